@@ -1,0 +1,1 @@
+"""Measures serving from outside (HTTP) and inside (the Engine protocol)."""

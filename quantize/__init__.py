@@ -1,0 +1,1 @@
+"""Full weights in, smaller weights out."""

@@ -1,0 +1,1 @@
+"""HTTP words only: routes, wire formats, status codes, server-sent events."""

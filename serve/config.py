@@ -1,0 +1,179 @@
+"""Every setting of the server, declared once.
+
+Flags, environment names, the config file's keys, ``--help`` and docs/config.md all come from the
+fields below. vLLM's flag names are used where the meaning is equal. Precedence: flags, then
+environment (prefix ``INTRAMURAL_``), then the file given with ``--config`` (TOML), then defaults.
+The only module that reads the environment.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from serve.errors import StartupError
+
+ENV_PREFIX = "INTRAMURAL_"
+
+
+def _xdg(variable: str, fallback: str) -> Path:
+    """A directory of ours under an XDG base directory (freedesktop.org basedir-spec 0.8)."""
+    base = os.environ.get(variable)
+    return (Path(base) if base else Path.home() / fallback) / "intramural"
+
+
+class Config(BaseModel):
+    """The settings of one server process. Immutable."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    # What to serve
+    model: str = Field("demo", description="Model to serve: `demo`, an alias of the catalog, or a folder.")
+    served_model_name: tuple[str, ...] = Field(
+        (), description="Names under which clients see the model. Default: the name given to --model."
+    )
+    engine: Literal["auto", "transformers", "fake"] = Field(
+        "auto", description="Engine that runs the model; `fake` answers without a model, for tests."
+    )
+    dtype: Literal["auto", "bfloat16", "float16", "float32"] = Field(
+        "auto", description="Type of weights and arithmetic; `auto` takes the checkpoint's."
+    )
+    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Where the model runs.")
+
+    # How much of it
+    max_model_len: int | None = Field(
+        None, ge=1, description="Most tokens of prompt and completion together. Default: the model's own."
+    )
+    max_num_seqs: int = Field(32, ge=1, le=4096, description="Most sequences that are decoded in one batch.")
+    max_num_batched_tokens: int = Field(
+        512, ge=1, description="Most tokens in one forward: bounds how long a prefill holds up decodes."
+    )
+    kv_cache_tokens: int | None = Field(
+        None, ge=1, description="Bound of the KV cache in tokens. Default: derived from free memory."
+    )
+    max_num_queued_reqs: int = Field(
+        128, ge=0, description="Most requests that wait for the engine; above it requests get 503."
+    )
+
+    # Where it listens
+    host: str = Field("127.0.0.1", description="Address to bind. Anything but loopback needs --api-key-file.")
+    port: int = Field(8000, ge=0, le=65535, description="Port to bind; 0 takes a free one.")
+    api_key_file: Path | None = Field(
+        None, description="File of API key hashes, made by `python -m serve keys create`."
+    )
+    max_body_bytes: int = Field(1_048_576, ge=1024, description="Largest request body, in bytes.")
+    max_header_bytes: int = Field(16_384, ge=1024, description="Most header bytes of a request.")
+    receive_timeout_s: float = Field(
+        10.0, gt=0, description="Seconds that a request's headers, or any piece of its body, may take."
+    )
+    shutdown_timeout: float = Field(
+        30.0, ge=0, description="Seconds that running requests get to finish after SIGTERM."
+    )
+
+    # Where it keeps and writes
+    data_dir: Path = Field(
+        default_factory=lambda: _xdg("XDG_DATA_HOME", ".local/share"), description="Where weights live."
+    )
+    state_dir: Path = Field(
+        default_factory=lambda: _xdg("XDG_STATE_HOME", ".local/state"), description="Where state lives."
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least severe log line.")
+    fake_tokens_per_s: float | None = Field(
+        None, gt=0, description="Pace of each stream of the fake engine. Default: as fast as it can."
+    )
+
+    @model_validator(mode="after")
+    def _names(self) -> Self:
+        if any(not name.strip() for name in self.served_model_name):
+            raise ValueError("served_model_name: a name is empty")
+        return self
+
+    @property
+    def model_names(self) -> tuple[str, ...]:
+        """Names under which clients may ask for the model; the first is its id."""
+        return self.served_model_name or (Path(self.model).name or self.model,)
+
+
+def flag_of(name: str) -> str:
+    return "--" + name.replace("_", "-")
+
+
+def env_of(name: str) -> str:
+    return ENV_PREFIX + name.upper()
+
+
+def load_config(flags: Mapping[str, Any], *, file: Path | None = None, env: Mapping[str, str] | None = None) -> Config:
+    """The configuration from all sources.
+
+    Args:
+        flags: values given on the command line, by field name.
+        file: TOML file of field names; dashes and underscores are the same.
+        env: the process environment unless given.
+
+    Raises:
+        StartupError: an unknown name, a value out of range, or an unreadable file; it names the
+            source and the nearest known name.
+    """
+    env = os.environ if env is None else env
+    merged: dict[str, Any] = {}
+    origin: dict[str, str] = {}
+    for source, values in (
+        (f"config file {file}", _from_file(file)),
+        ("environment", _from_env(env)),
+        ("command line", dict(flags)),
+    ):
+        merged |= values
+        origin |= dict.fromkeys(values, source)
+    try:
+        return Config(**merged)
+    except ValidationError as error:
+        raise StartupError(_explain(error, origin)) from None
+
+
+def _from_file(file: Path | None) -> dict[str, Any]:
+    if file is None:
+        return {}
+    try:
+        values = tomllib.loads(file.read_text("utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise StartupError(f"config file {file} cannot be read: {error}") from None
+    named = {key.replace("-", "_"): value for key, value in values.items()}
+    for name in named:
+        if name not in Config.model_fields:
+            raise StartupError(f"config file {file}: unknown setting {name!r}.{near(name, Config.model_fields)}")
+    return named
+
+
+def _from_env(env: Mapping[str, str]) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    known = {env_of(name): name for name in Config.model_fields}
+    for variable, value in env.items():
+        if not variable.startswith(ENV_PREFIX):
+            continue
+        if variable not in known:
+            raise StartupError(f"environment: unknown setting {variable}.{near(variable, known)}")
+        name = known[variable]
+        values[name] = tuple(value.split(",")) if name == "served_model_name" else value
+    return values
+
+
+def near(name: str, known: Mapping[str, Any]) -> str:
+    """' Did you mean ...?' with up to three known names like this one, or ''."""
+    matches = difflib.get_close_matches(name, list(known), n=3, cutoff=0.5)
+    return f" Did you mean {' or '.join(matches)}?" if matches else ""
+
+
+def _explain(error: ValidationError, origin: Mapping[str, str]) -> str:
+    lines = []
+    for problem in error.errors(include_url=False):
+        name = str(problem["loc"][0]) if problem["loc"] else "configuration"
+        given = "" if not problem["loc"] else f", not {problem['input']!r}"
+        where = origin.get(name, "default")
+        lines.append(f"{flag_of(name)} ({where}): {problem['msg']}{given}")
+    return "\n".join(lines)

@@ -1,0 +1,169 @@
+"""The Engine protocol: what every engine offers, and the words for it.
+
+The contract (tests/contracts/engine.py, subclassed by every engine):
+
+- every chunk carries at least one token; exactly one chunk carries a finish reason, the last one;
+- ``finish_reason == "stop"`` means that the last token is an end-of-sequence or stop token: it is
+  counted, and it is not text; ``"length"`` means that ``max_tokens`` were generated;
+- the tokens of all chunks together are at most ``max_tokens``;
+- temperature 0 repeats itself; the same seed repeats itself;
+- closing the stream is the abort: at whatever point, ``load().num_running`` returns to 0;
+- two concurrent streams do not mix;
+- a prompt that does not fit raises ContextLengthExceeded before the first chunk;
+- when the engine dies, every open stream raises EngineDeadError.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+FinishReason = Literal["stop", "length"]
+Capability = Literal[
+    "logprobs", "seed", "min_p", "logit_bias", "penalties", "prefix_cache", "json_schema"
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SamplingParams:
+    """How to choose the next token. Ranges are checked at the wire (serve/api/wire.py).
+
+    Attributes:
+        max_tokens: most tokens to generate, at least 1.
+        temperature: 0 is greedy; otherwise logits are divided by it. [0, 2]
+        top_p: smallest set of tokens with at least this probability. (0, 1]
+        top_k: this many most likely tokens; 0 means all. >= 0
+        min_p: drop tokens below ``min_p`` times the top probability. [0, 1]
+        seed: same seed, same request, same tokens. None draws fresh randomness.
+        presence_penalty: subtracted once from the logit of a token already generated. [-2, 2]
+        frequency_penalty: subtracted once per occurrence of a token already generated. [-2, 2]
+        repetition_penalty: divides (positive) or multiplies (negative) the logits of tokens in
+            prompt or output. (0, 2]  Keskar et al. 2019, CTRL, section 4.1.
+        logit_bias: added to the logits of these token ids. [-100, 100]
+        num_logprobs: None for none; k for the chosen token's and the k most likely ones'. 0..20.
+            They are of the model's own distribution: before temperature, penalties and bias.
+        stop_token_ids: end the sequence as the model's own end-of-sequence tokens do.
+        ignore_eos: generate on past the model's end-of-sequence tokens.
+    """
+
+    max_tokens: int
+    temperature: float = 1.0
+    top_p: float = 1.0
+    top_k: int = 0
+    min_p: float = 0.0
+    seed: int | None = None
+    presence_penalty: float = 0.0
+    frequency_penalty: float = 0.0
+    repetition_penalty: float = 1.0
+    logit_bias: Mapping[int, float] = field(default_factory=dict)
+    num_logprobs: int | None = None
+    stop_token_ids: frozenset[int] = frozenset()
+    ignore_eos: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineRequest:
+    """One sequence to continue. ``request_id`` is unique among those in flight."""
+
+    request_id: str
+    prompt_token_ids: Sequence[int]
+    sampling: SamplingParams
+
+
+@dataclass(frozen=True, slots=True)
+class TokenLogprob:
+    """Natural-log probabilities at one position: the chosen token's, then the top ones, best first."""
+
+    token_id: int
+    logprob: float
+    top: tuple[tuple[int, float], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenChunk:
+    """One or more tokens of a stream.
+
+    Attributes:
+        token_ids: at least one.
+        logprobs: one per token when asked for, else None.
+        cached_tokens: prompt tokens taken from a prefix cache (the same in every chunk).
+        finish_reason: on the last chunk only.
+    """
+
+    token_ids: Sequence[int]
+    logprobs: Sequence[TokenLogprob] | None = None
+    cached_tokens: int = 0
+    finish_reason: FinishReason | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineInfo:
+    """What the engine is; fixed once it is up.
+
+    Attributes:
+        name: ``transformers``, ``fake``, ...
+        max_model_len: most tokens of prompt and completion together.
+        max_num_seqs: most sequences in one batch.
+        kv_cache_tokens: bound of the KV cache, in tokens.
+        num_parameters: of the model; 0 for the fake.
+        weight_bytes: resident weights; 0 for the fake.
+    """
+
+    name: str
+    max_model_len: int
+    max_num_seqs: int
+    kv_cache_tokens: int
+    vocab_size: int
+    eos_token_ids: frozenset[int]
+    capabilities: frozenset[Capability]
+    dtype: str
+    device: str
+    num_parameters: int = 0
+    weight_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineLoad:
+    """A snapshot. ``kv_cache_usage`` is in [0, 1]; ``num_steps`` only ever grows."""
+
+    num_running: int
+    num_waiting: int
+    kv_cache_usage: float
+    num_steps: int = 0
+
+
+class Engine(Protocol):
+    """Token ids in, token ids out. See the module docstring for the contract."""
+
+    @property
+    def info(self) -> EngineInfo: ...
+
+    def load(self) -> EngineLoad:
+        """The present load. Never blocks."""
+        ...
+
+    def stream(self, request: EngineRequest) -> AsyncGenerator[TokenChunk, None]:
+        """Continue one sequence. Closing the generator is the abort.
+
+        Raises:
+            ContextLengthExceeded: before the first chunk.
+            EngineDeadError: at any point.
+        """
+        ...
+
+    async def check_health(self) -> None:
+        """Raises EngineDeadError when the engine no longer makes progress."""
+        ...
+
+    async def close(self) -> None:
+        """End every open stream with EngineDeadError and free all resources. Idempotent."""
+        ...
+
+
+class Progress(Protocol):
+    """Start-up progress, as engines report it while they load."""
+
+    def __call__(self, phase: str, done: int, total: int) -> None:
+        """``done`` of ``total`` units of ``phase`` (``load_weights`` in bytes, others in steps)."""
+        ...

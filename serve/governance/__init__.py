@@ -1,0 +1,1 @@
+"""Who may ask. (How much, and what is kept, come with their own issues.)"""

@@ -1,0 +1,115 @@
+"""What goes into the pipeline (GenerateRequest) and what comes out (Event)."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from serve.engine.protocol import SamplingParams
+from serve.errors import RequestError
+from serve.timeline import Timeline, Usage
+
+UNBOUNDED_TOKENS = sys.maxsize
+"""``SamplingParams.max_tokens`` of a request that named none: as many as fit the context."""
+
+Channel = Literal["content"]
+Reason = Literal["stop", "length", "error"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChatPrompt:
+    """Messages for the model's chat template, as plain JSON values, with tools if any."""
+
+    messages: tuple[Mapping[str, Any], ...]
+    tools: tuple[Mapping[str, Any], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class TextPrompt:
+    """Text to continue, tokenised as it stands."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class TokensPrompt:
+    """Token ids to continue. Whether they are in the vocabulary is checked by the renderer."""
+
+    token_ids: tuple[int, ...]
+
+
+Prompt = ChatPrompt | TextPrompt | TokensPrompt
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GenerateRequest:
+    """A parsed request, ready for admission. It has ``len(prompts) * n`` choices.
+
+    Attributes:
+        prompts: one or more; choice ``i * n + k`` is the k-th continuation of prompt ``i``.
+        sampling: ``max_tokens`` is UNBOUNDED_TOKENS where the client named none.
+        stop: strings that end a choice; they are not part of its text.
+        timeline: the request's record; the pipeline writes stamps and usage into it.
+    """
+
+    request_id: str
+    prompts: tuple[Prompt, ...]
+    n: int = 1
+    sampling: SamplingParams
+    stop: tuple[str, ...] = ()
+    timeline: Timeline
+
+    @property
+    def num_choices(self) -> int:
+        return len(self.prompts) * self.n
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenText:
+    """One token as clients see it in ``logprobs``: text (lossy), bytes (exact), log-probability."""
+
+    text: str
+    raw: bytes
+    logprob: float
+    top: tuple[TokenText, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Started:
+    """The request is admitted and rendered. After this there is no HTTP status to choose.
+
+    Attributes:
+        prompt_tokens: of all prompts together.
+    """
+
+    prompt_tokens: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TextDelta:
+    """More text of one choice. Text may be empty only where ``logprobs`` is not."""
+
+    index: int
+    text: str
+    channel: Channel = "content"
+    logprobs: tuple[TokenText, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finished:
+    """The end of one choice; exactly one per choice, and nothing of that choice after it.
+
+    Attributes:
+        usage: tokens of this choice alone. The request's sum is in its timeline.
+        error: with reason ``error`` only.
+    """
+
+    index: int
+    reason: Reason
+    usage: Usage = field(default_factory=Usage)
+    error: RequestError | None = None
+
+
+Event = Started | TextDelta | Finished
