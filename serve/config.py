@@ -34,9 +34,12 @@ class Config(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     # What to serve
-    model: str = Field("demo", description="Model to serve: `demo`, an alias of the catalog, or a folder.")
+    model: str = Field(
+        "demo", description="Model to serve: `demo`, an alias of the catalog, or a folder."
+    )
     served_model_name: tuple[str, ...] = Field(
-        (), description="Names under which clients see the model. Default: the name given to --model."
+        (),
+        description="Names under which clients see the model. Default: the name given to --model.",
     )
     engine: Literal["auto", "transformers", "fake"] = Field(
         "auto", description="Engine that runs the model; `fake` answers without a model, for tests."
@@ -48,21 +51,31 @@ class Config(BaseModel):
 
     # How much of it
     max_model_len: int | None = Field(
-        None, ge=1, description="Most tokens of prompt and completion together. Default: the model's own."
+        None,
+        ge=1,
+        description="Most tokens of prompt and completion together. Default: the model's own.",
     )
-    max_num_seqs: int = Field(32, ge=1, le=4096, description="Most sequences that are decoded in one batch.")
+    max_num_seqs: int = Field(
+        32, ge=1, le=4096, description="Most sequences that are decoded in one batch."
+    )
     max_num_batched_tokens: int = Field(
-        512, ge=1, description="Most tokens in one forward: bounds how long a prefill holds up decodes."
+        512,
+        ge=1,
+        description="Most tokens in one forward: bounds how long a prefill holds up decodes.",
     )
     kv_cache_tokens: int | None = Field(
-        None, ge=1, description="Bound of the KV cache in tokens. Default: derived from free memory."
+        None,
+        ge=1,
+        description="Bound of the KV cache in tokens. Default: derived from free memory.",
     )
     max_num_queued_reqs: int = Field(
         128, ge=0, description="Most requests that wait for the engine; above it requests get 503."
     )
 
     # Where it listens
-    host: str = Field("127.0.0.1", description="Address to bind. Anything but loopback needs --api-key-file.")
+    host: str = Field(
+        "127.0.0.1", description="Address to bind. Anything but loopback needs --api-key-file."
+    )
     port: int = Field(8000, ge=0, le=65535, description="Port to bind; 0 takes a free one.")
     api_key_file: Path | None = Field(
         None, description="File of API key hashes, made by `python -m serve keys create`."
@@ -70,7 +83,9 @@ class Config(BaseModel):
     max_body_bytes: int = Field(1_048_576, ge=1024, description="Largest request body, in bytes.")
     max_header_bytes: int = Field(16_384, ge=1024, description="Most header bytes of a request.")
     receive_timeout_s: float = Field(
-        10.0, gt=0, description="Seconds that a request's headers, or any piece of its body, may take."
+        10.0,
+        gt=0,
+        description="Seconds that a request's headers, or any piece of its body, may take.",
     )
     shutdown_timeout: float = Field(
         30.0, ge=0, description="Seconds that running requests get to finish after SIGTERM."
@@ -78,14 +93,20 @@ class Config(BaseModel):
 
     # Where it keeps and writes
     data_dir: Path = Field(
-        default_factory=lambda: _xdg("XDG_DATA_HOME", ".local/share"), description="Where weights live."
+        default_factory=lambda: _xdg("XDG_DATA_HOME", ".local/share"),
+        description="Where weights live.",
     )
     state_dir: Path = Field(
-        default_factory=lambda: _xdg("XDG_STATE_HOME", ".local/state"), description="Where state lives."
+        default_factory=lambda: _xdg("XDG_STATE_HOME", ".local/state"),
+        description="Where state lives.",
     )
-    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least severe log line.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="Least severe log line."
+    )
     fake_tokens_per_s: float | None = Field(
-        None, gt=0, description="Pace of each stream of the fake engine. Default: as fast as it can."
+        None,
+        gt=0,
+        description="Pace of each stream of the fake engine. Default: as fast as it can.",
     )
 
     @model_validator(mode="after")
@@ -108,7 +129,9 @@ def env_of(name: str) -> str:
     return ENV_PREFIX + name.upper()
 
 
-def load_config(flags: Mapping[str, Any], *, file: Path | None = None, env: Mapping[str, str] | None = None) -> Config:
+def load_config(
+    flags: Mapping[str, Any], *, file: Path | None = None, env: Mapping[str, str] | None = None
+) -> Config:
     """The configuration from all sources.
 
     Args:
@@ -146,7 +169,9 @@ def _from_file(file: Path | None) -> dict[str, Any]:
     named = {key.replace("-", "_"): value for key, value in values.items()}
     for name in named:
         if name not in Config.model_fields:
-            raise StartupError(f"config file {file}: unknown setting {name!r}.{near(name, Config.model_fields)}")
+            raise StartupError(
+                f"config file {file}: unknown setting {name!r}.{near(name, Config.model_fields)}"
+            )
     return named
 
 

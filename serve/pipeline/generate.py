@@ -1,0 +1,244 @@
+"""One async generator is one request: admission, render, engine, text, finish.
+
+::
+
+    generate() ── slots ── render ── Started ──┬── choice 0 ── TextDelta… Finished
+                                               └── choice k ── TextDelta… Finished
+
+Closing the generator, at any point, frees everything: slots, engine streams, tasks. There is no
+other clean-up path. Refusals are raised before Started; after it, errors travel in-band.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing
+from dataclasses import replace
+
+from serve import timeline
+from serve.engine.protocol import (
+    Capability,
+    Engine,
+    EngineRequest,
+    SamplingParams,
+    TokenLogprob,
+)
+from serve.errors import ContextLengthExceeded, InternalError, RequestError, UnsupportedField
+from serve.pipeline.admission import Admission
+from serve.pipeline.choice import Choice
+from serve.pipeline.events import (
+    UNBOUNDED_TOKENS,
+    Event,
+    Finished,
+    GenerateRequest,
+    Prompt,
+    Started,
+    TextDelta,
+    TokenText,
+)
+from serve.pipeline.render import Renderer
+from serve.pipeline.stop import StopStrings
+from serve.timeline import Usage
+
+log = logging.getLogger(__name__)
+
+QUEUED_EVENTS = 64
+"""Bound of events between the choices of one request and its reader, for n > 1."""
+
+
+class Pipeline:
+    """Everything between the wire and the engine, for one model.
+
+    Args:
+        clock: monotonic seconds, the one that stamped the request's ``arrived_at``.
+    """
+
+    def __init__(
+        self,
+        *,
+        engine: Engine,
+        renderer: Renderer,
+        admission: Admission,
+        clock: Callable[[], float] = timeline.now,
+    ) -> None:
+        self.engine = engine
+        self.renderer = renderer
+        self.admission = admission
+        self._clock = clock
+
+    @property
+    def num_admitted(self) -> int:
+        return self.admission.num_admitted
+
+    async def encode(self, prompt: Prompt, *, add_special_tokens: bool = True) -> list[int]:
+        """Token ids of a prompt, as generate() would send them to the engine."""
+        return await self.renderer.render(prompt, add_special_tokens=add_special_tokens)
+
+    def decode(self, token_ids: Sequence[int]) -> str:
+        """Text of token ids, special tokens shown. Raises InvalidRequest out of vocabulary."""
+        self.renderer.tokenizer.check_ids(token_ids, param="tokens")
+        return self.renderer.tokenizer.decode_raw(token_ids)
+
+    def token_text(self, token_id: int) -> str:
+        """One token as text; broken bytes become U+FFFD."""
+        return self.renderer.tokenizer.token_bytes(token_id).decode("utf-8", errors="replace")
+
+    def drain(self) -> None:
+        """Admit nobody from now on; what runs goes on to its end."""
+        self.admission.close()
+
+    async def generate(self, request: GenerateRequest) -> AsyncGenerator[Event, None]:
+        """Answer one request.
+
+        Yields:
+            Started, then for each choice TextDelta… and one Finished.
+
+        Raises:
+            RequestError: before Started only.
+        """
+        self._check_capabilities(request.sampling)
+        with self.admission.slots(request.num_choices):
+            request.timeline.admitted_at = self._clock()
+            prompts = [await self.renderer.render(prompt) for prompt in request.prompts]
+            rooms = [self._room(token_ids, request.sampling) for token_ids in prompts]
+            request.timeline.usage.prompt_tokens = sum(map(len, prompts))
+            request.timeline.submitted_at = self._clock()
+            yield Started(prompt_tokens=request.timeline.usage.prompt_tokens)
+            choices = [
+                self._choice(request, index, prompts[index // request.n], rooms[index // request.n])
+                for index in range(request.num_choices)
+            ]
+            merged = choices[0] if len(choices) == 1 else _merge(choices)
+            async with aclosing(merged) as events:
+                async for event in events:
+                    yield event
+
+    async def _choice(
+        self, request: GenerateRequest, index: int, prompt: Sequence[int], max_tokens: int
+    ) -> AsyncGenerator[Event, None]:
+        """One choice: an engine stream turned into text. Errors come out as Finished("error")."""
+        record, usage = request.timeline, Usage(prompt_tokens=len(prompt))
+        tokenizer = self.renderer.tokenizer
+        choice = Choice(
+            detokenizer=tokenizer.detokenizer(),
+            stop=StopStrings(request.stop),
+            has_stop=bool(request.stop),
+            describe=self._describe,
+        )
+        engine_request = EngineRequest(
+            request_id=f"{request.request_id}-{index}",
+            prompt_token_ids=prompt,
+            sampling=_sampling_of(request.sampling, index % request.n, max_tokens),
+        )
+        previous_at: float | None = None
+        try:
+            async with aclosing(self.engine.stream(engine_request)) as chunks:
+                async for chunk in chunks:
+                    at = self._clock()
+                    piece = choice.feed(chunk)
+                    record.tokens_arrived(piece.num_consumed, at, previous_at)
+                    if previous_at is None:
+                        usage.cached_tokens = chunk.cached_tokens
+                        record.usage.cached_tokens += chunk.cached_tokens
+                    previous_at = at
+                    usage.completion_tokens += piece.num_consumed
+                    record.usage.completion_tokens += piece.num_consumed
+                    if piece.text or piece.logprobs:
+                        yield TextDelta(index=index, text=piece.text, logprobs=piece.logprobs)
+                    if piece.reason is not None:
+                        record.finish_reason = piece.reason
+                        yield Finished(index=index, reason=piece.reason, usage=usage)
+                        return
+            raise InternalError("The engine ended the stream without a finish reason.")
+        except RequestError as error:
+            record.finish_reason = "error"
+            yield Finished(index=index, reason="error", usage=usage, error=error)
+        except Exception:  # the one place where a defect becomes an in-band error
+            log.exception("choice failed", extra={"request_id": request.request_id})
+            record.finish_reason = "error"
+            defect = InternalError(f"The server failed; request id {request.request_id}.")
+            yield Finished(index=index, reason="error", usage=usage, error=defect)
+
+    def _describe(self, logprob: TokenLogprob) -> TokenText:
+        raw = self.renderer.tokenizer.token_bytes
+        top = tuple(
+            TokenText(text=raw(i).decode("utf-8", "replace"), raw=raw(i), logprob=value)
+            for i, value in logprob.top
+        )
+        own = raw(logprob.token_id)
+        return TokenText(
+            text=own.decode("utf-8", "replace"), raw=own, logprob=logprob.logprob, top=top
+        )
+
+    def _room(self, token_ids: Sequence[int], sampling: SamplingParams) -> int:
+        """Tokens that may be generated after this prompt. Raises ContextLengthExceeded."""
+        limit = self.engine.info.max_model_len
+        room = limit - len(token_ids)
+        asked = sampling.max_tokens
+        if room < 1:
+            raise ContextLengthExceeded(
+                f"The prompt has {len(token_ids)} tokens; this model's context is {limit} tokens, "
+                "completion included. Shorten the prompt.",
+                param="messages",
+            )
+        if asked != UNBOUNDED_TOKENS and asked > room:
+            raise ContextLengthExceeded(
+                f"The prompt has {len(token_ids)} tokens and max_tokens is {asked}: together more "
+                f"than this model's context of {limit}. Ask for at most {room}, or shorten "
+                "the prompt.",
+                param="max_tokens",
+            )
+        return min(asked, room)
+
+    def _check_capabilities(self, sampling: SamplingParams) -> None:
+        """Raises UnsupportedField where the engine cannot do what is asked."""
+        needs: dict[Capability, tuple[bool, str]] = {
+            "logprobs": (sampling.num_logprobs is not None, "logprobs"),
+            "seed": (sampling.seed is not None, "seed"),
+            "min_p": (sampling.min_p > 0, "min_p"),
+            "logit_bias": (bool(sampling.logit_bias), "logit_bias"),
+            "penalties": (
+                bool(sampling.presence_penalty or sampling.frequency_penalty)
+                or sampling.repetition_penalty != 1.0,
+                "presence_penalty",
+            ),
+        }
+        info = self.engine.info
+        for capability, (is_needed, field) in needs.items():
+            if is_needed and capability not in info.capabilities:
+                raise UnsupportedField(
+                    f"The {info.name} engine does not support {field}. Leave it out.", param=field
+                )
+
+
+def _sampling_of(sampling: SamplingParams, sibling: int, max_tokens: int) -> SamplingParams:
+    """Sampling of one choice: siblings of one seed draw different, repeatable tokens."""
+    seed = None if sampling.seed is None else sampling.seed + sibling
+    return replace(sampling, max_tokens=max_tokens, seed=seed)
+
+
+async def _merge(choices: Sequence[AsyncGenerator[Event, None]]) -> AsyncGenerator[Event, None]:
+    """Events of all choices as they come. Closing it closes them all."""
+    queue: asyncio.Queue[Event | None] = asyncio.Queue(QUEUED_EVENTS)
+
+    async def pump(choice: AsyncGenerator[Event, None]) -> None:
+        async with aclosing(choice) as events:
+            async for event in events:
+                await queue.put(event)
+        await queue.put(None)
+
+    tasks = [asyncio.create_task(pump(choice)) for choice in choices]
+    try:
+        num_open = len(tasks)
+        while num_open:
+            event = await queue.get()
+            if event is None:
+                num_open -= 1
+            else:
+                yield event
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

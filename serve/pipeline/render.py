@@ -1,0 +1,108 @@
+"""Prompts to token ids: chat template, tokenizer, and the guard between a client and both."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from serve.errors import InvalidRequest
+from serve.pipeline.events import ChatPrompt, Prompt, TextPrompt, TokensPrompt
+from serve.pipeline.template import ChatTemplate, load_template
+from serve.pipeline.tokenizer import ModelTokenizer
+
+INLINE_CHARS = 16_384
+"""Longer texts are tokenised on a thread: about 5 ms of work is all the event loop should do."""
+
+
+class Renderer:
+    """Turns any prompt into token ids.
+
+    Args:
+        template: None where the model has no chat template.
+    """
+
+    def __init__(self, tokenizer: ModelTokenizer, template: ChatTemplate | None) -> None:
+        self.tokenizer = tokenizer
+        self.template = template
+
+    @classmethod
+    def load(cls, folder: Path, vocab_size: int | None = None) -> Renderer:
+        """From a model folder. Raises StartupError where a file is missing or damaged."""
+        tokenizer = ModelTokenizer.load(folder, vocab_size)
+        return cls(tokenizer, load_template(folder, tokenizer.config))
+
+    async def render(self, prompt: Prompt, *, add_special_tokens: bool = True) -> list[int]:
+        """Token ids of a prompt.
+
+        Args:
+            add_special_tokens: for TextPrompt: the tokenizer's own BOS/EOS. A chat template writes
+                its own.
+
+        Raises:
+            InvalidRequest: the template refuses it, an id is out of vocabulary, or nothing is left.
+        """
+        if isinstance(prompt, TokensPrompt):
+            self.tokenizer.check_ids(prompt.token_ids, param="prompt")
+            token_ids = list(prompt.token_ids)
+        elif isinstance(prompt, TextPrompt):
+            token_ids = await self._encode(prompt.text, add_special_tokens=add_special_tokens)
+        else:
+            token_ids = await self._encode(self._render_chat(prompt), add_special_tokens=False)
+        if not token_ids:
+            raise InvalidRequest("The prompt is empty: give at least one token.", param="prompt")
+        return token_ids
+
+    def _render_chat(self, prompt: ChatPrompt) -> str:
+        if self.template is None:
+            raise InvalidRequest(
+                "This model has no chat template, so it cannot take messages. Use /v1/completions.",
+                param="messages",
+            )
+        guard = self.tokenizer.guard
+        messages = [_guarded(_with_parsed_arguments(message), guard) for message in prompt.messages]
+        tools = [_guarded(tool, guard) for tool in prompt.tools]
+        return self.template.render(messages, tools)
+
+    async def _encode(self, text: str, *, add_special_tokens: bool) -> list[int]:
+        if len(text) <= INLINE_CHARS:
+            return self.tokenizer.encode(text, add_special_tokens=add_special_tokens)
+        return await asyncio.to_thread(
+            self.tokenizer.encode, text, add_special_tokens=add_special_tokens
+        )
+
+
+def _guarded(value: Any, guard: Any) -> Any:
+    """The same JSON value with every string guarded, keys too."""
+    if isinstance(value, str):
+        return guard(value)
+    if isinstance(value, Mapping):
+        return {guard(key): _guarded(item, guard) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_guarded(item, guard) for item in value]
+    return value
+
+
+def _with_parsed_arguments(message: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Tool calls with arguments as an object: clients send JSON text, templates want a value."""
+    calls = message.get("tool_calls")
+    if not calls:
+        return message
+    return {**message, "tool_calls": [_parsed_call(call) for call in calls]}
+
+
+def _parsed_call(call: Mapping[str, Any]) -> Mapping[str, Any]:
+    function = call.get("function", {})
+    arguments = function.get("arguments")
+    if not isinstance(arguments, str):
+        return call
+    try:
+        parsed = json.loads(arguments or "{}")
+    except (ValueError, RecursionError):
+        raise InvalidRequest(
+            "A tool call's arguments are not JSON. Send them as the model wrote them.",
+            param="messages",
+        ) from None
+    return {**call, "function": {**function, "arguments": parsed}}
