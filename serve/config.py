@@ -202,3 +202,24 @@ def _explain(error: ValidationError, origin: Mapping[str, str]) -> str:
         where = origin.get(name, "default")
         lines.append(f"{flag_of(name)} ({where}): {problem['msg']}{given}")
     return "\n".join(lines)
+
+
+def client_api_key() -> str | None:
+    """The key that our clients send: OPENAI_API_KEY, as the official client reads it."""
+    return os.environ.get("OPENAI_API_KEY") or None
+
+
+def harden_environment() -> None:
+    """Turn off every dial-out of the libraries below us, before they are imported.
+
+    Unsafe defaults elsewhere: telemetry on, hub look-ups even for local folders. Tokenizers'
+    own threads are off because they would fight with the engine's for the cores.
+    """
+    os.environ |= {
+        "HF_HUB_OFFLINE": "1",
+        "TRANSFORMERS_OFFLINE": "1",
+        "HF_HUB_DISABLE_TELEMETRY": "1",
+        "DO_NOT_TRACK": "1",
+        "VLLM_NO_USAGE_STATS": "1",
+        "TOKENIZERS_PARALLELISM": "false",
+    }

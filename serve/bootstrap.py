@@ -1,0 +1,247 @@
+"""The composition root: the one module that knows every class.
+
+Order of a start: settings → model folder → HTTP server (so that /startupz answers) → engine, on a
+thread → ready. Order of an end: readiness off and gate closed → running requests finish, at most
+``shutdown_timeout`` → server stops → engine closes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import importlib
+import ipaddress
+import logging
+import signal
+import socket
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from models.errors import ModelError
+from models.refs import Artifact
+from models.store import resolve
+
+from serve.api.app import create_app
+from serve.api.context import ServerState
+from serve.api.http_server import build_server
+from serve.config import Config, harden_environment
+from serve.engine import registry
+from serve.engine.protocol import Engine, Progress
+from serve.engine.settings import EngineSettings
+from serve.errors import StartupError
+from serve.governance.keys import KeyRing
+from serve.observe import logs
+from serve.observe.metrics import Metrics
+from serve.observe.startup import Startup
+from serve.pipeline.admission import Admission
+from serve.pipeline.generate import Pipeline
+from serve.pipeline.render import Renderer
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ready:
+    """What the operator is told once the server is up."""
+
+    artifact: Artifact
+    engine: Engine
+    engine_reason: str
+    url: str
+    names: tuple[str, ...]
+    needs_key: bool
+
+
+def check_packages() -> None:
+    """Refuse to run when `serve`, `models` and `quantize` come from different places.
+
+    The names are generic: another package of the same name on the path would be taken silently.
+    """
+    parents = {
+        name: Path(importlib.import_module(name).__path__[0]).resolve().parent
+        for name in ("serve", "models", "quantize")
+    }
+    if len(set(parents.values())) != 1:
+        found = ", ".join(f"{name} from {parent}" for name, parent in parents.items())
+        raise StartupError(f"packages of different origin were imported: {found}. Fix PYTHONPATH.")
+
+
+def check_exposure(config: Config) -> None:
+    """Refuse to listen beyond loopback without keys."""
+    if config.api_key_file is None and not _is_loopback(config.host):
+        raise StartupError(
+            f"--host {config.host} is not loopback and there are no API keys, so anyone could ask. "
+            "Make a key with `python -m serve keys create` and give its file with --api-key-file, "
+            "or bind to 127.0.0.1."
+        )
+
+
+async def serve(
+    config: Config, *, on_progress: Progress, on_ready: Callable[[Ready], None]
+) -> None:
+    """Run the server until a signal ends it.
+
+    Args:
+        on_progress: told of start-up phases, from the loading thread.
+        on_ready: told once, when requests are answered.
+
+    Raises:
+        StartupError: the server cannot start as asked.
+    """
+    harden_environment()
+    check_packages()
+    check_exposure(config)
+    artifact = _resolve(config)
+    startup = Startup()
+    metrics = Metrics()
+    state = ServerState(
+        config=config,
+        keys=KeyRing.load(config.api_key_file) if config.api_key_file else None,
+        startup=startup,
+        listeners=(logs.AccessLog(), metrics),
+        metrics=metrics,
+        model_created=int(time.time()),
+    )
+    with contextlib.closing(_bind(config.host, config.port)) as listener:
+        server = build_server(create_app(state), config)
+        stop = _stop_on_signals()
+        serving = asyncio.create_task(server.serve(sockets=[listener]))
+
+        def progress(phase: str, done: int, total: int) -> None:
+            startup(phase, done, total)
+            on_progress(phase, done, total)
+
+        loading = asyncio.create_task(_load(config, artifact, state, metrics, progress))
+        stopping = asyncio.create_task(stop.wait())
+        try:
+            await asyncio.wait({loading, stopping, serving}, return_when=asyncio.FIRST_COMPLETED)
+            if loading.done():
+                reason = await loading
+                pipeline = state.pipeline
+                if pipeline is None:
+                    raise StartupError("the engine did not come up")
+                port = listener.getsockname()[1]
+                on_ready(
+                    Ready(
+                        artifact=artifact,
+                        engine=pipeline.engine,
+                        engine_reason=reason,
+                        url=f"http://{_in_url(config.host)}:{port}",
+                        names=config.model_names,
+                        needs_key=state.keys is not None,
+                    )
+                )
+                await asyncio.wait({stopping, serving}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            stopping.cancel()
+            await _shut_down(config, state, server, serving, loading)
+
+
+async def _load(
+    config: Config, artifact: Artifact, state: ServerState, metrics: Metrics, progress: Progress
+) -> str:
+    """Bring the engine up and open the gate. Returns why this engine was chosen."""
+    try:
+        name, reason = registry.choose(config.engine)
+        settings = EngineSettings(
+            dtype=config.dtype,
+            device=config.device,
+            max_model_len=config.max_model_len,
+            max_num_seqs=config.max_num_seqs,
+            max_num_batched_tokens=config.max_num_batched_tokens,
+            kv_cache_tokens=config.kv_cache_tokens,
+            tokens_per_s=config.fake_tokens_per_s,
+        )
+        engine = await asyncio.to_thread(registry.build, name, artifact.path, settings, progress)
+        renderer = await asyncio.to_thread(Renderer.load, artifact.path, engine.info.vocab_size)
+    except StartupError as error:
+        state.startup.fail(str(error))
+        raise
+    admission = Admission(
+        max_running=engine.info.max_num_seqs, max_waiting=config.max_num_queued_reqs
+    )
+    metrics.set_model(engine.info, config.model_names[0])
+    metrics.attach_engine(engine.load)
+    state.pipeline = Pipeline(engine=engine, renderer=renderer, admission=admission)
+    state.startup.complete()
+    return reason
+
+
+async def _shut_down(
+    config: Config,
+    state: ServerState,
+    server: object,
+    serving: asyncio.Task[None],
+    loading: asyncio.Task[str],
+) -> None:
+    """Drain, then stop: see the module docstring."""
+    state.is_draining = True
+    pipeline = state.pipeline
+    if pipeline is not None:
+        pipeline.drain()
+        await _within(pipeline.admission.wait_idle(), config.shutdown_timeout)
+    server.should_exit = True  # type: ignore[attr-defined]
+    await _within(serving, 5)
+    loading.cancel()
+    if pipeline is not None:
+        await pipeline.engine.close()
+
+
+async def _within(work: Awaitable[object], seconds: float) -> None:
+    with contextlib.suppress(TimeoutError, asyncio.CancelledError):
+        await asyncio.wait_for(work, seconds)
+
+
+def _resolve(config: Config) -> Artifact:
+    try:
+        return resolve(config.model, config.data_dir)
+    except ModelError as error:
+        raise StartupError(str(error)) from None
+
+
+def _bind(host: str, port: int) -> socket.socket:
+    """A listening socket. Raises StartupError with what to do when the port is taken."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+        listener.listen(2048)
+    except OSError as error:
+        listener.close()
+        raise StartupError(
+            f"cannot listen on {host}:{port}: {error.strerror}. Stop what uses it, or choose "
+            "another with --port (0 takes a free one)."
+        ) from None
+    return listener
+
+
+def _stop_on_signals() -> asyncio.Event:
+    """An event set by SIGTERM and SIGINT; a second signal ends the process at once."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def on_signal(number: signal.Signals) -> None:
+        if stop.is_set():
+            raise SystemExit(128 + number)
+        log.info("draining", extra={"signal": number.name})
+        stop.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, on_signal, number)
+    return stop
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _in_url(host: str) -> str:
+    return f"[{host}]" if ":" in host else host

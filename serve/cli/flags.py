@@ -1,0 +1,119 @@
+"""Command-line flags, made from the settings' own declarations in serve/config.py."""
+
+from __future__ import annotations
+
+import argparse
+import types
+import typing
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
+
+from serve.config import Config, env_of, flag_of, near
+from serve.errors import StartupError
+
+GROUPS = {
+    "model": "what to serve",
+    "max_model_len": "how much of it",
+    "host": "where it listens",
+    "data_dir": "where it keeps and writes",
+}
+"""The field that opens each group of --help; fields follow their order in Config."""
+
+
+class Parser(argparse.ArgumentParser):
+    """Raises StartupError instead of exiting, and suggests near flags."""
+
+    def error(self, message: str) -> NoReturn:
+        raise StartupError(message)
+
+
+def build_parser() -> Parser:
+    """The parser of `python -m serve`."""
+    parser = Parser(
+        prog="python -m serve",
+        description="Serve a language model behind an OpenAI-compatible API, inside your walls.",
+        epilog=(
+            "commands: `python -m serve chat` talks to a running server, `python -m serve keys` "
+            "makes and revokes API keys.\n"
+            f"Every flag is also an environment variable ({env_of('max_model_len')}) and a key of\n"
+            "the --config file (max_model_len); flags win over the environment, and that over\n"
+            "the file. docs/config.md has the table."
+        ),
+        allow_abbrev=False,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--config", type=Path, metavar="FILE", help="TOML file of settings")
+    parser.add_argument(
+        "--print-config", action="store_true", help="print the settings in force as TOML, and exit"
+    )
+    group = parser.add_argument_group("what to serve")
+    for name, field in Config.model_fields.items():
+        if name in GROUPS and name != "model":
+            group = parser.add_argument_group(GROUPS[name])
+        _add(group, name, field)
+    return parser
+
+
+def parse(argv: Sequence[str]) -> argparse.Namespace:
+    """Parsed flags; settings that were not given are absent from ``settings(namespace)``."""
+    parser = build_parser()
+    namespace, unknown = parser.parse_known_args(list(argv))
+    if unknown:
+        word = unknown[0].split("=", 1)[0]
+        known = dict.fromkeys([*map(flag_of, Config.model_fields), "--config", "--print-config"])
+        raise StartupError(f"unknown argument {word!r}.{near(word, known)} See --help.")
+    return namespace
+
+
+def settings(namespace: argparse.Namespace) -> dict[str, Any]:
+    """The settings given on the command line, by field name."""
+    return {
+        name: value
+        for name, value in vars(namespace).items()
+        if name in Config.model_fields and value is not None
+    }
+
+
+def _add(group: argparse._ArgumentGroup, name: str, field: FieldInfo) -> None:
+    choices = literal_choices(field.annotation)
+    shown = default_text(name, field)
+    options: dict[str, Any] = {
+        "dest": name,
+        "default": None,
+        "help": (field.description or "").replace("%", "%%") + (f" ({shown})" if shown else ""),
+    }
+    if choices:
+        options["choices"] = choices
+    elif name == "served_model_name":
+        options |= {"nargs": "+", "metavar": "NAME"}
+    else:
+        options["metavar"] = type_name(field.annotation).upper()
+    group.add_argument(flag_of(name), **options)
+
+
+def literal_choices(annotation: Any) -> tuple[str, ...]:
+    """The words of a Literal type, or none."""
+    return typing.get_args(annotation) if typing.get_origin(annotation) is typing.Literal else ()
+
+
+def type_name(annotation: Any) -> str:
+    """A plain name of a field's type: int, float, str, path."""
+    if isinstance(annotation, types.UnionType):
+        annotation = next(part for part in typing.get_args(annotation) if part is not type(None))
+    if typing.get_origin(annotation) is tuple:
+        return "str"
+    return "path" if annotation is Path else getattr(annotation, "__name__", "str")
+
+
+def default_text(name: str, field: FieldInfo) -> str:
+    """The default as people read it; empty where the description already says it."""
+    if field.default_factory is not None:
+        factory = {"data_dir": ".local/share", "state_dir": ".local/state"}[name]
+        return f"default: ~/{factory}/intramural"
+    if field.default in (None, (), PydanticUndefined):
+        return ""
+    return f"default: {field.default}"

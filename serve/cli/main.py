@@ -1,0 +1,39 @@
+"""`python -m serve [FLAGS]`, `… chat`, `… keys`: which command, and errors as exit codes.
+
+Exit codes: 0 ended as asked; 1 failed while running; 2 cannot start as asked.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+
+from serve.errors import StartupError
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run one command and return its exit code."""
+    command, rest = _choose(argv)
+    try:
+        return command(rest)
+    except StartupError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+
+
+def _choose(argv: Sequence[str]) -> tuple[Callable[[Sequence[str]], int], Sequence[str]]:
+    # Imported late: `keys` and `chat` start at once, without the server's imports.
+    name = argv[0] if argv else ""
+    if name == "chat":
+        from serve.cli.chat import run_chat
+
+        return run_chat, argv[1:]
+    if name == "keys":
+        from serve.cli.keys import run_keys
+
+        return run_keys, argv[1:]
+    from serve.cli.serve_command import run_serve
+
+    return run_serve, argv

@@ -1,0 +1,110 @@
+"""`python -m serve`: start the server, show how it comes up, and say how to reach it."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Sequence
+from typing import Self
+
+import uvloop
+from rich.console import Console
+from rich.panel import Panel
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+
+from serve import bootstrap
+from serve.cli.flags import parse, settings
+from serve.config import Config, load_config
+from serve.observe import logs
+
+
+def run_serve(argv: Sequence[str]) -> int:
+    """Run the server until a signal ends it."""
+    namespace = parse(argv)
+    config = load_config(settings(namespace), file=namespace.config)
+    if namespace.print_config:
+        print(as_toml(config), end="")
+        return 0
+    logs.configure(config.log_level)
+    console = Console(stderr=True)
+    with LoadingBars(console) as bars:
+
+        def on_ready(ready: bootstrap.Ready) -> None:
+            bars.close()
+            console.print(banner(ready))
+
+        uvloop.run(bootstrap.serve(config, on_progress=bars, on_ready=on_ready))
+    return 0
+
+
+def as_toml(config: Config) -> str:
+    """The settings in force, in the form that --config reads. Unset ones are commented out."""
+    lines = []
+    for name, value in config.model_dump(mode="json").items():
+        lines.append(f"# {name} =" if value is None else f"{name} = {json.dumps(value)}")
+    return "\n".join(lines) + "\n"
+
+
+class LoadingBars:
+    """A bar for each start-up phase on a terminal; silent elsewhere. Called from the loader."""
+
+    def __init__(self, console: Console) -> None:
+        self._progress = Progress(
+            TextColumn("{task.description:>14}"),
+            BarColumn(),
+            TextColumn("{task.fields[amount]}"),
+            TimeElapsedColumn(),
+            console=console,
+            transient=True,
+            disable=not console.is_terminal,
+        )
+        self._tasks: dict[str, TaskID] = {}
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __call__(self, phase: str, done: int, total: int) -> None:
+        with self._lock:
+            if phase not in self._tasks:
+                for task in self._tasks.values():
+                    self._progress.stop_task(task)
+                name = phase.replace("_", " ")
+                self._tasks[phase] = self._progress.add_task(name, amount="", total=total or None)
+            amount = (
+                f"{done / 1e6:,.0f} of {total / 1e6:,.0f} MB" if phase == "load_weights" else ""
+            )
+            self._progress.update(
+                self._tasks[phase], completed=done, total=total or None, amount=amount
+            )
+
+    def close(self) -> None:
+        self._progress.stop()
+
+
+def banner(ready: bootstrap.Ready) -> Panel:
+    """What is served, by what, how much fits, and a line to try it."""
+    info = ready.engine.info
+    name = ready.names[0]
+    key = ' -H "Authorization: Bearer $OPENAI_API_KEY"' if ready.needs_key else ""
+    body = json.dumps({"model": name, "messages": [{"role": "user", "content": "Hello"}]})
+    rows = {
+        "model": f"{', '.join(ready.names)} · {info.num_parameters / 1e6:,.1f} M parameters"
+        f" · {info.dtype}",
+        "engine": f"{info.name} on {info.device} ({ready.engine_reason})",
+        "capacity": f"{info.max_num_seqs} sequences at once · context {info.max_model_len:,} tokens"
+        f" · KV cache {info.kv_cache_tokens:,} tokens",
+        "memory": f"weights {info.weight_bytes / 1e6:,.0f} MB",
+        "keys": "required" if ready.needs_key else "none: loopback only",
+        "address": ready.url,
+    }
+    text = "\n".join(f"{label:>9}  {value}" for label, value in rows.items())
+    curl = (
+        f"curl {ready.url}/v1/chat/completions{key} \\\n"
+        f"  -H 'Content-Type: application/json' -d '{body}'"
+    )
+    return Panel(f"{text}\n\n{curl}", title="Intramural is ready", highlight=False, expand=False)
