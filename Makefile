@@ -1,0 +1,52 @@
+# The two commands that matter: `make serve` and `make test`. Each sets up what it needs.
+PYTHON ?= python3.11
+VENV   := .venv
+BIN    := $(VENV)/bin
+
+.PHONY: help setup setup-dev serve chat test lint format bench prove docs lock clean
+
+help:  ## show the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+setup: $(VENV)/.cpu  ## make .venv with what serving on a CPU needs
+
+setup-dev: $(VENV)/.dev  ## the same, with what tests and lint need
+
+$(VENV)/.cpu: requirements/cpu.lock
+	@sh requirements/install.sh $(PYTHON) $(VENV) requirements/cpu.lock && touch $@
+
+$(VENV)/.dev: requirements/dev.lock
+	@sh requirements/install.sh $(PYTHON) $(VENV) requirements/dev.lock && touch $@ $(VENV)/.cpu
+
+serve: setup  ## start the demo model on http://127.0.0.1:8000
+	@exec $(BIN)/python -m serve --model demo
+
+chat: setup  ## talk to the running server
+	@exec $(BIN)/python -m serve chat
+
+test: setup-dev lint  ## lint, then every test
+	$(BIN)/python -m pytest
+
+lint: setup-dev  ## ruff, mypy, import contracts, generated docs
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m docs.generate --check
+
+format: setup-dev  ## ruff's fixes and format, and the generated docs
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	$(BIN)/python -m docs.generate
+
+bench: setup-dev  ## our engine beside transformers' own, on the demo model
+	$(BIN)/python -m benchmarks.engine_vs_transformers --model models/demo/weights
+
+prove: setup-dev  ## the long proofs: disconnects, malformed requests at length
+	$(BIN)/python -m pytest -m prove
+
+lock: setup-dev  ## resolve requirements/*.in anew (needs the network)
+	sh requirements/lock.sh
+
+clean:  ## remove the environment and caches
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
