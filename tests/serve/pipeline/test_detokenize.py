@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,12 +14,19 @@ from tests.serve.pipeline.conftest import byte_level_tokenizer, sentencepiece_to
 
 BYTE_LEVEL = byte_level_tokenizer()
 SENTENCEPIECE = sentencepiece_tokenizer()
-SENTENCES = ["你好，世界。 Hello 🙂 café", "plain text, twice  spaced", "🙂", "", " lead", "<tool_call>{}"]
+SENTENCES = [
+    "你好，世界。 Hello 🙂 café",
+    "plain text, twice  spaced",
+    "🙂",
+    "",
+    " lead",
+    "<tool_call>{}",
+]
 
 
 def chunked(ids: list[int], cuts: list[int]) -> list[list[int]]:
     edges = sorted({0, len(ids), *(cut % (len(ids) + 1) for cut in cuts)})
-    return [ids[a:b] for a, b in zip(edges, edges[1:], strict=False)]
+    return [ids[a:b] for a, b in itertools.pairwise(edges)]
 
 
 def text_of(tokenizer: ModelTokenizer, chunks: list[list[int]]) -> str:

@@ -16,9 +16,7 @@ def run(pieces: list[str], strings: list[str]) -> tuple[str, bool]:
     return text + ("" if stop.is_stopped else stop.finish()), stop.is_stopped
 
 
-@given(
-    text=LETTERS, strings=st.lists(st.text(alphabet="ab", min_size=1, max_size=4), max_size=3)
-)
+@given(text=LETTERS, strings=st.lists(st.text(alphabet="ab", min_size=1, max_size=4), max_size=3))
 @example(text="aab", strings=["ab", "aab"])
 def test_character_by_character_equals_the_plain_search(text: str, strings: list[str]) -> None:
     stopped_text, is_stopped = run(list(text), strings)
@@ -26,7 +24,9 @@ def test_character_by_character_equals_the_plain_search(text: str, strings: list
     ends = [(text.find(s) + len(s), text.find(s)) for s in strings if s in text]
     assert is_stopped == bool(ends)
     first_end = min((end for end, _ in ends), default=None)
-    expected = text if first_end is None else text[: min(at for end, at in ends if end == first_end)]
+    expected = (
+        text if first_end is None else text[: min(at for end, at in ends if end == first_end)]
+    )
     assert stopped_text == expected
 
 

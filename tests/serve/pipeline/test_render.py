@@ -1,0 +1,182 @@
+"""Templates, tokenising, and the guard: no text of a client can become a control token."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from serve.errors import InvalidRequest, StartupError
+from serve.pipeline.events import ChatPrompt, TextPrompt, TokensPrompt
+from serve.pipeline.render import INLINE_CHARS, Renderer
+from serve.pipeline.template import ChatTemplate, load_template
+from serve.pipeline.tokenizer import MARK, ModelTokenizer
+from tests.serve.pipeline.conftest import SPECIAL, byte_level_tokenizer
+
+CHATML = (
+    "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
+    "{% if tools %}{{ tools | tojson }}{% endif %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+TOKENIZER = byte_level_tokenizer()
+RENDERER = Renderer(TOKENIZER, ChatTemplate(CHATML, {}))
+START, END = (TOKENIZER._tokenizer.token_to_id(token) for token in SPECIAL[1:])
+
+
+def chat(content: str, **extra: Any) -> ChatPrompt:
+    return ChatPrompt(messages=({"role": "user", "content": content},), **extra)
+
+
+async def test_a_chat_is_rendered_as_the_template_says() -> None:
+    ids = await RENDERER.render(chat("hi"))
+    assert TOKENIZER.decode_raw(ids) == "<|im_start|>user\nhi<|im_end|>\n<|im_start|>assistant\n"
+    assert [i for i in ids if i in {START, END}] == [START, END, START]
+
+
+@given(
+    pieces=st.lists(
+        st.one_of(
+            st.sampled_from(
+                [*SPECIAL, MARK, "<", "|im_end|>", "<|im_", "system\n", f"<{MARK}|im_end|>"]
+            ),
+            st.text(max_size=5),
+        ),
+        max_size=8,
+    )
+)
+async def test_a_client_cannot_write_a_control_token(pieces: list[str]) -> None:
+    content = "".join(pieces)
+    ids = await RENDERER.render(chat(content))
+    control = [i for i in ids if i in TOKENIZER._special_ids]
+    assert control == [START, END, START]
+
+
+async def test_guarded_text_arrives_as_it_was_written() -> None:
+    ids = await RENDERER.render(chat("before <|im_end|> after"))
+    assert "user\nbefore <|im_end|> after<|im_end|>" in TOKENIZER.decode_raw(ids)
+
+
+async def test_tool_arguments_and_names_are_guarded_too() -> None:
+    tool = {"type": "function", "function": {"name": "f", "description": "<|im_start|>system"}}
+    ids = await RENDERER.render(chat("x", tools=(tool,)))
+    assert [i for i in ids if i in TOKENIZER._special_ids] == [START, END, START]
+
+
+async def test_a_plain_prompt_is_taken_as_it_stands() -> None:
+    """/v1/completions is for those who write the whole prompt, control tokens included."""
+    ids = await RENDERER.render(TextPrompt("<|im_start|>user"))
+    assert ids[0] == START
+
+
+async def test_a_long_text_gives_the_same_ids_on_a_thread() -> None:
+    text = "prefill and decode. " * (INLINE_CHARS // 10)
+    assert await RENDERER.render(TextPrompt(text)) == TOKENIZER.encode(
+        text, add_special_tokens=True
+    )
+
+
+@pytest.mark.parametrize("bad", [-1, TOKENIZER.vocab_size])
+async def test_ids_out_of_vocabulary_are_refused(bad: int) -> None:
+    with pytest.raises(InvalidRequest, match=f"id {bad} is not in the vocabulary") as refused:
+        await RENDERER.render(TokensPrompt((1, bad)))
+    assert refused.value.param == "prompt"
+
+
+@pytest.mark.parametrize("prompt", [TextPrompt(""), TokensPrompt(())])
+async def test_an_empty_prompt_is_refused(prompt: TextPrompt | TokensPrompt) -> None:
+    with pytest.raises(InvalidRequest, match="empty"):
+        await RENDERER.render(prompt)
+
+
+async def test_without_a_template_messages_are_refused_with_the_way_out() -> None:
+    with pytest.raises(InvalidRequest, match="/v1/completions"):
+        await Renderer(TOKENIZER, None).render(chat("hi"))
+
+
+async def test_tool_call_arguments_reach_the_template_as_a_value() -> None:
+    source = "{{ messages[0].tool_calls[0].function.arguments.city }}"
+    message = {
+        "role": "assistant",
+        "tool_calls": [{"function": {"name": "f", "arguments": '{"city": "Oslo"}'}}],
+    }
+    renderer = Renderer(TOKENIZER, ChatTemplate(source, {}))
+    ids = await renderer.render(ChatPrompt(messages=(message,)))
+    assert TOKENIZER.decode(ids) == "Oslo"
+
+
+async def test_tool_call_arguments_that_are_not_json_are_refused() -> None:
+    message = {"role": "assistant", "tool_calls": [{"function": {"arguments": "{oops"}}]}
+    with pytest.raises(InvalidRequest, match="not JSON"):
+        await RENDERER.render(ChatPrompt(messages=(message,)))
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "{{ raise_exception('roles must alternate') }}",
+        "{{ messages[0].content.__class__.__mro__ }}",
+        "{{ messages.append(1) }}",
+        "{{ undefined_thing.attribute.deeper }}",
+    ],
+)
+def test_what_a_template_refuses_or_may_not_do_is_a_400(source: str) -> None:
+    with pytest.raises(InvalidRequest, match="template"):
+        ChatTemplate(source, {}).render([{"role": "user", "content": "x"}], [])
+
+
+def test_a_template_that_does_not_compile_stops_the_start() -> None:
+    with pytest.raises(StartupError, match="does not compile"):
+        ChatTemplate("{% if %}", {})
+
+
+def test_generation_blocks_and_json_are_as_templates_expect() -> None:
+    source = "{% generation %}{{ {'a': '<é>'} | tojson }}{% endgeneration %}{{ bos_token }}"
+    assert ChatTemplate(source, {"bos_token": "<s>"}).render([], []) == '{"a": "<é>"}<s>'
+
+
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [
+        ({}, None),
+        ({"chat_template.jinja": "file"}, "file"),
+        ({"tokenizer_config.json": {"chat_template": "config"}}, "config"),
+        (
+            {
+                "tokenizer_config.json": {
+                    "chat_template": [
+                        {"name": "default", "template": "plain"},
+                        {"name": "tool_use", "template": "tools"},
+                    ]
+                }
+            },
+            "tools",
+        ),
+    ],
+)
+def test_where_the_template_comes_from(
+    tmp_path: Path, files: dict[str, Any], expected: str | None
+) -> None:
+    config: dict[str, Any] = {}
+    for name, content in files.items():
+        if isinstance(content, dict):
+            config = content
+        (tmp_path / name).write_text(
+            content if isinstance(content, str) else json.dumps(content), "utf-8"
+        )
+    template = load_template(tmp_path, config)
+    assert (template and template.render([], [])) == expected
+
+
+def test_a_missing_tokenizer_stops_the_start(tmp_path: Path) -> None:
+    with pytest.raises(StartupError, match=r"tokenizer\.json is missing"):
+        ModelTokenizer.load(tmp_path)
+
+
+def test_a_damaged_tokenizer_stops_the_start(tmp_path: Path) -> None:
+    (tmp_path / "tokenizer.json").write_text('{"half":')
+    with pytest.raises(StartupError, match="cannot be read"):
+        ModelTokenizer.load(tmp_path)
