@@ -1,0 +1,44 @@
+"""/v1/models: the names under which clients may ask for the model."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from serve.api.context import ServerState, record_of, state_of
+from serve.api.replies import JsonReply, ModelCard, ModelList, described
+
+router = APIRouter(prefix="/v1", tags=["models"])
+
+
+@router.get("/models", responses=described(ModelList))
+async def list_models(request: Request) -> Response:
+    """List the models."""
+    state = state_of(request)
+    cards = [_card(state, name) for name in state.config.model_names]
+    return JsonReply({"object": "list", "data": cards})
+
+
+@router.get("/models/{model:path}", responses=described(ModelCard))
+async def retrieve_model(request: Request) -> Response:
+    """Describe one model. Its name may hold slashes.
+
+    Raises:
+        ModelNotFound: no such model.
+    """
+    state = state_of(request)
+    name = state.check_model(request.path_params["model"])
+    record_of(request.scope).model = name
+    return JsonReply(_card(state, name))
+
+
+def _card(state: ServerState, name: str) -> dict[str, Any]:
+    return {
+        "id": name,
+        "object": "model",
+        "created": state.model_created,
+        "owned_by": "intramural",
+        "max_model_len": state.loaded_pipeline().engine.info.max_model_len,
+    }

@@ -1,0 +1,159 @@
+"""Errors become answers: one place, one envelope.
+
+The envelope is OpenAI's: ``{"error": {"message", "type", "param", "code"}}``. The headers are those
+that the official client reads before it retries: ``retry-after-ms`` (ours, with jitter, so that
+refused clients do not come back as one), ``retry-after`` (the standard's, whole seconds) and
+``x-should-retry``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import traceback
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import orjson
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from serve.api.context import record_of
+from serve.errors import (
+    Draining,
+    InternalError,
+    InvalidApiKey,
+    MethodNotAllowed,
+    RequestError,
+    RouteNotFound,
+)
+
+logger = logging.getLogger(__name__)
+
+JITTER: Final = (0.75, 1.25)
+
+
+def envelope(error: RequestError) -> dict[str, Any]:
+    """The JSON of an error, in an answer's body and in an event of a stream alike."""
+    return {
+        "error": {
+            "message": error.message,
+            "type": error.type,
+            "param": error.param,
+            "code": error.code,
+        }
+    }
+
+
+def headers_of(error: RequestError) -> list[tuple[bytes, bytes]]:
+    """The headers that an error's answer carries beside its content type."""
+    headers = []
+    if error.retry_after_s is not None:
+        wait_ms = round(error.retry_after_s * 1000 * random.uniform(*JITTER))
+        headers += [
+            (b"retry-after", str(error.retry_after_s).encode()),
+            (b"retry-after-ms", str(wait_ms).encode()),
+            (b"x-should-retry", b"true"),
+        ]
+    elif error.status == InternalError.status:
+        headers.append((b"x-should-retry", b"false"))  # a defect repeats itself
+    if isinstance(error, InvalidApiKey):
+        headers.append((b"www-authenticate", b"Bearer"))
+    return headers
+
+
+async def send_problem(
+    error: RequestError, send: Send, extra: Mapping[str, str] | None = None
+) -> None:
+    """Send an error as the whole answer."""
+    body = orjson.dumps(envelope(error))
+    headers = [
+        (b"content-type", b"application/json"),
+        (b"content-length", str(len(body)).encode()),
+        *headers_of(error),
+        *((name.lower().encode(), value.encode()) for name, value in (extra or {}).items()),
+    ]
+    await send({"type": "http.response.start", "status": error.status, "headers": headers})
+    await send({"type": "http.response.body", "body": body, "more_body": False})
+
+
+class Problems:
+    """Answers whatever the application raises. Nothing but cancellation passes it.
+
+    An exception after the response's start cannot be answered any more: it is logged, and the
+    server closes the connection because the body is not complete, which tells the client.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        record = record_of(scope)
+        has_started = False
+
+        async def watched_send(message: Message) -> None:
+            nonlocal has_started
+            has_started = has_started or message["type"] == "http.response.start"
+            await send(message)
+
+        extra: Mapping[str, str] | None = None
+        try:
+            await self._app(scope, receive, watched_send)
+            return
+        except ClientDisconnect:
+            record.is_disconnected = True
+            return
+        except asyncio.CancelledError:
+            if not has_started:
+                error: RequestError = Draining("The server stopped before it had an answer. Ask again.")
+                record.error_code = error.code
+                await send_problem(error, send)
+            raise
+        except Exception as exception:  # noqa: BLE001  the one answer to defects: 500, no detail
+            error = _error_of(exception, record.request_id)
+            extra = exception.headers if isinstance(exception, HTTPException) else None
+        record.error_code = error.code
+        if not has_started:
+            await send_problem(error, send, extra)
+
+
+def _error_of(exception: Exception, request_id: str) -> RequestError:
+    """Our error for an exception: its nearest ancestor's entry in the table below."""
+    for ancestor in type(exception).__mro__:
+        if ancestor in _ANSWERS:
+            return _ANSWERS[ancestor](exception, request_id)
+    raise exception  # not reached: Exception is in the table
+
+
+def _from_ours(exception: Any, request_id: str) -> RequestError:  # noqa: ARG001
+    error: RequestError = exception
+    return error
+
+
+def _from_router(exception: Any, request_id: str) -> RequestError:
+    if exception.status_code == RouteNotFound.status:
+        return RouteNotFound("No such route. /openapi.json lists those that there are.")
+    if exception.status_code == MethodNotAllowed.status:
+        allowed = (exception.headers or {}).get("Allow", "another")
+        return MethodNotAllowed(f"This route does not take this method. Allowed: {allowed}.")
+    return _from_defect(exception, request_id)
+
+
+def _from_defect(exception: Exception, request_id: str) -> RequestError:
+    """Log where it happened and of what type it is. Its text may hold a prompt, so it is left out."""
+    frames = traceback.extract_tb(exception.__traceback__)
+    where = " < ".join(f"{Path(f.filename).name}:{f.lineno} {f.name}" for f in reversed(frames))
+    logger.error("request %s: %s at %s", request_id, type(exception).__name__, where)
+    return InternalError(
+        f"The server failed on this request: a defect of ours. Its log has {request_id}."
+    )
+
+
+_ANSWERS: dict[type, Callable[[Any, str], RequestError]] = {
+    RequestError: _from_ours,
+    HTTPException: _from_router,
+    Exception: _from_defect,
+}

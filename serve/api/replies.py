@@ -1,0 +1,155 @@
+"""The shapes of answers, for /openapi.json. Answers themselves are built as plain dicts.
+
+Building a model per answer would cost time and prove nothing: the tests hold real answers against
+these shapes, and against the types of the official client.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import orjson
+from pydantic import BaseModel, ConfigDict
+from starlette.responses import Response
+
+
+class JsonReply(Response):
+    """A JSON answer, encoded by orjson."""
+
+    def __init__(
+        self, content: object, *, status_code: int = 200, headers: Mapping[str, str] | None = None
+    ) -> None:
+        super().__init__(
+            orjson.dumps(content), status_code, dict(headers or {}), media_type="application/json"
+        )
+
+
+class Reply(BaseModel):
+    """A shape. Answers hold exactly these names."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class Version(Reply):
+    version: str
+
+
+class Problem(Reply):
+    message: str
+    type: str
+    param: str | None
+    code: str
+
+
+class ProblemReply(Reply):
+    error: Problem
+
+
+class ModelCard(Reply):
+    id: str
+    object: Literal["model"]
+    created: int
+    owned_by: str
+    max_model_len: int
+
+
+class ModelList(Reply):
+    object: Literal["list"]
+    data: list[ModelCard]
+
+
+class Tokens(Reply):
+    count: int
+    max_model_len: int
+    tokens: list[int]
+    token_strs: list[str] | None
+
+
+class Text(Reply):
+    prompt: str
+
+
+class PromptTokensDetails(Reply):
+    cached_tokens: int
+
+
+class UsageReply(Reply):
+    prompt_tokens: int
+    completion_tokens: int
+    total_tokens: int
+    prompt_tokens_details: PromptTokensDetails
+
+
+class TopToken(Reply):
+    token: str
+    logprob: float
+    bytes: list[int]
+
+
+class ChatToken(TopToken):
+    top_logprobs: list[TopToken]
+
+
+class ChatLogprobs(Reply):
+    content: list[ChatToken]
+    refusal: None
+
+
+class ChatMessage(Reply):
+    role: Literal["assistant"]
+    content: str
+    refusal: None
+
+
+class ChatChoice(Reply):
+    index: int
+    message: ChatMessage
+    logprobs: ChatLogprobs | None
+    finish_reason: Literal["stop", "length"]
+
+
+class ChatCompletion(Reply):
+    id: str
+    object: Literal["chat.completion"]
+    created: int
+    model: str
+    system_fingerprint: str
+    choices: list[ChatChoice]
+    usage: UsageReply
+
+
+class TextLogprobs(Reply):
+    text_offset: list[int]
+    token_logprobs: list[float]
+    tokens: list[str]
+    top_logprobs: list[dict[str, float]]
+
+
+class TextChoice(Reply):
+    index: int
+    text: str
+    logprobs: TextLogprobs | None
+    finish_reason: Literal["stop", "length"]
+
+
+class Completion(Reply):
+    id: str
+    object: Literal["text_completion"]
+    created: int
+    model: str
+    system_fingerprint: str
+    choices: list[TextChoice]
+    usage: UsageReply
+
+
+def described(shape: type[BaseModel], *, stream: bool = False) -> dict[int | str, dict[str, Any]]:
+    """A route's ``responses``: the shape on success, and the error envelope for all else."""
+    ok: dict[str, Any] = {"model": shape, "description": "The answer."}
+    if stream:
+        events = {"schema": {"type": "string", "description": "With stream: server-sent events."}}
+        ok["content"] = {"text/event-stream": events}
+    return {200: ok, "4XX": PROBLEM, "5XX": PROBLEM}
+
+
+PROBLEM: dict[str, Any] = {"model": ProblemReply, "description": "The request was refused."}

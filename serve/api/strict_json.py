@@ -1,0 +1,125 @@
+"""JSON as RFC 8259 means it, and nothing that two parsers could read differently.
+
+Refused, beyond what is no JSON at all: other encodings than UTF-8 and a byte order mark (section
+8.1), NaN and infinities, numbers that overflow, integers beyond 64 bits, names that occur twice in
+an object, lone surrogates (section 8.2), more than MAX_DEPTH levels, and a top level other than an
+object. What passes can be encoded again, so that nothing later stumbles over it.
+
+The costly checks run only on bodies that show a sign of what they look for; each sign is one pass
+in C over the body.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from itertools import accumulate
+from typing import Any
+
+import orjson
+
+from serve.errors import InvalidJson
+
+MAX_DEPTH = 64
+MAX_NAMES = 1024
+MAX_INT = 2**63 - 1
+
+# An unterminated string matches to the end: else each quote in it would start a scan of its own.
+_STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)', re.DOTALL)
+_NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
+_STEPS = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
+# A number this long or with an exponent this large may be out of range; no shorter one is.
+_LARGE_NUMBER = re.compile(rb"[0-9]{19}|[eE][+]?[0-9]{3}")
+_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
+
+
+def parse_object(body: bytes) -> dict[str, Any]:
+    """The object that a request body holds.
+
+    Raises:
+        InvalidJson: the body is anything but strict JSON with an object at the top.
+    """
+    if not body.strip():
+        raise InvalidJson("The body is empty: send a JSON object.")
+    if body.startswith(b"\xef\xbb\xbf"):
+        raise InvalidJson("The body starts with a byte order mark: send plain UTF-8.")
+    try:
+        text = body.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise InvalidJson(f"The body is not UTF-8: byte {error.start} is invalid.") from None
+    skeleton = _STRING.sub(b"", body)
+    _check_depth(skeleton)
+    value = _parse(text, is_checked=_LARGE_NUMBER.search(skeleton) is not None)
+    if not isinstance(value, dict):
+        raise InvalidJson(f"The body is a JSON {_kind(value)}: send a JSON object.")
+    if _SURROGATE.search(body):
+        _check_text(value)
+    return value
+
+
+def _parse(text: str, *, is_checked: bool) -> Any:
+    """``is_checked`` calls back for each number, which is slow and seldom needed."""
+    try:
+        return json.loads(
+            text,
+            object_pairs_hook=_object,
+            parse_constant=_constant,
+            parse_int=_integer if is_checked else None,
+            parse_float=_real if is_checked else None,
+        )
+    except json.JSONDecodeError as error:
+        problem = error.msg.removesuffix(" at")
+        raise InvalidJson(
+            f"The body is not valid JSON: {problem} at line {error.lineno}, column {error.colno}."
+        ) from None
+    except RecursionError:
+        raise InvalidJson(f"The body is nested deeper than {MAX_DEPTH} levels.") from None
+
+
+def _check_depth(skeleton: bytes) -> None:
+    brackets = skeleton.translate(None, _NOT_BRACKETS)
+    if brackets.count(b"[") + brackets.count(b"{") <= MAX_DEPTH:
+        return
+    depth = max(accumulate(map(_STEPS.__getitem__, brackets)))
+    if depth > MAX_DEPTH:
+        raise InvalidJson(f"The body is nested deeper than {MAX_DEPTH} levels.")
+
+
+def _check_text(value: object) -> None:
+    try:
+        orjson.dumps(value)
+    except TypeError:
+        raise InvalidJson("A string of the body has a lone surrogate: it is no Unicode text.") from None
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    if len(pairs) > MAX_NAMES:
+        raise InvalidJson(f"An object of the body has {len(pairs)} names: at most {MAX_NAMES}.")
+    value = dict(pairs)
+    if len(value) != len(pairs):
+        raise InvalidJson("An object of the body has the same name twice.")
+    return value
+
+
+def _constant(name: str) -> Any:
+    raise InvalidJson(f"The body has {name}, which is no JSON number.")
+
+
+def _integer(digits: str) -> int:
+    # Length first: int() of a very long literal is slow, and Python refuses it with a ValueError.
+    if len(digits) > 20 or not -MAX_INT <= (value := int(digits)) <= MAX_INT:
+        raise InvalidJson("The body has an integer beyond 64 bits.")
+    return value
+
+
+def _real(digits: str) -> float:
+    value = float(digits)
+    if not math.isfinite(value):
+        raise InvalidJson("The body has a number that is too large.")
+    return value
+
+
+def _kind(value: object) -> str:
+    names = {list: "array", str: "string", bool: "boolean", type(None): "null"}
+    return names.get(type(value), "number")
