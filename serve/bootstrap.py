@@ -29,7 +29,7 @@ from serve.api.http_server import build_server
 from serve.config import Config, harden_environment
 from serve.engine import registry
 from serve.engine.protocol import Engine, Progress
-from serve.engine.settings import EngineSettings
+from serve.engine.settings import EngineSettings, FakeSettings
 from serve.errors import StartupError
 from serve.governance.keys import KeyRing
 from serve.observe import logs
@@ -38,6 +38,7 @@ from serve.observe.startup import Startup
 from serve.pipeline.admission import Admission
 from serve.pipeline.generate import Pipeline
 from serve.pipeline.render import Renderer
+from serve.pipeline.tokenizer import ModelTokenizer
 
 log = logging.getLogger(__name__)
 
@@ -152,7 +153,7 @@ async def _load(
             max_num_seqs=config.max_num_seqs,
             max_num_batched_tokens=config.max_num_batched_tokens,
             kv_cache_tokens=config.kv_cache_tokens,
-            tokens_per_s=config.fake_tokens_per_s,
+            fake=_fake_settings(config, artifact) if name == "fake" else FakeSettings(),
         )
         engine = await asyncio.to_thread(registry.build, name, artifact.path, settings, progress)
         renderer = await asyncio.to_thread(Renderer.load, artifact.path, engine.info.vocab_size)
@@ -167,6 +168,14 @@ async def _load(
     state.pipeline = Pipeline(engine=engine, renderer=renderer, admission=admission)
     state.startup.complete()
     return reason
+
+
+def _fake_settings(config: Config, artifact: Artifact) -> FakeSettings:
+    """The fake engine speaks the model's own vocabulary, so that its answers have text."""
+    return FakeSettings(
+        tokens_per_s=config.fake_tokens_per_s,
+        vocab_size=ModelTokenizer.load(artifact.path).vocab_size,
+    )
 
 
 async def _shut_down(

@@ -18,6 +18,7 @@ from contextlib import aclosing
 from dataclasses import replace
 
 from serve import timeline
+from serve.engine.context import check_request
 from serve.engine.protocol import (
     Capability,
     Engine,
@@ -102,13 +103,13 @@ class Pipeline:
         with self.admission.slots(request.num_choices):
             request.timeline.admitted_at = self._clock()
             prompts = [await self.renderer.render(prompt) for prompt in request.prompts]
-            rooms = [self._room(token_ids, request.sampling) for token_ids in prompts]
+            engine_requests = self._engine_requests(request, prompts)
             request.timeline.usage.prompt_tokens = sum(map(len, prompts))
             request.timeline.submitted_at = self._clock()
             yield Started(prompt_tokens=request.timeline.usage.prompt_tokens)
             choices = [
-                self._choice(request, index, prompts[index // request.n], rooms[index // request.n])
-                for index in range(request.num_choices)
+                self._choice(request, index, engine_request)
+                for index, engine_request in enumerate(engine_requests)
             ]
             merged = choices[0] if len(choices) == 1 else _merge(choices)
             async with aclosing(merged) as events:
@@ -116,21 +117,17 @@ class Pipeline:
                     yield event
 
     async def _choice(
-        self, request: GenerateRequest, index: int, prompt: Sequence[int], max_tokens: int
+        self, request: GenerateRequest, index: int, engine_request: EngineRequest
     ) -> AsyncGenerator[Event, None]:
         """One choice: an engine stream turned into text. Errors come out as Finished("error")."""
-        record, usage = request.timeline, Usage(prompt_tokens=len(prompt))
+        record = request.timeline
+        usage = Usage(prompt_tokens=len(engine_request.prompt_token_ids))
         tokenizer = self.renderer.tokenizer
         choice = Choice(
             detokenizer=tokenizer.detokenizer(),
             stop=StopStrings(request.stop),
             has_stop=bool(request.stop),
             describe=self._describe,
-        )
-        engine_request = EngineRequest(
-            request_id=f"{request.request_id}-{index}",
-            prompt_token_ids=prompt,
-            sampling=_sampling_of(request.sampling, index % request.n, max_tokens),
         )
         previous_at: float | None = None
         try:
@@ -171,6 +168,23 @@ class Pipeline:
         return TokenText(
             text=own.decode("utf-8", "replace"), raw=own, logprob=logprob.logprob, top=top
         )
+
+    def _engine_requests(
+        self, request: GenerateRequest, prompts: Sequence[Sequence[int]]
+    ) -> list[EngineRequest]:
+        """One for each choice, checked: what the engine would refuse is refused now."""
+        requests = []
+        for index in range(request.num_choices):
+            prompt = prompts[index // request.n]
+            max_tokens = self._room(prompt, request.sampling)
+            engine_request = EngineRequest(
+                request_id=f"{request.request_id}-{index}",
+                prompt_token_ids=prompt,
+                sampling=_sampling_of(request.sampling, index % request.n, max_tokens),
+            )
+            check_request(self.engine.info, engine_request)
+            requests.append(engine_request)
+        return requests
 
     def _room(self, token_ids: Sequence[int], sampling: SamplingParams) -> int:
         """Tokens that may be generated after this prompt. Raises ContextLengthExceeded."""
