@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch.nn import functional
@@ -57,33 +58,28 @@ def build(shape: Shape, vocab_size: int, eos_id: int, pad_id: int, seed: int) ->
     return model
 
 
-def packed_loss(
-    model: Qwen2ForCausalLM,
-    ids: torch.Tensor,
-    documents: torch.Tensor,
-    positions: torch.Tensor,
-    picked: torch.Tensor,
-    targets: torch.Tensor,
-) -> torch.Tensor:
-    """Mean cross-entropy over the picked positions of a packed batch.
+class Batch(NamedTuple):
+    """A packed batch; B rows of T tokens, K places to predict at."""
+
+    ids: torch.Tensor  # [B, T]
+    documents: torch.Tensor  # [B, T] the document of its row that a token is in
+    positions: torch.Tensor  # [B, T] a token's place in its document
+    picked: torch.Tensor  # [K] flat indices into B*T of the tokens that predict
+    targets: torch.Tensor  # [K] the token to predict for each; -100 is padding
+
+
+def packed_loss(model: Qwen2ForCausalLM, batch: Batch) -> torch.Tensor:
+    """Mean cross-entropy over the picked places; attention stays inside a document.
 
     Only assistant tokens are picked, so the output matrix is multiplied for them alone.
-
-    Args:
-        model: The network.
-        ids: Token ids, [B, T].
-        documents: Which document of its row a token belongs to, [B, T]; attention stays inside.
-        positions: Position of a token in its document, [B, T].
-        picked: Flat indices into B*T of the tokens that predict, [K].
-        targets: The token to predict for each, [K]; -100 is padding.
     """
-    length = ids.shape[1]
-    causal = torch.ones(length, length, dtype=torch.bool, device=ids.device).tril()
-    same = documents[:, :, None] == documents[:, None, :]
+    length = batch.ids.shape[1]
+    causal = torch.ones(length, length, dtype=torch.bool, device=batch.ids.device).tril()
+    same = batch.documents[:, :, None] == batch.documents[:, None, :]
     mask = (same & causal)[:, None]  # [B, 1, T, T]
     states = model.model(
-        input_ids=ids, attention_mask=mask, position_ids=positions, use_cache=False
+        input_ids=batch.ids, attention_mask=mask, position_ids=batch.positions, use_cache=False
     ).last_hidden_state
-    rows = states.reshape(-1, states.shape[-1]).index_select(0, picked)
+    rows = states.reshape(-1, states.shape[-1]).index_select(0, batch.picked)
     logits = functional.linear(rows, model.lm_head.weight)  # [K, V]
-    return functional.cross_entropy(logits.float(), targets, ignore_index=-100)
+    return functional.cross_entropy(logits.float(), batch.targets, ignore_index=-100)

@@ -23,12 +23,13 @@ def orthogonalise(updates: torch.Tensor, steps: int = 5) -> torch.Tensor:
     """Push the singular values of every matrix in a stack [N, R, C] towards 1."""
     a, b, c = QUINTIC
     tall = updates.shape[-2] > updates.shape[-1]
-    x = updates.mT if tall else updates
+    x = updates.transpose(-2, -1) if tall else updates
     x = x / (x.norm(dim=(-2, -1), keepdim=True) + 1e-7)
     for _ in range(steps):
-        gram = x @ x.mT
+        gram = x @ x.transpose(-2, -1)
         x = a * x + (b * gram + c * gram @ gram) @ x
-    return x.mT if tall else x
+    made: torch.Tensor = x.transpose(-2, -1) if tall else x
+    return made
 
 
 class Muon(torch.optim.Optimizer):
@@ -44,8 +45,14 @@ class Muon(torch.optim.Optimizer):
         super().__init__(params, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
 
     @torch.no_grad()
-    def step(self, closure: Any = None) -> None:
-        """Apply one update; `closure` is not supported and must be None."""
+    def step(self, closure: Any = None) -> None:  # type: ignore[override]
+        """Apply one update.
+
+        Raises:
+            ValueError: If a closure is given; it is not supported.
+        """
+        if closure is not None:
+            raise ValueError("Muon takes no closure")
         for group in self.param_groups:
             stacks: dict[torch.Size, list[nn.Parameter]] = defaultdict(list)
             for weight in group["params"]:
@@ -60,11 +67,13 @@ class Muon(torch.optim.Optimizer):
         beta = group["momentum"]
         updates = []
         for weight in weights:
+            gradient = weight.grad
+            assert gradient is not None  # noqa: S101 - step() stacks only those that have one
             state = self.state[weight]
             if "momentum" not in state:
                 state["momentum"] = torch.zeros_like(weight)
-            state["momentum"].lerp_(weight.grad, 1 - beta)
-            updates.append(weight.grad.lerp(state["momentum"], beta))
+            state["momentum"].lerp_(gradient, 1 - beta)
+            updates.append(gradient.lerp(state["momentum"], beta))
         lr = group["lr"]
         scale = lr * math.sqrt(max(1.0, shape[0] / shape[1]))
         for weight, update in zip(weights, orthogonalise(torch.stack(updates)), strict=True):

@@ -1,0 +1,138 @@
+"""Checkpoints of a run, and the export of one to a weights folder that any engine can load."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from tokenizers import Tokenizer
+from transformers import GenerationConfig, Qwen2ForCausalLM
+
+from models.demo import network
+from models.demo import tokenizer as words
+
+NAME = "checkpoint.safetensors"
+
+
+def default_folder() -> Path:
+    """`$XDG_CACHE_HOME/intramural/demo-train`, or the same under `~/.cache`."""
+    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(cache) / "intramural" / "demo-train"
+
+
+@dataclass
+class Progress:
+    """Where a run is: enough to go on as if it had never stopped."""
+
+    step: int = 0
+    tokens: int = 0
+    seconds: float = 0.0
+    shard: int = 0
+    batch: int = 0
+    mix: str = "start"
+    losses: list[list[float]] = field(default_factory=list)
+    phases: list[dict[str, Any]] = field(default_factory=list)
+
+
+def save(
+    folder: Path,
+    model: Qwen2ForCausalLM,
+    optimizers: tuple[torch.optim.Optimizer, ...],
+    progress: Progress,
+    recipe: dict[str, Any],
+) -> None:
+    """Write `checkpoint.safetensors` by rename: a killed run leaves the one before."""
+    folder.mkdir(parents=True, exist_ok=True)
+    tensors = {f"model.{k}": v.contiguous() for k, v in model.named_parameters()}
+    for number, each in enumerate(optimizers):
+        for index, state in each.state_dict()["state"].items():
+            tensors |= {f"optimizer.{number}.{index}.{k}": v for k, v in state.items()}
+    about = {"progress": json.dumps(asdict(progress)), "recipe": json.dumps(recipe)}
+    save_file({k: v.detach() for k, v in tensors.items()}, folder / "checkpoint.tmp", about)
+    (folder / "checkpoint.tmp").replace(folder / NAME)
+
+
+@dataclass(frozen=True)
+class Saved:
+    """A checkpoint that was read."""
+
+    tensors: dict[str, torch.Tensor]
+    progress: Progress
+    recipe: dict[str, Any]
+
+    def restore(
+        self, model: Qwen2ForCausalLM, optimizers: tuple[torch.optim.Optimizer, ...] = ()
+    ) -> None:
+        """Put the saved tensors into a model and its optimizers.
+
+        Raises:
+            KeyError: If the checkpoint is of another network.
+        """
+        with torch.no_grad():
+            for name, weight in model.named_parameters():
+                weight.copy_(self.tensors[f"model.{name}"])
+        states: dict[int, dict[int, dict[str, torch.Tensor]]] = {}
+        for key, value in self.tensors.items():
+            if key.startswith("optimizer."):
+                _, number, index, field_name = key.split(".")
+                of = states.setdefault(int(number), {}).setdefault(int(index), {})
+                of[field_name] = value.clone()
+        for place, each in enumerate(optimizers):
+            each.load_state_dict({**each.state_dict(), "state": states.get(place, {})})
+
+
+def read(folder: Path) -> Saved:
+    """Read the checkpoint of a folder."""
+    with safe_open(folder / NAME, "pt") as file:
+        about = file.metadata()
+        tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a dict
+    progress = Progress(**json.loads(about["progress"]))
+    return Saved(tensors, progress, json.loads(about["recipe"]))
+
+
+def untrained(shape: network.Shape, tokenizer: Tokenizer, seed: int) -> Qwen2ForCausalLM:
+    """An untrained network that fits a tokenizer."""
+    vocabulary = tokenizer.get_vocab()
+    end, pad = vocabulary[words.END], vocabulary[words.PAD]
+    return network.build(shape, len(vocabulary), end, pad, seed)
+
+
+def export(model: Qwen2ForCausalLM, tokenizer: Tokenizer, folder: Path) -> None:
+    """Write a bfloat16 copy of the model, its tokenizer and its chat template."""
+    folder.mkdir(parents=True, exist_ok=True)
+    copy = Qwen2ForCausalLM(model.config)
+    copy.load_state_dict(model.state_dict())
+    copy = copy.to(torch.bfloat16)
+    copy.generation_config = GenerationConfig(
+        do_sample=False,
+        eos_token_id=model.config.eos_token_id,
+        pad_token_id=model.config.pad_token_id,
+    )
+    copy.save_pretrained(folder)
+    words.save(tokenizer, folder, model.config.max_position_embeddings)
+
+
+def main() -> None:
+    """Export the newest checkpoint while a run goes on, to look at it."""
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument("output", type=Path, help="folder to write the weights to")
+    parser.add_argument("--folder", type=Path, default=default_folder(), help="training folder")
+    args = parser.parse_args()
+    saved = read(args.folder)
+    tokenizer = Tokenizer.from_file(str(args.folder / "tokenizer.json"))
+    shape = network.Shape(**saved.recipe["shape"])
+    model = untrained(shape, tokenizer, saved.recipe["seed"])
+    saved.restore(model)
+    export(model, tokenizer, args.output)
+    print(f"step {saved.progress.step}, {saved.progress.tokens:,} tokens, to {args.output}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,85 @@
+"""The corpus: an endless row of shards, each of which depends on its number and the mix alone.
+
+The generator never reads `eval.jsonl`. The evaluation is kept apart by construction: it uses the
+`held_out` phrasings of the data files and the number pairs of `corpus_sums.is_held_out`, and the
+generator uses neither.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+
+from models.demo import (
+    corpus_copying,
+    corpus_objects,
+    corpus_plain,
+    corpus_product,
+    corpus_sums,
+    corpus_tools,
+)
+from models.demo.conversation import Conversation, Turn, load
+
+SEED = 2024
+SHARD_SIZE = 20_000
+MIXES = {
+    "start": {
+        "sums": 50,
+        "copying": 20,
+        "product": 12,
+        "tools": 6,
+        "json": 6,
+        "plain": 4,
+        "smalltalk": 2,
+    },
+    "main": {
+        "sums": 34,
+        "copying": 8,
+        "product": 24,
+        "tools": 15,
+        "json": 8,
+        "plain": 7,
+        "smalltalk": 4,
+    },
+}
+TURNS: dict[str, Callable[[random.Random], Turn]] = {
+    "sums": corpus_sums.turn,
+    "copying": corpus_copying.turn,
+    "product": corpus_product.turn,
+    "json": corpus_objects.turn,
+    "plain": corpus_plain.plain,
+    "smalltalk": corpus_plain.smalltalk,
+}
+
+
+def _turns(rng: random.Random, mix: dict[str, int], count: int) -> list[Turn]:
+    kinds = {k: w for k, w in mix.items() if k in TURNS}
+    chosen = rng.choices(list(kinds), weights=list(kinds.values()), k=count)
+    return [TURNS[kind](rng) for kind in chosen]
+
+
+def _conversation(rng: random.Random, mix: dict[str, int]) -> Conversation:
+    kind = rng.choices(list(mix), weights=list(mix.values()))[0]
+    if kind == "tools":
+        found = corpus_tools.conversation(rng)
+        if rng.random() < 0.12:
+            asked = _turns(rng, mix, 1)
+            if asked[0].category != "sums":
+                found = Conversation("plain", corpus_copying.as_messages(asked), found.tools)
+    elif kind == "copying" and rng.random() < 0.15:
+        found = corpus_copying.name_conversation(rng, _turns(rng, mix, rng.choice((0, 0, 1, 2))))
+    else:
+        turns = [TURNS[kind](rng)]
+        if rng.random() < 0.15:
+            turns = [*_turns(rng, mix, rng.choice((1, 1, 2, 3))), *turns]
+        found = Conversation(kind, corpus_copying.as_messages(turns))
+    if rng.random() < 0.1:
+        system = {"role": "system", "content": rng.choice(load("systems")["train"])}
+        return Conversation(found.category, [system, *found.messages], found.tools, found.expect)
+    return found
+
+
+def shard(number: int, mix: str = "main", size: int = SHARD_SIZE) -> list[Conversation]:
+    """Make one shard; equal arguments give equal conversations on every machine."""
+    rng = random.Random(f"{SEED}/{mix}/{number}")
+    return [_conversation(rng, MIXES[mix]) for _ in range(size)]

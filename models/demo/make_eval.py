@@ -1,0 +1,107 @@
+"""Write `eval.jsonl` from the held-out phrasings and pairs: `python -m models.demo.make_eval`.
+
+It depends on the data files and a seed alone; a test checks that the file is what this writes.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from pathlib import Path
+from typing import Any
+
+from models.demo import (
+    corpus_copying,
+    corpus_objects,
+    corpus_plain,
+    corpus_product,
+    corpus_sums,
+    corpus_tools,
+)
+from models.demo.conversation import Conversation, Turn, load
+
+SEED = 99
+PATH = Path(__file__).parent / "eval.jsonl"
+COUNTS = {"sums": 80, "copying": 24, "json": 30, "plain": 36, "call": 30, "result": 20, "name": 6}
+
+
+def _single(rng: random.Random, turn: Turn) -> Conversation:
+    messages: list[dict[str, Any]] = [{"role": "user", "content": turn.question}]
+    if rng.random() < 0.12:
+        system = rng.choice(load("systems")["held_out"])
+        messages.insert(0, {"role": "system", "content": system})
+    return Conversation(turn.category, messages, expect=turn.expect)
+
+
+def _product(rng: random.Random) -> list[Turn]:
+    """Every written-out held-out phrasing, and for each fact one of the framed ones."""
+    turns: list[Turn] = []
+    for fact in corpus_product.facts():
+        written, framed = fact.held_out[: fact.written], fact.held_out[fact.written :]
+        expect = {"terms": list(fact.must)}
+        asked = (*written, *rng.sample(framed, min(1, len(framed))))
+        turns += [Turn("product", question, fact.answer, expect) for question in asked]
+    return turns
+
+
+def _plain(rng: random.Random) -> list[Turn]:
+    turns: dict[str, Turn] = {}
+    while len(turns) < COUNTS["plain"]:
+        table = rng.choices(list(load("plain").values()), [3, 1, 1, 1, 1, 1, 1, 1])[0]
+        key, value = rng.choice(list(table["pairs"].items()))
+        turn = corpus_plain.fact_turn(table, rng.choice(table["held_out"]), key, value)
+        turns[turn.question] = turn
+    return list(turns.values())
+
+
+def _smalltalk() -> list[Turn]:
+    return [
+        Turn("smalltalk", question, talk["answer"], {"terms": talk["must"]})
+        for talk in load("smalltalk").values()
+        for question in talk["held_out"]
+    ]
+
+
+def items() -> list[Conversation]:
+    """Every item of the evaluation; the last message is the one that the model must answer."""
+    rng = random.Random(SEED)
+    turns = _product(rng) + _plain(rng) + _smalltalk()
+    turns += [corpus_sums.make(rng, "held_out", held_out=True) for _ in range(COUNTS["sums"])]
+    turns += [corpus_copying.turn(rng, "held_out") for _ in range(COUNTS["copying"])]
+    turns += [corpus_objects.turn(rng, "held_out") for _ in range(COUNTS["json"])]
+    found = [_single(rng, turn) for turn in turns]
+    for _ in range(COUNTS["name"]):
+        talk = corpus_copying.name_conversation(rng, [], "held_out")
+        found.append(Conversation("copying", talk.messages[:-1], expect=talk.expect))
+    names = list(load("tools"))
+    for n in range(COUNTS["call"] + COUNTS["result"]):
+        name = names[n % len(names)]
+        messages, chosen, terms = corpus_tools.exchange(rng, name, "held_out")
+        tools = corpus_tools.offered(rng, name)
+        expected: dict[str, Any] = {"call": {"name": name, "arguments": chosen}}
+        if n < COUNTS["call"]:
+            found.append(Conversation("tool call", messages[:1], tools, expected))
+        else:
+            found.append(Conversation("tool result", messages[:3], tools, {"terms": terms}))
+    return found
+
+
+def lines() -> list[str]:
+    """The lines of `eval.jsonl`, one item each."""
+    counts: dict[str, int] = {}
+    found = []
+    for item in items():
+        counts[item.category] = counts.get(item.category, 0) + 1
+        record = {
+            "id": f"{item.category.replace(' ', '-')}-{counts[item.category]:03d}",
+            "category": item.category,
+            "messages": item.messages,
+            **({"tools": item.tools} if item.tools else {}),
+            "expect": item.expect,
+        }
+        found.append(json.dumps(record, ensure_ascii=False))
+    return found
+
+
+if __name__ == "__main__":
+    PATH.write_text("\n".join(lines()) + "\n", encoding="utf-8")
