@@ -1,1 +1,1 @@
-"""Which weights there are, where they are, and whether they are whole. No torch outside models/demo."""
+"""Which weights there are, where they are, are they whole. No torch outside models/demo."""

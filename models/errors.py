@@ -1,0 +1,39 @@
+"""Every error of this package; commands print the message and exit with code 2.
+
+::
+
+    ModelError
+    ├── InvalidRefError       the text is not a model reference
+    ├── CatalogError          catalog.toml is wrong: a defect of ours
+    ├── ModelNotFoundError    no such alias or folder, or a folder that is not whole
+    ├── UnknownSchemeError    the folder's quantisation is none that we know
+    └── ModelRefusedError     the folder holds what models/policy.py does not allow
+
+Messages are for the operator of this machine, so they may hold paths of it.
+"""
+
+from __future__ import annotations
+
+
+class ModelError(Exception):
+    """Root of the tree."""
+
+
+class InvalidRefError(ModelError):
+    """The text is not a model reference (``owner/name`` or ``owner/name@revision``)."""
+
+
+class CatalogError(ModelError):
+    """The catalog breaks its own rules."""
+
+
+class ModelNotFoundError(ModelError):
+    """There is no such model here, or it is not whole. Says what is known and what to do."""
+
+
+class UnknownSchemeError(ModelError):
+    """The folder says that its weights are quantised, in a way that we do not know."""
+
+
+class ModelRefusedError(ModelError):
+    """The folder holds something that models/policy.py refuses. Names each file and its rule."""

@@ -1,0 +1,98 @@
+"""What a model folder says about itself: whether it is whole, its size and its quantisation.
+
+Reads names and JSON only. Whether the folder is allowed is models/policy.py's question.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from models.errors import ModelNotFoundError, UnknownSchemeError
+from models.refs import QuantScheme
+
+CONFIG = "config.json"
+INDEX = "model.safetensors.index.json"
+TOKENIZERS = ("tokenizer.json", "tokenizer.model", "vocab.json", "tekken.json")
+
+
+def missing(folder: Path) -> list[str]:
+    """What a whole model folder has and this one has not; empty when it is whole.
+
+    Raises:
+        ModelNotFoundError: its index of shards cannot be read.
+    """
+    lacks = [] if (folder / CONFIG).is_file() else [CONFIG]
+    if (folder / INDEX).is_file():
+        shards = _read_json(folder / INDEX).get("weight_map", {})
+        names = sorted({str(name) for name in shards.values()}) if isinstance(shards, dict) else []
+        lacks += [name for name in names if not (folder / name).is_file()]
+    elif not any(folder.glob("*.safetensors")):
+        lacks.append("*.safetensors")
+    if not any((folder / name).is_file() for name in TOKENIZERS):
+        lacks.append("a tokenizer (" + " or ".join(TOKENIZERS) + ")")
+    return lacks
+
+
+def size_bytes(folder: Path) -> int:
+    """Bytes of the plain files directly in the folder."""
+    return sum(
+        path.stat().st_size for path in folder.iterdir() if path.is_file() and not path.is_symlink()
+    )
+
+
+def scheme_of(folder: Path) -> QuantScheme:
+    """How the weights are stored, from ``quantization_config`` in config.json.
+
+    Raises:
+        ModelNotFoundError: config.json cannot be read.
+        UnknownSchemeError: it names a scheme that we do not know.
+    """
+    quant = _read_json(folder / CONFIG).get("quantization_config")
+    if quant is None:
+        return QuantScheme.NONE
+    scheme = _scheme(quant) if isinstance(quant, dict) else None
+    if scheme is None:
+        method = quant.get("quant_method") if isinstance(quant, dict) else quant
+        raise UnknownSchemeError(
+            f"the model folder {folder} is quantised in a way that is not supported "
+            f"(quantization_config: {method!r}). Known: {', '.join(QuantScheme)}."
+        )
+    return scheme
+
+
+def _scheme(quant: Mapping[str, Any]) -> QuantScheme | None:
+    match quant:
+        case {"quant_method": "bitsandbytes", "load_in_8bit": True}:
+            return QuantScheme.BNB_INT8
+        case {"quant_method": "bitsandbytes", "load_in_4bit": True, "bnb_4bit_quant_type": "nf4"}:
+            return QuantScheme.NF4
+        case {"quant_method": "compressed-tensors", "config_groups": dict(groups)}:
+            found = {_group_scheme(group) for group in groups.values()}
+            return found.pop() if len(found) == 1 else None
+    return None
+
+
+def _group_scheme(group: object) -> QuantScheme | None:
+    match group:
+        case {"weights": {"num_bits": 8, "type": "float"}}:
+            return QuantScheme.FP8
+        case {"weights": {"num_bits": 8, "type": "int"}, "input_activations": dict()}:
+            return QuantScheme.INT8
+        case {"weights": {"num_bits": 8, "type": "int"}}:
+            return QuantScheme.INT8_WEIGHT_ONLY
+        case {"weights": {"num_bits": 4, "type": "int"}}:
+            return QuantScheme.INT4
+    return None
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        document = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        document = None
+    if not isinstance(document, dict):
+        raise ModelNotFoundError(f"{path} is not a readable JSON object.")
+    return document

@@ -1,0 +1,97 @@
+"""The nouns of this package: ModelRef (where from), QuantScheme (how stored), Artifact (what here).
+
+Plain values: nothing here touches the disk or the network.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Self
+
+from models.errors import InvalidRefError
+
+_NAME = r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,94}[A-Za-z0-9])?"
+_REPO = re.compile(rf"{_NAME}/{_NAME}")
+_REVISION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,199}")
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+
+DEFAULT_REVISION = "main"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelRef:
+    """A model repository and a revision of it.
+
+    Attributes:
+        repo: ``owner/name``.
+        revision: a branch, a tag, or a commit; only a commit always means the same files.
+    """
+
+    repo: str
+    revision: str = DEFAULT_REVISION
+
+    def __post_init__(self) -> None:
+        """Raises InvalidRefError: the parts would not survive as a path or in an address."""
+        if not _REPO.fullmatch(self.repo) or ".." in self.repo or "--" in self.repo:
+            raise InvalidRefError(
+                f"{self.repo!r} is not a model repository. Write owner/name, of letters, digits, "
+                "'.', '_' and '-'; for a folder write an absolute path or ./folder."
+            )
+        if not _REVISION.fullmatch(self.revision) or ".." in self.revision:
+            raise InvalidRefError(
+                f"{self.revision!r} is not a revision. Write a branch, a tag or a commit."
+            )
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """The reference written as ``owner/name`` or ``owner/name@revision``.
+
+        Raises:
+            InvalidRefError: it is neither.
+        """
+        repo, at, revision = text.partition("@")
+        return cls(repo=repo, revision=revision if at else DEFAULT_REVISION)
+
+    @property
+    def is_pinned(self) -> bool:
+        """Whether the revision is a full commit."""
+        return _COMMIT.fullmatch(self.revision) is not None
+
+    def __str__(self) -> str:
+        return f"{self.repo}@{self.revision}"
+
+
+class QuantScheme(StrEnum):
+    """How the linear layers' weights are stored, and computed with.
+
+    ``none`` is the checkpoint's own type (bfloat16 for most). int8, int4 and fp8 are
+    compressed-tensors schemes; the last two are bitsandbytes'.
+    """
+
+    NONE = "none"
+    INT8 = "int8"  # weights and activations in 8 bits (W8A8)
+    INT8_WEIGHT_ONLY = "int8-weight-only"  # W8A16
+    INT4 = "int4"  # weights in 4 bits, in groups (W4A16)
+    FP8 = "fp8"
+    NF4 = "nf4"
+    BNB_INT8 = "bnb-int8"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Artifact:
+    """A model folder on this machine that passed models/policy.py.
+
+    Attributes:
+        name: the alias, or the folder's name.
+        path: the folder, absolute.
+        scheme: as its config.json says.
+        ref: where it came from, when that is known; None for a folder that someone placed.
+    """
+
+    name: str
+    path: Path
+    scheme: QuantScheme = QuantScheme.NONE
+    ref: ModelRef | None = None
