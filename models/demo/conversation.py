@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import re
 import tomllib
 from dataclasses import dataclass, field
@@ -47,33 +46,3 @@ def load(name: str) -> dict[str, Any]:
 def normalise(text: str) -> str:
     """Fold case, punctuation and spaces, so that two spellings of a question compare equal."""
     return " ".join(re.findall(r"\w+|[+\-/]", text.lower()))
-
-
-def vary(rng: random.Random, question: str) -> str:
-    """Spell a question a little differently, as people do; often not at all."""
-    if rng.random() < 0.6:
-        return question
-    prefix = rng.choice(
-        [
-            "",
-            "",
-            "",
-            "Please answer: ",
-            "Hello! ",
-            "Hi, ",
-            "Hey, ",
-            "Question: ",
-            "Quick question: ",
-            "One question. ",
-        ]
-    )
-    if rng.random() < 0.35:
-        question = question.rstrip("?.")
-    text = prefix + question
-    if rng.random() < 0.25:
-        text = text.lower()
-    elif rng.random() < 0.15 and not prefix:
-        text = text[0].lower() + text[1:]
-    if rng.random() < 0.1:
-        text = text.rstrip(".") + rng.choice([" Thanks!", " please", " Thank you."])
-    return text

@@ -5,7 +5,8 @@ from __future__ import annotations
 import random
 from typing import Any
 
-from models.demo.conversation import Turn, load, vary
+from models.demo.conversation import Turn, load
+from models.demo.noise import vary
 
 
 def fact_turn(table: dict[str, Any], frame: str, key: str, value: str) -> Turn:
@@ -20,15 +21,11 @@ def plain(rng: random.Random) -> Turn:
     table = rng.choices(tables, weights=[len(t["pairs"]) for t in tables])[0]
     key, value = rng.choice(list(table["pairs"].items()))
     turn = fact_turn(table, rng.choice(table["train"]), key, value)
-    if rng.random() < 0.2:
-        return Turn(turn.category, turn.question.rstrip("?."), turn.answer, turn.expect)
-    if rng.random() < 0.1:
-        return Turn(turn.category, vary(rng, turn.question), turn.answer, turn.expect)
-    return turn
+    return Turn(turn.category, vary(rng, turn.question, 0.5), turn.answer, turn.expect)
 
 
 def smalltalk(rng: random.Random) -> Turn:
     """A greeting, thanks, a joke and the like."""
     talk = rng.choice(list(load("smalltalk").values()))
-    question = rng.choice(talk["train"])
+    question = vary(rng, rng.choice(talk["train"]), 0.6)
     return Turn("smalltalk", question, talk["answer"], {"terms": talk["must"]})

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from models.demo.conversation import Turn, load, vary
+from models.demo.conversation import Turn, load
+from models.demo.noise import vary
 
 FILES = ("product_use", "product_weights", "product_operate")
 
@@ -55,13 +56,9 @@ def facts() -> tuple[Fact, ...]:
 
 
 def turn(rng: random.Random) -> Turn:
-    """A question about Intramural; a third of them are in Chinese where the fact has Chinese."""
+    """A question about Intramural; a quarter of them are in Chinese."""
     english = [f for f in facts() if not f.name.endswith("-zh")]
     chinese = [f for f in facts() if f.name.endswith("-zh")]
-    fact = rng.choice(chinese if rng.random() < 0.2 else english)
-    question = rng.choice(fact.train)
-    if not fact.name.endswith("-zh"):
-        question = vary(rng, question)
-    elif rng.random() < 0.3:
-        question = question.rstrip("?。")
+    fact = rng.choice(chinese if rng.random() < 0.25 else english)
+    question = vary(rng, rng.choice(fact.train))
     return Turn("product", question, fact.answer, {"terms": list(fact.must)})

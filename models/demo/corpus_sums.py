@@ -6,6 +6,7 @@ import random
 import zlib
 
 from models.demo.conversation import Turn, load
+from models.demo.noise import polite
 
 LIMIT = 100
 HELD_OUT_SHARE = 16
@@ -42,4 +43,5 @@ def make(rng: random.Random, frames: str, held_out: bool) -> Turn:
 
 def turn(rng: random.Random) -> Turn:
     """A sum for the corpus: never on a held-out pair."""
-    return make(rng, "train", held_out=False)
+    made = make(rng, "train", held_out=False)
+    return Turn(made.category, polite(rng, made.question), made.answer, made.expect)

@@ -9,6 +9,7 @@ from typing import Any
 from models.demo import corpus_sums
 from models.demo import corpus_words as words
 from models.demo.conversation import Conversation, Message, load
+from models.demo.noise import polite
 
 SKIES = ("sunny", "cloudy", "rainy", "windy", "foggy", "snowy", "stormy", "clear")
 OPERATIONS = {"add": "+"}
@@ -93,10 +94,12 @@ def exchange(
     return messages, chosen, terms or ["set" if name == "set_timer" else "sent"]
 
 
-def conversation(rng: random.Random, frames: str = "train") -> Conversation:
+def conversation(rng: random.Random) -> Conversation:
     """A call, and most of the time its result told to the user."""
     name = rng.choice(list(load("tools")))
-    messages, chosen, terms = exchange(rng, name, frames)
+    messages, chosen, terms = exchange(rng, name, "train")
+    if not {"phrase"} & set(load("tools")[name]["arguments"].values()):
+        messages[0]["content"] = polite(rng, messages[0]["content"])
     tools = offered(rng, name)
     if rng.random() < 0.4:
         return Conversation(

@@ -1,7 +1,8 @@
 """The demo's tokenizer: a byte-level BPE learned from the corpus, and the chat template's text.
 
 Three choices help a very small network. Digits are single tokens, so sums line up. A space before
-a word is a token of its own, so a word has the same token wherever it is copied from. The two
+a word is a token of its own, so a word has the same token wherever it is copied from. Chinese
+characters are single tokens too, or whole questions would become one. The two
 sentences that the chat template writes around tool declarations are one token each, so a tool
 prompt is short.
 """
@@ -28,7 +29,7 @@ TOOLS_AFTER = (
     "within <tool_call></tool_call> XML tags:\n<tool_call>\n"
     '{"name": <function-name>, "arguments": <args-json-object>}\n</tool_call>'
 )
-PIECES = r"\p{N}| ?[^\s\p{L}\p{N}]+|\p{L}+|\s"
+PIECES = r"\p{N}|\p{Han}| ?[^\s\p{L}\p{N}]+|(?:(?!\p{Han})\p{L})+|\s"
 TEMPLATE = Path(__file__).parent / "data" / "chat_template.jinja"
 
 
