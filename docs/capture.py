@@ -1,0 +1,72 @@
+"""Makes docs/demo.svg: starts the demo server, asks it for real, and draws what was said.
+
+`python -m docs.capture` from the repository's root. Nothing in the picture is made up: a question
+that the model answers badly is shown with its bad answer.
+"""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import httpx
+from rich.console import Console
+from rich.text import Text
+
+OUTPUT = Path(__file__).parent / "demo.svg"
+QUESTIONS = ("What is Intramural?", "How do I quantise a model?", "What is 17 + 25?", "法国的首都是哪里？")
+READY_TIMEOUT_S = 120
+
+
+def main() -> int:
+    """Start, ask, draw, stop."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    url = f"http://127.0.0.1:{port}"
+    command = [sys.executable, "-m", "serve", "--model", "demo", "--port", str(port)]
+    server = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    try:
+        _wait_ready(url)
+        answers = [(question, _ask(url, question)) for question in QUESTIONS]
+    finally:
+        server.terminate()
+        _, log = server.communicate(timeout=60)
+    console = Console(record=True, width=100, file=Path("/dev/null").open("w"), force_terminal=True)
+    console.print(Text("$ make serve", style="bold green"))
+    banner = [line for line in log.splitlines() if not line.startswith("{")]
+    console.print(Text("\n".join(banner).replace(str(port), "8000")))
+    for question, answer in answers:
+        console.print(Text(f'$ python -m serve chat "{question}"', style="bold green"))
+        console.print(Text(answer))
+    console.save_svg(str(OUTPUT), title="Intramural")
+    print(f"wrote {OUTPUT.name}")
+    return 0
+
+
+def _ask(url: str, question: str) -> str:
+    told = subprocess.run(
+        [sys.executable, "-m", "serve", "chat", "--url", url, question],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return told.stdout.strip()
+
+
+def _wait_ready(url: str) -> None:
+    deadline = time.monotonic() + READY_TIMEOUT_S
+    while time.monotonic() < deadline:
+        try:
+            if httpx.get(f"{url}/readyz").status_code == httpx.codes.OK:
+                return
+        except httpx.TransportError:
+            time.sleep(0.2)
+    raise SystemExit("the server did not become ready")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

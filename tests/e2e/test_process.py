@@ -1,0 +1,121 @@
+"""The process: how it starts, refuses to start, drains and ends. On the fake engine, for speed."""
+
+from __future__ import annotations
+
+import json
+import signal
+import socket
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.e2e.server import free_port, run_serve, serving
+
+BODY = {"model": "demo", "messages": [{"role": "user", "content": "hi"}], "max_tokens": 40}
+FAKE = ["--engine", "fake", "--model", "demo"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--model", "qwen2-7"], "qwen2-7b"),
+        (["--model", "/nowhere/at/all"], "/nowhere/at/all"),
+        (["--prot", "1"], "--port"),
+        (["--host", "0.0.0.0"], "--api-key-file"),
+        (["--config", "/nowhere.toml"], "/nowhere.toml"),
+        (["--max-num-seqs", "0"], "--max-num-seqs"),
+        (["chat", "--url", "http://127.0.0.1:9", "hi"], "make serve"),
+        (["keys", "revoke", "absent", "--file", "/nowhere.json"], "nowhere"),
+    ],
+)
+def test_what_cannot_start_says_why_and_exits_2(arguments: list[str], message: str) -> None:
+    ended = run_serve(*arguments)
+    assert ended.returncode == 2, ended.stderr
+    assert message in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_a_taken_port_is_named() -> None:
+    port = free_port()
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", port))
+        taken.listen()
+        ended = run_serve(*FAKE, "--port", str(port))
+    assert ended.returncode == 2
+    assert f"127.0.0.1:{port}" in ended.stderr
+    assert "--port" in ended.stderr
+
+
+def test_not_enough_memory_is_said_with_the_numbers() -> None:
+    ended = run_serve("--model", "demo", "--kv-cache-tokens", "99999999999", "--port", "0")
+    assert ended.returncode == 2
+    assert "GiB" in ended.stderr or "MiB" in ended.stderr
+
+
+def test_print_config_and_help() -> None:
+    assert 'model = "demo"' in run_serve("--print-config").stdout
+    assert "--max-model-len" in run_serve("--help").stdout
+
+
+def test_sigterm_drains_running_streams(tmp_path: Path) -> None:
+    arguments = [*FAKE, "--fake-tokens-per-s", "40"]
+    with serving(tmp_path, arguments) as server, ThreadPoolExecutor(8) as threads:
+
+        def ask(_: int) -> str:
+            body = BODY | {"stream": True}
+            with httpx.stream(
+                "POST", server.url + "/v1/chat/completions", json=body, timeout=60
+            ) as response:
+                lines = response.iter_lines()
+                first = next(lines)
+                started.append(first)
+                return [line for line in lines if line][-1]
+
+        started: list[str] = []
+        answers = [threads.submit(ask, number) for number in range(8)]
+        while len(started) < 8:
+            pass
+        server.process.send_signal(signal.SIGTERM)
+        assert [answer.result() for answer in answers] == ["data: [DONE]"] * 8
+        assert server.process.wait(60) == 0
+
+
+def test_keys_end_to_end(tmp_path: Path) -> None:
+    file = tmp_path / "keys.json"
+    made = run_serve("keys", "create", "--name", "tests", "--file", str(file))
+    key = made.stdout.strip()
+    assert key.startswith("sk-")
+    assert key.split(".")[1] not in file.read_text()
+    listed = json.loads(run_serve("keys", "list", "--json", "--file", str(file)).stdout)
+    assert listed[0]["name"] == "tests"
+    with serving(tmp_path, [*FAKE, "--api-key-file", str(file)]) as server:
+        url = server.url + "/v1/chat/completions"
+        assert httpx.post(url, json=BODY).status_code == 401
+        allowed = httpx.post(url, json=BODY, headers={"Authorization": f"Bearer {key}"})
+        assert allowed.status_code == 200, allowed.text
+        assert key.split(".")[0].removeprefix("sk-") in server.log.read_text()
+        assert key.split(".")[1] not in server.log.read_text()
+        assert server.terminate() == 0
+
+
+def test_startupz_shows_phases_while_loading(tmp_path: Path) -> None:
+    with serving(tmp_path, ["--model", "demo"], is_ready=False) as server:
+        seen: list[httpx.Response] = []
+        while not seen or seen[-1].status_code != httpx.codes.OK:
+            assert server.process.poll() is None, server.log.read_text()
+            try:
+                seen.append(server.get("/startupz"))
+            except httpx.TransportError:
+                continue
+            if seen[-1].status_code == httpx.codes.SERVICE_UNAVAILABLE and len(seen) == 1:
+                early = httpx.post(server.url + "/v1/chat/completions", json=BODY)
+                assert early.status_code in {200, 503}
+                assert early.status_code == 200 or int(early.headers["retry-after"]) >= 1
+    assert seen[0].json()["status"] == "starting"
+    final = seen[-1].json()
+    assert final["status"] == "started"
+    names = [phase["name"] for phase in final["phases"]]
+    assert "load_weights" in names
+    assert all(phase["is_finished"] for phase in final["phases"])
