@@ -1,1 +1,1 @@
-"""Logs, metrics and start-up progress. Listens, never steers: nothing here raises into a request."""
+"""Logs, metrics and start-up progress. Listens, never steers, never raises into a request."""

@@ -1,0 +1,141 @@
+"""Every metric of ours, declared once: serve/observe/metrics.py makes the collectors from this
+table, and docs/generate.py makes docs/metrics.md.
+
+Labels take values from closed sets only (route templates, statuses, error codes, the one model's
+own facts), never text of a client: each new value of a label is a new series for ever.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+PREFIX = "intramural_"
+
+Kind = Literal["counter", "gauge", "histogram"]
+Source = Literal["requests", "engine", "process"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Family:
+    """One metric.
+
+    Attributes:
+        source: `requests` are updated when a request is over, `engine` are read from the engine
+            when somebody scrapes, `process` are set once.
+        buckets: upper bounds of a histogram, in its unit, ascending, without +Inf.
+    """
+
+    name: str
+    kind: Kind
+    meaning: str
+    source: Source
+    labels: tuple[str, ...] = ()
+    buckets: tuple[float, ...] = ()
+
+
+_TTFT_S = (0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1, 1.5, 2, 3, 5, 10, 20, 40, 80)
+_ITL_S = (
+    *(0.001, 0.0025, 0.005, 0.0075, 0.01, 0.015, 0.02, 0.03, 0.04, 0.05),
+    *(0.075, 0.1, 0.15, 0.2, 0.3, 0.5, 1, 2.5),
+)
+_E2E_S = (0.05, 0.1, 0.25, 0.5, 1, 2, 3, 5, 7.5, 10, 15, 20, 30, 45, 60, 120, 300, 600)
+_QUEUE_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+
+
+def _family(name: str, kind: Kind, source: Source, meaning: str, *labels: str) -> Family:
+    return Family(name=PREFIX + name, kind=kind, meaning=meaning, source=source, labels=labels)
+
+
+def _histogram(name: str, meaning: str, buckets: tuple[float, ...]) -> Family:
+    return Family(
+        name=PREFIX + name, kind="histogram", meaning=meaning, source="requests", buckets=buckets
+    )
+
+
+FAMILIES: tuple[Family, ...] = (
+    _family(
+        "requests_total",
+        "counter",
+        "requests",
+        "HTTP requests that are over, by route template (`unmatched`: no such route), method and "
+        "status (499: the client left before there was one).",
+        *("route", "method", "status"),
+    ),
+    _family(
+        "refusals_total",
+        "counter",
+        "requests",
+        "Requests that ended in an error, before the answer began or in mid-stream, by the error "
+        "code of docs/errors.md.",
+        "code",
+    ),
+    _family(
+        "disconnects_total",
+        "counter",
+        "requests",
+        "Requests whose client left before the answer was complete.",
+    ),
+    _family(
+        "prompt_tokens_total",
+        "counter",
+        "requests",
+        "Tokens of rendered prompts, each prompt counted once whatever `n` is.",
+    ),
+    _family(
+        "completion_tokens_total",
+        "counter",
+        "requests",
+        "Tokens generated, stop tokens included; those of clients that left early too.",
+    ),
+    _family(
+        "cached_tokens_total",
+        "counter",
+        "requests",
+        "Prompt tokens that the engine took from a prefix cache.",
+    ),
+    _histogram(
+        "time_to_first_token_seconds",
+        "From a request's arrival to its first token.",
+        _TTFT_S,
+    ),
+    _histogram(
+        "inter_token_latency_seconds",
+        "Gaps between a choice's tokens; a chunk of k tokens is one gap spread over k.",
+        _ITL_S,
+    ),
+    _histogram(
+        "request_duration_seconds",
+        "From arrival to the end of the answer, of requests that reached the engine.",
+        _E2E_S,
+    ),
+    _histogram(
+        "request_queue_seconds",
+        "From arrival to the hand-over to the engine: HTTP, key, parsing, admission, rendering.",
+        _QUEUE_S,
+    ),
+    _family(
+        "requests_admitted",
+        "gauge",
+        "engine",
+        "Sequences that hold an admission slot, from admission to the end of the answer.",
+    ),
+    _family("requests_running", "gauge", "engine", "Sequences in the engine's batch."),
+    _family("requests_waiting", "gauge", "engine", "Sequences that wait in the engine."),
+    _family(
+        "kv_cache_usage_ratio", "gauge", "engine", "Used part of the KV cache, between 0 and 1."
+    ),
+    _family("engine_steps_total", "counter", "engine", "Forward passes of the engine."),
+    _family(
+        "model_info",
+        "gauge",
+        "process",
+        "Always 1; the labels say which model is served, by which engine, and its bounds.",
+        *("model", "engine", "dtype", "device"),
+        *("max_model_len", "max_num_seqs", "kv_cache_tokens"),
+    ),
+    _family("build_info", "gauge", "process", "Always 1; the label has the version.", "version"),
+)
+
+BY_NAME = {family.name.removeprefix(PREFIX): family for family in FAMILIES}
+"""Families by name without the prefix."""

@@ -1,0 +1,197 @@
+"""Logs: one JSON object a line, on stderr; and the access log. Never text of prompts or answers.
+
+::
+
+    {"ts": "2026-01-31T09:30:00.123456Z", "level": "info", "logger": "serve.bootstrap",
+     "msg": "draining", "signal": "SIGTERM"}
+
+What a caller passes as ``extra`` becomes a field. An exception becomes its type and where it was
+raised; its message and the values of variables stay out, because they may hold text of a client.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import sys
+import threading
+import traceback
+from datetime import UTC, datetime
+from pathlib import PurePath
+from types import MappingProxyType
+from typing import Any
+
+import orjson
+
+from serve.observe.record import RequestRecord
+
+log = logging.getLogger(__name__)
+access = logging.getLogger("intramural.access")
+
+MAX_FRAMES = 5
+PROBES = frozenset({"/livez", "/readyz", "/startupz", "/health", "/metrics"})
+LEVELS = MappingProxyType(
+    {
+        "debug": logging.DEBUG,
+        "info": logging.INFO,
+        "warning": logging.WARNING,
+        "error": logging.ERROR,
+    }
+)
+_STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+_VALUES = re.compile(r"[\n(<{].*", re.DOTALL)
+
+
+def configure(level: str) -> None:
+    """Send all logging of the process to stderr as JSON lines. Calling it again replaces it.
+
+    uvicorn's loggers lose their own handlers; its access log is off, because it writes raw paths
+    and ours says more. Threads that die of an exception are logged like everything else.
+
+    Args:
+        level: least severe line to write: debug, info, warning or error.
+    """
+    handler = QuietHandler(sys.stderr)
+    handler.setFormatter(JsonFormatter())
+    root = logging.getLogger()
+    for old in root.handlers[:]:
+        if isinstance(old, QuietHandler):
+            root.removeHandler(old)
+    root.addHandler(handler)
+    root.setLevel(LEVELS[level])
+    for name in ("uvicorn", "uvicorn.error", "uvicorn.access", "uvicorn.asgi"):
+        logger = logging.getLogger(name)
+        logger.handlers.clear()
+        logger.propagate = True
+    logging.getLogger("uvicorn.access").disabled = True
+    logging.captureWarnings(capture=True)
+    threading.excepthook = _thread_died
+
+
+class QuietHandler(logging.StreamHandler[Any]):
+    """Writes lines, and drops one that cannot be written: the standard handler would print it."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - the parent's name
+        """Say nothing: stderr is where the trouble is."""
+
+
+class JsonFormatter(logging.Formatter):
+    """A log record as one line of JSON. Never raises."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """``ts``, ``level``, ``logger``, ``msg``, then extras, then ``exception`` if any."""
+        stamp = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="microseconds")
+        fields: dict[str, Any] = {
+            "ts": stamp.replace("+00:00", "Z"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "msg": _message(record),
+        }
+        for name, value in vars(record).items():
+            if name not in _STANDARD:
+                fields[f"{name}_" if name in fields else name] = value
+        if record.exc_info and record.exc_info[1] is not None:
+            fields["exception"] = describe(record.exc_info[1])
+        try:
+            return orjson.dumps(fields, default=_type_name).decode()
+        except TypeError:  # integers beyond 64 bits, keys that are no text, lone surrogates, loops
+            kept = {name: fields.pop(name) for name in ("ts", "level", "logger", "msg")}
+            return json.dumps(kept | {"unwritable": sorted(fields)})
+
+
+def describe(error: BaseException) -> list[dict[str, Any]]:
+    """An exception and its causes as types and locations, innermost frame last.
+
+    Its message is left out, as are values: both may hold text of a client.
+    """
+    chain: list[dict[str, Any]] = []
+    current: BaseException | None = error
+    while current is not None and len(chain) < MAX_FRAMES:
+        frames = traceback.extract_tb(current.__traceback__)[-MAX_FRAMES:]
+        kind = type(current)
+        chain.append(
+            {
+                "type": f"{kind.__module__}.{kind.__qualname__}".removeprefix("builtins."),
+                "at": [f"{_short(frame.filename)}:{frame.lineno} {frame.name}" for frame in frames],
+            }
+        )
+        hidden = current.__suppress_context__
+        current = current.__cause__ or (None if hidden else current.__context__)
+    return chain
+
+
+class AccessLog:
+    """Writes one line per finished request (a RequestListener).
+
+    Probes that succeed are written at level debug, so that an orchestrator that asks every second
+    does not drown the rest; answers of 500 and above at warning; all else at info.
+    """
+
+    def request_finished(self, record: RequestRecord) -> None:
+        """Write the line. Never raises: a record that cannot be read is logged as such."""
+        try:
+            level, fields = _level(record), _fields(record)
+        except (AttributeError, TypeError, ValueError) as error:
+            log.warning("a request was not logged", extra={"error": type(error).__name__})
+            return
+        access.log(level, "request", extra=fields)
+
+
+def _level(record: RequestRecord) -> int:
+    if record.status >= 500:
+        return logging.WARNING
+    return logging.DEBUG if record.route in PROBES and record.status < 400 else logging.INFO
+
+
+def _fields(record: RequestRecord) -> dict[str, Any]:
+    timeline = record.timeline
+    return {
+        "request_id": record.request_id,
+        "key_id": record.key_id,
+        "model": record.model,
+        "method": record.method,
+        "route": record.route,
+        "status": record.status,
+        "stream": record.is_stream,
+        "prompt_tokens": timeline.usage.prompt_tokens,
+        "completion_tokens": timeline.usage.completion_tokens,
+        "cached_tokens": timeline.usage.cached_tokens,
+        "queue_s": _rounded(timeline.queue_s),
+        "ttft_s": _rounded(timeline.ttft_s),
+        "duration_s": _rounded(timeline.e2e_s),
+        "finish_reason": timeline.finish_reason,
+        "error_code": record.error_code,
+        "disconnected": record.is_disconnected,
+    }
+
+
+def _rounded(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds, 6)
+
+
+def _message(record: logging.LogRecord) -> str:
+    try:
+        message = record.getMessage()
+    except (TypeError, ValueError, KeyError):  # arguments that do not fit the format
+        message = str(record.msg)
+    # asyncio appends reprs of tasks, call-backs and exceptions, with their values.
+    return _VALUES.sub("", message).rstrip(" :") if record.name == "asyncio" else message
+
+
+def _short(filename: str) -> str:
+    return "/".join(PurePath(filename).parts[-3:])
+
+
+def _type_name(value: object) -> str:
+    return f"<{type(value).__name__}>"
+
+
+def _thread_died(args: threading.ExceptHookArgs) -> None:
+    if args.exc_type is SystemExit or args.exc_value is None:
+        return
+    log.error(
+        "a thread died",
+        extra={"thread": args.thread.name if args.thread else None},
+        exc_info=args.exc_value,
+    )

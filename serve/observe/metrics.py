@@ -1,0 +1,241 @@
+"""Prometheus metrics of this process, in a registry of their own. The home of prometheus_client.
+
+What is counted per request is updated when the request is over, in one pass on the event loop;
+what the engine knows is read from it when somebody scrapes.
+"""
+
+from __future__ import annotations
+
+import logging
+from bisect import bisect_right
+from collections.abc import Callable, Collection, Iterator
+from importlib import metadata
+from itertools import pairwise
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    GCCollector,
+    Histogram,
+    PlatformCollector,
+    ProcessCollector,
+    disable_created_metrics,
+)
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
+
+from serve.engine.protocol import EngineInfo, EngineLoad
+from serve.errors import RequestError, ServeError
+from serve.observe.families import BY_NAME, Family
+from serve.observe.record import RequestRecord
+
+log = logging.getLogger(__name__)
+
+METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+OTHER = "other"
+MAX_ROUTES = 64
+"""Most values of the label `route`: a bound in case a path ever came where a template belongs."""
+
+
+class Metrics:
+    """Counts finished requests (a RequestListener) and answers scrapes.
+
+    Args:
+        engine_load: as for ``attach_engine``; None while there is no engine.
+    """
+
+    def __init__(self, engine_load: Callable[[], EngineLoad] | None = None) -> None:
+        # A second series for every one, which nothing of ours reads.
+        disable_created_metrics()  # type: ignore[no-untyped-call]
+        self._registry = CollectorRegistry()
+        ProcessCollector(registry=self._registry)
+        PlatformCollector(registry=self._registry)
+        GCCollector(registry=self._registry)
+        own = {name: family for name, family in BY_NAME.items() if family.source != "engine"}
+        self._counters = {n: self._counter(f) for n, f in own.items() if f.kind == "counter"}
+        self._gauges = {n: self._gauge(f) for n, f in own.items() if f.kind == "gauge"}
+        itl = own.pop("inter_token_latency_seconds")
+        self._histograms = {n: self._histogram(f) for n, f in own.items() if f.kind == "histogram"}
+        self._itl = PooledHistogram(itl)
+        self._registry.register(self._itl)
+        self._engine = EngineCollector(engine_load)
+        self._registry.register(self._engine)
+        self._routes: set[str] = set()
+        self._codes = error_codes()
+        self._gauges["build_info"].labels(version=_version()).set(1)
+
+    def attach_engine(self, load: Callable[[], EngineLoad]) -> None:
+        """Read this engine from now on. ``load`` is called on scrapes and must not block."""
+        self._engine.load = load
+
+    def attach_admission(self, num_admitted: Callable[[], int]) -> None:
+        """Read the number of admitted sequences from here on scrapes."""
+        self._engine.num_admitted = num_admitted
+
+    def set_model(self, info: EngineInfo, model_name: str) -> None:
+        """Say in ``model_info`` what is served."""
+        gauge = self._gauges["model_info"]
+        gauge.clear()
+        gauge.labels(
+            model=model_name,
+            engine=info.name,
+            dtype=info.dtype,
+            device=info.device,
+            max_model_len=info.max_model_len,
+            max_num_seqs=info.max_num_seqs,
+            kv_cache_tokens=info.kv_cache_tokens,
+        ).set(1)
+
+    def request_finished(self, record: RequestRecord) -> None:
+        """Count a request. Never raises: a record that cannot be counted is logged."""
+        try:
+            self._count(record)
+        except (AttributeError, TypeError, ValueError) as error:
+            log.warning("a request was not counted", extra={"error": type(error).__name__})
+
+    def render(self) -> tuple[bytes, str]:
+        """The exposition for a scrape, and its content type (text format 0.0.4)."""
+        return generate_latest(self._registry), CONTENT_TYPE_PLAIN_0_0_4
+
+    def _count(self, record: RequestRecord) -> None:
+        counters = self._counters
+        counters["requests_total"].labels(
+            route=self._route(record.route),
+            method=record.method if record.method in METHODS else OTHER,
+            status=str(record.status) if 100 <= record.status <= 599 else OTHER,
+        ).inc()
+        if record.error_code is not None:
+            code = record.error_code if record.error_code in self._codes else OTHER
+            counters["refusals_total"].labels(code=code).inc()
+        if record.is_disconnected:
+            counters["disconnects_total"].inc()
+        timeline = record.timeline
+        if timeline.submitted_at is None:
+            return
+        counters["prompt_tokens_total"].inc(timeline.usage.prompt_tokens)
+        counters["completion_tokens_total"].inc(timeline.usage.completion_tokens)
+        counters["cached_tokens_total"].inc(timeline.usage.cached_tokens)
+        for name, seconds in (
+            ("time_to_first_token_seconds", timeline.ttft_s),
+            ("request_duration_seconds", timeline.e2e_s),
+            ("request_queue_seconds", timeline.queue_s),
+        ):
+            if seconds is not None:
+                self._histograms[name].observe(seconds)
+        self._itl.observe_all(timeline.itl_s)
+
+    def _route(self, route: str) -> str:
+        if route not in self._routes:
+            if len(self._routes) >= MAX_ROUTES:
+                return OTHER
+            self._routes.add(route)
+        return route
+
+    def _counter(self, family: Family) -> Counter:
+        return Counter(family.name, family.meaning, family.labels, registry=self._registry)
+
+    def _gauge(self, family: Family) -> Gauge:
+        return Gauge(family.name, family.meaning, family.labels, registry=self._registry)
+
+    def _histogram(self, family: Family) -> Histogram:
+        return Histogram(
+            family.name,
+            family.meaning,
+            family.labels,
+            registry=self._registry,
+            buckets=family.buckets,
+        )
+
+
+class PooledHistogram(Collector):
+    """A histogram that takes the samples of a whole request at once.
+
+    prometheus_client's own takes them one by one, with a walk over the buckets and two locks each,
+    about a microsecond a sample. A request has thousands, and they are counted on the event loop;
+    sorting them in C and looking up each bound once is several times cheaper.
+    """
+
+    def __init__(self, family: Family) -> None:
+        self._family = family
+        self._counts = [0] * (len(family.buckets) + 1)
+        self._sum = 0.0
+
+    def observe_all(self, samples: Collection[float]) -> None:
+        """Add samples, in the unit of the buckets."""
+        if not samples:
+            return
+        ordered = sorted(samples)
+        ends = [bisect_right(ordered, bound) for bound in self._family.buckets]
+        for bucket, (start, end) in enumerate(pairwise([0, *ends, len(ordered)])):
+            self._counts[bucket] += end - start
+        self._sum += sum(ordered)
+
+    def collect(self) -> Iterator[Metric]:
+        """Cumulative counts, as the exposition format has them."""
+        bounds = [*map(str, map(float, self._family.buckets)), "+Inf"]
+        total = 0
+        buckets = []
+        for bound, count in zip(bounds, self._counts, strict=True):
+            total += count
+            buckets.append((bound, float(total)))
+        yield HistogramMetricFamily(
+            self._family.name, self._family.meaning, buckets=buckets, sum_value=self._sum
+        )
+
+
+class EngineCollector(Collector):
+    """Reads the engine at scrape time. Without an engine its families have no samples."""
+
+    def __init__(self, load: Callable[[], EngineLoad] | None) -> None:
+        self.load = load
+        self.num_admitted: Callable[[], int] | None = None
+
+    def describe(self) -> Iterator[Metric]:
+        """Names for the registry, without asking the engine."""
+        yield from self._metrics({})
+
+    def collect(self) -> Iterator[Metric]:
+        """One sample of each family that there is something to say about."""
+        yield from self._metrics(self._values())
+
+    def _values(self) -> dict[str, float]:
+        values: dict[str, float] = {}
+        if self.num_admitted is not None:
+            values["requests_admitted"] = self.num_admitted()
+        if self.load is not None:
+            try:
+                load = self.load()
+            except ServeError:  # a dead engine; its health check says so, a scrape must still work
+                return values
+            values["requests_running"] = load.num_running
+            values["requests_waiting"] = load.num_waiting
+            values["kv_cache_usage_ratio"] = load.kv_cache_usage
+            values["engine_steps_total"] = load.num_steps
+        return values
+
+    def _metrics(self, values: dict[str, float]) -> Iterator[Metric]:
+        for name, family in BY_NAME.items():
+            if family.source == "engine":
+                made = GaugeMetricFamily if family.kind == "gauge" else CounterMetricFamily
+                yield made(family.name, family.meaning, value=values.get(name))
+
+
+def error_codes() -> frozenset[str]:
+    """Every error code of the tree in serve/errors.py."""
+    found = set()
+    classes: list[type[RequestError]] = [RequestError]
+    while classes:
+        current = classes.pop()
+        found.add(current.code)
+        classes += current.__subclasses__()
+    return frozenset(found)
+
+
+def _version() -> str:
+    try:
+        return metadata.version("intramural")
+    except metadata.PackageNotFoundError:  # run from a checkout
+        return "unknown"
