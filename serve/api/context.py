@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, cast
 
@@ -30,8 +30,8 @@ class TextPipeline(Protocol):
     @property
     def engine(self) -> Engine: ...
     def generate(self, request: GenerateRequest) -> AsyncGenerator[Event, None]: ...
-    async def encode(self, prompt: Prompt) -> list[int]: ...
-    def decode(self, token_ids: list[int]) -> str: ...
+    async def encode(self, prompt: Prompt, *, add_special_tokens: bool = True) -> list[int]: ...
+    def decode(self, token_ids: Sequence[int]) -> str: ...
     def token_text(self, token_id: int) -> str: ...
 
 
@@ -100,7 +100,8 @@ class ServerState:
             return names[0]
         if name not in names:
             raise ModelNotFound(
-                f"The model {name[:60]!r} is not served here. Served: {', '.join(names)}.", param="model"
+                f"The model {name[:60]!r} is not served here. Served: {', '.join(names)}.",
+                param="model",
             )
         return name
 

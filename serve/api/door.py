@@ -48,7 +48,9 @@ STATUS_CLIENT_LEFT = 499
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _CLIENT_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 _LOOPBACK_HOST = re.compile(rb"(?:localhost|127\.0\.0\.1|\[::1\])(?::[0-9]{1,5})?", re.IGNORECASE)
-_JSON_TYPE = re.compile(rb"application/json[ \t]*(?:;[ \t]*charset=\"?utf-8\"?[ \t]*)?", re.IGNORECASE)
+_JSON_TYPE = re.compile(
+    rb"application/json[ \t]*(?:;[ \t]*charset=\"?utf-8\"?[ \t]*)?", re.IGNORECASE
+)
 
 
 def header_values(scope: Scope, name: bytes) -> list[bytes]:
@@ -100,7 +102,7 @@ class Door:
 
 
 class HeaderGuard:
-    """Bounds what the HTTP parser lets through: it takes any number of headers that arrive at once."""
+    """Bounds the headers, of which the HTTP parser takes any number if they arrive at once."""
 
     def __init__(self, app: ASGIApp, max_bytes: int) -> None:
         self._app = app
@@ -168,7 +170,9 @@ class BodyGuard:
         lengths = header_values(scope, b"content-length")
         has_body = bool(header_values(scope, b"transfer-encoding")) or lengths not in ([], [b"0"])
         if header_values(scope, b"content-encoding"):
-            raise UnsupportedMediaType("The body is compressed (Content-Encoding): send it as it is.")
+            raise UnsupportedMediaType(
+                "The body is compressed (Content-Encoding): send it as it is."
+            )
         if has_body:
             types = header_values(scope, b"content-type")
             if len(types) != 1 or not _JSON_TYPE.fullmatch(types[0]):
@@ -200,7 +204,7 @@ class BodyGuard:
                     message = await receive()
             except TimeoutError:
                 raise RequestTimeout(
-                    f"The body stopped arriving: a piece of it may take {self._timeout_s:g} seconds "
+                    f"The body stopped arriving: a piece of it may take {self._timeout_s:g} s "
                     f"and all of it {BODY_PATIENCE * self._timeout_s:g}."
                 ) from None
             if message["type"] == "http.request":

@@ -57,7 +57,9 @@ async def version(_request: Request) -> Response:
     return JsonReply({"version": server_version()})
 
 
-@router.get("/metrics", responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}})
+@router.get(
+    "/metrics", responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}}
+)
 async def metrics(request: Request) -> Response:
     """Figures in Prometheus' text format."""
     exposition = state_of(request).metrics

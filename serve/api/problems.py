@@ -99,25 +99,22 @@ class Problems:
             has_started = has_started or message["type"] == "http.response.start"
             await send(message)
 
-        extra: Mapping[str, str] | None = None
         try:
             await self._app(scope, receive, watched_send)
-            return
         except ClientDisconnect:
             record.is_disconnected = True
-            return
         except asyncio.CancelledError:
             if not has_started:
-                error: RequestError = Draining("The server stopped before it had an answer. Ask again.")
-                record.error_code = error.code
-                await send_problem(error, send)
+                stopped = Draining("The server stopped before it had an answer. Ask again.")
+                record.error_code = stopped.code
+                await send_problem(stopped, send)
             raise
         except Exception as exception:  # noqa: BLE001  the one answer to defects: 500, no detail
             error = _error_of(exception, record.request_id)
-            extra = exception.headers if isinstance(exception, HTTPException) else None
-        record.error_code = error.code
-        if not has_started:
-            await send_problem(error, send, extra)
+            record.error_code = error.code
+            if not has_started:
+                extra = exception.headers if isinstance(exception, HTTPException) else None
+                await send_problem(error, send, extra)
 
 
 def _error_of(exception: Exception, request_id: str) -> RequestError:
@@ -143,7 +140,7 @@ def _from_router(exception: Any, request_id: str) -> RequestError:
 
 
 def _from_defect(exception: Exception, request_id: str) -> RequestError:
-    """Log where it happened and of what type it is. Its text may hold a prompt, so it is left out."""
+    """Log where it happened and its type. Its text may hold a prompt, so it is left out."""
     frames = traceback.extract_tb(exception.__traceback__)
     where = " < ".join(f"{Path(f.filename).name}:{f.lineno} {f.name}" for f in reversed(frames))
     logger.error("request %s: %s at %s", request_id, type(exception).__name__, where)

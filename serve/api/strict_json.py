@@ -90,7 +90,9 @@ def _check_text(value: object) -> None:
     try:
         orjson.dumps(value)
     except TypeError:
-        raise InvalidJson("A string of the body has a lone surrogate: it is no Unicode text.") from None
+        raise InvalidJson(
+            "A string of the body has a lone surrogate: it is no Unicode text."
+        ) from None
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -1,0 +1,198 @@
+"""The HTTP server: uvicorn with h11, and bounds on what it leaves unbounded.
+
+h11 because it bounds a request's headers; httptools took 200 MB of them (measured). What no parser
+bounds is time. ``BoundedProtocol`` closes a connection
+
+- whose request headers are not complete ``receive_timeout_s`` after their first byte (or after
+  the connection was made, if there is none): half-sent headers;
+- that keeps sending the body of a request that has been answered already;
+- whose client has not taken a byte of the answer for STALLED_READER_S, which frees its slot.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Callable, Iterator
+from typing import ClassVar
+
+import h11
+import orjson
+import uvicorn
+from starlette.types import ASGIApp
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from serve.api.problems import envelope
+from serve.config import Config
+from serve.errors import HeadersTooLarge, InvalidRequest, RequestError, RequestTimeout
+
+STALLED_READER_S = 60.0
+BACKLOG = 2048
+
+
+class BoundedProtocol(H11Protocol):
+    """One connection. See the module's docstring for the bounds."""
+
+    receive_timeout_s: ClassVar[float] = 10.0
+    stalled_reader_s: ClassVar[float] = STALLED_READER_S
+
+    _patience: asyncio.TimerHandle | None = None
+    _stall: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._watch()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._end_patience()
+        self._end_stall()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        self._watch()
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if self.conn.their_state is h11.SEND_BODY:
+            self._watch()
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._stall = self.loop.call_later(self.stalled_reader_s, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        self._end_stall()
+        super().resume_writing()
+
+    def _watch(self) -> None:
+        """Be patient for as long as the client owes us something, and only once for each debt."""
+        is_answered = self.cycle is not None and self.cycle.response_complete
+        owes_headers = self.conn.their_state is h11.IDLE
+        owes_body = self.conn.their_state is h11.SEND_BODY and is_answered
+        if self.transport.is_closing() or not (owes_headers or owes_body):
+            self._end_patience()
+        elif self._patience is None:
+            self._patience = self.loop.call_later(self.receive_timeout_s, self._give_up)
+
+    def _end_patience(self) -> None:
+        if self._patience is not None:
+            self._patience.cancel()
+            self._patience = None
+
+    def _end_stall(self) -> None:
+        if self._stall is not None:
+            self._stall.cancel()
+            self._stall = None
+
+    def _give_up(self) -> None:
+        self._patience = None
+        if self.transport.is_closing():
+            return
+        has_begun = bool(self.conn.trailing_data[0])
+        if self.conn.their_state is h11.IDLE and self.conn.our_state is h11.IDLE and has_begun:
+            self._refuse(
+                RequestTimeout(
+                    f"The headers were not complete within {self.receive_timeout_s:g} s: send "
+                    "them at once."
+                )
+            )
+        else:
+            self.transport.close()
+
+    def send_400_response(self, msg: str) -> None:
+        """Uvicorn's answer to whatever h11 refuses, in our words."""
+        limit = self.config.h11_max_incomplete_event_size or 0
+        if len(self.conn.trailing_data[0]) > limit:
+            self._refuse(HeadersTooLarge(f"The headers have more than {limit} bytes: send fewer."))
+        else:
+            self._refuse(InvalidRequest(msg))
+
+    def _refuse(self, error: RequestError) -> None:
+        """Answer a request that the application never saw, and close the connection."""
+        body = orjson.dumps(envelope(error))
+        headers = [
+            (b"content-type", b"application/json"),
+            (b"content-length", str(len(body)).encode()),
+            (b"connection", b"close"),
+        ]
+        # A half-sent answer to an earlier, pipelined request leaves no room for another.
+        with contextlib.suppress(h11.LocalProtocolError):
+            response = h11.Response(status_code=error.status, headers=headers)
+            for event in (response, h11.Data(data=body), h11.EndOfMessage()):
+                self.transport.write(self.conn.send(event) or b"")
+        self.transport.close()
+
+
+class HttpServer(uvicorn.Server):
+    """A server that leaves signals alone: who runs it decides when it ends.
+
+    ``serve()`` runs until ``should_exit`` is set; then it takes no connection any more and waits
+    for running requests, at most ``timeout_graceful_shutdown`` seconds.
+    """
+
+    def __init__(
+        self, config: uvicorn.Config, on_listening: Callable[[int], None] | None = None
+    ) -> None:
+        super().__init__(config)
+        self._on_listening = on_listening
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self._on_listening is not None:
+            self._on_listening(self.port)
+
+    @property
+    def port(self) -> int:
+        """The port bound. Only once the server listens."""
+        address = self.servers[0].sockets[0].getsockname()
+        return int(address[1])
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """End; also let those requests clean up whose time is over."""
+        await super().shutdown(sockets)
+        if tasks := list(self.server_state.tasks):
+            await asyncio.wait(tasks, timeout=1)
+
+
+def build_server(
+    app: ASGIApp,
+    config: Config,
+    *,
+    on_listening: Callable[[int], None] | None = None,
+    stalled_reader_s: float = STALLED_READER_S,
+) -> HttpServer:
+    """The server for an application, not yet running.
+
+    Args:
+        on_listening: told the port once connections are taken.
+        stalled_reader_s: how long a client may leave an answer untaken.
+    """
+    bounds = {
+        "receive_timeout_s": config.receive_timeout_s,
+        "stalled_reader_s": stalled_reader_s,
+    }
+    protocol: type[asyncio.Protocol] = type("ConfiguredProtocol", (BoundedProtocol,), bounds)
+    settings = uvicorn.Config(
+        app,
+        host=config.host,
+        port=config.port,
+        http=protocol,
+        h11_max_incomplete_event_size=config.max_header_bytes,
+        loop="uvloop",
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        date_header=False,
+        backlog=BACKLOG,
+        timeout_graceful_shutdown=round(config.shutdown_timeout),
+    )
+    return HttpServer(settings, on_listening)

@@ -1,0 +1,179 @@
+"""The file of API keys: hashes, never keys. See serve/governance/keys.py for its users.
+
+The file is JSON, mode 0600, replaced atomically::
+
+    {"version": 1, "keys": [{"id", "name", "salt", "hash", "created_at", "expires_at", "disabled"}]}
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hmac
+import json
+import os
+import stat
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal, NoReturn
+
+from serve.errors import StartupError
+
+FORMAT_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredKey:
+    """One entry of the file. ``salt`` and ``hash`` are hexadecimal; times are UTC."""
+
+    key_id: str
+    name: str
+    salt: str
+    hash: str
+    created_at: datetime
+    expires_at: datetime | None = None
+    disabled: bool = False
+
+    def matches(self, secret: str) -> bool:
+        """Whether the secret is this key's; takes the same time whatever the answer."""
+        return hmac.compare_digest(hash_secret(self.salt, secret), self.hash)
+
+    def is_expired(self, now: datetime) -> bool:
+        return self.expires_at is not None and now >= self.expires_at
+
+    @property
+    def state(self) -> Literal["enabled", "revoked", "expired"]:
+        if self.disabled:
+            return "revoked"
+        return "expired" if self.is_expired(datetime.now(UTC)) else "enabled"
+
+    def as_json(self) -> dict[str, str | None]:
+        """What an operator may see of it: neither salt nor hash."""
+        return {
+            "id": self.key_id,
+            "name": self.name,
+            "created_at": self.created_at.isoformat(),
+            "expires_at": self.expires_at.isoformat() if self.expires_at else None,
+            "state": self.state,
+        }
+
+
+def hash_secret(salt: str, secret: str) -> str:
+    return hmac.digest(bytes.fromhex(salt), secret.encode(), "sha256").hex()
+
+
+@contextlib.contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold off other writers. The lock is a file of its own, as ours is replaced on each write."""
+    with _explained(path):
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        lock = os.open(path.with_name(path.name + ".lock"), os.O_CREAT | os.O_RDWR, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(lock)
+
+
+def signature_of(path: Path) -> tuple[int, ...] | None:
+    """What changes when the file does, also where its size and time stay the same."""
+    with _explained(path):
+        found = path.stat()
+        return (found.st_ino, found.st_mtime_ns, found.st_size, found.st_mode)
+
+
+def read_keys(path: Path) -> tuple[StoredKey, ...]:
+    with _explained(path):
+        mode = stat.S_IMODE(path.stat().st_mode)
+        if mode & 0o077:
+            raise StartupError(
+                f"API key file {path} has mode {mode:04o}: group or others may use it. "
+                f"Run: chmod 600 {path}"
+            )
+        text = path.read_text("utf-8")
+    try:
+        document = json.loads(text)
+        if document["version"] != FORMAT_VERSION:
+            raise ValueError(f"version {document['version']!r}, not {FORMAT_VERSION}")
+        keys = tuple(_stored(entry) for entry in document["keys"])
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        _refuse(path, f"is not a key file of ours ({type(error).__name__}: {error})")
+    if len({key.key_id for key in keys}) != len(keys):
+        _refuse(path, "names a key id twice")
+    return keys
+
+
+def _stored(entry: Mapping[str, Any]) -> StoredKey:
+    """One entry of the file, checked so far that authenticate() cannot stumble over it."""
+    if not all(isinstance(entry[name], str) for name in ("id", "name", "salt", "hash")):
+        raise ValueError("id, name, salt and hash are strings")
+    if len(bytes.fromhex(entry["hash"])) != 32 or len(bytes.fromhex(entry["salt"])) < 16:
+        raise ValueError("a hash has 32 bytes and a salt at least 16")
+    if not isinstance(entry["disabled"], bool):
+        raise ValueError("disabled is true or false")  # noqa: TRY004
+    expires_at = entry["expires_at"]
+    return StoredKey(
+        key_id=entry["id"],
+        name=entry["name"],
+        salt=entry["salt"],
+        hash=entry["hash"].lower(),
+        created_at=_utc(entry["created_at"]),
+        expires_at=None if expires_at is None else _utc(expires_at),
+        disabled=entry["disabled"],
+    )
+
+
+def _utc(text: str) -> datetime:
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        raise ValueError("a time has no zone")
+    return moment
+
+
+def write_keys(path: Path, keys: tuple[StoredKey, ...]) -> None:
+    """Replace the file: a reader sees the old one or the new one, also after a power cut."""
+    document = {"version": FORMAT_VERSION, "keys": [_entry(key) for key in keys]}
+    with _explained(path):
+        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=".keys-")  # mode 0600
+        staged = Path(name)
+        try:
+            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+                file.write(json.dumps(document, indent=1) + "\n")
+                file.flush()
+                os.fsync(file.fileno())
+            staged.replace(path)
+        finally:
+            staged.unlink(missing_ok=True)
+        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+
+def _entry(key: StoredKey) -> dict[str, Any]:
+    return {
+        "id": key.key_id,
+        "name": key.name,
+        "salt": key.salt,
+        "hash": key.hash,
+        "created_at": key.created_at.isoformat(),
+        "expires_at": key.expires_at.isoformat() if key.expires_at else None,
+        "disabled": key.disabled,
+    }
+
+
+@contextlib.contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        raise StartupError(f"API key file {path} cannot be used: {reason}") from None
+
+
+def _refuse(path: Path, why: str) -> NoReturn:
+    raise StartupError(f"API key file {path} {why}.") from None
