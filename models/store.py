@@ -129,8 +129,14 @@ def load_folder(path: Path, *, name: str) -> Artifact:
         UnknownSchemeError: its quantisation is none that we know.
     """
     path = path.resolve()
-    policy.check(path)
-    lacks = folder.missing(path)
+    try:
+        if (
+            path / folder.CONFIG
+        ).is_file():  # else it is some other folder, of which there is nothing to refuse
+            policy.check(path)
+        lacks = folder.missing(path)
+    except OSError as error:
+        raise ModelNotFoundError(f"{path} cannot be read: {error.strerror or error}") from None
     if lacks:
         raise ModelNotFoundError(
             f"the model folder {path} is not whole: it lacks {', '.join(lacks)}. "

@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from models import folder
+from models.errors import ModelNotFoundError, UnknownSchemeError
+from models.refs import QuantScheme
+from tests.models.folders import safetensors, whole
+
+
+def group(num_bits: int, kind: str, activations: object = None) -> dict[str, object]:
+    weights = {"num_bits": num_bits, "type": kind}
+    return {"weights": weights, "input_activations": activations}
+
+
+def compressed(*groups: object) -> dict[str, object]:
+    numbered = {f"group_{i}": each for i, each in enumerate(groups)}
+    return {"quant_method": "compressed-tensors", "config_groups": numbered}
+
+
+def test_a_whole_folder_lacks_nothing(tmp_path):
+    assert folder.missing(whole(tmp_path / "m")) == []
+
+
+def test_missing_files_are_named(tmp_path):
+    assert folder.missing(tmp_path) == [
+        "config.json",
+        "*.safetensors",
+        "a tokenizer (tokenizer.json or tokenizer.model or vocab.json or tekken.json)",
+    ]
+
+
+def test_missing_shards_are_named(tmp_path):
+    path = whole(tmp_path / "m")
+    shards = {"a": "model-1.safetensors", "b": "model-2.safetensors"}
+    (path / folder.INDEX).write_text(json.dumps({"weight_map": shards}))
+    (path / "model-1.safetensors").write_bytes(safetensors())
+    assert folder.missing(path) == ["model-2.safetensors"]
+
+
+def test_size_counts_plain_files(tmp_path):
+    (tmp_path / "a").write_bytes(b"12345")
+    (tmp_path / "b").symlink_to(tmp_path / "a")
+    (tmp_path / "c").mkdir()
+    assert folder.size_bytes(tmp_path) == 5
+
+
+@pytest.mark.parametrize(
+    ("quant", "scheme"),
+    [
+        (None, QuantScheme.NONE),
+        (compressed(group(8, "int", {"num_bits": 8})), QuantScheme.INT8),
+        (compressed(group(8, "int")), QuantScheme.INT8_WEIGHT_ONLY),
+        (compressed(group(4, "int")), QuantScheme.INT4),
+        (compressed(group(8, "float", {"num_bits": 8})), QuantScheme.FP8),
+        ({"quant_method": "bitsandbytes", "load_in_8bit": True}, QuantScheme.BNB_INT8),
+        (
+            {
+                "quant_method": "bitsandbytes",
+                "load_in_4bit": True,
+                "bnb_4bit_quant_type": "nf4",
+            },
+            QuantScheme.NF4,
+        ),
+    ],
+)
+def test_scheme(tmp_path, quant, scheme):
+    assert folder.scheme_of(whole(tmp_path / "m", quantization_config=quant)) is scheme
+
+
+@pytest.mark.parametrize(
+    "quant",
+    [
+        *({}, [], "int8", {"quant_method": "gptq"}, compressed(), compressed(group(3, "int"))),
+        {"quant_method": "compressed-tensors", "config_groups": [1]},
+        compressed(group(8, "int"), group(4, "int")),
+        compressed("x"),
+    ],
+)
+def test_unknown_scheme_is_refused(tmp_path, quant):
+    with pytest.raises(UnknownSchemeError, match="quantization_config"):
+        folder.scheme_of(whole(tmp_path / "m", quantization_config=quant))
+
+
+def test_unreadable_config(tmp_path):
+    (tmp_path / "config.json").write_bytes(b"\xff")
+    with pytest.raises(ModelNotFoundError):
+        folder.scheme_of(tmp_path)

@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from models.__main__ import default_data_dir, main
+from tests.models.folders import whole
+
+
+def test_list_as_json_has_the_catalog_and_what_is_here(tmp_path, capsys):
+    whole(tmp_path / "models" / "qwen2-0.5b")
+    whole(tmp_path / "models" / "our-tune")
+    assert main(["list", "--json", "--data-dir", str(tmp_path)]) == 0
+    rows = {row["alias"]: row for row in json.loads(capsys.readouterr().out)}
+    assert rows["qwen2-0.5b"]["present"]
+    assert rows["qwen2-0.5b"]["size_bytes"] > 0
+    assert rows["our-tune"]["present"]
+    assert not rows["qwen2-7b"]["present"]
+    assert rows["qwen2-7b"]["size_bytes"] is None
+    assert rows["qwen2-7b"]["repo"] == "Qwen/Qwen2-7B-Instruct"
+
+
+def test_list_as_a_table(tmp_path, capsys):
+    assert main(["list", "--data-dir", str(tmp_path)]) == 0
+    assert "qwen2.5-32b" in capsys.readouterr().out
+
+
+def test_show_a_model_that_is_here(tmp_path, capsys):
+    path = whole(tmp_path / "models" / "qwen2-0.5b")
+    assert main(["show", "qwen2-0.5b", "--json", "--data-dir", str(tmp_path)]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert facts["path"] == str(path.resolve())
+    assert facts["scheme"] == "none"
+    assert facts["present"]
+
+
+def test_show_a_known_model_that_is_not_here_says_how_to_place_it(tmp_path, capsys):
+    assert main(["show", "qwen3-4b", "--data-dir", str(tmp_path)]) == 0
+    out = capsys.readouterr().out
+    assert "4,022,468,096" in out
+    assert "hf download Qwen/Qwen3-4B" in out
+
+
+def test_show_a_refused_folder(tmp_path, capsys):
+    path = whole(tmp_path / "m")
+    (path / "x.py").touch()
+    assert main(["show", str(path)]) == 2
+    assert "x.py (code)" in capsys.readouterr().err
+
+
+def test_show_an_unknown_name(tmp_path, capsys):
+    assert main(["show", "qwen3-4", "--data-dir", str(tmp_path)]) == 2
+    assert "Did you mean qwen3-4b" in capsys.readouterr().err
+
+
+def test_data_dir_follows_the_server_s_own_default(monkeypatch, tmp_path):
+    monkeypatch.delenv("INTRAMURAL_DATA_DIR", raising=False)
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    from serve.config import load_config
+
+    assert default_data_dir() == load_config({}).data_dir
+    monkeypatch.setenv("INTRAMURAL_DATA_DIR", str(tmp_path / "other"))
+    assert default_data_dir() == load_config({}).data_dir
+
+
+def test_help_shows_examples(capsys):
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    assert "python -m models show" in capsys.readouterr().out

@@ -1,0 +1,150 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from models import store
+from models.errors import ModelError, ModelNotFoundError, ModelRefusedError
+from models.refs import Artifact, QuantScheme
+from models.store import DirectoryStore, resolve
+from tests.models.folders import whole
+
+
+@pytest.fixture
+def data_dir(tmp_path) -> Path:
+    return tmp_path / "data"
+
+
+def test_alias_in_the_store(data_dir):
+    path = whole(data_dir / "models" / "qwen2-0.5b")
+    expected = Artifact(name="qwen2-0.5b", path=path.resolve(), scheme=QuantScheme.NONE)
+    assert resolve("qwen2-0.5b", data_dir) == expected
+    assert resolve("Qwen/Qwen2-0.5B-Instruct", data_dir) == expected
+    assert DirectoryStore(data_dir).find("qwen2-0.5b") == expected
+
+
+def test_a_name_of_ones_own_in_the_store(data_dir):
+    whole(data_dir / "models" / "our-tune")
+    assert resolve("our-tune", data_dir).name == "our-tune"
+
+
+@pytest.mark.parametrize("text", ["{abs}", "./here", "here", "sub/../here", "~/here"])
+def test_folders(tmp_path, data_dir, monkeypatch, text):
+    path = whole(tmp_path / "here")
+    (tmp_path / "sub").mkdir()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    artifact = resolve(text.format(abs=path), data_dir)
+    assert artifact.path == path.resolve()
+    assert artifact.name == "here"
+
+
+def test_the_store_wins_over_a_folder_of_the_same_name(tmp_path, data_dir, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    whole(tmp_path / "x")
+    stored = whole(data_dir / "models" / "x")
+    assert resolve("x", data_dir).path == stored.resolve()
+    assert resolve("./x", data_dir).path == (tmp_path / "x").resolve()
+
+
+def test_demo_is_the_packaged_folder(tmp_path, data_dir, monkeypatch):
+    monkeypatch.setattr(store, "DEMO_WEIGHTS", whole(tmp_path / "weights"))
+    whole(data_dir / "models" / "demo")  # a folder of that name cannot take its place
+    assert resolve("demo", data_dir).path == (tmp_path / "weights").resolve()
+    assert resolve("demo", data_dir).name == "demo"
+
+
+def test_demo_without_weights_says_so(tmp_path, data_dir, monkeypatch):
+    monkeypatch.setattr(store, "DEMO_WEIGHTS", tmp_path / "none")
+    with pytest.raises(ModelNotFoundError, match=r"models\.demo\.train"):
+        resolve("demo", data_dir)
+
+
+def test_a_known_alias_that_is_not_here_says_where_it_belongs_and_how(data_dir):
+    with pytest.raises(ModelNotFoundError) as error:
+        resolve("llama3.2-1b", data_dir)
+    text = str(error.value)
+    assert str(data_dir / "models" / "llama3.2-1b") in text
+    assert "hf download meta-llama/Llama-3.2-1B-Instruct" in text
+    assert "--local-dir" in text
+    assert "must be accepted" in text
+
+
+def test_notes_reach_the_operator(data_dir):
+    with pytest.raises(ModelNotFoundError, match="auto_map"):
+        resolve("phi3-mini", data_dir)
+
+
+@pytest.mark.parametrize(
+    ("model", "hint"),
+    [
+        ("qwen3-8", "Did you mean qwen3-8b"),
+        ("gpt-zero", "python -m models list"),
+        ("./nowhere", "Give a folder"),
+        ("~nobody-of-that-name/x", "Give a folder"),
+        ("", "models list"),
+        ("a\0b", "no model"),
+        ("../nowhere", "Give a folder"),
+    ],
+)
+def test_unknown_models_get_a_hint(data_dir, model, hint):
+    with pytest.raises(ModelNotFoundError, match=hint):
+        resolve(model, data_dir)
+
+
+def test_incomplete_folder_says_what_it_lacks(tmp_path, data_dir):
+    path = whole(tmp_path / "m")
+    (path / "model.safetensors").unlink()
+    with pytest.raises(ModelNotFoundError, match=r"lacks \*\.safetensors"):
+        resolve(str(path), data_dir)
+
+
+def test_refused_folder(tmp_path, data_dir):
+    path = whole(tmp_path / "m")
+    (path / "pytorch_model.bin").touch()
+    with pytest.raises(ModelRefusedError, match=r"pytorch_model\.bin"):
+        resolve(str(path), data_dir)
+
+
+def test_a_folder_that_is_no_model_says_what_a_model_holds(tmp_path, data_dir):
+    (tmp_path / "notes.py").touch()
+    with pytest.raises(ModelNotFoundError, match=r"lacks config\.json"):
+        resolve(str(tmp_path), data_dir)
+
+
+@pytest.mark.parametrize("name", ["..", ".", "a/b", "/etc", "", ".hidden", "a\0", "a\n"])
+def test_names_cannot_lead_out_of_the_store(data_dir, name):
+    with pytest.raises(ModelNotFoundError):
+        DirectoryStore(data_dir).find(name)
+
+
+def test_iteration_gives_what_can_be_used(data_dir):
+    assert list(DirectoryStore(data_dir)) == []
+    for name in ("b", "a", "broken"):
+        whole(data_dir / "models" / name)
+    (data_dir / "models" / "broken" / "x.py").touch()
+    (data_dir / "models" / "empty").mkdir()
+    (data_dir / "models" / "a-file").touch()
+    found = DirectoryStore(data_dir)
+    assert [artifact.name for artifact in found] == ["a", "b"]
+    assert found.names() == ["a", "b", "broken", "empty"]
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")
+def test_a_folder_that_cannot_be_read(tmp_path, data_dir):
+    path = whole(tmp_path / "m")
+    path.chmod(0)
+    try:
+        with pytest.raises(ModelError, match="cannot be read"):
+            resolve(str(path), data_dir)
+    finally:
+        path.chmod(0o700)
+
+
+def test_download_command_takes_only_what_the_policy_allows():
+    command = store.download_command("o/n", Path("/with space/x"))
+    assert command.endswith("--local-dir '/with space/x'")
+    assert "'*.safetensors'" in command
+    assert ".bin" not in command
