@@ -73,7 +73,7 @@ class EngineRequest:
 
 @dataclass(frozen=True, slots=True)
 class TokenLogprob:
-    """Natural-log probabilities at one position: the chosen token's, then the top ones, best first."""
+    """Natural logs of probabilities at one position: of the chosen token, and of the top ones."""
 
     token_id: int
     logprob: float

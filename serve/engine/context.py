@@ -1,0 +1,32 @@
+"""The up-front checks that every engine makes of a request, in one place and one wording."""
+
+from __future__ import annotations
+
+from serve.engine.protocol import EngineInfo, EngineRequest
+from serve.errors import ContextLengthExceeded, InvalidRequest
+
+
+def check_request(info: EngineInfo, request: EngineRequest) -> None:
+    """Refuse what the engine could not run.
+
+    Raises:
+        ContextLengthExceeded: prompt and ``max_tokens`` together exceed ``info.max_model_len``.
+        InvalidRequest: an empty prompt, or token ids that the model does not have. They would
+            index past the embedding, which kills a step, and with it every other stream.
+    """
+    prompt, sampling = request.prompt_token_ids, request.sampling
+    if len(prompt) + sampling.max_tokens > info.max_model_len:
+        raise ContextLengthExceeded(
+            f"This model's context is {info.max_model_len} tokens; the prompt has {len(prompt)} "
+            f"and {sampling.max_tokens} were asked for. Shorten the prompt or lower max_tokens."
+        )
+    if not prompt:
+        raise InvalidRequest("The prompt is empty; it needs at least one token.")
+    if min(prompt) < 0 or max(prompt) >= info.vocab_size:
+        raise InvalidRequest(f"The prompt holds token ids outside 0..{info.vocab_size - 1}.")
+    for token_id in sampling.logit_bias:
+        if not 0 <= token_id < info.vocab_size:
+            raise InvalidRequest(
+                f"logit_bias names token id {token_id}; this model has 0..{info.vocab_size - 1}.",
+                param="logit_bias",
+            )

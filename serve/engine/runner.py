@@ -1,0 +1,50 @@
+"""One step is one forward: plan, model, sampler."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Sequence
+
+import torch
+from transformers import PreTrainedModel
+
+from serve.engine.batcher import Segment
+from serve.engine.kv_cache import KVCache
+from serve.engine.sampler import Sampled, sample
+from serve.engine.sequence import SequenceState
+from serve.engine.step_plan import StepPlan, make_plan
+
+
+class Runner:
+    """Runs steps of a model whose attention implementation is ``attention.IMPLEMENTATION``."""
+
+    def __init__(self, model: PreTrainedModel, cache: KVCache) -> None:
+        self._model = model
+        self._cache = cache
+        self._keeps_rows = "logits_to_keep" in inspect.signature(model.forward).parameters
+
+    def step(self, segments: Sequence[Segment]) -> list[tuple[SequenceState, Sampled]]:
+        """Compute the segments and sample those that end their sequence's tokens."""
+        with torch.inference_mode():
+            plan = make_plan(segments, self._cache, self._model.device)
+            logits = self._forward(plan)
+            sequences = [segment.sequence for segment in plan.sampled]
+            if not sequences:
+                return []
+            return list(zip(sequences, sample(logits, sequences), strict=True))
+
+    def logits(self, segments: Sequence[Segment]) -> torch.Tensor:
+        """``[B, V]`` of the segments that sample, in the plan's order, decodes first."""
+        with torch.inference_mode():
+            return self._forward(make_plan(segments, self._cache, self._model.device))
+
+    def _forward(self, plan: StepPlan) -> torch.Tensor:
+        kept = {"logits_to_keep": plan.last_rows} if self._keeps_rows else {}
+        logits: torch.Tensor = self._model(
+            input_ids=plan.input_ids,
+            position_ids=plan.position_ids,
+            use_cache=False,
+            step_plan=plan,
+            **kept,
+        ).logits[0]  # [B, V]
+        return logits if self._keeps_rows else logits[plan.last_rows]

@@ -1,0 +1,55 @@
+"""What an engine may be told. The composition root fills it from the server's configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+Dtype = Literal["auto", "bfloat16", "float16", "float32"]
+Device = Literal["auto", "cpu", "cuda"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FakeSettings:
+    """How the fake engine behaves; no other engine reads it.
+
+    Attributes:
+        tokens_per_s: pace of each stream; None is as fast as it can.
+        script: token ids that every stream yields, repeated; None derives them from the prompt.
+        chunk_sizes: tokens per chunk, cycled.
+        die_after: the engine dies after this many tokens over all streams; None never.
+        vocab_size: token ids are below it.
+        eos_token_ids: end-of-sequence ids; a script may hold them, derived tokens avoid them.
+    """
+
+    tokens_per_s: float | None = None
+    script: Sequence[int] | None = None
+    chunk_sizes: Sequence[int] = (1,)
+    die_after: int | None = None
+    vocab_size: int = 32_000
+    eos_token_ids: frozenset[int] = frozenset({2})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineSettings:
+    """Settings of every engine.
+
+    Attributes:
+        dtype: of weights and arithmetic; ``auto`` is the checkpoint's.
+        device: ``auto`` is a GPU where there is one.
+        max_model_len: most tokens of prompt and completion; None is the model's own, or as many as
+            the KV cache holds where that is fewer.
+        max_num_seqs: most sequences in one batch.
+        max_num_batched_tokens: most tokens in one forward; at least one per running sequence.
+        kv_cache_tokens: bound of the KV cache; None derives it from the memory that is free.
+        fake: for the fake engine alone.
+    """
+
+    dtype: Dtype = "auto"
+    device: Device = "auto"
+    max_model_len: int | None = None
+    max_num_seqs: int = 32
+    max_num_batched_tokens: int = 512
+    kv_cache_tokens: int | None = None
+    fake: FakeSettings = FakeSettings()
