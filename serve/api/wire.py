@@ -68,6 +68,8 @@ def _is_ours(kind: type[Wire], name: str, value: object) -> bool:
 def _refusal(error: ErrorDetails, data: object) -> InvalidRequest:
     """Our words for pydantic's first error."""
     path = _path_in(data, error["loc"])
+    if error["type"].startswith("union_tag"):
+        path = (*path, error.get("ctx", {}).get("discriminator", "").strip("'"))
     param = ".".join(map(str, path)) or None
     name = param or "The body"
     kind = error["type"]
@@ -108,34 +110,43 @@ def _demand(error: ErrorDetails) -> str:
     if error["type"] == "union_tag_invalid":
         return f"must be one of {context['expected_tags']}"
     if error["type"] == "union_tag_not_found":
-        return f"must have the field {context['discriminator']}"
+        return "is required"
+    if error["type"] == "string_pattern_mismatch":
+        return f"must match {context['pattern']}"
+    unit = " characters" if error["type"].startswith("string") else " entries"
     for name, words in _LIMITS.items():
         if name in context:
-            return words.format(context[name])
-    message = error["msg"].removeprefix("Value error, ").removeprefix("Input ")
+            return words.format(context[name]) + (unit if name.endswith("length") else "")
+    message = error["msg"].removeprefix("Input ")
     return message.replace("should be", "must be", 1).replace("should have", "must have", 1)
 
 
 _LIMITS = {
-    "ge": "must be at least {}",
-    "gt": "must be greater than {}",
-    "le": "must be at most {}",
-    "max_length": "must have at most {} entries or characters",
-    "min_length": "must have at least {} entries or characters",
+    "ge": "must be at least {:g}",
+    "gt": "must be greater than {:g}",
+    "le": "must be at most {:g}",
+    "max_length": "must have at most {}",
+    "min_length": "must have at least {}",
 }
 
 
 def _given(error: ErrorDetails) -> str:
-    """', not ...' with the value where it is a number or one of few words; else with its type."""
+    """', not ...': the value where it is a number or one of few words, else its length or type."""
     value = error["input"]
-    if error["type"] == "union_tag_invalid":
+    kind = error["type"]
+    if kind in {"union_tag_not_found", "string_pattern_mismatch"}:
+        return ""
+    if kind == "union_tag_invalid":
         value = error.get("ctx", {}).get("tag", "")
-    is_word = isinstance(value, str) and error["type"] in _ENUM_ERRORS
-    if value is None or isinstance(value, bool | int | float) or is_word:
-        shown = repr(value)
-        shown = {"None": "null", "True": "true", "False": "false"}.get(shown, shown)
-        return f", not {shown[:MAX_ECHO_CHARS]}"
-    if isinstance(value, list | dict | str) and "length" in error["type"]:
+    if isinstance(value, str | list | dict) and kind.endswith(("too_short", "too_long")):
         return f", not {len(value)}"
-    names: dict[type, str] = {str: "a string", list: "an array", dict: "an object"}
-    return f", not {names[type(value)]}" if type(value) in names else ""
+    if isinstance(value, bool | int | float | None) or (
+        isinstance(value, str) and kind in _ENUM_ERRORS
+    ):
+        shown = repr(value)
+        return f", not {_JSON_WORDS.get(shown, shown)[:MAX_ECHO_CHARS]}"
+    return f", not {_KINDS.get(type(value), 'that')}"
+
+
+_JSON_WORDS = {"None": "null", "True": "true", "False": "false"}
+_KINDS: dict[type, str] = {str: "a string", list: "an array", dict: "an object"}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Discriminator, FailFast, Field, Tag
+from pydantic import Discriminator, Field, Tag
 
 from serve.api.wire import Wire
 from serve.api.wire_sampling import MAX_LOGPROBS, SamplingFields, TokenCount
@@ -35,7 +35,7 @@ def _content_kind(value: object) -> str | None:
 Content = Annotated[
     Annotated[str, Tag("string")]
     | Annotated[
-        list[TextPart], Field(min_length=1, max_length=MAX_PARTS), FailFast(), Tag("array")
+        list[TextPart], Field(min_length=1, max_length=MAX_PARTS, fail_fast=True), Tag("array")
     ],
     Discriminator(
         _content_kind,
@@ -77,9 +77,9 @@ class AssistantMessage(Wire):
     role: Literal["assistant"]
     content: Content | None = None
     name: ShortName | None = None
-    tool_calls: Annotated[list[ToolCall], Field(max_length=MAX_TOOL_CALLS), FailFast()] | None = (
-        None
-    )
+    tool_calls: (
+        Annotated[list[ToolCall], Field(max_length=MAX_TOOL_CALLS, fail_fast=True)] | None
+    ) = None
     refusal: None = None
     audio: None = None
     function_call: None = None
@@ -111,9 +111,9 @@ class Tool(Wire):
     function: Function
 
 
-Messages = Annotated[list[Message], Field(min_length=1, max_length=MAX_MESSAGES), FailFast()]
-Tools = Annotated[list[Tool], Field(max_length=MAX_TOOLS), FailFast()]
-"""FailFast: with a megabyte of bad entries, listing all their errors would take seconds."""
+Messages = Annotated[list[Message], Field(min_length=1, max_length=MAX_MESSAGES, fail_fast=True)]
+Tools = Annotated[list[Tool], Field(max_length=MAX_TOOLS, fail_fast=True)]
+"""fail_fast: with a megabyte of bad entries, listing all their errors would take seconds."""
 
 
 class ChatRequest(SamplingFields):

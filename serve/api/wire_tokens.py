@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import FailFast
+from pydantic import Field
 
 from serve.api.wire import Wire
 from serve.api.wire_chat import Messages, Tools, chat_prompt
@@ -48,7 +48,7 @@ class TokenizeRequest(Wire):
 
 class DetokenizeRequest(Wire):
     model: str | None = None
-    tokens: Annotated[list[int], FailFast()]
+    tokens: Annotated[list[int], Field(fail_fast=True)]
 
     def check_length(self, max_model_len: int) -> None:
         """Raises InvalidRequest for more tokens than a context holds: no answer has so many."""
