@@ -20,7 +20,7 @@ import traceback
 from datetime import UTC, datetime
 from pathlib import PurePath
 from types import MappingProxyType
-from typing import Any
+from typing import Any, TextIO
 
 import orjson
 
@@ -43,7 +43,7 @@ _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", 
 _VALUES = re.compile(r"[\n(<{].*", re.DOTALL)
 
 
-def configure(level: str) -> None:
+def configure(level: str, stream: TextIO | None = None) -> None:
     """Send all logging of the process to stderr as JSON lines. Calling it again replaces it.
 
     uvicorn's loggers lose their own handlers; its access log is off, because it writes raw paths
@@ -51,8 +51,9 @@ def configure(level: str) -> None:
 
     Args:
         level: least severe line to write: debug, info, warning or error.
+        stream: where to; stderr unless given.
     """
-    handler = QuietHandler(sys.stderr)
+    handler = QuietHandler(stream or sys.stderr)
     handler.setFormatter(JsonFormatter())
     root = logging.getLogger()
     for old in root.handlers[:]:
@@ -192,6 +193,6 @@ def _thread_died(args: threading.ExceptHookArgs) -> None:
         return
     log.error(
         "a thread died",
-        extra={"thread": args.thread.name if args.thread else None},
+        extra={"thread_name": args.thread.name if args.thread else None},
         exc_info=args.exc_value,
     )

@@ -1,0 +1,209 @@
+from __future__ import annotations
+
+import logging
+from array import array
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from serve.engine.protocol import EngineInfo, EngineLoad
+from serve.errors import EngineDeadError
+from serve.observe import metrics as module
+from serve.observe.families import BY_NAME, FAMILIES, PREFIX
+from serve.observe.metrics import Metrics, PooledHistogram, error_codes
+from tests.serve.observe.records import finished, refused
+
+INFO = EngineInfo(
+    name="fake",
+    max_model_len=64,
+    max_num_seqs=4,
+    kv_cache_tokens=256,
+    vocab_size=10,
+    eos_token_ids=frozenset({1}),
+    capabilities=frozenset(),
+    dtype="float32",
+    device="cpu",
+)
+
+
+def scrape(metrics: Metrics) -> dict[str, float]:
+    """Samples as ``name{label="value"}`` without our prefix."""
+    body, content_type = metrics.render()
+    assert content_type.startswith("text/plain; version=0.0.4")
+    found = {}
+    for family in text_string_to_metric_families(body.decode()):
+        for sample in family.samples:
+            labels = ",".join(f'{name}="{value}"' for name, value in sorted(sample.labels.items()))
+            name = sample.name.removeprefix(PREFIX) + (f"{{{labels}}}" if labels else "")
+            assert name not in found
+            found[name] = sample.value
+    return found
+
+
+def test_a_finished_request_is_counted_everywhere():
+    metrics = Metrics()
+    metrics.request_finished(finished())
+    samples = scrape(metrics)
+    route = 'method="POST",route="/v1/chat/completions",status="200"'
+    assert samples[f"requests_total{{{route}}}"] == 1
+    assert samples["prompt_tokens_total"] == 12
+    assert samples["completion_tokens_total"] == 5
+    assert samples["cached_tokens_total"] == 4
+    assert samples["disconnects_total"] == 0
+    assert samples["time_to_first_token_seconds_count"] == 1
+    assert samples["time_to_first_token_seconds_sum"] == pytest.approx(0.05)
+    assert samples["request_duration_seconds_sum"] == pytest.approx(0.1)
+    assert samples["request_queue_seconds_sum"] == pytest.approx(0.002)
+    assert samples["inter_token_latency_seconds_count"] == 4
+    assert samples["inter_token_latency_seconds_sum"] == pytest.approx(3.0325)
+
+
+def test_a_refusal_is_counted_and_times_nothing():
+    metrics = Metrics()
+    metrics.request_finished(refused())
+    samples = scrape(metrics)
+    assert samples['refusals_total{code="invalid_api_key"}'] == 1
+    assert samples["request_duration_seconds_count"] == 0
+    assert samples["prompt_tokens_total"] == 0
+
+
+def test_a_disconnect_is_counted_with_the_tokens_it_used():
+    metrics = Metrics()
+    metrics.request_finished(finished(is_disconnected=True, status=499))
+    samples = scrape(metrics)
+    assert samples["disconnects_total"] == 1
+    assert samples["completion_tokens_total"] == 5
+
+
+def test_labels_come_from_closed_sets(monkeypatch):
+    monkeypatch.setattr(module, "MAX_ROUTES", 2)
+    metrics = Metrics()
+    for number in range(5):
+        metrics.request_finished(
+            refused(route=f"/{number}", method=f"M{number}") if number else finished(status=0)
+        )
+    metrics.request_finished(finished(error_code="text of a client"))
+    body = metrics.render()[0].decode()
+    assert 'method="M' not in body
+    assert 'route="/3"' not in body
+    assert 'route="other"' in body
+    assert 'status="other"' in body
+    assert 'code="other"' in body
+    assert "text of a client" not in body
+
+
+def test_the_engine_is_read_at_scrape_time():
+    metrics = Metrics()
+    assert "requests_running" not in scrape(metrics)
+    loads = iter([(1, 2, 0.25, 10), (3, 0, 0.5, 11)])
+
+    def load() -> EngineLoad:
+        running, waiting, usage, steps = next(loads)
+        return EngineLoad(
+            num_running=running, num_waiting=waiting, kv_cache_usage=usage, num_steps=steps
+        )
+
+    metrics.attach_engine(load)
+    metrics.attach_admission(lambda: 7)
+    for running, waiting, usage, steps in ((1, 2, 0.25, 10), (3, 0, 0.5, 11)):
+        samples = scrape(metrics)
+        assert samples["requests_running"] == running
+        assert samples["requests_waiting"] == waiting
+        assert samples["kv_cache_usage_ratio"] == usage
+        assert samples["engine_steps_total"] == steps
+        assert samples["requests_admitted"] == 7
+
+
+def test_a_dead_engine_does_not_break_a_scrape():
+    def load() -> EngineLoad:
+        raise EngineDeadError("gone")
+
+    samples = scrape(Metrics(load))
+    assert "requests_running" not in samples
+    assert "disconnects_total" in samples
+
+
+def test_model_info_has_one_series_whatever_was_set_before():
+    metrics = Metrics()
+    metrics.set_model(INFO, "old")
+    metrics.set_model(INFO, "demo")
+    found = [name for name in scrape(metrics) if name.startswith("model_info")]
+    assert len(found) == 1
+    assert found[0] == (
+        'model_info{device="cpu",dtype="float32",engine="fake",kv_cache_tokens="256",'
+        'max_model_len="64",max_num_seqs="4",model="demo"}'
+    )
+
+
+def test_the_scrape_holds_exactly_the_families_of_the_table():
+    """And each with the type and the labels that the table says."""
+    metrics = Metrics(
+        lambda: EngineLoad(num_running=0, num_waiting=0, kv_cache_usage=0.0, num_steps=0)
+    )
+    metrics.attach_admission(lambda: 0)
+    metrics.set_model(INFO, "demo")
+    metrics.request_finished(finished(error_code="engine_dead"))
+    found = {}
+    for family in text_string_to_metric_families(metrics.render()[0].decode()):
+        if family.name.startswith(PREFIX):
+            name = family.name + ("_total" if family.type == "counter" else "")
+            labels = {label for sample in family.samples for label in sample.labels} - {"le"}
+            found[name] = (family.type, labels)
+    assert found == {family.name: (family.kind, set(family.labels)) for family in FAMILIES}
+
+
+def test_process_and_python_are_included_and_created_series_are_not():
+    body = Metrics().render()[0].decode()
+    assert "process_resident_memory_bytes" in body
+    assert "python_info" in body
+    assert "_created" not in body
+
+
+def test_buckets_ascend_and_histograms_have_them():
+    for family in FAMILIES:
+        assert list(family.buckets) == sorted(set(family.buckets))
+        assert bool(family.buckets) == (family.kind == "histogram")
+
+
+def test_the_pooled_histogram_agrees_with_the_library_s():
+    from prometheus_client import CollectorRegistry, Histogram
+
+    family = BY_NAME["inter_token_latency_seconds"]
+    registry = CollectorRegistry()
+    theirs = Histogram(family.name, family.meaning, buckets=family.buckets, registry=registry)
+    ours = PooledHistogram(family)
+    samples = array("d", [0.0, 0.001, 0.0011, 0.01, 0.03, 0.03, 2.5, 2.6, 1e6])
+    for pool in (samples[:4], samples[4:], array("d")):
+        ours.observe_all(pool)
+        for sample in pool:
+            theirs.observe(sample)
+    (expected,) = registry.collect()
+    (found,) = ours.collect()
+    assert {(s.name, s.labels.get("le")): s.value for s in found.samples} == {
+        (s.name, s.labels.get("le")): pytest.approx(s.value)
+        for s in expected.samples
+        if not s.name.endswith("_created")
+    }
+
+
+@pytest.mark.parametrize(
+    "changes", [{"timeline": None}, {"status": None}, {"route": ["x"]}, {"error_code": {}}]
+)
+def test_a_broken_record_is_logged_not_raised(caplog, changes):
+    metrics = Metrics()
+    with caplog.at_level(logging.WARNING):
+        metrics.request_finished(finished(**changes))
+    assert "not counted" in caplog.text
+    assert scrape(metrics)
+
+
+def test_error_codes_are_the_tree_s():
+    codes = error_codes()
+    assert {"internal_error", "engine_dead", "invalid_json"} <= codes
+    assert len(codes) > 15
+
+
+def test_two_registries_do_not_meet():
+    first, second = Metrics(), Metrics()
+    first.request_finished(finished())
+    assert scrape(second)["prompt_tokens_total"] == 0
