@@ -22,10 +22,9 @@ from pathlib import Path
 from models.errors import ModelError
 from models.refs import Artifact
 from models.store import resolve
-
 from serve.api.app import create_app
 from serve.api.context import ServerState
-from serve.api.http_server import build_server
+from serve.api.http_server import HttpServer, build_server
 from serve.config import Config, harden_environment
 from serve.engine import registry
 from serve.engine.protocol import Engine, Progress
@@ -41,6 +40,9 @@ from serve.pipeline.render import Renderer
 from serve.pipeline.tokenizer import ModelTokenizer
 
 log = logging.getLogger(__name__)
+
+STOP_TIMEOUT_S = 5.0
+"""Seconds for the HTTP server to close its connections once nothing runs."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,10 +121,7 @@ async def serve(
         try:
             await asyncio.wait({loading, stopping, serving}, return_when=asyncio.FIRST_COMPLETED)
             if loading.done():
-                reason = await loading
-                pipeline = state.pipeline
-                if pipeline is None:
-                    raise StartupError("the engine did not come up")
+                pipeline, reason = await loading
                 port = listener.getsockname()[1]
                 on_ready(
                     Ready(
@@ -142,8 +141,8 @@ async def serve(
 
 async def _load(
     config: Config, artifact: Artifact, state: ServerState, metrics: Metrics, progress: Progress
-) -> str:
-    """Bring the engine up and open the gate. Returns why this engine was chosen."""
+) -> tuple[Pipeline, str]:
+    """Bring the engine up and open the gate. Returns also why this engine was chosen."""
     try:
         name, reason = registry.choose(config.engine)
         settings = EngineSettings(
@@ -165,9 +164,11 @@ async def _load(
     )
     metrics.set_model(engine.info, config.model_names[0])
     metrics.attach_engine(engine.load)
-    state.pipeline = Pipeline(engine=engine, renderer=renderer, admission=admission)
+    metrics.attach_admission(lambda: admission.num_admitted)
+    pipeline = Pipeline(engine=engine, renderer=renderer, admission=admission)
+    state.pipeline = pipeline
     state.startup.complete()
-    return reason
+    return pipeline, reason
 
 
 def _fake_settings(config: Config, artifact: Artifact) -> FakeSettings:
@@ -181,18 +182,19 @@ def _fake_settings(config: Config, artifact: Artifact) -> FakeSettings:
 async def _shut_down(
     config: Config,
     state: ServerState,
-    server: object,
+    server: HttpServer,
     serving: asyncio.Task[None],
-    loading: asyncio.Task[str],
+    loading: asyncio.Task[tuple[Pipeline, str]],
 ) -> None:
     """Drain, then stop: see the module docstring."""
     state.is_draining = True
-    pipeline = state.pipeline
+    is_loaded = loading.done() and not loading.cancelled() and loading.exception() is None
+    pipeline = loading.result()[0] if is_loaded else None
     if pipeline is not None:
         pipeline.drain()
         await _within(pipeline.admission.wait_idle(), config.shutdown_timeout)
-    server.should_exit = True  # type: ignore[attr-defined]
-    await _within(serving, 5)
+    server.should_exit = True
+    await _within(serving, STOP_TIMEOUT_S)
     loading.cancel()
     if pipeline is not None:
         await pipeline.engine.close()

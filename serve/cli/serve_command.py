@@ -8,9 +8,11 @@ from collections.abc import Sequence
 from typing import Self
 
 import uvloop
-from rich.console import Console
+from rich.console import Console, Group
 from rich.panel import Panel
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from rich.text import Text
 
 from serve import bootstrap
 from serve.cli.flags import parse, settings
@@ -86,25 +88,34 @@ class LoadingBars:
         self._progress.stop()
 
 
-def banner(ready: bootstrap.Ready) -> Panel:
+def banner(ready: bootstrap.Ready) -> Group:
     """What is served, by what, how much fits, and a line to try it."""
     info = ready.engine.info
-    name = ready.names[0]
-    key = ' -H "Authorization: Bearer $OPENAI_API_KEY"' if ready.needs_key else ""
-    body = json.dumps({"model": name, "messages": [{"role": "user", "content": "Hello"}]})
     rows = {
-        "model": f"{', '.join(ready.names)} · {info.num_parameters / 1e6:,.1f} M parameters"
+        "model": f"{', '.join(ready.names)} · {_count(info.num_parameters)} parameters"
         f" · {info.dtype}",
         "engine": f"{info.name} on {info.device} ({ready.engine_reason})",
-        "capacity": f"{info.max_num_seqs} sequences at once · context {info.max_model_len:,} tokens"
+        "capacity": f"{info.max_num_seqs} sequences at once, {info.max_model_len:,} tokens each",
+        "memory": f"weights {info.weight_bytes / 1e6:,.0f} MB"
         f" · KV cache {info.kv_cache_tokens:,} tokens",
-        "memory": f"weights {info.weight_bytes / 1e6:,.0f} MB",
-        "keys": "required" if ready.needs_key else "none: loopback only",
+        "keys": "required" if ready.needs_key else "none, so loopback only",
         "address": ready.url,
     }
-    text = "\n".join(f"{label:>9}  {value}" for label, value in rows.items())
-    curl = (
+    table = Table.grid(padding=(0, 2))
+    for label, value in rows.items():
+        table.add_row(Text(label, style="dim"), value)
+    body = json.dumps({"model": ready.names[0], "messages": [{"role": "user", "content": "Hello"}]})
+    key = ' -H "Authorization: Bearer $OPENAI_API_KEY"' if ready.needs_key else ""
+    curl = Text(
         f"curl {ready.url}/v1/chat/completions{key} \\\n"
-        f"  -H 'Content-Type: application/json' -d '{body}'"
+        f"  -H 'Content-Type: application/json' \\\n  -d '{body}'",
+        no_wrap=True,
+        overflow="ignore",
     )
-    return Panel(f"{text}\n\n{curl}", title="Intramural is ready", highlight=False, expand=False)
+    # Outside the panel, so that it can be copied.
+    return Group(Panel(table, title="Intramural is ready", expand=False), curl)
+
+
+def _count(number: int) -> str:
+    """12.3 B or 5.8 M."""
+    return f"{number / 1e9:,.1f} B" if number >= 1e9 else f"{number / 1e6:,.1f} M"

@@ -51,7 +51,8 @@ def test_a_taken_port_is_named() -> None:
 def test_not_enough_memory_is_said_with_the_numbers() -> None:
     ended = run_serve("--model", "demo", "--kv-cache-tokens", "99999999999", "--port", "0")
     assert ended.returncode == 2
-    assert "GiB" in ended.stderr or "MiB" in ended.stderr
+    assert "--kv-cache-tokens 99999999999 needs" in ended.stderr
+    assert "are free" in ended.stderr
 
 
 def test_print_config_and_help() -> None:
@@ -95,9 +96,10 @@ def test_keys_end_to_end(tmp_path: Path) -> None:
         assert httpx.post(url, json=BODY).status_code == 401
         allowed = httpx.post(url, json=BODY, headers={"Authorization": f"Bearer {key}"})
         assert allowed.status_code == 200, allowed.text
-        assert key.split(".")[0].removeprefix("sk-") in server.log.read_text()
-        assert key.split(".")[1] not in server.log.read_text()
         assert server.terminate() == 0
+    log = server.log.read_text()
+    assert key.split(".")[0].removeprefix("sk-") in log
+    assert key.split(".")[1] not in log
 
 
 def test_startupz_shows_phases_while_loading(tmp_path: Path) -> None:
