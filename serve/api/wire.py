@@ -73,7 +73,7 @@ def _refusal(error: ErrorDetails, data: object) -> InvalidRequest:
     param = ".".join(map(str, path)) or None
     name = param or "The body"
     kind = error["type"]
-    if kind == "missing":
+    if kind in {"missing", "union_tag_not_found"}:
         return InvalidRequest(f"{name} is required.", param=param)
     if kind == "extra_forbidden":
         return InvalidRequest(f"{name} is not a field of this object. Leave it out.", param=param)
@@ -109,22 +109,20 @@ def _demand(error: ErrorDetails) -> str:
     context = error.get("ctx", {})
     if error["type"] == "union_tag_invalid":
         return f"must be one of {context['expected_tags']}"
-    if error["type"] == "union_tag_not_found":
-        return "is required"
     if error["type"] == "string_pattern_mismatch":
         return f"must match {context['pattern']}"
     unit = " characters" if error["type"].startswith("string") else " entries"
     for name, words in _LIMITS.items():
         if name in context:
-            return words.format(context[name]) + (unit if name.endswith("length") else "")
+            return words.format(_plain(context[name])) + (unit if name.endswith("length") else "")
     message = error["msg"].removeprefix("Input ")
     return message.replace("should be", "must be", 1).replace("should have", "must have", 1)
 
 
 _LIMITS = {
-    "ge": "must be at least {:g}",
-    "gt": "must be greater than {:g}",
-    "le": "must be at most {:g}",
+    "ge": "must be at least {}",
+    "gt": "must be greater than {}",
+    "le": "must be at most {}",
     "max_length": "must have at most {}",
     "min_length": "must have at least {}",
 }
@@ -134,7 +132,7 @@ def _given(error: ErrorDetails) -> str:
     """', not ...': the value where it is a number or one of few words, else its length or type."""
     value = error["input"]
     kind = error["type"]
-    if kind in {"union_tag_not_found", "string_pattern_mismatch"}:
+    if kind == "string_pattern_mismatch":
         return ""
     if kind == "union_tag_invalid":
         value = error.get("ctx", {}).get("tag", "")
@@ -146,6 +144,10 @@ def _given(error: ErrorDetails) -> str:
         shown = repr(value)
         return f", not {_JSON_WORDS.get(shown, shown)[:MAX_ECHO_CHARS]}"
     return f", not {_KINDS.get(type(value), 'that')}"
+
+
+def _plain(limit: float) -> float:
+    return int(limit) if limit == int(limit) else limit
 
 
 _JSON_WORDS = {"None": "null", "True": "true", "False": "false"}

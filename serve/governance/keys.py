@@ -34,7 +34,7 @@ MAX_HEADER_CHARS = 256
 MAX_NAME_CHARS = 64
 RELOAD_INTERVAL_S = 1.0
 
-_CREDENTIALS = re.compile(r"[Bb]earer +sk-([A-Za-z0-9_-]{12,32})\.([A-Za-z0-9_-]{43})")
+_CREDENTIALS = re.compile(r"(?i:bearer) +sk-([A-Za-z0-9_-]{12,32})\.([A-Za-z0-9_-]{43})")
 _REJECTED = (
     "The API key is not valid. Send 'Authorization: Bearer sk-...' with a key of this server."
 )

@@ -1,0 +1,253 @@
+"""Keys: what is stored, what opens, what does not, and that the ring follows its file."""
+
+from __future__ import annotations
+
+import json
+import random
+import re
+import stat
+import string
+import threading
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from serve.errors import InvalidApiKey, StartupError
+from serve.governance import keys
+from serve.governance.keys import KeyRing
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "keys.json"
+
+
+def bearer(key: str) -> str:
+    return f"Bearer {key}"
+
+
+def test_a_key_opens_and_says_whose_it_is(path: Path) -> None:
+    key = keys.create(path, name="ci")
+    assert re.fullmatch(r"sk-[A-Za-z0-9_-]{12}\.[A-Za-z0-9_-]{43}", key)
+    principal = KeyRing.load(path).authenticate(bearer(key))
+    assert principal.name == "ci"
+    assert principal.key_id == key[3:15]
+
+
+def test_the_scheme_may_be_written_small_and_with_spaces(path: Path) -> None:
+    key = keys.create(path)
+    assert KeyRing.load(path).authenticate(f"bearer   {key}")
+    assert KeyRing.load(path).authenticate(f"BEARER {key}")
+
+
+def test_the_file_holds_no_secret_and_is_ours_alone(path: Path) -> None:
+    key = keys.create(path, name="ci")
+    text = path.read_text()
+    assert key.partition(".")[2] not in text
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert {entry.name for entry in path.parent.iterdir()} == {"keys.json", "keys.json.lock"}
+    listed = json.dumps([entry.as_json() for entry in keys.list_keys(path)])
+    stored = json.loads(text)["keys"][0]
+    assert stored["hash"] not in listed
+    assert stored["salt"] not in listed
+
+
+def test_equal_secrets_would_have_different_hashes(path: Path) -> None:
+    for _ in range(3):
+        keys.create(path)
+    entries = keys.list_keys(path)
+    assert len({entry.salt for entry in entries}) == len({entry.hash for entry in entries}) == 3
+
+
+def test_a_revoked_key_opens_no_more(path: Path) -> None:
+    first, second = keys.create(path), keys.create(path)
+    keys.revoke(path, first[3:15])
+    keys.revoke(path, first[3:15])
+    ring = KeyRing.load(path)
+    with pytest.raises(InvalidApiKey, match="revoked"):
+        ring.authenticate(bearer(first))
+    assert ring.authenticate(bearer(second))
+    assert [entry.state for entry in keys.list_keys(path)] == ["revoked", "enabled"]
+
+
+def test_revoking_an_unknown_key_says_so(path: Path) -> None:
+    keys.create(path)
+    with pytest.raises(StartupError, match="No key has the id"):
+        keys.revoke(path, "nobody")
+
+
+def test_a_key_ends_at_its_time(path: Path) -> None:
+    end = datetime(2030, 1, 1, tzinfo=UTC)
+    key = keys.create(path, expires_at=end)
+    before = KeyRing(path, wall_clock=lambda: end - timedelta(seconds=1))
+    after = KeyRing(path, wall_clock=lambda: end)
+    assert before.authenticate(bearer(key))
+    with pytest.raises(InvalidApiKey, match="expired"):
+        after.authenticate(bearer(key))
+
+
+@pytest.mark.parametrize("name", ["x" * 65, "a\nb", "a\x00"])
+def test_a_name_that_would_spoil_a_listing_is_refused(path: Path, name: str) -> None:
+    with pytest.raises(StartupError, match="printable"):
+        keys.create(path, name=name)
+
+
+@pytest.mark.parametrize("mode", [0o640, 0o604, 0o660, 0o644, 0o777])
+def test_a_file_that_others_may_use_is_refused_with_its_mode(path: Path, mode: int) -> None:
+    keys.create(path)
+    path.chmod(mode)
+    with pytest.raises(StartupError, match=f"mode {mode:04o}.*chmod 600"):
+        KeyRing.load(path)
+
+
+BROKEN: dict[str, Callable[[dict[str, object]], object]] = {
+    "no object": lambda document: [],
+    "no version": lambda document: document.pop("version"),
+    "another version": lambda document: document.update(version=2),
+    "no keys": lambda document: document.pop("keys"),
+    "keys of no list": lambda document: document.update(keys=5),
+    "a short hash": lambda document: document["keys"][0].update(hash="00"),  # type: ignore[index]
+    "a hash of no hex": lambda document: document["keys"][0].update(hash="zz" * 32),  # type: ignore[index]
+    "a short salt": lambda document: document["keys"][0].update(salt="00"),  # type: ignore[index]
+    "an id of no text": lambda document: document["keys"][0].update(id=5),  # type: ignore[index]
+    "a time without zone": lambda document: document["keys"][0].update(  # type: ignore[index]
+        created_at="2026-01-01T00:00:00"
+    ),
+    "a time that is none": lambda document: document["keys"][0].update(expires_at="soon"),  # type: ignore[index]
+    "disabled by a word": lambda document: document["keys"][0].update(disabled="no"),  # type: ignore[index]
+    "an id twice": lambda document: document["keys"].append(document["keys"][0]),  # type: ignore[attr-defined, index]
+}
+
+
+@pytest.mark.parametrize("how", BROKEN)
+def test_a_file_that_is_not_ours_is_refused(path: Path, how: str) -> None:
+    keys.create(path)
+    document = json.loads(path.read_text())
+    changed = BROKEN[how](document)
+    path.write_text(json.dumps([] if changed == [] else document))
+    with pytest.raises(StartupError, match="API key file"):
+        KeyRing.load(path)
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"\xff", b"null", b'{"version": 1}', b"[" * 9999])
+def test_damaged_files_are_refused(path: Path, content: bytes) -> None:
+    path.write_bytes(content)
+    path.chmod(0o600)
+    with pytest.raises(StartupError, match="API key file"):
+        KeyRing.load(path)
+
+
+def test_a_missing_file_is_refused(path: Path) -> None:
+    with pytest.raises(StartupError, match="No such file"):
+        KeyRing.load(path)
+
+
+def test_the_ring_follows_its_file_within_a_second(path: Path) -> None:
+    first = keys.create(path)
+    clock = Clock()
+    ring = KeyRing(path, clock=clock)
+    second = keys.create(path)
+    keys.revoke(path, first[3:15])
+    assert ring.authenticate(bearer(first))  # not looked yet
+    clock.now = 1.0
+    assert ring.authenticate(bearer(second))
+    with pytest.raises(InvalidApiKey):
+        ring.authenticate(bearer(first))
+
+
+@pytest.mark.parametrize("harm", ["broken", "gone", "open"])
+def test_a_bad_new_file_leaves_the_old_keys_in_force(
+    path: Path, harm: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    key = keys.create(path)
+    clock = Clock()
+    ring = KeyRing(path, clock=clock)
+    good = path.read_text()
+    if harm == "gone":
+        path.unlink()
+    elif harm == "open":
+        path.chmod(0o644)
+    else:
+        path.write_text("{")
+    clock.now = 1.0
+    assert ring.authenticate(bearer(key))
+    clock.now = 2.0
+    assert ring.authenticate(bearer(key))
+    errors = [record for record in caplog.records if record.levelname == "ERROR"]
+    assert len(errors) == 1, "one line per bad file, not one per second"
+    path.write_text(good)
+    path.chmod(0o600)
+    other = keys.create(path)
+    clock.now = 3.0
+    assert ring.authenticate(bearer(other))
+
+
+def test_writers_do_not_lose_each_others_keys(path: Path) -> None:
+    threads = [threading.Thread(target=keys.create, args=(path,)) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(keys.list_keys(path)) == 8
+
+
+def _forgeries(real: str, number: int) -> list[str | None]:
+    """Headers that are near the real one, and some that are near nothing."""
+    source = random.Random(20261120)
+    alphabet = string.ascii_letters + string.digits + "-_"
+    key_id, secret = real[3:].split(".")
+
+    def text(length: int, letters: str = alphabet) -> str:
+        return "".join(source.choices(letters, k=length))
+
+    def changed(word: str) -> str:
+        at = source.randrange(len(word))
+        return word[:at] + source.choice(alphabet.replace(word[at], "")) + word[at + 1 :]
+
+    makers: list[Callable[[], str | None]] = [
+        lambda: f"Bearer sk-{key_id}.{text(43)}",
+        lambda: f"Bearer sk-{key_id}.{changed(secret)}",
+        lambda: f"Bearer sk-{changed(key_id)}.{secret}",
+        lambda: f"Bearer sk-{text(12)}.{text(43)}",
+        lambda: f"Bearer sk-{key_id}.{secret[: source.randrange(43)]}",
+        lambda: f"Bearer sk-{key_id}.{secret}{text(source.randrange(1, 5))}",
+        lambda: f"Bearer sk-{key_id}.{secret}" + source.choice(" \t\n\r\x00,;"),
+        lambda: source.choice(["Basic", "Token", "Bearer:", "", "Bearer\t"]) + f" {real}",
+        lambda: f"Bearer {real},Bearer {real}",
+        lambda: f"Bearer {source.choice(['changeme', 'sk-1234', 'null', 'undefined', '*', ''])}",
+        lambda: f"Bearer sk-{key_id}.",
+        lambda: f"Bearer sk-.{secret}",
+        lambda: f"Bearer sk-{text(32)}.{text(source.randrange(0, 4000))}",
+        lambda: real,
+        lambda: text(source.randrange(0, 300), "".join(map(chr, range(256)))),
+        lambda: f"Bearer sk-{key_id}.{text(43, 'àéîøü¹²³٤')}",
+        lambda: "",
+        lambda: None,
+    ]
+    return [source.choice(makers)() for _ in range(number)]
+
+
+def test_ten_thousand_forgeries_open_nothing(path: Path) -> None:
+    real = keys.create(path)
+    ring = KeyRing.load(path)
+    assert ring.authenticate(bearer(real))
+    for header in _forgeries(real, 12_000):
+        with pytest.raises(InvalidApiKey):
+            ring.authenticate(header)
+
+
+def test_no_key_of_no_file_opens_by_the_stand_in_for_unknown_ids(path: Path) -> None:
+    keys.create(path)
+    ring = KeyRing.load(path)
+    assert not ring._nobody.matches("x" * 43)
+    assert ring._nobody.disabled
