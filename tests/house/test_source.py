@@ -1,0 +1,99 @@
+"""House rules on the source of every package, each seen to fail on a planted breach."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from tests.house import source_rules as rules
+from tests.house.tree import PROGRAMS, ROOT, name_of, python_files
+
+Rule = Callable[[str], Iterator[str]]
+
+BROAD_EXCEPT_ALLOWED = {
+    "serve/pipeline/generate.py": "a defect becomes an in-band error event",
+    "serve/bootstrap.py": "a defect at start-up becomes a message",
+    "serve/api/problems.py": "a defect becomes a 500 without detail",
+    "serve/engine/step_loop.py": "the boundary of the engine's thread",
+    "serve/pipeline/tokenizer.py": "the tokenizers library raises bare Exception",
+}
+ASSERT_ALLOWED = {"models/demo/optimizer.py": "narrows a type for mypy; no input is checked"}
+
+PLANTED: list[tuple[Rule, str]] = [
+    (rules.lengths, "x = 1\n" * 401),
+    (rules.lengths, "def f():\n" + "    x = 1\n" * 60),
+    (rules.lengths, "class A:\n    async def f(self):\n" + "        x = 1\n" * 60),
+    (rules.unsafe_code, "import pickle"),
+    (rules.unsafe_code, "import os, shelve"),
+    (rules.unsafe_code, "from dill import loads"),
+    (rules.unsafe_code, "def f():\n    import marshal"),
+    (rules.unsafe_code, "from torch import load"),
+    (rules.unsafe_code, "import torch\ntorch.load('x')"),
+    (rules.unsafe_code, "import yaml\nf = yaml.load"),
+    (rules.unsafe_code, "eval('1')"),
+    (rules.unsafe_code, "exec('1')"),
+    (rules.broad_excepts, "try:\n    x\nexcept Exception:\n    y"),
+    (rules.broad_excepts, "try:\n    x\nexcept:\n    y"),
+    (rules.broad_excepts, "try:\n    x\nexcept (ValueError, BaseException) as e:\n    y"),
+    (rules.asserts, "def f(x):\n    assert x > 0"),
+]
+CLEAN = '"""Long, over 400 lines, because it is a table."""\n' + "x = 1\n" * 401
+INNOCENT = (
+    "import json\nimport torch\nmodel.eval()\njson.load(f)\nyaml.safe_load(f)\n"
+    "try:\n    x\nexcept (ValueError, OSError):\n    y\n"
+)
+
+
+def breaches(rule: Rule, allowed: dict[str, str] | None = None) -> list[str]:
+    return [
+        f"{name_of(path)}:{breach}"
+        for path in python_files(*PROGRAMS)
+        for breach in rule(path.read_text("utf-8"))
+        if name_of(path) not in (allowed or {})
+    ]
+
+
+@pytest.mark.parametrize(("rule", "source"), PLANTED)
+def test_a_planted_breach_is_found(rule, source):
+    assert list(rule(source))
+
+
+@pytest.mark.parametrize(
+    "rule", [rules.lengths, rules.unsafe_code, rules.broad_excepts, rules.asserts]
+)
+def test_innocent_source_passes(rule):
+    assert not list(rule(INNOCENT))
+
+
+def test_a_long_file_may_say_why():
+    assert not list(rules.lengths(CLEAN))
+
+
+def test_files_and_functions_are_small():
+    assert breaches(rules.lengths) == []
+
+
+def test_tests_are_small_too():
+    assert [
+        f"{name_of(path)}:{breach}"
+        for path in python_files("tests")
+        for breach in rules.lengths(path.read_text("utf-8"))
+    ] == []
+
+
+def test_nothing_unpickles_or_evaluates():
+    assert breaches(rules.unsafe_code) == []
+
+
+def test_defects_are_caught_in_few_places():
+    assert breaches(rules.broad_excepts, BROAD_EXCEPT_ALLOWED) == []
+
+
+def test_assert_checks_no_input():
+    assert breaches(rules.asserts, ASSERT_ALLOWED) == []
+
+
+@pytest.mark.parametrize("allowed", [BROAD_EXCEPT_ALLOWED, ASSERT_ALLOWED])
+def test_allowances_name_files_that_exist(allowed):
+    assert [name for name in allowed if not (ROOT / name).is_file()] == []
