@@ -36,22 +36,24 @@ def sample(logits: torch.Tensor, sequences: Sequence[SequenceState]) -> list[Sam
     """Choose one token per row.
 
     Args:
-        logits: ``[B, V]``, any float type; may be overwritten.
+        logits: ``[B, V]``, any float type; overwritten.
         sequences: one per row; a sampled row draws once from its ``source``.
     """
     params = [sequence.request.sampling for sequence in sequences]
     raw = logits
-    if any(_reshapes(row) or row.num_logprobs is not None for row in params):
-        raw = logits.float()
+    if any(_needs_floats(row) for row in params):
+        raw = logits = logits.float()
+    if any(map(_reshapes, params)) and any(row.num_logprobs is not None for row in params):
         logits = raw.clone()
     for index, sequence in enumerate(sequences):
         if _reshapes(params[index]):
             _reshape(logits[index], sequence)
-    chosen = logits.argmax(-1)  # [B]
+    # The first of equals, as argmax; but argmax over bfloat16 is six times slower.
+    chosen = logits.max(-1).indices  # [B]
     drawn = [index for index, row in enumerate(params) if row.temperature > 0]
     if drawn:
         rows = torch.tensor(drawn, device=logits.device)
-        chosen[rows] = _draw(logits[rows].float(), [sequences[index] for index in drawn])
+        chosen[rows] = _draw(logits[rows], [sequences[index] for index in drawn])
     token_ids: list[int] = chosen.tolist()
     logprobs = _logprobs(raw, token_ids, [row.num_logprobs for row in params])
     return [Sampled(*pair) for pair in zip(token_ids, logprobs, strict=True)]
@@ -64,6 +66,10 @@ def _reshapes(params: SamplingParams) -> bool:
         or params.frequency_penalty
         or params.repetition_penalty != 1
     )
+
+
+def _needs_floats(params: SamplingParams) -> bool:
+    return params.temperature > 0 or params.num_logprobs is not None or _reshapes(params)
 
 
 def _reshape(row: torch.Tensor, sequence: SequenceState) -> None:

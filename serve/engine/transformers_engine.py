@@ -19,7 +19,7 @@ from typing import Self
 
 import torch
 
-from serve.engine import attention, loading, warm_up
+from serve.engine import attention, loading, packed_linear, warm_up
 from serve.engine.batcher import Batcher
 from serve.engine.context import check_request
 from serve.engine.kv_cache import BLOCK_SIZE, KVCache
@@ -54,6 +54,10 @@ class TransformersEngine:
             path, config, settings=settings, device=device, progress=progress
         )
 
+        num_parameters = sum(parameter.numel() for parameter in model.parameters())
+        expected = warm_up.reference_logits(model)
+        packed_linear.pack(model)
+
         progress("allocate_kv", 0, 1)
         shapes = warm_up.layer_shapes(model)
         max_model_len, num_blocks = warm_up.choose_lengths(
@@ -68,10 +72,9 @@ class TransformersEngine:
         progress("warm_up", 0, 1)
         model.set_attn_implementation(attention.IMPLEMENTATION)
         runner = Runner(model, cache)
-        warm_up.check_arithmetic(model, runner, config)
+        warm_up.check_arithmetic(model, runner, expected)
         progress("warm_up", 1, 1)
 
-        parameters = list(model.parameters())
         info = EngineInfo(
             name="transformers",
             max_model_len=max_model_len,
@@ -82,8 +85,8 @@ class TransformersEngine:
             capabilities=frozenset({"logprobs", "seed", "min_p", "logit_bias", "penalties"}),
             dtype=str(model.dtype).removeprefix("torch."),
             device=device.type,
-            num_parameters=sum(parameter.numel() for parameter in parameters),
-            weight_bytes=sum(parameter.nbytes for parameter in parameters),
+            num_parameters=num_parameters,
+            weight_bytes=packed_linear.resident_bytes(model),
         )
         batcher = Batcher(
             num_blocks=num_blocks,

@@ -7,7 +7,7 @@ prompts, in chunks and mixed through our path, against the model's own forward.
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 from transformers import PretrainedConfig, PreTrainedModel
@@ -88,32 +88,40 @@ def choose_lengths(
     return min(max_model_len, capacity), num_blocks
 
 
-def check_arithmetic(model: PreTrainedModel, runner: Runner, config: PretrainedConfig) -> None:
-    """Compare our path's logits with the model's own; leaves our attention in place.
+def reference_logits(model: PreTrainedModel) -> list[torch.Tensor]:
+    """Last logits ``[V]`` of the check's prompts, by the model as it was loaded."""
+    model.set_attn_implementation("eager")
+    with torch.inference_mode():
+        return [
+            model(input_ids=torch.tensor([prompt], device=model.device), use_cache=False).logits[
+                0, -1
+            ]
+            for prompt in _check_prompts(model)
+        ]
+
+
+def check_arithmetic(
+    model: PreTrainedModel, runner: Runner, expected: Sequence[torch.Tensor]
+) -> None:
+    """Compare our path's logits with ``reference_logits``.
 
     Raises:
         StartupError: they differ.
     """
-    source = random.Random(0)
-    vocab_size = config.get_text_config().vocab_size
-    prompts = [[source.randrange(vocab_size) for _ in range(size)] for size in _CHECK_LENGTHS]
-    model.set_attn_implementation("eager")
-    with torch.inference_mode():
-        expected = [
-            model(input_ids=torch.tensor([prompt], device=model.device), use_cache=False).logits[
-                0, -1
-            ]
-            for prompt in prompts
-        ]
-    model.set_attn_implementation(attention.IMPLEMENTATION)
     try:
-        actual = _in_chunks(runner, prompts)
-    except (attention.UnsupportedAttention, TypeError) as error:
+        actual = _in_chunks(runner, _check_prompts(model))
+    except (attention.UnsupportedAttention, TypeError, AttributeError) as error:
         raise _mismatch(str(error)) from error
     for ours, theirs in zip(actual, expected, strict=True):
         distance = float((ours.float() - theirs.float()).norm() / theirs.float().norm())
         if not distance <= _TOLERANCE[model.dtype]:  # NaN is a mismatch too
             raise _mismatch(f"logits differ by {distance:.3f} of their size")
+
+
+def _check_prompts(model: PreTrainedModel) -> list[list[int]]:
+    source = random.Random(0)
+    vocab_size = model.config.get_text_config().vocab_size
+    return [[source.randrange(vocab_size) for _ in range(size)] for size in _CHECK_LENGTHS]
 
 
 def _in_chunks(runner: Runner, prompts: list[list[int]]) -> list[torch.Tensor]:
