@@ -237,5 +237,5 @@ def error_codes() -> frozenset[str]:
 def _version() -> str:
     try:
         return metadata.version("intramural")
-    except metadata.PackageNotFoundError:  # run from a checkout
-        return "unknown"
+    except metadata.PackageNotFoundError:  # a checkout that is not installed
+        return "0+source"
