@@ -106,8 +106,15 @@ def _row(name: str, entry: CatalogEntry | None, store: DirectoryStore) -> dict[s
     return facts | {
         "path": str(path),
         "present": is_present,
-        "size_bytes": folder.size_bytes(path) if is_present else None,
+        "size_bytes": _size(path) if is_present else None,
     }
+
+
+def _size(path: Path) -> int | None:
+    try:
+        return folder.size_bytes(path)
+    except OSError:  # not ours to read; it is listed all the same
+        return None
 
 
 def _list(data_dir: Path, *, as_json: bool) -> None:
@@ -179,7 +186,9 @@ def _count(number: int | None) -> str:
     return f"{number / 1e9:.2f} B" if number >= 1e9 else f"{number / 1e6:.0f} M"
 
 
-def _bytes(number: int) -> str:
+def _bytes(number: int | None) -> str:
+    if number is None:
+        return "unreadable"
     return f"{number / 1e9:.2f} GB" if number >= 1e9 else f"{number / 1e6:.1f} MB"
 
 

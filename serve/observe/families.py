@@ -67,7 +67,7 @@ FAMILIES: tuple[Family, ...] = (
         "counter",
         "requests",
         "Requests that ended in an error, before the answer began or in mid-stream, by the error "
-        "code of docs/errors.md.",
+        "code of docs/errors.md. Probes that say 'not yet' are none.",
         "code",
     ),
     _family(

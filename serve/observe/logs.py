@@ -24,13 +24,12 @@ from typing import Any, TextIO
 
 import orjson
 
-from serve.observe.record import RequestRecord
+from serve.observe.record import PROBES, RequestRecord
 
 log = logging.getLogger(__name__)
 access = logging.getLogger("intramural.access")
 
 MAX_FRAMES = 5
-PROBES = frozenset({"/livez", "/readyz", "/startupz", "/health", "/metrics"})
 LEVELS = MappingProxyType(
     {
         "debug": logging.DEBUG,
@@ -39,7 +38,10 @@ LEVELS = MappingProxyType(
         "error": logging.ERROR,
     }
 )
-_STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+_STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {
+    *("message", "asctime", "taskName"),
+    "color_message",  # uvicorn's message once more, for terminals
+}
 _VALUES = re.compile(r"[\n(<{].*", re.DOTALL)
 
 
@@ -125,8 +127,9 @@ def describe(error: BaseException) -> list[dict[str, Any]]:
 class AccessLog:
     """Writes one line per finished request (a RequestListener).
 
-    Probes that succeed are written at level debug, so that an orchestrator that asks every second
-    does not drown the rest; answers of 500 and above at warning; all else at info.
+    Probes are written at level debug, also those that say "not yet", so that an orchestrator that
+    asks every second does not drown the rest; other answers of 500 and above at warning; all else
+    at info.
     """
 
     def request_finished(self, record: RequestRecord) -> None:
@@ -140,9 +143,9 @@ class AccessLog:
 
 
 def _level(record: RequestRecord) -> int:
-    if record.status >= 500:
-        return logging.WARNING
-    return logging.DEBUG if record.route in PROBES and record.status < 400 else logging.INFO
+    if record.route in PROBES and record.status != 500:
+        return logging.DEBUG
+    return logging.WARNING if record.status >= 500 else logging.INFO
 
 
 def _fields(record: RequestRecord) -> dict[str, Any]:

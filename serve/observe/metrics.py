@@ -30,7 +30,7 @@ from prometheus_client.registry import Collector
 from serve.engine.protocol import EngineInfo, EngineLoad
 from serve.errors import RequestError, ServeError
 from serve.observe.families import BY_NAME, Family
-from serve.observe.record import RequestRecord
+from serve.observe.record import PROBES, RequestRecord
 
 log = logging.getLogger(__name__)
 
@@ -107,7 +107,7 @@ class Metrics:
             method=record.method if record.method in METHODS else OTHER,
             status=str(record.status) if 100 <= record.status <= 599 else OTHER,
         ).inc()
-        if record.error_code is not None:
+        if record.error_code is not None and record.route not in PROBES:
             code = record.error_code if record.error_code in self._codes else OTHER
             counters["refusals_total"].labels(code=code).inc()
         if record.is_disconnected:

@@ -7,6 +7,9 @@ from typing import Protocol
 
 from serve.timeline import Timeline
 
+PROBES = frozenset({"/livez", "/readyz", "/startupz", "/metrics"})
+"""Routes that machines ask every few seconds, and that refuse while the model loads."""
+
 
 @dataclass(slots=True, kw_only=True)
 class RequestRecord:

@@ -96,3 +96,11 @@ def test_every_library_has_one_home():
         check=False,
     )
     assert [name for name in banned if f"`{name}` is banned" not in result.stdout] == []
+
+
+def test_the_server_checks_a_model_folder_before_what_could_load_it_is_imported():
+    program = "import sys, serve.bootstrap; print({'torch', 'transformers'} & set(sys.modules))"
+    result = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert result.stdout.strip() == "set()"

@@ -37,7 +37,8 @@ def lines():
     logs.configure("debug", written.stream)
     yield written
     logging.captureWarnings(capture=False)
-    root.handlers[:], root.level, threading.excepthook, warnings.showwarning = before
+    root.handlers[:], level, threading.excepthook, warnings.showwarning = before
+    root.setLevel(level)
     logging.getLogger("uvicorn.access").disabled = False
 
 
@@ -133,9 +134,11 @@ def test_asyncio_s_reprs_are_cut(lines):
 
 
 def test_uvicorn_is_routed_and_its_access_log_is_off(lines):
-    logging.getLogger("uvicorn.error").info("started")
+    logging.getLogger("uvicorn.error").info("started", extra={"color_message": "started"})
     logging.getLogger("uvicorn.access").info("GET /secret?x=1")
-    assert [line["logger"] for line in lines()] == ["uvicorn.error"]
+    (line,) = lines()
+    assert (line["logger"], line["msg"]) == ("uvicorn.error", "started")
+    assert "color_message" not in line
 
 
 def test_warnings_and_dead_threads_are_lines_too(lines):
@@ -202,7 +205,9 @@ def test_access_line_of_a_refusal(lines):
     ("changes", "level"),
     [
         ({"route": "/livez"}, "debug"),
-        ({"route": "/readyz", "status": 503}, "warning"),
+        ({"route": "/readyz", "status": 503}, "debug"),
+        ({"route": "/metrics", "status": 500}, "warning"),
+        ({"status": 503}, "warning"),
         ({"status": 500}, "warning"),
         ({"status": 429}, "info"),
     ],

@@ -67,6 +67,12 @@ def test_a_refusal_is_counted_and_times_nothing():
     assert samples["prompt_tokens_total"] == 0
 
 
+def test_a_probe_that_says_not_yet_is_no_refusal():
+    metrics = Metrics()
+    metrics.request_finished(refused(route="/readyz"))
+    assert not [name for name in scrape(metrics) if name.startswith("refusals_total")]
+
+
 def test_a_disconnect_is_counted_with_the_tokens_it_used():
     metrics = Metrics()
     metrics.request_finished(finished(is_disconnected=True, status=499))
