@@ -55,7 +55,7 @@ class BoundedProtocol(H11Protocol):
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
-        if self.conn.their_state is h11.SEND_BODY:
+        if self.conn.their_state is h11.SEND_BODY or self.conn.trailing_data[0]:
             self._watch()
 
     def pause_writing(self) -> None:
@@ -188,6 +188,7 @@ def build_server(
         ws="none",
         lifespan="off",
         log_config=None,
+        log_level="error",  # its warnings are one line per odd request, for the asking
         access_log=False,
         proxy_headers=False,
         server_header=False,

@@ -62,6 +62,13 @@ def is_free(pipeline: Pipeline) -> bool:
     return pipeline.num_admitted == load.num_running == load.num_waiting == 0
 
 
+async def until(condition: Callable[[], bool]) -> None:
+    """Let the loop turn until it holds. A test that waits in vain is ended by this, too."""
+    async with asyncio.timeout(20):
+        while not condition():  # noqa: ASYNC110  the condition is another room's state
+            await asyncio.sleep(0.001)
+
+
 @dataclass
 class Records:
     """A listener that keeps what it is told."""
