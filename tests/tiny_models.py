@@ -34,13 +34,24 @@ ARCHITECTURES: dict[str, tuple[str, dict[str, Any]]] = {
     "llama": ("LlamaConfig", {}),
     "mistral": ("MistralConfig", {"sliding_window": None}),
     "phi3": ("Phi3Config", {}),
+    # Gemma scales its embeddings: tied, it would only ever repeat the last token.
     "gemma2": (
         "Gemma2Config",
-        {"head_dim": 32, "query_pre_attn_scalar": 32, "sliding_window": 24},
+        {
+            "head_dim": 32,
+            "query_pre_attn_scalar": 32,
+            "sliding_window": 24,
+            "tie_word_embeddings": False,
+        },
     ),
     "gemma3_text": (
         "Gemma3TextConfig",
-        {"head_dim": 32, "query_pre_attn_scalar": 32, "sliding_window": 24},
+        {
+            "head_dim": 32,
+            "query_pre_attn_scalar": 32,
+            "sliding_window": 24,
+            "tie_word_embeddings": False,
+        },
     ),
 }
 
