@@ -1,0 +1,75 @@
+"""Every third-party library has a home. Stricter than ruff's TID251, which a folder is exempt from
+as a whole: here each library is looked for on its own.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+
+import pytest
+
+from tests.house.tree import PROGRAMS, ROOT, name_of, python_files
+
+MODELS_RUN = ("serve/engine/", "quantize/", "models/demo/", "benchmarks/")
+COMMAND_LINES = ("serve/cli/", "models/__main__.py", "models/demo/", "quantize/__main__.py")
+HOMES: dict[str, tuple[str, ...]] = {
+    "fastapi": ("serve/api/",),
+    "starlette": ("serve/api/",),
+    "uvicorn": ("serve/api/http_server.py",),
+    "h11": ("serve/api/http_server.py",),
+    "uvloop": ("serve/cli/serve_command.py", "benchmarks/"),
+    "prometheus_client": ("serve/observe/metrics.py",),
+    "jinja2": ("serve/pipeline/template.py",),
+    "tokenizers": ("serve/pipeline/tokenizer.py", "models/demo/"),
+    "huggingface_hub": ("models/fetch.py",),
+    "vllm": ("serve/engine/vllm_engine.py",),
+    "torch": MODELS_RUN,
+    "transformers": MODELS_RUN,
+    "safetensors": MODELS_RUN,
+    "rich": (*COMMAND_LINES, "benchmarks/", "docs/"),
+    "httpx": ("serve/cli/", "benchmarks/", "docs/"),
+    "pydantic": ("serve/config.py", "serve/api/", "serve/cli/flags.py", "docs/"),
+}
+
+
+def imported(source: str) -> Iterator[str]:
+    """Top-level names of all modules that a source imports, also within functions."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name.partition(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            yield node.module.partition(".")[0]
+
+
+def away_from_home(name: str, source: str) -> list[str]:
+    return sorted(
+        {library for library in imported(source) if not name.startswith(HOMES.get(library, ("",)))}
+    )
+
+
+def test_every_library_is_at_home():
+    found = {
+        name_of(path): away_from_home(name_of(path), path.read_text("utf-8"))
+        for path in python_files(*PROGRAMS)
+    }
+    assert {name: libraries for name, libraries in found.items() if libraries} == {}
+
+
+@pytest.mark.parametrize(
+    ("name", "source"),
+    [
+        ("serve/api/door.py", "import prometheus_client"),
+        ("serve/observe/logs.py", "from prometheus_client.core import Metric"),
+        ("serve/pipeline/render.py", "def f():\n    import torch"),
+        ("models/store.py", "import json, huggingface_hub"),
+    ],
+)
+def test_a_library_away_from_home_is_found(name, source):
+    assert len(away_from_home(name, source)) == 1
+
+
+def test_homes_are_places_that_exist_or_are_planned():
+    planned = {"models/fetch.py", "serve/engine/vllm_engine.py", "quantize/__main__.py"}
+    homes = {home for places in HOMES.values() for home in places} - planned
+    assert [home for home in sorted(homes) if not (ROOT / home).exists()] == []
