@@ -55,8 +55,9 @@ def read_config(folder: Path) -> PretrainedConfig:
         raise _refusal(folder, f"its weights are quantised with {method}")
     try:
         config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-    except (OSError, ValueError, KeyError) as error:
-        raise _refusal(folder, f"transformers does not know its configuration ({error})") from None
+    except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
+        kind = plain.get("model_type", "none given")
+        raise _refusal(folder, f"transformers cannot read its config.json ({kind})") from error
     _refuse_unsupported(folder, config)
     return config
 
@@ -156,7 +157,8 @@ def load_model(
     progress("load_weights", 0, files.total_bytes)
     previous = transformers_logging.set_tqdm_hook(_reporting(files, progress))
     try:
-        model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
+        model: PreTrainedModel
+        model, report = AutoModelForCausalLM.from_pretrained(
             folder,
             config=config,
             dtype=dtype,
@@ -164,11 +166,18 @@ def load_model(
             local_files_only=True,
             trust_remote_code=False,
             attn_implementation="eager",
+            output_loading_info=True,
         )
     except (OSError, ValueError, RuntimeError, KeyError) as error:
         raise StartupError(f"{folder.name}: the weights cannot be loaded: {error}") from error
     finally:
         transformers_logging.set_tqdm_hook(previous)
+    missing = sorted(map(str, (*report["missing_keys"], *report["mismatched_keys"])))
+    if missing:  # transformers would run on with random numbers there
+        raise StartupError(
+            f"{folder.name}: {len(missing)} weights are missing or of another shape than "
+            f"config.json says, among them {missing[0]}."
+        )
     model = model.to(device).eval().requires_grad_(False)
     progress("load_weights", files.total_bytes, files.total_bytes)
     return model

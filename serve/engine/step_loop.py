@@ -40,6 +40,10 @@ Step = Callable[[Sequence[Segment]], Sequence[tuple[SequenceState, SampledToken]
 _Order = tuple[Literal["submit", "cancel"], SequenceState] | None
 
 
+def _ended(segments: Sequence[Segment]) -> Sequence[tuple[SequenceState, SampledToken]]:
+    raise RuntimeError(f"a step of {len(segments)} segments after the end")
+
+
 class StepLoop:
     """Owns the thread. ``submit``, ``cancel``, ``load`` and ``check_health`` never block.
 
@@ -111,6 +115,7 @@ class StepLoop:
         """Stop after the present step and wait for it. Idempotent; blocks."""
         self._orders.put(None)
         self._thread.join()
+        self._step = _ended  # the model goes with the old one
 
     def _run(self) -> None:
         reason = _CLOSED

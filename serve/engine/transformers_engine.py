@@ -36,7 +36,6 @@ class TransformersEngine:
 
     def __init__(self, info: EngineInfo, batcher: Batcher, runner: Runner) -> None:
         self._info = info
-        self._runner: Runner | None = runner
         self._steps = StepLoop(batcher, runner.step)
 
     @classmethod
@@ -112,20 +111,20 @@ class TransformersEngine:
         sequence = SequenceState(request=request, stop_token_ids=stops)
         mailbox = Mailbox(asyncio.get_running_loop())
         self._steps.submit(sequence, mailbox)
+        is_open = True
         try:
-            is_open = True
             while is_open:
                 chunk = await mailbox.take()
                 is_open = chunk.finish_reason is None
                 yield chunk
         finally:
-            self._steps.cancel(sequence)
+            if is_open:
+                self._steps.cancel(sequence)
 
     async def check_health(self) -> None:
         self._steps.check_health()
 
     async def close(self) -> None:
         await asyncio.to_thread(self._steps.close)
-        self._runner = None  # the weights go with it
         if self._info.device == "cuda":
             torch.cuda.empty_cache()
