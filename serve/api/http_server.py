@@ -28,6 +28,7 @@ from serve.config import Config
 from serve.errors import HeadersTooLarge, InvalidRequest, RequestError, RequestTimeout
 
 STALLED_READER_S = 60.0
+GRACE_S = 2
 BACKLOG = 2048
 
 
@@ -128,8 +129,10 @@ class BoundedProtocol(H11Protocol):
 class HttpServer(uvicorn.Server):
     """A server that leaves signals alone: who runs it decides when it ends.
 
-    ``serve()`` runs until ``should_exit`` is set; then it takes no connection any more and waits
-    for running requests, at most ``timeout_graceful_shutdown`` seconds.
+    ``serve()`` runs until ``should_exit`` is set. To drain, close the pipeline's gate and wait
+    until it is idle first: meanwhile new requests get an answer, 503. After ``should_exit`` no
+    connection is taken, and requests that still run get a few seconds more; then they are
+    cancelled, which their clients learn from an error, in-band or as 503.
     """
 
     def __init__(
@@ -166,12 +169,14 @@ def build_server(
     *,
     on_listening: Callable[[int], None] | None = None,
     stalled_reader_s: float = STALLED_READER_S,
+    grace_s: int = GRACE_S,
 ) -> HttpServer:
     """The server for an application, not yet running.
 
     Args:
         on_listening: told the port once connections are taken.
         stalled_reader_s: how long a client may leave an answer untaken.
+        grace_s: how long running requests may go on after ``should_exit``.
     """
     bounds = {
         "receive_timeout_s": config.receive_timeout_s,
@@ -194,6 +199,6 @@ def build_server(
         server_header=False,
         date_header=False,
         backlog=BACKLOG,
-        timeout_graceful_shutdown=round(config.shutdown_timeout),
+        timeout_graceful_shutdown=grace_s,
     )
     return HttpServer(settings, on_listening)

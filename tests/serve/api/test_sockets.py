@@ -318,8 +318,8 @@ async def test_it_stops_taking_connections_and_finishes_what_runs() -> None:
 
 async def test_what_outlasts_its_patience_is_told_so() -> None:
     pipeline = pipeline_of(tokens_per_s=5, script=[5] * 100)
-    home = house(pipeline, shutdown_timeout=0)
-    async with running(home) as (server, _):
+    home = house(pipeline)
+    async with running(home, grace_s=0) as (server, _):
         request = post(orjson.dumps(chat(stream=True, max_tokens=500)))
         answer = asyncio.create_task(exchange(server.port, request))
         await until(lambda: pipeline.engine.load().num_running == 1)
