@@ -2,8 +2,9 @@
 
 Refused, beyond what is no JSON at all: other encodings than UTF-8 and a byte order mark (section
 8.1), NaN and infinities, numbers that overflow, integers beyond 64 bits, names that occur twice in
-an object, lone surrogates (section 8.2), more than MAX_DEPTH levels, and a top level other than an
-object. What passes can be encoded again, so that nothing later stumbles over it.
+an object, lone surrogates (section 8.2), more than MAX_DEPTH levels, more than MAX_CONTAINERS
+arrays and objects (a megabyte of them keeps the garbage collector busy), and a top level other than
+an object. What passes can be encoded again, so that nothing later stumbles over it.
 
 The costly checks run only on bodies that show a sign of what they look for; each sign is one pass
 in C over the body.
@@ -23,6 +24,7 @@ from serve.errors import InvalidJson
 
 MAX_DEPTH = 64
 MAX_NAMES = 1024
+MAX_CONTAINERS = 50_000
 MAX_INT = 2**63 - 1
 
 # An unterminated string matches to the end: else each quote in it would start a scan of its own.
@@ -49,7 +51,7 @@ def parse_object(body: bytes) -> dict[str, Any]:
     except UnicodeDecodeError as error:
         raise InvalidJson(f"The body is not UTF-8: byte {error.start} is invalid.") from None
     skeleton = _STRING.sub(b"", body)
-    _check_depth(skeleton)
+    _check_structure(skeleton)
     value = _parse(text, is_checked=_LARGE_NUMBER.search(skeleton) is not None)
     if not isinstance(value, dict):
         raise InvalidJson(f"The body is a JSON {_kind(value)}: send a JSON object.")
@@ -77,10 +79,15 @@ def _parse(text: str, *, is_checked: bool) -> Any:
         raise InvalidJson(f"The body is nested deeper than {MAX_DEPTH} levels.") from None
 
 
-def _check_depth(skeleton: bytes) -> None:
+def _check_structure(skeleton: bytes) -> None:
     brackets = skeleton.translate(None, _NOT_BRACKETS)
-    if brackets.count(b"[") + brackets.count(b"{") <= MAX_DEPTH:
+    num_containers = brackets.count(b"[") + brackets.count(b"{")
+    if num_containers <= MAX_DEPTH:
         return
+    if num_containers > MAX_CONTAINERS:
+        raise InvalidJson(
+            f"The body has {num_containers} arrays and objects: at most {MAX_CONTAINERS}."
+        )
     depth = max(accumulate(map(_STEPS.__getitem__, brackets)))
     if depth > MAX_DEPTH:
         raise InvalidJson(f"The body is nested deeper than {MAX_DEPTH} levels.")

@@ -16,6 +16,7 @@ from serve.api.app import create_protected_app
 from serve.api.health import probe_routes
 from serve.errors import EngineDeadError
 from serve.governance import keys
+from serve.pipeline.events import Started, TextDelta
 from tests.serve.api.house import Caller, House, chat, house, pipeline_of, scope_of, until
 
 PUBLIC = {"/livez", "/readyz", "/startupz"}
@@ -277,12 +278,14 @@ class Broken:
 
     SECRET = "a prompt in an exception"
 
-    def __init__(self) -> None:
+    def __init__(self, *events: Any) -> None:
         self.engine = pipeline_of().engine
+        self.events = events
 
     async def generate(self, request: Any) -> AsyncIterator[Any]:
+        for event in self.events:
+            yield event
         raise ValueError(self.SECRET)
-        yield
 
 
 async def test_a_defect_is_answered_without_detail_and_logged_without_values(
@@ -301,6 +304,31 @@ async def test_a_defect_is_answered_without_detail_and_logged_without_values(
     assert "ValueError" in caplog.text
     assert response.headers["x-request-id"] in caplog.text
     assert home.records.last.error_code == "internal_error"
+
+
+async def test_a_defect_in_mid_stream_leaves_the_answer_visibly_incomplete(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    home = house(Broken(Started(prompt_tokens=1), TextDelta(index=0, text="x")))
+    caller = Caller(home.app, CHAT, chat(stream=True))
+    await caller.call()
+    assert caller.messages[-1]["more_body"]
+    assert b"[DONE]" not in caller.body
+    assert Broken.SECRET not in caplog.text
+    record = home.records.last
+    assert (record.status, record.error_code) == (200, "internal_error")
+
+
+@pytest.mark.parametrize("stream", [True, False])
+async def test_a_pipeline_that_ends_without_starting_is_a_defect(stream: bool) -> None:
+    class Empty(Broken):
+        async def generate(self, request: Any) -> AsyncIterator[Any]:
+            for event in self.events:
+                yield event
+
+    async with house(Empty()).client() as client:
+        response = await client.post(CHAT, json=chat(stream=stream))
+    assert response.status_code == 500
 
 
 async def test_refusals_for_now_say_when_to_come_back() -> None:

@@ -32,6 +32,15 @@ async def test_while_it_loads_it_lives_and_says_how_far_it_is() -> None:
     assert start.headers["retry-after"]
 
 
+async def test_a_start_that_failed_is_not_a_start() -> None:
+    home = house(is_loaded=False)
+    home.state.startup.fail("the folder /secret/path is empty")
+    async with home.client() as client:
+        start = await client.get("/startupz")
+    assert (start.status_code, start.json()["status"]) == (503, "failed")
+    assert "/secret" not in start.text, "what went wrong is for the operator"
+
+
 @pytest.mark.parametrize(("method", "path", "body"), MODEL_ROUTES)
 async def test_while_it_loads_model_routes_say_come_back(
     method: str, path: str, body: object

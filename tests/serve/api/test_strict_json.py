@@ -62,6 +62,7 @@ REFUSED = {
     "too deep arrays": b'{"a":' + b"[" * MAX_DEPTH + b"]" * MAX_DEPTH + b"}",
     "too deep objects": b'{"a":' * (MAX_DEPTH + 1) + b"1" + b"}" * (MAX_DEPTH + 1),
     "absurdly deep": b'{"a":' + b"[" * 500_000,
+    "too many arrays": b'{"a":[' + b"[]," * 50_000 + b"1]}",
     "too many names": json.dumps({str(i): 0 for i in range(MAX_NAMES + 1)}).encode(),
 }
 
