@@ -34,8 +34,8 @@ class Progress:
     step: int = 0
     tokens: int = 0
     seconds: float = 0.0
-    shard: int = 0
-    batch: int = 0
+    shard: int = -1
+    batch: int = -1  # of the shard, the next one; -1 before the first shard
     mix: str = "start"
     losses: list[list[float]] = field(default_factory=list)
     phases: list[dict[str, Any]] = field(default_factory=list)

@@ -41,6 +41,15 @@ MIXES = {
         "plain": 7,
         "smalltalk": 4,
     },
+    "late": {
+        "sums": 34,
+        "copying": 8,
+        "product": 24,
+        "tools": 15,
+        "json": 8,
+        "plain": 7,
+        "smalltalk": 4,
+    },
 }
 TURNS: dict[str, Callable[[random.Random], Turn]] = {
     "sums": corpus_sums.turn,
@@ -50,6 +59,8 @@ TURNS: dict[str, Callable[[random.Random], Turn]] = {
     "plain": corpus_plain.plain,
     "smalltalk": corpus_plain.smalltalk,
 }
+# How often a conversation of a mix has many turns, so that distances grow beyond a few questions.
+LONG = {"late": 0.06}
 
 
 def _turns(rng: random.Random, mix: dict[str, int], count: int) -> list[Turn]:
@@ -58,8 +69,11 @@ def _turns(rng: random.Random, mix: dict[str, int], count: int) -> list[Turn]:
     return [TURNS[kind](rng) for kind in chosen]
 
 
-def _conversation(rng: random.Random, mix: dict[str, int]) -> Conversation:
+def _conversation(rng: random.Random, mix: dict[str, int], long: float) -> Conversation:
     kind = rng.choices(list(mix), weights=list(mix.values()))[0]
+    if long and rng.random() < long:
+        turns = _turns(rng, mix, rng.randint(4, 9))
+        return Conversation(turns[-1].category, corpus_copying.as_messages(turns))
     if kind == "tools":
         found = corpus_tools.conversation(rng)
         if rng.random() < 0.12:
@@ -82,4 +96,4 @@ def _conversation(rng: random.Random, mix: dict[str, int]) -> Conversation:
 def shard(number: int, mix: str = "main", size: int = SHARD_SIZE) -> list[Conversation]:
     """Make one shard; equal arguments give equal conversations on every machine."""
     rng = random.Random(f"{SEED}/{mix}/{number}")
-    return [_conversation(rng, MIXES[mix]) for _ in range(size)]
+    return [_conversation(rng, MIXES[mix], LONG.get(mix, 0.0)) for _ in range(size)]

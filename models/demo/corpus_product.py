@@ -38,7 +38,8 @@ def facts() -> tuple[Fact, ...]:
     found = []
     for name, fact in ((n, f) for file in FILES for n, f in load(file).items()):
         held_out = (*fact["held_out"], *_framed(fact, "held_out"))
-        train = tuple(fact["ask"] + _framed(fact, "train"))
+        more, more_zh = load("product_more").get(name, []), load("product_more_zh").get(name, [])
+        train = tuple(fact["ask"] + more + _framed(fact, "train"))
         written = len(fact["held_out"])
         found.append(Fact(name, fact["answer"], tuple(fact["must"]), train, held_out, written))
         if "answer_zh" in fact:
@@ -47,7 +48,7 @@ def facts() -> tuple[Fact, ...]:
                     f"{name}-zh",
                     fact["answer_zh"],
                     tuple(fact["must_zh"]),
-                    tuple(fact["ask_zh"]),
+                    tuple(fact["ask_zh"] + more_zh),
                     tuple(fact["held_out_zh"]),
                     len(fact["held_out_zh"]),
                 )

@@ -96,12 +96,20 @@ def table(found: dict[str, tuple[int, int]]) -> str:
     return "\n".join(rows)
 
 
+def record(found: dict[str, tuple[int, int]], path: Path = HERE / "training.json") -> None:
+    """Write the scores beside the recipe that they come from."""
+    facts = json.loads(path.read_text(encoding="utf-8"))
+    facts["evaluation"] = {key: list(value) for key, value in found.items()}
+    path.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
+
+
 def main() -> None:
     """Print the table, or one JSON object; with --wrong the wrong answers as well."""
     parser = argparse.ArgumentParser(prog="python -m models.demo.evaluate", description=__doc__)
     parser.add_argument("--weights", type=Path, default=WEIGHTS, help="folder of the weights")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument("--wrong", action="store_true", help="list the wrong answers on stderr")
+    parser.add_argument("--record", action="store_true", help="write them into training.json too")
     args = parser.parse_args()
     graded = evaluate(args.weights)
     if args.wrong:
@@ -109,6 +117,8 @@ def main() -> None:
             asked = each.item["messages"][-1]["content"]
             sys.stderr.write(f"{each.item['id']}: {asked!r} -> {each.answer!r}\n")
     found = scores(graded)
+    if args.record:
+        record(found)
     if args.json:
         print(json.dumps({key: {"right": r, "items": of} for key, (r, of) in found.items()}))
     else:

@@ -105,7 +105,7 @@ def vary(rng: random.Random, question: str, strength: float = 1.0) -> str:
     if rng.random() < 0.1:
         text = _slip(rng, text)
     if rng.random() < 0.3:
-        text = text.rstrip("?.。")  # noqa: B005
+        text = text.rstrip("?.。")
     if rng.random() < 0.2:
         text = text.lower()
     return question if not text.strip() or normalise(text) in held_out() else text

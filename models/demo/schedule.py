@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 WARMUP_STEPS = 60
 START_SHARE = 0.10
+LATE_FROM = 0.60
 
 
 @dataclass(frozen=True)
@@ -29,5 +30,7 @@ def rate(step: int, progress: float, hold: float = 0.35) -> float:
 
 
 def mix_at(progress: float) -> str:
-    """Sums and copying come first: they are the slowest to be learned."""
-    return "start" if progress < START_SHARE else "main"
+    """Sums and copying come first: they are the slowest to be learned; long talks come last."""
+    if progress < START_SHARE:
+        return "start"
+    return "main" if progress < LATE_FROM else "late"

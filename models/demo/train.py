@@ -80,6 +80,9 @@ class Run:
         saved = checkpoint.read(self.folder)
         saved.restore(self.model, self.optimizers)
         self.progress = saved.progress
+        old = (saved.recipe["length"], saved.recipe["rows"])
+        if old != (self.recipe.length, self.recipe.rows):  # other batches: begin a new shard
+            self.progress.batch = -1
 
     def _rows(self) -> packing.Rows:
         key = (self.progress.shard, self.progress.mix)
@@ -92,16 +95,15 @@ class Run:
     def next_batch(self, progress: float) -> network.Batch:
         """The next batch; a shard that is used up is followed by one of the mix of the hour."""
         now = self.progress
-        if not now.phases or (now.batch + 1) * self.recipe.rows > len(self._rows()):
-            now.shard, now.batch, now.mix = (
-                now.shard + bool(now.phases),
-                0,
-                schedule.mix_at(progress),
-            )
-            if not now.phases or now.phases[-1]["mix"] != corpus.MIXES[now.mix]:
-                now.phases.append(
-                    {"step": now.step, "shard": now.shard, "mix": corpus.MIXES[now.mix]}
-                )
+        if now.batch < 0 or (now.batch + 1) * self.recipe.rows > len(self._rows()):
+            now.shard, now.batch, now.mix = now.shard + 1, 0, schedule.mix_at(progress)
+            recipe = asdict(self.recipe)
+            kept = ("length", "rows", "matrix_lr", "other_lr")
+            phase = {"mix": now.mix, "weights": corpus.MIXES[now.mix]} | {
+                key: recipe[key] for key in kept
+            }
+            if not now.phases or any(now.phases[-1].get(k) != v for k, v in phase.items()):
+                now.phases.append({"step": now.step, "shard": now.shard, **phase})
         now.batch += 1
         return batch_at(self._rows(), now.batch - 1, self.recipe)
 
@@ -197,6 +199,10 @@ def arguments(argv: list[str] | None = None) -> argparse.Namespace:
     add("--folder", type=Path, default=checkpoint.default_folder(), help="checkpoints lie here")
     add("--output", type=Path, default=None, help="write the weights here; default: the folder")
     add("--fresh", action="store_true", help="start anew although there is a checkpoint")
+    add("--rows", type=int, default=Recipe.rows, help="rows in a batch")
+    add("--length", type=int, default=Recipe.length, help="tokens in a row; the longest document")
+    add("--matrix-lr", type=float, default=Recipe.matrix_lr, help="highest rate of Muon")
+    add("--other-lr", type=float, default=Recipe.other_lr, help="highest rate of AdamW")
     add("--threads", type=int, default=2, help="CPU threads")
     add("--no-compile", action="store_true", help="do without a C++ compiler; slower")
     return parser.parse_args(argv)
@@ -206,7 +212,14 @@ def main(argv: list[str] | None = None) -> None:
     """Train, export and record."""
     args = arguments(argv)
     torch.set_num_threads(args.threads)
-    recipe = Recipe(seed=args.seed, compiled=not args.no_compile)
+    recipe = Recipe(
+        seed=args.seed,
+        length=args.length,
+        rows=args.rows,
+        matrix_lr=args.matrix_lr,
+        other_lr=args.other_lr,
+        compiled=not args.no_compile,
+    )
     if args.fresh:
         for name in (checkpoint.NAME, "tokenizer.json"):
             (args.folder / name).unlink(missing_ok=True)
