@@ -16,6 +16,7 @@ import torch
 from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface
 
+from serve.engine import prefill
 from serve.engine.kv_cache import LayerShape
 from serve.engine.step_plan import StepPlan
 
@@ -132,9 +133,22 @@ def paged_attention(
             values = value[span.start : span.stop].transpose(0, 1)[None]
         else:
             keys, values = plan.cache.gather(layer, reach.blocks, 1)
-        outputs.append(
-            _prefill(rows, keys, values, mask=reach.mask, scaling=scaling, softcap=softcap)
-        )
+        if prefill.is_faster(query):
+            outputs.append(
+                prefill.attend(
+                    rows,
+                    keys[0],
+                    values[0],
+                    past=reach.past,
+                    sliding_window=sliding_window,
+                    scaling=scaling,
+                    softcap=softcap,
+                )
+            )
+        else:
+            outputs.append(
+                _prefill(rows, keys, values, mask=reach.mask, scaling=scaling, softcap=softcap)
+            )
     output = outputs[0] if len(outputs) == 1 else torch.cat(outputs)
     return output[None], None
 

@@ -31,10 +31,12 @@ class Reach:
         blocks: ``[B * blocks per sequence]`` ids to gather.
         mask: bool, True is visible; ``[B, 1, 1, L]`` for decodes, ``[t, L]`` for a chunk; None
             when a chunk starts its sequence and plain causal attention over itself is enough.
+        past: of a chunk, the column before its first row's own; 0 for decodes.
     """
 
     blocks: torch.Tensor
     mask: torch.Tensor | None
+    past: int = 0
 
 
 @dataclass(slots=True, eq=False)
@@ -173,4 +175,4 @@ def _chunk_reach(
     mask = columns <= rows
     if sliding_window is not None:
         mask &= columns > rows - sliding_window
-    return Reach(blocks=blocks, mask=mask)
+    return Reach(blocks=blocks, mask=mask, past=segment.start - offset)
