@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import importlib
 import ipaddress
 import logging
@@ -167,6 +168,9 @@ async def _load(
     metrics.attach_admission(lambda: admission.num_admitted)
     pipeline = Pipeline(engine=engine, renderer=renderer, admission=admission)
     state.pipeline = pipeline
+    # What is loaded stays: the collector need not walk it again with every request.
+    gc.collect()
+    gc.freeze()
     state.startup.complete()
     return pipeline, reason
 

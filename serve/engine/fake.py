@@ -152,7 +152,9 @@ class FakeEngine:
                 finish = "length"
             await self._pace(len(chunk))
             yield TokenChunk(
-                token_ids=chunk, logprobs=_logprobs(chunk, sampling), finish_reason=finish
+                token_ids=chunk,
+                logprobs=_logprobs(chunk, sampling, self._info.vocab_size),
+                finish_reason=finish,
             )
             if finish is not None:
                 return
@@ -191,7 +193,9 @@ class FakeEngine:
                 yield token_id
 
 
-def _logprobs(token_ids: list[int], sampling: SamplingParams) -> list[TokenLogprob] | None:
+def _logprobs(
+    token_ids: list[int], sampling: SamplingParams, vocab_size: int
+) -> list[TokenLogprob] | None:
     """Made-up logprobs of the right shape: halves, the chosen token first."""
     if sampling.num_logprobs is None:
         return None
@@ -200,7 +204,10 @@ def _logprobs(token_ids: list[int], sampling: SamplingParams) -> list[TokenLogpr
         TokenLogprob(
             token_id,
             halves[0],
-            tuple((token_id + rank, halves[rank]) for rank in range(sampling.num_logprobs)),
+            tuple(
+                ((token_id + rank) % vocab_size, halves[rank])
+                for rank in range(sampling.num_logprobs)
+            ),
         )
         for token_id in token_ids
     ]

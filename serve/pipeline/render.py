@@ -14,7 +14,7 @@ from serve.pipeline.template import ChatTemplate, load_template
 from serve.pipeline.tokenizer import ModelTokenizer
 
 INLINE_CHARS = 16_384
-"""Longer texts are tokenised on a thread: about 5 ms of work is all the event loop should do."""
+"""Larger prompts are rendered and tokenised on a thread: the event loop works 5 ms at most."""
 
 
 class Renderer:
@@ -49,8 +49,11 @@ class Renderer:
             token_ids = list(prompt.token_ids)
         elif isinstance(prompt, TextPrompt):
             token_ids = await self._encode(prompt.text, add_special_tokens=add_special_tokens)
-        else:
+        elif _num_chars_left((prompt.messages, prompt.tools), INLINE_CHARS) > 0:
             token_ids = await self._encode(self._render_chat(prompt), add_special_tokens=False)
+        else:
+            text = await asyncio.to_thread(self._render_chat, prompt)
+            token_ids = await self._encode(text, add_special_tokens=False)
         if not token_ids:
             raise InvalidRequest("The prompt is empty: give at least one token.", param="prompt")
         return token_ids
@@ -72,6 +75,20 @@ class Renderer:
         return await asyncio.to_thread(
             self.tokenizer.encode, text, add_special_tokens=add_special_tokens
         )
+
+
+def _num_chars_left(value: Any, budget: int) -> int:
+    """``budget`` less the characters (and one per item) of a JSON value; stops below zero."""
+    if isinstance(value, str):
+        return budget - len(value)
+    if isinstance(value, Mapping):
+        value = [*value, *value.values()]
+    if isinstance(value, list | tuple):
+        for item in value:
+            if budget <= 0:
+                break
+            budget = _num_chars_left(item, budget - 1)
+    return budget
 
 
 def _guarded(value: Any, guard: Any) -> Any:

@@ -180,3 +180,10 @@ def test_a_damaged_tokenizer_stops_the_start(tmp_path: Path) -> None:
     (tmp_path / "tokenizer.json").write_text('{"half":')
     with pytest.raises(StartupError, match="cannot be read"):
         ModelTokenizer.load(tmp_path)
+
+
+async def test_a_large_chat_gives_the_same_ids_on_a_thread() -> None:
+    long = "prefill and decode. " * (INLINE_CHARS // 10)
+    ids = await RENDERER.render(chat(long))
+    assert TOKENIZER.decode_raw(ids).startswith("<|im_start|>user\nprefill and decode.")
+    assert [i for i in ids if i in TOKENIZER._special_ids] == [START, END, START]
