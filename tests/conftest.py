@@ -1,4 +1,4 @@
-"""What all tests share: hypothesis without a clock, and a `prove` profile that looks much longer."""
+"""What all tests share: hypothesis without a clock, and a `prove` profile that looks longer."""
 
 from __future__ import annotations
 
