@@ -116,6 +116,8 @@ def paged_attention(
     query = query[0].transpose(0, 1)  # [T, H, D]
     key = key[0].transpose(0, 1)  # [T, Hkv, D]
     value = value[0].transpose(0, 1)  # [T, Hkv, Dv]
+    if plan.fresh_blocks is not None:
+        plan.cache.clear(layer, plan.fresh_blocks)
     plan.cache.append(layer, plan.slots, key, value)
     outputs = []
     for span in plan.spans:
