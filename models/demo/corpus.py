@@ -42,13 +42,13 @@ MIXES = {
         "smalltalk": 4,
     },
     "late": {
-        "sums": 34,
-        "copying": 8,
-        "product": 24,
+        "sums": 46,
+        "copying": 7,
+        "product": 16,
         "tools": 15,
-        "json": 8,
-        "plain": 7,
-        "smalltalk": 4,
+        "json": 10,
+        "plain": 4,
+        "smalltalk": 2,
     },
 }
 TURNS: dict[str, Callable[[random.Random], Turn]] = {

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 WARMUP_STEPS = 60
 START_SHARE = 0.10
-LATE_FROM = 0.60
+LATE_FROM = 0.53
 
 
 @dataclass(frozen=True)
