@@ -42,9 +42,9 @@ MIXES = {
         "smalltalk": 4,
     },
     "late": {
-        "sums": 46,
+        "sums": 40,
         "copying": 7,
-        "product": 16,
+        "product": 22,
         "tools": 15,
         "json": 10,
         "plain": 4,
