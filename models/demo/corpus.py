@@ -50,6 +50,15 @@ MIXES = {
         "plain": 4,
         "smalltalk": 2,
     },
+    "last": {
+        "sums": 27,
+        "copying": 6,
+        "product": 38,
+        "tools": 12,
+        "json": 8,
+        "plain": 4,
+        "smalltalk": 5,
+    },
 }
 TURNS: dict[str, Callable[[random.Random], Turn]] = {
     "sums": corpus_sums.turn,

@@ -31,7 +31,7 @@ def test_the_record_is_complete() -> None:
     assert RECORD["tokens"] > 0
     assert RECORD["corpus_seed"] == corpus.SEED
     assert {phase["mix"] for phase in RECORD["phases"]} == set(corpus.MIXES)
-    assert RECORD["phases"][-1]["weights"] == corpus.MIXES["late"]
+    assert RECORD["phases"][-1]["weights"] == corpus.MIXES["last"]
 
 
 def test_the_files_that_the_card_names_exist() -> None:
