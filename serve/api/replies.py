@@ -147,9 +147,14 @@ def described(shape: type[BaseModel], *, stream: bool = False) -> dict[int | str
     """A route's ``responses``: the shape on success, and the error envelope for all else."""
     ok: dict[str, Any] = {"model": shape, "description": "The answer."}
     if stream:
-        events = {"schema": {"type": "string", "description": "With stream: server-sent events."}}
-        ok["content"] = {"text/event-stream": events}
+        ok["content"] = {"text/event-stream": {"schema": EVENT}}
     return {200: ok, "4XX": PROBLEM, "5XX": PROBLEM}
 
 
+EVENT: dict[str, Any] = {
+    "type": "object",
+    "description": "With stream: one server-sent event. Its data is a chunk, an error or [DONE].",
+    "properties": {"data": {"type": "string"}},
+    "required": ["data"],
+}
 PROBLEM: dict[str, Any] = {"model": ProblemReply, "description": "The request was refused."}
