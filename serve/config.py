@@ -273,6 +273,10 @@ def harden_environment() -> None:
         "VLLM_WORKER_MULTIPROC_METHOD": "spawn",
         "TOKENIZERS_PARALLELISM": "false",
     }
+    # Compiled code is loaded from there: torch's own choice lies in the temporary folder, where
+    # any user of the machine could put some first.
+    compiled = _xdg("XDG_CACHE_HOME", ".cache") / "inductor"
+    set_engine_environment({"TORCHINDUCTOR_CACHE_DIR": str(compiled)})
     # Workers find each other on loopback, unless the operator spreads them over nodes.
     set_engine_environment({"VLLM_LOGGING_LEVEL": "WARNING"})
     if sys.platform == "linux":
