@@ -49,6 +49,7 @@ from serve.engine.protocol import (
     TokenChunk,
     TokenLogprob,
 )
+from serve.engine.reaper import Reaper
 from serve.engine.settings import EngineSettings
 from serve.engine.vllm_arguments import base_arguments, extra_arguments
 from serve.engine.vllm_heartbeat import Heartbeat
@@ -76,6 +77,7 @@ class VllmEngine:
         manager = llm.engine_core.resources.engine_manager
         self._processes = processes.family(process.pid for process in manager.processes)
         self._shared_memory = processes.shared_memory(self._processes)
+        self._reaper = Reaper(self._processes, self._shared_memory)
 
     @classmethod
     def from_folder(cls, path: Path, settings: EngineSettings, progress: Progress) -> Self:
@@ -160,10 +162,7 @@ class VllmEngine:
         if was_dead or self._heartbeat.stalled_s() is not None:
             processes.kill(self._processes)  # stopped ones would not heed anything less
         await asyncio.to_thread(self._llm.shutdown, SHUTDOWN_S)
-        processes.kill(self._processes)
-        left = processes.remove(self._shared_memory)
-        if left:
-            log.info("shared memory of the engine removed", extra={"files": len(left)})
+        await asyncio.to_thread(self._reaper.close)  # kills and removes what is left
 
     def _raise_if_dead(self) -> None:
         if self._death is None and self._llm.errored:
