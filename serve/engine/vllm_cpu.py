@@ -116,12 +116,18 @@ def bytes_per_token(config: Mapping[str, Any], settings: EngineSettings) -> int 
         if settings.vllm.kv_cache_dtype.startswith("fp8"):
             item = 1
         else:
-            own = text.get("dtype") or text.get("torch_dtype") or "bfloat16"
-            name = settings.dtype if settings.dtype != "auto" else str(own)
-            item = _ITEM_BYTES.get(name, 4)
+            item = _ITEM_BYTES.get(pick_dtype(config, settings), 4)
         return int(2 * layers * kv_heads * head_dim * item)
     except (KeyError, TypeError, ZeroDivisionError):
         return None
+
+
+def pick_dtype(config: Mapping[str, Any], settings: EngineSettings) -> str:
+    """The type asked for, or the checkpoint's; vLLM's ``auto`` would narrow float32 in silence."""
+    own = _text(config).get("dtype") or config.get("dtype") or config.get("torch_dtype")
+    if settings.dtype != "auto" or own not in _ITEM_BYTES:
+        return settings.dtype
+    return str(own)
 
 
 def read_config(folder: Path) -> dict[str, Any]:

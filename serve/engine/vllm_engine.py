@@ -69,7 +69,7 @@ class VllmEngine:
     """An ``Engine``. Made by ``from_folder``; serves the event loop of its first stream."""
 
     def __init__(self, llm: AsyncLLM, info: EngineInfo, heartbeat: Heartbeat) -> None:
-        self._llm = llm
+        self._llm: AsyncLLM | None = llm
         self._info = info
         self._heartbeat = heartbeat
         self._death: str | None = None
@@ -91,11 +91,15 @@ class VllmEngine:
         """
         config = vllm_cpu.read_config(path)
         weight_bytes = loading.weight_files(path).total_bytes
-        arguments = base_arguments(path, settings) | _platform_arguments(
-            config, settings, weight_bytes
-        )
+        arguments = base_arguments(path, settings) | {
+            "dtype": vllm_cpu.pick_dtype(config, settings)
+        }
+        arguments |= _platform_arguments(config, settings, weight_bytes)
         arguments |= extra_arguments(settings, AsyncEngineArgs.__dataclass_fields__)
         set_engine_environment({"VLLM_RPC_BASE_PATH": _socket_folder()})
+        if settings.vllm.enforce_eager:
+            # Else the first request for logprobs would wait for a compiler, 10 s and more.
+            set_engine_environment({"TORCHDYNAMO_DISABLE": "1"})
         progress("load_weights", 0, weight_bytes)
         try:
             llm = AsyncLLM.from_engine_args(AsyncEngineArgs(**arguments))
@@ -122,13 +126,13 @@ class VllmEngine:
     async def stream(self, request: EngineRequest) -> AsyncGenerator[TokenChunk, None]:
         """See ``Engine.stream``. Nothing is taken before the first chunk is asked for."""
         check_request(self._info, request)
-        self._raise_if_dead()
+        llm = self._alive()
         params = _sampling_params(request.sampling, self._info)
         prompt = tokens_input(list(request.prompt_token_ids), cache_salt=request.cache_salt)
         num_logprobs = request.sampling.num_logprobs
         self._heartbeat.opened()
         try:
-            outputs = self._llm.generate(prompt, params, request.request_id)
+            outputs = llm.generate(prompt, params, request.request_id)
             async with aclosing(outputs):
                 async for output in outputs:
                     chunk = _chunk(output, num_logprobs)
@@ -139,7 +143,7 @@ class VllmEngine:
         except VllmDeadError:
             raise EngineDeadError(self._death or "The engine stopped.") from None
         except EngineGenerateError as error:
-            if self._llm.errored:
+            if llm.errored:
                 raise EngineDeadError("The engine stopped.") from error
             raise InternalError("The engine failed on this request.") from error
         finally:
@@ -147,7 +151,7 @@ class VllmEngine:
 
     async def check_health(self) -> None:
         """Raises EngineDeadError when a process is gone, or no step was made for too long."""
-        self._raise_if_dead()
+        self._alive()
         stalled_s = self._heartbeat.stalled_s()
         if stalled_s is not None:
             self._death = f"The engine made no step for {stalled_s:.0f} s and counts as hung."
@@ -155,20 +159,26 @@ class VllmEngine:
             raise EngineDeadError(self._death)
 
     async def close(self) -> None:
-        was_dead = self._llm.errored
+        llm, self._llm = self._llm, None
+        if llm is None:
+            return
+        was_dead = llm.errored
         self._death = self._death or "The engine is closed."
-        # vLLM's own shutdown cancels the task that would tell them.
-        self._llm.output_processor.propagate_error(VllmDeadError())
+        # The open streams first: vLLM's own shutdown cancels the task that would tell them.
+        llm.output_processor.propagate_error(VllmDeadError())
         if was_dead or self._heartbeat.stalled_s() is not None:
             processes.kill(self._processes)  # stopped ones would not heed anything less
-        await asyncio.to_thread(self._llm.shutdown, SHUTDOWN_S)
+        await asyncio.to_thread(llm.shutdown, SHUTDOWN_S)
+        await asyncio.to_thread(llm.engine_core.resources.ctx.destroy, 0)  # threads, descriptors
         await asyncio.to_thread(self._reaper.close)  # kills and removes what is left
 
-    def _raise_if_dead(self) -> None:
-        if self._death is None and self._llm.errored:
+    def _alive(self) -> AsyncLLM:
+        """The engine below. Raises EngineDeadError when it is not there any more."""
+        if self._death is None and (self._llm is None or self._llm.errored):
             self._death = "The engine stopped."
         if self._death is not None:
             raise EngineDeadError(self._death)
+        return self._llm
 
 
 @cache
