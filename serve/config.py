@@ -278,7 +278,9 @@ def harden_environment() -> None:
     compiled = _xdg("XDG_CACHE_HOME", ".cache") / "inductor"
     set_engine_environment({"TORCHINDUCTOR_CACHE_DIR": str(compiled)})
     # Workers find each other on loopback, unless the operator spreads them over nodes.
-    set_engine_environment({"VLLM_LOGGING_LEVEL": "WARNING"})
+    set_engine_environment(
+        {"VLLM_LOGGING_LEVEL": "WARNING", "VLLM_LOGGING_STREAM": "ext://sys.stderr"}
+    )
     if sys.platform == "linux":
         set_engine_environment({"GLOO_SOCKET_IFNAME": "lo", "NCCL_SOCKET_IFNAME": "lo"})
 

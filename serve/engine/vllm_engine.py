@@ -162,12 +162,13 @@ class VllmEngine:
         llm, self._llm = self._llm, None
         if llm is None:
             return
-        was_dead = llm.errored
         self._death = self._death or "The engine is closed."
         # The open streams first: vLLM's own shutdown cancels the task that would tell them.
         llm.output_processor.propagate_error(VllmDeadError())
-        if was_dead or self._heartbeat.stalled_s() is not None:
-            processes.kill(self._processes)  # stopped ones would not heed anything less
+        # Then its processes, outright: they hold nothing that is worth seconds of farewell, and
+        # stopped ones heed nothing less. Its monitor need not be alarmed.
+        llm.engine_core.resources.engine_dead = True
+        processes.kill(self._processes)
         await asyncio.to_thread(llm.shutdown, SHUTDOWN_S)
         await asyncio.to_thread(llm.engine_core.resources.ctx.destroy, 0)  # threads, descriptors
         await asyncio.to_thread(self._reaper.close)  # kills and removes what is left

@@ -23,7 +23,7 @@ pytest.importorskip("vllm", reason="vLLM is not installed")
 
 ARGUMENTS = ["--engine", "vllm", "--enforce-eager", "--max-model-len", "512", "--max-num-seqs", "8"]
 UNSHARE = ["unshare", "--user", "--map-root-user", "--net"]
-PROMPT = "def prefill(prompt): return decode(prompt)  # two phases, one cache\n" * 20
+PROMPT = "def prefill(prompt): return decode(prompt)  # two phases, one cache\n" * 8
 
 
 @pytest.fixture(scope="module")
