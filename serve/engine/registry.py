@@ -35,8 +35,8 @@ def choose(name: str, device: str = "auto") -> tuple[str, str]:
     if not _is_installed("vllm"):
         return "transformers", "vLLM is not installed"
     if not _has_gpu(device):
-        # Measured in ADR 0005; `--engine vllm` pays where many long prompts come at once.
-        return "transformers", "no GPU: starts sooner than vLLM and decodes as fast"
+        # Measured in ADR 0005.
+        return "transformers", "no GPU, and it starts much sooner than vLLM; --engine vllm is there"
     if _is_cpu_build():
         return "transformers", "there is a GPU, and the vLLM that is installed is for CPUs"
     return "vllm", "installed, and there is a GPU"
