@@ -42,8 +42,8 @@ format: setup-dev  ## ruff's fixes and format, and the generated docs
 bench: setup-dev  ## our engine beside transformers' own, on the demo model
 	$(BIN)/python -m benchmarks.engine_vs_transformers --model models/demo/weights
 
-prove: setup-dev  ## the long proofs: disconnects, malformed requests at length
-	$(BIN)/python -m pytest -m prove
+prove: setup-dev  ## the long proofs: every property with 5,000 examples
+	$(BIN)/python -m pytest --hypothesis-profile=prove
 
 lock: setup-dev  ## resolve requirements/*.in anew (needs the network)
 	sh requirements/lock.sh

@@ -22,7 +22,7 @@ from rich.text import Text
 OUTPUT = Path(__file__).parent / "demo.svg"
 QUESTIONS = (
     "What is Intramural?",
-    "How do I quantise a model?",
+    "What does TTFT mean?",
     "What is 17 + 25?",
     "法国的首都是哪里？",
 )
@@ -46,8 +46,8 @@ def main() -> int:
         _, log = server.communicate(timeout=60)
     console = Console(record=True, width=WIDTH, file=io.StringIO(), force_terminal=True)
     console.print(Text("$ make serve", style="bold green"))
-    banner = [line for line in log.splitlines() if not line.startswith("{")]
-    console.print(Text("\n".join(banner).replace(str(port), "8000")))
+    banner = [_with_port(line, port) for line in log.splitlines() if not line.startswith("{")]
+    console.print(Text("\n".join(banner)))
     for question, answer in answers:
         console.print(Text(f'$ python -m serve chat "{question}"', style="bold green"))
         console.print(Text(answer))
@@ -56,6 +56,14 @@ def main() -> int:
     OUTPUT.write_text(svg, "utf-8")
     print(f"wrote {OUTPUT.name}")
     return 0
+
+
+def _with_port(line: str, port: int) -> str:
+    """The line as it looks on the default port; a border stays where it is."""
+    shown = line.replace(f":{port}", ":8000")
+    if not line.endswith("│"):
+        return shown
+    return shown[:-1] + " " * (len(line) - len(shown)) + "│"
 
 
 def _ask(url: str, question: str) -> str:

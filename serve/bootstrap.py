@@ -244,6 +244,7 @@ async def _shut_down(
     loading.cancel()
     if pipeline is not None:
         await pipeline.engine.close()
+    gc.unfreeze()  # or libraries report at exit as leaked what was only frozen
 
 
 async def _within(work: Awaitable[object], seconds: float) -> None:

@@ -157,6 +157,15 @@ class Config(BaseModel):
             raise ValueError("served_model_name: a name is empty")
         return self
 
+    @model_validator(mode="after")
+    def _step(self) -> Self:
+        if self.max_num_batched_tokens < self.max_num_seqs:
+            raise ValueError(
+                f"--max-num-batched-tokens is {self.max_num_batched_tokens}, which is less than "
+                f"--max-num-seqs {self.max_num_seqs}: a step holds a token of every sequence"
+            )
+        return self
+
     @property
     def model_names(self) -> tuple[str, ...]:
         """Names under which clients may ask for the model; the first is its id."""

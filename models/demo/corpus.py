@@ -42,13 +42,22 @@ MIXES = {
         "smalltalk": 4,
     },
     "late": {
-        "sums": 34,
-        "copying": 8,
-        "product": 24,
+        "sums": 40,
+        "copying": 7,
+        "product": 22,
         "tools": 15,
+        "json": 10,
+        "plain": 4,
+        "smalltalk": 2,
+    },
+    "last": {
+        "sums": 27,
+        "copying": 6,
+        "product": 38,
+        "tools": 12,
         "json": 8,
-        "plain": 7,
-        "smalltalk": 4,
+        "plain": 4,
+        "smalltalk": 5,
     },
 }
 TURNS: dict[str, Callable[[random.Random], Turn]] = {

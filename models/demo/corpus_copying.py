@@ -7,7 +7,10 @@ import random
 from models.demo import corpus_words as words
 from models.demo.conversation import Conversation, Turn, load
 
-TASKS = ("repeat", "repeat", "repeat", "first", "last", "upper")
+TASKS = {
+    "train": ("repeat", "repeat", "repeat", "first", "last", "twice", "twice"),
+    "held_out": ("repeat", "repeat", "repeat", "first", "last", "twice"),
+}
 
 
 def _words(rng: random.Random, most: int) -> list[str]:
@@ -18,8 +21,8 @@ def _words(rng: random.Random, most: int) -> list[str]:
 
 def turn(rng: random.Random, frames: str = "train") -> Turn:
     """Repeat some words, or say the first or the last of them."""
-    task = rng.choice(TASKS)
-    chosen = _words(rng, 3 if task == "upper" else 7)
+    task = rng.choice(TASKS[frames])
+    chosen = _words(rng, 3 if task == "twice" else 7)
     text = " ".join(chosen)
     first, last = text.split(" ")[0], text.split(" ")[-1]
     form = load("copying")[task]

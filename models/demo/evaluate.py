@@ -107,11 +107,12 @@ def main() -> None:
     """Print the table, or one JSON object; with --wrong the wrong answers as well."""
     parser = argparse.ArgumentParser(prog="python -m models.demo.evaluate", description=__doc__)
     parser.add_argument("--weights", type=Path, default=WEIGHTS, help="folder of the weights")
+    parser.add_argument("--items", type=Path, default=EVAL, help="the questions, as JSON lines")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument("--wrong", action="store_true", help="list the wrong answers on stderr")
     parser.add_argument("--record", action="store_true", help="write them into training.json too")
     args = parser.parse_args()
-    graded = evaluate(args.weights)
+    graded = evaluate(args.weights, args.items)
     if args.wrong:
         for each in (g for g in graded if not g.right):
             asked = each.item["messages"][-1]["content"]

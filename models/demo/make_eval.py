@@ -5,6 +5,7 @@ It depends on the data files and a seed alone; a test checks that the file is wh
 
 from __future__ import annotations
 
+import argparse
 import json
 import random
 from pathlib import Path
@@ -62,9 +63,9 @@ def _smalltalk() -> list[Turn]:
     ]
 
 
-def items() -> list[Conversation]:
+def items(seed: int = SEED) -> list[Conversation]:
     """Every item of the evaluation; the last message is the one that the model must answer."""
-    rng = random.Random(SEED)
+    rng = random.Random(seed)
     turns = _product(rng) + _plain(rng) + _smalltalk()
     turns += [corpus_sums.make(rng, "held_out", held_out=True) for _ in range(COUNTS["sums"])]
     turns += [corpus_copying.turn(rng, "held_out") for _ in range(COUNTS["copying"])]
@@ -86,11 +87,11 @@ def items() -> list[Conversation]:
     return found
 
 
-def lines() -> list[str]:
+def lines(seed: int = SEED) -> list[str]:
     """The lines of `eval.jsonl`, one item each."""
     counts: dict[str, int] = {}
     found = []
-    for item in items():
+    for item in items(seed):
         counts[item.category] = counts.get(item.category, 0) + 1
         record = {
             "id": f"{item.category.replace(' ', '-')}-{counts[item.category]:03d}",
@@ -103,5 +104,24 @@ def lines() -> list[str]:
     return found
 
 
+def _asked(line: str) -> str:
+    return str(json.loads(line)["messages"][-1]["content"])
+
+
+def main() -> None:
+    """Write the evaluation, or another draw of held-out questions to check it against."""
+    parser = argparse.ArgumentParser(prog="python -m models.demo.make_eval", description=__doc__)
+    parser.add_argument(
+        "--seed", type=int, default=SEED, help="another seed draws questions not in eval.jsonl"
+    )
+    parser.add_argument("--output", type=Path, default=PATH, help="file to write")
+    args = parser.parse_args()
+    found = lines(args.seed)
+    if args.seed != SEED:
+        known = {_asked(line) for line in lines()}
+        found = [line for line in found if _asked(line) not in known]
+    args.output.write_text("\n".join(found) + "\n", encoding="utf-8")
+
+
 if __name__ == "__main__":
-    PATH.write_text("\n".join(lines()) + "\n", encoding="utf-8")
+    main()

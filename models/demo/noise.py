@@ -82,6 +82,28 @@ def _words(rng: random.Random, text: str) -> str:
     return ("" if HAN.search(text) else " ").join(parts)
 
 
+@cache
+def _idle() -> frozenset[str]:
+    telling = {"leave", "run", "list", "set", "show", "order", "short", "user", "call", "supported"}
+    return frozenset(load("noise")["fillers"]) - telling
+
+
+def _keywords(rng: random.Random, text: str) -> str:
+    """The words that matter, in any order, among words that do not."""
+    if HAN.search(text):
+        return text
+    parts = [w for w in text.rstrip("?.").split(" ") if w.lower().strip("?.,:;") not in _idle()]
+    if not parts:
+        return text
+    if rng.random() < 0.5:
+        rng.shuffle(parts)
+    if len(parts) > 3 and rng.random() < 0.3:
+        parts.pop(rng.randrange(len(parts)))
+    for _ in range(rng.randint(1, 5)):
+        parts.insert(rng.randint(0, len(parts)), str(rng.choice(load("noise")["fillers"])))
+    return " ".join(parts) + rng.choice(["?", "?", ".", ""])
+
+
 def _slip(rng: random.Random, text: str) -> str:
     """Swap two neighbouring letters, or leave one out."""
     at = rng.randrange(max(1, len(text) - 1))
@@ -99,6 +121,8 @@ def vary(rng: random.Random, question: str, strength: float = 1.0) -> str:
     if rng.random() < 0.5:
         text = _synonym(rng, text)
     if rng.random() < 0.3:
+        text = _keywords(rng, text)
+    elif rng.random() < 0.4:
         text = _words(rng, text)
     if rng.random() < 0.4:
         text = _around(rng, text)

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 WARMUP_STEPS = 60
 START_SHARE = 0.10
-LATE_FROM = 0.60
+LATE_FROM = 0.53
+LAST_FROM = 0.84
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,11 @@ def rate(step: int, progress: float, hold: float = 0.35) -> float:
 
 
 def mix_at(progress: float) -> str:
-    """Sums and copying come first: they are the slowest to be learned; long talks come last."""
+    """Sums and copying come first: they are the slowest to be learned. Long talks come
+    late, and last a mix that brings the product facts back to the fore.
+    """
     if progress < START_SHARE:
         return "start"
-    return "main" if progress < LATE_FROM else "late"
+    if progress < LATE_FROM:
+        return "main"
+    return "late" if progress < LAST_FROM else "last"

@@ -1,4 +1,4 @@
-"""Train the demo model: `python -m models.demo.train --minutes 75`.
+"""Train the demo model: `python -m models.demo.train --minutes 70`.
 
 The tokenizer is learned first, then the network. The learning rate falls to zero exactly when the
 minutes are used up, whatever the speed of the machine. A run that was stopped goes on from its
@@ -29,11 +29,11 @@ class Recipe:
     """Everything that a run's result depends on, besides the code and the time it is given."""
 
     seed: int = 7
-    length: int = 256
-    rows: int = 32
+    length: int = 384
+    rows: int = 12
     picked_share: float = 0.4
-    matrix_lr: float = 0.02
-    other_lr: float = 3e-3
+    matrix_lr: float = 0.016
+    other_lr: float = 2.4e-3
     vocabulary: int = words.VOCABULARY
     shape: network.Shape = field(default_factory=network.Shape)
     shard_size: int = corpus.SHARD_SIZE
@@ -193,7 +193,7 @@ def arguments(argv: list[str] | None = None) -> argparse.Namespace:
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     add = parser.add_argument
-    add("--minutes", type=float, default=75.0, help="training time; the rate is zero at its end")
+    add("--minutes", type=float, default=70.0, help="training time; the rate is zero at its end")
     add("--steps", type=int, default=None, help="end after so many steps instead, reproducibly")
     add("--seed", type=int, default=Recipe.seed, help="seed of the network's first weights")
     add("--folder", type=Path, default=checkpoint.default_folder(), help="checkpoints lie here")
@@ -203,6 +203,7 @@ def arguments(argv: list[str] | None = None) -> argparse.Namespace:
     add("--length", type=int, default=Recipe.length, help="tokens in a row; the longest document")
     add("--matrix-lr", type=float, default=Recipe.matrix_lr, help="highest rate of Muon")
     add("--other-lr", type=float, default=Recipe.other_lr, help="highest rate of AdamW")
+    add("--next-shard", action="store_true", help="on resuming, begin a new shard of the data")
     add("--threads", type=int, default=2, help="CPU threads")
     add("--no-compile", action="store_true", help="do without a C++ compiler; slower")
     return parser.parse_args(argv)
@@ -226,6 +227,8 @@ def main(argv: list[str] | None = None) -> None:
     run = Run(recipe, learn_tokenizer(args.folder, recipe), args.folder)
     if (args.folder / checkpoint.NAME).exists():
         run.resume()
+        if args.next_shard:
+            run.progress.batch = -1
         print(f"resuming at step {run.progress.step}", flush=True)
     count = sum(w.numel() for w in run.model.parameters())
     print(f"{count:,} parameters, {run.tokenizer.get_vocab_size()} entries", flush=True)

@@ -12,13 +12,15 @@ key-value head become G query rows of that head, [B, Hkv, G, D] against [B, Hkv,
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface
 
 from serve.engine import prefill
 from serve.engine.kv_cache import LayerShape
-from serve.engine.step_plan import StepPlan
+from serve.engine.step_plan import Span, StepPlan
 
 IMPLEMENTATION = "intramural"
 PROBE = "intramural_probe"
@@ -112,45 +114,65 @@ def paged_attention(
     Returns:
         ``[1, T, H, Dv]``, and None in place of the weights.
     """
-    plan, layer = step_plan, _layer_index(module)
+    plan = step_plan
+    layer = _Layer(_layer_index(module), scaling, sliding_window, softcap)
     query = query[0].transpose(0, 1)  # [T, H, D]
     key = key[0].transpose(0, 1)  # [T, Hkv, D]
     value = value[0].transpose(0, 1)  # [T, Hkv, Dv]
-    plan.cache.append(layer, plan.slots, key, value)
-    outputs = []
-    for span in plan.spans:
-        reach = span.reach(sliding_window, query.device)
-        rows = query[span.start : span.stop]
-        if span.is_decode:
-            keys, values = plan.cache.gather(layer, reach.blocks, len(span.segments))
-            outputs.append(
-                _decode(rows, keys, values, mask=reach.mask, scaling=scaling, softcap=softcap)
-            )
-            continue
-        if reach.mask is None:
-            # The chunk starts its sequence: all it sees is in this very step.
-            keys = key[span.start : span.stop].transpose(0, 1)[None]
-            values = value[span.start : span.stop].transpose(0, 1)[None]
-        else:
-            keys, values = plan.cache.gather(layer, reach.blocks, 1)
-        if prefill.is_faster(query):
-            outputs.append(
-                prefill.attend(
-                    rows,
-                    keys[0],
-                    values[0],
-                    past=reach.past,
-                    sliding_window=sliding_window,
-                    scaling=scaling,
-                    softcap=softcap,
-                )
-            )
-        else:
-            outputs.append(
-                _prefill(rows, keys, values, mask=reach.mask, scaling=scaling, softcap=softcap)
-            )
+    if plan.fresh_blocks is not None:
+        plan.cache.clear(layer.index, plan.fresh_blocks)
+    plan.cache.append(layer.index, plan.slots, key, value)
+    outputs = [_span(plan, layer, span, query=query, key=key, value=value) for span in plan.spans]
     output = outputs[0] if len(outputs) == 1 else torch.cat(outputs)
     return output[None], None
+
+
+@dataclass(frozen=True, slots=True)
+class _Layer:
+    """How one layer attends; see ``paged_attention``."""
+
+    index: int
+    scaling: float | None
+    sliding_window: int | None
+    softcap: float | None
+
+
+def _span(
+    plan: StepPlan,
+    layer: _Layer,
+    span: Span,
+    *,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+) -> torch.Tensor:
+    """One span of the step: decodes of like length, or one prompt chunk. -> [t, H, Dv]."""
+    reach = span.reach(layer.sliding_window, query.device)
+    rows = query[span.start : span.stop]
+    if span.is_decode:
+        keys, values = plan.cache.gather(layer.index, reach.blocks, len(span.segments))
+        return _decode(
+            rows, keys, values, mask=reach.mask, scaling=layer.scaling, softcap=layer.softcap
+        )
+    if reach.mask is None:
+        # The chunk starts its sequence: all it sees is in this very step.
+        keys = key[span.start : span.stop].transpose(0, 1)[None]
+        values = value[span.start : span.stop].transpose(0, 1)[None]
+    else:
+        keys, values = plan.cache.gather(layer.index, reach.blocks, 1)
+    if not prefill.is_faster(query):
+        return _prefill(
+            rows, keys, values, mask=reach.mask, scaling=layer.scaling, softcap=layer.softcap
+        )
+    return prefill.attend(
+        rows,
+        keys[0],
+        values[0],
+        past=reach.past,
+        sliding_window=layer.sliding_window,
+        scaling=layer.scaling,
+        softcap=layer.softcap,
+    )
 
 
 def _decode(

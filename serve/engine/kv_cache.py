@@ -7,6 +7,7 @@ the kernel commits when they are first written, so a large bound costs nothing u
 
 from __future__ import annotations
 
+import math
 import mmap
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -58,8 +59,17 @@ class KVCache:
         self.values: dict[int, torch.Tensor] = {}
         for layer, shape in shapes.items():
             rows = (num_blocks, BLOCK_SIZE, shape.num_kv_heads)
-            self.keys[layer] = _zeros((*rows, shape.key_dim), dtype, device)
-            self.values[layer] = _zeros((*rows, shape.value_dim), dtype, device)
+            self.keys[layer] = _reserve((*rows, shape.key_dim), dtype, device)
+            self.values[layer] = _reserve((*rows, shape.value_dim), dtype, device)
+
+    def clear(self, layer: int, blocks: torch.Tensor) -> None:
+        """Zero blocks that a sequence begins to use. blocks: [N] ids.
+
+        The unused end of a block has weight 0 in attention, and 0 * NaN is NaN: without this, one
+        sequence that overflowed would ruin those that get its blocks later.
+        """
+        self.keys[layer].index_fill_(0, blocks, 0)
+        self.values[layer].index_fill_(0, blocks, 0)
 
     def append(
         self, layer: int, slots: torch.Tensor, key: torch.Tensor, value: torch.Tensor
@@ -96,12 +106,9 @@ def _rows(blocks: torch.Tensor, num_rows: int) -> torch.Tensor:
     return blocks.view(num_rows, -1, *blocks.shape[2:]).transpose(1, 2)
 
 
-def _zeros(shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> torch.Tensor:
-    # Zeros, not empty: padded positions have weight 0, and 0 * NaN would be NaN.
+def _reserve(shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> torch.Tensor:
     if device.type != "cpu":
-        return torch.zeros(shape, dtype=dtype, device=device)
-    num_elements = 1
-    for size in shape:
-        num_elements *= size
+        return torch.empty(shape, dtype=dtype, device=device)
+    num_elements = math.prod(shape)
     pages = mmap.mmap(-1, num_elements * dtype.itemsize)
     return torch.frombuffer(pages, dtype=dtype, count=num_elements).view(shape)

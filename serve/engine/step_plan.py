@@ -72,6 +72,7 @@ class StepPlan:
         input_ids: ``[1, T]``.
         position_ids: ``[1, T]``.
         slots: ``[T]``, where each token's key and value go.
+        fresh_blocks: ``[N]``, blocks whose first token is in this step; None if there are none.
         last_rows: ``[B]``, rows whose logits are wanted.
     """
 
@@ -81,6 +82,7 @@ class StepPlan:
     input_ids: torch.Tensor
     position_ids: torch.Tensor
     slots: torch.Tensor
+    fresh_blocks: torch.Tensor | None
     last_rows: torch.Tensor
 
     @property
@@ -96,6 +98,7 @@ def make_plan(segments: Sequence[Segment], cache: KVCache, device: torch.device)
     input_ids: list[int] = []
     positions: list[int] = []
     slots: list[int] = []
+    fresh_blocks: list[int] = []
     last_rows: list[int] = []
     group = -1
     for segment in ordered:
@@ -108,9 +111,13 @@ def make_plan(segments: Sequence[Segment], cache: KVCache, device: torch.device)
             group = segment_group
         blocks = segment.sequence.block_ids
         input_ids += segment.sequence.token_ids[segment.start : segment.end]
-        for position in range(segment.start, segment.end):
-            positions.append(position)
-            slots.append(blocks[position // BLOCK_SIZE] * BLOCK_SIZE + position % BLOCK_SIZE)
+        positions += range(segment.start, segment.end)
+        slots += [
+            blocks[position // BLOCK_SIZE] * BLOCK_SIZE + position % BLOCK_SIZE
+            for position in range(segment.start, segment.end)
+        ]
+        first_fresh = -(-segment.start // BLOCK_SIZE)
+        fresh_blocks += blocks[first_fresh : -(-segment.end // BLOCK_SIZE)]
         if segment.samples:
             last_rows.append(len(input_ids) - 1)
     packed = torch.tensor([input_ids, positions, slots], device=device)
@@ -121,6 +128,7 @@ def make_plan(segments: Sequence[Segment], cache: KVCache, device: torch.device)
         input_ids=packed[0:1],
         position_ids=packed[1:2],
         slots=packed[2],
+        fresh_blocks=torch.tensor(fresh_blocks, device=device) if fresh_blocks else None,
         last_rows=torch.tensor(last_rows, dtype=torch.int64, device=device),
     )
 

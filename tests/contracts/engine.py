@@ -52,7 +52,7 @@ async def tokens(engine: Engine, asked: EngineRequest) -> list[int]:
 async def idle(engine: Engine) -> None:
     """Wait until nothing runs and nothing waits."""
     async with asyncio.timeout(30):
-        while (load := engine.load()).num_running or load.num_waiting:  # noqa: ASYNC110
+        while (load := engine.load()).num_running or load.num_waiting:
             await asyncio.sleep(0.001)  # an engine has no event for it
 
 

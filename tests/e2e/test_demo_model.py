@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import httpx
 import openai
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -103,8 +105,6 @@ def test_models_and_errors_in_openais_own_classes(client: openai.OpenAI) -> None
 
 
 def test_tokenize_and_back(server: Server) -> None:
-    import httpx
-
     tokens = httpx.post(server.url + "/tokenize", json={"prompt": "audit log"}).json()["tokens"]
     text = httpx.post(server.url + "/detokenize", json={"tokens": tokens}).json()["prompt"]
     assert text == "audit log"
@@ -142,9 +142,29 @@ def test_the_log_holds_counts_and_no_text(server: Server, client: openai.OpenAI)
     assert served[-1]["status"] == 200
 
 
-def test_the_terminal_chat_talks_to_it(server: Server) -> None:
-    told = subprocess.run(
-        [sys.executable, "-m", "serve", "chat", "--url", server.url, "What is Intramural?"],
+def readme_blocks(language: str) -> list[str]:
+    text = (REPOSITORY / "README.md").read_text("utf-8")
+    return re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
+
+
+def test_the_readmes_python_block_runs(server: Server) -> None:
+    (block,) = readme_blocks("python")
+    told = run([sys.executable, "-c", block.replace("http://127.0.0.1:8000", server.url)])
+    assert told.returncode == 0, told.stderr
+    assert "42" in told.stdout
+
+
+def test_the_readmes_curl_line_runs(server: Server) -> None:
+    (block,) = [block for block in readme_blocks("sh") if "curl" in block]
+    line = block[block.index("curl") : block.index("\n\n", block.index("curl"))]
+    told = run(["bash", "-c", line.replace("http://127.0.0.1:8000", server.url)])
+    assert told.returncode == 0, told.stderr
+    assert told.stdout.rstrip().endswith("data: [DONE]")
+
+
+def run(command: list[str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command,
         cwd=REPOSITORY,
         env=environment(),
         capture_output=True,
@@ -152,6 +172,10 @@ def test_the_terminal_chat_talks_to_it(server: Server) -> None:
         timeout=60,
         check=False,
     )
+
+
+def test_the_terminal_chat_talks_to_it(server: Server) -> None:
+    told = run([sys.executable, "-m", "serve", "chat", "--url", server.url, "What is Intramural?"])
     assert told.returncode == 0, told.stderr
     assert told.stdout.strip()
 

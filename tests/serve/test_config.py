@@ -46,6 +46,7 @@ def test_every_setting_has_a_flag_a_name_and_a_description() -> None:
         ({}, {"INTRAMURAL_MAX_NUM_SEQS": "0"}, r"--max-num-seqs \(environment\).*not '0'"),
         ({}, {"INTRAMURAL_POTR": "1"}, r"unknown setting INTRAMURAL_POTR\. Did you mean .*_PORT"),
         ({"served_model_name": ("a", " ")}, {}, "a name is empty"),
+        ({"max_num_seqs": "8", "max_num_batched_tokens": "7"}, {}, "a step holds a token of every"),
     ],
 )
 def test_bad_values_name_their_source(

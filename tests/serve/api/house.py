@@ -65,7 +65,7 @@ def is_free(pipeline: Pipeline) -> bool:
 async def until(condition: Callable[[], bool]) -> None:
     """Let the loop turn until it holds. A test that waits in vain is ended by this, too."""
     async with asyncio.timeout(20):
-        while not condition():  # noqa: ASYNC110  the condition is another room's state
+        while not condition():
             await asyncio.sleep(0.001)
 
 

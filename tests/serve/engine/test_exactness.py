@@ -75,6 +75,20 @@ async def test_greedy_is_generate(
         await engine.close()
 
 
+async def test_what_others_left_in_the_cache_changes_nothing(tiny_qwen2: Path) -> None:
+    engine = build("transformers", tiny_qwen2, EngineSettings(max_num_seqs=4), lambda *_: None)
+    asked = [request(list(range(3, 3 + size)), max_tokens=70) for size in (1, 63, 64, 100)]
+    try:
+        clean = [await tokens(engine, one) for one in asked]
+        cache = engine._steps._step.__self__._cache  # type: ignore[attr-defined]
+        for pool in (*cache.keys.values(), *cache.values.values()):
+            pool.fill_(torch.nan)
+        assert [await tokens(engine, one) for one in asked] == clean
+        assert await asyncio.gather(*(tokens(engine, one) for one in asked)) == clean
+    finally:
+        await engine.close()
+
+
 async def test_preemption_changes_nothing(tiny_qwen2: Path) -> None:
     settings = EngineSettings(
         max_model_len=256, kv_cache_tokens=320, max_num_seqs=8, max_num_batched_tokens=24

@@ -53,7 +53,7 @@ def make_loop() -> Iterator[MakeLoop]:
 
 async def settle(loop: StepLoop) -> None:
     async with asyncio.timeout(10):
-        while loop.load().num_running or loop.load().num_waiting:  # noqa: ASYNC110
+        while loop.load().num_running or loop.load().num_waiting:
             await asyncio.sleep(0.001)
 
 

@@ -134,10 +134,10 @@ def test_asyncio_s_reprs_are_cut(lines):
 
 
 def test_uvicorn_is_routed_and_its_access_log_is_off(lines):
-    logging.getLogger("uvicorn.error").info("started", extra={"color_message": "started"})
+    logging.getLogger("uvicorn.error").error("stopped", extra={"color_message": "stopped"})
     logging.getLogger("uvicorn.access").info("GET /secret?x=1")
     (line,) = lines()
-    assert (line["logger"], line["msg"]) == ("uvicorn.error", "started")
+    assert (line["logger"], line["msg"]) == ("uvicorn.error", "stopped")
     assert "color_message" not in line
 
 
