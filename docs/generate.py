@@ -52,6 +52,8 @@ def _setting(name: str, field: FieldInfo) -> tuple[str, ...]:
     kind = " \\| ".join(f"`{choice}`" for choice in choices) or type_name(field.annotation)
     if name == "served_model_name":
         kind += ", repeated (environment: separated by commas)"
+    elif name == "engine_arg":
+        kind += ", repeated (environment: separated by spaces)"
     default = default_text(name, field).removeprefix("default: ")
     return (
         f"`{flag_of(name)}`",

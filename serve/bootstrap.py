@@ -19,6 +19,7 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from models.errors import ModelError
 from models.refs import Artifact
@@ -29,7 +30,8 @@ from serve.api.http_server import HttpServer, build_server
 from serve.config import Config, harden_environment
 from serve.engine import registry
 from serve.engine.protocol import Engine, Progress
-from serve.engine.settings import EngineSettings, FakeSettings
+from serve.engine.settings import EngineSettings, FakeSettings, VllmSettings
+from serve.engine.supervisor import Supervisor
 from serve.errors import StartupError
 from serve.governance.keys import KeyRing
 from serve.observe import logs
@@ -134,10 +136,28 @@ async def serve(
                         needs_key=state.keys is not None,
                     )
                 )
-                await asyncio.wait({stopping, serving}, return_when=asyncio.FIRST_COMPLETED)
+                await _watch(pipeline.engine, {stopping, serving})
         finally:
             stopping.cancel()
             await _shut_down(config, state, server, serving, loading)
+
+
+async def _watch(engine: Engine, ends: set[asyncio.Task[Any]]) -> None:
+    """Bring the engine back when it dies, until one of ``ends`` is done.
+
+    Raises:
+        StartupError: the engine stays down.
+    """
+    if not isinstance(engine, Supervisor):
+        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        return
+    watching = asyncio.create_task(engine.watch())
+    try:
+        await asyncio.wait({*ends, watching}, return_when=asyncio.FIRST_COMPLETED)
+        if watching.done():
+            watching.result()
+    finally:
+        watching.cancel()
 
 
 async def _load(
@@ -145,17 +165,7 @@ async def _load(
 ) -> tuple[Pipeline, str]:
     """Bring the engine up and open the gate. Returns also why this engine was chosen."""
     try:
-        name, reason = registry.choose(config.engine)
-        settings = EngineSettings(
-            dtype=config.dtype,
-            device=config.device,
-            max_model_len=config.max_model_len,
-            max_num_seqs=config.max_num_seqs,
-            max_num_batched_tokens=config.max_num_batched_tokens,
-            kv_cache_tokens=config.kv_cache_tokens,
-            fake=_fake_settings(config, artifact) if name == "fake" else FakeSettings(),
-        )
-        engine = await asyncio.to_thread(registry.build, name, artifact.path, settings, progress)
+        engine, reason = await asyncio.to_thread(_build_engine, config, artifact, progress)
         renderer = await asyncio.to_thread(Renderer.load, artifact.path, engine.info.vocab_size)
     except StartupError as error:
         state.startup.fail(str(error))
@@ -173,6 +183,38 @@ async def _load(
     gc.freeze()
     state.startup.complete()
     return pipeline, reason
+
+
+def _build_engine(config: Config, artifact: Artifact, progress: Progress) -> tuple[Engine, str]:
+    """The engine, and why it was chosen. Blocks."""
+    name, reason = registry.choose(config.engine, config.device)
+    settings = EngineSettings(
+        dtype=config.dtype,
+        device=config.device,
+        max_model_len=config.max_model_len,
+        max_num_seqs=config.max_num_seqs,
+        max_num_batched_tokens=config.max_num_batched_tokens,
+        kv_cache_tokens=config.kv_cache_tokens,
+        vllm=VllmSettings(
+            tensor_parallel_size=config.tensor_parallel_size,
+            pipeline_parallel_size=config.pipeline_parallel_size,
+            gpu_memory_utilization=config.gpu_memory_utilization,
+            enable_prefix_caching=config.enable_prefix_caching,
+            kv_cache_dtype=config.kv_cache_dtype,
+            enforce_eager=config.enforce_eager,
+            engine_args=config.engine_arg,
+            stall_timeout_s=config.engine_stall_timeout,
+        ),
+        fake=_fake_settings(config, artifact) if name == "fake" else FakeSettings(),
+    )
+    engine = registry.build(name, artifact.path, settings, progress)
+    if name not in registry.SUPERVISED:
+        return engine, reason
+
+    def rebuild() -> Engine:
+        return registry.build(name, artifact.path, settings, lambda *_: None)
+
+    return Supervisor(engine, rebuild), reason
 
 
 def _fake_settings(config: Config, artifact: Artifact) -> FakeSettings:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import sys
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,6 +21,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from serve.errors import StartupError
 
 ENV_PREFIX = "INTRAMURAL_"
+_SEPARATORS = {"served_model_name": ",", "engine_arg": " "}
+"""What stands between the values of one environment variable, for settings that have several."""
 
 
 def _xdg(variable: str, fallback: str) -> Path:
@@ -41,8 +44,10 @@ class Config(BaseModel):
         (),
         description="Names under which clients see the model. Default: the name given to --model.",
     )
-    engine: Literal["auto", "transformers", "fake"] = Field(
-        "auto", description="Engine that runs the model; `fake` answers without a model, for tests."
+    engine: Literal["auto", "vllm", "transformers", "fake"] = Field(
+        "auto",
+        description="Engine that runs the model. `auto` takes vLLM on a GPU where it is installed, "
+        "else transformers; `fake` answers without a model, for tests.",
     )
     dtype: Literal["auto", "bfloat16", "float16", "float32"] = Field(
         "auto", description="Type of weights and arithmetic; `auto` takes the checkpoint's."
@@ -70,6 +75,43 @@ class Config(BaseModel):
     )
     max_num_queued_reqs: int = Field(
         128, ge=0, description="Most requests that wait for the engine; above it requests get 503."
+    )
+
+    # For the vLLM engine alone; with another engine they are an error
+    tensor_parallel_size: int = Field(
+        1, ge=1, description="vLLM: devices that share each layer of the model."
+    )
+    pipeline_parallel_size: int = Field(
+        1, ge=1, description="vLLM: groups of devices that each hold some of the layers."
+    )
+    gpu_memory_utilization: float | None = Field(
+        None,
+        gt=0,
+        le=1,
+        description="vLLM: share of the GPU's memory that it takes; on a CPU, the KV cache's share "
+        "of the memory that the weights leave free. Default: vLLM's own; 0.5 on a CPU.",
+    )
+    enable_prefix_caching: bool | None = Field(
+        None,
+        description="vLLM: reuse the KV cache of prompts that begin alike, each API key its own. "
+        "Default: on.",
+    )
+    kv_cache_dtype: Literal["auto", "bfloat16", "fp8", "fp8_e4m3", "fp8_e5m2"] = Field(
+        "auto", description="vLLM: type of the KV cache; `auto` takes the model's."
+    )
+    enforce_eager: bool = Field(
+        False, description="vLLM: no compiled graphs. Starts sooner, decodes more slowly."
+    )
+    engine_arg: tuple[str, ...] = Field(
+        (),
+        description="vLLM: NAME=VALUE of any other engine argument of the installed vLLM; values "
+        "are JSON or plain text.",
+    )
+    engine_stall_timeout: float = Field(
+        120.0,
+        gt=0,
+        description="Seconds without a step while requests run, after which the vLLM engine counts "
+        "as hung and is restarted.",
     )
 
     # Where it listens
@@ -193,7 +235,8 @@ def _from_env(env: Mapping[str, str]) -> dict[str, Any]:
         if variable not in known:
             raise StartupError(f"environment: unknown setting {variable}.{near(variable, known)}")
         name = known[variable]
-        values[name] = tuple(value.split(",")) if name == "served_model_name" else value
+        separator = _SEPARATORS.get(name)
+        values[name] = tuple(value.split(separator.strip() or None)) if separator else value
     return values
 
 
@@ -230,5 +273,42 @@ def harden_environment() -> None:
         "HF_HUB_DISABLE_TELEMETRY": "1",
         "DO_NOT_TRACK": "1",
         "VLLM_NO_USAGE_STATS": "1",
+        "VLLM_DO_NOT_TRACK": "1",
+        # vLLM would connect a UDP socket to a public address to learn its own.
+        "VLLM_HOST_IP": "127.0.0.1",
+        "VLLM_LOOPBACK_IP": "127.0.0.1",
+        "VLLM_ALLOW_INSECURE_SERIALIZATION": "0",
+        # A fork would copy the server's threads' locks and its open sockets.
+        "VLLM_WORKER_MULTIPROC_METHOD": "spawn",
         "TOKENIZERS_PARALLELISM": "false",
     }
+    # Compiled code is loaded from there: torch's own choice lies in the temporary folder, where
+    # any user of the machine could put some first.
+    compiled = _xdg("XDG_CACHE_HOME", ".cache") / "inductor"
+    set_engine_environment({"TORCHINDUCTOR_CACHE_DIR": str(compiled)})
+    # Workers find each other on loopback, unless the operator spreads them over nodes.
+    set_engine_environment(
+        {"VLLM_LOGGING_LEVEL": "WARNING", "VLLM_LOGGING_STREAM": "ext://sys.stderr"}
+    )
+    if sys.platform == "linux":
+        set_engine_environment({"GLOO_SOCKET_IFNAME": "lo", "NCCL_SOCKET_IFNAME": "lo"})
+
+
+def set_engine_environment(variables: Mapping[str, str]) -> None:
+    """What an engine's own processes are to inherit. Values that the operator set stay."""
+    for variable, value in variables.items():
+        os.environ.setdefault(variable, value)
+
+
+def cpu_kv_cache_bytes() -> int | None:
+    """VLLM_CPU_KVCACHE_SPACE, which vLLM obeys before its arguments, in bytes; None if unset.
+
+    Raises:
+        StartupError: it is no whole number of GiB.
+    """
+    value = os.environ.get("VLLM_CPU_KVCACHE_SPACE") or None
+    if value is None:
+        return None
+    if not value.isdigit() or int(value) == 0:
+        raise StartupError(f"VLLM_CPU_KVCACHE_SPACE is {value!r}: whole GiB are needed, such as 4.")
+    return int(value) << 30

@@ -18,6 +18,8 @@ from serve.api.wire import parse_wire
 from serve.api.wire_chat import ChatRequest
 from serve.api.wire_completions import CompletionRequest
 from serve.engine.protocol import EngineInfo
+from serve.errors import InternalError
+from serve.observe.record import RequestRecord
 
 
 async def answer(
@@ -45,7 +47,7 @@ async def answer(
     record.is_stream = bool(wire.stream)
     info = pipeline.engine.info
     generate_request = wire.to_generate(
-        info, request_id=record.request_id, timeline=record.timeline
+        info, request_id=record.request_id, tenant=_tenant(record), timeline=record.timeline
     )
     frames = frames_kind(
         Identity(
@@ -62,6 +64,13 @@ async def answer(
     return EventStreamResponse(
         pipeline, generate_request, frames, has_usage_chunk=wire.has_usage_chunk
     )
+
+
+def _tenant(record: RequestRecord) -> str:
+    """Whose cached prefixes the request may use. Never a default: the gate has named everyone."""
+    if record.key_id is None:
+        raise InternalError("The request has no principal.")
+    return record.key_id
 
 
 @lru_cache(maxsize=8)

@@ -125,7 +125,7 @@ class ChatRequest(SamplingFields):
     tool_choice: Literal["none", "auto"] | None = None
 
     def to_generate(
-        self, info: EngineInfo, *, request_id: str, timeline: Timeline
+        self, info: EngineInfo, *, request_id: str, tenant: str, timeline: Timeline
     ) -> GenerateRequest:
         """The request for the pipeline.
 
@@ -142,6 +142,8 @@ class ChatRequest(SamplingFields):
             n=self.n or 1,
             sampling=sampling,
             stop=self.stops(),
+            tenant=tenant,
+            cache_salt=self.cache_salt,
             timeline=timeline,
         )
 

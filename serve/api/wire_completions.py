@@ -40,7 +40,7 @@ class CompletionRequest(SamplingFields):
     add_special_tokens: bool | None = None
 
     def to_generate(
-        self, info: EngineInfo, *, request_id: str, timeline: Timeline
+        self, info: EngineInfo, *, request_id: str, tenant: str, timeline: Timeline
     ) -> GenerateRequest:
         """The request for the pipeline.
 
@@ -69,6 +69,8 @@ class CompletionRequest(SamplingFields):
             n=n,
             sampling=self.sampling(info, max_tokens=max_tokens, num_logprobs=self.logprobs),
             stop=self.stops(),
+            tenant=tenant,
+            cache_salt=self.cache_salt,
             timeline=timeline,
         )
 

@@ -98,7 +98,6 @@ UNSUPPORTED_FIELDS: dict[str, Unsupported] = {
     "guided_decoding_backend": Unsupported(_NO_GRAMMAR),
     "priority": Unsupported("requests are served in the order in which they come", (0,)),
     "request_id": Unsupported("the server names requests; send x-client-request-id"),
-    "cache_salt": Unsupported("clients cannot share or split the prefix cache"),
     "kv_transfer_params": Unsupported(_ENGINE),
     "ec_transfer_params": Unsupported(_ENGINE),
     "routed_experts_prompt_start": Unsupported(_ENGINE, (0,)),

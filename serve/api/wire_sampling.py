@@ -15,6 +15,7 @@ MAX_STOPS = 4
 MAX_STOP_CHARS = 64
 MAX_STOP_TOKEN_IDS = 16
 MAX_BIASES = 300
+MAX_SALT_CHARS = 128
 MAX_LOGPROBS = 20
 INT64_MAX = 2**63 - 1
 
@@ -80,6 +81,7 @@ class SamplingFields(Wire):
     ) = None
     stop_token_ids: Annotated[list[int], Field(max_length=MAX_STOP_TOKEN_IDS)] | None = None
     ignore_eos: bool | None = None
+    cache_salt: Annotated[str, Field(min_length=1, max_length=MAX_SALT_CHARS)] | None = None
     stream: bool | None = None
     stream_options: StreamOptions | None = None
     response_format: TextFormat | None = None

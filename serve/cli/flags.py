@@ -18,6 +18,7 @@ from serve.errors import StartupError
 GROUPS = {
     "model": "what to serve",
     "max_model_len": "how much of it",
+    "tensor_parallel_size": "for the vLLM engine",
     "host": "where it listens",
     "data_dir": "where it keeps and writes",
 }
@@ -90,6 +91,10 @@ def _add(group: argparse._ArgumentGroup, name: str, field: FieldInfo) -> None:
         options["choices"] = choices
     elif name == "served_model_name":
         options |= {"nargs": "+", "metavar": "NAME"}
+    elif name == "engine_arg":
+        options |= {"action": "append", "metavar": "NAME=VALUE"}
+    elif type_name(field.annotation) == "bool":
+        options["action"] = argparse.BooleanOptionalAction
     else:
         options["metavar"] = type_name(field.annotation).upper()
     group.add_argument(flag_of(name), **options)

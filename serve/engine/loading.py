@@ -8,6 +8,7 @@ tells is refused before a weight is read; what only the running model tells is r
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,9 +29,13 @@ _DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16, "float32": torc
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WeightFiles:
-    """The folder's weights as the headers describe them: bytes by tensor name."""
+    """The folder's weights as the headers describe them: bytes by tensor name.
+
+    ``num_parameters`` counts stored numbers: packed ones count once per word.
+    """
 
     tensor_bytes: Mapping[str, int]
+    num_parameters: int
     dtypes: frozenset[str]
 
     @property
@@ -113,6 +118,7 @@ def weight_files(folder: Path) -> WeightFiles:
     names = sorted(set(index["weight_map"].values())) if index else ["model.safetensors"]
     tensor_bytes: dict[str, int] = {}
     dtypes: set[str] = set()
+    num_parameters = 0
     for name in names:
         header = _safetensors_header(folder, name)
         header.pop("__metadata__", None)
@@ -120,7 +126,10 @@ def weight_files(folder: Path) -> WeightFiles:
             start, stop = entry["data_offsets"]
             tensor_bytes[tensor] = stop - start
             dtypes.add(entry["dtype"])
-    return WeightFiles(tensor_bytes=tensor_bytes, dtypes=frozenset(dtypes))
+            num_parameters += math.prod(entry["shape"])
+    return WeightFiles(
+        tensor_bytes=tensor_bytes, num_parameters=num_parameters, dtypes=frozenset(dtypes)
+    )
 
 
 def free_bytes(device: torch.device) -> int | None:

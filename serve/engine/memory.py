@@ -26,7 +26,7 @@ def available_bytes(root: Path = Path("/")) -> int | None:
 
 
 def _from_meminfo(path: Path) -> Iterator[int]:
-    for line in _read(path).splitlines():
+    for line in read_text(path).splitlines():
         if line.startswith("MemAvailable:"):
             yield int(line.split()[1]) * 1024
 
@@ -34,7 +34,7 @@ def _from_meminfo(path: Path) -> Iterator[int]:
 def _from_cgroups(root: Path) -> Iterator[int]:
     """What is left in each cgroup from this process's own up to the root (v2, then v1)."""
     mount = root / "sys/fs/cgroup"
-    for line in _read(root / "proc/self/cgroup").splitlines():
+    for line in read_text(root / "proc/self/cgroup").splitlines():
         _, controllers, path = line.split(":", 2)
         if controllers not in {"", "memory"} and "memory" not in controllers.split(","):
             continue
@@ -53,19 +53,19 @@ def _from_cgroups(root: Path) -> Iterator[int]:
 
 
 def _left(group: Path, limit_name: str, used_name: str) -> Iterator[int]:
-    limit, used = _read(group / limit_name).strip(), _read(group / used_name).strip()
+    limit, used = read_text(group / limit_name).strip(), read_text(group / used_name).strip()
     if not limit.isdigit() or not used.isdigit():  # "max", or no such file
         return
     # Page cache that nobody uses right now counts as used there, and is given back on demand.
     reclaimable = sum(
         int(line.split()[1])
-        for line in _read(group / "memory.stat").splitlines()
+        for line in read_text(group / "memory.stat").splitlines()
         if line.startswith("inactive_file ")
     )
     yield int(limit) - int(used) + reclaimable
 
 
-def _read(path: Path) -> str:
+def read_text(path: Path) -> str:
     try:
         return path.read_text("ascii")
     except (OSError, UnicodeDecodeError):

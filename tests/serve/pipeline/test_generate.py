@@ -79,6 +79,7 @@ def request_of(
 ) -> GenerateRequest:
     return GenerateRequest(
         request_id="req-1",
+        tenant="tests",
         prompts=prompts or (TextPrompt("Where is the audit log?"),),
         n=n,
         stop=stop,

@@ -1,0 +1,84 @@
+"""The processes of an engine that runs outside the server's own: find them, end them, tidy up.
+
+Linux only, by /proc; elsewhere nothing is found, and the engine's own shutdown has to do.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from serve.engine.memory import read_text
+
+PROC = Path("/proc")
+SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - looked at, and only tidied up
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """A process, and when it started: process ids are used again."""
+
+    pid: int
+    started: str
+
+    @classmethod
+    def of(cls, pid: int, proc: Path = PROC) -> Process | None:
+        """The process of that id; None when there is none."""
+        # Fields follow the name, which may hold spaces and parentheses (proc(5), /proc/pid/stat).
+        fields = read_text(proc / str(pid) / "stat").rpartition(")")[2].split()
+        return cls(pid, fields[19]) if len(fields) > 19 and fields[0] != "Z" else None
+
+    def is_alive(self, proc: Path = PROC) -> bool:
+        return Process.of(self.pid, proc) == self
+
+
+def family(pids: Iterable[int], proc: Path = PROC) -> list[Process]:
+    """Those processes and all that descend from them."""
+    found = []
+    for pid in pids:
+        process = Process.of(pid, proc)
+        if process is not None:
+            found += [process, *family(_children(pid, proc), proc)]
+    return found
+
+
+def shared_memory(processes: Iterable[Process], proc: Path = PROC) -> set[Path]:
+    """The files under /dev/shm that they have mapped."""
+    files = set()
+    for process in processes:
+        for line in read_text(proc / str(process.pid) / "maps").splitlines():
+            path = Path(line.split(maxsplit=5)[-1])
+            if path.parent == SHARED_MEMORY:
+                files.add(path)
+    return files
+
+
+def kill(processes: Iterable[Process]) -> None:
+    """SIGKILL, which stopped processes obey too. Those that are gone are left alone."""
+    for process in processes:
+        if process.is_alive():
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(process.pid, signal.SIGKILL)
+
+
+def remove(files: Iterable[Path]) -> list[Path]:
+    """Unlink what is still there, and say what that was."""
+    return [file for file in files if _unlink(file)]
+
+
+def _unlink(file: Path) -> bool:
+    try:
+        file.unlink()
+    except OSError:
+        return False
+    return True
+
+
+def _children(pid: int, proc: Path) -> Iterator[int]:
+    with contextlib.suppress(OSError):
+        for task in sorted((proc / str(pid) / "task").iterdir()):
+            yield from map(int, read_text(task / "children").split())

@@ -1,0 +1,156 @@
+"""An engine that comes back: it wraps one that lives in processes of its own, and rebuilds it.
+
+::
+
+            ┌────────── check_health() raises ──────────┐
+            ▼                                           │
+        down: new requests refused, streams ended      up: all calls go to the engine
+            └── close, wait, build (up to 5 times) ─────▶
+
+Knows nothing of any engine: it is tested with the fake one and a clock that is not one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from typing import NoReturn
+
+from serve import timeline
+from serve.engine.protocol import Engine, EngineInfo, EngineLoad, EngineRequest, TokenChunk
+from serve.errors import EngineDeadError, StartupError
+
+log = logging.getLogger(__name__)
+
+POLL_S = 0.25
+"""Seconds between looks at the engine's health. Probes and streams see a death before that."""
+BACK_OFF_S = (0.0, 1.0, 2.0, 5.0, 10.0)
+"""Seconds before each attempt. As many attempts are made, then it is given up."""
+STEADY_S = 60.0
+"""An engine that died sooner than this after it came up is brought back more slowly each time."""
+
+
+class Supervisor:
+    """An ``Engine``: the present one, while there is one.
+
+    Args:
+        engine: the first one, which is up.
+        rebuild: makes another one. Blocks; it is called in a thread. Raises StartupError.
+        clock: monotonic seconds.
+        sleep: waits that many seconds.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        rebuild: Callable[[], Engine],
+        *,
+        clock: Callable[[], float] = timeline.now,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self._engine: Engine | None = engine
+        self._info = engine.info
+        self._rebuild = rebuild
+        self._clock = clock
+        self._sleep = sleep
+        self._up_since = clock()
+        self._num_early_deaths = 0
+        self._steps_of_the_dead = 0
+        self._is_closed = False
+        self._closing = threading.Lock()
+
+    @property
+    def info(self) -> EngineInfo:
+        return self._info
+
+    def load(self) -> EngineLoad:
+        if self._engine is None:
+            return EngineLoad(
+                num_running=0, num_waiting=0, kv_cache_usage=0.0, num_steps=self._steps_of_the_dead
+            )
+        load = self._engine.load()
+        if not self._steps_of_the_dead:
+            return load
+        return EngineLoad(
+            num_running=load.num_running,
+            num_waiting=load.num_waiting,
+            kv_cache_usage=load.kv_cache_usage,
+            num_steps=load.num_steps + self._steps_of_the_dead,
+        )
+
+    def stream(self, request: EngineRequest) -> AsyncGenerator[TokenChunk, None]:
+        """The engine's own stream: nothing of ours stands between it and its reader."""
+        return self._up().stream(request)
+
+    async def check_health(self) -> None:
+        await self._up().check_health()
+
+    async def close(self) -> None:
+        with self._closing:
+            self._is_closed = True
+        if self._engine is not None:
+            await self._engine.close()
+
+    async def watch(self) -> NoReturn:
+        """Bring the engine back whenever it dies. Runs until it is cancelled.
+
+        Raises:
+            StartupError: it did not come up, as often as ``BACK_OFF_S`` allows.
+        """
+        while True:
+            await self._sleep(POLL_S)
+            engine = self._engine
+            if engine is None or self._is_closed:
+                continue
+            try:
+                await engine.check_health()
+            except EngineDeadError as error:
+                await self._bring_back(engine, error.message)
+
+    def _up(self) -> Engine:
+        if self._engine is None:
+            raise EngineDeadError(
+                "The engine is down." if self._is_closed else "The engine is being restarted."
+            )
+        return self._engine
+
+    async def _bring_back(self, dead: Engine, reason: str) -> None:
+        died_at = self._clock()
+        was_steady = died_at - self._up_since >= STEADY_S
+        self._num_early_deaths = 0 if was_steady else self._num_early_deaths + 1
+        self._steps_of_the_dead += dead.load().num_steps
+        self._engine = None
+        log.error("engine died", extra={"reason": reason})
+        await dead.close()
+        first = min(max(0, self._num_early_deaths - 1), len(BACK_OFF_S) - 1)
+        await self._sleep(BACK_OFF_S[first])
+        for attempt, back_off_s in enumerate(BACK_OFF_S, start=1):
+            if attempt > 1:
+                await self._sleep(back_off_s)
+            try:
+                self._engine = await asyncio.to_thread(self._build)
+            except StartupError as error:
+                log.error(  # noqa: TRY400 - the message says it all; its cause is the engine's log
+                    "engine did not come up", extra={"attempt": attempt, "reason": str(error)}
+                )
+                continue
+            self._up_since = self._clock()
+            down_s = round(self._up_since - died_at, 1)
+            log.warning("engine is back", extra={"attempt": attempt, "down_s": down_s})
+            return
+        raise StartupError(
+            f"The engine died ({reason}) and did not come up in {len(BACK_OFF_S)} attempts. "
+            "The log says why."
+        )
+
+    def _build(self) -> Engine:
+        """A new engine. One that comes up after close() is closed at once, here in its thread."""
+        engine = self._rebuild()
+        with self._closing:
+            is_wanted = not self._is_closed
+        if not is_wanted:
+            asyncio.run(engine.close())
+            raise StartupError("The server is shutting down.")
+        return engine

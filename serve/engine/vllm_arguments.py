@@ -1,0 +1,143 @@
+"""vLLM's engine arguments, made from our settings and from ``--engine-arg``. No vLLM in here.
+
+What is safe is not left to defaults: weights from safetensors only, no code from the model's
+folder, no request in a log.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any
+
+from serve.config import near
+from serve.engine.settings import EngineSettings
+from serve.errors import StartupError
+
+MAX_LOGPROBS = 20
+
+OWN_FLAGS: Mapping[str, str] = {
+    "model": "--model",
+    "served_model_name": "--served-model-name",
+    "dtype": "--dtype",
+    "max_model_len": "--max-model-len",
+    "max_num_seqs": "--max-num-seqs",
+    "max_num_batched_tokens": "--max-num-batched-tokens",
+    "max_num_queued_reqs": "--max-num-queued-reqs",
+    "kv_cache_memory_bytes": "--kv-cache-tokens",
+    "num_gpu_blocks_override": "--kv-cache-tokens",
+    "tensor_parallel_size": "--tensor-parallel-size",
+    "pipeline_parallel_size": "--pipeline-parallel-size",
+    "gpu_memory_utilization": "--gpu-memory-utilization",
+    "enable_prefix_caching": "--enable-prefix-caching",
+    "kv_cache_dtype": "--kv-cache-dtype",
+    "enforce_eager": "--enforce-eager",
+    "log_level": "--log-level",
+}
+"""Arguments of vLLM that have a flag of ours."""
+
+FIXED: Mapping[str, str] = {
+    "trust_remote_code": "no code from a model's folder is run",
+    "load_format": "weights are loaded from safetensors only",
+    "tokenizer": "text stays above the engine",
+    "skip_tokenizer_init": "text stays above the engine",
+    "generation_config": "sampling comes from the request",
+    "override_generation_config": "sampling comes from the request",
+    "logprobs_mode": "logprobs are of the model's own distribution",
+    "max_logprobs": f"clients may ask for {MAX_LOGPROBS}",
+    "stream_interval": "events come as tokens do",
+    "disable_log_stats": "the engine's steps are its heartbeat",
+    "enable_log_requests": "requests are never logged",
+    "allowed_local_media_path": "this server reads and writes text only",
+    "allowed_media_domains": "this server reaches nothing outside its walls",
+    "download_dir": "this server reaches nothing outside its walls",
+    "hf_token": "this server reaches nothing outside its walls",
+    "otlp_traces_endpoint": "this server reaches nothing outside its walls",
+    "enable_prompt_embeds": "prompts are token ids",
+    "runner": "the engine generates",
+    "model_impl": "the model's code is vLLM's own",
+    "worker_cls": "it names code to run",
+    "worker_extension_cls": "it names code to run",
+    "scheduler_cls": "it names code to run",
+    "logits_processors": "it names code to run",
+    "model_class_overrides": "it names code to run",
+    "reasoning_parser_plugin": "it names code to run",
+    "io_processor_plugin": "it names code to run",
+    "distributed_executor_backend": "the engine's processes are on this machine",
+    "nnodes": "the engine's processes are on this machine",
+    "kv_transfer_config": "it would open the engine to other machines",
+    "kv_events_config": "it would open the engine to other machines",
+    "ec_transfer_config": "it would open the engine to other machines",
+    "weight_transfer_config": "it would open the engine to other machines",
+}
+"""Arguments that are not for operators to change, with the reason."""
+
+
+def base_arguments(path: Path, settings: EngineSettings) -> dict[str, Any]:
+    """Everything but sizes that depend on the machine."""
+    vllm = settings.vllm
+    arguments: dict[str, Any] = {
+        "model": str(path),
+        "skip_tokenizer_init": True,
+        "trust_remote_code": False,
+        "load_format": "safetensors",
+        "generation_config": "vllm",
+        "dtype": settings.dtype,
+        "max_num_seqs": settings.max_num_seqs,
+        "max_num_batched_tokens": max(settings.max_num_batched_tokens, settings.max_num_seqs),
+        "tensor_parallel_size": vllm.tensor_parallel_size,
+        "pipeline_parallel_size": vllm.pipeline_parallel_size,
+        "enable_prefix_caching": vllm.enable_prefix_caching is not False,
+        "kv_cache_dtype": vllm.kv_cache_dtype,
+        "enforce_eager": vllm.enforce_eager,
+        "enable_log_requests": False,
+        "disable_log_stats": False,
+        "logprobs_mode": "raw_logprobs",
+        "max_logprobs": MAX_LOGPROBS,
+        "use_tqdm_on_load": False,
+    }
+    if settings.max_model_len is not None:
+        arguments["max_model_len"] = settings.max_model_len
+    return arguments
+
+
+def extra_arguments(settings: EngineSettings, known: Collection[str]) -> dict[str, Any]:
+    """The values of ``--engine-arg``.
+
+    Args:
+        known: names of the installed vLLM's engine arguments.
+
+    Raises:
+        StartupError: no such argument (with near names), one that has a flag or is fixed, or one
+            that is given twice.
+    """
+    public = {name: None for name in known if not name.startswith("_")}
+    found: dict[str, Any] = {}
+    for given in settings.vllm.engine_args:
+        raw, separator, value = given.partition("=")
+        name = raw.strip().removeprefix("--").replace("-", "_")
+        where = f"--engine-arg {given[:80]}"
+        if not separator:
+            raise StartupError(f"{where}: NAME=VALUE is needed, such as block_size=64.")
+        if name in OWN_FLAGS:
+            raise StartupError(f"{where}: use {OWN_FLAGS[name]}.")
+        if name in FIXED or name.startswith("data_parallel_"):
+            reason = FIXED.get(name, "the engine's processes are on this machine")
+            raise StartupError(f"{where}: this is fixed, because {reason}.")
+        if name not in public:
+            raise StartupError(
+                f"{where}: the installed vLLM has no such engine argument.{near(name, public)}"
+            )
+        if name in found:
+            raise StartupError(f"{where}: {name} is given twice.")
+        found[name] = _value(value)
+    return found
+
+
+def _value(text: str) -> Any:
+    """JSON where it is JSON, else the text as it stands."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text

@@ -1,0 +1,201 @@
+"""How much of a CPU machine vLLM gets: memory for the KV cache, and threads. No vLLM in here.
+
+Left alone, vLLM takes a share of the host's memory, and pins a thread to each core that it may run
+on, whatever CPU time its container was given. Each figure comes with its reason, for the log.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from serve.engine import memory
+from serve.engine.settings import EngineSettings
+from serve.errors import StartupError
+
+KV_SHARE = 0.5
+"""Share of the memory that the weights leave free."""
+BLOCK_TOKENS = 128
+"""Tokens in a block of vLLM's KV cache on a CPU, its own default."""
+_ITEM_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
+# The workers' own code, activations and the compiler, above weights and cache.
+_WORKER_BYTES = 1 << 30
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CpuPlan:
+    """What to tell vLLM, and why.
+
+    Attributes:
+        kv_cache_bytes: size of the KV cache, of all ranks together.
+        max_model_len: most tokens of one sequence; None where the model's own fit.
+        environment: for vLLM's processes.
+        reasons: one sentence for each figure.
+    """
+
+    kv_cache_bytes: int
+    max_model_len: int | None
+    environment: Mapping[str, str] = field(default_factory=dict)
+    reasons: tuple[str, ...] = ()
+
+
+def plan(
+    config: Mapping[str, Any],
+    settings: EngineSettings,
+    *,
+    weight_bytes: int,
+    free_bytes: int | None,
+    asked_bytes: int | None,
+    cpus: int,
+    quota: float | None,
+) -> CpuPlan:
+    """Size the KV cache and the threads. Pure.
+
+    Args:
+        config: the model's config.json.
+        weight_bytes: of the checkpoint.
+        free_bytes: memory that can still be taken; None where it is not known.
+        asked_bytes: of VLLM_CPU_KVCACHE_SPACE, which vLLM obeys before all else.
+        cpus: logical CPUs that the process may run on.
+        quota: CPUs' worth of time that the container has; None without a limit.
+
+    Raises:
+        StartupError: what was asked for does not fit the memory.
+    """
+    environment, threads_reason = _threads(cpus, quota)
+    per_token = bytes_per_token(config, settings)
+    own_len = _text(config).get("max_position_embeddings")
+    length = settings.max_model_len or own_len or 4096
+    room = _room(settings, weight_bytes, free_bytes)
+    if asked_bytes is not None:
+        size, why = asked_bytes, "as VLLM_CPU_KVCACHE_SPACE asks"
+    elif settings.kv_cache_tokens is not None and per_token:
+        size, why = settings.kv_cache_tokens * per_token, "as --kv-cache-tokens asks"
+        if free_bytes is not None and size > free_bytes - weight_bytes:
+            raise StartupError(
+                f"--kv-cache-tokens {settings.kv_cache_tokens} needs {size / 1e9:.1f} GB; "
+                f"{max(0, free_bytes - weight_bytes) / 1e9:.1f} GB are free beside the weights."
+            )
+    elif per_token is None:
+        size, why = room, "a share of the free memory; its use per token is not known"
+    else:
+        # One block more for each sequence, which may end within one, and vLLM's own empty block.
+        wanted = (settings.max_num_seqs * (length + BLOCK_TOKENS) + BLOCK_TOKENS) * per_token
+        size = min(wanted, room)
+        why = "all sequences at full length" if size == wanted else "a share of the free memory"
+    fits = length if per_token is None else _tokens_that_fit(size, per_token)
+    if fits < min(length, BLOCK_TOKENS) or (settings.max_model_len and fits < length):
+        raise StartupError(
+            f"The KV cache would hold {max(0, fits)} tokens and one sequence may have {length}. "
+            "Lower --max-model-len, raise --kv-cache-tokens or --gpu-memory-utilization, or free "
+            "memory."
+        )
+    free = "unknown" if free_bytes is None else f"{free_bytes / 1e9:.1f} GB"
+    reasons = (
+        f"KV cache {size / 1e9:.2f} GB: {why} (free {free}, weights {weight_bytes / 1e9:.2f} GB)",
+        threads_reason,
+    )
+    shortened = min(length, fits) if fits < length else settings.max_model_len
+    return CpuPlan(
+        kv_cache_bytes=size, max_model_len=shortened, environment=environment, reasons=reasons
+    )
+
+
+def bytes_per_token(config: Mapping[str, Any], settings: EngineSettings) -> int | None:
+    """Keys and values of one token over all layers; None for models that are built otherwise."""
+    text = _text(config)
+    try:
+        heads = text["num_attention_heads"]
+        head_dim = text.get("head_dim") or text["hidden_size"] // heads
+        kv_heads = text.get("num_key_value_heads") or heads
+        layers = text["num_hidden_layers"]
+        if settings.vllm.kv_cache_dtype.startswith("fp8"):
+            item = 1
+        else:
+            item = _ITEM_BYTES.get(pick_dtype(config, settings), 4)
+        return int(2 * layers * kv_heads * head_dim * item)
+    except (KeyError, TypeError, ZeroDivisionError):
+        return None
+
+
+def pick_dtype(config: Mapping[str, Any], settings: EngineSettings) -> str:
+    """The type asked for, or the checkpoint's; vLLM's ``auto`` would narrow float32 in silence."""
+    own = _text(config).get("dtype") or config.get("dtype") or config.get("torch_dtype")
+    if settings.dtype != "auto" or own not in _ITEM_BYTES:
+        return settings.dtype
+    return str(own)
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """The folder's config.json.
+
+    Raises:
+        StartupError: there is none, it cannot be read, or it brings code of its own.
+    """
+    try:
+        config = json.loads((folder / "config.json").read_text("utf-8"))
+    except (OSError, ValueError):
+        config = None
+    if not isinstance(config, dict):
+        raise StartupError(f"{folder.name}: no readable config.json, so this is no model folder.")
+    if "auto_map" in config:
+        raise StartupError(
+            f"The vLLM engine cannot run {folder.name}: it brings its own Python code (auto_map), "
+            "which is never run here."
+        )
+    return config
+
+
+def usable_cpus() -> int:
+    """Logical CPUs that this process may run on."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def cpu_quota(root: Path = Path("/")) -> float | None:
+    """CPUs' worth of time that the container may use (cgroup v2, then v1); None without a limit."""
+    mount = root / "sys/fs/cgroup"
+    fields = memory.read_text(mount / "cpu.max").split()
+    if len(fields) != 2:
+        fields = [
+            memory.read_text(mount / "cpu" / name).strip()
+            for name in ("cpu.cfs_quota_us", "cpu.cfs_period_us")
+        ]
+    quota, period = fields
+    if not quota.isdigit() or not period.isdigit() or int(period) == 0:
+        return None  # "max", -1 or no such file
+    return int(quota) / int(period)
+
+
+def _text(config: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The part that describes the language model, in models that also see or hear."""
+    text = config.get("text_config")
+    return text if isinstance(text, dict) else config
+
+
+def _room(settings: EngineSettings, weight_bytes: int, free_bytes: int | None) -> int:
+    if free_bytes is None:
+        return 4 << 30
+    share = settings.vllm.gpu_memory_utilization or KV_SHARE
+    return max(0, int(share * (free_bytes - weight_bytes - _WORKER_BYTES)))
+
+
+def _tokens_that_fit(size: int, per_token: int) -> int:
+    """Of one sequence. vLLM counts in whole blocks, and keeps one of them empty."""
+    return (size // (per_token * BLOCK_TOKENS) - 1) * BLOCK_TOKENS
+
+
+def _threads(cpus: int, quota: float | None) -> tuple[dict[str, str], str]:
+    if quota is None or quota >= cpus:
+        return {}, f"threads: vLLM pins them to the {cpus} CPUs of this process, less its reserve"
+    # Pinned, the replicas on one node would all crowd on its first CPUs.
+    threads = max(1, int(quota))
+    return (
+        {"VLLM_CPU_OMP_THREADS_BIND": "nobind", "OMP_NUM_THREADS": str(threads)},
+        f"threads: {threads}, not pinned, as the container has {quota:g} of {cpus} CPUs' time",
+    )

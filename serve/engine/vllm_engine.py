@@ -1,0 +1,316 @@
+"""vLLM behind the Engine protocol: ``AsyncLLM``, token ids in, token ids out.
+
+::
+
+    stream() ── AsyncLLM.generate() ══ unix socket ══▶ EngineCore ─▶ worker(s)     processes
+                  one output handler per event loop ◀═ tokens and scheduler figures, every step
+
+Nothing of vLLM's HTTP server, tokenizer or detokenizer is used. The only module that imports vLLM,
+pinned to releases whose ``AsyncLLM`` was read (ADR 0005). Its death and rebirth are supervised by
+``supervisor.py``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import logging
+import shutil
+import tempfile
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
+from functools import cache
+from pathlib import Path
+from typing import Any, Self
+
+from vllm import AsyncEngineArgs
+from vllm import SamplingParams as VllmSamplingParams
+from vllm.exceptions import VLLMClientError
+from vllm.inputs.engine import tokens_input
+from vllm.outputs import RequestOutput
+from vllm.platforms import current_platform
+from vllm.sampling_params import RequestOutputKind
+from vllm.v1.engine.async_llm import AsyncLLM
+from vllm.v1.engine.exceptions import EngineDeadError as VllmDeadError
+from vllm.v1.engine.exceptions import EngineGenerateError
+
+from serve import timeline
+from serve.config import cpu_kv_cache_bytes, set_engine_environment
+from serve.engine import loading, memory, processes, vllm_cpu
+from serve.engine.context import check_request
+from serve.engine.protocol import (
+    Capability,
+    EngineInfo,
+    EngineLoad,
+    EngineRequest,
+    FinishReason,
+    Progress,
+    SamplingParams,
+    TokenChunk,
+    TokenLogprob,
+)
+from serve.engine.reaper import Reaper
+from serve.engine.settings import EngineSettings
+from serve.engine.vllm_arguments import base_arguments, extra_arguments
+from serve.engine.vllm_heartbeat import Heartbeat
+from serve.errors import EngineDeadError, InternalError, InvalidRequest, StartupError
+
+log = logging.getLogger(__name__)
+
+MIN_TEMPERATURE = 0.01
+"""vLLM raises lower ones to this, with a line in the log for each request."""
+MAX_SEED = 2**63 - 1
+SHUTDOWN_S = 3.0
+_FINISH: Mapping[str, FinishReason] = {"stop": "stop", "length": "length"}
+_FAILURES = (ValueError, TypeError, AttributeError, ImportError, KeyError, OSError, RuntimeError)
+
+
+class VllmEngine:
+    """An ``Engine``. Made by ``from_folder``; serves the event loop of its first stream."""
+
+    def __init__(self, llm: AsyncLLM, info: EngineInfo, heartbeat: Heartbeat) -> None:
+        self._llm: AsyncLLM | None = llm
+        self._info = info
+        self._heartbeat = heartbeat
+        self._death: str | None = None
+        # Known while they live: what they leave behind is tidied up after they died.
+        manager = llm.engine_core.resources.engine_manager
+        self._processes = processes.family(process.pid for process in manager.processes)
+        self._shared_memory = processes.shared_memory(self._processes)
+        self._reaper = Reaper(self._processes, self._shared_memory)
+
+    @classmethod
+    def from_folder(cls, path: Path, settings: EngineSettings, progress: Progress) -> Self:
+        """Start vLLM's processes. Blocks until the model is loaded: call it in a thread.
+
+        The phases ``load_weights``, ``allocate_kv`` and ``warm_up`` happen in another process and
+        are reported when they are over.
+
+        Raises:
+            StartupError: vLLM cannot run this model, this way, on this machine.
+        """
+        config = vllm_cpu.read_config(path)
+        weight_bytes = loading.weight_files(path).total_bytes
+        arguments = base_arguments(path, settings) | {
+            "dtype": vllm_cpu.pick_dtype(config, settings)
+        }
+        arguments |= _platform_arguments(config, settings, weight_bytes)
+        arguments |= extra_arguments(settings, AsyncEngineArgs.__dataclass_fields__)
+        set_engine_environment({"VLLM_RPC_BASE_PATH": _socket_folder()})
+        if settings.vllm.enforce_eager:
+            # Else the first request for logprobs would wait for a compiler, 10 s and more.
+            set_engine_environment({"TORCHDYNAMO_DISABLE": "1"})
+        progress("load_weights", 0, weight_bytes)
+        try:
+            llm = AsyncLLM.from_engine_args(AsyncEngineArgs(**arguments))
+        except _FAILURES as error:
+            raise StartupError(
+                f"The vLLM engine cannot run {path.name}: {type(error).__name__}: "
+                f"{str(error)[:800]}. Its own log, above, may say more."
+            ) from error
+        progress("load_weights", weight_bytes, weight_bytes)
+        for phase in ("allocate_kv", "warm_up"):
+            progress(phase, 1, 1)
+        heartbeat = Heartbeat(settings.vllm.stall_timeout_s, timeline.now)
+        # Its own figures per token would cost the event loop as much as our whole path does.
+        llm.logger_manager, llm.log_stats = heartbeat, False
+        return cls(llm, _info(llm, path, weight_bytes, arguments), heartbeat)
+
+    @property
+    def info(self) -> EngineInfo:
+        return self._info
+
+    def load(self) -> EngineLoad:
+        return self._heartbeat.load()
+
+    async def stream(self, request: EngineRequest) -> AsyncGenerator[TokenChunk, None]:
+        """See ``Engine.stream``. Nothing is taken before the first chunk is asked for."""
+        check_request(self._info, request)
+        llm = self._alive()
+        params = _sampling_params(request.sampling, self._info)
+        prompt = tokens_input(list(request.prompt_token_ids), cache_salt=request.cache_salt)
+        num_logprobs = request.sampling.num_logprobs
+        self._heartbeat.opened()
+        try:
+            outputs = llm.generate(prompt, params, request.request_id)
+            async with aclosing(outputs):
+                async for output in outputs:
+                    chunk = _chunk(output, num_logprobs)
+                    if chunk is not None:
+                        yield chunk
+        except VLLMClientError as error:
+            raise InvalidRequest(f"The engine refuses this request: {error}") from None
+        except VllmDeadError:
+            raise EngineDeadError(self._death or "The engine stopped.") from None
+        except EngineGenerateError as error:
+            if llm.errored:
+                raise EngineDeadError("The engine stopped.") from error
+            raise InternalError("The engine failed on this request.") from error
+        finally:
+            self._heartbeat.closed()
+
+    async def check_health(self) -> None:
+        """Raises EngineDeadError when a process is gone, or no step was made for too long."""
+        self._alive()
+        stalled_s = self._heartbeat.stalled_s()
+        if stalled_s is not None:
+            self._death = f"The engine made no step for {stalled_s:.0f} s and counts as hung."
+            log.error("engine hung", extra={"stalled_s": round(stalled_s, 1)})
+            raise EngineDeadError(self._death)
+
+    async def close(self) -> None:
+        llm, self._llm = self._llm, None
+        if llm is None:
+            return
+        self._death = self._death or "The engine is closed."
+        # The open streams first: vLLM's own shutdown cancels the task that would tell them.
+        llm.output_processor.propagate_error(VllmDeadError())
+        # Then its processes, outright: they hold nothing that is worth seconds of farewell, and
+        # stopped ones heed nothing less. Its monitor need not be alarmed.
+        llm.engine_core.resources.engine_dead = True
+        processes.kill(self._processes)
+        await asyncio.to_thread(llm.shutdown, SHUTDOWN_S)
+        await asyncio.to_thread(llm.engine_core.resources.ctx.destroy, 0)  # threads, descriptors
+        await asyncio.to_thread(self._reaper.close)  # kills and removes what is left
+
+    def _alive(self) -> AsyncLLM:
+        """The engine below. Raises EngineDeadError when it is not there any more."""
+        if self._death is None and (self._llm is None or self._llm.errored):
+            self._death = "The engine stopped."
+        if self._death is not None:
+            raise EngineDeadError(self._death)
+        return self._llm
+
+
+@cache
+def _socket_folder() -> str:
+    """Where the sockets between the processes are: a folder of this process alone (mode 0700)."""
+    folder = tempfile.mkdtemp(prefix="intramural-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
+
+
+def _platform_arguments(
+    config: Mapping[str, Any], settings: EngineSettings, weight_bytes: int
+) -> dict[str, Any]:
+    """The arguments that depend on where vLLM runs. Raises StartupError for another device."""
+    kind: str = current_platform.device_type
+    if settings.device not in {"auto", kind}:
+        raise StartupError(
+            f"--device {settings.device}: the vLLM that is installed runs on {kind or 'nothing'} "
+            "here. Take --device auto or another engine."
+        )
+    vllm = settings.vllm
+    if kind != "cpu":
+        arguments: dict[str, Any] = {}
+        if vllm.gpu_memory_utilization is not None:
+            arguments["gpu_memory_utilization"] = vllm.gpu_memory_utilization
+        per_token = vllm_cpu.bytes_per_token(config, settings)
+        if settings.kv_cache_tokens is not None and per_token:
+            ranks = vllm.tensor_parallel_size * vllm.pipeline_parallel_size
+            arguments["kv_cache_memory_bytes"] = settings.kv_cache_tokens * per_token // ranks
+        return arguments
+    plan = vllm_cpu.plan(
+        config,
+        settings,
+        weight_bytes=weight_bytes,
+        free_bytes=memory.available_bytes(),
+        asked_bytes=cpu_kv_cache_bytes(),
+        cpus=vllm_cpu.usable_cpus(),
+        quota=vllm_cpu.cpu_quota(),
+    )
+    for reason in plan.reasons:
+        log.info("vllm on this machine", extra={"reason": reason})
+    set_engine_environment(plan.environment)
+    ranks = vllm.tensor_parallel_size * vllm.pipeline_parallel_size
+    arguments = {"kv_cache_memory_bytes": plan.kv_cache_bytes // ranks}
+    if plan.max_model_len is not None:
+        arguments["max_model_len"] = plan.max_model_len
+    return arguments
+
+
+def _info(llm: AsyncLLM, path: Path, weight_bytes: int, arguments: Mapping[str, Any]) -> EngineInfo:
+    model, cache = llm.vllm_config.model_config, llm.vllm_config.cache_config
+    capabilities: set[Capability] = {"logprobs", "seed", "min_p", "logit_bias", "penalties"}
+    if cache.enable_prefix_caching:
+        capabilities.add("prefix_cache")
+    vocab_size: int = model.get_vocab_size()
+    eos_token_ids = loading.eos_token_ids(path, model.hf_config)
+    return EngineInfo(
+        name="vllm",
+        max_model_len=model.max_model_len,
+        max_num_seqs=arguments["max_num_seqs"],
+        kv_cache_tokens=cache.kv_cache_size_tokens or cache.num_gpu_blocks * cache.block_size,
+        vocab_size=vocab_size,
+        eos_token_ids=frozenset(token for token in eos_token_ids if token < vocab_size),
+        capabilities=frozenset(capabilities),
+        dtype=str(model.dtype).removeprefix("torch."),
+        device=current_platform.device_type,
+        num_parameters=loading.weight_files(path).num_parameters,
+        weight_bytes=weight_bytes,
+    )
+
+
+def _sampling_params(sampling: SamplingParams, info: EngineInfo) -> VllmSamplingParams:
+    """Ours in vLLM's words.
+
+    End-of-sequence tokens go in as plain stop tokens: vLLM would ask a tokenizer for them.
+    A seed of -1 means "none" to vLLM, and temperatures below its least one are raised to that.
+    """
+    stops = sampling.stop_token_ids
+    if not sampling.ignore_eos:
+        stops |= info.eos_token_ids
+    temperature = sampling.temperature and max(sampling.temperature, MIN_TEMPERATURE)
+    return VllmSamplingParams(
+        max_tokens=sampling.max_tokens,
+        temperature=temperature,
+        top_p=sampling.top_p,
+        top_k=min(sampling.top_k, info.vocab_size),
+        min_p=sampling.min_p,
+        seed=None if sampling.seed is None else sampling.seed & MAX_SEED,
+        presence_penalty=sampling.presence_penalty,
+        frequency_penalty=sampling.frequency_penalty,
+        repetition_penalty=sampling.repetition_penalty,
+        logit_bias=dict(sampling.logit_bias) or None,
+        logprobs=sampling.num_logprobs,
+        stop_token_ids=sorted(stops),
+        ignore_eos=True,
+        detokenize=False,
+        output_kind=RequestOutputKind.DELTA,
+        skip_clone=True,
+    )
+
+
+def _chunk(output: RequestOutput, num_logprobs: int | None) -> TokenChunk | None:
+    """What is new in an output; None where nothing is.
+
+    Raises:
+        EngineDeadError: vLLM ended the request on its own account, as it does when it stops.
+    """
+    (completion,) = output.outputs
+    reason = completion.finish_reason
+    if reason is not None and reason not in _FINISH:
+        raise EngineDeadError(f"The engine gave up on this request ({reason}).")
+    if not completion.token_ids:
+        return None
+    logprobs = None
+    if num_logprobs is not None:
+        logprobs = [
+            _logprob(token_id, entries, num_logprobs)
+            for token_id, entries in zip(completion.token_ids, completion.logprobs, strict=True)
+        ]
+    return TokenChunk(
+        token_ids=completion.token_ids,
+        logprobs=logprobs,
+        cached_tokens=output.num_cached_tokens or 0,
+        finish_reason=None if reason is None else _FINISH[reason],
+    )
+
+
+def _logprob(token_id: int, entries: Mapping[int, Any], num_logprobs: int) -> TokenLogprob:
+    """The chosen token's, and the top ones': vLLM gives both in one dict, the chosen one first."""
+    ranked = [(other, entry.logprob) for other, entry in entries.items()]
+    if len(ranked) > num_logprobs:
+        ranked = ranked[1:]  # the chosen token is not among the top ones
+    ranked.sort(key=lambda pair: -pair[1])
+    return TokenLogprob(token_id, entries[token_id].logprob, tuple(ranked))
