@@ -19,16 +19,17 @@ from typing import Self
 
 import torch
 
-from serve.engine import attention, loading, packed_linear, warm_up
-from serve.engine.batcher import Batcher
+from serve.engine import loading
+from serve.engine.batching import attention, packed_linear, warm_up
+from serve.engine.batching.batcher import Batcher
+from serve.engine.batching.kv_cache import BLOCK_SIZE, KVCache
+from serve.engine.batching.mailbox import Mailbox
+from serve.engine.batching.runner import Runner
+from serve.engine.batching.sequence import SequenceState
+from serve.engine.batching.step_loop import StepLoop
 from serve.engine.context import check_request
-from serve.engine.kv_cache import BLOCK_SIZE, KVCache
-from serve.engine.mailbox import Mailbox
 from serve.engine.protocol import EngineInfo, EngineLoad, EngineRequest, Progress, TokenChunk
-from serve.engine.runner import Runner
-from serve.engine.sequence import SequenceState
 from serve.engine.settings import EngineSettings
-from serve.engine.step_loop import StepLoop
 
 
 class TransformersEngine:

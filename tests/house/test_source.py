@@ -15,7 +15,7 @@ BROAD_EXCEPT_ALLOWED = {
     "serve/pipeline/generate.py": "a defect becomes an in-band error event",
     "serve/bootstrap.py": "a defect at start-up becomes a message",
     "serve/api/problems.py": "a defect becomes a 500 without detail",
-    "serve/engine/step_loop.py": "the boundary of the engine's thread",
+    "serve/engine/batching/step_loop.py": "the boundary of the engine's thread",
     "serve/pipeline/tokenizer.py": "the tokenizers library raises bare Exception",
 }
 ASSERT_ALLOWED = {"models/demo/optimizer.py": "narrows a type for mypy; no input is checked"}

@@ -11,7 +11,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
-from serve.engine.batcher import Batcher
+from serve.engine.batching.batcher import Batcher
 from serve.engine.registry import build
 from serve.engine.settings import EngineSettings
 from tests.contracts.engine import request, tokens

@@ -12,11 +12,12 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from serve.engine import attention, loading, memory
-from serve.engine.packed_linear import PackedLinear, can_pack, pack, resident_bytes
+from serve.engine import loading, memory
+from serve.engine.batching import attention
+from serve.engine.batching.packed_linear import PackedLinear, can_pack, pack, resident_bytes
+from serve.engine.batching.warm_up import choose_lengths
 from serve.engine.registry import build, choose
 from serve.engine.settings import EngineSettings
-from serve.engine.warm_up import choose_lengths
 from serve.errors import StartupError
 from tests.contracts.engine import request, tokens
 from tests.tiny_models import write_tiny_model

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from serve.engine.batcher import Batcher, Segment
+from serve.engine.batching.batcher import Batcher, Segment
+from serve.engine.batching.sequence import SequenceState
 from serve.engine.protocol import EngineRequest, SamplingParams
-from serve.engine.sequence import SequenceState
 
 BLOCK = 4
 

@@ -16,8 +16,8 @@ from dataclasses import dataclass, field
 
 import torch
 
-from serve.engine.batcher import Segment
-from serve.engine.kv_cache import BLOCK_SIZE, KVCache
+from serve.engine.batching.batcher import Segment
+from serve.engine.batching.kv_cache import BLOCK_SIZE, KVCache
 
 # Contexts up to this many blocks share one group: their padding costs less than another call.
 _SMALLEST_GROUP_BLOCKS = 4

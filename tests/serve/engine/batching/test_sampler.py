@@ -12,10 +12,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from serve.engine import sampler
+from serve.engine.batching import sampler
+from serve.engine.batching.sampler import sample
+from serve.engine.batching.sequence import SequenceState
 from serve.engine.protocol import EngineRequest, SamplingParams
-from serve.engine.sampler import sample
-from serve.engine.sequence import SequenceState
 
 
 def state(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from serve.engine import prefill
+from serve.engine.batching import prefill
 
 
 def plain(

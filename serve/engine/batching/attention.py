@@ -18,9 +18,9 @@ import torch
 from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface
 
-from serve.engine import prefill
-from serve.engine.kv_cache import LayerShape
-from serve.engine.step_plan import Span, StepPlan
+from serve.engine.batching import prefill
+from serve.engine.batching.kv_cache import LayerShape
+from serve.engine.batching.step_plan import Span, StepPlan
 
 IMPLEMENTATION = "intramural"
 PROBE = "intramural_probe"

@@ -8,11 +8,11 @@ from collections.abc import Sequence
 import torch
 from transformers import PreTrainedModel
 
-from serve.engine.batcher import Segment
-from serve.engine.kv_cache import KVCache
-from serve.engine.sampler import Sampled, sample
-from serve.engine.sequence import SequenceState
-from serve.engine.step_plan import StepPlan, make_plan
+from serve.engine.batching.batcher import Segment
+from serve.engine.batching.kv_cache import KVCache
+from serve.engine.batching.sampler import Sampled, sample
+from serve.engine.batching.sequence import SequenceState
+from serve.engine.batching.step_plan import StepPlan, make_plan
 
 
 class Runner:

@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass
 
-from serve.engine.sequence import SequenceState
+from serve.engine.batching.sequence import SequenceState
 
 
 @dataclass(frozen=True, slots=True)

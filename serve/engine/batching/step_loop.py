@@ -14,10 +14,10 @@ from queue import Empty, SimpleQueue
 from typing import Literal, Protocol
 
 from serve import timeline
-from serve.engine.batcher import Batcher, Segment
-from serve.engine.mailbox import Letter, Mailbox, call_on, post
+from serve.engine.batching.batcher import Batcher, Segment
+from serve.engine.batching.mailbox import Letter, Mailbox, call_on, post
+from serve.engine.batching.sequence import SequenceState
 from serve.engine.protocol import EngineLoad, TokenLogprob
-from serve.engine.sequence import SequenceState
 from serve.errors import EngineDeadError
 
 _log = logging.getLogger(__name__)

@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterator, Sequence
 
 import pytest
 
-from serve.engine.batcher import Batcher, Segment
-from serve.engine.mailbox import Mailbox
+from serve.engine.batching.batcher import Batcher, Segment
+from serve.engine.batching.mailbox import Mailbox
+from serve.engine.batching.sequence import SequenceState
+from serve.engine.batching.step_loop import StepLoop
 from serve.engine.protocol import EngineRequest, SamplingParams, TokenLogprob
-from serve.engine.sequence import SequenceState
-from serve.engine.step_loop import StepLoop
 from serve.errors import EngineDeadError
 
 

@@ -18,8 +18,8 @@ from dataclasses import dataclass
 
 import torch
 
+from serve.engine.batching.sequence import SequenceState
 from serve.engine.protocol import SamplingParams, TokenLogprob
-from serve.engine.sequence import SequenceState
 
 _PREFIX = 256
 

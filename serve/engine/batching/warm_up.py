@@ -12,12 +12,12 @@ from collections.abc import Mapping, Sequence
 import torch
 from transformers import PretrainedConfig, PreTrainedModel
 
-from serve.engine import attention
-from serve.engine.batcher import Segment
-from serve.engine.kv_cache import BLOCK_SIZE, LayerShape
+from serve.engine.batching import attention
+from serve.engine.batching.batcher import Segment
+from serve.engine.batching.kv_cache import BLOCK_SIZE, LayerShape
+from serve.engine.batching.runner import Runner
+from serve.engine.batching.sequence import SequenceState
 from serve.engine.protocol import EngineRequest, SamplingParams
-from serve.engine.runner import Runner
-from serve.engine.sequence import SequenceState
 from serve.engine.settings import EngineSettings
 from serve.errors import StartupError
 

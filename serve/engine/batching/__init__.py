@@ -1,0 +1,1 @@
+"""Continuous batching over a Hugging Face model: policy, paged cache, attention, sampling."""
