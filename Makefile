@@ -40,7 +40,7 @@ format: setup-dev  ## ruff's fixes and format, and the generated docs
 	$(BIN)/python -m docs.generate
 
 bench: setup-dev  ## our engine beside transformers' own, on the demo model
-	$(BIN)/python -m benchmarks.engine_vs_transformers --model models/demo/weights
+	$(BIN)/python -m benchmarks.engine_vs_transformers models/demo/weights --concurrency 1 8 32
 
 prove: setup-dev  ## the long proofs: every property with 5,000 examples
 	$(BIN)/python -m pytest --hypothesis-profile=prove
