@@ -104,7 +104,7 @@ def test_the_environment_below_us_is_safe(monkeypatch: pytest.MonkeyPatch) -> No
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("VLLM_ALLOW_INSECURE_SERIALIZATION", "1")
     monkeypatch.setenv("HF_HUB_OFFLINE", "0")
-    monkeypatch.setenv("XDG_CACHE_HOME", "/home/me/cache")
+    monkeypatch.setenv("XDG_CACHE_HOME", "/var/cache/me")
     monkeypatch.setattr(os, "environ", dict(os.environ))
     harden_environment()
     set_engine_environment({"OMP_NUM_THREADS": "2", "VLLM_LOGGING_LEVEL": "DEBUG"})
@@ -112,7 +112,7 @@ def test_the_environment_below_us_is_safe(monkeypatch: pytest.MonkeyPatch) -> No
     assert os.environ["HF_HUB_OFFLINE"] == "1"
     assert [os.environ[name] for name in names] == ["127.0.0.1", "1", "WARNING", "2"]
     # Of the user, and not where any user of the machine could put compiled code first.
-    assert os.environ["TORCHINDUCTOR_CACHE_DIR"] == "/home/me/cache/intramural/inductor"
+    assert os.environ["TORCHINDUCTOR_CACHE_DIR"] == "/var/cache/me/intramural/inductor"
 
 
 def test_the_models_own_name_is_the_default() -> None:
