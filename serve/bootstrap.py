@@ -11,10 +11,8 @@ import asyncio
 import contextlib
 import gc
 import importlib
-import ipaddress
 import logging
 import signal
-import socket
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -27,6 +25,7 @@ from models.store import resolve
 from serve.api.app import create_app
 from serve.api.context import ServerState
 from serve.api.http_server import HttpServer, build_server
+from serve.api.listening import bind, check_exposure, in_url
 from serve.config import Config, harden_environment
 from serve.engine import registry
 from serve.engine.protocol import Engine, Progress
@@ -74,16 +73,6 @@ def check_packages() -> None:
         raise StartupError(f"packages of different origin were imported: {found}. Fix PYTHONPATH.")
 
 
-def check_exposure(config: Config) -> None:
-    """Refuse to listen beyond loopback without keys."""
-    if config.api_key_file is None and not _is_loopback(config.host):
-        raise StartupError(
-            f"--host {config.host} is not loopback and there are no API keys, so anyone could ask. "
-            "Make a key with `python -m serve keys create` and give its file with --api-key-file, "
-            "or bind to 127.0.0.1."
-        )
-
-
 async def serve(
     config: Config, *, on_progress: Progress, on_ready: Callable[[Ready], None]
 ) -> None:
@@ -110,7 +99,7 @@ async def serve(
         metrics=metrics,
         model_created=int(time.time()),
     )
-    with contextlib.closing(_bind(config.host, config.port)) as listener:
+    with contextlib.closing(bind(config.host, config.port)) as listener:
         server = build_server(create_app(state), config)
         stop = _stop_on_signals()
         serving = asyncio.create_task(server.serve(sockets=[listener]))
@@ -131,7 +120,7 @@ async def serve(
                         artifact=artifact,
                         engine=pipeline.engine,
                         engine_reason=reason,
-                        url=f"http://{_in_url(config.host)}:{port}",
+                        url=f"http://{in_url(config.host)}:{port}",
                         names=config.model_names,
                         needs_key=state.keys is not None,
                     )
@@ -259,23 +248,6 @@ def _resolve(config: Config) -> Artifact:
         raise StartupError(str(error)) from None
 
 
-def _bind(host: str, port: int) -> socket.socket:
-    """A listening socket. Raises StartupError with what to do when the port is taken."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind((host, port))
-        listener.listen(2048)
-    except OSError as error:
-        listener.close()
-        raise StartupError(
-            f"cannot listen on {host}:{port}: {error.strerror}. Stop what uses it, or choose "
-            "another with --port (0 takes a free one)."
-        ) from None
-    return listener
-
-
 def _stop_on_signals() -> asyncio.Event:
     """An event set by SIGTERM and SIGINT; a second signal ends the process at once."""
     stop = asyncio.Event()
@@ -290,16 +262,3 @@ def _stop_on_signals() -> asyncio.Event:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, on_signal, number)
     return stop
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
-def _in_url(host: str) -> str:
-    return f"[{host}]" if ":" in host else host

@@ -57,7 +57,7 @@ def test_a_path_of_a_machine_is_found(text):
     assert machine_paths(text)
 
 
-@pytest.mark.parametrize("text", ["~/.local", "a/work/b", "./root", "/v1/models", "/workers"])
+@pytest.mark.parametrize("text", ["~/.local", "a/root/b", "./root", "/v1/models", "/workers"])
 def test_other_paths_are_fine(text):
     assert not machine_paths(text)
 
