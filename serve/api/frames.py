@@ -7,6 +7,7 @@ the types of the official client.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -70,7 +71,7 @@ def error_frame(error: RequestError) -> bytes:
     return b"data: " + orjson.dumps(envelope(error)) + b"\n\n"
 
 
-class _Encoder:
+class _Encoder(ABC):
     """The parts that chat and text share."""
 
     chunk_kind: str
@@ -96,8 +97,9 @@ class _Encoder:
             }
         )
 
+    @abstractmethod
     def _choice(self, choice: Collected) -> dict[str, Any]:
-        raise NotImplementedError
+        """One choice of a whole answer."""
 
 
 class ChatFrames(_Encoder):

@@ -7,7 +7,7 @@
 
 Nothing of vLLM's HTTP server, tokenizer or detokenizer is used. The only module that imports vLLM,
 pinned to releases whose ``AsyncLLM`` was read (ADR 0005). Its death and rebirth are supervised by
-``supervisor.py``.
+``supervisor.py``. Over 300 lines because nothing else may import vLLM.
 """
 
 from __future__ import annotations
