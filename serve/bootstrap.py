@@ -184,6 +184,7 @@ def _build_engine(config: Config, artifact: Artifact, progress: Progress) -> tup
         max_num_seqs=config.max_num_seqs,
         max_num_batched_tokens=config.max_num_batched_tokens,
         kv_cache_tokens=config.kv_cache_tokens,
+        max_hold_s=config.max_token_hold_ms / 1000,
         vllm=VllmSettings(
             tensor_parallel_size=config.tensor_parallel_size,
             pipeline_parallel_size=config.pipeline_parallel_size,

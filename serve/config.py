@@ -78,6 +78,14 @@ class Config(BaseModel):
         128, ge=0, description="Most requests that wait for the engine; above it requests get 503."
     )
 
+    max_token_hold_ms: float = Field(
+        10.0,
+        ge=0,
+        le=1000,
+        description="Milliseconds that a token may wait to be sent with the next one of its "
+        "stream, while tokens come faster than that. 0 sends each alone.",
+    )
+
     # For the vLLM engine alone; with another engine they are an error
     tensor_parallel_size: int = Field(
         1, ge=1, description="vLLM: devices that share each layer of the model."

@@ -64,6 +64,7 @@ class EngineSettings:
         max_num_seqs: most sequences in one batch.
         max_num_batched_tokens: most tokens in one forward; at least one per running sequence.
         kv_cache_tokens: bound of the KV cache; None derives it from the memory that is free.
+        max_hold_s: longest that a token may wait to be sent with the next one; 0 sends each alone.
         vllm: for the vLLM engine alone.
         fake: for the fake engine alone.
     """
@@ -74,5 +75,6 @@ class EngineSettings:
     max_num_seqs: int = 32
     max_num_batched_tokens: int = 512
     kv_cache_tokens: int | None = None
+    max_hold_s: float = 0.010
     vllm: VllmSettings = VllmSettings()
     fake: FakeSettings = FakeSettings()

@@ -5,7 +5,7 @@
     stream() ── SequenceState ──▶ StepLoop (a thread)
                                     Batcher.schedule() ─▶ segments
                                     Runner.step()      ─▶ one forward: decodes and prompt chunks
-    Mailbox ◀── once per step ──    sampled tokens
+    Mailbox ◀── Delivery ◀── Post ── once per step: sampled tokens
 
 ADR 0003 says why it is our own, with the measurements.
 """
@@ -23,7 +23,7 @@ from serve.engine import loading
 from serve.engine.batching import attention, packed_linear, warm_up
 from serve.engine.batching.batcher import Batcher
 from serve.engine.batching.kv_cache import BLOCK_SIZE, KVCache
-from serve.engine.batching.mailbox import Mailbox
+from serve.engine.batching.post import Post
 from serve.engine.batching.runner import Runner
 from serve.engine.batching.sequence import SequenceState
 from serve.engine.batching.step_loop import StepLoop
@@ -35,9 +35,9 @@ from serve.engine.settings import EngineSettings
 class TransformersEngine:
     """An ``Engine``. Made by ``from_folder``; the parts are the engine's from then on."""
 
-    def __init__(self, info: EngineInfo, batcher: Batcher, runner: Runner) -> None:
+    def __init__(self, info: EngineInfo, batcher: Batcher, runner: Runner, post: Post) -> None:
         self._info = info
-        self._steps = StepLoop(batcher, runner.step)
+        self._steps = StepLoop(batcher, runner.step, post)
 
     @classmethod
     def from_folder(cls, path: Path, settings: EngineSettings, progress: Progress) -> Self:
@@ -94,7 +94,7 @@ class TransformersEngine:
             max_num_seqs=settings.max_num_seqs,
             max_num_batched_tokens=max(settings.max_num_batched_tokens, settings.max_num_seqs),
         )
-        return cls(info, batcher, runner)
+        return cls(info, batcher, runner, Post(settings.max_hold_s))
 
     @property
     def info(self) -> EngineInfo:
@@ -110,7 +110,7 @@ class TransformersEngine:
         if not request.sampling.ignore_eos:
             stops |= self._info.eos_token_ids
         sequence = SequenceState(request=request, stop_token_ids=stops)
-        mailbox = Mailbox(asyncio.get_running_loop())
+        mailbox = self._steps.mailbox()
         self._steps.submit(sequence, mailbox)
         is_open = True
         try:

@@ -46,7 +46,7 @@ FIXED: Mapping[str, str] = {
     "override_generation_config": "sampling comes from the request",
     "logprobs_mode": "logprobs are of the model's own distribution",
     "max_logprobs": f"clients may ask for {MAX_LOGPROBS}",
-    "stream_interval": "events come as tokens do",
+    "stream_interval": "use --max-token-hold-ms",
     "disable_log_stats": "the engine's steps are its heartbeat",
     "enable_log_requests": "requests are never logged",
     "allowed_local_media_path": "this server reads and writes text only",

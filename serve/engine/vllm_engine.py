@@ -18,7 +18,7 @@ import logging
 import shutil
 import tempfile
 from collections.abc import AsyncGenerator, Mapping
-from contextlib import aclosing
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any, Self
@@ -27,12 +27,10 @@ from vllm import AsyncEngineArgs
 from vllm import SamplingParams as VllmSamplingParams
 from vllm.exceptions import VLLMClientError
 from vllm.inputs.engine import tokens_input
-from vllm.outputs import RequestOutput
 from vllm.platforms import current_platform
 from vllm.sampling_params import RequestOutputKind
 from vllm.v1.engine.async_llm import AsyncLLM
 from vllm.v1.engine.exceptions import EngineDeadError as VllmDeadError
-from vllm.v1.engine.exceptions import EngineGenerateError
 
 from serve import timeline
 from serve.config import cpu_kv_cache_bytes, set_engine_environment
@@ -43,17 +41,16 @@ from serve.engine.protocol import (
     EngineInfo,
     EngineLoad,
     EngineRequest,
-    FinishReason,
     Progress,
     SamplingParams,
     TokenChunk,
-    TokenLogprob,
 )
 from serve.engine.reaper import Reaper
 from serve.engine.settings import EngineSettings
 from serve.engine.vllm_arguments import base_arguments, extra_arguments
 from serve.engine.vllm_heartbeat import Heartbeat
-from serve.errors import EngineDeadError, InternalError, InvalidRequest, StartupError
+from serve.engine.vllm_outputs import TokenRouter
+from serve.errors import EngineDeadError, InvalidRequest, StartupError
 
 log = logging.getLogger(__name__)
 
@@ -61,15 +58,17 @@ MIN_TEMPERATURE = 0.01
 """vLLM raises lower ones to this, with a line in the log for each request."""
 MAX_SEED = 2**63 - 1
 SHUTDOWN_S = 3.0
-_FINISH: Mapping[str, FinishReason] = {"stop": "stop", "length": "length"}
 _FAILURES = (ValueError, TypeError, AttributeError, ImportError, KeyError, OSError, RuntimeError)
 
 
 class VllmEngine:
     """An ``Engine``. Made by ``from_folder``; serves the event loop of its first stream."""
 
-    def __init__(self, llm: AsyncLLM, info: EngineInfo, heartbeat: Heartbeat) -> None:
+    def __init__(
+        self, llm: AsyncLLM, info: EngineInfo, heartbeat: Heartbeat, router: TokenRouter
+    ) -> None:
         self._llm: AsyncLLM | None = llm
+        self._router = router
         self._info = info
         self._heartbeat = heartbeat
         self._death: str | None = None
@@ -114,7 +113,9 @@ class VllmEngine:
         heartbeat = Heartbeat(settings.vllm.stall_timeout_s, timeline.now)
         # Its own figures per token would cost the event loop as much as our whole path does.
         llm.logger_manager, llm.log_stats = heartbeat, False
-        return cls(llm, _info(llm, path, weight_bytes, arguments), heartbeat)
+        router = TokenRouter(settings.max_hold_s)
+        llm.output_processor = router
+        return cls(llm, _info(llm, path, weight_bytes, arguments), heartbeat, router)
 
     @property
     def info(self) -> EngineInfo:
@@ -129,25 +130,25 @@ class VllmEngine:
         llm = self._alive()
         params = _sampling_params(request.sampling, self._info)
         prompt = tokens_input(list(request.prompt_token_ids), cache_salt=request.cache_salt)
-        num_logprobs = request.sampling.num_logprobs
+        mailbox = self._router.open(request.request_id, request.sampling.num_logprobs)
         self._heartbeat.opened()
         try:
-            outputs = llm.generate(prompt, params, request.request_id)
-            async with aclosing(outputs):
-                async for output in outputs:
-                    chunk = _chunk(output, num_logprobs)
-                    if chunk is not None:
-                        yield chunk
+            await llm.add_request(request.request_id, prompt, params)
+            is_open = True
+            while is_open:
+                chunk = await mailbox.take()
+                is_open = chunk.finish_reason is None
+                yield chunk
         except VLLMClientError as error:
             raise InvalidRequest(f"The engine refuses this request: {error}") from None
         except VllmDeadError:
             raise EngineDeadError(self._death or "The engine stopped.") from None
-        except EngineGenerateError as error:
-            if llm.errored:
-                raise EngineDeadError("The engine stopped.") from error
-            raise InternalError("The engine failed on this request.") from error
         finally:
             self._heartbeat.closed()
+            unfinished_id = self._router.close(request.request_id)
+            if unfinished_id is not None and not llm.errored:
+                with suppress(VllmDeadError):
+                    await llm.abort(unfinished_id, internal=True)
 
     async def check_health(self) -> None:
         """Raises EngineDeadError when a process is gone, or no step was made for too long."""
@@ -164,7 +165,7 @@ class VllmEngine:
             return
         self._death = self._death or "The engine is closed."
         # The open streams first: vLLM's own shutdown cancels the task that would tell them.
-        llm.output_processor.propagate_error(VllmDeadError())
+        self._router.propagate_error(VllmDeadError())
         # Then its processes, outright: they hold nothing that is worth seconds of farewell, and
         # stopped ones heed nothing less. Its monitor need not be alarmed.
         llm.engine_core.resources.engine_dead = True
@@ -279,38 +280,3 @@ def _sampling_params(sampling: SamplingParams, info: EngineInfo) -> VllmSampling
         output_kind=RequestOutputKind.DELTA,
         skip_clone=True,
     )
-
-
-def _chunk(output: RequestOutput, num_logprobs: int | None) -> TokenChunk | None:
-    """What is new in an output; None where nothing is.
-
-    Raises:
-        EngineDeadError: vLLM ended the request on its own account, as it does when it stops.
-    """
-    (completion,) = output.outputs
-    reason = completion.finish_reason
-    if reason is not None and reason not in _FINISH:
-        raise EngineDeadError(f"The engine gave up on this request ({reason}).")
-    if not completion.token_ids:
-        return None
-    logprobs = None
-    if num_logprobs is not None:
-        logprobs = [
-            _logprob(token_id, entries, num_logprobs)
-            for token_id, entries in zip(completion.token_ids, completion.logprobs, strict=True)
-        ]
-    return TokenChunk(
-        token_ids=completion.token_ids,
-        logprobs=logprobs,
-        cached_tokens=output.num_cached_tokens or 0,
-        finish_reason=None if reason is None else _FINISH[reason],
-    )
-
-
-def _logprob(token_id: int, entries: Mapping[int, Any], num_logprobs: int) -> TokenLogprob:
-    """The chosen token's, and the top ones': vLLM gives both in one dict, the chosen one first."""
-    ranked = [(other, entry.logprob) for other, entry in entries.items()]
-    if len(ranked) > num_logprobs:
-        ranked = ranked[1:]  # the chosen token is not among the top ones
-    ranked.sort(key=lambda pair: -pair[1])
-    return TokenLogprob(token_id, entries[token_id].logprob, tuple(ranked))

@@ -15,8 +15,9 @@ from typing import Literal, Protocol
 
 from serve import timeline
 from serve.engine.batching.batcher import Batcher, Segment
-from serve.engine.batching.mailbox import Letter, Mailbox, call_on, post
+from serve.engine.batching.post import Letter, Post, call_on
 from serve.engine.batching.sequence import SequenceState
+from serve.engine.mailbox import Mailbox
 from serve.engine.protocol import EngineLoad, TokenLogprob
 from serve.errors import EngineDeadError
 
@@ -50,6 +51,7 @@ class StepLoop:
     Args:
         batcher: the policy; the loop's from here on.
         step: computes segments and returns the sampled tokens.
+        post: takes them to their streams.
         stall_after_s: without a finished step for so long, though there is work, it counts as dead.
     """
 
@@ -57,12 +59,14 @@ class StepLoop:
         self,
         batcher: Batcher,
         step: Step,
+        post: Post,
         *,
         stall_after_s: float = 120.0,
         clock: Callable[[], float] = timeline.now,
     ) -> None:
         self._batcher = batcher
         self._step = step
+        self._post = post
         self._stall_after_s = stall_after_s
         self._clock = clock
         self._orders: SimpleQueue[_Order] = SimpleQueue()
@@ -76,6 +80,10 @@ class StepLoop:
         self._is_idle = True
         self._thread = threading.Thread(target=self._run, name="engine-steps", daemon=True)
         self._thread.start()
+
+    def mailbox(self) -> Mailbox:
+        """For a new stream of the running event loop."""
+        return self._post.mailbox()
 
     def submit(self, sequence: SequenceState, mailbox: Mailbox) -> None:
         """Queue a sequence.
@@ -165,7 +173,7 @@ class StepLoop:
                 self._batcher.remove(sequence)
         self._num_steps += 1
         self._beat_at = self._clock()
-        post(letters)
+        self._post.send(letters, self._beat_at)
 
     def _die(self, reason: str) -> None:
         with self._lock:

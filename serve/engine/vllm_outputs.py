@@ -1,0 +1,185 @@
+"""From vLLM's steps to our mailboxes: stands where vLLM's own OutputProcessor stands.
+
+That one would make two objects per token, for text that nobody here wants, and wake the stream for
+each. This one looks up the stream and hands the token ids over (docs/lab-notes.md has what it
+saves). It offers what ``AsyncLLM`` asks of an output processor, read in 0.32 and 0.33 (ADR 0007);
+imports nothing of vLLM.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from serve.engine.delivery import Delivery
+from serve.engine.mailbox import Mailbox
+from serve.engine.protocol import FinishReason, TokenLogprob
+from serve.errors import EngineDeadError
+
+FINISH: Mapping[int, FinishReason] = {0: "stop", 1: "length"}
+"""vLLM's numbers; any other means that it gave up on the request."""
+
+
+class StepOutput(Protocol):
+    """The part of vLLM's EngineCoreOutput that is read here."""
+
+    request_id: str
+    new_token_ids: list[int]
+    new_logprobs: Any
+    finish_reason: int | None
+    prefill_stats: Any
+
+
+class NewRequest(Protocol):
+    """The part of vLLM's EngineCoreRequest that is read here.
+
+    Attributes:
+        request_id: vLLM's own, unique.
+        external_req_id: as it was given to ``add_request``.
+    """
+
+    request_id: str
+    external_req_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Processed:
+    """What vLLM's output handler looks at: outputs for nobody, and requests to abort."""
+
+    request_outputs: Sequence[object] = ()
+    reqs_to_abort: Sequence[str] = ()
+
+
+_NOTHING = Processed()
+
+
+@dataclass(slots=True)
+class _Route:
+    mailbox: Mailbox
+    num_logprobs: int | None
+    internal_id: str | None = None
+
+
+class TokenRouter:
+    """Open requests and their mailboxes. Touched on one event loop only.
+
+    Args:
+        max_hold_s: see ``Delivery``.
+    """
+
+    def __init__(self, max_hold_s: float) -> None:
+        self._max_hold_s = max_hold_s
+        self._delivery: Delivery | None = None
+        self._by_request_id: dict[str, _Route] = {}
+        self._by_internal_id: dict[str, _Route] = {}
+
+    def open(self, request_id: str, num_logprobs: int | None) -> Mailbox:
+        """The mailbox of a request that is about to be given to vLLM."""
+        if self._delivery is None:
+            self._delivery = Delivery(asyncio.get_running_loop(), self._max_hold_s)
+        route = _Route(self._delivery.mailbox(), num_logprobs)
+        self._by_request_id[request_id] = route
+        return route.mailbox
+
+    def close(self, request_id: str) -> str | None:
+        """Forget a request. Returns vLLM's own id of it, if vLLM still works on it."""
+        route = self._by_request_id.pop(request_id, None)
+        if route is None or route.internal_id not in self._by_internal_id:
+            return None
+        del self._by_internal_id[route.internal_id]
+        return route.internal_id
+
+    # What follows is asked by AsyncLLM.
+
+    def add_request(self, request: NewRequest, *_: object) -> None:
+        route = self._by_request_id[request.external_req_id]
+        route.internal_id = request.request_id
+        self._by_internal_id[request.request_id] = route
+
+    def has_request(self, internal_id: str) -> bool:
+        return internal_id in self._by_internal_id
+
+    def get_num_unfinished_requests(self) -> int:
+        return len(self._by_internal_id)
+
+    def get_num_queued_tokens(self) -> int:
+        return 0  # the queue is bounded before requests come here
+
+    def process_outputs(
+        self, outputs: Sequence[StepOutput], stepped_at: float, *_: object, **__: object
+    ) -> Processed:
+        """Hand out a step's tokens, or a part of them.
+
+        Args:
+            stepped_at: when the step was made, in monotonic seconds.
+        """
+        delivery = self._delivery
+        if delivery is None:
+            return _NOTHING
+        delivery.begin(stepped_at)
+        for output in outputs:
+            route = self._by_internal_id.get(output.request_id)
+            if route is not None:  # else its stream has been closed
+                self._hand_out(delivery, output, route)
+        delivery.end()
+        return _NOTHING
+
+    def _hand_out(self, delivery: Delivery, output: StepOutput, route: _Route) -> None:
+        mailbox = route.mailbox
+        if output.prefill_stats is not None:
+            mailbox.cached_tokens = output.prefill_stats.num_cached_tokens
+        reason = None
+        if output.finish_reason is not None:
+            del self._by_internal_id[output.request_id]
+            reason = FINISH.get(output.finish_reason)
+            if reason is None or not output.new_token_ids:
+                mailbox.fail(EngineDeadError("The engine gave up on this request."))
+                return
+        logprobs = None
+        if output.new_logprobs is not None and route.num_logprobs is not None:
+            logprobs = _logprobs(output.new_logprobs, route.num_logprobs)
+        if output.new_token_ids:
+            delivery.put(mailbox, output.new_token_ids, logprobs, reason)
+
+    def abort_requests(self, request_ids: Iterable[str], internal: bool) -> list[str]:
+        """Internal ids of the requests that vLLM has to abort.
+
+        Their streams end with EngineDeadError, where they are still open: vLLM aborts requests on
+        its own account when it stops.
+        """
+        found = list(request_ids)
+        if not internal:
+            routes = [self._by_request_id.get(request_id) for request_id in found]
+            found = [route.internal_id for route in routes if route and route.internal_id]
+        for internal_id in found:
+            route = self._by_internal_id.pop(internal_id, None)
+            if route is not None:
+                route.mailbox.fail(EngineDeadError("The engine gave up on this request."))
+        return found
+
+    def propagate_error(self, error: Exception) -> None:
+        """End every open stream with this error."""
+        self._by_internal_id.clear()
+        for route in self._by_request_id.values():
+            route.mailbox.fail(error)
+
+    def update_scheduler_stats(self, _: object) -> None:
+        """Nothing: the heartbeat has them."""
+
+
+def _logprobs(lists: Any, num_logprobs: int) -> list[TokenLogprob]:
+    """One per token, from vLLM's arrays.
+
+    Args:
+        lists: ``logprob_token_ids`` and ``logprobs``, both [tokens, 1 + asked]: the chosen token
+            first, then the most likely ones.
+    """
+    found = []
+    for token_ids, values in zip(
+        lists.logprob_token_ids.tolist(), lists.logprobs.tolist(), strict=True
+    ):
+        top = zip(token_ids[1 : num_logprobs + 1], values[1 : num_logprobs + 1], strict=True)
+        found.append(TokenLogprob(token_ids[0], values[0], tuple(top)))
+    return found
