@@ -15,7 +15,7 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import Callable, Iterator
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import h11
 import orjson
@@ -30,6 +30,28 @@ from serve.errors import HeadersTooLarge, InvalidRequest, RequestError, RequestT
 STALLED_READER_S = 60.0
 GRACE_S = 2
 BACKLOG = 2048
+MAX_INCOMPLETE_BYTES = 16_384
+
+
+class QuickConnection(h11.Connection):
+    """h11, but for the pieces of a chunked body: those it frames at once (RFC 9112, section 7.1).
+
+    A stream has thousands of them, and none changes the state that h11 keeps; it takes 3.4 µs
+    for each, and this 0.9 (docs/lab-notes.md).
+    """
+
+    _is_chunked = False
+
+    def send(self, event: h11.Event) -> bytes | None:  # type: ignore[override]
+        if self._is_chunked:
+            if type(event) is h11.Data:
+                data = event.data
+                return b"%x\r\n%b\r\n" % (len(data), data) if data else b""
+            self._is_chunked = False
+        output = super().send(event)
+        if type(event) is h11.Response and output is not None:
+            self._is_chunked = b"\r\ntransfer-encoding: chunked\r\n" in output.lower()
+        return output
 
 
 class BoundedProtocol(H11Protocol):
@@ -40,6 +62,12 @@ class BoundedProtocol(H11Protocol):
 
     _patience: asyncio.TimerHandle | None = None
     _stall: asyncio.TimerHandle | None = None
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.conn = QuickConnection(
+            h11.SERVER, self.config.h11_max_incomplete_event_size or MAX_INCOMPLETE_BYTES
+        )
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
