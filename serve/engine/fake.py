@@ -63,7 +63,7 @@ class FakeEngine:
         self._num_steps = 0
         self._tokens_until_death = self._fake.die_after
         self._death: str | None = None
-        self._died = asyncio.Event()
+        self._alarms: set[asyncio.Future[None]] = set()  # of streams that wait for their pace
 
     @property
     def info(self) -> EngineInfo:
@@ -104,7 +104,8 @@ class FakeEngine:
         if self._death is not None:
             return
         self._death = reason
-        self._died.set()
+        for alarm in self._alarms:
+            _ring(alarm)
         for slot in self._waiting:
             if not slot.granted.done():
                 slot.granted.set_exception(EngineDeadError(reason))
@@ -140,6 +141,8 @@ class FakeEngine:
             stops |= self._info.eos_token_ids
         tokens = self._tokens(request)
         left = sampling.max_tokens
+        interval_s = 0.0 if self._fake.tokens_per_s is None else 1 / self._fake.tokens_per_s
+        due_at = asyncio.get_running_loop().time()
         for size in cycle(self._fake.chunk_sizes):
             chunk: list[int] = []
             finish: FinishReason | None = None
@@ -150,7 +153,8 @@ class FakeEngine:
             left -= len(chunk)
             if left == 0 and finish is None:
                 finish = "length"
-            await self._pace(len(chunk))
+            due_at += len(chunk) * interval_s
+            await self._pace(len(chunk), due_at)
             yield TokenChunk(
                 token_ids=chunk,
                 logprobs=_logprobs(chunk, sampling, self._info.vocab_size),
@@ -159,17 +163,25 @@ class FakeEngine:
             if finish is not None:
                 return
 
-    async def _pace(self, num_tokens: int) -> None:
-        """Wait as long as these tokens take; give up at once when the engine dies."""
+    async def _pace(self, num_tokens: int, due_at: float) -> None:
+        """Wait until these tokens are due; give up at once when the engine dies.
+
+        Args:
+            due_at: on the event loop's clock. A stream that is late does not wait, so it keeps up.
+        """
         self._raise_if_dead()
-        if self._fake.tokens_per_s is None:
+        loop = asyncio.get_running_loop()
+        if due_at <= loop.time():
             await asyncio.sleep(0)
         else:
+            alarm = loop.create_future()
+            timer = loop.call_at(due_at, _ring, alarm)
+            self._alarms.add(alarm)
             try:
-                async with asyncio.timeout(num_tokens / self._fake.tokens_per_s):
-                    await self._died.wait()
-            except TimeoutError:
-                pass
+                await alarm
+            finally:
+                self._alarms.remove(alarm)
+                timer.cancel()
         self._num_steps += 1
         if self._tokens_until_death is not None:
             self._tokens_until_death -= num_tokens
@@ -191,6 +203,11 @@ class FakeEngine:
             token_id = source.randrange(self._info.vocab_size)
             if token_id not in self._info.eos_token_ids:
                 yield token_id
+
+
+def _ring(alarm: asyncio.Future[None]) -> None:
+    if not alarm.done():
+        alarm.set_result(None)
 
 
 def _logprobs(
