@@ -93,7 +93,10 @@ async def test_greedy_tokens_agree(engines: tuple[Engine, Engine], dtype: Dtype)
     answers = await asyncio.gather(*(greedy(ours, prompt, NUM_TOKENS) for prompt in asked))
     assert [len(answer) for answer in answers] == [NUM_TOKENS] * NUM_PROMPTS
     counts = await asyncio.gather(
-        *(num_differences(theirs, prompt, answer) for prompt, answer in zip(asked, answers))
+        *(
+            num_differences(theirs, prompt, answer)
+            for prompt, answer in zip(asked, answers, strict=True)
+        )
     )
     agreement = 1 - sum(counts) / (NUM_PROMPTS * NUM_TOKENS)
     print(f"{dtype}: {agreement:.2%} of the positions, {counts.count(0)} of {NUM_PROMPTS} answers")
