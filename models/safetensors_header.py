@@ -8,6 +8,7 @@ README (huggingface/safetensors). Values of tensors are not read.
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 
 MAX_HEADER_BYTES = 100_000_000  # the format's own bound
@@ -59,3 +60,27 @@ def _layout_fault(header: object, data_bytes: int) -> str | None:
     if position < data_bytes:
         return f"holds {data_bytes - position:,} bytes that belong to no tensor"
     return None
+
+
+@dataclass(frozen=True, slots=True)
+class TensorEntry:
+    """What a header says of one tensor; ``dtype`` in the format's words (F32, BF16, U8, ...)."""
+
+    dtype: str
+    shape: tuple[int, ...]
+
+
+def tensors(path: Path) -> dict[str, TensorEntry]:
+    """The tensors of a file in which ``fault`` found none.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it is not such a file.
+    """
+    with path.open("rb") as file:
+        header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
+    return {
+        name: TensorEntry(entry["dtype"], tuple(entry["shape"]))
+        for name, entry in header.items()
+        if name != "__metadata__"
+    }
