@@ -116,20 +116,23 @@ def read(folder: Path) -> Adapter:
     return Adapter(path=folder, rank=max(_ranks(config)), tensors=tensors)
 
 
-def misfit(adapter: Adapter, model: Path) -> str | None:
-    """Why the adapter is for another model than this one, or None.
-
-    Where the model's weights are packed (NF4, INT4) only the number of weights is compared.
-
-    Args:
-        model: a folder that models/policy.py let pass.
+def weights_of(model: Path) -> dict[str, TensorEntry]:
+    """The tensors of a model's folder that models/policy.py let pass.
 
     Raises:
-        OSError: its weights cannot be read.
+        OSError: a file cannot be read.
     """
     weights: dict[str, TensorEntry] = {}
     for path in sorted(model.glob("*.safetensors")):
         weights |= safetensors_header.tensors(path)
+    return weights
+
+
+def misfit(adapter: Adapter, weights: Mapping[str, TensorEntry]) -> str | None:
+    """Why the adapter is for another model than the one of these weights, or None.
+
+    Where the weights are packed (NF4, INT4) only their number is compared.
+    """
     for layer, pair in sorted(_pairs(adapter.tensors).items()):
         num_in, num_out = adapter.tensors[pair["A"]].shape[1], adapter.tensors[pair["B"]].shape[0]
         given = f"is for a layer of {num_in:,} inputs and {num_out:,} outputs"

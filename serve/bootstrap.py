@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from models import adapter
 from models.errors import ModelError
 from models.refs import Artifact
 from models.store import resolve
@@ -176,7 +177,9 @@ async def _load(
 
 def _build_engine(config: Config, artifact: Artifact, progress: Progress) -> tuple[Engine, str]:
     """The engine, and why it was chosen. Blocks."""
-    name, reason = registry.choose(config.engine, config.device)
+    name, reason = registry.choose(
+        config.engine, config.device, with_adapters=bool(config.adapters)
+    )
     settings = EngineSettings(
         dtype=config.dtype,
         device=config.device,
@@ -194,6 +197,9 @@ def _build_engine(config: Config, artifact: Artifact, progress: Progress) -> tup
             enforce_eager=config.enforce_eager,
             engine_args=config.engine_arg,
             stall_timeout_s=config.engine_stall_timeout,
+            adapters=tuple(config.adapters.items()),
+            max_loras=config.max_loras,
+            max_lora_rank=config.max_lora_rank,
         ),
         fake=_fake_settings(config, artifact) if name == "fake" else FakeSettings(),
     )
@@ -243,7 +249,10 @@ async def _within(work: Awaitable[object], seconds: float) -> None:
 
 
 def _resolve(config: Config) -> Artifact:
+    """The model. The adapters are checked beside it: both before anything is started."""
     try:
+        for path in config.adapters.values():
+            adapter.read(path)
         return resolve(config.model, config.data_dir)
     except ModelError as error:
         raise StartupError(str(error)) from None

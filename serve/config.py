@@ -14,6 +14,7 @@ import os
 import sys
 import tomllib
 from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -22,7 +23,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from serve.errors import StartupError
 
 ENV_PREFIX = "INTRAMURAL_"
-_SEPARATORS = {"served_model_name": ",", "engine_arg": " "}
+_SEPARATORS = {"served_model_name": ",", "engine_arg": " ", "lora": ","}
 """What stands between the values of one environment variable, for settings that have several."""
 
 
@@ -116,6 +117,23 @@ class Config(BaseModel):
         description="vLLM: NAME=VALUE of any other engine argument of the installed vLLM; values "
         "are JSON or plain text.",
     )
+    lora: tuple[str, ...] = Field(
+        (),
+        description="vLLM: NAME=PATH of a LoRA adapter's folder; clients ask for it by NAME as for "
+        "a model.",
+    )
+    max_loras: int | None = Field(
+        None,
+        ge=1,
+        description="vLLM: most adapters in one batch; each takes memory. Default: all of them, at "
+        "most 8; on a CPU all of them.",
+    )
+    max_lora_rank: int | None = Field(
+        None,
+        ge=1,
+        le=512,
+        description="vLLM: highest rank of an adapter. Default: the adapters' own.",
+    )
     engine_stall_timeout: float = Field(
         120.0,
         gt=0,
@@ -167,6 +185,23 @@ class Config(BaseModel):
         return self
 
     @model_validator(mode="after")
+    def _loras(self) -> Self:
+        seen: set[str] = set()
+        for given in self.lora:
+            name, _, path = given.partition("=")
+            if not (name.strip() and path.strip()):
+                raise ValueError(f"--lora {given[:80]}: NAME=PATH is needed")
+            if name in self.model_names:
+                raise ValueError(f"--lora {given[:80]}: the model itself has that name")
+            if name in seen:
+                raise ValueError(f"--lora {given[:80]}: the name is given twice")
+            seen.add(name)
+        for setting in ("max_loras", "max_lora_rank"):
+            if not self.lora and getattr(self, setting) is not None:
+                raise ValueError(f"{flag_of(setting)} is for adapters, and there is no --lora")
+        return self
+
+    @model_validator(mode="after")
     def _step(self) -> Self:
         if self.max_num_batched_tokens < self.max_num_seqs:
             raise ValueError(
@@ -179,6 +214,12 @@ class Config(BaseModel):
     def model_names(self) -> tuple[str, ...]:
         """Names under which clients may ask for the model; the first is its id."""
         return self.served_model_name or (Path(self.model).name or self.model,)
+
+    @cached_property
+    def adapters(self) -> dict[str, Path]:
+        """Folders of the LoRA adapters, by the names under which clients ask for them."""
+        pairs = (given.partition("=") for given in self.lora)
+        return {name: Path(path).expanduser() for name, _, path in pairs}
 
 
 def flag_of(name: str) -> str:

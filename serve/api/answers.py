@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
+from dataclasses import replace
 from functools import lru_cache
 
 from starlette.requests import Request
@@ -49,12 +50,16 @@ async def answer(
     generate_request = wire.to_generate(
         info, request_id=record.request_id, tenant=_tenant(record), timeline=record.timeline
     )
+    served = state.config.model_names[0]
+    if record.model in state.config.adapters:
+        served = record.model
+        generate_request = replace(generate_request, adapter=served)
     frames = frames_kind(
         Identity(
             id=prefix + record.request_id.removeprefix("req-"),
             model=record.model,
             created=int(time.time()),
-            system_fingerprint=_fingerprint(state.config.model_names[0], info),
+            system_fingerprint=_fingerprint(served, info),
         ),
         has_usage=wire.has_usage_chunk,
         has_logprobs=generate_request.sampling.num_logprobs is not None,

@@ -93,14 +93,15 @@ class ServerState:
         """The model's name as the client gave it, or its id where the client gave none.
 
         Raises:
-            ModelNotFound: the server does not serve a model of that name.
+            ModelNotFound: the server serves neither a model nor an adapter of that name.
         """
         names = self.config.model_names
         if name is None:
             return names[0]
-        if name not in names:
+        if name not in names and name not in self.config.adapters:
+            served = ", ".join((*names, *self.config.adapters))
             raise ModelNotFound(
-                f"The model {name[:60]!r} is not served here. Served: {', '.join(names)}.",
+                f"The model {name[:60]!r} is not served here. Served: {served}.",
                 param="model",
             )
         return name

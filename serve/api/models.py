@@ -1,4 +1,4 @@
-"""/v1/models: the names under which clients may ask for the model."""
+"""/v1/models: the names under which clients may ask for the model, or for an adapter of it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ router = APIRouter(prefix="/v1", tags=["models"])
 async def list_models(request: Request) -> Response:
     """List the models."""
     state = state_of(request)
-    cards = [_card(state, name) for name in state.config.model_names]
+    cards = [_card(state, name) for name in (*state.config.model_names, *state.config.adapters)]
     return JsonReply({"object": "list", "data": cards})
 
 
@@ -35,10 +35,14 @@ async def retrieve_model(request: Request) -> Response:
 
 
 def _card(state: ServerState, name: str) -> dict[str, Any]:
+    # OpenAI's names for what an adapter was made from. vLLM's root is a path: nobody's business.
+    base = state.config.model_names[0]
+    lineage = {"root": base, "parent": base} if name in state.config.adapters else {}
     return {
         "id": name,
         "object": "model",
         "created": state.model_created,
         "owned_by": "intramural",
         "max_model_len": state.loaded_pipeline().engine.info.max_model_len,
+        **lineage,
     }

@@ -47,11 +47,15 @@ class ProblemReply(Reply):
 
 
 class ModelCard(Reply):
+    """``root`` and ``parent`` are there for an adapter only: the model that it adapts."""
+
     id: str
     object: Literal["model"]
     created: int
     owned_by: str
     max_model_len: int
+    root: str = ""
+    parent: str = ""
 
 
 class ModelList(Reply):

@@ -91,6 +91,8 @@ def _add(group: argparse._ArgumentGroup, name: str, field: FieldInfo) -> None:
         options["choices"] = choices
     elif name == "served_model_name":
         options |= {"nargs": "+", "metavar": "NAME"}
+    elif name == "lora":
+        options |= {"action": "append", "metavar": "NAME=PATH"}
     elif name == "engine_arg":
         options |= {"action": "append", "metavar": "NAME=VALUE"}
     elif type_name(field.annotation) == "bool":

@@ -94,6 +94,7 @@ def banner(ready: bootstrap.Ready) -> Group:
     rows = {
         "model": f"{', '.join(ready.names)} · {_count(info.num_parameters)} parameters"
         f" · {info.dtype}",
+        **({"adapters": ", ".join(info.adapters)} if info.adapters else {}),
         "engine": f"{info.name} on {info.device} ({ready.engine_reason})",
         "capacity": f"{info.max_num_seqs} sequences at once, {info.max_model_len:,} tokens each",
         "memory": f"weights {info.weight_bytes / 1e6:,.0f} MB"

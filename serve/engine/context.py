@@ -11,8 +11,9 @@ def check_request(info: EngineInfo, request: EngineRequest) -> None:
 
     Raises:
         ContextLengthExceeded: prompt and ``max_tokens`` together exceed ``info.max_model_len``.
-        InvalidRequest: an empty prompt, or token ids that the model does not have. They would
-            index past the embedding, which kills a step, and with it every other stream.
+        InvalidRequest: an empty prompt, an adapter that is not there, or token ids that the model
+            does not have. They would index past the embedding, which kills a step, and with it
+            every other stream.
     """
     prompt, sampling = request.prompt_token_ids, request.sampling
     if len(prompt) + sampling.max_tokens > info.max_model_len:
@@ -22,6 +23,12 @@ def check_request(info: EngineInfo, request: EngineRequest) -> None:
         )
     if not prompt:
         raise InvalidRequest("The prompt is empty; it needs at least one token.")
+    if request.adapter is not None and request.adapter not in info.adapters:
+        raise InvalidRequest(
+            f"There is no adapter {request.adapter[:60]!r}; there are: "
+            f"{', '.join(info.adapters) or 'none'}.",
+            param="model",
+        )
     if min(prompt) < 0 or max(prompt) >= info.vocab_size:
         raise InvalidRequest(f"The prompt holds token ids outside 0..{info.vocab_size - 1}.")
     for token_id in sampling.logit_bias:

@@ -56,6 +56,7 @@ class FakeEngine:
             capabilities=frozenset({"logprobs", "seed", "min_p", "logit_bias", "penalties"}),
             dtype="none",
             device="none",
+            adapters=self._fake.adapters,
         )
         self._waiting: deque[_Slot] = deque()
         self._running: set[_Slot] = set()
@@ -196,7 +197,8 @@ class FakeEngine:
         sampling = request.sampling
         # Greedy depends on the prompt alone; an unseeded sampled stream is fresh every time.
         salt = "greedy" if sampling.temperature == 0 else sampling.seed
-        source = random.Random(f"{salt}:{list(request.prompt_token_ids)}")
+        voice = f"{request.adapter}:" if request.adapter else ""
+        source = random.Random(f"{voice}{salt}:{list(request.prompt_token_ids)}")
         if salt is None:
             source = random.Random()
         while True:

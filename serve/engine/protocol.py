@@ -70,12 +70,15 @@ class EngineRequest:
         request_id: unique among those in flight.
         cache_salt: only requests of the same salt share cached prefixes. Engines without the
             capability ``prefix_cache`` ignore it.
+        adapter: one of ``EngineInfo.adapters``; None is the plain model. Cached prefixes are never
+            shared between adapters, nor with the plain model.
     """
 
     request_id: str
     prompt_token_ids: Sequence[int]
     sampling: SamplingParams
     cache_salt: str | None = None
+    adapter: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +118,7 @@ class EngineInfo:
         kv_cache_tokens: bound of the KV cache, in tokens.
         num_parameters: of the model; 0 for the fake.
         weight_bytes: resident weights; 0 for the fake.
+        adapters: names of the LoRA adapters that a request may ask for.
     """
 
     name: str
@@ -128,6 +132,7 @@ class EngineInfo:
     device: str
     num_parameters: int = 0
     weight_bytes: int = 0
+    adapters: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,22 +16,36 @@ ENGINES = ("vllm", "transformers", "fake")
 SUPERVISED = frozenset({"vllm"})
 """Engines in processes of their own, which may die and be built anew while the server lives."""
 
-_FLAGS = {"engine_args": "engine_arg", "stall_timeout_s": "engine_stall_timeout"}
+_FLAGS = {
+    "engine_args": "engine_arg",
+    "stall_timeout_s": "engine_stall_timeout",
+    "adapters": "lora",
+}
 """Fields of VllmSettings whose flag has another name."""
 
 
-def choose(name: str, device: str = "auto") -> tuple[str, str]:
+def choose(name: str, device: str = "auto", *, with_adapters: bool = False) -> tuple[str, str]:
     """The engine to use for a value of ``--engine``, and the reason, for the log.
 
     May import torch, to look for a GPU: call it in a thread.
 
+    Args:
+        with_adapters: LoRA adapters are to be served, which vLLM alone can.
+
     Raises:
-        StartupError: there is no such engine.
+        StartupError: there is no such engine, or none that can do this.
     """
     if name not in {"auto", *ENGINES}:
         raise StartupError(f"--engine {name}: unknown; there are auto, {', '.join(ENGINES)}.")
     if name != "auto":
         return name, "asked for"
+    if with_adapters:
+        if not _is_installed("vllm"):
+            raise StartupError(
+                "--lora is for the vLLM engine, and vLLM is not installed. Leave --lora out, or "
+                "install vLLM."
+            )
+        return "vllm", "the one that serves adapters (--lora)"
     if not _is_installed("vllm"):
         return "transformers", "vLLM is not installed"
     if not _has_gpu(device):
@@ -54,7 +68,7 @@ def build(name: str, path: Path | None, settings: EngineSettings, progress: Prog
     Raises:
         StartupError: unknown name, settings of another engine, or the engine cannot run this model.
     """
-    name, _ = choose(name, settings.device)
+    name, _ = choose(name, settings.device, with_adapters=bool(settings.vllm.adapters))
     _refuse_foreign_settings(name, settings)
     if name == "fake":
         from serve.engine.fake import FakeEngine  # noqa: PLC0415 - see the module's docstring

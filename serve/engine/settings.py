@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 Dtype = Literal["auto", "bfloat16", "float16", "float32"]
@@ -21,6 +22,7 @@ class FakeSettings:
         die_after: the engine dies after this many tokens over all streams; None never.
         vocab_size: token ids are below it.
         eos_token_ids: end-of-sequence ids; a script may hold them, derived tokens avoid them.
+        adapters: names that requests may ask for; derived tokens depend on them.
     """
 
     tokens_per_s: float | None = None
@@ -29,6 +31,7 @@ class FakeSettings:
     die_after: int | None = None
     vocab_size: int = 32_000
     eos_token_ids: frozenset[int] = frozenset({2})
+    adapters: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +43,9 @@ class VllmSettings:
         enable_prefix_caching: None is on.
         engine_args: ``NAME=VALUE`` of further engine arguments.
         stall_timeout_s: seconds without a step while requests run that mean the engine hangs.
+        adapters: name and folder of each LoRA adapter.
+        max_loras: most adapters in one batch; None is all, at most ``vllm_lora.MAX_SLOTS``.
+        max_lora_rank: None is the adapters' own, rounded up to one that vLLM takes.
     """
 
     tensor_parallel_size: int = 1
@@ -50,6 +56,9 @@ class VllmSettings:
     enforce_eager: bool = False
     engine_args: Sequence[str] = ()
     stall_timeout_s: float = 120.0
+    adapters: Sequence[tuple[str, Path]] = ()
+    max_loras: int | None = None
+    max_lora_rank: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

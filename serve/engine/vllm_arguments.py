@@ -33,6 +33,10 @@ OWN_FLAGS: Mapping[str, str] = {
     "enable_prefix_caching": "--enable-prefix-caching",
     "kv_cache_dtype": "--kv-cache-dtype",
     "enforce_eager": "--enforce-eager",
+    "enable_lora": "--lora",
+    "lora_modules": "--lora",
+    "max_loras": "--max-loras",
+    "max_lora_rank": "--max-lora-rank",
     "log_level": "--log-level",
 }
 """Arguments of vLLM that have a flag of ours."""
@@ -55,6 +59,9 @@ FIXED: Mapping[str, str] = {
     "hf_token": "this server reaches nothing outside its walls",
     "otlp_traces_endpoint": "this server reaches nothing outside its walls",
     "enable_prompt_embeds": "prompts are token ids",
+    "max_cpu_loras": "every adapter stays loaded",
+    "lora_target_modules": "an adapter is applied as a whole",
+    "default_mm_loras": "a request names its adapter",
     "runner": "the engine generates",
     "model_impl": "the model's code is vLLM's own",
     "worker_cls": "it names code to run",

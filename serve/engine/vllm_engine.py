@@ -19,6 +19,7 @@ import shutil
 import tempfile
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any, Self
@@ -27,6 +28,7 @@ from vllm import AsyncEngineArgs
 from vllm import SamplingParams as VllmSamplingParams
 from vllm.exceptions import VLLMClientError
 from vllm.inputs.engine import tokens_input
+from vllm.lora.request import LoRARequest
 from vllm.platforms import current_platform
 from vllm.sampling_params import RequestOutputKind
 from vllm.v1.engine.async_llm import AsyncLLM
@@ -34,7 +36,7 @@ from vllm.v1.engine.exceptions import EngineDeadError as VllmDeadError
 
 from serve import timeline
 from serve.config import cpu_kv_cache_bytes, set_engine_environment
-from serve.engine import loading, memory, processes, vllm_cpu
+from serve.engine import loading, memory, processes, vllm_cpu, vllm_lora
 from serve.engine.context import check_request
 from serve.engine.protocol import (
     Capability,
@@ -71,6 +73,7 @@ class VllmEngine:
         self._router = router
         self._info = info
         self._heartbeat = heartbeat
+        self._loras: dict[str, LoRARequest] = {}
         self._death: str | None = None
         # Known while they live: what they leave behind is tidied up after they died.
         manager = llm.engine_core.resources.engine_manager
@@ -93,7 +96,9 @@ class VllmEngine:
         arguments = base_arguments(path, settings) | {
             "dtype": vllm_cpu.pick_dtype(config, settings)
         }
-        arguments |= _platform_arguments(config, settings, weight_bytes)
+        lora = vllm_lora.plan(path, settings.vllm, current_platform.device_type)
+        arguments |= _platform_arguments(config, settings, weight_bytes + lora.num_bytes)
+        arguments |= lora.arguments
         arguments |= extra_arguments(settings, AsyncEngineArgs.__dataclass_fields__)
         set_engine_environment({"VLLM_RPC_BASE_PATH": _socket_folder()})
         if settings.vllm.enforce_eager:
@@ -115,7 +120,22 @@ class VllmEngine:
         llm.logger_manager, llm.log_stats = heartbeat, False
         router = TokenRouter(settings.max_hold_s)
         llm.output_processor = router
-        return cls(llm, _info(llm, path, weight_bytes, arguments), heartbeat, router)
+        engine = cls(llm, _info(llm, path, weight_bytes, arguments), heartbeat, router)
+        if lora.paths:
+            engine._load_adapters(lora.paths)
+        return engine
+
+    def _load_adapters(self, paths: Mapping[str, Path]) -> None:
+        """Load the adapters. Raises StartupError, with the engine closed, where one is broken."""
+        self._loras = {
+            name: LoRARequest(lora_name=name, lora_int_id=number, lora_path=str(path))
+            for number, (name, path) in enumerate(paths.items(), 1)
+        }
+        self._info = replace(self._info, adapters=tuple(paths))
+        fault = asyncio.run(vllm_lora.preload(self._llm, self._loras.values()))
+        if fault is not None:
+            asyncio.run(self.close())
+            raise StartupError(fault)
 
     @property
     def info(self) -> EngineInfo:
@@ -133,7 +153,8 @@ class VllmEngine:
         mailbox = self._router.open(request.request_id, request.sampling.num_logprobs)
         self._heartbeat.opened()
         try:
-            await llm.add_request(request.request_id, prompt, params)
+            lora = self._loras[request.adapter] if request.adapter else None
+            await llm.add_request(request.request_id, prompt, params, lora_request=lora)
             is_open = True
             while is_open:
                 chunk = await mailbox.take()

@@ -2,7 +2,8 @@
 table, and docs/generate.py makes docs/metrics.md.
 
 Labels take values from closed sets only (route templates, statuses, error codes, the one model's
-own facts), never text of a client: each new value of a label is a new series for ever.
+own facts, the names that the operator gave it and its adapters), never text of a client: each new
+value of a label is a new series for ever.
 """
 
 from __future__ import annotations
@@ -93,6 +94,21 @@ FAMILIES: tuple[Family, ...] = (
         "counter",
         "requests",
         "Prompt tokens that the engine took from a prefix cache.",
+    ),
+    _family(
+        "model_requests_total",
+        "counter",
+        "requests",
+        "Requests that reached the engine, by the name asked for: one of the model's, or an "
+        "adapter's.",
+        "model",
+    ),
+    _family(
+        "model_tokens_total",
+        "counter",
+        "requests",
+        "Their tokens, by that name, and `kind`: `prompt` or `completion`.",
+        *("model", "kind"),
     ),
     _histogram(
         "time_to_first_token_seconds",

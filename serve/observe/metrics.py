@@ -118,6 +118,12 @@ class Metrics:
         counters["prompt_tokens_total"].inc(timeline.usage.prompt_tokens)
         counters["completion_tokens_total"].inc(timeline.usage.completion_tokens)
         counters["cached_tokens_total"].inc(timeline.usage.cached_tokens)
+        if record.model is not None:  # a name that is served: others are refused before
+            usage = {"prompt": timeline.usage.prompt_tokens}
+            usage["completion"] = timeline.usage.completion_tokens
+            counters["model_requests_total"].labels(model=record.model).inc()
+            for kind, num_tokens in usage.items():
+                counters["model_tokens_total"].labels(model=record.model, kind=kind).inc(num_tokens)
         for name, seconds in (
             ("time_to_first_token_seconds", timeline.ttft_s),
             ("request_duration_seconds", timeline.e2e_s),

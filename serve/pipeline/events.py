@@ -53,6 +53,7 @@ class GenerateRequest:
         stop: strings that end a choice; they are not part of its text.
         tenant: who asks; tenants never share cached prefixes.
         cache_salt: of the client's own: only its requests of the same salt share prefixes.
+        adapter: one of the engine's; None is the plain model.
         timeline: the request's record; the pipeline writes stamps and usage into it.
     """
 
@@ -63,6 +64,7 @@ class GenerateRequest:
     stop: tuple[str, ...] = ()
     tenant: str
     cache_salt: str | None = None
+    adapter: str | None = None
     timeline: Timeline
 
     @property

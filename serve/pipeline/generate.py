@@ -187,6 +187,7 @@ class Pipeline:
                 prompt_token_ids=prompt,
                 sampling=_sampling_of(request.sampling, index % request.n, max_tokens),
                 cache_salt=salt,
+                adapter=request.adapter,
             )
             check_request(self.engine.info, engine_request)
             requests.append(engine_request)

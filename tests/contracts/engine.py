@@ -13,6 +13,7 @@ import asyncio
 import random
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
+from dataclasses import replace
 from itertools import count
 from typing import Any
 
@@ -66,6 +67,10 @@ class EngineContract:
     @pytest.fixture
     def kill(self) -> Kill:
         raise NotImplementedError
+
+    async def test_an_adapter_that_is_not_there_is_refused(self, engine: Engine) -> None:
+        with pytest.raises(InvalidRequest, match="no adapter 'nobody'"):
+            await collect(engine, replace(request(), adapter="nobody"))
 
     # Shape of a stream
 

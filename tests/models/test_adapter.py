@@ -197,7 +197,7 @@ def test_whether_it_fits(
     model = tmp_path / "model"
     model.mkdir()
     (model / "model-00001-of-00001.safetensors").write_bytes(file_of(**tensors))
-    fault = adapter.misfit(adapter.read(folder), model)
+    fault = adapter.misfit(adapter.read(folder), adapter.weights_of(model))
     if said is None:
         assert fault is None
     else:

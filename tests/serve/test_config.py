@@ -38,6 +38,21 @@ def test_every_setting_has_a_flag_a_name_and_a_description() -> None:
         assert field.description.endswith(".")
 
 
+def test_adapters_come_by_name_from_every_source(tmp_path: Path) -> None:
+    want = {"clerk": Path("/a/clerk"), "org/poet": Path("/b=c/poet")}
+    pairs = [f"{name}={path}" for name, path in want.items()]
+    file = tmp_path / "serve.toml"
+    file.write_text(f"lora = {pairs}")
+    flags = settings(parse([word for pair in pairs for word in ("--lora", pair)]))
+    for config in (
+        load_config(flags, env={}),
+        load_config({}, env={"INTRAMURAL_LORA": ",".join(pairs)}),
+        load_config({}, file=file, env={}),
+    ):
+        assert config.adapters == want
+        assert list(config.adapters) == list(want)
+
+
 @pytest.mark.parametrize(
     ("flags", "env", "message"),
     [
@@ -46,6 +61,14 @@ def test_every_setting_has_a_flag_a_name_and_a_description() -> None:
         ({}, {"INTRAMURAL_MAX_NUM_SEQS": "0"}, r"--max-num-seqs \(environment\).*not '0'"),
         ({}, {"INTRAMURAL_POTR": "1"}, r"unknown setting INTRAMURAL_POTR\. Did you mean .*_PORT"),
         ({"served_model_name": ("a", " ")}, {}, "a name is empty"),
+        ({"lora": ("a",)}, {}, "--lora a: NAME=PATH is needed"),
+        ({"lora": (" =/x",)}, {}, "NAME=PATH is needed"),
+        ({"lora": ("a=/x", "b=/y", "a=/z")}, {}, "--lora a=/z: the name is given twice"),
+        ({"lora": ("demo=/x",)}, {}, "--lora demo=/x: the model itself has that name"),
+        ({"lora": ("b=/x",), "served_model_name": ("a", "b")}, {}, "the model itself has that"),
+        ({"max_loras": "2"}, {}, "--max-loras is for adapters, and there is no --lora"),
+        ({"max_lora_rank": "8"}, {}, "--max-lora-rank is for adapters"),
+        ({"lora": ("a=/x",), "max_lora_rank": "513"}, {}, r"--max-lora-rank .*512, not '513'"),
         ({"max_num_seqs": "8", "max_num_batched_tokens": "7"}, {}, "a step holds a token of every"),
     ],
 )

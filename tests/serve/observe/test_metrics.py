@@ -49,6 +49,9 @@ def test_a_finished_request_is_counted_everywhere():
     assert samples["prompt_tokens_total"] == 12
     assert samples["completion_tokens_total"] == 5
     assert samples["cached_tokens_total"] == 4
+    assert samples['model_requests_total{model="demo"}'] == 1
+    assert samples['model_tokens_total{kind="prompt",model="demo"}'] == 12
+    assert samples['model_tokens_total{kind="completion",model="demo"}'] == 5
     assert samples["disconnects_total"] == 0
     assert samples["time_to_first_token_seconds_count"] == 1
     assert samples["time_to_first_token_seconds_sum"] == pytest.approx(0.05)
