@@ -8,6 +8,7 @@ import typing
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -135,6 +136,22 @@ async def test_what_only_vllm_notices_fails_the_start(
     monkeypatch.setattr(vllm_lora, "_max_rank", lambda *_: 8)
     with pytest.raises(StartupError, match=r"--lora poet: .*rank"):
         await asyncio.to_thread(build, "vllm", tiny_qwen2, settings(adapters), lambda *_: None)
+
+
+async def test_an_engine_that_dies_over_an_adapter_is_not_waited_for() -> None:
+    """A stand-in for ``AsyncLLM``: the real one cannot be made to die in that moment."""
+
+    class Dying:
+        def __init__(self) -> None:
+            resources = SimpleNamespace(engine_dead=False, output_queue_task=None)
+            self.engine_core = SimpleNamespace(resources=resources, outputs_queue=None)
+
+        async def add_lora(self, _request: object) -> bool:
+            self.engine_core.resources.engine_dead = True
+            return await asyncio.Future()
+
+    fault = await vllm_lora.preload(Dying(), [SimpleNamespace(lora_name="clerk")])
+    assert fault == "--lora clerk: the engine died while it loaded the adapter"
 
 
 def plan_of(
