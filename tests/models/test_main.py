@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from models.__main__ import default_data_dir, main
+from models.__main__ import main
+from models.cli.options import default_data_dir
 from tests.models.folders import whole
 
 
