@@ -12,7 +12,10 @@ import pytest
 from tests.house.tree import PROGRAMS, ROOT, name_of, python_files
 
 MODELS_RUN = ("serve/engine/", "quantize/", "models/demo/", "benchmarks/")
-COMMAND_LINES = ("serve/cli/", "models/cli/", "models/demo/", "quantize/__main__.py")
+COMMAND_LINES = (
+    *("serve/cli/", "models/cli/", "models/progress.py", "models/demo/"),
+    "quantize/__main__.py",
+)
 HOMES: dict[str, tuple[str, ...]] = {
     "fastapi": ("serve/api/",),
     "starlette": ("serve/api/",),
