@@ -7,7 +7,12 @@
     ├── CatalogError          catalog.toml is wrong: a defect of ours
     ├── ModelNotFoundError    no such alias or folder, or a folder that is not whole
     ├── UnknownSchemeError    the folder's quantisation is none that we know
-    └── ModelRefusedError     the folder holds what models/policy.py does not allow
+    ├── ModelRefusedError     the folder holds what models/policy.py does not allow
+    ├── ManifestError         the manifest is wrong, or cannot describe the folder
+    │   └── ManifestMissingError  the folder has none
+    ├── UnstableFileError     a file was written to while it was read
+    ├── NotIntactError        files differ from the manifest
+    └── SignatureError        unsigned, signed by an unknown key, or signed for other bytes
 
 Messages are for the operator of this machine, so they may hold paths of it.
 """
@@ -37,3 +42,23 @@ class UnknownSchemeError(ModelError):
 
 class ModelRefusedError(ModelError):
     """The folder holds something that models/policy.py refuses. Names each file and its rule."""
+
+
+class ManifestError(ModelError):
+    """The manifest breaks its format, or a folder holds what none can describe."""
+
+
+class ManifestMissingError(ManifestError):
+    """The folder has no manifest, so that there is nothing to check it against."""
+
+
+class UnstableFileError(ModelError):
+    """A file was written to while it was read."""
+
+
+class NotIntactError(ModelError):
+    """The folder is not what its manifest says. Names each file that differs."""
+
+
+class SignatureError(ModelError):
+    """The folder is unsigned, or signed by a key that is not trusted, or for other bytes."""
