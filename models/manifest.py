@@ -24,6 +24,7 @@ from typing import Self
 
 from models import folder as model_folder
 from models import manifest_json
+from models.durable import write_whole
 from models.errors import ManifestError, ManifestMissingError
 from models.hashing import sha256_files
 from models.manifest_files import FileEntry, plain_files
@@ -110,21 +111,7 @@ class Manifest(manifest_json.Fields):
             ManifestMissingError: there is none.
             ManifestError: it is no manifest, or cannot be read.
         """
-        path = folder / MANIFEST
-        try:
-            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
-            with os.fdopen(descriptor, "rb") as file:
-                raw = file.read(MAX_BYTES + 1)
-        except FileNotFoundError:
-            raise ManifestMissingError(
-                f"{folder} has no {MANIFEST}, so there is nothing to check its files against. "
-                "`python -m models pull` writes one, and so does `python -m models sign`."
-            ) from None
-        except OSError as error:
-            raise ManifestError(f"{path} cannot be read: {error.strerror or error}") from None
-        if len(raw) > MAX_BYTES:
-            raise ManifestError(f"{path} is larger than {MAX_BYTES >> 20} MiB.")
-        return cls.parse(raw, where=str(path))
+        return cls.parse(read_bytes(folder), where=str(folder / MANIFEST))
 
     @classmethod
     def parse(cls, raw: bytes, *, where: str = MANIFEST) -> Self:
@@ -159,32 +146,35 @@ class Manifest(manifest_json.Fields):
         Raises:
             ManifestError: it could not be written.
         """
-        write_whole(folder / MANIFEST, self.to_json().encode())
+        path = folder / MANIFEST
+        try:
+            write_whole(path, self.to_json().encode())
+        except OSError as error:
+            raise ManifestError(f"{path} cannot be written: {error.strerror or error}") from None
 
 
-def write_whole(path: Path, data: bytes) -> None:
-    """Write a small file by rename, with both the file and its folder on the disk at the end.
-
-    A crash can leave ``.NAME.new``, which models/policy.py refuses and the next write replaces.
+def read_bytes(folder: Path) -> bytes:
+    """The manifest's file, as it is.
 
     Raises:
-        ManifestError: it could not be written.
+        ManifestMissingError: there is none.
+        ManifestError: it cannot be read, or is too large to be one.
     """
-    new = path.with_name(f".{path.name}.new")
+    path = folder / MANIFEST
     try:
-        new.unlink(missing_ok=True)
-        with new.open("xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        new.replace(path)
-        descriptor = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+        with os.fdopen(descriptor, "rb") as file:
+            raw = file.read(MAX_BYTES + 1)
+    except FileNotFoundError:
+        raise ManifestMissingError(
+            f"{folder} has no {MANIFEST}, so there is nothing to check its files against. "
+            "`python -m models pull` writes one, and so does `python -m models sign`."
+        ) from None
     except OSError as error:
-        raise ManifestError(f"{path} cannot be written: {error.strerror or error}") from None
+        raise ManifestError(f"{path} cannot be read: {error.strerror or error}") from None
+    if len(raw) > MAX_BYTES:
+        raise ManifestError(f"{path} is larger than {MAX_BYTES >> 20} MiB.")
+    return raw
 
 
 def _own_version() -> dict[str, str]:
