@@ -5,10 +5,12 @@ signature (model.sig), which is made over it afterwards::
 
     {"format": "intramural-manifest/1", "digest": "sha256:…", "source": {"repo": …, "commit": …},
      "licence": "apache-2.0", "scheme": "none", "tools": {"huggingface_hub": "1.2.3"},
-     "created_at": "2026-11-21T05:30:00Z", "files": [{"path": …, "size": …, "sha256": …}]}
+     "created_at": "2026-11-21T05:30:00Z", "files": [{"path": …, "size": …, "sha256": …}],
+     "checksum": "sha256:…"}
 
-The digest is over the files alone, so that the same bytes have the same digest whoever wrote the
-manifest, and when. Files that models/policy.py passes over (``SKIPPED``) are no part of it.
+The checksum is over the rest of the file. The digest is over the files alone, so that the same
+bytes have the same digest whoever wrote the manifest, and when. Files that models/policy.py passes
+over (``SKIPPED``) are no part of it.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -13,7 +14,17 @@ from models.manifest_files import FileEntry
 from models.refs import ModelRef, QuantScheme
 
 FORMAT = "intramural-manifest/1"
-_KEYS = ("format", "digest", "source", "licence", "scheme", "tools", "created_at", "files")
+_KEYS = (
+    "format",
+    "digest",
+    "source",
+    "licence",
+    "scheme",
+    "tools",
+    "created_at",
+    "files",
+    "checksum",
+)
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _TIME = re.compile(r"\d{4}-[01]\d-[0-3]\dT[0-2]\d:[0-5]\d:[0-6]\dZ", re.ASCII)
 
@@ -58,13 +69,22 @@ def dump(parts: Fields, digest: str) -> str:
         "tools": dict(parts.tools),
         "created_at": parts.created_at,
     }
+    files = [{"path": file.path, "size": file.size, "sha256": file.sha256} for file in parts.files]
     lines = [f"  {json.dumps(key)}: {json.dumps(value)}," for key, value in head.items()]
-    files = [
-        json.dumps({"path": file.path, "size": file.size, "sha256": file.sha256})
-        for file in parts.files
-    ]
-    body = "".join(f"\n    {line}," for line in files).rstrip(",")
-    return "\n".join(["{", *lines, f'  "files": [{body}\n  ]', "}", ""])
+    body = ",".join(f"\n    {json.dumps(file)}" for file in files)
+    checksum = json.dumps(_checksum(head | {"files": files}))
+    tail = [f'  "files": [{body}\n  ],', f'  "checksum": {checksum}', "}", ""]
+    return "\n".join(["{", *lines, *tail])
+
+
+def _checksum(document: Mapping[str, Any]) -> str:
+    """Over everything but itself: a damaged commit or licence must not pass for a true one.
+
+    It proves nothing to who can write the file. Keys are sorted and nothing stands between them.
+    """
+    rest = {key: value for key, value in document.items() if key != "checksum"}
+    text = json.dumps(rest, sort_keys=True, separators=(",", ":"))
+    return "sha256:" + hashlib.sha256(text.encode()).hexdigest()
 
 
 def parse(raw: bytes, make: type[AnyFields]) -> tuple[str, AnyFields]:
@@ -88,6 +108,8 @@ def parse(raw: bytes, make: type[AnyFields]) -> tuple[str, AnyFields]:
     if document["scheme"] not in list(QuantScheme):
         raise FormatError(f"scheme {document['scheme']!r} is none of {', '.join(QuantScheme)}")
     digest = _matching(document, "digest", _DIGEST)
+    if document["checksum"] != _checksum(document):
+        raise FormatError("it is damaged: its checksum is not that of the rest")
     return digest, make(
         files=_files(document["files"]),
         source=_source(document["source"]),

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from models import manifest_json
 from models.errors import ManifestError, ManifestMissingError
 from models.manifest import MANIFEST, SIGNATURE, FileEntry, Manifest
 from models.manifest_files import path_fault
@@ -187,9 +188,23 @@ def with_first_file(**changes):
 )
 def test_anything_unusual_is_refused(folder, change, message):
     Manifest.build(folder).write(folder)
-    (folder / MANIFEST).write_text(json.dumps(change(facts(folder))))
+    changed = change(facts(folder))
+    if isinstance(changed, dict):
+        changed["checksum"] = manifest_json._checksum(changed)
+    (folder / MANIFEST).write_text(json.dumps(changed))
     with pytest.raises(ManifestError, match=message):
         Manifest.read(folder)
+
+
+def test_every_flipped_bit_of_a_manifest_is_found(folder):
+    source = ModelRef(repo="a/b", revision=COMMIT)
+    manifest = Manifest.build(folder, source=source, licence="mit", tools={"hub": "1"})
+    raw = manifest.to_json().encode()
+    for bit in range(len(raw) * 8):
+        flipped = bytearray(raw)
+        flipped[bit // 8] ^= 1 << bit % 8
+        with pytest.raises(ManifestError):
+            Manifest.parse(bytes(flipped))
 
 
 @pytest.mark.parametrize(
