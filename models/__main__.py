@@ -6,10 +6,10 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from models.cli import show
+from models.cli import pull, show, storage
 from models.errors import ModelError
 
-GROUPS = (show,)
+GROUPS = (show, pull, storage)
 
 EPILOG = """\
 where models live:
@@ -18,6 +18,7 @@ where models live:
 
 examples:
   python -m models list                what the catalog knows, and what is on this machine
+  python -m models pull qwen2-0.5b     fetch it from the Hub, checked and pinned
   python -m models show qwen2-0.5b     one model: licence, size, where its folder belongs
   python -m models show ./my-model     would this folder be served? names what is wrong with it
 

@@ -11,6 +11,12 @@
     ├── ManifestError         the manifest is wrong, or cannot describe the folder
     │   └── ManifestMissingError  the folder has none
     ├── UnstableFileError     a file was written to while it was read
+    ├── OriginError           the hub, or the folder to copy from, does not give what was asked
+    │   └── TransientOriginError  it may do so in a moment
+    ├── HashMismatchError     what arrived is not what the origin says it is
+    ├── DiskFullError         there is no room for the model
+    ├── StoreBusyError        another process is working on the same model
+    ├── LockFileError         models.lock is damaged, or cannot be written
     ├── NotIntactError        files differ from the manifest
     └── SignatureError        unsigned, signed by an unknown key, or signed for other bytes
 
@@ -62,3 +68,35 @@ class NotIntactError(ModelError):
 
 class SignatureError(ModelError):
     """The folder is unsigned, or signed by a key that is not trusted, or for other bytes."""
+
+
+class OriginError(ModelError):
+    """The hub or the folder that a model is taken from does not give it. Says what to do."""
+
+
+class TransientOriginError(OriginError):
+    """The same, where trying again may help.
+
+    Attributes:
+        retry_after_s: how long the origin asks to wait; None where it says nothing.
+    """
+
+    def __init__(self, message: str, *, retry_after_s: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class HashMismatchError(ModelError):
+    """What arrived is not what the origin, or models.lock, says it is. It was thrown away."""
+
+
+class DiskFullError(ModelError):
+    """There is no room for the model on the disk of the store."""
+
+
+class StoreBusyError(ModelError):
+    """Another process is working on the model of this name."""
+
+
+class LockFileError(ModelError):
+    """models.lock is not what we write, or cannot be written."""

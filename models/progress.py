@@ -169,7 +169,7 @@ class JsonLines:
     def notice(self, text: str) -> None:
         self.event("notice", message=text)
 
-    def event(self, name: str, **facts: Any) -> None:
+    def event(self, name: str, /, **facts: Any) -> None:
         """Write one line at once; a reader that left is not an error of this command."""
         print(json.dumps({"event": name} | facts), file=self._stream, flush=True)
 

@@ -40,7 +40,7 @@ def test_show_a_known_model_that_is_not_here_says_how_to_place_it(tmp_path, caps
     assert main(["show", "qwen3-4b", "--data-dir", str(tmp_path)]) == 0
     out = capsys.readouterr().out
     assert "4,022,468,096" in out
-    assert "hf download Qwen/Qwen3-4B" in out
+    assert "python -m models pull qwen3-4b" in out
 
 
 def test_show_a_refused_folder(tmp_path, capsys):
