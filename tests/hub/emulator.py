@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import ssl
 import sys
 import threading
 import time
@@ -43,27 +44,37 @@ class Hub:
             if it begins with ``hf_``, and unknown otherwise.
         bytes_per_s: how fast each connection is; None for as fast as it goes.
         port: of the API; 0 for any free one.
+        tls: with a certificate, for an https address.
     """
 
     def __init__(
-        self, *, token: str = "hf_let_in", bytes_per_s: int | None = None, port: int = 0
+        self,
+        *,
+        token: str = "hf_let_in",
+        bytes_per_s: int | None = None,
+        port: int = 0,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         self.token = token
         self.bytes_per_s = bytes_per_s
         self.repos: dict[str, Repo] = {}
         self.faults: list[Fault] = []
         self.seen: list[Seen] = []
+        self.lists_hashes = True  # False: a mirror that lists names only
         self.lock = threading.Lock()
         self._api = _Server(self, port, is_cdn=False)
         self._cdn = _Server(self, 0, is_cdn=True)
+        self._scheme = "https" if tls else "http"
+        for server in (self._api, self._cdn) if tls else ():
+            server.socket = tls.wrap_socket(server.socket, server_side=True)
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self._api.server_port}"
+        return f"{self._scheme}://127.0.0.1:{self._api.server_port}"
 
     @property
     def cdn_url(self) -> str:
-        return f"http://127.0.0.1:{self._cdn.server_port}"
+        return f"{self._scheme}://127.0.0.1:{self._cdn.server_port}"
 
     def add(self, name: str, files: Mapping[str, bytes] | Path, *, gated: bool = False) -> str:
         """A repository with one commit on main, or one more commit. Returns the commit's id."""
@@ -140,7 +151,7 @@ class _Requests(BaseHTTPRequestHandler):
         fault = hub.fault_for(path) if self.command == "GET" and not self._redirects(path) else None
         if fault is not None and fault.status is not None:
             retry = {"Retry-After": fault.retry_after} if fault.retry_after is not None else {}
-            self._send(fault.status, b"fault", retry)
+            self._send(fault.status, fault.body, retry)
         elif self.server.is_cdn:
             _, _, sha256, *_ = path.split("/")
             blob = self._by_sha256(sha256)
@@ -184,8 +195,7 @@ class _Requests(BaseHTTPRequestHandler):
             ]
         else:
             siblings = [
-                {"rfilename": path, "size": len(blob.content), "blobId": blob.git_id}
-                | ({"lfs": _lfs(blob, "sha256")} if blob.is_lfs else {})
+                {"rfilename": path} | (_facts(blob) if self.server.hub.lists_hashes else {})
                 for path, blob in blobs.items()
             ]
             document = {
@@ -286,6 +296,11 @@ class _Requests(BaseHTTPRequestHandler):
                 time.sleep(len(chunk) / rate)
         if cut is not None:
             self.close_connection = True
+
+
+def _facts(blob: Blob) -> dict[str, object]:
+    facts: dict[str, object] = {"size": len(blob.content), "blobId": blob.git_id}
+    return facts | ({"lfs": _lfs(blob, "sha256")} if blob.is_lfs else {})
 
 
 def _lfs(blob: Blob, key: str) -> dict[str, object]:

@@ -75,6 +75,7 @@ class Fault:
     Attributes:
         status: answer with this status instead.
         retry_after: the Retry-After header of that answer.
+        body: of that answer.
         cut_after: send so many bytes of the body, then drop the connection.
         flip_at: flip one bit of this byte of the file.
         ignore_range: send the whole file for a request of a part.
@@ -85,6 +86,7 @@ class Fault:
     times: int = 1
     status: int | None = None
     retry_after: str | None = None
+    body: bytes = b"fault"
     cut_after: int | None = None
     flip_at: int | None = None
     ignore_range: bool = False
