@@ -37,8 +37,13 @@ class FileEntry:
             raise ManifestError(f"the path {self.path!r} {fault}")
         if type(self.size) is not int or self.size < 0:
             raise ManifestError(f"the size of {self.path!r} is {self.size!r}, no count of bytes")
-        if not isinstance(self.sha256, str) or not _HEX.fullmatch(self.sha256):
+        if not isinstance(self.sha256, str) or not is_sha256(self.sha256):
             raise ManifestError(f"the sha256 of {self.path!r} is not 64 lower-case hex digits")
+
+
+def is_sha256(text: str) -> bool:
+    """Whether the text is 64 lower-case hexadecimal digits."""
+    return _HEX.fullmatch(text) is not None
 
 
 def path_fault(path: str) -> str | None:
