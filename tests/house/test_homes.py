@@ -23,7 +23,7 @@ HOMES: dict[str, tuple[str, ...]] = {
     "h11": ("serve/api/http_server.py",),
     "uvloop": ("serve/cli/serve_command.py", "benchmarks/"),
     "prometheus_client": ("serve/observe/metrics.py",),
-    "jinja2": ("serve/pipeline/template.py",),
+    "jinja2": ("serve/pipeline/template.py", "models/templates.py", "models/template_sizes.py"),
     "tokenizers": ("serve/pipeline/tokenizer.py", "models/demo/"),
     "huggingface_hub": ("models/fetch.py",),
     "httpx2": ("models/fetch.py",),
