@@ -304,8 +304,7 @@ def _facts(blob: Blob) -> dict[str, object]:
 
 
 def _lfs(blob: Blob, key: str) -> dict[str, object]:
-    size, pointer = len(blob.content), len(blob.pointer)
-    return {key: blob.sha256, "size": size, "pointerSize": pointer}
+    return {key: blob.sha256, "size": len(blob.content), "pointerSize": blob.pointer_size}
 
 
 def main(argv: list[str]) -> int:

@@ -6,34 +6,35 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Self
 
 LFS_SUFFIXES = (".safetensors", ".bin", ".pt", ".model", ".gguf")
 
 
 @dataclass(frozen=True, slots=True)
 class Blob:
-    """One file of one commit, with the identities that git and Git LFS give it."""
+    """One file of one commit, with the identities that git and Git LFS give it.
+
+    Attributes:
+        sha256: of the content.
+        git_id: the blob id: of the pointer for LFS files, as on the Hub.
+        pointer_size: bytes of the pointer.
+    """
 
     content: bytes
     is_lfs: bool
+    sha256: str
+    git_id: str
+    pointer_size: int
 
-    @property
-    def sha256(self) -> str:
-        return hashlib.sha256(self.content).hexdigest()
-
-    @property
-    def pointer(self) -> bytes:
-        size = len(self.content)
-        text = (
-            f"version https://git-lfs.github.com/spec/v1\noid sha256:{self.sha256}\nsize {size}\n"
-        )
-        return text.encode()
-
-    @property
-    def git_id(self) -> str:
-        """The blob id: of the pointer for LFS files, as on the Hub."""
-        stored = self.pointer if self.is_lfs else self.content
-        return hashlib.sha1(b"blob %d\0" % len(stored) + stored).hexdigest()
+    @classmethod
+    def of(cls, content: bytes, *, is_lfs: bool) -> Self:
+        sha256 = hashlib.sha256(content).hexdigest()
+        version, size = "version https://git-lfs.github.com/spec/v1", len(content)
+        pointer = f"{version}\noid sha256:{sha256}\nsize {size}\n".encode()
+        stored = pointer if is_lfs else content
+        git_id = hashlib.sha1(b"blob %d\0" % len(stored) + stored).hexdigest()
+        return cls(content, is_lfs, sha256, git_id, len(pointer))
 
     @property
     def etag(self) -> str:
@@ -53,7 +54,7 @@ class Repo:
     def push(self, files: Mapping[str, bytes], branch: str = "main") -> str:
         """A commit of exactly these files becomes the branch's head. Returns its id."""
         blobs = {
-            path: Blob(content, path.endswith(LFS_SUFFIXES))
+            path: Blob.of(content, is_lfs=path.endswith(LFS_SUFFIXES))
             for path, content in sorted(files.items())
         }
         listing = "\n".join(f"{path} {blob.etag}" for path, blob in blobs.items())
