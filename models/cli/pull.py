@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 EPILOG = """\
 examples:
   python -m models pull qwen2.5-7b                        from the Hub, at the commit of today
-  python -m models pull Qwen/Qwen2.5-7B-Instruct@a09a354  any repository, any revision
+  python -m models pull acme/our-tune@v2                  any repository, any revision
   python -m models pull qwen2.5-7b --update               take what the branch holds now
   python -m models pull qwen2.5-7b --from https://hub.corp.example   from a mirror
   python -m models pull qwen2.5-7b --from /media/usb/qwen  from a folder, without a connection

@@ -19,7 +19,8 @@ from rich.text import Text
 from models import catalog, folder
 from models.catalog import CatalogEntry
 from models.cli.options import Commands, command
-from models.errors import ModelError
+from models.errors import ManifestError, ModelError
+from models.manifest import Manifest
 from models.store import DEMO, DEMO_WEIGHTS, DirectoryStore, resolve
 
 
@@ -51,6 +52,19 @@ def _row(name: str, entry: CatalogEntry | None, store: DirectoryStore) -> dict[s
         "path": str(path),
         "present": is_present,
         "size_bytes": _size(path) if is_present else None,
+        **_identity(path),
+    }
+
+
+def _identity(path: Path) -> dict[str, str | None]:
+    """Which bytes a folder says it holds, and of which commit; whether it does, `verify` says."""
+    try:
+        manifest = Manifest.read(path)
+    except ManifestError:  # none, or not one of ours
+        return {"digest": None, "commit": None}
+    return {
+        "digest": manifest.digest,
+        "commit": manifest.source.revision if manifest.source else None,
     }
 
 
@@ -109,6 +123,7 @@ def _show(options: argparse.Namespace) -> int:
             "path": str(artifact.path),
             "size_bytes": folder.size_bytes(artifact.path),
             "scheme": str(artifact.scheme),
+            **_identity(artifact.path),
         }
     if options.json:
         print(json.dumps(facts, indent=2))
