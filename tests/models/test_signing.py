@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import base64
+import contextlib
+import copy
 import json
 import os
 import random
@@ -173,6 +175,29 @@ def test_a_bit_flipped_anywhere_is_refused(signed, pairs):
         assert path.name in str(caught.value) or path.name == SIGNATURE
         path.write_bytes(before)
     proven(signed, pairs / "trust")
+
+
+def places(document, path=()):
+    """The way to every value in a document, at every depth."""
+    for key, value in document.items() if isinstance(document, dict) else enumerate(document):
+        yield (*path, key)
+        if isinstance(value, dict | list):
+            yield from places(value, (*path, key))
+
+
+@pytest.mark.parametrize("value", [None, True, 0, "x", "AAAA", [], [[]], {}, {"a": {}}])
+def test_any_part_of_a_signature_may_be_nonsense(signed, pairs, value):
+    """The library's parsers see it before its signature is checked: no error of theirs gets out."""
+    document = json.loads((signed / SIGNATURE).read_bytes())
+    for path in [*places(document), ("more",), ("dsseEnvelope", "more")]:
+        changed = copy.deepcopy(document)
+        place = changed
+        for key in path[:-1]:
+            place = place[key]
+        place[path[-1]] = value
+        (signed / SIGNATURE).write_text(json.dumps(changed))
+        with contextlib.suppress(SignatureError):  # a part may be one that nobody looks at
+            proven(signed, pairs / "trust")
 
 
 def test_nothing_is_signed_that_is_not_intact(folder, pairs):
