@@ -15,12 +15,14 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
+from huggingface_hub.utils import close_session
 
 from models.errors import OriginError, TransientOriginError
 from models.fetch import HubOrigin
 from models.origins import OriginFile
 from models.refs import ModelRef
 from tests.hub.emulator import Hub
+from tests.hub.proxy import Proxy
 from tests.hub.pulls import REPO, closed_address
 
 FILES = {"config.json": b'{"a": 1}', "model.safetensors": b"weights"}
@@ -185,8 +187,6 @@ def test_addresses_that_are_refused(endpoint, token, says):
 
 def test_a_proxy_from_the_environment_gets_the_request(hub, monkeypatch):
     """The emulator plays the proxy, too: it sees the name of a host that does not exist."""
-    from huggingface_hub.utils import close_session
-
     close_session()  # the client reads the environment when its session begins
     monkeypatch.setenv("HTTP_PROXY", hub.url.replace("http://", "http://me:hunter2@"))
     monkeypatch.setenv("NO_PROXY", "")
@@ -206,9 +206,35 @@ def test_a_proxy_from_the_environment_gets_the_request(hub, monkeypatch):
         close_session()
 
 
-def test_certificates_from_the_environment(monkeypatch, tmp_path):
-    from huggingface_hub.utils import close_session
+def test_hosts_that_are_reached_without_the_proxy(hub, monkeypatch):
+    close_session()
+    monkeypatch.setenv("HTTP_PROXY", closed_address())
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    try:
+        assert HubOrigin(endpoint=hub.url, token=False).listing(REF).files
+    finally:
+        close_session()
 
+
+def test_a_proxy_that_tunnels_sees_neither_token_nor_bytes(monkeypatch, tmp_path):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+    with Hub(tls=server_context(tmp_path)) as hub, Proxy() as proxy:
+        hub.add("acme/gated", FILES, gated=True)
+        monkeypatch.setenv("HTTPS_PROXY", f"http://me:hunter2@{proxy.address}")
+        monkeypatch.setenv("NO_PROXY", "")
+        monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "certificate.pem"))
+        close_session()
+        try:
+            origin = HubOrigin(endpoint=hub.url, token="hf_let_in")
+            assert read(origin, ModelRef(repo="acme/gated"), "model.safetensors") == b"weights"
+        finally:
+            close_session()
+    basic = f"Basic {base64.b64encode(b'me:hunter2').decode()}"
+    hosts = [url.removeprefix("https://") for url in (hub.url, hub.cdn_url)]
+    assert proxy.tunnels == [(host, basic) for host in hosts]
+
+
+def test_certificates_from_the_environment(monkeypatch, tmp_path):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
     with Hub(tls=server_context(tmp_path)) as hub:
         hub.add(REPO, FILES)
