@@ -6,10 +6,10 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from models.cli import pull, show, storage, trust
+from models.cli import fit, pull, show, storage, trust
 from models.errors import ModelError
 
-GROUPS = (show, pull, trust, storage)
+GROUPS = (show, pull, trust, storage, fit)
 
 EPILOG = """\
 where models live:
@@ -19,6 +19,7 @@ where models live:
 examples:
   python -m models list                what the catalog knows, and what is on this machine
   python -m models pull qwen2-0.5b     fetch it from the Hub, checked and pinned
+  python -m models fit qwen2.5-7b --gpu 24GB   what it costs in memory, and what fits
   python -m models verify qwen2-0.5b   are its bytes the ones that were meant
   python -m models show qwen2-0.5b     one model: licence, size, where its folder belongs
   python -m models show ./my-model     would this folder be served? names what is wrong with it

@@ -8,6 +8,8 @@
     ├── ModelNotFoundError    no such alias or folder, or a folder that is not whole
     ├── UnknownSchemeError    the folder's quantisation is none that we know
     ├── ModelRefusedError     the folder holds what models/policy.py does not allow
+    ├── UnknownShapeError     what a model costs cannot be told from its config.json
+    ├── FitError              what is asked of `fit` cannot be: a length, a number of devices
     ├── ManifestError         the manifest is wrong, or cannot describe the folder
     │   └── ManifestMissingError  the folder has none
     ├── UnstableFileError     a file was written to while it was read
@@ -44,6 +46,14 @@ class ModelNotFoundError(ModelError):
 
 class UnknownSchemeError(ModelError):
     """The folder says that its weights are quantised, in a way that we do not know."""
+
+
+class UnknownShapeError(ModelError):
+    """config.json is of a family, or lacks a size, so that its memory cannot be computed."""
+
+
+class FitError(ModelError):
+    """The model has no such context length, or cannot be shared by so many devices."""
 
 
 class ModelRefusedError(ModelError):
