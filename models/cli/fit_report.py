@@ -71,8 +71,8 @@ class Report:
         if Place.CPU in fits:
             lines.append(
                 f"Assumed on a CPU: our own engine, {_gb(fits[Place.CPU].overhead_bytes)} for "
-                f"itself and one step, a tied output head twice, and {fit.CPU_KV_SHARE:.0%} of what is "
-                "left for the KV cache."
+                "itself and one step, a tied output head stored twice, and "
+                f"{fit.CPU_KV_SHARE:.0%} of what is left for the KV cache."
             )
         return lines
 
