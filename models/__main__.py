@@ -1,28 +1,15 @@
-"""`python -m models list` and `… show NAME`: what the catalog knows, and what is here.
-
-Reads names and sizes only; nothing is loaded and nothing is downloaded.
-"""
+"""`python -m models COMMAND`: dispatch only; the commands are in models/cli."""
 
 from __future__ import annotations
 
 import argparse
-import json
-import os
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict
-from pathlib import Path
-from typing import Any
 
-from rich import box
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
-
-from models import catalog, folder
-from models.catalog import CatalogEntry
+from models.cli import fit, pull, show, storage, trust
 from models.errors import ModelError
-from models.store import DEMO, DEMO_WEIGHTS, DirectoryStore, resolve
+
+GROUPS = (show, pull, trust, storage, fit)
 
 EPILOG = """\
 where models live:
@@ -31,10 +18,13 @@ where models live:
 
 examples:
   python -m models list                what the catalog knows, and what is on this machine
+  python -m models pull qwen2-0.5b     fetch it from the Hub, checked and pinned
+  python -m models fit qwen2.5-7b --gpu 24GB   what it costs in memory, and what fits
+  python -m models verify qwen2-0.5b   are its bytes the ones that were meant
   python -m models show qwen2-0.5b     one model: licence, size, where its folder belongs
   python -m models show ./my-model     would this folder be served? names what is wrong with it
 
-exit codes: 0 shown; 2 there is no such model, or its folder is not allowed
+exit codes: 0 done; 1 checked, and not in order; 2 cannot be done: the message says why
 """
 
 
@@ -42,23 +32,11 @@ def main(argv: Sequence[str]) -> int:
     """Run one command and return its exit code."""
     options = _parser().parse_args(argv)
     try:
-        if options.command == "list":
-            _list(options.data_dir, as_json=options.json)
-        else:
-            _show(options.name, options.data_dir, as_json=options.json)
+        code: int = options.run(options)
     except ModelError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    return 0
-
-
-def default_data_dir() -> Path:
-    """The server's own default; serve/config.py is above this package, so it is read again here."""
-    given = os.environ.get("INTRAMURAL_DATA_DIR")
-    if given:
-        return Path(given)
-    base = os.environ.get("XDG_DATA_HOME")
-    return (Path(base) if base else Path.home() / ".local/share") / "intramural"
+    return code
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -70,126 +48,9 @@ def _parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for name, text in (
-        ("list", "the catalog, and the folders on this machine"),
-        ("show", "one model: facts, and whether it could be served"),
-    ):
-        command = commands.add_parser(name, help=text, description=text, allow_abbrev=False)
-        command.add_argument("--json", action="store_true", help="print JSON on stdout")
-        command.add_argument(
-            "--data-dir",
-            type=Path,
-            default=default_data_dir(),
-            metavar="DIR",
-            help="where weights live (default: %(default)s)",
-        )
-        if name == "show":
-            command.add_argument("name", metavar="NAME", help="alias, repository or folder")
+    for group in GROUPS:
+        group.add_commands(commands)
     return parser
-
-
-def rows(data_dir: Path) -> list[dict[str, Any]]:
-    """The catalog's models, then folders of other names. ``present`` says that a folder is there.
-
-    ``size_bytes`` is on this disk, and None for what is not here.
-    """
-    store = DirectoryStore(data_dir)
-    listed = [_row(entry.alias, entry, store) for entry in catalog.load().values()]
-    others = [name for name in store.names() if name not in catalog.load()]
-    return listed + [_row(name, None, store) for name in others]
-
-
-def _row(name: str, entry: CatalogEntry | None, store: DirectoryStore) -> dict[str, Any]:
-    path = DEMO_WEIGHTS if name == DEMO else store.path_of(name)
-    facts = asdict(entry) if entry else {"alias": name}
-    is_present = path.is_dir()
-    return facts | {
-        "path": str(path),
-        "present": is_present,
-        "size_bytes": _size(path) if is_present else None,
-    }
-
-
-def _size(path: Path) -> int | None:
-    try:
-        return folder.size_bytes(path)
-    except OSError:  # not ours to read; it is listed all the same
-        return None
-
-
-def _list(data_dir: Path, *, as_json: bool) -> None:
-    found = rows(data_dir)
-    if as_json:
-        print(json.dumps(found, indent=2))
-        return
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for heading in ("model", "here", "parameters", "context", "licence", "repository"):
-        is_number = heading in ("here", "parameters", "context")
-        table.add_column(heading, justify="right" if is_number else "left", overflow="fold")
-    for row in found:
-        gate = " (gated)" if row.get("gated") else ""
-        table.add_row(
-            Text(row["alias"], style="bold green" if row["present"] else ""),
-            _bytes(row["size_bytes"]) if row["present"] else "-",
-            _count(row.get("parameters")),
-            f"{row['context_length']:,}" if row.get("context_length") else "-",
-            row.get("licence", "-"),
-            (row.get("repo") or "-") + gate,
-        )
-    console = Console()
-    console.print(table)
-    num_here = sum(row["present"] for row in found)
-    console.print(
-        f"{num_here} of {len(found)} on this machine. `python -m models show NAME` says how to "
-        "place one.",
-        highlight=False,
-    )
-
-
-def _show(name: str, data_dir: Path, *, as_json: bool) -> None:
-    entry = catalog.load().find(name)
-    facts: dict[str, Any] = asdict(entry) if entry else {"alias": name}
-    problem: str | None = None
-    try:
-        artifact = resolve(name, data_dir)
-    except ModelError as error:
-        if entry is None:
-            raise
-        problem = str(error)
-        facts |= {"present": False, "problem": problem}
-    else:
-        facts |= {
-            "present": True,
-            "path": str(artifact.path),
-            "size_bytes": folder.size_bytes(artifact.path),
-            "scheme": str(artifact.scheme),
-        }
-    if as_json:
-        print(json.dumps(facts, indent=2))
-        return
-    for key, value in facts.items():
-        if value is not None and key != "problem":
-            print(f"{key.replace('_', ' '):>16}  {_shown(value)}")
-    if problem is not None:
-        print(f"\n{problem}")
-
-
-def _shown(value: object) -> str:
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return f"{value:,}" if isinstance(value, int) else str(value)
-
-
-def _count(number: int | None) -> str:
-    if number is None:
-        return "-"
-    return f"{number / 1e9:.2f} B" if number >= 1e9 else f"{number / 1e6:.0f} M"
-
-
-def _bytes(number: int | None) -> str:
-    if number is None:
-        return "unreadable"
-    return f"{number / 1e9:.2f} GB" if number >= 1e9 else f"{number / 1e6:.1f} MB"
 
 
 if __name__ == "__main__":

@@ -7,7 +7,20 @@
     ├── CatalogError          catalog.toml is wrong: a defect of ours
     ├── ModelNotFoundError    no such alias or folder, or a folder that is not whole
     ├── UnknownSchemeError    the folder's quantisation is none that we know
-    └── ModelRefusedError     the folder holds what models/policy.py does not allow
+    ├── ModelRefusedError     the folder holds what models/policy.py does not allow
+    ├── UnknownShapeError     what a model costs cannot be told from its config.json
+    ├── FitError              what is asked of `fit` cannot be: a length, a number of devices
+    ├── ManifestError         the manifest is wrong, or cannot describe the folder
+    │   └── ManifestMissingError  the folder has none
+    ├── UnstableFileError     a file was written to while it was read
+    ├── OriginError           the hub, or the folder to copy from, does not give what was asked
+    │   └── TransientOriginError  it may do so in a moment
+    ├── HashMismatchError     what arrived is not what the origin says it is
+    ├── DiskFullError         there is no room for the model
+    ├── StoreBusyError        another process is working on the same model
+    ├── LockFileError         models.lock is damaged, or cannot be written
+    ├── NotIntactError        files differ from the manifest
+    └── SignatureError        unsigned, signed by an unknown key, or signed for other bytes
 
 Messages are for the operator of this machine, so they may hold paths of it.
 """
@@ -35,5 +48,65 @@ class UnknownSchemeError(ModelError):
     """The folder says that its weights are quantised, in a way that we do not know."""
 
 
+class UnknownShapeError(ModelError):
+    """config.json is of a family, or lacks a size, so that its memory cannot be computed."""
+
+
+class FitError(ModelError):
+    """The model has no such context length, or cannot be shared by so many devices."""
+
+
 class ModelRefusedError(ModelError):
     """The folder holds something that models/policy.py refuses. Names each file and its rule."""
+
+
+class ManifestError(ModelError):
+    """The manifest breaks its format, or a folder holds what none can describe."""
+
+
+class ManifestMissingError(ManifestError):
+    """The folder has no manifest, so that there is nothing to check it against."""
+
+
+class UnstableFileError(ModelError):
+    """A file was written to while it was read."""
+
+
+class NotIntactError(ModelError):
+    """The folder is not what its manifest says. Names each file that differs."""
+
+
+class SignatureError(ModelError):
+    """The folder is unsigned, or signed by a key that is not trusted, or for other bytes."""
+
+
+class OriginError(ModelError):
+    """The hub or the folder that a model is taken from does not give it. Says what to do."""
+
+
+class TransientOriginError(OriginError):
+    """The same, where trying again may help.
+
+    Attributes:
+        retry_after_s: how long the origin asks to wait; None where it says nothing.
+    """
+
+    def __init__(self, message: str, *, retry_after_s: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class HashMismatchError(ModelError):
+    """What arrived is not what the origin, or models.lock, says it is. It was thrown away."""
+
+
+class DiskFullError(ModelError):
+    """There is no room for the model on the disk of the store."""
+
+
+class StoreBusyError(ModelError):
+    """Another process is working on the model of this name."""
+
+
+class LockFileError(ModelError):
+    """models.lock is not what we write, or cannot be written."""

@@ -1,17 +1,26 @@
 """What a model folder may hold today: safetensors, and the text that goes with them.
 
 An allow-list: what is not named here is refused, and every refusal names the file and the rule.
-Checked with the standard library alone, before torch or transformers are imported, so that
-nothing in the folder has been parsed by them by then. To allow a format, add its suffix to
-ALLOWED; to refuse a key of a configuration, add it to REFUSED_KEYS.
+Checked with the standard library and Jinja's parser, before torch or transformers are imported, so
+that nothing in the folder has been parsed by them by then.
 
-Not here yet: digests and signatures. A folder that passes is well-formed, which does not say who
-made it.
+========================  ================================================================
+what                      where its rules are
+========================  ================================================================
+kinds and names of files  here, and models/names.py; to allow a format: ALLOWED
+content against suffix    models/disguise.py
+safetensors files         models/safetensors_header.py
+index of shards           models/shard_index.py
+configurations            models/config_rules.py, through models/strict_json.py
+chat templates            models/templates.py, models/template_sizes.py
+========================  ================================================================
+
+A folder that passes is well-formed, which does not say who made it: that is for digests and
+signatures (models/manifest.py, models/signing.py).
 """
 
 from __future__ import annotations
 
-import json
 import os
 import stat
 from collections.abc import Iterator
@@ -19,16 +28,32 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from models import safetensors_header
+from models import (
+    config_rules,
+    disguise,
+    names,
+    safetensors_header,
+    shard_index,
+    strict_json,
+    templates,
+)
 from models.errors import ModelNotFoundError, ModelRefusedError
+from models.strict_json import JsonFault
 
 MAX_FILES = 1000
 MAX_DEPTH = 3
 MAX_CONFIG_BYTES = 4 << 20
+MAX_TEXT_BYTES = 128 << 20
+"""Of a vocabulary or another text; the largest published tokenizer.json have about 35 MB."""
 MAX_SHOWN = 8
 
 ALLOWED = frozenset({".safetensors", ".json", ".txt", ".model", ".tiktoken", ".jinja", ".md"})
 ALLOWED_NAMES = frozenset({"license", "licence", "notice"})
+OWN_NAMES = frozenset({"manifest.json", "model.sig"})
+"""What we put beside a model ourselves, at the top of its folder: its manifest and signature."""
+VOCABULARIES = frozenset({"tokenizer.json", "added_tokens.json", "tekken.json"})
+"""JSON whose keys are tokens: any word may be one, so they are not searched for refused keys.
+The same holds for names with "vocab" in them."""
 SKIPPED = frozenset({".cache", ".git", ".gitattributes", ".gitignore"})
 """Bookkeeping of download tools. No loader opens it, so neither do we."""
 
@@ -45,10 +70,9 @@ SUFFIX_RULES: dict[str, tuple[str, str]] = {
 }
 """Suffix → (rule, reason), for a message better than 'not on the list'."""
 
-REFUSED_KEYS = {
-    "auto_map": "it names code to import; delete the key if transformers knows the architecture",
-    "custom_pipelines": "it names code to import",
-}
+REFUSED_KEYS = config_rules.REFUSED_KEYS
+_FILE_WORDS = frozenset({"vocab", "merges", "file", "files", "filename", "path", "url"})
+"""Keys of a tokenizer.json that hold a table; a text there names another file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,13 +115,41 @@ def inspect(folder: Path) -> Iterator[Refusal]:
     Raises:
         OSError: something in it cannot be read.
     """
-    for number, (path, name) in enumerate(_walk(folder, folder, 0), 1):
-        if number > MAX_FILES:
+    found: list[str] = []
+    for path, name in _walk(folder, folder, 0):
+        found.append(name)
+        if len(found) > MAX_FILES:
             yield Refusal(".", "size", f"it holds more than {MAX_FILES:,} files")
             return
-        refusal = _by_kind(path, name) or _by_suffix(path, name) or _by_content(path, name)
+        refusal = (
+            _by_name(name)
+            or _by_kind(path, name)
+            or _by_suffix(path, name)
+            or _by_content(path, name)
+        )
         if refusal is not None:
             yield refusal
+    clash = names.clash(found)
+    if clash is not None:
+        reason = f"its name differs from {clash[0]!r} in case or Unicode form only"
+        yield Refusal(clash[1], "name", reason)
+
+
+def name_refusal(name: str) -> Refusal | None:
+    """Whether a file of this name may be in a model folder, before there is a file.
+
+    Args:
+        name: relative to the folder, in POSIX form.
+    """
+    wrong = _by_name(name)
+    if wrong is not None:
+        return wrong
+    path = Path(name)
+    if any(part.startswith(".") for part in path.parts):
+        return Refusal(name, "hidden", "hidden files are not part of a model")
+    if len(path.parts) > MAX_DEPTH + 1:
+        return Refusal(name, "depth", f"it lies more than {MAX_DEPTH} folders deep")
+    return _by_suffix(path, name)
 
 
 def _walk(folder: Path, root: Path, depth: int) -> Iterator[tuple[Path, str]]:
@@ -127,61 +179,108 @@ def _by_kind(path: Path, name: str) -> Refusal | None:
     return None
 
 
+def _by_name(name: str) -> Refusal | None:
+    wrong = names.fault(name)
+    return None if wrong is None else Refusal(name, "name", f"its name {wrong}")
+
+
 def _by_suffix(path: Path, name: str) -> Refusal | None:
     suffix = path.suffix.lower()
     if suffix in SUFFIX_RULES:
         return Refusal(name, *SUFFIX_RULES[suffix])
-    if suffix in ALLOWED or path.name.lower() in ALLOWED_NAMES:
+    if suffix in ALLOWED or path.name.lower() in ALLOWED_NAMES or name in OWN_NAMES:
         return None
     return Refusal(name, "file-type", "not among the kinds of file that a model may hold")
 
 
 def _by_content(path: Path, name: str) -> Refusal | None:
-    if path.suffix.lower() == ".safetensors":
-        fault = safetensors_header.fault(path)
-        return None if fault is None else Refusal(name, "safetensors", fault)
-    if path.name.lower().endswith(".safetensors.index.json"):
+    suffix, lowered = path.suffix.lower(), path.name.lower()
+    if suffix == ".safetensors":
+        return _by_header(path, name)
+    kind = disguise.disguise(path)
+    if kind is not None:
+        return Refusal(name, "disguised", f"it is {kind} under another name")
+    if lowered.endswith(".safetensors.index.json"):
         return _by_index(path, name)
-    # Vocabularies may hold any word as a key, so only configurations are searched.
-    if path.suffix.lower() == ".json" and "config" in path.name.lower():
-        return _by_config(path, name)
-    return None
+    if suffix == ".json" and name not in OWN_NAMES:
+        is_vocabulary = lowered in VOCABULARIES or ("vocab" in lowered and "config" not in lowered)
+        return _by_vocabulary(path, name) if is_vocabulary else _by_config(path, name)
+    if suffix == ".jinja":
+        return _by_template(path, name)
+    return _by_text(path, name) if suffix in (".txt", ".tiktoken") else None
+
+
+def _by_header(path: Path, name: str) -> Refusal | None:
+    fault = safetensors_header.fault(path)
+    if fault is None:
+        return None
+    # Only now: a header's length can begin with any two bytes, a pickle's too.
+    kind = disguise.disguise(path)
+    if kind is not None:
+        return Refusal(name, "disguised", f"it is {kind} under another name")
+    return Refusal(name, "safetensors", fault)
 
 
 def _by_config(path: Path, name: str) -> Refusal | None:
     if path.name.lower() == "adapter_config.json":
         return Refusal(name, "adapter", "an adapter names another model to load; merge it first")
-    if path.stat().st_size > MAX_CONFIG_BYTES:
-        return Refusal(name, "config", f"it is larger than {MAX_CONFIG_BYTES >> 20} MiB")
-    found: list[str] = []
+    found: list[Refusal] = []
 
-    def search(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    def search(key: str, value: Any) -> None:
         # Sees every object at every depth, and a repeated key each time.
-        for key, value in pairs:
-            if key in REFUSED_KEYS:
-                found.append(f"its key {key!r} is refused: {REFUSED_KEYS[key]}")
-            elif key.endswith("attn_implementation") and "/" in str(value):
-                found.append(f"its key {key!r} names a kernel to download")
-        return dict(pairs)
+        refused = config_rules.fault(key, value)
+        if refused is not None:
+            found.append(Refusal(name, *refused))
+        elif key == "chat_template":
+            wrong = templates.value_fault(value)
+            if wrong is not None:
+                found.append(Refusal(name, "template", f"its chat template {wrong}"))
 
     try:
-        document = json.loads(path.read_bytes(), object_pairs_hook=search)
-    except (ValueError, RecursionError):
-        return Refusal(name, "config", "it is not JSON")
+        document = strict_json.read(path, max_bytes=MAX_CONFIG_BYTES, on_pair=search)
+    except JsonFault as fault:
+        return found[0] if found else Refusal(name, "config", f"it {fault}")
     if found:
-        return Refusal(name, "remote-code", found[0])
-    if not isinstance(document, dict):
+        return found[0]
+    if not isinstance(document, dict) and "config" in path.name.lower():
         return Refusal(name, "config", "it is not a JSON object")
     return None
 
 
-def _by_index(path: Path, name: str) -> Refusal | None:
-    """An index of shards names files beside it, never a path that leads elsewhere."""
+def _by_vocabulary(path: Path, name: str) -> Refusal | None:
+    found: list[str] = []
+
+    def search(key: str, value: Any) -> None:
+        if isinstance(value, str) and key in _FILE_WORDS:
+            found.append(f"its key {key!r} names another file")
+
     try:
-        shards = json.loads(path.read_bytes())["weight_map"].values()
-    except (ValueError, RecursionError, KeyError, TypeError, AttributeError):
-        return Refusal(name, "index", "it is not an index of shards")
-    for shard in shards:
-        if not isinstance(shard, str) or Path(shard).name != shard:
-            return Refusal(name, "index", f"it names {shard!r}, which is not a file beside it")
-    return None
+        document = strict_json.read(path, max_bytes=MAX_TEXT_BYTES, on_pair=search)
+    except JsonFault as fault:
+        return Refusal(name, "tokenizer", f"it {fault}")
+    if found:
+        return Refusal(name, "tokenizer", found[0])
+    is_table = isinstance(document, dict) or path.name.lower() != "tokenizer.json"
+    return None if is_table else Refusal(name, "tokenizer", "it is not a JSON object")
+
+
+def _by_template(path: Path, name: str) -> Refusal | None:
+    fault = templates.file_fault(path)
+    return None if fault is None else Refusal(name, "template", f"it {fault}")
+
+
+def _by_index(path: Path, name: str) -> Refusal | None:
+    fault = shard_index.fault(path)
+    return None if fault is None else Refusal(name, "index", f"it {fault}")
+
+
+def _by_text(path: Path, name: str) -> Refusal | None:
+    size = path.stat().st_size
+    if size > MAX_TEXT_BYTES:
+        return Refusal(name, "text", f"it is larger than {MAX_TEXT_BYTES >> 20} MiB")
+    raw = path.read_bytes()
+    try:
+        raw.decode("utf-8")
+    except UnicodeDecodeError as error:
+        return Refusal(name, "text", f"it is not UTF-8 (byte {error.start:,})")
+    return Refusal(name, "text", "it holds NUL bytes") if b"\0" in raw else None

@@ -1,7 +1,7 @@
 """Where weights are on this machine: the built-in model, the store, or a folder that was named.
 
-The store is a directory, ``<data_dir>/models/<alias>``, filled by hand for now: this release does
-not download. ``resolve`` is the one way from the text given to --model to a folder to load.
+The store is a directory, ``<data_dir>/models/<name>``, filled by `python -m models pull` or by
+hand. ``resolve`` is the one way from the text given to --model to a folder to load.
 """
 
 from __future__ import annotations
@@ -9,22 +9,19 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import models
-from models import catalog, folder, policy
+from models import catalog, folder, policy, staging
 from models.catalog import CatalogEntry
-from models.errors import ModelError, ModelNotFoundError
-from models.refs import Artifact
+from models.errors import InvalidRefError, ModelError, ModelNotFoundError
+from models.refs import Artifact, ModelRef
 
 DEMO = "demo"
 DEMO_WEIGHTS = Path(models.__path__[0]) / "demo" / "weights"
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
-
-WANTED = ("*.safetensors", "*.json", "*.txt", "*.model", "*.jinja")
-UNWANTED = ("original/*", "consolidated*")
-"""Second copies of the weights, in formats of their makers' own."""
 
 
 class DirectoryStore:
@@ -68,6 +65,27 @@ class DirectoryStore:
             raise ModelNotFoundError(f"there is no model {name!r} in {self.root}.")
         return load_folder(path, name=name)
 
+    def remove(self, name: str) -> None:
+        """Remove a model, in one step for whoever looks: it is never there by half.
+
+        Raises:
+            ModelNotFoundError: it is not there.
+            StoreBusyError: another process is working on it.
+        """
+        path = self.path_of(name)
+        if not _is_dir(path):
+            raise ModelNotFoundError(f"there is no model {name!r} in {self.root}.")
+        try:
+            with staging.staged(self.root, name) as staged:
+                shutil.rmtree(staged.tree)
+                path.rename(staged.tree)
+                staging.sync_parent(path)
+                staged.discard()
+        except OSError as error:
+            raise ModelNotFoundError(
+                f"{error.filename or path} cannot be removed: {error.strerror or error}"
+            ) from None
+
     def __iter__(self) -> Iterator[Artifact]:
         """The models that can be used; folders that cannot are passed over."""
         for name in self.names():
@@ -91,16 +109,26 @@ def resolve(model: str, data_dir: Path) -> Artifact:
         ModelRefusedError: the folder is not allowed.
         UnknownSchemeError: its quantisation is none that we know.
     """
+    name, path = locate(model, data_dir)
+    return demo() if model == DEMO else load_folder(path, name=name)
+
+
+def locate(model: str, data_dir: Path) -> tuple[str, Path]:
+    """The name and the folder that this text means, as in ``resolve``; nothing in it is checked.
+
+    Raises:
+        ModelNotFoundError: as in ``resolve``.
+    """
     if model == DEMO:
-        return demo()
+        return DEMO, DEMO_WEIGHTS
     store = DirectoryStore(data_dir)
     entry = catalog.load().find(model)
-    name = entry.alias if entry else model
+    name = entry.alias if entry else _stored_name(model)
     if _PLAIN_NAME.fullmatch(name) and _is_dir(store.path_of(name)):
-        return store.find(name)
+        return name, store.path_of(name)
     path = _as_folder(model)
     if path is not None:
-        return load_folder(path, name=path.name)
+        return path.name, path
     if entry is not None:
         raise ModelNotFoundError(how_to_place(entry, store))
     raise ModelNotFoundError(_nothing_known(model, store))
@@ -145,30 +173,38 @@ def load_folder(path: Path, *, name: str) -> Artifact:
     return Artifact(name=name, path=path, scheme=folder.scheme_of(path))
 
 
+def name_of(ref: ModelRef) -> str:
+    """What a repository is called in the store when it has no alias: ``owner--name``."""
+    return ref.repo.replace("/", "--")
+
+
 def how_to_place(entry: CatalogEntry, store: DirectoryStore) -> str:
     """What to do to have a model of the catalog on this machine."""
     if entry.repo is None:
         return f"model {entry.alias!r} is built in."
-    target = store.path_of(entry.alias)
+    place = f"--data-dir {shlex.quote(str(store.root.parent))}"
     lines = [
-        f"model {entry.alias!r} ({entry.repo}) is not on this machine. Its folder is expected at",
-        f"  {target}",
-        "This release does not download. On a connected machine run",
-        f"  {download_command(entry.repo, target)}",
-        "and, if that is another machine, copy the folder to the place above.",
+        f"model {entry.alias!r} ({entry.repo}) is not on this machine. Get it with",
+        f"  python -m models pull {entry.alias} {place}",
+        "or, without a connection, from a folder that was brought here:",
+        f"  python -m models pull {entry.alias} {place} --from PATH",
     ]
     if entry.gated:
-        lines.append(f"Its licence ({entry.licence}) must be accepted on the repository's page.")
+        lines.append(
+            f"Its licence ({entry.licence}) must be accepted on the repository's page, and a token "
+            "of that account given in HF_TOKEN."
+        )
     if entry.note:
         lines.append(f"Note: {entry.note}")
     return "\n".join(lines)
 
 
-def download_command(repo: str, target: Path) -> str:
-    """The Hub's own command for the files that models/policy.py allows, and no others."""
-    patterns = [("--include", glob) for glob in WANTED] + [("--exclude", g) for g in UNWANTED]
-    words = ["hf", "download", repo, *(word for pair in patterns for word in pair)]
-    return shlex.join([*words, "--local-dir", str(target)])
+def _stored_name(model: str) -> str:
+    """The name in the store that this text stands for: itself, or a repository's."""
+    try:
+        return name_of(ModelRef(repo=model))
+    except InvalidRefError:
+        return model
 
 
 def _as_folder(model: str) -> Path | None:

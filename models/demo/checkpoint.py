@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib.metadata
 import json
 import os
 from dataclasses import asdict, dataclass, field
@@ -17,8 +18,11 @@ from transformers import GenerationConfig, Qwen2ForCausalLM
 
 from models.demo import network
 from models.demo import tokenizer as words
+from models.manifest import Manifest
 
 NAME = "checkpoint.safetensors"
+LICENCE = "Apache-2.0"
+MADE_WITH = ("torch", "transformers", "tokenizers", "safetensors")
 
 
 def default_folder() -> Path:
@@ -105,7 +109,7 @@ def untrained(shape: network.Shape, tokenizer: Tokenizer, seed: int) -> Qwen2For
 
 
 def export(model: Qwen2ForCausalLM, tokenizer: Tokenizer, folder: Path) -> None:
-    """Write a bfloat16 copy of the model, its tokenizer and its chat template."""
+    """Write a bfloat16 copy of the model, its tokenizer, its chat template and a manifest."""
     folder.mkdir(parents=True, exist_ok=True)
     copy = Qwen2ForCausalLM(model.config)
     copy.load_state_dict(model.state_dict())
@@ -117,6 +121,8 @@ def export(model: Qwen2ForCausalLM, tokenizer: Tokenizer, folder: Path) -> None:
     )
     copy.save_pretrained(folder)
     words.save(tokenizer, folder, model.config.max_position_embeddings)
+    tools = {name: importlib.metadata.version(name) for name in MADE_WITH}
+    Manifest.build(folder, licence=LICENCE, tools=tools).write(folder)
 
 
 def main() -> None:

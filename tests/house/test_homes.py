@@ -12,7 +12,10 @@ import pytest
 from tests.house.tree import PROGRAMS, ROOT, name_of, python_files
 
 MODELS_RUN = ("serve/engine/", "quantize/", "models/demo/", "benchmarks/")
-COMMAND_LINES = ("serve/cli/", "models/__main__.py", "models/demo/", "quantize/__main__.py")
+COMMAND_LINES = (
+    *("serve/cli/", "models/cli/", "models/progress.py", "models/demo/"),
+    "quantize/__main__.py",
+)
 HOMES: dict[str, tuple[str, ...]] = {
     "fastapi": ("serve/api/",),
     "starlette": ("serve/api/",),
@@ -20,9 +23,13 @@ HOMES: dict[str, tuple[str, ...]] = {
     "h11": ("serve/api/http_server.py",),
     "uvloop": ("serve/cli/serve_command.py", "benchmarks/"),
     "prometheus_client": ("serve/observe/metrics.py",),
-    "jinja2": ("serve/pipeline/template.py",),
+    "jinja2": ("serve/pipeline/template.py", "models/templates.py", "models/template_sizes.py"),
     "tokenizers": ("serve/pipeline/tokenizer.py", "models/demo/"),
     "huggingface_hub": ("models/fetch.py",),
+    "httpx2": ("models/fetch.py",),
+    "model_signing": ("models/signing.py",),
+    "sigstore": ("models/signing.py",),
+    "cryptography": ("models/keys.py", "models/signing.py"),
     "vllm": ("serve/engine/vllm_engine.py",),
     "torch": MODELS_RUN,
     "transformers": MODELS_RUN,
@@ -70,6 +77,6 @@ def test_a_library_away_from_home_is_found(name, source):
 
 
 def test_homes_are_places_that_exist_or_are_planned():
-    planned = {"models/fetch.py", "serve/engine/vllm_engine.py", "quantize/__main__.py"}
+    planned = {"serve/engine/vllm_engine.py", "quantize/__main__.py"}
     homes = {home for places in HOMES.values() for home in places} - planned
     assert [home for home in sorted(homes) if not (ROOT / home).exists()] == []

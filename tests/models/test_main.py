@@ -4,7 +4,10 @@ import json
 
 import pytest
 
-from models.__main__ import default_data_dir, main
+from models.__main__ import main
+from models.cli.options import default_data_dir
+from models.manifest import Manifest
+from models.refs import ModelRef
 from tests.models.folders import whole
 
 
@@ -35,11 +38,25 @@ def test_show_a_model_that_is_here(tmp_path, capsys):
     assert facts["present"]
 
 
+def test_list_and_show_name_the_bytes_and_the_commit(tmp_path, capsys):
+    path = whole(tmp_path / "models" / "our-tune")
+    ref = ModelRef(repo="acme/tiny", revision="a" * 40)
+    manifest = Manifest.build(path, source=ref)
+    manifest.write(path)
+    assert main(["show", "our-tune", "--json", "--data-dir", str(tmp_path)]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert (facts["digest"], facts["commit"]) == (manifest.digest, "a" * 40)
+    assert main(["list", "--json", "--data-dir", str(tmp_path)]) == 0
+    rows = {row["alias"]: row for row in json.loads(capsys.readouterr().out)}
+    assert (rows["our-tune"]["digest"], rows["our-tune"]["commit"]) == (manifest.digest, "a" * 40)
+    assert rows["qwen2-7b"]["digest"] is None
+
+
 def test_show_a_known_model_that_is_not_here_says_how_to_place_it(tmp_path, capsys):
     assert main(["show", "qwen3-4b", "--data-dir", str(tmp_path)]) == 0
     out = capsys.readouterr().out
     assert "4,022,468,096" in out
-    assert "hf download Qwen/Qwen3-4B" in out
+    assert "python -m models pull qwen3-4b" in out
 
 
 def test_show_a_refused_folder(tmp_path, capsys):

@@ -1,118 +1,133 @@
-"""Poisoned folders. Each differs from a whole one in one file, and is refused for that one."""
+"""Poisoned folders are refused for one file and one rule, benign ones pass, and nothing runs."""
 
 from __future__ import annotations
 
 import json
-import os
+import runpy
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from models import policy
 from models.errors import ModelNotFoundError, ModelRefusedError
-from tests.models.folders import safetensors, whole
+from tests.models import benign, poison
+from tests.models.folders import whole
+from tests.models.poison import POISONS
 
-Poison = Callable[[Path], object]
-
-
-def write(name: str, content: str | bytes = b"") -> Poison:
-    def poison(folder: Path) -> None:
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content.encode() if isinstance(content, str) else content)
-
-    return poison
+LOADERS = ("torch", "transformers", "safetensors", "tokenizers", "vllm")
 
 
-def config(text: str, name: str = "config.json") -> Poison:
-    return write(name, text)
-
-
-PICKLE = b"\x80\x04cos\nsystem\n(S'touch canary'\ntR."
-
-POISONS: dict[str, tuple[str, Poison]] = {
-    "torch pickle": ("pickle", write("pytorch_model.bin", PICKLE)),
-    "torch checkpoint": ("pickle", write("consolidated.00.pth", PICKLE)),
-    "pickle, upper case": ("pickle", write("MODEL.PKL", PICKLE)),
-    "pickle in a subfolder": ("pickle", write("original/x.pt", PICKLE)),
-    "numpy archive": ("pickle", write("scales.npz")),
-    "code": ("code", write("modeling_x.py", "raise SystemExit")),
-    "compiled code": ("code", write("tokenization.so")),
-    "code under a licence's name": ("code", write("LICENSE.py")),
-    "gguf": ("weights-format", write("model.gguf", b"GGUF")),
-    "unknown kind": ("file-type", write("model.exe")),
-    "no suffix": ("file-type", write("weights")),
-    "hidden file": ("hidden", write(".env", "KEY=1")),
-    "auto_map": ("remote-code", config('{"auto_map": {"AutoModel": "m.M"}}')),
-    "auto_map, nested": ("remote-code", config('{"text_config": {"auto_map": {}}}')),
-    "auto_map, repeated key": ("remote-code", config('{"a": {"auto_map": 1}, "a": {}}')),
-    "auto_map, escaped": ("remote-code", config('{"auto_m\\u0061p": {}}')),
-    "auto_map of the tokenizer": (
-        "remote-code",
-        config('{"auto_map": {"AutoTokenizer": ["t.T", null]}}', "tokenizer_config.json"),
-    ),
-    "kernel from a hub": ("remote-code", config('{"_attn_implementation": "x/kernel"}')),
-    "adapter": ("adapter", config("{}", "adapter_config.json")),
-    "config that is a list": ("config", config("[]")),
-    "config that is no JSON": ("config", config("{")),
-    "config too deep": ("config", config("[" * 100_000)),
-    "config too large": ("config", config(" " * (policy.MAX_CONFIG_BYTES + 1))),
-    "index that leads out": (
-        "index",
-        write("model.safetensors.index.json", '{"weight_map": {"t": "../x.safetensors"}}'),
-    ),
-    "index that is a list": ("index", write("model.safetensors.index.json", "[]")),
-    "pickle as safetensors": ("safetensors", write("m.safetensors", PICKLE)),
-    "empty safetensors": ("safetensors", write("m.safetensors")),
-    "Git LFS pointer": ("safetensors", write("m.safetensors", "version https://git-lfs.g")),
-    "cut short": ("safetensors", write("m.safetensors", safetensors()[:-1])),
-    "hidden tail": ("safetensors", write("m.safetensors", safetensors() + b"x")),
-    "header length absurd": ("safetensors", write("m.safetensors", b"\xff" * 8 + b"{}")),
-    "header no JSON": ("safetensors", write("m.safetensors", b"\x02" + bytes(7) + b"{[")),
-    "overlapping tensors": (
-        "safetensors",
-        write(
-            "m.safetensors",
-            safetensors(u={"dtype": "U8", "shape": [8], "data_offsets": [0, 8]}),
-        ),
-    ),
-    "tensor without a type": (
-        "safetensors",
-        write("m.safetensors", safetensors(t={"data_offsets": [0, 8]})),
-    ),
-    "link to a file": ("symlink", lambda f: (f / "x.json").symlink_to("/etc/hostname")),
-    "link within the folder": ("symlink", lambda f: (f / "x.json").symlink_to("config.json")),
-    "link to a folder": ("symlink", lambda f: (f / "sub").symlink_to("/etc")),
-    "link in place of bookkeeping": ("symlink", lambda f: (f / ".cache").symlink_to("/etc")),
-    "dangling link": ("symlink", lambda f: (f / "x.json").symlink_to("nowhere")),
-    "pipe": ("special-file", lambda f: os.mkfifo(f / "x.json")),
-    "too deep": ("depth", lambda f: (f / "a/b/c/d").mkdir(parents=True)),
-}
+def poisoned(path: Path, name: str) -> Path:
+    """A poisoned folder; what its payload would touch is ``path / "canary"``."""
+    folder = whole(path / "m")
+    POISONS[name].make(folder, path / "canary")
+    return folder
 
 
 @pytest.mark.parametrize("name", POISONS)
-def test_poisoned_folder_is_refused_by_its_rule(tmp_path, name):
-    rule, poison = POISONS[name]
-    folder = whole(tmp_path / "m")
-    poison(folder)
+def test_a_poisoned_folder_is_refused_by_its_rule(tmp_path, name):
+    folder = poisoned(tmp_path, name)
     refusals = list(policy.inspect(folder))
-    assert [refusal.rule for refusal in refusals] == [rule]
-    with pytest.raises(ModelRefusedError, match=rule) as refused:
+    assert [(refusal.rule, refusal.file) for refusal in refusals] == [
+        (POISONS[name].rule, POISONS[name].file)
+    ]
+    with pytest.raises(ModelRefusedError) as refused:
         policy.check(folder)
-    assert refusals[0].file in str(refused.value)
+    assert f"{POISONS[name].file} ({POISONS[name].rule}): " in str(refused.value)
+    assert not (tmp_path / "canary").exists()
 
 
-def test_whole_folders_pass(tmp_path):
-    folder = whole(tmp_path / "m")
-    for name in ("LICENSE", "NOTICE", "README.md", "merges.txt", "chat_template.jinja"):
-        (folder / name).write_text("text")
-    (folder / "vocab.json").write_text(json.dumps({"auto_map": 7}))  # a word, not a setting
-    write(".cache/huggingface/download/x.lock")(folder)
-    write(".gitattributes")(folder)
-    policy.check(folder)
+@pytest.mark.parametrize("name", benign.FOLDERS)
+def test_a_benign_folder_passes(tmp_path, name):
+    folder = benign.folder(tmp_path / "m", name)
+    assert [str(refusal) for refusal in policy.inspect(folder)] == []
+
+
+ENTRIES = {
+    "show": ("models.__main__", ["show"]),
+    "serve": ("serve.cli.main", ["--engine", "transformers", "--port", "0", "--model"]),
+}
+PROGRAM = """
+import contextlib, importlib, io, json, sys
+main = importlib.import_module(sys.argv[1]).main
+for folder in sys.stdin.read().splitlines():
+    said = io.StringIO()
+    with contextlib.redirect_stderr(said), contextlib.redirect_stdout(io.StringIO()):
+        code = main([*sys.argv[2:], folder])
+    loaded = sorted(set(%r) & set(sys.modules) - {"tokenizers"})
+    print(json.dumps([code, said.getvalue(), loaded]))
+"""
+
+
+@pytest.mark.parametrize("entry", ENTRIES)
+def test_no_command_loads_anything_of_a_poisoned_folder(tmp_path, entry):
+    """The commands' own ``main``, all folders through one process of each.
+
+    tokenizers is imported by the server as a library; only ``models`` keeps clear of it.
+    """
+    folders = {}
+    for number, name in enumerate(POISONS):
+        if "\n" not in POISONS[name].file:
+            (tmp_path / str(number)).mkdir()
+            folders[name] = poisoned(tmp_path / str(number), name)
+    module, arguments = ENTRIES[entry]
+    result = subprocess.run(
+        [sys.executable, "-c", PROGRAM % (LOADERS,), module, *arguments],
+        input="\n".join(map(str, folders.values())),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    answers = [json.loads(line) for line in result.stdout.splitlines()]
+    assert len(answers) == len(folders)
+    for (name, folder), (code, said, loaded) in zip(folders.items(), answers, strict=True):
+        assert code == 2, name
+        assert f"{POISONS[name].file} ({POISONS[name].rule})" in said, name
+        assert loaded == [], name
+        assert not (folder.parent / "canary").exists(), name
+
+
+@pytest.mark.parametrize("command", [["models", "show"], ["serve", "--model"]])
+def test_the_real_commands_import_no_loader(tmp_path, command):
+    """As an operator types them; Python's own list of imports says what was loaded."""
+    folder = poisoned(tmp_path, "template that runs a program")
+    result = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", *command, str(folder)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 2
+    assert "chat_template.jinja (template)" in result.stderr
+    imported = {line.rpartition("|")[2].strip() for line in result.stderr.splitlines()}
+    assert "models.policy" in imported
+    assert not imported & {"torch", "transformers", "safetensors", "vllm"}
+    assert not (tmp_path / "canary").exists()
+
+
+def test_the_payloads_are_live(tmp_path):
+    """Each would touch its canary if anything obeyed it: else the canaries prove nothing."""
+    canary = tmp_path / "canary"
+
+    def ran() -> bool:
+        is_there = canary.exists()
+        canary.unlink(missing_ok=True)
+        return is_there
+
+    unpickle = "import pickle, sys; pickle.loads(sys.stdin.buffer.read())"
+    for protocol in range(5):
+        payload = poison.pickled(canary, protocol)
+        subprocess.run([sys.executable, "-c", unpickle], input=payload, check=True)
+        assert ran(), protocol
+    # In a process of its own, because the payload leaves its pipe open.
+    render = "import jinja2, sys; jinja2.Environment().from_string(sys.argv[1]).render()"
+    subprocess.run([sys.executable, "-c", render, poison.template(canary)], check=True)
+    assert ran()
+    (tmp_path / "x.py").write_text(poison.code(canary))
+    runpy.run_path(str(tmp_path / "x.py"))
+    assert ran()
 
 
 def test_too_many_files(tmp_path, monkeypatch):
@@ -134,18 +149,24 @@ def test_a_folder_that_is_not_there(tmp_path):
         policy.check(tmp_path / "nowhere")
 
 
-def test_the_check_imports_no_loader(tmp_path):
-    """What would parse the folder is not even in the process when it is refused."""
-    folder = whole(tmp_path / "m")
-    (folder / "x.py").touch()
-    program = (
-        "import sys\nfrom pathlib import Path\nfrom models.store import resolve\n"
-        "from models.errors import ModelRefusedError\n"
-        "try:\n    resolve(sys.argv[1], Path(sys.argv[1]))\n"
-        "except ModelRefusedError:\n"
-        "    print(sorted({'torch', 'transformers', 'safetensors', 'pickle'} & set(sys.modules)))\n"
-    )
-    result = subprocess.run(
-        [sys.executable, "-c", program, str(folder)], capture_output=True, text=True, check=True
-    )
-    assert result.stdout == "[]\n"
+@pytest.mark.parametrize(
+    ("name", "rule"),
+    [
+        ("model.safetensors", None),
+        ("sub/vocab.txt", None),
+        ("LICENSE", None),
+        ("manifest.json", None),
+        ("model.sig", None),
+        ("sub/model.sig", "file-type"),
+        ("pytorch_model.bin", "pickle"),
+        ("custom_generate/generate.py", "code"),
+        ("../x.json", "name"),
+        ("/x.json", "name"),
+        ("a/b/c/d/x.json", "depth"),
+        (".gitattributes", "hidden"),
+        (".cache/x.json", "hidden"),
+    ],
+)
+def test_a_name_alone_can_be_refused(name, rule):
+    refusal = policy.name_refusal(name)
+    assert (refusal.rule if refusal else None) == rule

@@ -11,6 +11,7 @@ from tokenizers import Tokenizer
 
 from models.demo import checkpoint, corpus, network, optimizer, packing, schedule, train
 from models.demo import tokenizer as words
+from models.verify import verify
 
 TINY = train.Recipe(
     length=192,
@@ -69,6 +70,7 @@ def test_the_export_is_small_and_loads(tokenizer: Tokenizer, tmp_path: Path) -> 
     names = {p.name for p in (tmp_path / "weights").iterdir()}
     assert {"config.json", "generation_config.json", "model.safetensors"} <= names
     assert {"tokenizer.json", "tokenizer_config.json", "chat_template.jinja"} <= names
+    verify(tmp_path / "weights").require_ok()
 
 
 def test_documents_in_a_row_do_not_see_each_other(tokenizer: Tokenizer) -> None:

@@ -7,7 +7,10 @@ import json
 import pytest
 from safetensors import safe_open
 
+from models import catalog
+from models.demo import checkpoint
 from models.demo.evaluate import WEIGHTS, evaluate, scores
+from models.verify import verify
 
 FLOORS = {"all": 0.85, "product": 0.95, "sums": 0.80}
 
@@ -17,6 +20,12 @@ def test_the_folder_is_complete_and_small() -> None:
     assert {"config.json", "generation_config.json", "model.safetensors"} <= names
     assert {"tokenizer.json", "tokenizer_config.json", "chat_template.jinja"} <= names
     assert (WEIGHTS / "model.safetensors").stat().st_size <= 14_000_000
+
+
+def test_the_manifest_is_theirs() -> None:
+    report = verify(WEIGHTS)
+    report.require_ok()
+    assert report.manifest.licence == catalog.load()["demo"].licence == checkpoint.LICENCE
 
 
 def test_the_architecture_is_qwen2_in_bfloat16() -> None:

@@ -1,0 +1,209 @@
+"""`fit`: what a model costs in memory, and what fits into yours. Nothing is loaded."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from models import catalog, fit, folder, host_memory, policy, shapes, strict_json
+from models.cli.fit_report import Report
+from models.cli.options import Commands, command
+from models.errors import FitError, ModelNotFoundError, UnknownShapeError
+from models.fit import Place, Request
+from models.refs import QuantScheme
+from models.store import DEMO, DEMO_WEIGHTS, DirectoryStore, resolve
+from models.strict_json import JsonFault
+
+_UNITS = {"": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12}
+_UNITS |= {"kib": 1 << 10, "mib": 1 << 20, "gib": 1 << 30, "tib": 1 << 40}
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([a-z]*)")
+_KV_TYPES = {"auto": None, "bfloat16": 2, "fp8": 1, "fp8_e4m3": 1, "fp8_e5m2": 1}
+_FREE = "free"
+
+EPILOG = """\
+what is printed:
+  weights         on one device, with the scheme's scales; embedding, output head and norms keep
+                  their type
+  longest         tokens of each of --concurrency sequences that run at once
+  at full length  sequences that fit at the model's own context, or at --context
+A GPU is reckoned as vLLM uses it, --memory as our own engine uses a CPU. What is assumed beside
+weights and KV cache is printed below the table. Sizes are in GB (10^9); 24GiB is 2^30 based.
+
+examples:
+  python -m models fit qwen2.5-7b                                what it costs, in every scheme
+  python -m models fit qwen2.5-7b --gpu 24GB 80GB                on two kinds of GPU
+  python -m models fit qwen2.5-32b --quant int4 --gpu 24GB --concurrency 8
+  python -m models fit llama3.1-8b --gpu 24GB --tp 2 --kv-cache-dtype fp8
+  python -m models fit ./my-model --memory                       on this machine's free memory
+  python -m models fit qwen3-8b --memory 64GB --json
+
+exit codes: 0 told; 2 there is no such model, or its config.json does not tell
+"""
+
+
+def add_commands(commands: Commands) -> None:
+    """Add `fit`."""
+    text = "what a model costs in memory, and what fits, from its config.json alone"
+    parser = command(commands, "fit", text=text, run=_fit, epilog=EPILOG)
+    parser.add_argument("name", metavar="NAME", help="alias, repository or folder")
+    parser.add_argument(
+        "--quant",
+        choices=[str(scheme) for scheme in QuantScheme],
+        help="one scheme (default: the stored one, or all)",
+    )
+    parser.add_argument(
+        "--gpu", type=_size, nargs="+", default=[], metavar="SIZE", help="memory of one GPU: 24GB"
+    )
+    parser.add_argument(
+        "--memory",
+        type=_memory,
+        nargs="?",
+        const=_FREE,
+        metavar="SIZE",
+        help="memory for a CPU (without SIZE: what is free here)",
+    )
+    parser.add_argument(
+        "--context", type=_positive, metavar="TOKENS", help="length (default: the model's own)"
+    )
+    parser.add_argument(
+        "--concurrency",
+        type=_positive,
+        default=1,
+        metavar="N",
+        help="sequences at once (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--tp",
+        type=_positive,
+        default=1,
+        metavar="N",
+        help="GPUs that share each layer; sizes are then those of one (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--kv-cache-dtype",
+        choices=list(_KV_TYPES),
+        default="auto",
+        help="of the KV cache on a GPU; auto is the model's (default: %(default)s)",
+    )
+
+
+def _fit(options: argparse.Namespace) -> int:
+    request, stored = _request(options)
+    schemes = _schemes(options.quant, stored)
+    places = [(Place.GPU, size) for size in options.gpu]
+    if options.memory is not None:
+        if options.tp > 1 or request.kv_item_bytes:
+            raise FitError("--tp and --kv-cache-dtype are for GPUs: leave them out with --memory.")
+        places.append((Place.CPU, _free() if options.memory == _FREE else options.memory))
+    place = Place.CPU if places and not options.gpu else Place.GPU
+    report = Report(
+        name=options.name,
+        request=request,
+        costs=[fit.weights(request, scheme, place) for scheme in schemes],
+        fits=[[fit.fit(request, scheme, *where) for where in places] for scheme in schemes],
+    )
+    if options.json:
+        print(json.dumps(report.as_json(), indent=2))
+    else:
+        report.print()
+    return 0
+
+
+def _request(options: argparse.Namespace) -> tuple[Request, QuantScheme | None]:
+    """What is asked, and the scheme of the folder that is here; None where none is."""
+    path = _folder(options.name, options.data_dir)
+    stored, size = None, None
+    if path is None:
+        config = _published(options.name, options.data_dir)
+    else:
+        config = _config(path)
+        stored = folder.scheme_of(path)
+        if stored is not QuantScheme.NONE:
+            size = sum(file.stat().st_size for file in path.glob("*.safetensors")) or None
+    request = Request(
+        config=config,
+        weights_bytes=size,
+        kv_item_bytes=_KV_TYPES[options.kv_cache_dtype],
+        context=options.context,
+        concurrency=options.concurrency,
+        num_gpus=options.tp,
+    )
+    return request, stored
+
+
+def _folder(name: str, data_dir: Path) -> Path | None:
+    """The folder of this name, once it is allowed; None where there is no config.json."""
+    entry = catalog.load().find(name)
+    candidates = [DEMO_WEIGHTS] if name == DEMO else []
+    with contextlib.suppress(ModelNotFoundError):  # no name in the store, so a folder
+        candidates.append(DirectoryStore(data_dir).path_of(entry.alias if entry else name))
+    if "\0" not in name and name.strip():
+        candidates.append(Path(name))
+    for path in candidates:
+        if (path / folder.CONFIG).is_file():
+            policy.check(path.resolve())
+            return path.resolve()
+    return None
+
+
+def _published(name: str, data_dir: Path) -> Mapping[str, Any]:
+    """The sizes of a catalogue's model that is not here."""
+    entry = catalog.load().find(name)
+    if entry is None:
+        resolve(name, data_dir)  # says what is known of such a name
+    config = shapes.published().get(entry.alias) if entry else None
+    if config is None:
+        raise UnknownShapeError(
+            f"the sizes of {name!r} are not known until it is pulled: `python -m models pull "
+            f"{name}`."
+        )
+    return config
+
+
+def _config(path: Path) -> Mapping[str, Any]:
+    try:
+        config = strict_json.read(path / folder.CONFIG, max_bytes=policy.MAX_CONFIG_BYTES)
+    except (JsonFault, OSError) as error:
+        raise ModelNotFoundError(f"{path / folder.CONFIG} cannot be read: {error}") from None
+    read: Mapping[str, Any] = config
+    return read
+
+
+def _schemes(asked: str | None, stored: QuantScheme | None) -> list[QuantScheme]:
+    if stored is not None and stored is not QuantScheme.NONE:
+        if asked not in (None, str(stored)):
+            raise FitError(
+                f"this folder's weights are stored as {stored}; --quant {asked} needs the full "
+                "ones. Leave --quant out, or name the folder of the full model."
+            )
+        return [stored]
+    return [QuantScheme(asked)] if asked else list(QuantScheme)
+
+
+def _free() -> int:
+    free = host_memory.available_bytes()
+    if free is None:
+        raise FitError("how much memory is free is not known here. Give it: --memory 32GB.")
+    return free
+
+
+def _size(text: str) -> int:
+    match = _SIZE.fullmatch(text.strip().lower())
+    if match is None or match[2] not in _UNITS or not float(match[1]):
+        raise argparse.ArgumentTypeError(f"{text!r} is no size; write 24GB or 24GiB")
+    return int(float(match[1]) * _UNITS[match[2]])
+
+
+def _memory(text: str) -> int | str:
+    return text if text == _FREE else _size(text)
+
+
+def _positive(text: str) -> int:
+    if not text.isdigit() or not int(text):
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number above 0")
+    return int(text)

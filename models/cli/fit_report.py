@@ -1,0 +1,95 @@
+"""What `fit` found, as a table for people and as JSON for programs."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from models import fit
+from models.fit import Fit, Place, Request, Weights
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """Costs by scheme, and for each of them how it fits into each memory."""
+
+    name: str
+    request: Request
+    costs: list[Weights]
+    fits: list[list[Fit]]
+
+    def as_json(self) -> dict[str, Any]:
+        """All figures in bytes and tokens. Field names are those of models/fit.py."""
+        return {
+            "model": self.name,
+            "num_gpus": self.request.num_gpus,
+            "schemes": [
+                asdict(cost) | {"fits": [_fit_json(each) for each in fits]}
+                for cost, fits in zip(self.costs, self.fits, strict=True)
+            ],
+        }
+
+    def print(self) -> None:
+        """A table, and under it what it assumes."""
+        console = Console(highlight=False)
+        first = self.costs[0]
+        console.print(
+            f"{self.name}: {first.num_parameters:,} parameters, {first.dtype}; "
+            f"KV cache {first.kv_bytes_per_token:,} bytes a token, "
+            f"{_gb(first.kv_bytes_per_sequence)} for {first.context:,} tokens"
+            + (f"; on each of {self.request.num_gpus} GPUs" if self.request.num_gpus > 1 else "")
+        )
+        console.print(self._table())
+        for line in self._assumptions():
+            console.print(line, style="dim")
+
+    def _table(self) -> Table:
+        table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+        table.add_column("scheme")
+        table.add_column("weights", justify="right")
+        for each in self.fits[0]:
+            name = f"{each.memory_bytes / 1e9:.4g} GB {each.place.upper()}"
+            table.add_column(f"{name}\nlongest for {each.concurrency}", justify="right")
+            table.add_column("at full\nlength", justify="right")
+        for cost, fits in zip(self.costs, self.fits, strict=True):
+            cells = [cell for each in fits for cell in _cells(each)]
+            table.add_row(str(cost.scheme), _gb(cost.weights_bytes), *cells)
+        return table
+
+    def _assumptions(self) -> list[str]:
+        lines = ["Embedding, output head, norms and biases are not quantised."]
+        fits = {each.place: each for each in self.fits[0]}
+        if Place.GPU in fits:
+            lines.append(
+                f"Assumed on a GPU: vLLM takes {fit.GPU_SHARE:.0%} of its memory; of that "
+                f"{_gb(fits[Place.GPU].overhead_bytes)} for itself and one step."
+            )
+        if Place.CPU in fits:
+            lines.append(
+                f"Assumed on a CPU: our own engine, {_gb(fits[Place.CPU].overhead_bytes)} for "
+                "itself and one step, a tied output head stored twice, and "
+                f"{fit.CPU_KV_SHARE:.0%} of what is left for the KV cache."
+            )
+        return lines
+
+
+def _cells(each: Fit) -> tuple[str, str]:
+    if each.kv_room_bytes <= 0:
+        return "does not fit", "-"
+    if not each.longest_context:
+        return "no sequence fits", "-"
+    return f"{each.longest_context:,}", f"{each.sequences:,}"
+
+
+def _fit_json(each: Fit) -> dict[str, Any]:
+    values = asdict(each)
+    del values["weights"]
+    return values | {"weights_bytes": each.weights.weights_bytes}
+
+
+def _gb(number: int) -> str:
+    return f"{number / 1e9:.2f} GB" if number >= 1e8 else f"{number / 1e6:.1f} MB"

@@ -1,0 +1,54 @@
+"""What commands share: the data directory, --json, and the shape of a --help."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import textwrap
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeAlias
+
+Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # noqa: SLF001 - it has no public name
+Run: TypeAlias = Callable[[argparse.Namespace], int]
+
+
+def command(
+    commands: Commands, name: str, *, text: str, run: Run, epilog: str = ""
+) -> argparse.ArgumentParser:
+    """A new command with --json and --data-dir.
+
+    Args:
+        commands: where it is added.
+        name: the word that people type.
+        text: one line, in the list of commands and at the top of its --help.
+        run: options in, exit code out.
+        epilog: examples and exit codes, shown as written (indentation of the source is removed).
+    """
+    parser = commands.add_parser(
+        name,
+        help=text,
+        description=text[:1].upper() + text[1:] + ".",
+        epilog=textwrap.dedent(epilog),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON on stdout")
+    parser.add_argument(
+        "--data-dir",
+        type=Path,
+        default=default_data_dir(),
+        metavar="DIR",
+        help="where weights live (default: %(default)s)",
+    )
+    parser.set_defaults(run=run)
+    return parser
+
+
+def default_data_dir() -> Path:
+    """The server's own default; serve/config.py is above this package, so it is read again here."""
+    given = os.environ.get("INTRAMURAL_DATA_DIR")
+    if given:
+        return Path(given)
+    base = os.environ.get("XDG_DATA_HOME")
+    return (Path(base) if base else Path.home() / ".local/share") / "intramural"

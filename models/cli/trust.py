@@ -1,0 +1,243 @@
+"""`verify`, `sign` and `keygen`: are a model's bytes those that were meant, and who says so."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from models import catalog, policy, progress
+from models.cli.options import Commands, command
+from models.errors import (
+    ManifestError,
+    ManifestMissingError,
+    ModelRefusedError,
+    NotIntactError,
+    SignatureError,
+    UnstableFileError,
+)
+from models.lockfile import LockFile
+from models.manifest import SIGNATURE, Manifest
+from models.manifest_files import plain_files
+from models.progress import Progress, size
+from models.stamps import Stamps
+from models.store import DirectoryStore, locate
+from models.verify import Mode, Report, verify
+
+if TYPE_CHECKING:
+    from models.signing import SignerInfo
+
+NOT_OK = (NotIntactError, SignatureError, ModelRefusedError, ManifestError, UnstableFileError)
+
+VERIFY_EPILOG = """\
+Compares the model with its manifest.json, with its pin in DIR/models.lock if it has one, and with
+the rules for what a model may hold. Names every file that was changed, added, removed or renamed.
+
+modes:
+  full   hashes every file
+  quick  hashes files whose size, times or inode differ from when they were last hashed and agreed.
+         It cannot see bytes that changed beneath the file system: a failing disk or cable, a write
+         to the device, a clock that was set back, or a forged stamp in DIR/stamps.
+
+A manifest says that nothing changed, not who made it. For that, have models signed, and give the
+signer's public key with --key, or a directory of them with --trust.
+
+examples:
+  python -m models verify qwen2-7b
+  python -m models verify ./my-model --trust /etc/intramural/trusted-keys
+  python -m models verify qwen2-7b --mode quick --json
+
+exit codes: 0 all is as it should be; 1 it is not; 2 no such model, or it has no manifest
+"""
+SIGN_EPILOG = """\
+Writes model.sig into the model's folder, in the format of OpenSSF model-signing, over every file
+and manifest.json (which is made first, if the model has none). All files are hashed: nothing is
+signed that is not what the manifest says. No network is used.
+
+examples:
+  python -m models keygen signer.pem
+  python -m models sign qwen2-7b --key signer.pem
+  python -m models verify qwen2-7b --key signer.pub
+  model_signing verify key DIR --signature DIR/model.sig --public_key signer.pub   (any verifier)
+
+exit codes: 0 signed; 1 not signed: the model is not in order; 2 no such model
+"""
+KEYGEN_EPILOG = """\
+Makes FILE, a private key on the curve P-256 for its owner's eyes only, and FILE.pub (or NAME.pub
+for NAME.pem), which verifiers get. Keys of OpenSSL are as good:
+
+  openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out signer.pem
+  openssl pkey -in signer.pem -pubout -out signer.pub
+
+exit codes: 0 made; 2 a file of that name is there, or cannot be written
+"""
+
+
+def add_commands(commands: Commands) -> None:
+    """Add `verify`, `sign` and `keygen`."""
+    text = "are a model's files the ones that were meant"
+    check = command(commands, "verify", text=text, run=_verify, epilog=VERIFY_EPILOG)
+    check.add_argument("name", metavar="NAME|PATH", help="alias, repository or folder")
+    modes = [str(mode) for mode in (Mode.FULL, Mode.QUICK)]
+    check.add_argument("--mode", choices=modes, default="full", help="default: full")
+    signed = check.add_mutually_exclusive_group()
+    signed.add_argument(
+        "--key", type=Path, metavar="FILE", help="must be signed by this public key"
+    )
+    signed.add_argument(
+        "--trust", type=Path, metavar="DIR", help="one of the keys in here must (*.pem, *.pub)"
+    )
+
+    text = "sign a model with a private key"
+    sign = command(commands, "sign", text=text, run=_sign, epilog=SIGN_EPILOG)
+    sign.add_argument("name", metavar="NAME|PATH", help="alias, repository or folder")
+    sign.add_argument("--key", type=Path, metavar="FILE", required=True, help="private key, PEM")
+
+    text = "make a key pair to sign with"
+    keygen = command(commands, "keygen", text=text, run=_keygen, epilog=KEYGEN_EPILOG)
+    keygen.add_argument("file", type=Path, metavar="FILE", help="where the private key goes")
+    for parser in (sign, keygen):
+        parser.add_argument(
+            "--password-file", type=Path, metavar="FILE", help="holds the private key's password"
+        )
+
+
+def _verify(options: argparse.Namespace) -> int:
+    name, path = locate(options.name, options.data_dir)
+    facts: dict[str, Any] = {"ok": False, "name": name, "path": str(path), "mode": options.mode}
+    try:
+        report, signer = _checked(options, name, path)
+        facts |= _report_facts(report, signer)
+        report.require_ok()
+        policy.check(path)
+    except ManifestMissingError:
+        raise
+    except NOT_OK as error:
+        if options.json:
+            print(json.dumps(facts | {"problem": str(error)}, indent=2))
+        else:
+            print(f"not in order: {error}", file=sys.stderr)
+        return 1
+    if options.json:
+        print(json.dumps(facts | {"ok": True}, indent=2))
+        return 0
+    print(
+        f"{name} is whole: {len(report.manifest.files)} files, {size(report.manifest.size_bytes)}, "
+        f"{report.num_hashed} of them hashed now.\n{report.manifest.digest}"
+    )
+    if signer is not None:
+        print(f"signed by {signer.key_file.name} ({signer.key_id})")
+    return 0
+
+
+def _checked(
+    options: argparse.Namespace, name: str, path: Path
+) -> tuple[Report, SignerInfo | None]:
+    signer = None
+    trust = options.key or options.trust
+    if trust is not None:
+        from models.signing import check_signature
+
+        signer = check_signature(path, trust)
+    pin = None
+    if path == DirectoryStore(options.data_dir).path_of(name):
+        pin = LockFile(options.data_dir).get(name)
+    with _meter(options) as meter:
+        report = verify(
+            path,
+            Mode(options.mode),
+            manifest=signer.manifest if signer is not None else None,
+            expect=pin.digest if pin is not None else None,
+            stamps=Stamps(options.data_dir),
+            meter=meter,
+        )
+    return report, signer
+
+
+def _report_facts(report: Report, signer: SignerInfo | None) -> dict[str, Any]:
+    key = {"key_id": signer.key_id, "file": str(signer.key_file)} if signer is not None else None
+    return {
+        "digest": report.manifest.digest,
+        "num_files": len(report.manifest.files),
+        "size_bytes": report.manifest.size_bytes,
+        "num_hashed": report.num_hashed,
+        "hashed_bytes": report.hashed_bytes,
+        "signer": key,
+        "differences": [asdict(difference) for difference in report.differences],
+    }
+
+
+def _sign(options: argparse.Namespace) -> int:
+    from models.signing import sign
+
+    name, path = locate(options.name, options.data_dir)
+    try:
+        policy.check(path)
+        report = _proven(options, name, path)
+        key_id = sign(report, options.key, password=_password(options))
+    except (NotIntactError, ModelRefusedError, UnstableFileError) as error:
+        print(f"not signed: {error}", file=sys.stderr)
+        return 1
+    if options.json:
+        facts = {"name": name, "path": str(path / SIGNATURE), "digest": report.manifest.digest}
+        print(json.dumps(facts | {"key_id": key_id}, indent=2))
+    else:
+        print(f"signed {path / SIGNATURE}\n{report.manifest.digest}\nkey id {key_id}")
+    return 0
+
+
+def _proven(options: argparse.Namespace, name: str, path: Path) -> Report:
+    """What is in the folder: as its manifest says, or as the manifest says that is made now."""
+    with _meter(options) as meter:
+        try:
+            return verify(path, stamps=Stamps(options.data_dir), meter=meter)
+        except ManifestMissingError:
+            entry = catalog.load().find(name)
+            if meter is not None:
+                meter.phase("hash", sum(num_bytes for _, num_bytes in plain_files(path)))
+            manifest = Manifest.build(
+                path,
+                licence=entry.licence if entry is not None else None,
+                progress=meter.advance if meter is not None else None,
+            )
+    manifest.write(path)
+    hashes = {file.path: file.sha256 for file in manifest.files}
+    return Report(folder=path, mode=Mode.FULL, manifest=manifest, hashes=hashes)
+
+
+def _keygen(options: argparse.Namespace) -> int:
+    from models import keys
+
+    public, key_id = keys.generate(options.file, password=_password(options))
+    if options.json:
+        facts = {"private": str(options.file), "public": str(public), "key_id": key_id}
+        print(json.dumps(facts, indent=2))
+    else:
+        print(f"private key {options.file}: keep it off the servers\npublic key  {public}")
+        print(f"key id      {key_id}")
+    return 0
+
+
+def _password(options: argparse.Namespace) -> bytes | None:
+    file: Path | None = options.password_file
+    if file is None:
+        return None
+    try:
+        return file.read_bytes().rstrip(b"\r\n")
+    except OSError as error:
+        raise SignatureError(f"{file} cannot be read: {error.strerror or error}") from None
+
+
+@contextmanager
+def _meter(options: argparse.Namespace) -> Iterator[Progress | None]:
+    """Progress on stderr; none with --json, whose stdout holds one document."""
+    if options.json:
+        yield None
+        return
+    with progress.shown() as meter:
+        yield meter

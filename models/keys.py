@@ -1,0 +1,122 @@
+"""Key pairs for signatures: elliptic curve keys in PEM, as OpenSSL writes them.
+
+A key's id is the SHA-256 of its public half as PEM text, as model-signing writes it into a
+signature. A trusted key is one whose public half lies in the directory of trusted keys.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from models.errors import SignatureError
+
+SUFFIXES = (".pem", ".pub")
+CURVES = ("secp256r1", "secp384r1", "secp521r1")
+MAX_KEY_BYTES = 64 << 10
+
+
+def trusted(trust: Path) -> dict[str, Path]:
+    """The public keys in a directory, or the one in a file, by key id.
+
+    Raises:
+        SignatureError: there is none, or a file with a key's suffix is not a public key.
+    """
+    try:
+        if trust.is_dir():
+            paths = sorted(path for path in trust.iterdir() if path.suffix in SUFFIXES)
+        else:
+            paths = [trust]
+        keys = {_key_id(_public_key(path)): path for path in paths}
+    except OSError as error:
+        raise SignatureError(
+            f"the trusted key {error.filename or trust} cannot be read: {error.strerror or error}"
+        ) from None
+    if not keys:
+        raise SignatureError(
+            f"there is no trusted key in {trust}: put public keys there, as *.pem or *.pub."
+        )
+    return keys
+
+
+def generate(path: Path, *, password: bytes | None = None) -> tuple[Path, str]:
+    """Make a P-256 key pair: ``path``, for its owner's eyes only, and ``path`` with ``.pub``.
+
+    Returns:
+        The public key's file, and its key id.
+
+    Raises:
+        SignatureError: a file of that name is there, or none can be written.
+    """
+    key = ec.generate_private_key(ec.SECP256R1())
+    secret = key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.BestAvailableEncryption(password)
+        if password
+        else serialization.NoEncryption(),
+    )
+    public = path.with_name(f"{path.name.removesuffix('.pem')}.pub")
+    for target in (path, public):
+        if target.exists():
+            raise SignatureError(f"{target} is there already; a key is never overwritten.")
+    try:
+        for target, data, mode in ((path, secret, 0o600), (public, _pem(key.public_key()), 0o644)):
+            descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(data)
+    except OSError as error:
+        raise SignatureError(
+            f"{error.filename or path} cannot be written: {error.strerror or error}"
+        ) from None
+    return public, _key_id(key.public_key())
+
+
+def private_key_id(path: Path, password: bytes | None = None) -> str:
+    """The id of the pair that a private key belongs to.
+
+    Raises:
+        SignatureError: it cannot be read, is not of a curve that is known here, or the password is
+            wrong.
+    """
+    try:
+        key = serialization.load_pem_private_key(_small(path), password)
+    except OSError as error:
+        raise SignatureError(f"{path} cannot be read: {error.strerror or error}") from None
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+        raise SignatureError(f"{path} cannot be used as a private key: {error}") from None
+    if not isinstance(key, ec.EllipticCurvePrivateKey) or key.curve.name not in CURVES:
+        raise SignatureError(f"{path} is not of an elliptic curve P-256, P-384 or P-521.")
+    return _key_id(key.public_key())
+
+
+def _public_key(path: Path) -> ec.EllipticCurvePublicKey:
+    try:
+        key = serialization.load_pem_public_key(_small(path))
+    except (ValueError, UnsupportedAlgorithm):
+        raise SignatureError(
+            f"{path} is not a public key in PEM. `openssl pkey -in PRIVATE -pubout` prints one."
+        ) from None
+    if not isinstance(key, ec.EllipticCurvePublicKey) or key.curve.name not in CURVES:
+        raise SignatureError(f"{path} is not of an elliptic curve P-256, P-384 or P-521.")
+    return key
+
+
+def _small(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(MAX_KEY_BYTES)
+
+
+def _pem(key: ec.EllipticCurvePublicKey) -> bytes:
+    return key.public_bytes(
+        serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+    )
+
+
+def _key_id(key: ec.EllipticCurvePublicKey) -> str:
+    return hashlib.sha256(_pem(key)).hexdigest()

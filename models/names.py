@@ -1,0 +1,44 @@
+"""Which file names mean the same file everywhere: on Linux, in a manifest, on another's disk.
+
+A name that one system folds into another's (case, Unicode form), or reads as a path, could stand
+for one file when it is checked and for another when it is loaded.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterable
+
+MAX_NAME_BYTES = 255
+
+
+def fault(name: str) -> str | None:
+    """What is wrong with a name relative to the model folder, in POSIX form; else None."""
+    if not name or "\0" in name:
+        return "is empty or holds a NUL"
+    if "\\" in name or name.startswith(("/", "~")) or name[1:2] == ":":
+        return "is a path that leads elsewhere"
+    parts = name.split("/")
+    if any(part in ("", ".", "..") for part in parts):
+        return "is a path that leads elsewhere"
+    try:
+        encoded = [part.encode() for part in parts]
+    except UnicodeEncodeError:
+        return "is not UTF-8"
+    if any(len(part) > MAX_NAME_BYTES for part in encoded):
+        return f"has more than {MAX_NAME_BYTES} bytes"
+    if not name.isprintable():
+        return "holds control or invisible characters"
+    if unicodedata.normalize("NFC", name) != name:
+        return "is not in Unicode's composed form (NFC)"
+    return None
+
+
+def clash(names: Iterable[str]) -> tuple[str, str] | None:
+    """Two names that differ only in case or in Unicode form; None where there are none."""
+    seen: dict[str, str] = {}
+    for name in names:
+        folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
+        if seen.setdefault(folded, name) != name:
+            return seen[folded], name
+    return None
