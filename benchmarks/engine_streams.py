@@ -23,10 +23,10 @@ from pathlib import Path
 
 import uvloop
 
-from serve.config import harden_environment
 from serve.engine.protocol import Engine, EngineRequest, SamplingParams
 from serve.engine.registry import ENGINES, build
 from serve.engine.settings import EngineSettings, VllmSettings
+from serve.environment import harden_environment
 
 PROMPT_TOKENS = 16
 

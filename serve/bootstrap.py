@@ -1,8 +1,8 @@
 """The composition root: the one module that knows every class.
 
-Order of a start: settings → model folder → HTTP server (so that /startupz answers) → engine, on a
-thread → ready. Order of an end: readiness off and gate closed → running requests finish, at most
-``shutdown_timeout`` → server stops → engine closes.
+Order of a start: settings → HTTP server (so that /startupz answers) → what stands behind it
+(``assembly.py``) → ready. Order of an end: readiness off and gate closed → running requests finish,
+at most ``shutdown_timeout`` → server stops → engine closes.
 """
 
 from __future__ import annotations
@@ -27,20 +27,18 @@ from serve.api.app import create_app
 from serve.api.context import ServerState
 from serve.api.http_server import HttpServer, build_server
 from serve.api.listening import bind, check_exposure, in_url
-from serve.config import Config, harden_environment
-from serve.engine import registry
+from serve.assembly import Loaded, assemble
+from serve.config import Config
 from serve.engine.protocol import Engine, Progress
-from serve.engine.settings import EngineSettings, FakeSettings, VllmSettings
 from serve.engine.supervisor import Supervisor
+from serve.environment import harden_environment, operator_environment
 from serve.errors import StartupError
 from serve.governance.keys import KeyRing
 from serve.observe import logs
 from serve.observe.metrics import Metrics
 from serve.observe.startup import Startup
-from serve.pipeline.admission import Admission
-from serve.pipeline.generate import Pipeline
-from serve.pipeline.render import Renderer
-from serve.pipeline.tokenizer import ModelTokenizer
+from serve.provenance import fetching
+from serve.provenance.proof import Proof
 
 log = logging.getLogger(__name__)
 
@@ -53,6 +51,7 @@ class Ready:
     """What the operator is told once the server is up."""
 
     artifact: Artifact
+    proof: Proof
     engine: Engine
     engine_reason: str
     url: str
@@ -86,10 +85,11 @@ async def serve(
     Raises:
         StartupError: the server cannot start as asked.
     """
+    environment = operator_environment()
     harden_environment()
     check_packages()
     check_exposure(config)
-    artifact = _resolve(config)
+    _check_model(config)
     startup = Startup()
     metrics = Metrics()
     state = ServerState(
@@ -109,24 +109,25 @@ async def serve(
             startup(phase, done, total)
             on_progress(phase, done, total)
 
-        loading = asyncio.create_task(_load(config, artifact, state, metrics, progress))
+        loading = asyncio.create_task(assemble(config, environment, state, metrics, progress))
         stopping = asyncio.create_task(stop.wait())
         try:
             await asyncio.wait({loading, stopping, serving}, return_when=asyncio.FIRST_COMPLETED)
             if loading.done():
-                pipeline, reason = await loading
+                loaded = await loading
                 port = listener.getsockname()[1]
                 on_ready(
                     Ready(
-                        artifact=artifact,
-                        engine=pipeline.engine,
-                        engine_reason=reason,
+                        artifact=loaded.artifact,
+                        proof=loaded.proof,
+                        engine=loaded.pipeline.engine,
+                        engine_reason=loaded.reason,
                         url=f"http://{in_url(config.host)}:{port}",
                         names=config.model_names,
                         needs_key=state.keys is not None,
                     )
                 )
-                await _watch(pipeline.engine, {stopping, serving})
+                await _watch(loaded.pipeline.engine, {stopping, serving})
         finally:
             stopping.cancel()
             await _shut_down(config, state, server, serving, loading)
@@ -150,88 +151,17 @@ async def _watch(engine: Engine, ends: set[asyncio.Task[Any]]) -> None:
         watching.cancel()
 
 
-async def _load(
-    config: Config, artifact: Artifact, state: ServerState, metrics: Metrics, progress: Progress
-) -> tuple[Pipeline, str]:
-    """Bring the engine up and open the gate. Returns also why this engine was chosen."""
-    try:
-        engine, reason = await asyncio.to_thread(_build_engine, config, artifact, progress)
-        renderer = await asyncio.to_thread(Renderer.load, artifact.path, engine.info.vocab_size)
-    except StartupError as error:
-        state.startup.fail(str(error))
-        raise
-    admission = Admission(
-        max_running=engine.info.max_num_seqs, max_waiting=config.max_num_queued_reqs
-    )
-    metrics.set_model(engine.info, config.model_names[0])
-    metrics.attach_engine(engine.load)
-    metrics.attach_admission(lambda: admission.num_admitted)
-    pipeline = Pipeline(engine=engine, renderer=renderer, admission=admission)
-    state.pipeline = pipeline
-    # What is loaded stays: the collector need not walk it again with every request.
-    gc.collect()
-    gc.freeze()
-    state.startup.complete()
-    return pipeline, reason
-
-
-def _build_engine(config: Config, artifact: Artifact, progress: Progress) -> tuple[Engine, str]:
-    """The engine, and why it was chosen. Blocks."""
-    name, reason = registry.choose(
-        config.engine, config.device, with_adapters=bool(config.adapters)
-    )
-    settings = EngineSettings(
-        dtype=config.dtype,
-        device=config.device,
-        max_model_len=config.max_model_len,
-        max_num_seqs=config.max_num_seqs,
-        max_num_batched_tokens=config.max_num_batched_tokens,
-        kv_cache_tokens=config.kv_cache_tokens,
-        max_hold_s=config.max_token_hold_ms / 1000,
-        vllm=VllmSettings(
-            tensor_parallel_size=config.tensor_parallel_size,
-            pipeline_parallel_size=config.pipeline_parallel_size,
-            gpu_memory_utilization=config.gpu_memory_utilization,
-            enable_prefix_caching=config.enable_prefix_caching,
-            kv_cache_dtype=config.kv_cache_dtype,
-            enforce_eager=config.enforce_eager,
-            engine_args=config.engine_arg,
-            stall_timeout_s=config.engine_stall_timeout,
-            adapters=tuple(config.adapters.items()),
-            max_loras=config.max_loras,
-            max_lora_rank=config.max_lora_rank,
-        ),
-        fake=_fake_settings(config, artifact) if name == "fake" else FakeSettings(),
-    )
-    engine = registry.build(name, artifact.path, settings, progress)
-    if name not in registry.SUPERVISED:
-        return engine, reason
-
-    def rebuild() -> Engine:
-        return registry.build(name, artifact.path, settings, lambda *_: None)
-
-    return Supervisor(engine, rebuild), reason
-
-
-def _fake_settings(config: Config, artifact: Artifact) -> FakeSettings:
-    """The fake engine speaks the model's own vocabulary, so that its answers have text."""
-    return FakeSettings(
-        tokens_per_s=config.fake_tokens_per_s,
-        vocab_size=ModelTokenizer.load(artifact.path).vocab_size,
-    )
-
-
 async def _shut_down(
     config: Config,
     state: ServerState,
     server: HttpServer,
     serving: asyncio.Task[None],
-    loading: asyncio.Task[tuple[Pipeline, str]],
+    loading: asyncio.Task[Loaded],
 ) -> None:
     """Drain, then stop: see the module docstring."""
     state.is_draining = True
     is_loaded = loading.done() and not loading.cancelled() and loading.exception() is None
-    pipeline = loading.result()[0] if is_loaded else None
+    pipeline = loading.result().pipeline if is_loaded else None
     if pipeline is not None:
         pipeline.drain()
         await _within(pipeline.admission.wait_idle(), config.shutdown_timeout)
@@ -248,12 +178,13 @@ async def _within(work: Awaitable[object], seconds: float) -> None:
         await asyncio.wait_for(work, seconds)
 
 
-def _resolve(config: Config) -> Artifact:
-    """The model. The adapters are checked beside it: both before anything is started."""
+def _check_model(config: Config) -> None:
+    """What can be known before anything is started: raises StartupError where it is hopeless."""
     try:
         for path in config.adapters.values():
             adapter.read(path)
-        return resolve(config.model, config.data_dir)
+        if fetching.is_here(config.model, config.data_dir):
+            resolve(fetching.name_of(config.model), config.data_dir)
     except ModelError as error:
         raise StartupError(str(error)) from None
 

@@ -3,15 +3,13 @@
 Flags, environment names, the config file's keys, ``--help`` and docs/config.md all come from the
 fields below. vLLM's flag names are used where the meaning is equal. Precedence: flags, then
 environment (prefix ``INTRAMURAL_``), then the file given with ``--config`` (TOML), then defaults.
-The only module that reads the environment. Over 300 lines because a setting is declared here once
+Over 300 lines because a setting is declared here once
 and nowhere else.
 """
 
 from __future__ import annotations
 
 import difflib
-import os
-import sys
 import tomllib
 from collections.abc import Mapping
 from functools import cached_property
@@ -20,17 +18,12 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from serve.environment import operator_environment, xdg
 from serve.errors import StartupError
 
 ENV_PREFIX = "INTRAMURAL_"
 _SEPARATORS = {"served_model_name": ",", "engine_arg": " ", "lora": ","}
 """What stands between the values of one environment variable, for settings that have several."""
-
-
-def _xdg(variable: str, fallback: str) -> Path:
-    """A directory of ours under an XDG base directory (freedesktop.org basedir-spec 0.8)."""
-    base = os.environ.get(variable)
-    return (Path(base) if base else Path.home() / fallback) / "intramural"
 
 
 class Config(BaseModel):
@@ -141,6 +134,23 @@ class Config(BaseModel):
         "as hung and is restarted.",
     )
 
+    # Which bytes may be served
+    offline: bool = Field(
+        False, description="Never fetch a model that is not on this machine. HF_HUB_OFFLINE=1 too."
+    )
+    verify: Literal["auto", "full", "quick", "off"] = Field(
+        "auto",
+        description="How the model's files are held against their manifest at start: full hashes "
+        "all, quick those that changed since; auto is full up to 40 GB, else quick.",
+    )
+    require_signature: bool = Field(
+        False, description="Serve only a model that is signed by a key in --trusted-keys."
+    )
+    trusted_keys: Path | None = Field(
+        None,
+        description="Directory of public keys, *.pem or *.pub. Default: DATA_DIR/trusted-keys.",
+    )
+
     # Where it listens
     host: str = Field(
         "127.0.0.1", description="Address to bind. Anything but loopback needs --api-key-file."
@@ -162,11 +172,11 @@ class Config(BaseModel):
 
     # Where it keeps and writes
     data_dir: Path = Field(
-        default_factory=lambda: _xdg("XDG_DATA_HOME", ".local/share"),
+        default_factory=lambda: xdg("XDG_DATA_HOME", ".local/share"),
         description="Where weights live.",
     )
     state_dir: Path = Field(
-        default_factory=lambda: _xdg("XDG_STATE_HOME", ".local/state"),
+        default_factory=lambda: xdg("XDG_STATE_HOME", ".local/state"),
         description="Where state lives.",
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
@@ -202,6 +212,16 @@ class Config(BaseModel):
         return self
 
     @model_validator(mode="after")
+    def _signatures(self) -> Self:
+        if self.trusted_keys is not None and not self.require_signature:
+            raise ValueError("--trusted-keys is heeded with --require-signature only: add that")
+        if self.require_signature and self.verify == "off":
+            raise ValueError("--require-signature needs the files verified: not --verify off")
+        if self.require_signature and self.lora:
+            raise ValueError("--require-signature: adapters (--lora) cannot be signed yet")
+        return self
+
+    @model_validator(mode="after")
     def _step(self) -> Self:
         if self.max_num_batched_tokens < self.max_num_seqs:
             raise ValueError(
@@ -214,6 +234,13 @@ class Config(BaseModel):
     def model_names(self) -> tuple[str, ...]:
         """Names under which clients may ask for the model; the first is its id."""
         return self.served_model_name or (Path(self.model).name or self.model,)
+
+    @property
+    def signature_keys(self) -> Path | None:
+        """Where trusted keys are, if a signature is required."""
+        if not self.require_signature:
+            return None
+        return self.trusted_keys or self.data_dir / "trusted-keys"
 
     @cached_property
     def adapters(self) -> dict[str, Path]:
@@ -244,7 +271,7 @@ def load_config(
         StartupError: an unknown name, a value out of range, or an unreadable file; it names the
             source and the nearest known name.
     """
-    env = os.environ if env is None else env
+    env = operator_environment() if env is None else env
     merged: dict[str, Any] = {}
     origin: dict[str, str] = {}
     for source, values in (
@@ -304,61 +331,3 @@ def _explain(error: ValidationError, origin: Mapping[str, str]) -> str:
         where = origin.get(name, "default")
         lines.append(f"{flag_of(name)} ({where}): {problem['msg']}{given}")
     return "\n".join(lines)
-
-
-def client_api_key() -> str | None:
-    """The key that our clients send: OPENAI_API_KEY, as the official client reads it."""
-    return os.environ.get("OPENAI_API_KEY") or None
-
-
-def harden_environment() -> None:
-    """Turn off every dial-out of the libraries below us, before they are imported.
-
-    Unsafe defaults elsewhere: telemetry on, hub look-ups even for local folders. Tokenizers'
-    own threads are off because they would fight with the engine's for the cores.
-    """
-    os.environ |= {
-        "HF_HUB_OFFLINE": "1",
-        "TRANSFORMERS_OFFLINE": "1",
-        "HF_HUB_DISABLE_TELEMETRY": "1",
-        "DO_NOT_TRACK": "1",
-        "VLLM_NO_USAGE_STATS": "1",
-        "VLLM_DO_NOT_TRACK": "1",
-        # vLLM would connect a UDP socket to a public address to learn its own.
-        "VLLM_HOST_IP": "127.0.0.1",
-        "VLLM_LOOPBACK_IP": "127.0.0.1",
-        "VLLM_ALLOW_INSECURE_SERIALIZATION": "0",
-        # A fork would copy the server's threads' locks and its open sockets.
-        "VLLM_WORKER_MULTIPROC_METHOD": "spawn",
-        "TOKENIZERS_PARALLELISM": "false",
-    }
-    # Compiled code is loaded from there: torch's own choice lies in the temporary folder, where
-    # any user of the machine could put some first.
-    compiled = _xdg("XDG_CACHE_HOME", ".cache") / "inductor"
-    set_engine_environment({"TORCHINDUCTOR_CACHE_DIR": str(compiled)})
-    # Workers find each other on loopback, unless the operator spreads them over nodes.
-    set_engine_environment(
-        {"VLLM_LOGGING_LEVEL": "WARNING", "VLLM_LOGGING_STREAM": "ext://sys.stderr"}
-    )
-    if sys.platform == "linux":
-        set_engine_environment({"GLOO_SOCKET_IFNAME": "lo", "NCCL_SOCKET_IFNAME": "lo"})
-
-
-def set_engine_environment(variables: Mapping[str, str]) -> None:
-    """What an engine's own processes are to inherit. Values that the operator set stay."""
-    for variable, value in variables.items():
-        os.environ.setdefault(variable, value)
-
-
-def cpu_kv_cache_bytes() -> int | None:
-    """VLLM_CPU_KVCACHE_SPACE, which vLLM obeys before its arguments, in bytes; None if unset.
-
-    Raises:
-        StartupError: it is no whole number of GiB.
-    """
-    value = os.environ.get("VLLM_CPU_KVCACHE_SPACE") or None
-    if value is None:
-        return None
-    if not value.isdigit() or int(value) == 0:
-        raise StartupError(f"VLLM_CPU_KVCACHE_SPACE is {value!r}: whole GiB are needed, such as 4.")
-    return int(value) << 30

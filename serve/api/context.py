@@ -49,6 +49,7 @@ class ServerState:
         keys: None where no key file is configured; every caller is anonymous then.
         pipeline: None while the model loads.
         is_draining: no new work; what runs may finish.
+        digest: of the model's files, as they were proven; None where it is not known.
         model_created: Unix seconds, for /v1/models.
     """
 
@@ -60,6 +61,7 @@ class ServerState:
     model_created: int
     pipeline: TextPipeline | None = None
     is_draining: bool = False
+    digest: str | None = None
 
     def loaded_pipeline(self) -> TextPipeline:
         """The pipeline.

@@ -44,5 +44,6 @@ def _card(state: ServerState, name: str) -> dict[str, Any]:
         "created": state.model_created,
         "owned_by": "intramural",
         "max_model_len": state.loaded_pipeline().engine.info.max_model_len,
+        "digest": state.digest,
         **lineage,
     }

@@ -47,13 +47,17 @@ class ProblemReply(Reply):
 
 
 class ModelCard(Reply):
-    """``root`` and ``parent`` are there for an adapter only: the model that it adapts."""
+    """``root`` and ``parent`` are there for an adapter only: the model that it adapts.
+
+    ``digest`` is that of the model's files (docs/models.md), or null where it is not known.
+    """
 
     id: str
     object: Literal["model"]
     created: int
     owned_by: str
     max_model_len: int
+    digest: str | None
     root: str = ""
     parent: str = ""
 

@@ -10,7 +10,7 @@ import httpx
 from rich.console import Console
 
 from serve.cli.flags import Parser
-from serve.config import client_api_key
+from serve.environment import client_api_key
 from serve.errors import StartupError
 
 HELP = (

@@ -18,6 +18,9 @@ from serve import bootstrap
 from serve.cli.flags import parse, settings
 from serve.config import Config, load_config
 from serve.observe import logs
+from serve.observe.startup import BESIDE
+
+IN_BYTES = frozenset({"download", "verify", "load_weights"})
 
 
 def run_serve(argv: Sequence[str]) -> int:
@@ -73,13 +76,15 @@ class LoadingBars:
     def __call__(self, phase: str, done: int, total: int) -> None:
         with self._lock:
             if phase not in self._tasks:
-                for task in self._tasks.values():
-                    self._progress.stop_task(task)
+                if phase not in BESIDE:
+                    for name, task in self._tasks.items():
+                        if name not in BESIDE:
+                            self._progress.stop_task(task)
                 name = phase.replace("_", " ")
                 self._tasks[phase] = self._progress.add_task(name, amount="", total=total or None)
-            amount = (
-                f"{done / 1e6:,.0f} of {total / 1e6:,.0f} MB" if phase == "load_weights" else ""
-            )
+            amount = f"{done / 1e6:,.0f} of {total / 1e6:,.0f} MB" if phase in IN_BYTES else ""
+            if phase in BESIDE and done >= total:
+                self._progress.stop_task(self._tasks[phase])
             self._progress.update(
                 self._tasks[phase], completed=done, total=total or None, amount=amount
             )
@@ -95,6 +100,7 @@ def banner(ready: bootstrap.Ready) -> Group:
         "model": f"{', '.join(ready.names)} · {_count(info.num_parameters)} parameters"
         f" · {info.dtype}",
         **({"adapters": ", ".join(info.adapters)} if info.adapters else {}),
+        "digest": str(ready.proof),
         "engine": f"{info.name} on {info.device} ({ready.engine_reason})",
         "capacity": f"{info.max_num_seqs} sequences at once, {info.max_model_len:,} tokens each",
         "memory": f"weights {info.weight_bytes / 1e6:,.0f} MB"

@@ -35,7 +35,6 @@ from vllm.v1.engine.async_llm import AsyncLLM
 from vllm.v1.engine.exceptions import EngineDeadError as VllmDeadError
 
 from serve import timeline
-from serve.config import cpu_kv_cache_bytes, set_engine_environment
 from serve.engine import loading, memory, processes, vllm_cpu, vllm_lora
 from serve.engine.context import check_request
 from serve.engine.protocol import (
@@ -52,6 +51,7 @@ from serve.engine.settings import EngineSettings
 from serve.engine.vllm_arguments import base_arguments, extra_arguments
 from serve.engine.vllm_heartbeat import Heartbeat
 from serve.engine.vllm_outputs import TokenRouter
+from serve.environment import cpu_kv_cache_bytes, set_engine_environment
 from serve.errors import EngineDeadError, InvalidRequest, StartupError
 
 log = logging.getLogger(__name__)

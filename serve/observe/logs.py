@@ -5,8 +5,9 @@
     {"ts": "2026-01-31T09:30:00.123456Z", "level": "info", "logger": "serve.bootstrap",
      "msg": "draining", "signal": "SIGTERM"}
 
-What a caller passes as ``extra`` becomes a field. An exception becomes its type and where it was
-raised; its message and the values of variables stay out, because they may hold text of a client.
+Once the weights are proven, every line has their digest as ``model_digest``. What a caller passes
+as ``extra`` becomes a field. An exception becomes its type and where it was raised; its message and
+the values of variables stay out, because they may hold text of a client.
 """
 
 from __future__ import annotations
@@ -43,6 +44,7 @@ _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {
     "color_message",  # uvicorn's message once more, for terminals
     "vllm_process_name",  # vLLM puts it into every record of the process
 }
+_context: dict[str, str] = {}
 _VALUES = re.compile(r"[\n(<{].*", re.DOTALL)
 
 
@@ -80,17 +82,25 @@ class QuietHandler(logging.StreamHandler[Any]):
         """Say nothing: stderr is where the trouble is."""
 
 
+def set_model_digest(digest: str | None) -> None:
+    """Put the digest of what is served into every line from now on; None leaves it out."""
+    _context.clear()
+    if digest is not None:
+        _context["model_digest"] = digest
+
+
 class JsonFormatter(logging.Formatter):
     """A log record as one line of JSON. Never raises."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """``ts``, ``level``, ``logger``, ``msg``, then extras, then ``exception`` if any."""
+        """``ts``, ``level``, ``logger``, ``msg``, the digest, extras, then ``exception`` if any."""
         stamp = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="microseconds")
         fields: dict[str, Any] = {
             "ts": stamp.replace("+00:00", "Z"),
             "level": record.levelname.lower(),
             "logger": record.name,
             "msg": _message(record),
+            **_context,
         }
         for name, value in vars(record).items():
             if name not in _STANDARD:

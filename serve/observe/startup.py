@@ -33,12 +33,16 @@ class Phase:
         return self.duration_s(now) * (self.total - self.done) / self.done
 
 
+BESIDE = frozenset({"verify"})
+"""Phases that go on while others do; they end when all is done."""
+
+
 @dataclass(slots=True)
 class Startup:
-    """The phases so far, in order. Written by the loading thread, read by HTTP handlers.
+    """The phases so far, in order. Written by the loading threads, read by HTTP handlers.
 
     Calling it reports progress (it is a ``serve.engine.protocol.Progress``); naming a new phase
-    ends the one before.
+    ends the one before, but for those in ``BESIDE``.
     """
 
     clock: Callable[[], float] = timeline.now
@@ -49,15 +53,20 @@ class Startup:
 
     def __call__(self, phase: str, done: int, total: int) -> None:
         with self._lock:
-            if not self.phases or self.phases[-1].name != phase:
-                self._finish_last()
-                self.phases.append(Phase(phase, started_at=self.clock()))
-            self.phases[-1].done, self.phases[-1].total = done, total
+            found = next((known for known in self.phases if known.name == phase), None)
+            if found is None or (found.is_finished and phase not in BESIDE):
+                if phase not in BESIDE:
+                    self._finish(foreground_only=True)
+                found = Phase(phase, started_at=self.clock())
+                self.phases.append(found)
+            found.done, found.total = done, total
+            if phase in BESIDE and done >= total:
+                found.finished_at = found.finished_at or self.clock()
 
     def complete(self) -> None:
         """The server is ready to answer."""
         with self._lock:
-            self._finish_last()
+            self._finish()
             self.is_complete = True
 
     def fail(self, message: str) -> None:
@@ -85,8 +94,8 @@ class Startup:
                 ],
             }
 
-    def _finish_last(self) -> None:
-        if self.phases and not self.phases[-1].is_finished:
-            last = self.phases[-1]
-            last.finished_at = self.clock()
-            last.done = last.total
+    def _finish(self, *, foreground_only: bool = False) -> None:
+        for phase in self.phases:
+            if not (phase.is_finished or (foreground_only and phase.name in BESIDE)):
+                phase.finished_at = self.clock()
+                phase.done = phase.total

@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,12 +60,19 @@ class Server:
 
 
 @contextmanager
-def serving(folder: Path, arguments: Sequence[str], *, is_ready: bool = True) -> Iterator[Server]:
+def serving(
+    folder: Path,
+    arguments: Sequence[str],
+    *,
+    is_ready: bool = True,
+    variables: Mapping[str, str] | None = None,
+) -> Iterator[Server]:
     """Start `python -m serve`, wait until /readyz answers 200, and end it in any case.
 
     Args:
         folder: for the log.
         is_ready: False to be handed the server while it is still loading.
+        variables: of the environment, beside those of the tests'.
     """
     port = free_port()
     log = folder / "server.log"
@@ -73,7 +80,7 @@ def serving(folder: Path, arguments: Sequence[str], *, is_ready: bool = True) ->
         process = subprocess.Popen(
             [sys.executable, "-m", "serve", "--port", str(port), *arguments],
             cwd=REPOSITORY,
-            env=environment(),
+            env=environment(**(variables or {})),
             stderr=output,
             stdout=output,
             text=True,

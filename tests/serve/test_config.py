@@ -10,14 +10,8 @@ import pytest
 
 from serve.cli.flags import build_parser, parse, settings
 from serve.cli.serve_command import as_toml
-from serve.config import (
-    Config,
-    env_of,
-    flag_of,
-    harden_environment,
-    load_config,
-    set_engine_environment,
-)
+from serve.config import Config, env_of, flag_of, load_config
+from serve.environment import harden_environment, set_engine_environment
 from serve.errors import StartupError
 
 

@@ -18,10 +18,10 @@ import pytest
 import pytest_asyncio
 
 from models.store import DEMO_WEIGHTS
-from serve.config import harden_environment
 from serve.engine.protocol import Engine, EngineRequest, SamplingParams
 from serve.engine.registry import build
 from serve.engine.settings import Dtype, EngineSettings, VllmSettings
+from serve.environment import harden_environment
 from serve.pipeline.events import ChatPrompt
 from serve.pipeline.render import Renderer
 

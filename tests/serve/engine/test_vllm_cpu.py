@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from serve.config import cpu_kv_cache_bytes
 from serve.engine.settings import EngineSettings, VllmSettings
 from serve.engine.vllm_cpu import (
     BLOCK_TOKENS,
@@ -18,6 +17,7 @@ from serve.engine.vllm_cpu import (
     read_config,
     usable_cpus,
 )
+from serve.environment import cpu_kv_cache_bytes
 from serve.errors import StartupError
 
 GB = 10**9

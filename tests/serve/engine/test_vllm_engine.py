@@ -13,11 +13,11 @@ from typing import Any, cast
 import pytest
 import pytest_asyncio
 
-from serve.config import harden_environment
 from serve.engine.processes import shared_memory
 from serve.engine.protocol import Engine
 from serve.engine.registry import build
 from serve.engine.settings import EngineSettings, VllmSettings
+from serve.environment import harden_environment
 from serve.errors import EngineDeadError, InvalidRequest, StartupError
 from tests.contracts.engine import EngineContract, Kill, collect, prompt_of, request, tokens
 

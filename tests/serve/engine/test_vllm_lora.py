@@ -14,11 +14,11 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from serve.config import harden_environment
 from serve.engine import vllm_lora
 from serve.engine.protocol import Engine
 from serve.engine.registry import build, choose
 from serve.engine.settings import EngineSettings, VllmSettings
+from serve.environment import harden_environment
 from serve.errors import InvalidRequest, StartupError
 from tests.adapters import merge, write_adapter
 from tests.contracts.engine import collect, prompt_of, request, tokens

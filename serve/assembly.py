@@ -1,0 +1,153 @@
+"""What stands behind the API, brought up from the settings: weights, engine, pipeline.
+
+::
+
+    obtain ─ claim ─┬─ prove   the files, hashed        (a thread)
+                    └─ build   the engine, loading      (a thread) ── pipeline ── ready
+
+With ``bootstrap.py`` the composition root: this part runs while the server answers its probes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+from collections.abc import Awaitable, Mapping
+from dataclasses import dataclass
+
+from models.refs import Artifact
+from serve.api.context import ServerState
+from serve.config import Config
+from serve.engine import registry
+from serve.engine.protocol import Engine, Progress
+from serve.engine.settings import EngineSettings, FakeSettings, VllmSettings
+from serve.engine.supervisor import Supervisor
+from serve.environment import hub_is_off
+from serve.errors import StartupError
+from serve.observe import logs
+from serve.observe.metrics import Metrics
+from serve.pipeline.admission import Admission
+from serve.pipeline.generate import Pipeline
+from serve.pipeline.render import Renderer
+from serve.pipeline.tokenizer import ModelTokenizer
+from serve.provenance import fetching
+from serve.provenance import proof as proving
+from serve.provenance.proof import Proof
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loaded:
+    """What ``assemble`` has brought up. ``reason`` says why this engine was chosen."""
+
+    artifact: Artifact
+    proof: Proof
+    pipeline: Pipeline
+    reason: str
+
+
+async def assemble(
+    config: Config,
+    environment: Mapping[str, str],
+    state: ServerState,
+    metrics: Metrics,
+    progress: Progress,
+) -> Loaded:
+    """Fetch and prove the weights, bring the engine up, and open the gate."""
+    try:
+        artifact = await fetching.obtain(
+            config.model,
+            config.data_dir,
+            environment=environment,
+            is_offline=config.offline or hub_is_off(environment),
+            progress=progress,
+        )
+        claim = await asyncio.to_thread(
+            proving.claim,
+            artifact,
+            config.data_dir,
+            how=config.verify,
+            trusted_keys=config.signature_keys,
+        )
+        proof, (engine, reason) = await _beside(
+            asyncio.to_thread(proving.prove, claim, config.data_dir, progress),
+            asyncio.to_thread(_build_engine, config, artifact, progress),
+        )
+        renderer = await asyncio.to_thread(Renderer.load, artifact.path, engine.info.vocab_size)
+    except StartupError as error:
+        state.startup.fail(str(error))
+        raise
+    state.digest = proof.digest
+    logs.set_model_digest(proof.digest)
+    admission = Admission(
+        max_running=engine.info.max_num_seqs, max_waiting=config.max_num_queued_reqs
+    )
+    metrics.set_model(engine.info, config.model_names[0])
+    metrics.attach_engine(engine.load)
+    metrics.attach_admission(lambda: admission.num_admitted)
+    pipeline = Pipeline(engine=engine, renderer=renderer, admission=admission)
+    state.pipeline = pipeline
+    # What is loaded stays: the collector need not walk it again with every request.
+    gc.collect()
+    gc.freeze()
+    state.startup.complete()
+    return Loaded(artifact=artifact, proof=proof, pipeline=pipeline, reason=reason)
+
+
+async def _beside(
+    proving_it: Awaitable[Proof], building: Awaitable[tuple[Engine, str]]
+) -> tuple[Proof, tuple[Engine, str]]:
+    """Both results. An engine that has loaded weights which are not proven is closed."""
+    proof, built = await asyncio.gather(proving_it, building, return_exceptions=True)
+    if isinstance(proof, BaseException):
+        if not isinstance(built, BaseException):
+            await built[0].close()
+        raise proof
+    if isinstance(built, BaseException):
+        raise built
+    return proof, built
+
+
+def _build_engine(config: Config, artifact: Artifact, progress: Progress) -> tuple[Engine, str]:
+    """The engine, and why it was chosen. Blocks."""
+    name, reason = registry.choose(
+        config.engine, config.device, with_adapters=bool(config.adapters)
+    )
+    settings = EngineSettings(
+        dtype=config.dtype,
+        device=config.device,
+        max_model_len=config.max_model_len,
+        max_num_seqs=config.max_num_seqs,
+        max_num_batched_tokens=config.max_num_batched_tokens,
+        kv_cache_tokens=config.kv_cache_tokens,
+        max_hold_s=config.max_token_hold_ms / 1000,
+        vllm=VllmSettings(
+            tensor_parallel_size=config.tensor_parallel_size,
+            pipeline_parallel_size=config.pipeline_parallel_size,
+            gpu_memory_utilization=config.gpu_memory_utilization,
+            enable_prefix_caching=config.enable_prefix_caching,
+            kv_cache_dtype=config.kv_cache_dtype,
+            enforce_eager=config.enforce_eager,
+            engine_args=config.engine_arg,
+            stall_timeout_s=config.engine_stall_timeout,
+            adapters=tuple(config.adapters.items()),
+            max_loras=config.max_loras,
+            max_lora_rank=config.max_lora_rank,
+        ),
+        fake=_fake_settings(config, artifact) if name == "fake" else FakeSettings(),
+    )
+    engine = registry.build(name, artifact.path, settings, progress)
+    if name not in registry.SUPERVISED:
+        return engine, reason
+
+    def rebuild() -> Engine:
+        return registry.build(name, artifact.path, settings, lambda *_: None)
+
+    return Supervisor(engine, rebuild), reason
+
+
+def _fake_settings(config: Config, artifact: Artifact) -> FakeSettings:
+    """The fake engine speaks the model's own vocabulary, so that its answers have text."""
+    return FakeSettings(
+        tokens_per_s=config.fake_tokens_per_s,
+        vocab_size=ModelTokenizer.load(artifact.path).vocab_size,
+    )

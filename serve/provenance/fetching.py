@@ -1,0 +1,159 @@
+"""A model that is not on this machine is fetched by a process of its own, which ends before the
+engine starts. The server itself never connects to anything.
+
+    python -m models pull NAME --json      its events become the start-up phase ``download``
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from models import catalog
+from models.errors import InvalidRefError, ModelError, ModelNotFoundError
+from models.lockfile import LockFile
+from models.refs import Artifact, ModelRef
+from models.store import locate, resolve
+from serve.engine.protocol import Progress
+from serve.errors import StartupError
+
+log = logging.getLogger(__name__)
+
+PATIENCE_S = 10.0
+"""For the fetching process to end after it was asked to."""
+LINE_BYTES = 1 << 20
+
+
+async def obtain(
+    model: str,
+    data_dir: Path,
+    *,
+    environment: Mapping[str, str],
+    is_offline: bool,
+    progress: Progress,
+) -> Artifact:
+    """The model's folder, allowed and whole; fetched first where it is not here.
+
+    Args:
+        model: what ``--model`` says.
+        environment: of the fetching process: the operator's own, with the Hub's variables.
+        is_offline: whether fetching is forbidden.
+        progress: told of the phase ``download`` in bytes.
+
+    Raises:
+        StartupError: it is not here and is not to be had, or it is refused.
+    """
+    try:
+        name = name_of(model)
+        if await asyncio.to_thread(is_here, model, data_dir):
+            return await asyncio.to_thread(resolve, name, data_dir)
+        if is_offline:
+            raise StartupError(_absent(model, data_dir) + "\n--offline forbids fetching it.")
+        log.info("fetching", extra={"model": model})
+        await _pull(model, data_dir, environment, progress)
+        return await asyncio.to_thread(resolve, name, data_dir)
+    except ModelError as error:
+        raise StartupError(str(error)) from None
+
+
+def name_of(model: str) -> str:
+    """The text without the revision, if it names a repository and one of its revisions."""
+    return model.partition("@")[0] if is_repository(model) else model
+
+
+def is_here(model: str, data_dir: Path) -> bool:
+    """Whether the model is on this machine. What is in it is not looked at.
+
+    Raises:
+        ModelNotFoundError: it is not, and it is nothing that could be fetched either.
+    """
+    name, _, revision = model.partition("@") if is_repository(model) else (model, "", "")
+    try:
+        stored, _ = locate(name, data_dir)
+    except ModelNotFoundError:
+        if not is_repository(model):
+            raise
+        return False
+    if not revision:
+        return True
+    pin = LockFile(data_dir).get(stored)
+    return pin is not None and revision in {pin.revision, pin.commit}
+
+
+def is_repository(model: str) -> bool:
+    """Whether the text names a repository: by an alias of the catalog, or as ``owner/name``."""
+    entry = catalog.load().find(model.partition("@")[0])
+    if entry is not None:
+        return entry.repo is not None
+    try:
+        ModelRef.parse(model)
+    except InvalidRefError:
+        return False
+    # A path that does not exist is a mistake, and nobody's repository.
+    return not Path(model.partition("/")[0]).is_dir()
+
+
+def _absent(model: str, data_dir: Path) -> str:
+    try:
+        locate(model, data_dir)
+    except ModelNotFoundError as error:
+        return str(error)
+    return f"the model {model!r} is not on this machine."
+
+
+async def _pull(
+    model: str, data_dir: Path, environment: Mapping[str, str], progress: Progress
+) -> None:
+    """Run the fetching process to its end; end it when this task is cancelled."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        *("-m", "models", "pull", model, "--data-dir", str(data_dir), "--json"),
+        env=dict(environment),
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        limit=LINE_BYTES,
+        start_new_session=True,  # Ctrl-C is for the server, which then ends it
+    )
+    fault = f"the fetching process ended without a word (python -m models pull {model})."
+    try:
+        if process.stdout is not None:
+            async for line in process.stdout:
+                fault = _heed(line, progress) or fault
+        code = await process.wait()
+    finally:
+        if process.returncode is None:
+            await _end(process)
+    if code != 0:
+        raise StartupError(fault)
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    process.terminate()
+    try:
+        await asyncio.wait_for(process.wait(), PATIENCE_S)
+    except TimeoutError:
+        process.kill()
+        await process.wait()
+
+
+def _heed(line: bytes, progress: Progress) -> str | None:
+    """Pass on one event. Returns the message of an error."""
+    try:
+        event: dict[str, Any] = json.loads(line)
+    except ValueError:
+        return None
+    match event:
+        case {"event": "progress", "phase": "fetch", "done_bytes": done, "total_bytes": total}:
+            progress("download", done, total)
+        case {"event": "notice", "message": message}:
+            log.info("fetching", extra={"notice": message})
+        case {"event": "done"}:
+            log.info("fetched", extra={key: event[key] for key in event.keys() - {"event"}})
+        case {"event": "error", "message": str(message)}:
+            return message
+    return None

@@ -1,0 +1,174 @@
+"""Which bytes are served, and who says so: the signature and the manifest, at every start.
+
+    claim   signature, manifest and pin: three small files, read before the engine starts
+    prove   the files, hashed and held against the claim, while the engine loads them: start-up
+            pays for reading them once
+
+Nobody is answered before both are done.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from models.errors import ManifestMissingError, ModelError
+from models.lockfile import LockFile
+from models.manifest import Manifest
+from models.manifest_files import plain_files
+from models.refs import Artifact
+from models.stamps import Stamps
+from models.store import DirectoryStore
+from models.verify import FULL_UP_TO_BYTES, Mode, default_mode, verify
+from serve.engine.protocol import Progress
+from serve.errors import StartupError
+
+log = logging.getLogger(__name__)
+
+Verify = Literal["auto", "full", "quick", "off"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proof:
+    """What is known of the bytes.
+
+    Attributes:
+        digest: of all files together; None where nobody has hashed them.
+        mode: how the files were held against their manifest; None where there is none.
+        signer: file name of the trusted key that signed; None where no signature was asked for.
+    """
+
+    digest: str | None
+    mode: Mode | None
+    signer: str | None = None
+
+    def __str__(self) -> str:
+        if self.digest is None:
+            return "unknown (no manifest)"
+        how = "no manifest, so unproven" if self.mode is None else f"verified: {self.mode}"
+        return f"{self.digest} ({how}{f'; signed by {self.signer}' if self.signer else ''})"
+
+
+class Bytes:
+    """Reports bytes as a start-up phase; a ``models.verify.Meter``."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._done = self._total = 0
+        self._lock = threading.Lock()  # several threads hash
+
+    def phase(self, name: str, total_bytes: int = 0) -> None:  # noqa: ARG002 - there is one
+        self._done, self._total = 0, total_bytes
+        self._progress("verify", 0, total_bytes)
+
+    def advance(self, num_bytes: int) -> None:
+        with self._lock:
+            self._done += num_bytes
+            self._progress("verify", self._done, self._total)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """What the files are said to be.
+
+    Attributes:
+        artifact: whose they are.
+        mode: how to hold them against the claim.
+        manifest: that was signed, where a signature was asked for; None where there is none.
+        pinned: the digest in models.lock; None for a model that was not pulled.
+        signer: file name of the trusted key.
+    """
+
+    artifact: Artifact
+    mode: Mode
+    manifest: Manifest | None
+    pinned: str | None = None
+    signer: str | None = None
+
+
+def claim(artifact: Artifact, data_dir: Path, *, how: Verify, trusted_keys: Path | None) -> Claim:
+    """Check the signature, if one is asked for, and read the manifest and the pin.
+
+    Args:
+        how: ``auto`` is full up to a size, and quick above it (models/verify.py).
+        trusted_keys: a directory of public keys; None asks for no signature.
+
+    Raises:
+        StartupError: the signature does not hold, or a file of these is damaged.
+    """
+    manifest, signer, pin = None, None, None
+    try:
+        if trusted_keys is not None:
+            from models.signing import check_signature  # noqa: PLC0415 - only where it is asked for
+
+            signed = check_signature(artifact.path, trusted_keys)
+            manifest, signer = signed.manifest, signed.key_file.name
+        else:
+            with suppress(ManifestMissingError):
+                manifest = Manifest.read(artifact.path)
+        if artifact.path == DirectoryStore(data_dir).path_of(artifact.name).resolve():
+            pin = LockFile(data_dir).get(artifact.name)
+    except ModelError as error:
+        raise StartupError(str(error)) from None
+    if manifest is None:
+        log.warning("the model has no manifest", extra={"model": artifact.name})
+        size = sum(num_bytes for _, num_bytes in plain_files(artifact.path))
+    else:
+        size = manifest.size_bytes
+    return Claim(
+        artifact=artifact,
+        mode=_mode(how, size),
+        manifest=manifest,
+        pinned=None if pin is None else pin.digest,
+        signer=signer,
+    )
+
+
+def prove(claim: Claim, data_dir: Path, progress: Progress) -> Proof:
+    """Hold the files against what they are said to be. Blocks while it hashes.
+
+    Args:
+        progress: told of the phase ``verify`` in bytes.
+
+    Raises:
+        StartupError: they are not.
+    """
+    meter = Bytes(progress)
+    try:
+        if claim.manifest is None:
+            return _unlisted(claim, meter)
+        verify(
+            claim.artifact.path,
+            claim.mode,
+            manifest=claim.manifest,
+            expect=claim.pinned,
+            stamps=Stamps(data_dir),
+            meter=meter,
+        ).require_ok()
+    except ModelError as error:
+        raise StartupError(str(error)) from None
+    return Proof(digest=claim.manifest.digest, mode=claim.mode, signer=claim.signer)
+
+
+def _mode(how: Verify, num_bytes: int) -> Mode:
+    if how != "auto":
+        return Mode(how)
+    mode = default_mode(num_bytes)
+    log.info(
+        "verifying",
+        extra={"mode": str(mode), "bytes": num_bytes, "full_up_to_bytes": FULL_UP_TO_BYTES},
+    )
+    return mode
+
+
+def _unlisted(claim: Claim, meter: Bytes) -> Proof:
+    """A folder that somebody placed: its bytes are named, and held against nothing."""
+    path = claim.artifact.path
+    if claim.mode is not Mode.FULL:
+        return Proof(digest=None, mode=None)
+    meter.phase("verify", sum(num_bytes for _, num_bytes in plain_files(path)))
+    return Proof(digest=Manifest.build(path, progress=meter.advance).digest, mode=None)
