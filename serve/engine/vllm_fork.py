@@ -11,6 +11,7 @@ nothing of this has been tried, and vLLM's processes are spawned.
 
 from __future__ import annotations
 
+import inspect
 import multiprocessing
 import os
 import signal
@@ -30,6 +31,7 @@ from vllm.v1.engine.async_llm import AsyncLLM
 from vllm.v1.engine.core import EngineCoreProc
 from vllm.v1.executor import multiproc_executor
 from vllm.v1.executor.multiproc_executor import WorkerProc
+from vllm.v1.sample import sampler
 
 from serve.config import variables_set
 
@@ -95,6 +97,9 @@ def run_worker(*args: Any, **kwargs: Any) -> None:
     from serve.engine import vllm_preload  # noqa: PLC0415 - its import is the fork server's
 
     os.sched_setaffinity(0, vllm_preload.WORKER_CPUS)
+    # Counting the tokens above one takes no compiler, for which the first request for logprobs
+    # would wait 13 s where no compiled code is at hand.
+    sampler.batched_count_greater_than = inspect.unwrap(sampler.batched_count_greater_than)
     _run_worker(*args, **kwargs)
 
 
