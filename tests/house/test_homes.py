@@ -23,7 +23,7 @@ HOMES: dict[str, tuple[str, ...]] = {
     "jinja2": ("serve/pipeline/template.py",),
     "tokenizers": ("serve/pipeline/tokenizer.py", "models/demo/"),
     "huggingface_hub": ("models/fetch.py",),
-    "vllm": ("serve/engine/vllm_engine.py",),
+    "vllm": ("serve/engine/vllm_engine.py", "serve/engine/vllm_fork.py"),
     "torch": MODELS_RUN,
     "transformers": MODELS_RUN,
     "safetensors": MODELS_RUN,
