@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from serve.errors import StartupError
@@ -72,6 +73,18 @@ def set_engine_environment(variables: Mapping[str, str]) -> None:
     """What an engine's own processes are to inherit. Values that the operator set stay."""
     for variable, value in variables.items():
         os.environ.setdefault(variable, value)
+
+
+@contextmanager
+def variables_set(variables: Mapping[str, str]) -> Iterator[None]:
+    """Those variables, for the processes that are started within. Values of the operator stay."""
+    added = [variable for variable in variables if variable not in os.environ]
+    os.environ |= {variable: variables[variable] for variable in added}
+    try:
+        yield
+    finally:
+        for variable in added:
+            os.environ.pop(variable, None)
 
 
 def cpu_kv_cache_bytes() -> int | None:

@@ -64,6 +64,8 @@ async def answer(
         has_usage=wire.has_usage_chunk,
         has_logprobs=generate_request.sampling.num_logprobs is not None,
     )
+    # While it is down a stream is refused by status: one that began could only end with an error.
+    await pipeline.engine.check_health()
     if not wire.stream:
         return WholeResponse(pipeline, generate_request, frames)
     return EventStreamResponse(

@@ -108,18 +108,22 @@ def pick_dtype(dtype: str, config: PretrainedConfig) -> torch.dtype:
     return _DTYPES.get(str(own).removeprefix("torch."), torch.float32)
 
 
+def weight_file_names(folder: Path) -> list[str]:
+    """The folder's safetensors files that its index names; one where there is no index."""
+    index = _read_json(folder / "model.safetensors.index.json")
+    return sorted(set(index["weight_map"].values())) if index else ["model.safetensors"]
+
+
 def weight_files(folder: Path) -> WeightFiles:
     """Read the headers of the folder's safetensors files.
 
     Raises:
         StartupError: there is none, one is cut short, or only other formats are there.
     """
-    index = _read_json(folder / "model.safetensors.index.json")
-    names = sorted(set(index["weight_map"].values())) if index else ["model.safetensors"]
     tensor_bytes: dict[str, int] = {}
     dtypes: set[str] = set()
     num_parameters = 0
-    for name in names:
+    for name in weight_file_names(folder):
         header = _safetensors_header(folder, name)
         header.pop("__metadata__", None)
         for tensor, entry in header.items():

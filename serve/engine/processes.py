@@ -10,6 +10,7 @@ import os
 import signal
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from multiprocessing import resource_tracker
 from pathlib import Path
 
 from serve.engine.memory import read_text
@@ -46,15 +47,47 @@ def family(pids: Iterable[int], proc: Path = PROC) -> list[Process]:
     return found
 
 
+def engine_family(cores: Iterable[int], proc: Path = PROC) -> list[Process]:
+    """An engine's processes, given those that this process had started: the cores.
+
+    Cores that come from a fork server have all other processes of their engine as siblings; the
+    fork server itself is not among them.
+    """
+    found: dict[Process, None] = {}
+    for core in cores:
+        found |= dict.fromkeys(family([core], proc))
+        parent = _parent(core, proc)
+        if parent is not None and parent not in {0, 1, os.getpid()}:
+            found |= dict.fromkeys(family(_children(parent, proc), proc))
+    return list(found)
+
+
 def shared_memory(processes: Iterable[Process], proc: Path = PROC) -> set[Path]:
-    """The files under /dev/shm that they have mapped."""
-    files = set()
-    for process in processes:
-        for line in read_text(proc / str(process.pid) / "maps").splitlines():
-            path = Path(line.split(maxsplit=5)[-1])
-            if path.parent == SHARED_MEMORY:
-                files.add(path)
-    return files
+    """The files under /dev/shm that they have mapped.
+
+    By inode: a semaphore is mapped under the name that it had while it was made (sem_open(3)).
+    """
+    inodes = {
+        fields[4]
+        for process in processes
+        for line in read_text(proc / str(process.pid) / "maps").splitlines()
+        if len(fields := line.split(maxsplit=5)) == 6 and Path(fields[5]).parent == SHARED_MEMORY
+    }
+    return {file for file in _files(SHARED_MEMORY) if _inode(file) in inodes}
+
+
+def forget(files: Iterable[Path]) -> None:
+    """Take files of killed processes, now removed, off the books of Python's resource tracker.
+
+    It would report each as leaked when this process ends, and its books would grow for ever.
+    """
+    for file in files:
+        kind, name = "shared_memory", file.name
+        if name.startswith("sem."):
+            kind, name = "semaphore", name.removeprefix("sem.")
+        # It complains of names that it does not know: of those whose maker could still tell it.
+        resource_tracker.register(f"/{name}", kind)
+        resource_tracker.unregister(f"/{name}", kind)
 
 
 def kill(processes: Iterable[Process]) -> None:
@@ -76,6 +109,23 @@ def _unlink(file: Path) -> bool:
     except OSError:
         return False
     return True
+
+
+def _files(folder: Path) -> list[Path]:
+    with contextlib.suppress(OSError):
+        return list(folder.iterdir())
+    return []
+
+
+def _inode(file: Path) -> str:
+    with contextlib.suppress(OSError):
+        return str(file.stat().st_ino)
+    return ""
+
+
+def _parent(pid: int, proc: Path) -> int | None:
+    fields = read_text(proc / str(pid) / "stat").rpartition(")")[2].split()
+    return int(fields[1]) if len(fields) > 1 else None
 
 
 def _children(pid: int, proc: Path) -> Iterator[int]:

@@ -7,6 +7,7 @@ it. It takes no part in anything else.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import signal
 import subprocess
@@ -14,44 +15,54 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from serve.engine.processes import Process, kill, remove
+from serve.engine.processes import Process, forget, kill, remove
 
 
 class Reaper:
-    """The server's end of the pipe.
+    """The server's end of the pipe. Nothing is done to what was not added."""
 
-    Args:
-        processes: to be killed.
-        files: to be removed.
-    """
-
-    def __init__(self, processes: Iterable[Process], files: Iterable[Path]) -> None:
+    def __init__(self) -> None:
         self._child = subprocess.Popen(
             [sys.executable, "-m", "serve.engine.reaper"], stdin=subprocess.PIPE, text=True
         )
-        if self._child.stdin is not None:
-            will = {
-                "processes": [[process.pid, process.started] for process in processes],
-                "files": [str(file) for file in files],
-            }
+        self._files: set[Path] = set()
+        self._seen: set[Process | Path] = set()
+
+    def add(self, processes: Iterable[Process], files: Iterable[Path]) -> None:
+        """Processes to be killed and files to be removed, as soon as they are known."""
+        new_processes = [process for process in processes if process not in self._seen]
+        new_files = [file for file in files if file not in self._seen]
+        if self._child.stdin is None or not (new_processes or new_files):
+            return
+        self._seen.update(new_processes, new_files)
+        self._files.update(new_files)
+        will = {
+            "processes": [[process.pid, process.started] for process in new_processes],
+            "files": [str(file) for file in new_files],
+        }
+        with contextlib.suppress(BrokenPipeError):  # somebody ended it: close() does its work
             self._child.stdin.write(json.dumps(will) + "\n")
             self._child.stdin.flush()
 
     def close(self) -> None:
         """Have it do its work now, and wait for its end. Idempotent."""
-        if self._child.stdin is not None and not self._child.stdin.closed:
+        if self._child.stdin is None or self._child.stdin.closed:
+            return
+        with contextlib.suppress(BrokenPipeError):
             self._child.stdin.close()
         self._child.wait()
+        kill(one for one in self._seen if isinstance(one, Process))
+        remove(self._files)
+        forget(self._files)
 
 
 def main() -> None:
     # A terminal's Ctrl-C reaches the whole group; the server decides what follows from it.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
-    will = json.loads(sys.stdin.readline() or "{}")
-    sys.stdin.read()  # until the server is gone
-    kill(Process(pid, started) for pid, started in will.get("processes", ()))
-    remove(Path(file) for file in will.get("files", ()))
+    wills = [json.loads(line) for line in sys.stdin]  # until the server is gone
+    kill(Process(pid, started) for will in wills for pid, started in will["processes"])
+    remove(Path(file) for will in wills for file in will["files"])
 
 
 if __name__ == "__main__":

@@ -5,9 +5,10 @@
     stream() ── AsyncLLM.generate() ══ unix socket ══▶ EngineCore ─▶ worker(s)     processes
                   one output handler per event loop ◀═ tokens and scheduler figures, every step
 
-Nothing of vLLM's HTTP server, tokenizer or detokenizer is used. The only module that imports vLLM,
-pinned to releases whose ``AsyncLLM`` was read (ADR 0005). Its death and rebirth are supervised by
-``supervisor.py``. Over 300 lines because nothing else may import vLLM.
+Nothing of vLLM's HTTP server, tokenizer or detokenizer is used. With ``vllm_fork.py``, which starts
+the processes, the only module that imports vLLM, pinned to releases whose ``AsyncLLM`` was read
+(ADR 0005). Its death and rebirth are supervised by ``supervisor.py``. Over 300 lines because little
+else may import vLLM.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ from vllm.v1.engine.async_llm import AsyncLLM
 from vllm.v1.engine.exceptions import EngineDeadError as VllmDeadError
 
 from serve import timeline
-from serve.engine import loading, memory, processes, vllm_cpu, vllm_lora
+from serve.engine import loading, memory, processes, vllm_cpu, vllm_fork, vllm_lora
 from serve.engine.context import check_request
 from serve.engine.protocol import (
     Capability,
@@ -50,6 +51,7 @@ from serve.engine.reaper import Reaper
 from serve.engine.settings import EngineSettings
 from serve.engine.vllm_arguments import base_arguments, extra_arguments
 from serve.engine.vllm_heartbeat import Heartbeat
+from serve.engine.vllm_loading import LoadWatch
 from serve.engine.vllm_outputs import TokenRouter
 from serve.environment import cpu_kv_cache_bytes, set_engine_environment
 from serve.errors import EngineDeadError, InvalidRequest, StartupError
@@ -67,7 +69,12 @@ class VllmEngine:
     """An ``Engine``. Made by ``from_folder``; serves the event loop of its first stream."""
 
     def __init__(
-        self, llm: AsyncLLM, info: EngineInfo, heartbeat: Heartbeat, router: TokenRouter
+        self,
+        llm: AsyncLLM,
+        info: EngineInfo,
+        heartbeat: Heartbeat,
+        router: TokenRouter,
+        reaper: Reaper,
     ) -> None:
         self._llm: AsyncLLM | None = llm
         self._router = router
@@ -77,16 +84,16 @@ class VllmEngine:
         self._death: str | None = None
         # Known while they live: what they leave behind is tidied up after they died.
         manager = llm.engine_core.resources.engine_manager
-        self._processes = processes.family(process.pid for process in manager.processes)
+        self._processes = processes.engine_family(process.pid for process in manager.processes)
         self._shared_memory = processes.shared_memory(self._processes)
-        self._reaper = Reaper(self._processes, self._shared_memory)
+        self._reaper = reaper
+        reaper.add(self._processes, self._shared_memory)
 
     @classmethod
     def from_folder(cls, path: Path, settings: EngineSettings, progress: Progress) -> Self:
         """Start vLLM's processes. Blocks until the model is loaded: call it in a thread.
 
-        The phases ``load_weights``, ``allocate_kv`` and ``warm_up`` happen in another process and
-        are reported when they are over.
+        The phases happen in other processes: ``vllm_loading`` says what is known of them.
 
         Raises:
             StartupError: vLLM cannot run this model, this way, on this machine.
@@ -104,23 +111,22 @@ class VllmEngine:
         if settings.vllm.enforce_eager:
             # Else the first request for logprobs would wait for a compiler, 10 s and more.
             set_engine_environment({"TORCHDYNAMO_DISABLE": "1"})
-        progress("load_weights", 0, weight_bytes)
+        reaper = Reaper()
         try:
-            llm = AsyncLLM.from_engine_args(AsyncEngineArgs(**arguments))
+            with LoadWatch(path, progress, reaper):
+                llm = vllm_fork.launch(AsyncEngineArgs(**arguments))
         except _FAILURES as error:
+            reaper.close()
             raise StartupError(
                 f"The vLLM engine cannot run {path.name}: {type(error).__name__}: "
                 f"{str(error)[:800]}. Its own log, above, may say more."
             ) from error
-        progress("load_weights", weight_bytes, weight_bytes)
-        for phase in ("allocate_kv", "warm_up"):
-            progress(phase, 1, 1)
         heartbeat = Heartbeat(settings.vllm.stall_timeout_s, timeline.now)
         # Its own figures per token would cost the event loop as much as our whole path does.
         llm.logger_manager, llm.log_stats = heartbeat, False
         router = TokenRouter(settings.max_hold_s)
         llm.output_processor = router
-        engine = cls(llm, _info(llm, path, weight_bytes, arguments), heartbeat, router)
+        engine = cls(llm, _info(llm, path, weight_bytes, arguments), heartbeat, router, reaper)
         if lora.paths:
             engine._load_adapters(lora.paths)
         return engine

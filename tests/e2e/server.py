@@ -15,6 +15,9 @@ from pathlib import Path
 
 import httpx
 
+from serve.engine.memory import read_text
+from serve.engine.processes import Process, family
+
 REPOSITORY = Path(__file__).parents[2]
 START_TIMEOUT_S = 120
 
@@ -66,6 +69,7 @@ def serving(
     *,
     is_ready: bool = True,
     variables: Mapping[str, str] | None = None,
+    has_own_group: bool = False,
 ) -> Iterator[Server]:
     """Start `python -m serve`, wait until /readyz answers 200, and end it in any case.
 
@@ -73,6 +77,7 @@ def serving(
         folder: for the log.
         is_ready: False to be handed the server while it is still loading.
         variables: of the environment, beside those of the tests'.
+        has_own_group: as the foreground job of a terminal has; its id is the process's.
     """
     port = free_port()
     log = folder / "server.log"
@@ -84,6 +89,7 @@ def serving(
             stderr=output,
             stdout=output,
             text=True,
+            process_group=0 if has_own_group else None,
         )
     server = Server(process, f"http://127.0.0.1:{port}", log)
     try:
@@ -108,3 +114,13 @@ def wait_ready(server: Server) -> None:
             pass
         time.sleep(0.1)
     raise AssertionError(f"the server did not become ready:\n{server.log.read_text()[-4000:]}")
+
+
+def engine_processes(server: Server) -> list[Process]:
+    """Those of vLLM: the core first, then its workers. Empty while none has its title."""
+    titles = {
+        process: read_text(Path("/proc") / str(process.pid) / "cmdline")
+        for process in family([server.process.pid])
+    }
+    found = [process for process, title in titles.items() if title.startswith("VLLM::")]
+    return sorted(found, key=lambda process: "EngineCore" not in titles[process])

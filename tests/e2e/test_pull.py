@@ -72,9 +72,12 @@ def test_one_command_fetches_proves_and_serves(tmp_path: Path, tiny: Path, data_
     access = [line for line in lines if line["logger"] == "intramural.access"]
     assert {line.get("model_digest") for line in access if line["status"] == 200} >= {digest}
 
-    with Hub() as hub, serving(
-        tmp_path, arguments(data_dir, "--offline"), variables=hub_environment(hub)
-    ) as server:
+    with (
+        Hub() as hub,
+        serving(
+            tmp_path, arguments(data_dir, "--offline"), variables=hub_environment(hub)
+        ) as server,
+    ):
         assert asked(server) == digest
         assert server.terminate() == 0
         assert hub.seen == []
@@ -143,4 +146,3 @@ def test_a_folder_without_a_manifest_is_named_and_not_proven(tmp_path: Path, tin
         assert asked(server) == Manifest.build(tiny).digest
         assert server.terminate() == 0
     assert "no manifest, so unproven" in server.log.read_text()
-

@@ -15,8 +15,15 @@ from pathlib import Path
 import httpx
 import pytest
 
-from serve.engine.processes import Process, family, shared_memory
-from tests.e2e.server import REPOSITORY, Server, environment, serving, wait_ready
+from serve.engine.processes import shared_memory
+from tests.e2e.server import (
+    REPOSITORY,
+    Server,
+    engine_processes,
+    environment,
+    serving,
+    wait_ready,
+)
 from tests.tiny_models import write_tiny_model
 
 pytest.importorskip("vllm", reason="vLLM is not installed")
@@ -41,16 +48,6 @@ def server(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ser
 def ask(server: Server, **fields: object) -> httpx.Response:
     body = {"model": "tiny", "prompt": PROMPT, "max_tokens": 4, "temperature": 0} | fields
     return httpx.post(server.url + "/v1/completions", json=body, timeout=60)
-
-
-def engine_processes(server: Server) -> list[Process]:
-    """The engine's core first, then its workers."""
-    titles = {
-        process: (Path("/proc") / str(process.pid) / "cmdline").read_text()
-        for process in family([server.process.pid])
-    }
-    found = [process for process, title in titles.items() if title.startswith("VLLM::")]
-    return sorted(found, key=lambda process: "EngineCore" not in titles[process])
 
 
 def cached_tokens(answer: httpx.Response) -> int:

@@ -30,7 +30,7 @@ HOMES: dict[str, tuple[str, ...]] = {
     "model_signing": ("models/signing.py",),
     "sigstore": ("models/signing.py",),
     "cryptography": ("models/keys.py", "models/signing.py"),
-    "vllm": ("serve/engine/vllm_engine.py",),
+    "vllm": ("serve/engine/vllm_engine.py", "serve/engine/vllm_fork.py"),
     "torch": MODELS_RUN,
     "transformers": MODELS_RUN,
     "safetensors": MODELS_RUN,

@@ -233,6 +233,19 @@ async def test_an_engine_that_dies_before_a_whole_answer_is_a_status() -> None:
     assert failure.value.code == "engine_dead"
 
 
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_dead_engine_refuses_by_status(stream: bool) -> None:
+    pipeline = pipeline_of()
+    home = house(pipeline)
+    await pipeline.engine.close()
+    async with home.client() as client:
+        response = await client.post("/v1/chat/completions", json=chat(stream=stream))
+    assert response.status_code == 503
+    assert int(response.headers["retry-after"]) >= 1
+    assert response.json()["error"]["code"] == "engine_dead"
+    assert home.records.last.status == 503
+
+
 async def test_the_event_stream_is_spelt_as_clients_expect() -> None:
     async with house().client() as client:
         response = await client.post("/v1/chat/completions", json=chat(stream=True))

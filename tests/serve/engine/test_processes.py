@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 import subprocess
 import sys
+import time
+from multiprocessing import forkserver
 from pathlib import Path
 
 import pytest
 
-from serve.engine.processes import Process, family, kill, remove, shared_memory
+from serve.engine.processes import Process, engine_family, family, kill, remove, shared_memory
 from serve.engine.reaper import Reaper
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
@@ -70,7 +73,9 @@ def test_the_reaper_outlives_its_server(tmp_path: Path, how: str) -> None:
     process = Process.of(victim.pid)
     assert process is not None
     if how == "closed":
-        reaper = Reaper([process], [left])
+        reaper = Reaper()
+        reaper.add([process], [])
+        reaper.add([process], [left])
         reaper.close()
         reaper.close()
     else:
@@ -78,7 +83,7 @@ def test_the_reaper_outlives_its_server(tmp_path: Path, how: str) -> None:
             "import sys; from pathlib import Path\n"
             "from serve.engine.processes import Process; from serve.engine.reaper import Reaper\n"
             f"victim = Process({victim.pid}, {process.started!r})\n"
-            f"reaper = Reaper([victim], [Path({str(left)!r})])\n"
+            f"reaper = Reaper(); reaper.add([victim], [Path({str(left)!r})])\n"
             "print('up', flush=True); sys.stdin.read()"
         )
         owner = subprocess.Popen([sys.executable, "-c", server], stdin=-1, stdout=-1)
@@ -94,3 +99,29 @@ def test_the_reaper_outlives_its_server(tmp_path: Path, how: str) -> None:
 
 def test_nobody_has_no_family() -> None:
     assert family([2**22 + 1]) == []
+
+
+def test_a_semaphore_is_found_by_its_inode() -> None:
+    # Mapped under the name that it had while it was made: its own name is in nobody's map.
+    lock = multiprocessing.get_context("spawn").Lock()
+    me = Process.of(os.getpid())
+    assert me is not None
+    name = lock._semlock.name.removeprefix("/")  # type: ignore[attr-defined]
+    assert Path("/dev/shm") / f"sem.{name}" in shared_memory([me])
+
+
+def test_siblings_from_a_fork_server_are_of_the_family() -> None:
+    context = multiprocessing.get_context("forkserver")
+    both = [context.Process(target=time.sleep, args=(60,), daemon=True) for _ in range(2)]
+    for process in both:
+        process.start()
+    core, worker = (process.pid for process in both)
+    try:
+        assert core is not None
+        found = engine_family([core])
+        assert {process.pid for process in found} >= {core, worker}
+        assert os.getpid() not in {process.pid for process in found}
+    finally:
+        kill(found)
+    assert [process.join(20) or process.exitcode for process in both] == [-signal.SIGKILL] * 2
+    forkserver._forkserver._stop()  # type: ignore[attr-defined]  # vLLM's tests need one of their own
