@@ -152,8 +152,8 @@ def _heed(line: bytes, progress: Progress) -> str | None:
             progress("download", done, total)
         case {"event": "notice", "message": message}:
             log.info("fetching", extra={"notice": message})
-        case {"event": "done"}:
-            log.info("fetched", extra={key: event[key] for key in event.keys() - {"event"}})
+        case {"event": "done", "repo": repo, "commit": commit, "digest": digest}:
+            log.info("fetched", extra={"repo": repo, "commit": commit, "digest": digest})
         case {"event": "error", "message": str(message)}:
             return message
     return None
