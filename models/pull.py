@@ -130,9 +130,16 @@ class Pull:
         if self.update or not path.is_dir():
             return False
         manifest = _manifest(path)
-        if pin is None or manifest is None or pin.digest == manifest.digest:
+        if manifest is None:
             return True
-        self.progress.notice(f"{path} is not what models.lock pins ({pin.digest}); fetching that")
+        lacks = [file.path for file in manifest.files if _size(path / file.path) != file.size]
+        if pin is not None and pin.digest != manifest.digest:
+            why = f"{path} is not what models.lock pins ({pin.digest}); fetching that"
+        elif lacks:
+            why = f"{path} is damaged ({', '.join(lacks[:6])}); fetching it anew"
+        else:
+            return True
+        self.progress.notice(why)
         return False
 
     def _compare(self, models: store.DirectoryStore, pin: Pin | None) -> Pulled:
@@ -302,6 +309,13 @@ def _manifest(folder: Path) -> Manifest | None:
     try:
         return Manifest.read(folder)
     except ManifestError:
+        return None
+
+
+def _size(path: Path) -> int | None:
+    try:
+        return path.lstat().st_size
+    except OSError:
         return None
 
 

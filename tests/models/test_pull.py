@@ -115,6 +115,23 @@ def test_an_update_repairs_what_was_damaged(hub, tmp_path):
     assert weights.read_bytes() == tiny_repo()[weights.name]
 
 
+def test_a_model_that_lost_a_file_is_made_whole(hub, tmp_path):
+    first = pull(hub, tmp_path)
+    (first.path / "model-1-of-2.safetensors").unlink()
+    (first.path / "tokenizer.json").write_text("{} ")
+    watch = Watch()
+    assert pull(hub, tmp_path, watch) == first
+    assert "is damaged (model-1-of-2.safetensors, tokenizer.json)" in watch.notices[0]
+
+
+def test_a_busy_hub_is_asked_again_for_its_listing(hub, tmp_path):
+    hub.fault("/revision/main", status=503, retry_after="0", times=2)
+    assert pull(hub, tmp_path).outcome is Outcome.PULLED
+    hub.fault("/revision/main", status=503, retry_after="0", times=9)
+    with pytest.raises(OriginError, match="answers 503"):
+        pull(hub, tmp_path, update=True)
+
+
 def test_a_pin_decides_what_is_pulled(hub, tmp_path):
     """models.lock, copied to another machine, makes the same model there."""
     first = pull(hub, tmp_path / "a")
