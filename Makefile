@@ -42,7 +42,7 @@ format: setup-dev  ## ruff's fixes and format, and the generated docs
 bench: setup-dev  ## our engine beside transformers' own, on the demo model
 	$(BIN)/python -m benchmarks.engine_vs_transformers models/demo/weights --concurrency 1 8 32
 
-prove: setup-dev  ## the long proofs: every property with 5,000 examples
+prove: setup-dev  ## the long proofs: every property with 5,000 examples, and 100 kills of a pull
 	$(BIN)/python -m pytest --hypothesis-profile=prove
 
 lock: setup-dev  ## resolve requirements/*.in anew (needs the network)
