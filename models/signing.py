@@ -2,7 +2,7 @@
 
 A signature covers every file and manifest.json, so any OpenSSF verifier can check it, and nobody
 can exchange the manifest. Signing and checking need no network: the key is a file, and there is no
-certificate, no log and no time stamp (docs/adr/0009-signatures.md has the reasons).
+certificate, no log and no time stamp (docs/adr/0008-signatures.md has the reasons).
 
 The library hashes all files each time it signs or verifies. Here it is handed the hashes instead:
 
