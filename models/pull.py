@@ -37,7 +37,7 @@ from models.origins import Listing, Origin, OriginFile
 from models.progress import Progress, size
 from models.refs import ModelRef
 from models.selection import SMALL_BYTES, Selection, select
-from models.staging import Staging, staged
+from models.staging import Staging
 from models.transfer import NUM_PARALLEL, Transfer, disk_full
 
 MARGIN_BYTES = 64 << 20
@@ -113,7 +113,7 @@ class Pull:
         try:
             if self._is_settled(models, pin):
                 return self._compare(models, pin)
-            with staged(models.root, self.name) as staging:
+            with models.stage(self.name) as staging:
                 if self._is_settled(models, pin):  # another process made it meanwhile
                     return self._compare(models, pin)
                 return self._fill(staging, pin)

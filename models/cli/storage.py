@@ -171,7 +171,7 @@ def _remove(store: DirectoryStore, path: Path) -> None:
     if path.parent.name != staging.STAGING:
         path.unlink(missing_ok=True)
         return
-    with staging.staged(store.root, path.name) as staged:  # nobody has begun in between
+    with store.stage(path.name) as staged:  # nobody has begun in between
         staged.discard()
 
 
