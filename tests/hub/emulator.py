@@ -11,7 +11,7 @@ In a test::
         hub.add("Qwen/Qwen2-7B-Instruct", files)
         hub.fault("model.safetensors", cut_after=1000)
 
-As a process, for end-to-end tests (prints its address, then one line per request)::
+As a process, for end-to-end tests (it prints its address)::
 
     python -m tests.hub.emulator Qwen/Qwen2-7B-Instruct=./folder [--gated --token hf_x] [--port 0]
 """
