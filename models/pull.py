@@ -151,10 +151,13 @@ class Pull:
         if manifest is not None and pin is None:  # it was brought here without its models.lock
             LockFile(self.data_dir).put(self.name, self._pin(manifest))
         if here is None:
-            self.progress.notice(
+            message = (
                 f"{self.name!r} is here ({artifact.path}), and nothing says which commit it is. "
                 "`--update` replaces it."
             )
+            if self.is_exact:
+                raise OriginError(message)
+            self.progress.notice(message)
         elif self.ref is not None:
             outcome = self._newer(self.ref, here)
         digest = manifest.digest if manifest else None
@@ -214,10 +217,15 @@ class Pull:
     def _listing(self, pin: Pin | None) -> Listing:
         """What the origin has: at the pinned commit, if there is a pin that counts."""
         ref = self.ref
-        counts = pin is not None and not self.update and not self.is_exact
-        if ref is not None and pin is not None and counts and pin.repo == ref.repo and pin.commit:
-            ref = ModelRef(repo=ref.repo, revision=pin.commit)
-            self.progress.notice(f"models.lock pins {ref}; `--update` takes {self.ref} instead.")
+        if ref is not None and pin is not None and pin.repo and pin.commit and not self.update:
+            if pin.repo != ref.repo:
+                raise OriginError(
+                    f"models.lock pins {self.name!r} to {pin.repo}, and this is {ref.repo}. Give "
+                    "it another --name, or --update to pin it anew."
+                )
+            if not self.is_exact:
+                ref = ModelRef(repo=ref.repo, revision=pin.commit)
+                self.progress.notice(f"models.lock pins {ref}; `--update` takes {self.ref}.")
         for num_tries in range(1, LISTING_TRIES):
             try:
                 return self.origin.listing(ref)
@@ -277,19 +285,19 @@ class Pull:
         return listing.manifest
 
     def _as_pinned(self, manifest: Manifest, pin: Pin) -> Manifest:
-        """The same commit has the same bytes, always; and the same bytes are of that commit."""
+        """What is pinned has the pinned bytes; and equal bytes are of the pinned commit."""
         source = manifest.source
-        if source is not None and source.revision != pin.commit:
-            return manifest  # another revision, which the user asked for
-        if pin.digest != manifest.digest:
-            raise HashMismatchError(
-                f"{self.name!r} is {pin.digest} in models.lock, and {self.where} gives "
-                f"{manifest.digest}. One of them was changed. `--update` takes what is given, and "
-                "pins it."
-            )
-        if source is None and pin.repo is not None and pin.commit is not None:
-            return replace(manifest, source=ModelRef(repo=pin.repo, revision=pin.commit))
-        return manifest
+        if pin.digest == manifest.digest:
+            if source is None and pin.repo is not None and pin.commit is not None:
+                return replace(manifest, source=ModelRef(repo=pin.repo, revision=pin.commit))
+            return manifest
+        if self.is_exact and source is not None and source.revision != pin.commit:
+            return manifest  # another revision, which the user named
+        raise HashMismatchError(
+            f"{self.name!r} is {pin.digest} in models.lock, and {self.where} gives "
+            f"{manifest.digest}. One of them was changed. `--update` takes what is given, and "
+            "pins it."
+        )
 
     def _pin(self, manifest: Manifest) -> Pin:
         source = manifest.source

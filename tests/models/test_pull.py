@@ -155,6 +155,15 @@ def test_the_pinned_commit_with_other_bytes_is_refused(hub, tmp_path):
     assert pull(hub, tmp_path, update=True).digest != digest
 
 
+def test_a_pin_of_another_repository_is_not_moved_unasked(hub, tmp_path):
+    pin = Pin(digest="sha256:" + "0" * 64, repo="acme/other", revision="main", commit="a" * 40)
+    LockFile(tmp_path).put(NAME, pin)
+    with pytest.raises(OriginError, match="acme/other, and this is acme/tiny"):
+        pull(hub, tmp_path)
+    assert LockFile(tmp_path).get(NAME) == pin
+    assert pull(hub, tmp_path, update=True).outcome is Outcome.PULLED
+
+
 def test_a_revision_that_was_named_must_be_what_is_here(hub, tmp_path):
     old = hub.repos[REPO].branches["main"]
     new = hub.add(REPO, tiny_repo(hidden_size=8))
@@ -205,6 +214,8 @@ def test_a_folder_placed_by_hand_is_left_alone(hub, tmp_path):
     pulled = pull(hub, tmp_path, watch)
     assert (pulled.outcome, pulled.digest, pulled.ref) == (Outcome.PRESENT, None, None)
     assert "--update" in watch.notices[-1]
+    with pytest.raises(OriginError, match="nothing says which commit"):
+        pull(hub, tmp_path, ref=ModelRef(repo=REPO, revision="v1"), is_exact=True)
     assert pull(hub, tmp_path, update=True).outcome is Outcome.PULLED
 
 
@@ -303,6 +314,16 @@ class TestFromAFolder:
         shutil.copy(tmp_path / "there/models.lock", tmp_path / "here/models.lock")
         here = pull(None, tmp_path / "here", origin=FolderOrigin(there.path))
         assert (here.digest, here.ref) == (there.digest, there.ref)
+
+    def test_a_manifest_of_another_commit_does_not_move_the_pin(self, hub, tmp_path):
+        pull(hub, tmp_path / "here")
+        shutil.rmtree(tmp_path / "here" / "models")
+        pin = LockFile(tmp_path / "here").get(NAME)
+        hub.add(REPO, tiny_repo(hidden_size=8))
+        newer = pull(hub, tmp_path / "there")
+        with pytest.raises(HashMismatchError, match=r"models\.lock"):
+            pull(None, tmp_path / "here", origin=FolderOrigin(newer.path))
+        assert LockFile(tmp_path / "here").get(NAME) == pin
 
     def test_a_pin_of_other_bytes_refuses(self, hub, folder, tmp_path):
         pull(hub, tmp_path / "there")
