@@ -193,7 +193,7 @@ def refuse_cache(
     if tokens * per_token > room:
         raise StartupError(
             f"{flag} {tokens} needs a KV cache of {tokens * per_token / 1e9:.1f} GB; "
-            f"{room / 1e9:.1f} GB are left for it beside the weights. Lower it, or free memory."
+            f"{room / 1e9:.1f} GB are free for it beside the weights. Lower it, or free memory."
         )
 
 
