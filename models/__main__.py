@@ -6,10 +6,10 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from models.cli import fit, pull, show, storage, trust
+from models.cli import bundle, fit, pull, show, storage, trust
 from models.errors import ModelError
 
-GROUPS = (show, pull, trust, storage, fit)
+GROUPS = (show, pull, trust, bundle, storage, fit)
 
 EPILOG = """\
 where models live:
