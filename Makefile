@@ -42,7 +42,7 @@ format: setup-dev  ## ruff's fixes and format, and the generated docs
 bench: setup-dev  ## our engine beside transformers' own, on the demo model
 	$(BIN)/python -m benchmarks.engine_vs_transformers models/demo/weights --concurrency 1 8 32
 
-prove: setup-dev  ## the long proofs: properties 5,000 times, 200 kills of vLLM
+prove: setup-dev  ## the long proofs: properties 5,000 times, 200 kills of vLLM, 200 of pulls and bundles
 	$(BIN)/python -m pytest --hypothesis-profile=prove
 
 lock: setup-dev  ## resolve requirements/*.in anew (needs the network)

@@ -6,10 +6,10 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from models.cli import fit, pull, show, storage, trust
+from models.cli import bundle, fit, pull, show, storage, trust
 from models.errors import ModelError
 
-GROUPS = (show, pull, trust, storage, fit)
+GROUPS = (show, pull, trust, bundle, storage, fit)
 
 EPILOG = """\
 where models live:
@@ -36,6 +36,9 @@ def main(argv: Sequence[str]) -> int:
     except ModelError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
     return code
 
 

@@ -20,6 +20,8 @@
     ├── StoreBusyError        another process is working on the same model
     ├── LockFileError         models.lock is damaged, or cannot be written
     ├── NotIntactError        files differ from the manifest
+    ├── BundleError           a bundle is none, contradicts itself, or cannot be made here
+    │   └── PartsMissingError     parts of it are missing or damaged
     └── SignatureError        unsigned, signed by an unknown key, or signed for other bytes
 
 Messages are for the operator of this machine, so they may hold paths of it.
@@ -110,3 +112,11 @@ class StoreBusyError(ModelError):
 
 class LockFileError(ModelError):
     """models.lock is not what we write, or cannot be written."""
+
+
+class BundleError(ModelError):
+    """An index is none or contradicts itself, or a bundle cannot be written or put in place."""
+
+
+class PartsMissingError(BundleError):
+    """Parts of a bundle were not found, or are damaged. Names each; what was good is kept."""

@@ -33,7 +33,11 @@ from huggingface_hub.errors import (
     RevisionNotFoundError,
 )
 from huggingface_hub.hf_api import RepoSibling
-from huggingface_hub.utils import build_hf_headers, hf_raise_for_status
+from huggingface_hub.utils import (
+    build_hf_headers,
+    hf_raise_for_status,
+    parse_ratelimit_headers,
+)
 
 from models import catalog
 from models.errors import OriginError, TransientOriginError
@@ -102,7 +106,10 @@ class HubOrigin:
             self._raise(error, ref)
         if not _COMMIT.fullmatch(info.sha or "") or info.siblings is None:
             raise OriginError(f"{self.endpoint} answers, but not as a hub does: no commit.")
-        licence = info.card_data.get("license") if info.card_data is not None else None
+        card = info.card_data
+        licence = card.get("license") if card is not None else None
+        if card is not None and licence == "other":  # the Hub's word for one with its own name
+            licence = card.get("license_name") or licence
         return Listing(
             ref=ModelRef(repo=ref.repo, revision=str(info.sha)),
             files=tuple(self._offer(sibling, ref.repo, str(info.sha)) for sibling in info.siblings),
@@ -192,10 +199,8 @@ class HubOrigin:
     def _raise_status(self, error: HfHubHTTPError) -> NoReturn:
         status = error.response.status_code
         if status in TRANSIENT:
-            asked = error.response.headers.get("Retry-After", "")
             raise TransientOriginError(
-                f"{self.endpoint} answers {status}",
-                retry_after_s=float(asked) if asked.isdigit() else None,
+                f"{self.endpoint} answers {status}", retry_after_s=_asked_wait_s(error.response)
             ) from None
         if status in (401, 403):
             message = (
@@ -242,6 +247,15 @@ _KNOWN = (
     httpx2.HTTPError,
     httpx2.InvalidURL,
 )
+
+
+def _asked_wait_s(response: httpx2.Response) -> float | None:
+    """Seconds to wait, as the Hub's own header or the standard one asks; None where none does."""
+    limit = parse_ratelimit_headers(response.headers)
+    if response.status_code == httpx2.codes.TOO_MANY_REQUESTS and limit and not limit.remaining:
+        return limit.reset_in_seconds + 1.0  # it is rounded down
+    asked = response.headers.get("Retry-After", "")
+    return float(asked) if asked.isdigit() else None
 
 
 def _reason(error: Exception) -> str:

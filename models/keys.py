@@ -10,8 +10,8 @@ import hashlib
 import os
 from pathlib import Path
 
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives import serialization
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from models.errors import SignatureError
@@ -84,6 +84,38 @@ def private_key_id(path: Path, password: bytes | None = None) -> str:
         SignatureError: it cannot be read, is not of a curve that is known here, or the password is
             wrong.
     """
+    return _key_id(_private_key(path, password).public_key())
+
+
+def sign_bytes(data: bytes, private_key: Path, password: bytes | None = None) -> tuple[bytes, str]:
+    """An ECDSA signature (DER) over the SHA-256 of these bytes, and the key id.
+
+    It is what `openssl dgst -sha256 -sign` makes, so that it can be checked with
+    `openssl dgst -sha256 -verify` on a machine that has nothing of ours yet.
+
+    Raises:
+        SignatureError: as in `private_key_id`.
+    """
+    key = _private_key(private_key, password)
+    return key.sign(data, ec.ECDSA(hashes.SHA256())), _key_id(key.public_key())
+
+
+def signer_of(data: bytes, signature: bytes, trust: Path) -> tuple[str, Path] | None:
+    """Key id and file of the trusted key that made a signature of `sign_bytes`; None for no such.
+
+    Raises:
+        SignatureError: there is no trusted key, or one that cannot be read.
+    """
+    for key_id, path in trusted(trust).items():
+        try:
+            _public_key(path).verify(signature, data, ec.ECDSA(hashes.SHA256()))
+        except InvalidSignature:
+            continue
+        return key_id, path
+    return None
+
+
+def _private_key(path: Path, password: bytes | None) -> ec.EllipticCurvePrivateKey:
     try:
         key = serialization.load_pem_private_key(_small(path), password)
     except OSError as error:
@@ -92,7 +124,7 @@ def private_key_id(path: Path, password: bytes | None = None) -> str:
         raise SignatureError(f"{path} cannot be used as a private key: {error}") from None
     if not isinstance(key, ec.EllipticCurvePrivateKey) or key.curve.name not in CURVES:
         raise SignatureError(f"{path} is not of an elliptic curve P-256, P-384 or P-521.")
-    return _key_id(key.public_key())
+    return key
 
 
 def _public_key(path: Path) -> ec.EllipticCurvePublicKey:

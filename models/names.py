@@ -42,3 +42,10 @@ def clash(names: Iterable[str]) -> tuple[str, str] | None:
         if seen.setdefault(folded, name) != name:
             return seen[folded], name
     return None
+
+
+def printable(text: str) -> str:
+    """The text on one line, with control and invisible characters written as escapes."""
+    return "".join(
+        char if char.isprintable() else char.encode("unicode_escape").decode() for char in text
+    )

@@ -10,12 +10,14 @@ from io import RawIOBase
 from pathlib import Path
 from typing import Protocol
 
-from models.errors import ManifestMissingError, OriginError
+from models.errors import ManifestMissingError, OriginError, UnstableFileError
 from models.manifest import MANIFEST, SIGNATURE, Manifest
 from models.manifest_files import plain_files
 from models.refs import ModelRef
 
 CHUNK_BYTES = 1 << 20
+KEPT = frozenset({MANIFEST, SIGNATURE})
+"""Written by us, so never taken as a model's file."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,6 +140,7 @@ class FolderOrigin:
 
         Raises:
             OriginError: it cannot be read.
+            UnstableFileError: it was written to meanwhile, so the copy may be of two minds.
         """
         del ref
         try:
@@ -147,6 +150,10 @@ class FolderOrigin:
         with source:
             source.seek(offset)
             yield offset, self._chunks(source)
+        if file.version and self._offer(file.path) != file:
+            raise UnstableFileError(
+                f"{self.folder / file.path} was written to while it was copied; pull again."
+            )
 
     def _chunks(self, source: RawIOBase) -> Iterator[bytes]:
         try:
@@ -163,7 +170,3 @@ class FolderOrigin:
         return OriginError(
             f"{error.filename or self.folder} cannot be read: {error.strerror or error}."
         )
-
-
-KEPT = frozenset({MANIFEST, SIGNATURE})
-"""Written by us, so never taken as a model's file."""

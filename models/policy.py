@@ -84,7 +84,8 @@ class Refusal:
     reason: str
 
     def __str__(self) -> str:
-        return f"{self.file} ({self.rule}): {self.reason}"
+        # Names come from whoever made the folder, and go to a terminal.
+        return names.printable(f"{self.file} ({self.rule}): {self.reason}")
 
 
 def check(folder: Path) -> None:

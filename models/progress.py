@@ -13,6 +13,7 @@ Everything but JSON goes to stderr, so that stdout holds results only.
 from __future__ import annotations
 
 import json
+import os
 import sys
 import threading
 import time
@@ -20,6 +21,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any, Protocol, TextIO
 
 from rich.console import Console
@@ -170,8 +172,13 @@ class JsonLines:
         self.event("notice", message=text)
 
     def event(self, name: str, /, **facts: Any) -> None:
-        """Write one line at once; a reader that left is not an error of this command."""
-        print(json.dumps({"event": name} | facts), file=self._stream, flush=True)
+        """Write one line at once. That the reader has left is no reason to stop working."""
+        try:
+            print(json.dumps({"event": name} | facts), file=self._stream, flush=True)
+        except BrokenPipeError:
+            # What is still in the stream's buffer must have somewhere to go at exit.
+            with Path(os.devnull).open("wb") as nowhere:
+                os.dup2(nowhere.fileno(), self._stream.fileno())
 
 
 class Terminal:

@@ -37,7 +37,7 @@ from models.origins import Listing, Origin, OriginFile
 from models.progress import Progress, size
 from models.refs import ModelRef
 from models.selection import SMALL_BYTES, Selection, select
-from models.staging import Staging, staged
+from models.staging import Staging
 from models.transfer import NUM_PARALLEL, Transfer, disk_full
 
 MARGIN_BYTES = 64 << 20
@@ -113,7 +113,7 @@ class Pull:
         try:
             if self._is_settled(models, pin):
                 return self._compare(models, pin)
-            with staged(models.root, self.name) as staging:
+            with models.stage(self.name) as staging:
                 if self._is_settled(models, pin):  # another process made it meanwhile
                     return self._compare(models, pin)
                 return self._fill(staging, pin)
@@ -130,9 +130,16 @@ class Pull:
         if self.update or not path.is_dir():
             return False
         manifest = _manifest(path)
-        if pin is None or manifest is None or pin.digest == manifest.digest:
+        if manifest is None:
             return True
-        self.progress.notice(f"{path} is not what models.lock pins ({pin.digest}); fetching that")
+        lacks = [file.path for file in manifest.files if _size(path / file.path) != file.size]
+        if pin is not None and pin.digest != manifest.digest:
+            why = f"{path} is not what models.lock pins ({pin.digest}); fetching that"
+        elif lacks:
+            why = f"{path} is damaged ({', '.join(lacks[:6])}); fetching it anew"
+        else:
+            return True
+        self.progress.notice(why)
         return False
 
     def _compare(self, models: store.DirectoryStore, pin: Pin | None) -> Pulled:
@@ -144,10 +151,13 @@ class Pull:
         if manifest is not None and pin is None:  # it was brought here without its models.lock
             LockFile(self.data_dir).put(self.name, self._pin(manifest))
         if here is None:
-            self.progress.notice(
+            message = (
                 f"{self.name!r} is here ({artifact.path}), and nothing says which commit it is. "
                 "`--update` replaces it."
             )
+            if self.is_exact:
+                raise OriginError(message)
+            self.progress.notice(message)
         elif self.ref is not None:
             outcome = self._newer(self.ref, here)
         digest = manifest.digest if manifest else None
@@ -207,10 +217,15 @@ class Pull:
     def _listing(self, pin: Pin | None) -> Listing:
         """What the origin has: at the pinned commit, if there is a pin that counts."""
         ref = self.ref
-        counts = pin is not None and not self.update and not self.is_exact
-        if ref is not None and pin is not None and counts and pin.repo == ref.repo and pin.commit:
-            ref = ModelRef(repo=ref.repo, revision=pin.commit)
-            self.progress.notice(f"models.lock pins {ref}; `--update` takes {self.ref} instead.")
+        if ref is not None and pin is not None and pin.repo and pin.commit and not self.update:
+            if pin.repo != ref.repo:
+                raise OriginError(
+                    f"models.lock pins {self.name!r} to {pin.repo}, and this is {ref.repo}. Give "
+                    "it another --name, or --update to pin it anew."
+                )
+            if not self.is_exact:
+                ref = ModelRef(repo=ref.repo, revision=pin.commit)
+                self.progress.notice(f"models.lock pins {ref}; `--update` takes {self.ref}.")
         for num_tries in range(1, LISTING_TRIES):
             try:
                 return self.origin.listing(ref)
@@ -270,19 +285,19 @@ class Pull:
         return listing.manifest
 
     def _as_pinned(self, manifest: Manifest, pin: Pin) -> Manifest:
-        """The same commit has the same bytes, always; and the same bytes are of that commit."""
+        """What is pinned has the pinned bytes; and equal bytes are of the pinned commit."""
         source = manifest.source
-        if source is not None and source.revision != pin.commit:
-            return manifest  # another revision, which the user asked for
-        if pin.digest != manifest.digest:
-            raise HashMismatchError(
-                f"{self.name!r} is {pin.digest} in models.lock, and {self.where} gives "
-                f"{manifest.digest}. One of them was changed. `--update` takes what is given, and "
-                "pins it."
-            )
-        if source is None and pin.repo is not None and pin.commit is not None:
-            return replace(manifest, source=ModelRef(repo=pin.repo, revision=pin.commit))
-        return manifest
+        if pin.digest == manifest.digest:
+            if source is None and pin.repo is not None and pin.commit is not None:
+                return replace(manifest, source=ModelRef(repo=pin.repo, revision=pin.commit))
+            return manifest
+        if self.is_exact and source is not None and source.revision != pin.commit:
+            return manifest  # another revision, which the user named
+        raise HashMismatchError(
+            f"{self.name!r} is {pin.digest} in models.lock, and {self.where} gives "
+            f"{manifest.digest}. One of them was changed. `--update` takes what is given, and "
+            "pins it."
+        )
 
     def _pin(self, manifest: Manifest) -> Pin:
         source = manifest.source
@@ -302,6 +317,13 @@ def _manifest(folder: Path) -> Manifest | None:
     try:
         return Manifest.read(folder)
     except ManifestError:
+        return None
+
+
+def _size(path: Path) -> int | None:
+    try:
+        return path.lstat().st_size
+    except OSError:
         return None
 
 

@@ -43,13 +43,17 @@ class HeaderFault(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class StoredTensor:
-    """One tensor as the header describes it; ``begin`` and ``end`` count from the data's start."""
+class TensorEntry:
+    """One tensor as the header describes it.
+
+    ``dtype`` is in the format's words (F32, BF16, U8, ...); ``begin`` and ``end`` count bytes from
+    the start of the data.
+    """
 
     dtype: str
     shape: tuple[int, ...]
-    begin: int
-    end: int
+    begin: int = 0
+    end: int = 0
 
     @property
     def num_bytes(self) -> int:
@@ -63,13 +67,13 @@ def fault(path: Path) -> str | None:
         OSError: it cannot be read.
     """
     try:
-        read(path)
+        tensors(path)
     except HeaderFault as found:
         return str(found)
     return None
 
 
-def read(path: Path) -> dict[str, StoredTensor]:
+def tensors(path: Path) -> dict[str, TensorEntry]:
     """The tensors of the file by name, in the order of their data.
 
     Raises:
@@ -96,9 +100,9 @@ def read(path: Path) -> dict[str, StoredTensor]:
     except JsonFault as found:
         raise HeaderFault(f"has a header that {found}") from None
     _check_metadata(header.pop("__metadata__", None))
-    tensors = {name: _tensor(name, entry) for name, entry in header.items()}
-    _check_layout(tensors.items(), size - 8 - header_bytes)
-    return dict(sorted(tensors.items(), key=lambda item: (item[1].begin, item[1].end)))
+    found = {name: _tensor(name, entry) for name, entry in header.items()}
+    _check_layout(found.items(), size - 8 - header_bytes)
+    return dict(sorted(found.items(), key=lambda item: (item[1].begin, item[1].end)))
 
 
 def _check_metadata(metadata: object) -> None:
@@ -107,7 +111,7 @@ def _check_metadata(metadata: object) -> None:
         raise HeaderFault("has a header whose __metadata__ is no table of texts")
 
 
-def _tensor(name: str, entry: object) -> StoredTensor:
+def _tensor(name: str, entry: object) -> TensorEntry:
     match entry:
         case {"dtype": str(dtype), "shape": list(shape), "data_offsets": [begin, end], **rest} if (
             not rest
@@ -127,14 +131,14 @@ def _tensor(name: str, entry: object) -> StoredTensor:
             f"has the tensor {name[:80]!r}, whose shape and type make {-(-bits // 8):,} bytes and "
             f"whose place has {end - begin:,}"
         )
-    return StoredTensor(dtype, tuple(shape), begin, end)
+    return TensorEntry(dtype, tuple(shape), begin, end)
 
 
 def _is_count(value: object) -> bool:
     return type(value) is int and 0 <= value < _MAX_DATA_BYTES
 
 
-def _check_layout(tensors: Iterable[tuple[str, StoredTensor]], data_bytes: int) -> None:
+def _check_layout(tensors: Iterable[tuple[str, TensorEntry]], data_bytes: int) -> None:
     """Tensors lie one after the other and fill the data exactly: no gap, overlap or excess."""
     position = 0
     for name, tensor in sorted(tensors, key=lambda item: (item[1].begin, item[1].end)):

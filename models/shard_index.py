@@ -68,7 +68,7 @@ def _contents_fault(
     holder: dict[str, str] = {}
     for shard in shards:
         try:
-            tensors = safetensors_header.read(folder / shard)
+            tensors = safetensors_header.tensors(folder / shard)
         except HeaderFault:
             return None  # refused on its own account
         for tensor in tensors:

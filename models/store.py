@@ -11,13 +11,15 @@ import re
 import shlex
 import shutil
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import models
-from models import catalog, folder, policy, staging
+from models import catalog, folder, policy
 from models.catalog import CatalogEntry
 from models.errors import InvalidRefError, ModelError, ModelNotFoundError
 from models.refs import Artifact, ModelRef
+from models.staging import Staging, staged, sync_parent
 
 DEMO = "demo"
 DEMO_WEIGHTS = Path(models.__path__[0]) / "demo" / "weights"
@@ -65,6 +67,15 @@ class DirectoryStore:
             raise ModelNotFoundError(f"there is no model {name!r} in {self.root}.")
         return load_folder(path, name=name)
 
+    def stage(self, name: str) -> AbstractContextManager[Staging]:
+        """Where a model of this name is made; see models/staging.py.
+
+        Raises:
+            ModelNotFoundError: the name is no plain name.
+            StoreBusyError, OSError: on entering, as ``staged`` says.
+        """
+        return staged(self.root, self.path_of(name).name)
+
     def remove(self, name: str) -> None:
         """Remove a model, in one step for whoever looks: it is never there by half.
 
@@ -76,11 +87,11 @@ class DirectoryStore:
         if not _is_dir(path):
             raise ModelNotFoundError(f"there is no model {name!r} in {self.root}.")
         try:
-            with staging.staged(self.root, name) as staged:
-                shutil.rmtree(staged.tree)
-                path.rename(staged.tree)
-                staging.sync_parent(path)
-                staged.discard()
+            with self.stage(name) as doomed:
+                shutil.rmtree(doomed.tree)
+                path.rename(doomed.tree)
+                sync_parent(path)
+                doomed.discard()
         except OSError as error:
             raise ModelNotFoundError(
                 f"{error.filename or path} cannot be removed: {error.strerror or error}"

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import shutil
+import stat
 import sys
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -168,16 +171,18 @@ def _remove(store: DirectoryStore, path: Path) -> None:
     if path.parent.name != staging.STAGING:
         path.unlink(missing_ok=True)
         return
-    with staging.staged(store.root, path.name) as staged:  # nobody has begun in between
+    with store.stage(path.name) as staged:  # nobody has begun in between
         staged.discard()
 
 
 def _size(folder: Path) -> int:
     """Bytes of all plain files, at any depth; links are not followed."""
     total = 0
-    for path in folder.rglob("*"):
-        if path.is_file() and not path.is_symlink():
-            total += path.stat().st_size
+    for path, _, names in os.walk(folder):
+        for name in names:
+            with suppress(FileNotFoundError):  # a running pull moved it on
+                found = (Path(path) / name).lstat()
+                total += found.st_size if stat.S_ISREG(found.st_mode) else 0
     return total
 
 

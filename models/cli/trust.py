@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from models import catalog, policy, progress
 from models.cli.options import Commands, command
@@ -25,12 +25,10 @@ from models.lockfile import LockFile
 from models.manifest import SIGNATURE, Manifest
 from models.manifest_files import plain_files
 from models.progress import Progress, size
+from models.proof import Proof, prove
 from models.stamps import Stamps
 from models.store import DirectoryStore, locate
 from models.verify import Mode, Report, verify
-
-if TYPE_CHECKING:
-    from models.signing import SignerInfo
 
 NOT_OK = (NotIntactError, SignatureError, ModelRefusedError, ManifestError, UnstableFileError)
 
@@ -52,7 +50,8 @@ examples:
   python -m models verify ./my-model --trust /etc/intramural/trusted-keys
   python -m models verify qwen2-7b --mode quick --json
 
-exit codes: 0 all is as it should be; 1 it is not; 2 no such model, or it has no manifest
+exit codes: 0 all is as it should be; 1 it is not, or not signed as was asked; 2 there is no such
+model, or it has no manifest
 """
 SIGN_EPILOG = """\
 Writes model.sig into the model's folder, in the format of OpenSSF model-signing, over every file
@@ -90,7 +89,7 @@ def add_commands(commands: Commands) -> None:
         "--key", type=Path, metavar="FILE", help="must be signed by this public key"
     )
     signed.add_argument(
-        "--trust", type=Path, metavar="DIR", help="one of the keys in here must (*.pem, *.pub)"
+        "--trust", type=Path, metavar="DIR", help="a key in this directory must have (*.pem, *.pub)"
     )
 
     text = "sign a model with a private key"
@@ -111,8 +110,9 @@ def _verify(options: argparse.Namespace) -> int:
     name, path = locate(options.name, options.data_dir)
     facts: dict[str, Any] = {"ok": False, "name": name, "path": str(path), "mode": options.mode}
     try:
-        report, signer = _checked(options, name, path)
-        facts |= _report_facts(report, signer)
+        proof = _proof(options, name, path)
+        report, signer = proof.report, proof.signer
+        facts |= _facts(proof)
         report.require_ok()
         policy.check(path)
     except ManifestMissingError:
@@ -135,31 +135,23 @@ def _verify(options: argparse.Namespace) -> int:
     return 0
 
 
-def _checked(
-    options: argparse.Namespace, name: str, path: Path
-) -> tuple[Report, SignerInfo | None]:
-    signer = None
-    trust = options.key or options.trust
-    if trust is not None:
-        from models.signing import check_signature
-
-        signer = check_signature(path, trust)
+def _proof(options: argparse.Namespace, name: str, path: Path) -> Proof:
     pin = None
     if path == DirectoryStore(options.data_dir).path_of(name):
         pin = LockFile(options.data_dir).get(name)
     with _meter(options) as meter:
-        report = verify(
+        return prove(
             path,
             Mode(options.mode),
-            manifest=signer.manifest if signer is not None else None,
+            trust=options.key or options.trust,
             expect=pin.digest if pin is not None else None,
             stamps=Stamps(options.data_dir),
             meter=meter,
         )
-    return report, signer
 
 
-def _report_facts(report: Report, signer: SignerInfo | None) -> dict[str, Any]:
+def _facts(proof: Proof) -> dict[str, Any]:
+    report, signer = proof.report, proof.signer
     key = {"key_id": signer.key_id, "file": str(signer.key_file)} if signer is not None else None
     return {
         "digest": report.manifest.digest,

@@ -18,7 +18,10 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM, PretrainedConfig, PreTrainedModel
 from transformers.utils import logging as transformers_logging
 
+from models import fit, shapes, sizes
+from models.errors import UnknownShapeError
 from serve.engine import memory
+from serve.engine.batching import packed_linear
 from serve.engine.protocol import Progress
 from serve.engine.settings import EngineSettings
 from serve.errors import StartupError
@@ -143,6 +146,61 @@ def free_bytes(device: torch.device) -> int | None:
     return memory.available_bytes()
 
 
+def resident_bytes(
+    config: Mapping[str, Any], files: WeightFiles, *, dtype: torch.dtype, device: torch.device
+) -> int:
+    """Bytes of the weights once they are loaded and packed.
+
+    On a CPU that packs bfloat16, a tied output head lies beside its embedding a second time.
+
+    Args:
+        config: config.json.
+        files: of the folder; they count where config.json does not tell.
+        dtype: in which the weights are held.
+        device: on which.
+    """
+    packs = (
+        device.type == "cpu"
+        and dtype is torch.bfloat16
+        and packed_linear.can_pack(torch.nn.Linear(1, 1))
+    )
+    try:
+        shape = shapes.read(config)
+    except UnknownShapeError:
+        return files.num_parameters * dtype.itemsize
+    tied = sizes.packed_head_bytes(shape, dtype.itemsize) if packs else 0
+    return sizes.weights_bytes(shape, item_bytes=dtype.itemsize) + tied
+
+
+def refuse_cache(
+    config: Mapping[str, Any], settings: EngineSettings, *, dtype: torch.dtype, left_bytes: int
+) -> None:
+    """Refuse lengths that cannot fit beside the weights before those are read.
+
+    ``warm_up.choose_lengths`` asks again, with what is really left by then.
+
+    Raises:
+        StartupError: --kv-cache-tokens or --max-model-len needs more than is left.
+    """
+    try:
+        layers = shapes.attention_layers(config)
+    except UnknownShapeError:
+        return
+    per_token = sizes.kv_bytes_per_token(layers, item_bytes=dtype.itemsize, has_latents=False)
+    if settings.kv_cache_tokens is not None:
+        flag, tokens, room = "--kv-cache-tokens", settings.kv_cache_tokens, left_bytes
+    elif settings.max_model_len is not None:
+        flag, tokens = "--max-model-len", settings.max_model_len
+        room = int(left_bytes * fit.CPU_KV_SHARE)
+    else:
+        return
+    if tokens * per_token > room:
+        raise StartupError(
+            f"{flag} {tokens} needs a KV cache of {tokens * per_token / 1e9:.1f} GB; "
+            f"{room / 1e9:.1f} GB are free for it beside the weights. Lower it, or free memory."
+        )
+
+
 def load_model(
     folder: Path,
     config: PretrainedConfig,
@@ -158,8 +216,8 @@ def load_model(
     """
     files = weight_files(folder)
     dtype = pick_dtype(settings.dtype, config)
-    stored = 4 if "F32" in files.dtypes else 2
-    needed = files.total_bytes * dtype.itemsize // stored
+    plain = _read_json(folder / "config.json") or {}
+    needed = resident_bytes(plain, files, dtype=dtype, device=device)
     free = free_bytes(device)
     if free is not None and needed > free:
         raise StartupError(
@@ -167,6 +225,8 @@ def load_model(
             f"{str(dtype).removeprefix('torch.')}, and {free / 1e9:.1f} GB are free on "
             f"{device.type}. Take a smaller or quantised model, or free memory."
         )
+    if free is not None:
+        refuse_cache(plain, settings, dtype=dtype, left_bytes=free - needed)
     progress("load_weights", 0, files.total_bytes)
     previous = transformers_logging.set_tqdm_hook(_reporting(files, progress))
     try:

@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from models import fit, shapes, sizes
+from models.errors import UnknownShapeError
 from serve.engine import memory
 from serve.engine.settings import EngineSettings
 from serve.errors import StartupError
@@ -21,9 +23,6 @@ KV_SHARE = 0.5
 """Share of the memory that the weights leave free."""
 BLOCK_TOKENS = 128
 """Tokens in a block of vLLM's KV cache on a CPU, its own default."""
-_ITEM_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
-# The workers' own code, activations and the compiler, above weights and cache.
-_WORKER_BYTES = 1 << 30
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +67,7 @@ def plan(
     """
     environment, threads_reason = _threads(cpus, quota)
     per_token = bytes_per_token(config, settings)
-    own_len = _text(config).get("max_position_embeddings")
+    own_len = shapes.text_config(config).get("max_position_embeddings")
     length = settings.max_model_len or own_len or 4096
     room = _room(settings, weight_bytes, free_bytes)
     if asked_bytes is not None:
@@ -107,25 +106,22 @@ def plan(
 
 def bytes_per_token(config: Mapping[str, Any], settings: EngineSettings) -> int | None:
     """Keys and values of one token over all layers; None for models that are built otherwise."""
-    text = _text(config)
+    if settings.vllm.kv_cache_dtype.startswith("fp8"):
+        item = 1
+    else:
+        item = sizes.DTYPE_BYTES.get(pick_dtype(config, settings), 4)
     try:
-        heads = text["num_attention_heads"]
-        head_dim = text.get("head_dim") or text["hidden_size"] // heads
-        kv_heads = text.get("num_key_value_heads") or heads
-        layers = text["num_hidden_layers"]
-        if settings.vllm.kv_cache_dtype.startswith("fp8"):
-            item = 1
-        else:
-            item = _ITEM_BYTES.get(pick_dtype(config, settings), 4)
-        return int(2 * layers * kv_heads * head_dim * item)
-    except (KeyError, TypeError, ZeroDivisionError):
+        return sizes.kv_bytes_per_token(shapes.attention_layers(config), item_bytes=item)
+    except UnknownShapeError:
         return None
 
 
 def pick_dtype(config: Mapping[str, Any], settings: EngineSettings) -> str:
     """The type asked for, or the checkpoint's; vLLM's ``auto`` would narrow float32 in silence."""
-    own = _text(config).get("dtype") or config.get("dtype") or config.get("torch_dtype")
-    if settings.dtype != "auto" or own not in _ITEM_BYTES:
+    own = (
+        shapes.text_config(config).get("dtype") or config.get("dtype") or config.get("torch_dtype")
+    )
+    if settings.dtype != "auto" or own not in sizes.DTYPE_BYTES:
         return settings.dtype
     return str(own)
 
@@ -172,17 +168,11 @@ def cpu_quota(root: Path = Path("/")) -> float | None:
     return int(quota) / int(period)
 
 
-def _text(config: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The part that describes the language model, in models that also see or hear."""
-    text = config.get("text_config")
-    return text if isinstance(text, dict) else config
-
-
 def _room(settings: EngineSettings, weight_bytes: int, free_bytes: int | None) -> int:
     if free_bytes is None:
         return 4 << 30
     share = settings.vllm.gpu_memory_utilization or KV_SHARE
-    return max(0, int(share * (free_bytes - weight_bytes - _WORKER_BYTES)))
+    return max(0, int(share * (free_bytes - weight_bytes - fit.RUNTIME_BYTES)))
 
 
 def _tokens_that_fit(size: int, per_token: int) -> int:

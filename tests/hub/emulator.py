@@ -11,7 +11,7 @@ In a test::
         hub.add("Qwen/Qwen2-7B-Instruct", files)
         hub.fault("model.safetensors", cut_after=1000)
 
-As a process, for end-to-end tests (prints its address, then one line per request)::
+As a process, for end-to-end tests (it prints its address)::
 
     python -m tests.hub.emulator Qwen/Qwen2-7B-Instruct=./folder [--gated --token hf_x] [--port 0]
 """
@@ -151,7 +151,7 @@ class _Requests(BaseHTTPRequestHandler):
         fault = hub.fault_for(path) if self.command == "GET" and not self._redirects(path) else None
         if fault is not None and fault.status is not None:
             retry = {"Retry-After": fault.retry_after} if fault.retry_after is not None else {}
-            self._send(fault.status, fault.body, retry)
+            self._send(fault.status, fault.body, {**retry, **fault.headers})
         elif self.server.is_cdn:
             _, _, sha256, *_ = path.split("/")
             blob = self._by_sha256(sha256)
@@ -204,7 +204,7 @@ class _Requests(BaseHTTPRequestHandler):
                 "private": False,
                 "gated": "manual" if repo.gated else False,
                 "tags": [],
-                "cardData": {"license": repo.licence},
+                "cardData": repo.card,
                 "siblings": siblings,
             }
         self._send(200, json.dumps(document).encode(), {"Content-Type": "application/json"})

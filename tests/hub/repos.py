@@ -47,7 +47,7 @@ class Repo:
 
     name: str
     gated: bool = False
-    licence: str = "apache-2.0"
+    card: dict[str, str] = field(default_factory=lambda: {"license": "apache-2.0"})
     branches: dict[str, str] = field(default_factory=dict)
     commits: dict[str, dict[str, Blob]] = field(default_factory=dict)
 
@@ -76,7 +76,7 @@ class Fault:
     Attributes:
         status: answer with this status instead.
         retry_after: the Retry-After header of that answer.
-        body: of that answer.
+        headers, body: of that answer.
         cut_after: send so many bytes of the body, then drop the connection.
         flip_at: flip one bit of this byte of the file.
         ignore_range: send the whole file for a request of a part.
@@ -87,6 +87,7 @@ class Fault:
     times: int = 1
     status: int | None = None
     retry_after: str | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b"fault"
     cut_after: int | None = None
     flip_at: int | None = None

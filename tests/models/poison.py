@@ -154,6 +154,8 @@ FILES: dict[str, Poison] = {
     "name in decomposed form": wrote("name", "e\u0301.txt"),
     "name with a backslash": wrote("name", "..\\x.json", "{}"),
     "name with a line break": wrote("name", "a\nb.json", "{}"),
+    "name that is no UTF-8": wrote("name", "\udcff.json", "{}"),
+    "name that steers a terminal": wrote("name", "\x1b[2Jx.json", "{}"),
     "name that reads backwards": wrote("name", "a\u202enosj.json", "{}"),
 }
 

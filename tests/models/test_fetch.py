@@ -140,6 +140,19 @@ def test_what_may_pass(hub, status):
     assert error.value.retry_after_s == 7
 
 
+def test_the_hub_s_own_way_to_ask_for_a_pause(hub):
+    limit = {"RateLimit": '"api";r=0;t=41', "RateLimit-Policy": '"fixed window";"api";q=500;w=300'}
+    hub.fault("revision/main", status=429, headers=limit)
+    with pytest.raises(TransientOriginError) as error:
+        HubOrigin(endpoint=hub.url, token=False).listing(REF)
+    assert error.value.retry_after_s == 42
+
+
+def test_a_licence_with_a_name_of_its_own(hub):
+    hub.repos[REPO].card = {"license": "other", "license_name": "acme-research"}
+    assert HubOrigin(endpoint=hub.url, token=False).listing(REF).licence == "acme-research"
+
+
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 410])
 def test_what_will_not_pass(hub, status):
     hub.fault("revision/main", status=status)

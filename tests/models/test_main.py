@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 
 import pytest
 
@@ -8,6 +10,7 @@ from models.__main__ import main
 from models.cli.options import default_data_dir
 from models.manifest import Manifest
 from models.refs import ModelRef
+from tests.house.tree import ROOT
 from tests.models.folders import whole
 
 
@@ -85,3 +88,11 @@ def test_help_shows_examples(capsys):
     with pytest.raises(SystemExit):
         main(["--help"])
     assert "python -m models show" in capsys.readouterr().out
+
+
+def test_the_hub_s_client_is_imported_by_pull_alone():
+    program = "import sys, models.__main__; print('huggingface_hub' in sys.modules)"
+    result = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert result.stdout.strip() == "False"

@@ -29,3 +29,7 @@ def test_names_that_could_stand_for_others(name):
 def test_names_that_clash(one, other):
     assert names.clash(["x", one, other]) == (one, other)
     assert names.clash([one, "x", one]) is None
+
+
+def test_names_are_said_without_what_a_terminal_obeys():
+    assert names.printable("a b\x1b[2J\u202e\udcffé\n") == "a b\\x1b[2J\\u202e\\udcffé\\n"

@@ -20,6 +20,7 @@ from models.errors import (
     ModelRefusedError,
     OriginError,
     StoreBusyError,
+    UnstableFileError,
 )
 from models.fetch import HubOrigin
 from models.lockfile import LockFile, Pin
@@ -115,6 +116,23 @@ def test_an_update_repairs_what_was_damaged(hub, tmp_path):
     assert weights.read_bytes() == tiny_repo()[weights.name]
 
 
+def test_a_model_that_lost_a_file_is_made_whole(hub, tmp_path):
+    first = pull(hub, tmp_path)
+    (first.path / "model-1-of-2.safetensors").unlink()
+    (first.path / "tokenizer.json").write_text("{} ")
+    watch = Watch()
+    assert pull(hub, tmp_path, watch) == first
+    assert "is damaged (model-1-of-2.safetensors, tokenizer.json)" in watch.notices[0]
+
+
+def test_a_busy_hub_is_asked_again_for_its_listing(hub, tmp_path):
+    hub.fault("/revision/main", status=503, retry_after="0", times=2)
+    assert pull(hub, tmp_path).outcome is Outcome.PULLED
+    hub.fault("/revision/main", status=503, retry_after="0", times=9)
+    with pytest.raises(OriginError, match="answers 503"):
+        pull(hub, tmp_path, update=True)
+
+
 def test_a_pin_decides_what_is_pulled(hub, tmp_path):
     """models.lock, copied to another machine, makes the same model there."""
     first = pull(hub, tmp_path / "a")
@@ -135,6 +153,15 @@ def test_the_pinned_commit_with_other_bytes_is_refused(hub, tmp_path):
         pull(hub, tmp_path)
     assert store.DirectoryStore(tmp_path).names() == []
     assert pull(hub, tmp_path, update=True).digest != digest
+
+
+def test_a_pin_of_another_repository_is_not_moved_unasked(hub, tmp_path):
+    pin = Pin(digest="sha256:" + "0" * 64, repo="acme/other", revision="main", commit="a" * 40)
+    LockFile(tmp_path).put(NAME, pin)
+    with pytest.raises(OriginError, match="acme/other, and this is acme/tiny"):
+        pull(hub, tmp_path)
+    assert LockFile(tmp_path).get(NAME) == pin
+    assert pull(hub, tmp_path, update=True).outcome is Outcome.PULLED
 
 
 def test_a_revision_that_was_named_must_be_what_is_here(hub, tmp_path):
@@ -187,6 +214,8 @@ def test_a_folder_placed_by_hand_is_left_alone(hub, tmp_path):
     pulled = pull(hub, tmp_path, watch)
     assert (pulled.outcome, pulled.digest, pulled.ref) == (Outcome.PRESENT, None, None)
     assert "--update" in watch.notices[-1]
+    with pytest.raises(OriginError, match="nothing says which commit"):
+        pull(hub, tmp_path, ref=ModelRef(repo=REPO, revision="v1"), is_exact=True)
     assert pull(hub, tmp_path, update=True).outcome is Outcome.PULLED
 
 
@@ -286,12 +315,34 @@ class TestFromAFolder:
         here = pull(None, tmp_path / "here", origin=FolderOrigin(there.path))
         assert (here.digest, here.ref) == (there.digest, there.ref)
 
+    def test_a_manifest_of_another_commit_does_not_move_the_pin(self, hub, tmp_path):
+        pull(hub, tmp_path / "here")
+        shutil.rmtree(tmp_path / "here" / "models")
+        pin = LockFile(tmp_path / "here").get(NAME)
+        hub.add(REPO, tiny_repo(hidden_size=8))
+        newer = pull(hub, tmp_path / "there")
+        with pytest.raises(HashMismatchError, match=r"models\.lock"):
+            pull(None, tmp_path / "here", origin=FolderOrigin(newer.path))
+        assert LockFile(tmp_path / "here").get(NAME) == pin
+
     def test_a_pin_of_other_bytes_refuses(self, hub, folder, tmp_path):
         pull(hub, tmp_path / "there")
         (tmp_path / "here").mkdir()
         shutil.copy(tmp_path / "there/models.lock", tmp_path / "here/models.lock")
         with pytest.raises(HashMismatchError, match="--update"):
             pull(None, tmp_path / "here", origin=FolderOrigin(folder))
+
+    def test_a_file_that_changes_meanwhile_is_refused(self, folder, tmp_path):
+        origin = FolderOrigin(folder)
+        (offered,) = (f for f in origin.listing(None).files if f.path == "tokenizer.json")
+
+        def copy() -> None:
+            with origin.open(None, offered, 0) as (_, chunks):
+                assert b"".join(chunks) == b"{}"
+                (folder / "tokenizer.json").write_text("{ }")
+
+        with pytest.raises(UnstableFileError, match="while it was copied"):
+            copy()
 
     def test_links_are_not_followed(self, folder, tmp_path):
         (folder / "LICENSE").symlink_to("/etc/hostname")

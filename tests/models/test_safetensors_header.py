@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from safetensors.torch import save_file
 
 from models import safetensors_header
-from models.safetensors_header import HeaderFault, StoredTensor
+from models.safetensors_header import HeaderFault, TensorEntry
 
 DTYPES = {
     "BOOL": torch.bool,
@@ -44,7 +44,7 @@ def test_what_the_library_writes_is_read(shapes):
     with tempfile.TemporaryDirectory() as place:
         path = Path(place) / "x.safetensors"
         save_file(tensors, path, metadata={"format": "pt"})
-        read = safetensors_header.read(path)
+        read = safetensors_header.tensors(path)
         assert safetensors_header.fault(path) is None
     assert {name: (tensor.dtype, list(tensor.shape)) for name, tensor in read.items()} == {
         name: (kind, list(shape)) for name, (kind, shape) in shapes.items()
@@ -60,9 +60,9 @@ def test_in_the_order_of_their_data(tmp_path):
     raw = json.dumps(header).encode()
     path = tmp_path / "x.safetensors"
     path.write_bytes(len(raw).to_bytes(8, "little") + raw + bytes(5))
-    assert list(safetensors_header.read(path).items()) == [
-        ("a", StoredTensor("F6_E2M3", (4,), 0, 3)),
-        ("b", StoredTensor("F4", (4,), 3, 5)),
+    assert list(safetensors_header.tensors(path).items()) == [
+        ("a", TensorEntry("F6_E2M3", (4,), 0, 3)),
+        ("b", TensorEntry("F4", (4,), 3, 5)),
     ]
 
 
@@ -88,7 +88,7 @@ def test_lies_are_found(tmp_path, entry, says):
     path = tmp_path / "x.safetensors"
     path.write_bytes(len(raw).to_bytes(8, "little") + raw + bytes(8))
     with pytest.raises(HeaderFault, match=says):
-        safetensors_header.read(path)
+        safetensors_header.tensors(path)
 
 
 def test_a_header_is_bounded(tmp_path, monkeypatch):

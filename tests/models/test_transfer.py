@@ -5,13 +5,15 @@ from __future__ import annotations
 import errno
 import hashlib
 import io
+import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
+from unittest import mock
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models import transfer as module
@@ -227,6 +229,37 @@ def test_short_writes_are_continued():
     pipe = Pipe()
     module._write_all(pipe, WEIGHTS[:1000])
     assert pipe.data == WEIGHTS[:1000]
+
+
+@pytest.fixture(scope="module")
+def shared_hub() -> Iterator[Hub]:
+    with Hub() as started:
+        started.add(REPO, FILES)
+        yield started
+
+
+FAULTS = st.one_of(
+    st.builds(dict, cut_after=st.integers(0, len(WEIGHTS))),
+    st.builds(dict, cut_after=st.integers(0, len(WEIGHTS)), ignore_range=st.just(value=True)),
+    st.builds(dict, status=st.sampled_from([429, 503]), retry_after=st.just("0")),
+)
+
+
+@given(st.integers(0, len(WEIGHTS)), st.lists(FAULTS, max_size=6))
+@settings(max_examples=20)
+def test_whatever_breaks_the_bytes_are_those_of_the_hub(shared_hub, num_here, faults):
+    """From any half, through any faults that pass, by ranges that meet without gap or overlap."""
+    offline = mock.patch("huggingface_hub.constants.HF_HUB_OFFLINE", new=False)
+    at_once = mock.patch.object(Transfer, "_pause", autospec=True)
+    with tempfile.TemporaryDirectory() as folder, offline, at_once:
+        parts = Path(folder) / "parts"
+        transfer, listing = transfer_from(shared_hub, parts, Watch())
+        (weights,) = (file for file in listing.files if file.sha256)
+        transfer.part(weights).write_bytes(WEIGHTS[:num_here])
+        shared_hub.faults.clear()
+        for fault in faults:
+            shared_hub.fault("model.safetensors", **fault)
+        assert fetch(shared_hub, parts, Watch()) == FILES
 
 
 texts = st.text(max_size=5)

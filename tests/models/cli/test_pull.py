@@ -135,6 +135,23 @@ def test_interrupting_keeps_what_is_there(hub, tmp_path):
     assert DirectoryStore(tmp_path).names() == []
 
 
+def test_a_reader_that_leaves_stops_nothing(hub, tmp_path):
+    command = [sys.executable, "-m", "models", "pull", "qwen2-7b", "--json"]
+    with subprocess.Popen(
+        [*command, "--data-dir", str(tmp_path)],
+        cwd=ROOT,
+        env=environment(hub),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        assert process.stdout is not None
+        process.stdout.close()
+        assert process.wait(timeout=60) == 0
+        assert process.stderr is not None
+        assert process.stderr.read() == b""
+    assert DirectoryStore(tmp_path).find("qwen2-7b")
+
+
 @pytest.mark.parametrize(
     ("words", "says"),
     [

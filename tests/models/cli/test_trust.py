@@ -166,7 +166,7 @@ def test_commands_that_sign_nothing_do_without_the_library():
         "import sys; from models.__main__ import main\n"
         "try: main(['--help'])\n"
         "except SystemExit: pass\n"
-        "print({'model_signing', 'cryptography', 'torch'} & set(sys.modules))"
+        "print({'model_signing', 'sigstore', 'torch'} & set(sys.modules))"
     )
     result = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True

@@ -12,8 +12,10 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from models import fit, shapes, sizes
 from serve.engine import loading, memory
-from serve.engine.batching import attention
+from serve.engine.batching import attention, warm_up
+from serve.engine.batching.kv_cache import BLOCK_SIZE
 from serve.engine.batching.packed_linear import PackedLinear, can_pack, pack, resident_bytes
 from serve.engine.batching.warm_up import choose_lengths
 from serve.engine.registry import build, choose
@@ -207,3 +209,72 @@ def test_choosing_an_engine() -> None:
         choose("nonesuch")
     with pytest.raises(StartupError, match="needs a model folder"):
         build("transformers", None, EngineSettings(), lambda *_: None)
+
+
+def memory_needed(folder: Path, dtype: torch.dtype) -> int:
+    plain = json.loads((folder / "config.json").read_text())
+    return loading.resident_bytes(
+        plain, loading.weight_files(folder), dtype=dtype, device=torch.device("cpu")
+    )
+
+
+@pytest.mark.parametrize("architecture", ["qwen2", "gemma2"])
+@pytest.mark.parametrize("is_tied", [True, False])
+def test_the_memory_asked_for_is_the_memory_taken(
+    tmp_path: Path, architecture: str, is_tied: bool
+) -> None:
+    """To the byte, also where packing a tied output head doubles it."""
+    folder = write_tiny_model(
+        tmp_path / "m", architecture, dtype="bfloat16", tie_word_embeddings=is_tied
+    )
+    model = loading.load_model(
+        folder,
+        loading.read_config(folder),
+        settings=EngineSettings(),
+        device=torch.device("cpu"),
+        progress=lambda *_: None,
+    )
+    can_pack_here = can_pack(model)
+    pack(model)
+    assert memory_needed(folder, torch.bfloat16) == resident_bytes(model)
+    if can_pack_here and is_tied:
+        assert memory_needed(folder, torch.bfloat16) > loading.weight_files(folder).total_bytes
+    assert memory_needed(folder, torch.float32) == 2 * loading.weight_files(folder).total_bytes
+
+
+def test_a_kind_of_unknown_size_counts_as_its_files_do(folder: Path) -> None:
+    edit(folder / "config.json", model_type="nonesuch")
+    files = loading.weight_files(folder)
+    assert memory_needed(folder, torch.float32) == files.total_bytes
+
+
+@pytest.mark.parametrize(
+    ("settings", "match"),
+    [
+        ({"kv_cache_tokens": 10**6}, "--kv-cache-tokens 1000000 needs a KV cache of 1.0 GB"),
+        ({"max_model_len": 2000}, "--max-model-len 2000 needs a KV cache of 0.0 GB"),
+    ],
+    ids=str,
+)
+def test_a_cache_that_cannot_fit_is_refused_before_a_weight_is_read(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, settings: dict[str, int], match: str
+) -> None:
+    """1,024 bytes a token in this model: 2 layers, 2 heads, 32 numbers, float32, key and value."""
+    monkeypatch.setattr(memory, "available_bytes", lambda: 5_000_000)
+    monkeypatch.setattr(loading.AutoModelForCausalLM, "from_pretrained", None)
+    refuse(folder, match, **settings)
+
+
+def test_fit_and_the_engine_share_their_numbers(folder: Path) -> None:
+    assert fit.CPU_KV_SHARE == warm_up._KV_SHARE
+    assert fit.CPU_BLOCK == BLOCK_SIZE
+    model = loading.load_model(
+        folder,
+        loading.read_config(folder),
+        settings=EngineSettings(),
+        device=torch.device("cpu"),
+        progress=lambda *_: None,
+    )
+    taken = sum(s.bytes_per_token(model.dtype) for s in warm_up.layer_shapes(model).values())
+    layers = shapes.attention_layers(json.loads((folder / "config.json").read_text()))
+    assert sizes.kv_bytes_per_token(layers, item_bytes=4, has_latents=False) == taken

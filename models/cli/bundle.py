@@ -1,0 +1,244 @@
+"""`bundle` and `import`: a model onto media, and from media into the store."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from models import progress
+from models.bundle.media import Media
+from models.bundle.read import Import, Imported
+from models.bundle.write import DEFAULT_SPLIT, FAT32_MAX_BYTES, Bundle, Bundled
+from models.cli.options import Commands, command
+from models.errors import (
+    BundleError,
+    HashMismatchError,
+    ModelError,
+    ModelRefusedError,
+    NotIntactError,
+    PartsMissingError,
+    SignatureError,
+)
+from models.lockfile import LockFile
+from models.progress import JsonLines, Progress, size
+from models.stamps import Stamps
+from models.store import DEMO, DirectoryStore, locate
+
+NOT_OK = (
+    *(HashMismatchError, ModelRefusedError, NotIntactError),
+    *(PartsMissingError, SignatureError),
+)
+UNITS = {"": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
+UNITS |= {"KIB": 1 << 10, "MIB": 1 << 20, "GIB": 1 << 30, "TIB": 1 << 40}
+MIN_SPLIT = 64 << 10
+Told: TypeAlias = tuple[str, dict[str, Any]]
+"""A command's result: for people, and for programs."""
+DEMO_COPY = f"intramural-{DEMO}"
+
+JSON_TEXT = """\
+with --json each line of stdout is an object; "event" says which:
+  progress  phase, done_bytes, total_bytes, rate_bytes_per_s, eta_s (null: not known)
+  notice    message
+"""
+BUNDLE_EPILOG = f"""\
+Hashes the whole model, and refuses one that is not what its manifest says. Then writes into DIR
+  NAME.part001 ...   its files one after the other, cut at the split size
+  NAME.bundle.json   the index: every file and every part by size and SHA-256, written last
+  NAME.bundle.sig    with --sign: a signature over the index (ECDSA over SHA-256, DER)
+Parts may go on several media, each with or without the index. Without its index a bundle is none.
+
+A run that was interrupted goes on with the parts that are there and right: run it again. Parts of
+4 GB fit every file system; FAT32 holds no file of more than {FAT32_MAX_BYTES:,} bytes.
+
+examples:
+  python -m models bundle qwen2.5-7b --out /media/usb
+  python -m models bundle qwen2.5-7b --out ./out --split 700MB --sign signer.pem
+  openssl dgst -sha256 -verify signer.pub -signature NAME.bundle.sig NAME.bundle.json
+
+{JSON_TEXT}\
+  done      name, path, digest, num_parts, num_kept, size_bytes, key_id
+  error     kind, message
+
+exit codes: 0 the bundle is whole; 1 the model is not in order, so there is no bundle; 2 it cannot
+be made: the message says why; 130 interrupted
+"""
+IMPORT_EPILOG = f"""\
+Give the folders where parts are, the mount points of all media at once or one after the other:
+parts that are missing are named, what was read is kept, and the next call goes on. The first call
+needs the index. An import that was interrupted goes on in the same way: run it again.
+
+With --trust, the index must be signed by one of these keys (`bundle --sign`), and this is checked
+before anything in it is believed. Without it, damage is found, and forgery is not.
+
+Every part and every file is hashed, the model must be one that this server would load, and it gets
+its name by one rename, with its pin in DIR/models.lock. A damaged part is named with what was
+expected and what was found, and another copy of it is looked for.
+
+examples:
+  python -m models import /media/usb --trust /etc/intramural/trusted-keys
+  python -m models import /media/usb1 /media/usb2 --name ward-model
+  python -m models import /media/usb/qwen2.5-7b.bundle.json      (of several bundles, this one)
+
+{JSON_TEXT}\
+  done      outcome (imported present), name, path, digest, repo, commit, key_id
+  error     kind, message
+
+exit codes: 0 the model is here; 1 parts are missing or damaged, or it is refused or not signed by
+a trusted key; 2 it cannot be done: the message says why; 130 interrupted
+"""
+
+
+def add_commands(commands: Commands) -> None:
+    """Add `bundle` and `import`."""
+    text = "a model into files for media, to cross an air gap"
+    write = command(commands, "bundle", text=text, run=_bundle, epilog=BUNDLE_EPILOG)
+    write.add_argument("model", metavar="NAME|PATH", help="alias, repository or folder")
+    write.add_argument("--out", type=Path, metavar="DIR", required=True, help="where the parts go")
+    write.add_argument(
+        "--split",
+        type=_bytes,
+        default=DEFAULT_SPLIT,
+        metavar="SIZE",
+        help="bytes of a part at most: 4GB, 700MB, 2GiB (default: 4GB)",
+    )
+    write.add_argument("--name", help="its name in the bundle (default: its own)")
+    write.add_argument("--sign", type=Path, metavar="KEY", help="private key, PEM (`keygen`)")
+    write.add_argument(
+        "--password-file", type=Path, metavar="FILE", help="holds the private key's password"
+    )
+    text = "a model from such files into the store"
+    read = command(commands, "import", text=text, run=_import, epilog=IMPORT_EPILOG)
+    read.add_argument("media", type=Path, nargs="+", metavar="DIR|FILE", help="where parts are")
+    read.add_argument(
+        "--trust", type=Path, metavar="DIR", help="one of the keys in here must have signed"
+    )
+    read.add_argument("--name", help="its name here (default: the bundle's)")
+    read.add_argument(
+        "--update", action="store_true", help="replace another model of that name, and its pin"
+    )
+
+
+def _bundle(options: argparse.Namespace) -> int:
+    def work(meter: Progress) -> Told:
+        own_name, path = locate(options.model, options.data_dir)
+        name = options.name or (DEMO_COPY if own_name == DEMO else own_name)
+        store = DirectoryStore(options.data_dir)
+        store.path_of(name)  # must be a plain name
+        is_stored = path == store.root / own_name
+        pin = LockFile(options.data_dir).get(own_name) if is_stored else None
+        if options.split > FAT32_MAX_BYTES:
+            meter.notice(f"parts of {size(options.split)} do not fit on media with FAT32")
+        made = Bundle(
+            name=name,
+            source=path,
+            folder=options.out,
+            progress=meter,
+            pin=pin,
+            split=options.split,
+            private_key=options.sign,
+            password=_password(options.password_file),
+            stamps=Stamps(options.data_dir),
+        ).run()
+        return _told_bundled(made), {
+            "name": name,
+            "path": str(made.folder),
+            "digest": made.index.digest,
+            "num_parts": len(made.index.parts),
+            "num_kept": made.num_kept,
+            "size_bytes": made.index.size,
+            "key_id": made.key_id,
+        }
+
+    return _run(options, work)
+
+
+def _import(options: argparse.Namespace) -> int:
+    def work(meter: Progress) -> Told:
+        found = Import(
+            media=Media.of(options.media),
+            data_dir=options.data_dir,
+            progress=meter,
+            trust=options.trust,
+            name=options.name,
+            update=options.update,
+        ).run()
+        return _told_imported(found), {
+            "outcome": str(found.outcome),
+            "name": found.name,
+            "path": str(found.path),
+            "digest": found.index.digest,
+            "repo": found.index.pin.repo,
+            "commit": found.index.pin.commit,
+            "key_id": found.seal.key_id if found.seal else None,
+        }
+
+    return _run(options, work)
+
+
+def _run(options: argparse.Namespace, work: Callable[[Progress], Told]) -> int:
+    """Do it, and tell how it went, in JSON or in words."""
+    view = JsonLines(sys.stdout)
+    try:
+        with progress.shown(as_json=options.json) as meter:
+            text, facts = work(meter)
+    except ModelError as error:
+        if options.json:
+            view.event("error", kind=type(error).__name__, message=str(error))
+        elif not isinstance(error, NOT_OK):
+            raise
+        else:
+            print(f"not done: {error}", file=sys.stderr)
+        return 1 if isinstance(error, NOT_OK) else 2
+    except KeyboardInterrupt:
+        print("interrupted; run it again to go on with what is there", file=sys.stderr)
+        return 130
+    if options.json:
+        view.event("done", **facts)
+    else:
+        print(text)
+    return 0
+
+
+def _told_bundled(made: Bundled) -> str:
+    index = made.index
+    kept = f", {made.num_kept} of them there already" if made.num_kept else ""
+    return (
+        f"bundled {index.model}: {size(index.size)} in {len(index.parts)} parts{kept}\n"
+        f"  {made.folder}\n  {index.digest}\n"
+        + (f"signed by the key {made.key_id}\n" if made.key_id else "not signed (--sign KEY)\n")
+        + f"over there: python -m models import {made.folder}"
+    )
+
+
+def _told_imported(found: Imported) -> str:
+    verb = "imported" if found.outcome == "imported" else "here already, and whole:"
+    signer = "who made the bundle was not asked (--trust DIR)"
+    if found.seal is not None:
+        signer = f"signed by {found.seal.key_file.name} ({found.seal.key_id})"
+    return (
+        f"{verb} {found.name}\n  {found.path}\n  {found.index.digest}\n{signer}\n"
+        f"serve it: python -m serve --model {found.name}"
+    )
+
+
+def _bytes(text: str) -> int:
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([A-Za-z]*)", text.strip())
+    if match is None or match[2].upper() not in UNITS:
+        raise argparse.ArgumentTypeError("write a size as 4GB, 700MB or 2GiB")
+    num_bytes = int(float(match[1]) * UNITS[match[2].upper()])
+    if num_bytes < MIN_SPLIT:
+        raise argparse.ArgumentTypeError(f"at least {MIN_SPLIT:,} bytes, not {num_bytes:,}")
+    return num_bytes
+
+
+def _password(file: Path | None) -> bytes | None:
+    if file is None:
+        return None
+    try:
+        return file.read_bytes().rstrip(b"\r\n")
+    except OSError as error:
+        raise BundleError(f"{file} cannot be read: {error.strerror or error}") from None
