@@ -23,7 +23,7 @@ from typing import Any
 
 from models import policy, safetensors_header
 from models.errors import ModelNotFoundError, ModelRefusedError
-from models.safetensors_header import StoredTensor
+from models.safetensors_header import TensorEntry
 
 CONFIG = "adapter_config.json"
 WEIGHTS = "adapter_model.safetensors"
@@ -77,7 +77,7 @@ class Adapter:
 
     path: Path
     rank: int
-    tensors: Mapping[str, StoredTensor]
+    tensors: Mapping[str, TensorEntry]
 
 
 def read(folder: Path) -> Adapter:
@@ -103,7 +103,7 @@ def read(folder: Path) -> Adapter:
             config = _config(folder / CONFIG)
             refusals = [policy.Refusal(CONFIG, "adapter", fault) for fault in _faults(config)]
         if not refusals:
-            tensors = safetensors_header.read(folder / WEIGHTS)
+            tensors = safetensors_header.tensors(folder / WEIGHTS)
             faults = _tensor_faults(tensors, config)
             refusals = [policy.Refusal(WEIGHTS, "adapter", fault) for fault in faults]
     except OSError as error:
@@ -116,19 +116,19 @@ def read(folder: Path) -> Adapter:
     return Adapter(path=folder, rank=max(_ranks(config)), tensors=tensors)
 
 
-def weights_of(model: Path) -> dict[str, StoredTensor]:
+def weights_of(model: Path) -> dict[str, TensorEntry]:
     """The tensors of a model's folder that models/policy.py let pass.
 
     Raises:
         OSError: a file cannot be read.
     """
-    weights: dict[str, StoredTensor] = {}
+    weights: dict[str, TensorEntry] = {}
     for path in sorted(model.glob("*.safetensors")):
-        weights |= safetensors_header.read(path)
+        weights |= safetensors_header.tensors(path)
     return weights
 
 
-def misfit(adapter: Adapter, weights: Mapping[str, StoredTensor]) -> str | None:
+def misfit(adapter: Adapter, weights: Mapping[str, TensorEntry]) -> str | None:
     """Why the adapter is for another model than the one of these weights, or None.
 
     Where the weights are packed (NF4, INT4) only their number is compared.
@@ -149,7 +149,7 @@ def misfit(adapter: Adapter, weights: Mapping[str, StoredTensor]) -> str | None:
     return None
 
 
-def _holds(packed: StoredTensor, num_in: int, num_out: int) -> bool:
+def _holds(packed: TensorEntry, num_in: int, num_out: int) -> bool:
     """Whether words of packed 4- or 8-bit weights could be of a layer of that size."""
     bits = math.prod(packed.shape) * (8 if packed.dtype == "U8" else 32)
     return bits in {4 * num_in * num_out, 8 * num_in * num_out}
@@ -227,7 +227,7 @@ def _unknown_keys(config: Mapping[str, Any]) -> Iterator[str]:
         yield f"its key {_shown(key)} is refused: {REFUSED.get(key, 'it is not known here')}"
 
 
-def _tensor_faults(tensors: Mapping[str, StoredTensor], config: Mapping[str, Any]) -> Iterator[str]:
+def _tensor_faults(tensors: Mapping[str, TensorEntry], config: Mapping[str, Any]) -> Iterator[str]:
     """What is wrong with the tensors, each on its own and in pairs."""
     if not tensors:
         yield "it holds no tensors"
@@ -248,7 +248,7 @@ def _tensor_faults(tensors: Mapping[str, StoredTensor], config: Mapping[str, Any
             yield f"{next(iter(pair.values()))[:120]} lacks its other half ({layer[-60:]})"
 
 
-def _pairs(tensors: Mapping[str, StoredTensor]) -> dict[str, dict[str, str]]:
+def _pairs(tensors: Mapping[str, TensorEntry]) -> dict[str, dict[str, str]]:
     """Names of tensors by layer, and by side, A or B."""
     pairs: dict[str, dict[str, str]] = {}
     for name in tensors:
@@ -278,7 +278,7 @@ def _ranks(config: Mapping[str, Any]) -> list[int]:
     return [config["r"], *(config.get("rank_pattern") or {}).values()]
 
 
-def _is_matrix(entry: StoredTensor) -> bool:
+def _is_matrix(entry: TensorEntry) -> bool:
     return len(entry.shape) == 2 and all(type(size) is int and size > 0 for size in entry.shape)
 
 

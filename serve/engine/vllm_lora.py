@@ -19,7 +19,7 @@ from typing import Any
 
 from models import adapter as folders
 from models.errors import ModelError
-from models.safetensors_header import StoredTensor
+from models.safetensors_header import TensorEntry
 from serve.engine.settings import VllmSettings
 from serve.errors import StartupError
 
@@ -82,13 +82,13 @@ def plan(model: Path, settings: VllmSettings, device: str) -> LoraPlan:
     )
 
 
-def _num_sides(weight: StoredTensor) -> int:
+def _num_sides(weight: TensorEntry) -> int:
     """Inputs and outputs of a layer: so many numbers a rank."""
     return sum(weight.shape) if len(weight.shape) == 2 else 0
 
 
 def _read(
-    name: str, path: Path, model_name: str, weights: Mapping[str, StoredTensor]
+    name: str, path: Path, model_name: str, weights: Mapping[str, TensorEntry]
 ) -> folders.Adapter:
     try:
         adapter = folders.read(path.resolve())

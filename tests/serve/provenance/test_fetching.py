@@ -1,0 +1,118 @@
+"""What counts as here, as a repository, and as a mistake; and the process that fetches.
+
+That process is `python -m models pull`; tests/e2e/test_pull.py has it against the hub emulator.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from pathlib import Path
+
+import pytest
+
+from models.errors import ModelNotFoundError
+from models.lockfile import LockFile, Pin
+from serve.errors import StartupError
+from serve.provenance import fetching
+from serve.provenance.fetching import is_here, is_repository, name_of, obtain
+
+COMMIT = "a" * 40
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("qwen2-7b", "qwen2-7b"),
+        ("qwen2-7b@v1", "qwen2-7b"),
+        ("acme/tune", "acme/tune"),
+        ("acme/tune@v2", "acme/tune"),
+    ],
+)
+def test_repositories(text: str, name: str) -> None:
+    assert is_repository(text)
+    assert name_of(text) == name
+
+
+@pytest.mark.parametrize(
+    "text", ["demo", "no-such-alias", "./acme/tune", "/a/b", "~/a", "models/x"]
+)
+def test_what_is_never_fetched(text: str, tmp_path: Path) -> None:
+    assert not is_repository(text)
+    assert name_of(text) == text
+    if text != "demo":
+        with pytest.raises(ModelNotFoundError):
+            is_here(text, tmp_path)
+
+
+def test_a_revision_is_here_if_it_is_the_one_that_was_pulled(tmp_path: Path) -> None:
+    assert not is_here("acme/tune@v2", tmp_path)
+    (tmp_path / "models" / "acme--tune").mkdir(parents=True)
+    assert is_here("acme/tune", tmp_path)
+    assert not is_here("acme/tune@v2", tmp_path)
+    pin = Pin(digest="sha256:" + "0" * 64, repo="acme/tune", revision="v2", commit=COMMIT)
+    LockFile(tmp_path).put("acme--tune", pin)
+    assert is_here("acme/tune@v2", tmp_path)
+    assert is_here(f"acme/tune@{COMMIT}", tmp_path)
+    assert not is_here("acme/tune@v3", tmp_path)
+
+
+def put_in_place(monkeypatch: pytest.MonkeyPatch, program: str) -> None:
+    """Have another program fetch: `python -c PROGRAM -m models pull ...`."""
+    start = asyncio.create_subprocess_exec
+
+    async def other(executable: str, *words: str, **options: object) -> asyncio.subprocess.Process:
+        return await start(executable, "-c", program, *words, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(fetching.asyncio, "create_subprocess_exec", other)
+
+
+async def fetched(data_dir: Path, phases: list[tuple[str, int, int]]) -> None:
+    await obtain(
+        "acme/tune",
+        data_dir,
+        environment={},
+        is_offline=False,
+        progress=lambda *at: phases.append(at),
+    )
+
+
+async def test_its_progress_is_passed_on_and_its_error_is_ours(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    event = {"event": "progress", "phase": "fetch", "done_bytes": 3, "total_bytes": 9}
+    error = {"event": "error", "kind": "OriginError", "message": "the mirror is closed"}
+    lines = f"import json\nprint('noise')\nprint(json.dumps({event}))\nprint(json.dumps({error}))"
+    put_in_place(monkeypatch, lines + "\nraise SystemExit(2)")
+    phases: list[tuple[str, int, int]] = []
+    with pytest.raises(StartupError, match="the mirror is closed"):
+        await fetched(tmp_path, phases)
+    assert phases == [("download", 3, 9)]
+
+
+async def test_one_that_says_nothing_is_an_error_too(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    put_in_place(monkeypatch, "raise SystemExit(1)")
+    with pytest.raises(StartupError, match="without a word"):
+        await fetched(tmp_path, [])
+
+
+async def test_a_server_that_is_stopped_ends_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    mark = tmp_path / "pid"
+    program = (
+        f"import os, time\nopen({str(mark)!r}, 'w').write(str(os.getpid()))\n"
+        "print('{}', flush=True)\ntime.sleep(600)"
+    )
+    put_in_place(monkeypatch, program)
+    task = asyncio.create_task(fetched(tmp_path, []))
+    async with asyncio.timeout(30):
+        while not (mark.exists() and mark.read_text()):
+            await asyncio.sleep(0.01)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(mark.read_text()), 0)
