@@ -100,9 +100,9 @@ def tensors(path: Path) -> dict[str, TensorEntry]:
     except JsonFault as found:
         raise HeaderFault(f"has a header that {found}") from None
     _check_metadata(header.pop("__metadata__", None))
-    found = {name: _tensor(name, entry) for name, entry in header.items()}
-    _check_layout(found.items(), size - 8 - header_bytes)
-    return dict(sorted(found.items(), key=lambda item: (item[1].begin, item[1].end)))
+    entries = {name: _tensor(name, entry) for name, entry in header.items()}
+    _check_layout(entries.items(), size - 8 - header_bytes)
+    return dict(sorted(entries.items(), key=lambda item: (item[1].begin, item[1].end)))
 
 
 def _check_metadata(metadata: object) -> None:
