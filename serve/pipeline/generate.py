@@ -262,4 +262,6 @@ async def _merge(choices: Sequence[AsyncGenerator[Event, None]]) -> AsyncGenerat
     finally:
         for task in tasks:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        # Not gather: if this is cancelled, too, it would raise another CancelledError than the one
+        # that it was sent, and who sent it (anyio, for one) would not know it again.
+        await asyncio.wait(tasks)
