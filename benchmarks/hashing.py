@@ -25,7 +25,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
-from models.hashing import sha256_files
+from models.trust.hashing import sha256_files
 
 Way: TypeAlias = Callable[[Sequence[Path]], list[str]]
 

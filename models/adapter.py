@@ -21,9 +21,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from models import policy, safetensors_header
+from models import policy
 from models.errors import ModelNotFoundError, ModelRefusedError
-from models.safetensors_header import TensorEntry
+from models.rules import safetensors_header
+from models.rules.safetensors_header import TensorEntry
 
 CONFIG = "adapter_config.json"
 WEIGHTS = "adapter_model.safetensors"

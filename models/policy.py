@@ -7,16 +7,16 @@ that nothing in the folder has been parsed by them by then.
 ========================  ================================================================
 what                      where its rules are
 ========================  ================================================================
-kinds and names of files  here, and models/names.py; to allow a format: ALLOWED
-content against suffix    models/disguise.py
-safetensors files         models/safetensors_header.py
-index of shards           models/shard_index.py
-configurations            models/config_rules.py, through models/strict_json.py
-chat templates            models/templates.py, models/template_sizes.py
+kinds and names of files  here, and models/rules/names.py; to allow a format: ALLOWED
+content against suffix    models/rules/disguise.py
+safetensors files         models/rules/safetensors_header.py
+index of shards           models/rules/shard_index.py
+configurations            models/rules/config_rules.py, through models/rules/strict_json.py
+chat templates            models/rules/templates.py, models/rules/template_sizes.py
 ========================  ================================================================
 
 A folder that passes is well-formed, which does not say who made it: that is for digests and
-signatures (models/manifest.py, models/signing.py).
+signatures (models/trust/manifest.py, models/trust/signing.py).
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from models import (
+from models.errors import ModelNotFoundError, ModelRefusedError
+from models.rules import (
     config_rules,
     disguise,
     names,
@@ -37,8 +38,7 @@ from models import (
     strict_json,
     templates,
 )
-from models.errors import ModelNotFoundError, ModelRefusedError
-from models.strict_json import JsonFault
+from models.rules.strict_json import JsonFault
 
 MAX_FILES = 1000
 MAX_DEPTH = 3

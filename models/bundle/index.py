@@ -23,13 +23,14 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
 
-from models import names, policy, strict_json
+from models import policy
 from models.errors import BundleError, InvalidRefError, ManifestError
 from models.lockfile import Pin
-from models.manifest import MANIFEST, SIGNATURE
-from models.manifest_files import FileEntry, is_sha256
 from models.refs import ModelRef
-from models.strict_json import JsonFault
+from models.rules import names, strict_json
+from models.rules.strict_json import JsonFault
+from models.trust.manifest import MANIFEST, SIGNATURE
+from models.trust.manifest_files import FileEntry, is_sha256
 
 FORMAT = "intramural-bundle/1"
 INDEX_SUFFIX, SEAL_SUFFIX = ".bundle.json", ".bundle.sig"

@@ -36,14 +36,14 @@ from models.errors import (
     ModelRefusedError,
     PartsMissingError,
 )
-from models.hashing import sha256_files
 from models.lockfile import LockFile, Pin
-from models.manifest import Manifest
 from models.policy import OWN_NAMES
 from models.progress import Progress, size
 from models.staging import Staging, staged
-from models.stamps import Stamps
-from models.verify import verify
+from models.trust.hashing import sha256_files
+from models.trust.manifest import Manifest
+from models.trust.stamps import Stamps
+from models.trust.verify import verify
 
 MARGIN_BYTES = 64 << 20
 MAX_SHOWN = 20

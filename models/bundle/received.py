@@ -24,8 +24,8 @@ from models.bundle.index import Index
 from models.bundle.media import RawIndex
 from models.bundle.stream import Span, spans
 from models.durable import write_whole
-from models.manifest_files import FileEntry
 from models.staging import Staging
+from models.trust.manifest_files import FileEntry
 
 JOURNAL, KEPT_INDEX, KEPT_SEAL = "import.json", "import.bundle.json", "import.bundle.sig"
 

@@ -1,8 +1,8 @@
 """NAME.bundle.sig: a signature over the bytes of an index, checked before they are believed.
 
-Made by the keys that sign models (models/keys.py). Not in the format of model-signing: that signs
-folders of files, and its verifier would have to be installed first, while this one is checked with
-`openssl dgst -sha256 -verify KEY.pub -signature NAME.bundle.sig NAME.bundle.json`.
+Made by the keys that sign models (models/trust/keys.py). Not in the format of model-signing: that
+signs folders of files, and its verifier would have to be installed first, while this one is checked
+with `openssl dgst -sha256 -verify KEY.pub -signature NAME.bundle.sig NAME.bundle.json`.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from models import keys
 from models.errors import SignatureError
+from models.trust import keys
 
 MAX_BYTES = 4096
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from models.bundle.index import with_offsets
-from models.manifest_files import FileEntry
+from models.trust.manifest_files import FileEntry
 
 CHUNK_BYTES = 1 << 20
 

@@ -21,18 +21,19 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from models import keys, policy
+from models import policy
 from models.bundle import index as bundle_index
 from models.bundle.index import Index, Part, index_name, part_name, seal_name
 from models.bundle.stream import CHUNK_BYTES, spans
 from models.durable import new_name, put_in_place, write_whole
 from models.errors import BundleError, DiskFullError, NotIntactError
 from models.lockfile import Pin
-from models.manifest import MANIFEST, SIGNATURE, Manifest, read_bytes
-from models.manifest_files import FileEntry
 from models.progress import Progress, size
-from models.stamps import Stamps
-from models.verify import verify
+from models.trust import keys
+from models.trust.manifest import MANIFEST, SIGNATURE, Manifest, read_bytes
+from models.trust.manifest_files import FileEntry
+from models.trust.stamps import Stamps
+from models.trust.verify import verify
 
 DEFAULT_SPLIT = 4_000_000_000
 FAT32_MAX_BYTES = (4 << 30) - 1

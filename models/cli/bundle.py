@@ -25,8 +25,8 @@ from models.errors import (
 )
 from models.lockfile import LockFile
 from models.progress import JsonLines, Progress, size
-from models.stamps import Stamps
 from models.store import DEMO, DirectoryStore, locate
+from models.trust.stamps import Stamps
 
 NOT_OK = (
     *(HashMismatchError, ModelRefusedError, NotIntactError),

@@ -10,14 +10,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from models import catalog, fit, folder, host_memory, policy, shapes, strict_json
+from models import catalog, folder, policy
 from models.cli.fit_report import Report
 from models.cli.options import Commands, command
 from models.errors import FitError, ModelNotFoundError, UnknownShapeError
-from models.fit import Place, Request
+from models.memory import fit, host_memory, shapes
+from models.memory.fit import Place, Request
 from models.refs import QuantScheme
+from models.rules import strict_json
+from models.rules.strict_json import JsonFault
 from models.store import DEMO, DEMO_WEIGHTS, DirectoryStore, resolve
-from models.strict_json import JsonFault
 
 _UNITS = {"": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12}
 _UNITS |= {"kib": 1 << 10, "mib": 1 << 20, "gib": 1 << 30, "tib": 1 << 40}

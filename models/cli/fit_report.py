@@ -9,8 +9,8 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from models import fit
-from models.fit import Fit, Place, Request, Weights
+from models.memory import fit
+from models.memory.fit import Fit, Place, Request, Weights
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,7 +23,7 @@ class Report:
     fits: list[list[Fit]]
 
     def as_json(self) -> dict[str, Any]:
-        """All figures in bytes and tokens. Field names are those of models/fit.py."""
+        """All figures in bytes and tokens. Field names are those of models/memory/fit.py."""
         return {
             "model": self.name,
             "num_gpus": self.request.num_gpus,

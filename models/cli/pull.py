@@ -15,8 +15,8 @@ from models.refs import ModelRef
 from models.store import DEMO, name_of
 
 if TYPE_CHECKING:
-    from models.origins import Origin
-    from models.pull import Pull, Pulled
+    from models.hub.origins import Origin
+    from models.hub.pull import Pull, Pulled
 
 EPILOG = """\
 examples:
@@ -102,7 +102,7 @@ def _tell(pulled: Pulled) -> None:
 
 def _plan(options: argparse.Namespace, meter: progress.Progress) -> Pull:
     # The Hub's client takes a moment to import, so only this command does.
-    from models.pull import Pull
+    from models.hub.pull import Pull
 
     ref, name, is_exact = _which(options)
     origin, where = _origin(options)
@@ -143,8 +143,8 @@ def _which(options: argparse.Namespace) -> tuple[ModelRef | None, str, bool]:
 
 
 def _origin(options: argparse.Namespace) -> tuple[Origin, str]:
-    from models.fetch import HubOrigin
-    from models.origins import FolderOrigin
+    from models.hub.fetch import HubOrigin
+    from models.hub.origins import FolderOrigin
 
     token = _token(options.token_file)
     text: str = options.origin

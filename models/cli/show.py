@@ -20,8 +20,8 @@ from models import catalog, folder
 from models.catalog import CatalogEntry
 from models.cli.options import Commands, command
 from models.errors import ManifestError, ModelError
-from models.manifest import Manifest
 from models.store import DEMO, DEMO_WEIGHTS, DirectoryStore, resolve
+from models.trust.manifest import Manifest
 
 
 def add_commands(commands: Commands) -> None:

@@ -22,13 +22,13 @@ from models.errors import (
     UnstableFileError,
 )
 from models.lockfile import LockFile
-from models.manifest import SIGNATURE, Manifest
-from models.manifest_files import plain_files
 from models.progress import Progress, size
-from models.proof import Proof, prove
-from models.stamps import Stamps
 from models.store import DirectoryStore, locate
-from models.verify import Mode, Report, verify
+from models.trust.manifest import SIGNATURE, Manifest
+from models.trust.manifest_files import plain_files
+from models.trust.proof import Proof, prove
+from models.trust.stamps import Stamps
+from models.trust.verify import Mode, Report, verify
 
 NOT_OK = (NotIntactError, SignatureError, ModelRefusedError, ManifestError, UnstableFileError)
 
@@ -165,7 +165,7 @@ def _facts(proof: Proof) -> dict[str, Any]:
 
 
 def _sign(options: argparse.Namespace) -> int:
-    from models.signing import sign
+    from models.trust.signing import sign
 
     name, path = locate(options.name, options.data_dir)
     try:
@@ -203,7 +203,7 @@ def _proven(options: argparse.Namespace, name: str, path: Path) -> Report:
 
 
 def _keygen(options: argparse.Namespace) -> int:
-    from models import keys
+    from models.trust import keys
 
     public, key_id = keys.generate(options.file, password=_password(options))
     if options.json:

@@ -18,7 +18,7 @@ from transformers import GenerationConfig, Qwen2ForCausalLM
 
 from models.demo import network
 from models.demo import tokenizer as words
-from models.manifest import Manifest
+from models.trust.manifest import Manifest
 
 NAME = "checkpoint.safetensors"
 LICENCE = "Apache-2.0"

@@ -18,8 +18,8 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM, PretrainedConfig, PreTrainedModel
 from transformers.utils import logging as transformers_logging
 
-from models import fit, shapes, sizes
 from models.errors import UnknownShapeError
+from models.memory import fit, shapes, sizes
 from serve.engine import memory
 from serve.engine.batching import packed_linear
 from serve.engine.protocol import Progress

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from models import fit, shapes, sizes
 from models.errors import UnknownShapeError
+from models.memory import fit, shapes, sizes
 from serve.engine import memory
 from serve.engine.settings import EngineSettings
 from serve.errors import StartupError

@@ -19,7 +19,7 @@ from typing import Any
 
 from models import adapter as folders
 from models.errors import ModelError
-from models.safetensors_header import TensorEntry
+from models.rules.safetensors_header import TensorEntry
 from serve.engine.settings import VllmSettings
 from serve.errors import StartupError
 

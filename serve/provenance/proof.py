@@ -18,12 +18,12 @@ from typing import Literal
 
 from models.errors import ManifestMissingError, ModelError
 from models.lockfile import LockFile
-from models.manifest import Manifest
-from models.manifest_files import plain_files
 from models.refs import Artifact
-from models.stamps import Stamps
 from models.store import DirectoryStore
-from models.verify import FULL_UP_TO_BYTES, Mode, default_mode, verify
+from models.trust.manifest import Manifest
+from models.trust.manifest_files import plain_files
+from models.trust.stamps import Stamps
+from models.trust.verify import FULL_UP_TO_BYTES, Mode, default_mode, verify
 from serve.engine.protocol import Progress
 from serve.errors import StartupError
 
@@ -54,7 +54,7 @@ class Proof:
 
 
 class Bytes:
-    """Reports bytes as a start-up phase; a ``models.verify.Meter``."""
+    """Reports bytes as a start-up phase; a ``models.trust.verify.Meter``."""
 
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
@@ -94,7 +94,7 @@ def claim(artifact: Artifact, data_dir: Path, *, how: Verify, trusted_keys: Path
     """Check the signature, if one is asked for, and read the manifest and the pin.
 
     Args:
-        how: ``auto`` is full up to a size, and quick above it (models/verify.py).
+        how: ``auto`` is full up to a size, and quick above it (models/trust/verify.py).
         trusted_keys: a directory of public keys; None asks for no signature.
 
     Raises:
@@ -103,7 +103,7 @@ def claim(artifact: Artifact, data_dir: Path, *, how: Verify, trusted_keys: Path
     manifest, signer, pin = None, None, None
     try:
         if trusted_keys is not None:
-            from models.signing import check_signature  # noqa: PLC0415 - only where it is asked for
+            from models.trust.signing import check_signature  # noqa: PLC0415 - only where it is asked for
 
             signed = check_signature(artifact.path, trusted_keys)
             manifest, signer = signed.manifest, signed.key_file.name

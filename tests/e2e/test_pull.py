@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from models.__main__ import main as models_command
-from models.manifest import Manifest
+from models.trust.manifest import Manifest
 from tests.e2e.server import Server, run_serve, serving
 from tests.hub.emulator import Hub
 from tests.tiny_models import write_tiny_model

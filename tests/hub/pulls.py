@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from models.fetch import HubOrigin
-from models.origins import FolderOrigin
+from models.hub.fetch import HubOrigin
+from models.hub.origins import FolderOrigin
+from models.hub.pull import Pull, Pulled
 from models.progress import Progress, Snapshot
-from models.pull import Pull, Pulled
 from models.refs import ModelRef
 from tests.hub.emulator import Hub
 

@@ -8,8 +8,8 @@ import pytest
 
 from models.__main__ import main
 from models.cli.options import default_data_dir
-from models.manifest import Manifest
 from models.refs import ModelRef
+from models.trust.manifest import Manifest
 from tests.house.tree import ROOT
 from tests.models.folders import whole
 

@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models import folder, policy, templates
+from models import folder, policy
 from models.errors import ModelError
+from models.rules import templates
 from tests.models.benign import FOLDERS
 from tests.models.benign import folder as benign_folder
 from tests.models.poison import INDEX

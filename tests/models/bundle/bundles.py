@@ -8,9 +8,9 @@ from typing import Any
 from models.bundle.media import Media
 from models.bundle.read import Import, Imported
 from models.bundle.write import Bundle, Bundled
-from models.manifest import Manifest
 from models.progress import Progress
 from models.refs import ModelRef
+from models.trust.manifest import Manifest
 from tests.hub.pulls import Watch
 from tests.models.folders import safetensors, whole
 

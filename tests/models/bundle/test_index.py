@@ -12,7 +12,7 @@ from models.bundle.index import Index, Part, in_order, num_parts, parse, part_na
 from models.bundle.stream import spans
 from models.errors import BundleError
 from models.lockfile import Pin
-from models.manifest_files import FileEntry
+from models.trust.manifest_files import FileEntry
 
 SIZES = {"manifest.json": 7, "config.json": 5, "a/notes.txt": 0, "model.safetensors": 30}
 FILES = in_order(

@@ -9,11 +9,11 @@ import pytest
 
 from models.bundle import index as bundle_index
 from models.errors import ModelNotFoundError
-from models.hashing import sha256_files
-from models.manifest import Manifest
 from models.staging import STAGING
 from models.store import DirectoryStore
-from models.verify import verify
+from models.trust.hashing import sha256_files
+from models.trust.manifest import Manifest
+from models.trust.verify import verify
 from tests.kills import Killer, num_kills
 from tests.models.bundle.bundles import NAME, contents, model, read, write
 

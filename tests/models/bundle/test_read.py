@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models import keys, staging
+from models import staging
 from models.bundle import index as bundle_index
 from models.bundle import media as bundle_media
 from models.bundle.index import Part, part_name
@@ -26,10 +26,11 @@ from models.errors import (
     SignatureError,
 )
 from models.lockfile import LockFile, Pin
-from models.manifest import MANIFEST, SIGNATURE, Manifest
-from models.manifest_files import FileEntry
 from models.store import DirectoryStore
-from models.verify import verify
+from models.trust import keys
+from models.trust.manifest import MANIFEST, SIGNATURE, Manifest
+from models.trust.manifest_files import FileEntry
+from models.trust.verify import verify
 from tests.hub.pulls import Watch
 from tests.models.bundle.bundles import NAME, SPLIT, contents, flip, model, read, write
 

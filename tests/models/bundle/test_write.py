@@ -6,7 +6,6 @@ from types import SimpleNamespace
 
 import pytest
 
-from models import keys
 from models.bundle import index as bundle_index
 from models.bundle import write as bundle_write
 from models.errors import (
@@ -18,7 +17,8 @@ from models.errors import (
     SignatureError,
 )
 from models.lockfile import Pin
-from models.manifest import MANIFEST, Manifest
+from models.trust import keys
+from models.trust.manifest import MANIFEST, Manifest
 from tests.hub.pulls import Watch
 from tests.models.bundle.bundles import NAME, SPLIT, contents, flip, model, write
 

@@ -8,11 +8,11 @@ import sys
 
 import pytest
 
-from models import stamps
 from models.__main__ import main
 from models.cli import bundle as bundle_command
 from models.lockfile import LockFile, Pin
-from models.manifest import Manifest
+from models.trust import stamps
+from models.trust.manifest import Manifest
 from tests.house.tree import ROOT
 from tests.models.bundle.bundles import NAME, contents, flip, model
 

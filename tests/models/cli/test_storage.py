@@ -9,8 +9,8 @@ import pytest
 from models import staging
 from models.__main__ import main
 from models.lockfile import LockFile, Pin
-from models.stamps import Stamp, Stamps
 from models.store import DirectoryStore
+from models.trust.stamps import Stamp, Stamps
 from tests.models.folders import whole
 
 DIGEST = "sha256:" + "0" * 64

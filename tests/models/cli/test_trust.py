@@ -6,10 +6,10 @@ import sys
 
 import pytest
 
-from models import stamps
 from models.__main__ import main
 from models.lockfile import LockFile, Pin
-from models.manifest import MANIFEST, SIGNATURE, Manifest
+from models.trust import stamps
+from models.trust.manifest import MANIFEST, SIGNATURE, Manifest
 from tests.models.folders import whole
 
 

@@ -11,7 +11,7 @@ from tokenizers import Tokenizer
 
 from models.demo import checkpoint, corpus, network, optimizer, packing, schedule, train
 from models.demo import tokenizer as words
-from models.verify import verify
+from models.trust.verify import verify
 
 TINY = train.Recipe(
     length=192,

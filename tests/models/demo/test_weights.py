@@ -10,7 +10,7 @@ from safetensors import safe_open
 from models import catalog
 from models.demo import checkpoint
 from models.demo.evaluate import WEIGHTS, evaluate, scores
-from models.verify import verify
+from models.trust.verify import verify
 
 FLOORS = {"all": 0.85, "product": 0.95, "sums": 0.80}
 

@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from models import fit, shapes, sizes
+from models.memory import fit, shapes, sizes
 from serve.engine import loading, memory
 from serve.engine.batching import attention, warm_up
 from serve.engine.batching.kv_cache import BLOCK_SIZE

@@ -1,11 +1,11 @@
-"""The sandbox and models/templates.py, which checks templates before anything runs, agree."""
+"""The sandbox and models/rules/templates.py, which checks templates before anything runs, agree."""
 
 from __future__ import annotations
 
 import pytest
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from models import templates
+from models.rules import templates
 from serve.errors import InvalidRequest
 from serve.pipeline import template
 from serve.pipeline.template import ChatTemplate

@@ -8,10 +8,10 @@ import pytest
 
 from models.__main__ import main as models_command
 from models.lockfile import LockFile, Pin
-from models.manifest import MANIFEST, Manifest
 from models.refs import Artifact
 from models.store import load_folder
-from models.verify import Mode
+from models.trust.manifest import MANIFEST, Manifest
+from models.trust.verify import Mode
 from serve.errors import StartupError
 from serve.provenance.proof import Proof, Verify, claim, prove
 from tests.models.folders import whole

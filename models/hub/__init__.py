@@ -1,0 +1,1 @@
+"""From the Hub, a mirror or a folder into the store."""

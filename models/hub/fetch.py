@@ -1,0 +1,264 @@
+"""The Hugging Face Hub, through its own client: the only module that imports huggingface_hub.
+
+The client brings addresses, tokens, its connections and its errors, and what it reads from the
+environment holds here too: ``HF_ENDPOINT`` (a mirror), ``HF_TOKEN``, ``HF_TOKEN_PATH`` and the file
+that `hf auth login` writes, ``HF_HUB_DOWNLOAD_TIMEOUT``, ``HTTPS_PROXY`` / ``HTTP_PROXY`` /
+``ALL_PROXY`` / ``NO_PROXY``, ``SSL_CERT_FILE`` and ``SSL_CERT_DIR``. ``REQUESTS_CA_BUNDLE`` is not
+read.
+
+Its download function is not used: since 2.x it begins every file anew after an interruption, in
+chunks of 10 MiB that are lost when a link breaks. We ask its session for the bytes from where we
+are. That is plain HTTP with ranges, never the xet protocol, so any mirror will do.
+
+No message of ours holds an address with a query: those of the CDN carry signatures.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import NoReturn
+from urllib.parse import urlsplit
+
+import httpx2
+from huggingface_hub import HfApi, constants, get_hf_file_metadata, get_session, hf_hub_url
+from huggingface_hub.errors import (
+    EntryNotFoundError,
+    GatedRepoError,
+    HfHubHTTPError,
+    OfflineModeIsEnabled,
+    RepositoryNotFoundError,
+    RevisionNotFoundError,
+)
+from huggingface_hub.hf_api import RepoSibling
+from huggingface_hub.utils import (
+    build_hf_headers,
+    hf_raise_for_status,
+    parse_ratelimit_headers,
+)
+
+from models import catalog
+from models.errors import OriginError, TransientOriginError
+from models.hub.origins import Listing, OriginFile
+from models.refs import ModelRef
+
+LISTING_TIMEOUT_S = 60.0
+TRANSIENT = frozenset({408, 425, 429, 500, 502, 503, 504})
+_LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+
+
+class HubOrigin:
+    """One hub, asked with one token.
+
+    Args:
+        endpoint: its address; None for ``HF_ENDPOINT``, or the public Hub.
+        token: sent with every request to the endpoint and to no other host. None for the client's
+            own rules; False for none.
+
+    Raises:
+        OriginError: the endpoint is no address, or would make the token readable on its way.
+    """
+
+    def __init__(self, *, endpoint: str | None = None, token: str | bool | None = None) -> None:
+        # Both are read when they are used, so neither depends on who imported the client first.
+        # Without the first, the client would send what runs here, and ask the Hub for a list first.
+        constants.HF_HUB_DISABLE_TELEMETRY = True
+        # Its warnings name addresses, with their signatures.
+        logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
+        self.endpoint = (endpoint or constants.ENDPOINT).rstrip("/")
+        self._headers = build_hf_headers(token=token, library_name="intramural")
+        address = urlsplit(self.endpoint)
+        if address.scheme not in ("http", "https") or not address.hostname or address.username:
+            raise OriginError(
+                "that is not the address of a hub. Write https://HOST, without a name and a "
+                "password in it; a token goes into HF_TOKEN or --token-file."
+            )
+        if self.has_token and address.scheme == "http" and address.hostname not in _LOOPBACK:
+            raise OriginError(
+                f"{self.endpoint} would get your token unencrypted. Use https, or send none "
+                "(HF_HUB_DISABLE_IMPLICIT_TOKEN=1)."
+            )
+
+    @property
+    def has_token(self) -> bool:
+        """Whether a token is sent."""
+        return "authorization" in self._headers
+
+    def listing(self, ref: ModelRef | None) -> Listing:
+        """The files of a revision, pinned to the commit that it is now.
+
+        Raises:
+            OriginError: no such repository or revision, gated, no connection.
+            TransientOriginError: the hub is busy, or the connection broke.
+        """
+        if ref is None:
+            raise OriginError("a hub needs the name of a repository (owner/name).")
+
+        api = HfApi(endpoint=self.endpoint, headers=dict(self._headers), token=False)
+        try:
+            info = api.model_info(
+                ref.repo, revision=ref.revision, files_metadata=True, timeout=LISTING_TIMEOUT_S
+            )
+        except (*_KNOWN, ValueError, KeyError, TypeError) as error:  # the last: not a hub's JSON
+            self._raise(error, ref)
+        if not _COMMIT.fullmatch(info.sha or "") or info.siblings is None:
+            raise OriginError(f"{self.endpoint} answers, but not as a hub does: no commit.")
+        card = info.card_data
+        licence = card.get("license") if card is not None else None
+        if card is not None and licence == "other":  # the Hub's word for one with its own name
+            licence = card.get("license_name") or licence
+        return Listing(
+            ref=ModelRef(repo=ref.repo, revision=str(info.sha)),
+            files=tuple(self._offer(sibling, ref.repo, str(info.sha)) for sibling in info.siblings),
+            licence=licence if isinstance(licence, str) and licence.strip() else None,
+        )
+
+    @contextmanager
+    def open(
+        self, ref: ModelRef | None, file: OriginFile, offset: int
+    ) -> Iterator[tuple[int, Iterator[bytes]]]:
+        """One file's bytes from ``offset`` on, or from 0 where the hub does not do ranges.
+
+        Raises:
+            OriginError, TransientOriginError: as in ``listing``.
+        """
+        if ref is None:
+            raise OriginError("a hub needs the name of a repository (owner/name).")
+        url = hf_hub_url(ref.repo, file.path, revision=ref.revision, endpoint=self.endpoint)
+        # Sizes and hashes are those of the file as it is, so it must come uncompressed.
+        headers = {**self._headers, "Accept-Encoding": "identity"}
+        if offset:
+            headers["Range"] = f"bytes={offset}-"
+        try:
+            # Across redirects to another host the session drops the token.
+            with get_session().stream(
+                "GET", url, headers=headers, timeout=constants.HF_HUB_DOWNLOAD_TIMEOUT
+            ) as response:
+                hf_raise_for_status(response)
+                begin = offset if response.status_code == httpx2.codes.PARTIAL_CONTENT else 0
+                yield begin, self._chunks(response, ref)
+        except _KNOWN as error:
+            self._raise(error, ref)
+
+    def _offer(self, sibling: RepoSibling, repo: str, commit: str) -> OriginFile:
+        """What the listing says of a file; some mirrors' say too little, so ask again."""
+        lfs, path, size = sibling.lfs, sibling.rfilename, sibling.size
+        if lfs is not None:
+            return OriginFile(path=path, size=lfs.size, sha256=lfs.sha256)
+        if sibling.blob_id is not None and size is not None:
+            return OriginFile(path=path, size=size, git_blob=sibling.blob_id)
+        ref = ModelRef(repo=repo, revision=commit)
+        url = hf_hub_url(repo, path, revision=commit, endpoint=self.endpoint)
+        try:
+            found = get_hf_file_metadata(url, headers=dict(self._headers), token=False)
+        except _KNOWN as error:
+            self._raise(error, ref)
+        etag = found.etag or ""
+        if found.size is None or not re.fullmatch(r"[0-9a-f]{40}|[0-9a-f]{64}", etag):
+            raise OriginError(f"{self.endpoint} says neither size nor hash of {path} in {repo}.")
+        kind = "sha256" if len(etag) == 64 else "git_blob"
+        return OriginFile(path=path, size=found.size, **{kind: etag})
+
+    def _chunks(self, response: httpx2.Response, ref: ModelRef) -> Iterator[bytes]:
+        try:
+            yield from response.iter_bytes()
+        except httpx2.HTTPError as error:
+            self._raise(error, ref)
+
+    def _raise(self, error: Exception, ref: ModelRef) -> NoReturn:
+        """The same in our words. The order is that of the client's tree: the special first."""
+        match error:
+            case OfflineModeIsEnabled():
+                message = (
+                    "HF_HUB_OFFLINE is set, so nothing is fetched. Unset it, or take the model "
+                    "from a folder: --from PATH."
+                )
+            case GatedRepoError():
+                message = self._gated(ref)
+            case RevisionNotFoundError():
+                message = f"{ref.repo} has no revision {ref.revision!r} at {self.endpoint}."
+            case EntryNotFoundError():
+                message = f"{ref} lacks a file that it lists, at {self.endpoint}. Pull again."
+            case RepositoryNotFoundError():
+                message = self._unknown(ref)
+            case HfHubHTTPError():
+                self._raise_status(error)
+            case httpx2.ConnectError() | httpx2.ProxyError() | httpx2.ConnectTimeout():
+                raise TransientOriginError(self._unreachable(error)) from None
+            case httpx2.TransportError():
+                raise TransientOriginError(f"the connection broke ({_reason(error)})") from None
+            case _:
+                message = (
+                    f"{self.endpoint} answers, but not as a hub does ({type(error).__name__})."
+                )
+        raise OriginError(message) from None
+
+    def _raise_status(self, error: HfHubHTTPError) -> NoReturn:
+        status = error.response.status_code
+        if status in TRANSIENT:
+            raise TransientOriginError(
+                f"{self.endpoint} answers {status}", retry_after_s=_asked_wait_s(error.response)
+            ) from None
+        if status in (401, 403):
+            message = (
+                f"{self.endpoint} answers {status}: the token is unknown or may not read this."
+            )
+        else:
+            message = f"{self.endpoint} answers {status}."
+        raise OriginError(message) from None
+
+    def _gated(self, ref: ModelRef) -> str:
+        page = f"{self.endpoint}/{ref.repo}"
+        if self.has_token:
+            return (
+                f"{ref.repo} is gated, and the account of the token that was sent is not let in "
+                f"(yet). Accept the licence with that account at\n  {page}\nand look there whether "
+                "the request was granted; some repositories decide by hand."
+            )
+        return (
+            f"{ref.repo} is gated: its licence must be accepted first, and no token was sent.\n"
+            f"  1. Accept the licence at {page}\n"
+            f"  2. Make a token that may read at {self.endpoint}/settings/tokens\n"
+            "  3. Give it in the variable HF_TOKEN, or in a file: --token-file FILE"
+        )
+
+    def _unknown(self, ref: ModelRef) -> str:
+        near = catalog.load().near(ref.repo)
+        hint = f" Did you mean {' or '.join(near)}?" if near else ""
+        token = "with this token" if self.has_token else "without a token (HF_TOKEN, --token-file)"
+        return (
+            f"there is no repository {ref.repo} at {self.endpoint} that can be read {token}.{hint}"
+        )
+
+    def _unreachable(self, error: Exception) -> str:
+        return (
+            f"{self.endpoint} cannot be reached ({_reason(error)}). A proxy is set by HTTPS_PROXY, "
+            "a mirror by HF_ENDPOINT or --from URL, certificates by SSL_CERT_FILE. Without a "
+            "connection take the model from a folder: --from PATH."
+        )
+
+
+_KNOWN = (
+    HfHubHTTPError,
+    OfflineModeIsEnabled,
+    httpx2.HTTPError,
+    httpx2.InvalidURL,
+)
+
+
+def _asked_wait_s(response: httpx2.Response) -> float | None:
+    """Seconds to wait, as the Hub's own header or the standard one asks; None where none does."""
+    limit = parse_ratelimit_headers(response.headers)
+    if response.status_code == httpx2.codes.TOO_MANY_REQUESTS and limit and not limit.remaining:
+        return limit.reset_in_seconds + 1.0  # it is rounded down
+    asked = response.headers.get("Retry-After", "")
+    return float(asked) if asked.isdigit() else None
+
+
+def _reason(error: Exception) -> str:
+    """The kind of error and the system's word for it, never an address."""
+    text = str(error)
+    return type(error).__name__ if not text or "://" in text else f"{type(error).__name__}: {text}"

@@ -1,0 +1,172 @@
+"""Where models are taken from, as a pull sees it. The Hub is in fetch.py; a folder is here."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from io import RawIOBase
+from pathlib import Path
+from typing import Protocol
+
+from models.errors import ManifestMissingError, OriginError, UnstableFileError
+from models.refs import ModelRef
+from models.trust.manifest import MANIFEST, SIGNATURE, Manifest
+from models.trust.manifest_files import plain_files
+
+CHUNK_BYTES = 1 << 20
+KEPT = frozenset({MANIFEST, SIGNATURE})
+"""Written by us, so never taken as a model's file."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OriginFile:
+    """One file that an origin offers.
+
+    Attributes:
+        path: relative, with ``/``.
+        size: bytes.
+        sha256: what the origin says; the Hub says it of files in Git LFS.
+        git_blob: what the Hub says of all others: git's SHA-1 of "blob SIZE NUL content".
+        version: tells contents apart where neither is known.
+    """
+
+    path: str
+    size: int
+    sha256: str | None = None
+    git_blob: str | None = None
+    version: str = ""
+
+    @property
+    def key(self) -> str:
+        """A file name for the half that arrived: equal for equal contents at equal paths only."""
+        identity = (self.path, self.size, self.sha256, self.git_blob, self.version)
+        return hashlib.sha256(repr(identity).encode()).hexdigest()[:40]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listing:
+    """All files of one commit, or of a folder.
+
+    Attributes:
+        files: by path.
+        ref: with the commit; None for a folder that does not say where it is from.
+        licence: its short name, where the origin says.
+        manifest: the origin's own, to be kept with its signature.
+        signature: model.sig.
+    """
+
+    files: tuple[OriginFile, ...]
+    ref: ModelRef | None = None
+    licence: str | None = None
+    manifest: Manifest | None = None
+    signature: bytes | None = None
+
+
+class Origin(Protocol):
+    """Gives listings and bytes."""
+
+    def listing(self, ref: ModelRef | None) -> Listing:
+        """What there is.
+
+        Raises:
+            OriginError: nothing, or it is not for us; TransientOriginError: not now.
+        """
+
+    def open(
+        self, ref: ModelRef | None, file: OriginFile, offset: int
+    ) -> AbstractContextManager[tuple[int, Iterator[bytes]]]:
+        """One file's bytes.
+
+        Args:
+            ref: the listing's.
+            file: of the listing.
+            offset: how many bytes of it are here already.
+
+        Returns:
+            Where the bytes begin (``offset``, or 0 where the origin cannot begin in between), and
+            the bytes.
+
+        Raises:
+            OriginError, TransientOriginError: as above, also while bytes are read.
+        """
+
+
+class FolderOrigin:
+    """A folder on this machine: a disk that was carried here, or a share.
+
+    With a manifest, its files are taken as that says, and manifest and signature are kept. Links
+    are not followed: they could lead anywhere on this machine.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def listing(self, ref: ModelRef | None) -> Listing:
+        """The folder's files. ``ref`` is not looked at: a folder is what it is.
+
+        Raises:
+            OriginError: it cannot be read.
+            ManifestError: it has links in it, or its manifest is wrong.
+        """
+        del ref
+        try:
+            manifest = Manifest.read(self.folder)
+        except ManifestMissingError:
+            manifest = None
+        try:
+            if manifest is not None:
+                signature = self.folder / SIGNATURE
+                return Listing(
+                    files=tuple(
+                        OriginFile(path=file.path, size=file.size, sha256=file.sha256)
+                        for file in manifest.files
+                    ),
+                    ref=manifest.source,
+                    licence=manifest.licence,
+                    manifest=manifest,
+                    signature=signature.read_bytes() if signature.is_file() else None,
+                )
+            return Listing(files=tuple(self._offer(path) for path, _ in plain_files(self.folder)))
+        except OSError as error:
+            raise self._unreadable(error) from None
+
+    @contextmanager
+    def open(
+        self, ref: ModelRef | None, file: OriginFile, offset: int
+    ) -> Iterator[tuple[int, Iterator[bytes]]]:
+        """See Origin.
+
+        Raises:
+            OriginError: it cannot be read.
+            UnstableFileError: it was written to meanwhile, so the copy may be of two minds.
+        """
+        del ref
+        try:
+            source = (self.folder / file.path).open("rb", buffering=0)
+        except OSError as error:
+            raise self._unreadable(error) from None
+        with source:
+            source.seek(offset)
+            yield offset, self._chunks(source)
+        if file.version and self._offer(file.path) != file:
+            raise UnstableFileError(
+                f"{self.folder / file.path} was written to while it was copied; pull again."
+            )
+
+    def _chunks(self, source: RawIOBase) -> Iterator[bytes]:
+        try:
+            while chunk := source.read(CHUNK_BYTES):
+                yield chunk
+        except OSError as error:
+            raise self._unreadable(error) from None
+
+    def _offer(self, path: str) -> OriginFile:
+        found = (self.folder / path).stat()
+        return OriginFile(path=path, size=found.st_size, version=str(found.st_mtime_ns))
+
+    def _unreadable(self, error: OSError) -> OriginError:
+        return OriginError(
+            f"{error.filename or self.folder} cannot be read: {error.strerror or error}."
+        )

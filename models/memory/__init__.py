@@ -1,0 +1,1 @@
+"""What a model costs in memory, from its configuration alone."""

@@ -1,0 +1,117 @@
+"""Bytes of weights and of the KV cache: the one home of these formulas, for `fit` and the server.
+
+All functions are pure. What an engine does with the bytes (which share of the memory it takes, how
+it rounds to blocks) is the caller's business; what `fit` assumes stands in models/memory/fit.py.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
+
+from models.memory.shapes import AttentionLayer, Linear, ModelShape
+from models.refs import QuantScheme
+
+DTYPE_BYTES: Mapping[str, int] = MappingProxyType({"float32": 4, "bfloat16": 2, "float16": 2})
+GROUP = 128
+"""Weights that share a scale in int4; a matrix whose rows it does not divide stays as it is."""
+_NF4_BLOCK, _NF4_DOUBLE = 64, 256
+
+
+def weights_bytes(
+    shape: ModelShape,
+    scheme: QuantScheme = QuantScheme.NONE,
+    *,
+    item_bytes: int = 2,
+    num_gpus: int = 1,
+) -> int:
+    """Bytes of the weights on one device.
+
+    Embedding, output head, norms, biases and routers keep their type; scales are counted.
+
+    Args:
+        shape: of the model.
+        scheme: of the layers' matrices.
+        item_bytes: of a number that is not quantised.
+        num_gpus: devices that share each matrix; the embedding is shared too, the rest copied.
+    """
+    tables = (shape.embedding + shape.head) * item_bytes
+    matrices = sum(linear_bytes(linear, scheme, item_bytes) for linear in shape.linears)
+    return -(-(tables + matrices) // num_gpus) + shape.rest * item_bytes
+
+
+def linear_bytes(linear: Linear, scheme: QuantScheme, item_bytes: int) -> int:
+    """Bytes of equal matrices with their scales."""
+    each = linear.num_out * linear.num_in
+    match scheme:
+        case QuantScheme.NONE:
+            size = each * item_bytes
+        case QuantScheme.INT8 | QuantScheme.INT8_WEIGHT_ONLY | QuantScheme.FP8:
+            size = each + linear.num_out * item_bytes
+        case QuantScheme.INT4:
+            if linear.num_in % GROUP:
+                size = each * item_bytes
+            else:
+                size = each // 2 + each // GROUP * item_bytes
+        case QuantScheme.NF4:
+            blocks = math.ceil(each / _NF4_BLOCK)  # each a byte, and their scales again
+            size = math.ceil(each / 2) + blocks + 4 * math.ceil(blocks / _NF4_DOUBLE)
+        case QuantScheme.BNB_INT8:
+            size = each + 4 * linear.num_out
+    return size * linear.count
+
+
+def kv_bytes_per_token(
+    layers: Iterable[AttentionLayer],
+    *,
+    item_bytes: int,
+    has_latents: bool = True,
+    num_gpus: int = 1,
+) -> int:
+    """Bytes that one more token costs on one device, where no window is full yet.
+
+    Args:
+        layers: of the model.
+        item_bytes: of a number in the cache.
+        has_latents: whether the engine keeps MLA's latents (vLLM), or every head's keys and values.
+        num_gpus: devices that share the heads. Fewer heads than devices are copied; so are latents.
+    """
+    return sum(_layer_bytes(layer, item_bytes, has_latents, num_gpus) for layer in layers)
+
+
+def kv_bytes_per_sequence(
+    layers: Iterable[AttentionLayer],
+    num_tokens: int,
+    *,
+    item_bytes: int,
+    has_windows: bool = True,
+    has_latents: bool = True,
+    num_gpus: int = 1,
+) -> int:
+    """Bytes of a sequence of ``num_tokens`` on one device.
+
+    ``has_windows``: whether the engine frees what a sliding window has passed (vLLM on a GPU), or
+    keeps all (our own batching). The others are those of ``kv_bytes_per_token``.
+    """
+    total = 0
+    for layer in layers:
+        kept = min(num_tokens, layer.window or num_tokens) if has_windows else num_tokens
+        total += kept * _layer_bytes(layer, item_bytes, has_latents, num_gpus)
+    return total
+
+
+def packed_head_bytes(shape: ModelShape, item_bytes: int) -> int:
+    """What a tied output head costs once more where it is stored in a layout of its own.
+
+    Our batching packs bfloat16 matrices for the processor (serve/engine/batching/packed_linear.py);
+    the embedding, which the same numbers also are, must stay as it was.
+    """
+    return shape.embedding * item_bytes if shape.is_tied and item_bytes == 2 else 0
+
+
+def _layer_bytes(layer: AttentionLayer, item_bytes: int, has_latents: bool, num_gpus: int) -> int:
+    if has_latents and layer.latent_dim is not None:
+        return layer.latent_dim * item_bytes
+    heads = max(1, -(-layer.num_kv_heads // num_gpus))
+    return heads * (layer.key_dim + layer.value_dim) * item_bytes

@@ -1,0 +1,83 @@
+"""Whether an index of shards and the shards beside it tell the same story.
+
+``*.safetensors.index.json`` maps tensor names to files. Engines read it in ways of their own: one
+opens the files that it names, another asks only for the tensors that it names. So it must name
+plain files that are there, each tensor where it is, and no tensor may be in two of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from models.rules import names, safetensors_header, strict_json
+from models.rules.safetensors_header import HeaderFault
+from models.rules.strict_json import JsonFault
+
+MAX_INDEX_BYTES = 64 << 20
+"""The largest published index, of 91,991 tensors, has 9 MB."""
+
+
+def fault(path: Path) -> str | None:
+    """What is wrong with the index, as the end of a sentence that begins with "it"; else None.
+
+    Raises:
+        OSError: it, or a shard, cannot be read.
+    """
+    try:
+        document = strict_json.read(path, max_bytes=MAX_INDEX_BYTES)
+    except JsonFault as found:
+        return str(found)
+    match document:
+        case {"weight_map": dict(weight_map)} if weight_map:
+            return _map_fault(path, weight_map)
+        case _:
+            return "is not an index of shards"
+
+
+def _map_fault(index: Path, weight_map: Mapping[str, object]) -> str | None:
+    shards: set[str] = set()
+    for shard in weight_map.values():
+        if not isinstance(shard, str):
+            return "names a shard that is no text"
+        if shard not in shards:
+            wrong = names.fault(shard) or _not_a_shard(index, shard)
+            if wrong:
+                return f"names {shard[:80]!r}, which {wrong}"
+            shards.add(shard)
+    clash = names.clash(shards)
+    if clash:
+        return f"names {clash[0]!r} and {clash[1]!r}, which some file systems take for one"
+    single = index.name.removesuffix(".index.json")
+    if single not in shards and (index.parent / single).is_file():
+        return f"stands beside {single}, and engines differ in which of them they read"
+    return _contents_fault(index.parent, weight_map, sorted(shards))
+
+
+def _not_a_shard(index: Path, shard: str) -> str | None:
+    if "/" in shard:
+        return "is not a file beside it"
+    if not shard.endswith(".safetensors"):
+        return "is no safetensors file"
+    return None if (index.parent / shard).is_file() else "is not there"
+
+
+def _contents_fault(
+    folder: Path, weight_map: Mapping[str, object], shards: list[str]
+) -> str | None:
+    holder: dict[str, str] = {}
+    for shard in shards:
+        try:
+            tensors = safetensors_header.tensors(folder / shard)
+        except HeaderFault:
+            return None  # refused on its own account
+        for tensor in tensors:
+            if tensor in holder:
+                return f"leads to the tensor {tensor[:80]!r} in {holder[tensor]} and in {shard}"
+            holder[tensor] = shard
+    for tensor, named in weight_map.items():
+        if tensor not in holder:
+            return f"names the tensor {tensor[:80]!r}, which is in none of its shards"
+        if holder[tensor] != named:
+            return f"says that {tensor[:80]!r} is in {named}; it is in {holder[tensor]}"
+    return None

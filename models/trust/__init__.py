@@ -1,0 +1,1 @@
+"""Which bytes a model is, and who says so: manifest, verification, signatures."""

@@ -1,0 +1,133 @@
+"""Bytes, against formulas written by hand and against tensors that are really made."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from models.memory import shapes, sizes
+from models.memory.shapes import AttentionLayer, Linear
+from models.refs import QuantScheme
+
+layer_kinds = st.builds(
+    AttentionLayer,
+    num_kv_heads=st.integers(1, 16),
+    key_dim=st.integers(1, 192),
+    value_dim=st.integers(1, 192),
+    latent_dim=st.none() | st.integers(1, 600),
+    window=st.none() | st.integers(1, 5000),
+)
+stacks = st.lists(layer_kinds, min_size=1, max_size=6)
+
+
+def qwen2(**own):
+    config = {
+        "model_type": "qwen2",
+        "hidden_size": 896,
+        "intermediate_size": 4864,
+        "num_hidden_layers": 24,
+        "num_attention_heads": 14,
+        "num_key_value_heads": 2,
+        "vocab_size": 151936,
+        "tie_word_embeddings": True,
+    }
+    return shapes.read(config | own)
+
+
+def test_half_a_billion_by_hand():
+    """Qwen2-0.5B: 494,032,768 parameters; 2 x 24 layers x 2 heads x 64 numbers for a token."""
+    shape = qwen2()
+    assert sizes.weights_bytes(shape) == 2 * 494_032_768
+    assert sizes.weights_bytes(shape, item_bytes=4) == 4 * 494_032_768
+    assert sizes.kv_bytes_per_token(shape.layers, item_bytes=2) == 2 * 24 * 2 * 64 * 2
+    assert sizes.packed_head_bytes(shape, 2) == 151936 * 896 * 2  # 272 MB
+    assert sizes.packed_head_bytes(shape, 4) == 0
+    assert sizes.packed_head_bytes(qwen2(tie_word_embeddings=False), 2) == 0
+
+
+def test_latents_by_hand():
+    """DeepSeek-V3: 512 + 64 numbers for a token in each of 61 layers, 70 KB in bfloat16."""
+    config = {
+        "model_type": "deepseek_v3",
+        "num_hidden_layers": 61,
+        "num_attention_heads": 128,
+        "num_key_value_heads": 128,
+        "hidden_size": 7168,
+        "kv_lora_rank": 512,
+        "qk_nope_head_dim": 128,
+        "qk_rope_head_dim": 64,
+        "v_head_dim": 128,
+    }
+    layers = shapes.attention_layers(config)
+    assert sizes.kv_bytes_per_token(layers, item_bytes=2) == 61 * 576 * 2
+    assert sizes.kv_bytes_per_token(layers, item_bytes=2, num_gpus=8) == 61 * 576 * 2
+    without = sizes.kv_bytes_per_token(layers, item_bytes=2, has_latents=False)
+    assert without == 61 * 128 * (192 + 128) * 2
+
+
+@given(layers=stacks, item=st.sampled_from([1, 2, 4]), tokens=st.integers(1, 20_000))
+def test_a_sequence_is_its_tokens_as_far_as_windows_reach(layers, item, tokens):
+    by_hand = 0
+    for layer in layers:
+        seen = tokens if layer.window is None else min(tokens, layer.window)
+        numbers = layer.latent_dim or layer.num_kv_heads * (layer.key_dim + layer.value_dim)
+        by_hand += seen * numbers * item
+    assert sizes.kv_bytes_per_sequence(layers, tokens, item_bytes=item) == by_hand
+    whole = sizes.kv_bytes_per_sequence(layers, tokens, item_bytes=item, has_windows=False)
+    assert whole == tokens * sizes.kv_bytes_per_token(layers, item_bytes=item) >= by_hand
+
+
+@given(layers=stacks, gpus=st.integers(1, 16))
+def test_devices_share_heads_and_never_less_than_one(layers, gpus):
+    alone = sizes.kv_bytes_per_token(layers, item_bytes=2, has_latents=False)
+    shared = sizes.kv_bytes_per_token(layers, item_bytes=2, has_latents=False, num_gpus=gpus)
+    assert alone <= shared * gpus
+    if all(layer.num_kv_heads % gpus == 0 for layer in layers):
+        assert alone == shared * gpus
+
+
+@pytest.mark.parametrize(("num_out", "num_in"), [(96, 256), (5, 130), (64, 128)])
+def test_schemes_against_tensors(num_out, num_in):
+    """What compressed-tensors and bitsandbytes store for one matrix, made here."""
+    linear = Linear(num_out, num_in)
+    one = torch.zeros(num_out, num_in, dtype=torch.bfloat16)
+    scale = torch.zeros(num_out, 1, dtype=torch.bfloat16)
+    eight = torch.zeros(num_out, num_in, dtype=torch.int8).nbytes + scale.nbytes
+    expected = {
+        QuantScheme.NONE: one.nbytes,
+        QuantScheme.INT8: eight,
+        QuantScheme.INT8_WEIGHT_ONLY: eight,
+        QuantScheme.FP8: eight,
+        QuantScheme.BNB_INT8: one.numel() + torch.zeros(num_out).nbytes,
+    }
+    if num_in % sizes.GROUP:
+        expected[QuantScheme.INT4] = one.nbytes
+    else:
+        packed = torch.zeros(num_out, num_in // 8, dtype=torch.int32)
+        scales = torch.zeros(num_out, num_in // sizes.GROUP, dtype=torch.bfloat16)
+        expected[QuantScheme.INT4] = packed.nbytes + scales.nbytes
+    for scheme, size in expected.items():
+        assert sizes.linear_bytes(linear, scheme, 2) == size, scheme
+
+
+@pytest.mark.parametrize("scheme", QuantScheme)
+def test_quantised_is_smaller_and_keeps_the_tables(scheme):
+    shape = qwen2()
+    size = sizes.weights_bytes(shape, scheme)
+    assert size > shape.embedding * 2
+    if scheme is not QuantScheme.NONE:
+        assert size < sizes.weights_bytes(shape)
+    matrices = sum(x.num_parameters for x in shape.linears)
+    per_weight = (size - (shape.embedding + shape.rest) * 2) * 8 / matrices
+    bits = {"none": 16, "int4": 4.125, "nf4": 4.127}.get(str(scheme), 8.01)
+    assert per_weight == pytest.approx(bits, abs=0.03)
+
+
+@given(gpus=st.integers(1, 16), scheme=st.sampled_from(QuantScheme))
+def test_devices_hold_everything_between_them(gpus, scheme):
+    shape = qwen2()
+    assert sizes.weights_bytes(shape, scheme, num_gpus=gpus) * gpus >= sizes.weights_bytes(
+        shape, scheme
+    )
