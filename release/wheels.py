@@ -80,11 +80,13 @@ def fetch(lock: Path, folder: Path) -> None:
 
 
 def held_to(lock: Sequence[Locked], folder: Path, progress: Progress) -> list[Wheel]:
-    """The wheels of the lock in this folder, hashed; others are removed.
+    """The wheels of the lock in this folder, hashed. An older one of our own is removed.
 
     Raises:
-        ReleaseError: one is missing, or is not of the lock.
+        ReleaseError: one is missing, or another is there.
     """
+    for older in folder.glob("intramural-*.whl"):
+        older.unlink()
     paths = sorted(folder.glob("*.whl"))
     progress.phase("hash", sum(path.stat().st_size for path in paths))
     hashes = dict(zip(paths, sha256_files(paths, progress.advance), strict=True))
@@ -103,9 +105,12 @@ def held_to(lock: Sequence[Locked], folder: Path, progress: Progress) -> list[Wh
                 f"{wheel.version}: {wheel.path}."
             )
         found.append(wheel)
-    for path in by_hash.values():
-        progress.notice(f"removing {path.name}: it is not in the lock")
-        path.unlink()
+    if by_hash:  # not removed: the folder may be somebody's
+        names = ", ".join(path.name for path in by_hash.values())
+        raise ReleaseError(
+            f"{folder} holds wheels that are not in the lock: {names}. Remove them, or name "
+            "another --out."
+        )
     return found
 
 

@@ -24,8 +24,8 @@ def no_index(monkeypatch):
     monkeypatch.setenv("PIP_NO_INDEX", "1")
 
 
-def held(path, folder, watch=None):
-    return wheels.held_to(release_lock.read(path), folder, Progress(watch or Watch()))
+def held(path, folder):
+    return wheels.held_to(release_lock.read(path), folder, Progress(Watch()))
 
 
 def test_pip_brings_what_is_locked_from_where_it_is_told(tmp_path, monkeypatch):
@@ -49,14 +49,21 @@ def test_pip_refuses_another_hash(tmp_path, monkeypatch):
         wheels.fetch(path, tmp_path / "here")
 
 
-def test_a_wheel_that_is_not_of_the_lock_is_removed_or_missed(tmp_path):
+def test_a_wheel_that_is_not_of_the_lock_is_refused_and_left_alone(tmp_path):
     here = tmp_path / "here"
     path = lock(tmp_path / "x.lock", [made(here, "a")])
-    made(here, "stranger")
-    watch = Watch()
-    assert [wheel.name for wheel in held(path, here, watch)] == ["a"]
+    made(here, "intramural", "0.0.1")
+    assert [wheel.name for wheel in held(path, here)] == ["a"]
     assert [file.name for file in here.iterdir()] == ["a-1.0-py3-none-any.whl"]
-    assert any("stranger" in notice for notice in watch.notices)
+    stranger = made(here, "stranger")
+    with pytest.raises(ReleaseError, match=f"not in the lock: {stranger.name}"):
+        held(path, here)
+    assert stranger.is_file()
+
+
+def test_a_wheel_of_the_lock_that_is_not_there_is_missed(tmp_path):
+    here = tmp_path / "here"
+    path = lock(tmp_path / "x.lock", [made(here, "a")])
     made(here, "a", head="Summary: changed\n")
     with pytest.raises(ReleaseError, match=r"a 1\.0 with a hash of the lock"):
         held(path, here)
