@@ -3,7 +3,7 @@ PYTHON ?= python3.11
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: help setup setup-dev serve chat test lint format bench prove docs lock clean
+.PHONY: help setup setup-dev serve chat test lint format bench prove bundle docs lock clean
 
 help:  ## show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -44,6 +44,11 @@ bench: setup-dev  ## our engine beside transformers' own, on the demo model
 
 prove: setup-dev  ## the long proofs: properties 5,000 times, 200 kills of vLLM, 200 of pulls and bundles
 	$(BIN)/python -m pytest --hypothesis-profile=prove
+
+OUT   ?= dist/bundle
+MODEL ?= demo
+bundle: setup  ## all that a machine without a network needs: OUT=DIR MODEL=NAME SIGN=KEY
+	@$(BIN)/python -m release --out "$(OUT)" --model "$(MODEL)" $(if $(SIGN),--sign "$(SIGN)")
 
 lock: setup-dev  ## resolve requirements/*.in anew (needs the network)
 	sh requirements/lock.sh

@@ -13,11 +13,12 @@ should: nothing is believed that was not read again.
 from __future__ import annotations
 
 import errno
+import fcntl
 import hashlib
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -26,7 +27,7 @@ from models.bundle import index as bundle_index
 from models.bundle.index import Index, Part, index_name, part_name, seal_name
 from models.bundle.stream import CHUNK_BYTES, spans
 from models.durable import new_name, put_in_place, write_whole
-from models.errors import BundleError, DiskFullError, NotIntactError
+from models.errors import BundleError, DiskFullError, NotIntactError, StoreBusyError
 from models.lockfile import Pin
 from models.progress import Progress, size
 from models.trust import keys
@@ -93,35 +94,40 @@ class Bundle:
             SignatureError: the key cannot be used.
             BundleError: the folder holds another bundle of this name, or cannot be written.
             DiskFullError: there is no room.
+            StoreBusyError: another process is writing to the folder.
         """
         if self.private_key is not None:  # before the long work, not after it
             keys.private_key_id(self.private_key, self.password)
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            self._check_old_index()
-            files, digest = self._verified()
-            num = bundle_index.num_parts(sum(file.size for file in files), self.split)
-            if num > bundle_index.MAX_PARTS:
-                raise BundleError(
-                    f"--split {size(self.split)} makes {num:,} parts; at most "
-                    f"{bundle_index.MAX_PARTS:,} are possible. Give a larger one."
-                )
-            parts, num_kept = self._write_parts(files, num)
-            index = Index(
-                model=self.name,
-                digest=digest,
-                pin=self._pin(digest),
-                split=self.split,
-                files=files,
-                parts=tuple(parts),
-            )
-            key_id = self._commit(index)
+            with _held(self.folder):
+                return self._make()
         except OSError as error:
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
                 raise self._full() from None
             raise BundleError(
                 f"{error.filename or self.folder}: {error.strerror or error}"
             ) from None
+
+    def _make(self) -> Bundled:
+        self._check_old_index()
+        files, digest = self._verified()
+        num = bundle_index.num_parts(sum(file.size for file in files), self.split)
+        if num > bundle_index.MAX_PARTS:
+            raise BundleError(
+                f"--split {size(self.split)} makes {num:,} parts; at most "
+                f"{bundle_index.MAX_PARTS:,} are possible. Give a larger one."
+            )
+        parts, num_kept = self._write_parts(files, num)
+        index = Index(
+            model=self.name,
+            digest=digest,
+            pin=self._pin(digest),
+            split=self.split,
+            files=files,
+            parts=tuple(parts),
+        )
+        key_id = self._commit(index)
         return Bundled(index=index, folder=self.folder, num_kept=num_kept, key_id=key_id)
 
     def _check_old_index(self) -> None:
@@ -274,3 +280,22 @@ class Bundle:
             "folder, then bundle again: it goes on with the parts that are there. The parts may "
             "be carried on several media."
         )
+
+
+@contextmanager
+def _held(folder: Path) -> Iterator[None]:
+    """The folder's lock, which the kernel gives back however the process ends.
+
+    Raises:
+        StoreBusyError: another process has it.
+    """
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    except BlockingIOError:
+        raise StoreBusyError(
+            f"another process is writing to {folder}. Wait for it, or name another folder."
+        ) from None
+    finally:
+        os.close(descriptor)

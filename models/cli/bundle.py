@@ -122,29 +122,58 @@ def add_commands(commands: Commands) -> None:
     )
 
 
+def plan(
+    model: str,
+    folder: Path,
+    meter: Progress,
+    *,
+    data_dir: Path,
+    name: str | None = None,
+    split: int = DEFAULT_SPLIT,
+    private_key: Path | None = None,
+    password_file: Path | None = None,
+) -> Bundle:
+    """The bundle of a model as people name it, held to its pin if it is of the store.
+
+    Raises:
+        ModelNotFoundError: there is no such model, or its name is no plain name.
+        BundleError: the password's file cannot be read.
+        LockFileError: models.lock is damaged.
+    """
+    own_name, path = locate(model, data_dir)
+    name = name or (DEMO_COPY if own_name == DEMO else own_name)
+    store = DirectoryStore(data_dir)
+    store.path_of(name)
+    is_stored = path == store.root / own_name
+    return Bundle(
+        name=name,
+        source=path,
+        folder=folder,
+        progress=meter,
+        pin=LockFile(data_dir).get(own_name) if is_stored else None,
+        split=split,
+        private_key=private_key,
+        password=_password(password_file),
+        stamps=Stamps(data_dir),
+    )
+
+
 def _bundle(options: argparse.Namespace) -> int:
     def work(meter: Progress) -> Told:
-        own_name, path = locate(options.model, options.data_dir)
-        name = options.name or (DEMO_COPY if own_name == DEMO else own_name)
-        store = DirectoryStore(options.data_dir)
-        store.path_of(name)  # must be a plain name
-        is_stored = path == store.root / own_name
-        pin = LockFile(options.data_dir).get(own_name) if is_stored else None
         if options.split > FAT32_MAX_BYTES:
             meter.notice(f"parts of {size(options.split)} do not fit on media with FAT32")
-        made = Bundle(
-            name=name,
-            source=path,
-            folder=options.out,
-            progress=meter,
-            pin=pin,
+        made = plan(
+            options.model,
+            options.out,
+            meter,
+            data_dir=options.data_dir,
+            name=options.name,
             split=options.split,
             private_key=options.sign,
-            password=_password(options.password_file),
-            stamps=Stamps(options.data_dir),
+            password_file=options.password_file,
         ).run()
         return _told_bundled(made), {
-            "name": name,
+            "name": made.index.model,
             "path": str(made.folder),
             "digest": made.index.digest,
             "num_parts": len(made.index.parts),

@@ -9,7 +9,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("serve", "models", "quantize", "benchmarks")
-PROGRAMS = (*PACKAGES, "docs")
+PROGRAMS = (*PACKAGES, "docs", "release")
 TEXTS = frozenset(
     {
         *(".py", ".sh", ".toml", ".md", ".txt", ".svg", ".jinja"),

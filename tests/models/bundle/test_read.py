@@ -200,6 +200,35 @@ def test_every_flipped_bit_of_an_index_is_found(out, data, tmp_path):
     assert len(digests) <= 1
 
 
+@pytest.fixture(scope="module")
+def signed(tmp_path_factory):
+    """A bundle with a signature, and the key that made it."""
+    base = tmp_path_factory.mktemp("signed")
+    public, _ = keys.generate(base / "k.pem")
+    write(model(base / "source"), base / "out", private_key=base / "k.pem")
+    return base / "out", public
+
+
+@settings(max_examples=100)
+@given(choice=st.integers(0, 6), at=st.integers(0, 10**6), bit=st.integers(0, 7))
+def test_a_flipped_bit_anywhere_in_a_signed_bundle_is_refused(
+    tmp_path_factory, signed, choice, at, bit
+):
+    out, public = signed
+    base = tmp_path_factory.mktemp("flip")
+    files = sorted(path.name for path in out.iterdir())
+    assert len(files) == 7
+    raw = bytearray((out / files[choice]).read_bytes())
+    raw[at % len(raw)] ^= 1 << bit
+    shutil.copytree(out, base / "out")
+    (base / "out" / files[choice]).write_bytes(raw)
+    with pytest.raises((SignatureError, PartsMissingError)) as refused:
+        read(base / "data", base / "out", trust=public)
+    assert files[choice].removesuffix(".sig") in str(refused.value)
+    assert not (base / "data" / "models" / NAME).exists()
+    shutil.rmtree(base)
+
+
 def test_a_signature_is_checked_before_anything_is_believed(source, out, data, tmp_path):
     public, key_id = keys.generate(tmp_path / "k.pem")
     other, _ = keys.generate(tmp_path / "other.pem")

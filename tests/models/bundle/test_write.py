@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import fcntl
 import hashlib
+import os
 import shutil
 from types import SimpleNamespace
 
@@ -15,6 +17,7 @@ from models.errors import (
     ModelRefusedError,
     NotIntactError,
     SignatureError,
+    StoreBusyError,
 )
 from models.lockfile import Pin
 from models.trust import keys
@@ -153,6 +156,18 @@ def test_a_disk_without_room_is_told_before_a_byte_is_written(source, out, monke
     with pytest.raises(DiskFullError, match=r"1 kB free.*are needed"):
         write(source, out)
     assert contents(out) == {}
+
+
+def test_two_at_a_time_are_one_too_many(source, out):
+    out.mkdir()
+    held = os.open(out, os.O_RDONLY)
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        with pytest.raises(StoreBusyError, match="another process is writing"):
+            write(source, out)
+    finally:
+        os.close(held)
+    assert write(source, out).num_kept == 0
 
 
 def test_a_disk_that_fails_is_told(source, tmp_path):

@@ -1,0 +1,7 @@
+"""What can go wrong while a software bundle is made; the message says what to do."""
+
+from __future__ import annotations
+
+
+class ReleaseError(Exception):
+    """The bundle cannot be made. Without its SHA256SUMS, what is there is none."""

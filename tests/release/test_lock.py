@@ -1,0 +1,49 @@
+from __future__ import annotations
+
+import pytest
+
+from release.errors import ReleaseError
+from release.lock import read
+from tests.house.tree import ROOT
+
+HASH = " --hash=sha256:" + "a" * 64
+
+
+@pytest.mark.parametrize("name", ["cpu.lock", "dev.lock"])
+def test_our_own_locks_are_read(name):
+    path = ROOT / "requirements" / name
+    locked = read(path)
+    pinned = [line for line in path.read_text("utf-8").splitlines() if line[:1].isalnum()]
+    assert len(locked) == len(pinned)
+    assert len({one.name for one in locked}) == len(locked)
+    assert any(one.name == "torch" and one.version == "2.13.0+cpu" for one in locked)
+
+
+def test_names_versions_hashes_and_comments(tmp_path):
+    (tmp_path / "x.lock").write_text(
+        "# made by hand\nMy_Package==1.0 \\\n    --hash=sha256:" + "a" * 64 + " \\\n"
+        "    --hash=sha256:" + "b" * 64 + "\n    # via x\nother==2" + HASH + "\n"
+    )
+    first, second = read(tmp_path / "x.lock")
+    assert (first.name, first.version) == ("my-package", "1.0")
+    assert first.hashes == {"a" * 64, "b" * 64}
+    assert second.name == "other"
+
+
+def test_what_is_for_other_platforms_is_left_out(tmp_path):
+    (tmp_path / "x.lock").write_text(
+        f"a==1 ; sys_platform == 'never'{HASH}\nb==1 ; sys_platform == 'linux'{HASH}\n"
+    )
+    assert [one.name for one in read(tmp_path / "x.lock")] == ["b"]
+
+
+@pytest.mark.parametrize("line", ["a>=1" + HASH, "a==1", "a" + HASH, "-r other.lock", "a==1==2"])
+def test_what_pins_nothing_is_refused(tmp_path, line):
+    (tmp_path / "x.lock").write_text(line + "\n")
+    with pytest.raises(ReleaseError, match=r"x\.lock"):
+        read(tmp_path / "x.lock")
+
+
+def test_a_lock_that_is_not_there(tmp_path):
+    with pytest.raises(ReleaseError, match="cannot be read"):
+        read(tmp_path / "x.lock")
