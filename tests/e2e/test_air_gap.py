@@ -1,4 +1,5 @@
-"""A model across an air gap: pulled and bundled on one side, imported and verified on the other.
+"""A model across an air gap: pulled and bundled on one side, imported, verified and served on the
+other.
 
 The other side is a network namespace of its own, in which there is no interface that is up. How
 the program itself gets there is tests/release/test_install.py.
@@ -20,7 +21,8 @@ from models.store import DirectoryStore
 from tests.e2e.server import REPOSITORY
 from tests.e2e.test_vllm import UNSHARE
 from tests.hub.emulator import Hub
-from tests.hub.pulls import NAME, REPO, pull, tiny_repo
+from tests.hub.pulls import NAME, REPO, pull
+from tests.tiny_models import write_tiny_model
 
 ASK_OUT = "import socket; socket.create_connection(('192.0.2.1', 80), timeout=5)"
 
@@ -49,12 +51,12 @@ def models(*words: object) -> tuple[int, dict[str, object]]:
 def pulled(tmp_path, monkeypatch) -> Path:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
     with Hub() as hub:
-        hub.add(REPO, tiny_repo())
+        hub.add(REPO, write_tiny_model(tmp_path / "tiny"))
         pull(hub, tmp_path / "here")
     return tmp_path / "here"
 
 
-def test_pull_bundle_import_verify(tmp_path, pulled):
+def test_pull_bundle_import_verify_serve(tmp_path, pulled):
     if (
         shutil.which("unshare") is None
         or subprocess.run([*UNSHARE, "true"], check=False).returncode
@@ -80,3 +82,10 @@ def test_pull_bundle_import_verify(tmp_path, pulled):
     assert pins[0] == pins[1] is not None
     assert told["digest"] == pins[0].digest
     assert DirectoryStore(there).find(NAME).name == NAME
+
+    (tmp_path / "log").mkdir()
+    served = ["--model", NAME, "--served-model-name", "tiny", "--data-dir", there, "--offline"]
+    told = json.loads(isolated("-m", "tests.e2e.alone", tmp_path / "log", *served).stdout)
+    assert told["code"] == 0
+    assert told["answer"]["usage"]["completion_tokens"] == 5
+    assert pins[0].digest in (tmp_path / "log" / "server.log").read_text()
