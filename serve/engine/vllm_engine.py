@@ -37,6 +37,7 @@ from vllm.v1.engine.exceptions import EngineDeadError as VllmDeadError
 
 from serve import timeline
 from serve.engine import loading, memory, processes, vllm_cpu, vllm_fork, vllm_lora
+from serve.engine.allocator import return_large_buffers
 from serve.engine.context import check_request
 from serve.engine.protocol import (
     Capability,
@@ -111,6 +112,7 @@ class VllmEngine:
         if settings.vllm.enforce_eager:
             # Else the first request for logprobs would wait for a compiler, 10 s and more.
             set_engine_environment({"TORCHDYNAMO_DISABLE": "1"})
+        return_large_buffers()
         reaper = Reaper()
         try:
             with LoadWatch(path, progress, reaper):
