@@ -37,6 +37,8 @@ class TransformersEngine:
 
     def __init__(self, info: EngineInfo, batcher: Batcher, runner: Runner, post: Post) -> None:
         self._info = info
+        self.runner = runner
+        """For measurements, while no stream is open: the step thread owns it otherwise."""
         self._steps = StepLoop(batcher, runner.step, post)
 
     @classmethod
