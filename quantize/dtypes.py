@@ -15,6 +15,7 @@ TORCH: Mapping[str, torch.dtype] = MappingProxyType(
         "I64": torch.int64,
         "I32": torch.int32,
         "I8": torch.int8,
+        "U8": torch.uint8,
         "F8_E4M3": torch.float8_e4m3fn,
     }
 )
