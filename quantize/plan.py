@@ -43,6 +43,7 @@ class Wish:
     """What the user asked for.
 
     Attributes:
+        method: None takes ``default_method``.
         group_size: columns that share a scale; ``auto`` takes the largest of 128, 64 and 32 that
             divides every matrix, or else the one that divides most.
         tensor_parallel: devices that will share each matrix.
@@ -51,7 +52,7 @@ class Wish:
     """
 
     scheme: QuantScheme
-    method: Method = Method.RTN
+    method: Method | None = None
     group_size: int | str = AUTO
     tensor_parallel: int = 1
     ignore: str | None = None
@@ -71,7 +72,9 @@ def plan(
     linears, skipped = _candidates(tensors, config, wish)
     quantizer = registry.quantizer(
         wish.scheme,
-        Options(method=wish.method, group_size=_group_size(linears, wish)),
+        Options(
+            method=wish.method or default_method(wish.scheme), group_size=_group_size(linears, wish)
+        ),
     )
     faults = {
         linear.name: fault
@@ -102,6 +105,11 @@ def plan(
         tensor_parallel_faults=tuple(_tensor_parallel_faults(layers, wish.tensor_parallel)),
     )
     return made, quantizer
+
+
+def default_method(scheme: QuantScheme) -> Method:
+    """Searched scales where they were measured to be better: docs/lab-notes.md has the figures."""
+    return Method.SEARCH if scheme is QuantScheme.INT4 else Method.RTN
 
 
 def check_suitable(config: Mapping[str, Any]) -> None:

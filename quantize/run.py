@@ -37,6 +37,7 @@ from models.trust.stamps import Stamps
 from models.trust.verify import Mode, verify
 from quantize import layout, registry, source
 from quantize import plan as planning
+from quantize.ensure import SOURCE_DIGEST
 from quantize.errors import OccupiedError, QuantizeError
 from quantize.journal import Journal, fingerprint
 from quantize.peak import peak_bytes
@@ -45,8 +46,8 @@ from quantize.plan import Wish
 from quantize.protocol import LayerError, Method, Options, Quantizer, QuantPlan, QuantReport
 from quantize.writer import Writer
 
-SOURCE_TOOL, RECIPE_TOOL = "quantised-from", "quantise"
-"""Where a manifest's ``tools`` keep the source's digest, and how the result was made."""
+RECIPE = "quantise"
+"""Where a manifest's ``tools`` keep how the result was made."""
 MARGIN_BYTES = 64 << 20
 
 
@@ -233,6 +234,10 @@ class Quantisation:
         wanted = _tools(plan, source_digest)
         if found is not None and all(found.tools.get(key) == wanted[key] for key in _OWN):
             return found
+        made_from = None if found is None else found.tools.get(SOURCE_DIGEST)
+        if made_from not in (None, source_digest):
+            self.progress.notice(f"{self.target.name} was made from {made_from}: made anew")
+            return None
         raise OccupiedError(
             f"{self.target} is there and was not made in this way from this model. Name another "
             "with --out, or give --replace."
@@ -247,13 +252,13 @@ class Quantisation:
             )
 
 
-_OWN = (SOURCE_TOOL, RECIPE_TOOL)
+_OWN = (SOURCE_DIGEST, RECIPE)
 
 
 def _tools(plan: QuantPlan, source_digest: str) -> Mapping[str, str]:
     settings = json.dumps(plan.config["quantization_config"], sort_keys=True)
     recipe = f"{plan.scheme} {plan.method} {_short_hash(settings)}"
-    return {SOURCE_TOOL: source_digest, RECIPE_TOOL: recipe, "torch": torch.__version__}
+    return {SOURCE_DIGEST: source_digest, RECIPE: recipe, "torch": torch.__version__}
 
 
 def _short_hash(text: str) -> str:

@@ -15,6 +15,7 @@ MODELS_RUN = ("serve/engine/", "quantize/", "models/demo/", "benchmarks/")
 COMMAND_LINES = (
     *("serve/cli/", "models/cli/", "models/progress.py", "models/demo/"),
     "quantize/__main__.py",
+    "quantize/told.py",
 )
 HOMES: dict[str, tuple[str, ...]] = {
     "fastapi": ("serve/api/",),

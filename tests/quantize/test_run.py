@@ -14,9 +14,10 @@ from models.progress import Progress, Silent
 from models.refs import QuantScheme
 from models.trust.manifest import Manifest
 from models.trust.verify import verify
+from quantize.ensure import SOURCE_DIGEST
 from quantize.errors import BadWeightsError, OccupiedError, UnsuitableModelError
 from quantize.plan import Wish
-from quantize.run import SOURCE_TOOL, Made, Quantisation
+from quantize.run import Made, Quantisation
 from tests.quantize.models import copy_of_demo, rewrite
 
 
@@ -38,7 +39,7 @@ def test_int8_of_the_demo_model(tmp_path):
     assert artifact.scheme is QuantScheme.INT8
     assert verify(made.path).is_ok
     manifest = Manifest.read(made.path)
-    assert manifest.tools[SOURCE_TOOL] == Manifest.read(store.DEMO_WEIGHTS).digest
+    assert manifest.tools[SOURCE_DIGEST] == Manifest.read(store.DEMO_WEIGHTS).digest
     full = load_file(store.DEMO_WEIGHTS / "model.safetensors")
     small = load_file(made.path / "model.safetensors")
     name = "model.layers.3.mlp.down_proj"
