@@ -16,9 +16,9 @@ from models.errors import ManifestError, ManifestMissingError, ModelError, Model
 from models.lockfile import LockFile
 from models.refs import Artifact, QuantScheme
 from models.store import DirectoryStore
-from models.trust.manifest import Manifest
+from models.trust.manifest import QUANTISED_FROM, Manifest
 
-SOURCE_DIGEST = "quantised-from"
+SOURCE_DIGEST = QUANTISED_FROM
 """Where a manifest's tools name the digest of the full weights, beside what made the files."""
 
 
@@ -29,10 +29,12 @@ class Found:
     Attributes:
         artifact: that may be used; None when one has to be made.
         reason: why, for the log: a whole sentence without its full stop.
+        is_stale: something is there whose place the new one takes.
     """
 
     artifact: Artifact | None
     reason: str
+    is_stale: bool = False
 
 
 def artifact_name(name: str, scheme: QuantScheme) -> str:
@@ -46,7 +48,7 @@ def source_digest(folder: Path) -> str | None:
     Raises:
         ManifestError: it has no manifest, or a broken one.
     """
-    return Manifest.read(folder).tools.get(SOURCE_DIGEST)
+    return Manifest.read(folder).tools.get(QUANTISED_FROM)
 
 
 def digest_of(folder: Path) -> str:
@@ -74,8 +76,8 @@ def find(name: str, scheme: QuantScheme, data_dir: Path, *, full: Path | None) -
             models.lock stands for them then, if there is one.
 
     Raises:
-        ModelError: the name is none that the store can have, or the lock file or the full model's
-            manifest is damaged.
+        ModelError: the name is none that the store can have, what has it is not what the name
+            says, or the lock file or the full model's manifest is damaged.
     """
     store = DirectoryStore(data_dir)
     path = store.path_of(artifact_name(name, scheme))
@@ -84,8 +86,10 @@ def find(name: str, scheme: QuantScheme, data_dir: Path, *, full: Path | None) -
     try:
         artifact = store.find(path.name)
         made_from = source_digest(path)
+    except ManifestMissingError:
+        made_from = None
     except (ModelNotFoundError, ManifestError) as error:
-        return Found(artifact=None, reason=f"{path.name} is not whole: {error}")
+        return Found(artifact=None, reason=f"{path.name} is not whole: {error}", is_stale=True)
     if artifact.scheme is not scheme:
         raise ModelError(
             f"{path} is called {scheme} and is {artifact.scheme}. Remove it with "
@@ -93,11 +97,15 @@ def find(name: str, scheme: QuantScheme, data_dir: Path, *, full: Path | None) -
         )
     wanted = _wanted(name, data_dir, full)
     if made_from is None:
-        return Found(artifact=None, reason=f"{path.name} does not say what it was made from")
+        raise ModelError(
+            f"{path} does not say that it was made from {name}. Serve it by its own name "
+            f"(--model {path.name}), or remove it with `python -m models rm {path.name}`."
+        )
     if wanted is not None and made_from != wanted:
         return Found(
             artifact=None,
             reason=f"{path.name} was made from other weights ({made_from}; here are {wanted})",
+            is_stale=True,
         )
     return Found(artifact=artifact, reason=f"{path.name} is in the store, made from {made_from}")
 

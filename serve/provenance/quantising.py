@@ -96,7 +96,7 @@ async def obtain(
             if _is_it(full, wish.scheme):
                 return full
         log.info("quantising", extra={"scheme": wish.scheme, "why": found.reason})
-        await _quantise(wish, environment, progress)
+        await _quantise(wish, environment, progress, is_replacing=found.is_stale)
         made = await asyncio.to_thread(_find, wish, full)
     except ModelError as error:
         raise StartupError(str(error)) from None
@@ -161,7 +161,9 @@ def _unsigned(wish: Wish, reason: str) -> str:
     )
 
 
-async def _quantise(wish: Wish, environment: Mapping[str, str], progress: Progress) -> None:
+async def _quantise(
+    wish: Wish, environment: Mapping[str, str], progress: Progress, *, is_replacing: bool
+) -> None:
     """Run the quantising process to its end."""
 
     def heed(event: Mapping[str, Any]) -> None:
@@ -182,6 +184,8 @@ async def _quantise(wish: Wish, environment: Mapping[str, str], progress: Progre
 
     words = ["-m", "quantize", fetching.name_of(wish.model), "--scheme", str(wish.scheme)]
     words += ["--data-dir", str(wish.data_dir), "--json"]
+    if is_replacing:
+        words.append("--replace")
     if wish.num_devices > 1:
         words += ["--tp", str(wish.num_devices)]
     await child.run(words, environment=environment, heed=heed)

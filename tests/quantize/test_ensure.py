@@ -10,8 +10,8 @@ import pytest
 from models.errors import ManifestError, ModelError
 from models.lockfile import LockFile, Pin
 from models.refs import QuantScheme
-from models.trust.manifest import Manifest
-from quantize.ensure import SOURCE_DIGEST, artifact_name, digest_of, find, source_digest
+from models.trust.manifest import QUANTISED_FROM, Manifest
+from quantize.ensure import artifact_name, digest_of, find, source_digest
 from tests.models.folders import whole
 
 INT8 = QuantScheme.INT8
@@ -32,7 +32,7 @@ def full(tmp_path: Path) -> Path:
 
 def quantised(data_dir: Path, made_from: str | None, config: dict[str, Any] = CONFIG) -> Path:
     folder = whole(data_dir / "models" / artifact_name("m", INT8), quantization_config=config)
-    tools = {} if made_from is None else {SOURCE_DIGEST: made_from}
+    tools = {} if made_from is None else {QUANTISED_FROM: made_from}
     Manifest.build(folder, tools=tools).write(folder)
     return folder
 
@@ -54,6 +54,7 @@ def test_weights_that_changed_make_it_stale(tmp_path: Path, full: Path) -> None:
     found = find("m", INT8, tmp_path, full=full)
     assert found.artifact is None
     assert "other weights" in found.reason
+    assert found.is_stale
 
 
 def test_a_full_model_without_a_manifest_is_hashed(tmp_path: Path) -> None:
@@ -72,13 +73,21 @@ def test_the_pin_stands_for_weights_that_are_not_here(tmp_path: Path, full: Path
     assert "other weights" in find("m", INT8, tmp_path, full=None).reason
 
 
-def test_what_is_not_ours_is_made_anew(tmp_path: Path, full: Path) -> None:
-    path = quantised(tmp_path, None)
-    assert "does not say" in find("m", INT8, tmp_path, full=full).reason
+def test_what_is_broken_is_made_anew(tmp_path: Path, full: Path) -> None:
+    path = quantised(tmp_path, digest_of(full))
     (path / "manifest.json").write_text("{}")
     assert "not whole" in find("m", INT8, tmp_path, full=full).reason
     (path / "model.safetensors").unlink()
-    assert "not whole" in find("m", INT8, tmp_path, full=full).reason
+    assert find("m", INT8, tmp_path, full=full).is_stale
+
+
+def test_what_was_not_made_from_it_is_left_alone(tmp_path: Path, full: Path) -> None:
+    path = quantised(tmp_path, None)
+    with pytest.raises(ModelError, match=r"--model m--int8\), or remove it"):
+        find("m", INT8, tmp_path, full=full)
+    (path / "manifest.json").unlink()
+    with pytest.raises(ModelError, match="does not say that it was made from m"):
+        find("m", INT8, tmp_path, full=full)
 
 
 def test_a_name_that_lies_is_an_error(tmp_path: Path, full: Path) -> None:

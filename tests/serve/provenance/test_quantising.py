@@ -12,8 +12,7 @@ from typing import Any
 import pytest
 
 from models.refs import Artifact, QuantScheme
-from models.trust.manifest import Manifest
-from quantize.ensure import SOURCE_DIGEST
+from models.trust.manifest import QUANTISED_FROM, Manifest
 from serve.errors import StartupError
 from serve.provenance import child
 from serve.provenance.quantising import Wish, obtain
@@ -38,7 +37,7 @@ def full(tmp_path: Path) -> Path:
 def quantised(tmp_path: Path, full: Path) -> Path:
     """What the quantising process would make, beside the store."""
     folder = whole(tmp_path / "made", quantization_config=INT8)
-    tools = {SOURCE_DIGEST: Manifest.read(full).digest}
+    tools = {QUANTISED_FROM: Manifest.read(full).digest}
     Manifest.build(folder, tools=tools).write(folder)
     return folder
 
