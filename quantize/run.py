@@ -31,13 +31,12 @@ from models.progress import Progress, size
 from models.refs import Artifact
 from models.rules import strict_json
 from models.staging import Staging, staged
-from models.trust.manifest import NEVER_LISTED, Manifest
+from models.trust.manifest import NEVER_LISTED, QUANTISED_FROM, Manifest
 from models.trust.manifest_files import plain_files
 from models.trust.stamps import Stamps
 from models.trust.verify import Mode, verify
 from quantize import layout, registry, source
 from quantize import plan as planning
-from quantize.ensure import SOURCE_DIGEST
 from quantize.errors import OccupiedError, QuantizeError
 from quantize.journal import Journal, fingerprint
 from quantize.peak import peak_bytes
@@ -234,7 +233,7 @@ class Quantisation:
         wanted = _tools(plan, source_digest)
         if found is not None and all(found.tools.get(key) == wanted[key] for key in _OWN):
             return found
-        made_from = None if found is None else found.tools.get(SOURCE_DIGEST)
+        made_from = None if found is None else found.tools.get(QUANTISED_FROM)
         if made_from not in (None, source_digest):
             self.progress.notice(f"{self.target.name} was made from {made_from}: made anew")
             return None
@@ -252,13 +251,13 @@ class Quantisation:
             )
 
 
-_OWN = (SOURCE_DIGEST, RECIPE)
+_OWN = (QUANTISED_FROM, RECIPE)
 
 
 def _tools(plan: QuantPlan, source_digest: str) -> Mapping[str, str]:
     settings = json.dumps(plan.config["quantization_config"], sort_keys=True)
     recipe = f"{plan.scheme} {plan.method} {_short_hash(settings)}"
-    return {SOURCE_DIGEST: source_digest, RECIPE: recipe, "torch": torch.__version__}
+    return {QUANTISED_FROM: source_digest, RECIPE: recipe, "torch": torch.__version__}
 
 
 def _short_hash(text: str) -> str:

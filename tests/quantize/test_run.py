@@ -12,9 +12,8 @@ from safetensors.torch import load_file
 from models import store
 from models.progress import Progress, Silent
 from models.refs import QuantScheme
-from models.trust.manifest import Manifest
+from models.trust.manifest import QUANTISED_FROM, Manifest
 from models.trust.verify import verify
-from quantize.ensure import SOURCE_DIGEST
 from quantize.errors import BadWeightsError, OccupiedError, UnsuitableModelError
 from quantize.plan import Wish
 from quantize.run import Made, Quantisation
@@ -39,7 +38,7 @@ def test_int8_of_the_demo_model(tmp_path):
     assert artifact.scheme is QuantScheme.INT8
     assert verify(made.path).is_ok
     manifest = Manifest.read(made.path)
-    assert manifest.tools[SOURCE_DIGEST] == Manifest.read(store.DEMO_WEIGHTS).digest
+    assert manifest.tools[QUANTISED_FROM] == Manifest.read(store.DEMO_WEIGHTS).digest
     full = load_file(store.DEMO_WEIGHTS / "model.safetensors")
     small = load_file(made.path / "model.safetensors")
     name = "model.layers.3.mlp.down_proj"
