@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from models import catalog, folder
+from models import catalog, folder, reports
 from models.catalog import CatalogEntry
 from models.cli.options import Commands, command
 from models.errors import ManifestError, ModelError
@@ -138,9 +138,13 @@ def _show(options: argparse.Namespace) -> int:
             "scheme": str(artifact.scheme),
             **_identity(artifact.path),
         }
+        found = reports.summary(options.data_dir, artifact.name, facts["digest"])
+        facts |= {} if found is None else {"quality": found}
     if options.json:
         print(json.dumps(facts, indent=2))
         return 0
+    if "quality" in facts:
+        facts["quality"] = reports.in_words(facts["quality"])
     for key, value in facts.items():
         if value is not None and key != "problem":
             print(f"{key.replace('_', ' '):>16}  {_shown(value)}")
