@@ -81,7 +81,7 @@ def plan(
         for linear in linears
         if (fault := quantizer.fault(linear, _num_in(linear, wish.tensor_parallel)))
     }
-    faults |= _partners(linears, faults)
+    faults |= _partners(linears, [*faults, *(skip.name for skip in skipped)])
     layers = tuple(linear for linear in linears if linear.name not in faults)
     skipped += [Skip(name=name, reason=reason) for name, reason in faults.items()]
     if not layers:
@@ -220,7 +220,7 @@ def _num_in(linear: Linear, tensor_parallel: int) -> int:
     return linear.num_in // tensor_parallel if shared and is_even else linear.num_in
 
 
-def _partners(linears: Sequence[Linear], faults: Mapping[str, str]) -> dict[str, str]:
+def _partners(linears: Sequence[Linear], faults: Sequence[str]) -> dict[str, str]:
     """Layers that stay because one that is joined with them does."""
     found = {}
     names = {linear.name for linear in linears}

@@ -15,6 +15,7 @@ from models.refs import QuantScheme
 from models.trust.manifest import QUANTISED_FROM, Manifest
 from models.trust.verify import verify
 from quantize.errors import BadWeightsError, OccupiedError, UnsuitableModelError
+from quantize.journal import Done, Journal
 from quantize.plan import Wish
 from quantize.run import Made, Quantisation
 from tests.quantize.models import copy_of_demo, rewrite
@@ -92,3 +93,49 @@ def test_quantising_twice_is_refused(tmp_path):
     made = run(store.DEMO_WEIGHTS, tmp_path / "x")
     with pytest.raises(UnsuitableModelError, match="already"):
         run(made.path, tmp_path / "y")
+
+
+def test_a_stopped_run_goes_on_with_whole_shards_and_ends_the_same(tmp_path, monkeypatch):
+    wanted = run(store.DEMO_WEIGHTS, tmp_path / "whole", shard_bytes=1_000_000)
+    enter, entered = Journal.enter, []
+
+    def stop_at_the_third(journal: Journal, name: str, done: Done) -> None:
+        if len(entered) == 2:
+            raise KeyboardInterrupt
+        entered.append(name)
+        enter(journal, name, done)
+
+    monkeypatch.setattr(Journal, "enter", stop_at_the_third)
+    with pytest.raises(KeyboardInterrupt):
+        run(store.DEMO_WEIGHTS, tmp_path / "x", shard_bytes=1_000_000)
+    assert not (tmp_path / "x").exists()
+    monkeypatch.setattr(Journal, "enter", enter)
+    made = run(store.DEMO_WEIGHTS, tmp_path / "x", shard_bytes=1_000_000)
+    assert made.digest == wanted.digest
+    assert made.report is not None
+    assert wanted.report is not None
+    assert made.report.num_resumed_bytes > 0
+    assert made.report.layers == wanted.report.layers
+
+
+def test_what_is_left_of_another_plan_is_thrown_away(tmp_path, monkeypatch):
+    def stop(journal: Journal, name: str, done: Done) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Journal, "enter", stop)
+        with pytest.raises(KeyboardInterrupt):
+            run(store.DEMO_WEIGHTS, tmp_path / "x", shard_bytes=1_000_000)
+    made = run(store.DEMO_WEIGHTS, tmp_path / "x", QuantScheme.INT4)
+    assert made.report is not None
+    assert made.report.num_resumed_bytes == 0
+    assert [path.name for path in made.path.glob("*.safetensors")] == ["model.safetensors"]
+    assert made.digest == run(store.DEMO_WEIGHTS, tmp_path / "y", QuantScheme.INT4).digest
+
+
+def test_the_plan_says_how_large_the_result_is(tmp_path):
+    made = run(store.DEMO_WEIGHTS, tmp_path / "x")
+    assert made.report is not None
+    sizes = made.report.plan
+    weights = sum(path.stat().st_size for path in made.path.glob("*.safetensors"))
+    assert 0 <= weights - sizes.output_bytes < 50_000  # the header
