@@ -142,7 +142,8 @@ def _sides(report: Report) -> Table:
         )
     making = report.making
     if making is not None and making.seconds is not None:
-        table.add_row("made in", "", duration(making.seconds))
+        seconds = making.seconds
+        table.add_row("made in", "", f"{seconds:.1f} s" if seconds < 60 else duration(seconds))
     if making is not None and making.peak_memory_bytes is not None:
         table.add_row("made with, at most", "", size(making.peak_memory_bytes))
     return table
@@ -150,9 +151,12 @@ def _sides(report: Report) -> Table:
 
 def _agreements(report: Report) -> Table:
     table = Table(box=box.SIMPLE_HEAD)
-    for heading in ("over", *report.agreement):
+    shown = dict(report.agreement)
+    if len(shown) == 2:  # one source, and "all" of it
+        shown.popitem()
+    for heading in ("over", *shown):
         table.add_column(heading, justify="left" if heading == "over" else "right")
-    found = list(report.agreement.values())
+    found = list(shown.values())
     kls = [each.kl for each in found]
     table.add_row("tokens scored", *(f"{each.tokens:,}" for each in found))
     table.add_row("same most likely token", *(f"{each.top1:.2%}" for each in found))
