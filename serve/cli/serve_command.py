@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from models.errors import ManifestError
-from models.refs import Artifact
+from models.refs import Artifact, QuantScheme
 from quantize.ensure import source_digest
 from serve import bootstrap
 from serve.cli.flags import parse, settings
@@ -103,7 +103,7 @@ def banner(ready: bootstrap.Ready) -> Group:
         "model": f"{', '.join(ready.names)} · {_count(info.num_parameters)} parameters"
         f" · {info.dtype}",
         **({"adapters": ", ".join(info.adapters)} if info.adapters else {}),
-        **({"quantised": _quantised(ready.artifact)} if ready.artifact.scheme != "none" else {}),
+        **_quantised(ready.artifact),
         "digest": str(ready.proof),
         "engine": f"{info.name} on {info.device} ({ready.engine_reason})",
         "capacity": f"{info.max_num_seqs} sequences at once, {info.max_model_len:,} tokens each",
@@ -127,14 +127,16 @@ def banner(ready: bootstrap.Ready) -> Group:
     return Group(Panel(table, title="Intramural is ready", expand=False), curl)
 
 
-def _quantised(artifact: Artifact) -> str:
+def _quantised(artifact: Artifact) -> dict[str, str]:
     """The scheme, and what the weights were made from where the manifest tells."""
+    if artifact.scheme is QuantScheme.NONE:
+        return {}
     try:
         made_from = source_digest(artifact.path)
     except ManifestError:
         made_from = None
-    source = f", made from {made_from}" if made_from else ""
-    return f"{artifact.scheme} ({artifact.name}{source})"
+    scheme = {"quantised": f"{artifact.scheme} ({artifact.name})"}
+    return scheme | ({"made from": made_from} if made_from else {})
 
 
 def _count(number: int) -> str:
