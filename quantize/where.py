@@ -1,7 +1,7 @@
 """Which scheme runs on which engine and device, and the nearest that does. A pure table.
 
 Asked before anything is quantised or loaded. Rows for a GPU are from reading vLLM 0.32 and its
-issues; nobody has run them here. Rows for a CPU were run (docs/quantization.md).
+issues; nobody has run them here. docs/quantization.md says what was run.
 """
 
 from __future__ import annotations
@@ -113,11 +113,14 @@ def _fault(scheme: QuantScheme, place: Place) -> str | None:
 
 
 def _bitsandbytes_fault(place: Place) -> str | None:
+    if place.engine == "transformers":
+        # transformers reads such files through accelerate, which is no dependency of ours.
+        return "it does not read bitsandbytes' weights"
     if not place.has_bitsandbytes:
         return "the package bitsandbytes is not installed"
-    if place.engine == "vllm" and not place.has_vllm_plugin:
+    if not place.has_vllm_plugin:
         return "vLLM knows bitsandbytes through vllm-bnb-plugin only, which is not installed"
-    if place.engine == "vllm" and place.capability is not None and place.capability < LOWEST:
+    if place.capability is not None and place.capability < LOWEST:
         return "vLLM has kernels for quantised weights from 7.5 on"
     return None
 

@@ -58,8 +58,8 @@ def test_full_weights_run_anywhere(place: Place) -> None:
         ("transformers", None, S.INT8_WEIGHT_ONLY, None),
         ("transformers", None, S.INT4, None),
         ("transformers", None, S.FP8, S.INT8),
-        ("transformers", None, S.NF4, None),
-        ("transformers", None, S.BNB_INT8, None),
+        ("transformers", None, S.NF4, S.INT4),
+        ("transformers", None, S.BNB_INT8, S.INT8),
         ("transformers", BLACKWELL, S.INT8, None),
     ],
 )
@@ -71,9 +71,9 @@ def test_the_table(
 
 
 def test_bitsandbytes_needs_its_packages() -> None:
-    without = Place(engine="transformers", has_bitsandbytes=False)
+    plugged = Place(engine="vllm", capability=HOPPER, has_vllm_plugin=True)
+    assert refusal(S.NF4, plugged) is None
+    without = Place(engine="vllm", capability=HOPPER, has_vllm_plugin=True, has_bitsandbytes=False)
     refused = refusal(S.NF4, without)
     assert refused is not None
     assert refused.instead is S.INT4
-    plugged = Place(engine="vllm", capability=HOPPER, has_vllm_plugin=True)
-    assert refusal(S.NF4, plugged) is None

@@ -28,8 +28,9 @@ def test_on_a_cpu_the_transformers_engine_takes_what_it_can() -> None:
             choose(engine, "cpu", scheme=QuantScheme.FP8)
 
 
-def test_vllm_without_its_plugin_has_no_bitsandbytes() -> None:
-    assert choose("auto", "cpu", scheme=QuantScheme.NF4)[0] == "transformers"
+def test_no_engine_here_has_bitsandbytes() -> None:
+    with pytest.raises(StartupError, match=r"does not read bitsandbytes.* --quant int4\."):
+        choose("auto", "cpu", scheme=QuantScheme.NF4)
     with pytest.raises(StartupError, match=r"vllm-bnb-plugin.* --quant int4\."):
         choose("vllm", "cpu", scheme=QuantScheme.NF4)
 
