@@ -1,8 +1,8 @@
 """The built-in model, quantised: what it keeps of itself, over its whole evaluation.
 
 Teacher-forced over the answers that bf16 gives, through the transformers engine's own kernels.
-On vLLM the greedy next token stands for the distribution; `make prove` asks every question there and
-holds the score to the gate as well, of which one answer of few is already too much.
+On vLLM the greedy next token stands for the distribution; `make prove` asks every question there
+and holds the score to the gate as well: of few questions, one answer is already too much.
 """
 
 from __future__ import annotations
