@@ -32,6 +32,7 @@ schemes:
   int8-weight-only  weights in 8 bits (W8A16)
   int4              weights in 4 bits, a scale for each group (W4A16)
   fp8               weights and activations in 8-bit floating point; for GPUs
+  nf4, bnb-int8     as bitsandbytes stores them; for vLLM with vllm-bnb-plugin
 
 methods:
   rtn     round to nearest: the largest weight of a row or group sets its scale
