@@ -17,7 +17,7 @@ from torch import nn
 
 from serve.engine.batching.quantized_linear import QuantizedLinear
 
-MANY_ROWS = 96
+MANY_ROWS = 256
 """From so many rows on, tiles are unpacked; docs/lab-notes.md has the measurement."""
 _TILE = 512
 _BLOCK = 64

@@ -32,7 +32,11 @@ _SECOND_STEPS = 254.0
 _TINY = 1e-10
 """Least size of a row: one of zeros stays one of zeros."""
 
-Product = Callable[[torch.Tensor], torch.Tensor]
+_SHIFT = 128
+_CHUNK = 32
+"""Rows quantised at a time, so that what is computed on the way stays in the cache."""
+
+Product = Callable[[torch.Tensor, torch.dtype], torch.Tensor]
 
 
 class QuantizedLinear(nn.Module, ABC):
@@ -87,16 +91,23 @@ class Int8Linear(QuantizedLinear):
         self._product = int8_product(weight, scale.flatten().float())
 
     def multiply(self, x: torch.Tensor) -> torch.Tensor:
-        largest = torch.linalg.vector_norm(x, float("inf"), 1, True, dtype=torch.float32)
-        largest = largest.clamp_(min=_TINY)
-        scaled = x * (_STEPS / largest)
-        first = scaled.round()
-        if self.quantizes_input:
-            result = self._product(first)
-        else:
-            second = scaled.sub_(first).mul_(_SECOND_STEPS).round_()
-            both = self._product(torch.cat((first, second)))
-            result = both[: len(x)].add_(both[len(x) :], alpha=1 / _SECOND_STEPS)
+        num = len(x)
+        largest = x.new_empty(num, 1, dtype=torch.float32)
+        rows = x.new_empty(num if self.quantizes_input else 2 * num, x.shape[1], dtype=torch.uint8)
+        for start in range(0, num, _CHUNK):
+            part = slice(start, min(start + _CHUNK, num))
+            largest[part] = size = _sizes(x[part])
+            scaled = x[part] * (_STEPS / size)
+            if self.quantizes_input:
+                rows[part] = scaled.round_().add_(_SHIFT)
+            else:
+                first = scaled.round()
+                second = scaled.sub_(first).mul_(_SECOND_STEPS).round_()
+                rows[part] = first.add_(_SHIFT)
+                rows[num + part.start : num + part.stop] = second.add_(_SHIFT)
+        result = self._product(rows, x.dtype if self.quantizes_input else torch.float32)
+        if not self.quantizes_input:
+            result = result[:num].add_(result[num:], alpha=1 / _SECOND_STEPS)
         result = result.mul_(largest)
         if self.bias is not None:
             result = result.add_(self.bias)
@@ -110,6 +121,14 @@ class Int8Linear(QuantizedLinear):
         return {"int8": self.in_features * self.out_features, "float32": self._scale_bytes}
 
 
+def _sizes(x: torch.Tensor) -> torch.Tensor:
+    """float32 ``[N, 1]``: the largest absolute value of each row."""
+    sizes: torch.Tensor = torch.linalg.vector_norm(
+        x, float("inf"), dim=1, keepdim=True, dtype=torch.float32
+    )
+    return sizes.clamp_(min=_TINY)
+
+
 def int8_product(weight: torch.Tensor, scale: torch.Tensor) -> Product:
     """The fastest exact product of this machine over ``weight``, which may then be freed.
 
@@ -118,8 +137,8 @@ def int8_product(weight: torch.Tensor, scale: torch.Tensor) -> Product:
         scale: float32 ``[out]``.
 
     Returns:
-        whole numbers in [-127, 127], ``[N, in]``, to float32 ``[N, out]``: times weight, times
-        scale, divided by 127.
+        Whole numbers in [-127, 127], plus 128, as uint8 ``[N, in]``, to ``[N, out]`` of the type
+        asked for (float32 where it has no such): times weight, times scale, divided by 127.
 
     Raises:
         StartupError: this processor has none.
@@ -150,7 +169,7 @@ def exact_kind(device: str) -> str | None:
             continue
         try:
             product = make(weight.to(torch.int8).to(device), torch.ones(32, device=device))
-            actual = product(rows.float().to(device)).cpu().double()
+            actual = product((rows + _SHIFT).to(device, torch.uint8), torch.float32).cpu().double()
         except (RuntimeError, AttributeError, NotImplementedError):
             continue
         if torch.allclose(actual, expected, rtol=1e-5):
@@ -162,12 +181,12 @@ def _onednn(weight: torch.Tensor, scale: torch.Tensor) -> Product:
     operators = torch.ops.onednn
     packed = operators.qlinear_prepack(weight, None)
     zeros = torch.zeros_like(scale, dtype=torch.int32)
-    options: tuple[object, ...] = (None, 1.0, 0, torch.float32, "none", [], "")
+    options: tuple[object, ...] = ("none", [], "")
 
-    def multiply(rows: torch.Tensor) -> torch.Tensor:
-        shifted = (rows + 128).to(torch.uint8)
+    def multiply(rows: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+        out = dtype if dtype is torch.bfloat16 else torch.float32
         result: torch.Tensor = operators.qlinear_pointwise(
-            shifted, 1 / _STEPS, 128, packed, scale, zeros, *options
+            rows, 1 / _STEPS, _SHIFT, packed, scale, zeros, None, 1.0, 0, out, *options
         )
         return result
 
@@ -180,9 +199,11 @@ def _int_mm(weight: torch.Tensor, scale: torch.Tensor) -> Product:
     # cuBLAS takes no fewer than 17 rows, and numbers of them that 8 divides.
     least = 32 if weight.is_cuda else 1
 
-    def multiply(rows: torch.Tensor) -> torch.Tensor:
+    def multiply(rows: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+        del dtype
         missing = max(least, -(-len(rows) // 8) * 8) - len(rows) if weight.is_cuda else 0
-        padded = nn.functional.pad(rows, (0, 0, 0, missing)).to(torch.int8)
+        signed = (rows ^ _SHIFT).view(torch.int8)  # flips the top bit: less 128
+        padded = nn.functional.pad(signed, (0, 0, 0, missing))
         return torch._int_mm(padded, stored.t())[: len(rows)].float().mul_(divided)  # noqa: SLF001
 
     return multiply

@@ -112,8 +112,8 @@ def test_a_product_that_saturates_is_not_taken(monkeypatch: pytest.MonkeyPatch) 
     """Sums of pairs cut off at 16 bits, as vpmaddubsw does; computed here."""
 
     def saturating(weight: torch.Tensor, scale: torch.Tensor) -> quantized_linear.Product:
-        def multiply(rows: torch.Tensor) -> torch.Tensor:
-            products = (rows[:, None] + 128) * weight
+        def multiply(rows: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+            products = rows[:, None].float() * weight
             pairs = products.unflatten(2, (-1, 2)).sum(3).clamp(-32768, 32767)
             return (pairs.sum(2) - 128 * weight.float().sum(1)) * scale / 127
 
