@@ -1,7 +1,7 @@
 """Two charts as one PNG, drawn with Pillow: nothing more than a report needs.
 
-Left, the weights with the largest error; right, how the KL divergence is spread over the tokens.
-Both have logarithmic axes, because both go over many powers of ten.
+Left, the weights with the largest error; right, how the KL divergence is spread over the tokens, on
+a logarithmic axis, because it goes over many powers of ten.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from pathlib import Path
 from PIL import Image, ImageDraw, ImageFont
 
 WIDTH, HEIGHT, MARGIN = 1500, 640, 60
-_LABELS = 330
-_INK, _PALE, _BAR, _MARK = "#222222", "#d8d8d8", "#3465a4", "#c4342d"
+_LABELS, _FIGURES = 330, 90
+_INK, _BAR, _MARK = "#222222", "#3465a4", "#c4342d"
 _FLOOR, _CEILING = -10, 1
 """Decades of the KL axis; what lies beyond is in the outermost bar."""
 _BINS = 44
@@ -73,21 +73,16 @@ def _bars(
     if not drawn:
         pen.text((left, top), "none", _INK, font)
         return
-    low = math.floor(math.log10(min(value for _, value in drawn)))
-    high = max(math.ceil(math.log10(max(value for _, value in drawn))), low + 1)
-    start = left + _LABELS
-    for decade in range(low, high + 1):
-        x = start + (right - start) * (decade - low) / (high - low)
-        pen.line((x, top, x, bottom), _PALE)
-        pen.text((x, bottom + 8), f"1e{decade}", _INK, font, anchor="ma")
+    start, largest = left + _LABELS, drawn[0][1]
     step = (bottom - top) / max(len(drawn), 8)
     for number, (name, value) in enumerate(drawn):
         y = top + step * (number + 0.5)
         # The end of a name says which weight it is.
         shown = name if len(name) <= 38 else "..." + name[-35:]
         pen.text((start - 8, y), shown, _INK, font, anchor="rm")
-        length = (right - start) * (math.log10(value) - low) / (high - low)
-        pen.rectangle((start, y - step * 0.35, start + max(length, 2), y + step * 0.35), _BAR)
+        end = start + (right - start - _FIGURES) * value / largest
+        pen.rectangle((start, y - step * 0.35, end, y + step * 0.35), _BAR)
+        pen.text((end + 8, y), f"{value:.2e}", _INK, font, anchor="lm")
 
 
 def _histogram(
