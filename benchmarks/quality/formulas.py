@@ -142,15 +142,15 @@ def relative_mse(base: torch.Tensor, quantised: torch.Tensor) -> float:
     """|base - quantised|^2 / |base|^2 over all entries; 0 for two tensors of zeros.
 
     Raises:
-        ValueError: their shapes differ.
+        ValueError: their shapes differ, or the base is zeros and the other is not.
     """
     if base.shape != quantised.shape:
         raise ValueError(f"a weight {tuple(base.shape)} against {tuple(quantised.shape)}")
     error = float((base.float() - quantised.float()).square().sum(dtype=torch.float64))
     size = float(base.float().square().sum(dtype=torch.float64))
-    if size == 0:
-        return 0.0 if error == 0 else math.inf
-    return error / size
+    if size == 0 and error > 0:
+        raise ValueError("a weight of zeros stands for something else once it is quantised")
+    return error / size if size else 0.0
 
 
 def bits_per_weight(num_bytes: int, num_weights: int) -> float:
