@@ -287,7 +287,12 @@ def _config(
     config: Mapping[str, Any], quantization: Mapping[str, Any], *, has_own_head: bool
 ) -> dict[str, Any]:
     made = dict(config) | {"quantization_config": dict(quantization)}
-    return made | {"tie_word_embeddings": False} if has_own_head else made
+    if not has_own_head:
+        return made
+    # vLLM's head is of a class of its own, which "Linear" does not mean; its name does.
+    for group in quantization.get("config_groups", {}).values():
+        group["targets"].append(HEAD)
+    return made | {"tie_word_embeddings": False}
 
 
 def _tensor_parallel_faults(layers: Sequence[Linear], devices: int) -> list[str]:

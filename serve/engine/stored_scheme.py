@@ -82,7 +82,7 @@ def promise_of(folder: Path, config: Mapping[str, Any]) -> Promise | None:
 def _fault(group: Mapping[str, Any], scheme: QuantScheme) -> str | None:
     """What about a group of layers our arithmetic would get wrong; None where it is right."""
     weights, inputs = group["weights"], group.get("input_activations")
-    if group.get("targets") != ["Linear"]:
+    if group.get("targets") not in (["Linear"], ["Linear", "lm_head"]):
         return f"it quantises {group.get('targets')}, not all linear layers"
     if not weights.get("symmetric", True) or weights.get("actorder"):
         return "its weights have zero points or another order of columns"

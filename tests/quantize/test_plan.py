@@ -107,7 +107,9 @@ def test_the_head_is_taken_where_asked_and_untied(head):
     assert "lm_head.weight_scale" in names
     assert "model.embed_tokens.weight" in names
     assert made.config["tie_word_embeddings"] is False
-    assert made.config["quantization_config"]["ignore"] == []
+    quantization = made.config["quantization_config"]
+    assert quantization["ignore"] == []
+    assert quantization["config_groups"]["group_0"]["targets"] == ["Linear", "lm_head"]
 
 
 @pytest.mark.parametrize(
