@@ -4,7 +4,8 @@
 
 The Engine protocol alone: no server, no text. Greedy, no early end, prompts of 16 tokens that all
 differ. Tokens per second count generated tokens over the wall clock from the first submission to
-the last token, prefill included; chunks per second beside them tell how finely they came.
+the last token, prefill included; chunks per second beside them tell how finely they came, and
+``ttft_ms`` is the median time from a request's submission to its first chunk.
 
 The last line of stdout is one JSON object.
 """
@@ -15,6 +16,7 @@ import argparse
 import asyncio
 import json
 import random
+import statistics
 import sys
 import time
 from collections.abc import Sequence
@@ -31,8 +33,10 @@ from serve.environment import harden_environment
 PROMPT_TOKENS = 16
 
 
-async def one(engine: Engine, name: str, max_tokens: int, gate: asyncio.Semaphore) -> int:
-    """Run one request to its end; returns its number of chunks."""
+async def one(
+    engine: Engine, name: str, max_tokens: int, gate: asyncio.Semaphore
+) -> tuple[int, float]:
+    """Run one request to its end; returns its number of chunks, and seconds to the first one."""
     source = random.Random(name)
     request = EngineRequest(
         request_id=name,
@@ -42,7 +46,9 @@ async def one(engine: Engine, name: str, max_tokens: int, gate: asyncio.Semaphor
         sampling=SamplingParams(max_tokens=max_tokens, temperature=0, ignore_eos=True),
     )
     async with gate, aclosing(engine.stream(request)) as chunks:
-        return len([chunk async for chunk in chunks])
+        submitted_at = time.perf_counter()
+        arrived_at = [time.perf_counter() async for _ in chunks]
+    return len(arrived_at), arrived_at[0] - submitted_at
 
 
 async def measure(engine: Engine, streams: int, max_tokens: int, rounds: int) -> dict[str, float]:
@@ -50,9 +56,13 @@ async def measure(engine: Engine, streams: int, max_tokens: int, rounds: int) ->
     gate = asyncio.Semaphore(streams)
     names = [f"{streams}-{number}" for number in range(streams * rounds)]
     began = time.perf_counter()
-    chunks = await asyncio.gather(*(one(engine, name, max_tokens, gate) for name in names))
+    runs = await asyncio.gather(*(one(engine, name, max_tokens, gate) for name in names))
     took = time.perf_counter() - began
-    return {"tokens_s": len(names) * max_tokens / took, "chunks_s": sum(chunks) / took}
+    return {
+        "tokens_s": len(names) * max_tokens / took,
+        "chunks_s": sum(chunks for chunks, _ in runs) / took,
+        "ttft_ms": 1000 * statistics.median(first_s for _, first_s in runs),
+    }
 
 
 async def run(folder: Path, arguments: argparse.Namespace) -> dict[str, object]:
@@ -72,7 +82,11 @@ async def run(folder: Path, arguments: argparse.Namespace) -> dict[str, object]:
         for streams in arguments.streams:
             figures = await measure(engine, streams, arguments.max_tokens, arguments.rounds)
             results[str(streams)] = {name: round(value) for name, value in figures.items()}
-            print(f"{streams:>4} streams: {figures['tokens_s']:,.0f} tok/s", flush=True)
+            print(
+                f"{streams:>4} streams: {figures['tokens_s']:,.0f} tok/s, "
+                f"first token after {figures['ttft_ms']:,.0f} ms",
+                flush=True,
+            )
     finally:
         await engine.close()
     return results

@@ -30,7 +30,7 @@ from serve.pipeline.admission import Admission
 from serve.pipeline.generate import Pipeline
 from serve.pipeline.render import Renderer
 from serve.pipeline.tokenizer import ModelTokenizer
-from serve.provenance import fetching
+from serve.provenance import fetching, quantising
 from serve.provenance import proof as proving
 from serve.provenance.proof import Proof
 
@@ -54,13 +54,7 @@ async def assemble(
 ) -> Loaded:
     """Fetch and prove the weights, bring the engine up, and open the gate."""
     try:
-        artifact = await fetching.obtain(
-            config.model,
-            config.data_dir,
-            environment=environment,
-            is_offline=config.offline or hub_is_off(environment),
-            progress=progress,
-        )
+        artifact = await _weights(config, environment, progress)
         claim = await asyncio.to_thread(
             proving.claim,
             artifact,
@@ -77,6 +71,7 @@ async def assemble(
         state.startup.fail(str(error))
         raise
     state.digest = proof.digest
+    state.scheme = artifact.scheme
     logs.set_model_digest(proof.digest)
     admission = Admission(
         max_running=engine.info.max_num_seqs, max_waiting=config.max_num_queued_reqs
@@ -91,6 +86,38 @@ async def assemble(
     gc.freeze()
     state.startup.complete()
     return Loaded(artifact=artifact, proof=proof, pipeline=pipeline, reason=reason)
+
+
+async def _weights(config: Config, environment: Mapping[str, str], progress: Progress) -> Artifact:
+    """The folder to serve: fetched, and quantised, where it has to be."""
+    is_offline = config.offline or hub_is_off(environment)
+    scheme = config.quant_scheme
+    if scheme is None:
+        return await fetching.obtain(
+            config.model,
+            config.data_dir,
+            environment=environment,
+            is_offline=is_offline,
+            progress=progress,
+        )
+    # Nothing is fetched or made that no engine here would run.
+    await asyncio.to_thread(
+        registry.choose,
+        config.engine,
+        config.device,
+        with_adapters=bool(config.adapters),
+        scheme=scheme,
+    )
+    wish = quantising.Wish(
+        model=config.model,
+        scheme=scheme,
+        data_dir=config.data_dir,
+        num_devices=config.tensor_parallel_size,
+        must_be_signed=config.require_signature,
+    )
+    return await quantising.obtain(
+        wish, environment=environment, is_offline=is_offline, progress=progress
+    )
 
 
 async def _beside(
@@ -110,7 +137,10 @@ async def _beside(
 def _build_engine(config: Config, artifact: Artifact, progress: Progress) -> tuple[Engine, str]:
     """The engine, and why it was chosen. Blocks."""
     name, reason = registry.choose(
-        config.engine, config.device, with_adapters=bool(config.adapters)
+        config.engine,
+        config.device,
+        with_adapters=bool(config.adapters),
+        scheme=artifact.scheme,
     )
     settings = EngineSettings(
         dtype=config.dtype,

@@ -18,6 +18,7 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from models.refs import QuantScheme
 from serve.environment import operator_environment, xdg
 from serve.errors import StartupError
 
@@ -46,6 +47,13 @@ class Config(BaseModel):
     )
     dtype: Literal["auto", "bfloat16", "float16", "float32"] = Field(
         "auto", description="Type of weights and arithmetic; `auto` takes the checkpoint's."
+    )
+    quant: Literal["auto", "none", "int8", "int8-weight-only", "int4", "fp8", "nf4", "bnb-int8"] = (
+        Field(
+            "auto",
+            description="How the weights are stored and computed with; made and kept on the first "
+            "start. `auto` is as the model's folder is, `none` its full weights.",
+        )
     )
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Where the model runs.")
 
@@ -222,6 +230,12 @@ class Config(BaseModel):
         return self
 
     @model_validator(mode="after")
+    def _quant(self) -> Self:
+        if self.engine == "fake" and self.quant_scheme is not None:
+            raise ValueError("--quant: the fake engine has no weights. Leave one of them out")
+        return self
+
+    @model_validator(mode="after")
     def _step(self) -> Self:
         if self.max_num_batched_tokens < self.max_num_seqs:
             raise ValueError(
@@ -234,6 +248,11 @@ class Config(BaseModel):
     def model_names(self) -> tuple[str, ...]:
         """Names under which clients may ask for the model; the first is its id."""
         return self.served_model_name or (Path(self.model).name or self.model,)
+
+    @property
+    def quant_scheme(self) -> QuantScheme | None:
+        """The scheme that is asked for; None is as the model's folder is."""
+        return None if self.quant == "auto" else QuantScheme(self.quant)
 
     @property
     def signature_keys(self) -> Path | None:

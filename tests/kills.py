@@ -25,7 +25,7 @@ def num_kills(config: pytest.Config, *, quick: int, prove: int) -> int:
 
 @dataclass
 class Killer:
-    """Runs `python -m models ... --json` and kills it, by a seed.
+    """Runs `python -m PROGRAM ... --json` and kills it, by a seed.
 
     Half of the kills come at any moment of a run's usual length, half within one phase, each as
     often as any other: some take a few milliseconds only, and matter most.
@@ -39,6 +39,7 @@ class Killer:
     usual_s: float
     phases: Mapping[str, float]
     seed: int = 0
+    program: str = "models"
     environment: Mapping[str, str] = field(default_factory=dict)
     kills: dict[str, int] = field(default_factory=dict)
 
@@ -51,7 +52,7 @@ class Killer:
         phase = "" if at_once else self._random.choice(sorted(self.phases))
         wait_s = self._random.uniform(0, self.usual_s if at_once else self.phases[phase])
         process = subprocess.Popen(
-            [sys.executable, "-m", "models", *arguments, "--json"],
+            [sys.executable, "-m", self.program, *arguments, "--json"],
             cwd=ROOT,
             env={**os.environ, **self.environment},
             stdout=subprocess.PIPE,

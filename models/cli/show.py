@@ -16,12 +16,13 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from models import catalog, folder
+from models import catalog, folder, reports
 from models.catalog import CatalogEntry
 from models.cli.options import Commands, command
 from models.errors import ManifestError, ModelError
+from models.refs import QuantScheme
 from models.store import DEMO, DEMO_WEIGHTS, DirectoryStore, resolve
-from models.trust.manifest import Manifest
+from models.trust.manifest import QUANTISED_FROM, Manifest
 
 
 def add_commands(commands: Commands) -> None:
@@ -52,20 +53,32 @@ def _row(name: str, entry: CatalogEntry | None, store: DirectoryStore) -> dict[s
         "path": str(path),
         "present": is_present,
         "size_bytes": _size(path) if is_present else None,
+        "scheme": _scheme(path) if is_present else None,
         **_identity(path),
     }
 
 
 def _identity(path: Path) -> dict[str, str | None]:
-    """Which bytes a folder says it holds, and of which commit; whether it does, `verify` says."""
+    """Which bytes a folder says it holds, and of which commit; whether it does, `verify` says.
+
+    ``quantised_from`` is the digest of the full weights that it was made from, if it was made here.
+    """
     try:
         manifest = Manifest.read(path)
     except ManifestError:  # none, or not one of ours
-        return {"digest": None, "commit": None}
+        return {"digest": None, "commit": None, "quantised_from": None}
     return {
         "digest": manifest.digest,
         "commit": manifest.source.revision if manifest.source else None,
+        "quantised_from": manifest.tools.get(QUANTISED_FROM),
     }
+
+
+def _scheme(path: Path) -> str | None:
+    try:
+        return str(folder.scheme_of(path))
+    except ModelError:  # not whole, or in a way that we do not know; `show` says which
+        return None
 
 
 def _size(path: Path) -> int | None:
@@ -92,7 +105,7 @@ def _list(options: argparse.Namespace) -> int:
             _count(row.get("parameters")),
             f"{row['context_length']:,}" if row.get("context_length") else "-",
             row.get("licence", "-"),
-            (row.get("repo") or "-") + gate,
+            _origin(row) + gate,
         )
     console = Console()
     console.print(table)
@@ -125,9 +138,13 @@ def _show(options: argparse.Namespace) -> int:
             "scheme": str(artifact.scheme),
             **_identity(artifact.path),
         }
+        found = reports.summary(options.data_dir, artifact.name, facts["digest"])
+        facts |= {} if found is None else {"quality": found}
     if options.json:
         print(json.dumps(facts, indent=2))
         return 0
+    if "quality" in facts:
+        facts["quality"] = reports.in_words(facts["quality"])
     for key, value in facts.items():
         if value is not None and key != "problem":
             print(f"{key.replace('_', ' '):>16}  {_shown(value)}")
@@ -146,6 +163,12 @@ def _count(number: int | None) -> str:
     if number is None:
         return "-"
     return f"{number / 1e9:.2f} B" if number >= 1e9 else f"{number / 1e6:.0f} M"
+
+
+def _origin(row: dict[str, Any]) -> str:
+    """A repository; for a folder with none, what its weights are if they are not full."""
+    is_quantised = row["scheme"] not in (None, QuantScheme.NONE)
+    return row.get("repo") or (f"({row['scheme']})" if is_quantised else "-")
 
 
 def _bytes(number: int | None) -> str:

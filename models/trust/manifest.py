@@ -36,8 +36,10 @@ MANIFEST = "manifest.json"
 SIGNATURE = "model.sig"
 NEVER_LISTED = frozenset({MANIFEST, SIGNATURE})
 MAX_BYTES = 4 << 20
+QUANTISED_FROM = "quantised-from"
+"""Where ``tools`` of a quantised model keep the digest of the full weights it was made from."""
 
-__all__ = ["MANIFEST", "SIGNATURE", "FileEntry", "Manifest"]
+__all__ = ["MANIFEST", "QUANTISED_FROM", "SIGNATURE", "FileEntry", "Manifest"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

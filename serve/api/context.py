@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol, cast
 from starlette.requests import Request
 from starlette.types import Scope
 
+from models.refs import QuantScheme
 from serve.config import Config
 from serve.errors import Draining, ModelNotFound, NotReady
 from serve.governance.keys import KeyRing
@@ -50,6 +51,7 @@ class ServerState:
         pipeline: None while the model loads.
         is_draining: no new work; what runs may finish.
         digest: of the model's files, as they were proven; None where it is not known.
+        scheme: how its weights are stored.
         model_created: Unix seconds, for /v1/models.
     """
 
@@ -62,6 +64,7 @@ class ServerState:
     pipeline: TextPipeline | None = None
     is_draining: bool = False
     digest: str | None = None
+    scheme: QuantScheme = QuantScheme.NONE
 
     def loaded_pipeline(self) -> TextPipeline:
         """The pipeline.

@@ -45,5 +45,6 @@ def _card(state: ServerState, name: str) -> dict[str, Any]:
         "owned_by": "intramural",
         "max_model_len": state.loaded_pipeline().engine.info.max_model_len,
         "digest": state.digest,
+        "quantization": str(state.scheme),
         **lineage,
     }

@@ -49,7 +49,8 @@ class ProblemReply(Reply):
 class ModelCard(Reply):
     """``root`` and ``parent`` are there for an adapter only: the model that it adapts.
 
-    ``digest`` is that of the model's files (docs/models.md), or null where it is not known.
+    ``digest`` is that of the model's files (docs/models.md), or null where it is not known;
+    ``quantization`` is the scheme of its weights (docs/quantization.md), ``none`` for full ones.
     """
 
     id: str
@@ -58,6 +59,7 @@ class ModelCard(Reply):
     owned_by: str
     max_model_len: int
     digest: str | None
+    quantization: str
     root: str = ""
     parent: str = ""
 

@@ -14,13 +14,16 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 from rich.table import Table
 from rich.text import Text
 
+from models.errors import ManifestError
+from models.refs import Artifact, QuantScheme
+from quantize.ensure import source_digest
 from serve import bootstrap
 from serve.cli.flags import parse, settings
 from serve.config import Config, load_config
 from serve.observe import logs
 from serve.observe.startup import BESIDE
 
-IN_BYTES = frozenset({"download", "verify", "load_weights"})
+IN_BYTES = frozenset({"download", "verify_source", "quantize", "verify", "load_weights"})
 
 
 def run_serve(argv: Sequence[str]) -> int:
@@ -100,6 +103,7 @@ def banner(ready: bootstrap.Ready) -> Group:
         "model": f"{', '.join(ready.names)} · {_count(info.num_parameters)} parameters"
         f" · {info.dtype}",
         **({"adapters": ", ".join(info.adapters)} if info.adapters else {}),
+        **_quantised(ready.artifact),
         "digest": str(ready.proof),
         "engine": f"{info.name} on {info.device} ({ready.engine_reason})",
         "capacity": f"{info.max_num_seqs} sequences at once, {info.max_model_len:,} tokens each",
@@ -121,6 +125,18 @@ def banner(ready: bootstrap.Ready) -> Group:
     )
     # Outside the panel, so that it can be copied.
     return Group(Panel(table, title="Intramural is ready", expand=False), curl)
+
+
+def _quantised(artifact: Artifact) -> dict[str, str]:
+    """The scheme, and what the weights were made from where the manifest tells."""
+    if artifact.scheme is QuantScheme.NONE:
+        return {}
+    try:
+        made_from = source_digest(artifact.path)
+    except ManifestError:
+        made_from = None
+    scheme = {"quantised": f"{artifact.scheme} ({artifact.name})"}
+    return scheme | ({"made from": made_from} if made_from else {})
 
 
 def _count(number: int) -> str:

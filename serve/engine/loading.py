@@ -20,10 +20,11 @@ from transformers.utils import logging as transformers_logging
 
 from models.errors import UnknownShapeError
 from models.memory import fit, shapes, sizes
-from serve.engine import memory
+from serve.engine import memory, quantized_loading, stored_scheme
 from serve.engine.batching import packed_linear
 from serve.engine.protocol import Progress
 from serve.engine.settings import EngineSettings
+from serve.engine.stored_scheme import Promise
 from serve.errors import StartupError
 
 _ATTENTION_KINDS = {"full_attention", "sliding_attention"}
@@ -58,9 +59,7 @@ def read_config(folder: Path) -> PretrainedConfig:
         raise StartupError(f"{folder.name}: no readable config.json, so this is no model folder.")
     if "auto_map" in plain:
         raise _refusal(folder, "it brings its own Python code (auto_map), which is never run here")
-    if "quantization_config" in plain:
-        method = plain["quantization_config"].get("quant_method", "an unnamed method")
-        raise _refusal(folder, f"its weights are quantised with {method}")
+    stored_scheme.promise_of(folder, plain)
     try:
         config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
@@ -68,6 +67,15 @@ def read_config(folder: Path) -> PretrainedConfig:
         raise _refusal(folder, f"transformers cannot read its config.json ({kind})") from error
     _refuse_unsupported(folder, config)
     return config
+
+
+def read_promise(folder: Path) -> Promise | None:
+    """How the linear layers are stored; None where they are not quantised.
+
+    Raises:
+        StartupError: this engine does not run it.
+    """
+    return stored_scheme.promise_of(folder, _read_json(folder / "config.json") or {})
 
 
 def eos_token_ids(folder: Path, config: PretrainedConfig) -> frozenset[int]:
@@ -169,6 +177,8 @@ def resident_bytes(
     except UnknownShapeError:
         return files.num_parameters * dtype.itemsize
     tied = sizes.packed_head_bytes(shape, dtype.itemsize) if packs else 0
+    if "quantization_config" in config:  # the files are what is held
+        return files.total_bytes + tied
     return sizes.weights_bytes(shape, item_bytes=dtype.itemsize) + tied
 
 
@@ -216,18 +226,19 @@ def load_model(
     """
     files = weight_files(folder)
     dtype = pick_dtype(settings.dtype, config)
-    plain = _read_json(folder / "config.json") or {}
-    needed = resident_bytes(plain, files, dtype=dtype, device=device)
-    free = free_bytes(device)
-    if free is not None and needed > free:
-        raise StartupError(
-            f"Not enough memory: {folder.name} needs {needed / 1e9:.1f} GB for its weights in "
-            f"{str(dtype).removeprefix('torch.')}, and {free / 1e9:.1f} GB are free on "
-            f"{device.type}. Take a smaller or quantised model, or free memory."
-        )
-    if free is not None:
-        refuse_cache(plain, settings, dtype=dtype, left_bytes=free - needed)
+    promise = read_promise(folder)
+    _refuse_memory(folder, files, settings, dtype=dtype, device=device)
     progress("load_weights", 0, files.total_bytes)
+    if promise is not None:
+        return quantized_loading.load(
+            quantized_loading.Tensors(folder, weight_file_names(folder)),
+            config,
+            promise,
+            dtype=dtype,
+            device=device,
+            progress=progress,
+            total_bytes=files.total_bytes,
+        )
     previous = transformers_logging.set_tqdm_hook(_reporting(files, progress))
     try:
         model: PreTrainedModel
@@ -254,6 +265,28 @@ def load_model(
     model = model.to(device).eval().requires_grad_(False)
     progress("load_weights", files.total_bytes, files.total_bytes)
     return model
+
+
+def _refuse_memory(
+    folder: Path,
+    files: WeightFiles,
+    settings: EngineSettings,
+    *,
+    dtype: torch.dtype,
+    device: torch.device,
+) -> None:
+    plain = _read_json(folder / "config.json") or {}
+    needed = resident_bytes(plain, files, dtype=dtype, device=device)
+    free = free_bytes(device)
+    if free is None:
+        return
+    if needed > free:
+        raise StartupError(
+            f"Not enough memory: {folder.name} needs {needed / 1e9:.1f} GB for its weights in "
+            f"{str(dtype).removeprefix('torch.')}, and {free / 1e9:.1f} GB are free on "
+            f"{device.type}. Take a smaller or quantised model, or free memory."
+        )
+    refuse_cache(plain, settings, dtype=dtype, left_bytes=free - needed)
 
 
 def _reporting(files: WeightFiles, progress: Progress) -> Callable[..., object]:

@@ -7,6 +7,7 @@ from dataclasses import fields
 from importlib import metadata
 from pathlib import Path
 
+from models.refs import QuantScheme
 from serve.config import flag_of
 from serve.engine.protocol import Engine, Progress
 from serve.engine.settings import EngineSettings, VllmSettings
@@ -24,17 +25,40 @@ _FLAGS = {
 """Fields of VllmSettings whose flag has another name."""
 
 
-def choose(name: str, device: str = "auto", *, with_adapters: bool = False) -> tuple[str, str]:
+def choose(
+    name: str,
+    device: str = "auto",
+    *,
+    with_adapters: bool = False,
+    scheme: QuantScheme = QuantScheme.NONE,
+) -> tuple[str, str]:
     """The engine to use for a value of ``--engine``, and the reason, for the log.
 
     May import torch, to look for a GPU: call it in a thread.
 
     Args:
         with_adapters: LoRA adapters are to be served, which vLLM alone can.
+        scheme: of the weights that are to be served.
 
     Raises:
         StartupError: there is no such engine, or none that can do this.
     """
+    chosen, reason = _choose(name, device, with_adapters=with_adapters)
+    if scheme is QuantScheme.NONE:
+        return chosen, reason
+    from serve.engine import placing  # noqa: PLC0415 - imports torch
+
+    refused = placing.refused(scheme, chosen, device)
+    if refused is None:
+        return chosen, reason
+    other = "transformers" if chosen == "vllm" else "vllm"
+    is_free = name == "auto" and not with_adapters and _is_installed(other)
+    if is_free and placing.refused(scheme, other, device) is None:
+        return other, f"{chosen} does not run {scheme} here"
+    raise StartupError(str(refused))
+
+
+def _choose(name: str, device: str, *, with_adapters: bool) -> tuple[str, str]:
     if name not in {"auto", *ENGINES}:
         raise StartupError(f"--engine {name}: unknown; there are auto, {', '.join(ENGINES)}.")
     if name != "auto":

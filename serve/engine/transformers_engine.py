@@ -19,7 +19,7 @@ from typing import Self
 
 import torch
 
-from serve.engine import loading
+from serve.engine import loading, served_dtypes
 from serve.engine.batching import attention, packed_linear, warm_up
 from serve.engine.batching.batcher import Batcher
 from serve.engine.batching.kv_cache import BLOCK_SIZE, KVCache
@@ -37,6 +37,8 @@ class TransformersEngine:
 
     def __init__(self, info: EngineInfo, batcher: Batcher, runner: Runner, post: Post) -> None:
         self._info = info
+        self.runner = runner
+        """For measurements, while no stream is open: the step thread owns it otherwise."""
         self._steps = StepLoop(batcher, runner.step, post)
 
     @classmethod
@@ -49,12 +51,13 @@ class TransformersEngine:
             StartupError: the model is of a kind that this engine does not run, or does not fit.
         """
         config = loading.read_config(path)
+        promise = loading.read_promise(path)
         device = loading.pick_device(settings.device)
         model = loading.load_model(
             path, config, settings=settings, device=device, progress=progress
         )
 
-        num_parameters = sum(parameter.numel() for parameter in model.parameters())
+        num_parameters = served_dtypes.num_parameters(model)
         expected = warm_up.reference_logits(model)
         packed_linear.pack(model)
 
@@ -72,7 +75,8 @@ class TransformersEngine:
         progress("warm_up", 0, 1)
         model.set_attn_implementation(attention.IMPLEMENTATION)
         runner = Runner(model, cache)
-        warm_up.check_arithmetic(model, runner, expected)
+        warm_up.check_arithmetic(model, runner, expected, is_quantized=promise is not None)
+        served_dtypes.check(model, promise)
         progress("warm_up", 1, 1)
 
         info = EngineInfo(
@@ -83,10 +87,10 @@ class TransformersEngine:
             vocab_size=config.get_text_config().vocab_size,
             eos_token_ids=loading.eos_token_ids(path, config),
             capabilities=frozenset({"logprobs", "seed", "min_p", "logit_bias", "penalties"}),
-            dtype=str(model.dtype).removeprefix("torch."),
+            dtype=served_dtypes.describe(promise, model.dtype),
             device=device.type,
             num_parameters=num_parameters,
-            weight_bytes=packed_linear.resident_bytes(model),
+            weight_bytes=served_dtypes.resident_bytes(model),
         )
         batcher = Batcher(
             num_blocks=num_blocks,

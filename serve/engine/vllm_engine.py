@@ -36,7 +36,7 @@ from vllm.v1.engine.async_llm import AsyncLLM
 from vllm.v1.engine.exceptions import EngineDeadError as VllmDeadError
 
 from serve import timeline
-from serve.engine import loading, memory, processes, vllm_cpu, vllm_fork, vllm_lora
+from serve.engine import loading, memory, processes, vllm_cpu, vllm_fork, vllm_lora, vllm_served
 from serve.engine.allocator import return_large_buffers
 from serve.engine.context import check_request
 from serve.engine.protocol import (
@@ -129,9 +129,23 @@ class VllmEngine:
         router = TokenRouter(settings.max_hold_s)
         llm.output_processor = router
         engine = cls(llm, _info(llm, path, weight_bytes, arguments), heartbeat, router, reaper)
+        engine._check_served(path, config)
         if lora.paths:
             engine._load_adapters(lora.paths)
         return engine
+
+    def _check_served(self, path: Path, config: Mapping[str, Any]) -> None:
+        """Raises StartupError, with the engine closed, where it serves another type than asked."""
+        scheme = vllm_served.scheme_in(path)
+        dtype = vllm_served.describe(config, scheme, self._info.dtype)
+        self._info = replace(self._info, dtype=dtype)
+        if scheme is None:
+            return
+        ignore = (config.get("quantization_config") or {}).get("ignore") or ()
+        fault = asyncio.run(vllm_served.check(self._llm, scheme, ignore))
+        if fault is not None:
+            asyncio.run(self.close())
+            raise StartupError(f"{path.name} would not be served as it is stored: {fault}.")
 
     def _load_adapters(self, paths: Mapping[str, Path]) -> None:
         """Load the adapters. Raises StartupError, with the engine closed, where one is broken."""

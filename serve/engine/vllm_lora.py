@@ -142,10 +142,15 @@ async def preload(llm: Any, requests: Iterable[Any]) -> str | None:
             fault = f"--lora {request.lora_name}: vLLM cannot load the adapter: {str(error)[:800]}"
         if fault is not None:
             break
+    await unbind(client)
+    return fault
+
+
+async def unbind(client: Any) -> None:
+    """Take back what vLLM's core client bound to the running event loop."""
     task = client.resources.output_queue_task
     if task is not None:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
     client.resources.output_queue_task = None
     client.outputs_queue = asyncio.Queue()  # the cancelled task reported a death into the old one
-    return fault

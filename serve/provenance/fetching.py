@@ -7,9 +7,7 @@ engine starts. The server itself never connects to anything.
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -21,12 +19,9 @@ from models.refs import Artifact, ModelRef
 from models.store import locate, resolve
 from serve.engine.protocol import Progress
 from serve.errors import StartupError
+from serve.provenance import child
 
 log = logging.getLogger(__name__)
-
-PATIENCE_S = 10.0
-"""For the fetching process to end after it was asked to."""
-LINE_BYTES = 1 << 20
 
 
 async def obtain(
@@ -109,51 +104,16 @@ def _absent(model: str, data_dir: Path) -> str:
 async def _pull(
     model: str, data_dir: Path, environment: Mapping[str, str], progress: Progress
 ) -> None:
-    """Run the fetching process to its end; end it when this task is cancelled."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        *("-m", "models", "pull", model, "--data-dir", str(data_dir), "--json"),
-        env=dict(environment),
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        limit=LINE_BYTES,
-        start_new_session=True,  # Ctrl-C is for the server, which then ends it
-    )
-    fault = f"the fetching process ended without a word (python -m models pull {model})."
-    try:
-        if process.stdout is not None:
-            async for line in process.stdout:
-                fault = _heed(line, progress) or fault
-        code = await process.wait()
-    finally:
-        if process.returncode is None:
-            await _end(process)
-    if code != 0:
-        raise StartupError(fault)
+    """Run the fetching process to its end."""
 
+    def heed(event: Mapping[str, Any]) -> None:
+        match event:
+            case {"event": "progress", "phase": "fetch", "done_bytes": done, "total_bytes": total}:
+                progress("download", done, total)
+            case {"event": "notice", "message": message}:
+                log.info("fetching", extra={"notice": message})
+            case {"event": "done", "repo": repo, "commit": commit, "digest": digest}:
+                log.info("fetched", extra={"repo": repo, "commit": commit, "digest": digest})
 
-async def _end(process: asyncio.subprocess.Process) -> None:
-    process.terminate()
-    try:
-        await asyncio.wait_for(process.wait(), PATIENCE_S)
-    except TimeoutError:
-        process.kill()
-        await process.wait()
-
-
-def _heed(line: bytes, progress: Progress) -> str | None:
-    """Pass on one event. Returns the message of an error."""
-    try:
-        event: dict[str, Any] = json.loads(line)
-    except ValueError:
-        return None
-    match event:
-        case {"event": "progress", "phase": "fetch", "done_bytes": done, "total_bytes": total}:
-            progress("download", done, total)
-        case {"event": "notice", "message": message}:
-            log.info("fetching", extra={"notice": message})
-        case {"event": "done", "repo": repo, "commit": commit, "digest": digest}:
-            log.info("fetched", extra={"repo": repo, "commit": commit, "digest": digest})
-        case {"event": "error", "message": str(message)}:
-            return message
-    return None
+    words = ("-m", "models", "pull", model, "--data-dir", str(data_dir), "--json")
+    await child.run(words, environment=environment, heed=heed)

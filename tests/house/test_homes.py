@@ -15,6 +15,7 @@ MODELS_RUN = ("serve/engine/", "quantize/", "models/demo/", "benchmarks/")
 COMMAND_LINES = (
     *("serve/cli/", "models/cli/", "models/progress.py", "models/demo/"),
     "quantize/__main__.py",
+    "quantize/told.py",
 )
 HOMES: dict[str, tuple[str, ...]] = {
     "fastapi": ("serve/api/",),
@@ -40,6 +41,7 @@ HOMES: dict[str, tuple[str, ...]] = {
     "safetensors": MODELS_RUN,
     "rich": (*COMMAND_LINES, "benchmarks/", "docs/"),
     "httpx": ("serve/cli/", "benchmarks/", "docs/"),
+    "PIL": ("benchmarks/plots.py",),
     "pydantic": ("serve/config.py", "serve/api/", "serve/cli/flags.py", "docs/"),
 }
 

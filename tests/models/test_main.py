@@ -9,7 +9,7 @@ import pytest
 from models.__main__ import main
 from models.cli.options import default_data_dir
 from models.refs import ModelRef
-from models.trust.manifest import Manifest
+from models.trust.manifest import QUANTISED_FROM, Manifest
 from tests.house.tree import ROOT
 from tests.models.folders import whole
 
@@ -53,6 +53,23 @@ def test_list_and_show_name_the_bytes_and_the_commit(tmp_path, capsys):
     rows = {row["alias"]: row for row in json.loads(capsys.readouterr().out)}
     assert (rows["our-tune"]["digest"], rows["our-tune"]["commit"]) == (manifest.digest, "a" * 40)
     assert rows["qwen2-7b"]["digest"] is None
+
+
+def test_list_and_show_know_what_a_quantised_model_was_made_from(tmp_path, capsys):
+    groups = {"group_0": {"weights": {"num_bits": 4, "type": "int"}}}
+    config = {"quant_method": "compressed-tensors", "config_groups": groups}
+    path = whole(tmp_path / "models" / "our-tune--int4", quantization_config=config)
+    Manifest.build(path, tools={QUANTISED_FROM: "sha256:" + "1" * 64}).write(path)
+    assert main(["show", "our-tune--int4", "--json", "--data-dir", str(tmp_path)]) == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert main(["list", "--json", "--data-dir", str(tmp_path)]) == 0
+    rows = {row["alias"]: row for row in json.loads(capsys.readouterr().out)}
+    for facts in (shown, rows["our-tune--int4"]):
+        assert facts["scheme"] == "int4"
+        assert facts["quantised_from"] == "sha256:" + "1" * 64
+    assert rows["qwen2-7b"]["scheme"] is None
+    assert main(["list", "--data-dir", str(tmp_path)]) == 0
+    assert "(int4)" in capsys.readouterr().out
 
 
 def test_show_a_known_model_that_is_not_here_says_how_to_place_it(tmp_path, capsys):

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from serve.cli.flags import build_parser, parse, settings
+from models.refs import QuantScheme
+from serve.cli.flags import build_parser, literal_choices, parse, settings
 from serve.cli.serve_command import as_toml
 from serve.config import Config, env_of, flag_of, load_config
 from serve.environment import harden_environment, set_engine_environment
@@ -151,3 +152,14 @@ def test_unknown_flags_suggest_near_ones() -> None:
 
 def test_only_given_flags_become_settings() -> None:
     assert settings(parse(["--port", "9"])) == {"port": "9"}
+
+
+def test_the_fake_engine_and_a_scheme_do_not_go_together() -> None:
+    with pytest.raises(StartupError, match="the fake engine has no weights"):
+        load_config({"engine": "fake", "quant": "int8"}, env={})
+    assert load_config({"engine": "fake", "quant": "auto"}, env={}).quant_scheme is None
+    assert load_config({"quant": "none"}, env={}).quant_scheme == "none"
+
+
+def test_every_scheme_can_be_asked_for() -> None:
+    assert set(literal_choices(Config.model_fields["quant"].annotation)) == {"auto", *QuantScheme}

@@ -14,7 +14,7 @@ import pytest
 from models.errors import ModelNotFoundError
 from models.lockfile import LockFile, Pin
 from serve.errors import StartupError
-from serve.provenance import fetching
+from serve.provenance import child
 from serve.provenance.fetching import is_here, is_repository, name_of, obtain
 
 COMMIT = "a" * 40
@@ -64,7 +64,7 @@ def put_in_place(monkeypatch: pytest.MonkeyPatch, program: str) -> None:
     async def other(executable: str, *words: str, **options: object) -> asyncio.subprocess.Process:
         return await start(executable, "-c", program, *words, **options)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(fetching.asyncio, "create_subprocess_exec", other)
+    monkeypatch.setattr(child.asyncio, "create_subprocess_exec", other)
 
 
 async def fetched(data_dir: Path, phases: list[tuple[str, int, int]]) -> None:

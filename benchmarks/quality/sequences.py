@@ -1,0 +1,143 @@
+"""What the models are asked to predict: token sequences, of which the first part is given.
+
+Two sources. A model's evaluation: each question through the chat template, and the answer that
+the base model gives to it, greedily. And any text: windows that overlap by half, so that every
+token is scored once and with at least half a window before it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from models.demo.graders import grade
+from serve.engine.protocol import Engine, EngineRequest, SamplingParams
+from serve.pipeline.events import ChatPrompt
+from serve.pipeline.render import Renderer
+
+LONGEST_ANSWER = 72
+"""Tokens; that of models/demo/evaluate.py."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Forced:
+    """One sequence for teacher forcing; both parts hold at least one token.
+
+    Attributes:
+        source: ``evaluation``, or the text file's name.
+        given: the tokens before the first one that is scored.
+        scored: the tokens whose probabilities are looked at.
+    """
+
+    source: str
+    given: tuple[int, ...]
+    scored: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Score:
+    """Right answers of an evaluation."""
+
+    right: int
+    items: int
+
+    @property
+    def percent(self) -> float:
+        return 100 * self.right / self.items
+
+
+def read_items(path: Path) -> list[dict[str, Any]]:
+    """Questions as JSON lines: ``messages``, ``expect`` and perhaps ``tools``.
+
+    Raises:
+        ValueError: a line is not such an item, or there is none.
+        OSError: the file cannot be read.
+    """
+    items = [json.loads(line) for line in path.read_text("utf-8").splitlines() if line.strip()]
+    if not items or not all(isinstance(i, dict) and {"messages", "expect"} <= {*i} for i in items):
+        raise ValueError(f"{path}: every line must be an object with messages and expect")
+    return items
+
+
+async def prompts(renderer: Renderer, items: Sequence[Mapping[str, Any]]) -> list[list[int]]:
+    """The token ids of every question, as the server renders them."""
+    return [
+        await renderer.render(
+            ChatPrompt(messages=tuple(item["messages"]), tools=tuple(item.get("tools") or ()))
+        )
+        for item in items
+    ]
+
+
+async def answers(engine: Engine, asked: Sequence[Sequence[int]]) -> list[tuple[int, ...]]:
+    """Greedy answers, the end-of-sequence token included; all at once."""
+
+    async def one(number: int, prompt: Sequence[int]) -> tuple[int, ...]:
+        request = EngineRequest(
+            request_id=f"answer-{number}",
+            prompt_token_ids=prompt,
+            sampling=SamplingParams(max_tokens=LONGEST_ANSWER, temperature=0),
+        )
+        found: list[int] = []
+        async with aclosing(engine.stream(request)) as chunks:
+            async for chunk in chunks:
+                found += chunk.token_ids
+        return tuple(found)
+
+    return await asyncio.gather(*(one(number, prompt) for number, prompt in enumerate(asked)))
+
+
+def score(
+    renderer: Renderer,
+    engine: Engine,
+    items: Sequence[Mapping[str, Any]],
+    answered: Sequence[Sequence[int]],
+) -> Score:
+    """Grade answers with models/demo/graders.py."""
+    right = 0
+    for item, tokens in zip(items, answered, strict=True):
+        text = [token for token in tokens if token not in engine.info.eos_token_ids]
+        right += grade(renderer.tokenizer.decode_raw(text), item["expect"])
+    return Score(right=right, items=len(items))
+
+
+def windows(tokens: Sequence[int], *, source: str, window: int) -> list[Forced]:
+    """A text as overlapping windows.
+
+    Args:
+        tokens: of the whole text.
+        source: its name.
+        window: most tokens of a window, at least 2; half of them are scored.
+
+    Raises:
+        ValueError: the text has fewer than 2 tokens, or the window holds fewer.
+    """
+    if window < 2 or len(tokens) < 2:
+        raise ValueError(
+            f"{source}: {len(tokens)} tokens in windows of {window}: at least 2 of each are needed"
+        )
+    half = window // 2
+    # The first window has nothing before it, so the first token is given and never scored.
+    return [
+        Forced(
+            source=source,
+            given=tuple(tokens[max(0, start - (window - half)) : start]),
+            scored=tuple(tokens[start : start + half]),
+        )
+        for start in range(1, len(tokens), half)
+    ]
+
+
+def limited(found: Sequence[Forced], max_tokens: int) -> list[Forced]:
+    """Sequences until ``max_tokens`` scored tokens are reached, evenly from all of them."""
+    total = sum(len(sequence.scored) for sequence in found)
+    if total <= max_tokens:
+        return list(found)
+    step = total / max_tokens
+    count = max(1, int(len(found) / step))
+    return [found[int(number * len(found) / count)] for number in range(count)]

@@ -1,0 +1,213 @@
+"""`python -m quantize MODEL --scheme S`: the command line; the work is quantize/run.py's."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from models import folder, progress, store
+from models.cli.options import default_data_dir
+from models.errors import ModelError
+from models.memory import fit
+from models.memory.fit import Fit, Place, Request
+from models.progress import JsonLines
+from models.refs import Artifact, QuantScheme
+from models.store import DirectoryStore
+from quantize import registry, told
+from quantize.ensure import artifact_name
+from quantize.errors import OptionError
+from quantize.plan import AUTO, GROUPS, Wish
+from quantize.protocol import Method, QuantPlan
+from quantize.run import Made, Quantisation
+
+EPILOG = """\
+schemes:
+  int8              weights and activations in 8 bits (W8A8)
+  int8-weight-only  weights in 8 bits (W8A16)
+  int4              weights in 4 bits, a scale for each group (W4A16)
+  fp8               weights and activations in 8-bit floating point; for GPUs
+  nf4, bnb-int8     as bitsandbytes stores them; for vLLM with vllm-bnb-plugin
+
+methods:
+  rtn     round to nearest: the largest weight of a row or group sets its scale
+  search  the scale of least squared error; slower, never worse by that measure
+
+examples:
+  python -m quantize qwen2.5-7b --scheme int8             into the store, as qwen2.5-7b--int8
+  python -m quantize qwen2.5-7b --scheme int4 --tp 2      so that two GPUs can share it
+  python -m quantize ./my-model --scheme int4 --out ./my-model-int4
+  python -m quantize qwen2.5-7b --scheme int4 --dry-run --gpu 24GB   reads no weights
+  python -m quantize demo --scheme int4 --ignore 'layers\\.0\\.'      keep the first layer as it is
+
+A run that was stopped goes on where it was: run it again. Its result has the same digest.
+Nothing that is half made can be loaded: the model appears in one step when it is whole.
+
+with --json each line of stdout is an object; "event" says which:
+  plan      sizes in bytes, layers that stay and why
+  progress  phase, done_bytes, total_bytes, rate_bytes_per_s, eta_s (null: not known)
+  notice    message
+  done      outcome (made present), name, path, digest, report
+  error     kind, message
+
+exit codes: 0 the model is there; 2 it is not: the message says why; 130 interrupted
+"""
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*(GB|GiB)", re.IGNORECASE)
+_UNITS = {"gb": 10**9, "gib": 1 << 30}
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run it and return the exit code."""
+    options = _parser().parse_args(argv)
+    view = JsonLines(sys.stdout)
+    try:
+        return _run(options, view)
+    except ModelError as error:
+        if options.json:
+            view.event("error", kind=type(error).__name__, message=str(error))
+        else:
+            print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("interrupted; run it again to go on with what is there", file=sys.stderr)
+        return 130
+
+
+def _run(options: argparse.Namespace, view: JsonLines) -> int:
+    source = store.resolve(options.model, options.data_dir)
+    with progress.shown(as_json=options.json) as meter:
+        work = Quantisation(
+            source=source,
+            wish=_wish(options),
+            target=_target(options, source),
+            data_dir=options.data_dir,
+            progress=meter,
+            shard_bytes=options.shard_size,
+            is_replacing=options.replace,
+        )
+        plan, _ = work.plan()
+        fits = [_fit(source, plan, options.tp, memory) for memory in options.gpu]
+        if options.json:
+            view.event("plan", **told.plan_facts(plan, fits))
+        else:
+            told.print_plan(plan, fits, Console(stderr=not options.dry_run, highlight=False))
+        made = None if options.dry_run else work.run()
+    if made is not None:
+        _tell(options, work, made, view)
+    return 0
+
+
+def _tell(options: argparse.Namespace, work: Quantisation, made: Made, view: JsonLines) -> None:
+    outcome = "present" if made.report is None else "made"
+    if options.json:
+        view.event(
+            "done",
+            outcome=outcome,
+            name=work.target.name,
+            path=str(made.path),
+            digest=made.digest,
+            report=None if made.report is None else told.report_facts(made.report),
+        )
+        return
+    verb = "here already:" if made.report is None else "made"
+    print(f"{verb} {work.target.name}\n  {made.path}\n  {made.digest}")
+    if made.report is not None:
+        told.print_report(made.report, Console(highlight=False))
+    print(f"serve it: python -m serve --model {work.target.name if not options.out else made.path}")
+
+
+def _wish(options: argparse.Namespace) -> Wish:
+    return Wish(
+        scheme=QuantScheme(options.scheme),
+        method=Method(options.method) if options.method else None,
+        group_size=options.group_size,
+        tensor_parallel=options.tp,
+        ignore=options.ignore,
+        has_head=options.lm_head,
+    )
+
+
+def _target(options: argparse.Namespace, source: Artifact) -> Path:
+    if options.out is None:
+        name = artifact_name(source.name, QuantScheme(options.scheme))
+        return DirectoryStore(options.data_dir).path_of(name)
+    target: Path = options.out.expanduser().absolute()
+    if target == source.path or source.path in target.parents:
+        raise OptionError(f"--out {options.out} lies in the model itself. Name another folder.")
+    return target
+
+
+def _fit(source: Artifact, plan: QuantPlan, num_gpus: int, memory_bytes: int) -> Fit:
+    config = json.loads((source.path / folder.CONFIG).read_bytes())
+    request = Request(config=config, weights_bytes=plan.output_bytes, num_gpus=num_gpus)
+    return fit.fit(request, plan.scheme, Place.GPU, memory_bytes)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m quantize",
+        description="A full model in, a smaller one out: streamed, whatever its size.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    add = parser.add_argument
+    add("model", metavar="MODEL", help="a name in the store, or a folder")
+    add("--scheme", required=True, choices=[*registry.known()], help="what the weights become")
+    add("--out", type=Path, metavar="FOLDER", help="(default: NAME--SCHEME in the store)")
+    add(
+        "--method",
+        choices=list(Method),
+        help="how scales are chosen (default: search for int4, rtn for the others)",
+    )
+    add(
+        "--group-size",
+        type=_group_size,
+        default=AUTO,
+        metavar="N",
+        help="of int4: 128, 64, 32, or 0 for whole rows (default: the largest that divides)",
+    )
+    add("--tp", type=_positive, default=1, metavar="N", help="GPUs that must be able to share it")
+    add("--ignore", metavar="REGEX", help="layers in whose names it is found stay as they are")
+    add("--lm-head", action="store_true", help="quantise the output head too")
+    add("--gpu", type=_memory, nargs="+", default=[], metavar="SIZE", help="would it fit: 24GB")
+    add("--dry-run", action="store_true", help="print the plan, and do nothing")
+    add("--replace", action="store_true", help="take the place of what has the name now")
+    add("--shard-size", type=_memory, default=4 * 10**9, metavar="SIZE", help="(default: 4GB)")
+    add("--json", action="store_true", help="print JSON on stdout")
+    add(
+        "--data-dir",
+        type=Path,
+        default=default_data_dir(),
+        metavar="DIR",
+        help="where weights live (default: %(default)s)",
+    )
+    return parser
+
+
+def _group_size(text: str) -> int | str:
+    if text == AUTO or (text.isdigit() and int(text) in (0, *GROUPS)):
+        return text if text == AUTO else int(text)
+    raise argparse.ArgumentTypeError(f"{text!r} is none of auto, 128, 64, 32 and 0")
+
+
+def _memory(text: str) -> int:
+    match = _SIZE.fullmatch(text.strip())
+    if match is None or not float(match[1]):
+        raise argparse.ArgumentTypeError(f"{text!r} is no size; write 24GB or 24GiB")
+    return int(float(match[1]) * _UNITS[match[2].lower()])
+
+
+def _positive(text: str) -> int:
+    if not text.isdigit() or not int(text):
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number above 0")
+    return int(text)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,1 @@
+"""One file per scheme. Each holds ``make(options)``, which gives its Quantizer."""

@@ -1,0 +1,204 @@
+"""A compressed-tensors checkpoint into a model whose linear layers keep the stored integers.
+
+transformers' own way with these files holds them as bfloat16 from the first forward on, silently
+and whatever it is told. Here the model is built from its configuration with no memory for the
+parameters; the quantised linears become ``QuantizedLinear`` and everything else is read as it is.
+One tensor is read at a time, so the peak is the model and its largest layer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+from safetensors import safe_open
+from torch import nn
+from torch.nn.modules.module import register_module_parameter_registration_hook
+from transformers import AutoModelForCausalLM, PretrainedConfig, PreTrainedModel
+
+from models.refs import QuantScheme
+from quantize.packing import unpack
+from serve.engine.batching.int4_linear import Int4Linear
+from serve.engine.batching.quantized_linear import Int8Linear, QuantizedLinear
+from serve.engine.protocol import Progress
+from serve.engine.stored_scheme import Promise
+from serve.errors import StartupError
+
+_OWN = ("weight_packed", "weight", "weight_scale", "weight_shape")
+"""What a quantised layer has on disk, beside its bias."""
+
+
+class Tensors:
+    """The tensors of a folder's safetensors files, read one by one.
+
+    Raises:
+        StartupError: a file is missing or broken.
+    """
+
+    def __init__(self, folder: Path, names: list[str]) -> None:
+        self.folder = folder
+        self.done_bytes = 0
+        try:
+            files = [safe_open(folder / name, framework="pt") for name in names]
+        except (OSError, ValueError, RuntimeError) as error:
+            raise StartupError(f"{folder.name}: the weights cannot be read: {error}") from error
+        self._files = {name: file for file in files for name in _names(file)}
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._files
+
+    def names(self) -> set[str]:
+        return set(self._files)
+
+    def take(self, name: str) -> torch.Tensor:
+        """Raises StartupError when the checkpoint has no such tensor, or a broken one."""
+        try:
+            tensor: torch.Tensor = self._files[name].get_tensor(name)  # type: ignore[no-untyped-call]
+        except KeyError:
+            raise StartupError(
+                f"{self.folder.name}: 1 weights are missing, {name}, which config.json asks for."
+            ) from None
+        except (OSError, ValueError, RuntimeError) as error:
+            raise StartupError(f"{self.folder.name}: {name} cannot be read: {error}") from error
+        self.done_bytes += tensor.nbytes
+        return tensor
+
+
+def _names(file: safe_open) -> list[str]:
+    return list(file.keys())  # type: ignore[no-untyped-call]
+
+
+def load(
+    tensors: Tensors,
+    config: PretrainedConfig,
+    promise: Promise,
+    *,
+    dtype: torch.dtype,
+    device: torch.device,
+    progress: Progress,
+    total_bytes: int,
+) -> PreTrainedModel:
+    """The model in evaluation mode on its device. Reports ``load_weights`` in bytes.
+
+    Raises:
+        StartupError: the weights do not fit the configuration or the promise.
+    """
+    config = type(config).from_dict(
+        {k: v for k, v in config.to_dict().items() if k != "quantization_config"}
+    )
+    with _no_parameter_memory():
+        model: PreTrainedModel = AutoModelForCausalLM.from_config(
+            config, dtype=dtype, attn_implementation="eager"
+        )
+    used: set[str] = set()
+    for name, module in list(model.named_modules()):
+        if f"{name}.weight_scale" in tensors:
+            layer = _quantized(name, module, tensors, promise, dtype=dtype, device=device)
+            model.set_submodule(name, layer)
+            used.update(f"{name}.{part}" for part in (*_OWN, "bias"))
+            progress("load_weights", tensors.done_bytes, total_bytes)
+    used |= _fill(model, tensors, dtype=dtype, device=device)
+    unread = sorted(tensors.names() - used)
+    if unread:
+        raise StartupError(
+            f"{tensors.folder.name}: {len(unread)} weights have no place in the model that "
+            f"config.json describes, among them {unread[0]}."
+        )
+    progress("load_weights", total_bytes, total_bytes)
+    return model.to(device).eval().requires_grad_(False)
+
+
+@contextmanager
+def _no_parameter_memory() -> Iterator[None]:
+    """Parameters made within are on torch's meta device; buffers, which are computed, are real."""
+
+    def to_meta(module: nn.Module, name: str, parameter: nn.Parameter) -> nn.Parameter:
+        del module, name
+        return nn.Parameter(parameter.detach().to("meta"), requires_grad=False)
+
+    hook = register_module_parameter_registration_hook(to_meta)  # type: ignore[arg-type]
+    try:
+        yield
+    finally:
+        hook.remove()
+
+
+def _quantized(
+    name: str,
+    module: nn.Module,
+    tensors: Tensors,
+    promise: Promise,
+    *,
+    dtype: torch.dtype,
+    device: torch.device,
+) -> QuantizedLinear:
+    if type(module) is not nn.Linear:
+        raise StartupError(
+            f"{tensors.folder.name}: {name} is stored quantised, and is a "
+            f"{type(module).__name__}, which this engine cannot run so."
+        )
+    scale = tensors.take(f"{name}.weight_scale").to(device)
+    bias = None
+    if module.bias is not None:
+        bias = nn.Parameter(tensors.take(f"{name}.bias").to(device, dtype), requires_grad=False)
+    part = "weight" if promise.scheme is QuantScheme.INT8 else "weight_packed"
+    stored = tensors.take(f"{name}.{part}").to(device)
+    expected, per_word = _stored_type(promise.scheme)
+    shape = (module.out_features, -(-module.in_features // per_word))
+    if stored.dtype is not expected or tuple(stored.shape) != shape or len(scale) != shape[0]:
+        raise StartupError(
+            f"{tensors.folder.name}: {name}.{part} is {stored.dtype} of {list(stored.shape)}, not "
+            f"{expected} of {list(shape)} as config.json says of {promise.scheme}."
+        )
+    if promise.scheme is QuantScheme.INT4:
+        if module.in_features % (8 * scale.shape[1] or 1) or module.in_features % scale.shape[1]:
+            raise StartupError(
+                f"{tensors.folder.name}: {name} has {scale.shape[1]} scales for "
+                f"{module.in_features} inputs, which they do not divide in whole words."
+            )
+        return Int4Linear(stored, scale, bias, dtype=dtype)
+    is_w8a8 = promise.scheme is QuantScheme.INT8
+    weight = stored if is_w8a8 else unpack(stored, 8)[:, : module.in_features]
+    return Int8Linear(weight, scale, bias, quantizes_input=is_w8a8)
+
+
+def _stored_type(scheme: QuantScheme) -> tuple[torch.dtype, int]:
+    """Type of a stored word, and weights in it."""
+    return {
+        QuantScheme.INT8: (torch.int8, 1),
+        QuantScheme.INT8_WEIGHT_ONLY: (torch.int32, 4),
+        QuantScheme.INT4: (torch.int32, 8),
+    }[scheme]
+
+
+def _fill(
+    model: PreTrainedModel, tensors: Tensors, *, dtype: torch.dtype, device: torch.device
+) -> set[str]:
+    """Give the parameters that are left their numbers; returns the names read."""
+    read: set[str] = set()
+    tied = not isinstance(model.get_output_embeddings(), QuantizedLinear) and getattr(
+        model.config.get_text_config(), "tie_word_embeddings", False
+    )
+    for name, parameter in list(model.named_parameters(remove_duplicate=False)):
+        if parameter.device.type != "meta":  # a quantised layer's bias
+            continue
+        owner, _, leaf = name.rpartition(".")
+        module = model.get_submodule(owner)
+        if tied and name not in tensors and module is model.get_output_embeddings():
+            continue
+        stored = tensors.take(name)
+        if stored.shape != parameter.shape:
+            raise StartupError(
+                f"{tensors.folder.name}: {name} is {list(stored.shape)}, not "
+                f"{list(parameter.shape)} as config.json says."
+            )
+        copy = torch.empty(stored.shape, dtype=dtype, device=device).copy_(stored)
+        module.register_parameter(leaf, nn.Parameter(copy, requires_grad=False))
+        read.add(name)
+    if tied:
+        output = model.get_output_embeddings()
+        output.weight = model.get_input_embeddings().weight
+        read.add("lm_head.weight")
+    return read

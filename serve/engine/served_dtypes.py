@@ -1,0 +1,93 @@
+"""What is really in memory once a model is loaded: bytes by type, and the check of a promise.
+
+Other servers have answered in bfloat16 where int8 was asked for, and said nothing. Here a layer
+that is not what the checkpoint's configuration promises ends the start.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+
+import torch
+from torch import nn
+
+from serve.engine.batching.packed_linear import PackedLinear
+from serve.engine.batching.quantized_linear import QuantizedLinear
+from serve.engine.stored_scheme import WORDS, Promise
+from serve.errors import StartupError
+
+
+def held(model: nn.Module) -> Mapping[str, Mapping[str, int]]:
+    """Bytes by kind of layer and type, such as ``{"Int8Linear": {"int8": ..}}``; tied ones once."""
+    kinds: dict[str, Counter[str]] = {}
+    seen: set[int] = set()
+    for module in model.modules():
+        own: Counter[str] = Counter()
+        for parameter in module.parameters(recurse=False):
+            if id(parameter) not in seen:
+                seen.add(id(parameter))
+                own[_name(parameter.dtype)] += parameter.nbytes
+        if isinstance(module, QuantizedLinear):
+            own.update(module.stored_bytes())
+        elif isinstance(module, PackedLinear):
+            own[_name(torch.bfloat16)] += module.packed_bytes
+        if own:
+            kinds.setdefault(type(module).__name__, Counter()).update(own)
+    return kinds
+
+
+def resident_bytes(model: nn.Module) -> int:
+    """Bytes of all weights, scales and biases."""
+    return sum(sum(types.values()) for types in held(model).values())
+
+
+def num_parameters(model: nn.Module) -> int:
+    """Numbers that the model has, however they are stored; scales do not count."""
+    quantized = (m for m in model.modules() if isinstance(m, QuantizedLinear))
+    return sum(parameter.numel() for parameter in model.parameters()) + sum(
+        layer.in_features * layer.out_features for layer in quantized
+    )
+
+
+def describe(promise: Promise | None, dtype: torch.dtype) -> str:
+    """The type for banner and metrics: ``bfloat16``, or ``int8 (W8A8), bfloat16``."""
+    return _name(dtype) if promise is None else f"{WORDS[promise.scheme]}, {_name(dtype)}"
+
+
+def check(model: nn.Module, promise: Promise | None) -> None:
+    """Compare the layers in memory with what config.json promises of them.
+
+    Raises:
+        StartupError: a layer that should be quantised is not, or the other way round, or none is.
+    """
+    linears = {
+        name: module
+        for name, module in model.named_modules()
+        if isinstance(module, (nn.Linear, PackedLinear, QuantizedLinear))
+    }
+    wrong = []
+    for name, module in linears.items():
+        wanted = WORDS[promise.scheme] if promise and promise.covers(name) else None
+        found = module.scheme if isinstance(module, QuantizedLinear) else None
+        if wanted != found:
+            wrong.append(f"{name} is {found or _type_of(module)}, not {wanted or 'as stored'}")
+    num_quantized = sum(isinstance(module, QuantizedLinear) for module in linears.values())
+    if promise and not num_quantized:
+        wrong.append("no layer is quantised")
+    if wrong:
+        asked = promise.scheme if promise else "none"
+        raise StartupError(
+            f"The weights in memory are not what config.json says ({asked}): {len(wrong)} layers "
+            f"differ, first {wrong[0]}. Quantise the model anew: python -m quantize."
+        )
+
+
+def _type_of(module: nn.Module) -> str:
+    return (
+        "bfloat16" if isinstance(module, PackedLinear) else _name(next(module.parameters()).dtype)
+    )
+
+
+def _name(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")

@@ -1,0 +1,191 @@
+"""What ``--quant`` means: the model's quantised artifact, made from the full weights where it is
+not in the store, by a process of its own that ends before the engine starts.
+
+::
+
+    here already ─ yes ─────────────────────────────────────▶ artifact
+         └─ no ─ full weights here ─ no ─ fetch ─┐
+                      └─ yes ────────────────────┴─ quantise ─▶ artifact
+
+    python -m quantize NAME --scheme S --json      its events become the start-up phase ``quantize``
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from models import catalog
+from models.errors import ModelError, ModelNotFoundError
+from models.refs import Artifact, ModelRef, QuantScheme
+from models.store import locate, resolve
+from models.store import name_of as stored_name
+from quantize.ensure import Found, artifact_name, find
+from serve.engine.protocol import Progress
+from serve.errors import StartupError
+from serve.provenance import child, fetching
+
+log = logging.getLogger(__name__)
+
+
+PHASES = {"verify": "verify_source", "quantise": "quantize"}
+"""Start-up phases, by those of `python -m quantize`. Its others are moments."""
+_SHORT = (str, int, float)
+"""Of a plan the log has the figures, and not the hundreds of layers."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wish:
+    """What is to be served.
+
+    Attributes:
+        model: as ``--model`` says.
+        scheme: as ``--quant`` says.
+        data_dir: the store is within it.
+        num_devices: that share each layer: the artifact must divide by it.
+        must_be_signed: what is made here is not, so nothing is made.
+    """
+
+    model: str
+    scheme: QuantScheme
+    data_dir: Path
+    num_devices: int = 1
+    must_be_signed: bool = False
+
+
+async def obtain(
+    wish: Wish,
+    *,
+    environment: Mapping[str, str],
+    is_offline: bool,
+    progress: Progress,
+) -> Artifact:
+    """The model in the scheme that is wished for.
+
+    Args:
+        environment: of the processes that fetch and quantise.
+        is_offline: whether fetching is forbidden; quantising is not.
+        progress: told of the phases ``download``, ``verify_source`` and ``quantize``, in bytes.
+
+    Raises:
+        StartupError: it is not to be had, or the model is quantised in another way already.
+    """
+    try:
+        full = await asyncio.to_thread(_full_weights, wish)
+        if full is not None and _is_it(full, wish.scheme):
+            return full
+        found = await asyncio.to_thread(_find, wish, full)
+        if found.artifact is not None:
+            log.info("quantised already", extra={"scheme": wish.scheme, "why": found.reason})
+            return found.artifact
+        if wish.must_be_signed and wish.scheme is not QuantScheme.NONE:
+            raise StartupError(_unsigned(wish, found.reason))
+        if full is None:
+            full = await fetching.obtain(
+                wish.model,
+                wish.data_dir,
+                environment=environment,
+                is_offline=is_offline,
+                progress=progress,
+            )
+            if _is_it(full, wish.scheme):
+                return full
+        log.info("quantising", extra={"scheme": wish.scheme, "why": found.reason})
+        await _quantise(wish, environment, progress, is_replacing=found.is_stale)
+        made = await asyncio.to_thread(_find, wish, full)
+    except ModelError as error:
+        raise StartupError(str(error)) from None
+    if made.artifact is None:
+        raise StartupError(f"quantising to {wish.scheme} made nothing to serve: {made.reason}.")
+    return made.artifact
+
+
+def _full_weights(wish: Wish) -> Artifact | None:
+    """The model as it is here; None where it would have to be fetched.
+
+    Raises:
+        ModelError: it can be neither, or is refused.
+    """
+    if not fetching.is_here(wish.model, wish.data_dir):
+        return None
+    return resolve(fetching.name_of(wish.model), wish.data_dir)
+
+
+def _is_it(artifact: Artifact, scheme: QuantScheme) -> bool:
+    """Whether the folder itself is of the scheme; False for full weights to make it from.
+
+    Raises:
+        StartupError: it is of another scheme, from which no other can be made.
+    """
+    if artifact.scheme is scheme:
+        return True
+    if artifact.scheme is QuantScheme.NONE:
+        return False
+    wanted = "full weights" if scheme is QuantScheme.NONE else str(scheme)
+    raise StartupError(
+        f"--quant {scheme}: {artifact.name} is quantised to {artifact.scheme} already, and "
+        f"{wanted} cannot be made from that. Leave --quant out, or name a model with full weights."
+    )
+
+
+def _find(wish: Wish, full: Artifact | None) -> Found:
+    if wish.scheme is QuantScheme.NONE:  # nothing is made for that
+        return Found(artifact=None, reason="full weights are asked for")
+    path = None if full is None else full.path
+    return find(_name(wish), wish.scheme, wish.data_dir, full=path)
+
+
+def _name(wish: Wish) -> str:
+    """What the full model is called in the store, or would be."""
+    model = fetching.name_of(wish.model)
+    try:
+        return locate(model, wish.data_dir)[0]
+    except ModelNotFoundError:
+        entry = catalog.load().find(model)
+        return entry.alias if entry else stored_name(ModelRef(repo=model))
+
+
+def _unsigned(wish: Wish, reason: str) -> str:
+    name = artifact_name(_name(wish), wish.scheme)
+    place = f"--data-dir {shlex.quote(str(wish.data_dir))}"
+    return (
+        f"--require-signature: {reason}, and what is made at a start is not signed. Make it and "
+        "sign it first:\n"
+        f"  python -m quantize {shlex.quote(wish.model)} --scheme {wish.scheme} {place}\n"
+        f"  python -m models sign {name} --key KEY.pem {place}"
+    )
+
+
+async def _quantise(
+    wish: Wish, environment: Mapping[str, str], progress: Progress, *, is_replacing: bool
+) -> None:
+    """Run the quantising process to its end."""
+
+    def heed(event: Mapping[str, Any]) -> None:
+        match event:
+            case {
+                "event": "progress",
+                "phase": str(phase),
+                "done_bytes": done,
+                "total_bytes": total,
+            }:
+                if phase in PHASES:
+                    progress(PHASES[phase], done, total)
+            case {"event": "notice", "message": message}:
+                log.info("quantising", extra={"notice": message})
+            case {"event": "plan" | "done" as name, **facts}:
+                kept = {key: value for key, value in facts.items() if isinstance(value, _SHORT)}
+                log.info("plan" if name == "plan" else "quantised", extra={"facts": kept})
+
+    words = ["-m", "quantize", fetching.name_of(wish.model), "--scheme", str(wish.scheme)]
+    words += ["--data-dir", str(wish.data_dir), "--json"]
+    if is_replacing:
+        words.append("--replace")
+    if wish.num_devices > 1:
+        words += ["--tp", str(wish.num_devices)]
+    await child.run(words, environment=environment, heed=heed)

@@ -1,0 +1,156 @@
+"""What is quantised and what stays, and that the plan's figures are those of the result."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from models.refs import QuantScheme
+from quantize import layout
+from quantize.errors import OptionError, UnsuitableModelError
+from quantize.plan import Wish, plan
+from quantize.protocol import Method
+from quantize.source import SourceTensor
+
+INT4, INT8 = QuantScheme.INT4, QuantScheme.INT8
+
+
+def tensor(name: str, *shape: int, dtype: str = "BF16") -> SourceTensor:
+    num_bytes = 2
+    for size in shape:
+        num_bytes *= size
+    return SourceTensor(
+        name=name, file="model.safetensors", dtype=dtype, shape=shape, begin=0, num_bytes=num_bytes
+    )
+
+
+def layer(number: int, hidden: int = 256, inner: int = 512) -> list[SourceTensor]:
+    prefix = f"model.layers.{number}"
+    return [
+        *(tensor(f"{prefix}.self_attn.{n}_proj.weight", hidden, hidden) for n in "qkvo"),
+        tensor(f"{prefix}.self_attn.q_proj.bias", hidden),
+        tensor(f"{prefix}.mlp.gate_proj.weight", inner, hidden),
+        tensor(f"{prefix}.mlp.up_proj.weight", inner, hidden),
+        tensor(f"{prefix}.mlp.down_proj.weight", hidden, inner),
+        tensor(f"{prefix}.input_layernorm.weight", hidden),
+    ]
+
+
+def model(*, hidden: int = 256, inner: int = 512, head: bool = True) -> list[SourceTensor]:
+    made = [tensor("model.embed_tokens.weight", 1000, hidden), *layer(0, hidden, inner)]
+    return made + ([tensor("lm_head.weight", 1000, hidden)] if head else [])
+
+
+def skipped(wish: Wish, tensors: list[SourceTensor], **config: object) -> dict[str, str]:
+    made, _ = plan(tensors, config, wish)
+    return {skip.name.removeprefix("model.layers.0."): skip.reason for skip in made.skipped}
+
+
+def test_linears_are_quantised_and_the_rest_stays():
+    made, _ = plan(model(), {}, Wish(scheme=INT8))
+    assert len(made.layers) == 7
+    assert {skip.name for skip in made.skipped} == {"model.embed_tokens", "lm_head"}
+    assert made.config["quantization_config"]["ignore"] == ["lm_head"]
+    kept = {output.name for output in made.outputs if output.linear is None}
+    assert "model.layers.0.self_attn.q_proj.bias" in kept
+    assert "model.layers.0.input_layernorm.weight" in kept
+
+
+def test_a_matrix_of_an_unknown_name_stays_and_is_ignored():
+    odd = [*model(), tensor("transformer.h.0.attn.c_attn.weight", 256, 768)]
+    made, _ = plan(odd, {}, Wish(scheme=INT8))
+    assert "transformer.h.0.attn.c_attn" in made.config["quantization_config"]["ignore"]
+    with pytest.raises(UnsuitableModelError, match="not known as a linear layer"):
+        plan(odd[-1:], {}, Wish(scheme=INT8))
+
+
+def test_partners_of_a_layer_that_stays_stay_too():
+    stays = skipped(Wish(scheme=INT4, group_size=128), model(hidden=192))
+    assert {"self_attn.q_proj", "self_attn.o_proj", "mlp.up_proj"} <= stays.keys()
+    assert "mlp.down_proj" not in stays
+
+
+def test_auto_takes_the_largest_group_that_divides_all():
+    def group(hidden: int, inner: int, devices: int = 1) -> int | None:
+        wish = Wish(scheme=INT4, tensor_parallel=devices)
+        return plan(model(hidden=hidden, inner=inner), {}, wish)[0].group_size
+
+    assert group(256, 512) == 128
+    assert group(192, 512) == 64
+    assert group(96, 512) == 32
+    assert group(128, 512, devices=2) == 64  # o_proj has 64 columns on each
+    assert group(40, 80) is None  # whole rows
+
+
+def test_ignore_is_a_search_and_a_broken_one_is_said():
+    stays = skipped(Wish(scheme=INT8, ignore=r"mlp\."), model())
+    assert stays["mlp.down_proj"] == "--ignore"
+    with pytest.raises(OptionError, match="regular expression"):
+        plan(model(), {}, Wish(scheme=INT8, ignore="("))
+
+
+def test_partners_of_an_ignored_layer_stay_too():
+    stays = skipped(Wish(scheme=INT8, ignore="k_proj"), model())
+    assert {"self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"} <= stays.keys()
+    assert "self_attn.o_proj" not in stays
+
+
+@pytest.mark.parametrize("head", [True, False])
+def test_the_head_is_taken_where_asked_and_untied(head):
+    made, _ = plan(
+        model(head=head), {"tie_word_embeddings": not head}, Wish(scheme=INT8, has_head=True)
+    )
+    names = [output.name for output in made.outputs]
+    assert "lm_head.weight_scale" in names
+    assert "model.embed_tokens.weight" in names
+    assert made.config["tie_word_embeddings"] is False
+    quantization = made.config["quantization_config"]
+    assert quantization["ignore"] == []
+    assert quantization["config_groups"]["group_0"]["targets"] == ["Linear", "lm_head"]
+
+
+@pytest.mark.parametrize(
+    "config",
+    [{"quantization_config": {}}, {"num_local_experts": 8}, {"text_config": {"num_experts": 4}}],
+)
+def test_unsuitable_models_are_refused(config):
+    with pytest.raises(UnsuitableModelError):
+        plan(model(), config, Wish(scheme=INT8))
+
+
+def test_what_stands_against_sharing_is_said():
+    made, _ = plan(model(hidden=252), {}, Wish(scheme=INT8, tensor_parallel=8))
+    assert "model.layers.0.self_attn.q_proj: 252 rows" in made.tensor_parallel_faults[0]
+    assert not plan(model(), {}, Wish(scheme=INT8, tensor_parallel=8))[0].tensor_parallel_faults
+
+
+def test_int4_is_searched_unless_told_otherwise():
+    assert plan(model(), {}, Wish(scheme=INT4))[0].method is Method.SEARCH
+    assert plan(model(), {}, Wish(scheme=INT8))[0].method is Method.RTN
+    assert plan(model(), {}, Wish(scheme=INT4, method=Method.RTN))[0].method is Method.RTN
+
+
+@given(
+    scheme=st.sampled_from([INT4, INT8, QuantScheme.INT8_WEIGHT_ONLY, QuantScheme.FP8]),
+    max_bytes=st.integers(1, 3_000_000),
+)
+def test_shards_hold_everything_once_and_aligned(scheme, max_bytes):
+    made, _ = plan(model(), {}, Wish(scheme=scheme))
+    shards = layout.shards_of(made.outputs, max_bytes)
+    assert [o.name for shard in shards for o in shard.outputs] == [o.name for o in made.outputs]
+    assert sum(s.num_bytes - len(s.header) for s in shards) == made.output_bytes
+    for shard in shards:
+        widths = {"I64": 8, "I32": 4, "BF16": 2}
+        for output in shard.outputs:
+            assert shard.places[output.name] % widths.get(output.dtype, 1) == 0
+        sources = {output.source for output in shard.outputs}
+        assert len(sources) == 1 or shard.num_bytes - len(shard.header) <= max_bytes
+
+
+def test_a_plan_does_not_depend_on_what_it_is_not_told():
+    one, _ = plan(model(), {"x": 1}, Wish(scheme=INT4))
+    other, _ = plan(model(), {"x": 1}, Wish(scheme=INT4))
+    assert replace(one) == other

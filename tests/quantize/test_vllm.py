@@ -1,0 +1,103 @@
+"""vLLM computes with what is stored: it says what the same weights, dequantised by us, say.
+
+The reference is the transformers engine on a folder of the dequantised numbers in bfloat16. After
+each difference vLLM goes on from the reference's tokens, as in tests/serve/engine.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from safetensors.torch import load_file, save_file
+
+from models.refs import QuantScheme
+from models.store import DEMO_WEIGHTS
+from quantize.plan import Wish
+from quantize.protocol import Method
+from serve.engine.protocol import Engine, EngineRequest, SamplingParams
+from serve.engine.registry import build
+from serve.engine.settings import EngineSettings, VllmSettings
+from serve.environment import harden_environment
+from serve.pipeline.events import ChatPrompt
+from serve.pipeline.render import Renderer
+from tests.quantize.models import dequantised
+from tests.quantize.test_run import run
+
+pytest.importorskip("vllm", reason="vLLM is not installed")
+pytestmark = pytest.mark.filterwarnings("ignore")  # of vLLM's own imports
+
+NUM_PROMPTS, NUM_TOKENS = 12, 32
+QUESTIONS = Path(DEMO_WEIGHTS).parent / "eval.jsonl"
+numbers = itertools.count()
+
+
+async def prompts() -> list[list[int]]:
+    lines = QUESTIONS.read_text("utf-8").splitlines()
+    renderer = Renderer.load(DEMO_WEIGHTS)
+    chosen = [json.loads(line)["messages"] for line in lines[:: len(lines) // NUM_PROMPTS]]
+    return [
+        await renderer.render(ChatPrompt(messages=tuple(messages)))
+        for messages in chosen[:NUM_PROMPTS]
+    ]
+
+
+async def greedy(engine: Engine, prompt: list[int], num_tokens: int) -> list[int]:
+    request = EngineRequest(
+        request_id=f"quantised-{next(numbers)}",
+        prompt_token_ids=prompt,
+        sampling=SamplingParams(max_tokens=num_tokens, temperature=0, ignore_eos=True),
+    )
+    return [token async for chunk in engine.stream(request) for token in chunk.token_ids]
+
+
+async def num_differences(engine: Engine, prompt: list[int], expected: list[int]) -> int:
+    differences = position = 0
+    while position < len(expected):
+        said = await greedy(engine, prompt + expected[:position], len(expected) - position)
+        pairs = zip(said, expected[position:], strict=True)
+        position += len(list(itertools.takewhile(lambda pair: pair[0] == pair[1], pairs)))
+        if position < len(expected):
+            differences, position = differences + 1, position + 1
+    return differences
+
+
+def reference(quantised: Path, folder: Path) -> Path:
+    """The demo model with the numbers that the quantised folder stands for."""
+    shutil.copytree(DEMO_WEIGHTS, folder, ignore=shutil.ignore_patterns("manifest.json"))
+    full = load_file(folder / "model.safetensors")
+    made = {name: tensor.to(full[name].dtype) for name, tensor in dequantised(quantised).items()}
+    save_file(full | made, folder / "model.safetensors", metadata={"format": "pt"})
+    return folder
+
+
+@pytest.mark.parametrize("scheme", [QuantScheme.INT8, QuantScheme.INT4])
+async def test_vllm_says_what_the_stored_numbers_say(tmp_path, scheme):
+    harden_environment()
+    wish = Wish(scheme=scheme, method=Method.RTN)
+    made = await asyncio.to_thread(run, DEMO_WEIGHTS, tmp_path / "q", wish=wish)
+    plain = reference(made.path, tmp_path / "dequantised")
+    settings = EngineSettings(dtype="bfloat16", max_num_seqs=NUM_PROMPTS, max_model_len=1024)
+    eager = replace(settings, vllm=VllmSettings(enforce_eager=True))
+    asked = await prompts()
+    ours = await asyncio.to_thread(build, "transformers", plain, settings, lambda *_: None)
+    answers = await asyncio.gather(*(greedy(ours, prompt, NUM_TOKENS) for prompt in asked))
+    await ours.close()
+    theirs = await asyncio.to_thread(build, "vllm", made.path, eager, lambda *_: None)
+    try:
+        counts = await asyncio.gather(
+            *(
+                num_differences(theirs, prompt, answer)
+                for prompt, answer in zip(asked, answers, strict=True)
+            )
+        )
+    finally:
+        await theirs.close()
+    agreement = 1 - sum(counts) / (NUM_PROMPTS * NUM_TOKENS)
+    print(f"{scheme}: {agreement:.2%} of the positions")
+    assert agreement >= 0.95

@@ -1,0 +1,145 @@
+"""Products with stored integers, against float64 over the dequantised weights."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from serve.engine.batching import int4_linear, quantized_linear
+from serve.engine.batching.int4_linear import Int4Linear
+from serve.engine.batching.quantized_linear import Int8Linear
+from serve.errors import StartupError
+
+ROWS = (1, 8, 512)
+OUT, IN = 192, 384
+DTYPES = {torch.float32: 1e-5, torch.float16: 2e-3, torch.bfloat16: 4e-3}
+"""What rounding to the type of the rows may cost, as a share of the result's size."""
+
+
+@pytest.fixture(autouse=True)
+def _quiet():
+    torch.manual_seed(0)
+    with torch.inference_mode():
+        yield
+
+
+def int8_parts() -> tuple[torch.Tensor, torch.Tensor, nn.Parameter]:
+    weight = torch.randint(-127, 128, (OUT, IN), dtype=torch.int8)
+    bias = nn.Parameter(torch.randn(OUT), requires_grad=False)
+    return weight, torch.rand(OUT, 1) * 0.01 + 0.001, bias
+
+
+def int4_parts(
+    out: int, num_in: int, group: int
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Packed words, scales, and the weights they mean, in float64."""
+    levels = torch.randint(0, 16, (out, num_in), dtype=torch.uint8)
+    packed = (levels[:, ::2] | (levels[:, 1::2] << 4)).contiguous().view(torch.int32)
+    scale = torch.rand(out, num_in // group) * 0.01 + 0.001
+    return packed, scale, (levels.double() - 8) * scale.double().repeat_interleave(group, 1)
+
+
+def distance(actual: torch.Tensor, expected: torch.Tensor) -> float:
+    return float((actual.double() - expected).norm() / expected.norm())
+
+
+@pytest.mark.parametrize("rows", ROWS)
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_w8a8_is_the_exact_product_of_rounded_rows(rows: int, dtype: torch.dtype) -> None:
+    weight, scale, bias = int8_parts()
+    x = torch.randn(rows, IN).to(dtype)
+    x[0, 0] = 20  # an outlier widens the steps of its own row only
+    largest = x.double().abs().amax(1, keepdim=True)
+    rounded = (x.float() * (127 / largest.float())).round().double()
+    expected = rounded @ weight.double().T * scale.double().T * largest / 127 + bias.double()
+    layer = Int8Linear(weight, scale, bias, quantizes_input=True)
+    assert distance(layer(x), expected) < DTYPES[dtype]
+    assert torch.equal(layer(x)[0], layer(x[:1])[0])  # whatever else is in the step
+
+
+@pytest.mark.parametrize("rows", ROWS)
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_w8a16_keeps_the_rows_as_they_are(rows: int, dtype: torch.dtype) -> None:
+    weight, scale, bias = int8_parts()
+    x = torch.randn(rows, IN).to(dtype)
+    expected = x.double() @ (weight.double() * scale.double()).T + bias.double()
+    layer = Int8Linear(weight, scale, bias, quantizes_input=False)
+    assert distance(layer(x), expected) < max(DTYPES[dtype], 5e-5)
+    w8a8 = Int8Linear(weight, scale, bias, quantizes_input=True)
+    assert distance(w8a8(x), expected) > 5e-3  # what the second row of the product is for
+
+
+@pytest.mark.parametrize("rows", ROWS)
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(
+    ("out", "num_in", "group"),
+    [(192, 384, 128), (576, 256, 256), (64, 192, 192), (128, 64, 32), (80, 128, 64), (64, 40, 40)],
+)
+def test_w4a16(rows: int, dtype: torch.dtype, out: int, num_in: int, group: int) -> None:
+    packed, scale, weight = int4_parts(out, num_in, group)
+    bias = nn.Parameter(torch.randn(out), requires_grad=False)
+    x = torch.randn(rows, num_in).to(dtype)
+    layer = Int4Linear(packed, scale, bias.to(dtype), dtype=dtype)
+    expected = x.double() @ weight.T + bias.double()
+    assert distance(layer(x), expected) < max(2 * DTYPES[dtype], 1e-5)
+    is_odd = bool(out % 64 or num_in % 32)
+    assert layer.is_packed == (int4_linear.has_known_layout() and not is_odd)
+
+
+def test_int4_on_disk_is_what_other_devices_multiply(monkeypatch: pytest.MonkeyPatch) -> None:
+    packed, scale, weight = int4_parts(OUT, IN, 128)
+    monkeypatch.setattr(int4_linear, "has_known_layout", lambda: False)
+    layer = Int4Linear(packed, scale, None, dtype=torch.float32)
+    x = torch.randn(3, IN)
+    assert not layer.is_packed
+    assert distance(layer(x), x.double() @ weight.T) < 1e-5
+
+
+def test_int8_without_onednn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The path of a GPU, on the CPU: not the real component, ``torch._int_mm`` on CUDA."""
+    weight, scale, bias = int8_parts()
+    x = torch.randn(5, IN)
+    expected = Int8Linear(weight, scale, bias, quantizes_input=True)(x)
+    monkeypatch.setattr(quantized_linear, "exact_kind", lambda _: "int_mm")
+    torch.testing.assert_close(Int8Linear(weight, scale, bias, quantizes_input=True)(x), expected)
+    monkeypatch.setattr(quantized_linear, "exact_kind", lambda _: None)
+    with pytest.raises(StartupError, match=r"no exact product.*--quant int4"):
+        Int8Linear(weight, scale, bias, quantizes_input=True)
+
+
+def test_a_product_that_saturates_is_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sums of pairs cut off at 16 bits, as vpmaddubsw does; computed here."""
+
+    def saturating(weight: torch.Tensor, scale: torch.Tensor) -> quantized_linear.Product:
+        def multiply(rows: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+            products = rows[:, None].float() * weight
+            pairs = products.unflatten(2, (-1, 2)).sum(3).clamp(-32768, 32767)
+            return (pairs.sum(2) - 128 * weight.float().sum(1)) * scale / 127
+
+        return multiply
+
+    monkeypatch.setattr(quantized_linear, "_onednn", saturating)
+    assert quantized_linear.exact_kind.__wrapped__("cpu") == "int_mm"
+    monkeypatch.setattr(quantized_linear, "_int_mm", saturating)
+    assert quantized_linear.exact_kind.__wrapped__("cpu") is None
+
+
+@pytest.mark.parametrize("quantizes_input", [True, False])
+def test_rows_of_zeros_and_no_rows(quantizes_input: bool) -> None:
+    weight, scale, _ = int8_parts()
+    layer = Int8Linear(weight, scale, None, quantizes_input=quantizes_input)
+    assert torch.equal(layer(torch.zeros(2, 3, IN)), torch.zeros(2, 3, OUT))
+    assert layer(torch.zeros(2, 0, IN)).shape == (2, 0, OUT)
+    assert layer(torch.full((1, IN), float("nan"))).isnan().all()  # never a plausible number
+
+
+def test_what_they_hold() -> None:
+    weight, scale, bias = int8_parts()
+    layer = Int8Linear(weight, scale, bias, quantizes_input=True)
+    assert dict(layer.stored_bytes()) == {"int8": OUT * IN, "float32": 4 * OUT}
+    packed, scales, _ = int4_parts(OUT, IN, 128)
+    small = Int4Linear(packed, scales, None, dtype=torch.bfloat16)
+    assert small.stored_bytes()["int4"] == OUT * IN // 2
+    assert small.stored_bytes()["bfloat16"] <= 2 * 2 * scales.numel()
+    assert not list(small.parameters())

@@ -1,0 +1,53 @@
+"""Which engine `--engine auto` takes for a scheme. What runs where is in tests/quantize."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from models.refs import QuantScheme
+from serve.engine import placing, registry
+from serve.engine.registry import choose
+from serve.errors import StartupError
+
+
+@pytest.fixture
+def gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine with a Blackwell GPU and a vLLM for it: there is none here to ask."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda: (10, 0))
+    monkeypatch.setattr(registry, "_is_installed", lambda name: True)
+    monkeypatch.setattr(registry, "_is_cpu_build", lambda: False)
+
+
+def test_on_a_cpu_the_transformers_engine_takes_what_it_can() -> None:
+    for scheme in ("none", "int8", "int4", "int8-weight-only"):
+        assert choose("auto", "cpu", scheme=QuantScheme(scheme))[0] == "transformers"
+    for engine in ("auto", "vllm", "transformers"):
+        with pytest.raises(StartupError, match=r"fp8 does not run .* --quant int8\."):
+            choose(engine, "cpu", scheme=QuantScheme.FP8)
+
+
+def test_no_engine_here_has_bitsandbytes() -> None:
+    with pytest.raises(StartupError, match=r"does not read bitsandbytes.* --quant int4\."):
+        choose("auto", "cpu", scheme=QuantScheme.NF4)
+    with pytest.raises(StartupError, match=r"vllm-bnb-plugin.* --quant int4\."):
+        choose("vllm", "cpu", scheme=QuantScheme.NF4)
+
+
+@pytest.mark.usefixtures("gpu")
+def test_on_a_gpu_auto_takes_the_engine_that_runs_the_scheme() -> None:
+    assert placing.place("vllm", "auto").capability == (10, 0)
+    assert choose("auto", scheme=QuantScheme.INT4)[0] == "vllm"
+    assert choose("auto", scheme=QuantScheme.INT8) == (
+        "transformers",
+        "vllm does not run int8 here",
+    )
+    with pytest.raises(StartupError, match=r"vllm#54311.* --quant int8-weight-only\."):
+        choose("vllm", scheme=QuantScheme.INT8)
+    with pytest.raises(StartupError, match="54311"):
+        choose("auto", scheme=QuantScheme.INT8, with_adapters=True)
+
+
+def test_the_fake_engine_has_no_weights() -> None:
+    assert placing.refused(QuantScheme.FP8, "fake", "cpu") is None
