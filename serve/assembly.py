@@ -176,8 +176,15 @@ def _build_engine(config: Config, artifact: Artifact, progress: Progress) -> tup
 
 
 def _fake_settings(config: Config, artifact: Artifact) -> FakeSettings:
-    """The fake engine speaks the model's own vocabulary, so that its answers have text."""
+    """The fake engine speaks the model's own vocabulary, in tokens that are text by themselves."""
+    tokenizer = ModelTokenizer.load(artifact.path)
+    texts = (tokenizer.decode([token_id]) for token_id in range(tokenizer.vocab_size))
     return FakeSettings(
         tokens_per_s=config.fake_tokens_per_s,
-        vocab_size=ModelTokenizer.load(artifact.path).vocab_size,
+        vocab_size=tokenizer.vocab_size,
+        avoided_token_ids=frozenset(
+            token_id
+            for token_id, text in enumerate(texts)
+            if not text or "\N{REPLACEMENT CHARACTER}" in text
+        ),
     )

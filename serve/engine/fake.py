@@ -58,6 +58,7 @@ class FakeEngine:
             device="none",
             adapters=self._fake.adapters,
         )
+        self._avoided = self._fake.eos_token_ids | self._fake.avoided_token_ids
         self._waiting: deque[_Slot] = deque()
         self._running: set[_Slot] = set()
         self._kv_reserved = 0
@@ -203,7 +204,7 @@ class FakeEngine:
             source = random.Random()
         while True:
             token_id = source.randrange(self._info.vocab_size)
-            if token_id not in self._info.eos_token_ids:
+            if token_id not in self._avoided:
                 yield token_id
 
 

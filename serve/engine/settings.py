@@ -22,6 +22,7 @@ class FakeSettings:
         die_after: the engine dies after this many tokens over all streams; None never.
         vocab_size: token ids are below it.
         eos_token_ids: end-of-sequence ids; a script may hold them, derived tokens avoid them.
+        avoided_token_ids: derived tokens avoid these, too.
         adapters: names that requests may ask for; derived tokens depend on them.
     """
 
@@ -31,6 +32,7 @@ class FakeSettings:
     die_after: int | None = None
     vocab_size: int = 32_000
     eos_token_ids: frozenset[int] = frozenset({2})
+    avoided_token_ids: frozenset[int] = frozenset()
     adapters: tuple[str, ...] = ()
 
 
