@@ -1,4 +1,6 @@
-"""The built-in model, quantised: what it keeps of itself, over its whole evaluation.
+"""The built-in model, quantised: what it keeps of itself, over a third of its evaluation.
+
+`make prove` takes the whole of it.
 
 Teacher-forced over the answers that bf16 gives, through the transformers engine's own kernels.
 On vLLM the greedy next token stands for the distribution.
@@ -31,7 +33,6 @@ from serve.engine.transformers_engine import TransformersEngine
 from serve.environment import harden_environment
 from serve.pipeline.render import Renderer
 
-ITEMS = sequences.read_items(EVALUATION)
 SCHEMES = (QuantScheme.INT8, QuantScheme.INT4)
 
 
@@ -70,9 +71,15 @@ def artifacts(tmp_path_factory) -> dict[QuantScheme, Path]:
 
 
 @pytest.fixture(scope="module")
-def base(tmp_path_factory) -> Base:
+def items(is_proving):
+    """Every third question, of all kinds; all of them where time is no matter."""
+    return sequences.read_items(EVALUATION)[:: 1 if is_proving else 3]
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory, items) -> Base:
     renderer = Renderer.load(store.DEMO_WEIGHTS)
-    asked = asyncio.run(sequences.prompts(renderer, ITEMS))
+    asked = asyncio.run(sequences.prompts(renderer, items))
     with ours(store.DEMO_WEIGHTS) as (engine, runner):
         answered = runner.run(sequences.answers(engine, asked))
         forced = [
@@ -85,7 +92,7 @@ def base(tmp_path_factory) -> Base:
             asked=asked,
             forced=forced,
             kept=forcing.spill(engine, forced, path, lambda _: None),
-            score=sequences.score(renderer, engine, ITEMS, answered),
+            score=sequences.score(renderer, engine, items, answered),
         )
 
 
@@ -101,14 +108,14 @@ def ours(folder: Path) -> Iterator[tuple[TransformersEngine, asyncio.Runner]]:
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
-def test_the_transformers_engine_keeps_what_the_gate_asks(base, artifacts, scheme):
+def test_the_transformers_engine_keeps_what_the_gate_asks(base, artifacts, items, scheme):
     with ours(artifacts[scheme]) as (engine, runner):
         rows = forcing.compared(engine, base.forced, base.kept, lambda _: None)
         answered = runner.run(sequences.answers(engine, base.asked))
-        score = sequences.score(base.renderer, engine, ITEMS, answered)
+        score = sequences.score(base.renderer, engine, items, answered)
     found = by_source(base.forced, rows)["all"]
     print(f"{scheme}: {found.top1:.2%}, {found.kl}, {score} after {base.score}")
-    assert found.tokens > 5000
+    assert found.tokens > 2000
     # Kernels that quietly compute in bfloat16 would differ by nothing at all.
     assert found.kl is not None
     assert found.kl.mean > 1e-7
@@ -118,11 +125,11 @@ def test_the_transformers_engine_keeps_what_the_gate_asks(base, artifacts, schem
 
 
 @pytest.mark.filterwarnings("ignore")  # of vLLM's own imports
-async def test_vllm_keeps_what_the_gate_asks(artifacts):
+async def test_vllm_keeps_what_the_gate_asks(artifacts, items):
     pytest.importorskip("vllm", reason="vLLM is not installed")
     harden_environment()
     renderer = Renderer.load(store.DEMO_WEIGHTS)
-    asked = await sequences.prompts(renderer, ITEMS)
+    asked = await sequences.prompts(renderer, items)
     settings = EngineSettings(
         max_num_seqs=64, max_model_len=1024, vllm=VllmSettings(enforce_eager=True)
     )
@@ -132,7 +139,7 @@ async def test_vllm_keeps_what_the_gate_asks(artifacts):
         engine = await asyncio.to_thread(build, "vllm", folder, settings, lambda *_: None)
         try:
             answered = await sequences.answers(engine, asked)
-            scores[scheme] = sequences.score(renderer, engine, ITEMS, answered)
+            scores[scheme] = sequences.score(renderer, engine, items, answered)
             if scheme == "none":
                 forced = [
                     Forced(source="evaluation", given=tuple(prompt), scored=answer)
