@@ -121,7 +121,13 @@ def test_interrupting_keeps_what_is_there(hub, tmp_path):
     hub.bytes_per_s = 100_000
     command = [sys.executable, "-m", "models", "pull", "qwen2-7b", "--data-dir", str(tmp_path)]
     with subprocess.Popen(
-        command, cwd=ROOT, env=environment(hub), stderr=subprocess.PIPE, text=True
+        command,
+        cwd=ROOT,
+        env=environment(hub),
+        stderr=subprocess.PIPE,
+        text=True,
+        # As in a terminal: jobs in the background inherit that it is ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
     ) as process:
         assert process.stderr is not None
         for line in process.stderr:
