@@ -8,8 +8,9 @@ One tensor is read at a time, so the peak is the model and its largest layer.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -20,6 +21,7 @@ from transformers import AutoModelForCausalLM, PretrainedConfig, PreTrainedModel
 
 from models.refs import QuantScheme
 from quantize.packing import unpack
+from serve.engine.batching import fused_linear
 from serve.engine.batching.int4_linear import Int4Linear
 from serve.engine.batching.quantized_linear import Int8Linear, QuantizedLinear
 from serve.engine.protocol import Progress
@@ -93,12 +95,20 @@ def load(
             config, dtype=dtype, attn_implementation="eager"
         )
     used: set[str] = set()
-    for name, module in list(model.named_modules()):
-        if f"{name}.weight_scale" in tensors:
-            layer = _quantized(name, module, tensors, promise, dtype=dtype, device=device)
-            model.set_submodule(name, layer)
-            used.update(f"{name}.{part}" for part in (*_OWN, "bias"))
-            progress("load_weights", tensors.done_bytes, total_bytes)
+    stored = [name for name, _ in model.named_modules() if f"{name}.weight_scale" in tensors]
+    for names in fused_linear.groups(stored):
+        parts = [
+            _read(name, model.get_submodule(name), tensors, promise, dtype=dtype, device=device)
+            for name in names
+        ]
+        if len(parts) > 1 and (wide := _join(parts)) is not None:
+            widths = [len(part.weight) for part in parts]
+            fused_linear.install(model, names, widths, _layer(wide, promise))
+        else:
+            for name, part in zip(names, parts, strict=True):
+                model.set_submodule(name, _layer(part, promise))
+        used.update(f"{name}.{part}" for name in names for part in (*_OWN, "bias"))
+        progress("load_weights", tensors.done_bytes, total_bytes)
     used |= _fill(model, tensors, dtype=dtype, device=device)
     unread = sorted(tensors.names() - used)
     if unread:
@@ -125,7 +135,17 @@ def _no_parameter_memory() -> Iterator[None]:
         hook.remove()
 
 
-def _quantized(
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Stored:
+    """A quantised layer as it is on disk: words ``[out, words]``, scales ``[out, groups]``."""
+
+    weight: torch.Tensor
+    scale: torch.Tensor
+    bias: torch.Tensor | None
+    in_features: int
+
+
+def _read(
     name: str,
     module: nn.Module,
     tensors: Tensors,
@@ -133,16 +153,14 @@ def _quantized(
     *,
     dtype: torch.dtype,
     device: torch.device,
-) -> QuantizedLinear:
+) -> _Stored:
     if type(module) is not nn.Linear:
         raise StartupError(
             f"{tensors.folder.name}: {name} is stored quantised, and is a "
             f"{type(module).__name__}, which this engine cannot run so."
         )
     scale = tensors.take(f"{name}.weight_scale").to(device)
-    bias = None
-    if module.bias is not None:
-        bias = nn.Parameter(tensors.take(f"{name}.bias").to(device, dtype), requires_grad=False)
+    bias = None if module.bias is None else tensors.take(f"{name}.bias").to(device, dtype)
     part = "weight" if promise.scheme is QuantScheme.INT8 else "weight_packed"
     stored = tensors.take(f"{name}.{part}").to(device)
     expected, per_word = _stored_type(promise.scheme)
@@ -152,16 +170,41 @@ def _quantized(
             f"{tensors.folder.name}: {name}.{part} is {stored.dtype} of {list(stored.shape)}, not "
             f"{expected} of {list(shape)} as config.json says of {promise.scheme}."
         )
+    if promise.scheme is QuantScheme.INT4 and (
+        module.in_features % (8 * scale.shape[1] or 1) or module.in_features % scale.shape[1]
+    ):
+        raise StartupError(
+            f"{tensors.folder.name}: {name} has {scale.shape[1]} scales for "
+            f"{module.in_features} inputs, which they do not divide in whole words."
+        )
+    return _Stored(weight=stored, scale=scale, bias=bias, in_features=module.in_features)
+
+
+def _join(parts: Sequence[_Stored]) -> _Stored | None:
+    """One layer of all their outputs; None where they do not read the same rows in the same way."""
+    first = parts[0]
+    biases = [part.bias for part in parts if part.bias is not None]
+    is_alike = all(
+        (part.in_features, part.scale.shape[1:]) == (first.in_features, first.scale.shape[1:])
+        for part in parts
+    )
+    if not is_alike or len(biases) not in (0, len(parts)):
+        return None
+    return _Stored(
+        weight=torch.cat([part.weight for part in parts]),
+        scale=torch.cat([part.scale for part in parts]),
+        bias=torch.cat(biases) if biases else None,
+        in_features=first.in_features,
+    )
+
+
+def _layer(stored: _Stored, promise: Promise) -> QuantizedLinear:
+    bias = None if stored.bias is None else nn.Parameter(stored.bias, requires_grad=False)
     if promise.scheme is QuantScheme.INT4:
-        if module.in_features % (8 * scale.shape[1] or 1) or module.in_features % scale.shape[1]:
-            raise StartupError(
-                f"{tensors.folder.name}: {name} has {scale.shape[1]} scales for "
-                f"{module.in_features} inputs, which they do not divide in whole words."
-            )
-        return Int4Linear(stored, scale, bias, dtype=dtype)
+        return Int4Linear(stored.weight, stored.scale, bias)
     is_w8a8 = promise.scheme is QuantScheme.INT8
-    weight = stored if is_w8a8 else unpack(stored, 8)[:, : module.in_features]
-    return Int8Linear(weight, scale, bias, quantizes_input=is_w8a8)
+    weight = stored.weight if is_w8a8 else unpack(stored.weight, 8)[:, : stored.in_features]
+    return Int8Linear(weight, stored.scale, bias, quantizes_input=is_w8a8)
 
 
 def _stored_type(scheme: QuantScheme) -> tuple[torch.dtype, int]:

@@ -111,7 +111,7 @@ def test_no_weight_is_held_twice_and_the_bytes_are_told(
     packed_linear.pack(model)
     held = served_dtypes.held(model)
     layers = [module for module in model.modules() if isinstance(module, QuantizedLinear)]
-    assert len(layers) == 2 * 7
+    assert len(layers) == 2 * 4  # q, k and v are one, gate and up too
     weights = sum(layer.in_features * layer.out_features for layer in layers)
     kind, stored = type(layers[0]).__name__, "int4" if scheme is QuantScheme.INT4 else "int8"
     assert held[kind][stored] == (weights // 2 if stored == "int4" else weights)
@@ -150,19 +150,31 @@ def test_a_quantised_head_is_untied(folders: dict[str, Path], tmp_path: Path) ->
 def test_layers_that_are_not_what_was_promised_end_the_start(
     int8: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = quantized_loading._quantized
+    real = quantized_loading._layer
 
-    def decompressing(name: str, module: Any, tensors: Any, *args: Any, **kwargs: Any) -> Any:
-        layer = real(name, module, tensors, *args, **kwargs)
-        if not name.endswith("layers.1.mlp.up_proj"):
+    def decompressing(stored: Any, promise: Any) -> Any:
+        layer = real(stored, promise)
+        if layer.in_features != 256:  # down_proj's
             return layer
-        linear = torch.nn.Linear(layer.in_features, layer.out_features, bias=False)
-        return linear.bfloat16()
+        return torch.nn.Linear(layer.in_features, layer.out_features, bias=False).bfloat16()
 
-    monkeypatch.setattr(quantized_loading, "_quantized", decompressing)
-    refuse(
-        int8, r"not what config.json says \(int8\): 1 layers differ.*up_proj is bfloat16, not int8"
-    )
+    monkeypatch.setattr(quantized_loading, "_layer", decompressing)
+    refuse(int8, r"not what config.json says \(int8\): 2 layers.*down_proj is bfloat16, not int8")
+
+
+def test_fused_layers_that_are_not_what_was_promised_end_the_start(
+    int8: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = quantized_loading._layer
+
+    def decompressing(stored: Any, promise: Any) -> Any:
+        layer = real(stored, promise)
+        if layer.out_features != 512:  # gate and up
+            return layer
+        return torch.nn.Linear(layer.in_features, layer.out_features, bias=False).bfloat16()
+
+    monkeypatch.setattr(quantized_loading, "_layer", decompressing)
+    refuse(int8, r"\(int8\): 4 layers differ, first .*gate_proj is bfloat16, not int8")
 
 
 def test_a_quantised_layer_that_should_be_plain(int8: Path) -> None:
