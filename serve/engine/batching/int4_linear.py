@@ -1,9 +1,9 @@
 """A linear layer that keeps 4-bit weights: W4A16, a scale per group of inputs.
 
 The weights lie in memory as on disk. A few rows go through a loop of our own (``kernels.py``) that
-unpacks in registers; for many, tiles are unpacked and multiplied as usual (``tiles.py``). Where
-that loop cannot be had, and on a GPU (not verified on one), torch's operators unpack the tiles,
-which is slow.
+unpacks in registers, and are 16-bit integers there; for many, tiles are unpacked and multiplied as
+usual (``tiles.py``). Where that loop cannot be had, and on a GPU (not verified on one), torch's
+operators unpack the tiles, which is slow.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Int4Linear(QuantizedLinear):
         self._scale = scale.float().contiguous()
         self._group = self.in_features // scale.shape[1]
         self._is_native = (
-            packed.device.type == "cpu" and self._group % 2 == 0 and native.is_available()
+            packed.device.type == "cpu" and self._group % 32 == 0 and native.is_available()
         )
 
     def multiply(self, x: torch.Tensor) -> torch.Tensor:
@@ -54,19 +54,15 @@ class Int4Linear(QuantizedLinear):
     def _few(self, x: torch.Tensor) -> torch.Tensor:
         from serve.engine.batching import kernels  # noqa: PLC0415 - Numba is loaded when it is needed
 
-        num, groups = len(x), self._scale.shape[1]
-        halves = x.new_empty(num, 2, self.in_features // 2, dtype=torch.float32)
-        halves.copy_(x.view(num, -1, 2).transpose(1, 2))  # even inputs, then odd ones
-        sums = x[:1].view(groups, -1).sum(1, dtype=torch.float32)
-        result = halves.new_empty(num, self.out_features)
-        scratch = halves.new_empty(torch.get_num_threads(), self.in_features)
-        native.run(
+        return native.few_rows(
             kernels.int4_product(),
-            *(num, self.in_features, self.out_features, groups),
-            *(self._weight.data_ptr(), self._scale.data_ptr(), halves.data_ptr()),
-            *(sums.data_ptr(), result.data_ptr(), scratch.data_ptr()),
+            x,
+            self.out_features,
+            self._scale.shape[1],
+            native.MOST_LEVELS,
+            weight=self._weight,
+            scale=self._scale,
         )
-        return result
 
     def tile(self, start: int, stop: int) -> torch.Tensor:
         """float32 ``[stop - start, in]``: the weights of these outputs, unpacked."""

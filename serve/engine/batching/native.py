@@ -23,6 +23,12 @@ import torch
 _POOL = Path(torch.__file__).parent / "lib" / "libgomp.so.1"
 
 
+MOST_LEVELS = 32_767
+"""Of a row's 16-bit integers, on each side of zero."""
+_LANES = 16
+"""As in ``vector_dot.py``, which is imported with Numba only."""
+
+
 class Kernel(Protocol):
     """A compiled ``void (int64 *arguments)``; it finds out which thread of how many it is."""
 
@@ -76,3 +82,34 @@ def run(kernel: Kernel, *arguments: int) -> None:
     """
     block = (ctypes.c_int64 * len(arguments))(*arguments)
     pool().enter(kernel.address, ctypes.addressof(block), torch.get_num_threads(), 0)
+
+
+def few_rows(
+    kernel: Kernel,
+    x: torch.Tensor,
+    num_out: int,
+    groups: int,
+    levels: float,
+    *,
+    weight: torch.Tensor,
+    scale: torch.Tensor,
+) -> torch.Tensor:
+    """float32 ``[N, out]``: one of the products of ``kernels.py``, which says what is what."""
+    rows = x.float().contiguous()
+    num_rows, num_in = rows.shape
+    result = rows.new_empty(num_rows, num_out)
+    threads = torch.get_num_threads()
+    whole = rows.new_empty(threads, num_rows, num_in, dtype=torch.int16)
+    factors = rows.new_empty(threads, num_rows)
+    tensors = (weight, scale, rows, result, whole, factors)
+    addresses = (tensor.data_ptr() for tensor in tensors)
+    run(kernel, num_rows, num_in, num_out, groups, int(levels), *addresses)
+    return result
+
+
+def groups_of(num_in: int, largest: int) -> int | None:
+    """The least number of equal groups of at most ``largest``, a multiple of 16; or None."""
+    for groups in range(-(-num_in // largest), num_in // _LANES + 1):
+        if num_in % (groups * _LANES) == 0:
+            return groups
+    return None

@@ -9,9 +9,9 @@
     int4 (W4A16)            y = x @ ((w - 8) · s), s per group of inputs; see int4_linear.py
 
 Rows are quantised each by itself, so a token's result does not depend on what else is in the step.
-The products are in ``int8_products.py``; one that takes floats needs no second row for W8A16. The
-scheme is that of LLM.int8() without its outliers (Dettmers et al. 2022, section 2.1), and of vLLM's
-CutlassScaledMM.
+The products are in ``int8_products.py``; one that takes 16-bit rows needs no second row for W8A16.
+The scheme is that of LLM.int8() without its outliers (Dettmers et al. 2022, section 2.1), and of
+vLLM's CutlassScaledMM.
 """
 
 from __future__ import annotations
@@ -23,11 +23,9 @@ import torch
 from torch import nn
 
 from serve.engine.batching import int8_products
-from serve.engine.batching.int8_products import SHIFT, STEPS, FloatProduct, IntegerProduct
+from serve.engine.batching.int8_products import SHIFT, STEPS, IntegerProduct, StoredProduct, sizes
 
 _SECOND_STEPS = 254.0
-_TINY = 1e-10
-"""Least size of a row: one of zeros stays one of zeros."""
 
 _CHUNK = 32
 """Rows quantised at a time, so that what is computed on the way stays in the cache."""
@@ -85,19 +83,13 @@ class Int8Linear(QuantizedLinear):
         self._product = int8_products.make(weight, scale.flatten().float())
 
     def multiply(self, x: torch.Tensor) -> torch.Tensor:
-        if isinstance(self._product, FloatProduct):
-            result = self._of_floats(self._product, x)
+        if isinstance(self._product, StoredProduct):
+            result = self._product(x, in_steps=self.quantizes_input)
         else:
             result = self._of_integers(self._product, x)
         if self.bias is not None:
             result = result.add_(self.bias)
         return result.to(x.dtype)
-
-    def _of_floats(self, product: FloatProduct, x: torch.Tensor) -> torch.Tensor:
-        if not self.quantizes_input:
-            return product(x.float())
-        largest = _sizes(x)
-        return product((x * (STEPS / largest)).round_()).mul_(largest.div_(STEPS))
 
     def _of_integers(self, product: IntegerProduct, x: torch.Tensor) -> torch.Tensor:
         num = len(x)
@@ -105,7 +97,7 @@ class Int8Linear(QuantizedLinear):
         rows = x.new_empty(num if self.quantizes_input else 2 * num, x.shape[1], dtype=torch.uint8)
         for start in range(0, num, _CHUNK):
             part = slice(start, min(start + _CHUNK, num))
-            largest[part] = size = _sizes(x[part])
+            largest[part] = size = sizes(x[part])
             scaled = x[part] * (STEPS / size)
             if self.quantizes_input:
                 rows[part] = scaled.round_().add_(SHIFT)
@@ -125,9 +117,3 @@ class Int8Linear(QuantizedLinear):
 
     def stored_bytes(self) -> Mapping[str, int]:
         return {"int8": self.in_features * self.out_features, "float32": self._scale_bytes}
-
-
-def _sizes(x: torch.Tensor) -> torch.Tensor:
-    """float32 ``[N, 1]``: the largest absolute value of each row."""
-    # Thirteen times as fast as the norm of infinity, which is not vectorised.
-    return x.abs().amax(1, keepdim=True).float().clamp_(min=_TINY)

@@ -28,8 +28,9 @@ _TOLERANCE = {torch.float32: 1e-3, torch.float16: 2e-2, torch.bfloat16: 6e-2}
 """Relative L2 distance of logits; a wrong mask or scale is an order of magnitude beyond it."""
 
 _QUANTIZED_TOLERANCE = 0.2
-"""Activations that rounding moves over the edge of a step of 8 bits move by the whole step: 0.07 was
-seen with random weights, 24 layers deep."""
+"""Activations that rounding moves over the edge of a step of 8 bits move by the whole step: 0.07
+was seen with random weights, 24 layers deep.
+"""
 
 _CHECK_LENGTHS = (41, 23)
 

@@ -82,7 +82,7 @@ def test_w4a16(rows: int, dtype: torch.dtype, out: int, num_in: int, group: int)
     x = torch.randn(rows, num_in).to(dtype)
     layer = Int4Linear(packed, scale, bias.to(dtype))
     expected = x.double() @ weight.T + bias.double()
-    assert distance(layer(x), expected) < max(2 * DTYPES[dtype], 1e-5)
+    assert distance(layer(x), expected) < max(2 * DTYPES[dtype], 5e-5)
 
 
 @pytest.mark.parametrize("rows", ROWS)
@@ -92,7 +92,7 @@ def test_without_compiled_loops_the_results_are_the_same(
     weight, scale, bias = int8_parts()
     packed, scales, _ = int4_parts(OUT, IN, 128)
     x = torch.randn(rows, IN)
-    monkeypatch.setattr(int8_products, "kind_for", lambda _: "floats")
+    monkeypatch.setattr(int8_products, "kind_for", lambda _: "stored")
 
     def results() -> list[torch.Tensor]:
         layers = (
@@ -106,7 +106,7 @@ def test_without_compiled_loops_the_results_are_the_same(
     compiled = results()
     monkeypatch.setattr(native, "is_available", lambda: False)
     for ours, plain in zip(compiled, results(), strict=True):
-        assert distance(ours, plain.double()) < 1e-6
+        assert distance(ours, plain.double()) < 5e-5  # 16-bit rows
 
 
 @pytest.mark.parametrize("rows", ROWS)
@@ -117,7 +117,7 @@ def test_every_kind_of_product_means_the_same(
     """``int_mm`` is the path of a GPU, run on the CPU: not the real component, torch on CUDA."""
     weight, scale, bias = int8_parts()
     x = torch.randn(rows, IN)
-    kinds = {"int_mm", "floats", int8_products.kind_for("cpu")}
+    kinds = {"int_mm", "stored", int8_products.kind_for("cpu")}
     results = []
     for kind in sorted(kinds):
         monkeypatch.setattr(int8_products, "kind_for", lambda _, kind=kind: kind)
@@ -133,8 +133,8 @@ def test_threads_share_the_outputs_without_a_gap(threads: int) -> None:
     torch.set_num_threads(threads)
     try:
         layer, x = Int4Linear(packed, scale, None), torch.randn(5, 64)
-        assert distance(layer(x), x.double() @ weight.T) < 1e-5
-        assert distance(layer(x[:1]), x[:1].double() @ weight.T) < 1e-5
+        assert distance(layer(x), x.double() @ weight.T) < 5e-5
+        assert distance(layer(x[:1]), x[:1].double() @ weight.T) < 5e-5
         torch.testing.assert_close(layer.tile(0, 67).double(), weight, rtol=1e-6, atol=1e-9)
     finally:
         torch.set_num_threads(before)
@@ -157,7 +157,7 @@ def test_a_product_that_saturates_is_not_taken(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(int8_products, "_onednn", exact)
     assert int8_products.kind_for.__wrapped__("cpu") == "onednn"
     monkeypatch.setattr(int8_products, "_onednn", saturating)
-    assert int8_products.kind_for.__wrapped__("cpu") == "floats"
+    assert int8_products.kind_for.__wrapped__("cpu") == "stored"
 
 
 @pytest.mark.parametrize("quantizes_input", [True, False])
