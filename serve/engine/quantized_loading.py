@@ -1,4 +1,4 @@
-"""A compressed-tensors checkpoint into a model whose linear layers keep the stored integers.
+"""A quantised checkpoint into a model whose linear layers keep the stored integers.
 
 transformers' own way with these files holds them as bfloat16 from the first forward on, silently
 and whatever it is told. Here the model is built from its configuration with no memory for the
@@ -10,64 +10,24 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import torch
-from safetensors import safe_open
 from torch import nn
 from torch.nn.modules.module import register_module_parameter_registration_hook
 from transformers import AutoModelForCausalLM, PretrainedConfig, PreTrainedModel
 
 from models.refs import QuantScheme
 from quantize.packing import unpack
+from serve.engine import bnb_loading
 from serve.engine.batching.int4_linear import Int4Linear
 from serve.engine.batching.quantized_linear import Int8Linear, QuantizedLinear
 from serve.engine.protocol import Progress
 from serve.engine.stored_scheme import Promise
+from serve.engine.stored_tensors import Tensors
 from serve.errors import StartupError
 
 _OWN = ("weight_packed", "weight", "weight_scale", "weight_shape")
-"""What a quantised layer has on disk, beside its bias."""
-
-
-class Tensors:
-    """The tensors of a folder's safetensors files, read one by one.
-
-    Raises:
-        StartupError: a file is missing or broken.
-    """
-
-    def __init__(self, folder: Path, names: list[str]) -> None:
-        self.folder = folder
-        self.done_bytes = 0
-        try:
-            files = [safe_open(folder / name, framework="pt") for name in names]
-        except (OSError, ValueError, RuntimeError) as error:
-            raise StartupError(f"{folder.name}: the weights cannot be read: {error}") from error
-        self._files = {name: file for file in files for name in _names(file)}
-
-    def __contains__(self, name: str) -> bool:
-        return name in self._files
-
-    def names(self) -> set[str]:
-        return set(self._files)
-
-    def take(self, name: str) -> torch.Tensor:
-        """Raises StartupError when the checkpoint has no such tensor, or a broken one."""
-        try:
-            tensor: torch.Tensor = self._files[name].get_tensor(name)  # type: ignore[no-untyped-call]
-        except KeyError:
-            raise StartupError(
-                f"{self.folder.name}: 1 weights are missing, {name}, which config.json asks for."
-            ) from None
-        except (OSError, ValueError, RuntimeError) as error:
-            raise StartupError(f"{self.folder.name}: {name} cannot be read: {error}") from error
-        self.done_bytes += tensor.nbytes
-        return tensor
-
-
-def _names(file: safe_open) -> list[str]:
-    return list(file.keys())  # type: ignore[no-untyped-call]
+"""What a quantised layer of compressed-tensors has on disk, beside its bias."""
 
 
 def load(
@@ -93,11 +53,13 @@ def load(
             config, dtype=dtype, attn_implementation="eager"
         )
     used: set[str] = set()
+    parts = bnb_loading.PARTS.get(promise.scheme, _OWN)
+    mark = bnb_loading.MARKS.get(promise.scheme, "weight_scale")
     for name, module in list(model.named_modules()):
-        if f"{name}.weight_scale" in tensors:
+        if f"{name}.{mark}" in tensors:
             layer = _quantized(name, module, tensors, promise, dtype=dtype, device=device)
             model.set_submodule(name, layer)
-            used.update(f"{name}.{part}" for part in (*_OWN, "bias"))
+            used.update(f"{name}.{part}" for part in (*parts, "bias"))
             progress("load_weights", tensors.done_bytes, total_bytes)
     used |= _fill(model, tensors, dtype=dtype, device=device)
     unread = sorted(tensors.names() - used)
@@ -139,10 +101,12 @@ def _quantized(
             f"{tensors.folder.name}: {name} is stored quantised, and is a "
             f"{type(module).__name__}, which this engine cannot run so."
         )
-    scale = tensors.take(f"{name}.weight_scale").to(device)
     bias = None
     if module.bias is not None:
         bias = nn.Parameter(tensors.take(f"{name}.bias").to(device, dtype), requires_grad=False)
+    if promise.scheme in bnb_loading.PARTS:
+        return bnb_loading.layer(name, module, bias, tensors, promise.scheme, device=device)
+    scale = tensors.take(f"{name}.weight_scale").to(device)
     part = "weight" if promise.scheme is QuantScheme.INT8 else "weight_packed"
     stored = tensors.take(f"{name}.{part}").to(device)
     expected, per_word = _stored_type(promise.scheme)

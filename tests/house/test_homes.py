@@ -36,6 +36,7 @@ HOMES: dict[str, tuple[str, ...]] = {
     "sigstore": ("models/trust/signing.py",),
     "cryptography": ("models/trust/keys.py", "models/trust/signing.py"),
     "vllm": ("serve/engine/vllm_engine.py", "serve/engine/vllm_fork.py"),
+    "bitsandbytes": ("quantize/bnb.py",),
     "torch": MODELS_RUN,
     "transformers": MODELS_RUN,
     "safetensors": MODELS_RUN,
