@@ -91,6 +91,7 @@ def calibrate(
     from transformers import AutoModelForCausalLM  # noqa: PLC0415
 
     _quieten()
+    _pin_nothing()
     try:
         model = AutoModelForCausalLM.from_pretrained(
             folder,
@@ -121,6 +122,14 @@ def _quieten() -> None:
     logger.add(sys.stderr, level="ERROR")  # its figures have a level above warnings
     silent = functools.partialmethod(tqdm.tqdm.__init__, disable=True)
     tqdm.tqdm.__init__ = silent  # as its users do it
+
+
+def _pin_nothing() -> None:
+    """llmcompressor 0.14's AWQ pins memory for copies to a GPU, which fails where there is none."""
+    from llmcompressor.pipelines.cache import IntermediatesCache  # noqa: PLC0415 - as above
+
+    if not torch.accelerator.is_available():
+        IntermediatesCache.pin_memory = lambda *_, **__: None
 
 
 def _batches(samples: Sequence[Sequence[int]]) -> Any:
