@@ -125,7 +125,7 @@ def _quieten() -> None:
 
 
 def _pin_nothing() -> None:
-    """AWQ of llmcompressor 0.14 pins memory for copies to a GPU, which fails where there is none."""
+    """AWQ of llmcompressor 0.14 pins memory for copies to a GPU; without one that fails."""
     from llmcompressor.pipelines.cache import IntermediatesCache  # noqa: PLC0415 - as above
 
     if not torch.accelerator.is_available():
