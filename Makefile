@@ -3,7 +3,7 @@ PYTHON ?= python3.11
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: help setup setup-dev serve chat test lint format bench prove bundle docs lock clean
+.PHONY: help setup setup-dev serve chat test lint format bench prove calibrate-env bundle docs lock clean
 
 help:  ## show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -45,6 +45,11 @@ bench: setup-dev  ## our engine beside transformers' own, on the demo model
 prove: setup-dev  ## the long proofs: properties 5,000 times, 200 kills of vLLM, 200 of pulls and bundles
 	$(BIN)/python -m pytest --hypothesis-profile=prove
 
+calibrate-env: $(VENV)-calibrate/.done  ## the environment of `python -m quantize.calibrate` (llmcompressor)
+
+$(VENV)-calibrate/.done: requirements/calibrate.lock
+	@sh requirements/install.sh $(PYTHON) $(VENV)-calibrate requirements/calibrate.lock && touch $@
+
 OUT   ?= dist/bundle
 MODEL ?= demo
 bundle: setup  ## all that a machine without a network needs: OUT=DIR MODEL=NAME SIGN=KEY
@@ -54,4 +59,4 @@ lock: setup-dev  ## resolve requirements/*.in anew (needs the network)
 	sh requirements/lock.sh
 
 clean:  ## remove the environment and caches
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(VENV)-calibrate .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

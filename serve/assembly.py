@@ -35,8 +35,8 @@ from serve.provenance import proof as proving
 from serve.provenance.proof import Proof
 
 GC_THRESHOLDS = (20_000, 20, 20)
-"""Python's own 700 new objects are a few tokens where a thousand streams are open: the collector took
-3 % of the server's time (docs/lab-notes.md). Requests leave few cycles behind.
+"""Python's own 700 new objects are a few tokens where a thousand streams are open: the collector
+took 3 % of the server's time (docs/lab-notes.md). Requests leave few cycles behind.
 """
 
 

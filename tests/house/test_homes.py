@@ -15,6 +15,7 @@ MODELS_RUN = ("serve/engine/", "quantize/", "models/demo/", "benchmarks/")
 COMMAND_LINES = (
     *("serve/cli/", "models/cli/", "models/progress.py", "models/demo/"),
     "quantize/__main__.py",
+    "quantize/calibrate/__main__.py",
     "quantize/told.py",
 )
 HOMES: dict[str, tuple[str, ...]] = {
@@ -36,6 +37,9 @@ HOMES: dict[str, tuple[str, ...]] = {
     "sigstore": ("models/trust/signing.py",),
     "cryptography": ("models/trust/keys.py", "models/trust/signing.py"),
     "vllm": ("serve/engine/vllm_engine.py", "serve/engine/vllm_fork.py"),
+    "bitsandbytes": ("quantize/bnb.py",),
+    "llmcompressor": ("quantize/calibrate/llm_compressor.py",),
+    "loguru": ("quantize/calibrate/llm_compressor.py",),
     "torch": MODELS_RUN,
     "transformers": MODELS_RUN,
     "safetensors": MODELS_RUN,
