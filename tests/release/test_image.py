@@ -1,4 +1,4 @@
-"""release/image.sh. A build takes minutes and root, so it is none of these tests': docs/images.md."""
+"""release/image.sh, but for the build itself, which takes minutes and root: docs/images.md."""
 
 from __future__ import annotations
 
