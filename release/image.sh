@@ -83,7 +83,7 @@ make_base() {
   container=''
   trap 'rm -rf "$folder"; [ -z "$container" ] || buildah rm "$container" >/dev/null' EXIT
   echo "making $made: Debian 12 with Python (a minute or two) ..."
-  debootstrap --variant=minbase --include=python3,python3-venv,ca-certificates bookworm "$folder/tree" \
+  debootstrap --variant=minbase --include=python3,python3-venv,libnuma1,ca-certificates bookworm "$folder/tree" \
     >"$folder/log" 2>&1 || { tail -5 "$folder/log" >&2; fail "debootstrap did not make a base; see above"; }
   rm -rf "$folder"/tree/var/cache/apt/archives/*.deb "$folder"/tree/var/lib/apt/lists/* \
     "$folder"/tree/var/log/*.log
