@@ -3,7 +3,7 @@ PYTHON ?= python3.11
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: help setup setup-dev serve chat test lint format bench prove calibrate-env bundle docs lock clean
+.PHONY: help setup setup-dev serve chat test lint format bench prove calibrate-env bundle image docs lock clean
 
 help:  ## show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -27,12 +27,13 @@ chat: setup  ## talk to the running server
 test: setup-dev lint  ## lint, then every test
 	$(BIN)/python -m pytest
 
-lint: setup-dev  ## ruff, mypy, import contracts, generated docs
+lint: setup-dev  ## ruff, mypy, import contracts, generated docs, Dockerfiles
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m docs.generate --check
+	$(BIN)/hadolint Dockerfile.cpu Dockerfile.gpu
 
 format: setup-dev  ## ruff's fixes and format, and the generated docs
 	$(BIN)/ruff check --fix .
@@ -54,6 +55,10 @@ OUT   ?= dist/bundle
 MODEL ?= demo
 bundle: setup  ## all that a machine without a network needs: OUT=DIR MODEL=NAME SIGN=KEY
 	@$(BIN)/python -m release --out "$(OUT)" --model "$(MODEL)" $(if $(SIGN),--sign "$(SIGN)")
+
+FOR ?= cpu
+image:  ## a container image, with buildah: FOR=cpu|gpu ARGS="--base NAME@sha256:... --wheels DIR"
+	@sh release/image.sh "$(FOR)" $(ARGS)
 
 lock: setup-dev  ## resolve requirements/*.in anew (needs the network)
 	sh requirements/lock.sh

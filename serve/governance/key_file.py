@@ -170,6 +170,11 @@ def _entry(key: StoredKey) -> dict[str, Any]:
 def _explained(path: Path) -> Iterator[None]:
     try:
         yield
+    except FileNotFoundError:
+        raise StartupError(
+            f"API key file {path} is not there. Make it, and a first key, with "
+            "`python -m serve keys create`."
+        ) from None
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
         raise StartupError(f"API key file {path} cannot be used: {reason}") from None
