@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import signal
 import socket
 import statistics
 import subprocess
@@ -134,6 +135,7 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--kv-tokens", type=int, default=100_000, help="that its KV cache holds")
     parser.add_argument("serve", nargs="*", help="arguments of `python -m serve`, after --")
     options = parser.parse_args(argv)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # ends the server too
     slots = ["--max-num-seqs", str(options.slots)]
     with server([*options.serve, *slots]) as (url, start_s):
         common = {"tokens": options.tokens, "number": options.rounds}
