@@ -122,7 +122,8 @@ def main(argv: Sequence[str]) -> int:
             else arrivals.read(options.arrivals)
         )
         outcomes = []
-        for plan in plans.plans(options.static, least=options.least, most=options.most):
+        bounds = {"least": options.least, "most": options.most, "slots": costs.slots}
+        for plan in plans.plans(options.static, **bounds):
             console.print(f"playing {len(day):,} requests against {plan.name}", style="dim")
             outcomes.append(Day(plan, costs).run(day))
         if options.png is not None:

@@ -3,6 +3,8 @@
 Starts `python -m serve` on loopback, as a pod would, and takes: the seconds from the process's
 start until /readyz; a stream's first token and the time between its tokens when it is alone; and
 that time when all slots run. Medians over rounds. A pod's image pull and scheduling come on top.
+Prompts are short, so that the time between tokens holds next to nothing of others' prefill; give
+--prompt-repeats for the first token of a longer one.
 """
 
 from __future__ import annotations
@@ -75,8 +77,8 @@ def _ready_s(url: str, process: subprocess.Popen[bytes], started_at: float) -> f
     raise TimeoutError(f"the server was not ready after {READY_TIMEOUT_S:g} s")
 
 
-async def stream(client: httpx.AsyncClient, model: str, tokens: int, salt: str) -> Stream:
-    """One streamed completion; the salt keeps prefix caches out of it.
+async def stream(client: httpx.AsyncClient, model: str, tokens: int, prompt: str) -> Stream:
+    """One streamed completion of exactly so many tokens.
 
     Raises:
         httpx.HTTPError: it was refused or broke.
@@ -84,7 +86,7 @@ async def stream(client: httpx.AsyncClient, model: str, tokens: int, salt: str) 
     """
     body = {
         "model": model,
-        "prompt": salt + PROMPT * 4,
+        "prompt": prompt,
         "max_tokens": tokens,
         "stream": True,
         "ignore_eos": True,
@@ -109,14 +111,19 @@ async def stream(client: httpx.AsyncClient, model: str, tokens: int, salt: str) 
     return Stream(first_s=first, last_s=last, tokens=count)
 
 
-async def rounds(url: str, *, streams: int, tokens: int, number: int) -> list[Stream]:
-    """So many streams at once, that many times, after one that warms up."""
+async def rounds(
+    url: str, *, streams: int, tokens: int, number: int, prompt: str = PROMPT
+) -> list[Stream]:
+    """So many streams at once, that many times, after one that warms up.
+
+    Prompts begin differently, which keeps prefix caches out of it.
+    """
     async with httpx.AsyncClient(base_url=url, timeout=600) as client:
         model = (await client.get("/v1/models")).raise_for_status().json()["data"][0]["id"]
         await stream(client, model, 8, "warm ")
         found: list[Stream] = []
         for turn in range(number):
-            each = (stream(client, model, tokens, f"{turn}-{n} ") for n in range(streams))
+            each = (stream(client, model, tokens, f"{turn}-{n} {prompt}") for n in range(streams))
             found += await asyncio.gather(*each)
         return found
 
@@ -132,6 +139,9 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--slots", type=int, default=8, help="streams at once (default: 8)")
     parser.add_argument("--tokens", type=int, default=64, help="of each stream (default: 64)")
     parser.add_argument("--rounds", type=int, default=3, help="(default: 3)")
+    parser.add_argument(
+        "--prompt-repeats", type=int, default=1, metavar="N", help="of 16 words (default: 1)"
+    )
     parser.add_argument("--kv-tokens", type=int, default=100_000, help="that its KV cache holds")
     parser.add_argument("serve", nargs="*", help="arguments of `python -m serve`, after --")
     options = parser.parse_args(argv)
@@ -139,13 +149,15 @@ def main(argv: Sequence[str]) -> int:
     slots = ["--max-num-seqs", str(options.slots)]
     with server([*options.serve, *slots]) as (url, start_s):
         common = {"tokens": options.tokens, "number": options.rounds}
+        prompt = PROMPT * options.prompt_repeats
+        first = asyncio.run(rounds(url, streams=1, tokens=2, number=options.rounds, prompt=prompt))
         alone = asyncio.run(rounds(url, streams=1, **common))
         full = asyncio.run(rounds(url, streams=options.slots, **common))
     print(
         json.dumps(
             {
                 "start_s": round(start_s, 2),
-                "first_token_s": round(statistics.median(each.first_s for each in alone), 4),
+                "first_token_s": round(statistics.median(each.first_s for each in first), 4),
                 "one_s": round(statistics.median(each.between_s for each in alone), 5),
                 "full_s": round(statistics.median(each.between_s for each in full), 5),
                 "slots": options.slots,

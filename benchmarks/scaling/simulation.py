@@ -1,7 +1,7 @@
 """A day, request by request, with replicas that an autoscaler adds and takes away.
 
 Requests go to the ready replica that holds fewest. Every 15 s the autoscaler sees each ready
-replica's waiting requests and KV use, averaged over the last minute's scrapes (as the Prometheus
+replica's signals (``SIGNALS``), averaged over the last minute's scrapes (as the Prometheus
 adapter's rules have it), and decides. A replica that is to go takes nothing new and finishes what
 it has. With no replica ready, requests are held at the front (KEDA's), which wakes one.
 """
@@ -18,7 +18,10 @@ from benchmarks.scaling.replica import Costs, Replica
 
 SCRAPES = 4
 """In a minute, one each 15 s."""
-WAITING, KV_USE = "intramural_requests_waiting", "intramural_kv_cache_usage_ratio"
+ADMITTED = "intramural_requests_admitted"
+WAITING = "intramural_requests_waiting"
+KV_USE = "intramural_kv_cache_usage_ratio"
+SIGNALS = (ADMITTED, WAITING, KV_USE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,7 +78,7 @@ class Day:
         ]
         self._leaving: list[Replica] = []
         self._held: deque[Request] = deque()
-        self._scrapes: dict[int, deque[tuple[int, float]]] = {}
+        self._scrapes: dict[int, deque[dict[str, float]]] = {}
         self._state = State()
         self._last_request_at = 0.0
         self.outcome = Outcome(plan=plan)
@@ -138,7 +141,8 @@ class Day:
         for each in self._replicas:
             if each.is_ready(now):
                 seen = self._scrapes.setdefault(id(each), deque(maxlen=SCRAPES))
-                seen.append((len(each.waiting), each.kv_use()))
+                signals = (each.load, len(each.waiting), each.kv_use())
+                seen.append(dict(zip(SIGNALS, signals, strict=True)))
 
     def _scale(self, scaler: Scaler, now: float) -> None:
         current = len(self._replicas)
@@ -151,11 +155,11 @@ class Day:
         wanted = max(
             desired_replicas(
                 current,
-                [mean[position] for mean in means],
-                scaler.targets[name],
+                [mean[name] for mean in means],
+                target,
                 num_unready=current - len(ready),
             )
-            for position, name in enumerate((WAITING, KV_USE))
+            for name, target in scaler.targets.items()
         )
         decided = self._state.decide(scaler, now, current, wanted)
         if decided <= 1 and self._is_idle(now):
@@ -165,12 +169,9 @@ class Day:
         else:
             self._remove(current - decided)
 
-    def _mean(self, replica: Replica) -> tuple[float, float]:
+    def _mean(self, replica: Replica) -> dict[str, float]:
         seen = self._scrapes[id(replica)]
-        return (
-            sum(waiting for waiting, _ in seen) / len(seen),
-            sum(use for _, use in seen) / len(seen),
-        )
+        return {name: sum(each[name] for each in seen) / len(seen) for name in SIGNALS}
 
     def _is_warm(self, now: float) -> bool:
         first, last = self._plan.warm or (0.0, 0.0)

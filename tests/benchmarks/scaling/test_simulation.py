@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,7 +11,7 @@ from hypothesis import strategies as st
 from benchmarks.scaling import plans
 from benchmarks.scaling.arrivals import DAY_S, Request, office_day, read
 from benchmarks.scaling.replica import Costs, Replica
-from benchmarks.scaling.simulation import KV_USE, WAITING, Day, Plan
+from benchmarks.scaling.simulation import ADMITTED, KV_USE, WAITING, Day, Plan
 from tests.k8s.manifests import get, needs_kubectl, render
 
 ONE = Costs(start_s=60, first_token_s=0.1, one_s=0.1, full_s=0.2, slots=2, queue=2)
@@ -83,7 +85,7 @@ def test_a_fixed_plan_costs_the_whole_day():
 
 
 def test_the_first_request_waits_for_a_cold_start_and_then_nobody_pays():
-    plan = Plan(name="x", fixed=0, scaler=plans.scaler(1, 4), idle_s=900)
+    plan = Plan(name="x", fixed=0, scaler=plans.scaler(1, 4, 2), idle_s=900)
     outcome = Day(plan, ONE).run(at(3600.0))
     assert outcome.first_token_s == [pytest.approx(60.1)]
     assert outcome.num_starts == 1
@@ -91,7 +93,7 @@ def test_the_first_request_waits_for_a_cold_start_and_then_nobody_pays():
 
 
 def test_a_warm_replica_is_there_before_office_hours_and_gone_after():
-    plan = Plan(name="x", fixed=0, scaler=plans.scaler(1, 4), idle_s=900, warm=(7, 19))
+    plan = Plan(name="x", fixed=0, scaler=plans.scaler(1, 4, 2), idle_s=900, warm=(7, 19))
     outcome = Day(plan, ONE).run(at(8 * 3600.0, 18.9 * 3600))
     assert max(outcome.first_token_s) == pytest.approx(0.1)
     assert outcome.replica_s / 3600 == pytest.approx(12.2, abs=0.3)
@@ -100,7 +102,7 @@ def test_a_warm_replica_is_there_before_office_hours_and_gone_after():
 def test_a_queue_brings_replicas_and_its_end_takes_them_away():
     costs = Costs(start_s=60, first_token_s=0.1, one_s=0.1, full_s=0.1, slots=2, queue=1000)
     busy = [Request(at_s=3600 + n / 2, tokens=60) for n in range(7200)]
-    outcome = Day(Plan(name="x", fixed=2, scaler=plans.scaler(2, 8)), costs).run(busy)
+    outcome = Day(Plan(name="x", fixed=2, scaler=plans.scaler(2, 8, 2)), costs).run(busy)
     assert max(count for _, count in outcome.counts) == 8
     assert outcome.counts[-1][1] == 2
     still = Day(Plan(name="x", fixed=2), costs).run(busy)
@@ -113,7 +115,7 @@ requests = st.lists(
 ).map(lambda found: sorted(found, key=lambda request: request.at_s))
 
 
-@given(day=requests, plan=st.sampled_from(plans.plans([1, 3], least=1, most=3)))
+@given(day=requests, plan=st.sampled_from(plans.plans([1, 3], least=1, most=3, slots=2)))
 def test_every_request_is_answered_or_refused_once(day, plan):
     outcome = Day(plan, ONE).run(day)
     assert len(outcome.first_token_s) + outcome.num_refused == len(day)
@@ -148,11 +150,18 @@ def test_a_day_is_read_in_any_order_and_slips_are_named(tmp_path):
 def test_the_plans_are_those_of_the_manifests():
     spec = get(render("variants/hpa"), "HorizontalPodAutoscaler", "intramural")["spec"]
     assert (spec["minReplicas"], spec["maxReplicas"]) == (plans.LEAST, plans.MOST)
-    quantities = {"4": 4.0, "700m": 0.7}
+    slots = int(
+        get(render("variants/hpa"), "ConfigMap", "intramural")["data"]["INTRAMURAL_MAX_NUM_SEQS"]
+    )
+    quantities = {"4": 4.0, "700m": 0.7, "45": 45.0}
     assert {
         metric["pods"]["metric"]["name"]: quantities[metric["pods"]["target"]["averageValue"]]
         for metric in spec["metrics"]
-    } == {WAITING: plans.TARGETS[WAITING], KV_USE: plans.TARGETS[KV_USE]}
+    } == {
+        WAITING: plans.TARGETS[WAITING],
+        KV_USE: plans.TARGETS[KV_USE],
+        ADMITTED: math.ceil(plans.FILLED * slots),
+    }
     for name, ours in (("scaleUp", plans.UP), ("scaleDown", plans.DOWN)):
         theirs = spec["behavior"][name]
         assert theirs["stabilizationWindowSeconds"] == ours.window_s
