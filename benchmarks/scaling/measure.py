@@ -145,7 +145,6 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--kv-tokens", type=int, default=100_000, help="that its KV cache holds")
     parser.add_argument("serve", nargs="*", help="arguments of `python -m serve`, after --")
     options = parser.parse_args(argv)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # ends the server too
     slots = ["--max-num-seqs", str(options.slots)]
     with server([*options.serve, *slots]) as (url, start_s):
         common = {"tokens": options.tokens, "number": options.rounds}
@@ -169,4 +168,5 @@ def main(argv: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # ends the server too
     sys.exit(main(sys.argv[1:]))

@@ -32,7 +32,7 @@ def plans(sizes: Sequence[int], *, least: int, most: int, slots: int) -> list[Pl
     late = scaler(least, most, slots, is_late=True)
     return [
         *(Plan(name=f"static {size}", fixed=size) for size in sizes),
-        Plan(name="hpa by queue and KV alone", fixed=least, scaler=late),
+        Plan(name="hpa, queue alone", fixed=least, scaler=late),
         Plan(name="hpa", fixed=least, scaler=awake),
         Plan(name="keda", fixed=0, scaler=asleep, idle_s=IDLE_S, warm=WARM),
         Plan(name="keda, never warm", fixed=0, scaler=asleep, idle_s=IDLE_S),

@@ -37,7 +37,7 @@ def row(outcome: Outcome, *, target_s: float, gpus: int) -> dict[str, Any]:
 def table(rows: Sequence[dict[str, Any]], *, target_s: float) -> Table:
     columns = ("in time", "GPU hours", "most", "starts", "refused", "p50", "p99", "max")
     title = f"in time: first token within {target_s:g} s; p50, p99, max: until it, in seconds"
-    found = Table(title=title, box=None, padding=(0, 1), title_justify="left")
+    found = Table(title=title, box=None, pad_edge=False, collapse_padding=True)
     found.add_column("plan", no_wrap=True)
     for column in columns:
         found.add_column(column, justify="right", no_wrap=True)

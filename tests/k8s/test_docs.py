@@ -6,7 +6,8 @@ import re
 import shlex
 
 from serve.cli.keys import _parser
-from tests.k8s.manifests import RENDERED, ROOT, get, needs_kubectl, render
+from tests.k8s.manifests import K8S, RENDERED, ROOT, get, needs_kubectl, render
+from tests.k8s.rules import faults
 
 PAGE = (ROOT / "docs/kubernetes.md").read_text("utf-8")
 BLOCKS = re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL)
@@ -31,6 +32,17 @@ def test_five_commands_lead_from_an_empty_cluster_to_a_served_model():
     assert get(manifests, "Deployment", wait.rpartition("deployment/")[2])
     for command in (patch, wait):
         assert "-n intramural " in command
+
+
+@needs_kubectl
+def test_a_folder_of_ones_own_is_in_order(tmp_path):
+    (text,) = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
+    above = "../" * len(tmp_path.resolve().parts) + K8S.as_posix()[1:]
+    (tmp_path / "kustomization.yaml").write_text(text.replace("[../", f"[{above}/"))
+    manifests = render(str(tmp_path))
+    assert faults(manifests) == []
+    job = get(manifests, "Job", "intramural-prefetch")["spec"]["template"]["spec"]
+    assert [step["name"] for step in job["initContainers"]] == ["pull", "verify"]
 
 
 @needs_kubectl

@@ -18,7 +18,7 @@ def test_a_table_a_picture_and_json(tmp_path, capsys):
     out = capsys.readouterr().out
     told = json.loads(out.splitlines()[-1])
     assert [plan["plan"] for plan in told["plans"]] == [
-        *("static 1", "static 2", "hpa by queue and KV alone", "hpa", "keda", "keda, never warm")
+        *("static 1", "static 2", "hpa, queue alone", "hpa", "keda", "keda, never warm")
     ]
     assert "static 2" in out.partition("{")[0]
     assert told["plans"][1]["gpu_hours"] == pytest.approx(2 * 24 * 4, rel=0.01)
