@@ -34,11 +34,13 @@ lint: setup-dev  ## ruff, mypy, import contracts, generated docs, Dockerfiles
 	$(BIN)/lint-imports
 	$(BIN)/python -m docs.generate --check
 	$(BIN)/hadolint Dockerfile.cpu Dockerfile.gpu
+	$(BIN)/python -m docs.cluster_settings --check
 
 format: setup-dev  ## ruff's fixes and format, and the generated docs
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 	$(BIN)/python -m docs.generate
+	$(BIN)/python -m docs.cluster_settings
 
 bench: setup-dev  ## our engine beside transformers' own, on the demo model
 	$(BIN)/python -m benchmarks.engine_vs_transformers models/demo/weights --concurrency 1 8 32

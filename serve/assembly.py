@@ -159,6 +159,7 @@ def _build_engine(config: Config, artifact: Artifact, progress: Progress) -> tup
         vllm=VllmSettings(
             tensor_parallel_size=config.tensor_parallel_size,
             pipeline_parallel_size=config.pipeline_parallel_size,
+            distributed_executor_backend=config.distributed_executor_backend,
             gpu_memory_utilization=config.gpu_memory_utilization,
             enable_prefix_caching=config.enable_prefix_caching,
             kv_cache_dtype=config.kv_cache_dtype,

@@ -86,7 +86,7 @@ async def serve(
         StartupError: the server cannot start as asked.
     """
     environment = operator_environment()
-    harden_environment()
+    harden_environment(between_nodes=config.distributed_executor_backend == "ray")
     check_packages()
     check_exposure(config)
     _check_model(config)

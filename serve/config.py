@@ -95,6 +95,11 @@ class Config(BaseModel):
     pipeline_parallel_size: int = Field(
         1, ge=1, description="vLLM: groups of devices that each hold some of the layers."
     )
+    distributed_executor_backend: Literal["auto", "ray"] = Field(
+        "auto",
+        description="vLLM: where its workers run. `auto` is this machine; `ray` the nodes of the "
+        "Ray cluster in RAY_ADDRESS, which must reach VLLM_HOST_IP.",
+    )
     gpu_memory_utilization: float | None = Field(
         None,
         gt=0,
