@@ -80,12 +80,14 @@ class Nginx:
 
 
 @contextmanager
-def proxy(folder: Path, ports: Sequence[int], *, text: str | None = None) -> Iterator[Nginx]:
-    """Nginx in front of these ports, with the shipped configuration unless another is given."""
+def proxy(
+    folder: Path, ports: Sequence[int], *, text: str | None = None, port: int | None = None
+) -> Iterator[Nginx]:
+    """Nginx in front of these ports, with the shipped configuration unless a text is given."""
     program = nginx_program()
     assert program is not None
     folder.mkdir()
-    port = free_port()
+    port = free_port() if port is None else port
     own = configuration(folder, port, ports) if text is None else text
     (folder / "intramural.conf").write_text(own)
     (folder / "nginx.conf").write_text(WRAPPER.format(folder=folder))

@@ -6,9 +6,15 @@ that was killed. Its client is told by an exception.
 
 from __future__ import annotations
 
+import json
+import os
 import random
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
+import httpx
 import pytest
 
 from tests.e2e.replicas import (
@@ -16,11 +22,15 @@ from tests.e2e.replicas import (
     Load,
     Nginx,
     Replica,
+    configuration,
     nginx_program,
     proxy,
     replicas,
 )
+from tests.e2e.server import REPOSITORY, free_port
+from tests.e2e.test_vllm import UNSHARE
 from tests.kills import num_kills
+from tests.tiny_models import write_tiny_model
 
 pytestmark = pytest.mark.skipif(
     nginx_program() is None, reason="nginx is not installed (apt install nginx-light)"
@@ -83,3 +93,89 @@ def test_what_a_kill_breaks_is_what_ran_there(
         assert {outcome.arm for outcome in broken} <= ({replica.arm} if is_killed else set())
         if num_rounds == 1:
             assert broken, "a stream ran on the replica that was killed"
+
+
+def test_what_nginx_refuses_itself_is_in_our_words(fleet: dict[str, Replica], nginx: Nginx) -> None:
+    """And it bounds nothing more tightly than the server does."""
+    ask = {"model": "demo", "messages": [{"role": "user", "content": ""}], "max_tokens": 1}
+    room = 1_048_576 - len(json.dumps(ask))
+    url = nginx.url + "/v1/chat/completions"
+    json_type = {"Content-Type": "application/json"}
+
+    def post(size: int) -> httpx.Response:
+        ask["messages"] = [{"role": "user", "content": "x" * size}]
+        return httpx.post(url, content=json.dumps(ask), headers=json_type, timeout=60)
+
+    assert post(room).json()["error"]["code"] == "context_length_exceeded", "the server's answer"
+    refused = post(room + 1)
+    assert (refused.status_code, refused.json()["error"]["code"]) == (413, "body_too_large")
+    assert list((nginx.folder / "body").rglob("*.*")) == [], "no prompt is on disk"
+
+    headers = {f"x-{number}": "x" * 3000 for number in range(5)}
+    assert httpx.get(nginx.url + "/v1/models", headers=headers).status_code == 200
+    ids = {"X-Request-Id": "mine-1"}
+    answer = httpx.get(nginx.url + "/v1/models", headers=ids)
+    assert answer.headers["x-client-request-id"] == "mine-1"
+    assert answer.headers["x-request-id"].startswith("req-")
+    assert answer.headers["server"] == "nginx"
+    assert answer.headers["x-intramural-arm"] in fleet
+    assert httpx.get(nginx.url + "/metrics").status_code == 404
+    elsewhere = httpx.get(nginx.url + "/v1/models", headers={"Host": "evil.example"})
+    assert elsewhere.status_code == 403, "replicas without keys see the client's own Host"
+
+
+def test_without_a_replica_the_client_is_told_to_come_back(tmp_path: Path) -> None:
+    with proxy(tmp_path / "nginx", [free_port() for _ in ARMS]) as nginx:
+        answer = httpx.post(nginx.url + "/v1/chat/completions", json={"model": "demo"})
+        assert nginx.tries()[-1] == ["502"] * 3
+    assert (answer.status_code, answer.json()["error"]["code"]) == (503, "unavailable")
+    assert answer.headers["retry-after"] == "1"
+
+
+def test_an_experiment_keeps_each_key_with_its_arm(
+    fleet: dict[str, Replica], tmp_path: Path
+) -> None:
+    """The two lines that the configuration's comment asks for."""
+    stable, canary, _ = (replica.port for replica in fleet.values())
+    port = free_port()
+    text = configuration(tmp_path / "nginx", port, [stable] * 3)
+    text = text.replace("    * intramural;", "    40% canary;\n    * intramural;")
+    text += f"upstream canary {{ server 127.0.0.1:{canary} max_fails=0; }}\n"
+    with proxy(tmp_path / "nginx", [], text=text, port=port) as nginx:
+
+        def arm_of(key: str) -> str:
+            headers = {"Authorization": f"Bearer {key}"}
+            return httpx.get(nginx.url + "/v1/models", headers=headers).headers["x-intramural-arm"]
+
+        arms = {f"sk-{number}": arm_of(f"sk-{number}") for number in range(40)}
+        assert set(arms.values()) == {"a", "b"}
+        assert {key: arm_of(key) for key in arms} == arms
+
+
+def test_three_replicas_across_an_air_gap(tmp_path: Path, is_proving: bool) -> None:
+    """From a bundle, where no interface but loopback is up."""
+    if subprocess.run([*UNSHARE, "true"], check=False).returncode:
+        pytest.skip("a network namespace of one's own is not permitted here")
+    bundle(write_tiny_model(tmp_path / "tiny"), tmp_path)
+    program = [*UNSHARE, sys.executable, "-m", "tests.e2e.replicas_alone", tmp_path]
+    program += ["transformers" if is_proving else "fake"]
+    ended = subprocess.run(
+        program, cwd=REPOSITORY, env=os.environ, capture_output=True, text=True, check=False
+    )
+    assert ended.returncode == 0, ended.stderr[-3000:]
+    told = json.loads(ended.stdout.splitlines()[-1])
+    assert told["interfaces"] == ["lo"]
+    assert told["lost"] == 0
+    assert told["arms"] == list(ARMS)
+    assert told["codes"] == [0, 0, 0]
+    assert told["elsewhere"] == "Network is unreachable"
+
+
+def bundle(folder: Path, into: Path) -> None:
+    """The model, in the store of this side and then on a medium."""
+    command = [sys.executable, "-m", "models"]
+    here = ["--data-dir", into / "here"]
+    pull = ["pull", "acme/tiny", "--from", folder, *here]
+    subprocess.run([*command, *pull], cwd=REPOSITORY, check=True, capture_output=True)
+    words = ["bundle", "acme--tiny", "--out", into / "usb", *here]
+    subprocess.run([*command, *words], cwd=REPOSITORY, check=True, capture_output=True)
