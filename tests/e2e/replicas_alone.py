@@ -26,7 +26,7 @@ def main(folder: Path, engine: str) -> None:
     models = [sys.executable, "-m", "models"]
     there = ["--data-dir", str(folder / "there")]
     subprocess.run([*models, "import", folder / "usb", *there], check=True, capture_output=True)
-    served = ["--model", "acme--tiny", "--served-model-name", "demo", "--offline", *there]
+    served = ["--model", "acme--demo", "--served-model-name", "demo", "--offline", *there]
     with replicas(folder / "replicas", [*served, "--engine", engine]) as fleet:
         ports = [replica.port for replica in fleet.values()]
         with proxy(folder / "nginx", ports) as nginx, Load(nginx.url, num_callers=4) as load:

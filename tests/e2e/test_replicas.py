@@ -17,6 +17,8 @@ from pathlib import Path
 import httpx
 import pytest
 
+from models.store import DEMO_WEIGHTS
+from tests.e2e.alone import UNSHARE
 from tests.e2e.replicas import (
     ARMS,
     Load,
@@ -28,9 +30,7 @@ from tests.e2e.replicas import (
     replicas,
 )
 from tests.e2e.server import REPOSITORY, free_port
-from tests.e2e.test_vllm import UNSHARE
 from tests.kills import num_kills
-from tests.tiny_models import write_tiny_model
 
 pytestmark = pytest.mark.skipif(
     nginx_program() is None, reason="nginx is not installed (apt install nginx-light)"
@@ -141,11 +141,14 @@ def test_an_experiment_keeps_each_key_with_its_arm(
     text = configuration(tmp_path / "nginx", port, [stable] * 3)
     text = text.replace("    * intramural;", "    40% canary;\n    * intramural;")
     text += f"upstream canary {{ server 127.0.0.1:{canary} max_fails=0; }}\n"
-    with proxy(tmp_path / "nginx", [], text=text, port=port) as nginx:
+    with (
+        proxy(tmp_path / "nginx", [], text=text, port=port) as nginx,
+        httpx.Client(base_url=nginx.url) as client,
+    ):
 
         def arm_of(key: str) -> str:
-            headers = {"Authorization": f"Bearer {key}"}
-            return httpx.get(nginx.url + "/v1/models", headers=headers).headers["x-intramural-arm"]
+            answer = client.get("/v1/models", headers={"Authorization": f"Bearer {key}"})
+            return answer.headers["x-intramural-arm"]
 
         arms = {f"sk-{number}": arm_of(f"sk-{number}") for number in range(40)}
         assert set(arms.values()) == {"a", "b"}
@@ -156,7 +159,7 @@ def test_three_replicas_across_an_air_gap(tmp_path: Path, is_proving: bool) -> N
     """From a bundle, where no interface but loopback is up."""
     if subprocess.run([*UNSHARE, "true"], check=False).returncode:
         pytest.skip("a network namespace of one's own is not permitted here")
-    bundle(write_tiny_model(tmp_path / "tiny"), tmp_path)
+    bundle(DEMO_WEIGHTS, tmp_path)
     program = [*UNSHARE, sys.executable, "-m", "tests.e2e.replicas_alone", tmp_path]
     program += ["transformers" if is_proving else "fake"]
     ended = subprocess.run(
@@ -175,7 +178,7 @@ def bundle(folder: Path, into: Path) -> None:
     """The model, in the store of this side and then on a medium."""
     command = [sys.executable, "-m", "models"]
     here = ["--data-dir", into / "here"]
-    pull = ["pull", "acme/tiny", "--from", folder, *here]
+    pull = ["pull", "acme/demo", "--from", folder, *here]
     subprocess.run([*command, *pull], cwd=REPOSITORY, check=True, capture_output=True)
-    words = ["bundle", "acme--tiny", "--out", into / "usb", *here]
+    words = ["bundle", "acme--demo", "--out", into / "usb", *here]
     subprocess.run([*command, *words], cwd=REPOSITORY, check=True, capture_output=True)
