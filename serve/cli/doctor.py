@@ -45,6 +45,7 @@ exit codes: 0 nothing is amiss; 1 something is (with --strict: or should be look
 def run_doctor(argv: Sequence[str]) -> int:
     """Look, tell, and return the exit code."""
     parser = subparser("doctor", __doc__ or "", EPILOG)
+    parser.usage = f"{parser.prog} [--url URL] [--probe-egress ADDRESS:PORT] [--json] [SETTINGS]"
     own = parser.add_argument_group("what to look at")
     own.add_argument("--url", help="ask this deployment instead of looking at this machine")
     own.add_argument(

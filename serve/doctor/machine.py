@@ -47,11 +47,11 @@ class Machine:
     @property
     def has_gpu_card(self) -> bool:
         """Whether there is a card of NVIDIA's, with or without a driver."""
-        for device in (self.root / "sys/bus/pci/devices").glob("*"):
-            kind = host_memory.read_text(device / "class").strip()
-            if host_memory.read_text(device / "vendor").strip() == "0x10de":
-                return kind.startswith("0x03")  # display and 3D controllers
-        return False
+        return any(
+            host_memory.read_text(device / "vendor").strip() == "0x10de"
+            and host_memory.read_text(device / "class").startswith("0x03")  # display, 3D
+            for device in (self.root / "sys/bus/pci/devices").glob("*")
+        )
 
     @property
     def has_driver(self) -> bool:

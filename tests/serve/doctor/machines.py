@@ -33,8 +33,9 @@ def machine(root: Path, *, free_kb: int = 32_000_000, **settings: Any) -> Machin
 
 def with_gpu(root: Path, *, cuda: str = "13.0", mib: int = 81_559, **settings: Any) -> Machine:
     """One with a GPU. Its ``nvidia-smi`` is a script: the real one needs the real driver."""
-    write(root, "sys/bus/pci/devices/0000:01:00.0/vendor", "0x10de\n")
-    write(root, "sys/bus/pci/devices/0000:01:00.0/class", "0x030200\n")
+    for slot, kind in (("0", "0x030200"), ("1", "0x040300")):  # its audio is a device, too
+        write(root, f"sys/bus/pci/devices/0000:01:00.{slot}/vendor", "0x10de\n")
+        write(root, f"sys/bus/pci/devices/0000:01:00.{slot}/class", f"{kind}\n")
     write(root, "proc/driver/nvidia/version", "NVRM version: 580.65.06\n")
     write(root, "dev/nvidia0")
     write(root, "smi", f"#!/bin/sh\ncat <<'END'\n{XML.format(cuda=cuda, mib=mib)}\nEND\n")
