@@ -6,6 +6,7 @@ nobody but the address that was given is asked.
 
 from __future__ import annotations
 
+import json
 import re
 import ssl
 from collections.abc import Mapping
@@ -47,8 +48,8 @@ class Answer:
 
     def json(self) -> dict[str, Any]:
         try:
-            found = httpx.Response(200, text=self.body).json()
-        except ValueError:
+            found = json.loads(self.body)
+        except (ValueError, RecursionError):
             return {}
         return found if isinstance(found, dict) else {}
 
@@ -193,10 +194,11 @@ def models(deployment: Deployment) -> Finding:
             f"The key in OPENAI_API_KEY is refused: {_message(answer)}",
             "`python -m serve keys list` on its machine shows ids, states and expiry.",
         )
-    cards = answer.json().get("data")
+    found = answer.json().get("data")
+    cards = [card for card in found if isinstance(card, dict)] if isinstance(found, list) else []
     if answer.status != httpx.codes.OK or not cards:
         return _unexpected("/v1/models", answer)
-    names = ", ".join(str(card["id"]) for card in cards)
+    names = ", ".join(str(card.get("id")) for card in cards)
     digest = cards[0].get("digest")
     arm = answer.headers.get("x-intramural-arm")
     told = f"It serves {names}{f', as arm {arm}' if arm else ''}"
