@@ -95,9 +95,8 @@ async def serve(
     _check_model(config)
     startup = Startup()
     metrics = Metrics()
-    if config.arm is not None:
-        logs.set_arm(config.arm)
-        metrics.set_arm(config.arm)
+    logs.set_arm(config.arm)
+    metrics.set_arm(config.arm)
     state = ServerState(
         config=config,
         keys=KeyRing.load(config.api_key_file) if config.api_key_file else None,
@@ -121,14 +120,13 @@ async def serve(
             await asyncio.wait({loading, stopping, serving}, return_when=asyncio.FIRST_COMPLETED)
             if loading.done():
                 loaded = await loading
-                port = listener.getsockname()[1]
                 on_ready(
                     Ready(
                         artifact=loaded.artifact,
                         proof=loaded.proof,
                         engine=loaded.pipeline.engine,
                         engine_reason=loaded.reason,
-                        url=f"http://{in_url(config.host)}:{port}",
+                        url=f"http://{in_url(config.host)}:{listener.getsockname()[1]}",
                         names=config.model_names,
                         arm=config.arm,
                         needs_key=state.keys is not None,
@@ -137,8 +135,7 @@ async def serve(
                 await _watch(loaded.pipeline.engine, {stopping, serving})
         finally:
             stopping.cancel()
-            delay_s = config.shutdown_delay if stop.is_set() else 0.0
-            await _shut_down(config, state, server, serving, loading, delay_s=delay_s)
+            await _shut_down(config, state, server, serving, loading, was_asked=stop.is_set())
 
 
 async def _watch(engine: Engine, ends: set[asyncio.Task[Any]]) -> None:
@@ -166,14 +163,14 @@ async def _shut_down(
     serving: asyncio.Task[None],
     loading: asyncio.Task[Loaded],
     *,
-    delay_s: float,
+    was_asked: bool,
 ) -> None:
-    """Drain, then stop: see the module docstring."""
+    """Drain, then stop: see the module docstring. What ends by itself waits for no balancer."""
     state.is_leaving = True
     is_loaded = loading.done() and not loading.cancelled() and loading.exception() is None
     pipeline = loading.result().pipeline if is_loaded else None
-    if pipeline is not None:
-        await _within(asyncio.wait({serving}), delay_s)
+    if pipeline is not None and was_asked:
+        await _within(asyncio.wait({serving}), config.shutdown_delay)
     state.is_draining = True
     grace_s = float(GRACE_S)
     if pipeline is not None:

@@ -83,6 +83,7 @@ async def test_a_server_that_is_leaving_is_not_ready_and_still_works() -> None:
         answer = await client.post("/v1/chat/completions", json=chat())
     assert (ready.status_code, ready.json()["error"]["code"]) == (503, "draining")
     assert answer.status_code == 200
+    assert "x-intramural-arm" not in answer.headers, "none was named"
 
 
 async def test_metrics_are_in_their_format() -> None:
