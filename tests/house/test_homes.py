@@ -44,7 +44,7 @@ HOMES: dict[str, tuple[str, ...]] = {
     "transformers": MODELS_RUN,
     "safetensors": MODELS_RUN,
     "rich": (*COMMAND_LINES, "benchmarks/", "docs/"),
-    "httpx": ("serve/cli/", "benchmarks/", "docs/"),
+    "httpx": ("serve/cli/", "serve/doctor/deployment.py", "benchmarks/", "docs/"),
     "PIL": ("benchmarks/plots.py",),
     "pydantic": ("serve/config.py", "serve/api/", "serve/cli/flags.py", "docs/"),
 }

@@ -176,3 +176,10 @@ def test_the_fake_engine_and_a_scheme_do_not_go_together() -> None:
 
 def test_every_scheme_can_be_asked_for() -> None:
     assert set(literal_choices(Config.model_fields["quant"].annotation)) == {"auto", *QuantScheme}
+
+
+@pytest.mark.parametrize("arm", ["", "a b", "a\r\nx-evil: 1", "ä", "x" * 65])
+def test_an_arm_is_a_plain_word(arm: str) -> None:
+    with pytest.raises(StartupError, match="--arm"):
+        load_config({"arm": arm}, env={})
+    assert load_config({"arm": "canary_2.b"}, env={}).arm == "canary_2.b"
