@@ -41,7 +41,7 @@ HOMES: dict[str, tuple[str, ...]] = {
     "safetensors": MODELS_RUN,
     "rich": (*COMMAND_LINES, "benchmarks/", "docs/"),
     "httpx": ("serve/cli/", "benchmarks/", "docs/"),
-    "PIL": ("benchmarks/plots.py",),
+    "PIL": ("benchmarks/quality/plots.py",),
     "pydantic": ("serve/config.py", "serve/api/", "serve/cli/flags.py", "docs/"),
 }
 
