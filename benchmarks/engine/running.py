@@ -56,8 +56,8 @@ async def ask_all(
 async def speed(engine: Engine, streams: int, max_tokens: int, rounds: int) -> dict[str, float]:
     """``rounds`` requests per stream, ``streams`` at a time, prompts of 16 tokens that all differ.
 
-    Tokens and chunks per second are over the wall clock, prefill included; ``ttft_ms`` is the median
-    from a request's submission to its first chunk.
+    Tokens and chunks per second are over the wall clock, prefill included; ``ttft_ms`` is the
+    median from a request's submission to its first chunk.
     """
     gate = asyncio.Semaphore(streams)
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 import ssl
 import time
 from dataclasses import dataclass
@@ -207,3 +208,10 @@ async def stream(
     if trace.error is None and not trace.completion_tokens:
         trace.error = "the server told no usage: it must honour stream_options.include_usage"
     return trace
+
+
+def free_port() -> int:
+    """A port of loopback that was free a moment ago, for a server of our own."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
