@@ -46,7 +46,7 @@ _EPILOG = """
 
     exit codes: 0 measured, 1 no request was answered, 2 refused
 """
-_PROBE_WORDS = 200
+_PROBE_WORDS = 60
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -243,7 +243,8 @@ async def words_per_token(endpoint: Endpoint, shape: Shape) -> float:
     """
     probe = replace(shape, input_tokens=_PROBE_WORDS, output_tokens=1, spread=0.0)
     body = next(datasets.requests("synthetic", probe, 0)).body
+    num_words = len(body["messages"][0]["content"].split())
     trace = await stream(endpoint, endpoint.request(body), timeout_s=120)
     if trace.error is not None or not trace.prompt_tokens:
         raise ValueError(f"{endpoint.url}: a first request was not answered: {trace.error}")
-    return _PROBE_WORDS / trace.prompt_tokens
+    return num_words / trace.prompt_tokens
