@@ -32,6 +32,7 @@ _EPILOG = """
       intramural vllm           our server on our vLLM engine, over HTTP
       vllm serve                vLLM's own server, over HTTP, with the same flags
       llama.cpp                 by llama-cpp-python: f16; q8_0 and q4_0 beside int8 and int4
+      transformers batching     its own continuous batching
       transformers generate     as its documentation shows it
     What is not installed is left out, with a note on how to get it.
 

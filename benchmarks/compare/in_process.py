@@ -111,15 +111,16 @@ class Generate:
 
 async def start_generate(bench: Bench, scheme: QuantScheme) -> Up:  # noqa: ARG001 - none alone
     """Transformers with its own cache and attention, as its documentation shows it."""
+    return Up(running=Generate(await asyncio.to_thread(load_model, bench)))
 
-    def load() -> PreTrainedModel:
-        model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
-            bench.full.path,
-            dtype=bench.dtype,
-            local_files_only=True,
-            use_safetensors=True,
-            attn_implementation="sdpa",
-        )
-        return model.eval().to("cuda" if torch.cuda.is_available() else "cpu")
 
-    return Up(running=Generate(await asyncio.to_thread(load)))
+def load_model(bench: Bench) -> PreTrainedModel:
+    """The full weights, for transformers' own ways of running them."""
+    model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
+        bench.full.path,
+        dtype=bench.dtype,
+        local_files_only=True,
+        use_safetensors=True,
+        attn_implementation="sdpa",
+    )
+    return model.eval().to("cuda" if torch.cuda.is_available() else "cpu")

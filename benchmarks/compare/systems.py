@@ -110,7 +110,7 @@ class System:
 
 def known() -> list[System]:
     """All of them, ours first."""
-    from benchmarks.compare import in_process, servers  # noqa: PLC0415 - they import this module
+    from benchmarks.compare import batching, in_process, servers  # noqa: PLC0415 - they import this module
     from benchmarks.compare.llama import running as llama  # noqa: PLC0415
 
     none, int8, int4 = QuantScheme.NONE, QuantScheme.INT8, QuantScheme.INT4
@@ -126,6 +126,7 @@ def known() -> list[System]:
             System(name=llama_cpp, scheme=each, via="library", start=llama.start)
             for each in (none, int8, int4)
         ),
+        System(name="transformers batching", scheme=none, via="library", start=batching.start),
         System(
             name="transformers generate",
             scheme=none,

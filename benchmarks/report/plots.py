@@ -37,7 +37,7 @@ def draw(document: Document) -> Mapping[str, str]:
     """
     found = {}
     for title, chart in _charts(document):
-        figure = _figure(6.4, 3.6)
+        figure = _figure(7.6, 3.6)
         chart(figure.add_subplot())
         found[title] = _svg(figure)
     return found
@@ -51,7 +51,7 @@ def overview(document: Document, *, columns: int = 2) -> bytes:
     """
     charts = list(_charts(document))
     lines = max(1, -(-len(charts) // columns))
-    figure = _figure(6.4 * columns, 3.6 * lines)
+    figure = _figure(7.6 * columns, 3.6 * lines)
     for number, (_, chart) in enumerate(charts):
         chart(figure.add_subplot(lines, columns, number + 1))
     buffer = io.BytesIO()
@@ -226,4 +226,4 @@ def _finish(axes: Axes, title: str) -> None:
     axes.tick_params(labelsize=8)
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
-    axes.legend(fontsize=7, frameon=False)
+    axes.legend(fontsize=7, frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
