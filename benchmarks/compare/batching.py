@@ -49,7 +49,7 @@ class Batching:
             self._manager.add_request(
                 list(prompt), request_id=own, max_new_tokens=max_tokens, record_timestamps=True
             )
-        traces = []
+        traces: list[Trace] = []
         while len(traces) < len(prompts):
             result = self._manager.get_result(timeout=_RESULT_TIMEOUT_S)
             if result is None or result.error:

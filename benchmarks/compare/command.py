@@ -16,7 +16,7 @@ from benchmarks.compare import rounds
 from benchmarks.compare.rounds import Rules, Runner
 from benchmarks.compare.systems import Bench, MissingError, System, known
 from benchmarks.engine.command import add_sweep, cases_of, device, dtype_of
-from benchmarks.report.document import Document, Ratio, Row
+from benchmarks.report.document import Document, Ratio, Row, doubts
 from benchmarks.report.output import add_output, deliver, refusals
 from benchmarks.report.steps import Steps
 from benchmarks.roofline import Roofline
@@ -125,7 +125,7 @@ def _run(options: argparse.Namespace) -> int:
                 settings={"dtype": dtype, "repeats": options.repeats},
                 rows=rows,
                 ratios=ratios,
-                notes=list(dict.fromkeys(notes)),
+                notes=list(dict.fromkeys(notes + doubts(rows))),
             ),
             options,
         )

@@ -18,7 +18,7 @@ import uvloop
 from benchmarks import cases, machine, roofline, workbench
 from benchmarks.cases import Case
 from benchmarks.engine import running
-from benchmarks.report.document import Document, Row
+from benchmarks.report.document import Document, Row, doubts
 from benchmarks.report.output import add_output, deliver, refusals
 from benchmarks.report.steps import Steps
 from benchmarks.roofline import Roofline
@@ -161,7 +161,7 @@ def _run(options: argparse.Namespace) -> int:
                 roofline=limits,
                 settings={"dtype": plan.dtype, "repeats": plan.repeats},
                 rows=rows,
-                notes=notes,
+                notes=notes + doubts(rows),
             ),
             options,
         )

@@ -128,6 +128,17 @@ class Document:
             raise DocumentError(f"{path} is not a whole report: {error}") from None
 
 
+def doubts(rows: Sequence[Row]) -> list[str]:
+    """Notes on figures that cannot be: more than the machine's measured limit."""
+    return [
+        f"{row.model}, {row.name}, {row.case}: {name.upper()} is above 1, so the limits were "
+        "measured too low: was something else running?"
+        for row in rows
+        for name in ("mfu", "mbu")
+        if (row.median(name) or 0.0) > 1.0
+    ]
+
+
 def _values(fields: dict[str, Any]) -> dict[str, Any]:
     roofline = fields["roofline"]
     if roofline is not None:

@@ -41,6 +41,9 @@ HOMES: dict[str, tuple[str, ...]] = {
     "safetensors": MODELS_RUN,
     "rich": (*COMMAND_LINES, "benchmarks/", "docs/"),
     "httpx": ("serve/cli/", "benchmarks/", "docs/"),
+    "matplotlib": ("benchmarks/report/plots.py",),
+    "llama_cpp": ("benchmarks/compare/llama/",),
+    "gguf": ("benchmarks/compare/llama/",),
     "PIL": ("benchmarks/quality/plots.py",),
     "pydantic": ("serve/config.py", "serve/api/", "serve/cli/flags.py", "docs/"),
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import re
+from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 from xml.etree import ElementTree as ET
@@ -15,12 +16,12 @@ from PIL import Image
 from rich.console import Console
 
 from benchmarks.report import html, plots
-from benchmarks.report.document import Document, DocumentError
+from benchmarks.report.document import Document, DocumentError, doubts
 from benchmarks.report.figures import KINDS
 from benchmarks.report.output import write
 from benchmarks.report.steps import Steps
 from benchmarks.report.table import spread, tables
-from tests.benchmarks.documents import compared, document, level_row
+from tests.benchmarks.documents import compared, document, level_row, prefill_row
 
 SWEEP = document([level_row("poisson 1/s", 1.0), level_row("poisson 2/s", 2.0)], kind="serving")
 SCHEMA = json.loads(resources.files("benchmarks.report").joinpath("schema.json").read_text("utf-8"))
@@ -136,3 +137,12 @@ def test_progress_says_how_much_time_is_left() -> None:
     assert lines[0] == "  1 of 5  one"
     assert lines[1] == "  2 of 4  two  (0 s left)"
     assert lines[2] == "  3 of 4  three  (10 s left)"
+
+
+def test_more_than_the_machine_can_do_is_doubted() -> None:
+    possible, impossible = prefill_row(), prefill_row("too fast")
+    samples = {"mfu": [1.2, 1.4]}
+    assert doubts([possible]) == []
+    (doubt,) = doubts([possible, replace(impossible, samples=samples)])
+    assert "too fast" in doubt
+    assert "MFU is above 1" in doubt
