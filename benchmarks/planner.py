@@ -42,6 +42,7 @@ _EPILOG = """
 UNMET = 1
 _ADMITTED = "intramural_requests_admitted"
 _WAITING = "intramural_requests_waiting"
+_AVERAGED = "sum by (<<.GroupBy>>) (avg_over_time(<<.Series>>{<<.LabelMatchers>>}[1m]))"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,7 +72,8 @@ class Plan:
         admitted_per_replica: requests in flight in each replica, at ``headroom``: the autoscaler's
             target.
         waiting_per_replica: of these, more than which waiting means that there are too few.
-        max_num_seqs, max_num_queued_reqs: of the server.
+        max_num_seqs: of the server: what is in flight at that level, 95 % of the time.
+        max_num_queued_reqs: of the server.
     """
 
     level: str
@@ -89,10 +91,16 @@ class Plan:
         """The lines for k8s/: settings, replicas and the autoscaler's metrics."""
         return "\n".join(
             (
-                "# base/server/settings.env",
+                "# k8s/base/server/settings.env",
                 f"INTRAMURAL_MAX_NUM_SEQS={self.max_num_seqs}",
                 f"INTRAMURAL_MAX_NUM_QUEUED_REQS={self.max_num_queued_reqs}",
-                "# components/hpa/hpa.yaml",
+                "# k8s/components/hpa/adapter-rules.yaml, beside the rule for requests that wait",
+                f'- seriesQuery: \'{_ADMITTED}{{namespace!="",pod!=""}}\'',
+                "  resources:",
+                "    overrides: {namespace: {resource: namespace}, pod: {resource: pod}}",
+                f"  name: {{as: {_ADMITTED}}}",
+                f"  metricsQuery: '{_AVERAGED}'",
+                "# k8s/components/hpa/hpa.yaml",
                 f"minReplicas: {self.replicas}",
                 f"maxReplicas: {self.max_replicas}",
                 "metrics:",
@@ -135,7 +143,9 @@ def plan(
     in_flight = max(1, math.floor((best.median("concurrency") or 1.0) * headroom))
     demand_s = users.count / (users.think_s + answer_s)
     needed = max(1, math.ceil(demand_s / (requests_s * headroom) - 1e-9))
-    seqs = max(1, math.ceil(best.median("concurrency") or 1.0))
+    # Of Poisson arrivals the number in flight is Poisson's, too (M/G/inf): two deviations more.
+    mean = max(1.0, best.median("concurrency") or 1.0)
+    seqs = math.ceil(mean + 2 * math.sqrt(mean))
     return Plan(
         level=best.case,
         requests_s=requests_s,

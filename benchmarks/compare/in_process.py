@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import torch
 from transformers import AutoModelForCausalLM, PreTrainedModel
 from transformers.generation import StoppingCriteria, StoppingCriteriaList
+from transformers.utils import logging
 
 from benchmarks import workbench
 from benchmarks.compare.systems import Bench, Up
@@ -116,6 +117,7 @@ async def start_generate(bench: Bench, scheme: QuantScheme) -> Up:  # noqa: ARG0
 
 def load_model(bench: Bench) -> PreTrainedModel:
     """The full weights, for transformers' own ways of running them."""
+    logging.disable_progress_bar()  # ours is enough
     model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
         bench.full.path,
         dtype=bench.dtype,

@@ -21,6 +21,8 @@ from benchmarks.roofline import Roofline
 
 WARM_UP_S = 60.0
 """A case that takes longer is not measured on that system: it would take the others' time."""
+SETTLE_S = 0.25
+"""Before each turn: threads of the system before still spin for up to 0.2 s after their work."""
 HEADLINES = ("prefill_tokens_s", "decode_tokens_s")
 """What ratios are of."""
 
@@ -35,6 +37,7 @@ class Rules:
         budget_s: no round begins that would end after so long.
         vocab_size: of the model.
         steps: is told of each case of each round.
+        settle_s: of silence before each turn.
     """
 
     limits: Roofline
@@ -42,6 +45,7 @@ class Rules:
     budget_s: float
     vocab_size: int
     steps: Steps
+    settle_s: float = SETTLE_S
 
 
 @dataclass(slots=True)
@@ -109,6 +113,7 @@ async def _warm_up(bench: Bench, runner: Runner, vocab_size: int) -> list[str]:
 async def _sample(bench: Bench, runner: Runner, case: Case, number: int, rules: Rules) -> None:
     name = f"{case.label} {number}"
     prompts = case.prompts(rules.vocab_size, number)
+    await asyncio.sleep(rules.settle_s)
     traces = await runner.up.running.ask_all(name, prompts, case.max_tokens)
     cost = runner.up.cost(bench, runner.system.scheme)
     for figure, value in cases.figures(case, traces, cost, rules.limits).items():

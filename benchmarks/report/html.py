@@ -8,7 +8,7 @@ from html import escape
 from benchmarks import machine
 from benchmarks.report.document import Document, Ratio, Row
 from benchmarks.report.figures import KINDS
-from benchmarks.report.table import cell, columns, groups
+from benchmarks.report.table import cell, groups, shown
 from models.progress import size
 
 _STYLE = """
@@ -77,16 +77,16 @@ def _limits(document: Document) -> str:
 
 
 def _table(rows: Sequence[Row]) -> str:
-    figures = columns(rows[0])
+    figures = shown(rows)
     heads = ["case", "system", "via", *(_heading(name) for name in figures)]
     lines, before = [], None
     for row in rows:
         kind = ' class="ours"' if row.name.startswith("intramural") else ""
         first = ' class="first"' if row.case != before else ""
         cells = "".join(f'<td class="n">{escape(cell(row, name))}</td>' for name in figures)
-        shown = escape(row.case) if row.case != before else ""
+        case = escape(row.case) if row.case != before else ""
         lines.append(
-            f"<tr{first}><td>{shown}</td><td{kind}>{escape(row.name)}</td>"
+            f"<tr{first}><td>{case}</td><td{kind}>{escape(row.name)}</td>"
             f"<td>{escape(row.via)}</td>{cells}</tr>"
         )
         before = row.case

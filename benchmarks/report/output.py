@@ -17,6 +17,7 @@ from models.errors import ModelError
 from serve.errors import ServeError
 
 REFUSED = 2
+_WIDTH = 140  # of tables that go into a file
 
 
 def add_output(parser: argparse.ArgumentParser) -> None:
@@ -42,6 +43,8 @@ def refusals() -> Iterator[None]:
 def deliver(document: Document, options: argparse.Namespace) -> int:
     """Print and write it; returns the exit code."""
     console = Console(stderr=options.json)
+    if not console.is_terminal:
+        console.width = _WIDTH
     if not options.json:
         for table in tables(document):
             console.print(table)

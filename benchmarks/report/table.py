@@ -13,8 +13,12 @@ from benchmarks.report.document import Document, Ratio, Row
 from benchmarks.report.figures import KINDS
 from models.progress import size
 
-_HIDDEN = frozenset({"spread_share", "prompt_tokens", "completion_tokens"})
-"""In the JSON alone, unless they say something that matters; then they are notes."""
+_SERVING = (
+    *("requests_s", "output_tokens_s", "concurrency", "goodput_s", "attainment"),
+    *("ttft_ms_p50", "ttft_ms_p99", "tpot_ms_p50", "tpot_ms_p99", "itl_ms_p99"),
+)
+_IF_ANY = ("refusal_share", "error_share")
+"""Shown where they are not 0. All other figures of a serving run are in the JSON alone."""
 
 
 def tables(document: Document) -> Iterator[Table]:
@@ -50,12 +54,16 @@ def columns(row: Row) -> tuple[str, ...]:
                 "mbu",
             )
         )
-    wanted = ("p50", "p99")
-    return tuple(
-        figure
-        for figure in row.samples
-        if figure not in _HIDDEN and ("_ms_" not in figure or figure.endswith(wanted))
-    )
+    return (*_SERVING, *_IF_ANY)
+
+
+def shown(rows: Sequence[Row]) -> list[str]:
+    """Names of the columns that say something about these rows."""
+    return [
+        name
+        for name in columns(rows[0])
+        if name not in _IF_ANY or any(row.median(name) for row in rows)
+    ]
 
 
 def cell(row: Row, figure: str) -> str:
@@ -91,7 +99,7 @@ def _roofline(document: Document) -> Table:
 
 
 def _rows(title: str, rows: Sequence[Row]) -> Table:
-    figures = columns(rows[0])
+    figures = shown(rows)
     table = Table(box=box.SIMPLE_HEAD, title=title)
     table.add_column("case")
     has_systems = len({row.name for row in rows}) > 1

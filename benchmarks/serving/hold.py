@@ -13,6 +13,7 @@ The last line of stdout is one JSON object.
 from __future__ import annotations
 
 import argparse
+import asyncio
 import json
 import os
 import subprocess
@@ -21,8 +22,8 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass, replace
 from itertools import repeat
 from pathlib import Path
 
@@ -34,9 +35,12 @@ from benchmarks.serving import load
 from benchmarks.serving.client import Endpoint, free_port
 from benchmarks.serving.datasets import Asked
 from benchmarks.serving.load import Level
+from benchmarks.serving.watch import Seen
+from benchmarks.trace import Trace
 
 START_TIMEOUT_S = 60
 RAMP_S = 1.0
+SERVER_STREAMS = 4096
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 
@@ -50,13 +54,17 @@ class Plan:
     is_pinned: bool = False
 
     @property
+    def servers(self) -> int:
+        return -(-self.streams // SERVER_STREAMS)
+
+    @property
     def max_tokens(self) -> int:
         return max(1, round(self.rate * self.seconds))
 
 
 @contextmanager
 def server(plan: Plan) -> Iterator[tuple[int, int]]:
-    """A server with the fake engine; its port and pid."""
+    """A server with the fake engine for all streams of the plan; its port and pid."""
     port = free_port()
     command = [sys.executable, "-m", "serve", "--model", "demo", "--engine", "fake"]
     command += ["--port", str(port), "--log-level", "error", "--shutdown-timeout", "0"]
@@ -67,18 +75,26 @@ def server(plan: Plan) -> Iterator[tuple[int, int]]:
     process = subprocess.Popen(  # noqa: S603 - our own server
         command, cwd=root, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
-    own = os.sched_getaffinity(0)
     try:
         _wait_ready(process, port)
-        if plan.is_pinned:
-            cores = sorted(own)
-            _pin(process.pid, {cores[0]})
-            _pin(os.getpid(), {cores[-1]})
         yield port, process.pid
     finally:
-        _pin(os.getpid(), own)
         process.terminate()
         process.wait(30)
+
+
+@contextmanager
+def pinned(pids: Sequence[int], *, is_wanted: bool) -> Iterator[None]:
+    """These processes on the first core, this one on the last."""
+    own = os.sched_getaffinity(0)
+    if is_wanted:
+        for pid in pids:
+            _pin(pid, {min(own)})
+        _pin(os.getpid(), {max(own)})
+    try:
+        yield
+    finally:
+        _pin(os.getpid(), own)
 
 
 def _pin(pid: int, cores: set[int]) -> None:
@@ -104,6 +120,23 @@ def cpu_s(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / TICKS_PER_S
 
 
+async def _load(
+    ports: Sequence[int], shares: Sequence[int], body: dict[str, object]
+) -> list[tuple[list[Trace], Seen]]:
+    """All servers' streams at once, in this process."""
+    load.check_files(sum(shares))
+    return await asyncio.gather(
+        *(
+            load.run(
+                Endpoint.parse(f"http://127.0.0.1:{port}"),
+                Level(count=share, rate=share / RAMP_S, pattern="constant"),
+                repeat(Asked(body)),
+            )
+            for port, share in zip(ports, shares, strict=True)
+        )
+    )
+
+
 def run(plan: Plan) -> dict[str, object]:
     body = {
         "model": "demo",
@@ -113,13 +146,20 @@ def run(plan: Plan) -> dict[str, object]:
         "max_tokens": plan.max_tokens,
         "ignore_eos": True,
     }
-    level = Level(count=plan.streams, rate=plan.streams / RAMP_S, pattern="constant")
-    with server(plan) as (port, pid):
-        endpoint = Endpoint.parse(f"http://127.0.0.1:{port}")
-        server_before, own_before, began = cpu_s(pid), time.process_time(), time.monotonic()
-        traces, seen = uvloop.run(load.run(endpoint, level, repeat(Asked(body))))
+    # One server holds 4,096 sequences at most; more streams need more servers.
+    shares = [len(range(at, plan.streams, plan.servers)) for at in range(plan.servers)]
+    with ExitStack() as stack:
+        started = [stack.enter_context(server(replace(plan, streams=share))) for share in shares]
+        pids = [pid for _, pid in started]
+        stack.enter_context(pinned(pids, is_wanted=plan.is_pinned))
+        server_before, own_before = sum(map(cpu_s, pids)), time.process_time()
+        began = time.monotonic()
+        results = uvloop.run(_load([port for port, _ in started], shares, body))
         took_s = time.monotonic() - began
-        server_s, own_s = cpu_s(pid) - server_before, time.process_time() - own_before
+        server_s = sum(map(cpu_s, pids)) - server_before
+        own_s = time.process_time() - own_before
+    traces = [trace for some, _ in results for trace in some]
+    seen = max((seen for _, seen in results), key=lambda seen: seen.lag_ms_p99)
     if not any(trace.arrivals_at for trace in traces):
         raise SystemExit(f"no stream brought anything: {traces[0].error}")
     tokens = sum(trace.completion_tokens for trace in traces)
@@ -127,6 +167,7 @@ def run(plan: Plan) -> dict[str, object]:
     gaps_ms = np.concatenate([np.diff(trace.arrivals_at) for trace in traces]) * 1e3
     return {
         "streams": plan.streams,
+        "servers": plan.servers,
         "seconds": round(took_s, 1),
         "dropped": sum(trace.error is not None for trace in traces),
         "errors": sorted({trace.error for trace in traces if trace.error})[:3],

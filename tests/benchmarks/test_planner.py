@@ -62,11 +62,14 @@ def test_the_values_for_k8s_name_what_there_is() -> None:
     assert found is not None
     text = found.manifest()
     metrics = set(re.findall(r"name: (intramural_\w+)", text))
+    assert found.max_num_seqs == 8  # 4 in flight on average, two deviations more
     assert metrics <= {family.name for family in FAMILIES}
     assert len(metrics) == 2
     settings = dict(re.findall(r"^(INTRAMURAL_\w+)=(\d+)$", text, re.MULTILINE))
     known = {env_of(name): name for name in Config.model_fields}
     Config(**{known[name]: value for name, value in settings.items()})
+    (rule,) = yaml.safe_load(text.partition("wait\n")[2].partition("#")[0])
+    assert rule["name"]["as"] in metrics
     scaler = yaml.safe_load(text.partition("hpa.yaml\n")[2])
     assert scaler["minReplicas"] == found.replicas
 

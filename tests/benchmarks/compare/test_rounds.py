@@ -65,7 +65,12 @@ def bench() -> Bench:
 
 def rules(repeats: int = 3, budget_s: float = 60.0) -> Rules:
     return Rules(
-        limits=LIMITS, repeats=repeats, budget_s=budget_s, vocab_size=4096, steps=Steps(99)
+        limits=LIMITS,
+        repeats=repeats,
+        budget_s=budget_s,
+        vocab_size=4096,
+        steps=Steps(99),
+        settle_s=0.0,
     )
 
 
