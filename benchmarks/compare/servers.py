@@ -12,6 +12,7 @@ import sys
 import urllib.error
 import urllib.request
 from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack
 
 from benchmarks.compare.processes import Child
 from benchmarks.compare.systems import Bench, MissingError, Up
@@ -91,11 +92,10 @@ async def _up(bench: Bench, name: str, command: Sequence[str], port: int, ready:
     variables: Mapping[str, str] = {"VLLM_CPU_KVCACHE_SPACE": "1"}
     log = bench.cache_dir / "logs" / f"{name}.log"
     child = Child(command, log, variables=variables)
-    try:
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(child.close)  # whatever ends the wait ends the process
         await wait_ready(child, f"http://127.0.0.1:{port}{ready}")
-    except BaseException:  # whatever ends the wait must end the process
-        await child.close()
-        raise
+        stack.pop_all()
     return Up(running=Server(child, Endpoint.parse(f"http://127.0.0.1:{port}")))
 
 

@@ -21,7 +21,8 @@ th { border-bottom: 2px solid #222; vertical-align: bottom }
 td.n, th.n { text-align: right; font-variant-numeric: tabular-nums }
 tr.first td { border-top: 2px solid #bbb }
 .ours { font-weight: 600; color: #0b3d91 }
-.charts { display: flex; flex-wrap: wrap; gap: 1rem } .charts svg { width: 540px; height: auto }
+.charts { display: flex; flex-wrap: wrap; gap: 1rem } .charts figure { margin: 0 }
+.charts svg { width: 550px; height: auto }
 code { background: #f3f3f3; padding: .1rem .3rem } .notes { color: #8a4b00 }
 footer { color: #666; margin-top: 3rem; font-size: 13px }
 """
@@ -50,7 +51,9 @@ def _parts(document: Document, pictures: Mapping[str, str]) -> Iterator[str]:
         yield "<h2>What the machine can do</h2>"
         yield _limits(document)
     for name, rows in groups(document.rows):
-        yield f"<h2>{escape(name)}</h2>"
+        first = next(iter(rows[0].samples), None)
+        what = "" if first is None or document.kind == "serving" else f": {KINDS[first].label}"
+        yield f"<h2>{escape(name)}{what}</h2>"
         yield _table(rows)
     if document.ratios:
         yield "<h2>Ratios, paired by round</h2><p>Above 1 favours the first; 95 % intervals.</p>"

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_OURS = ("#0b3d91", "#2f6fd0", "#7fb0f5")
+_OURS = ("#0b3d91", "#2f6fd0", "#7fb0f5", "#00a0a0")
 _THEIRS = ("#b85c00", "#d98f3a", "#8a8a8a", "#5f8f5f", "#a05f8f", "#c9b037")
 _INK, _GRID = "#222222", "#dddddd"
 _BAR_FIGURES = ("prefill_tokens_s", "decode_tokens_s")
@@ -190,7 +190,7 @@ def _latency_against_throughput(rows: Sequence[Row]) -> Draw:
 
 def _percentiles(rows: Sequence[Row], stem: str) -> Draw:
     def chart(axes: Axes) -> None:
-        for point, tint in zip(("p50", "p90", "p95", "p99"), (*_OURS, _THEIRS[0]), strict=True):
+        for point, tint in zip(("p50", "p90", "p95", "p99"), (*_OURS[:3], _THEIRS[0]), strict=True):
             values = [row.median(f"{stem}_ms_{point}") for row in rows]
             axes.plot(range(len(rows)), values, "o-", color=tint, label=point)  # type: ignore[arg-type]
         axes.set_yscale("log")
