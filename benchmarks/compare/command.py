@@ -15,7 +15,7 @@ from benchmarks import machine, roofline, workbench
 from benchmarks.compare import rounds
 from benchmarks.compare.rounds import Rules, Runner
 from benchmarks.compare.systems import Bench, MissingError, System, known
-from benchmarks.engine.command import add_sweep, cases_of, device, dtype_of
+from benchmarks.engine.command import Sweep, add_sweep, cases_of, device, dtype_of
 from benchmarks.report.document import Document, Ratio, Row, doubts
 from benchmarks.report.output import add_output, deliver, refusals
 from benchmarks.report.steps import Steps
@@ -76,9 +76,11 @@ def add_command(commands: Commands) -> None:
         metavar="PATH",
         help="an interpreter that has llama-cpp-python, gguf, torch and safetensors",
     )
-    add_sweep(parser)
     # The same for every system, and short enough to be repeated.
-    parser.set_defaults(prefill=[256], decode=[1, 8], context=[64], tokens=24, dtype="fastest")
+    add_sweep(
+        parser,
+        Sweep(prefill=(256,), decode=(1, 8), context=(64,), tokens=24, dtype="fastest"),
+    )
     add_output(parser)
 
 

@@ -84,23 +84,42 @@ def add_command(commands: Commands) -> None:
     add_output(parser)
 
 
-def add_sweep(parser: argparse.ArgumentParser) -> None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sweep:
+    """What is measured where nothing else is said."""
+
+    prefill: tuple[int, ...] = (128, 512)
+    prefill_batch: tuple[int, ...] = (1,)
+    decode: tuple[int, ...] = (1, 8, 32)
+    context: tuple[int, ...] = (128,)
+    tokens: int = 32
+    dtype: str = "auto"
+
+
+def add_sweep(parser: argparse.ArgumentParser, default: Sweep = Sweep()) -> None:
     """Which cases."""
-    for name, default, text in (
-        ("--prefill", [128, 512], "tokens of the prompts"),
-        ("--prefill-batch", [1], "prompts at once"),
-        ("--decode", [1, 8, 32], "sequences at once"),
-        ("--context", [128], "tokens before the decoded ones"),
+    for name, values, text in (
+        ("--prefill", default.prefill, "tokens of the prompts"),
+        ("--prefill-batch", default.prefill_batch, "prompts at once"),
+        ("--decode", default.decode, "sequences at once"),
+        ("--context", default.context, "tokens before the decoded ones"),
     ):
-        help_text = f"{text} (default: {' '.join(map(str, default))})"
-        parser.add_argument(name, type=int, nargs="*", metavar="N", default=default, help=help_text)
+        help_text = f"{text} (default: {' '.join(map(str, values))})"
+        parser.add_argument(name, type=int, nargs="*", metavar="N", default=values, help=help_text)
     add = parser.add_argument
-    add("--tokens", type=int, default=32, metavar="N", help="tokens that each decodes (32)")
+    add(
+        "--tokens",
+        type=int,
+        default=default.tokens,
+        metavar="N",
+        help="tokens that each decodes (default: %(default)s)",
+    )
     add(
         "--dtype",
         choices=("auto", "fastest", "bfloat16", "float16", "float32"),
-        default="auto",
-        help="auto: the checkpoint's; fastest: whose products are fastest on this machine",
+        default=default.dtype,
+        help="auto: the checkpoint's; fastest: whose products are fastest on this machine "
+        "(default: %(default)s)",
     )
 
 
