@@ -42,8 +42,8 @@ format: setup-dev  ## ruff's fixes and format, and the generated docs
 	$(BIN)/python -m docs.generate
 	$(BIN)/python -m docs.cluster_settings
 
-bench: setup-dev  ## our engine beside transformers' own, on the demo model
-	$(BIN)/python -m benchmarks.engine_vs_transformers models/demo/weights --concurrency 1 8 32
+bench: setup-dev  ## ours beside its peers, on two models: bench-out/. LLAMA=PYTHON with llama-cpp-python
+	$(BIN)/python -m benchmarks compare demo random:0.5b --budget 150 --out bench-out $(if $(LLAMA),--llama-cpp-python "$(LLAMA)")
 
 prove: setup-dev  ## the long proofs: properties 5,000 times, 200 kills of vLLM, 200 of pulls and bundles
 	$(BIN)/python -m pytest --hypothesis-profile=prove

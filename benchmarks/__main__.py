@@ -1,4 +1,7 @@
-"""`python -m benchmarks`: measurements that are commands. The others are modules of their own."""
+"""Measure: engines, servers, several systems in turn, and what a quantisation cost.
+
+docs/benchmarks.md explains every figure. The last line of stdout is always one JSON document.
+"""
 
 from __future__ import annotations
 
@@ -6,14 +9,26 @@ import argparse
 import sys
 from collections.abc import Sequence
 
+from benchmarks import diff, planner
+from benchmarks.compare import command as compare
+from benchmarks.engine import command as engine
 from benchmarks.quality import command as quality
+from benchmarks.serving import command as serving
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    quality.add_command(parser.add_subparsers(metavar="COMMAND", required=True))
-    options = parser.parse_args(argv)
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    for each in (engine, serving, compare, diff, planner, quality):
+        each.add_command(commands)
+    options = parser.parse_args(arguments)
+    options.command_line = arguments
     code: int = options.run(options)
     return code
 

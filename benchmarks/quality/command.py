@@ -10,7 +10,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from benchmarks import plots
+from benchmarks.quality import plots
 from benchmarks.quality import report as reports
 from benchmarks.quality.agreement import ALL
 from benchmarks.quality.gates import GATES, failures, score_failures

@@ -21,7 +21,7 @@ from typing import Any
 
 import torch
 
-from benchmarks import engine_streams
+from benchmarks.engine import running
 from benchmarks.quality import forcing, greedy, sequences, tensors
 from benchmarks.quality.agreement import by_source, by_source_of_tokens
 from benchmarks.quality.formulas import bits_per_weight
@@ -188,9 +188,9 @@ async def _half(
 ) -> _Half:
     speed = {}
     if wish.streams:
-        await engine_streams.measure(engine, 1, 8, 1)  # warm-up
+        await running.speed(engine, 1, 8, 1)  # warm-up
         for streams in wish.streams:
-            speed[str(streams)] = await engine_streams.measure(engine, streams, _SPEED_TOKENS, 2)
+            speed[str(streams)] = await running.speed(engine, streams, _SPEED_TOKENS, 2)
     return _Half(
         load_s=load_s,
         resident_weight_bytes=engine.info.weight_bytes,

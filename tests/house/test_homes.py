@@ -45,7 +45,10 @@ HOMES: dict[str, tuple[str, ...]] = {
     "safetensors": MODELS_RUN,
     "rich": (*COMMAND_LINES, "benchmarks/", "docs/"),
     "httpx": ("serve/cli/", "serve/doctor/deployment.py", "benchmarks/", "docs/"),
-    "PIL": ("benchmarks/plots.py",),
+    "matplotlib": ("benchmarks/report/plots.py", "benchmarks/scaling/picture.py"),
+    "llama_cpp": ("benchmarks/compare/llama/",),
+    "gguf": ("benchmarks/compare/llama/",),
+    "PIL": ("benchmarks/quality/plots.py",),
     "pydantic": ("serve/config.py", "serve/api/", "serve/cli/flags.py", "docs/"),
 }
 

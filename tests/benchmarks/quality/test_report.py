@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
-from benchmarks import plots
+from benchmarks.quality import plots
 from benchmarks.quality import report as reports
 from benchmarks.quality.command import judged
 from benchmarks.quality.formulas import Divergence, Estimate

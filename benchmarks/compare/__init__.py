@@ -1,0 +1,1 @@
+"""Several systems in one run, in turn: ratios that mean something."""

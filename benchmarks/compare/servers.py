@@ -1,0 +1,122 @@
+"""Systems behind HTTP: our server on our vLLM engine, and vLLM's own server.
+
+Both get prompts of token ids at /v1/completions, over loopback, from this process, whose own work
+shares the cores with them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack
+
+from benchmarks.compare.processes import Child
+from benchmarks.compare.systems import Bench, MissingError, Up
+from benchmarks.metrics import whole
+from benchmarks.serving.client import Endpoint, free_port, stream
+from benchmarks.trace import Trace
+from models.refs import QuantScheme
+
+START_TIMEOUT_S = 240
+_MODEL = "bench"
+_INSTALL = "vLLM is not installed: `make setup` has its CPU build, the GPU image the other one"
+
+
+class Server:
+    """A server process, and the requests to it."""
+
+    def __init__(self, child: Child, endpoint: Endpoint) -> None:
+        self._child = child
+        self._endpoint = endpoint
+
+    async def ask_all(
+        self,
+        name: str,  # noqa: ARG002 - of the protocol
+        prompts: Sequence[Sequence[int]],
+        max_tokens: int,
+    ) -> list[Trace]:
+        requests = [
+            self._endpoint.request(
+                {
+                    "model": _MODEL,
+                    "prompt": list(prompt),
+                    "max_tokens": max_tokens,
+                    "temperature": 0,
+                    "ignore_eos": True,
+                    "stream": True,
+                    "stream_options": {"include_usage": True},
+                }
+            )
+            for prompt in prompts
+        ]
+        return whole(
+            await asyncio.gather(*(stream(self._endpoint, request) for request in requests))
+        )
+
+    async def close(self) -> None:
+        await self._child.close()
+
+
+async def start_ours(bench: Bench, scheme: QuantScheme) -> Up:
+    """`python -m serve --engine vllm`."""
+    if importlib.util.find_spec("vllm") is None:
+        raise MissingError(_INSTALL)
+    port = free_port()
+    command = [sys.executable, "-m", "serve", "--model", str(bench.full.path)]
+    command += ["--engine", "vllm", "--served-model-name", _MODEL, "--port", str(port)]
+    command += ["--quant", str(scheme), "--data-dir", str(bench.cache_dir)]
+    command += ["--dtype", bench.dtype, "--max-model-len", str(bench.length)]
+    command += ["--max-num-seqs", str(bench.batch), "--log-level", "error", "--enforce-eager"]
+    command += ["--no-enable-prefix-caching"]
+    return await _up(bench, "intramural-vllm", command, port, "/readyz")
+
+
+async def start_vllm(bench: Bench, scheme: QuantScheme) -> Up:  # noqa: ARG001 - none alone
+    """`python -m vllm.entrypoints.openai.api_server`, with the same flags as ours."""
+    if importlib.util.find_spec("vllm") is None:
+        raise MissingError(_INSTALL)
+    port = free_port()
+    command = [sys.executable, "-W", "ignore", "-m", "vllm.entrypoints.openai.api_server"]
+    command += ["--model", str(bench.full.path), "--served-model-name", _MODEL]
+    command += ["--host", "127.0.0.1", "--port", str(port), "--dtype", bench.dtype]
+    command += ["--max-model-len", str(bench.length), "--max-num-seqs", str(bench.batch)]
+    command += ["--enforce-eager", "--no-enable-prefix-caching", "--uvicorn-log-level", "warning"]
+    return await _up(bench, "vllm-serve", command, port, "/health")
+
+
+async def _up(bench: Bench, name: str, command: Sequence[str], port: int, ready: str) -> Up:
+    variables: Mapping[str, str] = {"VLLM_CPU_KVCACHE_SPACE": "1"}
+    log = bench.cache_dir / "logs" / f"{name}.log"
+    child = Child(command, log, variables=variables)
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(child.close)  # whatever ends the wait ends the process
+        await wait_ready(child, f"http://127.0.0.1:{port}{ready}")
+        stack.pop_all()
+    return Up(running=Server(child, Endpoint.parse(f"http://127.0.0.1:{port}")))
+
+
+async def wait_ready(child: Child, url: str) -> None:
+    """Until the address answers 200.
+
+    Raises:
+        MissingError: the process ended, or it took too long.
+    """
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + START_TIMEOUT_S
+    while child.is_running and loop.time() < deadline:
+        if await asyncio.to_thread(_answers, url):
+            return
+        await asyncio.sleep(0.2)
+    raise MissingError(f"did not start: {child.last_words()}")
+
+
+def _answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=5):  # noqa: S310 - loopback
+            return True
+    except (urllib.error.URLError, OSError):
+        return False

@@ -1,0 +1,136 @@
+"""What can be compared: each system takes token ids, gives one trace per request, and is closed.
+
+A system that is not installed is left out, with what to do about it. All that a comparison starts
+is up at the same time, and computes in turn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Protocol
+
+from benchmarks.cases import Case
+from benchmarks.roofline import StepCost, cost_of
+from benchmarks.trace import Trace
+from models.refs import Artifact, QuantScheme
+from serve.engine.settings import Dtype
+
+
+class MissingError(Exception):
+    """A system cannot run here; the message says what to do about it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bench:
+    """One model, and what every system is told.
+
+    Attributes:
+        full: the model with its full weights.
+        cache_dir: for what has to be made.
+        dtype: of weights that are not quantised, and of arithmetic.
+        cases: that will be asked for.
+        llama_python: an interpreter with llama-cpp-python; None where there is none.
+    """
+
+    full: Artifact
+    cache_dir: Path
+    dtype: Dtype
+    cases: Sequence[Case]
+    llama_python: Path | None
+
+    @property
+    def length(self) -> int:
+        """Tokens of the longest sequence."""
+        return max(case.length for case in self.cases) + 8
+
+    @property
+    def batch(self) -> int:
+        return max(case.batch for case in self.cases)
+
+
+class Running(Protocol):
+    """A system that is up."""
+
+    async def ask_all(
+        self, name: str, prompts: Sequence[Sequence[int]], max_tokens: int
+    ) -> list[Trace]:
+        """All at once, greedily and without an early end.
+
+        Raises:
+            RuntimeError: an answer did not come whole.
+        """
+        ...
+
+    async def close(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Up:
+    """A system that is up, and what is known of its weights.
+
+    Attributes:
+        weight_bytes: that a step reads; None takes the formula for its scheme.
+        kv_dtype: of its KV cache, where it is not that of the arithmetic.
+    """
+
+    running: Running
+    weight_bytes: int | None = None
+    kv_dtype: str | None = None
+
+    def cost(self, bench: Bench, scheme: QuantScheme) -> StepCost | None:
+        """What a step of it reads and computes; None where the configuration does not tell."""
+        cost = cost_of(bench.full.path, scheme, self.kv_dtype or bench.dtype)
+        if cost is None or self.weight_bytes is None:
+            return cost
+        return replace(cost, weight_bytes=self.weight_bytes)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class System:
+    """One that may be started.
+
+    Attributes:
+        name: in the report.
+        scheme: how it stores its weights; llama.cpp's q8_0 and q4_0 stand beside int8 and int4.
+        via: ``engine``, ``HTTP`` or ``library``.
+        start: takes seconds, and raises MissingError where it cannot run.
+    """
+
+    name: str
+    scheme: QuantScheme
+    via: str
+    start: Callable[[Bench, QuantScheme], Awaitable[Up]]
+
+    @property
+    def label(self) -> str:
+        return self.name if self.scheme is QuantScheme.NONE else f"{self.name} {self.scheme}"
+
+
+def known() -> list[System]:
+    """All of them, ours first."""
+    from benchmarks.compare import batching, in_process, servers  # noqa: PLC0415 - they import this module
+    from benchmarks.compare.llama import running as llama  # noqa: PLC0415
+
+    none, int8, int4 = QuantScheme.NONE, QuantScheme.INT8, QuantScheme.INT4
+    ours, llama_cpp = "intramural transformers", "llama.cpp"
+    return [
+        *(
+            System(name=ours, scheme=each, via="engine", start=in_process.start_ours)
+            for each in (none, int8, int4)
+        ),
+        System(name="intramural vllm", scheme=none, via="HTTP", start=servers.start_ours),
+        System(name="vllm serve", scheme=none, via="HTTP", start=servers.start_vllm),
+        *(
+            System(name=llama_cpp, scheme=each, via="library", start=llama.start)
+            for each in (none, int8, int4)
+        ),
+        System(name="transformers batching", scheme=none, via="library", start=batching.start),
+        System(
+            name="transformers generate",
+            scheme=none,
+            via="library",
+            start=in_process.start_generate,
+        ),
+    ]

@@ -1,0 +1,1 @@
+"""Prefill and decode straight on an Engine: no HTTP, no text."""

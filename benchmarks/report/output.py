@@ -1,0 +1,80 @@
+"""Where a report goes: tables to the terminal, files to --out, JSON to the last line of stdout."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from rich.console import Console
+
+from benchmarks.report.document import Document
+from benchmarks.report.table import tables
+from models.durable import write_whole
+from models.errors import ModelError
+from serve.errors import ServeError
+
+REFUSED = 2
+_WIDTH = 140  # of tables that go into a file
+
+
+def add_output(parser: argparse.ArgumentParser) -> None:
+    """--out."""
+    parser.add_argument(
+        "--out",
+        type=Path,
+        metavar="DIR",
+        help="also write KIND.json, .html and .png there",
+    )
+
+
+@contextmanager
+def refusals() -> Iterator[None]:
+    """What a user can put right ends the command with a message and the exit code 2."""
+    try:
+        yield
+    except (ModelError, ServeError, ValueError, OSError, RuntimeError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(REFUSED) from None
+
+
+def deliver(document: Document, options: argparse.Namespace) -> int:
+    """Print and write it; returns the exit code."""
+    console = Console(stderr=options.json)
+    if not console.is_terminal:
+        console.width = _WIDTH
+    if not options.json:
+        for table in tables(document):
+            console.print(table)
+    for note in document.notes:
+        console.print(f"note: {note}", style="yellow", highlight=False, soft_wrap=True)
+    if options.out is not None:
+        for path in write(document, options.out):
+            console.print(f"written: {path}", highlight=False, soft_wrap=True)
+    print(document.to_json())
+    return 0
+
+
+def write(document: Document, folder: Path) -> list[Path]:
+    """The files of a report.
+
+    Raises:
+        OSError: they cannot be written.
+        RuntimeError: matplotlib is not installed.
+    """
+    # Drawing needs matplotlib, which no other part needs.
+    from benchmarks.report import html, plots  # noqa: PLC0415
+
+    folder.mkdir(parents=True, exist_ok=True)
+    stem = folder / document.kind
+    pictures = plots.draw(document)
+    written = {
+        stem.with_suffix(".json"): document.to_json().encode() + b"\n",
+        stem.with_suffix(".html"): html.page(document, pictures).encode(),
+        stem.with_suffix(".png"): plots.overview(document),
+    }
+    for path, content in written.items():
+        write_whole(path, content)
+    return list(written)

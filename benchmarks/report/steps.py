@@ -1,0 +1,54 @@
+"""How far a run is: one line per step on stderr, with the time that is left."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from typing import TextIO
+
+from models.progress import duration
+
+
+class Steps:
+    """Counts the steps of a run. On a terminal the line changes in place.
+
+    Args:
+        total: steps to do.
+        stream: instead of stderr.
+    """
+
+    def __init__(
+        self,
+        total: int,
+        *,
+        stream: TextIO | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._total = total
+        self._stream = stream or sys.stderr
+        self._clock = clock
+        self._began_at = clock()
+        self._done = 0
+
+    def begin(self, name: str) -> None:
+        """The next step begins. The time left is that of the steps so far, on average."""
+        line = f"{self._done + 1:>3} of {self._total}  {name}"
+        if self._done:
+            each_s = (self._clock() - self._began_at) / self._done
+            line += f"  ({duration(each_s * (self._total - self._done))} left)"
+        self._done += 1
+        is_live = self._stream.isatty()
+        print(
+            f"\r\x1b[K{line}" if is_live else line, end="" if is_live else "\n", file=self._stream
+        )
+        self._stream.flush()
+
+    def fewer(self, count: int) -> None:
+        """So many steps will not be done."""
+        self._total -= count
+
+    def end(self) -> None:
+        """Make room for what is printed next."""
+        if self._stream.isatty():
+            print("\r\x1b[K", end="", file=self._stream, flush=True)

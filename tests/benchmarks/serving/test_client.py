@@ -1,0 +1,153 @@
+"""The load client counts what a stream says, however TCP cuts it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from benchmarks.serving.client import Endpoint, _Stream, stream
+from benchmarks.trace import Trace
+
+HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
+
+
+def event(document: object, separators: tuple[str, str] = (",", ":")) -> bytes:
+    text = document if isinstance(document, str) else json.dumps(document, separators=separators)
+    data = f"data: {text}\n\n".encode()
+    return b"%x\r\n%b\r\n" % (len(data), data)
+
+
+def chunk(delta: dict[str, object], reason: str | None = None) -> dict[str, object]:
+    return {"choices": [{"index": 0, "delta": delta, "finish_reason": reason}], "usage": None}
+
+
+ROLE = chunk({"role": "assistant", "content": ""})
+CALL = chunk({"tool_calls": [{"index": 0, "function": {"arguments": "{"}}]})
+WORDS = [chunk({"content": word}) for word in ("a", ' data: {"content":""', "b\n\n", "é")]
+USAGE = {"prompt_tokens": 4, "completion_tokens": 9, "prompt_tokens_details": {"cached_tokens": 2}}
+LAST = [chunk({}, "length"), {"choices": [], "usage": USAGE}, "[DONE]"]
+WHOLE = HEAD + b"".join(map(event, [ROLE, *WORDS, CALL, *LAST])) + b"0\r\n\r\n"
+
+
+class Transport(asyncio.Transport):
+    """A socket that takes everything; the real one is in test_hold.py."""
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        self.sent = bytes(data)
+
+    def close(self) -> None:
+        self.is_closed = True
+
+
+def fed(pieces: list[bytes]) -> Trace:
+    loop = asyncio.new_event_loop()
+    protocol = _Stream(b"ask", Trace(), loop.create_future())
+    protocol.connection_made(Transport())
+    for piece in pieces:
+        protocol.data_received(piece)
+    protocol.connection_lost(None)
+    loop.close()
+    return protocol.trace
+
+
+@given(st.sets(st.integers(1, len(WHOLE) - 1)))
+def test_cuts_change_nothing(cuts: set[int]) -> None:
+    edges = [0, *sorted(cuts), len(WHOLE)]
+    trace = fed([WHOLE[a:b] for a, b in pairwise(edges)])
+    assert trace.error is None
+    assert len(trace.arrivals_at) == len(WORDS) + 1
+    assert (trace.prompt_tokens, trace.completion_tokens, trace.cached_tokens) == (4, 9, 2)
+    assert (trace.finish_reason, trace.status) == ("length", 200)
+
+
+@pytest.mark.parametrize("separators", [(",", ":"), (", ", ": ")])
+@pytest.mark.parametrize(
+    ("first", "last"),
+    [
+        ({"role": "assistant", "content": ""}, {}),
+        ({"role": "assistant", "content": None}, {"content": ""}),
+    ],
+)
+def test_whatever_a_server_writes_only_tokens_count(separators, first, last) -> None:
+    documents = [chunk(first), *WORDS, chunk(last, "stop"), *LAST[1:]]
+    trace = fed([HEAD, *(event(each, separators) for each in documents), b"0\r\n\r\n"])
+    assert (trace.error, len(trace.arrivals_at)) == (None, len(WORDS))
+
+
+def test_text_completions_count_alike() -> None:
+    def text(value: str, reason: str | None = None) -> dict[str, object]:
+        return {"choices": [{"index": 0, "text": value, "finish_reason": reason}]}
+
+    documents = [text("a"), text("b"), text("", "length"), *LAST[1:]]
+    trace = fed([HEAD, *map(event, documents), b"0\r\n\r\n"])
+    assert (trace.error, len(trace.arrivals_at)) == (None, 2)
+
+
+def test_what_ends_too_soon_is_an_error() -> None:
+    assert "after 5 chunks" in str(fed([WHOLE[: WHOLE.index(b'"length"')]]).error)
+    body = b"".join(map(event, [ROLE, *WORDS])) + b"0\r\n\r\n"
+    assert "without reason" in str(fed([HEAD + body]).error)
+    failed = event({"error": {"code": "engine_dead"}})
+    assert "engine_dead" in str(fed([HEAD, event(ROLE), failed, b"0\r\n\r\n"]).error)
+    assert "closed" in str(fed([]).error)
+
+
+def test_a_refusal_keeps_its_status_and_text() -> None:
+    refused = fed([b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 2\r\n\r\n", b"{}"])
+    assert (refused.status, refused.error) == (503, "status 503: {}")
+
+
+async def test_no_server_is_an_error_in_the_trace() -> None:
+    endpoint = Endpoint.parse("http://127.0.0.1:9")
+    trace = await stream(endpoint, endpoint.request({}))
+    assert "no connection" in str(trace.error)
+    assert trace.finished_at is not None
+
+
+async def test_a_server_that_never_ends_is_given_up() -> None:
+    gone = asyncio.Event()
+
+    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        writer.close()
+        await writer.wait_closed()
+        gone.set()
+
+    server = await asyncio.start_server(silent, "127.0.0.1", 0)
+    endpoint = Endpoint.parse(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+    trace = await stream(endpoint, endpoint.request({}), timeout_s=0.05)
+    assert "no end within 0.05 s" in str(trace.error)
+    await gone.wait()
+    server.close()
+    await server.wait_closed()
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("http://127.0.0.1:8000", "http://127.0.0.1:8000/v1"),
+        ("http://host/v1/", "http://host:80/v1"),
+        ("https://[::1]/api", "https://[::1]:443/api/v1"),
+    ],
+)
+def test_addresses(url: str, expected: str) -> None:
+    assert Endpoint.parse(url).url == expected
+
+
+@pytest.mark.parametrize("url", ["127.0.0.1:8000", "ftp://host", "http://"])
+def test_what_is_no_address_is_refused(url: str) -> None:
+    with pytest.raises(ValueError, match="is needed"):
+        Endpoint.parse(url)
+
+
+def test_the_route_follows_the_body_and_the_key_is_sent() -> None:
+    endpoint = Endpoint.parse("http://h", "sk-1")
+    assert endpoint.request({"messages": []}).startswith(b"POST /v1/chat/completions HTTP/1.1\r\n")
+    asked = endpoint.request({"prompt": "x"})
+    assert asked.startswith(b"POST /v1/completions HTTP/1.1\r\n")
+    assert b"Authorization: Bearer sk-1\r\n" in asked

@@ -1,0 +1,97 @@
+"""Replicas follow from two laws of queues; the values for k8s/ name metrics that exist."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from benchmarks.__main__ import main
+from benchmarks.planner import Users, plan
+from serve.config import Config, env_of
+from serve.observe.families import FAMILIES
+from tests.benchmarks.documents import document, level_row
+
+SWEEP = [
+    level_row("poisson 1/s", 1.0),
+    level_row("poisson 2/s", 2.0),
+    level_row("poisson 4/s", 3.5, attainment=0.6, e2e_ms=9000.0),
+]
+RULES = {"share": 0.95, "headroom": 0.8, "spare": 1}
+
+
+def test_the_plan_by_hand() -> None:
+    found = plan(SWEEP, Users(count=100, think_s=30.0), **RULES)
+    assert found is not None
+    assert found.level == "poisson 2/s"  # at 4/s the targets are not met
+    assert found.demand_s == pytest.approx(100 / 32)
+    assert found.replicas == math.ceil(100 / 32 / (2.0 * 0.8)) + 1 == 3
+    assert found.admitted_per_replica == 3  # 4 in flight at 2/s, 80 % of them
+
+
+def test_longer_answers_need_more() -> None:
+    found = plan(SWEEP, Users(count=100, think_s=30.0, tokens=200), **RULES)
+    assert found is not None
+    assert (found.requests_s, found.answer_s) == (1.0, 4.0)
+    assert found.replicas == math.ceil(100 / 34 / (1.0 * 0.8)) + 1
+
+
+def test_targets_that_no_level_meets_have_no_plan() -> None:
+    assert plan([SWEEP[2]], Users(count=1, think_s=1.0), **RULES) is None
+
+
+@given(st.integers(1, 5000), st.integers(0, 5000), st.floats(1.0, 300.0))
+def test_more_users_never_need_fewer_replicas(few: int, more: int, think_s: float) -> None:
+    one = plan(SWEEP, Users(count=few, think_s=think_s), **RULES)
+    other = plan(SWEEP, Users(count=few + more, think_s=think_s), **RULES)
+    assert one is not None
+    assert other is not None
+    assert one.replicas <= other.replicas <= other.max_replicas
+    # What all replicas but the spare one can give covers what is asked for.
+    assert (other.replicas - 1) * other.requests_s * 0.8 >= other.demand_s * (1 - 1e-9)
+
+
+def test_the_values_for_k8s_name_what_there_is() -> None:
+    found = plan(SWEEP, Users(count=10, think_s=10.0), **RULES)
+    assert found is not None
+    text = found.manifest()
+    metrics = set(re.findall(r"name: (intramural_\w+)", text))
+    assert found.max_num_seqs == 8  # 4 in flight on average, two deviations more
+    assert metrics <= {family.name for family in FAMILIES}
+    assert len(metrics) == 2
+    settings = dict(re.findall(r"^(INTRAMURAL_\w+)=(\d+)$", text, re.MULTILINE))
+    known = {env_of(name): name for name in Config.model_fields}
+    Config(**{known[name]: value for name, value in settings.items()})
+    (rule,) = yaml.safe_load(text.partition("wait\n")[2].partition("#")[0])
+    assert rule["name"]["as"] in metrics
+    scaler = yaml.safe_load(text.partition("hpa.yaml\n")[2])
+    assert scaler["minReplicas"] == found.replicas
+
+
+def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "sweep.json"
+    sweep = document(SWEEP, kind="serving", settings={"targets_ms": {"ttft": "500"}})
+    path.write_text(sweep.to_json())
+    assert main(["plan", str(path), "--users", "100"]) == 0
+    out = capsys.readouterr().out
+    assert "3 replicas (1 of them spare) for 100 users" in " ".join(out.split())
+    assert json.loads(out.splitlines()[-1])["replicas"] == 3
+    path.write_text(document(SWEEP[2:], kind="serving", settings=sweep.settings).to_json())
+    assert main(["plan", str(path), "--users", "100"]) == 1
+
+
+@pytest.mark.parametrize(
+    "options", [["--users", "0"], ["--users", "5", "--share", "2"], ["--users", "5"]]
+)
+def test_what_cannot_be_planned_is_refused(options: list[str], tmp_path: Path) -> None:
+    path = tmp_path / "engine.json"
+    path.write_text(document([], kind="engine").to_json())
+    with pytest.raises(SystemExit) as ended:
+        main(["plan", str(path), *options])
+    assert ended.value.code == 2
