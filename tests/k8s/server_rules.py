@@ -64,7 +64,8 @@ def _drain_faults(pod: Pod, server: Manifest, values: dict[str, str]) -> Iterato
     if pause < 5:
         yield "preStop does not wait until proxies have heard of it"
     grace = pod.spec.get("terminationGracePeriodSeconds", 30)
-    needed = pause + float(values["INTRAMURAL_SHUTDOWN_TIMEOUT"]) + CLOSE_S
+    drain = float(values["INTRAMURAL_SHUTDOWN_TIMEOUT"])
+    needed = pause + float(values.get("INTRAMURAL_SHUTDOWN_DELAY", 0)) + drain + CLOSE_S
     if grace < needed:
         yield f"terminationGracePeriodSeconds is {grace}: a drain may take {needed:g}"
 

@@ -135,13 +135,15 @@ def test_the_canary_differs_in_what_is_tried_and_shares_the_rest():
         for each in (stable, canary)
     )
     assert {name for name in ours if ours[name] != theirs[name]} == {
-        "INTRAMURAL_MAX_NUM_BATCHED_TOKENS"
+        "INTRAMURAL_ARM",
+        "INTRAMURAL_MAX_NUM_BATCHED_TOKENS",
     }
     for each, arm in ((stable, "stable"), (canary, "canary")):
         name = each["metadata"]["name"]
         selector = get(manifests, "Service", name)["spec"]["selector"]
         assert selector == each["spec"]["selector"]["matchLabels"]
         assert selector["app.kubernetes.io/instance"] == arm
+    assert (ours["INTRAMURAL_ARM"], theirs["INTRAMURAL_ARM"]) == ("stable", "canary")
     route = get(manifests, "HTTPRoute", "intramural")
     for rule in route["spec"]["rules"]:
         for backend in rule["backendRefs"]:
