@@ -3,7 +3,7 @@ PYTHON ?= python3.11
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: help setup setup-dev serve chat test lint format bench prove bundle docs lock clean
+.PHONY: help setup setup-dev serve chat test lint format bench prove calibrate-env bundle image docs lock clean
 
 help:  ## show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -27,17 +27,20 @@ chat: setup  ## talk to the running server
 test: setup-dev lint  ## lint, then every test
 	$(BIN)/python -m pytest
 
-lint: setup-dev  ## ruff, mypy, import contracts, generated docs
+lint: setup-dev  ## ruff, mypy, import contracts, generated docs, Dockerfiles
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m docs.generate --check
+	$(BIN)/hadolint Dockerfile.cpu Dockerfile.gpu
+	$(BIN)/python -m docs.cluster_settings --check
 
 format: setup-dev  ## ruff's fixes and format, and the generated docs
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 	$(BIN)/python -m docs.generate
+	$(BIN)/python -m docs.cluster_settings
 
 bench: setup-dev  ## ours beside its peers, on two models: bench-out/. LLAMA=PYTHON with llama-cpp-python
 	$(BIN)/python -m benchmarks compare demo random:0.5b --budget 150 --out bench-out $(if $(LLAMA),--llama-cpp-python "$(LLAMA)")
@@ -45,13 +48,22 @@ bench: setup-dev  ## ours beside its peers, on two models: bench-out/. LLAMA=PYT
 prove: setup-dev  ## the long proofs: properties 5,000 times, 200 kills of vLLM, 200 of pulls and bundles
 	$(BIN)/python -m pytest --hypothesis-profile=prove
 
+calibrate-env: $(VENV)-calibrate/.done  ## the environment of `python -m quantize.calibrate` (llmcompressor)
+
+$(VENV)-calibrate/.done: requirements/calibrate.lock
+	@sh requirements/install.sh $(PYTHON) $(VENV)-calibrate requirements/calibrate.lock && touch $@
+
 OUT   ?= dist/bundle
 MODEL ?= demo
 bundle: setup  ## all that a machine without a network needs: OUT=DIR MODEL=NAME SIGN=KEY
 	@$(BIN)/python -m release --out "$(OUT)" --model "$(MODEL)" $(if $(SIGN),--sign "$(SIGN)")
 
+FOR ?= cpu
+image:  ## a container image, with buildah: FOR=cpu|gpu ARGS="--base NAME@sha256:... --wheels DIR"
+	@sh release/image.sh "$(FOR)" $(ARGS)
+
 lock: setup-dev  ## resolve requirements/*.in anew (needs the network)
 	sh requirements/lock.sh
 
 clean:  ## remove the environment and caches
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(VENV)-calibrate .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -23,7 +23,7 @@ from quantize import registry, told
 from quantize.ensure import artifact_name
 from quantize.errors import OptionError
 from quantize.plan import AUTO, GROUPS, Wish
-from quantize.protocol import Method, QuantPlan
+from quantize.protocol import DATA_FREE, Method, QuantPlan
 from quantize.run import Made, Quantisation
 
 EPILOG = """\
@@ -32,11 +32,13 @@ schemes:
   int8-weight-only  weights in 8 bits (W8A16)
   int4              weights in 4 bits, a scale for each group (W4A16)
   fp8               weights and activations in 8-bit floating point; for GPUs
-  nf4, bnb-int8     as bitsandbytes stores them; for vLLM with vllm-bnb-plugin
+  nf4               weights in 4 bits, as bitsandbytes stores them
+  bnb-int8          weights and activations in 8 bits, as bitsandbytes stores them
 
 methods:
   rtn     round to nearest: the largest weight of a row or group sets its scale
   search  the scale of least squared error; slower, never worse by that measure
+  (gptq and awq look at a text: `python -m quantize.calibrate`, docs/quantization.md)
 
 examples:
   python -m quantize qwen2.5-7b --scheme int8             into the store, as qwen2.5-7b--int8
@@ -162,7 +164,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--out", type=Path, metavar="FOLDER", help="(default: NAME--SCHEME in the store)")
     add(
         "--method",
-        choices=list(Method),
+        choices=DATA_FREE,
         help="how scales are chosen (default: search for int4, rtn for the others)",
     )
     add(

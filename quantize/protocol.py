@@ -21,10 +21,17 @@ from quantize.dtypes import bytes_of
 
 
 class Method(StrEnum):
-    """How scales are chosen; quantize/scales.py has both."""
+    """How scales and roundings are chosen. quantize/scales.py has the first two."""
 
     RTN = "rtn"  # round to nearest: the largest weight sets the scale
     SEARCH = "search"  # least squared error over a grid of clippings, then least squares
+    GPTQ = "gptq"  # what a rounding did to the answer is made up for by the columns that follow
+    AWQ = "awq"  # columns that activations make much of are scaled up before they are rounded
+
+
+CALIBRATED = frozenset({Method.GPTQ, Method.AWQ})
+"""Methods that look at a text; quantize/calibrate has them, in an environment of its own."""
+DATA_FREE = tuple(method for method in Method if method not in CALIBRATED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,41 +12,32 @@
 from __future__ import annotations
 
 import errno
-import hashlib
-import json
 import shutil
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from models import folder as model_folder
 from models import store
-from models.errors import DiskFullError, ManifestError, ManifestMissingError
 from models.memory import host_memory
 from models.progress import Progress, size
 from models.refs import Artifact
-from models.rules import strict_json
 from models.staging import Staging, staged
-from models.trust.manifest import NEVER_LISTED, QUANTISED_FROM, Manifest
-from models.trust.manifest_files import plain_files
-from models.trust.stamps import Stamps
-from models.trust.verify import Mode, verify
-from quantize import layout, registry, source
+from models.trust.manifest import QUANTISED_FROM, Manifest
+from quantize import layout, registry, result, source
 from quantize import plan as planning
-from quantize.errors import OccupiedError, QuantizeError
+from quantize.errors import QuantizeError
 from quantize.journal import Journal, fingerprint
 from quantize.peak import peak_bytes
 from quantize.pieces import Worker
 from quantize.plan import Wish
 from quantize.protocol import LayerError, Method, Options, Quantizer, QuantPlan, QuantReport
+from quantize.result import RECIPE
 from quantize.writer import Writer
 
-RECIPE = "quantise"
-"""Where a manifest's ``tools`` keep how the result was made."""
 MARGIN_BYTES = 64 << 20
 
 
@@ -93,7 +84,7 @@ class Quantisation:
             UnsuitableModelError, OptionError: it cannot be done.
         """
         tensors = source.tensors_of(self.source.path)
-        return planning.plan(tensors, _config_of(self.source.path), self.wish)
+        return planning.plan(tensors, result.config_of(self.source.path), self.wish)
 
     def run(self) -> Made:
         """Do it, or what is left of it.
@@ -103,17 +94,19 @@ class Quantisation:
             ModelError: the source is damaged, the disk is full, or another process is at it.
         """
         plan, quantizer = self.plan()
-        manifest = self._source_manifest()
-        here = self._here(plan, manifest.digest)
-        if here is not None:
-            return Made(path=self.target, digest=here.digest, report=None)
+        manifest = result.verified(self.source.path, self.data_dir, self.progress)
+        tools = _tools(plan, manifest.digest)
+        if not self.is_replacing:
+            here = result.present(self.target, tools, self.progress)
+            if here is not None:
+                return Made(path=self.target, digest=here.digest, report=None)
         self._check_memory(plan)
         try:
             with staged(self.target.parent, self.target.name) as staging:
                 return self._make(staging, plan, quantizer, manifest)
         except OSError as error:
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
-                raise _disk_full(self.target.parent) from None
+                raise result.disk_full(self.target.parent) from None
             raise QuantizeError(
                 f"{error.filename or self.target}: {error.strerror or error}"
             ) from None
@@ -132,7 +125,9 @@ class Quantisation:
         _check_room(staging, sum(s.num_bytes for s in shards if s.name not in journal.done))
         resumed = self._write(staging, journal, quantizer, shards, plan)
         self.progress.phase("check")
-        self._put_texts(staging.tree, shards, plan)
+        result.put_texts(self.source.path, staging.tree, plan.config)
+        if len(shards) > 1:
+            (staging.tree / model_folder.INDEX).write_bytes(layout.index_of(shards))
         store.load_folder(staging.tree, name=self.target.name)
         made = Manifest.build(
             staging.tree,
@@ -196,52 +191,6 @@ class Quantisation:
             files.check()
         return resumed
 
-    def _put_texts(self, tree: Path, shards: list[layout.Shard], plan: QuantPlan) -> None:
-        """Everything but the weights: copied, and the configuration with what was done."""
-        for path, _ in plain_files(self.source.path):
-            is_weights = path.endswith(".safetensors") or path == model_folder.INDEX
-            if not is_weights and path not in NEVER_LISTED and path != model_folder.CONFIG:
-                target = tree / path
-                target.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(self.source.path / path, target)
-        text = json.dumps(dict(plan.config), indent=2, ensure_ascii=False) + "\n"
-        (tree / model_folder.CONFIG).write_bytes(text.encode())
-        if len(shards) > 1:
-            (tree / model_folder.INDEX).write_bytes(layout.index_of(shards))
-
-    def _source_manifest(self) -> Manifest:
-        """What the source is, once every byte of it agrees."""
-        path = self.source.path
-        try:
-            manifest = Manifest.read(path)
-        except ManifestMissingError:
-            total = sum(num_bytes for _, num_bytes in plain_files(path))
-            self.progress.phase("verify", total)
-            return Manifest.build(path, progress=self.progress.advance)
-        stamps = Stamps(self.data_dir)
-        verify(path, Mode.QUICK, manifest=manifest, stamps=stamps, meter=self.progress).require_ok()
-        return manifest
-
-    def _here(self, plan: QuantPlan, source_digest: str) -> Manifest | None:
-        """The manifest of the same result, made before. Whether it is intact, others ask."""
-        if not self.target.exists() or self.is_replacing:
-            return None
-        try:
-            found = Manifest.read(self.target)
-        except ManifestError:
-            found = None
-        wanted = _tools(plan, source_digest)
-        if found is not None and all(found.tools.get(key) == wanted[key] for key in _OWN):
-            return found
-        made_from = None if found is None else found.tools.get(QUANTISED_FROM)
-        if made_from not in (None, source_digest):
-            self.progress.notice(f"{self.target.name} was made from {made_from}: made anew")
-            return None
-        raise OccupiedError(
-            f"{self.target} is there and was not made in this way from this model. Name another "
-            "with --out, or give --replace."
-        )
-
     def _check_memory(self, plan: QuantPlan) -> None:
         free = host_memory.available_bytes()
         if free is not None and free < plan.peak_memory_bytes:
@@ -251,17 +200,9 @@ class Quantisation:
             )
 
 
-_OWN = (QUANTISED_FROM, RECIPE)
-
-
 def _tools(plan: QuantPlan, source_digest: str) -> Mapping[str, str]:
-    settings = json.dumps(plan.config["quantization_config"], sort_keys=True)
-    recipe = f"{plan.scheme} {plan.method} {_short_hash(settings)}"
+    recipe = result.recipe(plan)
     return {QUANTISED_FROM: source_digest, RECIPE: recipe, "torch": torch.__version__}
-
-
-def _short_hash(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 def _in_order(journal: Journal, plan: QuantPlan) -> tuple[LayerError, ...]:
@@ -269,20 +210,6 @@ def _in_order(journal: Journal, plan: QuantPlan) -> tuple[LayerError, ...]:
     return tuple(found[linear.name] for linear in plan.layers)
 
 
-def _config_of(path: Path) -> dict[str, Any]:
-    document: dict[str, Any] = strict_json.read(path / model_folder.CONFIG, max_bytes=4 << 20)
-    return document
-
-
 def _check_room(staging: Staging, missing: int) -> None:
     if missing + MARGIN_BYTES > shutil.disk_usage(staging.folder).free:
-        raise _disk_full(staging.folder, missing + MARGIN_BYTES)
-
-
-def _disk_full(folder: Path, needed: int | None = None) -> DiskFullError:
-    free = shutil.disk_usage(folder).free
-    more = f" {size(needed)} are needed." if needed is not None else ""
-    return DiskFullError(
-        f"the disk of {folder} has {size(free)} free.{more} Make room, or name a folder on another "
-        "disk with --out; the next run goes on with the shards that are whole."
-    )
+        raise result.disk_full(staging.folder, missing + MARGIN_BYTES)

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from models.memory.fit import Fit
 from models.progress import duration, size
-from quantize.protocol import QuantPlan, QuantReport
+from quantize.protocol import CALIBRATED, QuantPlan, QuantReport
 
 _WORST = 5
 
@@ -72,7 +72,8 @@ def print_plan(plan: QuantPlan, fits: list[Fit], console: Console) -> None:
     table.add_row("weights", f"{size(plan.source_bytes)} → {size(plan.output_bytes)}")
     table.add_row("quantised", f"{len(plan.layers)} layers, {plan.num_weights:,} weights")
     table.add_row("bits per weight", f"{plan.bits_per_weight:.2f}, with scales")
-    table.add_row("memory needed", f"{size(plan.peak_memory_bytes)}, whatever the model's size")
+    held = "the whole model" if plan.method in CALIBRATED else "whatever the model's size"
+    table.add_row("memory needed", f"{size(plan.peak_memory_bytes)}, {held}")
     for reason, number in Counter(skip.reason for skip in plan.skipped).most_common():
         names = [skip.name for skip in plan.skipped if skip.reason == reason]
         more = f" and {number - 2} more" if number > 2 else ""

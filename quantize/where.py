@@ -29,7 +29,7 @@ class Place:
     Attributes:
         engine: which one.
         capability: CUDA compute capability of the GPU; None is the CPU.
-        has_bitsandbytes: the package is installed.
+        has_bitsandbytes: the package is installed; nf4 is dequantised by it.
         has_vllm_plugin: vllm-bnb-plugin is installed, without which vLLM knows no bitsandbytes.
     """
 
@@ -100,7 +100,7 @@ def _fault(scheme: QuantScheme, place: Place) -> str | None:
     if scheme is QuantScheme.NONE:
         return None
     if scheme in BITSANDBYTES:
-        return _bitsandbytes_fault(place)
+        return _bitsandbytes_fault(scheme, place)
     if place.engine == "transformers":
         return _FP8_TRANSFORMERS if scheme is QuantScheme.FP8 else None
     if place.capability is None:
@@ -112,12 +112,13 @@ def _fault(scheme: QuantScheme, place: Place) -> str | None:
     return None
 
 
-def _bitsandbytes_fault(place: Place) -> str | None:
-    if place.engine == "transformers":
-        # transformers reads such files through accelerate, which is no dependency of ours.
-        return "it does not read bitsandbytes' weights"
+def _bitsandbytes_fault(scheme: QuantScheme, place: Place) -> str | None:
+    if place.engine == "transformers" and scheme is QuantScheme.BNB_INT8:
+        return None  # the same integers as int8's: our own layer multiplies them
     if not place.has_bitsandbytes:
         return "the package bitsandbytes is not installed"
+    if place.engine == "transformers":
+        return None
     if not place.has_vllm_plugin:
         return "vLLM knows bitsandbytes through vllm-bnb-plugin only, which is not installed"
     if place.capability is not None and place.capability < LOWEST:

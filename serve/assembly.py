@@ -34,6 +34,11 @@ from serve.provenance import fetching, quantising
 from serve.provenance import proof as proving
 from serve.provenance.proof import Proof
 
+GC_THRESHOLDS = (20_000, 20, 20)
+"""Python's own 700 new objects are a few tokens where a thousand streams are open: the collector
+took 3 % of the server's time (docs/lab-notes.md). Requests leave few cycles behind.
+"""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Loaded:
@@ -84,6 +89,7 @@ async def assemble(
     # What is loaded stays: the collector need not walk it again with every request.
     gc.collect()
     gc.freeze()
+    gc.set_threshold(*GC_THRESHOLDS)
     state.startup.complete()
     return Loaded(artifact=artifact, proof=proof, pipeline=pipeline, reason=reason)
 
@@ -153,6 +159,7 @@ def _build_engine(config: Config, artifact: Artifact, progress: Progress) -> tup
         vllm=VllmSettings(
             tensor_parallel_size=config.tensor_parallel_size,
             pipeline_parallel_size=config.pipeline_parallel_size,
+            distributed_executor_backend=config.distributed_executor_backend,
             gpu_memory_utilization=config.gpu_memory_utilization,
             enable_prefix_caching=config.enable_prefix_caching,
             kv_cache_dtype=config.kv_cache_dtype,

@@ -1,8 +1,9 @@
 """The composition root: the one module that knows every class.
 
 Order of a start: settings → HTTP server (so that /startupz answers) → what stands behind it
-(``assembly.py``) → ready. Order of an end: readiness off and gate closed → running requests finish,
-at most ``shutdown_timeout`` → server stops → engine closes.
+(``assembly.py``) → ready. Order of an end: readiness off → work is still taken, for
+``shutdown_delay`` → gate closed → what runs is finished and sent, at most ``shutdown_timeout`` →
+server stops → engine closes.
 """
 
 from __future__ import annotations
@@ -23,9 +24,10 @@ from models import adapter
 from models.errors import ModelError
 from models.refs import Artifact
 from models.store import resolve
+from serve import timeline
 from serve.api.app import create_app
 from serve.api.context import ServerState
-from serve.api.http_server import HttpServer, build_server
+from serve.api.http_server import GRACE_S, HttpServer, build_server
 from serve.api.listening import bind, check_exposure, in_url
 from serve.assembly import Loaded, assemble
 from serve.config import Config
@@ -42,8 +44,8 @@ from serve.provenance.proof import Proof
 
 log = logging.getLogger(__name__)
 
-STOP_TIMEOUT_S = 5.0
-"""Seconds for the HTTP server to close its connections once nothing runs."""
+STOP_TIMEOUT_S = 3.0
+"""Seconds for the HTTP server to end what is left, beyond its own patience."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +58,7 @@ class Ready:
     engine_reason: str
     url: str
     names: tuple[str, ...]
+    arm: str | None
     needs_key: bool
 
 
@@ -86,12 +89,14 @@ async def serve(
         StartupError: the server cannot start as asked.
     """
     environment = operator_environment()
-    harden_environment()
+    harden_environment(between_nodes=config.distributed_executor_backend == "ray")
     check_packages()
     check_exposure(config)
     _check_model(config)
     startup = Startup()
     metrics = Metrics()
+    logs.set_arm(config.arm)
+    metrics.set_arm(config.arm)
     state = ServerState(
         config=config,
         keys=KeyRing.load(config.api_key_file) if config.api_key_file else None,
@@ -115,22 +120,22 @@ async def serve(
             await asyncio.wait({loading, stopping, serving}, return_when=asyncio.FIRST_COMPLETED)
             if loading.done():
                 loaded = await loading
-                port = listener.getsockname()[1]
                 on_ready(
                     Ready(
                         artifact=loaded.artifact,
                         proof=loaded.proof,
                         engine=loaded.pipeline.engine,
                         engine_reason=loaded.reason,
-                        url=f"http://{in_url(config.host)}:{port}",
+                        url=f"http://{in_url(config.host)}:{listener.getsockname()[1]}",
                         names=config.model_names,
+                        arm=config.arm,
                         needs_key=state.keys is not None,
                     )
                 )
                 await _watch(loaded.pipeline.engine, {stopping, serving})
         finally:
             stopping.cancel()
-            await _shut_down(config, state, server, serving, loading)
+            await _shut_down(config, state, server, serving, loading, was_asked=stop.is_set())
 
 
 async def _watch(engine: Engine, ends: set[asyncio.Task[Any]]) -> None:
@@ -157,16 +162,24 @@ async def _shut_down(
     server: HttpServer,
     serving: asyncio.Task[None],
     loading: asyncio.Task[Loaded],
+    *,
+    was_asked: bool,
 ) -> None:
-    """Drain, then stop: see the module docstring."""
-    state.is_draining = True
+    """Drain, then stop: see the module docstring. What ends by itself waits for no balancer."""
+    state.is_leaving = True
     is_loaded = loading.done() and not loading.cancelled() and loading.exception() is None
     pipeline = loading.result().pipeline if is_loaded else None
+    if pipeline is not None and was_asked:
+        await _within(asyncio.wait({serving}), config.shutdown_delay)
+    state.is_draining = True
+    grace_s = float(GRACE_S)
     if pipeline is not None:
         pipeline.drain()
+        deadline = timeline.now() + config.shutdown_timeout
         await _within(pipeline.admission.wait_idle(), config.shutdown_timeout)
-    server.should_exit = True
-    await _within(serving, STOP_TIMEOUT_S)
+        grace_s = max(grace_s, deadline - timeline.now())
+    server.stop(grace_s)
+    await _within(serving, grace_s + STOP_TIMEOUT_S)
     loading.cancel()
     if pipeline is not None:
         await pipeline.engine.close()

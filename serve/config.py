@@ -56,6 +56,13 @@ class Config(BaseModel):
         )
     )
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Where the model runs.")
+    arm: str | None = Field(
+        None,
+        pattern=r"^[A-Za-z0-9._-]{1,64}$",
+        description="Name of the experiment arm (variant) that this server is: in the header "
+        "`x-intramural-arm` of each answer, in every log line and in the metric "
+        "`intramural_arm_info`.",
+    )
 
     # How much of it
     max_model_len: int | None = Field(
@@ -94,6 +101,11 @@ class Config(BaseModel):
     )
     pipeline_parallel_size: int = Field(
         1, ge=1, description="vLLM: groups of devices that each hold some of the layers."
+    )
+    distributed_executor_backend: Literal["auto", "ray"] = Field(
+        "auto",
+        description="vLLM: where its workers run. `auto` is this machine; `ray` the nodes of the "
+        "Ray cluster in RAY_ADDRESS, which must reach VLLM_HOST_IP.",
     )
     gpu_memory_utilization: float | None = Field(
         None,
@@ -174,8 +186,20 @@ class Config(BaseModel):
         gt=0,
         description="Seconds that a request's headers, or any piece of its body, may take.",
     )
+    keep_alive_timeout: float = Field(
+        75.0,
+        gt=0,
+        description="Seconds that a connection may be idle between two requests. Proxies in front "
+        "must give theirs up sooner, or a request meets a closed one.",
+    )
+    shutdown_delay: float = Field(
+        0.0,
+        ge=0,
+        description="Seconds after SIGTERM in which requests are still taken while /readyz fails, "
+        "for balancers that have to notice. 0 where they ask another replica after a 503.",
+    )
     shutdown_timeout: float = Field(
-        30.0, ge=0, description="Seconds that running requests get to finish after SIGTERM."
+        30.0, ge=0, description="Seconds that running requests get to finish after that."
     )
 
     # Where it keeps and writes

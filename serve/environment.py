@@ -36,21 +36,37 @@ def hub_is_off(environment: Mapping[str, str]) -> bool:
     return environment.get("HF_HUB_OFFLINE", "").lower() in {"1", "true", "yes", "on"}
 
 
-def harden_environment() -> None:
+def harden_environment(*, between_nodes: bool = False) -> None:
     """Turn off every dial-out of the libraries below us, before they are imported.
 
     Unsafe defaults elsewhere: telemetry on, hub look-ups even for local folders. Tokenizers'
     own threads are off because they would fight with the engine's for the cores.
+
+    Args:
+        between_nodes: the engine's workers are on other machines too, so its processes must be
+            known by an address that those can reach.
+
+    Raises:
+        StartupError: between nodes, and no such address is given.
     """
+    host = "127.0.0.1"
+    if between_nodes:
+        host = os.environ.get("VLLM_HOST_IP", "")
+        if not host or host.startswith("127."):
+            raise StartupError(
+                f"--distributed-executor-backend ray needs VLLM_HOST_IP, this machine's address "
+                f"that the other nodes reach, and it is {host or 'not set'}."
+            )
     os.environ |= {
         "HF_HUB_OFFLINE": "1",
         "TRANSFORMERS_OFFLINE": "1",
         "HF_HUB_DISABLE_TELEMETRY": "1",
         "DO_NOT_TRACK": "1",
         "VLLM_NO_USAGE_STATS": "1",
+        "RAY_USAGE_STATS_ENABLED": "0",
         "VLLM_DO_NOT_TRACK": "1",
         # vLLM would connect a UDP socket to a public address to learn its own.
-        "VLLM_HOST_IP": "127.0.0.1",
+        "VLLM_HOST_IP": host,
         "VLLM_LOOPBACK_IP": "127.0.0.1",
         "VLLM_ALLOW_INSECURE_SERIALIZATION": "0",
         # A fork would copy the server's threads' locks and its open sockets.

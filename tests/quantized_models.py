@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -33,24 +34,45 @@ def write_quantized(source: Path, target: Path, scheme: QuantScheme, **wish: obj
     return target
 
 
+MARKS = (".weight_scale", ".weight.absmax", ".SCB")
+"""What a quantised layer alone has."""
+
+
 def write_dequantised(folder: Path, target: Path) -> Path:
     """The same numbers in float32 without a ``quantization_config``; returns ``target``."""
     shutil.copytree(folder, target, ignore=shutil.ignore_patterns("manifest.json"))
     config = json.loads((target / "config.json").read_text())
-    num_bits = config.pop("quantization_config")["config_groups"]["group_0"]["weights"]["num_bits"]
+    table = config.pop("quantization_config")
     (target / "config.json").write_text(json.dumps(config | {"dtype": "float32"}))
     stored = load_file(target / "model.safetensors")
-    full = {}
-    for name, tensor in stored.items():
-        layer = name.removesuffix(".weight_packed").removesuffix(".weight")
-        if name.endswith((".weight_scale", ".weight_shape")):
-            continue
-        if name.endswith(".weight_packed") or f"{layer}.weight_scale" in stored:
-            scale = stored[f"{layer}.weight_scale"].float()
-            integers = tensor if tensor.dtype is torch.int8 else unpack(tensor, num_bits)
-            each = integers.shape[1] // scale.shape[1]
-            full[f"{layer}.weight"] = integers.float() * scale.repeat_interleave(each, 1)
-        else:
-            full[name] = tensor.float()
+    layers = {name.removesuffix(mark) for name in stored for mark in MARKS if name.endswith(mark)}
+    full = {
+        name: tensor.float()
+        for name, tensor in stored.items()
+        if name.endswith(".bias") or not name.startswith(tuple(f"{layer}." for layer in layers))
+    }
+    for layer in layers:
+        parts = {
+            name.removeprefix(f"{layer}."): tensor
+            for name, tensor in stored.items()
+            if name.startswith(f"{layer}.")
+        }
+        full[f"{layer}.weight"] = _dequantised(parts, table)
     save_file(full, target / "model.safetensors", metadata={"format": "pt"})
     return target
+
+
+def _dequantised(parts: dict[str, torch.Tensor], table: dict[str, Any]) -> torch.Tensor:
+    """A layer's weight, without the code that is tested with it."""
+    if "weight.absmax" in parts:
+        packed = parts["weight"].flatten()
+        levels = torch.stack((packed >> 4, packed & 15), -1).flatten().int()
+        numbers = parts["weight.quant_map"][levels].view(-1, 64) * parts["weight.absmax"][:, None]
+        state = bytes(parts["weight.quant_state.bitsandbytes__nf4"].tolist())
+        return numbers.view(json.loads(state)["shape"])
+    if "SCB" in parts:
+        return parts["weight"].float() * (parts["SCB"][:, None] / 127)
+    scale = parts["weight_scale"].float()
+    num_bits = table["config_groups"]["group_0"]["weights"]["num_bits"]
+    integers = parts["weight"] if "weight" in parts else unpack(parts["weight_packed"], num_bits)
+    return integers.float() * scale.repeat_interleave(integers.shape[1] // scale.shape[1], 1)

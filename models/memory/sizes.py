@@ -16,7 +16,8 @@ from models.refs import QuantScheme
 DTYPE_BYTES: Mapping[str, int] = MappingProxyType({"float32": 4, "bfloat16": 2, "float16": 2})
 GROUP = 128
 """Weights that share a scale in int4; a matrix whose rows it does not divide stays as it is."""
-_NF4_BLOCK, _NF4_DOUBLE = 64, 256
+_NF4_BLOCK = 64
+"""Weights that share a float32 in nf4; without double quantisation, as quantize/ writes it."""
 
 
 def weights_bytes(
@@ -55,8 +56,7 @@ def linear_bytes(linear: Linear, scheme: QuantScheme, item_bytes: int) -> int:
             else:
                 size = each // 2 + each // GROUP * item_bytes
         case QuantScheme.NF4:
-            blocks = math.ceil(each / _NF4_BLOCK)  # each a byte, and their scales again
-            size = math.ceil(each / 2) + blocks + 4 * math.ceil(blocks / _NF4_DOUBLE)
+            size = math.ceil(each / 2) + 4 * math.ceil(each / _NF4_BLOCK)
         case QuantScheme.BNB_INT8:
             size = each + 4 * linear.num_out
     return size * linear.count

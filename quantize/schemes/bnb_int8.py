@@ -15,9 +15,7 @@ import torch
 from models.refs import QuantScheme
 from quantize.errors import OptionError
 from quantize.protocol import Linear, Method, Options, Stored
-from quantize.scales import from_largest
-
-LEVELS = 127
+from quantize.schemes.int8 import LEVELS, integers_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,9 +37,9 @@ class BnbInt8:
         )
 
     def quantise(self, rows: torch.Tensor, linear: Linear) -> dict[str, torch.Tensor]:
-        scale = from_largest(rows, LEVELS, torch.float32)
+        integers, scale = integers_of(rows, torch.float32, self.method)
         return {
-            "weight": (rows / scale).round_().clamp_(-LEVELS, LEVELS).to(torch.int8),
+            "weight": integers,
             "SCB": (scale * LEVELS).squeeze(-1),
             "weight_format": torch.zeros((), dtype=torch.uint8),  # row by row
         }

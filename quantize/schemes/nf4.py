@@ -16,6 +16,7 @@ from typing import Any
 import torch
 
 from models.refs import QuantScheme
+from quantize import bnb
 from quantize.dtypes import TORCH
 from quantize.errors import BadWeightsError, OptionError
 from quantize.protocol import Linear, Method, Options, Stored
@@ -47,32 +48,20 @@ class Nf4:
         )
 
     def quantise(self, rows: torch.Tensor, linear: Linear) -> dict[str, torch.Tensor]:
-        from bitsandbytes import functional  # noqa: PLC0415 - a second, for who asks for it
-
         if not torch.isfinite(rows).all():
             raise BadWeightsError("it holds NaN or infinity")
-        packed, state = functional.quantize_4bit(rows, blocksize=BLOCK, quant_type="nf4")
+        packed, largest, levels = bnb.quantise(rows, BLOCK)
         return {
             "weight": packed,
-            "weight.absmax": state.absmax,
-            "weight.quant_map": state.code,
+            "weight.absmax": largest,
+            "weight.quant_map": levels,
             STATE: torch.frombuffer(bytearray(_state(linear)), dtype=torch.uint8),
         }
 
     def dequantise(self, parts: Mapping[str, torch.Tensor], num_in: int) -> torch.Tensor:
-        from bitsandbytes import functional  # noqa: PLC0415 - as above
-
         packed = parts["weight"]
-        state = functional.QuantState(  # type: ignore[no-untyped-call]
-            absmax=parts["weight.absmax"],
-            shape=torch.Size((2 * packed.numel() // num_in, num_in)),
-            code=parts["weight.quant_map"],
-            blocksize=BLOCK,
-            quant_type="nf4",
-            dtype=torch.float32,
-        )
-        weights: torch.Tensor = functional.dequantize_4bit(packed, state)
-        return weights
+        shape = (2 * packed.numel() // num_in, num_in)
+        return bnb.dequantise(packed, parts["weight.absmax"], shape, BLOCK, torch.float32)
 
     def config(self, ignore: Sequence[str]) -> dict[str, Any]:
         return {

@@ -49,6 +49,8 @@ class ServerState:
     Attributes:
         keys: None where no key file is configured; every caller is anonymous then.
         pipeline: None while the model loads.
+        is_leaving: the server will end; it says so to probes, and closes connections after their
+            next answer, but still takes work.
         is_draining: no new work; what runs may finish.
         digest: of the model's files, as they were proven; None where it is not known.
         scheme: how its weights are stored.
@@ -62,6 +64,7 @@ class ServerState:
     metrics: Exposition | None
     model_created: int
     pipeline: TextPipeline | None = None
+    is_leaving: bool = False
     is_draining: bool = False
     digest: str | None = None
     scheme: QuantScheme = QuantScheme.NONE
@@ -88,11 +91,26 @@ class ServerState:
         """
         pipeline = self.loaded_pipeline()
         if self.is_draining:
-            raise Draining(
-                "The server is shutting down. Ask again; another replica may answer.",
-                retry_after_s=DRAINING_RETRY_S,
-            )
+            raise self._draining()
         return pipeline
+
+    def ready_pipeline(self) -> TextPipeline:
+        """The pipeline, if balancers are to send work here.
+
+        Raises:
+            NotReady: the model is still loading.
+            Draining: the server is shutting down, or about to.
+        """
+        pipeline = self.accepting_pipeline()
+        if self.is_leaving:
+            raise self._draining()
+        return pipeline
+
+    def _draining(self) -> Draining:
+        return Draining(
+            "The server is shutting down. Ask again; another replica may answer.",
+            retry_after_s=DRAINING_RETRY_S,
+        )
 
     def check_model(self, name: str | None) -> str:
         """The model's name as the client gave it, or its id where the client gave none.

@@ -14,6 +14,10 @@ Request ids are ours: ``req-`` and 128 random bits, in ``x-request-id`` of each 
 and in the ids of completions. An id that the client sends (``x-client-request-id``, OpenAI's name,
 or ``x-request-id``) comes back as ``x-client-request-id`` if it is 1 to 64 of ``A-Za-z0-9._-``;
 it is used for nothing else, so nobody can forge an entry of the log.
+
+``x-intramural-arm`` names the experiment arm that answered, to those who have passed the gate. A
+server that is about to end closes each connection after its next answer: the client's next one
+finds another replica.
 """
 
 from __future__ import annotations
@@ -64,6 +68,7 @@ class Door:
     def __init__(self, app: ASGIApp, state: ServerState) -> None:
         self._app = app
         self._state = state
+        self._arm = state.config.arm.encode() if state.config.arm is not None else None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -86,6 +91,10 @@ class Door:
         async def marked_send(message: Message) -> None:
             if message["type"] == "http.response.start":
                 record.status = message["status"]
+                if self._arm is not None and record.key_id is not None:
+                    headers.append((b"x-intramural-arm", self._arm))
+                if self._state.is_leaving:
+                    headers.append((b"connection", b"close"))
                 message["headers"] = [*message.get("headers", ()), *headers]
             await send(message)
 

@@ -34,7 +34,7 @@ def probe_routes(state: ServerState) -> list[Route]:
         Raises:
             Unavailable: one of these does not hold; the error's code says which.
         """
-        await state.accepting_pipeline().engine.check_health()
+        await state.ready_pipeline().engine.check_health()
         return JsonReply({"status": "ready"})
 
     async def startupz(_request: Request) -> Response:

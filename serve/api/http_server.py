@@ -157,10 +157,10 @@ class BoundedProtocol(H11Protocol):
 class HttpServer(uvicorn.Server):
     """A server that leaves signals alone: who runs it decides when it ends.
 
-    ``serve()`` runs until ``should_exit`` is set. To drain, close the pipeline's gate and wait
-    until it is idle first: meanwhile new requests get an answer, 503. After ``should_exit`` no
-    connection is taken, and requests that still run get a few seconds more; then they are
-    cancelled, which their clients learn from an error, in-band or as 503.
+    ``serve()`` runs until ``stop()``. To drain, close the pipeline's gate and wait until it is idle
+    first: meanwhile new requests get an answer, 503. After ``stop()`` no connection is taken, and
+    what still runs gets a few seconds more; then it is cancelled, which clients learn from an
+    error, in-band or as 503.
     """
 
     def __init__(
@@ -168,6 +168,15 @@ class HttpServer(uvicorn.Server):
     ) -> None:
         super().__init__(config)
         self._on_listening = on_listening
+
+    def stop(self, grace_s: float = GRACE_S) -> None:
+        """Take no more connections, and end.
+
+        Args:
+            grace_s: for answers that are not complete, or whose client has yet to take them.
+        """
+        self.config.timeout_graceful_shutdown = grace_s  # type: ignore[assignment]  # any number does
+        self.should_exit = True
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -197,14 +206,12 @@ def build_server(
     *,
     on_listening: Callable[[int], None] | None = None,
     stalled_reader_s: float = STALLED_READER_S,
-    grace_s: int = GRACE_S,
 ) -> HttpServer:
     """The server for an application, not yet running.
 
     Args:
         on_listening: told the port once connections are taken.
         stalled_reader_s: how long a client may leave an answer untaken.
-        grace_s: how long running requests may go on after ``should_exit``.
     """
     bounds = {
         "receive_timeout_s": config.receive_timeout_s,
@@ -225,8 +232,8 @@ def build_server(
         access_log=False,
         proxy_headers=False,
         server_header=False,
-        date_header=False,
         backlog=BACKLOG,
-        timeout_graceful_shutdown=grace_s,
+        timeout_keep_alive=config.keep_alive_timeout,  # type: ignore[arg-type]  # goes to call_later
+        timeout_graceful_shutdown=GRACE_S,
     )
     return HttpServer(settings, on_listening)

@@ -1,7 +1,8 @@
 """From the pipeline's events to an answer on the wire, as server-sent events or as one JSON body.
 
-The stream is primed before the answer starts: its first event is ``Started``, and every refusal is
-raised before it, so refusals carry a true status. All of a request's life in the pipeline lies
+An answer starts with its first text, not before: a refusal, and an engine that dies while the
+request waits in it, have a true status, and whoever asked may ask another replica. Once a byte of
+an answer is out nobody can. All of a request's life in the pipeline lies
 within one ``async with``: the generator is made, primed, read and closed in one place, so there is
 no moment in which a client could leave and the slot would stay taken.
 
@@ -85,10 +86,11 @@ class EventStreamResponse(GenerationResponse):
                 aclosing(self._pipeline.generate(self._request)) as events,
             ):
                 await _prime(events)
+                first = await _first(events)
                 has_started = True
                 start = {"type": "http.response.start", "status": 200, "headers": SSE_HEADERS}
                 await send(start)
-                last = await self._pump(events, send, record)
+                last = await self._pump(first, events, send, record)
         except asyncio.CancelledError:
             if has_started:  # the server's patience with running requests has ended
                 error = Draining("The server stopped before the answer was complete. Ask again.")
@@ -97,18 +99,20 @@ class EventStreamResponse(GenerationResponse):
         await send(_piece(last, more=False))
 
     async def _pump(
-        self, events: AsyncGenerator[Event, None], send: Send, record: RequestRecord
+        self, first: Event, events: AsyncGenerator[Event, None], send: Send, record: RequestRecord
     ) -> bytes:
-        """Send what the pipeline yields; returns what is left to send."""
+        """Send the first event and what the pipeline yields then; returns what is left to send."""
         frames = self._frames
+        event: Event | None = first
         try:
-            async for event in events:
+            while event is not None:
                 if isinstance(event, TextDelta):
                     await send(_piece(frames.delta(event)))
                 elif isinstance(event, Finished):
                     if event.reason == "error":
                         return _failed(record, event.error)
                     await send(_piece(frames.finish(event)))
+                event = await anext(events, None)
         except RequestError as error:  # the pipeline's contract has these in-band; be sure
             return _failed(record, error)
         if self._has_usage_chunk:
@@ -121,6 +125,16 @@ async def _prime(events: AsyncGenerator[Event, None]) -> None:
     first = await anext(events, None)
     if not isinstance(first, Started):
         raise InternalError("The pipeline did not start the request.")
+
+
+async def _first(events: AsyncGenerator[Event, None]) -> Event:
+    """The first text of any choice, or an end without one. Raises the error that came instead."""
+    event = await anext(events, None)
+    if event is None:
+        raise InternalError("The pipeline ended the request without an end.")
+    if isinstance(event, Finished) and event.reason == "error":
+        raise _error_of(event.error)
+    return event
 
 
 def _collect(choices: list[Collected], event: Event) -> None:

@@ -38,8 +38,8 @@ def build_parser() -> Parser:
         prog="python -m serve",
         description="Serve a language model behind an OpenAI-compatible API, inside your walls.",
         epilog=(
-            "commands: `python -m serve chat` talks to a running server, `python -m serve keys` "
-            "makes and revokes API keys.\n"
+            "commands: `python -m serve chat` talks to a running server, `python -m serve keys`\n"
+            "makes and revokes API keys, `python -m serve doctor` says what is amiss.\n"
             f"Every flag is also an environment variable ({env_of('max_model_len')}) and a key of\n"
             "the --config file (max_model_len); flags win over the environment, and that over\n"
             "the file. docs/config.md has the table."
@@ -47,25 +47,49 @@ def build_parser() -> Parser:
         allow_abbrev=False,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--config", type=Path, metavar="FILE", help="TOML file of settings")
     parser.add_argument(
         "--print-config", action="store_true", help="print the settings in force as TOML, and exit"
     )
+    add_settings(parser)
+    return parser
+
+
+def subparser(command: str, description: str, epilog: str) -> Parser:
+    """The parser of a command that takes the server's settings, too."""
+    return Parser(
+        prog=f"python -m serve {command}",
+        description=description,
+        epilog=epilog,
+        allow_abbrev=False,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+
+
+def add_settings(parser: Parser) -> None:
+    """Add every setting's flag, and the file that may hold them."""
+    parser.add_argument("--config", type=Path, metavar="FILE", help="TOML file of settings")
     group = parser.add_argument_group("what to serve")
     for name, field in Config.model_fields.items():
         if name in GROUPS and name != "model":
             group = parser.add_argument_group(GROUPS[name])
         _add(group, name, field)
-    return parser
 
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
     """Parsed flags; settings that were not given are absent from ``settings(namespace)``."""
-    parser = build_parser()
+    return parse_with(build_parser(), argv)
+
+
+def parse_with(parser: Parser, argv: Sequence[str]) -> argparse.Namespace:
+    """The same with a parser of one's own.
+
+    Raises:
+        StartupError: a flag that is not known; it names those like it.
+    """
     namespace, unknown = parser.parse_known_args(list(argv))
     if unknown:
         word = unknown[0].split("=", 1)[0]
-        known = dict.fromkeys([*map(flag_of, Config.model_fields), "--config", "--print-config"])
+        known = dict.fromkeys(flag_of(name) for name in vars(namespace))
         raise StartupError(f"unknown argument {word!r}.{near(word, known)} See --help.")
     return namespace
 

@@ -1,4 +1,4 @@
-"""`python -m serve [FLAGS]`, `… chat`, `… keys`: which command, and errors as exit codes.
+"""`python -m serve [FLAGS]`, `… chat`, `… keys`, `… doctor`: which command, and its exit code.
 
 Exit codes: 0 ended as asked; 1 failed while running; 2 cannot start as asked.
 """
@@ -34,6 +34,10 @@ def _choose(argv: Sequence[str]) -> tuple[Callable[[Sequence[str]], int], Sequen
         from serve.cli.keys import run_keys
 
         return run_keys, argv[1:]
+    if name == "doctor":
+        from serve.cli.doctor import run_doctor
+
+        return run_doctor, argv[1:]
     from serve.cli.serve_command import run_serve
 
     return run_serve, argv

@@ -105,6 +105,7 @@ def banner(ready: bootstrap.Ready) -> Group:
         **({"adapters": ", ".join(info.adapters)} if info.adapters else {}),
         **_quantised(ready.artifact),
         "digest": str(ready.proof),
+        **({"arm": ready.arm} if ready.arm else {}),
         "engine": f"{info.name} on {info.device} ({ready.engine_reason})",
         "capacity": f"{info.max_num_seqs} sequences at once, {info.max_model_len:,} tokens each",
         "memory": f"weights {info.weight_bytes / 1e6:,.0f} MB"

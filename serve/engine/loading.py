@@ -25,6 +25,7 @@ from serve.engine.batching import packed_linear
 from serve.engine.protocol import Progress
 from serve.engine.settings import EngineSettings
 from serve.engine.stored_scheme import Promise
+from serve.engine.stored_tensors import Tensors
 from serve.errors import StartupError
 
 _ATTENTION_KINDS = {"full_attention", "sliding_attention"}
@@ -231,7 +232,7 @@ def load_model(
     progress("load_weights", 0, files.total_bytes)
     if promise is not None:
         return quantized_loading.load(
-            quantized_loading.Tensors(folder, weight_file_names(folder)),
+            Tensors(folder, weight_file_names(folder)),
             config,
             promise,
             dtype=dtype,

@@ -1,4 +1,4 @@
-"""A compressed-tensors checkpoint into a model whose linear layers keep the stored integers.
+"""A quantised checkpoint into a model whose linear layers keep the stored integers.
 
 transformers' own way with these files holds them as bfloat16 from the first forward on, silently
 and whatever it is told. Here the model is built from its configuration with no memory for the
@@ -10,64 +10,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import torch
-from safetensors import safe_open
 from torch import nn
 from torch.nn.modules.module import register_module_parameter_registration_hook
 from transformers import AutoModelForCausalLM, PretrainedConfig, PreTrainedModel
 
-from models.refs import QuantScheme
-from quantize.packing import unpack
-from serve.engine.batching.int4_linear import Int4Linear
-from serve.engine.batching.quantized_linear import Int8Linear, QuantizedLinear
+from serve.engine import bnb_loading, compressed_loading
+from serve.engine.batching import fused_linear
+from serve.engine.batching.quantized_linear import QuantizedLinear
 from serve.engine.protocol import Progress
 from serve.engine.stored_scheme import Promise
+from serve.engine.stored_tensors import Tensors
 from serve.errors import StartupError
 
 _OWN = ("weight_packed", "weight", "weight_scale", "weight_shape")
-"""What a quantised layer has on disk, beside its bias."""
-
-
-class Tensors:
-    """The tensors of a folder's safetensors files, read one by one.
-
-    Raises:
-        StartupError: a file is missing or broken.
-    """
-
-    def __init__(self, folder: Path, names: list[str]) -> None:
-        self.folder = folder
-        self.done_bytes = 0
-        try:
-            files = [safe_open(folder / name, framework="pt") for name in names]
-        except (OSError, ValueError, RuntimeError) as error:
-            raise StartupError(f"{folder.name}: the weights cannot be read: {error}") from error
-        self._files = {name: file for file in files for name in _names(file)}
-
-    def __contains__(self, name: str) -> bool:
-        return name in self._files
-
-    def names(self) -> set[str]:
-        return set(self._files)
-
-    def take(self, name: str) -> torch.Tensor:
-        """Raises StartupError when the checkpoint has no such tensor, or a broken one."""
-        try:
-            tensor: torch.Tensor = self._files[name].get_tensor(name)  # type: ignore[no-untyped-call]
-        except KeyError:
-            raise StartupError(
-                f"{self.folder.name}: 1 weights are missing, {name}, which config.json asks for."
-            ) from None
-        except (OSError, ValueError, RuntimeError) as error:
-            raise StartupError(f"{self.folder.name}: {name} cannot be read: {error}") from error
-        self.done_bytes += tensor.nbytes
-        return tensor
-
-
-def _names(file: safe_open) -> list[str]:
-    return list(file.keys())  # type: ignore[no-untyped-call]
+"""What a quantised layer of compressed-tensors has on disk, beside its bias."""
 
 
 def load(
@@ -93,12 +51,17 @@ def load(
             config, dtype=dtype, attn_implementation="eager"
         )
     used: set[str] = set()
-    for name, module in list(model.named_modules()):
-        if f"{name}.weight_scale" in tensors:
-            layer = _quantized(name, module, tensors, promise, dtype=dtype, device=device)
-            model.set_submodule(name, layer)
-            used.update(f"{name}.{part}" for part in (*_OWN, "bias"))
-            progress("load_weights", tensors.done_bytes, total_bytes)
+    bnb_parts = bnb_loading.PARTS.get(promise.scheme)
+    mark = bnb_loading.MARKS.get(promise.scheme, compressed_loading.MARK)
+    stored = [name for name, _ in model.named_modules() if f"{name}.{mark}" in tensors]
+    for names in fused_linear.groups(stored):
+        for name in names:
+            _refuse_other_layers(name, model.get_submodule(name), tensors)
+        install = bnb_loading.install if bnb_parts else compressed_loading.install
+        install(model, names, tensors, promise, dtype=dtype, device=device)
+        parts = (*(bnb_parts or compressed_loading.PARTS), "bias")
+        used.update(f"{name}.{part}" for name in names for part in parts)
+        progress("load_weights", tensors.done_bytes, total_bytes)
     used |= _fill(model, tensors, dtype=dtype, device=device)
     unread = sorted(tensors.names() - used)
     if unread:
@@ -125,52 +88,12 @@ def _no_parameter_memory() -> Iterator[None]:
         hook.remove()
 
 
-def _quantized(
-    name: str,
-    module: nn.Module,
-    tensors: Tensors,
-    promise: Promise,
-    *,
-    dtype: torch.dtype,
-    device: torch.device,
-) -> QuantizedLinear:
+def _refuse_other_layers(name: str, module: nn.Module, tensors: Tensors) -> None:
     if type(module) is not nn.Linear:
         raise StartupError(
             f"{tensors.folder.name}: {name} is stored quantised, and is a "
             f"{type(module).__name__}, which this engine cannot run so."
         )
-    scale = tensors.take(f"{name}.weight_scale").to(device)
-    bias = None
-    if module.bias is not None:
-        bias = nn.Parameter(tensors.take(f"{name}.bias").to(device, dtype), requires_grad=False)
-    part = "weight" if promise.scheme is QuantScheme.INT8 else "weight_packed"
-    stored = tensors.take(f"{name}.{part}").to(device)
-    expected, per_word = _stored_type(promise.scheme)
-    shape = (module.out_features, -(-module.in_features // per_word))
-    if stored.dtype is not expected or tuple(stored.shape) != shape or len(scale) != shape[0]:
-        raise StartupError(
-            f"{tensors.folder.name}: {name}.{part} is {stored.dtype} of {list(stored.shape)}, not "
-            f"{expected} of {list(shape)} as config.json says of {promise.scheme}."
-        )
-    if promise.scheme is QuantScheme.INT4:
-        if module.in_features % (8 * scale.shape[1] or 1) or module.in_features % scale.shape[1]:
-            raise StartupError(
-                f"{tensors.folder.name}: {name} has {scale.shape[1]} scales for "
-                f"{module.in_features} inputs, which they do not divide in whole words."
-            )
-        return Int4Linear(stored, scale, bias, dtype=dtype)
-    is_w8a8 = promise.scheme is QuantScheme.INT8
-    weight = stored if is_w8a8 else unpack(stored, 8)[:, : module.in_features]
-    return Int8Linear(weight, scale, bias, quantizes_input=is_w8a8)
-
-
-def _stored_type(scheme: QuantScheme) -> tuple[torch.dtype, int]:
-    """Type of a stored word, and weights in it."""
-    return {
-        QuantScheme.INT8: (torch.int8, 1),
-        QuantScheme.INT8_WEIGHT_ONLY: (torch.int32, 4),
-        QuantScheme.INT4: (torch.int32, 8),
-    }[scheme]
 
 
 def _fill(

@@ -7,11 +7,12 @@ that is not what the checkpoint's configuration promises ends the start.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import torch
 from torch import nn
 
+from serve.engine.batching.fused_linear import Part
 from serve.engine.batching.packed_linear import PackedLinear
 from serve.engine.batching.quantized_linear import QuantizedLinear
 from serve.engine.stored_scheme import WORDS, Promise
@@ -61,11 +62,7 @@ def check(model: nn.Module, promise: Promise | None) -> None:
     Raises:
         StartupError: a layer that should be quantised is not, or the other way round, or none is.
     """
-    linears = {
-        name: module
-        for name, module in model.named_modules()
-        if isinstance(module, (nn.Linear, PackedLinear, QuantizedLinear))
-    }
+    linears = dict(_linears(model))
     wrong = []
     for name, module in linears.items():
         wanted = WORDS[promise.scheme] if promise and promise.covers(name) else None
@@ -81,6 +78,18 @@ def check(model: nn.Module, promise: Promise | None) -> None:
             f"The weights in memory are not what config.json says ({asked}): {len(wrong)} layers "
             f"differ, first {wrong[0]}. Quantise the model anew: python -m quantize."
         )
+
+
+def _linears(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
+    """Every linear layer by the name that the checkpoint has for it, whatever computes it."""
+    wide = {id(m.whole) for m in model.modules() if isinstance(m, Part)}
+    for name, module in model.named_modules():
+        if isinstance(module, Part):
+            yield name, module.whole
+        elif isinstance(module, (nn.Linear, PackedLinear, QuantizedLinear)) and (
+            id(module) not in wide
+        ):
+            yield name, module
 
 
 def _type_of(module: nn.Module) -> str:

@@ -41,6 +41,7 @@ class VllmSettings:
     """What only the vLLM engine knows; names and meanings are those of its engine arguments.
 
     Attributes:
+        distributed_executor_backend: ``ray`` has workers on other machines; ``auto`` has none.
         gpu_memory_utilization: None is vLLM's own default; on a CPU see ``vllm_cpu.plan``.
         enable_prefix_caching: None is on.
         engine_args: ``NAME=VALUE`` of further engine arguments.
@@ -52,6 +53,7 @@ class VllmSettings:
 
     tensor_parallel_size: int = 1
     pipeline_parallel_size: int = 1
+    distributed_executor_backend: str = "auto"
     gpu_memory_utilization: float | None = None
     enable_prefix_caching: bool | None = None
     kv_cache_dtype: str = "auto"

@@ -20,7 +20,13 @@ from typing import Self
 import torch
 
 from serve.engine import loading, served_dtypes
-from serve.engine.batching import attention, packed_linear, warm_up
+from serve.engine.batching import (
+    attention,
+    fused_linear,
+    packed_linear,
+    warm_up,
+    widened_linear,
+)
 from serve.engine.batching.batcher import Batcher
 from serve.engine.batching.kv_cache import BLOCK_SIZE, KVCache
 from serve.engine.batching.post import Post
@@ -59,7 +65,9 @@ class TransformersEngine:
 
         num_parameters = served_dtypes.num_parameters(model)
         expected = warm_up.reference_logits(model)
-        packed_linear.pack(model)
+        fused_linear.fuse(model)
+        if not packed_linear.pack(model) and device.type == "cpu":
+            widened_linear.widen(model)
 
         progress("allocate_kv", 0, 1)
         shapes = warm_up.layer_shapes(model)

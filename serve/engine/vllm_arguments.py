@@ -29,6 +29,7 @@ OWN_FLAGS: Mapping[str, str] = {
     "num_gpu_blocks_override": "--kv-cache-tokens",
     "tensor_parallel_size": "--tensor-parallel-size",
     "pipeline_parallel_size": "--pipeline-parallel-size",
+    "distributed_executor_backend": "--distributed-executor-backend",
     "gpu_memory_utilization": "--gpu-memory-utilization",
     "enable_prefix_caching": "--enable-prefix-caching",
     "kv_cache_dtype": "--kv-cache-dtype",
@@ -71,8 +72,7 @@ FIXED: Mapping[str, str] = {
     "model_class_overrides": "it names code to run",
     "reasoning_parser_plugin": "it names code to run",
     "io_processor_plugin": "it names code to run",
-    "distributed_executor_backend": "the engine's processes are on this machine",
-    "nnodes": "the engine's processes are on this machine",
+    "nnodes": "nodes find each other through Ray: --distributed-executor-backend ray",
     "kv_transfer_config": "it would open the engine to other machines",
     "kv_events_config": "it would open the engine to other machines",
     "ec_transfer_config": "it would open the engine to other machines",
@@ -104,6 +104,8 @@ def base_arguments(path: Path, settings: EngineSettings) -> dict[str, Any]:
         "max_logprobs": MAX_LOGPROBS,
         "use_tqdm_on_load": False,
     }
+    if vllm.distributed_executor_backend == "ray":
+        arguments["distributed_executor_backend"] = "ray"
     if settings.max_model_len is not None:
         arguments["max_model_len"] = settings.max_model_len
     return arguments

@@ -1,6 +1,6 @@
 """The file of API keys: hashes, never keys. See serve/governance/keys.py for its users.
 
-The file is JSON, mode 0600, replaced atomically::
+The file is JSON, mode 0600 (or root's and 0440, as a Secret's volume is), replaced atomically::
 
     {"version": 1, "keys": [{"id", "name", "salt", "hash", "created_at", "expires_at", "disabled"}]}
 """
@@ -87,8 +87,9 @@ def signature_of(path: Path) -> tuple[int, ...] | None:
 
 def read_keys(path: Path) -> tuple[StoredKey, ...]:
     with _explained(path):
-        mode = stat.S_IMODE(path.stat().st_mode)
-        if mode & 0o077:
+        found = path.stat()
+        mode = stat.S_IMODE(found.st_mode)
+        if mode & _too_much(found, os.geteuid()):
             raise StartupError(
                 f"API key file {path} has mode {mode:04o}: group or others may use it. "
                 f"Run: chmod 600 {path}"
@@ -104,6 +105,16 @@ def read_keys(path: Path) -> tuple[StoredKey, ...]:
     if len({key.key_id for key in keys}) != len(keys):
         _refuse(path, "names a key id twice")
     return keys
+
+
+def _too_much(found: os.stat_result, user: int) -> int:
+    """The mode bits that no key file may have.
+
+    A file in a volume of Kubernetes belongs to root, and a process that is not root can read it by
+    its group alone (``fsGroup``): then reading is what the group is for.
+    """
+    is_volume = found.st_uid == 0 and user != 0
+    return 0o037 if is_volume else 0o077
 
 
 def _stored(entry: Mapping[str, Any]) -> StoredKey:
@@ -170,6 +181,11 @@ def _entry(key: StoredKey) -> dict[str, Any]:
 def _explained(path: Path) -> Iterator[None]:
     try:
         yield
+    except FileNotFoundError:
+        raise StartupError(
+            f"API key file {path} is not there. Make it, and a first key, with "
+            "`python -m serve keys create`."
+        ) from None
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
         raise StartupError(f"API key file {path} cannot be used: {reason}") from None

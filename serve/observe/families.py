@@ -151,6 +151,14 @@ FAMILIES: tuple[Family, ...] = (
         *("max_model_len", "max_num_seqs", "kv_cache_tokens"),
     ),
     _family("build_info", "gauge", "process", "Always 1; the label has the version.", "version"),
+    _family(
+        "arm_info",
+        "gauge",
+        "process",
+        "Always 1; the label has the experiment arm, `--arm`. Absent without one. Others get the "
+        "label by a join: `... * on (instance) group_left (arm) intramural_arm_info`.",
+        "arm",
+    ),
 )
 
 BY_NAME = {family.name.removeprefix(PREFIX): family for family in FAMILIES}

@@ -5,9 +5,10 @@
     {"ts": "2026-01-31T09:30:00.123456Z", "level": "info", "logger": "serve.bootstrap",
      "msg": "draining", "signal": "SIGTERM"}
 
-Once the weights are proven, every line has their digest as ``model_digest``. What a caller passes
-as ``extra`` becomes a field. An exception becomes its type and where it was raised; its message and
-the values of variables stay out, because they may hold text of a client.
+Every line has the experiment arm as ``arm`` where there is one, and the weights' digest as
+``model_digest`` once they are proven. What a caller passes as ``extra`` becomes a field.
+An exception becomes its type and where it was raised; its message and the values of variables stay
+out, because they may hold text of a client.
 """
 
 from __future__ import annotations
@@ -84,16 +85,25 @@ class QuietHandler(logging.StreamHandler[Any]):
 
 def set_model_digest(digest: str | None) -> None:
     """Put the digest of what is served into every line from now on; None leaves it out."""
-    _context.clear()
-    if digest is not None:
-        _context["model_digest"] = digest
+    _set("model_digest", digest)
+
+
+def set_arm(arm: str | None) -> None:
+    """The same with the name of the experiment arm."""
+    _set("arm", arm)
+
+
+def _set(name: str, value: str | None) -> None:
+    _context.pop(name, None)
+    if value is not None:
+        _context[name] = value
 
 
 class JsonFormatter(logging.Formatter):
     """A log record as one line of JSON. Never raises."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """``ts``, ``level``, ``logger``, ``msg``, the digest, extras, then ``exception`` if any."""
+        """``ts``, ``level``, ``logger``, ``msg``, arm, digest, extras, ``exception`` if any."""
         stamp = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="microseconds")
         fields: dict[str, Any] = {
             "ts": stamp.replace("+00:00", "Z"),

@@ -89,6 +89,11 @@ class Metrics:
             kv_cache_tokens=info.kv_cache_tokens,
         ).set(1)
 
+    def set_arm(self, arm: str | None) -> None:
+        """Say in ``arm_info`` which arm of an experiment this server is, if it is one."""
+        if arm is not None:
+            self._gauges["arm_info"].labels(arm=arm).set(1)
+
     def request_finished(self, record: RequestRecord) -> None:
         """Count a request. Never raises: a record that cannot be counted is logged."""
         try:

@@ -19,6 +19,7 @@ import httpx
 
 from tests.e2e.server import serving
 
+UNSHARE = ["unshare", "--user", "--map-root-user", "--net"]
 SIOCGIFFLAGS, SIOCSIFFLAGS, IFF_UP = 0x8913, 0x8914, 0x1
 
 

@@ -70,6 +70,7 @@ def serving(
     is_ready: bool = True,
     variables: Mapping[str, str] | None = None,
     has_own_group: bool = False,
+    port: int | None = None,
 ) -> Iterator[Server]:
     """Start `python -m serve`, wait until /readyz answers 200, and end it in any case.
 
@@ -78,8 +79,9 @@ def serving(
         is_ready: False to be handed the server while it is still loading.
         variables: of the environment, beside those of the tests'.
         has_own_group: as the foreground job of a terminal has; its id is the process's.
+        port: to listen on; a free one unless given.
     """
-    port = free_port()
+    port = free_port() if port is None else port
     log = folder / "server.log"
     with log.open("w") as output:
         process = subprocess.Popen(

@@ -18,8 +18,8 @@ import pytest
 
 from models.lockfile import LockFile
 from models.store import DirectoryStore
+from tests.e2e.alone import UNSHARE
 from tests.e2e.server import REPOSITORY
-from tests.e2e.test_vllm import UNSHARE
 from tests.hub.emulator import Hub
 from tests.hub.pulls import NAME, REPO, pull
 from tests.tiny_models import write_tiny_model

@@ -83,6 +83,22 @@ def test_sigterm_drains_running_streams(tmp_path: Path) -> None:
         assert server.process.wait(60) == 0
 
 
+def test_while_it_is_leaving_it_still_takes_work(tmp_path: Path) -> None:
+    """The delay is far longer than the test: a second signal ends it."""
+    with serving(tmp_path, [*FAKE, "--shutdown-delay", "300", "--arm", "blue"]) as server:
+        server.process.send_signal(signal.SIGTERM)
+        while server.get("/readyz").status_code == httpx.codes.OK:
+            pass
+        assert server.get("/readyz").json()["error"]["code"] == "draining"
+        answer = httpx.post(server.url + "/v1/chat/completions", json=BODY)
+        assert (answer.status_code, answer.headers["connection"]) == (200, "close")
+        assert answer.headers["x-intramural-arm"] == "blue"
+        server.process.send_signal(signal.SIGTERM)
+        assert server.process.wait(60) != 0
+    lines = [json.loads(line) for line in server.log.read_text().splitlines() if line[:1] == "{"]
+    assert {line.get("arm") for line in lines} == {"blue"}
+
+
 def test_keys_end_to_end(tmp_path: Path) -> None:
     file = tmp_path / "keys.json"
     made = run_serve("keys", "create", "--name", "tests", "--file", str(file))

@@ -16,6 +16,7 @@ import httpx
 import pytest
 
 from serve.engine.processes import shared_memory
+from tests.e2e.alone import UNSHARE
 from tests.e2e.server import (
     REPOSITORY,
     Server,
@@ -29,7 +30,6 @@ from tests.tiny_models import write_tiny_model
 pytest.importorskip("vllm", reason="vLLM is not installed")
 
 ARGUMENTS = ["--engine", "vllm", "--enforce-eager", "--max-model-len", "512", "--max-num-seqs", "8"]
-UNSHARE = ["unshare", "--user", "--map-root-user", "--net"]
 PROMPT = "def prefill(prompt): return decode(prompt)  # two phases, one cache\n" * 8
 
 

@@ -15,6 +15,7 @@ MODELS_RUN = ("serve/engine/", "quantize/", "models/demo/", "benchmarks/")
 COMMAND_LINES = (
     *("serve/cli/", "models/cli/", "models/progress.py", "models/demo/"),
     "quantize/__main__.py",
+    "quantize/calibrate/__main__.py",
     "quantize/told.py",
 )
 HOMES: dict[str, tuple[str, ...]] = {
@@ -36,12 +37,15 @@ HOMES: dict[str, tuple[str, ...]] = {
     "sigstore": ("models/trust/signing.py",),
     "cryptography": ("models/trust/keys.py", "models/trust/signing.py"),
     "vllm": ("serve/engine/vllm_engine.py", "serve/engine/vllm_fork.py"),
+    "bitsandbytes": ("quantize/bnb.py",),
+    "llmcompressor": ("quantize/calibrate/llm_compressor.py",),
+    "loguru": ("quantize/calibrate/llm_compressor.py",),
     "torch": MODELS_RUN,
     "transformers": MODELS_RUN,
     "safetensors": MODELS_RUN,
     "rich": (*COMMAND_LINES, "benchmarks/", "docs/"),
-    "httpx": ("serve/cli/", "benchmarks/", "docs/"),
-    "matplotlib": ("benchmarks/report/plots.py",),
+    "httpx": ("serve/cli/", "serve/doctor/deployment.py", "benchmarks/", "docs/"),
+    "matplotlib": ("benchmarks/report/plots.py", "benchmarks/scaling/picture.py"),
     "llama_cpp": ("benchmarks/compare/llama/",),
     "gguf": ("benchmarks/compare/llama/",),
     "PIL": ("benchmarks/quality/plots.py",),

@@ -58,8 +58,8 @@ def test_full_weights_run_anywhere(place: Place) -> None:
         ("transformers", None, S.INT8_WEIGHT_ONLY, None),
         ("transformers", None, S.INT4, None),
         ("transformers", None, S.FP8, S.INT8),
-        ("transformers", None, S.NF4, S.INT4),
-        ("transformers", None, S.BNB_INT8, S.INT8),
+        ("transformers", None, S.NF4, None),
+        ("transformers", None, S.BNB_INT8, None),
         ("transformers", BLACKWELL, S.INT8, None),
     ],
 )
@@ -77,3 +77,8 @@ def test_bitsandbytes_needs_its_packages() -> None:
     refused = refusal(S.NF4, without)
     assert refused is not None
     assert refused.instead is S.INT4
+    ours = Place(engine="transformers", has_bitsandbytes=False)
+    refused = refusal(S.NF4, ours)
+    assert refused is not None
+    assert "not installed" in refused.reason
+    assert refusal(S.BNB_INT8, ours) is None  # by int8's own arithmetic

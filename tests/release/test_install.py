@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from models.trust.manifest import Manifest
-from tests.e2e.test_vllm import UNSHARE
+from tests.e2e.alone import UNSHARE
 from tests.house.tree import ROOT
 from tests.hub.emulator import Hub
 from tests.hub.pulls import NAME, REPO, pull, tiny_repo

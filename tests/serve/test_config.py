@@ -133,6 +133,19 @@ def test_the_environment_below_us_is_safe(monkeypatch: pytest.MonkeyPatch) -> No
     assert os.environ["TORCHINDUCTOR_CACHE_DIR"] == "/var/cache/me/intramural/inductor"
 
 
+def test_between_nodes_the_operator_gives_the_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "environ", {"HOME": "/h", "VLLM_HOST_IP": "10.1.2.3"})
+    harden_environment(between_nodes=True)
+    assert os.environ["VLLM_HOST_IP"] == "10.1.2.3"
+    assert os.environ["RAY_USAGE_STATS_ENABLED"] == "0"
+    harden_environment()
+    assert os.environ["VLLM_HOST_IP"] == "127.0.0.1"
+    for given in ({}, {"VLLM_HOST_IP": "127.0.0.1"}):
+        monkeypatch.setattr(os, "environ", {"HOME": "/h", **given})
+        with pytest.raises(StartupError, match="needs VLLM_HOST_IP"):
+            harden_environment(between_nodes=True)
+
+
 def test_the_models_own_name_is_the_default() -> None:
     assert load_config({"model": "some/folder/qwen"}, env={}).model_names == ("qwen",)
 
@@ -163,3 +176,10 @@ def test_the_fake_engine_and_a_scheme_do_not_go_together() -> None:
 
 def test_every_scheme_can_be_asked_for() -> None:
     assert set(literal_choices(Config.model_fields["quant"].annotation)) == {"auto", *QuantScheme}
+
+
+@pytest.mark.parametrize("arm", ["", "a b", "a\r\nx-evil: 1", "ä", "x" * 65])
+def test_an_arm_is_a_plain_word(arm: str) -> None:
+    with pytest.raises(StartupError, match="--arm"):
+        load_config({"arm": arm}, env={})
+    assert load_config({"arm": "canary_2.b"}, env={}).arm == "canary_2.b"

@@ -12,6 +12,8 @@ from __future__ import annotations
 import torch
 from torch import nn
 
+from serve.engine.batching import tiles
+
 
 class PackedLinear(nn.Module):
     """Stands in for an ``nn.Linear``. It has no ``weight``: the packed one is opaque."""
@@ -38,10 +40,9 @@ def can_pack(model: nn.Module) -> bool:
     """Whether this build and this processor have the operators, and the model is on the CPU."""
     operators = torch.ops.mkldnn
     return (
-        torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
-        and hasattr(operators, "_reorder_linear_weight")
+        hasattr(operators, "_reorder_linear_weight")
         and hasattr(operators, "_linear_pointwise")
-        and bool(operators._is_mkldnn_bf16_supported())  # noqa: SLF001
+        and tiles.has_bfloat16_products()
         and next(model.parameters()).device.type == "cpu"
     )
 

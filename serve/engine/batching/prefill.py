@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import torch
 
+from serve.engine.batching import tiles
+
 _TILE = 32
 
 
@@ -44,8 +46,9 @@ def attend(
     """
     num_rows, num_heads, dim = query.shape
     num_groups = keys.shape[0]
-    keys, values = keys.contiguous(), values.contiguous()
     output = query.new_empty(num_rows, num_heads, values.shape[-1])
+    dtype = tiles.multiplied_as(query)
+    query, keys, values = (part.to(dtype).contiguous() for part in (query, keys, values))
     for start in range(0, num_rows, _TILE):
         stop = min(start + _TILE, num_rows)
         size, end = stop - start, past + stop

@@ -9,34 +9,26 @@
     int4 (W4A16)            y = x @ ((w - 8) · s), s per group of inputs; see int4_linear.py
 
 Rows are quantised each by itself, so a token's result does not depend on what else is in the step.
-The products are oneDNN's for unsigned times signed bytes (VNNI), which ``torch.compile`` emits for
-quantised linears too; rows are shifted by 128 for it, which it takes out again exactly. For signed
-bytes it has no fast product without AMX. Where it is missing, ``torch._int_mm`` is taken, which is
-also the path on a GPU (not verified on one). The scheme is that of LLM.int8() without its outliers
-(Dettmers et al. 2022, section 2.1), and of vLLM's CutlassScaledMM.
+The products are in ``int8_products.py``; one that takes 16-bit rows needs no second row for W8A16.
+The scheme is that of LLM.int8() without its outliers (Dettmers et al. 2022, section 2.1), and of
+vLLM's CutlassScaledMM.
 """
 
 from __future__ import annotations
 
-import functools
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import torch
 from torch import nn
 
-from serve.errors import StartupError
+from serve.engine.batching import int8_products
+from serve.engine.batching.int8_products import SHIFT, STEPS, IntegerProduct, StoredProduct, sizes
 
-_STEPS = 127.0
 _SECOND_STEPS = 254.0
-_TINY = 1e-10
-"""Least size of a row: one of zeros stays one of zeros."""
 
-_SHIFT = 128
 _CHUNK = 32
 """Rows quantised at a time, so that what is computed on the way stays in the cache."""
-
-Product = Callable[[torch.Tensor, torch.dtype], torch.Tensor]
 
 
 class QuantizedLinear(nn.Module, ABC):
@@ -88,30 +80,36 @@ class Int8Linear(QuantizedLinear):
         super().__init__(weight.shape[1], weight.shape[0], bias)
         self.quantizes_input = quantizes_input
         self._scale_bytes = 4 * self.out_features
-        self._product = int8_product(weight, scale.flatten().float())
+        self._product = int8_products.make(weight, scale.flatten().float())
 
     def multiply(self, x: torch.Tensor) -> torch.Tensor:
+        if isinstance(self._product, StoredProduct):
+            result = self._product(x, in_steps=self.quantizes_input)
+        else:
+            result = self._of_integers(self._product, x)
+        if self.bias is not None:
+            result = result.add_(self.bias)
+        return result.to(x.dtype)
+
+    def _of_integers(self, product: IntegerProduct, x: torch.Tensor) -> torch.Tensor:
         num = len(x)
         largest = x.new_empty(num, 1, dtype=torch.float32)
         rows = x.new_empty(num if self.quantizes_input else 2 * num, x.shape[1], dtype=torch.uint8)
         for start in range(0, num, _CHUNK):
             part = slice(start, min(start + _CHUNK, num))
-            largest[part] = size = _sizes(x[part])
-            scaled = x[part] * (_STEPS / size)
+            largest[part] = size = sizes(x[part])
+            scaled = x[part] * (STEPS / size)
             if self.quantizes_input:
-                rows[part] = scaled.round_().add_(_SHIFT)
+                rows[part] = scaled.round_().add_(SHIFT)
             else:
                 first = scaled.round()
                 second = scaled.sub_(first).mul_(_SECOND_STEPS).round_()
-                rows[part] = first.add_(_SHIFT)
-                rows[num + part.start : num + part.stop] = second.add_(_SHIFT)
-        result = self._product(rows, x.dtype if self.quantizes_input else torch.float32)
+                rows[part] = first.add_(SHIFT)
+                rows[num + part.start : num + part.stop] = second.add_(SHIFT)
+        result = product(rows, x.dtype if self.quantizes_input else torch.float32)
         if not self.quantizes_input:
             result = result[:num].add_(result[num:], alpha=1 / _SECOND_STEPS)
-        result = result.mul_(largest)
-        if self.bias is not None:
-            result = result.add_(self.bias)
-        return result.to(x.dtype)
+        return result.mul_(largest)
 
     @property
     def scheme(self) -> str:
@@ -119,89 +117,3 @@ class Int8Linear(QuantizedLinear):
 
     def stored_bytes(self) -> Mapping[str, int]:
         return {"int8": self.in_features * self.out_features, "float32": self._scale_bytes}
-
-
-def _sizes(x: torch.Tensor) -> torch.Tensor:
-    """float32 ``[N, 1]``: the largest absolute value of each row."""
-    # Thirteen times as fast as the norm of infinity, which is not vectorised.
-    return x.abs().amax(1, keepdim=True).float().clamp_(min=_TINY)
-
-
-def int8_product(weight: torch.Tensor, scale: torch.Tensor) -> Product:
-    """The fastest exact product of this machine over ``weight``, which may then be freed.
-
-    Args:
-        weight: int8 ``[out, in]``.
-        scale: float32 ``[out]``.
-
-    Returns:
-        Whole numbers in [-127, 127], plus 128, as uint8 ``[N, in]``, to ``[N, out]`` of the type
-        asked for (float32 where it has no such): times weight, times scale, divided by 127.
-
-    Raises:
-        StartupError: this processor has none.
-    """
-    kind = exact_kind(weight.device.type)
-    if kind == "onednn":
-        return _onednn(weight, scale)
-    if kind == "int_mm":
-        return _int_mm(weight, scale)
-    raise StartupError(
-        "This processor or this torch has no exact product of 8-bit integers. Serve the model "
-        "without --quant, or take --quant int4."
-    )
-
-
-@functools.cache
-def exact_kind(device: str) -> str | None:
-    """``onednn``, ``int_mm``, or None where neither multiplies exactly.
-
-    Processors without VNNI add pairs of products in 16 bits, and cut off what does not fit.
-    """
-    source = torch.Generator().manual_seed(0)
-    rows = torch.randint(0, 2, (24, 64), generator=source) * 254 - 127
-    weight = torch.randint(0, 2, (32, 64), generator=source) * 254 - 127
-    expected = (rows @ weight.T).double().div(_STEPS)
-    for kind, make in (("onednn", _onednn), ("int_mm", _int_mm)):
-        if kind == "onednn" and device != "cpu":
-            continue
-        try:
-            product = make(weight.to(torch.int8).to(device), torch.ones(32, device=device))
-            actual = product((rows + _SHIFT).to(device, torch.uint8), torch.float32).cpu().double()
-        except (RuntimeError, AttributeError, NotImplementedError):
-            continue
-        if torch.allclose(actual, expected, rtol=1e-5):
-            return kind
-    return None
-
-
-def _onednn(weight: torch.Tensor, scale: torch.Tensor) -> Product:
-    operators = torch.ops.onednn
-    packed = operators.qlinear_prepack(weight, None)
-    zeros = torch.zeros_like(scale, dtype=torch.int32)
-    options: tuple[object, ...] = ("none", [], "")
-
-    def multiply(rows: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
-        out = dtype if dtype is torch.bfloat16 else torch.float32
-        result: torch.Tensor = operators.qlinear_pointwise(
-            rows, 1 / _STEPS, _SHIFT, packed, scale, zeros, None, 1.0, 0, out, *options
-        )
-        return result
-
-    return multiply
-
-
-def _int_mm(weight: torch.Tensor, scale: torch.Tensor) -> Product:
-    stored = weight.contiguous()
-    divided = scale / _STEPS
-    # cuBLAS takes no fewer than 17 rows, and numbers of them that 8 divides.
-    least = 32 if weight.is_cuda else 1
-
-    def multiply(rows: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
-        del dtype
-        missing = max(least, -(-len(rows) // 8) * 8) - len(rows) if weight.is_cuda else 0
-        signed = (rows ^ _SHIFT).view(torch.int8)  # flips the top bit: less 128
-        padded = nn.functional.pad(signed, (0, 0, 0, missing))
-        return torch._int_mm(padded, stored.t())[: len(rows)].float().mul_(divided)  # noqa: SLF001
-
-    return multiply

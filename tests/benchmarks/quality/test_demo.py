@@ -34,6 +34,8 @@ from serve.environment import harden_environment
 from serve.pipeline.render import Renderer
 
 SCHEMES = (QuantScheme.INT8, QuantScheme.INT4)
+OURS_ALONE = (QuantScheme.NF4, QuantScheme.BNB_INT8)
+"""vLLM has a plugin for these, which is not installed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +61,7 @@ def one_thread() -> Iterator[None]:
 @pytest.fixture(scope="module")
 def artifacts(tmp_path_factory) -> dict[QuantScheme, Path]:
     folder = tmp_path_factory.mktemp("quantised")
-    for scheme in SCHEMES:
+    for scheme in (*SCHEMES, *OURS_ALONE):
         Quantisation(
             source=store.demo(),
             wish=Wish(scheme=scheme),
@@ -67,7 +69,7 @@ def artifacts(tmp_path_factory) -> dict[QuantScheme, Path]:
             data_dir=folder,
             progress=Progress(Silent()),
         ).run()
-    return {scheme: folder / scheme for scheme in SCHEMES}
+    return {scheme: folder / scheme for scheme in (*SCHEMES, *OURS_ALONE)}
 
 
 @pytest.fixture(scope="module")
@@ -107,7 +109,7 @@ def ours(folder: Path) -> Iterator[tuple[TransformersEngine, asyncio.Runner]]:
             runner.run(engine.close())
 
 
-@pytest.mark.parametrize("scheme", SCHEMES)
+@pytest.mark.parametrize("scheme", [*SCHEMES, *OURS_ALONE])
 def test_the_transformers_engine_keeps_what_the_gate_asks(base, artifacts, items, scheme):
     with ours(artifacts[scheme]) as (engine, runner):
         rows = forcing.compared(engine, base.forced, base.kept, lambda _: None)
@@ -135,7 +137,8 @@ async def test_vllm_keeps_what_the_gate_asks(artifacts, items):
     )
     forced: list[Forced] = []
     scores: dict[str, Score] = {}
-    for scheme, folder in {"none": store.DEMO_WEIGHTS, **artifacts}.items():
+    folders = {scheme: artifacts[scheme] for scheme in SCHEMES}
+    for scheme, folder in {"none": store.DEMO_WEIGHTS, **folders}.items():
         engine = await asyncio.to_thread(build, "vllm", folder, settings, lambda *_: None)
         try:
             answered = await sequences.answers(engine, asked)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import bitsandbytes
@@ -13,10 +16,12 @@ from hypothesis import strategies as st
 
 from models.folder import scheme_of
 from models.refs import QuantScheme
+from quantize import bnb
 from quantize.errors import BadWeightsError, OptionError
 from quantize.protocol import Linear, Method, Options
 from quantize.registry import quantizer
 from quantize.schemes import bnb_int8, nf4
+from tests.house.tree import ROOT
 
 
 def linear(rows: torch.Tensor, dtype: str = "BF16") -> Linear:
@@ -72,6 +77,42 @@ def test_bitsandbytes_layers_compute_with_what_we_store() -> None:
     theirs, scb, _ = functional.int8_vectorwise_quant(rows.half())
     assert torch.allclose(parts["SCB"], scb.float(), rtol=1e-3)
     assert (parts["weight"].int() - theirs.int()).abs().max() <= 1
+
+
+def test_the_levels_are_those_that_are_stored() -> None:
+    rows = random_rows(4)
+    stored = nf4.make(Options()).quantise(rows, linear(rows))["weight.quant_map"]
+    assert torch.equal(stored, bnb.levels(torch.device("cpu")))
+
+
+WATCH = """
+import sys
+from quantize import bnb
+
+class Watch:
+    def find_spec(self, name, *_):
+        if name == "bitsandbytes.backends.cpu.ops":
+            try:
+                import kernels
+            except ImportError:
+                print("hidden")
+
+sys.meta_path.insert(0, Watch())
+bnb.functional()
+import kernels
+print("there again")
+"""
+
+
+def test_the_package_that_fetches_code_is_hidden_while_the_library_is_imported(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "kernels.py").write_text("")
+    environment = os.environ | {"PYTHONPATH": f"{ROOT}{os.pathsep}{tmp_path}"}
+    done = subprocess.run(
+        [sys.executable, "-c", WATCH], env=environment, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.splitlines() == ["hidden", "there again"]
 
 
 def test_the_error_is_that_of_the_type() -> None:

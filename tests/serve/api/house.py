@@ -128,7 +128,7 @@ async def running(house: House, **options: Any) -> AsyncIterator[tuple[HttpServe
     try:
         yield server, f"http://127.0.0.1:{server.port}"
     finally:
-        server.should_exit = True
+        server.stop()
         await task
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -23,6 +24,7 @@ from tests.serve.api.house import (
     is_free,
     pipeline_of,
     running,
+    until,
 )
 
 MESSAGES: Any = [{"role": "user", "content": "Where is the audit log?"}]
@@ -231,6 +233,23 @@ async def test_an_engine_that_dies_before_a_whole_answer_is_a_status() -> None:
             await client.chat.completions.create(model=MODEL, messages=MESSAGES)
     assert failure.value.status_code == 503
     assert failure.value.code == "engine_dead"
+
+
+async def test_an_engine_that_dies_before_the_first_text_of_a_stream_is_a_status() -> None:
+    """So that a proxy, or the client, may ask another replica."""
+    home = house(pipeline_of(tokens_per_s=0.001))
+    async with home.client() as client:
+        asking = asyncio.create_task(
+            client.post("/v1/chat/completions", json=chat(stream=True), timeout=None)
+        )
+        await until(lambda: home.state.pipeline.engine.load().num_running == 1)  # type: ignore[union-attr]
+        home.state.pipeline.engine.die("It stopped.")  # type: ignore[union-attr]
+        response = await asking
+    assert response.status_code == 503
+    assert response.json()["error"]["code"] == "engine_dead"
+    assert response.headers["x-should-retry"] == "true"
+    assert home.records.last.error_code == "engine_dead"
+    assert is_free(home.state.pipeline)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("stream", [False, True])

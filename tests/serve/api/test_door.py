@@ -387,3 +387,14 @@ def test_nothing_but_one_mount_stands_beside_the_probes() -> None:
     assert [type(route) for route in router.routes] == [Route, Route, Route, Mount]
     assert router.routes[-1].path == ""
     assert router.default is router.routes[-1].app
+
+
+async def test_the_arm_is_told_to_those_who_are_let_in(key_file: Path) -> None:
+    let_in = bearer(keys.create(key_file))
+    arm = "x-intramural-arm"
+    async with house(keys=key_file, arm="blue-2").client() as client:
+        assert (await client.get("/v1/models", headers=let_in)).headers[arm] == "blue-2"
+        refused = await client.get("/v1/models/nope", headers=let_in)
+        assert (refused.status_code, refused.headers[arm]) == (404, "blue-2")
+        assert arm not in (await client.get("/v1/models")).headers
+        assert arm not in (await client.get("/livez")).headers

@@ -75,6 +75,17 @@ async def test_readiness_follows_the_engine_and_the_drain() -> None:
         assert response.headers["retry-after"]
 
 
+async def test_a_server_that_is_leaving_is_not_ready_and_still_works() -> None:
+    home = house()
+    home.state.is_leaving = True
+    async with home.client() as client:
+        ready = await client.get("/readyz")
+        answer = await client.post("/v1/chat/completions", json=chat())
+    assert (ready.status_code, ready.json()["error"]["code"]) == (503, "draining")
+    assert answer.status_code == 200
+    assert "x-intramural-arm" not in answer.headers, "none was named"
+
+
 async def test_metrics_are_in_their_format() -> None:
     async with house().client() as client:
         response = await client.get("/metrics")

@@ -42,7 +42,7 @@ async def test_before_the_first_token(stream: bool) -> None:
     assert is_free(home.state.pipeline)  # type: ignore[arg-type]
     record = home.records.last
     assert record.is_disconnected
-    assert record.status == (200 if stream else 499)
+    assert record.status == 499, "no answer had begun, a stream either"
     assert len(home.records.all) == 1
 
 
@@ -119,7 +119,7 @@ async def test_while_any_event_is_awaited(hold_at: int, stream: bool) -> None:
     caller.leave()
     await task
     assert pipeline.is_closed
-    assert home.records.last.status == (200 if stream and hold_at else 499)
+    assert home.records.last.status == (200 if stream and hold_at > 1 else 499)
 
 
 async def test_while_the_socket_is_full() -> None:

@@ -299,7 +299,7 @@ async def test_no_answer_names_the_software() -> None:
     async with served(house()) as port:
         request = b"GET /v1/models HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
         answer = (await exchange(port, request)).lower()
-    for word in (b"uvicorn", b"\r\nserver:", b"\r\ndate:", b"python", b"starlette"):
+    for word in (b"uvicorn", b"\r\nserver:", b"python", b"starlette"):
         assert word not in answer
 
 
@@ -310,24 +310,54 @@ async def test_it_stops_taking_connections_and_finishes_what_runs() -> None:
         request = post(orjson.dumps(chat(stream=True)))
         answer = asyncio.create_task(exchange(server.port, request))
         await until(lambda: pipeline.num_admitted == 1)
-        server.should_exit = True
+        server.stop()
         body = await answer
     assert body.count(b"data: [DONE]") == 1
     assert home.records.last.error_code is None
 
 
-async def test_what_outlasts_its_patience_is_told_so() -> None:
-    pipeline = pipeline_of(tokens_per_s=5, script=[5] * 100)
+@pytest.mark.parametrize("has_begun", [True, False])
+async def test_what_outlasts_its_patience_is_told_so(has_begun: bool) -> None:
+    pipeline = pipeline_of(tokens_per_s=5 if has_begun else 0.001, script=[5] * 100)
     home = house(pipeline)
-    async with running(home, grace_s=0) as (server, _):
+    async with running(home) as (server, _):
         request = post(orjson.dumps(chat(stream=True, max_tokens=500)))
-        answer = asyncio.create_task(exchange(server.port, request))
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        writer.write(request)
         await until(lambda: pipeline.engine.load().num_running == 1)
-        server.should_exit = True
-        body = await answer
+        seen = await reader.readuntil(b"data: ") if has_begun else b""
+        server.stop(grace_s=0)
+        body = seen + await reader.read()
+        writer.close()
     assert b'"code":"draining"' in body
-    assert body.count(b"data: [DONE]") == 1
+    assert body.startswith(b"HTTP/1.1 200" if has_begun else b"HTTP/1.1 503")
+    assert body.count(b"data: [DONE]") == has_begun
     assert is_free(pipeline)
+
+
+async def test_a_server_that_is_leaving_closes_connections_after_their_answers() -> None:
+    home = house(arm="blue")
+    request = b"GET /v1/models HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    async with running(home) as (server, _):
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        writer.write(request)
+        first = await reader.readuntil(b"\r\n\r\n")
+        home.state.is_leaving = True
+        writer.write(request)
+        second = await reader.read()  # to the end of the connection
+        writer.close()
+    assert b"connection: close" not in first.lower()
+    assert statuses(second) == [200]
+    assert b"connection: close" in second.lower()
+
+
+async def test_an_idle_connection_is_kept_as_long_as_the_setting_says() -> None:
+    home = house(keep_alive_timeout=0.2)
+    async with running(home) as (server, _):
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        writer.write(b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert statuses(await reader.read()) == [200], "and then the server has closed it"
+        writer.close()
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])

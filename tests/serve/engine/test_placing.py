@@ -28,9 +28,9 @@ def test_on_a_cpu_the_transformers_engine_takes_what_it_can() -> None:
             choose(engine, "cpu", scheme=QuantScheme.FP8)
 
 
-def test_no_engine_here_has_bitsandbytes() -> None:
-    with pytest.raises(StartupError, match=r"does not read bitsandbytes.* --quant int4\."):
-        choose("auto", "cpu", scheme=QuantScheme.NF4)
+def test_bitsandbytes_is_for_the_transformers_engine_here() -> None:
+    for scheme in (QuantScheme.NF4, QuantScheme.BNB_INT8):
+        assert choose("auto", "cpu", scheme=scheme)[0] == "transformers"
     with pytest.raises(StartupError, match=r"vllm-bnb-plugin.* --quant int4\."):
         choose("vllm", "cpu", scheme=QuantScheme.NF4)
 

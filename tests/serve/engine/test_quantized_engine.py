@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
 
 from models.refs import QuantScheme
-from serve.engine import loading, quantized_loading, served_dtypes
+from serve.engine import compressed_loading, loading, served_dtypes
 from serve.engine.batching import packed_linear
 from serve.engine.batching.quantized_linear import QuantizedLinear
 from serve.engine.protocol import Engine
@@ -27,7 +27,13 @@ from tests.contracts.engine import EngineContract, Kill, prompt_of, request, tok
 from tests.quantized_models import write_dequantised, write_quantized
 from tests.tiny_models import write_tiny_model
 
-BOUNDS = {QuantScheme.INT8: 0.09, QuantScheme.INT8_WEIGHT_ONLY: 1e-3, QuantScheme.INT4: 1e-3}
+BOUNDS = {
+    QuantScheme.INT8: 0.09,
+    QuantScheme.INT8_WEIGHT_ONLY: 1e-3,
+    QuantScheme.INT4: 1e-3,
+    QuantScheme.NF4: 1e-3,
+    QuantScheme.BNB_INT8: 0.09,
+}
 """Relative distance of logits from the dequantised forward: W8A8 rounds activations, too."""
 
 
@@ -94,7 +100,9 @@ def test_logits_are_those_of_the_dequantised_weights(
         assert distance(logits(model, length), logits(reference, length)) < BOUNDS[scheme]
 
 
-@pytest.mark.parametrize(("scheme", "bound"), [("int8", 0.15), ("int8-weight-only", 0.1)])
+@pytest.mark.parametrize(
+    ("scheme", "bound"), [("int8", 0.15), ("int8-weight-only", 0.1), ("bnb-int8", 0.15)]
+)
 def test_logits_are_near_those_in_bfloat16(
     folders: dict[str, Path], scheme: str, bound: float
 ) -> None:
@@ -111,14 +119,17 @@ def test_no_weight_is_held_twice_and_the_bytes_are_told(
     packed_linear.pack(model)
     held = served_dtypes.held(model)
     layers = [module for module in model.modules() if isinstance(module, QuantizedLinear)]
-    assert len(layers) == 2 * 7
+    is_fused = scheme not in (QuantScheme.NF4, QuantScheme.BNB_INT8)
+    assert len(layers) == 2 * (4 if is_fused else 7)  # q, k and v are one, gate and up too
     weights = sum(layer.in_features * layer.out_features for layer in layers)
-    kind, stored = type(layers[0]).__name__, "int4" if scheme is QuantScheme.INT4 else "int8"
-    assert held[kind][stored] == (weights // 2 if stored == "int4" else weights)
+    kind = type(layers[0]).__name__
+    stored = str(scheme) if scheme in {QuantScheme.INT4, QuantScheme.NF4} else "int8"
+    assert held[kind][stored] == (weights if stored == "int8" else weights // 2)
     assert "Linear" not in held
     files = loading.weight_files(folders[scheme]).total_bytes
     head = 2 * 1024 * 128  # tied, so packed beside its embedding
-    assert files <= served_dtypes.resident_bytes(model) <= files + head + 40_000
+    texts = 4_000  # shapes, levels and what else is read once and not kept
+    assert files - texts <= served_dtypes.resident_bytes(model) <= files + head + 40_000
     assert not any(p.dtype is torch.bfloat16 and p.ndim == 2 for p in layers[0].parameters())
     assert served_dtypes.num_parameters(load(folders["none"])) == (
         served_dtypes.num_parameters(load(folders[scheme]))
@@ -150,19 +161,31 @@ def test_a_quantised_head_is_untied(folders: dict[str, Path], tmp_path: Path) ->
 def test_layers_that_are_not_what_was_promised_end_the_start(
     int8: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = quantized_loading._quantized
+    real = compressed_loading._layer
 
-    def decompressing(name: str, module: Any, tensors: Any, *args: Any, **kwargs: Any) -> Any:
-        layer = real(name, module, tensors, *args, **kwargs)
-        if not name.endswith("layers.1.mlp.up_proj"):
+    def decompressing(stored: Any, promise: Any) -> Any:
+        layer = real(stored, promise)
+        if layer.in_features != 256:  # down_proj's
             return layer
-        linear = torch.nn.Linear(layer.in_features, layer.out_features, bias=False)
-        return linear.bfloat16()
+        return torch.nn.Linear(layer.in_features, layer.out_features, bias=False).bfloat16()
 
-    monkeypatch.setattr(quantized_loading, "_quantized", decompressing)
-    refuse(
-        int8, r"not what config.json says \(int8\): 1 layers differ.*up_proj is bfloat16, not int8"
-    )
+    monkeypatch.setattr(compressed_loading, "_layer", decompressing)
+    refuse(int8, r"not what config.json says \(int8\): 2 layers.*down_proj is bfloat16, not int8")
+
+
+def test_fused_layers_that_are_not_what_was_promised_end_the_start(
+    int8: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = compressed_loading._layer
+
+    def decompressing(stored: Any, promise: Any) -> Any:
+        layer = real(stored, promise)
+        if layer.out_features != 512:  # gate and up
+            return layer
+        return torch.nn.Linear(layer.in_features, layer.out_features, bias=False).bfloat16()
+
+    monkeypatch.setattr(compressed_loading, "_layer", decompressing)
+    refuse(int8, r"\(int8\): 4 layers differ, first .*gate_proj is bfloat16, not int8")
 
 
 def test_a_quantised_layer_that_should_be_plain(int8: Path) -> None:
@@ -226,16 +249,57 @@ def test_weights_that_it_would_get_wrong(int8: Path, changes: dict[str, Any]) ->
 
 
 @pytest.mark.parametrize(
-    ("quant", "instead"),
+    ("scheme", "changes", "match"),
     [
-        ({"load_in_8bit": True}, "int8"),
-        ({"load_in_4bit": True, "bnb_4bit_quant_type": "nf4"}, "int4"),
+        ("nf4", {"bnb_4bit_use_double_quant": True}, "scales are quantised too"),
+        ("bnb-int8", {"llm_int8_threshold": 6.0}, "outliers would be computed in 16 bits"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_bitsandbytes_is_refused(int8: Path, quant: dict[str, Any], instead: str) -> None:
-    edit(int8, quantization_config={"quant_method": "bitsandbytes"} | quant)
-    refuse(int8, f"no bitsandbytes kernels. Take --quant {instead}")
+def test_what_bitsandbytes_would_compute_otherwise(
+    folders: dict[str, Path], tmp_path: Path, scheme: str, changes: dict[str, Any], match: str
+) -> None:
+    folder = Path(shutil.copytree(folders[scheme], tmp_path / "copy"))
+    edit(folder, quantization_config=quantization(folder) | changes)
+    refuse(folder, f"{match}.*python -m quantize --scheme {scheme}")
+
+
+@pytest.mark.parametrize(
+    ("scheme", "part", "other", "match"),
+    [
+        ("nf4", "weight", torch.zeros(5, 1).byte(), "weight is torch.uint8 of 5 numbers"),
+        ("nf4", "weight.absmax", torch.zeros(512).half(), "absmax is torch.float16"),
+        ("nf4", "weight.quant_map", torch.zeros(16), "other levels than nf4"),
+        ("nf4", "weight.quant_state.bitsandbytes__nf4", torch.zeros(3).byte(), "quant_type None"),
+        ("bnb-int8", "weight", torch.zeros(9, 128).char(), "weight is torch.int8 of .9, 128."),
+        ("bnb-int8", "SCB", torch.zeros(9), "SCB is torch.float32 of 9 numbers, not"),
+        ("bnb-int8", "weight_format", torch.tensor(1).byte(), "not 0: row by row"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_parts_of_bitsandbytes_that_are_broken_are_named(
+    folders: dict[str, Path], tmp_path: Path, *, scheme: str, part: str, other: Any, match: str
+) -> None:
+    folder = Path(shutil.copytree(folders[scheme], tmp_path / "copy"))
+    tensors = load_file(folder / "model.safetensors")
+    tensors[f"model.layers.0.mlp.up_proj.{part}"] = other
+    save_file(tensors, folder / "model.safetensors")
+    refuse(folder, f"up_proj.*{match}")
+
+
+def test_modules_that_bitsandbytes_skips_are_ignored_wherever_they_are(
+    folders: dict[str, Path],
+) -> None:
+    config = json.loads((folders["nf4"] / "config.json").read_text())
+    table = config["quantization_config"]
+    for skipped, ignored in ((["mlp"], {"model.layers.0.mlp.up_proj"}), (None, {"lm_head"})):
+        promise = promise_of(
+            folders["nf4"],
+            config | {"quantization_config": table | {"llm_int8_skip_modules": skipped}},
+        )
+        assert promise is not None
+        names = {"lm_head", "model.layers.0.mlp.up_proj", "model.layers.0.mlp2.up_proj"}
+        assert {name for name in names if not promise.covers(name)} == ignored
 
 
 def test_names_and_expressions_are_ignored(int8: Path) -> None:
@@ -261,7 +325,7 @@ def engines() -> Iterator[dict[str, Engine]]:
 
 
 class TestQuantizedContract(EngineContract):
-    @pytest.fixture(params=["int8", "int4"])
+    @pytest.fixture(params=["int8", "int4", "nf4"])
     async def engine(
         self,
         request: pytest.FixtureRequest,

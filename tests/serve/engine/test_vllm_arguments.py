@@ -46,6 +46,15 @@ def test_settings_go_through_under_vllms_names() -> None:
     assert arguments["max_num_batched_tokens"] == 900  # at least one for each sequence
 
 
+def test_workers_are_on_this_machine_unless_ray_is_asked_for() -> None:
+    spread = VllmSettings(pipeline_parallel_size=2, distributed_executor_backend="ray")
+    name = "distributed_executor_backend"
+    assert name not in base_arguments(Path("m"), EngineSettings())
+    assert base_arguments(Path("m"), EngineSettings(vllm=spread))[name] == "ray"
+    with pytest.raises(StartupError, match="use --distributed-executor-backend"):
+        extra(f"{name}=ray")
+
+
 def test_values_are_json_or_text() -> None:
     assert extra("block_size=64", "--seed=7", 'compilation-config={"mode": 0}', "x=a=b") == {
         "block_size": 64,

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import random
 import re
 import stat
 import string
+import tempfile
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -15,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from serve.errors import InvalidApiKey, StartupError
-from serve.governance import keys
+from serve.governance import key_file, keys
 from serve.governance.keys import KeyRing
 
 
@@ -110,6 +113,46 @@ def test_a_file_that_others_may_use_is_refused_with_its_mode(path: Path, mode: i
         KeyRing.load(path)
 
 
+@pytest.mark.parametrize(
+    ("owner", "mode", "user", "is_taken"),
+    [
+        (0, 0o440, 10001, True),  # a Secret's volume, with fsGroup
+        (0, 0o400, 10001, True),
+        (0, 0o640, 10001, True),
+        (0, 0o460, 10001, False),
+        (0, 0o444, 10001, False),
+        (0, 0o450, 10001, False),
+        (0, 0o440, 0, False),
+        (10001, 0o440, 10001, False),
+        (10002, 0o440, 10001, False),
+    ],
+)
+def test_of_roots_files_a_group_may_read_and_no_more(owner, mode, user, is_taken) -> None:
+    found = os.stat_result((stat.S_IFREG | mode, 1, 1, 1, owner, 10001, 10, 0, 0, 0))
+    assert (mode & key_file._too_much(found, user) == 0) is is_taken
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+@pytest.mark.parametrize(("mode", "is_taken"), [(0o440, True), (0o444, False), (0o460, False)])
+def test_a_file_as_kubernetes_mounts_it_opens(mode: int, is_taken: bool) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "keys.json"
+        keys.create(path)
+        os.chown(path, 0, 10001)
+        path.chmod(mode)
+        path.parent.chmod(0o755)
+        os.setegid(10001)
+        os.seteuid(10001)
+        try:
+            with (
+                contextlib.nullcontext() if is_taken else pytest.raises(StartupError, match="mode")
+            ):
+                assert len(KeyRing.load(path)) == 1
+        finally:
+            os.seteuid(0)
+            os.setegid(0)
+
+
 BROKEN: dict[str, Callable[[dict[str, object]], object]] = {
     "no object": lambda document: [],
     "no version": lambda document: document.pop("version"),
@@ -148,7 +191,7 @@ def test_damaged_files_are_refused(path: Path, content: bytes) -> None:
 
 
 def test_a_missing_file_is_refused(path: Path) -> None:
-    with pytest.raises(StartupError, match="No such file"):
+    with pytest.raises(StartupError, match="is not there"):
         KeyRing.load(path)
 
 

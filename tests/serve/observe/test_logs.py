@@ -56,6 +56,25 @@ def test_a_line_has_time_level_logger_message_and_extras(lines):
     }
 
 
+def test_arm_and_digest_are_in_every_line_until_they_are_unset(lines):
+    try:
+        logs.set_arm("blue")
+        logs.set_model_digest("sha256:0")
+        logging.getLogger("x").info("m")
+        logs.set_arm(None)
+        logging.getLogger("x").info("m")
+    finally:
+        logs.set_arm(None)
+        logs.set_model_digest(None)
+    logging.getLogger("x").info("m")
+    told = [{name: line.get(name) for name in ("arm", "model_digest")} for line in lines()]
+    assert told == [
+        {"arm": "blue", "model_digest": "sha256:0"},
+        {"arm": None, "model_digest": "sha256:0"},
+        {"arm": None, "model_digest": None},
+    ]
+
+
 def test_time_is_utc_with_a_z(lines):
     logging.getLogger("x").info("m")
     assert str(lines()[0]["ts"]).endswith("Z")

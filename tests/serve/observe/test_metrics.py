@@ -144,6 +144,13 @@ def test_model_info_has_one_series_whatever_was_set_before():
     )
 
 
+def test_the_arm_has_a_series_where_there_is_one():
+    metrics = Metrics()
+    assert not any(name.startswith("arm_info") for name in scrape(metrics))
+    metrics.set_arm("blue")
+    assert scrape(metrics)['arm_info{arm="blue"}'] == 1
+
+
 def test_the_scrape_holds_exactly_the_families_of_the_table():
     """And each with the type and the labels that the table says."""
     metrics = Metrics(
@@ -151,6 +158,7 @@ def test_the_scrape_holds_exactly_the_families_of_the_table():
     )
     metrics.attach_admission(lambda: 0)
     metrics.set_model(INFO, "demo")
+    metrics.set_arm("blue")
     metrics.request_finished(finished(error_code="engine_dead"))
     found = {}
     for family in text_string_to_metric_families(metrics.render()[0].decode()):

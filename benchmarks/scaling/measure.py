@@ -1,0 +1,172 @@
+"""`python -m benchmarks.scaling.measure`: what the simulation needs to know of one replica.
+
+Starts `python -m serve` on loopback, as a pod would, and takes: the seconds from the process's
+start until /readyz; a stream's first token and the time between its tokens when it is alone; and
+that time when all slots run. Medians over rounds. A pod's image pull and scheduling come on top.
+Prompts are short, so that the time between tokens holds next to nothing of others' prefill; give
+--prompt-repeats for the first token of a longer one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import signal
+import socket
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+
+READY_TIMEOUT_S = 1800.0
+POLL_S = 0.05
+PROMPT = "Describe what a queue at a counter and a server have in common, in many words. "
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stream:
+    """What one stream was seen to do; seconds."""
+
+    first_s: float
+    last_s: float
+    tokens: int
+
+    @property
+    def between_s(self) -> float:
+        return (self.last_s - self.first_s) / (self.tokens - 1)
+
+
+@contextmanager
+def server(arguments: Sequence[str]) -> Iterator[tuple[str, float]]:
+    """A server of ours: its address, and the seconds until it was ready.
+
+    Raises:
+        TimeoutError: it was not ready in half an hour.
+        ChildProcessError: it ended before that.
+    """
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    url = f"http://127.0.0.1:{port}"
+    started_at = time.monotonic()
+    command = [sys.executable, "-m", "serve", "--port", str(port), *arguments]
+    with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:  # noqa: S603 - our own
+        try:
+            yield url, _ready_s(url, process, started_at)
+        finally:
+            process.terminate()
+
+
+def _ready_s(url: str, process: subprocess.Popen[bytes], started_at: float) -> float:
+    while time.monotonic() - started_at < READY_TIMEOUT_S:
+        if process.poll() is not None:
+            raise ChildProcessError("the server ended before it was ready: start it by hand to see")
+        try:
+            if httpx.get(url + "/readyz", timeout=5).status_code == httpx.codes.OK:
+                return time.monotonic() - started_at
+        except httpx.TransportError:
+            pass
+        time.sleep(POLL_S)
+    raise TimeoutError(f"the server was not ready after {READY_TIMEOUT_S:g} s")
+
+
+async def stream(client: httpx.AsyncClient, model: str, tokens: int, prompt: str) -> Stream:
+    """One streamed completion of exactly so many tokens.
+
+    Raises:
+        httpx.HTTPError: it was refused or broke.
+        ValueError: it had fewer than two tokens.
+    """
+    body = {
+        "model": model,
+        "prompt": prompt,
+        "max_tokens": tokens,
+        "stream": True,
+        "ignore_eos": True,
+        "stream_options": {"include_usage": True},
+    }
+    sent_at = time.monotonic()
+    first = last = 0.0
+    count = 0
+    async with client.stream("POST", "/v1/completions", json=body) as response:
+        response.raise_for_status()
+        async for line in response.aiter_lines():
+            if not line.startswith("data: {"):
+                continue
+            event: dict[str, Any] = json.loads(line.removeprefix("data: "))
+            if event.get("usage"):
+                count = event["usage"]["completion_tokens"]
+            elif event["choices"]:
+                last = time.monotonic() - sent_at
+                first = first or last
+    if count < 2:
+        raise ValueError(f"a stream had {count} tokens: at least 2 are needed")
+    return Stream(first_s=first, last_s=last, tokens=count)
+
+
+async def rounds(
+    url: str, *, streams: int, tokens: int, number: int, prompt: str = PROMPT
+) -> list[Stream]:
+    """So many streams at once, that many times, after one that warms up.
+
+    Prompts begin differently, which keeps prefix caches out of it.
+    """
+    async with httpx.AsyncClient(base_url=url, timeout=600) as client:
+        model = (await client.get("/v1/models")).raise_for_status().json()["data"][0]["id"]
+        await stream(client, model, 8, "warm ")
+        found: list[Stream] = []
+        for turn in range(number):
+            each = (stream(client, model, tokens, f"{turn}-{n} {prompt}") for n in range(streams))
+            found += await asyncio.gather(*each)
+        return found
+
+
+def main(argv: Sequence[str]) -> int:
+    """Measure, and print one JSON object that `--costs` takes; returns the exit code."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.scaling.measure",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog="example: python -m benchmarks.scaling.measure --slots 8 -- --model qwen2.5-0.5b",
+    )
+    parser.add_argument("--slots", type=int, default=8, help="streams at once (default: 8)")
+    parser.add_argument("--tokens", type=int, default=64, help="of each stream (default: 64)")
+    parser.add_argument("--rounds", type=int, default=3, help="(default: 3)")
+    parser.add_argument(
+        "--prompt-repeats", type=int, default=1, metavar="N", help="of 16 words (default: 1)"
+    )
+    parser.add_argument("--kv-tokens", type=int, default=100_000, help="that its KV cache holds")
+    parser.add_argument("serve", nargs="*", help="arguments of `python -m serve`, after --")
+    options = parser.parse_args(argv)
+    slots = ["--max-num-seqs", str(options.slots)]
+    with server([*options.serve, *slots]) as (url, start_s):
+        common = {"tokens": options.tokens, "number": options.rounds}
+        prompt = PROMPT * options.prompt_repeats
+        first = asyncio.run(rounds(url, streams=1, tokens=2, number=options.rounds, prompt=prompt))
+        alone = asyncio.run(rounds(url, streams=1, **common))
+        full = asyncio.run(rounds(url, streams=options.slots, **common))
+    print(
+        json.dumps(
+            {
+                "start_s": round(start_s, 2),
+                "first_token_s": round(statistics.median(each.first_s for each in first), 4),
+                "one_s": round(statistics.median(each.between_s for each in alone), 5),
+                "full_s": round(statistics.median(each.between_s for each in full), 5),
+                "slots": options.slots,
+                "kv_tokens": options.kv_tokens,
+            }
+        )
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # ends the server too
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,43 @@
+"""A day as a picture: requests per second, and each plan's replicas."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from benchmarks.scaling.arrivals import DAY_S, Request
+from benchmarks.scaling.simulation import Outcome
+
+BIN_S = 300.0
+
+
+def rates(requests: Sequence[Request]) -> list[tuple[float, float]]:
+    """Requests per second in bins of five minutes: hour of the day, and rate."""
+    counts = [0] * int(DAY_S / BIN_S)
+    for request in requests:
+        counts[min(int(request.at_s / BIN_S), len(counts) - 1)] += 1
+    return [((number + 0.5) * BIN_S / 3600, count / BIN_S) for number, count in enumerate(counts)]
+
+
+def draw(path: Path, requests: Sequence[Request], outcomes: Sequence[Outcome]) -> None:
+    """Write the PNG.
+
+    Raises:
+        OSError: it cannot be written.
+        ImportError: matplotlib is not installed (requirements/dev.lock has it).
+    """
+    from matplotlib.figure import Figure  # noqa: PLC0415 - a dependency of pictures alone
+
+    figure = Figure(figsize=(10, 6), layout="constrained")
+    above, below = figure.subplots(2, 1, sharex=True)
+    above.plot(*zip(*rates(requests), strict=True), color="#444444")
+    above.set_ylabel("requests per second")
+    for outcome in outcomes:
+        if outcome.plan.scaler is not None and outcome.counts:
+            hours = [at / 3600 for at, _ in outcome.counts]
+            below.step(hours, [count for _, count in outcome.counts], label=outcome.plan.name)
+    below.set_ylabel("replicas, those that start and leave too")
+    below.set_xlabel("hour of the day")
+    below.set_xlim(0, 24)
+    below.legend()
+    figure.savefig(path, dpi=120)

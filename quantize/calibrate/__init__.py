@@ -1,0 +1,1 @@
+"""Quantising by what a text makes of the weights, in an environment of its own."""

@@ -1,0 +1,214 @@
+"""`python -m quantize.calibrate MODEL`: the command line, in an environment with llmcompressor."""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import shutil
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from rich.console import Console
+
+from models import progress, store
+from models.cli.options import default_data_dir
+from models.errors import ModelError
+from models.memory import host_memory
+from models.progress import JsonLines, Progress, size
+from models.refs import Artifact, QuantScheme
+from models.staging import staged
+from models.store import DirectoryStore
+from models.trust.manifest import QUANTISED_FROM
+from quantize import plan as planning
+from quantize import result, source, told
+from quantize.calibrate import llm_compressor, taking, texts
+from quantize.ensure import artifact_name
+from quantize.errors import OptionError, QuantizeError
+from quantize.plan import Wish
+from quantize.protocol import CALIBRATED, Method, QuantPlan
+
+SCHEMES = (QuantScheme.INT4, QuantScheme.INT8_WEIGHT_ONLY, QuantScheme.INT8)
+EPILOG = """\
+methods:
+  gptq  what rounding a column did to the layer's answer is made up for by the columns after it
+  awq   columns that the text makes much of are scaled up before they are rounded; int4 only
+
+examples:
+  python -m quantize.calibrate qwen2.5-7b --scheme int4 --text letters.jsonl   as qwen2.5-7b--int4
+  python -m quantize.calibrate demo --scheme int4 --method awq --out ./demo-awq
+  python -m quantize.calibrate qwen2.5-7b --scheme int4 --dry-run              reads no weights
+
+The whole model is held in memory, and a run that was stopped begins anew. In the store the result
+has the name that `--quant` looks for, so the server takes it where it would have made one itself.
+What it is worth: python -m benchmarks quality MODEL MODEL--int4 (docs/quality.md).
+
+exit codes: 0 the model is there; 2 it is not: the message says why; 130 interrupted
+"""
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run it and return the exit code."""
+    options = _parser().parse_args(argv)
+    view = JsonLines(sys.stdout)
+    try:
+        _run(options, view)
+    except ModelError as error:
+        if options.json:
+            view.event("error", kind=type(error).__name__, message=str(error))
+        else:
+            print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("interrupted; nothing was made", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _run(options: argparse.Namespace, view: JsonLines) -> None:
+    full = store.resolve(options.model, options.data_dir)
+    plan = plan_of(full, options)
+    target = _target(options, full)
+    if options.json:
+        view.event("plan", **told.plan_facts(plan, []))
+    else:
+        told.print_plan(plan, [], Console(stderr=not options.dry_run, highlight=False))
+    if options.dry_run:
+        return
+    if not llm_compressor.is_here():
+        raise QuantizeError(llm_compressor.MISSING)
+    _check_memory(plan)
+    with progress.shown(as_json=options.json) as meter:
+        digest, is_new = _make(full, plan, target, options, meter)
+    if options.json:
+        outcome = "made" if is_new else "present"
+        view.event("done", outcome=outcome, name=target.name, path=str(target), digest=digest)
+        return
+    print(f"{'made' if is_new else 'here already:'} {target.name}\n  {target}\n  {digest}")
+
+
+def plan_of(full: Artifact, options: argparse.Namespace) -> QuantPlan:
+    """What would be done; reads no weight.
+
+    Raises:
+        QuantizeError: it cannot be done.
+    """
+    wish = Wish(
+        scheme=QuantScheme(options.scheme), tensor_parallel=options.tp, ignore=options.ignore
+    )
+    method = Method(options.method)
+    if method is Method.AWQ and wish.scheme is not QuantScheme.INT4:
+        raise OptionError(f"awq is for int4, not for {wish.scheme}: take --method gptq.")
+    tensors = source.tensors_of(full.path)
+    made, _ = planning.plan(tensors, result.config_of(full.path), wish)
+    # Beside the model: the sums over the inputs of one decoder layer's matrices, in float32.
+    layer = made.layers[0].name.rpartition(".layers.")[2].partition(".")[0]
+    here = [each for each in made.layers if f".layers.{layer}." in each.name]
+    sums = sum(4 * each.num_in**2 for each in here)
+    peak = planning.PROCESS_BYTES + made.source_bytes + made.output_bytes + 2 * sums
+    return replace(made, method=method, peak_memory_bytes=peak)
+
+
+def _make(
+    full: Artifact, plan: QuantPlan, target: Path, options: argparse.Namespace, meter: Progress
+) -> tuple[str, bool]:
+    """The digest of the result, and whether it was made now."""
+    reader = llm_compressor.Reader(full.path)
+    text = texts.text_of(options.text, full, reader.render)
+    samples = texts.windows(reader.tokens(text.parts), options.length, options.samples)
+    meter.notice(f"calibrating on {len(samples)} x {options.length} tokens of {text.name}")
+    if len(samples) < options.samples:
+        meter.notice(f"the text has no more; {options.samples} samples were asked for")
+    manifest = result.verified(full.path, options.data_dir, meter)
+    given = f"{len(samples)} x {options.length} {text.sha256[:12]}"
+    tools: Mapping[str, str] = {
+        QUANTISED_FROM: manifest.digest,
+        result.RECIPE: f"{result.recipe(plan)} {given}",
+        "calibrated-on": f"sha256:{text.sha256}",
+        **llm_compressor.versions(),
+    }
+    here = None if options.replace else result.present(target, tools, meter)
+    if here is not None:
+        return here.digest, False
+    try:
+        with staged(target.parent, target.name) as staging:
+            for folder in (staging.tree, staging.parts):  # nothing of it can be gone on with
+                shutil.rmtree(folder)
+                folder.mkdir()
+            written = staging.parts / "written"
+            meter.phase("calibrate", sum(2 * each.num_weights for each in plan.layers))
+            llm_compressor.calibrate(
+                full.path, written, plan=plan, samples=samples, on_layer=meter.advance
+            )
+            meter.phase("check")
+            made = taking.take(
+                written, staging, plan=plan, full=full.path, manifest=manifest, tools=tools
+            )
+            meter.phase("commit")
+            staging.commit()
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise result.disk_full(target.parent, plan.output_bytes) from None
+        raise QuantizeError(f"{error.filename or target}: {error.strerror or error}") from None
+    return made.digest, True
+
+
+def _target(options: argparse.Namespace, full: Artifact) -> Path:
+    if options.out is None:
+        name = artifact_name(full.name, QuantScheme(options.scheme))
+        return DirectoryStore(options.data_dir).path_of(name)
+    target: Path = options.out.expanduser().absolute()
+    if target == full.path or full.path in target.parents:
+        raise OptionError(f"--out {options.out} lies in the model itself. Name another folder.")
+    return target
+
+
+def _check_memory(plan: QuantPlan) -> None:
+    free = host_memory.available_bytes()
+    if free is not None and free < plan.peak_memory_bytes:
+        raise QuantizeError(
+            f"calibrating holds the whole model: about {size(plan.peak_memory_bytes)} of memory "
+            f"are needed, {size(free)} are free. Take a larger machine, or `python -m quantize`."
+        )
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m quantize.calibrate",
+        description="A full model in, a smaller one out, rounded by what a text makes of it.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    add = parser.add_argument
+    add("model", metavar="MODEL", help="a name in the store, or a folder")
+    add("--scheme", required=True, choices=SCHEMES, help="what the weights become")
+    add("--method", choices=sorted(CALIBRATED), default=Method.GPTQ, help="(default: gptq)")
+    add("--text", type=Path, metavar="FILE", help="calibrate on it: .txt, or .jsonl of messages")
+    add("--samples", type=_positive, default=128, metavar="N", help="(default: %(default)s)")
+    add("--length", type=_positive, default=512, metavar="N", help="tokens (default: %(default)s)")
+    add("--tp", type=_positive, default=1, metavar="N", help="GPUs that must be able to share it")
+    add("--ignore", metavar="REGEX", help="layers in whose names it is found stay as they are")
+    add("--out", type=Path, metavar="FOLDER", help="(default: NAME--SCHEME in the store)")
+    add("--dry-run", action="store_true", help="print the plan, and do nothing")
+    add("--replace", action="store_true", help="take the place of what has the name now")
+    add("--json", action="store_true", help="print JSON on stdout")
+    add(
+        "--data-dir",
+        type=Path,
+        default=default_data_dir(),
+        metavar="DIR",
+        help="where weights live (default: %(default)s)",
+    )
+    return parser
+
+
+def _positive(text: str) -> int:
+    if not text.isdigit() or not int(text):
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number above 0")
+    return int(text)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,116 @@
+"""What a model is calibrated on: windows of tokens of one length, out of a text.
+
+A text is a ``.txt`` file, or a ``.jsonl`` file whose lines have ``text``, or ``messages`` (and
+perhaps ``tools``) that the model's own chat template makes a text of. All of it is one row of
+tokens, cut into windows: nothing is padded, and a window may hold the end of one text and the
+beginning of the next.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from models.refs import Artifact
+from models.store import DEMO_WEIGHTS
+from quantize.errors import OptionError
+
+Render = Callable[[list[dict[str, Any]], list[dict[str, Any]] | None], str]
+"""Messages and tools to the text that the model was trained to read."""
+
+DEMO_SHARD = 100_000
+"""Of the built-in model's corpus; none that it was trained on has so high a number."""
+_DEMO_CONVERSATIONS = 600
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Text:
+    """A calibration text.
+
+    Attributes:
+        name: for the plan.
+        parts: what it consists of.
+    """
+
+    name: str
+    parts: tuple[str, ...]
+
+    @property
+    def sha256(self) -> str:
+        """Over the parts; for the manifest of what is made with it."""
+        digest = hashlib.sha256()
+        for part in self.parts:
+            digest.update(hashlib.sha256(part.encode()).digest())
+        return digest.hexdigest()
+
+
+def text_of(file: Path | None, model: Artifact, render: Render) -> Text:
+    """The text of a file; of the built-in model's corpus where none is named.
+
+    Raises:
+        OptionError: it cannot be read, holds something else, or none is named for another model.
+    """
+    if file is not None:
+        return Text(name=file.name, parts=tuple(_read(file, render)))
+    if model.path != DEMO_WEIGHTS:
+        raise OptionError(
+            "--text FILE: calibration needs a text of the kind that the model will read: .txt, or "
+            ".jsonl with text or messages in each line. Some 100,000 tokens are enough."
+        )
+    return _of_demo()
+
+
+def windows(tokens: Sequence[int], length: int, count: int) -> list[list[int]]:
+    """At most ``count`` windows, evenly from the whole.
+
+    Raises:
+        OptionError: there is not one of ``length`` tokens.
+    """
+    there = len(tokens) // length
+    if not there:
+        raise OptionError(
+            f"the calibration text has {len(tokens)} tokens, and a sample has {length}. Take a "
+            "longer text, or a smaller --length."
+        )
+    taken = min(there, count)
+    starts = [index * there // taken * length for index in range(taken)]
+    return [list(tokens[start : start + length]) for start in starts]
+
+
+def _of_demo() -> Text:
+    """Conversations of the generator that the built-in model's corpus is from.
+
+    Its evaluation is of other phrasings and other numbers (models/demo/corpus.py).
+    """
+    from models.demo import corpus, tokenizer  # noqa: PLC0415 - for this one model
+
+    made = corpus.shard(DEMO_SHARD, "last", _DEMO_CONVERSATIONS)
+    return Text(name="the model's own corpus", parts=tuple(map(tokenizer.render, made)))
+
+
+def _read(file: Path, render: Render) -> list[str]:
+    try:
+        whole = file.read_text("utf-8")
+    except (OSError, ValueError) as error:
+        raise OptionError(f"--text {file} cannot be read as UTF-8 text: {error}") from None
+    if file.suffix != ".jsonl":
+        return [whole]
+    lines = enumerate(whole.splitlines(), 1)
+    return [_part(line, f"{file}, line {number}", render) for number, line in lines if line.strip()]
+
+
+def _part(line: str, where: str, render: Render) -> str:
+    try:
+        found = json.loads(line)
+    except ValueError:
+        found = None
+    match found:
+        case {"text": str(text)}:
+            return text
+        case {"messages": [*messages]}:
+            return render(messages, found.get("tools") or None)
+    raise OptionError(f"{where} is no JSON object with text or messages.")

@@ -1,0 +1,104 @@
+"""`python -m serve doctor`: what is amiss with this machine or a deployment, and what to do."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterator, Sequence
+
+from rich.console import Console
+from rich.status import Status
+from rich.table import Table
+from rich.text import Text
+
+from serve.cli.flags import add_settings, parse_with, settings, subparser
+from serve.config import load_config
+from serve.doctor.checks import examine_deployment, examine_machine
+from serve.doctor.deployment import Deployment
+from serve.doctor.egress import parse_probe
+from serve.doctor.finding import Finding, Level
+from serve.doctor.machine import this_machine
+from serve.environment import client_api_key, harden_environment
+
+MARKS: dict[Level, tuple[str, str]] = {
+    "ok": ("ok", "green"),
+    "skipped": ("-", "dim"),
+    "warning": ("look", "yellow"),
+    "failure": ("amiss", "red"),
+}
+EPILOG = """\
+Without --url this machine is looked at, for a server with the settings given: flags, environment
+and --config file as for `python -m serve`. Nothing is sent anywhere, no model is loaded.
+With --url a running deployment is asked for its probes, models and figures, with the key in
+OPENAI_API_KEY. No text is generated.
+
+examples:
+  python -m serve doctor --model qwen2.5-7b --api-key-file keys.json
+  python -m serve doctor --probe-egress 192.0.2.1:443       try a connection out; no byte is sent
+  python -m serve doctor --url https://llm.corp.example --json
+
+exit codes: 0 nothing is amiss; 1 something is (with --strict: or should be looked at);
+2 the question makes no sense
+"""
+
+
+def run_doctor(argv: Sequence[str]) -> int:
+    """Look, tell, and return the exit code."""
+    parser = subparser("doctor", __doc__ or "", EPILOG)
+    parser.usage = f"{parser.prog} [--url URL] [--probe-egress ADDRESS:PORT] [--json] [SETTINGS]"
+    own = parser.add_argument_group("what to look at")
+    own.add_argument("--url", help="ask this deployment instead of looking at this machine")
+    own.add_argument(
+        "--probe-egress",
+        metavar="ADDRESS:PORT",
+        help="try one connection to there, for 3 s at most: take one that would answer",
+    )
+    own.add_argument("--json", action="store_true", help="print JSON")
+    own.add_argument("--strict", action="store_true", help="exit with 1 on warnings, too")
+    add_settings(parser)
+    arguments = parse_with(parser, argv)
+    console = Console(stderr=True)
+    with console.status("looking") as status:
+        found = list(_examine(arguments, status))
+    if arguments.json:
+        rows = [finding.as_json(name) for name, finding in found]
+        told = {"subject": arguments.url or "this machine", "findings": rows}
+        print(json.dumps(told | {"ok": not _is_amiss(found, is_strict=arguments.strict)}, indent=1))
+    else:
+        Console().print(table(found))
+    return int(_is_amiss(found, is_strict=arguments.strict))
+
+
+def table(found: Sequence[tuple[str, Finding]]) -> Table:
+    """The findings for people; what to do stands below what was seen."""
+    rows = Table("", "check", "finding", box=None, padding=(0, 1))
+    for name, finding in found:
+        word, style = MARKS[finding.level]
+        told = Text(finding.told, style="dim" if finding.level == "skipped" else "")
+        if finding.advice:
+            told.append(f"\n→ {finding.advice}", style=style)
+        rows.add_row(Text(word, style=style), name, told)
+    return rows
+
+
+def _examine(arguments: argparse.Namespace, status: Status) -> Iterator[tuple[str, Finding]]:
+    if arguments.url is not None:
+        with Deployment(arguments.url, client_api_key()) as asked:
+            yield from examine_deployment(asked)
+        return
+    if arguments.probe_egress is not None:
+        parse_probe(arguments.probe_egress)  # before anything is looked at
+    config = load_config(settings(arguments), file=arguments.config)
+    harden_environment()
+
+    def progress(phase: str, done: int, total: int) -> None:
+        status.update(f"{phase}: {done / 1e6:,.0f} of {total / 1e6:,.0f} MB")
+
+    yield from examine_machine(
+        this_machine(config, probe=arguments.probe_egress, progress=progress)
+    )
+
+
+def _is_amiss(found: Sequence[tuple[str, Finding]], *, is_strict: bool) -> bool:
+    bad = {"failure", "warning"} if is_strict else {"failure"}
+    return any(finding.level in bad for _, finding in found)

@@ -1,0 +1,54 @@
+"""The checks, in the order in which they are told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from types import MappingProxyType
+
+from serve.doctor import clock, deployment, egress, gpu, keys, memory, model
+from serve.doctor.deployment import Deployment
+from serve.doctor.finding import Finding, skipped
+from serve.doctor.machine import Machine
+
+MACHINE: Mapping[str, Callable[[Machine], Finding]] = MappingProxyType(
+    {
+        "driver": gpu.driver,
+        "cuda": gpu.cuda,
+        "memory": memory.memory,
+        "shared memory": memory.shared_memory,
+        "model fit": model.fit,
+        "model bytes": model.verified,
+        "keys": keys.keys,
+        "address": keys.address,
+        "routes": egress.routes,
+        "egress trial": egress.trial,
+        "clock": lambda _machine: clock.clock(),
+    }
+)
+DEPLOYMENT: Mapping[str, Callable[[Deployment], Finding]] = MappingProxyType(
+    {
+        "alive": deployment.alive,
+        "started": deployment.started,
+        "ready": deployment.ready,
+        "gate": deployment.gate,
+        "transport": deployment.transport,
+        "models": deployment.models,
+        "load": deployment.load,
+        "clock": deployment.skew,
+    }
+)
+
+
+def examine_machine(machine: Machine) -> Iterator[tuple[str, Finding]]:
+    """Each check's name and finding, as it is made."""
+    for name, check in MACHINE.items():
+        yield name, check(machine)
+
+
+def examine_deployment(asked: Deployment) -> Iterator[tuple[str, Finding]]:
+    """The same. Where nothing answers, nothing more is asked."""
+    is_there = True
+    for name, check in DEPLOYMENT.items():
+        finding = check(asked) if is_there else skipped("Not asked: nothing answers.")
+        is_there = is_there and not (name == "alive" and finding.level == "failure")
+        yield name, finding

@@ -1,0 +1,261 @@
+"""A running deployment, asked from outside as its clients and its orchestrator ask it.
+
+No text is generated. Redirects are not followed and proxies of the environment not used, so that
+nobody but the address that was given is asked.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import ssl
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from types import MappingProxyType, TracebackType
+from typing import Any, Self
+from urllib.parse import urlsplit
+
+import httpx
+
+from serve.doctor.finding import Finding, failure, ok, skipped, warning
+from serve.errors import StartupError
+
+TIMEOUT_S = 5.0
+SKEW_WARNING_S, SKEW_FAILURE_S = 5.0, 60.0
+FULL_CACHE = 0.95
+_SAMPLE = re.compile(r"^intramural_(\w+)(?:\{[^}]*\})? (\S+)$", re.MULTILINE)
+
+UNREADY: Mapping[str, str] = MappingProxyType(
+    {
+        "not_ready": "Wait: /startupz shows how far it is.",
+        "draining": "It is about to end. If nobody restarts it, start it.",
+        "engine_dead": "Its engine died. It comes back by itself; if not, see the server's log.",
+    }
+)
+"""What to do about each code of /readyz."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An answer, or why there is none."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: str
+    error: str = ""
+
+    def json(self) -> dict[str, Any]:
+        try:
+            found = json.loads(self.body)
+        except (ValueError, RecursionError):
+            return {}
+        return found if isinstance(found, dict) else {}
+
+    @property
+    def code(self) -> str:
+        """Of the error that it carries; empty without."""
+        error = self.json().get("error")
+        return str(error.get("code", "")) if isinstance(error, dict) else ""
+
+
+class Deployment:
+    """A client of one address.
+
+    Args:
+        url: with or without ``/v1``.
+        key: of the API; None asks without.
+
+    Raises:
+        StartupError: it is no http or https address.
+    """
+
+    def __init__(
+        self, url: str, key: str | None, transport: httpx.BaseTransport | None = None
+    ) -> None:
+        parts = urlsplit(url)
+        if parts.scheme not in {"http", "https"} or not parts.hostname:
+            raise StartupError(f"--url {url[:80]!r}: write http://HOST:PORT or https://HOST.")
+        self.url = url.rstrip("/").removesuffix("/v1")
+        self.host = parts.hostname
+        self.is_plain = parts.scheme == "http"
+        self.has_key = key is not None
+        self._key = {"Authorization": f"Bearer {key}"} if key else {}
+        self._client = httpx.Client(
+            base_url=self.url,
+            timeout=TIMEOUT_S,
+            trust_env=False,
+            transport=transport,
+            verify=ssl.create_default_context(),  # the system's authorities, or SSL_CERT_FILE
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._client.close()
+
+    @property
+    def is_loopback(self) -> bool:
+        return self.host in {"localhost", "::1"} or self.host.startswith("127.")
+
+    def get(self, path: str, *, with_key: bool = True) -> Answer:
+        """Never raises: an answer that did not come has status 0."""
+        try:
+            response = self._client.get(path, headers=self._key if with_key else {})
+        except (httpx.HTTPError, UnicodeError) as error:
+            return Answer(0, {}, "", str(error) or type(error).__name__)
+        return Answer(response.status_code, response.headers, response.text)
+
+
+def alive(deployment: Deployment) -> Finding:
+    """Does anything of ours answer?"""
+    answer = deployment.get("/livez")
+    if answer.error:
+        return failure(
+            f"Nothing answers at {deployment.url}: {answer.error}.",
+            "Start it, or look at the address, the firewall and the certificate.",
+        )
+    if answer.status != httpx.codes.OK:
+        return failure(
+            f"/livez answers {answer.status}.", "Is this a server of ours? See what it logs."
+        )
+    return ok(f"{deployment.url} lives.")
+
+
+def started(deployment: Deployment) -> Finding:
+    """Has it loaded its model?"""
+    answer = deployment.get("/startupz")
+    found = answer.json()
+    if answer.status == httpx.codes.OK:
+        return ok("It has started.")
+    if found.get("status") == "failed":
+        return failure("Its start failed.", "See its log: the last lines say why.")
+    phases = [phase for phase in found.get("phases", ()) if not phase.get("is_finished")]
+    now = phases[-1] if phases else {}
+    if not now:
+        return _unexpected("/startupz", answer)
+    share = f" {now['done'] / now['total']:.0%}" if now.get("total") else ""
+    eta = f", {now['eta_s']:.0f} s left" if now.get("eta_s") is not None else ""
+    return warning(f"It is starting: {now['name']}{share}{eta}.", "Wait.")
+
+
+def ready(deployment: Deployment) -> Finding:
+    """Does it take work?"""
+    answer = deployment.get("/readyz")
+    if answer.status == httpx.codes.OK:
+        return ok("It is ready.")
+    advice = UNREADY.get(answer.code)
+    if advice is None:
+        return _unexpected("/readyz", answer)
+    return failure(f"It is not ready: {answer.code}.", advice)
+
+
+def gate(deployment: Deployment) -> Finding:
+    """Is anybody kept out?"""
+    answer = deployment.get("/v1/models", with_key=False)
+    if answer.status == httpx.codes.UNAUTHORIZED:
+        return ok("Who has no key is refused.")
+    if answer.status != httpx.codes.OK:
+        return _unexpected("/v1/models without a key", answer)
+    if deployment.is_loopback:
+        return skipped("It asks for no key, on loopback.")
+    return failure(
+        "It answers without a key: anybody who reaches it may ask.",
+        "Start it with --api-key-file; see `python -m serve keys create`.",
+    )
+
+
+def transport(deployment: Deployment) -> Finding:
+    """Are keys and prompts encrypted on their way?"""
+    if not deployment.is_plain:
+        return ok("TLS, with a certificate that this machine trusts.")
+    if deployment.is_loopback:
+        return skipped("Plain HTTP, on loopback.")
+    return warning(
+        "Plain HTTP: keys and prompts can be read on their way.",
+        "Put a proxy with a certificate in front; docs/replicas.md has one for nginx.",
+    )
+
+
+def models(deployment: Deployment) -> Finding:
+    """What is served, and is it proven?"""
+    answer = deployment.get("/v1/models")
+    if answer.status == httpx.codes.UNAUTHORIZED:
+        if not deployment.has_key:
+            return skipped("It wants a key, and OPENAI_API_KEY has none.")
+        return failure(
+            f"The key in OPENAI_API_KEY is refused: {_message(answer)}",
+            "`python -m serve keys list` on its machine shows ids, states and expiry.",
+        )
+    found = answer.json().get("data")
+    cards = [card for card in found if isinstance(card, dict)] if isinstance(found, list) else []
+    if answer.status != httpx.codes.OK or not cards:
+        return _unexpected("/v1/models", answer)
+    names = ", ".join(str(card.get("id")) for card in cards)
+    digest = cards[0].get("digest")
+    arm = answer.headers.get("x-intramural-arm")
+    told = f"It serves {names}{f', as arm {arm}' if arm else ''}"
+    if not digest:
+        return warning(
+            f"{told}, whose bytes nobody has proven.",
+            "Bring the model there with `python -m models pull` or `import`.",
+        )
+    return ok(f"{told}; {digest[:19]}….")
+
+
+def load(deployment: Deployment) -> Finding:
+    """Does it keep up with what it is asked?"""
+    answer = deployment.get("/metrics")
+    if answer.status in {httpx.codes.UNAUTHORIZED, httpx.codes.NOT_FOUND}:
+        return skipped(f"/metrics answers {answer.status}. Behind a proxy ask each replica itself.")
+    figures: dict[str, float] = {}
+    for name, value in _SAMPLE.findall(answer.body):
+        figures[name] = figures.get(name, 0.0) + float(value)
+    if answer.status != httpx.codes.OK or "requests_running" not in figures:
+        return _unexpected("/metrics", answer)
+    usage = figures.get("kv_cache_usage_ratio", 0.0)
+    waiting = figures.get("requests_waiting", 0.0)
+    told = (
+        f"{figures['requests_running']:.0f} sequences run, {waiting:.0f} wait; "
+        f"the KV cache is used to {usage:.0%}."
+    )
+    if waiting and usage >= FULL_CACHE:
+        return warning(told, "It is at its limit: add a replica, or a larger --kv-cache-tokens.")
+    return ok(told)
+
+
+def skew(deployment: Deployment) -> Finding:
+    """Do its clock and ours agree? To a second, by the Date of its answer."""
+    answer = deployment.get("/livez")
+    date = answer.headers.get("date")
+    if date is None:
+        return skipped("Its answers have no Date.")
+    try:
+        theirs = parsedate_to_datetime(date)
+    except ValueError:
+        return skipped("The Date of its answers cannot be read.")
+    seconds = (theirs - datetime.now(UTC)).total_seconds()
+    told = f"Its clock differs from this machine's by {seconds:+.0f} s."
+    if abs(seconds) < SKEW_WARNING_S:
+        return ok(told)
+    amiss = failure if abs(seconds) >= SKEW_FAILURE_S else warning
+    return amiss(told, "Run chrony or systemd-timesyncd on both: keys expire by these clocks.")
+
+
+def _message(answer: Answer) -> str:
+    error = answer.json().get("error")
+    return str(error.get("message", "")) if isinstance(error, dict) else ""
+
+
+def _unexpected(path: str, answer: Answer) -> Finding:
+    told = answer.error or f"{answer.status} {answer.code}".strip()
+    return failure(
+        f"{path} answers: {told}.", "See the server's log, and that of what is before it."
+    )

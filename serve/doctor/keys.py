@@ -1,0 +1,67 @@
+"""API keys and the address: who could ask."""
+
+from __future__ import annotations
+
+import stat
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from serve.api.listening import bind, check_exposure
+from serve.doctor.finding import Finding, failure, ok, skipped, warning
+from serve.doctor.machine import Machine
+from serve.errors import StartupError
+from serve.governance.keys import list_keys
+
+SOON = timedelta(days=30)
+MAKE_ONE = "Make one: `python -m serve keys create`."
+
+
+def keys(machine: Machine) -> Finding:
+    """May the key file be trusted, and does it let anybody in, today and next month?"""
+    file = machine.config.api_key_file
+    try:
+        check_exposure(machine.config)
+        if file is None:
+            return skipped("There are no API keys: the server answers on loopback only.")
+        entries = list_keys(file)
+    except StartupError as error:
+        told, _, advice = str(error).partition(". ")
+        return failure(told + ".", advice or MAKE_ONE)
+    if (writable := _writable_by_others(file.resolve().parent)) is not None:
+        return failure(
+            f"Anyone may replace the key file: {writable} is writable for all.",
+            f"Run: chmod o-w {writable}",
+        )
+    enabled = [entry for entry in entries if entry.state == "enabled"]
+    if not enabled:
+        return failure(f"None of the {len(entries)} keys is enabled: nobody gets in.", MAKE_ONE)
+    now = datetime.now(UTC)
+    soon = [entry for entry in enabled if entry.expires_at and entry.expires_at - now < SOON]
+    if soon:
+        first = min(soon, key=lambda entry: entry.expires_at or now)
+        return warning(
+            f"{len(soon)} of {len(enabled)} keys expire within {SOON.days} days, the first "
+            f"({first.name or first.key_id}) on {first.expires_at:%Y-%m-%d}.",
+            "Make new ones and hand them out: `python -m serve keys create`.",
+        )
+    return ok(f"{len(enabled)} keys are enabled, {len(entries) - len(enabled)} are not.")
+
+
+def address(machine: Machine) -> Finding:
+    """Could a server listen where the settings say?"""
+    config = machine.config
+    try:
+        bind(config.host, config.port).close()
+    except StartupError as error:
+        told, _, advice = str(error).partition(". ")
+        return failure(told[:1].upper() + told[1:] + ".", advice)
+    return ok(f"{config.host}:{config.port} is free.")
+
+
+def _writable_by_others(folder: Path) -> Path | None:
+    """The folder, or one around it, in which everybody may replace what is there."""
+    for each in (folder, *folder.parents):
+        mode = each.stat().st_mode
+        if mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
+            return each
+    return None

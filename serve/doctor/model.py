@@ -1,0 +1,135 @@
+"""The model: does it fit, and are its bytes the ones that were meant?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from models import catalog, folder, policy
+from models.errors import FitError, ModelError
+from models.memory import fit as fitting
+from models.memory import host_memory, shapes
+from models.memory.fit import Fit, Place, Request
+from models.refs import Artifact, QuantScheme
+from models.rules import strict_json
+from models.rules.strict_json import JsonFault
+from models.store import resolve
+from serve.config import Config
+from serve.doctor.finding import Finding, failure, ok, skipped, warning
+from serve.doctor.machine import Machine
+from serve.doctor.memory import gb
+from serve.errors import StartupError
+from serve.provenance import fetching, proof
+
+
+def fit(machine: Machine) -> Finding:
+    """Do the weights and at least one sequence fit into the memory that is free?"""
+    config = machine.config
+    if config.engine == "fake":
+        return skipped("The fake engine has no weights.")
+    place, size = _memory(machine)
+    if size is None:
+        return skipped("How much memory is free is not known here.")
+    try:
+        request, scheme = _request(config)
+        found = fitting.fit(request, scheme, place, size)
+    except FitError as error:
+        return failure(str(error), "`python -m models fit` has the figures.")
+    except (ModelError, StartupError, JsonFault, OSError) as error:
+        return skipped(f"What the model costs is not known: {error}")
+    return _told(config, found)
+
+
+def verified(machine: Machine) -> Finding:
+    """Are the files here, allowed, and those of manifest, pin and signature?
+
+    Files that have not changed since they were last hashed are not hashed again, unless --verify
+    full says so.
+    """
+    config = machine.config
+    try:
+        if not fetching.is_here(config.model, config.data_dir):
+            amiss = failure if config.offline else warning
+            return amiss(
+                f"The model {config.model!r} is not on this machine.",
+                f"`python -m models pull {config.model}`, or `import` it from a bundle.",
+            )
+        artifact = resolve(fetching.name_of(config.model), config.data_dir)
+        how = "quick" if config.verify == "auto" else config.verify
+        claim = proof.claim(artifact, config.data_dir, how=how, trusted_keys=config.signature_keys)
+        proven = proof.prove(claim, config.data_dir, machine.progress)
+    except (ModelError, StartupError) as error:
+        return failure(
+            str(error),
+            "Serve nothing of it. Pull or import it anew, then `python -m models verify`.",
+        )
+    if claim.manifest is None:
+        return warning(
+            f"{artifact.name} has no manifest: nobody can say whether these are its bytes.",
+            "Bring it here with `python -m models pull` or `import`, which make one.",
+        )
+    if config.verify == "off":
+        return warning(
+            f"--verify off: the files of {artifact.name} are not looked at.", "Leave it out."
+        )
+    return ok(f"{artifact.name} is what its manifest says: {proven}.")
+
+
+def _memory(machine: Machine) -> tuple[Place, int | None]:
+    if machine.uses_gpu and machine.driver is not None and machine.driver.gpus:
+        return Place.GPU, min(gpu.total_bytes for gpu in machine.driver.gpus)
+    return Place.CPU, host_memory.available_bytes(machine.root)
+
+
+def _request(config: Config) -> tuple[Request, QuantScheme]:
+    """Raises FitError, ModelError, StartupError, JsonFault, OSError."""
+    scheme = config.quant_scheme or QuantScheme.NONE
+    size = None
+    if fetching.is_here(config.model, config.data_dir):
+        artifact = resolve(fetching.name_of(config.model), config.data_dir)
+        settings: Mapping[str, Any] = strict_json.read(
+            artifact.path / folder.CONFIG, max_bytes=policy.MAX_CONFIG_BYTES
+        )
+        if artifact.scheme is not QuantScheme.NONE:
+            scheme, size = artifact.scheme, _stored_bytes(artifact)
+    else:
+        settings = _published(config.model)
+    request = Request(
+        config=settings,
+        weights_bytes=size,
+        context=config.max_model_len,
+        num_gpus=config.tensor_parallel_size,
+    )
+    return request, scheme
+
+
+def _published(model: str) -> Mapping[str, Any]:
+    entry = catalog.load().find(model)
+    found = None if entry is None else shapes.published().get(entry.alias)
+    if found is None:
+        raise StartupError(f"{model!r} is not here, and the catalog has no sizes for it.")
+    return found
+
+
+def _stored_bytes(artifact: Artifact) -> int | None:
+    return sum(file.stat().st_size for file in artifact.path.glob("*.safetensors")) or None
+
+
+def _told(config: Config, found: Fit) -> Finding:
+    costs = found.weights
+    where = "a GPU" if found.place is Place.GPU else "the CPU"
+    room = f"{where}, of {gb(found.memory_bytes)}"
+    told = f"Weights of {gb(costs.weights_bytes)} ({costs.scheme}) on {room}"
+    figures = f"`python -m models fit {config.model}` has the figures."
+    if found.longest_context == 0:
+        return failure(
+            f"{told}: not a single sequence fits.",
+            f"Take --quant int8 or int4, a smaller model or more memory. {figures}",
+        )
+    if found.sequences == 0:
+        return warning(
+            f"{told}: one sequence fits, of {found.longest_context:,} tokens instead of "
+            f"{costs.context:,}.",
+            f"--max-model-len {found.longest_context}, or --quant. {figures}",
+        )
+    return ok(f"{told}: {found.sequences:,} sequences of {costs.context:,} tokens fit.")

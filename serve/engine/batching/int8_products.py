@@ -1,0 +1,162 @@
+"""Products of a few or many rows with 8-bit weights: which one this machine has.
+
+onednn
+    Whole numbers, unsigned times signed bytes (VNNI), which ``torch.compile`` emits for quantised
+    linears too. Rows are shifted by 128 for it, which it takes out again exactly; for signed bytes
+    it has no fast product without AMX.
+int_mm
+    Whole numbers on a GPU, ``torch._int_mm`` (not verified on one).
+stored
+    Everywhere else, over weights as they lie on disk: a few rows in a loop of our own
+    (``kernels.py``), many in tiles of float32 (``tiles.py``), where sums of whole numbers are exact
+    up to 2**24 and rounded to 24 bits beyond. torch's own integer products take more than ten times
+    as long on such processors.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Protocol
+
+import torch
+from torch import nn
+
+from serve.engine.batching import native, tiles
+
+STEPS = 127.0
+_TINY = 1e-10
+"""Least size of a row: one of zeros stays one of zeros."""
+LARGEST_GROUP = 256
+"""Inputs whose sum of products fits into 32 bits, 16-bit rows included."""
+SHIFT = 128
+FEW_ROWS = 8
+"""Up to so many rows go through the loop of our own; docs/lab-notes.md has the measurement."""
+
+
+class IntegerProduct(Protocol):
+    """uint8 ``[N, in]`` to ``[N, out]`` of the type asked for, or float32.
+
+    Rows are whole numbers in [-127, 127], plus 128. Times weight, times scale, divided by 127.
+    """
+
+    def __call__(self, rows: torch.Tensor, dtype: torch.dtype) -> torch.Tensor: ...
+
+
+class StoredProduct:
+    """Rows to float32 ``[N, out]``: times weight, times scale.
+
+    Args:
+        weight: int8 ``[out, in]``; held as it is.
+        scale: float32 ``[out]``.
+    """
+
+    def __init__(self, weight: torch.Tensor, scale: torch.Tensor) -> None:
+        self._weight = weight.contiguous()
+        self._scale = scale.contiguous()
+        self._groups = native.groups_of(weight.shape[1], LARGEST_GROUP)
+        self._is_native = (
+            weight.device.type == "cpu" and self._groups is not None and native.is_available()
+        )
+
+    def __call__(self, x: torch.Tensor, *, in_steps: bool) -> torch.Tensor:
+        """``[N, in]``, at least one row.
+
+        Args:
+            in_steps: W8A8: rows are rounded to 127 steps of their size. Else they are as they are,
+                or off by 1/65,534 of their size.
+        """
+        if len(x) <= FEW_ROWS and self._is_native:
+            return self._few(x, STEPS if in_steps else native.MOST_LEVELS)
+        if not in_steps:
+            return self._many(x.float())
+        largest = sizes(x)
+        return self._many((x * (STEPS / largest)).round_()).mul_(largest.div_(STEPS))
+
+    def _many(self, rows: torch.Tensor) -> torch.Tensor:
+        num_out = len(self._weight)
+        product = tiles.multiply(rows, num_out, lambda start, stop: self._weight[start:stop])
+        return product.mul_(self._scale)
+
+    def _few(self, x: torch.Tensor, levels: float) -> torch.Tensor:
+        from serve.engine.batching import kernels  # noqa: PLC0415 - Numba is loaded when it is needed
+
+        return native.few_rows(
+            kernels.int8_product(),
+            x,
+            len(self._weight),
+            self._groups or 1,
+            levels,
+            weight=self._weight,
+            scale=self._scale,
+        )
+
+
+def sizes(x: torch.Tensor) -> torch.Tensor:
+    """float32 ``[N, 1]``: the largest absolute value of each row, and at least something."""
+    # Thirteen times as fast as the norm of infinity, which is not vectorised.
+    return x.abs().amax(1, keepdim=True).float().clamp_(min=_TINY)
+
+
+def make(weight: torch.Tensor, scale: torch.Tensor) -> IntegerProduct | StoredProduct:
+    """The fastest product of this machine over ``weight``, which may then be freed.
+
+    Args:
+        weight: int8 ``[out, in]``.
+        scale: float32 ``[out]``.
+    """
+    kind = kind_for(weight.device.type)
+    if kind == "stored":
+        return StoredProduct(weight, scale)
+    return _onednn(weight, scale) if kind == "onednn" else _int_mm(weight, scale)
+
+
+@functools.cache
+def kind_for(device: str) -> str:
+    """``onednn``, ``int_mm`` or ``stored``.
+
+    Processors without VNNI add pairs of products in 16 bits, and cut off what does not fit: what is
+    not exact is not taken.
+    """
+    kind, candidate = ("onednn", _onednn) if device == "cpu" else ("int_mm", _int_mm)
+    source = torch.Generator().manual_seed(0)
+    rows = torch.randint(0, 2, (24, 64), generator=source) * 254 - 127
+    weight = torch.randint(0, 2, (32, 64), generator=source) * 254 - 127
+    expected = (rows @ weight.T).double().div(STEPS)
+    try:
+        product = candidate(weight.to(torch.int8).to(device), torch.ones(32, device=device))
+        actual = product((rows + SHIFT).to(device, torch.uint8), torch.float32).cpu().double()
+    except (RuntimeError, AttributeError, NotImplementedError):
+        return "stored"
+    return kind if torch.allclose(actual, expected, rtol=1e-5) else "stored"
+
+
+def _onednn(weight: torch.Tensor, scale: torch.Tensor) -> IntegerProduct:
+    operators = torch.ops.onednn
+    packed = operators.qlinear_prepack(weight, None)
+    zeros = torch.zeros_like(scale, dtype=torch.int32)
+    options: tuple[object, ...] = ("none", [], "")
+
+    def multiply(rows: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+        out = dtype if dtype is torch.bfloat16 else torch.float32
+        result: torch.Tensor = operators.qlinear_pointwise(
+            rows, 1 / STEPS, SHIFT, packed, scale, zeros, None, 1.0, 0, out, *options
+        )
+        return result
+
+    return multiply
+
+
+def _int_mm(weight: torch.Tensor, scale: torch.Tensor) -> IntegerProduct:
+    stored = weight.contiguous()
+    divided = scale / STEPS
+    # cuBLAS takes no fewer than 17 rows, and numbers of them that 8 divides.
+    least = 32 if weight.is_cuda else 1
+
+    def multiply(rows: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+        del dtype
+        missing = max(least, -(-len(rows) // 8) * 8) - len(rows) if weight.is_cuda else 0
+        signed = (rows ^ SHIFT).view(torch.int8)  # flips the top bit: less 128
+        padded = nn.functional.pad(signed, (0, 0, 0, missing))
+        return torch._int_mm(padded, stored.t())[: len(rows)].float().mul_(divided)  # noqa: SLF001
+
+    return multiply

@@ -1,0 +1,115 @@
+"""What every NetworkPolicy keeps to: all is denied; each exception names its peer and its port."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterator
+from typing import Any
+
+from tests.k8s.manifests import Manifest, Pod, pods
+
+PRIVATE = [ipaddress.ip_network(net) for net in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16")]
+SMALLEST_PREFIX = 24
+DNS = {("UDP", 53), ("TCP", 53)}
+ELSEWHERE = "intramural-epp"
+"""Pods that another project's installation brings; policies may be for them."""
+
+
+def network_faults(manifests: list[Manifest]) -> Iterator[str]:
+    policies = [each for each in manifests if each["kind"] == "NetworkPolicy"]
+    inside = {each["metadata"].get("namespace") for each in manifests if each["kind"] in _WORK}
+    for namespace in inside:
+        if not any(_denies_all(each, namespace) for each in policies):
+            yield f"namespace {namespace}: nothing denies by default"
+    for policy in policies:
+        where = f"NetworkPolicy/{policy['metadata']['name']}"
+        for direction, peers in (("ingress", "from"), ("egress", "to")):
+            for rule in policy["spec"].get(direction, ()):
+                for fault in _rule_faults(rule, peers, policy["spec"]["podSelector"]):
+                    yield f"{where}: {direction}: {fault}"
+            if direction in policy["spec"] and direction.capitalize() not in policy["spec"].get(
+                "policyTypes", ()
+            ):
+                yield f"{where}: it has {direction} rules and is not of that type"
+        selector = policy["spec"]["podSelector"]
+        is_for_ours = selector and ELSEWHERE not in str(selector)
+        if is_for_ours and not any(selects(selector, pod.labels) for pod in pods(manifests)):
+            yield f"{where}: it selects no pod"
+    yield from _reach_faults(manifests, policies)
+
+
+_WORK = {"Deployment", "Job", "LeaderWorkerSet"}
+
+
+def _denies_all(policy: Manifest, namespace: str | None) -> bool:
+    spec = policy["spec"]
+    return (
+        policy["metadata"].get("namespace") == namespace
+        and spec["podSelector"] == {}
+        and set(spec.get("policyTypes", ())) == {"Ingress", "Egress"}
+        and not {"ingress", "egress"} & set(spec)
+    )
+
+
+def _rule_faults(rule: Manifest, peers: str, own: Manifest) -> Iterator[str]:
+    if not rule.get(peers):
+        yield f"`{peers}` is empty, which is everybody"
+    for peer in rule.get(peers) or ():
+        yield from _peer_faults(peer)
+    among_themselves = [{"podSelector": own}]
+    if not rule.get("ports") and rule.get(peers) != among_themselves:
+        yield "no ports are named, which is all of them"
+    if any("port" not in port or "endPort" in port for port in rule.get("ports") or ()):
+        yield "a range of ports, or all of them"
+
+
+def _peer_faults(peer: Manifest) -> Iterator[str]:
+    if not peer:
+        yield "an empty peer is everybody"
+    block = peer.get("ipBlock")
+    if block is not None:
+        net = ipaddress.ip_network(block["cidr"])
+        if not any(net.version == 4 and net.subnet_of(each) for each in PRIVATE):
+            yield f"{net} is not private (RFC 1918)"
+        elif net.prefixlen < SMALLEST_PREFIX:
+            yield f"{net} is more than {2 ** (32 - SMALLEST_PREFIX)} addresses"
+    for selector in ("namespaceSelector", "podSelector"):
+        if selector in peer and not peer[selector]:
+            yield f"an empty {selector} is everybody"
+
+
+def _reach_faults(manifests: list[Manifest], policies: list[Manifest]) -> Iterator[str]:
+    """A server of one node opens no connection; one of a group reaches its group and names."""
+    for pod in pods(manifests):
+        if pod.component != "server":
+            continue
+        for policy in policies:
+            spec = policy["spec"]
+            if not selects(spec["podSelector"], pod.labels):
+                continue
+            for rule in spec.get("egress", ()):
+                is_group = rule.get("to") == [{"podSelector": spec["podSelector"]}]
+                if not is_group and _ports(rule) != DNS:
+                    yield f"{pod.owner}: may leave by NetworkPolicy/{policy['metadata']['name']}"
+            is_group_member = pod.owner.startswith("LeaderWorkerSet/")
+            if spec.get("egress") and not is_group_member:
+                yield f"{pod.owner}: may leave by NetworkPolicy/{policy['metadata']['name']}"
+
+
+def _ports(rule: Manifest) -> set[tuple[str, Any]]:
+    return {(port.get("protocol", "TCP"), port.get("port")) for port in rule.get("ports") or ()}
+
+
+def selects(selector: Manifest, labels: dict[str, str]) -> bool:
+    """Whether a label selector takes a pod of these labels (matchLabels, and In expressions)."""
+    wanted = selector.get("matchLabels", {})
+    chosen = all(labels.get(key) == value for key, value in wanted.items())
+    for term in selector.get("matchExpressions", ()):
+        if term["operator"] != "In":
+            raise ValueError(f"operator {term['operator']} is not used here")
+        chosen = chosen and labels.get(term["key"]) in term["values"]
+    return chosen
+
+
+def server_pods(manifests: list[Manifest]) -> list[Pod]:
+    return [pod for pod in pods(manifests) if pod.component == "server"]

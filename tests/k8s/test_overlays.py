@@ -1,0 +1,157 @@
+"""Every overlay and variant renders, is valid Kubernetes, and keeps to the rules."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from serve.observe.families import FAMILIES
+from tests.k8s.manifests import K8S, RENDERED, ROOT, get, needs_kubectl, pods, render, settings
+from tests.k8s.network_rules import selects
+from tests.k8s.rules import faults
+
+pytestmark = needs_kubectl
+
+METRIC = re.compile(r"\bintramural_[a-z0-9_]+\b")
+MAX_DEPLOYMENT_LINES = 90
+
+
+def test_there_are_the_overlays_that_are_promised():
+    promised = {f"overlays/{name}" for name in ("cpu", "gpu", "airgapped", "multi-node")}
+    assert promised < set(RENDERED)
+    assert {
+        f"variants/{name}" for name in ("hpa", "keda", "gateway", "canary", "inference-pool")
+    } < set(RENDERED)
+
+
+@pytest.mark.parametrize("name", RENDERED)
+def test_it_keeps_to_all_rules(name):
+    assert faults(render(name)) == []
+
+
+@pytest.mark.parametrize("name", RENDERED)
+def test_everything_is_in_a_namespace_that_is_named(name):
+    namespaces = {
+        each["metadata"].get("namespace") for each in render(name) if each["kind"] != "Namespace"
+    }
+    assert namespaces <= {"intramural", "keda"}
+
+
+def test_every_component_is_part_of_something_that_is_tested():
+    used = "".join(path.read_text("utf-8") for path in K8S.glob("[ov]*/*/kustomization.yaml"))
+    assert [
+        path.name
+        for path in (K8S / "components").iterdir()
+        if f"components/{path.name}" not in used
+    ] == []
+
+
+def test_weights_as_they_were_fetched_are_waited_for_by_their_name(tmp_path):
+    above = "../" * len(tmp_path.resolve().parts) + K8S.as_posix()[1:]
+    (tmp_path / "kustomization.yaml").write_text(
+        "apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\n"
+        f"resources: [{above}/overlays/gpu]\ncomponents: [{above}/components/full-weights]\n"
+    )
+    manifests = render(str(tmp_path))
+    assert faults(manifests) == []
+    waiting = get(manifests, "Deployment", "intramural")["spec"]["template"]["spec"]
+    assert settings(manifests, waiting["initContainers"][0])["MODEL"] == "qwen2.5-7b"
+    assert not any("quantize" in str(pod.containers) for pod in pods(manifests))
+
+
+def test_the_deployment_fits_on_two_screens():
+    lines = (K8S / "base/server/deployment.yaml").read_text("utf-8").splitlines()
+    assert len(lines) <= MAX_DEPLOYMENT_LINES
+
+
+def reach(name: str, direction: str) -> dict[str, set[str]]:
+    """By component of a pod: the policies that let it out, or others in."""
+    manifests = render(name)
+    found: dict[str, set[str]] = {}
+    for pod in pods(manifests):
+        for policy in manifests:
+            if policy["kind"] != "NetworkPolicy" or not policy["spec"].get(direction):
+                continue
+            if selects(policy["spec"]["podSelector"], pod.labels):
+                found.setdefault(pod.component, set()).add(policy["metadata"]["name"])
+    return found
+
+
+@pytest.mark.parametrize(
+    ("name", "outward"),
+    [
+        ("overlays/cpu", {}),
+        ("overlays/airgapped", {}),
+        ("overlays/gpu", {"prefetch": {"prefetch-to-mirror"}}),
+        ("variants/keda", {"prefetch": {"prefetch-to-mirror"}}),
+        ("variants/hpa", {"prefetch": {"prefetch-to-mirror"}}),
+        (
+            "overlays/multi-node",
+            {"prefetch": {"prefetch-to-mirror"}, "server": {"group"}, "worker": {"group"}},
+        ),
+    ],
+)
+def test_who_may_leave(name, outward):
+    assert reach(name, "egress") == outward
+
+
+def test_who_may_come_in():
+    assert reach("overlays/gpu", "ingress") == {"server": {"gateway-to-server"}}
+    assert reach("variants/keda", "ingress") == {
+        "server": {"gateway-to-server", "interceptor-to-server", "prometheus-to-server"}
+    }
+
+
+def sources() -> str:
+    """All that the manifests and their page say."""
+    texts = [path.read_text("utf-8") for path in K8S.rglob("*.yaml")]
+    return "\n".join([*texts, (ROOT / "docs/kubernetes.md").read_text("utf-8")])
+
+
+def test_every_metric_named_exists():
+    known = {family.name for family in FAMILIES}
+    named = set(METRIC.findall(sources()))
+    assert {"intramural_requests_waiting", "intramural_kv_cache_usage_ratio"} <= named
+    assert named - known == set()
+
+
+def test_the_autoscaler_asks_for_what_the_adapter_gives():
+    manifests = render("variants/hpa")
+    (adapter,) = (m for m in manifests if m["metadata"]["name"] == "intramural-adapter-rules")
+    scaler = get(manifests, "HorizontalPodAutoscaler", "intramural")
+    for metric in scaler["spec"]["metrics"]:
+        name = metric["pods"]["metric"]["name"]
+        assert f"name: {{as: {name}}}" in adapter["data"]["config.yaml"]
+
+
+def test_the_canary_differs_in_what_is_tried_and_shares_the_rest():
+    manifests = render("variants/canary")
+    stable, canary = (
+        get(manifests, "Deployment", name) for name in ("intramural", "intramural-canary")
+    )
+    ours, theirs = (
+        settings(manifests, each["spec"]["template"]["spec"]["containers"][0])
+        for each in (stable, canary)
+    )
+    assert {name for name in ours if ours[name] != theirs[name]} == {
+        "INTRAMURAL_MAX_NUM_BATCHED_TOKENS"
+    }
+    for each, arm in ((stable, "stable"), (canary, "canary")):
+        name = each["metadata"]["name"]
+        selector = get(manifests, "Service", name)["spec"]["selector"]
+        assert selector == each["spec"]["selector"]["matchLabels"]
+        assert selector["app.kubernetes.io/instance"] == arm
+    route = get(manifests, "HTTPRoute", "intramural")
+    for rule in route["spec"]["rules"]:
+        for backend in rule["backendRefs"]:
+            assert get(manifests, "Service", backend["name"])
+
+
+def test_images_are_visibly_to_be_replaced():
+    for name in RENDERED:
+        for pod in pods(render(name)):
+            for container in pod.containers:
+                assert re.fullmatch(
+                    r"registry\.example/intramural-[cg]pu@sha256:0{64}", container["image"]
+                )
