@@ -42,7 +42,6 @@ _EPILOG = """
 UNMET = 1
 _ADMITTED = "intramural_requests_admitted"
 _WAITING = "intramural_requests_waiting"
-_AVERAGED = "sum by (<<.GroupBy>>) (avg_over_time(<<.Series>>{<<.LabelMatchers>>}[1m]))"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,18 +93,12 @@ class Plan:
                 "# k8s/base/server/settings.env",
                 f"INTRAMURAL_MAX_NUM_SEQS={self.max_num_seqs}",
                 f"INTRAMURAL_MAX_NUM_QUEUED_REQS={self.max_num_queued_reqs}",
-                "# k8s/components/hpa/adapter-rules.yaml, beside the rule for requests that wait",
-                f'- seriesQuery: \'{_ADMITTED}{{namespace!="",pod!=""}}\'',
-                "  resources:",
-                "    overrides: {namespace: {resource: namespace}, pod: {resource: pod}}",
-                f"  name: {{as: {_ADMITTED}}}",
-                f"  metricsQuery: '{_AVERAGED}'",
                 "# k8s/components/hpa/hpa.yaml",
                 f"minReplicas: {self.replicas}",
                 f"maxReplicas: {self.max_replicas}",
                 "metrics:",
-                *self._metric(_WAITING, self.waiting_per_replica),
                 *self._metric(_ADMITTED, self.admitted_per_replica),
+                *self._metric(_WAITING, self.waiting_per_replica),
             )
         )
 

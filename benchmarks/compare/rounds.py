@@ -19,8 +19,10 @@ from benchmarks.report.figures import KINDS
 from benchmarks.report.steps import Steps
 from benchmarks.roofline import Roofline
 
-WARM_UP_S = 60.0
+WARM_UP_S = 30.0
 """A case that takes longer is not measured on that system: it would take the others' time."""
+PROBE = Case(phase="prefill", batch=1, prompt_tokens=16, max_tokens=1)
+SLOW_S = 1.0
 SETTLE_S = 0.25
 """Before each turn: threads of the system before still spin for up to 0.2 s after their work."""
 HEADLINES = ("prefill_tokens_s", "decode_tokens_s")
@@ -93,13 +95,23 @@ async def measure(
 
 
 async def _warm_up(bench: Bench, runner: Runner, vocab_size: int) -> list[str]:
-    """Every case once; those that work and are quick enough are the ones to measure."""
+    """Every case once; those that work and are quick enough are the ones to measure.
+
+    A short request first tells how slow a system is: a step that has begun cannot be stopped, and
+    one of a prompt of hundreds of tokens could hold everything up for minutes.
+    """
     notes = []
+    probe_s: float | None = None
     for case in bench.cases:
-        prompts = case.prompts(vocab_size, -1)
         label = f"{bench.full.name}, {runner.system.label}, {case.label}"
         try:
             async with asyncio.timeout(WARM_UP_S):
+                if probe_s is None:
+                    probe_s = await _probe(runner, vocab_size)
+                if (expected_s := _expected_s(case, probe_s)) > WARM_UP_S:
+                    notes.append(f"{label}: left out, it would take about {expected_s:.0f} s")
+                    continue
+                prompts = case.prompts(vocab_size, -1)
                 await runner.up.running.ask_all(f"{case.label} warm", prompts, case.max_tokens)
         except TimeoutError:
             notes.append(f"{label}: left out, it takes more than {WARM_UP_S:.0f} s")
@@ -108,6 +120,24 @@ async def _warm_up(bench: Bench, runner: Runner, vocab_size: int) -> list[str]:
         else:
             runner.samples[case] = {}
     return notes
+
+
+async def _probe(runner: Runner, vocab_size: int) -> float:
+    """Seconds of a prompt of 16 tokens, once warm; a slow system is warm at once."""
+    taken_s = 0.0
+    for number in range(2):
+        prompts = PROBE.prompts(vocab_size, number)
+        began_at = time.monotonic()
+        await runner.up.running.ask_all(f"probe {number}", prompts, PROBE.max_tokens)
+        taken_s = time.monotonic() - began_at
+        if taken_s > SLOW_S:
+            break
+    return taken_s
+
+
+def _expected_s(case: Case, probe_s: float) -> float:
+    """Seconds of a case on a system whose every token costs what the probe's did."""
+    return probe_s * case.batch * case.prompt_tokens / PROBE.prompt_tokens
 
 
 async def _sample(bench: Bench, runner: Runner, case: Case, number: int, rules: Rules) -> None:

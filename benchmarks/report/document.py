@@ -129,10 +129,10 @@ class Document:
 
 
 def doubts(rows: Sequence[Row]) -> list[str]:
-    """Notes on figures that cannot be: more than the machine's measured limit."""
+    """Notes on figures that are more than the machine's measured limit."""
     return [
-        f"{row.model}, {row.name}, {row.case}: {name.upper()} is above 1, so the limits were "
-        "measured too low: was something else running?"
+        f"{row.model}, {row.name}, {row.case}: {name.upper()} is above 1: its weights fit into the "
+        "caches, or something else ran while the limits were measured"
         for row in rows
         for name in ("mfu", "mbu")
         if (row.median(name) or 0.0) > 1.0

@@ -68,8 +68,10 @@ def test_the_values_for_k8s_name_what_there_is() -> None:
     settings = dict(re.findall(r"^(INTRAMURAL_\w+)=(\d+)$", text, re.MULTILINE))
     known = {env_of(name): name for name in Config.model_fields}
     Config(**{known[name]: value for name, value in settings.items()})
-    (rule,) = yaml.safe_load(text.partition("wait\n")[2].partition("#")[0])
-    assert rule["name"]["as"] in metrics
+    k8s = Path(__file__).parents[2] / "k8s"
+    there = (k8s / "components/hpa/hpa.yaml").read_text("utf-8")
+    assert all(f"{{name: {metric}}}" in there for metric in metrics)
+    assert (k8s / "base/server/settings.env").is_file()
     scaler = yaml.safe_load(text.partition("hpa.yaml\n")[2])
     assert scaler["minReplicas"] == found.replicas
 

@@ -8,17 +8,35 @@ from pathlib import Path
 import pytest
 
 from benchmarks import roofline
+from benchmarks.metrics import Batch
 from benchmarks.roofline import Roofline
 from models.errors import UnknownShapeError
 from models.memory.shapes import published
 from models.refs import QuantScheme
 from models.store import DEMO_WEIGHTS
+from tests.benchmarks.traces import trace
 
 HALF_B = published()["qwen2-0.5b"]
 
 
 def test_the_hand_calculation_of_the_docs() -> None:
-    """docs/benchmarks.md has these numbers."""
+    """docs/benchmarks.md has these numbers; here the code computes the same."""
+    config = json.loads((DEMO_WEIGHTS / "config.json").read_bytes())
+    cost = roofline.step_cost(config, QuantScheme.NONE, "float32")
+    assert (cost.weight_bytes, cost.kv_token_bytes) == (23_094_272, 6_144)
+    arrivals = [number / 135.6355 for number in range(1, 25)]
+    limits = Roofline(
+        device="cpu", threads=2, bytes_s=17.8617e9, kernel="sum", flops_s_by_dtype={"float32": 1.0}
+    )
+    batch = Batch([trace(0.0, *arrivals, prompt_tokens=64)], cost, limits)
+    assert batch.decode_context == 76
+    assert batch.mbu == pytest.approx(0.179, abs=0.0005)
+    page = (Path(__file__).parents[2] / "docs/benchmarks.md").read_text("utf-8")
+    for number in ("23,094,272", "6,144", "23,561,216", "135.6355", "17.8617", "17.9 %"):
+        assert number in page
+
+
+def test_a_step_of_the_half_billion_by_hand() -> None:
     cost = roofline.step_cost(HALF_B, QuantScheme.NONE, "float32")
     # Each layer: q and o 896 x 896, k and v 128 x 896, three of 4864 x 896.
     layer = 2 * 896 * 896 + 2 * 128 * 896 + 3 * 4864 * 896

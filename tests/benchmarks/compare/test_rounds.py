@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import json
 from collections.abc import Sequence
@@ -41,6 +42,8 @@ class Paced:
         self.turns.append(f"{self.name}: {name}")
         if self.name == "broken" and max_tokens > 1:
             raise RuntimeError("out of memory")
+        if name.startswith("probe") and self.name == "slow":
+            await asyncio.sleep(0.02)
         number = -1 if name.endswith("warm") else int(name.rpartition(" ")[2])
         step_s = self.step_s * self.drift[number]
         arrivals = [step_s * (1 + step) for step in range(max_tokens)]
@@ -80,7 +83,7 @@ async def test_turns_go_round_and_ratios_see_through_a_drifting_machine() -> Non
     runners = [runner(ours, 0.1, turns), runner(theirs, 0.25, turns)]
     rows, ratios, notes = await rounds.measure(bench(), runners, rules())
     assert notes == []
-    first = [turn.partition(":")[0] for turn in turns[4:]]  # after the warm-up
+    first = [turn.partition(":")[0] for turn in turns[8:]]  # after probes and warm-up
     assert first == [ours, theirs] * 2 + [theirs, ours] * 2 + [ours, theirs] * 2
     assert [(row.case, row.system) for row in rows] == [
         (case.label, name) for case in CASES for name in (ours, theirs)
@@ -109,6 +112,22 @@ async def test_rounds_that_do_not_fit_the_budget_are_not_begun() -> None:
     assert [len(row.samples["mfu" if "prefill" in row.case else "mbu"]) for row in rows] == [1, 1]
     assert ratios == []
     assert notes == ["demo: 1 of 3 rounds fit into 0 s"]
+
+
+async def test_a_system_that_is_far_too_slow_is_not_waited_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(rounds, "WARM_UP_S", 0.15)
+    monkeypatch.setattr(
+        rounds, "PROBE", Case(phase="prefill", batch=1, prompt_tokens=1, max_tokens=1)
+    )
+    monkeypatch.setattr(rounds, "SLOW_S", 0.0)
+    turns: list[str] = []
+    rows, _, notes = await rounds.measure(bench(), [runner("slow", 0.1, turns)], rules())
+    assert rows == []
+    assert all("it would take about" in note for note in notes)
+    assert len(notes) == 2
+    assert not [turn for turn in turns if "warm" in turn]
 
 
 async def test_only_the_same_scheme_is_compared() -> None:
