@@ -107,7 +107,7 @@ def _run(options: argparse.Namespace) -> int:
                 cache_dir=cache,
                 dtype=dtype,
                 cases=wanted,
-                llama_python=options.llama_cpp_python,
+                llama_python=options.llama_cpp_python and options.llama_cpp_python.absolute(),
             )
             found = asyncio.run(
                 _until_terminated(_one_model(bench, systems, options, limits, steps))
