@@ -29,12 +29,14 @@ class Place:
     Attributes:
         engine: which one.
         capability: CUDA compute capability of the GPU; None is the CPU.
+        has_avx512: of the CPU's registers; vLLM's CPU build has fewer kernels without them.
         has_bitsandbytes: the package is installed; nf4 is dequantised by it.
         has_vllm_plugin: vllm-bnb-plugin is installed, without which vLLM knows no bitsandbytes.
     """
 
     engine: EngineName
     capability: Capability | None = None
+    has_avx512: bool = True
     has_bitsandbytes: bool = True
     has_vllm_plugin: bool = False
 
@@ -104,6 +106,8 @@ def _fault(scheme: QuantScheme, place: Place) -> str | None:
     if place.engine == "transformers":
         return _FP8_TRANSFORMERS if scheme is QuantScheme.FP8 else None
     if place.capability is None:
+        if scheme is QuantScheme.INT4 and not place.has_avx512:
+            return "vLLM's CPU build has a kernel for 4-bit weights with AVX-512 only"
         return _ON_VLLM_CPU.get(scheme)
     if place.capability < LOWEST:
         return "vLLM has kernels for quantised weights from 7.5 on"

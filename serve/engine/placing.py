@@ -23,6 +23,7 @@ def place(engine: EngineName, device: str) -> Place:
     return Place(
         engine=engine,
         capability=torch.cuda.get_device_capability() if has_gpu else None,
+        has_avx512="AVX512" in torch.backends.cpu.get_cpu_capability(),
         has_bitsandbytes=importlib.util.find_spec("bitsandbytes") is not None,
         has_vllm_plugin=importlib.util.find_spec(_PLUGIN) is not None,
     )

@@ -70,6 +70,17 @@ def test_the_table(
     assert (None if refused is None else refused.instead) is instead
 
 
+def test_four_bits_on_vllms_cpu_build_need_avx512() -> None:
+    old = Place(engine="vllm", has_avx512=False)
+    refused = refusal(S.INT4, old)
+    assert refused is not None
+    assert refused.instead is S.INT8
+    assert "AVX-512" in str(refused)
+    assert refusal(S.INT8, old) is None
+    assert refusal(S.INT4, Place(engine="transformers", has_avx512=False)) is None
+    assert refusal(S.INT4, Place(engine="vllm", capability=HOPPER, has_avx512=False)) is None
+
+
 def test_bitsandbytes_needs_its_packages() -> None:
     plugged = Place(engine="vllm", capability=HOPPER, has_vllm_plugin=True)
     assert refusal(S.NF4, plugged) is None

@@ -28,10 +28,14 @@ def test_on_a_cpu_the_transformers_engine_takes_what_it_can() -> None:
             choose(engine, "cpu", scheme=QuantScheme.FP8)
 
 
-def test_bitsandbytes_is_for_the_transformers_engine_here() -> None:
+@pytest.mark.parametrize(("registers", "nearest"), [("AVX512", "int4"), ("AVX2", "int8")])
+def test_bitsandbytes_is_for_the_transformers_engine_here(
+    monkeypatch: pytest.MonkeyPatch, registers: str, nearest: str
+) -> None:
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: registers)
     for scheme in (QuantScheme.NF4, QuantScheme.BNB_INT8):
         assert choose("auto", "cpu", scheme=scheme)[0] == "transformers"
-    with pytest.raises(StartupError, match=r"vllm-bnb-plugin.* --quant int4\."):
+    with pytest.raises(StartupError, match=rf"vllm-bnb-plugin.* --quant {nearest}\."):
         choose("vllm", "cpu", scheme=QuantScheme.NF4)
 
 
