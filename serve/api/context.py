@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, cast
 
 from starlette.requests import Request
-from starlette.types import Scope
+from starlette.types import Scope, Send
 
 from models.refs import QuantScheme
 from serve.config import Config
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from serve.pipeline.events import Event, GenerateRequest, Prompt
 
 RECORD_KEY = "intramural.record"
+SEND_KEY = "intramural.send"
 LOADING_RETRY_S = 5
 DRAINING_RETRY_S = 5
 
@@ -128,6 +129,15 @@ class ServerState:
                 param="model",
             )
         return name
+
+
+def direct_send(scope: Scope, send: Send) -> Send:
+    """The server's own ``send``, for the pieces of a body whose answer has begun.
+
+    What wraps it on the way only looks at an answer's start, and costs each token of a stream six
+    calls.
+    """
+    return cast("Send", scope.get(SEND_KEY, send))
 
 
 def record_of(scope: Scope) -> RequestRecord:

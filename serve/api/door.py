@@ -30,7 +30,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serve import timeline
-from serve.api.context import RECORD_KEY, ServerState, record_of
+from serve.api.context import RECORD_KEY, SEND_KEY, ServerState, record_of
 from serve.errors import (
     BodyTooLarge,
     Forbidden,
@@ -81,6 +81,7 @@ class Door:
             timeline=Timeline(arrived_at=timeline.now()),
         )
         scope[RECORD_KEY] = record
+        scope[SEND_KEY] = send
         headers = [
             (b"x-request-id", record.request_id.encode()),
             (b"x-content-type-options", b"nosniff"),

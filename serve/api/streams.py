@@ -20,7 +20,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from serve.api.connection import WhileConnected
-from serve.api.context import TextPipeline, record_of
+from serve.api.context import TextPipeline, direct_send, record_of
 from serve.api.frames import DONE, Collected, Frames, error_frame
 from serve.errors import Draining, InternalError, RequestError
 from serve.observe.record import RequestRecord
@@ -90,6 +90,7 @@ class EventStreamResponse(GenerationResponse):
                 has_started = True
                 start = {"type": "http.response.start", "status": 200, "headers": SSE_HEADERS}
                 await send(start)
+                send = direct_send(scope, send)
                 last = await self._pump(first, events, send, record)
         except asyncio.CancelledError:
             if has_started:  # the server's patience with running requests has ended
