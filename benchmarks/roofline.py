@@ -119,7 +119,7 @@ def step_cost(config: Mapping[str, Any], scheme: QuantScheme, dtype: str = "auto
         UnknownShapeError: a family that is not known, a mixture of experts or latent attention.
     """
     shape = shapes.read(config)
-    if families.FAMILIES[shape.family].experts or shapes.FAMILIES[shape.family].mla:
+    if families.FAMILIES[shape.family].experts or families.FAMILIES[shape.family].mla:
         raise UnknownShapeError(f"what a step of a {shape.family} model reads is not known")
     stored = config.get("dtype") or config.get("torch_dtype")
     item_bytes = sizes.DTYPE_BYTES.get(str(stored) if dtype == "auto" else dtype, 2)
