@@ -13,7 +13,7 @@ from collections.abc import Mapping
 import torch
 from torch import nn
 
-from serve.engine.batching import native, tiles
+from serve.engine.batching import few_rows, native, tiles
 from serve.engine.batching.quantized_linear import QuantizedLinear
 
 FEW_ROWS = 8
@@ -37,37 +37,21 @@ class Int4Linear(QuantizedLinear):
         super().__init__(packed.shape[1] * 8, packed.shape[0], bias)
         self._weight = packed.contiguous().view(torch.uint8)  # [out, in/2], low bits first
         self._scale = scale.float().contiguous()
-        self._group = self.in_features // scale.shape[1]
-        self._is_native = (
-            packed.device.type == "cpu" and self._group % 32 == 0 and native.is_available()
-        )
+        self.matrix = few_rows.of_int4(self._weight, self._scale)
 
     def multiply(self, x: torch.Tensor) -> torch.Tensor:
-        if self._is_native and len(x) <= FEW_ROWS:
-            result = self._few(x)
+        if self.matrix is not None and len(x) <= FEW_ROWS:
+            result = few_rows.multiply(self.matrix, x)
         else:
             result = tiles.multiply(x, self.out_features, self.tile)
         if self.bias is not None:
             result = result.add_(self.bias)
         return result.to(x.dtype)
 
-    def _few(self, x: torch.Tensor) -> torch.Tensor:
-        from serve.engine.batching import kernels  # noqa: PLC0415 - Numba is loaded when it is needed
-
-        return native.few_rows(
-            kernels.int4_product(),
-            x,
-            self.out_features,
-            self._scale.shape[1],
-            native.MOST_LEVELS,
-            weight=self._weight,
-            scale=self._scale,
-        )
-
     def tile(self, start: int, stop: int) -> torch.Tensor:
         """float32 ``[stop - start, in]``: the weights of these outputs, unpacked."""
         weight, scale = self._weight[start:stop], self._scale[start:stop]
-        if not self._is_native:
+        if self.matrix is None:
             levels = unpack(weight).to(torch.float32).sub_(_OFFSET)
             return levels.view(*scale.shape, -1).mul_(scale[..., None]).flatten(1)
         from serve.engine.batching import kernels  # noqa: PLC0415 - Numba is loaded when it is needed

@@ -21,13 +21,11 @@ from typing import Protocol
 import torch
 from torch import nn
 
-from serve.engine.batching import native, tiles
+from serve.engine.batching import few_rows, tiles
 
-STEPS = 127.0
+STEPS = float(few_rows.STEPS)
 _TINY = 1e-10
 """Least size of a row: one of zeros stays one of zeros."""
-LARGEST_GROUP = 256
-"""Inputs whose sum of products fits into 32 bits, 16-bit rows included."""
 SHIFT = 128
 FEW_ROWS = 8
 """Up to so many rows go through the loop of our own; docs/lab-notes.md has the measurement."""
@@ -48,26 +46,20 @@ class StoredProduct:
     Args:
         weight: int8 ``[out, in]``; held as it is.
         scale: float32 ``[out]``.
+        in_steps: W8A8: rows are rounded to 127 steps of their size. Else they are as they are, or
+            off by 1/65,534 of their size.
     """
 
-    def __init__(self, weight: torch.Tensor, scale: torch.Tensor) -> None:
+    def __init__(self, weight: torch.Tensor, scale: torch.Tensor, *, in_steps: bool) -> None:
         self._weight = weight.contiguous()
         self._scale = scale.contiguous()
-        self._groups = native.groups_of(weight.shape[1], LARGEST_GROUP)
-        self._is_native = (
-            weight.device.type == "cpu" and self._groups is not None and native.is_available()
-        )
+        self.in_steps = in_steps
+        self.matrix = few_rows.of_int8(self._weight, self._scale, in_steps=in_steps)
 
-    def __call__(self, x: torch.Tensor, *, in_steps: bool) -> torch.Tensor:
-        """``[N, in]``, at least one row.
-
-        Args:
-            in_steps: W8A8: rows are rounded to 127 steps of their size. Else they are as they are,
-                or off by 1/65,534 of their size.
-        """
-        if len(x) <= FEW_ROWS and self._is_native:
-            return self._few(x, STEPS if in_steps else native.MOST_LEVELS)
-        if not in_steps:
+    def __call__(self, x: torch.Tensor) -> torch.Tensor:  # [N, in], at least one row
+        if self.matrix is not None and len(x) <= FEW_ROWS:
+            return few_rows.multiply(self.matrix, x)
+        if not self.in_steps:
             return self._many(x.float())
         largest = sizes(x)
         return self._many((x * (STEPS / largest)).round_()).mul_(largest.div_(STEPS))
@@ -77,19 +69,6 @@ class StoredProduct:
         product = tiles.multiply(rows, num_out, lambda start, stop: self._weight[start:stop])
         return product.mul_(self._scale)
 
-    def _few(self, x: torch.Tensor, levels: float) -> torch.Tensor:
-        from serve.engine.batching import kernels  # noqa: PLC0415 - Numba is loaded when it is needed
-
-        return native.few_rows(
-            kernels.int8_product(),
-            x,
-            len(self._weight),
-            self._groups or 1,
-            levels,
-            weight=self._weight,
-            scale=self._scale,
-        )
-
 
 def sizes(x: torch.Tensor) -> torch.Tensor:
     """float32 ``[N, 1]``: the largest absolute value of each row, and at least something."""
@@ -97,16 +76,19 @@ def sizes(x: torch.Tensor) -> torch.Tensor:
     return x.abs().amax(1, keepdim=True).float().clamp_(min=_TINY)
 
 
-def make(weight: torch.Tensor, scale: torch.Tensor) -> IntegerProduct | StoredProduct:
+def make(
+    weight: torch.Tensor, scale: torch.Tensor, *, in_steps: bool
+) -> IntegerProduct | StoredProduct:
     """The fastest product of this machine over ``weight``, which may then be freed.
 
     Args:
         weight: int8 ``[out, in]``.
         scale: float32 ``[out]``.
+        in_steps: as for ``StoredProduct``, which alone heeds it.
     """
     kind = kind_for(weight.device.type)
     if kind == "stored":
-        return StoredProduct(weight, scale)
+        return StoredProduct(weight, scale, in_steps=in_steps)
     return _onednn(weight, scale) if kind == "onednn" else _int_mm(weight, scale)
 
 

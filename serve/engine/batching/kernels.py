@@ -21,22 +21,25 @@ import numpy as np
 from numba import carray, cfunc, njit, types
 
 from serve.engine.batching import native
-from serve.engine.batching.vector_dot import dot_int4, dot_int8, pointer
+from serve.engine.batching.vector_dot import Kind, dots, pointer
 
 _F32, _I32, _I16 = np.float32, np.int32, np.int16
 _LOW, _HIGH, _OFFSET = np.int32(15), np.int32(4), np.int32(8)
 _TINY = np.float32(1e-10)
-_NUM_ARGUMENTS = 11
+_NUM_ARGUMENTS = 15
 """More than any kernel has; those that are not given are not read."""
 _FREE = {"reassoc", "contract", "nsz"}
 """What LLVM may do with floats: reorder sums and fuse. NaN and infinity stay what they are."""
 
-_compiled = njit(fastmath=_FREE, error_model="numpy", boundscheck=False)
-_exact = njit(error_model="numpy", boundscheck=False)
-_kernel = cfunc(types.void(types.voidptr), error_model="numpy")
+compiled = njit(fastmath=_FREE, error_model="numpy", boundscheck=False)
+exact = njit(error_model="numpy", boundscheck=False)
+kernel_of = cfunc(types.void(types.voidptr), error_model="numpy")
 
 
-@_compiled
+own_sums = njit(native.own_sums)
+
+
+@compiled
 def _size(row: Any) -> Any:
     """The largest absolute value; NaN where a value is not finite."""
     largest, poison = _F32(0), _F32(0)
@@ -47,7 +50,7 @@ def _size(row: Any) -> Any:
     return max(largest, _TINY) + poison
 
 
-@_exact
+@exact
 def _whole(row: Any, levels: Any, out: Any) -> Any:
     """``row`` in whole levels of its size; returns what they are to be multiplied by."""
     size = _size(row)
@@ -57,7 +60,7 @@ def _whole(row: Any, levels: Any, out: Any) -> Any:
     return size / levels
 
 
-@_exact
+@exact
 def _whole_apart(row: Any, levels: Any, even: Any, odd: Any) -> Any:
     """The same, even and odd inputs apart."""
     size = _size(row)
@@ -68,70 +71,90 @@ def _whole_apart(row: Any, levels: Any, even: Any, odd: Any) -> Any:
     return size / levels
 
 
-@functools.cache
-def int8_product() -> native.Kernel:
-    """``out = rows @ weight.T * scale``.
+@exact
+def _all_whole(rows: Any, levels: Any, whole: Any, factors: Any) -> None:
+    for row in range(len(rows)):
+        factors[row] = _whole(rows[row], levels, whole[row])
 
-    Arguments: N, K, O, G and the levels; weight int8 [O, K], scale float32 [O], rows float32 [N,
-    K], out float32 [N, O], scratch int16 [threads, N, K] and float32 [threads, N]. G divides K into
-    groups, multiples of 16 of at most 256.
+
+@exact
+def _all_whole_apart(rows: Any, levels: Any, whole: Any, factors: Any) -> None:
+    half = rows.shape[1] // 2
+    for row in range(len(rows)):
+        factors[row] = _whole_apart(rows[row], levels, whole[row, :half], whole[row, half:])
+
+
+def _dots_of_all(kind: Kind) -> Any:
+    """``dots`` of any number of rows; for each four the weights come from the first cache again."""
+    one, two, four = (dots(kind, num) for num in (1, 2, 4))
+
+    @exact
+    def multiply(weight, rows_at, stride, scale, groups, length, sums_at, num_rows):  # type: ignore[no-untyped-def]
+        row = 0
+        while num_rows - row >= 4:
+            rows, sums = pointer(rows_at + row * stride), pointer(sums_at + 4 * row)
+            four(weight, rows, stride, scale, groups, length, sums)
+            row += 4
+        if num_rows - row >= 2:
+            rows, sums = pointer(rows_at + row * stride), pointer(sums_at + 4 * row)
+            two(weight, rows, stride, scale, groups, length, sums)
+            row += 2
+        if row < num_rows:
+            rows, sums = pointer(rows_at + row * stride), pointer(sums_at + 4 * row)
+            one(weight, rows, stride, scale, groups, length, sums)
+
+    return multiply
+
+
+@functools.cache
+def product(kind: Kind) -> native.Kernel:
+    """``out = rows @ weight.T``, plus bias, plus what is in ``out`` already.
+
+    Arguments: N, K, O, G, the levels, whether to add to ``out``; addresses of the weight as
+    ``vector_dot.dots`` reads it, [O, ...]; of its scales, float32 [O] for int8 and [O, G] for int4;
+    of the bias, float32 [O], or 0; of rows, float32 [N, K]; out, float32 [N, O]; and of scratch,
+    int16 [threads, N, K] and float32 [threads, own_sums(N)]. G divides K into groups.
     """
     thread_id, num_threads = native.pool().thread_id, native.pool().num_threads
+    multiply = _dots_of_all(kind)
+    is_whole, has_scale = kind in {"int8", "int4"}, kind == "int8"
+    make_whole = _all_whole_apart if kind == "int4" else _all_whole
+    half_bytes = {"int4": 1, "int8": 2, "bfloat16": 4, "float32": 8}[kind]
+    per_length = 2 if kind == "int4" else 1
 
-    @_kernel
+    @kernel_of
     def kernel(address):  # type: ignore[no-untyped-def]
         a = carray(address, _NUM_ARGUMENTS, dtype=np.int64)
         num_rows, num_in, num_out, groups = a[0], a[1], a[2], a[3]
         thread, threads = np.int64(thread_id()), np.int64(num_threads())
-        scale = carray(pointer(a[6]), num_out, dtype=np.float32)
-        rows = carray(pointer(a[7]), (num_rows, num_in), dtype=np.float32)
-        out = carray(pointer(a[8]), (num_rows, num_out), dtype=np.float32)
-        whole_at = a[9] + 2 * thread * num_rows * num_in
-        whole = carray(pointer(whole_at), (num_rows, num_in), dtype=np.int16)
-        factor = carray(pointer(a[10]), (threads, num_rows), dtype=np.float32)[thread]
-        for row in range(num_rows):
-            factor[row] = _whole(rows[row], _F32(a[4]), whole[row])
+        scales = carray(pointer(a[7]), num_out, dtype=np.float32)
+        biases = carray(pointer(a[8]), num_out, dtype=np.float32)
+        out = carray(pointer(a[10]), (num_rows, num_out), dtype=np.float32)
+        sums_at = a[12] + 4 * thread * own_sums(num_rows)
+        sums = carray(pointer(sums_at), num_rows, dtype=np.float32)
+        factors = carray(pointer(sums_at + 4 * num_rows), num_rows, dtype=np.float32)
+        rows_at, stride = a[9], 4 * num_in
+        if is_whole:
+            rows = carray(pointer(a[9]), (num_rows, num_in), dtype=np.float32)
+            rows_at, stride = a[11] + 2 * thread * num_rows * num_in, 2 * num_in
+            whole = carray(pointer(rows_at), (num_rows, num_in), dtype=np.int16)
+            make_whole(rows, _F32(a[4]), whole, factors)
+        length = num_in // groups // per_length
         for output in range(num_out * thread // threads, num_out * (thread + 1) // threads):
-            weight = pointer(a[5] + output * num_in)
+            weight = pointer(a[6] + output * (num_in * half_bytes // 2))
+            scale = pointer(a[7] + 4 * output * groups)
+            multiply(weight, rows_at, stride, scale, groups, length, sums_at, num_rows)
             for row in range(num_rows):
-                row_at = pointer(whole_at + 2 * row * num_in)
-                dot = dot_int8(weight, row_at, groups, num_in // groups)
-                out[row, output] = dot * scale[output] * factor[row]
-
-    return kernel  # type: ignore[no-any-return]
-
-
-@functools.cache
-def int4_product() -> native.Kernel:
-    """``out = rows @ ((weight - 8) * scale).T``, a scale for each of G groups of inputs.
-
-    Arguments: N, K, O, G and the levels; weight uint8 [O, K/2], low bits the even input; scale
-    float32 [O, G]; rows float32 [N, K], out float32 [N, O], scratch int16 [threads, N, K] and
-    float32 [threads, N]. A group is a multiple of 32 inputs.
-    """
-    thread_id, num_threads = native.pool().thread_id, native.pool().num_threads
-
-    @_kernel
-    def kernel(address):  # type: ignore[no-untyped-def]
-        a = carray(address, _NUM_ARGUMENTS, dtype=np.int64)
-        num_rows, num_in, num_out, groups = a[0], a[1], a[2], a[3]
-        half = num_in // 2
-        thread, threads = np.int64(thread_id()), np.int64(num_threads())
-        rows = carray(pointer(a[7]), (num_rows, num_in), dtype=np.float32)
-        out = carray(pointer(a[8]), (num_rows, num_out), dtype=np.float32)
-        whole_at = a[9] + 2 * thread * num_rows * num_in
-        whole = carray(pointer(whole_at), (num_rows, 2, half), dtype=np.int16)
-        factor = carray(pointer(a[10]), (threads, num_rows), dtype=np.float32)[thread]
-        for row in range(num_rows):
-            factor[row] = _whole_apart(rows[row], _F32(a[4]), whole[row, 0], whole[row, 1])
-        for output in range(num_out * thread // threads, num_out * (thread + 1) // threads):
-            weight = pointer(a[5] + output * half)
-            scale = pointer(a[6] + 4 * output * groups)
-            for row in range(num_rows):
-                even_at = whole_at + 2 * row * num_in
-                even, odd = pointer(even_at), pointer(even_at + 2 * half)
-                dot = dot_int4(weight, even, odd, scale, groups, half // groups)
-                out[row, output] = dot * factor[row]
+                value = sums[row]
+                if has_scale:
+                    value *= scales[output]
+                if is_whole:
+                    value *= factors[row]
+                if a[8] != 0:
+                    value += biases[output]
+                if a[5] != 0:
+                    value += out[row, output]
+                out[row, output] = value
 
     return kernel  # type: ignore[no-any-return]
 
@@ -144,7 +167,7 @@ def int4_unpack() -> native.Kernel:
     """
     thread_id, num_threads = native.pool().thread_id, native.pool().num_threads
 
-    @_kernel
+    @kernel_of
     def kernel(address):  # type: ignore[no-untyped-def]
         a = carray(address, _NUM_ARGUMENTS, dtype=np.int64)
         num_in, num_out, groups = a[0], a[1], a[2]

@@ -15,6 +15,7 @@ from __future__ import annotations
 import ctypes
 import functools
 import importlib.util
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Protocol
 
@@ -25,8 +26,10 @@ _POOL = Path(torch.__file__).parent / "lib" / "libgomp.so.1"
 
 MOST_LEVELS = 32_767
 """Of a row's 16-bit integers, on each side of zero."""
-_LANES = 16
-"""As in ``vector_dot.py``, which is imported with Numba only."""
+
+
+CALL_WORDS = 16
+"""Of a call in a ``Sequence``: the kernel and its arguments."""
 
 
 class Kernel(Protocol):
@@ -47,6 +50,9 @@ class _Pool:
         for function in (self.thread_id, self.num_threads):
             function.argtypes = []
             function.restype = ctypes.c_int
+        self.barrier = library.GOMP_barrier
+        self.barrier.argtypes = []
+        self.barrier.restype = None
 
 
 @functools.cache
@@ -72,6 +78,11 @@ def is_available() -> bool:
     return True
 
 
+def own_sums(num_rows: int) -> int:
+    """Sums and factors of rows that a thread has to itself, in numbers: whole cache lines."""
+    return (2 * num_rows + 15) // 16 * 16
+
+
 def run(kernel: Kernel, *arguments: int) -> None:
     """Run ``kernel`` on as many threads as torch uses, and wait for it.
 
@@ -84,32 +95,22 @@ def run(kernel: Kernel, *arguments: int) -> None:
     pool().enter(kernel.address, ctypes.addressof(block), torch.get_num_threads(), 0)
 
 
-def few_rows(
-    kernel: Kernel,
-    x: torch.Tensor,
-    num_out: int,
-    groups: int,
-    levels: float,
-    *,
-    weight: torch.Tensor,
-    scale: torch.Tensor,
-) -> torch.Tensor:
-    """float32 ``[N, out]``: one of the products of ``kernels.py``, which says what is what."""
-    rows = x.float().contiguous()
-    num_rows, num_in = rows.shape
-    result = rows.new_empty(num_rows, num_out)
-    threads = torch.get_num_threads()
-    whole = rows.new_empty(threads, num_rows, num_in, dtype=torch.int16)
-    factors = rows.new_empty(threads, num_rows)
-    tensors = (weight, scale, rows, result, whole, factors)
-    addresses = (tensor.data_ptr() for tensor in tensors)
-    run(kernel, num_rows, num_in, num_out, groups, int(levels), *addresses)
-    return result
+class Sequence:
+    """Calls of kernels, one after the other, in one visit to torch's threads.
 
+    For each call the address of its kernel and up to ``CALL_WORDS - 1`` arguments, the first of
+    which is a number of rows. What the addresses stand for has to outlive this.
+    """
 
-def groups_of(num_in: int, largest: int) -> int | None:
-    """The least number of equal groups of at most ``largest``, a multiple of 16; or None."""
-    for groups in range(-(-num_in // largest), num_in // _LANES + 1):
-        if num_in % (groups * _LANES) == 0:
-            return groups
-    return None
+    def __init__(self, calls: Iterable[tuple[Kernel, Iterable[int]]]) -> None:
+        from serve.engine.batching import layer_kernels  # noqa: PLC0415 - Numba is loaded when it is needed
+
+        self._run = layer_kernels.sequence()
+        lines = [[kernel.address, *arguments] for kernel, arguments in calls]
+        lines = [line + [0] * (CALL_WORDS - len(line)) for line in lines]
+        self._words = torch.tensor(lines, dtype=torch.int64)
+
+    def run(self, num_rows: int) -> None:
+        """Run all calls over the first ``num_rows`` rows."""
+        self._words[:, 1] = num_rows
+        run(self._run, len(self._words), self._words.data_ptr())

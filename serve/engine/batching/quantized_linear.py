@@ -23,6 +23,7 @@ import torch
 from torch import nn
 
 from serve.engine.batching import int8_products
+from serve.engine.batching.few_rows import Matrix
 from serve.engine.batching.int8_products import SHIFT, STEPS, IntegerProduct, StoredProduct, sizes
 
 _SECOND_STEPS = 254.0
@@ -33,6 +34,9 @@ _CHUNK = 32
 
 class QuantizedLinear(nn.Module, ABC):
     """Stands in for an ``nn.Linear``. It has no ``weight``: the stored one may be opaque."""
+
+    matrix: Matrix | None = None
+    """The weights for the compiled loops; None where they cannot read them."""
 
     def __init__(self, in_features: int, out_features: int, bias: nn.Parameter | None) -> None:
         super().__init__()
@@ -80,11 +84,15 @@ class Int8Linear(QuantizedLinear):
         super().__init__(weight.shape[1], weight.shape[0], bias)
         self.quantizes_input = quantizes_input
         self._scale_bytes = 4 * self.out_features
-        self._product = int8_products.make(weight, scale.flatten().float())
+        self._product = int8_products.make(
+            weight, scale.flatten().float(), in_steps=quantizes_input
+        )
+        if isinstance(self._product, StoredProduct):
+            self.matrix = self._product.matrix
 
     def multiply(self, x: torch.Tensor) -> torch.Tensor:
         if isinstance(self._product, StoredProduct):
-            result = self._product(x, in_steps=self.quantizes_input)
+            result = self._product(x)
         else:
             result = self._of_integers(self._product, x)
         if self.bias is not None:

@@ -9,6 +9,7 @@ import torch
 from transformers import PreTrainedModel
 
 from serve.engine.batching.batcher import Segment
+from serve.engine.batching.compiled_step import CompiledStep
 from serve.engine.batching.kv_cache import KVCache
 from serve.engine.batching.sampler import Sampled, sample
 from serve.engine.batching.sequence import SequenceState
@@ -21,6 +22,7 @@ class Runner:
     def __init__(self, model: PreTrainedModel, cache: KVCache) -> None:
         self._model = model
         self._cache = cache
+        self._compiled = CompiledStep.of(model, cache)
         self._keeps_rows = "logits_to_keep" in inspect.signature(model.forward).parameters
 
     def step(self, segments: Sequence[Segment]) -> list[tuple[SequenceState, Sampled]]:
@@ -39,6 +41,8 @@ class Runner:
             return self._forward(make_plan(segments, self._cache, self._model.device))
 
     def _forward(self, plan: StepPlan) -> torch.Tensor:
+        if self._compiled is not None and self._compiled.takes(plan):
+            return self._compiled.logits(plan)
         kept = {"logits_to_keep": plan.last_rows} if self._keeps_rows else {}
         logits: torch.Tensor = self._model(
             input_ids=plan.input_ids,

@@ -1,4 +1,4 @@
-"""Dot products of one row of stored weights with one row of 16-bit integers, in vector registers.
+"""Dot products of one row of stored weights with a few rows of activations, in vector registers.
 
 Written in LLVM's own terms, because its loop vectoriser makes three times slower code of the same
 loops in Python: it ends each group of 128 weights with a sum across the register and a loop for
@@ -9,8 +9,9 @@ integers and adding them is one instruction on x86 (``vpmaddwd``) since SSE2.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
 
 from llvmlite import ir
 from numba import types
@@ -30,9 +31,75 @@ _I8, _I16, _I32, _I64, _F32 = (
 _SUMS = LANES // 2
 _EVENS = ir.Constant(ir.VectorType(_I32, _SUMS), list(range(0, LANES, 2)))
 _ODDS = ir.Constant(ir.VectorType(_I32, _SUMS), list(range(1, LANES, 2)))
+_STEP = ir.Constant(_I64, LANES)
 
-Products = Callable[[Any], Any]
-"""Of an index into the row: the sums of pairs of products there, as int32 lanes."""
+Products = Callable[[Any], Sequence[Any]]
+"""Of an index into the weights: what each row's sum grows by there, as vectors."""
+Kind = Literal["int8", "int4", "bfloat16", "float32"]
+"""What a weight is stored as."""
+
+
+@functools.cache
+def dots(kind: Kind, num_rows: int) -> Any:
+    """``(weight, rows, stride, scale, groups, length, out)``: one row of weights times some rows.
+
+    A row's sum is added up in the same order whatever ``num_rows`` is: a token's result does not
+    depend on the others.
+
+    Arguments of what is returned, addresses but for the numbers:
+
+    weight
+        a row as it is stored; of int4, low bits are the even input and 8 means zero.
+    rows, stride
+        ``num_rows`` rows, these many bytes apart: int16 for integers, with the even inputs
+        before the odd ones for int4; else float32.
+    scale
+        of int4: float32 for each group. Else not read.
+    groups, length
+        how many, and how long each is: in bytes of weights for int4, else in weights. Within a
+        group sums are 32-bit integers: 127 * 32,767 * 256 stays below 2**31 for int8, and for int4
+        8 * 32,767 * 2 * 4,096. A length is a multiple of ``LANES``.
+    out
+        float32, ``num_rows`` of them.
+    """
+
+    @intrinsic
+    def multiply(
+        _context: Any,
+        weight: Any,
+        rows: Any,
+        stride: Any,
+        scale: Any,
+        groups: Any,
+        length: Any,
+        out: Any,
+    ) -> Any:
+        def emit(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+            weight, rows, stride, scale, groups, length, out = arguments
+            at = [
+                builder.gep(rows, [builder.mul(stride, ir.Constant(_I64, row))])
+                for row in range(num_rows)
+            ]
+            if kind in {"float32", "bfloat16"}:
+                sums = _of_floats(builder, kind, weight, at, length)
+            elif kind == "int8":
+                products = _of_int8(builder, weight, at)
+                sums = _of_groups(builder, products, num_rows, groups, length, None)
+            else:
+                odd_at = builder.mul(builder.mul(groups, length), ir.Constant(_I64, 2))
+                products = _of_int4(builder, weight, at, odd_at)
+                sums = _of_groups(builder, products, num_rows, groups, length, scale)
+            for row, value in enumerate(sums):
+                typed = builder.bitcast(out, _F32.as_pointer())
+                place = builder.gep(typed, [ir.Constant(_I64, row)])
+                builder.store(_across(builder, value), place)
+            return _context.get_dummy_value()
+
+        pointer_, number = types.voidptr, types.int64
+        signature = types.void(pointer_, pointer_, number, pointer_, number, number, pointer_)
+        return signature, emit
+
+    return multiply
 
 
 def _splat(kind: Any, value: float) -> Any:
@@ -59,102 +126,104 @@ def _multiply_add(builder: Any, left: Any, right: Any) -> Any:
     )
 
 
-def _sum_of_groups(builder: Any, groups: Any, length: Any, scale: Any, products: Products) -> Any:
-    """``sum over groups of scale * (sum of products)``; sums within a group are int32.
+def _of_int8(builder: Any, weight: Any, rows: Sequence[Any]) -> Products:
+    def products(index: Any) -> Sequence[Any]:
+        bytes_ = builder.sext(_load(builder, weight, index, _I8), ir.VectorType(_I16, LANES))
+        return [_multiply_add(builder, bytes_, _load(builder, row, index, _I16)) for row in rows]
 
-    Args:
-        groups: how many.
-        length: of each, in what ``products`` counts; a multiple of ``LANES``.
-        scale: float of a group's index.
-    """
-    integers, floats = ir.VectorType(_I32, _SUMS), ir.VectorType(_F32, _SUMS)
-    total = cgutils.alloca_once_value(builder, _splat(floats, 0.0))
-    part = cgutils.alloca_once(builder, integers)
-    lanes = ir.Constant(_I64, LANES)
-    with cgutils.for_range(builder, groups) as group:
-        builder.store(_splat(integers, 0), part)
-        start = builder.mul(group.index, length)
-        with cgutils.for_range(builder, builder.udiv(length, lanes)) as step:
-            index = builder.add(start, builder.mul(step.index, lanes))
-            builder.store(builder.add(builder.load(part), products(index)), part)
-        sums = builder.sitofp(builder.load(part), floats)
-        one = builder.insert_element(
-            ir.Constant(floats, ir.Undefined), scale(group.index), ir.Constant(_I32, 0)
-        )
-        factor = builder.shuffle_vector(one, one, _splat(integers, 0))
-        builder.store(builder.fadd(builder.load(total), builder.fmul(sums, factor)), total)
-    lanes_of_total = builder.load(total)
-    result = ir.Constant(_F32, 0.0)
-    for lane in range(_SUMS):
-        result = builder.fadd(
-            result, builder.extract_element(lanes_of_total, ir.Constant(_I32, lane))
-        )
-    return result
+    return products
 
 
-@intrinsic
-def dot_int8(_context: Any, weight: Any, row: Any, groups: Any, length: Any) -> Any:
-    """float32: int8 ``weight`` times int16 ``row``, ``groups`` times ``length`` of them.
+def _of_int4(builder: Any, weight: Any, rows: Sequence[Any], odd_at: Any) -> Products:
+    words = ir.VectorType(_I16, LANES)
+    odds = [builder.gep(row, [odd_at]) for row in rows]
 
-    A group of up to 256 cannot overflow: 127 * 32,767 * 256 is below 2**31.
-    """
-
-    def emit(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
-        weight, row, groups, length = arguments
-
-        def products(index: Any) -> Any:
-            bytes_ = _load(builder, weight, index, _I8)
-            return _multiply_add(
-                builder,
-                builder.sext(bytes_, ir.VectorType(_I16, LANES)),
-                _load(builder, row, index, _I16),
-            )
-
-        one = ir.Constant(_F32, 1.0)
-        return _sum_of_groups(builder, groups, length, lambda _: one, products)
-
-    pointers = (types.voidptr, types.voidptr)
-    return types.float32(*pointers, types.int64, types.int64), emit
-
-
-@intrinsic
-def dot_int4(
-    _context: Any, weight: Any, even: Any, odd: Any, scale: Any, groups: Any, length: Any
-) -> Any:
-    """float32: 4-bit ``weight``, less 8, times ``scale`` of its group, times int16 rows.
-
-    Args:
-        weight: bytes, low bits the even input.
-        even, odd: the row's inputs, apart.
-        scale: float32 by group.
-        length: bytes of a group. 8 * 32,767 * 2 * length stays below 2**31 up to 4,096.
-    """
-
-    def emit(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
-        weight, even, odd, scale, groups, length = arguments
-        words = ir.VectorType(_I16, LANES)
-        scales = builder.bitcast(scale, _F32.as_pointer())
-
-        def products(index: Any) -> Any:
-            pairs = builder.zext(_load(builder, weight, index, _I8), words)
-            offset = _splat(words, 8)
-            low = builder.sub(builder.and_(pairs, _splat(words, 15)), offset)
-            high = builder.sub(builder.lshr(pairs, _splat(words, 4)), offset)
-            return builder.add(
-                _multiply_add(builder, low, _load(builder, even, index, _I16)),
+    def products(index: Any) -> Sequence[Any]:
+        pairs = builder.zext(_load(builder, weight, index, _I8), words)
+        low = builder.sub(builder.and_(pairs, _splat(words, 15)), _splat(words, 8))
+        high = builder.sub(builder.lshr(pairs, _splat(words, 4)), _splat(words, 8))
+        return [
+            builder.add(
+                _multiply_add(builder, low, _load(builder, row, index, _I16)),
                 _multiply_add(builder, high, _load(builder, odd, index, _I16)),
             )
+            for row, odd in zip(rows, odds, strict=True)
+        ]
 
-        return _sum_of_groups(
-            builder,
-            groups,
-            length,
-            lambda group: builder.load(builder.gep(scales, [group])),
-            products,
-        )
+    return products
 
-    pointers = (types.voidptr,) * 4
-    return types.float32(*pointers, types.int64, types.int64), emit
+
+def _of_groups(
+    builder: Any, products: Products, num_rows: int, groups: Any, length: Any, scales: Any
+) -> Sequence[Any]:
+    """Per row: the sum over groups of its scale (or 1) times the sum of products, over lanes."""
+    integers, floats = ir.VectorType(_I32, _SUMS), ir.VectorType(_F32, _SUMS)
+    totals = [cgutils.alloca_once_value(builder, _splat(floats, 0.0)) for _ in range(num_rows)]
+    parts = [cgutils.alloca_once(builder, integers) for _ in range(num_rows)]
+    with cgutils.for_range(builder, groups) as group:
+        for part in parts:
+            builder.store(_splat(integers, 0), part)
+        start = builder.mul(group.index, length)
+        with cgutils.for_range(builder, builder.udiv(length, _STEP)) as step:
+            index = builder.add(start, builder.mul(step.index, _STEP))
+            for part, more in zip(parts, products(index), strict=True):
+                builder.store(builder.add(builder.load(part), more), part)
+        factor = None if scales is None else _spread(builder, scales, group.index)
+        for part, total in zip(parts, totals, strict=True):
+            sums = builder.sitofp(builder.load(part), floats)
+            if factor is not None:
+                sums = builder.fmul(sums, factor)
+            builder.store(builder.fadd(builder.load(total), sums), total)
+    return [builder.load(total) for total in totals]
+
+
+def _of_floats(
+    builder: Any, kind: Kind, weight: Any, rows: Sequence[Any], length: Any
+) -> Sequence[Any]:
+    floats = ir.VectorType(_F32, LANES)
+    multiply_add = cgutils.get_or_insert_function(
+        builder.module, ir.FunctionType(floats, [floats] * 3), f"llvm.fmuladd.v{LANES}f32"
+    )
+    totals = [cgutils.alloca_once_value(builder, _splat(floats, 0.0)) for _ in rows]
+    with cgutils.for_range(builder, builder.udiv(length, _STEP)) as step:
+        index = builder.mul(step.index, _STEP)
+        if kind == "float32":
+            weights = _load(builder, weight, index, _F32)
+        else:  # bfloat16 is the upper half of a float32
+            words = ir.VectorType(_I32, LANES)
+            wide = builder.zext(_load(builder, weight, index, _I16), words)
+            weights = builder.bitcast(builder.shl(wide, _splat(words, 16)), floats)
+        for row, total in zip(rows, totals, strict=True):
+            numbers = _load(builder, row, index, _F32)
+            grown = builder.call(multiply_add, [weights, numbers, builder.load(total)])
+            builder.store(grown, total)
+    return [builder.load(total) for total in totals]
+
+
+def _spread(builder: Any, floats: Any, index: Any) -> Any:
+    """The float at an index, in every lane."""
+    vector = ir.VectorType(_F32, _SUMS)
+    typed = builder.bitcast(floats, _F32.as_pointer())
+    value = builder.load(builder.gep(typed, [index]))
+    one = builder.insert_element(ir.Constant(vector, ir.Undefined), value, ir.Constant(_I32, 0))
+    return builder.shuffle_vector(one, one, _splat(ir.VectorType(_I32, _SUMS), 0))
+
+
+def _across(builder: Any, vector: Any) -> Any:
+    """The sum of a vector's lanes, halves first."""
+    while (count := vector.type.count) > 1:
+        halves = [
+            builder.shuffle_vector(
+                vector,
+                vector,
+                ir.Constant(
+                    ir.VectorType(_I32, count // 2), list(range(first, first + count // 2))
+                ),
+            )
+            for first in (0, count // 2)
+        ]
+        vector = builder.fadd(*halves)
+    return builder.extract_element(vector, ir.Constant(_I32, 0))
 
 
 @intrinsic
@@ -165,3 +234,36 @@ def pointer(_context: Any, _address: Any) -> Any:
         return builder.inttoptr(arguments[0], cgutils.voidptr_t)
 
     return types.voidptr(types.int64), emit
+
+
+@intrinsic
+def float_of(_context: Any, _bits: Any) -> Any:
+    """The float32 that has these 32 bits."""
+
+    def emit(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        return builder.bitcast(arguments[0], _F32)
+
+    return types.float32(types.int32), emit
+
+
+@intrinsic
+def bits_of(_context: Any, _number: Any) -> Any:
+    """The 32 bits of a float32."""
+
+    def emit(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        return builder.bitcast(arguments[0], _I32)
+
+    return types.int32(types.float32), emit
+
+
+@intrinsic
+def call(_context: Any, _function: Any, _argument: Any) -> Any:
+    """Call the ``void (void *)`` at an address."""
+
+    def emit(context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        address, argument = arguments
+        function = ir.FunctionType(ir.VoidType(), [cgutils.voidptr_t]).as_pointer()
+        builder.call(builder.inttoptr(address, function), [argument])
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.voidptr), emit

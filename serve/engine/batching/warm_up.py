@@ -24,8 +24,10 @@ from serve.errors import StartupError
 _KV_SHARE = 0.4
 """Most of the free memory that the KV cache takes when nobody says how large it shall be."""
 
-_TOLERANCE = {torch.float32: 1e-3, torch.float16: 2e-2, torch.bfloat16: 6e-2}
-"""Relative L2 distance of logits; a wrong mask or scale is an order of magnitude beyond it."""
+_TOLERANCE = {torch.float32: 1e-3, torch.float16: 2e-2, torch.bfloat16: 12e-2}
+"""Relative L2 distance of logits; a wrong mask or scale is an order of magnitude beyond it. In
+bfloat16 transformers' own logits are up to 0.06 from those of the same weights in float32.
+"""
 
 _QUANTIZED_TOLERANCE = 0.2
 """Activations that rounding moves over the edge of a step of 8 bits move by the whole step: 0.07

@@ -11,9 +11,9 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from serve.engine.batching import tiles
+from serve.engine.batching import few_rows, tiles
 
-_FEW_ROWS = 2
+_FEW_ROWS = 8
 
 
 class WidenedLinear(nn.Linear):
@@ -22,12 +22,14 @@ class WidenedLinear(nn.Linear):
     def __init__(self, linear: nn.Linear) -> None:
         super().__init__(linear.in_features, linear.out_features, bias=False, device="meta")
         self.weight, self.bias = linear.weight, linear.bias
+        self.matrix = few_rows.of_linear(linear)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:  # [..., in] -> [..., out]
         rows = x.reshape(-1, self.in_features)
-        if len(rows) <= _FEW_ROWS:
-            return super().forward(x)
-        result = tiles.multiply(rows, self.out_features, lambda a, b: self.weight[a:b])
+        if len(rows) <= _FEW_ROWS and self.matrix is not None:
+            result = few_rows.multiply(self.matrix, rows)
+        else:
+            result = tiles.multiply(rows, self.out_features, lambda a, b: self.weight[a:b])
         if self.bias is not None:
             result.add_(self.bias)
         return result.to(x.dtype).view(*x.shape[:-1], self.out_features)
