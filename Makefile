@@ -24,8 +24,11 @@ serve: setup  ## start the demo model on http://127.0.0.1:8000
 chat: setup  ## talk to the running server
 	@exec $(BIN)/python -m serve chat
 
-test: setup-dev lint  ## lint, then every test
-	$(BIN)/python -m pytest
+# Three processes keep two cores busy, as much of the time goes into waiting for servers. A file's tests
+# stay together, for they share servers and models; in the order of collection long files come early.
+PROCESSES ?= 3
+test: setup-dev lint  ## lint, then every test, in PROCESSES=3 at a time
+	$(BIN)/python -m pytest -n $(PROCESSES) --dist loadfile --no-loadscope-reorder
 
 lint: setup-dev  ## ruff, mypy, import contracts, generated docs, Dockerfiles
 	$(BIN)/ruff format --check .
@@ -45,6 +48,7 @@ format: setup-dev  ## ruff's fixes and format, and the generated docs
 bench: setup-dev  ## ours beside its peers, on two models: bench-out/. LLAMA=PYTHON with llama-cpp-python
 	$(BIN)/python -m benchmarks compare demo random:0.5b --budget 150 --out bench-out $(if $(LLAMA),--llama-cpp-python "$(LLAMA)")
 
+# In one process: a kill aims at a moment of a command, which another's load would move.
 prove: setup-dev  ## the long proofs: properties 5,000 times, 200 kills of vLLM, 200 of pulls and bundles
 	$(BIN)/python -m pytest --hypothesis-profile=prove
 

@@ -10,7 +10,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from benchmarks.metrics import Batch, percentiles_ms
+from benchmarks.metrics.batch import Batch
+from benchmarks.metrics.percentiles import percentiles_ms
 from benchmarks.roofline import Roofline, StepCost
 from benchmarks.trace import Trace
 

@@ -19,7 +19,7 @@ from typing import Any
 import torch
 
 from models.errors import UnknownShapeError
-from models.memory import shapes, sizes
+from models.memory import families, shapes, sizes
 from models.memory.shapes import ModelShape
 from models.refs import QuantScheme
 
@@ -119,7 +119,7 @@ def step_cost(config: Mapping[str, Any], scheme: QuantScheme, dtype: str = "auto
         UnknownShapeError: a family that is not known, a mixture of experts or latent attention.
     """
     shape = shapes.read(config)
-    if shapes.FAMILIES[shape.family].experts or shapes.FAMILIES[shape.family].mla:
+    if families.FAMILIES[shape.family].experts or families.FAMILIES[shape.family].mla:
         raise UnknownShapeError(f"what a step of a {shape.family} model reads is not known")
     stored = config.get("dtype") or config.get("torch_dtype")
     item_bytes = sizes.DTYPE_BYTES.get(str(stored) if dtype == "auto" else dtype, 2)

@@ -7,21 +7,17 @@ import json
 import re
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 from rich.console import Console
 
 from models import folder, progress, store
-from models.cli.options import default_data_dir
 from models.errors import ModelError
 from models.memory import fit
 from models.memory.fit import Fit, Place, Request
 from models.progress import JsonLines
 from models.refs import Artifact, QuantScheme
-from models.store import DirectoryStore
 from quantize import registry, told
-from quantize.ensure import artifact_name
-from quantize.errors import OptionError
+from quantize.arguments import add_shared, parser_of, target_of
 from quantize.plan import AUTO, GROUPS, Wish
 from quantize.protocol import DATA_FREE, Method, QuantPlan
 from quantize.run import Made, Quantisation
@@ -86,7 +82,7 @@ def _run(options: argparse.Namespace, view: JsonLines) -> int:
         work = Quantisation(
             source=source,
             wish=_wish(options),
-            target=_target(options, source),
+            target=target_of(options, source),
             data_dir=options.data_dir,
             progress=meter,
             shard_bytes=options.shard_size,
@@ -134,16 +130,6 @@ def _wish(options: argparse.Namespace) -> Wish:
     )
 
 
-def _target(options: argparse.Namespace, source: Artifact) -> Path:
-    if options.out is None:
-        name = artifact_name(source.name, QuantScheme(options.scheme))
-        return DirectoryStore(options.data_dir).path_of(name)
-    target: Path = options.out.expanduser().absolute()
-    if target == source.path or source.path in target.parents:
-        raise OptionError(f"--out {options.out} lies in the model itself. Name another folder.")
-    return target
-
-
 def _fit(source: Artifact, plan: QuantPlan, num_gpus: int, memory_bytes: int) -> Fit:
     config = json.loads((source.path / folder.CONFIG).read_bytes())
     request = Request(config=config, weights_bytes=plan.output_bytes, num_gpus=num_gpus)
@@ -151,17 +137,13 @@ def _fit(source: Artifact, plan: QuantPlan, num_gpus: int, memory_bytes: int) ->
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m quantize",
-        description="A full model in, a smaller one out: streamed, whatever its size.",
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
+    parser = parser_of(
+        "python -m quantize",
+        "A full model in, a smaller one out: streamed, whatever its size.",
+        EPILOG,
     )
     add = parser.add_argument
-    add("model", metavar="MODEL", help="a name in the store, or a folder")
     add("--scheme", required=True, choices=[*registry.known()], help="what the weights become")
-    add("--out", type=Path, metavar="FOLDER", help="(default: NAME--SCHEME in the store)")
     add(
         "--method",
         choices=DATA_FREE,
@@ -174,21 +156,10 @@ def _parser() -> argparse.ArgumentParser:
         metavar="N",
         help="of int4: 128, 64, 32, or 0 for whole rows (default: the largest that divides)",
     )
-    add("--tp", type=_positive, default=1, metavar="N", help="GPUs that must be able to share it")
-    add("--ignore", metavar="REGEX", help="layers in whose names it is found stay as they are")
     add("--lm-head", action="store_true", help="quantise the output head too")
     add("--gpu", type=_memory, nargs="+", default=[], metavar="SIZE", help="would it fit: 24GB")
-    add("--dry-run", action="store_true", help="print the plan, and do nothing")
-    add("--replace", action="store_true", help="take the place of what has the name now")
     add("--shard-size", type=_memory, default=4 * 10**9, metavar="SIZE", help="(default: 4GB)")
-    add("--json", action="store_true", help="print JSON on stdout")
-    add(
-        "--data-dir",
-        type=Path,
-        default=default_data_dir(),
-        metavar="DIR",
-        help="where weights live (default: %(default)s)",
-    )
+    add_shared(parser)
     return parser
 
 
@@ -203,12 +174,6 @@ def _memory(text: str) -> int:
     if match is None or not float(match[1]):
         raise argparse.ArgumentTypeError(f"{text!r} is no size; write 24GB or 24GiB")
     return int(float(match[1]) * _UNITS[match[2].lower()])
-
-
-def _positive(text: str) -> int:
-    if not text.isdigit() or not int(text):
-        raise argparse.ArgumentTypeError(f"{text!r} is no whole number above 0")
-    return int(text)
 
 
 if __name__ == "__main__":

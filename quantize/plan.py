@@ -1,32 +1,33 @@
 """What will be quantised and what not, and what comes out: from names and shapes alone.
 
-Only matrices with a name that we know for a linear layer's are touched: in some families (GPT-2) a
-matrix of two dimensions is stored the other way round, and to guess would ruin it. All others stay
-as they are and are named in the configuration's ``ignore``. Engines join q/k/v and gate/up into one
-product, so those are treated alike: where one cannot be quantised, its partners stay too.
+What stays as it is (candidates.py, and what a scheme cannot take) is named in the configuration's
+``ignore``. Engines join q/k/v and gate/up into one product, so those are treated alike: where one
+cannot be quantised, its partners stay too.
 """
 
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from models.refs import QuantScheme
-from quantize import dtypes, registry
-from quantize.errors import OptionError, UnsuitableModelError
+from quantize import registry
+from quantize.candidates import (
+    COLUMN,
+    EMBEDDINGS,
+    FUSED,
+    HEAD,
+    ROW,
+    candidates,
+    embedding,
+    is_tied,
+)
+from quantize.errors import UnsuitableModelError
 from quantize.protocol import Linear, Method, Options, Output, Quantizer, QuantPlan, Skip
 from quantize.source import SourceTensor
 
-FUSED = (("q_proj", "k_proj", "v_proj"), ("gate_proj", "up_proj"))
-COLUMN = frozenset({"q_proj", "k_proj", "v_proj", "gate_proj", "up_proj", "qkv_proj"})
-COLUMN |= {"gate_up_proj"}
-ROW = frozenset({"o_proj", "down_proj"})
-"""Devices share the columns' products by rows of the matrix, and the rows' by its columns."""
-EMBEDDINGS = ("embed_tokens", "wte", "word_embeddings", "tok_embeddings")
-HEAD = "lm_head"
 GROUPS = (128, 64, 32)
 AUTO = "auto"
 
@@ -69,7 +70,7 @@ def plan(
         OptionError: a wish that does not exist, or does not go together.
     """
     check_suitable(config)
-    linears, skipped = _candidates(tensors, config, wish)
+    linears, skipped = candidates(tensors, config, ignore=wish.ignore, has_head=wish.has_head)
     quantizer = registry.quantizer(
         wish.scheme,
         Options(
@@ -87,7 +88,7 @@ def plan(
     if not layers:
         reasons = "; ".join(sorted({skip.reason for skip in skipped})) or "it has no linear layers"
         raise UnsuitableModelError(f"nothing can be quantised to {wish.scheme}: {reasons}.")
-    outputs = _outputs(tensors, layers, quantizer, is_tied=_is_tied(tensors))
+    outputs = _outputs(tensors, layers, quantizer, is_tied=is_tied(tensors))
     # The embedding is no linear layer, so nobody looks for it among those.
     ignore = [skip.name for skip in skipped if skip.name.rpartition(".")[2] not in EMBEDDINGS]
     made = QuantPlan(
@@ -125,77 +126,6 @@ def check_suitable(config: Mapping[str, Any]) -> None:
                 f"the model has {text[key]} experts ({key}); mixtures of experts are not "
                 "quantised here yet. Take a checkpoint that its maker quantised."
             )
-
-
-def _candidates(
-    tensors: Sequence[SourceTensor], config: Mapping[str, Any], wish: Wish
-) -> tuple[list[Linear], list[Skip]]:
-    try:
-        ignored = re.compile(wish.ignore) if wish.ignore else None
-    except re.error as error:
-        raise OptionError(f"--ignore {wish.ignore!r} is no regular expression: {error}") from None
-    linears, skipped = [], []
-    for tensor in _with_tied_head(tensors, config, wish):
-        name = tensor.name.removesuffix(".weight")
-        if len(tensor.shape) != 2 or name == tensor.name:
-            continue
-        reason = _reason(name, tensor, wish)
-        if reason is None and ignored is not None and ignored.search(name):
-            reason = "--ignore"
-        if reason is None:
-            out, num_in = tensor.shape
-            linears.append(Linear(name=name, num_out=out, num_in=num_in, dtype=tensor.dtype))
-        else:
-            skipped.append(Skip(name=name, reason=reason))
-    if _is_tied(tensors) and not wish.has_head:
-        skipped.append(Skip(name=HEAD, reason="it is the embedding; --lm-head unties it"))
-    return linears, skipped
-
-
-def _reason(name: str, tensor: SourceTensor, wish: Wish) -> str | None:
-    """Why this matrix stays, before any scheme is asked."""
-    last = name.rpartition(".")[2]
-    if last in EMBEDDINGS:
-        return "an embedding is looked up, not multiplied with"
-    if last == HEAD:
-        return None if wish.has_head else "the output head; --lm-head takes it too"
-    if last not in COLUMN | ROW:
-        return "not known as a linear layer"
-    if "visual" in name or "vision" in name:
-        return "part of the vision tower"
-    if tensor.dtype not in dtypes.FLOATS:
-        return f"its numbers are {tensor.dtype}"
-    return None
-
-
-def _is_tied(tensors: Sequence[SourceTensor]) -> bool:
-    """Whether the head is stored as the embedding only."""
-    return not any(tensor.name == f"{HEAD}.weight" for tensor in tensors)
-
-
-def _embedding(tensors: Sequence[SourceTensor]) -> SourceTensor | None:
-    names = tuple(f"{name}.weight" for name in EMBEDDINGS)
-    return next((tensor for tensor in tensors if tensor.name.endswith(names)), None)
-
-
-def _with_tied_head(
-    tensors: Sequence[SourceTensor], config: Mapping[str, Any], wish: Wish
-) -> list[SourceTensor]:
-    """With a head of its own, made from the embedding, where it is to be quantised."""
-    if not wish.has_head or not _is_tied(tensors):
-        return list(tensors)
-    embedding = _embedding(tensors)
-    if embedding is None or not config.get("tie_word_embeddings", False):
-        raise OptionError("--lm-head: this model has no output head that can be found.")
-    head = SourceTensor(
-        name=f"{HEAD}.weight",
-        file=embedding.file,
-        dtype=embedding.dtype,
-        shape=embedding.shape,
-        begin=embedding.begin,
-        num_bytes=embedding.num_bytes,
-    )
-    return [*tensors, head]
 
 
 def _group_size(linears: Sequence[Linear], wish: Wish) -> int | None:
@@ -242,7 +172,7 @@ def _outputs(
     is_tied: bool,
 ) -> tuple[Output, ...]:
     by_name = {linear.name: linear for linear in layers}
-    embedding = _embedding(tensors)
+    table = embedding(tensors)
     outputs: list[Output] = []
     for tensor in tensors:
         linear = by_name.get(tensor.name.removesuffix(".weight"))
@@ -258,7 +188,7 @@ def _outputs(
             )
         else:
             outputs += _parts(linear, tensor.name, quantizer)
-        if tensor is embedding and is_tied and HEAD in by_name:
+        if tensor is table and is_tied and HEAD in by_name:
             outputs += _parts(by_name[HEAD], tensor.name, quantizer)
     return tuple(outputs)
 

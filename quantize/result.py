@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from models import folder as model_folder
-from models.errors import DiskFullError, ManifestError, ManifestMissingError
-from models.progress import Progress, size
+from models.errors import ManifestMissingError
+from models.progress import Progress
 from models.rules import strict_json
 from models.trust.manifest import NEVER_LISTED, QUANTISED_FROM, Manifest
 from models.trust.manifest_files import plain_files
@@ -23,6 +23,10 @@ from quantize.protocol import QuantPlan
 RECIPE = "quantise"
 """Where a manifest's ``tools`` keep how the result was made."""
 _OWN = (QUANTISED_FROM, RECIPE)
+MAKE_ROOM = (
+    "Make room, or name a folder on another disk with --out; the next run goes on with the shards "
+    "that are whole."
+)
 
 
 def verified(source: Path, data_dir: Path, progress: Progress) -> Manifest:
@@ -67,10 +71,7 @@ def present(target: Path, tools: Mapping[str, str], progress: Progress) -> Manif
     """
     if not target.exists():
         return None
-    try:
-        found = Manifest.read(target)
-    except ManifestError:
-        found = None
+    found = Manifest.find(target)
     if found is not None and all(found.tools.get(key) == tools[key] for key in _OWN):
         return found
     made_from = None if found is None else found.tools.get(QUANTISED_FROM)
@@ -93,13 +94,3 @@ def put_texts(source: Path, tree: Path, config: Mapping[str, Any]) -> None:
             shutil.copyfile(source / path, target)
     text = json.dumps(dict(config), indent=2, ensure_ascii=False) + "\n"
     (tree / model_folder.CONFIG).write_bytes(text.encode())
-
-
-def disk_full(folder: Path, needed: int | None = None) -> DiskFullError:
-    """The disk of ``folder`` has no room, for so many bytes where that is known."""
-    free = shutil.disk_usage(folder).free
-    more = f" {size(needed)} are needed." if needed is not None else ""
-    return DiskFullError(
-        f"the disk of {folder} has {size(free)} free.{more} Make room, or name a folder on another "
-        "disk with --out; the next run goes on with the shards that are whole."
-    )

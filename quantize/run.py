@@ -21,7 +21,7 @@ from pathlib import Path
 import torch
 
 from models import folder as model_folder
-from models import store
+from models import room, store
 from models.memory import host_memory
 from models.progress import Progress, size
 from models.refs import Artifact
@@ -37,8 +37,6 @@ from quantize.plan import Wish
 from quantize.protocol import LayerError, Method, Options, Quantizer, QuantPlan, QuantReport
 from quantize.result import RECIPE
 from quantize.writer import Writer
-
-MARGIN_BYTES = 64 << 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,7 +104,7 @@ class Quantisation:
                 return self._make(staging, plan, quantizer, manifest)
         except OSError as error:
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
-                raise result.disk_full(self.target.parent) from None
+                raise room.disk_full(self.target.parent, result.MAKE_ROOM) from None
             raise QuantizeError(
                 f"{error.filename or self.target}: {error.strerror or error}"
             ) from None
@@ -122,7 +120,8 @@ class Quantisation:
             for folder in (staging.tree, staging.parts):
                 shutil.rmtree(folder)
                 folder.mkdir()
-        _check_room(staging, sum(s.num_bytes for s in shards if s.name not in journal.done))
+        missing = sum(s.num_bytes for s in shards if s.name not in journal.done)
+        room.check(staging.folder, missing, result.MAKE_ROOM)
         resumed = self._write(staging, journal, quantizer, shards, plan)
         self.progress.phase("check")
         result.put_texts(self.source.path, staging.tree, plan.config)
@@ -208,8 +207,3 @@ def _tools(plan: QuantPlan, source_digest: str) -> Mapping[str, str]:
 def _in_order(journal: Journal, plan: QuantPlan) -> tuple[LayerError, ...]:
     found = {layer.name: layer for done in journal.done.values() for layer in done.layers}
     return tuple(found[linear.name] for linear in plan.layers)
-
-
-def _check_room(staging: Staging, missing: int) -> None:
-    if missing + MARGIN_BYTES > shutil.disk_usage(staging.folder).free:
-        raise result.disk_full(staging.folder, missing + MARGIN_BYTES)

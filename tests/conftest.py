@@ -1,9 +1,18 @@
-"""What all tests share: hypothesis without a clock, and a `prove` profile that looks longer."""
+"""What all tests share: one thread a process, hypothesis without a clock, and a profile that proves
+for longer.
+"""
 
 from __future__ import annotations
 
+import os
+
 import pytest
 from hypothesis import HealthCheck, settings
+
+# Before torch is imported, and for every server that a test starts. The models are so small that a
+# second thread only waits, and it waits by spinning: beside another process of `pytest -n` each
+# would take the other's time. What several threads compute, test_quantized_linear.py compares.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 settings.register_profile(
     "default", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True

@@ -10,9 +10,14 @@ import sys
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest
 
+from models.errors import ModelNotFoundError
+from models.store import DirectoryStore
+from models.trust.manifest import Manifest
+from models.trust.verify import verify
 from tests.house.tree import ROOT
 
 TIMEOUT_S = 120.0
@@ -21,6 +26,17 @@ TIMEOUT_S = 120.0
 def num_kills(config: pytest.Config, *, quick: int, prove: int) -> int:
     """How many: ``make prove`` has the time."""
     return prove if config.getoption("--hypothesis-profile") == "prove" else quick
+
+
+def digest_here(data_dir: Path, name: str) -> str | None:
+    """The digest of what could be loaded by that name, hashed anew; None when nothing could."""
+    try:
+        artifact = DirectoryStore(data_dir).find(name)
+    except ModelNotFoundError:
+        assert not (data_dir / "models" / name).exists()
+        return None
+    assert verify(artifact.path).is_ok
+    return Manifest.read(artifact.path).digest
 
 
 @dataclass

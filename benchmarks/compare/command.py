@@ -62,7 +62,6 @@ def add_command(commands: Commands) -> None:
     add = parser.add_argument
     add("models", nargs="+", metavar="MODEL", help="names, folders, or random:SHAPE")
     add("--only", nargs="+", default=[], metavar="WORD", help="systems whose name has such a word")
-    add("--repeats", type=int, default=5, help="rounds that count (default: %(default)s)")
     add(
         "--budget",
         type=float,

@@ -16,7 +16,7 @@ from contextlib import AsyncExitStack
 
 from benchmarks.compare.processes import Child
 from benchmarks.compare.systems import Bench, MissingError, Up
-from benchmarks.metrics import whole
+from benchmarks.metrics.request import whole
 from benchmarks.serving.client import Endpoint, free_port, stream
 from benchmarks.trace import Trace
 from models.refs import QuantScheme

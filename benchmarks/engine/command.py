@@ -80,7 +80,6 @@ def add_command(commands: Commands) -> None:
         help="none, int8, int4, ...; made once and kept (default: none)",
     )
     add_sweep(parser)
-    add("--repeats", type=int, default=5, help="rounds that count (default: %(default)s)")
     add_output(parser)
 
 
@@ -97,7 +96,7 @@ class Sweep:
 
 
 def add_sweep(parser: argparse.ArgumentParser, default: Sweep = Sweep()) -> None:
-    """Which cases."""
+    """Which cases, and how often."""
     for name, values, text in (
         ("--prefill", default.prefill, "tokens of the prompts"),
         ("--prefill-batch", default.prefill_batch, "prompts at once"),
@@ -121,6 +120,7 @@ def add_sweep(parser: argparse.ArgumentParser, default: Sweep = Sweep()) -> None
         help="auto: the checkpoint's; fastest: whose products are fastest on this machine "
         "(default: %(default)s)",
     )
+    add("--repeats", type=int, default=5, help="rounds that count (default: %(default)s)")
 
 
 def cases_of(options: argparse.Namespace) -> list[Case]:

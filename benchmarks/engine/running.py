@@ -9,7 +9,7 @@ from array import array
 from collections.abc import Sequence
 from contextlib import aclosing
 
-from benchmarks.metrics import whole
+from benchmarks.metrics.request import whole
 from benchmarks.trace import Trace
 from serve import timeline
 from serve.engine.protocol import Engine, EngineRequest, SamplingParams

@@ -1,6 +1,6 @@
 """What each figure is called, its unit, and which direction is better: one row for each.
 
-Formulas and their sources stand where they are computed, in benchmarks/metrics.py.
+Formulas and their sources stand where they are computed, in benchmarks/metrics.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from pathlib import Path
 import uvloop
 
 from benchmarks import machine
-from benchmarks.metrics import Targets
+from benchmarks.metrics.request import Targets
 from benchmarks.report.document import Document, Row
 from benchmarks.report.output import add_output, deliver, refusals
 from benchmarks.report.steps import Steps

@@ -30,7 +30,7 @@ from pathlib import Path
 import numpy as np
 import uvloop
 
-from benchmarks.metrics import Load
+from benchmarks.metrics.load import Load
 from benchmarks.serving import load
 from benchmarks.serving.client import Endpoint, free_port
 from benchmarks.serving.datasets import Asked

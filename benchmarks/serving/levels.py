@@ -6,7 +6,9 @@ import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from benchmarks.metrics import Load, Targets, by_name
+from benchmarks.metrics.load import Load
+from benchmarks.metrics.percentiles import by_name
+from benchmarks.metrics.request import Targets
 from benchmarks.report.document import Row
 from benchmarks.serving.load import Level
 from benchmarks.serving.watch import Seen

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
-from benchmarks.metrics import Request
+from benchmarks.metrics.request import Request
 from benchmarks.serving.arrivals import Pattern, schedule
 from benchmarks.serving.client import Endpoint, stream
 from benchmarks.serving.datasets import Asked

@@ -15,13 +15,12 @@ on the disk.
 from __future__ import annotations
 
 import errno
-import shutil
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 
-from models import staging, store
+from models import room, staging, store
 from models.bundle import index as bundle_index
 from models.bundle import seal
 from models.bundle.index import Index, Part
@@ -30,7 +29,6 @@ from models.bundle.received import KEPT_INDEX, Received
 from models.bundle.seal import Seal
 from models.errors import (
     BundleError,
-    DiskFullError,
     HashMismatchError,
     ManifestError,
     ModelRefusedError,
@@ -45,7 +43,10 @@ from models.trust.manifest import Manifest
 from models.trust.stamps import Stamps
 from models.trust.verify import verify
 
-MARGIN_BYTES = 64 << 20
+MAKE_ROOM = (
+    "Make room (`python -m models du`, `rm`, `gc`) or set --data-dir to another disk, then import "
+    "again: it goes on with what is there."
+)
 MAX_SHOWN = 20
 
 
@@ -123,7 +124,7 @@ class Import:
                     outcome = Outcome.IMPORTED
         except OSError as error:
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
-                raise _full(models.root) from None
+                raise room.disk_full(models.root, MAKE_ROOM) from None
             raise BundleError(
                 f"{error.filename or models.root}: {error.strerror or error}"
             ) from None
@@ -161,7 +162,7 @@ class Import:
             )
         if not path.is_dir():
             return False
-        manifest = _manifest(path)
+        manifest = Manifest.find(path)
         if manifest is None or manifest.digest != index.digest:
             if pin is None and not self.update:
                 raise BundleError(
@@ -181,9 +182,7 @@ class Import:
     def _take(self, place: Staging, name: str, index: Index, raw: RawIndex) -> None:
         received = Received(place, index, raw)
         done_bytes = sum(index.parts[number].size for number in received.done)
-        needed = index.size - done_bytes + MARGIN_BYTES
-        if needed > shutil.disk_usage(place.folder).free:
-            raise _full(place.folder, needed)
+        room.check(place.folder, index.size - done_bytes, MAKE_ROOM)
         if received.done:
             self.progress.notice(
                 f"going on with {len(received.done)} of {len(index.parts)} parts that are here"
@@ -288,20 +287,3 @@ def _agree(manifest: Manifest, pin: Pin) -> bool:
     """Whether both name the same commit, where the manifest names one."""
     source = manifest.source
     return source is None or (source.repo, source.revision) == (pin.repo, pin.commit)
-
-
-def _manifest(folder: Path) -> Manifest | None:
-    try:
-        return Manifest.read(folder)
-    except ManifestError:
-        return None
-
-
-def _full(folder: Path, needed: int | None = None) -> DiskFullError:
-    free = shutil.disk_usage(folder).free
-    more = f" {size(needed)} are needed." if needed is not None else ""
-    return DiskFullError(
-        f"the disk of {folder} has {size(free)} free.{more} Make room (`python -m models du`, "
-        "`rm`, `gc`) or set --data-dir to another disk, then import again: it goes on with what "
-        "is there."
-    )

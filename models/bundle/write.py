@@ -16,18 +16,17 @@ import errno
 import fcntl
 import hashlib
 import os
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from models import policy
+from models import policy, room
 from models.bundle import index as bundle_index
 from models.bundle.index import Index, Part, index_name, part_name, seal_name
 from models.bundle.stream import CHUNK_BYTES, spans
 from models.durable import new_name, put_in_place, write_whole
-from models.errors import BundleError, DiskFullError, NotIntactError, StoreBusyError
+from models.errors import BundleError, NotIntactError, StoreBusyError
 from models.lockfile import Pin
 from models.progress import Progress, size
 from models.trust import keys
@@ -40,6 +39,10 @@ DEFAULT_SPLIT = 4_000_000_000
 FAT32_MAX_BYTES = (4 << 30) - 1
 """The largest file that FAT32 holds, which is what most media come with."""
 MARGIN_BYTES = 16 << 20
+MAKE_ROOM = (
+    "Make room or name another folder, then bundle again: it goes on with the parts that are "
+    "there. The parts may be carried on several media."
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,7 +107,7 @@ class Bundle:
                 return self._make()
         except OSError as error:
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
-                raise self._full() from None
+                raise room.disk_full(self.folder, MAKE_ROOM) from None
             raise BundleError(
                 f"{error.filename or self.folder}: {error.strerror or error}"
             ) from None
@@ -247,9 +250,7 @@ class Bundle:
 
     def _check_room(self, paths: list[Path], total: int) -> None:
         here = sum(path.stat().st_size for path in paths if path.is_file())
-        needed = max(0, total - here) + MARGIN_BYTES
-        if needed > shutil.disk_usage(self.folder).free:
-            raise self._full(needed)
+        room.check(self.folder, max(0, total - here), MAKE_ROOM, margin_bytes=MARGIN_BYTES)
 
     def _commit(self, index: Index) -> str | None:
         self.progress.phase("commit")
@@ -271,15 +272,6 @@ class Bundle:
         if source is None:
             return Pin(digest=digest)
         return Pin(digest=digest, repo=source.repo, revision=None, commit=source.revision)
-
-    def _full(self, needed: int | None = None) -> DiskFullError:
-        free = shutil.disk_usage(self.folder).free
-        more = f" {size(needed)} are needed." if needed is not None else ""
-        return DiskFullError(
-            f"the disk of {self.folder} has {size(free)} free.{more} Make room or name another "
-            "folder, then bundle again: it goes on with the parts that are there. The parts may "
-            "be carried on several media."
-        )
 
 
 @contextmanager

@@ -1,4 +1,7 @@
-"""Between the parts that arrive and the tree that becomes the model: renames, never copies."""
+"""The files of a model into the tree that becomes it: small ones first, which are looked at.
+
+Between the parts that arrive and the tree there are renames, never copies.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +11,36 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from models import policy, room
+from models.errors import ModelNotFoundError
 from models.hub.origins import OriginFile
-from models.hub.transfer import Transfer
+from models.hub.selection import SMALL_BYTES, Selection
+from models.hub.transfer import MAKE_ROOM, Transfer
+from models.progress import size
 from models.staging import Staging
 from models.trust.manifest import Manifest
+
+_LATER_RULES = frozenset({"index", "safetensors"})
+"""What cannot hold while the weights are not there."""
+
+
+def fill(staging: Staging, transfer: Transfer, selection: Selection) -> dict[str, str]:
+    """Every file into the tree. Returns the SHA-256 of each."""
+    take_back(staging, transfer, selection.taken)
+    reuse(staging, transfer, selection.taken, Manifest.find(staging.target))
+    here = transfer.num_bytes_here(selection.taken)
+    room.check(staging.folder, selection.num_bytes - here, MAKE_ROOM)
+    if here:
+        transfer.progress.notice(f"going on with {size(here)} that are here")
+    transfer.progress.phase("fetch", selection.num_bytes, done_bytes=here)
+    small = [file for file in selection.taken if _is_small(file)]
+    large = [file for file in selection.taken if not _is_small(file)]
+    hashes = transfer.fetch(small)
+    place(staging, transfer, small)
+    _look(staging.tree)
+    hashes |= transfer.fetch(large)
+    place(staging, transfer, large)
+    return hashes
 
 
 def take_back(staging: Staging, transfer: Transfer, files: Sequence[OriginFile]) -> None:
@@ -65,6 +94,20 @@ def place(staging: Staging, transfer: Transfer, files: Sequence[OriginFile]) -> 
         target = staging.tree / file.path
         target.parent.mkdir(parents=True, exist_ok=True)
         transfer.part(file).rename(target)
+
+
+def _is_small(file: OriginFile) -> bool:
+    return file.size <= SMALL_BYTES and not file.path.endswith(".safetensors")
+
+
+def _look(tree: Path) -> None:
+    """Refuse by the configurations alone, if they are reason enough."""
+    try:
+        refusals = [refusal for refusal in policy.inspect(tree) if refusal.rule not in _LATER_RULES]
+    except OSError as error:
+        raise ModelNotFoundError(f"{tree} cannot be read: {error.strerror or error}") from None
+    if refusals:
+        policy.check(tree)
 
 
 def _size_of(path: Path) -> int | None:

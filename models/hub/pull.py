@@ -4,6 +4,7 @@
     select    the files that models/policy.py allows, once (models/hub/selection.py)
     room      is there space for what is missing
     look      small files first; the policy looks at them before gigabytes of weights follow
+              (filling.py)
     fetch     the rest, in parallel, checked against the origin's own hashes (transfer.py)
     check     the policy and completeness, of the whole folder
     commit    manifest, everything to the disk, one rename (models/staging.py), the pin
@@ -15,37 +16,30 @@ with what arrived.
 from __future__ import annotations
 
 import errno
-import shutil
 import time
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 
-from models import policy, store
+from models import room, store
 from models.durable import write_whole
 from models.errors import (
     HashMismatchError,
-    ManifestError,
-    ModelNotFoundError,
     ModelRefusedError,
     OriginError,
     TransientOriginError,
 )
 from models.hub import filling
-from models.hub.origins import Listing, Origin, OriginFile
-from models.hub.selection import SMALL_BYTES, Selection, select
-from models.hub.transfer import NUM_PARALLEL, Transfer, disk_full
+from models.hub.origins import Listing, Origin
+from models.hub.selection import Selection, select
+from models.hub.transfer import MAKE_ROOM, NUM_PARALLEL, Transfer
 from models.lockfile import LockFile, Pin
-from models.progress import Progress, size
+from models.progress import Progress
 from models.refs import ModelRef
 from models.staging import Staging
 from models.trust.manifest import MANIFEST, SIGNATURE, Manifest
 
-MARGIN_BYTES = 64 << 20
-"""Left free: a disk that is full to the last byte stops more than us."""
 LISTING_TRIES = 4
-_LATER_RULES = frozenset({"index", "safetensors"})
-"""What cannot hold while the weights are not there."""
 
 
 class Outcome(StrEnum):
@@ -120,7 +114,7 @@ class Pull:
                 return self._fill(staging, pin)
         except OSError as error:
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
-                raise disk_full(models.root) from None
+                raise room.disk_full(models.root, MAKE_ROOM) from None
             raise OriginError(
                 f"{error.filename or models.root}: {error.strerror or error}"
             ) from None
@@ -130,7 +124,7 @@ class Pull:
         path = models.path_of(self.name)
         if self.update or not path.is_dir():
             return False
-        manifest = _manifest(path)
+        manifest = Manifest.find(path)
         if manifest is None:
             return True
         lacks = [file.path for file in manifest.files if _size(path / file.path) != file.size]
@@ -146,7 +140,7 @@ class Pull:
     def _compare(self, models: store.DirectoryStore, pin: Pin | None) -> Pulled:
         """The model is here: has its branch moved?"""
         artifact = models.find(self.name)
-        manifest = _manifest(artifact.path)
+        manifest = Manifest.find(artifact.path)
         here = manifest.source if manifest else None
         outcome = Outcome.PRESENT
         if manifest is not None and pin is None:  # it was brought here without its models.lock
@@ -247,24 +241,7 @@ class Pull:
             progress=self.progress,
             num_parallel=self.num_parallel,
         )
-        filling.take_back(staging, transfer, selection.taken)
-        filling.reuse(staging, transfer, selection.taken, _manifest(staging.target))
-        here = transfer.num_bytes_here(selection.taken)
-        missing = selection.num_bytes - here
-        free = shutil.disk_usage(staging.folder).free
-        if missing + MARGIN_BYTES > free:
-            raise disk_full(staging.folder, needed=missing + MARGIN_BYTES)
-        if here:
-            self.progress.notice(f"going on with {size(here)} that are here")
-        self.progress.phase("fetch", selection.num_bytes, done_bytes=here)
-        small = [file for file in selection.taken if _is_small(file)]
-        large = [file for file in selection.taken if not _is_small(file)]
-        hashes = transfer.fetch(small)
-        filling.place(staging, transfer, small)
-        _look(staging.tree)
-        hashes |= transfer.fetch(large)
-        filling.place(staging, transfer, large)
-        return hashes
+        return filling.fill(staging, transfer, selection)
 
     def _finish(
         self, staging: Staging, listing: Listing, hashes: dict[str, str], pin: Pin | None
@@ -310,29 +287,8 @@ class Pull:
         )
 
 
-def _is_small(file: OriginFile) -> bool:
-    return file.size <= SMALL_BYTES and not file.path.endswith(".safetensors")
-
-
-def _manifest(folder: Path) -> Manifest | None:
-    try:
-        return Manifest.read(folder)
-    except ManifestError:
-        return None
-
-
 def _size(path: Path) -> int | None:
     try:
         return path.lstat().st_size
     except OSError:
         return None
-
-
-def _look(tree: Path) -> None:
-    """Refuse by the configurations alone, if they are reason enough."""
-    try:
-        refusals = [refusal for refusal in policy.inspect(tree) if refusal.rule not in _LATER_RULES]
-    except OSError as error:
-        raise ModelNotFoundError(f"{tree} cannot be read: {error.strerror or error}") from None
-    if refusals:
-        policy.check(tree)

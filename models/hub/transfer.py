@@ -12,7 +12,6 @@ import errno
 import hashlib
 import os
 import random
-import shutil
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
@@ -20,9 +19,10 @@ from dataclasses import dataclass, field
 from io import RawIOBase
 from pathlib import Path
 
+from models import room
 from models.errors import DiskFullError, HashMismatchError, TransientOriginError
 from models.hub.origins import CHUNK_BYTES, Origin, OriginFile
-from models.progress import Progress, size
+from models.progress import Progress
 from models.refs import ModelRef
 
 MAX_TRIES = 8
@@ -31,6 +31,10 @@ MAX_WAIT_S = 30.0
 MAX_ASKED_WAIT_S = 300.0
 """Longer than that and the user should decide."""
 NUM_PARALLEL = 8
+MAKE_ROOM = (
+    "Make room (`python -m models du`, `rm`, `gc`) or set --data-dir to another disk, then pull "
+    "again: it goes on with what is there."
+)
 
 
 class _StoppedError(Exception):
@@ -142,7 +146,8 @@ class Transfer:
                 self._pause(file.path, error, num_tries)
             except OSError as error:
                 if error.errno in (errno.ENOSPC, errno.EDQUOT):
-                    raise disk_full(self.parts, file) from None
+                    full = room.disk_full(self.parts, MAKE_ROOM)
+                    raise DiskFullError(f"writing {file.path}: {full}") from None
                 raise
 
     def _try(self, file: OriginFile) -> str:
@@ -207,20 +212,6 @@ class Transfer:
     def _raise_if_stopped(self) -> None:
         if self._stop.is_set():
             raise _StoppedError
-
-
-def disk_full(
-    folder: Path, file: OriginFile | None = None, needed: int | None = None
-) -> DiskFullError:
-    """The error, with what there is and what is needed."""
-    free = shutil.disk_usage(folder).free
-    what = f"writing {file.path}: " if file else ""
-    more = f" {size(needed)} are needed." if needed is not None else ""
-    return DiskFullError(
-        f"{what}the disk of {folder} has {size(free)} free.{more} Make room "
-        "(`python -m models du`, `rm`, `gc`) or set --data-dir to another disk, then pull again: "
-        "it goes on with what is there."
-    )
 
 
 def _write_all(out: RawIOBase, chunk: bytes) -> None:

@@ -1,9 +1,8 @@
 """What a model is made of, from its config.json alone: parameters by kind, and its attention.
 
-Counts are exact for the families in FAMILIES: the tests compare each with transformers' own model.
 Two parts stand alone: ``attention_layers`` works for any decoder whose configuration uses the usual
-keys, ``read`` only for families that it knows. To add a family: a row in FAMILIES, and its row in
-tests/models/memory/test_shapes.py.
+keys, ``read`` only for the families of families.py. For those counts are exact: the tests compare
+each with transformers' own model.
 """
 
 from __future__ import annotations
@@ -17,6 +16,7 @@ from types import MappingProxyType
 from typing import Any
 
 from models.errors import UnknownShapeError
+from models.memory.families import FAMILIES, Family
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,56 +84,6 @@ class ModelShape:
     @property
     def is_tied(self) -> bool:
         return self.head == 0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Family:
-    """How a family differs from Llama. ``window`` says which layers have one; see _windows."""
-
-    norms: int = 2  # of hidden_size, in each layer
-    head_norms: bool = False  # norms of queries and keys, each of head_dim
-    bias: str = ""  # which of q, k, v, o have one always
-    is_biased_on_request: bool = False  # q, k, v and o with attention_bias
-    is_tied: bool = False  # where the configuration does not say
-    experts: tuple[str, ...] = ()  # keys of their number, in the order of preference
-    window: str = "all"
-    default_window: int | None = None
-    mla: bool = False
-
-
-FAMILIES: Mapping[str, _Family] = MappingProxyType(
-    {
-        "llama": _Family(is_biased_on_request=True),
-        "mistral": _Family(default_window=4096),
-        "mixtral": _Family(experts=("num_local_experts",)),
-        "phi3": _Family(),
-        "qwen2": _Family(bias="qkv", window="on request"),
-        "qwen2_moe": _Family(
-            bias="qkv", window="on request", experts=("num_experts", "num_local_experts")
-        ),
-        "qwen3": _Family(head_norms=True, is_biased_on_request=True, window="on request"),
-        "qwen3_moe": _Family(
-            head_norms=True,
-            is_biased_on_request=True,
-            window="on request",
-            experts=("num_experts", "num_local_experts"),
-        ),
-        "gemma": _Family(is_tied=True, is_biased_on_request=True),
-        "gemma2": _Family(
-            norms=4, is_tied=True, is_biased_on_request=True, window="2", default_window=4096
-        ),
-        "gemma3_text": _Family(
-            norms=4,
-            head_norms=True,
-            is_tied=True,
-            is_biased_on_request=True,
-            window="6",
-            default_window=4096,
-        ),
-        "deepseek_v2": _Family(mla=True, experts=("n_routed_experts",)),
-        "deepseek_v3": _Family(mla=True, experts=("n_routed_experts",)),
-    }
-)
 
 
 def text_config(config: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -205,7 +155,7 @@ def attention_layers(config: Mapping[str, Any]) -> tuple[AttentionLayer, ...]:
     )
 
 
-def _shape(name: str, family: _Family, text: Mapping[str, Any]) -> ModelShape:
+def _shape(name: str, family: Family, text: Mapping[str, Any]) -> ModelShape:
     hidden, vocab = _count(text["hidden_size"]), _count(text["vocab_size"])
     heads, num_layers = _count(text["num_attention_heads"]), _count(text["num_hidden_layers"])
     attention, rest = (_mla if family.mla else _attention)(family, text)
@@ -232,7 +182,7 @@ def _shape(name: str, family: _Family, text: Mapping[str, Any]) -> ModelShape:
     )
 
 
-def _attention(family: _Family, text: Mapping[str, Any]) -> tuple[list[Linear], int]:
+def _attention(family: Family, text: Mapping[str, Any]) -> tuple[list[Linear], int]:
     """Matrices of one layer's attention, and its other parameters."""
     hidden, dim = _count(text["hidden_size"]), _head_dim(text)
     heads = _count(text["num_attention_heads"])
@@ -244,7 +194,7 @@ def _attention(family: _Family, text: Mapping[str, Any]) -> tuple[list[Linear], 
     return [*linears, Linear(hidden, heads * dim)], rest
 
 
-def _mla(_: _Family, text: Mapping[str, Any]) -> tuple[list[Linear], int]:
+def _mla(_: Family, text: Mapping[str, Any]) -> tuple[list[Linear], int]:
     """Multi-head latent attention (DeepSeek-V2, arXiv:2405.04434, section 2.1)."""
     hidden, heads = _count(text["hidden_size"]), _count(text["num_attention_heads"])
     nope, rope = _count(text["qk_nope_head_dim"]), _count(text["qk_rope_head_dim"])
@@ -266,7 +216,7 @@ def _mla(_: _Family, text: Mapping[str, Any]) -> tuple[list[Linear], int]:
     return linears, rest
 
 
-def _feed_forward(family: _Family, text: Mapping[str, Any], layer: int) -> tuple[list[Linear], int]:
+def _feed_forward(family: Family, text: Mapping[str, Any], layer: int) -> tuple[list[Linear], int]:
     hidden = _count(text["hidden_size"])
     dense = _count(text["intermediate_size"])
     if not family.experts or not _has_experts(text, layer):
@@ -298,7 +248,7 @@ def _gated(hidden: int, width: int, count: int) -> list[Linear]:
 
 def _windows(text: Mapping[str, Any], num_layers: int) -> Iterator[int | None]:
     """Each layer's sliding window: ``layer_types`` where it stands, else the family's own rule."""
-    family = FAMILIES.get(str(text.get("model_type")), _Family())
+    family = FAMILIES.get(str(text.get("model_type")), Family())
     window = text.get("sliding_window", family.default_window)
     if family.window == "on request" and not text.get("use_sliding_window"):
         window = None

@@ -118,6 +118,14 @@ class Manifest(manifest_json.Fields):
         return cls.parse(read_bytes(folder), where=str(folder / MANIFEST))
 
     @classmethod
+    def find(cls, folder: Path) -> Self | None:
+        """The same; None where there is none that can be read."""
+        try:
+            return cls.read(folder)
+        except ManifestError:
+            return None
+
+    @classmethod
     def parse(cls, raw: bytes, *, where: str = MANIFEST) -> Self:
         """A manifest from its JSON.
 

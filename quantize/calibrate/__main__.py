@@ -12,19 +12,17 @@ from pathlib import Path
 
 from rich.console import Console
 
-from models import progress, store
-from models.cli.options import default_data_dir
+from models import progress, room, store
 from models.errors import ModelError
 from models.memory import host_memory
 from models.progress import JsonLines, Progress, size
 from models.refs import Artifact, QuantScheme
 from models.staging import staged
-from models.store import DirectoryStore
 from models.trust.manifest import QUANTISED_FROM
 from quantize import plan as planning
 from quantize import result, source, told
+from quantize.arguments import add_shared, parser_of, positive, target_of
 from quantize.calibrate import llm_compressor, taking, texts
-from quantize.ensure import artifact_name
 from quantize.errors import OptionError, QuantizeError
 from quantize.plan import Wish
 from quantize.protocol import CALIBRATED, Method, QuantPlan
@@ -69,7 +67,7 @@ def main(argv: Sequence[str]) -> int:
 def _run(options: argparse.Namespace, view: JsonLines) -> None:
     full = store.resolve(options.model, options.data_dir)
     plan = plan_of(full, options)
-    target = _target(options, full)
+    target = target_of(options, full)
     if options.json:
         view.event("plan", **told.plan_facts(plan, []))
     else:
@@ -149,19 +147,11 @@ def _make(
             staging.commit()
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise result.disk_full(target.parent, plan.output_bytes) from None
+            raise room.disk_full(
+                target.parent, result.MAKE_ROOM, needed=plan.output_bytes
+            ) from None
         raise QuantizeError(f"{error.filename or target}: {error.strerror or error}") from None
     return made.digest, True
-
-
-def _target(options: argparse.Namespace, full: Artifact) -> Path:
-    if options.out is None:
-        name = artifact_name(full.name, QuantScheme(options.scheme))
-        return DirectoryStore(options.data_dir).path_of(name)
-    target: Path = options.out.expanduser().absolute()
-    if target == full.path or full.path in target.parents:
-        raise OptionError(f"--out {options.out} lies in the model itself. Name another folder.")
-    return target
 
 
 def _check_memory(plan: QuantPlan) -> None:
@@ -174,40 +164,19 @@ def _check_memory(plan: QuantPlan) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m quantize.calibrate",
-        description="A full model in, a smaller one out, rounded by what a text makes of it.",
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
+    parser = parser_of(
+        "python -m quantize.calibrate",
+        "A full model in, a smaller one out, rounded by what a text makes of it.",
+        EPILOG,
     )
     add = parser.add_argument
-    add("model", metavar="MODEL", help="a name in the store, or a folder")
     add("--scheme", required=True, choices=SCHEMES, help="what the weights become")
     add("--method", choices=sorted(CALIBRATED), default=Method.GPTQ, help="(default: gptq)")
     add("--text", type=Path, metavar="FILE", help="calibrate on it: .txt, or .jsonl of messages")
-    add("--samples", type=_positive, default=128, metavar="N", help="(default: %(default)s)")
-    add("--length", type=_positive, default=512, metavar="N", help="tokens (default: %(default)s)")
-    add("--tp", type=_positive, default=1, metavar="N", help="GPUs that must be able to share it")
-    add("--ignore", metavar="REGEX", help="layers in whose names it is found stay as they are")
-    add("--out", type=Path, metavar="FOLDER", help="(default: NAME--SCHEME in the store)")
-    add("--dry-run", action="store_true", help="print the plan, and do nothing")
-    add("--replace", action="store_true", help="take the place of what has the name now")
-    add("--json", action="store_true", help="print JSON on stdout")
-    add(
-        "--data-dir",
-        type=Path,
-        default=default_data_dir(),
-        metavar="DIR",
-        help="where weights live (default: %(default)s)",
-    )
+    add("--samples", type=positive, default=128, metavar="N", help="(default: %(default)s)")
+    add("--length", type=positive, default=512, metavar="N", help="tokens (default: %(default)s)")
+    add_shared(parser)
     return parser
-
-
-def _positive(text: str) -> int:
-    if not text.isdigit() or not int(text):
-        raise argparse.ArgumentTypeError(f"{text!r} is no whole number above 0")
-    return int(text)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks.metrics import Batch, Load, Request, Targets, percentiles_ms, whole
+from benchmarks.metrics.batch import Batch
+from benchmarks.metrics.load import Load
+from benchmarks.metrics.percentiles import percentiles_ms
+from benchmarks.metrics.request import Request, Targets, whole
 from benchmarks.roofline import Roofline, StepCost
 from benchmarks.trace import Trace
 from tests.benchmarks.traces import trace, traces

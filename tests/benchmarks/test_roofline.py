@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import roofline
-from benchmarks.metrics import Batch
+from benchmarks.metrics.batch import Batch
 from benchmarks.roofline import Roofline
 from models.errors import UnknownShapeError
 from models.memory.shapes import published

@@ -31,8 +31,6 @@ SHIPPED_PORTS = (8001, 8002, 8003)
 WAIT_S = 60
 THINK_S = 0.2
 """Most that a caller waits before it asks again: replicas need some of the processor to start."""
-ONE_THREAD = {"OMP_NUM_THREADS": "1"}
-"""Three engines on few cores would take each other's time."""
 
 WRAPPER = """\
 user root;
@@ -127,7 +125,7 @@ class Replica:
         folder.mkdir(parents=True)
         self._num_starts += 1
         self.server = self._stack.enter_context(
-            serving(folder, self._arguments, is_ready=False, port=self.port, variables=ONE_THREAD)
+            serving(folder, self._arguments, is_ready=False, port=self.port)
         )
 
     def wait_ready(self) -> None:

@@ -54,7 +54,8 @@ class Server:
     log: Path
 
     def get(self, path: str, **options: object) -> httpx.Response:
-        return httpx.get(self.url + path, **options)  # type: ignore[arg-type]
+        """It is asked again and again: not to read the authorities' certificates saves 30 ms."""
+        return httpx.get(self.url + path, verify=False, **options)  # type: ignore[arg-type]
 
     def terminate(self) -> int:
         """SIGTERM, and the exit code."""

@@ -82,7 +82,8 @@ class StreamLoad:
         """One request, to its end."""
         prompt = [random.randrange(3, 1000) for _ in range(self._num_prompt_tokens)]
         async with (
-            httpx.AsyncClient(timeout=60) as client,
+            # Certificates, of which there are none here, would take 30 ms to read each time.
+            httpx.AsyncClient(timeout=60, verify=False) as client,
             client.stream("POST", self._url, json=self._body | {"prompt": prompt}) as response,
         ):
             if response.status_code != httpx.codes.OK:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import socket
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -77,7 +78,7 @@ def test_sigterm_drains_running_streams(tmp_path: Path) -> None:
         started: list[str] = []
         answers = [threads.submit(ask, number) for number in range(8)]
         while len(started) < 8:
-            pass
+            time.sleep(0.01)
         server.process.send_signal(signal.SIGTERM)
         assert [answer.result() for answer in answers] == ["data: [DONE]"] * 8
         assert server.process.wait(60) == 0

@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from models.trust.manifest import Manifest
+
 
 def safetensors(num_bytes: int = 8, **header: Any) -> bytes:
     """A valid safetensors file of one uint8 tensor; ``header`` adds or replaces entries."""
@@ -20,4 +22,14 @@ def whole(path: Path, **config: Any) -> Path:
     (path / "config.json").write_text(json.dumps({"model_type": "qwen2"} | config))
     (path / "model.safetensors").write_bytes(safetensors())
     (path / "tokenizer.json").write_text("{}")
+    return path
+
+
+def listed(path: Path) -> Path:
+    """A whole one with a folder inside, and a manifest."""
+    whole(path)
+    (path / "model.safetensors").write_bytes(safetensors(5000))
+    (path / "sub").mkdir()
+    (path / "sub" / "template.jinja").write_text("{{ x }}")
+    Manifest.build(path).write(path)
     return path

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -25,8 +24,7 @@ from serve.engine.protocol import Engine, EngineRequest, SamplingParams
 from serve.engine.registry import build
 from serve.engine.settings import EngineSettings, VllmSettings
 from serve.environment import harden_environment
-from serve.pipeline.events import ChatPrompt
-from serve.pipeline.render import Renderer
+from tests.demo_questions import prompts
 from tests.quantize.models import dequantised
 from tests.quantize.test_run import run
 
@@ -34,18 +32,7 @@ pytest.importorskip("vllm", reason="vLLM is not installed")
 pytestmark = pytest.mark.filterwarnings("ignore")  # of vLLM's own imports
 
 NUM_PROMPTS, NUM_TOKENS = 12, 32
-QUESTIONS = Path(DEMO_WEIGHTS).parent / "eval.jsonl"
 numbers = itertools.count()
-
-
-async def prompts() -> list[list[int]]:
-    lines = QUESTIONS.read_text("utf-8").splitlines()
-    renderer = Renderer.load(DEMO_WEIGHTS)
-    chosen = [json.loads(line)["messages"] for line in lines[:: len(lines) // NUM_PROMPTS]]
-    return [
-        await renderer.render(ChatPrompt(messages=tuple(messages)))
-        for messages in chosen[:NUM_PROMPTS]
-    ]
 
 
 async def greedy(engine: Engine, prompt: list[int], num_tokens: int) -> list[int]:
@@ -87,7 +74,7 @@ async def test_vllm_says_what_the_stored_numbers_say(tmp_path, scheme):
     plain = reference(made.path, tmp_path / "dequantised")
     settings = EngineSettings(dtype="bfloat16", max_num_seqs=NUM_PROMPTS, max_model_len=1024)
     eager = replace(settings, vllm=VllmSettings(enforce_eager=True))
-    asked = await prompts()
+    asked = await prompts(NUM_PROMPTS)
     ours = await asyncio.to_thread(build, "transformers", plain, settings, lambda *_: None)
     answers = await asyncio.gather(*(greedy(ours, prompt, NUM_TOKENS) for prompt in asked))
     await ours.close()

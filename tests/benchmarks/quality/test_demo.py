@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-import torch
 
 from benchmarks.quality import forcing, greedy, sequences
 from benchmarks.quality.agreement import by_source, by_source_of_tokens
@@ -48,15 +47,6 @@ class Base:
     forced: list[Forced]
     kept: forcing.Spilled
     score: Score
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """The model is so small that threads only wait for each other."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

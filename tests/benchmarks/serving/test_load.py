@@ -6,7 +6,7 @@ import resource
 
 import pytest
 
-from benchmarks.metrics import Targets
+from benchmarks.metrics.request import Targets
 from benchmarks.serving import datasets, levels, load
 from benchmarks.serving.datasets import Asked, Shape
 from benchmarks.serving.load import Level

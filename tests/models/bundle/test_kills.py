@@ -8,13 +8,9 @@ from pathlib import Path
 import pytest
 
 from models.bundle import index as bundle_index
-from models.errors import ModelNotFoundError
 from models.staging import STAGING
-from models.store import DirectoryStore
 from models.trust.hashing import sha256_files
-from models.trust.manifest import Manifest
-from models.trust.verify import verify
-from tests.kills import Killer, num_kills
+from tests.kills import Killer, digest_here, num_kills
 from tests.models.bundle.bundles import NAME, contents, model, read, write
 
 INDEX = f"{NAME}.bundle.json"
@@ -57,17 +53,6 @@ def test_killed_bundles_are_none_or_whole(tmp_path, pytestconfig, sources):
     print(f"{killer.num_kills} kills, by phase: {killer.kills}")
 
 
-def digest_here(data_dir: Path) -> str | None:
-    """The digest of what could be loaded, hashed anew; None when nothing could."""
-    try:
-        artifact = DirectoryStore(data_dir).find(NAME)
-    except ModelNotFoundError:
-        assert not (data_dir / "models" / NAME).exists()
-        return None
-    assert verify(artifact.path).is_ok
-    return Manifest.read(artifact.path).digest
-
-
 def test_killed_imports_leave_all_or_nothing(tmp_path, pytestconfig, sources):
     bundles = [tmp_path / f"out{number}" for number in range(2)]
     old, new = (
@@ -83,8 +68,8 @@ def test_killed_imports_leave_all_or_nothing(tmp_path, pytestconfig, sources):
         for bundle, allowed, final in steps:
             words = ["import", str(bundle), "--update", "--data-dir", str(data_dir)]
             while killer.run(*words):
-                assert digest_here(data_dir) in allowed
-            assert digest_here(data_dir) == final
+                assert digest_here(data_dir, NAME) in allowed
+            assert digest_here(data_dir, NAME) == final
             assert list((data_dir / "models" / STAGING).iterdir()) == []
         assert contents(data_dir / "models" / NAME) == contents(sources[1])
         if killer.num_kills >= num_kills(pytestconfig, quick=5, prove=50):

@@ -3,31 +3,15 @@
 from __future__ import annotations
 
 import itertools
-from pathlib import Path
 
-from models.errors import ModelNotFoundError
 from models.refs import ModelRef
 from models.staging import STAGING
-from models.store import DirectoryStore
-from models.trust.manifest import Manifest
-from models.trust.verify import verify
 from tests.hub.emulator import Hub
 from tests.hub.pulls import NAME, REPO, pull, tiny_repo
-from tests.kills import Killer, num_kills
+from tests.kills import Killer, digest_here, num_kills
 
 VERSIONS = (tiny_repo(), tiny_repo(num_bytes=290_000, hidden_size=8))
 PHASES = {"resolve": 0.03, "fetch": 0.6, "check": 0.03, "commit": 0.03}
-
-
-def digest_here(data_dir: Path) -> str | None:
-    """The digest of what could be loaded, hashed anew; None when nothing could."""
-    try:
-        artifact = DirectoryStore(data_dir).find(NAME)
-    except ModelNotFoundError:
-        assert not (data_dir / "models" / NAME).exists()
-        return None
-    assert verify(artifact.path).is_ok
-    return Manifest.read(artifact.path).digest
 
 
 def test_kills_leave_all_or_nothing_and_the_next_pull_ends_it(tmp_path, pytestconfig, monkeypatch):
@@ -47,8 +31,8 @@ def test_kills_leave_all_or_nothing_and_the_next_pull_ends_it(tmp_path, pytestco
             for commit, allowed, final in steps:
                 command = ["pull", f"{REPO}@{commit}", "--update", "--data-dir", str(data_dir)]
                 while killer.run(*command):
-                    assert digest_here(data_dir) in allowed
-                assert digest_here(data_dir) == final
+                    assert digest_here(data_dir, NAME) in allowed
+                assert digest_here(data_dir, NAME) == final
                 assert list((data_dir / "models" / STAGING).iterdir()) == []
             if killer.num_kills >= num_kills(pytestconfig, quick=5, prove=100):
                 break

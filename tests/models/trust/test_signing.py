@@ -17,7 +17,7 @@ from models.trust import keys
 from models.trust.manifest import MANIFEST, SIGNATURE, Manifest
 from models.trust.signing import check_signature, sign
 from models.trust.verify import Mode, verify
-from tests.models.folders import safetensors, whole
+from tests.models.folders import listed
 
 
 @pytest.fixture(scope="module")
@@ -33,12 +33,7 @@ def pairs(tmp_path_factory):
 
 @pytest.fixture
 def folder(tmp_path):
-    path = whole(tmp_path / "m")
-    (path / "model.safetensors").write_bytes(safetensors(5000))
-    (path / "sub").mkdir()
-    (path / "sub" / "template.jinja").write_text("{{ x }}")
-    Manifest.build(path).write(path)
-    return path
+    return listed(tmp_path / "m")
 
 
 @pytest.fixture

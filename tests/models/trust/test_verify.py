@@ -20,17 +20,12 @@ from models.trust import hashing, stamps
 from models.trust.manifest import MANIFEST, SIGNATURE, Manifest
 from models.trust.stamps import Stamps
 from models.trust.verify import FULL_UP_TO_BYTES, Mode, default_mode, verify
-from tests.models.folders import safetensors, whole
+from tests.models.folders import listed, whole
 
 
 @pytest.fixture
 def folder(tmp_path):
-    path = whole(tmp_path / "m")
-    (path / "model.safetensors").write_bytes(safetensors(5000))
-    (path / "sub").mkdir()
-    (path / "sub" / "template.jinja").write_text("{{ x }}")
-    Manifest.build(path).write(path)
-    return path
+    return listed(tmp_path / "m")
 
 
 @pytest.fixture

@@ -242,7 +242,9 @@ async def test_dribbled_bodies_have_an_end() -> None:
             while not answer.done():
                 writer.write(b" ")
                 await asyncio.sleep(0.02)
-        assert statuses(answer.result()) in ([408], [])
+        # A byte that comes after the server has closed is answered by a reset.
+        if not isinstance(answer.exception(), ConnectionResetError):
+            assert statuses(answer.result()) in ([408], [])
         writer.close()
 
 

@@ -9,10 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import json
 from collections.abc import AsyncIterator
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 import pytest_asyncio
@@ -22,14 +20,12 @@ from serve.engine.protocol import Engine, EngineRequest, SamplingParams
 from serve.engine.registry import build
 from serve.engine.settings import Dtype, EngineSettings, VllmSettings
 from serve.environment import harden_environment
-from serve.pipeline.events import ChatPrompt
-from serve.pipeline.render import Renderer
+from tests.demo_questions import prompts
 
 pytest.importorskip("vllm", reason="vLLM is not installed")
 pytestmark = pytest.mark.filterwarnings("ignore")  # of vLLM's own imports
 
 NUM_PROMPTS, NUM_TOKENS = 50, 64
-QUESTIONS = Path(DEMO_WEIGHTS).parent / "eval.jsonl"
 numbers = itertools.count()
 
 
@@ -48,17 +44,6 @@ async def engines(dtype: Dtype) -> AsyncIterator[tuple[Engine, Engine]]:
     yield ours, theirs
     await ours.close()
     await theirs.close()
-
-
-async def prompts() -> list[list[int]]:
-    """Every ninth held-out question: all kinds of them."""
-    lines = QUESTIONS.read_text("utf-8").splitlines()
-    renderer = Renderer.load(DEMO_WEIGHTS)
-    chosen = [json.loads(line)["messages"] for line in lines[:: len(lines) // NUM_PROMPTS]]
-    return [
-        await renderer.render(ChatPrompt(messages=tuple(messages)))
-        for messages in chosen[:NUM_PROMPTS]
-    ]
 
 
 async def greedy(engine: Engine, prompt: list[int], num_tokens: int) -> list[int]:
@@ -89,7 +74,7 @@ async def num_differences(engine: Engine, prompt: list[int], expected: list[int]
 
 async def test_greedy_tokens_agree(engines: tuple[Engine, Engine], dtype: Dtype) -> None:
     ours, theirs = engines
-    asked = await prompts()
+    asked = await prompts(NUM_PROMPTS)
     answers = await asyncio.gather(*(greedy(ours, prompt, NUM_TOKENS) for prompt in asked))
     assert [len(answer) for answer in answers] == [NUM_TOKENS] * NUM_PROMPTS
     counts = await asyncio.gather(
