@@ -38,6 +38,7 @@ from serve import timeline
 from serve.engine import model_files, processes, vllm_cpu, vllm_fork, vllm_lora, vllm_served
 from serve.engine.allocator import return_large_buffers
 from serve.engine.context import check_request
+from serve.engine.model_files import WeightFiles
 from serve.engine.protocol import (
     Capability,
     EngineInfo,
@@ -100,13 +101,13 @@ class VllmEngine:
             StartupError: vLLM cannot run this model, this way, on this machine.
         """
         config = vllm_cpu.read_config(path)
-        weight_bytes = model_files.weight_files(path).total_bytes
+        files = model_files.weight_files(path)
         arguments = base_arguments(path, settings) | {
             "dtype": vllm_cpu.pick_dtype(config, settings)
         }
         lora = vllm_lora.plan(path, settings.vllm, current_platform.device_type)
         arguments |= platform_arguments(
-            current_platform.device_type, config, settings, weight_bytes + lora.num_bytes
+            current_platform.device_type, config, settings, files.total_bytes + lora.num_bytes
         )
         arguments |= lora.arguments
         arguments |= extra_arguments(settings, AsyncEngineArgs.__dataclass_fields__)
@@ -130,7 +131,7 @@ class VllmEngine:
         llm.logger_manager, llm.log_stats = heartbeat, False
         router = TokenRouter(settings.max_hold_s)
         llm.output_processor = router
-        engine = cls(llm, _info(llm, path, weight_bytes, arguments), heartbeat, router, reaper)
+        engine = cls(llm, _info(llm, path, files, arguments), heartbeat, router, reaper)
         engine._check_served(path, config)
         if lora.paths:
             engine._load_adapters(lora.paths)
@@ -236,7 +237,9 @@ def _socket_folder() -> str:
     return folder
 
 
-def _info(llm: AsyncLLM, path: Path, weight_bytes: int, arguments: Mapping[str, Any]) -> EngineInfo:
+def _info(
+    llm: AsyncLLM, path: Path, files: WeightFiles, arguments: Mapping[str, Any]
+) -> EngineInfo:
     model, cache = llm.vllm_config.model_config, llm.vllm_config.cache_config
     capabilities: set[Capability] = {"logprobs", "seed", "min_p", "logit_bias", "penalties"}
     if cache.enable_prefix_caching:
@@ -253,8 +256,8 @@ def _info(llm: AsyncLLM, path: Path, weight_bytes: int, arguments: Mapping[str, 
         capabilities=frozenset(capabilities),
         dtype=str(model.dtype).removeprefix("torch."),
         device=current_platform.device_type,
-        num_parameters=model_files.weight_files(path).num_parameters,
-        weight_bytes=weight_bytes,
+        num_parameters=files.num_parameters,
+        weight_bytes=files.total_bytes,
     )
 
 
