@@ -24,10 +24,10 @@ serve: setup  ## start the demo model on http://127.0.0.1:8000
 chat: setup  ## talk to the running server
 	@exec $(BIN)/python -m serve chat
 
-# Three processes keep two cores busy, as much of the time goes into waiting for servers. A file's tests
+# Two processes keep two cores busy, as half of the time goes into waiting for servers. A file's tests
 # stay together, for they share servers and models; in the order of collection long files come early.
-PROCESSES ?= 3
-test: setup-dev lint  ## lint, then every test, in PROCESSES=3 at a time
+PROCESSES ?= 2
+test: setup-dev lint  ## lint, then every test, in PROCESSES=2 at a time
 	$(BIN)/python -m pytest -n $(PROCESSES) --dist loadfile --no-loadscope-reorder
 
 lint: setup-dev  ## ruff, mypy, import contracts, generated docs, Dockerfiles

@@ -3,8 +3,7 @@
 Flags, environment names, the config file's keys, ``--help`` and docs/config.md all come from the
 fields below. vLLM's flag names are used where the meaning is equal. Precedence: flags, then
 environment (prefix ``INTRAMURAL_``), then the file given with ``--config`` (TOML), then defaults.
-Over 300 lines because a setting is declared here once
-and nowhere else.
+Over 300 lines because a setting is declared here once and nowhere else.
 """
 
 from __future__ import annotations

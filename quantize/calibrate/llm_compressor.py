@@ -109,7 +109,7 @@ def calibrate(
             pipeline="sequential",
         )
         model.save_pretrained(into, save_compressed=True)
-    except (ValueError, TypeError, KeyError, RuntimeError, NotImplementedError) as error:
+    except (ValueError, TypeError, KeyError, RuntimeError) as error:
         raise QuantizeError(f"llmcompressor cannot calibrate this model: {error}") from error
 
 

@@ -19,7 +19,7 @@ from typing import Self
 
 import torch
 
-from serve.engine import loading, served_dtypes
+from serve.engine import loading, model_files, served_dtypes, weight_memory
 from serve.engine.batching import (
     attention,
     fused_linear,
@@ -75,7 +75,7 @@ class TransformersEngine:
             settings,
             model_max_len=loading.model_max_len(config),
             bytes_per_token=sum(shape.bytes_per_token(model.dtype) for shape in shapes.values()),
-            free_bytes=loading.free_bytes(device),
+            free_bytes=weight_memory.free_bytes(device),
         )
         cache = KVCache(shapes, num_blocks=num_blocks, dtype=model.dtype, device=device)
         progress("allocate_kv", 1, 1)
@@ -93,7 +93,7 @@ class TransformersEngine:
             max_num_seqs=settings.max_num_seqs,
             kv_cache_tokens=num_blocks * BLOCK_SIZE,
             vocab_size=config.get_text_config().vocab_size,
-            eos_token_ids=loading.eos_token_ids(path, config),
+            eos_token_ids=model_files.eos_token_ids(path, config),
             capabilities=frozenset({"logprobs", "seed", "min_p", "logit_bias", "penalties"}),
             dtype=served_dtypes.describe(promise, model.dtype),
             device=device.type,

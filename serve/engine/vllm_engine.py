@@ -7,8 +7,7 @@
 
 Nothing of vLLM's HTTP server, tokenizer or detokenizer is used. With ``vllm_fork.py``, which starts
 the processes, the only module that imports vLLM, pinned to releases whose ``AsyncLLM`` was read
-(ADR 0005). Its death and rebirth are supervised by ``supervisor.py``. Over 300 lines because little
-else may import vLLM.
+(ADR 0005). Its death and rebirth are supervised by ``supervisor.py``.
 """
 
 from __future__ import annotations
@@ -36,9 +35,10 @@ from vllm.v1.engine.async_llm import AsyncLLM
 from vllm.v1.engine.exceptions import EngineDeadError as VllmDeadError
 
 from serve import timeline
-from serve.engine import loading, memory, processes, vllm_cpu, vllm_fork, vllm_lora, vllm_served
+from serve.engine import model_files, processes, vllm_cpu, vllm_fork, vllm_lora, vllm_served
 from serve.engine.allocator import return_large_buffers
 from serve.engine.context import check_request
+from serve.engine.model_files import WeightFiles
 from serve.engine.protocol import (
     Capability,
     EngineInfo,
@@ -54,7 +54,8 @@ from serve.engine.vllm_arguments import base_arguments, extra_arguments
 from serve.engine.vllm_heartbeat import Heartbeat
 from serve.engine.vllm_loading import LoadWatch
 from serve.engine.vllm_outputs import TokenRouter
-from serve.environment import cpu_kv_cache_bytes, set_engine_environment
+from serve.engine.vllm_platform import platform_arguments
+from serve.environment import set_engine_environment
 from serve.errors import EngineDeadError, InvalidRequest, StartupError
 
 log = logging.getLogger(__name__)
@@ -100,12 +101,14 @@ class VllmEngine:
             StartupError: vLLM cannot run this model, this way, on this machine.
         """
         config = vllm_cpu.read_config(path)
-        weight_bytes = loading.weight_files(path).total_bytes
+        files = model_files.weight_files(path)
         arguments = base_arguments(path, settings) | {
             "dtype": vllm_cpu.pick_dtype(config, settings)
         }
         lora = vllm_lora.plan(path, settings.vllm, current_platform.device_type)
-        arguments |= _platform_arguments(config, settings, weight_bytes + lora.num_bytes)
+        arguments |= platform_arguments(
+            current_platform.device_type, config, settings, files.total_bytes + lora.num_bytes
+        )
         arguments |= lora.arguments
         arguments |= extra_arguments(settings, AsyncEngineArgs.__dataclass_fields__)
         set_engine_environment({"VLLM_RPC_BASE_PATH": _socket_folder()})
@@ -128,7 +131,7 @@ class VllmEngine:
         llm.logger_manager, llm.log_stats = heartbeat, False
         router = TokenRouter(settings.max_hold_s)
         llm.output_processor = router
-        engine = cls(llm, _info(llm, path, weight_bytes, arguments), heartbeat, router, reaper)
+        engine = cls(llm, _info(llm, path, files, arguments), heartbeat, router, reaper)
         engine._check_served(path, config)
         if lora.paths:
             engine._load_adapters(lora.paths)
@@ -234,52 +237,15 @@ def _socket_folder() -> str:
     return folder
 
 
-def _platform_arguments(
-    config: Mapping[str, Any], settings: EngineSettings, weight_bytes: int
-) -> dict[str, Any]:
-    """The arguments that depend on where vLLM runs. Raises StartupError for another device."""
-    kind: str = current_platform.device_type
-    if settings.device not in {"auto", kind}:
-        raise StartupError(
-            f"--device {settings.device}: the vLLM that is installed runs on {kind or 'nothing'} "
-            "here. Take --device auto or another engine."
-        )
-    vllm = settings.vllm
-    if kind != "cpu":
-        arguments: dict[str, Any] = {}
-        if vllm.gpu_memory_utilization is not None:
-            arguments["gpu_memory_utilization"] = vllm.gpu_memory_utilization
-        per_token = vllm_cpu.bytes_per_token(config, settings)
-        if settings.kv_cache_tokens is not None and per_token:
-            ranks = vllm.tensor_parallel_size * vllm.pipeline_parallel_size
-            arguments["kv_cache_memory_bytes"] = settings.kv_cache_tokens * per_token // ranks
-        return arguments
-    plan = vllm_cpu.plan(
-        config,
-        settings,
-        weight_bytes=weight_bytes,
-        free_bytes=memory.available_bytes(),
-        asked_bytes=cpu_kv_cache_bytes(),
-        cpus=vllm_cpu.usable_cpus(),
-        quota=vllm_cpu.cpu_quota(),
-    )
-    for reason in plan.reasons:
-        log.info("vllm on this machine", extra={"reason": reason})
-    set_engine_environment(plan.environment)
-    ranks = vllm.tensor_parallel_size * vllm.pipeline_parallel_size
-    arguments = {"kv_cache_memory_bytes": plan.kv_cache_bytes // ranks}
-    if plan.max_model_len is not None:
-        arguments["max_model_len"] = plan.max_model_len
-    return arguments
-
-
-def _info(llm: AsyncLLM, path: Path, weight_bytes: int, arguments: Mapping[str, Any]) -> EngineInfo:
+def _info(
+    llm: AsyncLLM, path: Path, files: WeightFiles, arguments: Mapping[str, Any]
+) -> EngineInfo:
     model, cache = llm.vllm_config.model_config, llm.vllm_config.cache_config
     capabilities: set[Capability] = {"logprobs", "seed", "min_p", "logit_bias", "penalties"}
     if cache.enable_prefix_caching:
         capabilities.add("prefix_cache")
     vocab_size: int = model.get_vocab_size()
-    eos_token_ids = loading.eos_token_ids(path, model.hf_config)
+    eos_token_ids = model_files.eos_token_ids(path, model.hf_config)
     return EngineInfo(
         name="vllm",
         max_model_len=model.max_model_len,
@@ -290,8 +256,8 @@ def _info(llm: AsyncLLM, path: Path, weight_bytes: int, arguments: Mapping[str, 
         capabilities=frozenset(capabilities),
         dtype=str(model.dtype).removeprefix("torch."),
         device=current_platform.device_type,
-        num_parameters=loading.weight_files(path).num_parameters,
-        weight_bytes=weight_bytes,
+        num_parameters=files.num_parameters,
+        weight_bytes=files.total_bytes,
     )
 
 

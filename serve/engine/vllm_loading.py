@@ -21,8 +21,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Self
 
-from serve.engine import loading
 from serve.engine.memory import read_text
+from serve.engine.model_files import weight_file_names
 from serve.engine.processes import PROC, Process, engine_family, shared_memory
 from serve.engine.protocol import Progress
 from serve.engine.reaper import Reaper
@@ -84,7 +84,7 @@ class LoadWatch:
     """
 
     def __init__(self, folder: Path, progress: Progress, reaper: Reaper) -> None:
-        files = [(folder / name).resolve() for name in loading.weight_file_names(folder)]
+        files = [(folder / name).resolve() for name in weight_file_names(folder)]
         sizes = {file: file.stat().st_size for file in files}
         self._progress = LoadProgress(sizes, progress)
         self._reaper = reaper

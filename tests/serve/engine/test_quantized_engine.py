@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
 
 from models.refs import QuantScheme
-from serve.engine import compressed_loading, loading, served_dtypes
+from serve.engine import compressed_loading, loading, model_files, served_dtypes
 from serve.engine.batching import packed_linear
 from serve.engine.batching.quantized_linear import QuantizedLinear
 from serve.engine.protocol import Engine
@@ -126,7 +126,7 @@ def test_no_weight_is_held_twice_and_the_bytes_are_told(
     stored = str(scheme) if scheme in {QuantScheme.INT4, QuantScheme.NF4} else "int8"
     assert held[kind][stored] == (weights if stored == "int8" else weights // 2)
     assert "Linear" not in held
-    files = loading.weight_files(folders[scheme]).total_bytes
+    files = model_files.weight_files(folders[scheme]).total_bytes
     head = 2 * 1024 * 128  # tied, so packed beside its embedding
     texts = 4_000  # shapes, levels and what else is read once and not kept
     assert files - texts <= served_dtypes.resident_bytes(model) <= files + head + 40_000

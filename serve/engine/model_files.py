@@ -1,0 +1,90 @@
+"""What a model folder's files say before a weight is read: its JSON, and its weights' headers.
+
+For every engine that loads from a folder.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from transformers import PretrainedConfig
+
+from models.rules import safetensors_header
+from models.rules.safetensors_header import HeaderFault, TensorEntry
+from serve.errors import StartupError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WeightFiles:
+    """The folder's weights as the headers describe them: bytes by tensor name.
+
+    ``num_parameters`` counts stored numbers: packed ones count once per word.
+    """
+
+    tensor_bytes: Mapping[str, int]
+    num_parameters: int
+    dtypes: frozenset[str]
+
+    @property
+    def total_bytes(self) -> int:
+        return sum(self.tensor_bytes.values())
+
+
+def read_json(path: Path) -> dict[str, Any] | None:
+    """The object in a file; None where there is no such file, or something else in it."""
+    try:
+        value = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError):
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def eos_token_ids(folder: Path, config: PretrainedConfig) -> frozenset[int]:
+    """End-of-sequence ids: generation_config.json's, else config.json's."""
+    ids = (read_json(folder / "generation_config.json") or {}).get("eos_token_id")
+    if ids is None:
+        ids = getattr(config.get_text_config(), "eos_token_id", None)
+    if ids is None:
+        return frozenset()
+    return frozenset([ids] if isinstance(ids, int) else ids)
+
+
+def weight_file_names(folder: Path) -> list[str]:
+    """The folder's safetensors files that its index names; one where there is no index."""
+    index = read_json(folder / "model.safetensors.index.json")
+    return sorted(set(index["weight_map"].values())) if index else ["model.safetensors"]
+
+
+def weight_files(folder: Path) -> WeightFiles:
+    """Read the headers of the folder's safetensors files.
+
+    Raises:
+        StartupError: there is none, one is cut short, or only other formats are there.
+    """
+    entries: dict[str, TensorEntry] = {}
+    for name in weight_file_names(folder):
+        entries |= _entries(folder, name)
+    return WeightFiles(
+        tensor_bytes={name: entry.num_bytes for name, entry in entries.items()},
+        num_parameters=sum(math.prod(entry.shape) for entry in entries.values()),
+        dtypes=frozenset(entry.dtype for entry in entries.values()),
+    )
+
+
+def _entries(folder: Path, name: str) -> dict[str, TensorEntry]:
+    try:
+        return safetensors_header.tensors(folder / name)
+    except HeaderFault as fault:
+        raise StartupError(f"{folder.name}/{name} {fault}.") from None
+    except FileNotFoundError:
+        raise StartupError(
+            f"{folder.name}: {name} is missing. This server loads weights from safetensors only; "
+            "other formats can run code when they are read."
+        ) from None
+    except OSError as error:
+        raise StartupError(f"{folder.name}/{name} cannot be read: {error}") from error

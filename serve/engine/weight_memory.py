@@ -1,0 +1,108 @@
+"""Whether a model fits into the memory that is free: its weights, and the KV cache asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from models.errors import UnknownShapeError
+from models.memory import fit, shapes, sizes
+from serve.engine import memory
+from serve.engine.batching import packed_linear
+from serve.engine.model_files import WeightFiles, read_json
+from serve.engine.settings import EngineSettings
+from serve.errors import StartupError
+
+
+def refuse(
+    folder: Path,
+    files: WeightFiles,
+    settings: EngineSettings,
+    *,
+    dtype: torch.dtype,
+    device: torch.device,
+) -> None:
+    """Refuse a model for which there is too little memory, before its weights are read.
+
+    Raises:
+        StartupError: for the weights, or for the KV cache that is asked for beside them.
+    """
+    plain = read_json(folder / "config.json") or {}
+    needed = resident_bytes(plain, files, dtype=dtype, device=device)
+    free = free_bytes(device)
+    if free is None:
+        return
+    if needed > free:
+        raise StartupError(
+            f"Not enough memory: {folder.name} needs {needed / 1e9:.1f} GB for its weights in "
+            f"{str(dtype).removeprefix('torch.')}, and {free / 1e9:.1f} GB are free on "
+            f"{device.type}. Take a smaller or quantised model, or free memory."
+        )
+    _refuse_cache(plain, settings, dtype=dtype, left_bytes=free - needed)
+
+
+def free_bytes(device: torch.device) -> int | None:
+    """Memory still free on the device; None where it is not known."""
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0])
+    return memory.available_bytes()
+
+
+def resident_bytes(
+    config: Mapping[str, Any], files: WeightFiles, *, dtype: torch.dtype, device: torch.device
+) -> int:
+    """Bytes of the weights once they are loaded and packed.
+
+    On a CPU that packs bfloat16, a tied output head lies beside its embedding a second time.
+
+    Args:
+        config: config.json.
+        files: of the folder; they count where config.json does not tell.
+        dtype: in which the weights are held.
+        device: on which.
+    """
+    packs = (
+        device.type == "cpu"
+        and dtype is torch.bfloat16
+        and packed_linear.can_pack(torch.nn.Linear(1, 1))
+    )
+    try:
+        shape = shapes.read(config)
+    except UnknownShapeError:
+        return files.num_parameters * dtype.itemsize
+    tied = sizes.packed_head_bytes(shape, dtype.itemsize) if packs else 0
+    if "quantization_config" in config:  # the files are what is held
+        return files.total_bytes + tied
+    return sizes.weights_bytes(shape, item_bytes=dtype.itemsize) + tied
+
+
+def _refuse_cache(
+    config: Mapping[str, Any], settings: EngineSettings, *, dtype: torch.dtype, left_bytes: int
+) -> None:
+    """Refuse lengths that cannot fit beside the weights before those are read.
+
+    ``warm_up.choose_lengths`` asks again, with what is really left by then.
+
+    Raises:
+        StartupError: --kv-cache-tokens or --max-model-len needs more than is left.
+    """
+    try:
+        layers = shapes.attention_layers(config)
+    except UnknownShapeError:
+        return
+    per_token = sizes.kv_bytes_per_token(layers, item_bytes=dtype.itemsize, has_latents=False)
+    if settings.kv_cache_tokens is not None:
+        flag, tokens, room = "--kv-cache-tokens", settings.kv_cache_tokens, left_bytes
+    elif settings.max_model_len is not None:
+        flag, tokens = "--max-model-len", settings.max_model_len
+        room = int(left_bytes * fit.CPU_KV_SHARE)
+    else:
+        return
+    if tokens * per_token > room:
+        raise StartupError(
+            f"{flag} {tokens} needs a KV cache of {tokens * per_token / 1e9:.1f} GB; "
+            f"{room / 1e9:.1f} GB are free for it beside the weights. Lower it, or free memory."
+        )
