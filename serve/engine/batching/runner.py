@@ -42,7 +42,7 @@ class Runner:
 
     def _forward(self, plan: StepPlan) -> torch.Tensor:
         if self._compiled is not None and self._compiled.takes(plan):
-            return self._compiled.logits(plan)
+            return self._compiled.logits(plan).to(self._model.dtype)
         kept = {"logits_to_keep": plan.last_rows} if self._keeps_rows else {}
         logits: torch.Tensor = self._model(
             input_ids=plan.input_ids,
