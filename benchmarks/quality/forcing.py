@@ -2,8 +2,8 @@
 
 The given tokens go through the prefill path and every scored token through the decode path, many
 sequences to a step, exactly as when the server answers: what the kernels round, the activations'
-quantisation included, is in the figures. The base model's logits wait in a file, in the type that
-the model computed them in, so that the two models are never in memory together.
+quantisation included, is in the figures. The base model's logits wait in a file, so that the two models are
+never in memory together.
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ from serve.engine.batching.sequence import SequenceState
 from serve.engine.protocol import EngineRequest, SamplingParams
 from serve.engine.transformers_engine import TransformersEngine
 
+LOGIT_BYTES = 4
+"""The runner's logits are float32."""
 _CHUNK = 512
 """Most given tokens in one forward; the server's own default."""
 
@@ -75,7 +77,7 @@ def spill(
     Args:
         engine: idle.
         sequences: each must fit into the engine's context.
-        path: a file to make; it holds N * V numbers of the model's type.
+        path: a file to make; it holds N * V numbers in float32.
         report: told of the bytes of logits as they are done.
     """
     kept = Spilled(path=path)

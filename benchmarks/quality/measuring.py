@@ -232,9 +232,8 @@ def _context(artifact: Artifact, wish: Wish) -> int:
 
 def _begin(progress: Progress, phase: str, engine: Engine, forced: Sequence[Forced]) -> None:
     """A phase that counts the bytes of distributions."""
-    item_bytes = 4 if engine.info.dtype == "float32" else 2
     tokens = sum(len(sequence.scored) for sequence in forced)
-    progress.phase(phase, tokens * engine.info.vocab_size * item_bytes)
+    progress.phase(phase, tokens * engine.info.vocab_size * forcing.LOGIT_BYTES)
 
 
 def _side(artifact: Artifact, half: _Half, num_weights: int) -> Side:

@@ -36,13 +36,13 @@ class Runner:
             return list(zip(sequences, sample(logits, sequences), strict=True))
 
     def logits(self, segments: Sequence[Segment]) -> torch.Tensor:
-        """``[B, V]`` of the segments that sample, in the plan's order, decodes first."""
+        """float32 ``[B, V]`` of the segments that sample, in the plan's order, decodes first."""
         with torch.inference_mode():
             return self._forward(make_plan(segments, self._cache, self._model.device))
 
     def _forward(self, plan: StepPlan) -> torch.Tensor:
         if self._compiled is not None and self._compiled.takes(plan):
-            return self._compiled.logits(plan).to(self._model.dtype)
+            return self._compiled.logits(plan).float()
         kept = {"logits_to_keep": plan.last_rows} if self._keeps_rows else {}
         logits: torch.Tensor = self._model(
             input_ids=plan.input_ids,
@@ -51,4 +51,4 @@ class Runner:
             step_plan=plan,
             **kept,
         ).logits[0]  # [B, V]
-        return logits if self._keeps_rows else logits[plan.last_rows]
+        return (logits if self._keeps_rows else logits[plan.last_rows]).float()
