@@ -2,8 +2,8 @@
 
 The given tokens go through the prefill path and every scored token through the decode path, many
 sequences to a step, exactly as when the server answers: what the kernels round, the activations'
-quantisation included, is in the figures. The base model's logits wait in a file, so that the two models are
-never in memory together.
+quantisation included, is in the figures. The base model's logits wait in a file, so that the two
+models are never in memory together.
 """
 
 from __future__ import annotations
