@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from multiprocessing import resource_tracker
@@ -96,6 +97,14 @@ def kill(processes: Iterable[Process]) -> None:
         if process.is_alive():
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.kill(process.pid, signal.SIGKILL)
+
+
+def wait_gone(processes: Iterable[Process], patience_s: float) -> None:
+    """Wait, so long at most: one that was killed lives on until its memory is given back."""
+    until = time.monotonic() + patience_s
+    for process in processes:
+        while process.is_alive() and time.monotonic() < until:
+            time.sleep(0.01)
 
 
 def remove(files: Iterable[Path]) -> list[Path]:

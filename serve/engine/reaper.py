@@ -15,7 +15,10 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from serve.engine.processes import Process, forget, kill, remove
+from serve.engine.processes import Process, forget, kill, remove, wait_gone
+
+GONE_S = 5.0
+"""Patience with killed processes: the next engine needs the memory that they hold."""
 
 
 class Reaper:
@@ -51,7 +54,9 @@ class Reaper:
         with contextlib.suppress(BrokenPipeError):
             self._child.stdin.close()
         self._child.wait()
-        kill(one for one in self._seen if isinstance(one, Process))
+        processes = [one for one in self._seen if isinstance(one, Process)]
+        kill(processes)
+        wait_gone(processes, GONE_S)
         remove(self._files)
         forget(self._files)
 
