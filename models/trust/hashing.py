@@ -64,11 +64,15 @@ def hash_files(paths: Sequence[Path], on_bytes: OnBytes | None = None) -> list[F
     lock, stop = threading.Lock(), threading.Event()
 
     def count(num_bytes: int) -> None:
-        if stop.is_set():
-            raise _StoppedError
-        if on_bytes is not None:
-            with lock:
-                on_bytes(num_bytes)
+        with lock:
+            if stop.is_set():
+                raise _StoppedError
+            try:
+                if on_bytes is not None:
+                    on_bytes(num_bytes)
+            except BaseException:  # here, as the waiting thread may wake only reads later
+                stop.set()
+                raise
 
     sizes = [path.lstat().st_size for path in paths]
     largest_first = sorted(range(len(paths)), key=lambda index: -sizes[index])
