@@ -62,17 +62,17 @@ def hash_files(paths: Sequence[Path], on_bytes: OnBytes | None = None) -> list[F
     if not paths:
         return []
     lock, stop = threading.Lock(), threading.Event()
+    has_failed = False  # stays so when on_bytes raises; the waiting thread may wake reads later
 
     def count(num_bytes: int) -> None:
+        nonlocal has_failed
         with lock:
-            if stop.is_set():
+            if has_failed or stop.is_set():
                 raise _StoppedError
-            try:
-                if on_bytes is not None:
-                    on_bytes(num_bytes)
-            except BaseException:  # here, as the waiting thread may wake only reads later
-                stop.set()
-                raise
+            if on_bytes is not None:
+                has_failed = True
+                on_bytes(num_bytes)
+                has_failed = False
 
     sizes = [path.lstat().st_size for path in paths]
     largest_first = sorted(range(len(paths)), key=lambda index: -sizes[index])

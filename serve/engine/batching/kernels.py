@@ -40,7 +40,7 @@ own_sums = njit(native.own_sums)
 
 
 @compiled
-def _size(row: Any) -> Any:
+def size_of(row: Any) -> Any:
     """The largest absolute value; NaN where a value is not finite."""
     largest, poison = _F32(0), _F32(0)
     for i in range(len(row)):
@@ -53,7 +53,7 @@ def _size(row: Any) -> Any:
 @exact
 def _whole(row: Any, levels: Any, out: Any) -> Any:
     """``row`` in whole levels of its size; returns what they are to be multiplied by."""
-    size = _size(row)
+    size = size_of(row)
     factor = levels / size
     for i in range(len(row)):
         out[i] = _I16(np.rint(row[i] * factor))
@@ -63,7 +63,7 @@ def _whole(row: Any, levels: Any, out: Any) -> Any:
 @exact
 def _whole_apart(row: Any, levels: Any, even: Any, odd: Any) -> Any:
     """The same, even and odd inputs apart."""
-    size = _size(row)
+    size = size_of(row)
     factor = levels / size
     for i in range(len(even)):
         even[i] = _I16(np.rint(row[2 * i] * factor))

@@ -24,8 +24,8 @@ import torch
 _POOL = Path(torch.__file__).parent / "lib" / "libgomp.so.1"
 
 
-MOST_LEVELS = 32_767
-"""Of a row's 16-bit integers, on each side of zero."""
+MOST_LEVELS = 32_639
+"""Of a row's 16-bit integers, on each side of zero; 127 * 256 + 127, so that two signed bytes are one."""
 
 
 CALL_WORDS = 16
@@ -80,7 +80,12 @@ def is_available() -> bool:
 
 def own_sums(num_rows: int) -> int:
     """Sums and factors of rows that a thread has to itself, in numbers: whole cache lines."""
-    return (2 * num_rows + 15) // 16 * 16
+    return (64 + 2 * num_rows + 15) // 16 * 16
+
+
+def row_bytes(num_in: int) -> int:
+    """A row in whole numbers, 16 bits each, and 8 bytes for each 32 of them: whole cache lines."""
+    return (2 * num_in + num_in // 4 + 8 + 63) // 64 * 64
 
 
 def run(kernel: Kernel, *arguments: int) -> None:
