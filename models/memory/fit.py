@@ -6,8 +6,8 @@ What is assumed beside weights and KV cache (models/memory/sizes.py), and printe
   latents and frees what a sliding window has passed. Beside weights and cache it needs
   ``RUNTIME_BYTES`` for its context, kernels and captured graphs, and room for one step's
   activations.
-- A CPU is served by our own batching. It keeps every token of every head, stores a tied output head
-  twice in bfloat16, and gives the KV cache ``CPU_KV_SHARE`` of what the weights leave free.
+- A CPU is served by our own batching. It keeps every token of every head, and gives the KV cache
+  ``CPU_KV_SHARE`` of what the weights leave free.
 """
 
 from __future__ import annotations
@@ -120,8 +120,6 @@ def weights(request: Request, scheme: QuantScheme, place: Place = Place.GPU) -> 
         size = -(-request.weights_bytes // request.num_gpus)
     else:
         size = sizes.weights_bytes(shape, scheme, item_bytes=item, num_gpus=request.num_gpus)
-    if place is Place.CPU and scheme is QuantScheme.NONE:
-        size += sizes.packed_head_bytes(shape, item)
     sequence = _per_sequence(shape, request, place)
     return Weights(
         scheme=scheme,

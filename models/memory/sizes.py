@@ -101,15 +101,6 @@ def kv_bytes_per_sequence(
     return total
 
 
-def packed_head_bytes(shape: ModelShape, item_bytes: int) -> int:
-    """What a tied output head costs once more where it is stored in a layout of its own.
-
-    Our batching packs bfloat16 matrices for the processor (serve/engine/batching/packed_linear.py);
-    the embedding, which the same numbers also are, must stay as it was.
-    """
-    return shape.embedding * item_bytes if shape.is_tied and item_bytes == 2 else 0
-
-
 def _layer_bytes(layer: AttentionLayer, item_bytes: int, has_latents: bool, num_gpus: int) -> int:
     if has_latents and layer.latent_dim is not None:
         return layer.latent_dim * item_bytes

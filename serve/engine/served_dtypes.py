@@ -13,7 +13,6 @@ import torch
 from torch import nn
 
 from serve.engine.batching.fused_linear import Part
-from serve.engine.batching.packed_linear import PackedLinear
 from serve.engine.batching.quantized_linear import QuantizedLinear
 from serve.engine.stored_scheme import WORDS, Promise
 from serve.errors import StartupError
@@ -31,8 +30,6 @@ def held(model: nn.Module) -> Mapping[str, Mapping[str, int]]:
                 own[_name(parameter.dtype)] += parameter.nbytes
         if isinstance(module, QuantizedLinear):
             own.update(module.stored_bytes())
-        elif isinstance(module, PackedLinear):
-            own[_name(torch.bfloat16)] += module.packed_bytes
         if own:
             kinds.setdefault(type(module).__name__, Counter()).update(own)
     return kinds
@@ -86,16 +83,12 @@ def _linears(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
     for name, module in model.named_modules():
         if isinstance(module, Part):
             yield name, module.whole
-        elif isinstance(module, (nn.Linear, PackedLinear, QuantizedLinear)) and (
-            id(module) not in wide
-        ):
+        elif isinstance(module, (nn.Linear, QuantizedLinear)) and id(module) not in wide:
             yield name, module
 
 
 def _type_of(module: nn.Module) -> str:
-    return (
-        "bfloat16" if isinstance(module, PackedLinear) else _name(next(module.parameters()).dtype)
-    )
+    return _name(next(module.parameters()).dtype)
 
 
 def _name(dtype: torch.dtype) -> str:

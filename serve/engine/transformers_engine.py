@@ -22,10 +22,9 @@ import torch
 from serve.engine import loading, model_files, served_dtypes, weight_memory
 from serve.engine.batching import (
     attention,
+    bfloat16_linear,
     fused_linear,
-    packed_linear,
     warm_up,
-    widened_linear,
 )
 from serve.engine.batching.batcher import Batcher
 from serve.engine.batching.kv_cache import BLOCK_SIZE, KVCache
@@ -66,8 +65,8 @@ class TransformersEngine:
         num_parameters = served_dtypes.num_parameters(model)
         expected = warm_up.reference_logits(model)
         fused_linear.fuse(model)
-        if not packed_linear.pack(model) and device.type == "cpu":
-            widened_linear.widen(model)
+        if device.type == "cpu":
+            bfloat16_linear.install(model)
 
         progress("allocate_kv", 0, 1)
         shapes = warm_up.layer_shapes(model)

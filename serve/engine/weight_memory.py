@@ -11,7 +11,6 @@ import torch
 from models.errors import UnknownShapeError
 from models.memory import fit, shapes, sizes
 from serve.engine import memory
-from serve.engine.batching import packed_linear
 from serve.engine.model_files import WeightFiles, read_json
 from serve.engine.settings import EngineSettings
 from serve.errors import StartupError
@@ -31,7 +30,7 @@ def refuse(
         StartupError: for the weights, or for the KV cache that is asked for beside them.
     """
     plain = read_json(folder / "config.json") or {}
-    needed = resident_bytes(plain, files, dtype=dtype, device=device)
+    needed = resident_bytes(plain, files, dtype=dtype)
     free = free_bytes(device)
     if free is None:
         return
@@ -51,32 +50,21 @@ def free_bytes(device: torch.device) -> int | None:
     return memory.available_bytes()
 
 
-def resident_bytes(
-    config: Mapping[str, Any], files: WeightFiles, *, dtype: torch.dtype, device: torch.device
-) -> int:
-    """Bytes of the weights once they are loaded and packed.
-
-    On a CPU that packs bfloat16, a tied output head lies beside its embedding a second time.
+def resident_bytes(config: Mapping[str, Any], files: WeightFiles, *, dtype: torch.dtype) -> int:
+    """Bytes of the weights once they are loaded.
 
     Args:
         config: config.json.
         files: of the folder; they count where config.json does not tell.
         dtype: in which the weights are held.
-        device: on which.
     """
-    packs = (
-        device.type == "cpu"
-        and dtype is torch.bfloat16
-        and packed_linear.can_pack(torch.nn.Linear(1, 1))
-    )
     try:
         shape = shapes.read(config)
     except UnknownShapeError:
         return files.num_parameters * dtype.itemsize
-    tied = sizes.packed_head_bytes(shape, dtype.itemsize) if packs else 0
     if "quantization_config" in config:  # the files are what is held
-        return files.total_bytes + tied
-    return sizes.weights_bytes(shape, item_bytes=dtype.itemsize) + tied
+        return files.total_bytes
+    return sizes.weights_bytes(shape, item_bytes=dtype.itemsize)
 
 
 def _refuse_cache(

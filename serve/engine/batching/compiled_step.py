@@ -26,10 +26,10 @@ from transformers import (
     Qwen3ForCausalLM,
 )
 
-from serve.engine.batching import few_rows, native
-from serve.engine.batching.few_rows import Matrix, Scratch
 from serve.engine.batching.fused_linear import Part
 from serve.engine.batching.kv_cache import BLOCK_SIZE, KVCache
+from serve.engine.batching.loops import native, stored_matrix
+from serve.engine.batching.loops.stored_matrix import Matrix, Scratch
 from serve.engine.batching.quantized_linear import QuantizedLinear
 from serve.engine.batching.step_plan import StepPlan
 
@@ -128,7 +128,7 @@ class CompiledStep:
             yield self._product(self._products.head, self._normed, self._logits)
 
     def _norm(self, norm: Any) -> _Call:
-        from serve.engine.batching import layer_kernels  # noqa: PLC0415 - Numba is loaded when it is needed
+        from serve.engine.batching.loops import layer_kernels  # noqa: PLC0415 - Numba is loaded when it is needed
 
         weight = self._keep(norm.weight)
         tensors = (self._hidden, weight, self._normed)
@@ -144,7 +144,7 @@ class CompiledStep:
         )
 
     def _attention(self, index: int, attention: Any) -> Iterator[_Call]:
-        from serve.engine.batching import layer_kernels  # noqa: PLC0415 - Numba is loaded when it is needed
+        from serve.engine.batching.loops import layer_kernels  # noqa: PLC0415 - Numba is loaded when it is needed
 
         is_bfloat16 = self._model.dtype is torch.bfloat16
         shape = (0, self._num_heads, self._num_kv, self._dim)
@@ -169,7 +169,7 @@ class CompiledStep:
         )
 
     def _gate(self) -> _Call:
-        from serve.engine.batching import layer_kernels  # noqa: PLC0415 - Numba is loaded when it is needed
+        from serve.engine.batching.loops import layer_kernels  # noqa: PLC0415 - Numba is loaded when it is needed
 
         size = self._gated.shape[1]
         return layer_kernels.gate(), (0, size, self._both.data_ptr(), self._gated.data_ptr())
@@ -192,7 +192,7 @@ class _Product:
         if isinstance(whole, QuantizedLinear):
             matrix = whole.matrix
         elif isinstance(whole, nn.Linear):
-            matrix = few_rows.of_linear(whole)
+            matrix = stored_matrix.of_linear(whole)
         else:
             return None
         return None if matrix is None else cls(matrix, whole.bias)

@@ -1,9 +1,9 @@
 """A linear layer that keeps 4-bit weights: W4A16, a scale per group of inputs.
 
-The weights lie in memory as on disk. A few rows go through a loop of our own (``kernels.py``) that
-unpacks in registers, and are 16-bit integers there; for many, tiles are unpacked and multiplied as
-usual (``tiles.py``). Where that loop cannot be had, and on a GPU (not verified on one), torch's
-operators unpack the tiles, which is slow.
+The weights lie in memory as on disk. A few rows go through loops of our own (``stored_matrix.py``)
+that unpack in registers, and are 16-bit integers there; for many, tiles are unpacked and multiplied
+as usual (``tiles.py``) unless the loops are as fast. Where they cannot be had, and on a GPU (not
+verified on one), torch's operators unpack the tiles, which is slow.
 """
 
 from __future__ import annotations
@@ -13,11 +13,10 @@ from collections.abc import Mapping
 import torch
 from torch import nn
 
-from serve.engine.batching import few_rows, native, tiles
+from serve.engine.batching import tiles
+from serve.engine.batching.loops import native, stored_matrix
 from serve.engine.batching.quantized_linear import QuantizedLinear
 
-FEW_ROWS = 8
-"""Up to so many rows go through the loop of our own; docs/lab-notes.md has the measurement."""
 _OFFSET = 8
 """What is stored for a weight of zero."""
 
@@ -37,12 +36,11 @@ class Int4Linear(QuantizedLinear):
         super().__init__(packed.shape[1] * 8, packed.shape[0], bias)
         self._weight = packed.contiguous().view(torch.uint8)  # [out, in/2], low bits first
         self._scale = scale.float().contiguous()
-        self.matrix = few_rows.of_int4(self._weight, self._scale)
+        self.matrix = stored_matrix.of_int4(self._weight, self._scale)
 
     def multiply(self, x: torch.Tensor) -> torch.Tensor:
-        if self.matrix is not None and len(x) <= FEW_ROWS:
-            result = few_rows.multiply(self.matrix, x)
-        else:
+        result = None if self.matrix is None else stored_matrix.multiply(self.matrix, x)
+        if result is None:
             result = tiles.multiply(x, self.out_features, self.tile)
         if self.bias is not None:
             result = result.add_(self.bias)
@@ -54,7 +52,7 @@ class Int4Linear(QuantizedLinear):
         if self.matrix is None:
             levels = unpack(weight).to(torch.float32).sub_(_OFFSET)
             return levels.view(*scale.shape, -1).mul_(scale[..., None]).flatten(1)
-        from serve.engine.batching import kernels  # noqa: PLC0415 - Numba is loaded when it is needed
+        from serve.engine.batching.loops import kernels  # noqa: PLC0415 - Numba is loaded when it is needed
 
         out = scale.new_empty(stop - start, self.in_features)
         native.run(

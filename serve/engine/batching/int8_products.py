@@ -1,16 +1,14 @@
 """Products of a few or many rows with 8-bit weights: which one this machine has.
 
 onednn
-    Whole numbers, unsigned times signed bytes (VNNI), which ``torch.compile`` emits for quantised
-    linears too. Rows are shifted by 128 for it, which it takes out again exactly; for signed bytes
-    it has no fast product without AMX.
+    Whole numbers, unsigned times signed bytes, where the processor multiplies tiles of them (AMX).
+    Rows are shifted by 128 for it, which it takes out again exactly. Its weights are packed.
 int_mm
     Whole numbers on a GPU, ``torch._int_mm`` (not verified on one).
 stored
-    Everywhere else, over weights as they lie on disk: a few rows in a loop of our own
-    (``kernels.py``), many in tiles of float32 (``tiles.py``), where sums of whole numbers are exact
-    up to 2**24 and rounded to 24 bits beyond. torch's own integer products take more than ten times
-    as long on such processors.
+    Everywhere else, over weights as they lie on disk, in loops of our own (``stored_matrix.py``);
+    where those are fast for a few rows only, tiles of float32 for many (``tiles.py``): sums of
+    whole numbers are exact up to 2**24 there and rounded to 24 bits beyond.
 """
 
 from __future__ import annotations
@@ -21,14 +19,13 @@ from typing import Protocol
 import torch
 from torch import nn
 
-from serve.engine.batching import few_rows, tiles
+from serve.engine.batching import tiles
+from serve.engine.batching.loops import stored_matrix
 
-STEPS = float(few_rows.STEPS)
+STEPS = float(stored_matrix.STEPS)
 _TINY = 1e-10
 """Least size of a row: one of zeros stays one of zeros."""
 SHIFT = 128
-FEW_ROWS = 8
-"""Up to so many rows go through the loop of our own; docs/lab-notes.md has the measurement."""
 
 
 class IntegerProduct(Protocol):
@@ -54,11 +51,12 @@ class StoredProduct:
         self._weight = weight.contiguous()
         self._scale = scale.contiguous()
         self.in_steps = in_steps
-        self.matrix = few_rows.of_int8(self._weight, self._scale, in_steps=in_steps)
+        self.matrix = stored_matrix.of_int8(self._weight, self._scale, in_steps=in_steps)
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:  # [N, in], at least one row
-        if self.matrix is not None and len(x) <= FEW_ROWS:
-            return few_rows.multiply(self.matrix, x)
+        result = None if self.matrix is None else stored_matrix.multiply(self.matrix, x)
+        if result is not None:
+            return result
         if not self.in_steps:
             return self._many(x.float())
         largest = sizes(x)
@@ -96,10 +94,12 @@ def make(
 def kind_for(device: str) -> str:
     """``onednn``, ``int_mm`` or ``stored``.
 
-    Processors without VNNI add pairs of products in 16 bits, and cut off what does not fit: what is
-    not exact is not taken.
+    Packed weights are worth it with AMX only: decoding reads them as they are stored. Some products
+    cut off sums of pairs that do not fit 16 bits: what is not exact is not taken.
     """
     kind, candidate = ("onednn", _onednn) if device == "cpu" else ("int_mm", _int_mm)
+    if device == "cpu" and not has_tiles_of_bytes():
+        return "stored"
     source = torch.Generator().manual_seed(0)
     rows = torch.randint(0, 2, (24, 64), generator=source) * 254 - 127
     weight = torch.randint(0, 2, (32, 64), generator=source) * 254 - 127
@@ -110,6 +110,11 @@ def kind_for(device: str) -> str:
     except (RuntimeError, AttributeError):
         return "stored"
     return kind if torch.allclose(actual, expected, rtol=1e-5) else "stored"
+
+
+def has_tiles_of_bytes() -> bool:
+    """Whether this processor has AMX."""
+    return bool(torch.cpu._is_amx_tile_supported())  # noqa: SLF001
 
 
 def _onednn(weight: torch.Tensor, scale: torch.Tensor) -> IntegerProduct:

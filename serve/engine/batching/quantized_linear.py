@@ -23,8 +23,8 @@ import torch
 from torch import nn
 
 from serve.engine.batching import int8_products
-from serve.engine.batching.few_rows import Matrix
 from serve.engine.batching.int8_products import SHIFT, STEPS, IntegerProduct, StoredProduct, sizes
+from serve.engine.batching.loops.stored_matrix import Matrix
 
 _SECOND_STEPS = 254.0
 

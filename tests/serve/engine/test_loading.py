@@ -10,13 +10,11 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from torch import nn
 
 from models.memory import fit, shapes, sizes
-from serve.engine import loading, memory, model_files, weight_memory
-from serve.engine.batching import attention, warm_up
+from serve.engine import loading, memory, model_files, served_dtypes, weight_memory
+from serve.engine.batching import attention, bfloat16_linear, fused_linear, warm_up
 from serve.engine.batching.kv_cache import BLOCK_SIZE
-from serve.engine.batching.packed_linear import PackedLinear, can_pack, pack, resident_bytes
 from serve.engine.batching.warm_up import choose_lengths
 from serve.engine.registry import build, choose
 from serve.engine.settings import EngineSettings
@@ -118,31 +116,13 @@ def test_the_self_check_finds_wrong_arithmetic(
     refuse(folder, "a way this engine does not support: logits differ")
 
 
-async def test_half_precision_is_packed_and_served(tmp_path: Path) -> None:
+async def test_half_precision_is_served(tmp_path: Path) -> None:
     folder = write_tiny_model(tmp_path / "half", dtype="bfloat16")
     engine = build("transformers", folder, EngineSettings(max_num_seqs=4), lambda *_: None)
     assert engine.info.dtype == "bfloat16"
     assert engine.info.weight_bytes >= 2 * engine.info.num_parameters
     assert len(await tokens(engine, request(max_tokens=5))) == 5
     await engine.close()
-
-
-def test_packed_layers_multiply_alike() -> None:
-    linear = nn.Linear(96, 160).to(torch.bfloat16)
-    model = nn.Sequential(linear, nn.Sequential(nn.Linear(160, 32, bias=False)), nn.Linear(32, 8))
-    model[1].to(torch.bfloat16)
-    if not can_pack(model):
-        pytest.skip("no packed bfloat16 product on this machine")
-    x = torch.randn(2, 3, 96).bfloat16()
-    with torch.inference_mode():
-        expected = model[1](model[0](x))
-        before = resident_bytes(model)
-        assert pack(model) == 2
-        assert isinstance(model[0], PackedLinear)
-        assert type(model[2]) is nn.Linear  # float32 stays as it is
-        torch.testing.assert_close(model[1](model[0](x)), expected)
-        assert model[0](x[:, :0]).shape == (2, 0, 160)
-    assert resident_bytes(model) == before
 
 
 def test_progress_names_its_phases(tiny_qwen2: Path) -> None:
@@ -213,9 +193,7 @@ def test_choosing_an_engine() -> None:
 
 def memory_needed(folder: Path, dtype: torch.dtype) -> int:
     plain = json.loads((folder / "config.json").read_text())
-    return weight_memory.resident_bytes(
-        plain, model_files.weight_files(folder), dtype=dtype, device=torch.device("cpu")
-    )
+    return weight_memory.resident_bytes(plain, model_files.weight_files(folder), dtype=dtype)
 
 
 @pytest.mark.parametrize("architecture", ["qwen2", "gemma2"])
@@ -223,7 +201,7 @@ def memory_needed(folder: Path, dtype: torch.dtype) -> int:
 def test_the_memory_asked_for_is_the_memory_taken(
     tmp_path: Path, architecture: str, is_tied: bool
 ) -> None:
-    """To the byte, also where packing a tied output head doubles it."""
+    """To the byte; a tied output head is held once."""
     folder = write_tiny_model(
         tmp_path / "m", architecture, dtype="bfloat16", tie_word_embeddings=is_tied
     )
@@ -234,11 +212,10 @@ def test_the_memory_asked_for_is_the_memory_taken(
         device=torch.device("cpu"),
         progress=lambda *_: None,
     )
-    can_pack_here = can_pack(model)
-    pack(model)
-    assert memory_needed(folder, torch.bfloat16) == resident_bytes(model)
-    if can_pack_here and is_tied:
-        assert memory_needed(folder, torch.bfloat16) > model_files.weight_files(folder).total_bytes
+    fused_linear.fuse(model)
+    bfloat16_linear.install(model)
+    assert memory_needed(folder, torch.bfloat16) == served_dtypes.resident_bytes(model)
+    assert memory_needed(folder, torch.bfloat16) == model_files.weight_files(folder).total_bytes
     assert memory_needed(folder, torch.float32) == 2 * model_files.weight_files(folder).total_bytes
 
 

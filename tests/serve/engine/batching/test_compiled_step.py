@@ -11,12 +11,13 @@ import torch
 from torch import nn
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
-from serve.engine.batching import attention, few_rows, fused_linear, native, warm_up
+from serve.engine.batching import attention, fused_linear, warm_up
 from serve.engine.batching import layer_kernels as loops
 from serve.engine.batching.batcher import Segment
 from serve.engine.batching.compiled_step import MOST_ROWS, CompiledStep
-from serve.engine.batching.few_rows import Matrix
 from serve.engine.batching.kv_cache import BLOCK_SIZE, KVCache
+from serve.engine.batching.loops import native, stored_matrix
+from serve.engine.batching.loops.stored_matrix import Matrix
 from serve.engine.batching.runner import Runner
 from serve.engine.batching.sequence import SequenceState
 from serve.engine.protocol import EngineRequest, SamplingParams
@@ -178,20 +179,20 @@ class Opaque(nn.Module):
 @pytest.mark.parametrize("adds", [True, False])
 def test_products_with_floats(rows: int, dtype: torch.dtype, adds: bool) -> None:
     linear = nn.Linear(48, 37).to(dtype)
-    matrix = few_rows.of_linear(linear)
+    matrix = stored_matrix.of_linear(linear)
     assert matrix is not None
     x, out = torch.randn(rows, 48), torch.randn(rows, 37)
     bias = linear.bias.detach().float()
     expected = x.double() @ linear.weight.double().T + bias.double() + (out.double() if adds else 0)
     run_product(matrix, x, out, bias=bias, adds=adds)
     torch.testing.assert_close(out.double(), expected, rtol=1e-5, atol=1e-5)
-    assert few_rows.of_linear(nn.Linear(40, 8)) is None  # no whole vectors
+    assert stored_matrix.of_linear(nn.Linear(40, 8)) is None  # no whole vectors
 
 
 def run_product(
     matrix: Matrix, x: torch.Tensor, out: torch.Tensor, *, bias: torch.Tensor, adds: bool
 ) -> None:
-    scratch = few_rows.Scratch(len(x), matrix.num_in)
+    scratch = stored_matrix.Scratch(len(x), matrix.num_in)
     arguments = matrix.arguments(
         rows=x, out=out, scratch=scratch, bias=bias, adds=adds, num_rows=len(x)
     )

@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import nn
 
+from serve.engine.batching.bfloat16_linear import BFloat16Linear, install
 from serve.engine.batching.fused_linear import Part, fuse, groups
-from serve.engine.batching.widened_linear import WidenedLinear, widen
 
 
 class Counted(nn.Linear):
@@ -93,8 +93,8 @@ def test_what_takes_the_wide_layers_place_is_what_computes() -> None:
     x = torch.randn(5, 8).bfloat16()
     expected = attention(x)
     fuse(attention)
-    assert widen(attention) == 2
-    assert isinstance(attention.v_proj.whole, WidenedLinear)
+    assert install(attention) == 2
+    assert isinstance(attention.v_proj.whole, BFloat16Linear)
     for ours, plain in zip(attention(x), expected, strict=True):
         torch.testing.assert_close(ours, plain, rtol=0.02, atol=0.02)
     assert [name for name, _ in attention.named_parameters()] == [

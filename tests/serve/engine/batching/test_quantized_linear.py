@@ -6,8 +6,9 @@ import pytest
 import torch
 from torch import nn
 
-from serve.engine.batching import int8_products, native
+from serve.engine.batching import int8_products
 from serve.engine.batching.int4_linear import Int4Linear
+from serve.engine.batching.loops import native
 from serve.engine.batching.quantized_linear import Int8Linear
 
 ROWS = (1, 2, 7, 64)
@@ -22,6 +23,13 @@ def _quiet():
     torch.manual_seed(0)
     with torch.inference_mode():
         yield
+
+
+@pytest.fixture(autouse=True, params=["as here", "no VNNI"])
+def _processor(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The loops of this processor, and those of one that does not sum products of bytes."""
+    if request.param == "no VNNI":
+        monkeypatch.setattr(native, "has_byte_products", lambda: False)
 
 
 def int8_parts() -> tuple[torch.Tensor, torch.Tensor, nn.Parameter]:
@@ -117,7 +125,9 @@ def test_every_kind_of_product_means_the_same(
     """``int_mm`` is the path of a GPU, run on the CPU: not the real component, torch on CUDA."""
     weight, scale, bias = int8_parts()
     x = torch.randn(rows, IN)
-    kinds = {"int_mm", "stored", int8_products.kind_for("cpu")}
+    kinds = {"int_mm", "stored"}
+    if native.has_byte_products():  # oneDNN's cuts off what does not fit without VNNI
+        kinds.add("onednn")
     results = []
     for kind in sorted(kinds):
         monkeypatch.setattr(int8_products, "kind_for", lambda _, kind=kind: kind)
@@ -154,10 +164,15 @@ def test_a_product_that_saturates_is_not_taken(monkeypatch: pytest.MonkeyPatch) 
     def exact(weight: torch.Tensor, scale: torch.Tensor) -> int8_products.IntegerProduct:
         return lambda rows, dtype: (rows.double() - 128) @ weight.double().T * scale / 127
 
+    kind_for = int8_products.kind_for.__wrapped__
+    monkeypatch.setattr(int8_products, "has_tiles_of_bytes", lambda: True)
     monkeypatch.setattr(int8_products, "_onednn", exact)
-    assert int8_products.kind_for.__wrapped__("cpu") == "onednn"
+    assert kind_for("cpu") == "onednn"
     monkeypatch.setattr(int8_products, "_onednn", saturating)
-    assert int8_products.kind_for.__wrapped__("cpu") == "stored"
+    assert kind_for("cpu") == "stored"
+    monkeypatch.setattr(int8_products, "_onednn", exact)
+    monkeypatch.setattr(int8_products, "has_tiles_of_bytes", lambda: False)
+    assert kind_for("cpu") == "stored"  # weights as they lie on disk, for decoding
 
 
 @pytest.mark.parametrize("quantizes_input", [True, False])

@@ -1,7 +1,8 @@
-"""Products of a few rows, over weights as they are stored: what the compiled loops are told.
+"""Weights as they are stored, and products with them: what the compiled loops are told.
 
-Where reading the weights is what takes time, each is read once for all rows, in torch's own pool
-(``kernels.py``). A ``Matrix`` is what a layer's weights are for them.
+For a few rows reading the weights is what takes time: each is read once for all of them, in torch's
+own pool (``kernels.py``). Where the processor sums products of bytes (VNNI), integers have loops
+that are fast for many rows too (``byte_kernels.py``).
 """
 
 from __future__ import annotations
@@ -13,11 +14,13 @@ from typing import Literal
 import torch
 from torch import nn
 
-from serve.engine.batching import native
+from serve.engine.batching.loops import native
 
 Kind = Literal["int8", "int4", "bfloat16", "float32"]
 STEPS = 127
 """Of W8A8's rows, on each side of zero."""
+FEW_ROWS = 8
+"""Up to so many rows each thread makes its own whole numbers of them; docs/lab-notes.md."""
 _LARGEST_GROUP = 256
 """8-bit weights whose sum of products with 16-bit rows fits into 32 bits."""
 _LANES = 16
@@ -50,9 +53,34 @@ class Matrix:
 
     @property
     def kernel(self) -> native.Kernel:
-        from serve.engine.batching import kernels  # noqa: PLC0415 - Numba is loaded when it is needed
+        """For up to ``FEW_ROWS``."""
+        if form := self._bytes_form():
+            from serve.engine.batching.loops import byte_kernels  # noqa: PLC0415 - Numba, when it is needed
+
+            return byte_kernels.product(*form)
+        from serve.engine.batching.loops import kernels  # noqa: PLC0415 - Numba, when it is needed
 
         return kernels.product(self.kind)
+
+    @property
+    def kernel_of_many(self) -> native.Kernel | None:
+        """For any number of rows; None where there is none that is fast."""
+        form = self._bytes_form()
+        if form is None:
+            return None
+        from serve.engine.batching.loops import byte_kernels  # noqa: PLC0415 - Numba, when it is needed
+
+        return byte_kernels.product_of_many(*form)
+
+    def _bytes_form(self) -> tuple[Literal[8, 4], int, int] | None:
+        """Bits, planes and width of a product of bytes; None where there is none."""
+        if self.kind not in {"int8", "int4"} or not native.has_byte_products():
+            return None
+        from serve.engine.batching.loops import byte_dot  # noqa: PLC0415 - Numba, when it is needed
+
+        bits: Literal[8, 4] = 8 if self.kind == "int8" else 4
+        length = self.num_in * bits // 8 // self.groups
+        return bits, 1 if self.levels == STEPS else 2, byte_dot.width_for(length)
 
     def arguments(
         self,
@@ -71,21 +99,30 @@ class Matrix:
 
 
 class Scratch:
-    """What threads write on the way to a product of up to ``num_rows`` rows."""
+    """What threads write on the way to a product of up to ``num_rows`` rows.
 
-    def __init__(self, num_rows: int, num_in: int) -> None:
+    Args:
+        is_shared: the threads make the rows' whole numbers together, for ``kernel_of_many``.
+    """
+
+    def __init__(self, num_rows: int, num_in: int, *, is_shared: bool = False) -> None:
         threads = torch.get_num_threads()
-        self.whole = torch.empty(threads, num_rows, num_in, dtype=torch.int16)
+        own = 1 if is_shared else threads
+        self.whole = torch.empty(own, num_rows, native.row_bytes(num_in), dtype=torch.uint8)
         self.sums = torch.empty(threads, native.own_sums(num_rows))
 
 
-def multiply(matrix: Matrix, x: torch.Tensor) -> torch.Tensor:
-    """float32 ``[N, out]`` of rows ``[N, in]``."""
+def multiply(matrix: Matrix, x: torch.Tensor) -> torch.Tensor | None:
+    """float32 ``[N, out]`` of rows ``[N, in]``; None where these are too many for the loops."""
+    is_many = len(x) > FEW_ROWS
+    kernel = matrix.kernel_of_many if is_many else matrix.kernel
+    if kernel is None:
+        return None
     rows = x.float().contiguous()
     result = rows.new_empty(len(rows), matrix.num_out)
-    scratch = Scratch(len(rows), matrix.num_in)
+    scratch = Scratch(len(rows), matrix.num_in, is_shared=is_many)
     arguments = matrix.arguments(rows=rows, out=result, scratch=scratch, num_rows=len(rows))
-    native.run(matrix.kernel, *arguments)
+    native.run(kernel, *arguments)
     return result
 
 
@@ -98,8 +135,10 @@ def of_int8(weight: torch.Tensor, scale: torch.Tensor, *, in_steps: bool) -> Mat
         in_steps: rows are rounded to W8A8's steps; else to 1/65,534 of their size.
     """
     num_in = weight.shape[1]
-    groups = _groups_of(num_in, _LARGEST_GROUP)
-    if groups is None or not _is_native(weight):
+    if not _is_native(weight):
+        return None
+    groups = _groups_of(num_in, num_in if native.has_byte_products() else _LARGEST_GROUP)
+    if groups is None:
         return None
     levels = STEPS if in_steps else native.MOST_LEVELS
     return Matrix(

@@ -20,10 +20,10 @@ from typing import Any
 import numpy as np
 from numba import carray
 
-from serve.engine.batching import native
-from serve.engine.batching.kernels import compiled, exact, kernel_of
 from serve.engine.batching.kv_cache import BLOCK_SIZE
-from serve.engine.batching.vector_dot import bits_of, call, float_of, pointer
+from serve.engine.batching.loops import native
+from serve.engine.batching.loops.kernels import compiled, exact, kernel_of
+from serve.engine.batching.loops.vector_dot import bits_of, call, float_of, pointer
 
 _F32, _I32, _U16 = np.float32, np.int32, np.uint16
 _NUM_ARGUMENTS = native.CALL_WORDS - 1

@@ -25,7 +25,7 @@ _POOL = Path(torch.__file__).parent / "lib" / "libgomp.so.1"
 
 
 MOST_LEVELS = 32_639
-"""Of a row's 16-bit integers, on each side of zero; 127 * 256 + 127, so that two signed bytes are one."""
+"""Of a row's 16-bit integers, on each side of zero: 127 * 256 + 127, two signed bytes."""
 
 
 CALL_WORDS = 16
@@ -78,6 +78,16 @@ def is_available() -> bool:
     return True
 
 
+@functools.cache
+def has_byte_products() -> bool:
+    """Whether loops can be compiled here, and this processor sums products of bytes (VNNI)."""
+    if not is_available():
+        return False
+    from serve.engine.batching.loops import byte_dot  # noqa: PLC0415 - Numba is loaded when it is needed
+
+    return byte_dot.is_available()
+
+
 def own_sums(num_rows: int) -> int:
     """Sums and factors of rows that a thread has to itself, in numbers: whole cache lines."""
     return (64 + 2 * num_rows + 15) // 16 * 16
@@ -108,7 +118,7 @@ class Sequence:
     """
 
     def __init__(self, calls: Iterable[tuple[Kernel, Iterable[int]]]) -> None:
-        from serve.engine.batching import layer_kernels  # noqa: PLC0415 - Numba is loaded when it is needed
+        from serve.engine.batching.loops import layer_kernels  # noqa: PLC0415 - Numba is loaded when it is needed
 
         self._run = layer_kernels.sequence()
         lines = [[kernel.address, *arguments] for kernel, arguments in calls]

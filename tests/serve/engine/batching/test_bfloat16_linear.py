@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from serve.engine.batching import tiles
-from serve.engine.batching.widened_linear import WidenedLinear, widen
+from serve.engine.batching.bfloat16_linear import BFloat16Linear, install
 
 
 @pytest.mark.parametrize("rows", [1, 2, 3, 40])
@@ -24,10 +24,10 @@ def test_the_product_is_the_same_and_the_weight_too(
     )
     model = nn.Sequential(linear)
     with torch.inference_mode():
-        assert widen(model) == 1
+        assert install(model) == 1
         result = model(x)
         assert model(x[None])[0].equal(result)
-    assert isinstance(model[0], WidenedLinear)
+    assert isinstance(model[0], BFloat16Linear)
     assert model[0].weight is linear.weight
     assert result.dtype is torch.bfloat16
     assert ((result.double() - exact).norm() / exact.norm()) < 4e-3
@@ -35,5 +35,5 @@ def test_the_product_is_the_same_and_the_weight_too(
 
 def test_other_types_stay_as_they_are() -> None:
     model = nn.Sequential(nn.Linear(4, 4))
-    assert widen(model) == 0
+    assert install(model) == 0
     assert type(model[0]) is nn.Linear

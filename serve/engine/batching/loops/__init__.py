@@ -1,0 +1,1 @@
+"""Loops of our own, compiled at start: products with stored weights, and what lies between them."""

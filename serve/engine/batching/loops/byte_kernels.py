@@ -1,0 +1,204 @@
+"""The compiled loops over rows of bytes: products of stored integers where the processor has VNNI.
+
+The same products as those of ``kernels.py``; sums over integers are exact in both. The sums of four
+rows with up to four outputs are kept in registers (``byte_dot.py``), so many rows are multiplied at
+nearly the speed of the instruction, and need no other form of the weights.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import numpy as np
+from numba import carray
+
+from serve.engine.batching.loops import native
+from serve.engine.batching.loops.byte_dot import OUT_STRIDE, ZERO, Bits, dots
+from serve.engine.batching.loops.kernels import compiled, exact, kernel_of, own_sums, size_of
+from serve.engine.batching.loops.vector_dot import pointer
+
+_F32, _I32, _I8 = np.float32, np.int32, np.int8
+_NUM_ARGUMENTS = 15
+_ROWS = 4
+"""In a block; fewer go one by one."""
+SUM_BYTES = 4 * _ROWS * OUT_STRIDE
+_BLOCK_BYTES = 1 << 18
+"""Of rows that outputs are multiplied with in turn: they stay in a core's second cache."""
+
+_row_bytes = exact(native.row_bytes)
+
+
+def _bytes_of(bits: Bits, planes: int) -> Any:
+    """``(row, factor, groups, out)``: a row in whole numbers, as ``byte_dot.dots`` reads it."""
+    zero, has_two, per_byte = _I32(ZERO[bits]), planes == 2, 8 // bits
+
+    @exact
+    def write(row, factor, groups, address):  # type: ignore[no-untyped-def]
+        num_in = len(row)
+        length = num_in // groups // per_byte
+        high = carray(pointer(address), (per_byte, groups, length), dtype=np.int8)
+        low = carray(
+            pointer(address + (planes - 1) * num_in), (per_byte, groups, length), dtype=np.int8
+        )
+        starts = carray(pointer(address + planes * num_in), (planes, groups), dtype=np.int32)
+        for group in range(groups):
+            sum_high, sum_low = _I32(0), _I32(0)
+            for odd in range(per_byte):
+                part = row[group * length * per_byte + odd :]
+                highs, lows = high[odd, group], low[odd, group]
+                for i in range(length):
+                    whole = _I32(np.rint(part[i * per_byte] * factor))
+                    if has_two:
+                        upper = (whole + _I32(128)) >> _I32(8)
+                        rest = whole - (upper << _I32(8))
+                        lows[i] = _I8(rest)
+                        highs[i] = _I8(upper)
+                        sum_low += rest
+                        sum_high += upper
+                    else:
+                        highs[i] = _I8(whole)
+                        sum_high += whole
+            if has_two:
+                starts[1, group] = -zero * sum_low
+            starts[0, group] = -zero * sum_high
+
+    return write
+
+
+def _preparing(bits: Bits, planes: int) -> Any:
+    """``(rows, first, last, levels, groups, address, stride, factors)``: rows of a range."""
+    write = _bytes_of(bits, planes)
+
+    @exact
+    def prepare(rows, first, last, levels, groups, address, stride, factors):  # type: ignore[no-untyped-def]
+        for row in range(first, last):
+            size = size_of(rows[row])
+            factors[row] = size / levels
+            write(rows[row], levels / size, groups, address + row * stride)
+
+    return prepare
+
+
+@compiled
+def _finish(a, factors, row, output, num_rows, num_outputs, sums, has_scale):  # type: ignore[no-untyped-def]
+    """Sums to results: times the row's factor and the output's scale, plus what is to be added."""
+    out = carray(pointer(a[10]), (a[0], a[2]), dtype=np.float32)
+    scales = carray(pointer(a[7]), a[2], dtype=np.float32)
+    biases = carray(pointer(a[8]), a[2], dtype=np.float32)
+    for r in range(num_rows):
+        values, factor = sums[r, :num_outputs], factors[row + r]
+        results = out[row + r, output : output + num_outputs]
+        for o in range(num_outputs):
+            values[o] *= factor
+        if has_scale:
+            for o in range(num_outputs):
+                values[o] *= scales[output + o]
+        if a[8] != 0:
+            for o in range(num_outputs):
+                values[o] += biases[output + o]
+        if a[5] != 0:
+            for o in range(num_outputs):
+                values[o] += results[o]
+        for o in range(num_outputs):
+            results[o] = values[o]
+
+
+def _multiplying(bits: Bits, planes: int, width: int) -> Any:
+    """Rows in bytes times a range of outputs, scaled and written."""
+    # Four of each are 16 sums in registers; two planes or unpacked halves leave room for fewer.
+    wide = 4 if (bits, planes) == (8, 1) else 2
+    block, tall = (dots(bits, planes, width, _ROWS, num) for num in (wide, 1))
+    has_scale = bits == 8
+    few, one = (dots(bits, planes, width, 1, num) for num in (4, 1))
+
+    @exact
+    def multiply(a, factors, rows_at, stride, first_row, last_row, first, last, sums_at):  # type: ignore[no-untyped-def]
+        groups, weight_bytes = a[3], a[1] * bits // 8
+        length, scale_bytes = weight_bytes // groups, 4 * groups
+        sums = carray(pointer(sums_at), (_ROWS, OUT_STRIDE), dtype=np.float32)
+        for output in range(first, last, OUT_STRIDE):
+            num = min(OUT_STRIDE, last - output)
+            row = first_row
+            while row < last_row:
+                at = pointer(rows_at + row * stride)
+                num_rows = _ROWS if last_row - row >= _ROWS else 1
+                o = 0
+                while o < num:
+                    weight = pointer(a[6] + (output + o) * weight_bytes)
+                    scale = pointer(a[7] + (output + o) * scale_bytes)
+                    into = pointer(sums_at + 4 * o)
+                    if num_rows == 1:
+                        if num - o >= 4:
+                            few(weight, weight_bytes, at, stride, scale, groups, length, into)
+                            o += 4
+                        else:
+                            one(weight, weight_bytes, at, stride, scale, groups, length, into)
+                            o += 1
+                    elif num - o >= wide:
+                        block(weight, weight_bytes, at, stride, scale, groups, length, into)
+                        o += wide
+                    else:
+                        tall(weight, weight_bytes, at, stride, scale, groups, length, into)
+                        o += 1
+                _finish(a, factors, row, output, num_rows, num, sums, has_scale)
+                row += num_rows
+
+    return multiply
+
+
+@functools.cache
+def product(bits: Bits, planes: int, width: int) -> native.Kernel:
+    """``kernels.product`` for a few rows; each thread makes the rows' bytes itself.
+
+    Arguments as there, but scratch is uint8 [threads, N, row_bytes(K)] and float32 [threads,
+    own_sums(N)]. Of 8 bits, G is 1.
+    """
+    thread_id, num_threads = native.pool().thread_id, native.pool().num_threads
+    prepare, multiply = _preparing(bits, planes), _multiplying(bits, planes, width)
+
+    @kernel_of
+    def kernel(address):  # type: ignore[no-untyped-def]
+        a = carray(address, _NUM_ARGUMENTS, dtype=np.int64)
+        num_rows, num_in, num_out = a[0], a[1], a[2]
+        thread, threads = np.int64(thread_id()), np.int64(num_threads())
+        stride = _row_bytes(num_in)
+        rows_at = a[11] + thread * num_rows * stride
+        sums_at = a[12] + 4 * thread * own_sums(num_rows)
+        factors = carray(pointer(sums_at + SUM_BYTES), num_rows, dtype=np.float32)
+        rows = carray(pointer(a[9]), (num_rows, num_in), dtype=np.float32)
+        prepare(rows, 0, num_rows, _F32(a[4]), a[3], rows_at, stride, factors)
+        first, last = num_out * thread // threads, num_out * (thread + 1) // threads
+        multiply(a, factors, rows_at, stride, 0, num_rows, first, last, sums_at)
+
+    return kernel  # type: ignore[no-any-return]
+
+
+@functools.cache
+def product_of_many(bits: Bits, planes: int, width: int) -> native.Kernel:
+    """The same for many rows, whose bytes the threads make together.
+
+    Scratch is uint8 [N, row_bytes(K)], and float32 [threads, 64] followed by [N].
+    """
+    pool = native.pool()
+    thread_id, num_threads, barrier = pool.thread_id, pool.num_threads, pool.barrier
+    prepare, multiply = _preparing(bits, planes), _multiplying(bits, planes, width)
+
+    @kernel_of
+    def kernel(address):  # type: ignore[no-untyped-def]
+        a = carray(address, _NUM_ARGUMENTS, dtype=np.int64)
+        num_rows, num_in, num_out = a[0], a[1], a[2]
+        thread, threads = np.int64(thread_id()), np.int64(num_threads())
+        stride = _row_bytes(num_in)
+        factors = carray(pointer(a[12] + SUM_BYTES * threads), num_rows, dtype=np.float32)
+        rows = carray(pointer(a[9]), (num_rows, num_in), dtype=np.float32)
+        first, last = num_rows * thread // threads, num_rows * (thread + 1) // threads
+        prepare(rows, first, last, _F32(a[4]), a[3], a[11], stride, factors)
+        barrier()
+        first, last = num_out * thread // threads, num_out * (thread + 1) // threads
+        step = max(_ROWS, _BLOCK_BYTES // stride // _ROWS * _ROWS)
+        for row in range(0, num_rows, step):
+            until = min(row + step, num_rows)
+            multiply(a, factors, a[11], stride, row, until, first, last, a[12] + SUM_BYTES * thread)
+
+    return kernel  # type: ignore[no-any-return]
