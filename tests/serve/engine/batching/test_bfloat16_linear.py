@@ -1,4 +1,4 @@
-"""bfloat16 layers where the processor multiplies float32 only."""
+"""bfloat16 layers, where the processor multiplies bfloat16 and where it does not."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ from serve.engine.batching.bfloat16_linear import BFloat16Linear, install
 
 @pytest.mark.parametrize("rows", [1, 2, 3, 40])
 @pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("has_products", [True, False])
 def test_the_product_is_the_same_and_the_weight_too(
-    monkeypatch: pytest.MonkeyPatch, rows: int, bias: bool
+    monkeypatch: pytest.MonkeyPatch, rows: int, bias: bool, has_products: bool
 ) -> None:
-    monkeypatch.setattr(tiles, "has_bfloat16_products", lambda: False)
+    monkeypatch.setattr(tiles, "has_bfloat16_products", lambda: has_products)
     torch.manual_seed(0)
     linear = nn.Linear(96, 600, bias=bias).to(torch.bfloat16)  # more than two tiles
     x = torch.randn(rows, 96).bfloat16()

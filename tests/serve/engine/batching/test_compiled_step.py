@@ -12,10 +12,10 @@ from torch import nn
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from serve.engine.batching import attention, fused_linear, warm_up
-from serve.engine.batching import layer_kernels as loops
 from serve.engine.batching.batcher import Segment
 from serve.engine.batching.compiled_step import MOST_ROWS, CompiledStep
 from serve.engine.batching.kv_cache import BLOCK_SIZE, KVCache
+from serve.engine.batching.loops import layer_kernels as loops
 from serve.engine.batching.loops import native, stored_matrix
 from serve.engine.batching.loops.stored_matrix import Matrix
 from serve.engine.batching.runner import Runner
