@@ -16,7 +16,7 @@ from numba import carray
 from serve.engine.batching.loops import native
 from serve.engine.batching.loops.byte_dot import OUT_STRIDE, ZERO, Bits, dots
 from serve.engine.batching.loops.kernels import compiled, exact, kernel_of, own_sums, size_of
-from serve.engine.batching.loops.vector_dot import pointer
+from serve.engine.batching.loops.intrinsics import pointer
 
 _F32, _I32, _I8 = np.float32, np.int32, np.int8
 _NUM_ARGUMENTS = 15
@@ -110,7 +110,7 @@ def _multiplying(bits: Bits, planes: int, width: int) -> Any:
     wide = 4 if (bits, planes) == (8, 1) else 2
     block, tall = (dots(bits, planes, width, _ROWS, num) for num in (wide, 1))
     has_scale = bits == 8
-    few, one = (dots(bits, planes, width, 1, num) for num in (4, 1))
+    one = dots(bits, planes, width, 1, 1)
 
     @exact
     def multiply(a, factors, rows_at, stride, first_row, last_row, first, last, sums_at):  # type: ignore[no-untyped-def]
@@ -129,12 +129,8 @@ def _multiplying(bits: Bits, planes: int, width: int) -> Any:
                     scale = pointer(a[7] + (output + o) * scale_bytes)
                     into = pointer(sums_at + 4 * o)
                     if num_rows == 1:
-                        if num - o >= 4:
-                            few(weight, weight_bytes, at, stride, scale, groups, length, into)
-                            o += 4
-                        else:
-                            one(weight, weight_bytes, at, stride, scale, groups, length, into)
-                            o += 1
+                        one(weight, weight_bytes, at, stride, scale, groups, length, into)
+                        o += 1
                     elif num - o >= wide:
                         block(weight, weight_bytes, at, stride, scale, groups, length, into)
                         o += wide

@@ -21,7 +21,8 @@ import numpy as np
 from numba import carray, cfunc, njit, types
 
 from serve.engine.batching.loops import native
-from serve.engine.batching.loops.vector_dot import Kind, dots, pointer
+from serve.engine.batching.loops.intrinsics import pointer
+from serve.engine.batching.loops.vector_dot import Kind, dots
 
 _F32, _I32, _I16 = np.float32, np.int32, np.int16
 _LOW, _HIGH, _OFFSET = np.int32(15), np.int32(4), np.int32(8)

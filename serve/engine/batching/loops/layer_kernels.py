@@ -23,7 +23,14 @@ from numba import carray
 from serve.engine.batching.kv_cache import BLOCK_SIZE
 from serve.engine.batching.loops import native
 from serve.engine.batching.loops.kernels import compiled, exact, kernel_of
-from serve.engine.batching.loops.vector_dot import bits_of, call, float_of, pointer
+from serve.engine.batching.loops.intrinsics import (
+    bits_of,
+    call,
+    count_up,
+    counted,
+    float_of,
+    pointer,
+)
 
 _F32, _I32, _U16 = np.float32, np.int32, np.uint16
 _NUM_ARGUMENTS = native.CALL_WORDS - 1
@@ -31,6 +38,8 @@ _LOWEST, _HIGHEST = _F32(-87.0), _F32(88.0)
 _LOG2_E, _LN2_HIGH, _LN2_LOW = _F32(1.44269504), _F32(0.693359375), _F32(-2.12194440e-4)
 _FACTORIALS = tuple(_F32(1 / value) for value in (720, 120, 24, 6, 2))
 _ONE = _F32(1)
+_LOOKS = 10_000
+"""At the counter before a waiting thread gives way: less than a millisecond."""
 
 
 @exact
@@ -264,16 +273,27 @@ def attend(*, is_bfloat16: bool) -> native.Kernel:
 @functools.cache
 def sequence() -> native.Kernel:
     """Arguments: how many calls; their address, ``native.CALL_WORDS`` int64 each: a kernel's
-    address and its arguments. No thread begins a call before all have ended the one before.
+    address and its arguments; and that of an int64, zero at the start. No thread begins a call
+    before all have ended the one before.
+
+    They wait awake, for a step has hundreds of calls of a few microseconds. OpenMP's own barrier
+    sends threads to sleep at once when there are more than cores, counting those of other callers;
+    it made a step of 20 ms one of 30 (docs/lab-notes.md).
     """
-    barrier = native.pool().barrier
+    num_threads, give_way = native.pool().num_threads, native.pool().give_way
 
     @kernel_of
     def kernel(address):  # type: ignore[no-untyped-def]
-        a = carray(address, 2, dtype=np.int64)
+        a = carray(address, 3, dtype=np.int64)
         words = carray(pointer(a[1]), (a[0], native.CALL_WORDS), dtype=np.int64)
+        threads = np.int64(num_threads())
         for index in range(a[0]):
             call(words[index, 0], pointer(a[1] + 8 * (index * native.CALL_WORDS + 1)))
-            barrier()
+            count_up(a[2])
+            looks = 0
+            while counted(a[2]) < threads * (index + 1):
+                looks += 1
+                if looks > _LOOKS:  # the other may have no core to run on
+                    give_way()
 
     return kernel  # type: ignore[no-any-return]

@@ -53,6 +53,9 @@ class _Pool:
         self.barrier = library.GOMP_barrier
         self.barrier.argtypes = []
         self.barrier.restype = None
+        self.give_way = ctypes.CDLL(None).sched_yield
+        self.give_way.argtypes = []
+        self.give_way.restype = ctypes.c_int
 
 
 @functools.cache
@@ -124,8 +127,10 @@ class Sequence:
         lines = [[kernel.address, *arguments] for kernel, arguments in calls]
         lines = [line + [0] * (CALL_WORDS - len(line)) for line in lines]
         self._words = torch.tensor(lines, dtype=torch.int64)
+        self._counter = torch.zeros(1, dtype=torch.int64)
 
     def run(self, num_rows: int) -> None:
         """Run all calls over the first ``num_rows`` rows."""
         self._words[:, 1] = num_rows
-        run(self._run, len(self._words), self._words.data_ptr())
+        self._counter.zero_()
+        run(self._run, len(self._words), self._words.data_ptr(), self._counter.data_ptr())

@@ -1,0 +1,85 @@
+"""What Numba has no word for: addresses, a float's bits, calls through an address, atomic counters."""
+
+from __future__ import annotations
+
+import platform
+from typing import Any
+
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+_I32, _I64, _F32 = ir.IntType(32), ir.IntType(64), ir.FloatType()
+_HAS_PAUSE = platform.machine() in {"x86_64", "AMD64"}
+
+
+@intrinsic
+def pointer(_context: Any, _address: Any) -> Any:
+    """An int64 as a pointer."""
+
+    def emit(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        return builder.inttoptr(arguments[0], cgutils.voidptr_t)
+
+    return types.voidptr(types.int64), emit
+
+
+@intrinsic
+def float_of(_context: Any, _bits: Any) -> Any:
+    """The float32 that has these 32 bits."""
+
+    def emit(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        return builder.bitcast(arguments[0], _F32)
+
+    return types.float32(types.int32), emit
+
+
+@intrinsic
+def bits_of(_context: Any, _number: Any) -> Any:
+    """The 32 bits of a float32."""
+
+    def emit(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        return builder.bitcast(arguments[0], _I32)
+
+    return types.int32(types.float32), emit
+
+
+@intrinsic
+def call(_context: Any, _function: Any, _argument: Any) -> Any:
+    """Call the ``void (void *)`` at an address."""
+
+    def emit(context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        address, argument = arguments
+        function = ir.FunctionType(ir.VoidType(), [cgutils.voidptr_t]).as_pointer()
+        builder.call(builder.inttoptr(address, function), [argument])
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.voidptr), emit
+
+
+@intrinsic
+def count_up(_context: Any, _address: Any) -> Any:
+    """Add one to the int64 at an address; whoever sees it sees all that was written before."""
+
+    def emit(context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        place = builder.inttoptr(arguments[0], _I64.as_pointer())
+        builder.atomic_rmw("add", place, ir.Constant(_I64, 1), "acq_rel")
+        return context.get_dummy_value()
+
+    return types.void(types.int64), emit
+
+
+@intrinsic
+def counted(_context: Any, _address: Any) -> Any:
+    """The int64 at an address, as ``count_up`` left it. Waits a moment, for it is asked again."""
+
+    def emit(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        if _HAS_PAUSE:
+            kind = ir.FunctionType(ir.VoidType(), [])
+            builder.call(
+                cgutils.get_or_insert_function(builder.module, kind, "llvm.x86.sse2.pause"), []
+            )
+        place = builder.inttoptr(arguments[0], _I64.as_pointer())
+        return builder.load_atomic(place, "acquire", 8)
+
+    return types.int64(types.int64), emit
