@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Self
 
@@ -55,6 +56,13 @@ class TransformersEngine:
         Raises:
             StartupError: the model is of a kind that this engine does not run, or does not fit.
         """
+        # In a thread that ends: each thread that computes has an OpenMP pool of its own, and with
+        # more threads in all than cores, those of a step would sleep at each of its barriers.
+        with ThreadPoolExecutor(1, "load") as loader:
+            return loader.submit(cls._loaded, path, settings, progress).result()
+
+    @classmethod
+    def _loaded(cls, path: Path, settings: EngineSettings, progress: Progress) -> Self:
         config = loading.read_config(path)
         promise = loading.read_promise(path)
         device = loading.pick_device(settings.device)

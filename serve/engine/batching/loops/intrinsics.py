@@ -1,4 +1,4 @@
-"""What Numba has no word for: addresses, a float's bits, calls through an address, atomic counters."""
+"""What Numba has no word for: addresses, the bits of a float, calls by address, shared counters."""
 
 from __future__ import annotations
 

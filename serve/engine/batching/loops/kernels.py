@@ -21,10 +21,10 @@ import numpy as np
 from numba import carray, cfunc, njit, types
 
 from serve.engine.batching.loops import native
-from serve.engine.batching.loops.intrinsics import pointer
+from serve.engine.batching.loops.intrinsics import bits_of, pointer
 from serve.engine.batching.loops.vector_dot import Kind, dots
 
-_F32, _I32, _I16 = np.float32, np.int32, np.int16
+_F32, _I32, _I16, _U16 = np.float32, np.int32, np.int16, np.uint16
 _LOW, _HIGH, _OFFSET = np.int32(15), np.int32(4), np.int32(8)
 _TINY = np.float32(1e-10)
 _NUM_ARGUMENTS = 15
@@ -70,6 +70,15 @@ def _whole_apart(row: Any, levels: Any, even: Any, odd: Any) -> Any:
         even[i] = _I16(np.rint(row[2 * i] * factor))
         odd[i] = _I16(np.rint(row[2 * i + 1] * factor))
     return size / levels
+
+
+@exact
+def narrow(number: Any) -> Any:
+    """The bits of the nearest bfloat16, of two the even one."""
+    bits = bits_of(number)
+    if number != number:  # noqa: PLR0124 - so NaN is told
+        return _U16(0x7FC0)
+    return _U16(((bits + _I32(0x7FFF) + ((bits >> _I32(16)) & _I32(1))) >> _I32(16)) & _I32(0xFFFF))
 
 
 @exact

@@ -22,17 +22,16 @@ from numba import carray
 
 from serve.engine.batching.kv_cache import BLOCK_SIZE
 from serve.engine.batching.loops import native
-from serve.engine.batching.loops.kernels import compiled, exact, kernel_of
 from serve.engine.batching.loops.intrinsics import (
-    bits_of,
     call,
     count_up,
     counted,
     float_of,
     pointer,
 )
+from serve.engine.batching.loops.kernels import compiled, exact, kernel_of, narrow
 
-_F32, _I32, _U16 = np.float32, np.int32, np.uint16
+_F32, _I32 = np.float32, np.int32
 _NUM_ARGUMENTS = native.CALL_WORDS - 1
 _LOWEST, _HIGHEST = _F32(-87.0), _F32(88.0)
 _LOG2_E, _LN2_HIGH, _LN2_LOW = _F32(1.44269504), _F32(0.693359375), _F32(-2.12194440e-4)
@@ -83,15 +82,6 @@ def _rotate(x: Any, cos: Any, sin: Any) -> None:
 
 
 @exact
-def _narrow(number: Any) -> Any:
-    """The bits of the nearest bfloat16, of two the even one."""
-    bits = bits_of(number)
-    if number != number:  # noqa: PLR0124 - so NaN is told
-        return _U16(0x7FC0)
-    return _U16(((bits + _I32(0x7FFF) + ((bits >> _I32(16)) & _I32(1))) >> _I32(16)) & _I32(0xFFFF))
-
-
-@exact
 def _keep_floats(x: Any, out: Any) -> None:
     for i in range(len(x)):
         out[i] = x[i]
@@ -100,7 +90,7 @@ def _keep_floats(x: Any, out: Any) -> None:
 @exact
 def _keep_bfloat16(x: Any, out: Any) -> None:
     for i in range(len(x)):
-        out[i] = _narrow(x[i])
+        out[i] = narrow(x[i])
 
 
 @compiled

@@ -17,7 +17,7 @@ import functools
 import importlib.util
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
 import torch
 
@@ -27,6 +27,9 @@ _POOL = Path(torch.__file__).parent / "lib" / "libgomp.so.1"
 MOST_LEVELS = 32_639
 """Of a row's 16-bit integers, on each side of zero: 127 * 256 + 127, two signed bytes."""
 
+
+BITS: dict[str, Literal[16, 8, 4]] = {"bfloat16": 16, "int8": 8, "int4": 4}
+"""Of a weight, where there are instructions that sum several of its products at once."""
 
 CALL_WORDS = 16
 """Of a call in a ``Sequence``: the kernel and its arguments."""
@@ -82,13 +85,18 @@ def is_available() -> bool:
 
 
 @functools.cache
-def has_byte_products() -> bool:
-    """Whether loops can be compiled here, and this processor sums products of bytes (VNNI)."""
-    if not is_available():
-        return False
-    from serve.engine.batching.loops import byte_dot  # noqa: PLC0415 - Numba is loaded when it is needed
+def has_block_products(kind: str) -> bool:
+    """Whether loops can be compiled here, and this processor sums several products at once.
 
-    return byte_dot.is_available()
+    Args:
+        kind: of the weights: ``int8`` and ``int4`` (VNNI), or ``bfloat16``.
+    """
+    bits = BITS.get(kind)
+    if bits is None or not is_available():
+        return False
+    from serve.engine.batching.loops import block_dot  # noqa: PLC0415 - Numba is loaded when it is needed
+
+    return block_dot.is_available(bits)
 
 
 def own_sums(num_rows: int) -> int:

@@ -2,7 +2,7 @@
 
 For a few rows reading the weights is what takes time: each is read once for all of them, in torch's
 own pool (``kernels.py``). Where the processor sums products of bytes (VNNI), integers have loops
-that are fast for many rows too (``byte_kernels.py``).
+that are fast for many rows too (``block_kernels.py``).
 """
 
 from __future__ import annotations
@@ -54,33 +54,31 @@ class Matrix:
     @property
     def kernel(self) -> native.Kernel:
         """For up to ``FEW_ROWS``."""
-        if form := self._bytes_form():
-            from serve.engine.batching.loops import byte_kernels  # noqa: PLC0415 - Numba, when it is needed
+        if native.has_block_products(self.kind):
+            from serve.engine.batching.loops import block_kernels  # noqa: PLC0415 - Numba
 
-            return byte_kernels.product(*form)
-        from serve.engine.batching.loops import kernels  # noqa: PLC0415 - Numba, when it is needed
+            return block_kernels.product(*self._block_form)
+        from serve.engine.batching.loops import kernels  # noqa: PLC0415 - Numba
 
         return kernels.product(self.kind)
 
     @property
     def kernel_of_many(self) -> native.Kernel | None:
-        """For any number of rows; None where there is none that is fast."""
-        form = self._bytes_form()
-        if form is None:
+        """For any number of rows; None where others are faster."""
+        if self.kind == "bfloat16" or not native.has_block_products(self.kind):
             return None
-        from serve.engine.batching.loops import byte_kernels  # noqa: PLC0415 - Numba, when it is needed
+        from serve.engine.batching.loops import block_kernels  # noqa: PLC0415 - Numba
 
-        return byte_kernels.product_of_many(*form)
+        return block_kernels.product_of_many(*self._block_form)
 
-    def _bytes_form(self) -> tuple[Literal[8, 4], int, int] | None:
-        """Bits, planes and width of a product of bytes; None where there is none."""
-        if self.kind not in {"int8", "int4"} or not native.has_byte_products():
-            return None
-        from serve.engine.batching.loops import byte_dot  # noqa: PLC0415 - Numba, when it is needed
+    @property
+    def _block_form(self) -> tuple[Literal[16, 8, 4], int, int]:
+        """Bits, planes and width of a product of blocks."""
+        from serve.engine.batching.loops import block_dot  # noqa: PLC0415 - Numba
 
-        bits: Literal[8, 4] = 8 if self.kind == "int8" else 4
-        length = self.num_in * bits // 8 // self.groups
-        return bits, 1 if self.levels == STEPS else 2, byte_dot.width_for(length)
+        bits = native.BITS[self.kind]
+        planes = 1 if bits == 16 or self.levels == STEPS else 2
+        return bits, planes, block_dot.width_for(self.num_in * bits // 8 // self.groups)
 
     def arguments(
         self,
@@ -137,7 +135,7 @@ def of_int8(weight: torch.Tensor, scale: torch.Tensor, *, in_steps: bool) -> Mat
     num_in = weight.shape[1]
     if not _is_native(weight):
         return None
-    groups = _groups_of(num_in, num_in if native.has_byte_products() else _LARGEST_GROUP)
+    groups = _groups_of(num_in, num_in if native.has_block_products("int8") else _LARGEST_GROUP)
     if groups is None:
         return None
     levels = STEPS if in_steps else native.MOST_LEVELS

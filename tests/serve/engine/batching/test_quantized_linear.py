@@ -29,7 +29,7 @@ def _quiet():
 def _processor(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """The loops of this processor, and those of one that does not sum products of bytes."""
     if request.param == "no VNNI":
-        monkeypatch.setattr(native, "has_byte_products", lambda: False)
+        monkeypatch.setattr(native, "has_block_products", lambda _: False)
 
 
 def int8_parts() -> tuple[torch.Tensor, torch.Tensor, nn.Parameter]:
@@ -126,7 +126,7 @@ def test_every_kind_of_product_means_the_same(
     weight, scale, bias = int8_parts()
     x = torch.randn(rows, IN)
     kinds = {"int_mm", "stored"}
-    if native.has_byte_products():  # oneDNN's cuts off what does not fit without VNNI
+    if native.has_block_products("int8"):  # oneDNN's cuts off what does not fit without VNNI
         kinds.add("onednn")
     results = []
     for kind in sorted(kinds):

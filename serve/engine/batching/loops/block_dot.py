@@ -1,11 +1,15 @@
-"""Dot products of stored integers with rows of bytes, where the processor sums four at once (VNNI).
+"""Dot products by the instructions that sum several at once, the sums of a block kept in registers.
 
-``vpdpbusd`` adds four products of an unsigned and a signed byte to a 32-bit integer, for 64 pairs
-at a time. Weights are its unsigned side: 8-bit ones plus 128, 4-bit ones as they are stored, plus
-8. What that adds is taken off before: each sum starts at -128 (or -8) times the sum of its row.
+Stored integers (AVX-512 VNNI): ``vpdpbusd`` adds four products of an unsigned and a signed byte to
+a 32-bit integer, for 64 pairs at a time. Weights are its unsigned side: 8-bit ones plus 128, 4-bit
+ones as they are stored, plus 8. What that adds is taken off before: each sum starts at -128 (or -8)
+times the sum of its row.
 
 A row of 16-bit integers is two planes of bytes, ``x = 256 · high + low``, both signed; a row of
 W8A8's, in [-127, 127], is one. Sums are exact in both.
+
+bfloat16 (AVX-512 BF16): ``vdpbf16ps`` adds two products to a float32, for 32 pairs at a time. A row
+is one plane of bfloat16.
 """
 
 from __future__ import annotations
@@ -20,7 +24,8 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-Bits = Literal[8, 4]
+Bits = Literal[16, 8, 4]
+"""Of a weight: bfloat16, int8 or int4."""
 ZERO = {8: 128, 4: 8}
 """What stands for a weight of zero on the unsigned side."""
 
@@ -32,11 +37,25 @@ OUT_STRIDE = 16
 """Between two rows' sums, in numbers."""
 
 
+class _BFloat(ir.Type):  # type: ignore[misc]  # llvmlite has no types
+    """LLVM's bfloat, which llvmlite has no name for."""
+
+    def _to_string(self) -> str:
+        return "bfloat"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _BFloat)
+
+    def __hash__(self) -> int:
+        return hash(_BFloat)
+
+
 @functools.cache
-def is_available() -> bool:
+def is_available(bits: Bits) -> bool:
     """Whether this processor has the instruction, for registers of all three widths."""
     features = llvmlite.binding.get_host_cpu_features()
-    return bool(features.get("avx512vnni") and features.get("avx512vl"))
+    needed = "avx512bf16" if bits == 16 else "avx512vnni"
+    return bool(features.get(needed) and features.get("avx512vl"))
 
 
 def width_for(length: int) -> int:
@@ -45,7 +64,9 @@ def width_for(length: int) -> int:
 
 
 @functools.cache
-def dots(bits: Bits, planes: int, width: int, num_rows: int, num_outputs: int) -> Any:
+def dots(
+    bits: Bits, planes: int, width: int, num_rows: int, num_outputs: int, *, fetches: bool
+) -> Any:
     """Some rows of weights times some rows of activations.
 
     ``(weight, weight_stride, rows, row_stride, scale, groups, length, out)``, addresses but for the
@@ -55,13 +76,17 @@ def dots(bits: Bits, planes: int, width: int, num_rows: int, num_outputs: int) -
         ``num_outputs`` rows as they are stored; of 4 bits, low ones are the even input.
     rows
         ``num_rows`` of them: the planes, of 4-bit weights each with the even inputs before the odd
-        ones; then for each plane and group an int32, what its sum starts at.
+        ones; then, of integers, for each plane and group an int32, what its sum starts at.
     scale
-        of 4 bits: float32 for each output and group. Of 8 not read; they have one group.
+        of 4 bits: float32 for each output and group. Of others not read; they have one group.
     groups, length
         how many, and how long each is in bytes of weights, a multiple of ``width``.
     out
         float32 ``[num_rows, OUT_STRIDE]``, of which it writes ``num_outputs`` in each row.
+
+    Args:
+        fetches: ask memory for weights ahead of time: rows are too short for the processor to see
+            where it goes.
     """
 
     @intrinsic
@@ -78,7 +103,7 @@ def dots(bits: Bits, planes: int, width: int, num_rows: int, num_outputs: int) -
     ) -> Any:
         def emit(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
             weight, weight_stride, rows, row_stride, scale, groups, length, out = arguments
-            block = _Block(builder, bits, planes, width, groups, length)
+            block = _Block(builder, bits, planes, width, groups, length, fetches)
             weights = _apart(builder, weight, weight_stride, num_outputs)
             numbers = _apart(builder, rows, row_stride, num_rows)
             scales = _apart(builder, scale, builder.mul(groups, _number(4)), num_outputs)
@@ -102,13 +127,20 @@ class _Block:
     """The sums of every row with every output, kept in registers together."""
 
     def __init__(
-        self, builder: Any, bits: Bits, planes: int, width: int, groups: Any, length: Any
+        self,
+        builder: Any,
+        bits: Bits,
+        planes: int,
+        width: int,
+        groups: Any,
+        length: Any,
+        fetches: bool,
     ) -> None:
         self._builder, self._bits, self._planes, self._width = builder, bits, planes, width
-        self._groups, self._length = groups, length
-        self._plane = builder.mul(builder.mul(groups, length), _number(8 // bits))
+        self._groups, self._length, self._fetches = groups, length, fetches
+        self._plane = builder.mul(builder.mul(groups, length), _number(2 if bits == 4 else 1))
         self._bytes = ir.VectorType(_I8, width)
-        self._sums = ir.VectorType(_I32, width // 4)
+        self._sums = ir.VectorType(_F32 if bits == 16 else _I32, width // 4)
 
     def sums(
         self, weights: Sequence[Any], rows: Sequence[Any], scales: Sequence[Any]
@@ -139,6 +171,8 @@ class _Block:
                     builder.store(value, total)
         if self._bits == 4:
             return _reduced(builder, [builder.load(total) for total in totals], builder.fadd)
+        if self._bits == 16:
+            return _reduced(builder, [builder.load(part) for part in parts.values()], builder.fadd)
         per_plane = [
             _reduced(builder, [builder.load(parts[pair, plane]) for pair in pairs], builder.add)
             for plane in self._each()
@@ -153,6 +187,8 @@ class _Block:
 
     def _start(self, row: Any, plane: int, group: Any) -> Any:
         """What a group's sum starts at, in one lane."""
+        if self._bits == 16:
+            return _splat(self._sums, 0.0)
         builder = self._builder
         starts = builder.gep(row, [builder.mul(self._plane, _number(self._planes))])
         index = builder.add(builder.mul(self._groups, _number(plane)), group)
@@ -164,8 +200,9 @@ class _Block:
     def _add(self, parts: Any, weights: Sequence[Any], rows: Sequence[Any], index: Any) -> None:
         builder = self._builder
         unsigned = [self._unsigned(self._load(weight, index)) for weight in weights]
-        for weight in weights:
-            self._fetch(weight, index)
+        if self._fetches:
+            for weight in weights:
+                self._fetch(weight, index)
         half = builder.udiv(self._plane, _number(2))
         for ((row, output), plane), part in parts.items():
             numbers = builder.gep(rows[row], [builder.mul(self._plane, _number(plane))])
@@ -177,6 +214,8 @@ class _Block:
 
     def _unsigned(self, stored: Any) -> Sequence[Any]:
         builder = self._builder
+        if self._bits == 16:
+            return [stored]
         if self._bits == 8:
             return [builder.xor(stored, _splat(self._bytes, ZERO[8]))]
         low = builder.and_(stored, _splat(self._bytes, 15))
@@ -188,7 +227,6 @@ class _Block:
         return builder.load(place, align=1)
 
     def _fetch(self, pointer: Any, index: Any) -> None:
-        """Ask for what is read soon: rows are too short for the processor to see where it goes."""
         builder = self._builder
         kind = ir.FunctionType(ir.VoidType(), [_I8.as_pointer(), _I32, _I32, _I32])
         function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
@@ -196,13 +234,16 @@ class _Block:
         builder.call(function, [place, *(ir.Constant(_I32, value) for value in (0, 3, 1))])
 
     def _dot(self, total: Any, unsigned: Any, signed: Any) -> Any:
-        builder = self._builder
+        builder, size = self._builder, 8 * self._width
+        if self._bits == 16:
+            kind, name = ir.VectorType(_BFloat(), self._width // 2), "avx512bf16.dpbf16ps"
+        else:
+            kind, name = self._sums, "avx512.vpdpbusd"
+        function_type = ir.FunctionType(self._sums, [self._sums, kind, kind])
         function = cgutils.get_or_insert_function(
-            builder.module,
-            ir.FunctionType(self._sums, [self._sums] * 3),
-            f"llvm.x86.avx512.vpdpbusd.{8 * self._width}",
+            builder.module, function_type, f"llvm.x86.{name}.{size}"
         )
-        operands = [builder.bitcast(value, self._sums) for value in (unsigned, signed)]
+        operands = [builder.bitcast(value, kind) for value in (unsigned, signed)]
         return builder.call(function, [total, *operands])
 
     def _joined(self, planes: Sequence[Any]) -> Any:

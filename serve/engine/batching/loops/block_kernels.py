@@ -1,8 +1,8 @@
-"""The compiled loops over rows of bytes: products of stored integers where the processor has VNNI.
+"""The compiled loops over blocks: products where the processor has VNNI, or multiplies bfloat16.
 
 The same products as those of ``kernels.py``; sums over integers are exact in both. The sums of four
-rows with up to four outputs are kept in registers (``byte_dot.py``), so many rows are multiplied at
-nearly the speed of the instruction, and need no other form of the weights.
+rows with up to four outputs are kept in registers (``block_dot.py``), so that many rows of integers
+are multiplied at nearly the speed of the instruction, and need no other form of the weights.
 """
 
 from __future__ import annotations
@@ -14,9 +14,16 @@ import numpy as np
 from numba import carray
 
 from serve.engine.batching.loops import native
-from serve.engine.batching.loops.byte_dot import OUT_STRIDE, ZERO, Bits, dots
-from serve.engine.batching.loops.kernels import compiled, exact, kernel_of, own_sums, size_of
+from serve.engine.batching.loops.block_dot import OUT_STRIDE, ZERO, Bits, dots
 from serve.engine.batching.loops.intrinsics import pointer
+from serve.engine.batching.loops.kernels import (
+    compiled,
+    exact,
+    kernel_of,
+    narrow,
+    own_sums,
+    size_of,
+)
 
 _F32, _I32, _I8 = np.float32, np.int32, np.int8
 _NUM_ARGUMENTS = 15
@@ -30,7 +37,7 @@ _row_bytes = exact(native.row_bytes)
 
 
 def _bytes_of(bits: Bits, planes: int) -> Any:
-    """``(row, factor, groups, out)``: a row in whole numbers, as ``byte_dot.dots`` reads it."""
+    """``(row, factor, groups, out)``: a row in whole numbers, as ``block_dot.dots`` reads it."""
     zero, has_two, per_byte = _I32(ZERO[bits]), planes == 2, 8 // bits
 
     @exact
@@ -66,14 +73,27 @@ def _bytes_of(bits: Bits, planes: int) -> Any:
     return write
 
 
+def _bfloats() -> Any:
+    """The same of bfloat16: no whole numbers, and no factor."""
+
+    @exact
+    def write(row, _factor, _groups, address):  # type: ignore[no-untyped-def]
+        out = carray(pointer(address), len(row), dtype=np.uint16)
+        for i in range(len(row)):
+            out[i] = narrow(row[i])
+
+    return write
+
+
 def _preparing(bits: Bits, planes: int) -> Any:
     """``(rows, first, last, levels, groups, address, stride, factors)``: rows of a range."""
-    write = _bytes_of(bits, planes)
+    has_factor = bits != 16
+    write = _bytes_of(bits, planes) if has_factor else _bfloats()
 
     @exact
     def prepare(rows, first, last, levels, groups, address, stride, factors):  # type: ignore[no-untyped-def]
         for row in range(first, last):
-            size = size_of(rows[row])
+            size = size_of(rows[row]) if has_factor else levels
             factors[row] = size / levels
             write(rows[row], levels / size, groups, address + row * stride)
 
@@ -104,13 +124,15 @@ def _finish(a, factors, row, output, num_rows, num_outputs, sums, has_scale):  #
             results[o] = values[o]
 
 
-def _multiplying(bits: Bits, planes: int, width: int) -> Any:
+def _multiplying(bits: Bits, planes: int, width: int, *, fetches: bool) -> Any:
     """Rows in bytes times a range of outputs, scaled and written."""
     # Four of each are 16 sums in registers; two planes or unpacked halves leave room for fewer.
-    wide = 4 if (bits, planes) == (8, 1) else 2
-    block, tall = (dots(bits, planes, width, _ROWS, num) for num in (wide, 1))
+    wide = 4 if bits != 4 and planes == 1 else 2
+    block, tall, one = (
+        dots(bits, planes, width, num_rows, num_outputs, fetches=fetches)
+        for num_rows, num_outputs in ((_ROWS, wide), (_ROWS, 1), (1, 1))
+    )
     has_scale = bits == 8
-    one = dots(bits, planes, width, 1, 1)
 
     @exact
     def multiply(a, factors, rows_at, stride, first_row, last_row, first, last, sums_at):  # type: ignore[no-untyped-def]
@@ -151,7 +173,8 @@ def product(bits: Bits, planes: int, width: int) -> native.Kernel:
     own_sums(N)]. Of 8 bits, G is 1.
     """
     thread_id, num_threads = native.pool().thread_id, native.pool().num_threads
-    prepare, multiply = _preparing(bits, planes), _multiplying(bits, planes, width)
+    prepare = _preparing(bits, planes)
+    multiply = _multiplying(bits, planes, width, fetches=True)
 
     @kernel_of
     def kernel(address):  # type: ignore[no-untyped-def]
@@ -178,7 +201,8 @@ def product_of_many(bits: Bits, planes: int, width: int) -> native.Kernel:
     """
     pool = native.pool()
     thread_id, num_threads, barrier = pool.thread_id, pool.num_threads, pool.barrier
-    prepare, multiply = _preparing(bits, planes), _multiplying(bits, planes, width)
+    prepare = _preparing(bits, planes)
+    multiply = _multiplying(bits, planes, width, fetches=False)
 
     @kernel_of
     def kernel(address):  # type: ignore[no-untyped-def]

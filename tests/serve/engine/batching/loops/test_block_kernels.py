@@ -9,7 +9,8 @@ from serve.engine.batching.loops import native, stored_matrix
 from serve.engine.batching.loops.stored_matrix import FEW_ROWS, Matrix, Scratch
 
 pytestmark = pytest.mark.skipif(
-    not native.has_byte_products(), reason="this processor does not sum products of bytes (VNNI)"
+    not native.has_block_products("int8"),
+    reason="this processor does not sum products of bytes (VNNI)",
 )
 OUT = 83
 """Not of blocks of 16 or 4 alone."""
