@@ -17,6 +17,8 @@ from serve.engine.batching import tiles
 from serve.engine.batching.loops import native, stored_matrix
 from serve.engine.batching.quantized_linear import QuantizedLinear
 
+TILE_ROWS = 64
+"""Beyond it the processor's product of bfloat16 makes up for unpacking; docs/lab-notes.md."""
 _OFFSET = 8
 """What is stored for a weight of zero."""
 
@@ -39,7 +41,10 @@ class Int4Linear(QuantizedLinear):
         self.matrix = stored_matrix.of_int4(self._weight, self._scale)
 
     def multiply(self, x: torch.Tensor) -> torch.Tensor:
-        result = None if self.matrix is None else stored_matrix.multiply(self.matrix, x)
+        result = None
+        is_for_tiles = len(x) > TILE_ROWS and tiles.multiplied_as(x) is torch.bfloat16
+        if self.matrix is not None and not is_for_tiles:
+            result = stored_matrix.multiply(self.matrix, x)
         if result is None:
             result = tiles.multiply(x, self.out_features, self.tile)
         if self.bias is not None:

@@ -100,39 +100,43 @@ def _preparing(bits: Bits, planes: int) -> Any:
     return prepare
 
 
-@compiled
-def _finish(a, factors, row, output, num_rows, num_outputs, sums, has_scale):  # type: ignore[no-untyped-def]
-    """Sums to results: times the row's factor and the output's scale, plus what is to be added."""
-    out = carray(pointer(a[10]), (a[0], a[2]), dtype=np.float32)
-    scales = carray(pointer(a[7]), a[2], dtype=np.float32)
-    biases = carray(pointer(a[8]), a[2], dtype=np.float32)
-    for r in range(num_rows):
-        values, factor = sums[r, :num_outputs], factors[row + r]
-        results = out[row + r, output : output + num_outputs]
-        for o in range(num_outputs):
-            values[o] *= factor
-        if has_scale:
+def _finishing(bits: Bits, *, adds: bool) -> Any:
+    """Sums to results: times the row's factor and the output's scale, plus what is to be added.
+
+    Args:
+        adds: whether there may be something to add.
+    """
+    has_scale = bits == 8
+
+    @compiled
+    def finish(a, factors, row, output, num_rows, num_outputs, sums):  # type: ignore[no-untyped-def]
+        out = carray(pointer(a[10]), (a[0], a[2]), dtype=np.float32)
+        scales = carray(pointer(a[7]), a[2], dtype=np.float32)
+        biases = carray(pointer(a[8]), a[2], dtype=np.float32)
+        for r in range(num_rows):
+            factor = factors[row + r]
             for o in range(num_outputs):
-                values[o] *= scales[output + o]
-        if a[8] != 0:
-            for o in range(num_outputs):
-                values[o] += biases[output + o]
-        if a[5] != 0:
-            for o in range(num_outputs):
-                values[o] += results[o]
-        for o in range(num_outputs):
-            results[o] = values[o]
+                value = sums[r, o] * factor
+                if has_scale:
+                    value *= scales[output + o]
+                if adds and a[8] != 0:
+                    value += biases[output + o]
+                if adds and a[5] != 0:
+                    value += out[row + r, output + o]
+                out[row + r, output + o] = value
+
+    return finish
 
 
-def _multiplying(bits: Bits, planes: int, width: int, *, fetches: bool) -> Any:
+def _multiplying(bits: Bits, planes: int, width: int, *, is_few: bool) -> Any:
     """Rows in bytes times a range of outputs, scaled and written."""
     # Four of each are 16 sums in registers; two planes or unpacked halves leave room for fewer.
     wide = 4 if bits != 4 and planes == 1 else 2
     block, tall, one = (
-        dots(bits, planes, width, num_rows, num_outputs, fetches=fetches)
+        dots(bits, planes, width, num_rows, num_outputs, fetches=is_few)
         for num_rows, num_outputs in ((_ROWS, wide), (_ROWS, 1), (1, 1))
     )
-    has_scale = bits == 8
+    finish = _finishing(bits, adds=is_few)
 
     @exact
     def multiply(a, factors, rows_at, stride, first_row, last_row, first, last, sums_at):  # type: ignore[no-untyped-def]
@@ -159,7 +163,10 @@ def _multiplying(bits: Bits, planes: int, width: int, *, fetches: bool) -> Any:
                     else:
                         tall(weight, weight_bytes, at, stride, scale, groups, length, into)
                         o += 1
-                _finish(a, factors, row, output, num_rows, num, sums, has_scale)
+                if num_rows == _ROWS and num == OUT_STRIDE:  # sizes that the compiler knows
+                    finish(a, factors, row, output, _ROWS, OUT_STRIDE, sums)
+                else:
+                    finish(a, factors, row, output, num_rows, num, sums)
                 row += num_rows
 
     return multiply
@@ -174,7 +181,7 @@ def product(bits: Bits, planes: int, width: int) -> native.Kernel:
     """
     thread_id, num_threads = native.pool().thread_id, native.pool().num_threads
     prepare = _preparing(bits, planes)
-    multiply = _multiplying(bits, planes, width, fetches=True)
+    multiply = _multiplying(bits, planes, width, is_few=True)
 
     @kernel_of
     def kernel(address):  # type: ignore[no-untyped-def]
@@ -202,7 +209,7 @@ def product_of_many(bits: Bits, planes: int, width: int) -> native.Kernel:
     pool = native.pool()
     thread_id, num_threads, barrier = pool.thread_id, pool.num_threads, pool.barrier
     prepare = _preparing(bits, planes)
-    multiply = _multiplying(bits, planes, width, fetches=False)
+    multiply = _multiplying(bits, planes, width, is_few=False)
 
     @kernel_of
     def kernel(address):  # type: ignore[no-untyped-def]
