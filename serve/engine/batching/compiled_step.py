@@ -139,9 +139,10 @@ class CompiledStep:
         self, layer: _Product, rows: torch.Tensor, out: torch.Tensor, *, adds: bool = False
     ) -> _Call:
         bias = None if layer.bias is None else self._keep(layer.bias)
-        return layer.matrix.kernel, tuple(
-            layer.matrix.arguments(rows=rows, out=out, scratch=self._scratch, bias=bias, adds=adds)
+        *arguments, _ = layer.matrix.arguments(
+            rows=rows, out=out, scratch=self._scratch, bias=bias, adds=adds
         )
+        return layer.matrix.kernel, (*arguments, native.COUNTER)
 
     def _attention(self, index: int, attention: Any) -> Iterator[_Call]:
         from serve.engine.batching.loops import layer_kernels  # noqa: PLC0415 - Numba is loaded when it is needed

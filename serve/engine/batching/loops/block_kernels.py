@@ -15,7 +15,7 @@ from numba import carray
 
 from serve.engine.batching.loops import native
 from serve.engine.batching.loops.block_dot import OUT_STRIDE, ZERO, Bits, dots
-from serve.engine.batching.loops.intrinsics import pointer
+from serve.engine.batching.loops.intrinsics import count_up, pointer
 from serve.engine.batching.loops.kernels import (
     compiled,
     exact,
@@ -30,6 +30,8 @@ _NUM_ARGUMENTS = 15
 _ROWS = 4
 """In a block; fewer go one by one."""
 SUM_BYTES = 4 * _ROWS * OUT_STRIDE
+_PARTS = 8
+"""Of the outputs, per thread."""
 _BLOCK_BYTES = 1 << 18
 """Of rows that outputs are multiplied with in turn: they stay in a core's second cache."""
 
@@ -177,7 +179,9 @@ def product(bits: Bits, planes: int, width: int) -> native.Kernel:
     """``kernels.product`` for a few rows; each thread makes the rows' bytes itself.
 
     Arguments as there, but scratch is uint8 [threads, N, row_bytes(K)] and float32 [threads,
-    own_sums(N)]. Of 8 bits, G is 1.
+    own_sums(N)], G is 1 unless of 4 bits, and there is one more: the address of an int64, zero at
+    the start, by which threads take parts of the outputs as they get to them; or 0, and the parts
+    are equal. A thread that something else has kept off its core holds nobody up then.
     """
     thread_id, num_threads = native.pool().thread_id, native.pool().num_threads
     prepare = _preparing(bits, planes)
@@ -194,15 +198,23 @@ def product(bits: Bits, planes: int, width: int) -> native.Kernel:
         factors = carray(pointer(sums_at + SUM_BYTES), num_rows, dtype=np.float32)
         rows = carray(pointer(a[9]), (num_rows, num_in), dtype=np.float32)
         prepare(rows, 0, num_rows, _F32(a[4]), a[3], rows_at, stride, factors)
-        first, last = num_out * thread // threads, num_out * (thread + 1) // threads
-        multiply(a, factors, rows_at, stride, 0, num_rows, first, last, sums_at)
+        if a[13] == 0:
+            first, last = num_out * thread // threads, num_out * (thread + 1) // threads
+            multiply(a, factors, rows_at, stride, 0, num_rows, first, last, sums_at)
+            return
+        part = -(-num_out // (_PARTS * threads * OUT_STRIDE)) * OUT_STRIDE
+        first = count_up(a[13]) * part
+        while first < num_out:
+            last = min(first + part, num_out)
+            multiply(a, factors, rows_at, stride, 0, num_rows, first, last, sums_at)
+            first = count_up(a[13]) * part
 
     return kernel  # type: ignore[no-any-return]
 
 
 @functools.cache
 def product_of_many(bits: Bits, planes: int, width: int) -> native.Kernel:
-    """The same for many rows, whose bytes the threads make together.
+    """The same for many rows, whose bytes the threads make together; adds neither bias nor ``out``.
 
     Scratch is uint8 [N, row_bytes(K)], and float32 [threads, 64] followed by [N].
     """

@@ -59,14 +59,16 @@ def call(_context: Any, _function: Any, _argument: Any) -> Any:
 
 @intrinsic
 def count_up(_context: Any, _address: Any) -> Any:
-    """Add one to the int64 at an address; whoever sees it sees all that was written before."""
+    """Add one to the int64 at an address, and say what it was.
 
-    def emit(context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+    Whoever sees the new value sees all that was written before.
+    """
+
+    def emit(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
         place = builder.inttoptr(arguments[0], _I64.as_pointer())
-        builder.atomic_rmw("add", place, ir.Constant(_I64, 1), "acq_rel")
-        return context.get_dummy_value()
+        return builder.atomic_rmw("add", place, ir.Constant(_I64, 1), "acq_rel")
 
-    return types.void(types.int64), emit
+    return types.int64(types.int64), emit
 
 
 @intrinsic

@@ -7,7 +7,7 @@ that are fast for many rows too (``block_kernels.py``).
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -89,11 +89,11 @@ class Matrix:
         bias: torch.Tensor | None = None,
         adds: bool = False,
         num_rows: int = 0,
-    ) -> Iterable[int]:
+    ) -> Sequence[int]:
         """For ``kernels.product``; all float32 and contiguous. The tensors have to live on."""
         sizes = (num_rows, self.num_in, self.num_out, self.groups, self.levels, int(adds))
         tensors = (self.weight, self.scale, bias, rows, out, scratch.whole, scratch.sums)
-        return (*sizes, *(0 if tensor is None else tensor.data_ptr() for tensor in tensors))
+        return (*sizes, *(0 if tensor is None else tensor.data_ptr() for tensor in tensors), 0)
 
 
 class Scratch:
