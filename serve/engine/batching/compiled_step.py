@@ -139,10 +139,14 @@ class CompiledStep:
         self, layer: _Product, rows: torch.Tensor, out: torch.Tensor, *, adds: bool = False
     ) -> _Call:
         bias = None if layer.bias is None else self._keep(layer.bias)
-        *arguments, _ = layer.matrix.arguments(
-            rows=rows, out=out, scratch=self._scratch, bias=bias, adds=adds
+        return layer.matrix.kernel, layer.matrix.arguments(
+            rows=rows,
+            out=out,
+            scratch=self._scratch,
+            bias=bias,
+            adds=adds,
+            counter=native.COUNTER,
         )
-        return layer.matrix.kernel, (*arguments, native.COUNTER)
 
     def _attention(self, index: int, attention: Any) -> Iterator[_Call]:
         from serve.engine.batching.loops import layer_kernels  # noqa: PLC0415 - Numba is loaded when it is needed

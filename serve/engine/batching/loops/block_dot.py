@@ -64,9 +64,7 @@ def width_for(length: int) -> int:
 
 
 @functools.cache
-def dots(
-    bits: Bits, planes: int, width: int, num_rows: int, num_outputs: int, *, fetches: bool
-) -> Any:
+def dots(bits: Bits, planes: int, width: int, num_rows: int, num_outputs: int) -> Any:
     """Some rows of weights times some rows of activations.
 
     ``(weight, weight_stride, rows, row_stride, scale, groups, length, out)``, addresses but for the
@@ -84,9 +82,8 @@ def dots(
     out
         float32 ``[num_rows, OUT_STRIDE]``, of which it writes ``num_outputs`` in each row.
 
-    Args:
-        fetches: ask memory for weights ahead of time: rows are too short for the processor to see
-            where it goes.
+    Memory is asked for weights ahead of time: rows are too short for the processor to see where it
+    goes.
     """
 
     @intrinsic
@@ -103,7 +100,7 @@ def dots(
     ) -> Any:
         def emit(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
             weight, weight_stride, rows, row_stride, scale, groups, length, out = arguments
-            block = _Block(builder, bits, planes, width, groups, length, fetches)
+            block = _Block(builder, bits, planes, width, groups, length)
             weights = _apart(builder, weight, weight_stride, num_outputs)
             numbers = _apart(builder, rows, row_stride, num_rows)
             scales = _apart(builder, scale, builder.mul(groups, _number(4)), num_outputs)
@@ -127,17 +124,10 @@ class _Block:
     """The sums of every row with every output, kept in registers together."""
 
     def __init__(
-        self,
-        builder: Any,
-        bits: Bits,
-        planes: int,
-        width: int,
-        groups: Any,
-        length: Any,
-        fetches: bool,
+        self, builder: Any, bits: Bits, planes: int, width: int, groups: Any, length: Any
     ) -> None:
         self._builder, self._bits, self._planes, self._width = builder, bits, planes, width
-        self._groups, self._length, self._fetches = groups, length, fetches
+        self._groups, self._length = groups, length
         self._plane = builder.mul(builder.mul(groups, length), _number(2 if bits == 4 else 1))
         self._bytes = ir.VectorType(_I8, width)
         self._sums = ir.VectorType(_F32 if bits == 16 else _I32, width // 4)
@@ -200,9 +190,8 @@ class _Block:
     def _add(self, parts: Any, weights: Sequence[Any], rows: Sequence[Any], index: Any) -> None:
         builder = self._builder
         unsigned = [self._unsigned(self._load(weight, index)) for weight in weights]
-        if self._fetches:
-            for weight in weights:
-                self._fetch(weight, index)
+        for weight in weights:
+            self._fetch(weight, index)
         half = builder.udiv(self._plane, _number(2))
         for ((row, output), plane), part in parts.items():
             numbers = builder.gep(rows[row], [builder.mul(self._plane, _number(plane))])

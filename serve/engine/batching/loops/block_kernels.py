@@ -102,12 +102,8 @@ def _preparing(bits: Bits, planes: int) -> Any:
     return prepare
 
 
-def _finishing(bits: Bits, *, adds: bool) -> Any:
-    """Sums to results: times the row's factor and the output's scale, plus what is to be added.
-
-    Args:
-        adds: whether there may be something to add.
-    """
+def _finishing(bits: Bits) -> Any:
+    """Sums to results: times the row's factor and the output's scale, plus what is to be added."""
     has_scale = bits == 8
 
     @compiled
@@ -121,24 +117,21 @@ def _finishing(bits: Bits, *, adds: bool) -> Any:
                 value = sums[r, o] * factor
                 if has_scale:
                     value *= scales[output + o]
-                if adds and a[8] != 0:
+                if a[8] != 0:
                     value += biases[output + o]
-                if adds and a[5] != 0:
+                if a[5] != 0:
                     value += out[row + r, output + o]
                 out[row + r, output + o] = value
 
     return finish
 
 
-def _multiplying(bits: Bits, planes: int, width: int, *, is_few: bool) -> Any:
-    """Rows in bytes times a range of outputs, scaled and written."""
+def _multiplying(bits: Bits, planes: int, width: int) -> Any:
+    """A range of prepared rows times a range of outputs, scaled and written."""
     # Four of each are 16 sums in registers; two planes or unpacked halves leave room for fewer.
     wide = 4 if bits != 4 and planes == 1 else 2
-    block, tall, one = (
-        dots(bits, planes, width, num_rows, num_outputs, fetches=is_few)
-        for num_rows, num_outputs in ((_ROWS, wide), (_ROWS, 1), (1, 1))
-    )
-    finish = _finishing(bits, adds=is_few)
+    block, one = dots(bits, planes, width, _ROWS, wide), dots(bits, planes, width, 1, 1)
+    finish = _finishing(bits)
 
     @exact
     def multiply(a, factors, rows_at, stride, first_row, last_row, first, last, sums_at):  # type: ignore[no-untyped-def]
@@ -149,26 +142,18 @@ def _multiplying(bits: Bits, planes: int, width: int, *, is_few: bool) -> Any:
             num = min(OUT_STRIDE, last - output)
             row = first_row
             while row < last_row:
+                is_block = last_row - row >= _ROWS and num % wide == 0
+                num_rows, step = (_ROWS, wide) if is_block else (1, 1)
                 at = pointer(rows_at + row * stride)
-                num_rows = _ROWS if last_row - row >= _ROWS else 1
-                o = 0
-                while o < num:
+                for o in range(0, num, step):
                     weight = pointer(a[6] + (output + o) * weight_bytes)
                     scale = pointer(a[7] + (output + o) * scale_bytes)
                     into = pointer(sums_at + 4 * o)
-                    if num_rows == 1:
-                        one(weight, weight_bytes, at, stride, scale, groups, length, into)
-                        o += 1
-                    elif num - o >= wide:
+                    if is_block:
                         block(weight, weight_bytes, at, stride, scale, groups, length, into)
-                        o += wide
                     else:
-                        tall(weight, weight_bytes, at, stride, scale, groups, length, into)
-                        o += 1
-                if num_rows == _ROWS and num == OUT_STRIDE:  # sizes that the compiler knows
-                    finish(a, factors, row, output, _ROWS, OUT_STRIDE, sums)
-                else:
-                    finish(a, factors, row, output, num_rows, num, sums)
+                        one(weight, weight_bytes, at, stride, scale, groups, length, into)
+                finish(a, factors, row, output, num_rows, num, sums)
                 row += num_rows
 
     return multiply
@@ -176,68 +161,44 @@ def _multiplying(bits: Bits, planes: int, width: int, *, is_few: bool) -> Any:
 
 @functools.cache
 def product(bits: Bits, planes: int, width: int) -> native.Kernel:
-    """``kernels.product`` for a few rows; each thread makes the rows' bytes itself.
+    """``out = rows @ weight.T``, plus bias, plus what is in ``out`` already.
 
-    Arguments as there, but scratch is uint8 [threads, N, row_bytes(K)] and float32 [threads,
-    own_sums(N)], G is 1 unless of 4 bits, and there is one more: the address of an int64, zero at
-    the start, by which threads take parts of the outputs as they get to them; or 0, and the parts
-    are equal. A thread that something else has kept off its core holds nobody up then.
-    """
-    thread_id, num_threads = native.pool().thread_id, native.pool().num_threads
-    prepare = _preparing(bits, planes)
-    multiply = _multiplying(bits, planes, width, is_few=True)
-
-    @kernel_of
-    def kernel(address):  # type: ignore[no-untyped-def]
-        a = carray(address, _NUM_ARGUMENTS, dtype=np.int64)
-        num_rows, num_in, num_out = a[0], a[1], a[2]
-        thread, threads = np.int64(thread_id()), np.int64(num_threads())
-        stride = _row_bytes(num_in)
-        rows_at = a[11] + thread * num_rows * stride
-        sums_at = a[12] + 4 * thread * own_sums(num_rows)
-        factors = carray(pointer(sums_at + SUM_BYTES), num_rows, dtype=np.float32)
-        rows = carray(pointer(a[9]), (num_rows, num_in), dtype=np.float32)
-        prepare(rows, 0, num_rows, _F32(a[4]), a[3], rows_at, stride, factors)
-        if a[13] == 0:
-            first, last = num_out * thread // threads, num_out * (thread + 1) // threads
-            multiply(a, factors, rows_at, stride, 0, num_rows, first, last, sums_at)
-            return
-        part = -(-num_out // (_PARTS * threads * OUT_STRIDE)) * OUT_STRIDE
-        first = count_up(a[13]) * part
-        while first < num_out:
-            last = min(first + part, num_out)
-            multiply(a, factors, rows_at, stride, 0, num_rows, first, last, sums_at)
-            first = count_up(a[13]) * part
-
-    return kernel  # type: ignore[no-any-return]
-
-
-@functools.cache
-def product_of_many(bits: Bits, planes: int, width: int) -> native.Kernel:
-    """The same for many rows, whose bytes the threads make together; adds neither bias nor ``out``.
-
-    Scratch is uint8 [N, row_bytes(K)], and float32 [threads, 64] followed by [N].
+    Arguments: as of ``kernels.product``, but G is 1 unless of 4 bits, scratch is uint8 [threads, N,
+    row_bytes(K)] and float32 [threads, own_sums(N)]; and two more. The first is the address of an
+    int64, zero at the start, by which threads take parts of the outputs as they get to them, so
+    that one that something else keeps off its core holds nobody up; or 0, and the parts are equal.
+    The second is 1 where the threads make the rows' bytes together, as they do for many; then they
+    wait for each other, and scratch is uint8 [N, row_bytes(K)] and float32 [threads, own_sums(N)].
     """
     pool = native.pool()
     thread_id, num_threads, barrier = pool.thread_id, pool.num_threads, pool.barrier
-    prepare = _preparing(bits, planes)
-    multiply = _multiplying(bits, planes, width, is_few=False)
+    prepare, multiply = _preparing(bits, planes), _multiplying(bits, planes, width)
 
     @kernel_of
     def kernel(address):  # type: ignore[no-untyped-def]
         a = carray(address, _NUM_ARGUMENTS, dtype=np.int64)
-        num_rows, num_in, num_out = a[0], a[1], a[2]
+        num_rows, num_in, num_out, is_shared = a[0], a[1], a[2], a[14] != 0
         thread, threads = np.int64(thread_id()), np.int64(num_threads())
-        stride = _row_bytes(num_in)
-        factors = carray(pointer(a[12] + SUM_BYTES * threads), num_rows, dtype=np.float32)
+        stride, own = _row_bytes(num_in), 0 if is_shared else thread
+        rows_at = a[11] + own * num_rows * stride
+        sums_at = a[12] + 4 * thread * own_sums(num_rows)
+        factors_at = a[12] + 4 * own * own_sums(num_rows) + SUM_BYTES
+        factors = carray(pointer(factors_at), num_rows, dtype=np.float32)
         rows = carray(pointer(a[9]), (num_rows, num_in), dtype=np.float32)
-        first, last = num_rows * thread // threads, num_rows * (thread + 1) // threads
-        prepare(rows, first, last, _F32(a[4]), a[3], a[11], stride, factors)
-        barrier()
-        first, last = num_out * thread // threads, num_out * (thread + 1) // threads
+        first, last = (thread, thread + 1) if is_shared else (0, threads)
+        first, last = num_rows * first // threads, num_rows * last // threads
+        prepare(rows, first, last, _F32(a[4]), a[3], rows_at, stride, factors)
+        if is_shared:
+            barrier()
+        num_parts = threads if a[13] == 0 else _PARTS * threads
+        size = -(-num_out // (num_parts * OUT_STRIDE)) * OUT_STRIDE
         step = max(_ROWS, _BLOCK_BYTES // stride // _ROWS * _ROWS)
-        for row in range(0, num_rows, step):
-            until = min(row + step, num_rows)
-            multiply(a, factors, a[11], stride, row, until, first, last, a[12] + SUM_BYTES * thread)
+        part = thread if a[13] == 0 else count_up(a[13])
+        while part * size < num_out:
+            first, last = part * size, min((part + 1) * size, num_out)
+            for row in range(0, num_rows, step):
+                until = min(row + step, num_rows)
+                multiply(a, factors, rows_at, stride, row, until, first, last, sums_at)
+            part = num_parts if a[13] == 0 else count_up(a[13])
 
     return kernel  # type: ignore[no-any-return]

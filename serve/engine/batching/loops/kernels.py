@@ -123,8 +123,8 @@ def product(kind: Kind) -> native.Kernel:
     Arguments: N, K, O, G, the levels, whether to add to ``out``; addresses of the weight as
     ``vector_dot.dots`` reads it, [O, ...]; of its scales, float32 [O] for int8 and [O, G] for int4;
     of the bias, float32 [O], or 0; of rows, float32 [N, K]; out, float32 [N, O]; and of scratch,
-    int16 [threads, N, K] and float32 [threads, own_sums(N)]. G divides K into groups. The last
-    argument is not read.
+    int16 [threads, N, K] and float32 [threads, own_sums(N)]. G divides K into groups. The
+    last two arguments are not read.
     """
     thread_id, num_threads = native.pool().thread_id, native.pool().num_threads
     multiply = _dots_of_all(kind)

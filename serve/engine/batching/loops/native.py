@@ -35,7 +35,7 @@ CALL_WORDS = 16
 """Of a call in a ``Sequence``: the kernel and its arguments."""
 
 
-COUNTER = -1
+COUNTER = -(1 << 62)
 """An argument that stands for a counter of the call's own."""
 _COUNTER_WORDS = 8
 """A cache line, so that threads at one counter do not disturb those at another."""
@@ -130,9 +130,9 @@ def run(kernel: Kernel, *arguments: int) -> None:
 class Sequence:
     """Calls of kernels, one after the other, in one visit to torch's threads.
 
-    For each call the address of its kernel and up to ``CALL_WORDS - 2`` arguments, the first of
-    which is a number of rows. What the addresses stand for has to outlive this. Calls that end with
-    ``COUNTER`` get the address of an int64 of their own there, zero at each start.
+    For each call the address of its kernel and up to ``CALL_WORDS - 1`` arguments, the first of
+    which is a number of rows. What the addresses stand for has to outlive this. Calls with
+    ``COUNTER`` among them get the address of an int64 of their own there, zero at each start.
     """
 
     def __init__(self, calls: Iterable[tuple[Kernel, Iterable[int]]]) -> None:
@@ -142,8 +142,7 @@ class Sequence:
         lines = [[kernel.address, *arguments] for kernel, arguments in calls]
         self._counters = torch.zeros(1 + len(lines), _COUNTER_WORDS, dtype=torch.int64)
         for line, counter in zip(lines, self._counters[1:], strict=True):
-            if line[-1] == COUNTER:
-                line[-1] = counter.data_ptr()
+            line[:] = [counter.data_ptr() if word == COUNTER else word for word in line]
         lines = [line + [0] * (CALL_WORDS - len(line)) for line in lines]
         self._words = torch.tensor(lines, dtype=torch.int64)
 

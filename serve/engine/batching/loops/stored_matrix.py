@@ -53,7 +53,6 @@ class Matrix:
 
     @property
     def kernel(self) -> native.Kernel:
-        """For up to ``FEW_ROWS``."""
         if native.has_block_products(self.kind):
             from serve.engine.batching.loops import block_kernels  # noqa: PLC0415 - Numba
 
@@ -63,13 +62,9 @@ class Matrix:
         return kernels.product(self.kind)
 
     @property
-    def kernel_of_many(self) -> native.Kernel | None:
-        """For any number of rows; None where others are faster."""
-        if self.kind == "bfloat16" or not native.has_block_products(self.kind):
-            return None
-        from serve.engine.batching.loops import block_kernels  # noqa: PLC0415 - Numba
-
-        return block_kernels.product_of_many(*self._block_form)
+    def takes_many(self) -> bool:
+        """Whether no other product of many rows is faster."""
+        return self.kind != "bfloat16" and native.has_block_products(self.kind)
 
     @property
     def _block_form(self) -> tuple[Literal[16, 8, 4], int, int]:
@@ -89,21 +84,24 @@ class Matrix:
         bias: torch.Tensor | None = None,
         adds: bool = False,
         num_rows: int = 0,
+        counter: int = 0,
     ) -> Sequence[int]:
-        """For ``kernels.product``; all float32 and contiguous. The tensors have to live on."""
+        """For the kernel; all float32 and contiguous. The tensors have to live on."""
         sizes = (num_rows, self.num_in, self.num_out, self.groups, self.levels, int(adds))
         tensors = (self.weight, self.scale, bias, rows, out, scratch.whole, scratch.sums)
-        return (*sizes, *(0 if tensor is None else tensor.data_ptr() for tensor in tensors), 0)
+        addresses = (0 if tensor is None else tensor.data_ptr() for tensor in tensors)
+        return (*sizes, *addresses, counter, int(scratch.is_shared))
 
 
 class Scratch:
     """What threads write on the way to a product of up to ``num_rows`` rows.
 
     Args:
-        is_shared: the threads make the rows' whole numbers together, for ``kernel_of_many``.
+        is_shared: the threads make the rows' whole numbers together, as is faster for many.
     """
 
     def __init__(self, num_rows: int, num_in: int, *, is_shared: bool = False) -> None:
+        self.is_shared = is_shared
         threads = torch.get_num_threads()
         own = 1 if is_shared else threads
         self.whole = torch.empty(own, num_rows, native.row_bytes(num_in), dtype=torch.uint8)
@@ -113,14 +111,13 @@ class Scratch:
 def multiply(matrix: Matrix, x: torch.Tensor) -> torch.Tensor | None:
     """float32 ``[N, out]`` of rows ``[N, in]``; None where these are too many for the loops."""
     is_many = len(x) > FEW_ROWS
-    kernel = matrix.kernel_of_many if is_many else matrix.kernel
-    if kernel is None:
+    if is_many and not matrix.takes_many:
         return None
     rows = x.float().contiguous()
     result = rows.new_empty(len(rows), matrix.num_out)
     scratch = Scratch(len(rows), matrix.num_in, is_shared=is_many)
     arguments = matrix.arguments(rows=rows, out=result, scratch=scratch, num_rows=len(rows))
-    native.run(kernel, *arguments)
+    native.run(matrix.kernel, *arguments)
     return result
 
 
