@@ -120,6 +120,26 @@ def dots(bits: Bits, planes: int, width: int, num_rows: int, num_outputs: int) -
     return multiply
 
 
+@intrinsic
+def store_scaled(_context: Any, sums: Any, factor: Any, scales: Any, out: Any) -> Any:
+    """``out = sums * factor * scales`` for ``OUT_STRIDE`` float32; addresses but for the factor.
+
+    LLVM's vectoriser makes of the same loop in Python what took a third of a product's time.
+    """
+
+    def emit(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        sums, factor, scales, out = arguments
+        kind = ir.VectorType(_F32, OUT_STRIDE)
+        sums, scales, out = (
+            builder.bitcast(pointer, kind.as_pointer()) for pointer in (sums, scales, out)
+        )
+        value = builder.fmul(builder.load(sums, align=4), _spread(builder, factor, OUT_STRIDE))
+        builder.store(builder.fmul(value, builder.load(scales, align=4)), out, align=4)
+        return _context.get_dummy_value()
+
+    return types.void(types.voidptr, types.float32, types.voidptr, types.voidptr), emit
+
+
 class _Block:
     """The sums of every row with every output, kept in registers together."""
 
@@ -254,12 +274,7 @@ class _Block:
     def _scale(self, scales: Any, group: Any) -> Any:
         builder = self._builder
         place = builder.gep(builder.bitcast(scales, _F32.as_pointer()), [group])
-        kind = ir.VectorType(_F32, self._sums.count)
-        nothing = ir.Constant(kind, ir.Undefined)
-        one = builder.insert_element(nothing, builder.load(place, align=4), ir.Constant(_I32, 0))
-        return builder.shuffle_vector(
-            one, nothing, _splat(ir.VectorType(_I32, self._sums.count), 0)
-        )
+        return _spread(builder, builder.load(place, align=4), self._sums.count)
 
     def _fused(self, value: Any, factor: Any, total: Any) -> Any:
         """``value * factor`` plus what is in ``total``."""
@@ -276,6 +291,13 @@ def _number(value: int) -> Any:
 
 def _splat(kind: Any, value: float) -> Any:
     return ir.Constant(kind, [value] * kind.count)
+
+
+def _spread(builder: Any, value: Any, num: int) -> Any:
+    """A float in every lane."""
+    nothing = ir.Constant(ir.VectorType(_F32, num), ir.Undefined)
+    one = builder.insert_element(nothing, value, ir.Constant(_I32, 0))
+    return builder.shuffle_vector(one, nothing, _splat(ir.VectorType(_I32, num), 0))
 
 
 def _lanes(builder: Any, vector: Any, start: int, num: int) -> Any:

@@ -14,7 +14,7 @@ import numpy as np
 from numba import carray
 
 from serve.engine.batching.loops import native
-from serve.engine.batching.loops.block_dot import OUT_STRIDE, ZERO, Bits, dots
+from serve.engine.batching.loops.block_dot import OUT_STRIDE, ZERO, Bits, dots, store_scaled
 from serve.engine.batching.loops.intrinsics import count_up, pointer
 from serve.engine.batching.loops.kernels import (
     compiled,
@@ -29,7 +29,8 @@ _F32, _I32, _I8 = np.float32, np.int32, np.int8
 _NUM_ARGUMENTS = 15
 _ROWS = 4
 """In a block; fewer go one by one."""
-SUM_BYTES = 4 * _ROWS * OUT_STRIDE
+_LINE = 4 * OUT_STRIDE
+SUM_BYTES = _ROWS * _LINE
 _PARTS = 8
 """Of the outputs, per thread."""
 _BLOCK_BYTES = 1 << 18
@@ -107,10 +108,17 @@ def _finishing(bits: Bits) -> Any:
     has_scale = bits == 8
 
     @compiled
-    def finish(a, factors, row, output, num_rows, num_outputs, sums):  # type: ignore[no-untyped-def]
+    def finish(a, factors, row, output, num_rows, num_outputs, sums_at):  # type: ignore[no-untyped-def]
         out = carray(pointer(a[10]), (a[0], a[2]), dtype=np.float32)
         scales = carray(pointer(a[7]), a[2], dtype=np.float32)
         biases = carray(pointer(a[8]), a[2], dtype=np.float32)
+        if has_scale and num_outputs == OUT_STRIDE and a[8] == 0 and a[5] == 0:
+            for r in range(num_rows):
+                from_, to = sums_at + r * _LINE, a[10] + 4 * ((row + r) * a[2] + output)
+                their = pointer(a[7] + 4 * output)
+                store_scaled(pointer(from_), factors[row + r], their, pointer(to))
+            return
+        sums = carray(pointer(sums_at), (num_rows, OUT_STRIDE), dtype=np.float32)
         for r in range(num_rows):
             factor = factors[row + r]
             for o in range(num_outputs):
@@ -137,7 +145,6 @@ def _multiplying(bits: Bits, planes: int, width: int) -> Any:
     def multiply(a, factors, rows_at, stride, first_row, last_row, first, last, sums_at):  # type: ignore[no-untyped-def]
         groups, weight_bytes = a[3], a[1] * bits // 8
         length, scale_bytes = weight_bytes // groups, 4 * groups
-        sums = carray(pointer(sums_at), (_ROWS, OUT_STRIDE), dtype=np.float32)
         for output in range(first, last, OUT_STRIDE):
             num = min(OUT_STRIDE, last - output)
             row = first_row
@@ -153,7 +160,7 @@ def _multiplying(bits: Bits, planes: int, width: int) -> Any:
                         block(weight, weight_bytes, at, stride, scale, groups, length, into)
                     else:
                         one(weight, weight_bytes, at, stride, scale, groups, length, into)
-                finish(a, factors, row, output, num_rows, num, sums)
+                finish(a, factors, row, output, num_rows, num, sums_at)
                 row += num_rows
 
     return multiply
