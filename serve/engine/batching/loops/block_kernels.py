@@ -112,11 +112,12 @@ def _finishing(bits: Bits) -> Any:
         out = carray(pointer(a[10]), (a[0], a[2]), dtype=np.float32)
         scales = carray(pointer(a[7]), a[2], dtype=np.float32)
         biases = carray(pointer(a[8]), a[2], dtype=np.float32)
-        if has_scale and num_outputs == OUT_STRIDE and a[8] == 0 and a[5] == 0:
+        if num_outputs == OUT_STRIDE:
+            scale = pointer(a[7] + 4 * output if has_scale else 0)
+            bias = pointer(a[8] + 4 * output if a[8] != 0 else 0)
             for r in range(num_rows):
-                from_, to = sums_at + r * _LINE, a[10] + 4 * ((row + r) * a[2] + output)
-                their = pointer(a[7] + 4 * output)
-                store_scaled(pointer(from_), factors[row + r], their, pointer(to))
+                some, to = sums_at + r * _LINE, a[10] + 4 * ((row + r) * a[2] + output)
+                store_scaled(pointer(some), factors[row + r], scale, bias, a[5], pointer(to))
             return
         sums = carray(pointer(sums_at), (num_rows, OUT_STRIDE), dtype=np.float32)
         for r in range(num_rows):
