@@ -124,7 +124,7 @@ def dots(bits: Bits, planes: int, width: int, num_rows: int, num_outputs: int) -
 def store_scaled(
     _context: Any, sums: Any, factor: Any, scales: Any, bias: Any, adds: Any, out: Any
 ) -> Any:
-    """``out = sums * factor * scales + bias``, and ``+ out`` with ``adds``, for ``OUT_STRIDE`` floats.
+    """``out = sums * factor * scales + bias (+ out)`` for ``OUT_STRIDE`` floats.
 
     Addresses but for the factor and the flag; none of scales or bias is 0. LLVM's vectoriser makes
     of the same loop in Python what took a third of a product's time.
