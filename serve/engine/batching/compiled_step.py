@@ -87,7 +87,7 @@ class CompiledStep:
         return rows == plan.input_ids.shape[1] == len(plan.last_rows) and rows <= MOST_ROWS
 
     def logits(self, plan: StepPlan) -> torch.Tensor:
-        """float32 ``[N, V]`` of a step that ``takes`` says yes to."""
+        """float32 ``[N, V]`` of a step that ``takes`` says yes to; overwritten by the next."""
         num_rows = len(plan.segments)
         if plan.fresh_blocks is not None:
             for layer in self._cache.keys:
@@ -110,7 +110,7 @@ class CompiledStep:
             normed = self._normed[None, :num_rows].to(self._model.dtype)
             logits: torch.Tensor = self._model.lm_head(normed)[0]
             return logits
-        return self._logits[:num_rows].clone()
+        return self._logits[:num_rows]
 
     def _calls(self) -> Iterator[_Call]:
         decoder = self._model.model

@@ -38,7 +38,7 @@ class Runner:
     def logits(self, segments: Sequence[Segment]) -> torch.Tensor:
         """float32 ``[B, V]`` of the segments that sample, in the plan's order, decodes first."""
         with torch.inference_mode():
-            return self._forward(make_plan(segments, self._cache, self._model.device))
+            return self._forward(make_plan(segments, self._cache, self._model.device)).clone()
 
     def _forward(self, plan: StepPlan) -> torch.Tensor:
         if self._compiled is not None and self._compiled.takes(plan):
