@@ -103,6 +103,20 @@ def variables_set(variables: Mapping[str, str]) -> Iterator[None]:
             os.environ.pop(variable, None)
 
 
+@contextmanager
+def temporary_files_in(folder: str) -> Iterator[None]:
+    """Processes that are started within have their temporary files in ``folder``."""
+    before = os.environ.get("TMPDIR")
+    os.environ["TMPDIR"] = folder
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["TMPDIR"]
+        else:
+            os.environ["TMPDIR"] = before
+
+
 def cpu_kv_cache_bytes() -> int | None:
     """VLLM_CPU_KVCACHE_SPACE, which vLLM obeys before its arguments, in bytes; None if unset.
 

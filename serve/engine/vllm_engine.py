@@ -55,7 +55,7 @@ from serve.engine.vllm_heartbeat import Heartbeat
 from serve.engine.vllm_loading import LoadWatch
 from serve.engine.vllm_outputs import TokenRouter
 from serve.engine.vllm_platform import platform_arguments
-from serve.environment import set_engine_environment
+from serve.environment import set_engine_environment, temporary_files_in
 from serve.errors import EngineDeadError, InvalidRequest, StartupError
 
 log = logging.getLogger(__name__)
@@ -111,17 +111,18 @@ class VllmEngine:
         )
         arguments |= lora.arguments
         arguments |= extra_arguments(settings, AsyncEngineArgs.__dataclass_fields__)
-        set_engine_environment({"VLLM_RPC_BASE_PATH": _socket_folder()})
+        set_engine_environment({"VLLM_RPC_BASE_PATH": _own_folder()})
         if settings.vllm.enforce_eager:
             # Else the first request for logprobs would wait for a compiler, 10 s and more.
             set_engine_environment({"TORCHDYNAMO_DISABLE": "1"})
         return_large_buffers()
         reaper = Reaper()
         try:
-            with LoadWatch(path, progress, reaper):
+            with LoadWatch(path, progress, reaper), temporary_files_in(_own_folder()):
                 llm = vllm_fork.launch(AsyncEngineArgs(**arguments))
         except _FAILURES as error:
             reaper.close()
+            _remove_meeting_places()
             raise StartupError(
                 f"The vLLM engine cannot run {path.name}: {type(error).__name__}: "
                 f"{str(error)[:800]}. Its own log, above, may say more."
@@ -219,6 +220,7 @@ class VllmEngine:
         await asyncio.to_thread(llm.shutdown, SHUTDOWN_S)
         await asyncio.to_thread(llm.engine_core.resources.ctx.destroy, 0)  # threads, descriptors
         await asyncio.to_thread(self._reaper.close)  # kills and removes what is left
+        _remove_meeting_places()
 
     def _alive(self) -> AsyncLLM:
         """The engine below. Raises EngineDeadError when it is not there any more."""
@@ -230,11 +232,17 @@ class VllmEngine:
 
 
 @cache
-def _socket_folder() -> str:
-    """Where the sockets between the processes are: a folder of this process alone (mode 0700)."""
+def _own_folder() -> str:
+    """Sockets and temporary files of vLLM's processes: a folder of this process alone (0700)."""
     folder = tempfile.mkdtemp(prefix="intramural-")
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return folder
+
+
+def _remove_meeting_places() -> None:
+    """Files by which workers found each other. Processes that are killed leave them behind."""
+    for file in Path(_own_folder()).glob("vllm_dist_*"):
+        file.unlink(missing_ok=True)
 
 
 def _info(

@@ -178,6 +178,7 @@ async def test_a_stopped_engine_is_noticed_and_leaves_nothing(
     left = set(known._shared_memory)
     assert left
     assert shared_memory(known._processes) == left
+    assert meeting_places()
     stream = engine.stream(request(max_tokens=400))
     await anext(stream)
     known._heartbeat._stall_timeout_s = 0.2
@@ -190,6 +191,14 @@ async def test_a_stopped_engine_is_noticed_and_leaves_nothing(
             pass
     assert [process for process in known._processes if process.is_alive()] == []
     assert [file for file in left if file.exists()] == []
+    assert meeting_places() == []
+
+
+def meeting_places() -> list[Path]:
+    """Files by which vLLM's workers find each other."""
+    from serve.engine import vllm_engine  # its import is vLLM's
+
+    return list(Path(vllm_engine._own_folder()).glob("vllm_dist_*"))
 
 
 @pytest.mark.parametrize(
