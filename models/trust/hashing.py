@@ -80,12 +80,14 @@ def hash_files(paths: Sequence[Path], on_bytes: OnBytes | None = None) -> list[F
     with ThreadPoolExecutor(num_threads, thread_name_prefix="sha256") as pool:
         futures = {index: pool.submit(_hash_file, paths[index], count) for index in largest_first}
         try:
-            done, _ = wait(futures.values(), return_when=FIRST_EXCEPTION)
-            for future in done:
-                future.result()
+            wait(futures.values(), return_when=FIRST_EXCEPTION)
         finally:  # after an error or Ctrl-C the threads must not go on for gigabytes
             stop.set()
             pool.shutdown(wait=False, cancel_futures=True)
+    for future in futures.values():
+        error = None if future.cancelled() else future.exception()
+        if error is not None and not isinstance(error, _StoppedError):
+            raise error
     return [futures[index].result() for index in range(len(paths))]
 
 
