@@ -44,7 +44,7 @@ class StoredProduct:
         weight: int8 ``[out, in]``; held as it is.
         scale: float32 ``[out]``.
         in_steps: W8A8: rows are rounded to 127 steps of their size. Else they are as they are, or
-            off by 1/65,534 of their size.
+            off by 1/65,278 of their size.
     """
 
     def __init__(self, weight: torch.Tensor, scale: torch.Tensor, *, in_steps: bool) -> None:

@@ -15,7 +15,7 @@ is one plane of bfloat16.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import llvmlite.binding
@@ -23,6 +23,8 @@ from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
+
+from serve.engine.batching.loops.vectors import reduced, splat, spread
 
 Bits = Literal[16, 8, 4]
 """Of a weight: bfloat16, int8 or int4."""
@@ -120,39 +122,6 @@ def dots(bits: Bits, planes: int, width: int, num_rows: int, num_outputs: int) -
     return multiply
 
 
-@intrinsic
-def store_scaled(
-    _context: Any, sums: Any, factor: Any, scales: Any, bias: Any, adds: Any, out: Any
-) -> Any:
-    """``out = sums * factor * scales + bias (+ out)`` for ``OUT_STRIDE`` floats.
-
-    Addresses but for the factor and the flag; none of scales or bias is 0. LLVM's vectoriser makes
-    of the same loop in Python what took a third of a product's time.
-    """
-
-    def emit(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
-        sums, factor, scales, bias, adds, out = arguments
-        kind = ir.VectorType(_F32, OUT_STRIDE)
-
-        def load(address: Any) -> Any:
-            return builder.load(builder.bitcast(address, kind.as_pointer()), align=4)
-
-        value = builder.fmul(load(sums), _spread(builder, factor, OUT_STRIDE))
-        result = cgutils.alloca_once_value(builder, value)
-        for address, is_there, operation in (
-            (scales, cgutils.is_not_null(builder, scales), builder.fmul),
-            (bias, cgutils.is_not_null(builder, bias), builder.fadd),
-            (out, cgutils.is_not_null(builder, adds), builder.fadd),
-        ):
-            with builder.if_then(is_there):
-                builder.store(operation(builder.load(result), load(address)), result)
-        builder.store(builder.load(result), builder.bitcast(out, kind.as_pointer()), align=4)
-        return _context.get_dummy_value()
-
-    address = types.voidptr
-    return types.void(address, types.float32, address, address, types.int64, address), emit
-
-
 class _Block:
     """The sums of every row with every output, kept in registers together."""
 
@@ -177,7 +146,7 @@ class _Block:
             for plane in range(self._planes)
         }
         floats = ir.VectorType(_F32, self._sums.count)
-        totals = [cgutils.alloca_once_value(builder, _splat(floats, 0.0)) for _ in pairs]
+        totals = [cgutils.alloca_once_value(builder, splat(floats, 0.0)) for _ in pairs]
         with cgutils.for_range(builder, self._groups) as group:
             for ((row, _), plane), part in parts.items():
                 builder.store(self._start(rows[row], plane, group.index), part)
@@ -193,11 +162,11 @@ class _Block:
                     value = self._fused(builder.sitofp(whole, floats), factor, total)
                     builder.store(value, total)
         if self._bits == 4:
-            return _reduced(builder, [builder.load(total) for total in totals], builder.fadd)
+            return reduced(builder, [builder.load(total) for total in totals], builder.fadd)
         if self._bits == 16:
-            return _reduced(builder, [builder.load(part) for part in parts.values()], builder.fadd)
+            return reduced(builder, [builder.load(part) for part in parts.values()], builder.fadd)
         per_plane = [
-            _reduced(builder, [builder.load(parts[pair, plane]) for pair in pairs], builder.add)
+            reduced(builder, [builder.load(parts[pair, plane]) for pair in pairs], builder.add)
             for plane in self._each()
         ]
         return [
@@ -211,14 +180,14 @@ class _Block:
     def _start(self, row: Any, plane: int, group: Any) -> Any:
         """What a group's sum starts at, in one lane."""
         if self._bits == 16:
-            return _splat(self._sums, 0.0)
+            return splat(self._sums, 0.0)
         builder = self._builder
         starts = builder.gep(row, [builder.mul(self._plane, _number(self._planes))])
         index = builder.add(builder.mul(self._groups, _number(plane)), group)
         start = builder.load(
             builder.gep(builder.bitcast(starts, _I32.as_pointer()), [index]), align=4
         )
-        return builder.insert_element(_splat(self._sums, 0), start, ir.Constant(_I32, 0))
+        return builder.insert_element(splat(self._sums, 0), start, ir.Constant(_I32, 0))
 
     def _add(self, parts: Any, weights: Sequence[Any], rows: Sequence[Any], index: Any) -> None:
         builder = self._builder
@@ -239,9 +208,9 @@ class _Block:
         if self._bits == 16:
             return [stored]
         if self._bits == 8:
-            return [builder.xor(stored, _splat(self._bytes, ZERO[8]))]
-        low = builder.and_(stored, _splat(self._bytes, 15))
-        return [low, builder.lshr(stored, _splat(self._bytes, 4))]
+            return [builder.xor(stored, splat(self._bytes, ZERO[8]))]
+        low = builder.and_(stored, splat(self._bytes, 15))
+        return [low, builder.lshr(stored, splat(self._bytes, 4))]
 
     def _load(self, pointer: Any, index: Any) -> Any:
         builder = self._builder
@@ -273,7 +242,7 @@ class _Block:
         if len(planes) == 1:
             return planes[0]
         builder = self._builder
-        return builder.add(builder.shl(planes[0], _splat(planes[0].type, 8)), planes[1])
+        return builder.add(builder.shl(planes[0], splat(planes[0].type, 8)), planes[1])
 
     def _float(self, planes: Sequence[Any]) -> Any:
         """The same of integers that would not fit 32 bits, as floats."""
@@ -282,12 +251,12 @@ class _Block:
         floats = [builder.sitofp(plane, kind) for plane in planes]
         if len(floats) == 1:
             return floats[0]
-        return builder.fadd(builder.fmul(floats[0], _splat(kind, 256.0)), floats[1])
+        return builder.fadd(builder.fmul(floats[0], splat(kind, 256.0)), floats[1])
 
     def _scale(self, scales: Any, group: Any) -> Any:
         builder = self._builder
         place = builder.gep(builder.bitcast(scales, _F32.as_pointer()), [group])
-        return _spread(builder, builder.load(place, align=4), self._sums.count)
+        return spread(builder, builder.load(place, align=4), self._sums.count)
 
     def _fused(self, value: Any, factor: Any, total: Any) -> Any:
         """``value * factor`` plus what is in ``total``."""
@@ -302,17 +271,6 @@ def _number(value: int) -> Any:
     return ir.Constant(_I64, value)
 
 
-def _splat(kind: Any, value: float) -> Any:
-    return ir.Constant(kind, [value] * kind.count)
-
-
-def _spread(builder: Any, value: Any, num: int) -> Any:
-    """A float in every lane."""
-    nothing = ir.Constant(ir.VectorType(_F32, num), ir.Undefined)
-    one = builder.insert_element(nothing, value, ir.Constant(_I32, 0))
-    return builder.shuffle_vector(one, nothing, _splat(ir.VectorType(_I32, num), 0))
-
-
 def _lanes(builder: Any, vector: Any, start: int, num: int) -> Any:
     mask = ir.Constant(ir.VectorType(_I32, num), list(range(start, start + num)))
     return builder.shuffle_vector(vector, ir.Constant(vector.type, ir.Undefined), mask)
@@ -320,37 +278,3 @@ def _lanes(builder: Any, vector: Any, start: int, num: int) -> Any:
 
 def _apart(builder: Any, pointer: Any, stride: Any, num: int) -> Sequence[Any]:
     return [builder.gep(pointer, [builder.mul(stride, _number(at))]) for at in range(num)]
-
-
-def _reduced(
-    builder: Any, vectors: Sequence[Any], add: Callable[[Any, Any], Any]
-) -> Sequence[tuple[int, Any]]:
-    """The sums across each vector's lanes, as vectors of as many, each with its first one's place.
-
-    Two vectors become one of both their halves' sums, and so on: lanes are added in the same order
-    however many vectors there are.
-    """
-    most = vectors[0].type.count
-    chunks = [(at, vectors[at : at + most]) for at in range(0, len(vectors), most)]
-    return [(at, _across(builder, chunk, add)) for at, chunk in chunks]
-
-
-def _across(builder: Any, vectors: Sequence[Any], add: Callable[[Any, Any], Any]) -> Any:
-    """The same of a power of two of vectors, not more than one of them has lanes."""
-    num, part = len(vectors), vectors[0].type.count  # lanes that belong to one sum
-    while part > 1:
-        if len(vectors) > 1:
-            pairs = list(zip(vectors[::2], vectors[1::2], strict=True))
-        else:
-            pairs = [(vectors[0], ir.Constant(vectors[0].type, ir.Undefined))]
-        lanes = range(vectors[0].type.count * (2 if len(vectors) > 1 else 1))
-        halves = [[lane for lane in lanes if lane % part // (part // 2) == side] for side in (0, 1)]
-        masks = [ir.Constant(ir.VectorType(_I32, len(half)), list(half)) for half in halves]
-        vectors = [
-            add(*(builder.shuffle_vector(left, right, mask) for mask in masks))
-            for left, right in pairs
-        ]
-        part //= 2
-    if len(vectors) != 1 or vectors[0].type.count != num:
-        raise AssertionError("not a power of two of vectors")
-    return vectors[0]

@@ -14,8 +14,8 @@ import numpy as np
 from numba import carray
 
 from serve.engine.batching.loops import native
-from serve.engine.batching.loops.block_dot import OUT_STRIDE, ZERO, Bits, dots, store_scaled
-from serve.engine.batching.loops.intrinsics import count_up, pointer
+from serve.engine.batching.loops.block_dot import OUT_STRIDE, ZERO, Bits, dots
+from serve.engine.batching.loops.intrinsics import count_up, pointer, store_scaled
 from serve.engine.batching.loops.kernels import (
     compiled,
     exact,

@@ -10,6 +10,9 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+from serve.engine.batching.loops.block_dot import OUT_STRIDE
+from serve.engine.batching.loops.vectors import spread
+
 _I32, _I64, _F32 = ir.IntType(32), ir.IntType(64), ir.FloatType()
 _HAS_PAUSE = platform.machine() in {"x86_64", "AMD64"}
 
@@ -85,3 +88,36 @@ def counted(_context: Any, _address: Any) -> Any:
         return builder.load_atomic(place, "acquire", 8)
 
     return types.int64(types.int64), emit
+
+
+@intrinsic
+def store_scaled(
+    _context: Any, sums: Any, factor: Any, scales: Any, bias: Any, adds: Any, out: Any
+) -> Any:
+    """``out = sums * factor * scales + bias (+ out)`` for ``OUT_STRIDE`` floats.
+
+    Addresses but for the factor and the flag; none of scales or bias is 0. LLVM's vectoriser makes
+    of the same loop in Python what took a third of a product's time.
+    """
+
+    def emit(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        sums, factor, scales, bias, adds, out = arguments
+        kind = ir.VectorType(_F32, OUT_STRIDE)
+
+        def load(address: Any) -> Any:
+            return builder.load(builder.bitcast(address, kind.as_pointer()), align=4)
+
+        value = builder.fmul(load(sums), spread(builder, factor, OUT_STRIDE))
+        result = cgutils.alloca_once_value(builder, value)
+        for address, is_there, operation in (
+            (scales, cgutils.is_not_null(builder, scales), builder.fmul),
+            (bias, cgutils.is_not_null(builder, bias), builder.fadd),
+            (out, cgutils.is_not_null(builder, adds), builder.fadd),
+        ):
+            with builder.if_then(is_there):
+                builder.store(operation(builder.load(result), load(address)), result)
+        builder.store(builder.load(result), builder.bitcast(out, kind.as_pointer()), align=4)
+        return _context.get_dummy_value()
+
+    address = types.voidptr
+    return types.void(address, types.float32, address, address, types.int64, address), emit

@@ -1,8 +1,8 @@
 """Loops of our own, compiled when the server starts, on the threads that torch computes with.
 
-torch multiplies stored integers well where the processor has instructions for it (AVX-512 VNNI,
-AMX), and has no product over 4-bit weights that also unpacks them quickly for many rows. Numba
-compiles the few loops that are missing (``kernels.py``) for whatever vector registers there are.
+torch multiplies stored integers well in a packed layout only, which none of ours can read, and has
+no product over 4-bit weights that also unpacks them quickly for many rows. Numba compiles the loops
+that are missing (``kernels.py``, ``block_kernels.py``) for whatever vector registers there are.
 They run in torch's OpenMP pool, entered through the very libgomp that torch brings: a second pool
 would fight the first for the cores, and one that spins while it waits would halve both.
 
@@ -120,8 +120,7 @@ def run(kernel: Kernel, *arguments: int) -> None:
 
     Args:
         arguments: sizes, and addresses (``Tensor.data_ptr()``) of contiguous tensors on the CPU
-        that
-            live until this returns. Nothing checks them.
+            that live until this returns. Nothing checks them.
     """
     block = (ctypes.c_int64 * len(arguments))(*arguments)
     pool().enter(kernel.address, ctypes.addressof(block), torch.get_num_threads(), 0)

@@ -127,7 +127,7 @@ def of_int8(weight: torch.Tensor, scale: torch.Tensor, *, in_steps: bool) -> Mat
     Args:
         weight: int8 ``[out, in]``.
         scale: float32 ``[out]``.
-        in_steps: rows are rounded to W8A8's steps; else to 1/65,534 of their size.
+        in_steps: rows are rounded to W8A8's steps; else to 1/65,278 of their size.
     """
     num_in = weight.shape[1]
     if not _is_native(weight):

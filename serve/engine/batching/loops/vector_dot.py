@@ -18,6 +18,8 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+from serve.engine.batching.loops.vectors import across, splat, spread
+
 LANES = 16
 """Weights in one vector; a row's length is a multiple of it."""
 
@@ -92,7 +94,7 @@ def dots(kind: Kind, num_rows: int) -> Any:
             for row, value in enumerate(sums):
                 typed = builder.bitcast(out, _F32.as_pointer())
                 place = builder.gep(typed, [ir.Constant(_I64, row)])
-                builder.store(_across(builder, value), place)
+                builder.store(across(builder, value), place)
             return _context.get_dummy_value()
 
         pointer_, number = types.voidptr, types.int64
@@ -100,10 +102,6 @@ def dots(kind: Kind, num_rows: int) -> Any:
         return signature, emit
 
     return multiply
-
-
-def _splat(kind: Any, value: float) -> Any:
-    return ir.Constant(kind, [value] * kind.count)
 
 
 def _load(builder: Any, pointer: Any, index: Any, item: Any) -> Any:
@@ -140,8 +138,8 @@ def _of_int4(builder: Any, weight: Any, rows: Sequence[Any], odd_at: Any) -> Pro
 
     def products(index: Any) -> Sequence[Any]:
         pairs = builder.zext(_load(builder, weight, index, _I8), words)
-        low = builder.sub(builder.and_(pairs, _splat(words, 15)), _splat(words, 8))
-        high = builder.sub(builder.lshr(pairs, _splat(words, 4)), _splat(words, 8))
+        low = builder.sub(builder.and_(pairs, splat(words, 15)), splat(words, 8))
+        high = builder.sub(builder.lshr(pairs, splat(words, 4)), splat(words, 8))
         return [
             builder.add(
                 _multiply_add(builder, low, _load(builder, row, index, _I16)),
@@ -158,17 +156,17 @@ def _of_groups(
 ) -> Sequence[Any]:
     """Per row: the sum over groups of its scale (or 1) times the sum of products, over lanes."""
     integers, floats = ir.VectorType(_I32, _SUMS), ir.VectorType(_F32, _SUMS)
-    totals = [cgutils.alloca_once_value(builder, _splat(floats, 0.0)) for _ in range(num_rows)]
+    totals = [cgutils.alloca_once_value(builder, splat(floats, 0.0)) for _ in range(num_rows)]
     parts = [cgutils.alloca_once(builder, integers) for _ in range(num_rows)]
     with cgutils.for_range(builder, groups) as group:
         for part in parts:
-            builder.store(_splat(integers, 0), part)
+            builder.store(splat(integers, 0), part)
         start = builder.mul(group.index, length)
         with cgutils.for_range(builder, builder.udiv(length, _STEP)) as step:
             index = builder.add(start, builder.mul(step.index, _STEP))
             for part, more in zip(parts, products(index), strict=True):
                 builder.store(builder.add(builder.load(part), more), part)
-        factor = None if scales is None else _spread(builder, scales, group.index)
+        factor = None if scales is None else _scale(builder, scales, group.index)
         for part, total in zip(parts, totals, strict=True):
             sums = builder.sitofp(builder.load(part), floats)
             if factor is not None:
@@ -184,7 +182,7 @@ def _of_floats(
     multiply_add = cgutils.get_or_insert_function(
         builder.module, ir.FunctionType(floats, [floats] * 3), f"llvm.fmuladd.v{LANES}f32"
     )
-    totals = [cgutils.alloca_once_value(builder, _splat(floats, 0.0)) for _ in rows]
+    totals = [cgutils.alloca_once_value(builder, splat(floats, 0.0)) for _ in rows]
     with cgutils.for_range(builder, builder.udiv(length, _STEP)) as step:
         index = builder.mul(step.index, _STEP)
         if kind == "float32":
@@ -192,7 +190,7 @@ def _of_floats(
         else:  # bfloat16 is the upper half of a float32
             words = ir.VectorType(_I32, LANES)
             wide = builder.zext(_load(builder, weight, index, _I16), words)
-            weights = builder.bitcast(builder.shl(wide, _splat(words, 16)), floats)
+            weights = builder.bitcast(builder.shl(wide, splat(words, 16)), floats)
         for row, total in zip(rows, totals, strict=True):
             numbers = _load(builder, row, index, _F32)
             grown = builder.call(multiply_add, [weights, numbers, builder.load(total)])
@@ -200,27 +198,7 @@ def _of_floats(
     return [builder.load(total) for total in totals]
 
 
-def _spread(builder: Any, floats: Any, index: Any) -> Any:
-    """The float at an index, in every lane."""
-    vector = ir.VectorType(_F32, _SUMS)
-    typed = builder.bitcast(floats, _F32.as_pointer())
-    value = builder.load(builder.gep(typed, [index]))
-    one = builder.insert_element(ir.Constant(vector, ir.Undefined), value, ir.Constant(_I32, 0))
-    return builder.shuffle_vector(one, one, _splat(ir.VectorType(_I32, _SUMS), 0))
-
-
-def _across(builder: Any, vector: Any) -> Any:
-    """The sum of a vector's lanes, halves first."""
-    while (count := vector.type.count) > 1:
-        halves = [
-            builder.shuffle_vector(
-                vector,
-                vector,
-                ir.Constant(
-                    ir.VectorType(_I32, count // 2), list(range(first, first + count // 2))
-                ),
-            )
-            for first in (0, count // 2)
-        ]
-        vector = builder.fadd(*halves)
-    return builder.extract_element(vector, ir.Constant(_I32, 0))
+def _scale(builder: Any, scales: Any, group: Any) -> Any:
+    """A group's scale in every lane."""
+    place = builder.gep(builder.bitcast(scales, _F32.as_pointer()), [group])
+    return spread(builder, builder.load(place), _SUMS)

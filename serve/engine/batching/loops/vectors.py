@@ -1,0 +1,62 @@
+"""Words for vectors of LLVM's that both kinds of dot products need: fill, and sum across lanes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from llvmlite import ir
+
+_I32, _F32 = ir.IntType(32), ir.FloatType()
+
+
+def splat(kind: Any, value: float) -> Any:
+    """A constant in every lane."""
+    return ir.Constant(kind, [value] * kind.count)
+
+
+def spread(builder: Any, value: Any, num: int) -> Any:
+    """A float in every lane."""
+    nothing = ir.Constant(ir.VectorType(_F32, num), ir.Undefined)
+    one = builder.insert_element(nothing, value, ir.Constant(_I32, 0))
+    return builder.shuffle_vector(one, nothing, splat(ir.VectorType(_I32, num), 0))
+
+
+def reduced(
+    builder: Any, vectors: Sequence[Any], add: Callable[[Any, Any], Any]
+) -> Sequence[tuple[int, Any]]:
+    """The sums across each vector's lanes, as vectors of as many, each with its first one's place.
+
+    Two vectors become one of both their halves' sums, and so on: lanes are added in the same order
+    however many vectors there are.
+    """
+    most = vectors[0].type.count
+    chunks = [(at, vectors[at : at + most]) for at in range(0, len(vectors), most)]
+    return [(at, _chunk_reduced(builder, chunk, add)) for at, chunk in chunks]
+
+
+def _chunk_reduced(builder: Any, vectors: Sequence[Any], add: Callable[[Any, Any], Any]) -> Any:
+    """The same of a power of two of vectors, not more than one of them has lanes."""
+    num, part = len(vectors), vectors[0].type.count  # lanes that belong to one sum
+    while part > 1:
+        if len(vectors) > 1:
+            pairs = list(zip(vectors[::2], vectors[1::2], strict=True))
+        else:
+            pairs = [(vectors[0], ir.Constant(vectors[0].type, ir.Undefined))]
+        lanes = range(vectors[0].type.count * (2 if len(vectors) > 1 else 1))
+        halves = [[lane for lane in lanes if lane % part // (part // 2) == side] for side in (0, 1)]
+        masks = [ir.Constant(ir.VectorType(_I32, len(half)), list(half)) for half in halves]
+        vectors = [
+            add(*(builder.shuffle_vector(left, right, mask) for mask in masks))
+            for left, right in pairs
+        ]
+        part //= 2
+    if len(vectors) != 1 or vectors[0].type.count != num:
+        raise AssertionError("not a power of two of vectors")
+    return vectors[0]
+
+
+def across(builder: Any, vector: Any) -> Any:
+    """The sum of one vector's floats."""
+    [(_, total)] = reduced(builder, [vector], builder.fadd)
+    return builder.extract_element(total, ir.Constant(_I32, 0))
