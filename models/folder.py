@@ -70,9 +70,15 @@ def _scheme(quant: Mapping[str, Any]) -> QuantScheme | None:
         case {"quant_method": "bitsandbytes", "load_in_4bit": True, "bnb_4bit_quant_type": "nf4"}:
             return QuantScheme.NF4
         case {"quant_method": "compressed-tensors", "config_groups": dict(groups)}:
-            found = {_group_scheme(group) for group in groups.values()}
-            return found.pop() if len(found) == 1 else None
+            return _mixed({_group_scheme(group) for group in groups.values()})
     return None
+
+
+def _mixed(found: set[QuantScheme | None]) -> QuantScheme | None:
+    """What a checkpoint is whose layers are these: of 4-bit layers some may have 8 bits."""
+    if found in ({QuantScheme.INT4, QuantScheme.INT8}, {QuantScheme.INT4}):
+        return QuantScheme.INT4
+    return found.pop() if len(found) == 1 else None
 
 
 def _group_scheme(group: object) -> QuantScheme | None:
@@ -80,6 +86,8 @@ def _group_scheme(group: object) -> QuantScheme | None:
         case {"weights": {"num_bits": 8, "type": "float"}}:
             return QuantScheme.FP8
         case {"weights": {"num_bits": 8, "type": "int"}, "input_activations": dict()}:
+            return QuantScheme.INT8_W8A8
+        case {"weights": {"num_bits": 8, "type": "int", "strategy": "group"}}:
             return QuantScheme.INT8
         case {"weights": {"num_bits": 8, "type": "int"}}:
             return QuantScheme.INT8_WEIGHT_ONLY

@@ -67,14 +67,15 @@ class ModelRef:
 class QuantScheme(StrEnum):
     """How the linear layers' weights are stored, and computed with.
 
-    ``none`` is the checkpoint's own type (bfloat16 for most). int8, int4 and fp8 are
-    compressed-tensors schemes; the last two are bitsandbytes'.
+    ``none`` is the checkpoint's own type (bfloat16 for most). The last two are bitsandbytes', the
+    others compressed-tensors'.
     """
 
     NONE = "none"
-    INT8 = "int8"  # weights and activations in 8 bits (W8A8)
-    INT8_WEIGHT_ONLY = "int8-weight-only"  # W8A16
-    INT4 = "int4"  # weights in 4 bits, in groups (W4A16)
+    INT8 = "int8"  # weights in 8 bits, a scale for each group (W8A16)
+    INT8_WEIGHT_ONLY = "int8-weight-only"  # the same with a scale for each row
+    INT8_W8A8 = "int8-w8a8"  # activations too, a scale for each token
+    INT4 = "int4"  # weights in 4 bits, in groups; some layers in 8 (W4A16)
     FP8 = "fp8"
     NF4 = "nf4"
     BNB_INT8 = "bnb-int8"

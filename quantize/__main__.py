@@ -18,15 +18,19 @@ from models.progress import JsonLines
 from models.refs import Artifact, QuantScheme
 from quantize import registry, told
 from quantize.arguments import add_shared, parser_of, target_of
-from quantize.plan import AUTO, GROUPS, Wish
+from quantize.plan import GROUPS, Wish
 from quantize.protocol import DATA_FREE, Method, QuantPlan
 from quantize.run import Made, Quantisation
+from quantize.sensitive import SENSITIVE
+from quantize.tables import Width
 
 EPILOG = """\
 schemes:
-  int8              weights and activations in 8 bits (W8A8)
-  int8-weight-only  weights in 8 bits (W8A16)
-  int4              weights in 4 bits, a scale for each group (W4A16)
+  int8              weights in 8 bits, a scale for each group (W8A16)
+  int8-weight-only  weights in 8 bits, a scale for each row (W8A16)
+  int8-w8a8         weights and activations in 8 bits (W8A8)
+  int4              weights in 4 bits, a scale and a zero point for each group; the layers that
+                    this costs most in 8 bits (W4A16)
   fp8               weights and activations in 8-bit floating point; for GPUs
   nf4               weights in 4 bits, as bitsandbytes stores them
   bnb-int8          weights and activations in 8 bits, as bitsandbytes stores them
@@ -126,7 +130,10 @@ def _wish(options: argparse.Namespace) -> Wish:
         group_size=options.group_size,
         tensor_parallel=options.tp,
         ignore=options.ignore,
-        has_head=options.lm_head,
+        head=Width(options.lm_head) if options.lm_head else None,
+        embeddings=Width(options.embeddings) if options.embeddings else None,
+        sensitive=options.sensitive,
+        is_symmetric=options.symmetric,
     )
 
 
@@ -151,22 +158,31 @@ def _parser() -> argparse.ArgumentParser:
     )
     add(
         "--group-size",
-        type=_group_size,
-        default=AUTO,
-        metavar="N",
-        help="of int4: 128, 64, 32, or 0 for whole rows (default: the largest that divides)",
+        type=int,
+        choices=GROUPS,
+        default=GROUPS[-1],
+        help="of int8 and int4: columns that share a scale (default: %(default)s)",
     )
-    add("--lm-head", action="store_true", help="quantise the output head too")
+    add(
+        "--lm-head",
+        nargs="?",
+        choices=[*Width],
+        const=Width.EIGHT,
+        help="bits of the output head (default: 8 with int8 and int4 where it can be, else full)",
+    )
+    add("--embeddings", choices=[*Width], help="the same of the embedding")
+    add(
+        "--sensitive",
+        metavar="REGEX",
+        default=SENSITIVE,
+        help="of int4: layers in whose names it is found have 8 bits; '' for none "
+        "(default: %(default)s)",
+    )
+    add("--symmetric", action="store_true", help="of int4: no zero points")
     add("--gpu", type=_memory, nargs="+", default=[], metavar="SIZE", help="would it fit: 24GB")
     add("--shard-size", type=_memory, default=4 * 10**9, metavar="SIZE", help="(default: 4GB)")
     add_shared(parser)
     return parser
-
-
-def _group_size(text: str) -> int | str:
-    if text == AUTO or (text.isdigit() and int(text) in (0, *GROUPS)):
-        return text if text == AUTO else int(text)
-    raise argparse.ArgumentTypeError(f"{text!r} is none of auto, 128, 64, 32 and 0")
 
 
 def _memory(text: str) -> int:

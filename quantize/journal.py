@@ -17,7 +17,7 @@ from models.durable import write_whole
 from quantize.layout import Shard
 from quantize.protocol import LayerError, QuantPlan
 
-FORMAT = "intramural-quantize/1"
+FORMAT = "intramural-quantize/2"
 NAME = "quantize.json"
 
 
@@ -75,7 +75,15 @@ class Journal:
 def fingerprint(source_digest: str, plan: QuantPlan, shards: list[Shard]) -> str:
     """Of everything that the bytes of the result depend on."""
     headers = [hashlib.sha256(shard.header).hexdigest() for shard in shards]
-    facts = [FORMAT, source_digest, plan.scheme, plan.method, plan.group_size, plan.config, headers]
+    facts = [
+        FORMAT,
+        source_digest,
+        plan.scheme,
+        plan.method,
+        asdict(plan.form),
+        plan.config,
+        headers,
+    ]
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 

@@ -24,6 +24,22 @@ def pack(values: torch.Tensor, num_bits: int) -> torch.Tensor:
     return raised.contiguous().view(torch.int32)
 
 
+def pack_rows(values: torch.Tensor) -> torch.Tensor:
+    """Zero points of 4 bits, uint8 ``[n, groups]`` in 0..15 → int32 ``[ceil(n / 8), groups]``.
+
+    A word holds eight neighbours of a column, the first in its lowest bits.
+    """
+    whole = torch.nn.functional.pad(values, (0, 0, 0, -len(values) % 8))
+    pairs = whole[0::2] | (whole[1::2] << 4)
+    return pairs.view(-1, 4, values.shape[1]).transpose(1, 2).contiguous().view(torch.int32)[..., 0]
+
+
+def unpack_rows(words: torch.Tensor) -> torch.Tensor:
+    """The other way round: uint8 ``[8 * n, groups]`` in 0..15."""
+    pairs = words.contiguous().unsqueeze(-1).view(torch.uint8).transpose(1, 2)
+    return torch.stack((pairs & 15, pairs >> 4), dim=2).reshape(-1, words.shape[1])
+
+
 def unpack(words: torch.Tensor, num_bits: int) -> torch.Tensor:
     """The other way round: int8 ``[n, columns]``."""
     raised = words.contiguous().view(torch.uint8)

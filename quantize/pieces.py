@@ -16,7 +16,7 @@ from quantize.dtypes import TORCH
 from quantize.errors import BadWeightsError
 from quantize.layout import Shard
 from quantize.plan import PIECE_BYTES
-from quantize.protocol import LayerError, Linear, Output, Quantizer
+from quantize.protocol import ROW_UNIT, LayerError, Linear, Output, Quantizer
 from quantize.source import SourceTensor
 
 BLOCK_WEIGHTS = 1 << 18
@@ -24,7 +24,7 @@ BLOCK_WEIGHTS = 1 << 18
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Piece:
-    """Some bytes of one source tensor; whole rows where it is quantised.
+    """Some bytes of one source tensor; ``ROW_UNIT`` rows or a multiple where it is quantised.
 
     Attributes:
         begin: of its first byte within the tensor.
@@ -49,7 +49,7 @@ Blob = tuple[int, memoryview]
 def pieces_of(tensor: SourceTensor, outputs: Sequence[Output]) -> Iterator[Piece]:
     """The tensor from front to back."""
     is_quantised = any(output.linear for output in outputs)
-    unit = tensor.num_bytes // tensor.shape[0] if is_quantised else 1
+    unit = ROW_UNIT * (tensor.num_bytes // tensor.shape[0]) if is_quantised else 1
     step = max(1, PIECE_BYTES // unit) * unit
     for begin in range(0, tensor.num_bytes, step):
         yield Piece(
@@ -100,7 +100,7 @@ class Worker:
         outputs = {output.suffix: output for output in piece.outputs if output.linear == linear}
         blobs: list[Blob] = []
         total = LayerError(name=linear.name, error=0.0, rtn_error=0.0, energy=0.0)
-        num_rows = max(1, BLOCK_WEIGHTS // linear.num_in)
+        num_rows = max(1, BLOCK_WEIGHTS // linear.num_in // ROW_UNIT) * ROW_UNIT
         for begin in range(0, len(weights), num_rows):
             rows = weights[begin : begin + num_rows].float()
             try:
@@ -113,19 +113,19 @@ class Worker:
             total = self._measured(total, rows, parts, linear)
             for suffix, part in parts.items():
                 output = outputs[suffix]
-                row_bytes = output.num_bytes // linear.num_out if output.is_by_row else 0
-                blobs.append((shard.places[output.name] + first * row_bytes, _bytes(part)))
+                place = shard.places[output.name] + output.bytes_before(first)
+                blobs.append((place, _bytes(part)))
             first += len(rows)
         return blobs, total
 
     def _measured(
         self, total: LayerError, rows: torch.Tensor, parts: dict[str, torch.Tensor], linear: Linear
     ) -> LayerError:
-        error = _distance(self._quantizer.dequantise(parts, linear.num_in), rows)
+        error = _distance(self._quantizer.dequantise(parts, linear), rows)
         rtn = error
         if self._plain is not None:
             plain = self._plain.quantise(rows, linear)
-            rtn = _distance(self._plain.dequantise(plain, linear.num_in), rows)
+            rtn = _distance(self._plain.dequantise(plain, linear), rows)
         return replace(
             total,
             error=total.error + error,

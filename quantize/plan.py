@@ -9,27 +9,19 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from models.refs import QuantScheme
 from quantize import registry
-from quantize.candidates import (
-    COLUMN,
-    EMBEDDINGS,
-    FUSED,
-    HEAD,
-    ROW,
-    candidates,
-    embedding,
-    is_tied,
-)
+from quantize.candidates import COLUMN, ROW, candidates, partners
 from quantize.errors import UnsuitableModelError
-from quantize.protocol import Linear, Method, Options, Output, Quantizer, QuantPlan, Skip
+from quantize.protocol import Linear, Method, Options, Output, Part, Quantizer, QuantPlan, Skip
+from quantize.sensitive import SENSITIVE
 from quantize.source import SourceTensor
+from quantize.tables import EMBEDDINGS, HEAD, Width, is_tied, stays, table_of
 
 GROUPS = (128, 64, 32)
-AUTO = "auto"
 
 PROCESS_BYTES = 330_000_000
 """Of Python and torch, measured."""
@@ -45,19 +37,34 @@ class Wish:
 
     Attributes:
         method: None takes ``default_method``.
-        group_size: columns that share a scale; ``auto`` takes the largest of 128, 64 and 32 that
-            divides every matrix, or else the one that divides most.
+        group_size: columns that share a scale, of a scheme that has groups.
         tensor_parallel: devices that will share each matrix.
         ignore: a regular expression; modules in whose names it is found stay.
-        has_head: quantise the output head too.
+        head: what becomes of the output head; None does what is the scheme's default.
+        embeddings: the same of the embedding.
+        sensitive: of int4: a regular expression; layers in whose names it is found get 8 bits.
+        is_symmetric: of int4: no zero points.
     """
 
     scheme: QuantScheme
     method: Method | None = None
-    group_size: int | str = AUTO
+    group_size: int = GROUPS[-1]
     tensor_parallel: int = 1
     ignore: str | None = None
-    has_head: bool = False
+    head: Width | None = None
+    embeddings: Width | None = None
+    sensitive: str | None = SENSITIVE
+    is_symmetric: bool = False
+
+    @property
+    def options(self) -> Options:
+        """What of it the scheme is told."""
+        return Options(
+            method=self.method or default_method(self.scheme),
+            group_size=self.group_size,
+            is_symmetric=self.is_symmetric,
+            sensitive=self.sensitive,
+        )
 
 
 def plan(
@@ -70,38 +77,35 @@ def plan(
         OptionError: a wish that does not exist, or does not go together.
     """
     check_suitable(config)
-    linears, skipped = candidates(tensors, config, ignore=wish.ignore, has_head=wish.has_head)
-    quantizer = registry.quantizer(
-        wish.scheme,
-        Options(
-            method=wish.method or default_method(wish.scheme), group_size=_group_size(linears, wish)
-        ),
-    )
+    quantizer = registry.quantizer(wish.scheme, wish.options)
+    decided = stays(tensors, config, wish.scheme, head=wish.head, embeddings=wish.embeddings)
+    linears, skipped = candidates(tensors, ignore=wish.ignore, stays=decided)
+    linears = [replace(linear, form=quantizer.form_of(linear)) for linear in linears]
     faults = {
         linear.name: fault
         for linear in linears
-        if (fault := quantizer.fault(linear, _num_in(linear, wish.tensor_parallel)))
+        if (fault := quantizer.fault(_share(linear, wish.tensor_parallel)))
     }
     faults |= _partners(linears, [*faults, *(skip.name for skip in skipped)])
     layers = tuple(linear for linear in linears if linear.name not in faults)
     skipped += [Skip(name=name, reason=reason) for name, reason in faults.items()]
-    if not layers:
+    if not any(linear.part is Part.LAYERS for linear in layers):
         reasons = "; ".join(sorted({skip.reason for skip in skipped})) or "it has no linear layers"
         raise UnsuitableModelError(f"nothing can be quantised to {wish.scheme}: {reasons}.")
     outputs = _outputs(tensors, layers, quantizer, is_tied=is_tied(tensors))
-    # The embedding is no linear layer, so nobody looks for it among those.
+    # A full embedding is no linear layer, so nobody looks for it among those.
     ignore = [skip.name for skip in skipped if skip.name.rpartition(".")[2] not in EMBEDDINGS]
     made = QuantPlan(
         scheme=wish.scheme,
         method=quantizer.method,
-        group_size=quantizer.group_size,
+        form=quantizer.form,
         layers=layers,
         skipped=tuple(skipped),
         outputs=outputs,
         source_bytes=sum(tensor.num_bytes for tensor in tensors),
         output_bytes=sum(output.num_bytes for output in outputs),
         peak_memory_bytes=_peak(tensors),
-        config=_config(config, quantizer.config(ignore), has_own_head=_has_head(layers)),
+        config=_config(config, quantizer.config(layers, ignore), layers),
         tensor_parallel=wish.tensor_parallel,
         tensor_parallel_faults=tuple(_tensor_parallel_faults(layers, wish.tensor_parallel)),
     )
@@ -128,40 +132,25 @@ def check_suitable(config: Mapping[str, Any]) -> None:
             )
 
 
-def _group_size(linears: Sequence[Linear], wish: Wish) -> int | None:
-    if wish.group_size != AUTO:
-        return int(wish.group_size) or None
-    if not linears:
-        return GROUPS[0]
-    columns = [(_num_in(linear, wish.tensor_parallel), linear.num_weights) for linear in linears]
-    # Most weights first; of equals the largest group.
-    best = max(GROUPS, key=lambda group: (_covered(columns, group), group))
-    return best if _covered(columns, best) else None
-
-
-def _covered(columns: Sequence[tuple[int, int]], group: int) -> int:
-    return sum(weights for num_in, weights in columns if num_in % group == 0)
-
-
-def _num_in(linear: Linear, tensor_parallel: int) -> int:
-    """Columns on one device."""
-    shared = linear.name.rpartition(".")[2] in ROW
-    is_even = linear.num_in % tensor_parallel == 0
-    return linear.num_in // tensor_parallel if shared and is_even else linear.num_in
+def _share(linear: Linear, devices: int) -> Linear:
+    """What of a matrix one device has."""
+    last = linear.name.rpartition(".")[2]
+    if last in ROW and linear.num_in % devices == 0:
+        return replace(linear, num_in=linear.num_in // devices)
+    if last in COLUMN and linear.num_out % devices == 0:
+        return replace(linear, num_out=linear.num_out // devices)
+    return linear
 
 
 def _partners(linears: Sequence[Linear], faults: Sequence[str]) -> dict[str, str]:
     """Layers that stay because one that is joined with them does."""
-    found = {}
     names = {linear.name for linear in linears}
-    for name in faults:
-        prefix, _, last = name.rpartition(".")
-        for group in FUSED:
-            for other in group if last in group else ():
-                partner = f"{prefix}.{other}"
-                if partner in names and partner not in faults:
-                    found[partner] = f"joined with {last}, which stays"
-    return found
+    return {
+        partner: f"joined with {name.rpartition('.')[2]}, which stays"
+        for name in faults
+        for partner in partners(name)
+        if partner in names and partner not in faults
+    }
 
 
 def _outputs(
@@ -172,7 +161,7 @@ def _outputs(
     is_tied: bool,
 ) -> tuple[Output, ...]:
     by_name = {linear.name: linear for linear in layers}
-    table = embedding(tensors)
+    table = table_of(tensors)
     outputs: list[Output] = []
     for tensor in tensors:
         linear = by_name.get(tensor.name.removesuffix(".weight"))
@@ -209,20 +198,12 @@ def _parts(linear: Linear, source: str, quantizer: Quantizer) -> list[Output]:
     ]
 
 
-def _has_head(layers: Sequence[Linear]) -> bool:
-    return any(linear.name == HEAD for linear in layers)
-
-
 def _config(
-    config: Mapping[str, Any], quantization: Mapping[str, Any], *, has_own_head: bool
+    config: Mapping[str, Any], quantization: Mapping[str, Any], layers: Sequence[Linear]
 ) -> dict[str, Any]:
     made = dict(config) | {"quantization_config": dict(quantization)}
-    if not has_own_head:
-        return made
-    # vLLM's head is of a class of its own, which "Linear" does not mean; its name does.
-    for group in quantization.get("config_groups", {}).values():
-        group["targets"].append(HEAD)
-    return made | {"tie_word_embeddings": False}
+    has_own_head = any(linear.part is Part.HEAD for linear in layers)
+    return made | {"tie_word_embeddings": False} if has_own_head else made
 
 
 def _tensor_parallel_faults(layers: Sequence[Linear], devices: int) -> list[str]:

@@ -18,6 +18,10 @@ import torch
 
 from models.refs import QuantScheme
 from quantize.dtypes import bytes_of
+from quantize.sensitive import SENSITIVE
+
+ROW_UNIT = 8
+"""Matrices are cut at multiples of so many rows: zero points of 8 rows lie in one word."""
 
 
 class Method(StrEnum):
@@ -41,10 +45,41 @@ class Options:
     Attributes:
         method: how scales are chosen.
         group_size: columns that share a scale, where the scheme has groups; None takes whole rows.
+        is_symmetric: of int4: no zero points.
+        sensitive: of int4: a regular expression; layers in whose names it is found get 8 bits.
     """
 
     method: Method = Method.RTN
-    group_size: int | None = 128
+    group_size: int | None = 32
+    is_symmetric: bool = False
+    sensitive: str | None = SENSITIVE
+
+
+class Part(StrEnum):
+    """What of a model a matrix is."""
+
+    LAYERS = "layers"
+    HEAD = "head"
+    EMBEDDING = "embedding"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Form:
+    """How the numbers of one matrix are stored.
+
+    Attributes:
+        num_bits: of a number.
+        group_size: columns that share a scale; None where a whole row does.
+        is_symmetric: 0 lies in the middle; else each group has a zero point.
+    """
+
+    num_bits: int = 8
+    group_size: int | None = None
+    is_symmetric: bool = True
+
+
+BY_ROW = Form()
+"""8 bits, a scale for each row."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,12 +91,16 @@ class Linear:
         num_out: rows.
         num_in: columns.
         dtype: of its numbers, in safetensors' word; scales have it too.
+        part: an embedding is a matrix too: looked up by rows, and stored like the others.
+        form: what it becomes; the plan sets it to what the quantizer says.
     """
 
     name: str
     num_out: int
     num_in: int
     dtype: str
+    part: Part = Part.LAYERS
+    form: Form = BY_ROW
 
     @property
     def num_weights(self) -> int:
@@ -75,7 +114,8 @@ class Stored:
     Attributes:
         suffix: behind the module's name: ``weight_scale``.
         dtype: safetensors' word.
-        is_by_row: the first dimension is the matrix's rows; else it is small and written whole.
+        is_by_row: the first dimension is the matrix's rows, or so many of them together; else it is
+            small and written whole.
     """
 
     suffix: str
@@ -98,14 +138,18 @@ class Quantizer(Protocol):
     def method(self) -> Method: ...
 
     @property
-    def group_size(self) -> int | None:
-        """Columns that share a scale; None where a whole row does."""
+    def form(self) -> Form:
+        """Of most layers."""
         ...
 
-    def fault(self, linear: Linear, num_in: int) -> str | None:
-        """Why this matrix cannot be stored so; None where it can.
+    def form_of(self, linear: Linear) -> Form:
+        """Of this matrix, by its name, part and shape. Layers that engines join have the same."""
+        ...
 
-        ``num_in``: columns on one device, fewer than the matrix's where devices share them.
+    def fault(self, linear: Linear) -> str | None:
+        """Why this matrix cannot be stored in its form; None where it can.
+
+        ``linear``: of the rows and columns that one device has, where devices share it.
         """
         ...
 
@@ -117,7 +161,8 @@ class Quantizer(Protocol):
         """Some rows of the matrix, as ``stored`` says, by suffix.
 
         Args:
-            rows: float32 ``[n, num_in]``; not changed.
+            rows: float32 ``[n, num_in]``; not changed. ``n`` is a multiple of ``ROW_UNIT``, but for
+                the matrix's last rows.
             linear: the whole matrix.
 
         Raises:
@@ -125,12 +170,17 @@ class Quantizer(Protocol):
         """
         ...
 
-    def dequantise(self, parts: Mapping[str, torch.Tensor], num_in: int) -> torch.Tensor:
+    def dequantise(self, parts: Mapping[str, torch.Tensor], linear: Linear) -> torch.Tensor:
         """What an engine computes with: float32 ``[n, num_in]`` from what ``quantise`` made."""
         ...
 
-    def config(self, ignore: Sequence[str]) -> dict[str, Any]:
-        """``quantization_config`` for config.json. ``ignore``: names of modules that stay."""
+    def config(self, layers: Sequence[Linear], ignore: Sequence[str]) -> dict[str, Any]:
+        """``quantization_config`` for config.json.
+
+        Args:
+            layers: all that are quantised.
+            ignore: names of modules that stay.
+        """
         ...
 
 
@@ -163,13 +213,41 @@ class Output:
     suffix: str = ""
     is_by_row: bool = True
 
+    def bytes_before(self, row: int) -> int:
+        """Of its bytes, those that come before the matrix's row of this number."""
+        if self.linear is None or not self.is_by_row:
+            return 0
+        return row * self.num_bytes // self.linear.num_out
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Size:
+    """Of some quantised matrices: how many, their numbers, and bytes with scales."""
+
+    num_matrices: int = 0
+    num_weights: int = 0
+    num_bytes: int = 0
+
+    def plus(self, num_matrices: int, num_weights: int, num_bytes: int) -> Size:
+        """With so many more."""
+        return Size(
+            num_matrices=self.num_matrices + num_matrices,
+            num_weights=self.num_weights + num_weights,
+            num_bytes=self.num_bytes + num_bytes,
+        )
+
+    @property
+    def bits_per_weight(self) -> float:
+        return 8 * self.num_bytes / self.num_weights
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QuantPlan:
     """All that is known before the first weight is read.
 
     Attributes:
-        layers: what is quantised.
+        form: of most layers.
+        layers: what is quantised, the head and the embedding among them.
         skipped: matrices that are not.
         outputs: every tensor of the result, in the order in which they are made.
         source_bytes: of the weights that are read.
@@ -181,7 +259,7 @@ class QuantPlan:
 
     scheme: QuantScheme
     method: Method
-    group_size: int | None
+    form: Form
     layers: tuple[Linear, ...]
     skipped: tuple[Skip, ...]
     outputs: tuple[Output, ...]
@@ -200,8 +278,19 @@ class QuantPlan:
     @property
     def bits_per_weight(self) -> float:
         """Of the quantised matrices, with their scales."""
-        made = sum(output.num_bytes for output in self.outputs if output.linear is not None)
-        return 8 * made / self.num_weights
+        return 8 * sum(size.num_bytes for size in self.sizes.values()) / self.num_weights
+
+    @property
+    def sizes(self) -> Mapping[Part, Size]:
+        """Of what is quantised, part by part."""
+        found: dict[Part, Size] = {}
+        for linear in self.layers:
+            found[linear.part] = found.get(linear.part, Size()).plus(1, linear.num_weights, 0)
+        for output in self.outputs:
+            if output.linear is not None:
+                part = output.linear.part
+                found[part] = found[part].plus(0, 0, output.num_bytes)
+        return found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,7 +15,7 @@ import errno
 import shutil
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -34,7 +34,7 @@ from quantize.journal import Journal, fingerprint
 from quantize.peak import peak_bytes
 from quantize.pieces import Worker
 from quantize.plan import Wish
-from quantize.protocol import LayerError, Method, Options, Quantizer, QuantPlan, QuantReport
+from quantize.protocol import LayerError, Method, Quantizer, QuantPlan, QuantReport
 from quantize.result import RECIPE
 from quantize.writer import Writer
 
@@ -170,7 +170,7 @@ class Quantisation:
         self.progress.phase("quantise", plan.source_bytes, done_bytes=resumed)
         plain = None
         if quantizer.method is not Method.RTN:
-            options = Options(method=Method.RTN, group_size=quantizer.group_size)
+            options = replace(self.wish.options, method=Method.RTN)
             plain = registry.quantizer(quantizer.scheme, options)
         with (
             source.Files(self.source.path, source.weight_files(self.source.path)) as files,

@@ -39,11 +39,21 @@ def from_largest(weights: torch.Tensor, levels: float, dtype: torch.dtype) -> to
     Raises:
         BadWeightsError: NaN or infinity.
     """
-    least, most = torch.aminmax(weights, dim=-1, keepdim=True)
+    least, most = checked_range(weights)
     largest = torch.maximum(-least, most)
-    if not torch.isfinite(largest).all():
+    return stored(largest / levels, dtype).masked_fill_(largest == 0, 1.0)
+
+
+def checked_range(weights: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """The least and the largest of each group, ``[..., 1]``.
+
+    Raises:
+        BadWeightsError: NaN or infinity.
+    """
+    least, most = torch.aminmax(weights, dim=-1, keepdim=True)
+    if not (torch.isfinite(least).all() and torch.isfinite(most).all()):
         raise BadWeightsError("it holds NaN or infinity")
-    return _stored(largest / levels, dtype).masked_fill_(largest == 0, 1.0)
+    return least, most
 
 
 def searched(
@@ -53,13 +63,13 @@ def searched(
     first = from_largest(weights, levels, dtype)
     best, least = first, _error(weights, first, round_)
     for clipping in GRID[1:]:
-        best, least = _better(weights, _stored(first * clipping, dtype), round_, best, least)
+        best, least = _better(weights, stored(first * clipping, dtype), round_, best, least)
     for _ in range(REFINEMENTS):
         values = round_(weights / best)
         power = (values * values).sum(-1, keepdim=True)
         fitted = (weights * values).sum(-1, keepdim=True) / power.clamp_(min=1.0)
         candidate = torch.where(fitted > 0, fitted, best)
-        best, least = _better(weights, _stored(candidate, dtype), round_, best, least)
+        best, least = _better(weights, stored(candidate, dtype), round_, best, least)
     return best
 
 
@@ -80,7 +90,7 @@ def _error(weights: torch.Tensor, scale: torch.Tensor, round_: Round) -> torch.T
     return difference.mul_(difference).sum(-1, keepdim=True)
 
 
-def _stored(scale: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+def stored(scale: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
     """As it will be read again: rounded to ``dtype``, never 0."""
     least = _LEAST.get(dtype, torch.finfo(dtype).tiny)
     return scale.clamp(min=least).to(dtype).to(torch.float32)

@@ -22,13 +22,17 @@ def plan_facts(plan: QuantPlan, fits: list[Fit]) -> dict[str, Any]:
     return {
         "scheme": str(plan.scheme),
         "method": str(plan.method),
-        "group_size": plan.group_size,
+        **asdict(plan.form),
         "source_bytes": plan.source_bytes,
         "output_bytes": plan.output_bytes,
         "peak_memory_bytes": plan.peak_memory_bytes,
         "num_weights": plan.num_weights,
         "bits_per_weight": round(plan.bits_per_weight, 3),
         "num_layers": len(plan.layers),
+        "parts": {
+            str(part): asdict(each) | {"bits_per_weight": round(each.bits_per_weight, 3)}
+            for part, each in plan.sizes.items()
+        },
         "num_skipped": len(plan.skipped),
         "skipped": [asdict(skip) for skip in plan.skipped],
         "tensor_parallel": plan.tensor_parallel,
@@ -49,7 +53,7 @@ def report_facts(report: QuantReport) -> dict[str, Any]:
     return {
         "scheme": str(report.plan.scheme),
         "method": str(report.plan.method),
-        "group_size": report.plan.group_size,
+        **asdict(report.plan.form),
         "digest": report.digest,
         "source_digest": report.source_digest,
         "source_bytes": report.plan.source_bytes,
@@ -67,11 +71,18 @@ def report_facts(report: QuantReport) -> dict[str, Any]:
 def print_plan(plan: QuantPlan, fits: list[Fit], console: Console) -> None:
     """What would be done, and for what is left out why."""
     table = Table(box=box.SIMPLE, show_header=False, pad_edge=False)
-    group = f", groups of {plan.group_size}" if plan.group_size else ", a scale for each row"
+    size_ = plan.form.group_size
+    group = f", groups of {size_}" if size_ else ", a scale for each row"
     table.add_row("scheme", f"{plan.scheme} ({plan.method}{group})")
     table.add_row("weights", f"{size(plan.source_bytes)} → {size(plan.output_bytes)}")
-    table.add_row("quantised", f"{len(plan.layers)} layers, {plan.num_weights:,} weights")
-    table.add_row("bits per weight", f"{plan.bits_per_weight:.2f}, with scales")
+    for part, each in plan.sizes.items():
+        table.add_row(
+            part,
+            f"{each.num_matrices} quantised, {each.num_weights:,} weights, "
+            f"{each.bits_per_weight:.2f} bits each with scales, {size(each.num_bytes)}",
+        )
+    if len(plan.sizes) > 1:
+        table.add_row("bits per weight", f"{plan.bits_per_weight:.2f}, with scales")
     held = "the whole model" if plan.method in CALIBRATED else "whatever the model's size"
     table.add_row("memory needed", f"{size(plan.peak_memory_bytes)}, {held}")
     for reason, number in Counter(skip.reason for skip in plan.skipped).most_common():

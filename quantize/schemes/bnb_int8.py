@@ -14,8 +14,8 @@ import torch
 
 from models.refs import QuantScheme
 from quantize.errors import OptionError
-from quantize.protocol import Linear, Method, Options, Stored
-from quantize.schemes.int8 import LEVELS, integers_of
+from quantize.protocol import BY_ROW, Form, Linear, Method, Options, Stored
+from quantize.schemes.int8_w8a8 import LEVELS, integers_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,9 +24,12 @@ class BnbInt8:
 
     method: Method = Method.RTN
     scheme: QuantScheme = QuantScheme.BNB_INT8
-    group_size: int | None = None
+    form: Form = BY_ROW
 
-    def fault(self, linear: Linear, num_in: int) -> str | None:
+    def form_of(self, linear: Linear) -> Form:
+        return self.form
+
+    def fault(self, linear: Linear) -> str | None:
         return None
 
     def stored(self, linear: Linear) -> tuple[Stored, ...]:
@@ -44,10 +47,10 @@ class BnbInt8:
             "weight_format": torch.zeros((), dtype=torch.uint8),  # row by row
         }
 
-    def dequantise(self, parts: Mapping[str, torch.Tensor], num_in: int) -> torch.Tensor:
+    def dequantise(self, parts: Mapping[str, torch.Tensor], linear: Linear) -> torch.Tensor:
         return parts["weight"].float() * (parts["SCB"] / LEVELS).unsqueeze(-1)
 
-    def config(self, ignore: Sequence[str]) -> dict[str, Any]:
+    def config(self, layers: Sequence[Linear], ignore: Sequence[str]) -> dict[str, Any]:
         return {
             "quant_method": "bitsandbytes",
             "load_in_4bit": False,

@@ -15,7 +15,7 @@ import torch
 from models.refs import QuantScheme
 from quantize import compressed
 from quantize.dtypes import TORCH
-from quantize.protocol import Linear, Method, Options, Stored
+from quantize.protocol import BY_ROW, Form, Linear, Method, Options, Stored
 from quantize.scales import from_largest, searched
 
 LEVELS = 448.0
@@ -28,9 +28,12 @@ class Fp8:
 
     method: Method = Method.RTN
     scheme: QuantScheme = QuantScheme.FP8
-    group_size: int | None = None
+    form: Form = BY_ROW
 
-    def fault(self, linear: Linear, num_in: int) -> str | None:
+    def form_of(self, linear: Linear) -> Form:
+        return self.form
+
+    def fault(self, linear: Linear) -> str | None:
         return None
 
     def stored(self, linear: Linear) -> tuple[Stored, ...]:
@@ -47,15 +50,15 @@ class Fp8:
             scale = from_largest(rows, LEVELS, dtype)
         return {"weight": _stored(rows / scale), "weight_scale": scale.to(dtype)}
 
-    def dequantise(self, parts: Mapping[str, torch.Tensor], num_in: int) -> torch.Tensor:
+    def dequantise(self, parts: Mapping[str, torch.Tensor], linear: Linear) -> torch.Tensor:
         return parts["weight"].float().mul_(parts["weight_scale"].float())
 
-    def config(self, ignore: Sequence[str]) -> dict[str, Any]:
+    def config(self, layers: Sequence[Linear], ignore: Sequence[str]) -> dict[str, Any]:
         return compressed.document(
             layout="float-quantized",
-            num_bits=8,
             kind="float",
-            group_size=None,
+            form=self.form,
+            layers=layers,
             ignore=ignore,
             has_activations=True,
         )

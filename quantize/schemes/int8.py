@@ -1,80 +1,20 @@
-"""int8, W8A8: weights and activations in 8 bits. "int-quantized" of compressed-tensors.
+"""int8, W8A16: weights in 8 bits, a scale for each group of 32 columns. quantize/packed.py.
 
-A scale for each output row; activations get one for each token as they come. Weights are in
-[-127, 127]: with -128 left out, negating one never overflows in a kernel.
+What a row's largest weight costs its other weights, a group of 32 does not pay; and what engines do
+to activations is theirs (docs/adr/0017-groups-and-mixed-bits.md).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
-
-import torch
-
 from models.refs import QuantScheme
-from quantize import compressed
-from quantize.dtypes import TORCH
-from quantize.protocol import Linear, Method, Options, Stored
-from quantize.scales import from_largest, searched
-
-LEVELS = 127
+from quantize.packed import Packed
+from quantize.protocol import Form, Options
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Int8:
-    """The Quantizer; see the head of this module."""
-
-    method: Method = Method.RTN
-    scheme: QuantScheme = QuantScheme.INT8
-    group_size: int | None = None
-
-    def fault(self, linear: Linear, num_in: int) -> str | None:
-        return None
-
-    def stored(self, linear: Linear) -> tuple[Stored, ...]:
-        return (
-            Stored(suffix="weight", dtype="I8", shape=(linear.num_out, linear.num_in)),
-            Stored(suffix="weight_scale", dtype=linear.dtype, shape=(linear.num_out, 1)),
-        )
-
-    def quantise(self, rows: torch.Tensor, linear: Linear) -> dict[str, torch.Tensor]:
-        integers, scale = integers_of(rows, TORCH[linear.dtype], self.method)
-        return {"weight": integers, "weight_scale": scale.to(TORCH[linear.dtype])}
-
-    def dequantise(self, parts: Mapping[str, torch.Tensor], num_in: int) -> torch.Tensor:
-        return parts["weight"].float().mul_(parts["weight_scale"].float())
-
-    def config(self, ignore: Sequence[str]) -> dict[str, Any]:
-        return compressed.document(
-            layout="int-quantized",
-            num_bits=8,
-            kind="int",
-            group_size=None,
-            ignore=ignore,
-            has_activations=True,
-        )
-
-
-def integers_of(
-    rows: torch.Tensor, dtype: torch.dtype, method: Method
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """int8 ``[n, num_in]`` and their float32 scales ``[n, 1]``.
-
-    Raises:
-        BadWeightsError: NaN or infinity.
-    """
-    if method is Method.SEARCH:
-        scale = searched(rows, LEVELS, dtype, _round)
-    else:
-        scale = from_largest(rows, LEVELS, dtype)
-    return _round(rows / scale).to(torch.int8), scale
-
-
-def _round(values: torch.Tensor) -> torch.Tensor:
-    return values.round_().clamp_(-LEVELS, LEVELS)
-
-
-def make(options: Options) -> Int8:
-    """The scheme; it has no groups."""
-    return Int8(method=options.method)
+def make(options: Options) -> Packed:
+    """The scheme."""
+    return Packed(
+        scheme=QuantScheme.INT8,
+        method=options.method,
+        form=Form(num_bits=8, group_size=options.group_size),
+    )

@@ -19,9 +19,10 @@ from models.refs import QuantScheme
 from quantize import bnb
 from quantize.dtypes import TORCH
 from quantize.errors import BadWeightsError, OptionError
-from quantize.protocol import Linear, Method, Options, Stored
+from quantize.protocol import Form, Linear, Method, Options, Stored
 
 BLOCK = 64
+_FORM = Form(num_bits=4, group_size=BLOCK)
 STATE = "weight.quant_state.bitsandbytes__nf4"
 
 
@@ -31,11 +32,14 @@ class Nf4:
 
     method: Method = Method.RTN
     scheme: QuantScheme = QuantScheme.NF4
-    group_size: int | None = BLOCK
+    form: Form = _FORM
 
-    def fault(self, linear: Linear, num_in: int) -> str | None:
-        if num_in % BLOCK:
-            return f"its {num_in} columns do not divide by a block of {BLOCK}"
+    def form_of(self, linear: Linear) -> Form:
+        return self.form
+
+    def fault(self, linear: Linear) -> str | None:
+        if linear.num_in % BLOCK:
+            return f"its {linear.num_in} columns do not divide by a block of {BLOCK}"
         return None
 
     def stored(self, linear: Linear) -> tuple[Stored, ...]:
@@ -58,12 +62,12 @@ class Nf4:
             STATE: torch.frombuffer(bytearray(_state(linear)), dtype=torch.uint8),
         }
 
-    def dequantise(self, parts: Mapping[str, torch.Tensor], num_in: int) -> torch.Tensor:
+    def dequantise(self, parts: Mapping[str, torch.Tensor], linear: Linear) -> torch.Tensor:
         packed = parts["weight"]
-        shape = (2 * packed.numel() // num_in, num_in)
+        shape = (2 * packed.numel() // linear.num_in, linear.num_in)
         return bnb.dequantise(packed, parts["weight.absmax"], shape, BLOCK, torch.float32)
 
-    def config(self, ignore: Sequence[str]) -> dict[str, Any]:
+    def config(self, layers: Sequence[Linear], ignore: Sequence[str]) -> dict[str, Any]:
         return {
             "quant_method": "bitsandbytes",
             "load_in_4bit": True,
