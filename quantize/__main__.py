@@ -7,6 +7,7 @@ import json
 import re
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 
 from rich.console import Console
 
@@ -16,12 +17,16 @@ from models.memory import fit
 from models.memory.fit import Fit, Place, Request
 from models.progress import JsonLines
 from models.refs import Artifact, QuantScheme
-from quantize import registry, told
+from quantize import result, told
 from quantize.arguments import add_shared, parser_of, target_of
-from quantize.plan import GROUPS, Wish
+from quantize.budget import best, wish_for
+from quantize.choices import BY_QUALITY, Choice, budget_of
+from quantize.errors import OptionError
+from quantize.plan import GROUPS, Wish, check_suitable
 from quantize.protocol import DATA_FREE, Method, QuantPlan
 from quantize.run import Made, Quantisation
 from quantize.sensitive import SENSITIVE
+from quantize.source import tensors_of
 from quantize.tables import Width
 
 EPILOG = """\
@@ -31,6 +36,7 @@ schemes:
   int8-w8a8         weights and activations in 8 bits (W8A8)
   int4              weights in 4 bits, a scale and a zero point for each group; the layers that
                     this costs most in 8 bits (W4A16)
+  int4-down         the same with down_proj in 8 bits too; int4-down-o: and o_proj
   fp8               weights and activations in 8-bit floating point; for GPUs
   nf4               weights in 4 bits, as bitsandbytes stores them
   bnb-int8          weights and activations in 8 bits, as bitsandbytes stores them
@@ -40,10 +46,13 @@ methods:
   search  the scale of least squared error; slower, never worse by that measure
   (gptq and awq look at a text: `python -m quantize.calibrate`, docs/quantization.md)
 
+auto:SIZE takes the best of none, int8, int4-down-o, int4-down and int4 whose weights fit into SIZE.
+
 examples:
   python -m quantize qwen2.5-7b --scheme int8             into the store, as qwen2.5-7b--int8
   python -m quantize qwen2.5-7b --scheme int4 --tp 2      so that two GPUs can share it
   python -m quantize ./my-model --scheme int4 --out ./my-model-int4
+  python -m quantize qwen2.5-7b --scheme auto:6GB         the best that fits into 6 GB
   python -m quantize qwen2.5-7b --scheme int4 --dry-run --gpu 24GB   reads no weights
   python -m quantize demo --scheme int4 --ignore 'layers\\.0\\.'      keep the first layer as it is
 
@@ -82,11 +91,15 @@ def main(argv: Sequence[str]) -> int:
 
 def _run(options: argparse.Namespace, view: JsonLines) -> int:
     source = store.resolve(options.model, options.data_dir)
+    choice = _choice(options, source)
+    if choice.scheme is QuantScheme.NONE:
+        _tell_full(options, source, view)
+        return 0
     with progress.shown(as_json=options.json) as meter:
         work = Quantisation(
             source=source,
-            wish=_wish(options),
-            target=target_of(options, source),
+            wish=_wish(options, choice),
+            target=target_of(options, source, choice),
             data_dir=options.data_dir,
             progress=meter,
             shard_bytes=options.shard_size,
@@ -95,9 +108,10 @@ def _run(options: argparse.Namespace, view: JsonLines) -> int:
         plan, _ = work.plan()
         fits = [_fit(source, plan, options.tp, memory) for memory in options.gpu]
         if options.json:
-            view.event("plan", **told.plan_facts(plan, fits))
+            view.event("plan", choice=str(choice), **told.plan_facts(plan, fits))
         else:
-            told.print_plan(plan, fits, Console(stderr=not options.dry_run, highlight=False))
+            console = Console(stderr=not options.dry_run, highlight=False)
+            told.print_plan(plan, fits, console, choice=choice)
         made = None if options.dry_run else work.run()
     if made is not None:
         _tell(options, work, made, view)
@@ -123,18 +137,42 @@ def _tell(options: argparse.Namespace, work: Quantisation, made: Made, view: Jso
     print(f"serve it: python -m serve --model {work.target.name if not options.out else made.path}")
 
 
-def _wish(options: argparse.Namespace) -> Wish:
-    return Wish(
-        scheme=QuantScheme(options.scheme),
+def _choice(options: argparse.Namespace, source: Artifact) -> Choice:
+    """What --scheme names, or what its budget comes to."""
+    num_bytes = budget_of(options.scheme)
+    if num_bytes is None:
+        choice = Choice.parse(options.scheme)
+        if choice.scheme is QuantScheme.NONE:
+            raise OptionError("--scheme none is what the model is already.")
+        return choice
+    wish = _wish(options, Choice(scheme=QuantScheme.INT8))
+    check_suitable(result.config_of(source.path))
+    among = [Choice.parse(name) for name in options.among] if options.among else BY_QUALITY
+    return best(tensors_of(source.path), result.config_of(source.path), wish, num_bytes, among)
+
+
+def _tell_full(options: argparse.Namespace, source: Artifact, view: JsonLines) -> None:
+    """The full weights are within the budget."""
+    if options.json:
+        view.event("plan", choice=str(QuantScheme.NONE))
+    else:
+        print(f"{source.name} fits as it is: nothing is made")
+
+
+def _wish(options: argparse.Namespace, choice: Choice) -> Wish:
+    wish = Wish(
+        scheme=choice.scheme,
         method=Method(options.method) if options.method else None,
         group_size=options.group_size,
         tensor_parallel=options.tp,
         ignore=options.ignore,
         head=Width(options.lm_head) if options.lm_head else None,
         embeddings=Width(options.embeddings) if options.embeddings else None,
-        sensitive=options.sensitive,
         is_symmetric=options.symmetric,
     )
+    if options.sensitive is not None:
+        return replace(wish, sensitive=options.sensitive)
+    return wish_for(choice, wish)
 
 
 def _fit(source: Artifact, plan: QuantPlan, num_gpus: int, memory_bytes: int) -> Fit:
@@ -150,7 +188,13 @@ def _parser() -> argparse.ArgumentParser:
         EPILOG,
     )
     add = parser.add_argument
-    add("--scheme", required=True, choices=[*registry.known()], help="what the weights become")
+    add("--scheme", required=True, help="what the weights become; auto:SIZE takes what fits")
+    add(
+        "--among",
+        nargs="+",
+        metavar="SCHEME",
+        help="what auto:SIZE takes from, the best first (default: none, int8, int4-..., int4)",
+    )
     add(
         "--method",
         choices=DATA_FREE,
@@ -174,9 +218,7 @@ def _parser() -> argparse.ArgumentParser:
     add(
         "--sensitive",
         metavar="REGEX",
-        default=SENSITIVE,
-        help="of int4: layers in whose names it is found have 8 bits; '' for none "
-        "(default: %(default)s)",
+        help=f"of int4: layers in whose names it is found have 8 bits (default: {SENSITIVE})",
     )
     add("--symmetric", action="store_true", help="of int4: no zero points")
     add("--gpu", type=_memory, nargs="+", default=[], metavar="SIZE", help="would it fit: 24GB")

@@ -6,8 +6,9 @@ import argparse
 from pathlib import Path
 
 from models.cli.options import default_data_dir
-from models.refs import Artifact, QuantScheme
+from models.refs import Artifact
 from models.store import DirectoryStore
+from quantize.choices import Choice
 from quantize.ensure import artifact_name
 from quantize.errors import OptionError
 
@@ -50,14 +51,14 @@ def positive(text: str) -> int:
     return int(text)
 
 
-def target_of(options: argparse.Namespace, full: Artifact) -> Path:
+def target_of(options: argparse.Namespace, full: Artifact, choice: Choice) -> Path:
     """The folder of the result.
 
     Raises:
         OptionError: it lies in the model itself.
     """
     if options.out is None:
-        name = artifact_name(full.name, QuantScheme(options.scheme))
+        name = artifact_name(full.name, choice)
         return DirectoryStore(options.data_dir).path_of(name)
     target: Path = options.out.expanduser().absolute()
     if target == full.path or full.path in target.parents:

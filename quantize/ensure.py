@@ -9,6 +9,7 @@ No torch in here: the server asks before it loads anything.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,9 +18,14 @@ from models.lockfile import LockFile
 from models.refs import Artifact, QuantScheme
 from models.store import DirectoryStore
 from models.trust.manifest import QUANTISED_FROM, Manifest
+from quantize.choices import Choice
 
 SOURCE_DIGEST = QUANTISED_FROM
 """Where a manifest's tools name the digest of the full weights, beside what made the files."""
+RECIPE = "quantise"
+"""Where they say how: scheme, method and settings."""
+EDITIONS = {QuantScheme.INT8: "/2", QuantScheme.INT4: "/2"}
+"""Of schemes whose numbers are not what they were when the name was new: what a recipe adds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,7 +43,7 @@ class Found:
     is_stale: bool = False
 
 
-def artifact_name(name: str, scheme: QuantScheme) -> str:
+def artifact_name(name: str, scheme: Choice | QuantScheme) -> str:
     """What a model of this name is called in the store once it is quantised."""
     return f"{name}--{scheme}"
 
@@ -63,14 +69,14 @@ def digest_of(folder: Path) -> str:
         return Manifest.build(folder).digest
 
 
-def find(name: str, scheme: QuantScheme, data_dir: Path, *, full: Path | None) -> Found:
+def find(name: str, choice: Choice, data_dir: Path, *, full: Path | None) -> Found:
     """The model's artifact of this scheme, if the store has it and it is not stale.
 
     Its files are not hashed here: every start proves them against the manifest.
 
     Args:
         name: the full model's, as in the store.
-        scheme: any but ``none``.
+        choice: of any scheme but ``none``.
         data_dir: the store is ``<data_dir>/models``.
         full: the folder of the full weights; None where they are not on this machine. The pin in
             models.lock stands for them then, if there is one.
@@ -80,19 +86,26 @@ def find(name: str, scheme: QuantScheme, data_dir: Path, *, full: Path | None) -
             says, or the lock file or the full model's manifest is damaged.
     """
     store = DirectoryStore(data_dir)
-    path = store.path_of(artifact_name(name, scheme))
+    path = store.path_of(artifact_name(name, choice))
     if not path.is_dir():
         return Found(artifact=None, reason=f"{path.name} is not in the store")
     try:
         artifact = store.find(path.name)
-        made_from = source_digest(path)
+        tools = Manifest.read(path).tools
     except ManifestMissingError:
-        made_from = None
+        tools = {}
     except (ModelNotFoundError, ManifestError) as error:
         return Found(artifact=None, reason=f"{path.name} is not whole: {error}", is_stale=True)
-    if artifact.scheme is not scheme:
+    made_from = tools.get(QUANTISED_FROM)
+    if made_from is not None and _is_former(artifact.scheme, choice.scheme, tools, full):
+        return Found(
+            artifact=None,
+            reason=f"{path.name} was made when {choice.scheme} was another format",
+            is_stale=True,
+        )
+    if artifact.scheme is not choice.scheme:
         raise ModelError(
-            f"{path} is called {scheme} and is {artifact.scheme}. Remove it with "
+            f"{path} is called {choice.scheme} and is {artifact.scheme}. Remove it with "
             f"`python -m models rm {path.name}`, and it is made anew."
         )
     wanted = _wanted(name, data_dir, full)
@@ -108,6 +121,23 @@ def find(name: str, scheme: QuantScheme, data_dir: Path, *, full: Path | None) -
             is_stale=True,
         )
     return Found(artifact=artifact, reason=f"{path.name} is in the store, made from {made_from}")
+
+
+def _is_former(
+    scheme: QuantScheme, wanted: QuantScheme, tools: Mapping[str, str], full: Path | None
+) -> bool:
+    """Whether it is of the format that the name stood for before.
+
+    int8 was what int8-w8a8 is. int4 had no zero points, and full embeddings: such a one is served
+    where there are no full weights to make a better one from, and one that a text has calibrated
+    always.
+    """
+    if wanted is QuantScheme.INT8:
+        return scheme is QuantScheme.INT8_W8A8
+    if wanted is not QuantScheme.INT4 or scheme is not wanted or full is None:
+        return False
+    made = tools.get(RECIPE, "").split()
+    return made[:2] in ([wanted, "rtn"], [wanted, "search"])
 
 
 def _wanted(name: str, data_dir: Path, full: Path | None) -> str | None:

@@ -17,11 +17,10 @@ from models.trust.manifest import NEVER_LISTED, QUANTISED_FROM, Manifest
 from models.trust.manifest_files import plain_files
 from models.trust.stamps import Stamps
 from models.trust.verify import Mode, verify
+from quantize.ensure import EDITIONS, RECIPE
 from quantize.errors import OccupiedError
 from quantize.protocol import QuantPlan
 
-RECIPE = "quantise"
-"""Where a manifest's ``tools`` keep how the result was made."""
 _OWN = (QUANTISED_FROM, RECIPE)
 MAKE_ROOM = (
     "Make room, or name a folder on another disk with --out; the next run goes on with the shards "
@@ -55,7 +54,8 @@ def config_of(source: Path) -> dict[str, Any]:
 def recipe(plan: QuantPlan) -> str:
     """Scheme, method and settings: what is equal where the same was made."""
     settings = json.dumps(plan.config["quantization_config"], sort_keys=True)
-    return f"{plan.scheme} {plan.method} {hashlib.sha256(settings.encode()).hexdigest()[:12]}"
+    scheme = f"{plan.scheme}{EDITIONS.get(plan.scheme, '')}"
+    return f"{scheme} {plan.method} {hashlib.sha256(settings.encode()).hexdigest()[:12]}"
 
 
 def present(target: Path, tools: Mapping[str, str], progress: Progress) -> Manifest | None:

@@ -29,13 +29,13 @@ from models.staging import Staging, staged
 from models.trust.manifest import QUANTISED_FROM, Manifest
 from quantize import layout, registry, result, source
 from quantize import plan as planning
+from quantize.ensure import RECIPE
 from quantize.errors import QuantizeError
 from quantize.journal import Journal, fingerprint
 from quantize.peak import peak_bytes
 from quantize.pieces import Worker
 from quantize.plan import Wish
 from quantize.protocol import LayerError, Method, Quantizer, QuantPlan, QuantReport
-from quantize.result import RECIPE
 from quantize.writer import Writer
 
 

@@ -1,11 +1,21 @@
 """Which layers of a 4-bit model keep 8 bits. One table, so that what is found out has one place.
 
 The projections to queries, keys and values are a tenth of most models and half of what 4 bits cost
-them: docs/quality.md has the figures. Layers that engines join into one product (candidates.py,
-``FUSED``) stand or fall together.
+them; then comes the one back from the feed-forward: docs/quality.md has the figures. Layers that
+engines join into one product (candidates.py, ``FUSED``) stand or fall together.
 """
 
 from __future__ import annotations
 
-SENSITIVE = r"\b(?:q|k|v|qkv)_proj$"
-"""A regular expression, searched in a module's name."""
+from collections.abc import Mapping
+from types import MappingProxyType
+
+VARIANTS: Mapping[str, str] = MappingProxyType(
+    {
+        "": r"\b(?:q|k|v|qkv)_proj$",
+        "down": r"\b(?:q|k|v|qkv|down)_proj$",
+        "down-o": r"\b(?:q|k|v|qkv|down|o)_proj$",
+    }
+)
+"""Of int4, by what stands behind its name: regular expressions, searched in modules' names."""
+SENSITIVE = VARIANTS[""]

@@ -11,19 +11,18 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from models.memory.families import READS_EMBEDDING
 from models.refs import QuantScheme
 from quantize.errors import OptionError
 from quantize.source import SourceTensor
 
 EMBEDDINGS = ("embed_tokens", "wte", "word_embeddings", "tok_embeddings")
 HEAD = "lm_head"
-READS_EMBEDDING = frozenset({"qwen2", "qwen3", "llama", "gemma3_text"})
-"""Values of ``model_type`` for which vLLM 0.32 gives an embedding its quantisation."""
 READS_NO_HEAD = frozenset(
     {"bloom", "falcon_h1", "gpt_oss", "jamba", "mamba", "mamba2", "opt", "plamo3", "qwen3_next"}
     | {"step3_text", "zamba2"}
 )
-"""Those for which it gives none to the output head."""
+"""Values of ``model_type`` for which vLLM 0.32 gives the output head no quantisation."""
 TAKES_BOTH = frozenset({QuantScheme.INT8, QuantScheme.INT4})
 """Schemes that have a form for an embedding, and take it and the head unless told otherwise."""
 

@@ -12,6 +12,7 @@ from rich.table import Table
 
 from models.memory.fit import Fit
 from models.progress import duration, size
+from quantize.choices import Choice
 from quantize.protocol import CALIBRATED, QuantPlan, QuantReport
 
 _WORST = 5
@@ -68,12 +69,14 @@ def report_facts(report: QuantReport) -> dict[str, Any]:
     }
 
 
-def print_plan(plan: QuantPlan, fits: list[Fit], console: Console) -> None:
+def print_plan(
+    plan: QuantPlan, fits: list[Fit], console: Console, *, choice: Choice | None = None
+) -> None:
     """What would be done, and for what is left out why."""
     table = Table(box=box.SIMPLE, show_header=False, pad_edge=False)
     size_ = plan.form.group_size
     group = f", groups of {size_}" if size_ else ", a scale for each row"
-    table.add_row("scheme", f"{plan.scheme} ({plan.method}{group})")
+    table.add_row("scheme", f"{choice or plan.scheme} ({plan.method}{group})")
     table.add_row("weights", f"{size(plan.source_bytes)} → {size(plan.output_bytes)}")
     for part, each in plan.sizes.items():
         table.add_row(

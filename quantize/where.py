@@ -1,7 +1,8 @@
 """Which scheme runs on which engine and device, and the nearest that does. A pure table.
 
 Asked before anything is quantised or loaded. Rows for a GPU are from reading vLLM 0.32 and its
-issues; nobody has run them here. docs/quantization.md says what was run.
+issues; nobody has run them here. docs/quantization.md says what was run. On a CPU vLLM computes
+int8 and int4 by a kernel of ours (serve/engine), for its own takes 4 bits without zero points only.
 """
 
 from __future__ import annotations
@@ -76,6 +77,7 @@ class Refusal:
 NEAREST: Mapping[QuantScheme, tuple[QuantScheme, ...]] = {
     QuantScheme.INT8: (QuantScheme.INT8_WEIGHT_ONLY, QuantScheme.FP8, QuantScheme.INT4),
     QuantScheme.INT8_WEIGHT_ONLY: (QuantScheme.INT8, QuantScheme.FP8, QuantScheme.INT4),
+    QuantScheme.INT8_W8A8: (QuantScheme.INT8, QuantScheme.INT8_WEIGHT_ONLY, QuantScheme.INT4),
     QuantScheme.FP8: (QuantScheme.INT8, QuantScheme.INT8_WEIGHT_ONLY, QuantScheme.INT4),
     QuantScheme.INT4: (QuantScheme.INT8, QuantScheme.INT8_WEIGHT_ONLY),
     QuantScheme.NF4: (QuantScheme.INT4, QuantScheme.INT8, QuantScheme.INT8_WEIGHT_ONLY),
@@ -111,14 +113,14 @@ def _fault(scheme: QuantScheme, place: Place) -> str | None:
         return _ON_VLLM_CPU.get(scheme)
     if place.capability < LOWEST:
         return "vLLM has kernels for quantised weights from 7.5 on"
-    if scheme is QuantScheme.INT8 and place.capability >= BLACKWELL:
+    if scheme is QuantScheme.INT8_W8A8 and place.capability >= BLACKWELL:
         return "vLLM's W8A8 kernel ends the engine at its start from 10.0 on (vllm#54311)"
     return None
 
 
 def _bitsandbytes_fault(scheme: QuantScheme, place: Place) -> str | None:
     if place.engine == "transformers" and scheme is QuantScheme.BNB_INT8:
-        return None  # the same integers as int8's: our own layer multiplies them
+        return None  # the same integers as int8-w8a8's: our own layer multiplies them
     if not place.has_bitsandbytes:
         return "the package bitsandbytes is not installed"
     if place.engine == "transformers":
@@ -133,5 +135,5 @@ def _bitsandbytes_fault(scheme: QuantScheme, place: Place) -> str | None:
 _FP8_TRANSFORMERS = "it has no arithmetic for 8-bit floats"
 _ON_VLLM_CPU: Mapping[QuantScheme, str] = {
     QuantScheme.FP8: "vLLM loads it on a CPU and is unusably slow",
-    QuantScheme.INT8_WEIGHT_ONLY: "vLLM's kernel for packed weights takes 4 bits only on a CPU",
+    QuantScheme.INT8_WEIGHT_ONLY: "our kernel for vLLM on a CPU takes 8 bits in groups of 32 only",
 }

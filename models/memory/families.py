@@ -29,6 +29,9 @@ class Family:
     mla: bool = False
 
 
+READS_EMBEDDING = frozenset({"qwen2", "qwen3", "llama", "gemma3_text"})
+"""Those whose embedding int8 and int4 take too: vLLM 0.32 reads it quantised in these alone."""
+
 FAMILIES: Mapping[str, Family] = MappingProxyType(
     {
         "llama": Family(is_biased_on_request=True),

@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import tomllib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import resources
 from types import MappingProxyType
 from typing import Any
@@ -21,11 +21,15 @@ from models.memory.families import FAMILIES, Family
 
 @dataclass(frozen=True, slots=True)
 class Linear:
-    """``count`` matrices of ``[num_out, num_in]``, which a quantisation makes smaller."""
+    """``count`` matrices of ``[num_out, num_in]``, which a quantisation makes smaller.
+
+    ``is_sensitive``: to queries, keys or values, which int4 keeps in 8 bits.
+    """
 
     num_out: int
     num_in: int
     count: int = 1
+    is_sensitive: bool = False
 
     @property
     def num_parameters(self) -> int:
@@ -57,8 +61,8 @@ class ModelShape:
     """Numbers of parameters, by how they are stored.
 
     Attributes:
-        embedding: of the table of tokens; never quantised.
-        head: of the output head; 0 where it is tied to the embedding. Never quantised.
+        embedding: of the table of tokens.
+        head: of the output head; 0 where it is tied to the embedding.
         linears: the layers' matrices.
         rest: norms, biases and routers; never quantised.
         layers: one for each decoder layer.
@@ -159,7 +163,7 @@ def _shape(name: str, family: Family, text: Mapping[str, Any]) -> ModelShape:
     hidden, vocab = _count(text["hidden_size"]), _count(text["vocab_size"])
     heads, num_layers = _count(text["num_attention_heads"]), _count(text["num_hidden_layers"])
     attention, rest = (_mla if family.mla else _attention)(family, text)
-    linears = [Linear(x.num_out, x.num_in, num_layers) for x in attention]
+    linears = [replace(x, count=num_layers) for x in attention]
     rest = num_layers * (rest + family.norms * hidden) + hidden
     for layer in range(num_layers):
         added, router = _feed_forward(family, text, layer)
@@ -190,7 +194,7 @@ def _attention(family: Family, text: Mapping[str, Any]) -> tuple[list[Linear], i
     biased = "qkvo" if family.is_biased_on_request and text.get("attention_bias") else family.bias
     outputs = {"q": heads * dim, "k": kv_heads * dim, "v": kv_heads * dim, "o": hidden}
     rest = sum(outputs[which] for which in biased) + (2 * dim if family.head_norms else 0)
-    linears = [Linear(outputs[which], hidden) for which in "qkv"]
+    linears = [Linear(outputs[which], hidden, is_sensitive=True) for which in "qkv"]
     return [*linears, Linear(hidden, heads * dim)], rest
 
 
@@ -276,11 +280,11 @@ def _head_dim(text: Mapping[str, Any]) -> int:
 
 def _merged(linears: list[Linear]) -> tuple[Linear, ...]:
     """Equal matrices counted together, in the order of their first one."""
-    counts: dict[tuple[int, int], int] = {}
+    counts: dict[Linear, int] = {}
     for each in linears:
-        key = (each.num_out, each.num_in)
-        counts[key] = counts.get(key, 0) + each.count
-    return tuple(Linear(*key, count) for key, count in counts.items())
+        one = replace(each, count=1)
+        counts[one] = counts.get(one, 0) + each.count
+    return tuple(replace(one, count=count) for one, count in counts.items())
 
 
 def _count(value: Any, *, least: int = 1) -> int:

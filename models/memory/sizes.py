@@ -10,12 +10,15 @@ import math
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 
+from models.memory.families import READS_EMBEDDING
 from models.memory.shapes import AttentionLayer, Linear, ModelShape
 from models.refs import QuantScheme
 
 DTYPE_BYTES: Mapping[str, int] = MappingProxyType({"float32": 4, "bfloat16": 2, "float16": 2})
-GROUP = 128
-"""Weights that share a scale in int4; a matrix whose rows it does not divide stays as it is."""
+GROUP = 32
+"""Weights that share a scale in int8 and int4; a matrix that it does not divide stays as it is."""
+_TABLE_GROUPS = (128, 64, 32)
+"""The same of an embedding and an output head: the largest that divides."""
 _NF4_BLOCK = 64
 """Weights that share a float32 in nf4; without double quantisation, as quantize/ writes it."""
 
@@ -29,7 +32,8 @@ def weights_bytes(
 ) -> int:
     """Bytes of the weights on one device.
 
-    Embedding, output head, norms, biases and routers keep their type; scales are counted.
+    Norms, biases and routers keep their type, and but for int8 and int4 embedding and output head
+    do; scales are counted.
 
     Args:
         shape: of the model.
@@ -37,7 +41,7 @@ def weights_bytes(
         item_bytes: of a number that is not quantised.
         num_gpus: devices that share each matrix; the embedding is shared too, the rest copied.
     """
-    tables = (shape.embedding + shape.head) * item_bytes
+    tables = _tables_bytes(shape, scheme, item_bytes)
     matrices = sum(linear_bytes(linear, scheme, item_bytes) for linear in shape.linears)
     return -(-(tables + matrices) // num_gpus) + shape.rest * item_bytes
 
@@ -48,18 +52,34 @@ def linear_bytes(linear: Linear, scheme: QuantScheme, item_bytes: int) -> int:
     match scheme:
         case QuantScheme.NONE:
             size = each * item_bytes
-        case QuantScheme.INT8 | QuantScheme.INT8_WEIGHT_ONLY | QuantScheme.FP8:
+        case QuantScheme.INT8_W8A8 | QuantScheme.INT8_WEIGHT_ONLY | QuantScheme.FP8:
             size = each + linear.num_out * item_bytes
-        case QuantScheme.INT4:
-            if linear.num_in % GROUP:
-                size = each * item_bytes
-            else:
-                size = each // 2 + each // GROUP * item_bytes
+        case QuantScheme.INT8 | QuantScheme.INT4 if linear.num_in % GROUP:
+            size = each * item_bytes
+        case QuantScheme.INT4 if not linear.is_sensitive:  # half a byte for a zero point
+            size = each // 2 + each // GROUP * item_bytes + each // GROUP // 2
+        case QuantScheme.INT8 | QuantScheme.INT4:
+            size = each + each // GROUP * item_bytes
         case QuantScheme.NF4:
             size = math.ceil(each / 2) + 4 * math.ceil(each / _NF4_BLOCK)
         case QuantScheme.BNB_INT8:
             size = each + 4 * linear.num_out
     return size * linear.count
+
+
+def _tables_bytes(shape: ModelShape, scheme: QuantScheme, item_bytes: int) -> int:
+    """Of embedding and output head; a tied head is stored beside the embedding once both are small.
+
+    That is what vLLM holds; our own batching holds the two as one.
+    """
+    full = (shape.embedding + shape.head) * item_bytes
+    groups = [size for size in _TABLE_GROUPS if shape.hidden_size % size == 0]
+    if scheme not in (QuantScheme.INT8, QuantScheme.INT4) or not groups:
+        return full
+    small = shape.embedding + shape.embedding // groups[0] * item_bytes  # the head's too
+    if shape.family in READS_EMBEDDING:
+        return 2 * small
+    return full if shape.is_tied else shape.embedding * item_bytes + small
 
 
 def kv_bytes_per_token(

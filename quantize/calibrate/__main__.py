@@ -9,6 +9,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
@@ -19,15 +20,18 @@ from models.progress import JsonLines, Progress, size
 from models.refs import Artifact, QuantScheme
 from models.staging import staged
 from models.trust.manifest import QUANTISED_FROM
+from quantize import ensure, result, source, told
 from quantize import plan as planning
-from quantize import result, source, told
 from quantize.arguments import add_shared, parser_of, positive, target_of
 from quantize.calibrate import llm_compressor, taking, texts
-from quantize.errors import OptionError, QuantizeError
+from quantize.choices import Choice
+from quantize.errors import OptionError, QuantizeError, UnsuitableModelError
 from quantize.plan import Wish
 from quantize.protocol import CALIBRATED, Method, QuantPlan
+from quantize.source import SourceTensor
+from quantize.tables import Width
 
-SCHEMES = (QuantScheme.INT4, QuantScheme.INT8_WEIGHT_ONLY, QuantScheme.INT8)
+SCHEMES = (QuantScheme.INT4, QuantScheme.INT8_WEIGHT_ONLY, QuantScheme.INT8_W8A8)
 EPILOG = """\
 methods:
   gptq  what rounding a column did to the layer's answer is made up for by the columns after it
@@ -67,7 +71,7 @@ def main(argv: Sequence[str]) -> int:
 def _run(options: argparse.Namespace, view: JsonLines) -> None:
     full = store.resolve(options.model, options.data_dir)
     plan = plan_of(full, options)
-    target = target_of(options, full)
+    target = target_of(options, full, Choice(scheme=QuantScheme(options.scheme)))
     if options.json:
         view.event("plan", **told.plan_facts(plan, []))
     else:
@@ -93,19 +97,37 @@ def plan_of(full: Artifact, options: argparse.Namespace) -> QuantPlan:
         QuantizeError: it cannot be done.
     """
     wish = Wish(
-        scheme=QuantScheme(options.scheme), tensor_parallel=options.tp, ignore=options.ignore
+        scheme=QuantScheme(options.scheme),
+        tensor_parallel=options.tp,
+        ignore=options.ignore,
+        is_symmetric=True,
+        sensitive=None,
+        head=Width.FULL,
+        embeddings=Width.FULL,
     )
     method = Method(options.method)
     if method is Method.AWQ and wish.scheme is not QuantScheme.INT4:
         raise OptionError(f"awq is for int4, not for {wish.scheme}: take --method gptq.")
     tensors = source.tensors_of(full.path)
-    made, _ = planning.plan(tensors, result.config_of(full.path), wish)
+    made = _largest(tensors, result.config_of(full.path), wish)
     # Beside the model: the sums over the inputs of one decoder layer's matrices, in float32.
     layer = made.layers[0].name.rpartition(".layers.")[2].partition(".")[0]
     here = [each for each in made.layers if f".layers.{layer}." in each.name]
     sums = sum(4 * each.num_in**2 for each in here)
     peak = planning.PROCESS_BYTES + made.source_bytes + made.output_bytes + 2 * sums
     return replace(made, method=method, peak_memory_bytes=peak)
+
+
+def _largest(tensors: Sequence[SourceTensor], config: Mapping[str, Any], wish: Wish) -> QuantPlan:
+    """With the group that most weights can have; of equals the largest."""
+    found = []
+    for group in planning.GROUPS:
+        try:
+            found.append(planning.plan(tensors, config, replace(wish, group_size=group))[0])
+        except UnsuitableModelError:
+            if not found and group == planning.GROUPS[-1]:
+                raise
+    return max(found, key=lambda made: made.num_weights)
 
 
 def _make(
@@ -122,7 +144,7 @@ def _make(
     given = f"{len(samples)} x {options.length} {text.sha256[:12]}"
     tools: Mapping[str, str] = {
         QUANTISED_FROM: manifest.digest,
-        result.RECIPE: f"{result.recipe(plan)} {given}",
+        ensure.RECIPE: f"{result.recipe(plan)} {given}",
         "calibrated-on": f"sha256:{text.sha256}",
         **llm_compressor.versions(),
     }
