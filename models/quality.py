@@ -138,6 +138,8 @@ def _figures(document: Any, kind: type[AnyFigures], who: str) -> AnyFigures:
         is_right = _is_count(value) if field.name == "num_tokens" else _is_amount(value)
         if not is_right:
             raise QualityFault(f"has {field.name} {value!r}")
+    if not found["base_perplexity"]:
+        raise QualityFault("has base_perplexity 0")
     if kind is TextFigures and not (
         isinstance(found["name"], str)
         and isinstance(found["sha256"], str)

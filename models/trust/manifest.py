@@ -8,6 +8,8 @@ signature (model.sig), which is made over it afterwards::
      "created_at": "2026-11-21T05:30:00Z", "files": [{"path": …, "size": …, "sha256": …}],
      "checksum": "sha256:…"}
 
+A quantised model's may have ``"quality"`` too: what that cost, as models/quality.py says.
+
 The checksum is over the rest of the file. The digest is over the files alone, so that the same
 bytes have the same digest whoever wrote the manifest, and when. Files that models/policy.py passes
 over (``SKIPPED``) are no part of it.

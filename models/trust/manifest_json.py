@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from models.errors import InvalidRefError, ManifestError
+from models.quality import Quality, QualityFault
 from models.refs import ModelRef, QuantScheme
 from models.trust.manifest_files import FileEntry
 
@@ -25,6 +26,7 @@ _KEYS = (
     "files",
     "checksum",
 )
+_OPTIONAL = ("quality",)
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _TIME = re.compile(r"\d{4}-[01]\d-[0-3]\dT[0-2]\d:[0-5]\d:[0-6]\dZ", re.ASCII)
 
@@ -44,6 +46,8 @@ class Fields:
         scheme: how the weights are stored.
         tools: name to version of the programs that made the files.
         created_at: UTC, ``YYYY-MM-DDTHH:MM:SSZ``.
+        quality: what a quantisation cost; None where that was not measured. Then the file does not
+            have the key, which those before it did not know.
     """
 
     files: tuple[FileEntry, ...]
@@ -52,6 +56,7 @@ class Fields:
     scheme: QuantScheme
     tools: Mapping[str, str]
     created_at: str
+    quality: Quality | None = None
 
 
 AnyFields = TypeVar("AnyFields", bound=Fields)
@@ -68,6 +73,7 @@ def dump(parts: Fields, digest: str) -> str:
         "scheme": str(parts.scheme),
         "tools": dict(parts.tools),
         "created_at": parts.created_at,
+        **({} if parts.quality is None else {"quality": parts.quality.to_json()}),
     }
     files = [{"path": file.path, "size": file.size, "sha256": file.sha256} for file in parts.files]
     lines = [f"  {json.dumps(key)}: {json.dumps(value)}," for key, value in head.items()]
@@ -97,7 +103,7 @@ def parse(raw: bytes, make: type[AnyFields]) -> tuple[str, AnyFields]:
         document = json.loads(raw.decode(), object_pairs_hook=_once, parse_constant=_no_constant)
     except (ValueError, RecursionError):
         raise FormatError("it is not JSON, or names a key twice") from None
-    _expect_keys(document, _KEYS, "it")
+    _expect_keys(document, _KEYS, "it", optional=_OPTIONAL)
     if document["format"] != FORMAT:
         raise FormatError(f"its format is {document['format']!r}; known is {FORMAT!r}")
     tools, licence = document["tools"], document["licence"]
@@ -117,7 +123,17 @@ def parse(raw: bytes, make: type[AnyFields]) -> tuple[str, AnyFields]:
         scheme=QuantScheme(document["scheme"]),
         tools=tools,
         created_at=_matching(document, "created_at", _TIME),
+        quality=_quality(document),
     )
+
+
+def _quality(document: Mapping[str, Any]) -> Quality | None:
+    if "quality" not in document:
+        return None
+    try:
+        return Quality.from_json(document["quality"])
+    except QualityFault as fault:
+        raise FormatError(f"its quality {fault}") from None
 
 
 def _files(rows: Any) -> tuple[FileEntry, ...]:
@@ -160,11 +176,13 @@ def _matching(document: Mapping[str, Any], key: str, pattern: re.Pattern[str]) -
     return value
 
 
-def _expect_keys(value: Any, keys: Sequence[str], who: str) -> None:
+def _expect_keys(
+    value: Any, keys: Sequence[str], who: str, *, optional: Sequence[str] = ()
+) -> None:
     if not isinstance(value, dict):
         raise FormatError(f"{who} is not a JSON object")
     for key in value:
-        if key not in keys:
+        if key not in keys and key not in optional:
             raise FormatError(f"{who} has an unknown key {key!r}")
     for key in keys:
         if key not in value:

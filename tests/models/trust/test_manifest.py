@@ -15,6 +15,7 @@ from models.trust import manifest_json
 from models.trust.manifest import MANIFEST, SIGNATURE, FileEntry, Manifest
 from models.trust.manifest_files import path_fault
 from tests.models.folders import whole
+from tests.models.test_quality import QUALITY
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 SHA = "ab" * 32
@@ -67,6 +68,23 @@ def test_the_digest_is_the_files_and_nothing_else(folder):
     assert after.digest == before.digest
     (folder / "tokenizer.json").write_text("{ }")
     assert Manifest.build(folder).digest != before.digest
+
+
+def test_quality_is_kept_and_no_part_of_the_digest(folder):
+    plain = Manifest.build(folder)
+    measured = dataclasses.replace(plain, quality=QUALITY)
+    measured.write(folder)
+    assert Manifest.read(folder) == measured
+    assert measured.digest == plain.digest
+    assert "quality" not in json.loads(plain.to_json())
+
+
+def test_quality_is_under_the_checksum(folder):
+    dataclasses.replace(Manifest.build(folder), quality=QUALITY).write(folder)
+    changed = facts(folder)
+    changed["quality"]["kl_mean"] = 0.0001
+    with pytest.raises(ManifestError, match="checksum"):
+        Manifest.parse(json.dumps(changed).encode())
 
 
 def test_the_digest_is_that_of_plain_lines(tmp_path):
@@ -153,6 +171,7 @@ def with_first_file(**changes):
     ("change", "message"),
     [
         (lambda d: d | {"more": 1}, "unknown key 'more'"),
+        (lambda d: d | {"quality": {"kl_mean": 0.1}}, "quality is not of the keys"),
         (lambda d: {k: v for k, v in d.items() if k != "tools"}, "lacks 'tools'"),
         (lambda d: d | {"format": "intramural-manifest/2"}, "format is"),
         (lambda d: d | {"digest": "sha256:" + "0" * 64}, "contradicts itself"),
