@@ -1,8 +1,8 @@
 """The layers of a bitsandbytes checkpoint, from what is stored of each.
 
 nf4 is dequantised by bitsandbytes, tile by tile (``nf4_linear.py``). bnb-int8 without outliers is
-the arithmetic of our own W8A8, and is computed by it: the same integers, and the scales of its rows
-are what bitsandbytes calls SCB, over 127.
+8-bit weights with a scale for each row, which bitsandbytes calls SCB, over 127: our own loops
+multiply them (``packed_linear.py``), and round activations in blocks of 32 instead of whole rows.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from torch import nn
 from models.refs import QuantScheme
 from quantize import bnb
 from serve.engine.batching.nf4_linear import BLOCK, Nf4Linear
-from serve.engine.batching.quantized_linear import Int8Linear, QuantizedLinear
+from serve.engine.batching.quantized_linear import QuantizedLinear
+from serve.engine.packed_weights import Integers
 from serve.engine.stored_scheme import Promise
 from serve.engine.stored_tensors import Tensors
 from serve.errors import StartupError
@@ -79,7 +80,7 @@ def _layer(
     weight = parts["weight"].to(device)
     if scheme is QuantScheme.BNB_INT8:
         scale = parts["SCB"].to(device) / _LEVELS
-        return Int8Linear(weight, scale, bias, quantizes_input=True)
+        return Integers(bits=8, weight=weight, scale=scale[:, None]).linear(bias)
     largest = parts["weight.absmax"].to(device)
     return Nf4Linear(weight, largest, bias, in_features=module.in_features)
 

@@ -1,31 +1,36 @@
 """The layers of a compressed-tensors checkpoint, from what is stored of each.
 
 Siblings that read the same rows become one layer (``batching/fused_linear.py``) where they are
-stored alike.
+stored alike. A head that holds the embedding's very numbers, as ``python -m quantize`` stores those
+of a tied model for vLLM's sake, shares the embedding's memory.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import cast
 
 import torch
 from torch import nn
 
-from models.refs import QuantScheme
 from quantize.packing import unpack
+from serve.engine import packed_weights
 from serve.engine.batching import fused_linear
-from serve.engine.batching.int4_linear import Int4Linear
-from serve.engine.batching.quantized_linear import Int8Linear, QuantizedLinear
-from serve.engine.stored_scheme import Promise
+from serve.engine.batching.loops.panels import BLOCK, Panels
+from serve.engine.batching.packed_linear import PackedEmbedding, PackedLinear
+from serve.engine.packed_weights import Integers
+from serve.engine.stored_scheme import Form, Promise
 from serve.engine.stored_tensors import Tensors
 from serve.errors import StartupError
 
-PARTS = ("weight_packed", "weight", "weight_scale", "weight_shape")
+PARTS = ("weight_packed", "weight", "weight_scale", "weight_shape", "weight_zero_point")
 """What a layer has on disk, beside its bias."""
 MARK = "weight_scale"
 """The part that no other layer has."""
+_FACTOR = "embed_scale"
+"""A buffer by which an embedding multiplies what it looks up, in transformers' models."""
+_PER_WORD = 8
+"""Zero points of 4 bits in a 32-bit word."""
 
 
 def install(
@@ -42,97 +47,121 @@ def install(
     Raises:
         StartupError: a part is missing, or is not what the promise says.
     """
-    parts = [
-        _read(
-            name,
-            cast("nn.Linear", model.get_submodule(name)),
-            tensors,
-            promise,
-            dtype=dtype,
-            device=device,
-        )
-        for name in names
-    ]
-    wide = _join(parts) if len(parts) > 1 else None
-    if wide is not None:
+    parts, biases = [], []
+    for name in names:
+        module = cast("nn.Linear", model.get_submodule(name))
+        shape = (module.out_features, module.in_features)
+        parts.append(_read(name, shape, tensors, promise.form(name), device))
+        if module.bias is not None:
+            biases.append(tensors.take(f"{name}.bias").to(device, dtype))
+    wide = packed_weights.joined(parts) if len(parts) > 1 else None
+    if wide is not None and len(biases) in (0, len(parts)):
+        bias = torch.cat(biases) if biases else None
         widths = [len(part.weight) for part in parts]
-        fused_linear.install(model, names, widths, _layer(wide, promise))
+        fused_linear.install(model, names, widths, _layer(names[0], wide, bias, tensors))
         return
     for name, part in zip(names, parts, strict=True):
-        model.set_submodule(name, _layer(part, promise))
+        bias = (
+            biases.pop(0) if cast("nn.Linear", model.get_submodule(name)).bias is not None else None
+        )
+        model.set_submodule(name, _layer(name, part, bias, tensors))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Stored:
-    """A quantised layer as it is on disk: words ``[out, words]``, scales ``[out, groups]``."""
-
-    weight: torch.Tensor
-    scale: torch.Tensor
-    bias: torch.Tensor | None
-    in_features: int
-
-
-def _read(
+def install_embedding(
+    model: nn.Module,
     name: str,
-    module: nn.Linear,
     tensors: Tensors,
     promise: Promise,
     *,
     dtype: torch.dtype,
     device: torch.device,
-) -> _Stored:
-    scale = tensors.take(f"{name}.weight_scale").to(device)
-    bias = None if module.bias is None else tensors.take(f"{name}.bias").to(device, dtype)
-    part = "weight" if promise.scheme is QuantScheme.INT8 else "weight_packed"
+) -> None:
+    """Put the embedding ``name`` of the checkpoint in its place.
+
+    Raises:
+        StartupError: a part is missing, or is not what the promise says, or the model's embedding
+            does more than to look up and to multiply.
+    """
+    module = cast("nn.Embedding", model.get_submodule(name))
+    shape = (module.num_embeddings, module.embedding_dim)
+    stored = _read(name, shape, tensors, promise.form(name, is_embedding=True), device)
+    others = [key for key, _ in module.named_buffers() if key != _FACTOR]
+    if others or shape[1] % BLOCK:
+        raise StartupError(
+            f"{tensors.folder.name}: {name} is stored quantised, and is a "
+            f"{type(module).__name__} of {list(shape)}, which this engine cannot look up so."
+        )
+    factor = getattr(module, _FACTOR, None)
+    model.set_submodule(name, PackedEmbedding(_panels(name, stored, tensors), dtype, factor))
+
+
+def share_head(model: nn.Module, head: str, embedding: str) -> None:
+    """Let the layer ``head`` use the embedding's memory where both hold the same numbers."""
+    layer, table = model.get_submodule(head), model.get_submodule(embedding)
+    if not (isinstance(layer, PackedLinear) and isinstance(table, PackedEmbedding)):
+        return
+    mine, its = layer.panels, table.panels
+    if torch.equal(mine.weight, its.weight) and torch.equal(mine.scale, its.scale):
+        model.set_submodule(head, PackedLinear(its, layer.bias, in_features=layer.in_features))
+
+
+def _read(
+    name: str, shape: tuple[int, int], tensors: Tensors, form: Form | None, device: torch.device
+) -> Integers:
+    """What is stored of a matrix ``[out, in]``."""
+    if form is None:
+        raise StartupError(
+            f"{tensors.folder.name}: {name} is stored quantised, and config.json does not say how."
+        )
+    part, dtype, per_word = (
+        ("weight_packed", torch.int32, 32 // form.bits)
+        if form.is_packed
+        else ("weight", torch.int8, 1)
+    )
     stored = tensors.take(f"{name}.{part}").to(device)
-    expected, per_word = _stored_type(promise.scheme)
-    shape = (module.out_features, -(-module.in_features // per_word))
-    if stored.dtype is not expected or tuple(stored.shape) != shape or len(scale) != shape[0]:
+    expected = (shape[0], -(-shape[1] // per_word))
+    scale = tensors.take(f"{name}.weight_scale").to(device)
+    if scale.ndim == 1:
+        scale = scale[:, None]
+    if stored.dtype is not dtype or tuple(stored.shape) != expected or len(scale) != shape[0]:
         raise StartupError(
             f"{tensors.folder.name}: {name}.{part} is {stored.dtype} of {list(stored.shape)}, not "
-            f"{expected} of {list(shape)} as config.json says of {promise.scheme}."
+            f"{dtype} of {list(expected)} as config.json says of {form.bits} bits."
         )
-    if promise.scheme is QuantScheme.INT4 and (
-        module.in_features % (8 * scale.shape[1] or 1) or module.in_features % scale.shape[1]
-    ):
+    weight = unpack(stored, form.bits)[:, : shape[1]] if form.is_packed else stored
+    if form.bits == 8:
+        return Integers(bits=8, weight=weight, scale=scale)
+    zeros = None
+    if form.has_zeros:
+        zeros = _zeros(name, tensors, tuple(scale.shape)).to(device)
+    raised = (weight.to(torch.int16) + 8).to(torch.uint8)
+    return Integers(bits=4, weight=raised, scale=scale, zeros=zeros)
+
+
+def _zeros(name: str, tensors: Tensors, shape: tuple[int, ...]) -> torch.Tensor:
+    """uint8 ``[out, groups]`` of words that hold those of eight outputs, the first in low bits."""
+    words = tensors.take(f"{name}.weight_zero_point")
+    expected = (-(-shape[0] // _PER_WORD), shape[1])
+    if words.dtype is not torch.int32 or tuple(words.shape) != expected:
         raise StartupError(
-            f"{tensors.folder.name}: {name} has {scale.shape[1]} scales for "
-            f"{module.in_features} inputs, which they do not divide in whole words."
+            f"{tensors.folder.name}: {name}.weight_zero_point is {words.dtype} of "
+            f"{list(words.shape)}, not torch.int32 of {list(expected)}."
         )
-    return _Stored(weight=stored, scale=scale, bias=bias, in_features=module.in_features)
+    each = torch.stack([(words >> (4 * place)) & 15 for place in range(_PER_WORD)], 1)
+    return each.flatten(0, 1)[: shape[0]].to(torch.uint8)
 
 
-def _join(parts: Sequence[_Stored]) -> _Stored | None:
-    """One layer of all their outputs; None where they do not read the same rows in the same way."""
-    first = parts[0]
-    biases = [part.bias for part in parts if part.bias is not None]
-    is_alike = all(
-        (part.in_features, part.scale.shape[1:]) == (first.in_features, first.scale.shape[1:])
-        for part in parts
-    )
-    if not is_alike or len(biases) not in (0, len(parts)):
-        return None
-    return _Stored(
-        weight=torch.cat([part.weight for part in parts]),
-        scale=torch.cat([part.scale for part in parts]),
-        bias=torch.cat(biases) if biases else None,
-        in_features=first.in_features,
+def _layer(
+    name: str, stored: Integers, bias: torch.Tensor | None, tensors: Tensors
+) -> PackedLinear:
+    parameter = None if bias is None else nn.Parameter(bias, requires_grad=False)
+    return PackedLinear(
+        _panels(name, stored, tensors), parameter, in_features=stored.weight.shape[1]
     )
 
 
-def _layer(stored: _Stored, promise: Promise) -> QuantizedLinear:
-    bias = None if stored.bias is None else nn.Parameter(stored.bias, requires_grad=False)
-    if promise.scheme is QuantScheme.INT4:
-        return Int4Linear(stored.weight, stored.scale, bias)
-    is_w8a8 = promise.scheme is QuantScheme.INT8
-    weight = stored.weight if is_w8a8 else unpack(stored.weight, 8)[:, : stored.in_features]
-    return Int8Linear(weight, stored.scale, bias, quantizes_input=is_w8a8)
-
-
-def _stored_type(scheme: QuantScheme) -> tuple[torch.dtype, int]:
-    """Type of a stored word, and weights in it."""
-    return {
-        QuantScheme.INT8: (torch.int8, 1),
-        QuantScheme.INT8_WEIGHT_ONLY: (torch.int32, 4),
-        QuantScheme.INT4: (torch.int32, 8),
-    }[scheme]
+def _panels(name: str, stored: Integers, tensors: Tensors) -> Panels:
+    try:
+        return stored.panels()
+    except ValueError as error:
+        raise StartupError(f"{tensors.folder.name}: {name}: {error}.") from None

@@ -2,8 +2,9 @@
 
 transformers' own way with these files holds them as bfloat16 from the first forward on, silently
 and whatever it is told. Here the model is built from its configuration with no memory for the
-parameters; the quantised linears become ``QuantizedLinear`` and everything else is read as it is.
-One tensor is read at a time, so the peak is the model and its largest layer.
+parameters; quantised linears become ``QuantizedLinear``, a quantised embedding ``PackedEmbedding``,
+and everything else is read as it is. One tensor is read at a time, so the peak is the model and its
+largest layer.
 """
 
 from __future__ import annotations
@@ -18,14 +19,12 @@ from transformers import AutoModelForCausalLM, PretrainedConfig, PreTrainedModel
 
 from serve.engine import bnb_loading, compressed_loading
 from serve.engine.batching import fused_linear
+from serve.engine.batching.packed_linear import PackedEmbedding
 from serve.engine.batching.quantized_linear import QuantizedLinear
 from serve.engine.protocol import Progress
 from serve.engine.stored_scheme import Promise
 from serve.engine.stored_tensors import Tensors
 from serve.errors import StartupError
-
-_OWN = ("weight_packed", "weight", "weight_scale", "weight_shape")
-"""What a quantised layer of compressed-tensors has on disk, beside its bias."""
 
 
 def load(
@@ -54,7 +53,14 @@ def load(
     bnb_parts = bnb_loading.PARTS.get(promise.scheme)
     mark = bnb_loading.MARKS.get(promise.scheme, compressed_loading.MARK)
     stored = [name for name, _ in model.named_modules() if f"{name}.{mark}" in tensors]
-    for names in fused_linear.groups(stored):
+    tables = [name for name in stored if isinstance(model.get_submodule(name), nn.Embedding)]
+    for name in tables:
+        compressed_loading.install_embedding(
+            model, name, tensors, promise, dtype=dtype, device=device
+        )
+        used.update(f"{name}.{part}" for part in compressed_loading.PARTS)
+        progress("load_weights", tensors.done_bytes, total_bytes)
+    for names in fused_linear.groups([name for name in stored if name not in tables]):
         for name in names:
             _refuse_other_layers(name, model.get_submodule(name), tensors)
         install = bnb_loading.install if bnb_parts else compressed_loading.install
@@ -62,6 +68,8 @@ def load(
         parts = (*(bnb_parts or compressed_loading.PARTS), "bias")
         used.update(f"{name}.{part}" for name in names for part in parts)
         progress("load_weights", tensors.done_bytes, total_bytes)
+    for name in tables:
+        _share_with_heads(model, name)
     used |= _fill(model, tensors, dtype=dtype, device=device)
     unread = sorted(tensors.names() - used)
     if unread:
@@ -86,6 +94,13 @@ def _no_parameter_memory() -> Iterator[None]:
         yield
     finally:
         hook.remove()
+
+
+def _share_with_heads(model: PreTrainedModel, table: str) -> None:
+    head, embedding = model.get_output_embeddings(), model.get_submodule(table)
+    for name, module in list(model.named_modules()):
+        if module is head and isinstance(embedding, PackedEmbedding):
+            compressed_loading.share_head(model, name, table)
 
 
 def _refuse_other_layers(name: str, module: nn.Module, tensors: Tensors) -> None:

@@ -13,13 +13,14 @@ import torch
 from torch import nn
 
 from serve.engine.batching.fused_linear import Part
+from serve.engine.batching.packed_linear import PackedEmbedding
 from serve.engine.batching.quantized_linear import QuantizedLinear
-from serve.engine.stored_scheme import WORDS, Promise
+from serve.engine.stored_scheme import Promise
 from serve.errors import StartupError
 
 
 def held(model: nn.Module) -> Mapping[str, Mapping[str, int]]:
-    """Bytes by kind of layer and type, such as ``{"Int8Linear": {"int8": ..}}``; tied ones once."""
+    """Bytes by kind of layer and type: ``{"PackedLinear": {"int8": ..}}``. Tied ones once."""
     kinds: dict[str, Counter[str]] = {}
     seen: set[int] = set()
     for module in model.modules():
@@ -28,7 +29,9 @@ def held(model: nn.Module) -> Mapping[str, Mapping[str, int]]:
             if id(parameter) not in seen:
                 seen.add(id(parameter))
                 own[_name(parameter.dtype)] += parameter.nbytes
-        if isinstance(module, QuantizedLinear):
+        shared = id(getattr(module, "panels", module))
+        if isinstance(module, (QuantizedLinear, PackedEmbedding)) and shared not in seen:
+            seen.add(shared)
             own.update(module.stored_bytes())
         if own:
             kinds.setdefault(type(module).__name__, Counter()).update(own)
@@ -41,16 +44,34 @@ def resident_bytes(model: nn.Module) -> int:
 
 
 def num_parameters(model: nn.Module) -> int:
-    """Numbers that the model has, however they are stored; scales do not count."""
-    quantized = (m for m in model.modules() if isinstance(m, QuantizedLinear))
-    return sum(parameter.numel() for parameter in model.parameters()) + sum(
-        layer.in_features * layer.out_features for layer in quantized
-    )
+    """Numbers that the model has, however they are stored; scales do not count, tied ones once."""
+    total = sum(parameter.numel() for parameter in model.parameters())
+    seen: set[int] = set()
+    for module in model.modules():
+        if isinstance(module, QuantizedLinear):
+            size = module.in_features * module.out_features
+        elif isinstance(module, PackedEmbedding):
+            size = module.num_embeddings * module.embedding_dim
+        else:
+            continue
+        shared = id(getattr(module, "panels", module))
+        total += 0 if shared in seen else size
+        seen.add(shared)
+    return total
 
 
-def describe(promise: Promise | None, dtype: torch.dtype) -> str:
-    """The type for banner and metrics: ``bfloat16``, or ``int8 (W8A8), bfloat16``."""
-    return _name(dtype) if promise is None else f"{WORDS[promise.scheme]}, {_name(dtype)}"
+def describe(model: nn.Module, dtype: torch.dtype) -> str:
+    """The type for banner and metrics: ``bfloat16``, or ``int4 (W4A8), int8 (W8A8), bfloat16``.
+
+    Args:
+        model: as it is served.
+        dtype: of what is not quantised.
+    """
+    weights: Counter[str] = Counter()
+    for _, module in _linears(model):
+        if isinstance(module, QuantizedLinear):
+            weights[module.scheme] += module.in_features * module.out_features
+    return ", ".join([*(scheme for scheme, _ in weights.most_common()), _name(dtype)])
 
 
 def check(model: nn.Module, promise: Promise | None) -> None:
@@ -62,10 +83,13 @@ def check(model: nn.Module, promise: Promise | None) -> None:
     linears = dict(_linears(model))
     wrong = []
     for name, module in linears.items():
-        wanted = WORDS[promise.scheme] if promise and promise.covers(name) else None
-        found = module.scheme if isinstance(module, QuantizedLinear) else None
+        wanted = promise.stored_as(name) if promise and promise.covers(name) else None
+        found = module.stored_as if isinstance(module, QuantizedLinear) else None
         if wanted != found:
             wrong.append(f"{name} is {found or _type_of(module)}, not {wanted or 'as stored'}")
+    for name, module in model.named_modules():
+        if isinstance(module, nn.Embedding) and promise and promise.covers_embedding(name):
+            wrong.append(f"{name} is {_type_of(module)}, not quantised")
     num_quantized = sum(isinstance(module, QuantizedLinear) for module in linears.values())
     if promise and not num_quantized:
         wrong.append("no layer is quantised")

@@ -18,18 +18,38 @@ from models.refs import QuantScheme
 from quantize.where import BITSANDBYTES
 from serve.errors import StartupError
 
-WORDS = {
-    QuantScheme.INT8: "int8 (W8A8)",
-    QuantScheme.INT8_WEIGHT_ONLY: "int8 (W8A16)",
-    QuantScheme.INT4: "int4 (W4A16)",
-    QuantScheme.NF4: "nf4 (W4A16)",
-    QuantScheme.BNB_INT8: "int8 (W8A8)",
+STORED_AS = {
+    QuantScheme.INT8: "int8",
+    QuantScheme.INT8_WEIGHT_ONLY: "int8",
+    QuantScheme.INT8_W8A8: "int8",
+    QuantScheme.INT4: "int4",
+    QuantScheme.NF4: "nf4",
+    QuantScheme.BNB_INT8: "int8",
 }
-"""What a layer of the scheme says that it computes; see ``QuantizedLinear.scheme``."""
-RUNS = tuple(WORDS)
+"""What most layers of the scheme are; see ``QuantizedLinear.stored_as``."""
+RUNS = tuple(STORED_AS)
+BLOCK = 32
+"""Inputs that our own loops round together: a scale's group is whole blocks, or a whole row."""
+EMBEDDINGS = frozenset({"Embedding", "VocabParallelEmbedding"})
+"""Classes of embeddings, by which a group of layers may be named: torch's and vLLM's."""
 _SAME_ORDER = (None, False, "static", "weight")
 """Orders in which GPTQ may have gone through the columns and still stores them as they were."""
 _NO_FP8 = "it has no product of 8-bit floats. Take --quant int8, or vLLM on a GPU"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Form:
+    """How the weights of some layers are stored.
+
+    Attributes:
+        bits: of a weight: 8 or 4.
+        is_packed: several to a 32-bit word; else a byte each.
+        has_zeros: a zero point for each group.
+    """
+
+    bits: int
+    is_packed: bool
+    has_zeros: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,14 +59,42 @@ class Promise:
     Attributes:
         scheme: one of ``RUNS``.
         ignore: names, or ``re:`` and a regular expression, of layers that keep their type.
+        groups: targets and the form of what they name: layers' names, regular expressions, or
+            classes. Empty for bitsandbytes' schemes, where all linear layers are alike.
     """
 
     scheme: QuantScheme
     ignore: Sequence[str] = ()
+    groups: Sequence[tuple[Sequence[str], Form]] = ()
 
     def covers(self, layer: str) -> bool:
         """Whether a linear layer of this name is to be quantised."""
-        return not any(_matches(layer, pattern) for pattern in self.ignore)
+        if any(_matches(layer, pattern) for pattern in self.ignore):
+            return False
+        return not self.groups or self.form(layer) is not None
+
+    def covers_embedding(self, layer: str) -> bool:
+        """Whether an embedding of this name is to be quantised."""
+        return self.form(layer, is_embedding=True) is not None
+
+    def form(self, layer: str, *, is_embedding: bool = False) -> Form | None:
+        """How a layer of this name is stored. A name goes before a class, as vLLM has it."""
+        kinds = EMBEDDINGS if is_embedding else frozenset({"Linear"})
+        for targets, form in self.groups:
+            if any(_matches(layer, target) for target in targets if target not in _CLASSES):
+                return form
+        for targets, form in self.groups:
+            if kinds & set(targets):
+                return form
+        return None
+
+    def stored_as(self, layer: str) -> str:
+        """What a quantised layer of this name says of itself: ``int8``."""
+        form = self.form(layer)
+        return STORED_AS[self.scheme] if form is None else f"int{form.bits}"
+
+
+_CLASSES = EMBEDDINGS | {"Linear"}
 
 
 def promise_of(folder: Path, config: Mapping[str, Any]) -> Promise | None:
@@ -73,16 +121,20 @@ def promise_of(folder: Path, config: Mapping[str, Any]) -> Promise | None:
         ) from None
     if scheme not in RUNS:
         raise _refusal(folder, f"its weights are {scheme} and {_NO_FP8}")
+    groups: list[tuple[Sequence[str], Form]] = []
     if scheme in BITSANDBYTES:
         faults = [_bitsandbytes_fault(table)]
         ignore = [_skipped(name) for name in table.get("llm_int8_skip_modules") or ("lm_head",)]
     else:
-        faults = [_fault(group, scheme) for group in table["config_groups"].values()]
+        found = list(table["config_groups"].values())
+        faults = [_fault(group) for group in found]
         ignore = list(table.get("ignore") or ())
+        layout = table.get("format")
+        groups = [(group["targets"], _form(group, layout)) for group in found]
     for fault in faults:
         if fault is not None:
             raise _refusal(folder, f"{fault}. Make it anew: python -m quantize --scheme {scheme}")
-    return Promise(scheme=scheme, ignore=tuple(ignore))
+    return Promise(scheme=scheme, ignore=tuple(ignore), groups=tuple(groups))
 
 
 def _bitsandbytes_fault(table: Mapping[str, Any]) -> str | None:
@@ -104,27 +156,41 @@ def _skipped(name: str) -> str:
     return rf"re:(.*\.)?{re.escape(name)}(\..*)?$"
 
 
-def _fault(group: Mapping[str, Any], scheme: QuantScheme) -> str | None:
+def _form(group: Mapping[str, Any], layout: object) -> Form:
+    weights = group["weights"]
+    return Form(
+        bits=weights["num_bits"],
+        is_packed=(group.get("format") or layout) == "pack-quantized",
+        has_zeros=not weights.get("symmetric", True),
+    )
+
+
+def _fault(group: Mapping[str, Any]) -> str | None:
     """What about a group of layers our arithmetic would get wrong; None where it is right."""
     weights, inputs = group["weights"], group.get("input_activations")
-    if group.get("targets") not in (["Linear"], ["Linear", "lm_head"]):
-        return f"it quantises {group.get('targets')}, not all linear layers"
-    if not weights.get("symmetric", True) or weights.get("actorder") not in _SAME_ORDER:
-        return "its weights have zero points or another order of columns"
-    known = ("channel", "group") if scheme is QuantScheme.INT4 else ("channel",)
-    if weights.get("strategy") not in known:
-        return f"it has a scale for each {weights.get('strategy')}, not for each {known[0]}"
-    if scheme is QuantScheme.INT8:
-        is_right = (
-            inputs is not None
-            and inputs.get("num_bits") == 8
-            and inputs.get("type") == "int"
-            and inputs.get("dynamic") is True
-            and inputs.get("strategy") == "token"
-            and inputs.get("symmetric", True)
-        )
-        return None if is_right else "its activations are not quantised for each token as it comes"
-    return "it quantises activations too" if inputs else None
+    bits, size = weights.get("num_bits"), weights.get("group_size")
+    targets = group.get("targets")
+    if not (isinstance(targets, list) and all(isinstance(each, str) for each in targets)):
+        return f"it quantises {targets}, which names no layers"
+    if weights.get("actorder") not in _SAME_ORDER:
+        return "its weights have another order of columns"
+    if bits == 8 and not weights.get("symmetric", True):
+        return "its 8-bit weights have zero points"
+    if weights.get("strategy") not in ("channel", "group"):
+        return f"it has a scale for each {weights.get('strategy')}, not for each channel or group"
+    if weights.get("strategy") == "group" and (not isinstance(size, int) or size % BLOCK):
+        return f"it has groups of {size}, and the loops take multiples of {BLOCK}"
+    if inputs is None:
+        return None
+    is_right = (
+        bits == 8
+        and inputs.get("num_bits") == 8
+        and inputs.get("type") == "int"
+        and inputs.get("dynamic") is True
+        and inputs.get("strategy") == "token"
+        and inputs.get("symmetric", True)
+    )
+    return None if is_right else "its activations are not quantised for each token as it comes"
 
 
 def _matches(layer: str, pattern: str) -> bool:

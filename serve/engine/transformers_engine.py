@@ -102,7 +102,7 @@ class TransformersEngine:
             vocab_size=config.get_text_config().vocab_size,
             eos_token_ids=model_files.eos_token_ids(path, config),
             capabilities=frozenset({"logprobs", "seed", "min_p", "logit_bias", "penalties"}),
-            dtype=served_dtypes.describe(promise, model.dtype),
+            dtype=served_dtypes.describe(model, model.dtype),
             device=device.type,
             num_parameters=num_parameters,
             weight_bytes=served_dtypes.resident_bytes(model),

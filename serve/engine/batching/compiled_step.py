@@ -29,6 +29,7 @@ from transformers import (
 from serve.engine.batching.fused_linear import Part
 from serve.engine.batching.kv_cache import BLOCK_SIZE, KVCache
 from serve.engine.batching.loops import native, stored_matrix
+from serve.engine.batching.loops.panels import Panels
 from serve.engine.batching.loops.stored_matrix import Matrix, Scratch
 from serve.engine.batching.quantized_linear import QuantizedLinear
 from serve.engine.batching.step_plan import StepPlan
@@ -188,12 +189,13 @@ class CompiledStep:
 class _Product:
     """A linear layer whose weights the loops can read."""
 
-    def __init__(self, matrix: Matrix, bias: torch.Tensor | None) -> None:
+    def __init__(self, matrix: Matrix | Panels, bias: torch.Tensor | None) -> None:
         self.matrix, self.bias = matrix, bias
 
     @classmethod
     def of(cls, layer: nn.Module) -> Self | None:
         whole = layer.whole if isinstance(layer, Part) else layer
+        matrix: Matrix | Panels | None
         if isinstance(whole, QuantizedLinear):
             matrix = whole.matrix
         elif isinstance(whole, nn.Linear):
@@ -210,7 +212,7 @@ class _Products:
         self.qkv, self.o, self.gate_up, self.down = zip(*layers, strict=True)
         self.head = head
 
-    def all(self) -> Iterator[Matrix]:
+    def all(self) -> Iterator[Matrix | Panels]:
         for group in (self.qkv, self.o, self.gate_up, self.down, [self.head] if self.head else []):
             yield from (product.matrix for product in group)
 

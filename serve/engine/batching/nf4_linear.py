@@ -57,6 +57,10 @@ class Nf4Linear(QuantizedLinear):
         return bnb.dequantise(self._packed[start:stop], largest, shape, BLOCK, dtype)
 
     @property
+    def stored_as(self) -> str:
+        return "nf4"
+
+    @property
     def scheme(self) -> str:
         return "nf4 (W4A16)"
 

@@ -10,10 +10,10 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from serve.engine.batching.loops.block_dot import OUT_STRIDE
-from serve.engine.batching.loops.vectors import spread
+from serve.engine.batching.loops.vectors import address_of
 
 _I32, _I64, _F32 = ir.IntType(32), ir.IntType(64), ir.FloatType()
+LANES = 16
 _HAS_PAUSE = platform.machine() in {"x86_64", "AMD64"}
 
 
@@ -91,33 +91,28 @@ def counted(_context: Any, _address: Any) -> Any:
 
 
 @intrinsic
-def store_scaled(
-    _context: Any, sums: Any, factor: Any, scales: Any, bias: Any, adds: Any, out: Any
-) -> Any:
-    """``out = sums * factor * scales + bias (+ out)`` for ``OUT_STRIDE`` floats.
+def store_sums(_context: Any, sums: Any, bias: Any, adds: Any, out: Any) -> Any:
+    """``out = sums + bias (+ out)`` for ``LANES`` floats: addresses but for the flag; no bias is 0.
 
-    Addresses but for the factor and the flag; none of scales or bias is 0. LLVM's vectoriser makes
-    of the same loop in Python what took a third of a product's time.
+    LLVM's vectoriser makes of the same loop in Python what took a third of a product's time.
     """
 
     def emit(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
-        sums, factor, scales, bias, adds, out = arguments
-        kind = ir.VectorType(_F32, OUT_STRIDE)
+        sums, bias, adds, out = arguments
+        kind = ir.VectorType(_F32, LANES)
 
         def load(address: Any) -> Any:
-            return builder.load(builder.bitcast(address, kind.as_pointer()), align=4)
+            return builder.load(address_of(builder, address, kind), align=4)
 
-        value = builder.fmul(load(sums), spread(builder, factor, OUT_STRIDE))
-        result = cgutils.alloca_once_value(builder, value)
-        for address, is_there, operation in (
-            (scales, cgutils.is_not_null(builder, scales), builder.fmul),
-            (bias, cgutils.is_not_null(builder, bias), builder.fadd),
-            (out, cgutils.is_not_null(builder, adds), builder.fadd),
+        result = cgutils.alloca_once_value(builder, load(sums))
+        for address, is_there in (
+            (bias, cgutils.is_not_null(builder, bias)),
+            (out, cgutils.is_not_null(builder, adds)),
         ):
             with builder.if_then(is_there):
-                builder.store(operation(builder.load(result), load(address)), result)
-        builder.store(builder.load(result), builder.bitcast(out, kind.as_pointer()), align=4)
+                builder.store(builder.fadd(builder.load(result), load(address)), result)
+        builder.store(builder.load(result), address_of(builder, out, kind), align=4)
         return _context.get_dummy_value()
 
     address = types.voidptr
-    return types.void(address, types.float32, address, address, types.int64, address), emit
+    return types.void(address, address, types.int64, address), emit

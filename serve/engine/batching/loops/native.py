@@ -1,8 +1,8 @@
 """Loops of our own, compiled when the server starts, on the threads that torch computes with.
 
-torch multiplies stored integers well in a packed layout only, which none of ours can read, and has
-no product over 4-bit weights that also unpacks them quickly for many rows. Numba compiles the loops
-that are missing (``kernels.py``, ``block_kernels.py``) for whatever vector registers there are.
+torch has no product over stored integers with a scale for each group that is fast for few rows and
+for many, on any processor. Numba compiles the loops that are missing (``panel_kernels.py``, and
+``kernels.py`` and ``bfloat16_kernels.py`` for floats) for whatever vector registers there are.
 They run in torch's OpenMP pool, entered through the very libgomp that torch brings: a second pool
 would fight the first for the cores, and one that spins while it waits would halve both.
 
@@ -17,19 +17,12 @@ import functools
 import importlib.util
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Protocol
 
 import torch
 
 _POOL = Path(torch.__file__).parent / "lib" / "libgomp.so.1"
 
-
-MOST_LEVELS = 32_639
-"""Of a row's 16-bit integers, on each side of zero: 127 * 256 + 127, two signed bytes."""
-
-
-BITS: dict[str, Literal[16, 8, 4]] = {"bfloat16": 16, "int8": 8, "int4": 4}
-"""Of a weight, where there are instructions that sum several of its products at once."""
 
 CALL_WORDS = 16
 """Of a call in a ``Sequence``: the kernel and its arguments."""
@@ -91,28 +84,38 @@ def is_available() -> bool:
 
 
 @functools.cache
-def has_block_products(kind: str) -> bool:
-    """Whether loops can be compiled here, and this processor sums several products at once.
-
-    Args:
-        kind: of the weights: ``int8`` and ``int4`` (VNNI), or ``bfloat16``.
-    """
-    bits = BITS.get(kind)
-    if bits is None or not is_available():
+def has_bfloat16_products() -> bool:
+    """Whether loops can be compiled here, and this processor sums products of bfloat16."""
+    if not is_available():
         return False
-    from serve.engine.batching.loops import block_dot  # noqa: PLC0415 - Numba is loaded when it is needed
+    from serve.engine.batching.loops import bfloat16_dot  # noqa: PLC0415 - Numba is loaded when it is needed
 
-    return block_dot.is_available(bits)
+    return bfloat16_dot.is_available()
 
 
-def own_sums(num_rows: int) -> int:
-    """Sums and factors of rows that a thread has to itself, in numbers: whole cache lines."""
-    return (64 + 2 * num_rows + 15) // 16 * 16
+@functools.cache
+def has_byte_products() -> bool:
+    """Whether loops can be compiled here, and this processor sums products of bytes."""
+    if not is_available():
+        return False
+    from serve.engine.batching.loops import panel_dot  # noqa: PLC0415 - Numba is loaded when it is needed
+
+    return panel_dot.instruction() != "none"
+
+
+@functools.cache
+def has_amx() -> bool:
+    """Whether this processor multiplies tiles of bfloat16 and of bytes."""
+    return bool(torch.cpu._is_amx_tile_supported())  # noqa: SLF001
+
+
+SUMS = 128
+"""Numbers that a thread has to itself on the way to a result: whole cache lines."""
 
 
 def row_bytes(num_in: int) -> int:
-    """A row in whole numbers, 16 bits each, and 8 bytes for each 32 of them: whole cache lines."""
-    return (2 * num_in + num_in // 4 + 8 + 63) // 64 * 64
+    """A row as a loop reads it, in 16 bits each at most, or a byte and a quarter: cache lines."""
+    return (2 * num_in + 63) // 64 * 64
 
 
 def run(kernel: Kernel, *arguments: int) -> None:

@@ -1,4 +1,4 @@
-"""Words for vectors of LLVM's that both kinds of dot products need: fill, and sum across lanes."""
+"""Words for vectors of LLVM's that all dot products need: load ahead, fill, sum across lanes."""
 
 from __future__ import annotations
 
@@ -6,8 +6,27 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from llvmlite import ir
+from numba.core import cgutils
 
-_I32, _F32 = ir.IntType(32), ir.FloatType()
+_I8, _I32, _I64 = ir.IntType(8), ir.IntType(32), ir.IntType(64)
+
+
+def apart(builder: Any, pointer: Any, stride: Any, num: int) -> Sequence[Any]:
+    """``num`` addresses, these many bytes apart."""
+    return [builder.gep(pointer, [builder.mul(stride, ir.Constant(_I64, at))]) for at in range(num)]
+
+
+def address_of(builder: Any, pointer: Any, kind: Any) -> Any:
+    """A pointer to something of this type."""
+    return builder.bitcast(pointer, kind.as_pointer())
+
+
+def fetch(builder: Any, pointer: Any, ahead: int) -> None:
+    """Ask memory for what lies these many bytes further on."""
+    kind = ir.FunctionType(ir.VoidType(), [_I8.as_pointer(), _I32, _I32, _I32])
+    function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+    place = builder.gep(pointer, [ir.Constant(_I64, ahead)])
+    builder.call(function, [place, *(ir.Constant(_I32, value) for value in (0, 3, 1))])
 
 
 def splat(kind: Any, value: float) -> Any:
@@ -16,8 +35,8 @@ def splat(kind: Any, value: float) -> Any:
 
 
 def spread(builder: Any, value: Any, num: int) -> Any:
-    """A float in every lane."""
-    nothing = ir.Constant(ir.VectorType(_F32, num), ir.Undefined)
+    """A number in every lane."""
+    nothing = ir.Constant(ir.VectorType(value.type, num), ir.Undefined)
     one = builder.insert_element(nothing, value, ir.Constant(_I32, 0))
     return builder.shuffle_vector(one, nothing, splat(ir.VectorType(_I32, num), 0))
 
