@@ -8,6 +8,7 @@ import re
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 from rich.console import Console
 
@@ -22,6 +23,8 @@ from quantize.arguments import add_shared, parser_of, target_of
 from quantize.budget import best, wish_for
 from quantize.choices import BY_QUALITY, Choice, budget_of
 from quantize.errors import OptionError
+from quantize.measuring import texts
+from quantize.measuring.texts import Text
 from quantize.plan import GROUPS, Wish, check_suitable
 from quantize.protocol import DATA_FREE, Method, QuantPlan
 from quantize.run import Made, Quantisation
@@ -56,6 +59,9 @@ examples:
   python -m quantize qwen2.5-7b --scheme int4 --dry-run --gpu 24GB   reads no weights
   python -m quantize demo --scheme int4 --ignore 'layers\\.0\\.'      keep the first layer as it is
 
+What it cost is measured: the model before and after read a text, layer by layer, and how far their
+next tokens are apart goes into manifest.json (--no-measure leaves it out; docs/quality.md).
+
 A run that was stopped goes on where it was: run it again. Its result has the same digest.
 Nothing that is half made can be loaded: the model appears in one step when it is whole.
 
@@ -63,7 +69,7 @@ with --json each line of stdout is an object; "event" says which:
   plan      sizes in bytes, layers that stay and why
   progress  phase, done_bytes, total_bytes, rate_bytes_per_s, eta_s (null: not known)
   notice    message
-  done      outcome (made present), name, path, digest, report
+  done      outcome (made present), name, path, digest, report, quality (null: not known)
   error     kind, message
 
 exit codes: 0 the model is there; 2 it is not: the message says why; 130 interrupted
@@ -104,6 +110,7 @@ def _run(options: argparse.Namespace, view: JsonLines) -> int:
             progress=meter,
             shard_bytes=options.shard_size,
             is_replacing=options.replace,
+            texts=_texts(options),
         )
         plan, _ = work.plan()
         fits = [_fit(source, plan, options.tp, memory) for memory in options.gpu]
@@ -128,12 +135,15 @@ def _tell(options: argparse.Namespace, work: Quantisation, made: Made, view: Jso
             path=str(made.path),
             digest=made.digest,
             report=None if made.report is None else told.report_facts(made.report),
+            quality=None if made.quality is None else made.quality.to_json(),
         )
         return
     verb = "here already:" if made.report is None else "made"
     print(f"{verb} {work.target.name}\n  {made.path}\n  {made.digest}")
     if made.report is not None:
         told.print_report(made.report, Console(highlight=False))
+    if made.quality is not None:
+        told.print_quality(made.quality, work.wish.scheme, Console(highlight=False))
     print(f"serve it: python -m serve --model {work.target.name if not options.out else made.path}")
 
 
@@ -157,6 +167,18 @@ def _tell_full(options: argparse.Namespace, source: Artifact, view: JsonLines) -
         view.event("plan", choice=str(QuantScheme.NONE))
     else:
         print(f"{source.name} fits as it is: nothing is made")
+
+
+def _texts(options: argparse.Namespace) -> tuple[Text, ...]:
+    """What is measured with: read before anything is made.
+
+    Raises:
+        OptionError: a text cannot be read.
+    """
+    if options.no_measure:
+        return ()
+    files: list[Path] = options.measure_text
+    return texts.of_files(files) if files else texts.built_in()
 
 
 def _wish(options: argparse.Namespace, choice: Choice) -> Wish:
@@ -223,6 +245,15 @@ def _parser() -> argparse.ArgumentParser:
     add("--symmetric", action="store_true", help="of int4: no zero points")
     add("--gpu", type=_memory, nargs="+", default=[], metavar="SIZE", help="would it fit: 24GB")
     add("--shard-size", type=_memory, default=4 * 10**9, metavar="SIZE", help="(default: 4GB)")
+    add("--no-measure", action="store_true", help="do not measure what it cost")
+    add(
+        "--measure-text",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="measure with this text; may be repeated (default: English, Chinese and code of ours)",
+    )
     add_shared(parser)
     return parser
 

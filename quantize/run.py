@@ -6,6 +6,7 @@
     plan       quantize/plan.py; is there room on the disk and in memory
     quantise   shard by shard; those that an earlier run left whole are taken over
     check      the result passes the rules for models
+    measure    what it lost, beside the source: quantize/measuring
     commit     its manifest, then one rename: before it there is no model of this name
 """
 
@@ -14,7 +15,7 @@ from __future__ import annotations
 import errno
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -24,6 +25,7 @@ from models import folder as model_folder
 from models import room, store
 from models.memory import host_memory
 from models.progress import Progress, size
+from models.quality import Quality
 from models.refs import Artifact
 from models.staging import Staging, staged
 from models.trust.manifest import QUANTISED_FROM, Manifest
@@ -32,6 +34,8 @@ from quantize import plan as planning
 from quantize.ensure import RECIPE
 from quantize.errors import QuantizeError
 from quantize.journal import Journal, fingerprint
+from quantize.measured import Subject
+from quantize.measuring.texts import Text
 from quantize.peak import peak_bytes
 from quantize.pieces import Worker
 from quantize.plan import Wish
@@ -46,11 +50,13 @@ class Made:
     Attributes:
         path: its folder.
         report: None where it was here already.
+        quality: what it lost; None where that is not known.
     """
 
     path: Path
     digest: str
     report: QuantReport | None
+    quality: Quality | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +71,7 @@ class Quantisation:
         progress: told of everything.
         shard_bytes: of a file of weights at most.
         is_replacing: take the place of another model.
+        texts: to measure with; none does not measure.
     """
 
     source: Artifact
@@ -74,6 +81,7 @@ class Quantisation:
     progress: Progress
     shard_bytes: int = layout.SHARD_BYTES
     is_replacing: bool = False
+    texts: Sequence[Text] = ()
 
     def plan(self) -> tuple[QuantPlan, Quantizer]:
         """What would be done; reads no weight.
@@ -97,7 +105,10 @@ class Quantisation:
         if not self.is_replacing:
             here = result.present(self.target, tools, self.progress)
             if here is not None:
-                return Made(path=self.target, digest=here.digest, report=None)
+                if self.texts:
+                    subject = self._subject(plan, quantizer)
+                    here = subject.measure_present(self.target, here, self.progress)
+                return Made(path=self.target, digest=here.digest, report=None, quality=here.quality)
         self._check_memory(plan)
         try:
             with staged(self.target.parent, self.target.name) as staging:
@@ -135,6 +146,9 @@ class Quantisation:
             known={name: done.sha256 for name, done in journal.done.items()},
             tools=_tools(plan, manifest.digest),
         )
+        if self.texts:
+            quality = self._subject(plan, quantizer).measure(staging.tree, self.progress)
+            made = replace(made, quality=quality)
         made.write(staging.tree)
         report = QuantReport(
             plan=plan,
@@ -146,7 +160,16 @@ class Quantisation:
             peak_memory_bytes=peak_bytes(),
         )
         self.progress.phase("commit")
-        return Made(path=staging.commit(), digest=made.digest, report=report)
+        return Made(path=staging.commit(), digest=made.digest, report=report, quality=made.quality)
+
+    def _subject(self, plan: QuantPlan, quantizer: Quantizer) -> Subject:
+        return Subject(
+            full=self.source.path,
+            wish=self.wish,
+            plan=plan,
+            quantizer=quantizer,
+            texts=self.texts,
+        )
 
     def _write(
         self,

@@ -12,7 +12,10 @@ from rich.table import Table
 
 from models.memory.fit import Fit
 from models.progress import duration, size
+from models.quality import Quality
+from models.refs import QuantScheme
 from quantize.choices import Choice
+from quantize.measuring import gates
 from quantize.protocol import CALIBRATED, QuantPlan, QuantReport
 
 _WORST = 5
@@ -116,3 +119,11 @@ def print_report(report: QuantReport, console: Console) -> None:
     worst = sorted(report.layers, key=lambda layer: -layer.relative_mse)[:_WORST]
     for layer in worst:
         console.print(f"  {layer.relative_mse:.3g}  {layer.name}")
+
+
+def print_quality(quality: Quality, scheme: QuantScheme, console: Console) -> None:
+    """What it lost, and whether that is too much."""
+    console.print(f"lost: {quality.line}")
+    complaint = gates.complaint(quality, scheme)
+    if complaint is not None:
+        console.print(complaint, style="bold red")

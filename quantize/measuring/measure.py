@@ -11,12 +11,13 @@ import torch
 from models.progress import Progress
 from models.quality import Better, Quality, TextFigures
 from quantize.measuring import figures, rounding
-from quantize.measuring import texts as measuring_texts
+from quantize.measuring import windows as windows_
 from quantize.measuring.head import Comparison, Rows
 from quantize.measuring.matrices import Folder
 from quantize.measuring.network import Network
 from quantize.measuring.products import Advance, rounded, streamed
-from quantize.measuring.texts import Text, Window
+from quantize.measuring.texts import Text
+from quantize.measuring.windows import Window
 from quantize.protocol import Linear, Quantizer
 
 _HEAD_TILE = 2048
@@ -55,8 +56,8 @@ class Measurement:
             OSError: something cannot be read.
         """
         network = Network(self.full)
-        windows = measuring_texts.windows(self.full, self.texts, network.num_positions)
-        batches = [*measuring_texts.batches(windows)]
+        windows = windows_.of_texts(self.full, self.texts, network.num_positions)
+        batches = [*windows_.batches(windows)]
         with (
             Folder(self.full) as full,
             Folder(self.made, self.layers, self.quantizer) as made,
@@ -74,7 +75,7 @@ class Measurement:
         self, network: Network, full: Folder, made: Folder, batch: list[Window], advance: Advance
     ) -> list[Rows]:
         """Of each window."""
-        tokens = measuring_texts.padded(batch)
+        tokens = windows_.padded(batch)
         by_engine = rounding.of_scheme(self.quantizer.scheme)
         hidden = [
             _predicting(network.forward(folder, tokens, streamed(folder, how, advance)), batch)

@@ -22,7 +22,7 @@ _ROWS = 128
 """Rounded at a time: intermediate results of all would be as large as the activations."""
 
 
-def of_scheme(scheme: str) -> Rounding | None:
+def of_scheme(scheme: QuantScheme) -> Rounding | None:
     """How a quantised layer's inputs are rounded; None where they are as they come."""
     return _BY_SCHEME.get(scheme)
 
@@ -55,10 +55,10 @@ def _rounded(values: torch.Tensor, block: int) -> torch.Tensor:
     return made
 
 
-_BY_SCHEME: Mapping[str, Rounding] = {
+_BY_SCHEME: Mapping[QuantScheme, Rounding] = {
     QuantScheme.INT8: in_blocks,
     QuantScheme.INT4: in_blocks,
-    "int8-w8a8": by_token,
+    QuantScheme.INT8_W8A8: by_token,
     QuantScheme.BNB_INT8: by_token,
     QuantScheme.FP8: floats_by_token,
 }

@@ -1,0 +1,123 @@
+"""Measuring as a step of quantising: what goes into the manifest, and why it may not.
+
+A model that cannot be measured is made all the same: the manifest has no quality then, and the
+server says that nothing is known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from models.memory import host_memory
+from models.progress import Progress, size
+from models.quality import Better, Quality, TextFigures
+from models.refs import QuantScheme
+from models.trust.manifest import SIGNATURE, Manifest
+from quantize import plan as planning
+from quantize import result, source
+from quantize.errors import QuantizeError
+from quantize.measuring.texts import Text
+from quantize.plan import Wish
+from quantize.protocol import Quantizer, QuantPlan
+
+BETTER: Mapping[QuantScheme, QuantScheme] = {QuantScheme.INT8: QuantScheme.NONE}
+"""What loses less than a scheme: int8 than any other, the full weights than int8."""
+
+_PROCESS_BYTES = 650_000_000
+"""Of Python, torch, transformers and a tokenizer, measured."""
+_TOKENS = 2560
+_WIDE = 4
+"""Activations as wide as the widest layer that are held at once."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subject:
+    """What is measured.
+
+    Attributes:
+        full: the folder of the full weights.
+        wish: what was made of them.
+        plan: how; ``quantizer`` carries it out.
+        texts: that both read.
+    """
+
+    full: Path
+    wish: Wish
+    plan: QuantPlan
+    quantizer: Quantizer
+    texts: Sequence[Text]
+
+    def measure(self, made: Path, progress: Progress) -> Quality | None:
+        """What the folder ``made`` lost; None, with a notice, where that cannot be told."""
+        from quantize.measuring.measure import Measurement  # noqa: PLC0415 - transformers, 2 s
+
+        try:
+            _check_memory(memory_bytes(result.config_of(self.full)))
+            return Measurement(
+                full=self.full,
+                made=made,
+                layers=self.plan.layers,
+                quantizer=self.quantizer,
+                texts=self.texts,
+            ).run(progress, self._better())
+        except (QuantizeError, RuntimeError) as error:  # the second is torch's, of shapes
+            progress.notice(f"the quality is not known: {error}")
+            return None
+
+    def measure_present(self, made: Path, manifest: Manifest, progress: Progress) -> Manifest:
+        """The same of a model that was made before, into its manifest; returns that.
+
+        Nothing is done where it was measured with these texts already.
+
+        Raises:
+            ManifestError: the manifest cannot be written.
+        """
+        if manifest.quality is not None and _hashes(manifest.quality.texts) == _hashes(self.texts):
+            return manifest
+        if (made / SIGNATURE).exists():
+            progress.notice(
+                f"{made.name} is signed, and its manifest with it, so it is not measured now. "
+                f"Remove {SIGNATURE}, measure, and sign it again."
+            )
+            return manifest
+        quality = self.measure(made, progress)
+        if quality is None:
+            return manifest
+        measured = replace(manifest, quality=quality)
+        measured.write(made)
+        return measured
+
+    def _better(self) -> Better | None:
+        scheme = BETTER.get(self.plan.scheme, QuantScheme.INT8)
+        if scheme is QuantScheme.NONE:
+            return Better(scheme=scheme, bytes=self.plan.source_bytes)
+        tensors = source.tensors_of(self.full)
+        wish = replace(self.wish, scheme=scheme, method=None)
+        try:
+            plan, _ = planning.plan(tensors, result.config_of(self.full), wish)
+        except QuantizeError:
+            return Better(scheme=QuantScheme.NONE, bytes=self.plan.source_bytes)
+        return Better(scheme=scheme, bytes=plan.output_bytes)
+
+
+def _hashes(texts: Iterable[Text | TextFigures]) -> list[str]:
+    return [text.sha256 for text in texts]
+
+
+def memory_bytes(config: Mapping[str, Any]) -> int:
+    """What measuring takes at most, from a model's configuration: activations, and no weights."""
+    text = config.get("text_config") or config
+    widths = [text.get(key) for key in ("intermediate_size", "hidden_size")]
+    widest = max((width for width in widths if isinstance(width, int)), default=4096)
+    return _PROCESS_BYTES + _WIDE * 4 * _TOKENS * widest
+
+
+def _check_memory(num_bytes: int) -> None:
+    free = host_memory.available_bytes()
+    if free is not None and free < num_bytes:
+        raise QuantizeError(
+            f"measuring takes {size(num_bytes)} of memory and {size(free)} are free."
+        )
