@@ -11,11 +11,13 @@ With ``bootstrap.py`` the composition root: this part runs while the server answ
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass
 
-from models.refs import Artifact
+from models.refs import Artifact, QuantScheme
+from quantize.choices import BY_QUALITY, Choice
 from serve.api.context import ServerState
 from serve.config import Config
 from serve.engine import registry
@@ -30,7 +32,7 @@ from serve.pipeline.admission import Admission
 from serve.pipeline.generate import Pipeline
 from serve.pipeline.render import Renderer
 from serve.pipeline.tokenizer import ModelTokenizer
-from serve.provenance import fetching, quantising
+from serve.provenance import fetching, quality, quantising
 from serve.provenance import proof as proving
 from serve.provenance.proof import Proof
 
@@ -97,8 +99,8 @@ async def assemble(
 async def _weights(config: Config, environment: Mapping[str, str], progress: Progress) -> Artifact:
     """The folder to serve: fetched, and quantised, where it has to be."""
     is_offline = config.offline or hub_is_off(environment)
-    scheme = config.quant_scheme
-    if scheme is None:
+    choice = config.quant_choice
+    if choice is None and config.quant_bytes is None:
         return await fetching.obtain(
             config.model,
             config.data_dir,
@@ -107,16 +109,13 @@ async def _weights(config: Config, environment: Mapping[str, str], progress: Pro
             progress=progress,
         )
     # Nothing is fetched or made that no engine here would run.
-    await asyncio.to_thread(
-        registry.choose,
-        config.engine,
-        config.device,
-        with_adapters=bool(config.adapters),
-        scheme=scheme,
-    )
+    if choice is not None:
+        await asyncio.to_thread(_choose, config, choice.scheme)
     wish = quantising.Wish(
         model=config.model,
-        scheme=scheme,
+        choice=choice,
+        num_bytes=config.quant_bytes or 0,
+        among=() if choice else await asyncio.to_thread(_runnable, config),
         data_dir=config.data_dir,
         num_devices=config.tensor_parallel_size,
         must_be_signed=config.require_signature,
@@ -133,6 +132,27 @@ async def _beside(
     proof, built = await asyncio.gather(proving_it, building, return_exceptions=True)
     if isinstance(proof, BaseException):
         if not isinstance(built, BaseException):
+def _choose(config: Config, scheme: QuantScheme) -> tuple[str, str]:
+    """The engine for weights of this scheme, and why. Blocks.
+
+    Raises:
+        StartupError: none here runs it.
+    """
+    return registry.choose(
+        config.engine, config.device, with_adapters=bool(config.adapters), scheme=scheme
+    )
+
+
+def _runnable(config: Config) -> tuple[Choice, ...]:
+    """What a budget may choose from, the best first: what an engine here runs. Blocks."""
+    found = []
+    for choice in BY_QUALITY:
+        with contextlib.suppress(StartupError):
+            _choose(config, choice.scheme)
+            found.append(choice)
+    return tuple(found)
+
+
             await built[0].close()
         raise proof
     if isinstance(built, BaseException):
@@ -142,12 +162,7 @@ async def _beside(
 
 def _build_engine(config: Config, artifact: Artifact, progress: Progress) -> tuple[Engine, str]:
     """The engine, and why it was chosen. Blocks."""
-    name, reason = registry.choose(
-        config.engine,
-        config.device,
-        with_adapters=bool(config.adapters),
-        scheme=artifact.scheme,
-    )
+    name, reason = _choose(config, artifact.scheme)
     settings = EngineSettings(
         dtype=config.dtype,
         device=config.device,

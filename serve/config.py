@@ -3,7 +3,7 @@
 Flags, environment names, the config file's keys, ``--help`` and docs/config.md all come from the
 fields below. vLLM's flag names are used where the meaning is equal. Precedence: flags, then
 environment (prefix ``INTRAMURAL_``), then the file given with ``--config`` (TOML), then defaults.
-Over 300 lines because a setting is declared here once and nowhere else.
+Over 400 lines because a setting is declared here once and nowhere else.
 """
 
 from __future__ import annotations
@@ -15,9 +15,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from models.refs import QuantScheme
+from quantize.choices import NAMED, Choice, budget_of
+from quantize.errors import OptionError
 from serve.environment import operator_environment, xdg
 from serve.errors import StartupError
 
@@ -47,12 +49,13 @@ class Config(BaseModel):
     dtype: Literal["auto", "bfloat16", "float16", "float32"] = Field(
         "auto", description="Type of weights and arithmetic; `auto` takes the checkpoint's."
     )
-    quant: Literal["auto", "none", "int8", "int8-weight-only", "int4", "fp8", "nf4", "bnb-int8"] = (
-        Field(
-            "auto",
-            description="How the weights are stored and computed with; made and kept on the first "
-            "start. `auto` is as the model's folder is, `none` its full weights.",
-        )
+    quant: str = Field(
+        "auto",
+        description="How the weights are stored and computed with; made and kept on the first "
+        "start. `auto` is as the model's folder is, `none` its full weights, `auto:6GB` the best "
+        "that fits into so many bytes; else "
+        + ", ".join(f"`{choice}`" for choice in NAMED if choice.scheme is not QuantScheme.NONE)
+        + ".",
     )
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Where the model runs.")
     arm: str | None = Field(
@@ -252,9 +255,19 @@ class Config(BaseModel):
             raise ValueError("--require-signature: adapters (--lora) cannot be signed yet")
         return self
 
+    @field_validator("quant")
+    @classmethod
+    def _names_a_way(cls, quant: str) -> str:
+        try:
+            if quant != "auto" and budget_of(quant) is None:
+                Choice.parse(quant)
+        except OptionError as error:
+            raise ValueError(str(error)) from None
+        return quant
+
     @model_validator(mode="after")
     def _quant(self) -> Self:
-        if self.engine == "fake" and self.quant_scheme is not None:
+        if self.engine == "fake" and self.quant != "auto":
             raise ValueError("--quant: the fake engine has no weights. Leave one of them out")
         return self
 
@@ -273,9 +286,21 @@ class Config(BaseModel):
         return self.served_model_name or (Path(self.model).name or self.model,)
 
     @property
+    def quant_choice(self) -> Choice | None:
+        """How weights are to be stored; None is as the model's folder is, or by a budget."""
+        if self.quant == "auto" or self.quant_bytes is not None:
+            return None
+        return Choice.parse(self.quant)
+
+    @property
+    def quant_bytes(self) -> int | None:
+        """What the weights may take at most, where a budget chooses how they are stored."""
+        return budget_of(self.quant)
+
+    @property
     def quant_scheme(self) -> QuantScheme | None:
-        """The scheme that is asked for; None is as the model's folder is."""
-        return None if self.quant == "auto" else QuantScheme(self.quant)
+        """The scheme that is asked for; None is as the model's folder is, or by a budget."""
+        return None if self.quant_choice is None else self.quant_choice.scheme
 
     @property
     def signature_keys(self) -> Path | None:

@@ -61,7 +61,9 @@ class Report:
         return table
 
     def _assumptions(self) -> list[str]:
-        lines = ["Embedding, output head, norms and biases are not quantised."]
+        lines = [
+            "Norms and biases are not quantised; embedding and output head are in int8 and int4."
+        ]
         fits = {each.place: each for each in self.fits[0]}
         if Place.GPU in fits:
             lines.append(

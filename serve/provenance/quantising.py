@@ -8,6 +8,9 @@ not in the store, by a process of its own that ends before the engine starts.
                       └─ yes ────────────────────┴─ quantise ─▶ artifact
 
     python -m quantize NAME --scheme S --json      its events become the start-up phase ``quantize``
+
+A budget (``auto:6GB``) is first made a scheme, from the names and shapes of the full weights:
+`python -m quantize NAME --scheme auto:BYTES --dry-run --json` tells which.
 """
 
 from __future__ import annotations
@@ -20,11 +23,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from models import catalog
+from models import catalog, folder
 from models.errors import ModelError, ModelNotFoundError
+from models.progress import size
 from models.refs import Artifact, ModelRef, QuantScheme
 from models.store import locate, resolve
 from models.store import name_of as stored_name
+from quantize.choices import BY_QUALITY, Choice
 from quantize.ensure import Found, artifact_name, find
 from serve.engine.protocol import Progress
 from serve.errors import StartupError
@@ -45,16 +50,20 @@ class Wish:
 
     Attributes:
         model: as ``--model`` says.
-        scheme: as ``--quant`` says.
+        choice: as ``--quant`` says; None where a budget chooses.
         data_dir: the store is within it.
+        num_bytes: the budget, of weights on the disk.
+        among: what it chooses from, the best first.
         num_devices: that share each layer: the artifact must divide by it.
         must_be_signed: what is made here is not, so nothing is made.
     """
 
     model: str
-    scheme: QuantScheme
+    choice: Choice | None
     data_dir: Path
     num_devices: int = 1
+    num_bytes: int = 0
+    among: tuple[Choice, ...] = BY_QUALITY
     must_be_signed: bool = False
 
 
@@ -77,36 +86,85 @@ async def obtain(
     """
     try:
         full = await asyncio.to_thread(_full_weights, wish)
-        if full is not None and _is_it(full, wish.scheme):
+        choice = wish.choice
+        if choice is None:
+            full = full or await fetched()
+            if full.scheme is not QuantScheme.NONE:
+                return _within(full, wish.num_bytes)
+            choice = await _best(wish, environment)
+        if full is not None and _is_it(full, choice):
+
+    async def fetched() -> Artifact:
+        return await fetching.obtain(
+            wish.model,
+            wish.data_dir,
+            environment=environment,
+            is_offline=is_offline,
+            progress=progress,
+        )
+
             return full
-        found = await asyncio.to_thread(_find, wish, full)
+        found = await asyncio.to_thread(_find, wish, choice, full)
         if found.artifact is not None:
-            log.info("quantised already", extra={"scheme": wish.scheme, "why": found.reason})
+            log.info("quantised already", extra={"scheme": str(choice), "why": found.reason})
             return found.artifact
-        if wish.must_be_signed and wish.scheme is not QuantScheme.NONE:
-            raise StartupError(_unsigned(wish, found.reason))
+        if wish.must_be_signed and choice.scheme is not QuantScheme.NONE:
+            raise StartupError(_unsigned(wish, choice, found.reason))
         if full is None:
-            full = await fetching.obtain(
-                wish.model,
-                wish.data_dir,
-                environment=environment,
-                is_offline=is_offline,
-                progress=progress,
-            )
-            if _is_it(full, wish.scheme):
+            full = await fetched()
+            if _is_it(full, choice):
                 return full
-        log.info("quantising", extra={"scheme": wish.scheme, "why": found.reason})
-        await _quantise(wish, environment, progress, is_replacing=found.is_stale)
-        made = await asyncio.to_thread(_find, wish, full)
+        log.info("quantising", extra={"scheme": str(choice), "why": found.reason})
+        await _quantise(wish, choice, environment, progress, is_replacing=found.is_stale)
+        made = await asyncio.to_thread(_find, wish, choice, full)
     except ModelError as error:
         raise StartupError(str(error)) from None
     if made.artifact is None:
-        raise StartupError(f"quantising to {wish.scheme} made nothing to serve: {made.reason}.")
+        raise StartupError(f"quantising to {choice} made nothing to serve: {made.reason}.")
     return made.artifact
 
 
 def _full_weights(wish: Wish) -> Artifact | None:
     """The model as it is here; None where it would have to be fetched.
+
+async def _best(wish: Wish, environment: Mapping[str, str]) -> Choice:
+    """What of ``wish.among`` the budget comes to.
+
+    Raises:
+        StartupError: nothing is so small.
+    """
+    named: list[str] = []
+
+    def heed(event: Mapping[str, Any]) -> None:
+        match event:
+            case {"event": "plan", "choice": str(name)}:
+                named.append(name)
+
+    words = ["-m", "quantize", fetching.name_of(wish.model), "--data-dir", str(wish.data_dir)]
+    words += ["--scheme", f"auto:{wish.num_bytes}", "--among", *map(str, wish.among)]
+    words += ["--tp", str(wish.num_devices), "--dry-run", "--json"]
+    await child.run(words, environment=environment, heed=heed)
+    if not named:
+        raise StartupError("choosing a scheme by its size came to nothing.")
+    choice = Choice.parse(named[-1])
+    log.info("chosen by size", extra={"scheme": str(choice), "most_bytes": wish.num_bytes})
+    return choice
+
+
+def _within(artifact: Artifact, num_bytes: int) -> Artifact:
+    """A folder that is quantised already, of which nothing smaller can be made.
+
+    Raises:
+        StartupError: it is too large.
+    """
+    found = folder.size_bytes(artifact.path)
+    if found > num_bytes:
+        raise StartupError(
+            f"{artifact.name} is quantised already ({artifact.scheme}) and has {size(found)}, more "
+            f"than the {size(num_bytes)} of --quant. Allow more, or name the full model."
+        )
+    return artifact
+
 
     Raises:
         ModelError: it can be neither, or is refused.
@@ -116,28 +174,28 @@ def _full_weights(wish: Wish) -> Artifact | None:
     return resolve(fetching.name_of(wish.model), wish.data_dir)
 
 
-def _is_it(artifact: Artifact, scheme: QuantScheme) -> bool:
-    """Whether the folder itself is of the scheme; False for full weights to make it from.
+def _is_it(artifact: Artifact, choice: Choice) -> bool:
+    """Whether the folder itself is what is wished for; False for full weights to make it from.
 
     Raises:
         StartupError: it is of another scheme, from which no other can be made.
     """
-    if artifact.scheme is scheme:
+    if artifact.scheme is choice.scheme and not choice.variant:
         return True
     if artifact.scheme is QuantScheme.NONE:
         return False
-    wanted = "full weights" if scheme is QuantScheme.NONE else str(scheme)
+    wanted = "full weights" if choice.scheme is QuantScheme.NONE else str(choice)
     raise StartupError(
-        f"--quant {scheme}: {artifact.name} is quantised to {artifact.scheme} already, and "
+        f"--quant {choice}: {artifact.name} is quantised to {artifact.scheme} already, and "
         f"{wanted} cannot be made from that. Leave --quant out, or name a model with full weights."
     )
 
 
-def _find(wish: Wish, full: Artifact | None) -> Found:
-    if wish.scheme is QuantScheme.NONE:  # nothing is made for that
+def _find(wish: Wish, choice: Choice, full: Artifact | None) -> Found:
+    if choice.scheme is QuantScheme.NONE:  # nothing is made for that
         return Found(artifact=None, reason="full weights are asked for")
     path = None if full is None else full.path
-    return find(_name(wish), wish.scheme, wish.data_dir, full=path)
+    return find(_name(wish), choice, wish.data_dir, full=path)
 
 
 def _name(wish: Wish) -> str:
@@ -150,19 +208,24 @@ def _name(wish: Wish) -> str:
         return entry.alias if entry else stored_name(ModelRef(repo=model))
 
 
-def _unsigned(wish: Wish, reason: str) -> str:
-    name = artifact_name(_name(wish), wish.scheme)
+def _unsigned(wish: Wish, choice: Choice, reason: str) -> str:
+    name = artifact_name(_name(wish), choice)
     place = f"--data-dir {shlex.quote(str(wish.data_dir))}"
     return (
         f"--require-signature: {reason}, and what is made at a start is not signed. Make it and "
         "sign it first:\n"
-        f"  python -m quantize {shlex.quote(wish.model)} --scheme {wish.scheme} {place}\n"
+        f"  python -m quantize {shlex.quote(wish.model)} --scheme {choice} {place}\n"
         f"  python -m models sign {name} --key KEY.pem {place}"
     )
 
 
 async def _quantise(
-    wish: Wish, environment: Mapping[str, str], progress: Progress, *, is_replacing: bool
+    wish: Wish,
+    choice: Choice,
+    environment: Mapping[str, str],
+    progress: Progress,
+    *,
+    is_replacing: bool,
 ) -> None:
     """Run the quantising process to its end."""
 
@@ -182,7 +245,7 @@ async def _quantise(
                 kept = {key: value for key, value in facts.items() if isinstance(value, _SHORT)}
                 log.info("plan" if name == "plan" else "quantised", extra={"facts": kept})
 
-    words = ["-m", "quantize", fetching.name_of(wish.model), "--scheme", str(wish.scheme)]
+    words = ["-m", "quantize", fetching.name_of(wish.model), "--scheme", str(choice)]
     words += ["--data-dir", str(wish.data_dir), "--json"]
     if is_replacing:
         words.append("--replace")

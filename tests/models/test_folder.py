@@ -10,8 +10,10 @@ from models.refs import QuantScheme
 from tests.models.folders import safetensors, whole
 
 
-def group(num_bits: int, kind: str, activations: object = None) -> dict[str, object]:
-    weights = {"num_bits": num_bits, "type": kind}
+def group(
+    num_bits: int, kind: str, activations: object = None, *, strategy: str = "channel"
+) -> dict[str, object]:
+    weights = {"num_bits": num_bits, "type": kind, "strategy": strategy}
     return {"weights": weights, "input_activations": activations}
 
 
@@ -51,7 +53,12 @@ def test_size_counts_plain_files(tmp_path):
     ("quant", "scheme"),
     [
         (None, QuantScheme.NONE),
-        (compressed(group(8, "int", {"num_bits": 8})), QuantScheme.INT8),
+        (compressed(group(8, "int", {"num_bits": 8})), QuantScheme.INT8_W8A8),
+        (compressed(group(8, "int", strategy="group")), QuantScheme.INT8),
+        (
+            compressed(group(4, "int"), group(8, "int", strategy="group")),
+            QuantScheme.INT4,
+        ),
         (compressed(group(8, "int")), QuantScheme.INT8_WEIGHT_ONLY),
         (compressed(group(4, "int")), QuantScheme.INT4),
         (compressed(group(8, "float", {"num_bits": 8})), QuantScheme.FP8),

@@ -39,6 +39,7 @@ def test_schemes_are_their_flags():
         "none",
         "int8",
         "int8-weight-only",
+        "int8-w8a8",
         "int4",
         "fp8",
         "nf4",

@@ -11,16 +11,21 @@ from models.errors import ManifestError, ModelError
 from models.lockfile import LockFile, Pin
 from models.refs import QuantScheme
 from models.trust.manifest import QUANTISED_FROM, Manifest
-from quantize.ensure import artifact_name, digest_of, find, source_digest
+from quantize.choices import Choice
+from quantize.ensure import RECIPE, artifact_name, digest_of, find, source_digest
 from tests.models.folders import whole
 
-INT8 = QuantScheme.INT8
-CONFIG: dict[str, Any] = {
-    "quant_method": "compressed-tensors",
-    "config_groups": {
-        "group_0": {"weights": {"num_bits": 8, "type": "int"}, "input_activations": {}}
-    },
-}
+INT8 = Choice(scheme=QuantScheme.INT8)
+INT4 = Choice(scheme=QuantScheme.INT4)
+
+
+def group(num_bits: int, **more: Any) -> dict[str, Any]:
+    numbers = {"num_bits": num_bits, "type": "int", "strategy": "group"}
+    table = {"group_0": {"weights": numbers} | more}
+    return {"quant_method": "compressed-tensors", "config_groups": table}
+
+
+CONFIG = group(8)
 
 
 @pytest.fixture
@@ -30,9 +35,17 @@ def full(tmp_path: Path) -> Path:
     return folder
 
 
-def quantised(data_dir: Path, made_from: str | None, config: dict[str, Any] = CONFIG) -> Path:
-    folder = whole(data_dir / "models" / artifact_name("m", INT8), quantization_config=config)
+def quantised(
+    data_dir: Path,
+    made_from: str | None,
+    config: dict[str, Any] = CONFIG,
+    *,
+    choice: Choice = INT8,
+    recipe: str = "",
+) -> Path:
+    folder = whole(data_dir / "models" / artifact_name("m", choice), quantization_config=config)
     tools = {} if made_from is None else {QUANTISED_FROM: made_from}
+    tools |= {RECIPE: recipe} if recipe else {}
     Manifest.build(folder, tools=tools).write(folder)
     return folder
 
@@ -42,9 +55,9 @@ def test_it_is_found_by_the_digest_of_what_it_was_made_from(tmp_path: Path, full
     path = quantised(tmp_path, digest_of(full))
     found = find("m", INT8, tmp_path, full=full)
     assert found.artifact is not None
-    assert (found.artifact.path, found.artifact.scheme) == (path, INT8)
+    assert (found.artifact.path, found.artifact.scheme) == (path, QuantScheme.INT8)
     assert source_digest(path) == digest_of(full)
-    assert find("m", QuantScheme.INT4, tmp_path, full=full).artifact is None
+    assert find("m", INT4, tmp_path, full=full).artifact is None
 
 
 def test_weights_that_changed_make_it_stale(tmp_path: Path, full: Path) -> None:
@@ -101,3 +114,28 @@ def test_a_damaged_manifest_of_the_full_weights_is_an_error(tmp_path: Path, full
     (full / "manifest.json").write_text("{}")
     with pytest.raises(ManifestError):
         find("m", INT8, tmp_path, full=full)
+
+
+def test_what_int8_was_before_is_made_anew(tmp_path: Path, full: Path) -> None:
+    quantised(tmp_path, digest_of(full), group(8, input_activations={}))
+    found = find("m", INT8, tmp_path, full=full)
+    assert (found.artifact, found.is_stale) == (None, True)
+    assert "another format" in found.reason
+
+
+@pytest.mark.parametrize(
+    ("recipe", "is_here", "is_stale"),
+    [
+        ("int4 search 0123", True, True),
+        ("int4 search 0123", False, False),  # nothing to make a better one from
+        ("int4 gptq 0123 128 x 512 abcd", True, False),
+        ("int4/2 search 0123", True, False),
+    ],
+)
+def test_what_int4_was_before_is_made_anew_where_it_can_be(
+    tmp_path: Path, full: Path, recipe: str, is_here: bool, is_stale: bool
+) -> None:
+    quantised(tmp_path, digest_of(full), group(4), choice=INT4, recipe=recipe)
+    found = find("m", INT4, tmp_path, full=full if is_here else None)
+    assert found.is_stale == is_stale
+    assert (found.artifact is None) == is_stale

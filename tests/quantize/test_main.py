@@ -19,15 +19,16 @@ def test_json_lines_tell_the_plan_the_way_and_the_end(tmp_path, capsys):
     assert main(command) == 0
     told = events(capsys)
     assert told[0]["event"] == "plan"
-    assert told[0]["num_layers"] == 42
+    assert (told[0]["choice"], told[0]["num_layers"]) == ("int8", 44)
+    assert told[0]["parts"].keys() == {"layers", "head", "embedding"}
     assert {event["phase"] for event in told if event["event"] == "progress"} == {
-        *("verify", "quantise", "check", "commit")
+        *("verify", "quantise", "check", "measure", "commit")
     }
     done = told[-1]
     assert (done["event"], done["outcome"], done["name"]) == ("done", "made", "demo--int8")
     assert done["path"] == str(tmp_path / "models" / "demo--int8")
     assert done["report"]["relative_mse"] < 1e-4
-    assert len(done["report"]["layers"]) == 42
+    assert len(done["report"]["layers"]) == 44
     assert main(command) == 0
     assert events(capsys)[-1]["outcome"] == "present"
 
@@ -36,7 +37,7 @@ def test_a_dry_run_prints_the_plan_and_writes_nothing(tmp_path, capsys):
     command = ["demo", "--scheme", "int4", "--data-dir", str(tmp_path), "--dry-run"]
     assert main([*command, "--gpu", "24GB", "--tp", "2"]) == 0
     shown = capsys.readouterr().out
-    for text in ("groups of 128", "bits per weight", "lm_head", "on 2 GPUs", "24 GB GPU"):
+    for text in ("groups of 32", "bits per weight", "embedding", "on 2 GPUs", "24 GB GPU"):
         assert text in shown
     assert list(tmp_path.iterdir()) == []
 
@@ -53,6 +54,11 @@ def test_a_folder_goes_to_a_folder(tmp_path, capsys):
         (["nothing-of-that-name", "--scheme", "int8"], "there is no model"),
         (["demo", "--scheme", "int8", "--ignore", "["], "regular expression"),
         (["demo", "--scheme", "int8", "--ignore", "."], "nothing can be quantised"),
+        (["demo", "--scheme", "none"], "already"),
+        (["demo", "--scheme", "int5"], "int4-down"),
+        (["demo", "--scheme", "int4", "--sensitive", "["], "regular expression"),
+        (["demo", "--scheme", "fp8", "--embeddings", "8"], "--embeddings 8 with fp8"),
+        (["demo", "--scheme", "auto:1MB"], "the smallest is int4 with"),
     ],
 )
 def test_what_cannot_be_done_is_2_and_says_why(tmp_path, capsys, words, said):
@@ -68,10 +74,27 @@ def test_what_cannot_be_done_is_2_and_says_why(tmp_path, capsys, words, said):
         ["--group-size", "100"],
         ["--tp", "0"],
         ["--gpu", "24"],
-        ["--scheme", "none"],
         ["--method", "x"],
     ],
 )
 def test_words_that_mean_nothing_are_refused(words):
     with pytest.raises(SystemExit):
         main(["demo", "--scheme", str(QuantScheme.INT8), *words])
+
+
+@pytest.mark.parametrize(
+    ("size", "choice"),
+    [("20MB", "none"), ("8MB", "int8"), ("5.9MB", "int4-down"), ("5.5MB", "int4")],
+)
+def test_a_budget_takes_the_best_that_fits(tmp_path, capsys, size, choice):
+    command = ["demo", "--scheme", f"auto:{size}", "--data-dir", str(tmp_path), "--dry-run"]
+    assert main([*command, "--json"]) == 0
+    assert events(capsys)[0]["choice"] == choice
+    assert main(command) == 0
+    assert ("nothing is made" if choice == "none" else choice) in capsys.readouterr().out
+
+
+def test_a_budget_takes_only_what_it_may(tmp_path, capsys):
+    command = ["demo", "--scheme", "auto:20MB", "--data-dir", str(tmp_path), "--dry-run", "--json"]
+    assert main([*command, "--among", "int4", "int4-down"]) == 0
+    assert events(capsys)[0]["choice"] == "int4"

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from models.refs import QuantScheme
-from serve.cli.flags import build_parser, literal_choices, parse, settings
+from serve.cli.flags import build_parser, parse, settings
 from serve.cli.serve_command import as_toml
 from serve.config import Config, env_of, flag_of, load_config
 from serve.environment import harden_environment, set_engine_environment
@@ -175,7 +175,20 @@ def test_the_fake_engine_and_a_scheme_do_not_go_together() -> None:
 
 
 def test_every_scheme_can_be_asked_for() -> None:
-    assert set(literal_choices(Config.model_fields["quant"].annotation)) == {"auto", *QuantScheme}
+    for scheme in QuantScheme:
+        assert load_config({"quant": str(scheme)}, env={}).quant_scheme is scheme
+        assert scheme in (Config.model_fields["quant"].description or "")
+
+
+def test_a_budget_of_bytes_is_no_scheme() -> None:
+    config = load_config({"quant": "auto:1.5GB"}, env={})
+    assert (config.quant_bytes, config.quant_scheme) == (1_500_000_000, None)
+    variant = load_config({"quant": "int4-down"}, env={}).quant_choice
+    assert variant is not None
+    assert (variant.scheme, variant.variant) == ("int4", "down")
+    for wrong in ("int5", "auto:", "auto:0", "auto:lots", "int8-down", ""):
+        with pytest.raises(StartupError, match="--quant"):
+            load_config({"quant": wrong}, env={})
 
 
 @pytest.mark.parametrize("arm", ["", "a b", "a\r\nx-evil: 1", "ä", "x" * 65])

@@ -140,4 +140,4 @@ def test_what_config_does_not_tell_is_said():
 def test_every_figure_is_a_field():
     names = {field.name for field in dataclasses.fields(fit.Fit)}
     assert {"kv_room_bytes", "longest_context", "sequences", "overhead_bytes"} <= names
-    assert sizes.GROUP == 128
+    assert sizes.GROUP == 32

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from hypothesis import given
@@ -94,33 +96,51 @@ def test_schemes_against_tensors(num_out, num_in):
     eight = torch.zeros(num_out, num_in, dtype=torch.int8).nbytes + scale.nbytes
     expected = {
         QuantScheme.NONE: one.nbytes,
-        QuantScheme.INT8: eight,
+        QuantScheme.INT8_W8A8: eight,
         QuantScheme.INT8_WEIGHT_ONLY: eight,
         QuantScheme.FP8: eight,
         QuantScheme.BNB_INT8: one.numel() + torch.zeros(num_out).nbytes,
         QuantScheme.NF4: -(-one.numel() // 2) + torch.zeros(-(-one.numel() // 64)).nbytes,
     }
+    sensitive = replace(linear, is_sensitive=True)
     if num_in % sizes.GROUP:
-        expected[QuantScheme.INT4] = one.nbytes
+        expected |= dict.fromkeys((QuantScheme.INT8, QuantScheme.INT4), one.nbytes)
+        expected_sensitive = one.nbytes
     else:
-        packed = torch.zeros(num_out, num_in // 8, dtype=torch.int32)
         scales = torch.zeros(num_out, num_in // sizes.GROUP, dtype=torch.bfloat16)
-        expected[QuantScheme.INT4] = packed.nbytes + scales.nbytes
+        expected[QuantScheme.INT8] = expected_sensitive = one.numel() + scales.nbytes
+        packed = torch.zeros(num_out, num_in // 8, dtype=torch.int32)
+        zeros = torch.zeros(num_out // 8, num_in // sizes.GROUP, dtype=torch.int32)
+        expected[QuantScheme.INT4] = packed.nbytes + scales.nbytes + zeros.nbytes
     for scheme, size in expected.items():
         assert sizes.linear_bytes(linear, scheme, 2) == size, scheme
+    assert sizes.linear_bytes(sensitive, QuantScheme.INT4, 2) == expected_sensitive
 
 
 @pytest.mark.parametrize("scheme", QuantScheme)
-def test_quantised_is_smaller_and_keeps_the_tables(scheme):
+def test_quantised_is_smaller(scheme):
     shape = qwen2()
     size = sizes.weights_bytes(shape, scheme)
-    assert size > shape.embedding * 2
     if scheme is not QuantScheme.NONE:
         assert size < sizes.weights_bytes(shape)
     matrices = sum(x.num_parameters for x in shape.linears)
-    per_weight = (size - (shape.embedding + shape.rest) * 2) * 8 / matrices
-    bits = {"none": 16, "int4": 4.125, "nf4": 4.5}.get(str(scheme), 8.01)
+    tables = shape.embedding * 2
+    if scheme in (QuantScheme.INT8, QuantScheme.INT4):  # 8 bits and scales of 128, twice
+        tables = 2 * shape.embedding * (1 + 2 / 128)
+    per_weight = (size - tables - shape.rest * 2) * 8 / matrices
+    bits = {"none": 16, "int8": 8.5, "int4": 4.89, "nf4": 4.5}.get(str(scheme), 8.01)
     assert per_weight == pytest.approx(bits, abs=0.03)
+
+
+def test_tables_are_quantised_where_an_engine_reads_them_so():
+    embedding, head = 151936 * 896, 151936 * 896
+    small = embedding * (1 + 2 / 128)
+    full = qwen2(model_type="gemma2", head_dim=64)
+    assert full.is_tied
+    rest = sizes.weights_bytes(full, QuantScheme.INT8) - 2 * embedding
+    own = qwen2(model_type="gemma2", head_dim=64, tie_word_embeddings=False)
+    assert sizes.weights_bytes(own, QuantScheme.INT8) == rest + 2 * embedding + small
+    assert sizes.weights_bytes(own, QuantScheme.FP8) > 2 * (embedding + head)
 
 
 @given(gpus=st.integers(1, 16), scheme=st.sampled_from(QuantScheme))

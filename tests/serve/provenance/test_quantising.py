@@ -13,6 +13,7 @@ import pytest
 
 from models.refs import Artifact, QuantScheme
 from models.trust.manifest import QUANTISED_FROM, Manifest
+from quantize.choices import Choice
 from serve.errors import StartupError
 from serve.provenance import child
 from serve.provenance.quantising import Wish, obtain
@@ -20,9 +21,7 @@ from tests.models.folders import whole
 
 INT8 = {
     "quant_method": "compressed-tensors",
-    "config_groups": {
-        "group_0": {"weights": {"num_bits": 8, "type": "int"}, "input_activations": {}}
-    },
+    "config_groups": {"group_0": {"weights": {"num_bits": 8, "type": "int", "strategy": "group"}}},
 }
 
 
@@ -57,14 +56,14 @@ def put_in_place(monkeypatch: pytest.MonkeyPatch, program: str) -> list[tuple[st
 
 async def obtained(
     data_dir: Path,
-    scheme: str = "int8",
+    quant: str | None = "int8",
     *,
     model: str = "m",
     seen: list[tuple[str, int, int]] | None = None,
     **more: Any,
 ) -> Artifact:
     return await obtain(
-        Wish(model=model, scheme=QuantScheme(scheme), data_dir=data_dir, **more),
+        Wish(model=model, choice=Choice.parse(quant) if quant else None, data_dir=data_dir, **more),
         environment={},
         is_offline=True,
         progress=lambda *at: seen.append(at) if seen is not None else None,
@@ -131,3 +130,34 @@ async def test_where_a_signature_is_required_nothing_is_made(tmp_path: Path, ful
 async def test_offline_forbids_only_fetching(tmp_path: Path) -> None:
     with pytest.raises(StartupError, match="--offline forbids"):
         await obtained(tmp_path, model="qwen2-7b")
+
+
+def told(choice: str) -> str:
+    """A program that says what a budget comes to, and makes nothing."""
+    return f"import json\nprint(json.dumps({{'event': 'plan', 'choice': {choice!r}}}))"
+
+
+async def test_a_budget_is_made_a_scheme_first(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, full: Path
+) -> None:
+    calls = put_in_place(monkeypatch, told("none"))
+    assert (await obtained(tmp_path, None, num_bytes=5000)).path == full
+    assert calls[0][:2] == ("-m", "quantize")
+    assert "auto:5000" in calls[0]
+    assert "--dry-run" in calls[0]
+
+
+async def test_what_a_budget_comes_to_is_made(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, full: Path
+) -> None:
+    calls = put_in_place(monkeypatch, told("int4-down"))
+    with pytest.raises(StartupError, match="m--int4-down is not in the store"):
+        await obtained(tmp_path, None, num_bytes=5000)
+    assert calls[1][3:5] == ("--scheme", "int4-down")
+
+
+async def test_what_is_quantised_already_is_within_a_budget_or_refused(tmp_path: Path) -> None:
+    folder = whole(tmp_path / "q", quantization_config=INT8)
+    assert (await obtained(tmp_path, None, model=str(folder), num_bytes=10**9)).path == folder
+    with pytest.raises(StartupError, match=r"quantised already \(int8\) and has"):
+        await obtained(tmp_path, None, model=str(folder), num_bytes=10)
