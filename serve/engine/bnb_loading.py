@@ -18,7 +18,7 @@ from models.refs import QuantScheme
 from quantize import bnb
 from serve.engine.batching.nf4_linear import BLOCK, Nf4Linear
 from serve.engine.batching.quantized_linear import QuantizedLinear
-from serve.engine.packed_weights import Integers
+from serve.engine.packed_weights import Integers, raised
 from serve.engine.stored_scheme import Promise
 from serve.engine.stored_tensors import Tensors
 from serve.errors import StartupError
@@ -80,7 +80,7 @@ def _layer(
     weight = parts["weight"].to(device)
     if scheme is QuantScheme.BNB_INT8:
         scale = parts["SCB"].to(device) / _LEVELS
-        return Integers(bits=8, weight=weight, scale=scale[:, None]).linear(bias)
+        return Integers(bits=8, weight=raised(weight), scale=scale[:, None]).linear(bias)
     largest = parts["weight.absmax"].to(device)
     return Nf4Linear(weight, largest, bias, in_features=module.in_features)
 

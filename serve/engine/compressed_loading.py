@@ -13,7 +13,6 @@ from typing import cast
 import torch
 from torch import nn
 
-from quantize.packing import unpack
 from serve.engine import packed_weights
 from serve.engine.batching import fused_linear
 from serve.engine.batching.loops.panels import BLOCK, Panels
@@ -128,14 +127,14 @@ def _read(
             f"{tensors.folder.name}: {name}.{part} is {stored.dtype} of {list(stored.shape)}, not "
             f"{dtype} of {list(expected)} as config.json says of {form.bits} bits."
         )
-    weight = unpack(stored, form.bits)[:, : shape[1]] if form.is_packed else stored
-    if form.bits == 8:
-        return Integers(bits=8, weight=weight, scale=scale)
     zeros = None
     if form.has_zeros:
         zeros = _zeros(name, tensors, tuple(scale.shape)).to(device)
-    raised = (weight.to(torch.int16) + 8).to(torch.uint8)
-    return Integers(bits=4, weight=raised, scale=scale, zeros=zeros)
+    if form.is_packed:
+        weight = packed_weights.of_words(stored, form.bits, shape[1])
+    else:
+        weight = packed_weights.raised(stored)
+    return Integers(bits=form.bits, weight=weight, scale=scale, zeros=zeros)
 
 
 def _zeros(name: str, tensors: Tensors, shape: tuple[int, ...]) -> torch.Tensor:

@@ -15,13 +15,13 @@ from serve.engine.batching.packed_linear import PackedLinear
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Integers:
-    """A matrix of ``(weight - zero) * scale``.
+    """A matrix of ``(weight - zero) * scale``; where there are no zero points, half of the range.
 
     Attributes:
         bits: of a weight.
-        weight: ``[out, in]``: of 8 bits int8, and zero is 0; of 4 bits uint8 in [0, 15].
+        weight: uint8 ``[out, in]``, of 4 bits in [0, 15].
         scale: ``[out, groups]``.
-        zeros: of 4 bits, uint8 ``[out, groups]`` in [0, 15]; None: 8 means zero.
+        zeros: of 4 bits, uint8 ``[out, groups]`` in [0, 15]; or None.
     """
 
     bits: Literal[8, 4]
@@ -35,9 +35,14 @@ class Integers:
         Raises:
             ValueError: its groups are no whole blocks.
         """
+        missing = -self.weight.shape[1] % BLOCK
+        half = 1 << (self.bits - 1)
+        weight = (
+            nn.functional.pad(self.weight, (0, missing), value=half) if missing else self.weight
+        )
         if self.bits == 8:
-            return panels.of_int8(_filled(self.weight, 0), self.scale)
-        return panels.of_int4(_filled(self.weight, 8), self.scale, self.zeros)
+            return panels.of_int8(weight, self.scale)
+        return panels.of_int4(weight, self.scale, self.zeros)
 
     def linear(self, bias: nn.Parameter | None) -> PackedLinear:
         """A layer of it. Raises ValueError as ``panels`` does."""
@@ -63,5 +68,14 @@ def joined(parts: list[Integers]) -> Integers | None:
     )
 
 
-def _filled(weight: torch.Tensor, zero: int) -> torch.Tensor:
-    return nn.functional.pad(weight, (0, -weight.shape[1] % BLOCK), value=zero)
+def raised(weight: torch.Tensor) -> torch.Tensor:
+    """int8 as uint8, each plus 128: the top bit turned over."""
+    return weight.view(torch.uint8) ^ 128
+
+
+def of_words(words: torch.Tensor, bits: Literal[8, 4], num_in: int) -> torch.Tensor:
+    """uint8 ``[out, in]`` of 32-bit words ``[out, in * bits / 32]``, the first in low bits."""
+    stored = words.contiguous().view(torch.uint8)
+    if bits == 4:
+        stored = torch.stack((stored & 15, stored >> 4), -1).flatten(1)
+    return stored[:, :num_in]

@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from models.errors import ModelNotFoundError, UnknownSchemeError
 from models.folder import scheme_of
@@ -47,7 +47,7 @@ class Form:
         has_zeros: a zero point for each group.
     """
 
-    bits: int
+    bits: Literal[8, 4]
     is_packed: bool
     has_zeros: bool = False
 

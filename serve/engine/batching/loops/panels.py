@@ -74,18 +74,17 @@ class Panels:
         return self.weight.nbytes + self.scale.nbytes
 
 
-def of_int8(weight: torch.Tensor, scale: torch.Tensor) -> Panels:
+def of_int8(stored: torch.Tensor, scale: torch.Tensor) -> Panels:
     """Symmetric 8-bit weights.
 
     Args:
-        weight: int8 ``[out, in]``; groups are whole blocks of 32 inputs.
+        stored: uint8 ``[out, in]``, each plus 128; groups are whole blocks of 32 inputs.
         scale: ``[out, groups]``, float.
 
     Raises:
         ValueError: they are not.
     """
-    raised = (weight.to(torch.int16) + 128).to(torch.uint8)
-    return _panels(8, raised, scale, None)
+    return _panels(8, stored, scale, None)
 
 
 def of_int4(stored: torch.Tensor, scale: torch.Tensor, zeros: torch.Tensor | None) -> Panels:
