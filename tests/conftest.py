@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, settings
 
 # Before torch is imported, and for every server that a test starts. The models are so small that a
 # second thread only waits, and it waits by spinning: beside another process of `pytest -n` each
-# would take the other's time. What several threads compute, test_quantized_linear.py compares.
+# would take the other's time. What several threads compute, test_panels.py compares.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 settings.register_profile(

@@ -187,9 +187,9 @@ def rows_of(panels: Panels, indices: torch.Tensor) -> torch.Tensor:
     shape = (len(panels.weight), -1, PANEL, 4)
     stored = panels.weight.view(shape)[panel, :, lane]  # [n, vectors, 4]
     if panels.bits == 4:
-        blocks = stored.view(len(indices), -1, 1, 4, 4)
+        blocks = stored.view(len(indices), panels.num_in // BLOCK, 1, 4, 4)
         stored = torch.cat((blocks & 15, blocks >> 4), 2)
-    stored = stored.reshape(len(indices), panels.groups, -1)
+    stored = stored.reshape(len(indices), panels.groups, panels.num_in // panels.groups)
     entries = panels.scale.view(len(panels.scale), panels.groups, -1)[panel]  # [n, groups, bytes]
     num_scales = PANEL * panels.scale_bytes
     kind = torch.bfloat16 if panels.scale_bytes == 2 else torch.float32
