@@ -31,7 +31,9 @@ def pack_rows(values: torch.Tensor) -> torch.Tensor:
     """
     whole = torch.nn.functional.pad(values, (0, 0, 0, -len(values) % 8))
     pairs = whole[0::2] | (whole[1::2] << 4)
-    return pairs.view(-1, 4, values.shape[1]).transpose(1, 2).contiguous().view(torch.int32)[..., 0]
+    words = torch.empty(len(pairs) // 4, values.shape[1], 4, dtype=torch.uint8)
+    words.copy_(pairs.view(-1, 4, values.shape[1]).transpose(1, 2))
+    return words.view(torch.int32)[..., 0]
 
 
 def unpack_rows(words: torch.Tensor) -> torch.Tensor:

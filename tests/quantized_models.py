@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -42,7 +41,7 @@ def write_dequantised(folder: Path, target: Path) -> Path:
     """The same numbers in float32 without a ``quantization_config``; returns ``target``."""
     shutil.copytree(folder, target, ignore=shutil.ignore_patterns("manifest.json"))
     config = json.loads((target / "config.json").read_text())
-    table = config.pop("quantization_config")
+    config.pop("quantization_config")
     (target / "config.json").write_text(json.dumps(config | {"dtype": "float32"}))
     stored = load_file(target / "model.safetensors")
     layers = {name.removesuffix(mark) for name in stored for mark in MARKS if name.endswith(mark)}
@@ -57,12 +56,12 @@ def write_dequantised(folder: Path, target: Path) -> Path:
             for name, tensor in stored.items()
             if name.startswith(f"{layer}.")
         }
-        full[f"{layer}.weight"] = _dequantised(parts, table)
+        full[f"{layer}.weight"] = _dequantised(parts)
     save_file(full, target / "model.safetensors", metadata={"format": "pt"})
     return target
 
 
-def _dequantised(parts: dict[str, torch.Tensor], table: dict[str, Any]) -> torch.Tensor:
+def _dequantised(parts: dict[str, torch.Tensor]) -> torch.Tensor:
     """A layer's weight, without the code that is tested with it."""
     if "weight.absmax" in parts:
         packed = parts["weight"].flatten()
@@ -73,6 +72,15 @@ def _dequantised(parts: dict[str, torch.Tensor], table: dict[str, Any]) -> torch
     if "SCB" in parts:
         return parts["weight"].float() * (parts["SCB"][:, None] / 127)
     scale = parts["weight_scale"].float()
-    num_bits = table["config_groups"]["group_0"]["weights"]["num_bits"]
-    integers = parts["weight"] if "weight" in parts else unpack(parts["weight_packed"], num_bits)
-    return integers.float() * scale.repeat_interleave(integers.shape[1] // scale.shape[1], 1)
+    if "weight" in parts:
+        integers = parts["weight"].float()
+    else:
+        packed = parts["weight_packed"]
+        num_bits = 32 * packed.shape[1] // int(parts["weight_shape"][1])
+        integers = unpack(packed, num_bits).float()
+    columns = integers.shape[1] // scale.shape[1]
+    if "weight_zero_point" in parts:
+        words = parts["weight_zero_point"]
+        zeros = torch.stack([(words >> (4 * row)) & 15 for row in range(8)], 1).flatten(0, 1)
+        integers = integers + 8 - zeros.float().repeat_interleave(columns, 1)
+    return integers * scale.repeat_interleave(columns, 1)

@@ -43,28 +43,6 @@ def by_source(sequences: Sequence[Forced], rows: Rows) -> dict[str, Agreement]:
     return found
 
 
-def by_source_of_tokens(
-    sequences: Sequence[Forced], differences: Sequence[int]
-) -> dict[str, Agreement]:
-    """Agreement of greedy tokens alone.
-
-    Args:
-        sequences: not empty.
-        differences: of each sequence, its tokens that differ.
-    """
-    found = {}
-    for source in _sources(sequences):
-        chosen = [
-            (len(sequence.scored), differ)
-            for sequence, differ in zip(sequences, differences, strict=True)
-            if source in (sequence.source, ALL)
-        ]
-        tokens = sum(length for length, _ in chosen)
-        different = sum(differ for _, differ in chosen)
-        found[source] = Agreement(tokens=tokens, sequences=len(chosen), top1=1 - different / tokens)
-    return found
-
-
 def histogram(kl: Sequence[float]) -> Mapping[str, int]:
     """Tokens by the decade of their KL; the outermost decades hold what lies beyond."""
     counts = Counter(

@@ -5,19 +5,21 @@ from __future__ import annotations
 import argparse
 import asyncio
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
 
-from benchmarks.quality import plots
-from benchmarks.quality import report as reports
+from benchmarks import workbench
+from benchmarks.quality import llama, plots, table
+from benchmarks.quality import report as documents
 from benchmarks.quality.agreement import ALL
-from benchmarks.quality.gates import GATES, failures, score_failures
 from benchmarks.quality.making import read_making
-from benchmarks.quality.measuring import Measured, Wish, measure
+from benchmarks.quality.measuring import Wish, measure
 from benchmarks.quality.report import Report
 from benchmarks.quality.sequences import read_items
+from benchmarks.quality.table import Row
 from models import store
 from models.cli.options import Commands, command
 from models.durable import write_whole
@@ -25,16 +27,19 @@ from models.errors import ModelError
 from models.progress import shown
 from models.refs import Artifact, QuantScheme
 from models.reports import path_of
+from quantize.measuring import gates, texts
 from serve.environment import harden_environment
 from serve.errors import ServeError
 
 FAILED, REFUSED = 1, 2
 
-EVALUATION = store.DEMO_WEIGHTS.parent / "eval.jsonl"
+DEMO_ITEMS = store.DEMO_WEIGHTS.parent / "eval.jsonl"
+ITEMS = Path(__file__).with_name("questions.jsonl")
 _EPILOG = """
     examples:
       python -m benchmarks quality demo demo--int8
       python -m benchmarks quality qwen2-7b qwen2-7b--int4 --text handbook.txt --gate
+      python -m benchmarks quality ./full ./int8 ./int4 --llama-cpp-python ~/llama/bin/python
       python -m benchmarks quality ./full ./small --engine vllm --streams --json
 
     exit codes: 0 measured (and with --gate, good enough), 1 a gate failed, 2 refused
@@ -50,46 +55,59 @@ def add_command(commands: Commands) -> None:
         run=_run,
         epilog=_EPILOG,
     )
-    parser.add_argument("base", metavar="BASE", help="the full model: a name or a folder")
-    parser.add_argument("quantised", metavar="QUANTISED", help="the smaller one, made from it")
-    parser.add_argument(
+    add = parser.add_argument
+    add("base", metavar="BASE", help="the full model: a name or a folder")
+    add("quantised", nargs="+", metavar="QUANTISED", help="smaller ones that were made from it")
+    add(
         "--text",
         type=Path,
         action="append",
         default=[],
         metavar="FILE",
-        help="also measure on this UTF-8 text; may be given several times",
+        help="measure on this UTF-8 text; may be given several times (default: built-in texts in "
+        "English and Chinese and of code; none for the built-in model, which knows its own alone)",
     )
-    parser.add_argument(
+    add(
         "--items",
         type=Path,
-        default=EVALUATION,
         metavar="FILE",
-        help="questions as JSON lines (default: the built-in model's evaluation)",
+        help="questions as JSON lines (default: built-in ones; the built-in model has its own)",
     )
-    parser.add_argument("--no-items", action="store_true", help="measure on texts alone")
-    parser.add_argument(
+    add("--no-items", action="store_true", help="measure on texts alone")
+    add(
         "--engine",
         choices=("transformers", "vllm"),
         default="transformers",
-        help="vllm tells no whole distributions: top-1 agreement alone (default: %(default)s)",
+        help="that runs them (default: %(default)s)",
     )
-    parser.add_argument(
-        "--window", type=int, default=512, help="tokens of context for a text (default: 512)"
-    )
-    parser.add_argument(
+    add("--window", type=int, default=512, help="tokens of context for a text (default: 512)")
+    add(
         "--max-tokens",
         type=int,
-        default=16_384,
-        help="most tokens to score of each source (default: %(default)s); their distributions "
-        "wait in the temporary folder, 2 bytes per token and word of the vocabulary",
+        default=1024,
+        help="most tokens to score of each source; of a text, its first (default: %(default)s)",
     )
-    parser.add_argument(
+    add(
         "--streams",
         type=int,
         nargs="*",
-        default=[1, 8, 32],
-        help="measure the speed at so many streams; nothing after it: no speed (default: 1 8 32)",
+        default=[1, 8],
+        help="measure the speed at so many streams; nothing after it: no speed (default: 1 8)",
+    )
+    add(
+        "--llama-cpp-python",
+        type=Path,
+        metavar="PATH",
+        help="an interpreter that has llama-cpp-python and gguf: measure llama.cpp's q8_0, q4_0 "
+        "and q4_k_m of the base on the same tokens",
+    )
+    add(
+        "--gguf",
+        type=Path,
+        nargs="+",
+        default=[],
+        metavar="FILE",
+        help="instead of those: the base as GGUF, then what was made of it",
     )
     _add_output(parser)
 
@@ -100,10 +118,10 @@ def _add_output(parser: argparse.ArgumentParser) -> None:
         "--made",
         type=Path,
         metavar="FILE",
-        help="what `python -m quantize --json` printed, for its time and memory",
+        help="what `python -m quantize --json` printed, for its time and memory; of one model",
     )
     parser.add_argument(
-        "--gate", action="store_true", help="exit with 1 if the quality is below the scheme's gate"
+        "--gate", action="store_true", help="exit with 1 if the quality is below a scheme's gate"
     )
     parser.add_argument(
         "--out", type=Path, metavar="DIR", help="write there (default: DATA_DIR/reports)"
@@ -111,87 +129,122 @@ def _add_output(parser: argparse.ArgumentParser) -> None:
 
 
 def judged(report: Report, *, is_own_evaluation: bool) -> Report:
-    """The report with the gates that fail.
+    """The report with the gates that fail, over all that was measured.
 
     Args:
         report: measured.
-        is_own_evaluation: the questions are what the base model was made to answer; else its
-            score is chance, and no gate.
+        is_own_evaluation: the questions are what the base model was made to answer; of others
+            there are too few for a gate.
     """
-    gate = GATES[QuantScheme(report.quantised.scheme)]
-    failed = [
-        line
-        for source, found in report.agreement.items()
-        if source != ALL
-        for line in failures(
-            gate, over=source, kl=found.kl.mean if found.kl else None, top1=found.top1
-        )
-    ]
+    gate = gates.gate_of(QuantScheme(report.quantised.scheme), report.num_weights)
+    failed = gates.failures(gate, report.agreement[ALL].figures)
     base, quantised = report.base.evaluation, report.quantised.evaluation
     if base and quantised and is_own_evaluation:
-        failed += score_failures(gate, base.percent - quantised.percent)
+        lost = base.percent - quantised.percent
+        if not lost <= gate.max_points_lost:
+            limit = f"{gate.max_points_lost:g}"
+            failed.append(f"the evaluation lost {lost:.2f} points, more than {limit}")
     return replace(report, failed=tuple(failed))
 
 
 def _run(options: argparse.Namespace) -> int:
     harden_environment()
     try:
-        base = store.resolve(options.base, options.data_dir)
-        quantised = store.resolve(options.quantised, options.data_dir)
-        wish = Wish(
-            engine=options.engine,
-            items=() if options.no_items else read_items(options.items),
-            texts=[(path.name, path.read_text("utf-8")) for path in options.text],
-            window=options.window,
-            max_tokens=options.max_tokens,
-            streams=options.streams,
-            making=None if options.made is None else read_making(options.made, quantised.path),
-        )
-        with shown(as_json=options.json) as progress:
-            measured = asyncio.run(measure(base, quantised, wish, progress))
-        is_own = base.name == store.DEMO and options.items == EVALUATION
-        report = judged(measured.report, is_own_evaluation=is_own)
-        written = _write(options, quantised, report, measured)
+        reports, rows, written = _measured(options)
     except (ModelError, ServeError, ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return REFUSED
-    _print(report, written, as_json=options.json)
-    if options.gate and report.failed:
+    _print(reports, rows, written, as_json=options.json)
+    if options.gate and any(report.failed for report in reports):
         return FAILED
     return 0
 
 
-def _write(
-    options: argparse.Namespace, quantised: Artifact, report: Report, measured: Measured
-) -> list[Path]:
+def _measured(options: argparse.Namespace) -> tuple[list[Report], list[Row], list[Path]]:
+    """The reports with their verdicts, all rows of the table, and the files that were written."""
+    base = store.resolve(options.base, options.data_dir)
+    quantised = [store.resolve(name, options.data_dir) for name in options.quantised]
+    if len({artifact.name for artifact in quantised}) < len(quantised):
+        raise ValueError("two of the models have one name, and so would their reports")
+    wish = _wish(options, base, quantised)
+    with shown(as_json=options.json) as progress:
+        found = asyncio.run(measure(base, quantised, wish, progress))
+        is_own = base.name == store.DEMO and options.items is None
+        reports = [judged(each.report, is_own_evaluation=is_own) for each in found.measured]
+        rows = [table.of_report(report) for report in reports]
+        python = options.llama_cpp_python
+        if python is not None:
+            files = options.gguf or llama.files_of(base, python, workbench.cache(), progress)
+            rows += llama.rows(files, found.forced, python, progress)
+    written = [
+        path
+        for report, each in zip(reports, found.measured, strict=True)
+        for path in _write(options, report, each.kl)
+    ]
+    return reports, rows, written
+
+
+def _wish(options: argparse.Namespace, base: Artifact, quantised: Sequence[Artifact]) -> Wish:
+    """What the options ask for. Raises ValueError, OSError: a file is not what it should be."""
+    if options.gguf and (options.llama_cpp_python is None or len(options.gguf) < 2):
+        raise ValueError("--gguf takes the full file and others, and needs --llama-cpp-python")
+    if options.made is not None and len(quantised) > 1:
+        raise ValueError("--made is of one model, and several are to be measured")
+    if options.llama_cpp_python is not None:
+        llama.check(options.llama_cpp_python)
+    is_demo = base.name == store.DEMO
+    items = options.items or (DEMO_ITEMS if is_demo else ITEMS)
+    chosen = [(path.name, path.read_text("utf-8")) for path in options.text]
+    own = [] if is_demo else [(text.name, text.content) for text in texts.built_in()]
+    made = options.made
+    return Wish(
+        engine=options.engine,
+        items=() if options.no_items else read_items(items),
+        texts=chosen or own,
+        window=options.window,
+        max_tokens=options.max_tokens,
+        streams=options.streams,
+        making={} if made is None else {quantised[0].path: read_making(made, quantised[0].path)},
+    )
+
+
+def _write(options: argparse.Namespace, report: Report, kl: Sequence[float]) -> list[Path]:
     """The JSON and the PNG. Raises OSError."""
-    path = path_of(options.data_dir, quantised.name)
+    path = path_of(options.data_dir, report.quantised.name)
     if options.out is not None:
         path = options.out / path.name
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(path, reports.as_json(report).encode() + b"\n")
+    write_whole(path, documents.as_json(report).encode() + b"\n")
     picture = path.with_suffix(".png")
-    overall = report.agreement[ALL]
     plots.draw(
         picture,
         title=f"{report.quantised.name} ({report.quantised.scheme}) against {report.base.name}",
         worst=[(each.name, each.relative_mse) for each in report.tensors],
-        kl=measured.kl,
-        mean_kl=overall.kl.mean if overall.kl else None,
+        kl=kl,
+        mean_kl=report.agreement[ALL].kl.mean,
     )
     return [path, picture]
 
 
-def _print(report: Report, written: list[Path], *, as_json: bool) -> None:
-    """The tables, the verdict, and on the last line of stdout the JSON."""
+def _print(
+    reports: Sequence[Report], rows: Sequence[Row], written: Sequence[Path], *, as_json: bool
+) -> None:
+    """The tables, the verdicts, and on the last line of stdout the table as JSON."""
     console = Console(stderr=as_json)
+    base = reports[0].base
     if not as_json:
-        for table in reports.tables(report):
-            console.print(table)
-    for line in report.failed:
-        console.print(f"gate failed: {line}", style="bold red", highlight=False)
-    if not report.failed:
-        console.print(f"every gate of {report.quantised.scheme} holds", style="green")
+        if len(reports) == 1:
+            for each in documents.tables(reports[0]):
+                console.print(each)
+        if len(rows) > 1:
+            console.print(table.table(base.name, rows, base.evaluation))
+    for report in reports:
+        name = report.quantised.name
+        for line in report.failed:
+            console.print(f"{name}: gate failed: {line}", style="bold red", highlight=False)
+        if not report.failed:
+            scheme = report.quantised.scheme
+            console.print(f"{name}: every gate of {scheme} holds", style="green", highlight=False)
     for path in written:
         console.print(f"written: {path}", highlight=False, soft_wrap=True)
-    print(reports.as_json(report))
+    print(table.as_json(base.name, rows))

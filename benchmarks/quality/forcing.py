@@ -2,33 +2,30 @@
 
 The given tokens go through the prefill path and every scored token through the decode path, many
 sequences to a step, exactly as when the server answers: what the kernels round, the activations'
-quantisation included, is in the figures. The base model's logits wait in a file, so that the two
-models are never in memory together.
+quantisation included, is in the figures.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import torch
 
-from benchmarks.quality.formulas import Rows, compare, joined
-from benchmarks.quality.sequences import Forced
+from benchmarks.quality.sequences import Forced, first_rows
 from serve.engine.batching.batcher import Segment
 from serve.engine.batching.kv_cache import BLOCK_SIZE
 from serve.engine.batching.sequence import SequenceState
 from serve.engine.protocol import EngineRequest, SamplingParams
 from serve.engine.transformers_engine import TransformersEngine
 
-LOGIT_BYTES = 4
-"""The runner's logits are float32."""
+TOGETHER = 16
+"""Most sequences in a step: as many as the compiled decode takes, and enough to be quick."""
 _CHUNK = 512
 """Most given tokens in one forward; the server's own default."""
 
-Report = Callable[[int], None]
+Step = tuple[list[int], torch.Tensor]
+"""Rows (numbers of scored tokens, over all sequences) and their logits ``[B, V]``."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -41,127 +38,42 @@ class _Running:
     num_scored: int = 0
 
 
-@dataclass(slots=True, kw_only=True)
-class Spilled:
-    """The base model's logits ``[N, V]`` in a file, mapped into memory."""
-
-    path: Path
-    logits: torch.Tensor | None = field(default=None)
-
-    def put(self, rows: Sequence[int], logits: torch.Tensor, total: int) -> None:
-        """Keep the logits of these rows, of ``total`` in all."""
-        if self.logits is None:
-            vocab = logits.shape[-1]
-            flat = torch.from_file(
-                str(self.path), shared=True, size=total * vocab, dtype=logits.dtype
-            )
-            self.logits = flat.view(total, vocab)
-        self.logits[list(rows)] = logits.cpu()
-
-    def get(self, rows: Sequence[int]) -> torch.Tensor:
-        """The logits of these rows.
-
-        Raises:
-            ValueError: nothing has been put.
-        """
-        if self.logits is None:
-            raise ValueError("no logits of the base model have been kept")
-        return self.logits[list(rows)]
+def kv_tokens(longest: int) -> int:
+    """Tokens of KV cache for ``TOGETHER`` sequences of at most this length."""
+    return TOGETHER * -(-longest // BLOCK_SIZE) * BLOCK_SIZE
 
 
-def spill(
-    engine: TransformersEngine, sequences: Sequence[Forced], path: Path, report: Report
-) -> Spilled:
-    """The base model's logits at every scored token.
+def forced_logits(engine: TransformersEngine, sequences: Sequence[Forced]) -> Iterator[Step]:
+    """The logits at every scored token, step by step; which rows a step has depends on nothing
+    but the sequences, so that two engines can go side by side.
 
     Args:
-        engine: idle.
-        sequences: each must fit into the engine's context.
-        path: a file to make; it holds N * V numbers in float32.
-        report: told of the bytes of logits as they are done.
-    """
-    kept = Spilled(path=path)
-    total = sum(len(sequence.scored) for sequence in sequences)
-    for rows, logits in forced_logits(engine, sequences):
-        kept.put(rows, logits, total)
-        report(logits.nbytes)
-    return kept
-
-
-def compared(
-    engine: TransformersEngine, sequences: Sequence[Forced], base: Spilled, report: Report
-) -> Rows:
-    """The quantised model against the kept logits, in the order of the scored tokens.
+        engine: without an open stream, of at least ``TOGETHER`` sequences.
+        sequences: in any order.
 
     Raises:
-        ValueError: the models' vocabularies differ, or one computes no numbers.
+        ValueError: a sequence is longer than the engine's context, or its cache is too small.
     """
-    tokens = torch.tensor([token for sequence in sequences for token in sequence.scored])
-    parts, places = [], []
-    for rows, logits in forced_logits(engine, sequences):
-        with _one_thread():
-            parts.append(compare(base.get(rows), logits.cpu(), tokens[list(rows)]))
-        places += rows
-        report(logits.nbytes)
-    order = torch.tensor(places).argsort()
-    found = joined(parts)
-    return Rows(
-        base_nll=found.base_nll[order],
-        quantised_nll=found.quantised_nll[order],
-        kl=found.kl[order],
-        same_top=found.same_top[order],
-    )
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Many short operations: on a busy machine, threads that wait for each other at every one of
-    them took 30 times as long as a single thread (Machine A of the lab notes, load 6).
-    """
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
-def forced_logits(
-    engine: TransformersEngine, sequences: Sequence[Forced]
-) -> Iterator[tuple[list[int], torch.Tensor]]:
-    """Rows (numbers of scored tokens, over all sequences) and their logits ``[B, V]``.
-
-    Raises:
-        ValueError: a sequence is longer than the engine's context.
-    """
-    first_rows, row = [], 0
-    for sequence in sequences:
-        first_rows.append(row)
-        row += len(sequence.scored)
-    batch = min(
-        engine.info.max_num_seqs,
-        engine.info.kv_cache_tokens // -(-_longest(engine, sequences) // BLOCK_SIZE) // BLOCK_SIZE,
-    )
-    # Sequences of one length together, so that none waits for a longer one.
-    order = sorted(range(len(sequences)), key=lambda number: len(sequences[number].scored))
-    for at in range(0, len(order), batch):
-        chosen = order[at : at + batch]
-        yield from _batch(engine, [(sequences[number], first_rows[number]) for number in chosen])
-
-
-def _longest(engine: TransformersEngine, sequences: Sequence[Forced]) -> int:
     longest = max(len(sequence.given) + len(sequence.scored) for sequence in sequences)
     if longest > engine.info.max_model_len:
         raise ValueError(
             f"a sequence of {longest} tokens: the engine's context holds "
             f"{engine.info.max_model_len}. Take a smaller --window."
         )
-    return longest
+    if kv_tokens(longest) > engine.info.kv_cache_tokens:
+        raise ValueError(
+            f"{TOGETHER} sequences of {longest} tokens: the engine's cache holds "
+            f"{engine.info.kv_cache_tokens} tokens. Take a smaller --window."
+        )
+    rows = first_rows(sequences)
+    # Sequences of one length together, so that none waits for a longer one.
+    order = sorted(range(len(sequences)), key=lambda number: len(sequences[number].scored))
+    for at in range(0, len(order), TOGETHER):
+        chosen = order[at : at + TOGETHER]
+        yield from _batch(engine, [(sequences[number], rows[number]) for number in chosen])
 
 
-def _batch(
-    engine: TransformersEngine, chosen: Sequence[tuple[Forced, int]]
-) -> Iterator[tuple[list[int], torch.Tensor]]:
+def _batch(engine: TransformersEngine, chosen: Sequence[tuple[Forced, int]]) -> Iterator[Step]:
     running, free = [], 0
     for forced, first_row in chosen:
         size = -(-(len(forced.given) + len(forced.scored)) // BLOCK_SIZE)

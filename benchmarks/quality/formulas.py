@@ -18,7 +18,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Self
 
 import torch
 
@@ -46,6 +47,16 @@ class Rows:
     quantised_nll: torch.Tensor
     kl: torch.Tensor
     same_top: torch.Tensor
+
+    def taken(self, places: torch.Tensor) -> Self:
+        """These positions, in this order; ``places`` is ``[M]``."""
+        return replace(
+            self,
+            base_nll=self.base_nll[places],
+            quantised_nll=self.quantised_nll[places],
+            kl=self.kl[places],
+            same_top=self.same_top[places],
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,16 +149,12 @@ def share(flags: torch.Tensor) -> float:
     return float(flags.double().mean())
 
 
-def relative_mse(base: torch.Tensor, quantised: torch.Tensor) -> float:
-    """|base - quantised|^2 / |base|^2 over all entries; 0 for two tensors of zeros.
+def relative(error: float, size: float) -> float:
+    """A weight's squared error over its squared size; 0 for two of zeros.
 
     Raises:
-        ValueError: their shapes differ, or the base is zeros and the other is not.
+        ValueError: the base's is zeros and the other is not.
     """
-    if base.shape != quantised.shape:
-        raise ValueError(f"a weight {tuple(base.shape)} against {tuple(quantised.shape)}")
-    error = float((base.float() - quantised.float()).square().sum(dtype=torch.float64))
-    size = float(base.float().square().sum(dtype=torch.float64))
     if size == 0 and error > 0:
         raise ValueError("a weight of zeros stands for something else once it is quantised")
     return error / size if size else 0.0

@@ -13,6 +13,7 @@ from benchmarks.quality.formulas import Divergence, Estimate
 from benchmarks.quality.sequences import Score
 from benchmarks.quality.tensors import TensorError
 from models.progress import duration, size
+from models.quality import Figures
 
 SCHEMA = "intramural.quality/1"
 
@@ -52,7 +53,6 @@ class Agreement:
         tokens: scored.
         sequences: they are of; the standard errors are over these.
         top1: share of tokens at which both find the same token most likely.
-        base_perplexity: None, like all below, where the engine gives no whole distributions.
         ratio: quantised perplexity over the base's; its error is of the paired differences.
         kl: in nats.
         histogram: tokens by the decade of their KL, ``1e-9`` to ``1e1``; the first also holds
@@ -62,11 +62,24 @@ class Agreement:
     tokens: int
     sequences: int
     top1: float
-    base_perplexity: Estimate | None = None
-    quantised_perplexity: Estimate | None = None
-    ratio: Estimate | None = None
-    kl: Divergence | None = None
-    histogram: Mapping[str, int] | None = None
+    base_perplexity: Estimate
+    quantised_perplexity: Estimate
+    ratio: Estimate
+    kl: Divergence
+    histogram: Mapping[str, int]
+
+    @property
+    def figures(self) -> Figures:
+        """In the words of a manifest's."""
+        return Figures(
+            num_tokens=self.tokens,
+            kl_mean=self.kl.mean,
+            kl_median=self.kl.median,
+            kl_p99=self.kl.p99,
+            top1=self.top1,
+            base_perplexity=self.base_perplexity.value,
+            perplexity=self.quantised_perplexity.value,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,6 +101,7 @@ class Report:
 
     Attributes:
         engine: that computed it.
+        num_weights: of the base; what can be asked of a scheme depends on it.
         machine: cores and load while it was measured, for whoever reads the speeds.
         agreement: by source, ``all`` last.
         tensors: every quantised weight, the worst first.
@@ -95,6 +109,7 @@ class Report:
     """
 
     engine: str
+    num_weights: int
     machine: str
     base: Side
     quantised: Side
@@ -163,9 +178,9 @@ def _agreements(report: Report) -> Table:
     table.add_row("perplexity of the base", *(_estimate(each.base_perplexity) for each in found))
     table.add_row("of the quantised", *(_estimate(each.quantised_perplexity) for each in found))
     table.add_row("their ratio", *(_estimate(each.ratio) for each in found))
-    table.add_row("KL divergence, mean", *(f"{kl.mean:.2e}" if kl else "-" for kl in kls))
-    table.add_row("median", *(f"{kl.median:.2e}" if kl else "-" for kl in kls))
-    table.add_row("99th percentile", *(f"{kl.p99:.2e}" if kl else "-" for kl in kls))
+    table.add_row("KL divergence, mean", *(f"{kl.mean:.2e}" for kl in kls))
+    table.add_row("median", *(f"{kl.median:.2e}" for kl in kls))
+    table.add_row("99th percentile", *(f"{kl.p99:.2e}" for kl in kls))
     return table
 
 
@@ -180,8 +195,6 @@ def _tensors(report: Report, worst: int) -> Table:
     return table
 
 
-def _estimate(figure: Estimate | None) -> str:
-    if figure is None:
-        return "-"
+def _estimate(figure: Estimate) -> str:
     stderr = "" if figure.stderr is None else f" ± {figure.stderr:.2g}"
     return f"{figure.value:.6g}{stderr}"

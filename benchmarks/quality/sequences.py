@@ -8,6 +8,7 @@ token is scored once and with at least half a window before it.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 from collections.abc import Mapping, Sequence
 from contextlib import aclosing
@@ -15,13 +16,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from models.demo.graders import grade
+from benchmarks.quality.graders import grade
 from serve.engine.protocol import Engine, EngineRequest, SamplingParams
 from serve.pipeline.events import ChatPrompt
 from serve.pipeline.render import Renderer
 
-LONGEST_ANSWER = 72
-"""Tokens; that of models/demo/evaluate.py."""
+EVALUATION = "evaluation"
+"""The source of what is scored of the questions' answers."""
+LONGEST_ANSWER = 160
+"""Tokens: a small function with its explanation."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,13 +78,18 @@ async def prompts(renderer: Renderer, items: Sequence[Mapping[str, Any]]) -> lis
 
 
 async def answers(engine: Engine, asked: Sequence[Sequence[int]]) -> list[tuple[int, ...]]:
-    """Greedy answers, the end-of-sequence token included; all at once."""
+    """Greedy answers, the end-of-sequence token included; all at once.
+
+    Raises:
+        ContextLengthExceeded: a prompt leaves no room for an answer.
+    """
 
     async def one(number: int, prompt: Sequence[int]) -> tuple[int, ...]:
+        room = engine.info.max_model_len - len(prompt)
         request = EngineRequest(
             request_id=f"answer-{number}",
             prompt_token_ids=prompt,
-            sampling=SamplingParams(max_tokens=LONGEST_ANSWER, temperature=0),
+            sampling=SamplingParams(max_tokens=max(1, min(LONGEST_ANSWER, room)), temperature=0),
         )
         found: list[int] = []
         async with aclosing(engine.stream(request)) as chunks:
@@ -98,7 +106,7 @@ def score(
     items: Sequence[Mapping[str, Any]],
     answered: Sequence[Sequence[int]],
 ) -> Score:
-    """Grade answers with models/demo/graders.py."""
+    """Grade answers with graders.py."""
     right = 0
     for item, tokens in zip(items, answered, strict=True):
         text = [token for token in tokens if token not in engine.info.eos_token_ids]
@@ -106,27 +114,36 @@ def score(
     return Score(right=right, items=len(items))
 
 
-def windows(tokens: Sequence[int], *, source: str, window: int) -> list[Forced]:
+def first_rows(found: Sequence[Forced]) -> list[int]:
+    """Of each sequence, the number of its first scored token among those of all, in order."""
+    return [0, *itertools.accumulate(len(forced.scored) for forced in found)][: len(found)]
+
+
+def windows(
+    tokens: Sequence[int], *, source: str, window: int, begins: Sequence[int] = ()
+) -> list[Forced]:
     """A text as overlapping windows.
 
     Args:
         tokens: of the whole text.
         source: its name.
         window: most tokens of a window, at least 2; half of them are scored.
+        begins: what every window begins with, such as the mark of a beginning; within its size.
 
     Raises:
         ValueError: the text has fewer than 2 tokens, or the window holds fewer.
     """
-    if window < 2 or len(tokens) < 2:
+    size = window - len(begins)
+    if size < 2 or len(tokens) < 2:
         raise ValueError(
             f"{source}: {len(tokens)} tokens in windows of {window}: at least 2 of each are needed"
         )
-    half = window // 2
+    half = size // 2
     # The first window has nothing before it, so the first token is given and never scored.
     return [
         Forced(
             source=source,
-            given=tuple(tokens[max(0, start - (window - half)) : start]),
+            given=(*begins, *tokens[max(0, start - (size - half)) : start]),
             scored=tuple(tokens[start : start + half]),
         )
         for start in range(1, len(tokens), half)

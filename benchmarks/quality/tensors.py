@@ -1,4 +1,4 @@
-"""Each weight of a quantised folder against the base's: one tensor in memory at a time.
+"""Each weight of a quantised folder against the base's: some rows of one in memory at a time.
 
 Reads the two folders' safetensors and undoes the stored form: compressed-tensors' int-quantized,
 float-quantized and pack-quantized (0.17; ``compressed_tensors/compressors`` defines them). What
@@ -7,7 +7,7 @@ bitsandbytes stores is not looked at here.
 
 from __future__ import annotations
 
-import json
+import math
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -17,9 +17,13 @@ from typing import Any, Self
 import torch
 from safetensors import safe_open
 
-from benchmarks.quality.formulas import relative_mse
+from benchmarks.quality import formulas
 
 _WORD_BITS = 32
+_PIECE = 4 << 20
+"""About so many entries of a weight are looked at together."""
+_WHOLE = (".weight_shape", ".weight_g_idx")
+"""Tensors of a layer that have no row for each of the weight's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +71,18 @@ class Folder:
     def has(self, name: str) -> bool:
         return name in self._files
 
+    def rows(self, name: str, start: int, stop: int) -> torch.Tensor:
+        """Raises KeyError: there is no such tensor."""
+        tensor: torch.Tensor = self._files[name].get_slice(name)[start:stop]
+        return tensor
+
+    def num_bytes(self, name: str) -> int:
+        """Raises KeyError: there is no such tensor."""
+        found = self._files[name].get_slice(name)
+        sizes = {"BF16": 2, "F16": 2, "F32": 4, "I32": 4, "I64": 8, "F64": 8}
+        shape: list[int] = found.get_shape()
+        return math.prod(shape) * sizes.get(found.get_dtype(), 1)
+
     def shape(self, name: str) -> list[int]:
         """Raises KeyError: there is no such tensor."""
         shape: list[int] = self._files[name].get_slice(name).get_shape()
@@ -80,22 +96,51 @@ def errors(base: Path, quantised: Path) -> Iterator[TensorError]:
         ValueError: a weight is stored in a way that is not known here, or the base has none of
             its name or shape.
     """
-    bits = _num_bits(quantised)
     with Folder(base) as full, Folder(quantised) as small:
         for name in small.names:
-            if not name.endswith(".weight_scale"):
-                continue
-            layer = name.removesuffix(".weight_scale")
-            weight = f"{layer}.weight"
-            original = _original(full, weight)
-            stored = _stored(small, layer)
-            found = dequantised(stored, bits, torch.Size(original.shape))
-            yield TensorError(
-                name=weight,
-                relative_mse=relative_mse(original, found),
-                num_weights=original.numel(),
-                num_bytes=sum(tensor.nbytes for tensor in stored.values()),
-            )
+            if name.endswith(".weight_scale"):
+                yield _error(full, small, name.removesuffix(".weight_scale"))
+
+
+def _error(full: Folder, small: Folder, layer: str) -> TensorError:
+    weight = f"{layer}.weight"
+    original = _original(full, weight)
+    rows, columns = full.shape(original)
+    parts = {
+        name.removeprefix(f"{layer}."): name
+        for name in small.names
+        if name.startswith(f"{layer}.weight")
+    }
+    words = small.shape(parts["weight_packed"])[1] if "weight_packed" in parts else columns
+    zero = parts.get("weight_zero_point")
+    # A packed weight's zero points are packed along its rows.
+    per_word = columns // words if zero and small.shape(zero)[0] < rows else 1
+    step = max(1, _PIECE // columns // _WORD_BITS) * _WORD_BITS
+    error = total = 0.0
+    for start in range(0, rows, step):
+        values = full.rows(original, start, min(rows, start + step)).float()
+        stored = {
+            part: _part(small, name, start, len(values), per_word if name == zero else 1)
+            for part, name in parts.items()
+        }
+        found = dequantised(stored, values.shape)
+        error += float((values - found).square().sum(dtype=torch.float64))
+        total += float(values.square().sum(dtype=torch.float64))
+    return TensorError(
+        name=weight,
+        relative_mse=formulas.relative(error, total),
+        num_weights=rows * columns,
+        num_bytes=sum(small.num_bytes(name) for name in parts.values()),
+    )
+
+
+def _part(small: Folder, name: str, start: int, count: int, per_row: int) -> torch.Tensor:
+    """What a stored tensor has for some rows of the weight, ``per_row`` of them in each of its own;
+    all of it where it has no row for each.
+    """
+    if name.endswith(_WHOLE) or small.shape(name)[0] == 1:
+        return small.get(name)
+    return small.rows(name, start // per_row, -(-(start + count) // per_row))
 
 
 def num_weights(folder: Path) -> int:
@@ -109,16 +154,13 @@ def num_bytes(folder: Path) -> int:
     return sum(file.stat().st_size for file in folder.glob("*.safetensors"))
 
 
-def dequantised(
-    stored: Mapping[str, torch.Tensor], num_bits: int, shape: torch.Size
-) -> torch.Tensor:
+def dequantised(stored: Mapping[str, torch.Tensor], shape: torch.Size) -> torch.Tensor:
     """The weight that a layer's stored tensors mean, float32.
 
     Args:
         stored: by their names after the layer's: ``weight`` or ``weight_packed``, then
             ``weight_scale`` and perhaps ``weight_zero_point``.
-        num_bits: of a packed weight's entries.
-        shape: ``[out, in]``.
+        shape: ``[out, in]``; a packed weight has as many bits as its words leave for an entry.
 
     Raises:
         ValueError: they are of another shape, or of a form that is not known here.
@@ -126,7 +168,9 @@ def dequantised(
     if "weight_g_idx" in stored:
         raise ValueError("weights reordered by activation (weight_g_idx) are not compared here")
     if "weight_packed" in stored:
-        integers = unpacked(stored["weight_packed"], num_bits, shape[-1]).float()
+        words = stored["weight_packed"]
+        num_bits = _WORD_BITS * words.shape[-1] // shape[-1]
+        integers = unpacked(words, num_bits, shape[-1]).float()
         zero = stored.get("weight_zero_point")
         points = None if zero is None else _unpacked_rows(zero, num_bits, shape[0]).float()
     elif "weight" in stored:
@@ -150,7 +194,7 @@ def unpacked(words: torch.Tensor, num_bits: int, columns: int) -> torch.Tensor:
         ValueError: it is not known how many bits an entry has.
     """
     if not 1 <= num_bits <= 16:
-        raise ValueError(f"packed weights, and config.json says {num_bits} bits")
+        raise ValueError(f"packed weights of {num_bits} bits")
     per_word = _WORD_BITS // num_bits
     shifts = torch.arange(per_word, dtype=torch.int32) * num_bits
     entries = (words[..., None] >> shifts) & ((1 << num_bits) - 1)
@@ -175,32 +219,14 @@ def _spread(scale: torch.Tensor, shape: torch.Size) -> torch.Tensor:
     return scale.repeat_interleave(shape[1] // scale.shape[1], dim=1)
 
 
-def _stored(small: Folder, layer: str) -> dict[str, torch.Tensor]:
-    """Every tensor that belongs to the layer's weight."""
-    return {
-        name.removeprefix(f"{layer}."): small.get(name)
-        for name in small.names
-        if name.startswith(f"{layer}.weight")
-    }
-
-
-def _original(full: Folder, weight: str) -> torch.Tensor:
-    """The base's weight; a tied head is its embedding.
+def _original(full: Folder, weight: str) -> str:
+    """The name of the base's weight; a tied head is its embedding.
 
     Raises:
         ValueError: the base has none of this name.
     """
     if full.has(weight):
-        return full.get(weight)
+        return weight
     if weight == "lm_head.weight" and full.has("model.embed_tokens.weight"):
-        return full.get("model.embed_tokens.weight")
+        return "model.embed_tokens.weight"
     raise ValueError(f"the base model has no {weight}: is it what the other was made from?")
-
-
-def _num_bits(folder: Path) -> int:
-    config = json.loads((folder / "config.json").read_bytes())
-    groups = config.get("quantization_config", {}).get("config_groups", {})
-    bits = {group["weights"]["num_bits"] for group in groups.values()}
-    if len(bits) > 1:
-        raise ValueError(f"weights of {sorted(bits)} bits in one model are not compared here")
-    return int(bits.pop()) if bits else 0

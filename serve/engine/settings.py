@@ -49,6 +49,8 @@ class VllmSettings:
         adapters: name and folder of each LoRA adapter.
         max_loras: most adapters in one batch; None is all, at most ``vllm_lora.MAX_SLOTS``.
         max_lora_rank: None is the adapters' own, rounded up to one that vLLM takes.
+        logits_processors: classes that see and change every step's logits, as ``module:Class``. For
+            measuring alone: they are code to run, so no flag fills this.
     """
 
     tensor_parallel_size: int = 1
@@ -63,6 +65,7 @@ class VllmSettings:
     adapters: Sequence[tuple[str, Path]] = ()
     max_loras: int | None = None
     max_lora_rank: int | None = None
+    logits_processors: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -106,6 +106,8 @@ def base_arguments(path: Path, settings: EngineSettings) -> dict[str, Any]:
     }
     if vllm.distributed_executor_backend == "ray":
         arguments["distributed_executor_backend"] = "ray"
+    if vllm.logits_processors:
+        arguments["logits_processors"] = list(vllm.logits_processors)
     if settings.max_model_len is not None:
         arguments["max_model_len"] = settings.max_model_len
     return arguments

@@ -36,7 +36,12 @@ HOMES: dict[str, tuple[str, ...]] = {
     "model_signing": ("models/trust/signing.py",),
     "sigstore": ("models/trust/signing.py",),
     "cryptography": ("models/trust/keys.py", "models/trust/signing.py"),
-    "vllm": ("serve/engine/vllm_engine.py", "serve/engine/vllm_fork.py"),
+    "vllm": (
+        "serve/engine/vllm_engine.py",
+        "serve/engine/vllm_fork.py",
+        "serve/engine/vllm_packed.py",
+        "benchmarks/quality/vllm_worker.py",
+    ),
     "bitsandbytes": ("quantize/bnb.py",),
     "llmcompressor": ("quantize/calibrate/llm_compressor.py",),
     "loguru": ("quantize/calibrate/llm_compressor.py",),

@@ -40,6 +40,11 @@ def dequantised(folder: Path) -> dict[str, torch.Tensor]:
             shape = torch.Size(tensors[f"{module}.weight_shape"].tolist())
             num_bits = 32 * packed.shape[1] // shape[1]
             values = unpack_from_int32(packed, num_bits, shape).float()
-        groups = values.shape[1] // scale.shape[1]
-        made[f"{module}.weight"] = values * scale.repeat_interleave(groups, dim=1)
+        columns = values.shape[1] // scale.shape[1]
+        if f"{module}.weight_zero_point" in tensors:
+            zeros = unpack_from_int32(
+                tensors[f"{module}.weight_zero_point"], num_bits, scale.shape, packed_dim=0
+            )
+            values = values - zeros.float().repeat_interleave(columns, dim=1)
+        made[f"{module}.weight"] = values * scale.repeat_interleave(columns, dim=1)
     return made

@@ -7,7 +7,7 @@ from compressed_tensors.compressors.pack_quantized.helpers import pack_to_int32,
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quantize.packing import pack, unpack
+from quantize.packing import pack, pack_rows, unpack, unpack_rows
 
 
 @given(
@@ -31,3 +31,14 @@ def test_packing_is_that_of_compressed_tensors(num_bits, rows, words, seed):
 def test_the_extremes():
     values = torch.tensor([[-8, 7, -1, 0, 1, -8, 7, 7]], dtype=torch.int8)
     assert torch.equal(unpack(pack(values, 4), 4), values)
+
+
+@given(num_rows=st.integers(1, 30), groups=st.integers(1, 9), seed=st.integers(0, 1000))
+def test_zero_points_lie_as_compressed_tensors_reads_them(num_rows, groups, seed):
+    generator = torch.Generator().manual_seed(seed)
+    zeros = torch.randint(0, 16, (num_rows, groups), generator=generator, dtype=torch.uint8)
+    words = pack_rows(zeros)
+    assert words.shape == (-(-num_rows // 8), groups)
+    assert torch.equal(unpack_rows(words)[:num_rows], zeros)
+    theirs = unpack_from_int32(words, 4, torch.Size([num_rows, groups]), packed_dim=0)
+    assert torch.equal(theirs, zeros.to(torch.int8) - 8)

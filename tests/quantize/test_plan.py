@@ -14,8 +14,10 @@ from quantize.errors import OptionError, UnsuitableModelError
 from quantize.plan import Wish, plan
 from quantize.protocol import Method
 from quantize.source import SourceTensor
+from quantize.tables import Width
 
-INT4, INT8 = QuantScheme.INT4, QuantScheme.INT8
+INT4, INT8, W8A8 = QuantScheme.INT4, QuantScheme.INT8, QuantScheme.INT8_W8A8
+LLAMA = {"model_type": "llama"}
 
 
 def tensor(name: str, *shape: int, dtype: str = "BF16") -> SourceTensor:
@@ -50,7 +52,7 @@ def skipped(wish: Wish, tensors: list[SourceTensor], **config: object) -> dict[s
 
 
 def test_linears_are_quantised_and_the_rest_stays():
-    made, _ = plan(model(), {}, Wish(scheme=INT8))
+    made, _ = plan(model(), LLAMA, Wish(scheme=W8A8))
     assert len(made.layers) == 7
     assert {skip.name for skip in made.skipped} == {"model.embed_tokens", "lm_head"}
     assert made.config["quantization_config"]["ignore"] == ["lm_head"]
@@ -73,16 +75,13 @@ def test_partners_of_a_layer_that_stays_stay_too():
     assert "mlp.down_proj" not in stays
 
 
-def test_auto_takes_the_largest_group_that_divides_all():
-    def group(hidden: int, inner: int, devices: int = 1) -> int | None:
-        wish = Wish(scheme=INT4, tensor_parallel=devices)
-        return plan(model(hidden=hidden, inner=inner), {}, wish)[0].group_size
-
-    assert group(256, 512) == 128
-    assert group(192, 512) == 64
-    assert group(96, 512) == 32
-    assert group(128, 512, devices=2) == 64  # o_proj has 64 columns on each
-    assert group(40, 80) is None  # whole rows
+def test_what_no_group_divides_stays_on_each_device_too():
+    assert skipped(Wish(scheme=INT8), model(hidden=48))
+    assert "o_proj" not in str(skipped(Wish(scheme=INT4), model(hidden=96)))
+    shared = skipped(Wish(scheme=INT4, tensor_parallel=2), model(hidden=96))
+    assert "32 does not divide 48 columns" in shared["self_attn.o_proj"]
+    rows = skipped(Wish(scheme=INT4, tensor_parallel=16), model(inner=64))
+    assert "4 rows" in rows["mlp.up_proj"]
 
 
 def test_ignore_is_a_search_and_a_broken_one_is_said():
@@ -98,11 +97,11 @@ def test_partners_of_an_ignored_layer_stay_too():
     assert "self_attn.o_proj" not in stays
 
 
-@pytest.mark.parametrize("head", [True, False])
-def test_the_head_is_taken_where_asked_and_untied(head):
-    made, _ = plan(
-        model(head=head), {"tie_word_embeddings": not head}, Wish(scheme=INT8, has_head=True)
-    )
+@pytest.mark.parametrize("has_head", [True, False])
+@pytest.mark.parametrize("scheme", [W8A8, QuantScheme.INT8_WEIGHT_ONLY])
+def test_the_head_is_taken_where_asked_and_untied(has_head, scheme):
+    config = LLAMA | {"tie_word_embeddings": not has_head}
+    made, _ = plan(model(head=has_head), config, Wish(scheme=scheme, head=Width.EIGHT))
     names = [output.name for output in made.outputs]
     assert "lm_head.weight_scale" in names
     assert "model.embed_tokens.weight" in names
@@ -110,6 +109,80 @@ def test_the_head_is_taken_where_asked_and_untied(head):
     quantization = made.config["quantization_config"]
     assert quantization["ignore"] == []
     assert quantization["config_groups"]["group_0"]["targets"] == ["Linear", "lm_head"]
+
+
+@pytest.mark.parametrize("scheme", [INT8, INT4])
+@pytest.mark.parametrize("has_head", [True, False])
+def test_head_and_embedding_have_8_bits(scheme, has_head):
+    made, _ = plan(model(head=has_head), LLAMA, Wish(scheme=scheme))
+    assert made.skipped == ()
+    assert made.config["tie_word_embeddings"] is False
+    sources = {output.name: output.source for output in made.outputs}
+    kept = "lm_head.weight" if has_head else "model.embed_tokens.weight"
+    assert sources["lm_head.weight_packed"] == kept
+    assert sources["model.embed_tokens.weight_packed"] == "model.embed_tokens.weight"
+    assert made.sizes["head"] == made.sizes["embedding"]
+    assert made.sizes["head"].bits_per_weight == pytest.approx(8 + 16 / 128, abs=0.01)
+    targets = {
+        target: group["weights"]["num_bits"]
+        for group in made.config["quantization_config"]["config_groups"].values()
+        for target in group["targets"]
+    }
+    assert targets["lm_head"] == targets["VocabParallelEmbedding"] == 8
+    assert targets["re:.*embed_tokens$"] == 8
+    assert targets["Linear"] == (8 if scheme is INT8 else 4)
+
+
+def test_tables_stay_where_engines_do_not_read_them():
+    gemma2 = {"model_type": "gemma2", "tie_word_embeddings": True}
+    made, _ = plan(model(head=False), gemma2, Wish(scheme=INT8))
+    reasons = {skip.name: skip.reason for skip in made.skipped}
+    assert "vLLM reads no quantised embedding" in reasons["model.embed_tokens"]
+    assert "--lm-head 8 unties it" in reasons["lm_head"]
+    assert made.config["tie_word_embeddings"] is True
+    untied, _ = plan(model(head=False), gemma2, Wish(scheme=INT8, head=Width.EIGHT))
+    assert [skip.name for skip in untied.skipped] == ["model.embed_tokens"]
+    odd = {"model_type": "opt"}
+    reasons = {s.name: s.reason for s in plan(model(), odd, Wish(scheme=INT4))[0].skipped}
+    assert "no quantised head" in reasons["lm_head"]
+
+
+@pytest.mark.parametrize(
+    ("config", "has_head", "wish", "said"),
+    [
+        ({"model_type": "opt"}, True, {"head": Width.EIGHT}, "no quantised head"),
+        ({"model_type": "gemma2"}, True, {"embeddings": Width.EIGHT}, "no quantised embedding"),
+        (LLAMA | {"tie_word_embeddings": False}, False, {"head": Width.EIGHT}, "no output head"),
+        (LLAMA, False, {"head": Width.FULL, "embeddings": Width.EIGHT}, "is the output head too"),
+        (LLAMA, True, {"scheme": W8A8, "embeddings": Width.EIGHT}, "--embeddings 8 with int8-w8a8"),
+    ],
+)
+def test_tables_that_cannot_be_as_asked_are_an_error(config, has_head, wish, said):
+    with pytest.raises(OptionError, match=said):
+        plan(model(head=has_head), config, Wish(**({"scheme": INT8} | wish)))
+
+
+def test_a_tied_head_that_stays_keeps_its_embedding():
+    made, _ = plan(model(head=False), LLAMA, Wish(scheme=INT8, head=Width.FULL))
+    assert {skip.name for skip in made.skipped} == {"model.embed_tokens", "lm_head"}
+    full = Wish(scheme=INT8, embeddings=Width.FULL)
+    assert [skip.name for skip in plan(model(), LLAMA, full)[0].skipped] == ["model.embed_tokens"]
+
+
+def test_layers_of_another_form_are_named():
+    def targets(sensitive: str) -> list[list[str]]:
+        wish = Wish(scheme=INT4, sensitive=sensitive, head=Width.FULL, embeddings=Width.FULL)
+        made, _ = plan([*model(), *layer(1), *layer(11)], LLAMA, wish)
+        groups = made.config["quantization_config"]["config_groups"].values()
+        return [group["targets"] for group in groups]
+
+    q, k, v = (rf"re:.*\.self_attn\.{name}_proj$" for name in "qkv")
+    assert targets("k_proj") == [["Linear"], [q, k, v]]
+    assert targets(r"layers\.1.*down") == [
+        ["Linear"],
+        [r"re:.*\.layers\.(?:1|11)\.mlp\.down_proj$"],
+    ]
+    assert targets("nothing") == [["Linear"]]
 
 
 @pytest.mark.parametrize(
@@ -122,7 +195,7 @@ def test_unsuitable_models_are_refused(config):
 
 
 def test_what_stands_against_sharing_is_said():
-    made, _ = plan(model(hidden=252), {}, Wish(scheme=INT8, tensor_parallel=8))
+    made, _ = plan(model(hidden=252), {}, Wish(scheme=W8A8, tensor_parallel=8))
     assert "model.layers.0.self_attn.q_proj: 252 rows" in made.tensor_parallel_faults[0]
     assert not plan(model(), {}, Wish(scheme=INT8, tensor_parallel=8))[0].tensor_parallel_faults
 
@@ -134,11 +207,11 @@ def test_int4_is_searched_unless_told_otherwise():
 
 
 @given(
-    scheme=st.sampled_from([INT4, INT8, QuantScheme.INT8_WEIGHT_ONLY, QuantScheme.FP8]),
+    scheme=st.sampled_from([INT4, INT8, W8A8, QuantScheme.INT8_WEIGHT_ONLY, QuantScheme.FP8]),
     max_bytes=st.integers(1, 3_000_000),
 )
 def test_shards_hold_everything_once_and_aligned(scheme, max_bytes):
-    made, _ = plan(model(), {}, Wish(scheme=scheme))
+    made, _ = plan(model(), LLAMA, Wish(scheme=scheme))
     shards = layout.shards_of(made.outputs, max_bytes)
     assert [o.name for shard in shards for o in shard.outputs] == [o.name for o in made.outputs]
     assert sum(s.num_bytes - len(s.header) for s in shards) == made.output_bytes

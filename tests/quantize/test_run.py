@@ -16,6 +16,7 @@ from models.trust.manifest import QUANTISED_FROM, Manifest
 from models.trust.verify import verify
 from quantize.errors import BadWeightsError, OccupiedError, UnsuitableModelError
 from quantize.journal import Done, Journal
+from quantize.packing import unpack
 from quantize.plan import Wish
 from quantize.run import Made, Quantisation
 from tests.quantize.models import copy_of_demo, rewrite
@@ -43,13 +44,17 @@ def test_int8_of_the_demo_model(tmp_path):
     full = load_file(store.DEMO_WEIGHTS / "model.safetensors")
     small = load_file(made.path / "model.safetensors")
     name = "model.layers.3.mlp.down_proj"
-    integers, scale = small[f"{name}.weight"], small[f"{name}.weight_scale"]
-    assert integers.dtype == torch.int8
-    assert scale.shape == (256, 1)
-    error = (integers.float() * scale.float() - full[f"{name}.weight"].float()).abs()
-    assert (error <= scale.float() / 2 * 1.001).all()
-    kept = "model.embed_tokens.weight"
+    packed, scale = small[f"{name}.weight_packed"], small[f"{name}.weight_scale"]
+    assert packed.dtype == torch.int32
+    assert scale.shape == (256, 768 // 32)
+    integers = unpack(packed, 8).float().view(256, -1, 32)
+    error = (integers * scale.float().unsqueeze(-1)).view(256, -1) - full[f"{name}.weight"].float()
+    step = scale.float().repeat_interleave(32, 1)
+    assert (error.abs() <= step * 0.51).all()
+    kept = "model.norm.weight"
     assert torch.equal(small[kept], full[kept])
+    for part in ("weight_packed", "weight_scale", "weight_shape"):  # a tied head is stored twice
+        assert torch.equal(small[f"lm_head.{part}"], small[f"model.embed_tokens.{part}"])
     assert (made.path / "tokenizer.json").read_bytes() == (
         store.DEMO_WEIGHTS / "tokenizer.json"
     ).read_bytes()

@@ -31,10 +31,11 @@ def words(tmp_path, base) -> list[str]:
 def test_a_model_beside_itself(tmp_path, base, words, capsys):
     assert main(["quality", str(base), str(base), *words, "--gate"]) == 0
     out = capsys.readouterr().out
-    assert "every gate of none holds" in out
+    assert "full: every gate of none holds" in out
     assert "text.txt" in out
-    found = json.loads(out.splitlines()[-1])
-    assert found == json.loads((tmp_path / "reports" / "full.json").read_text())
+    (row,) = json.loads(out.splitlines()[-1])["rows"]
+    found = json.loads((tmp_path / "reports" / "full.json").read_text())
+    assert row["agreement"]["all"]["top1"] == found["agreement"]["all"]["top1"]
     assert (tmp_path / "reports" / "full.png").read_bytes().startswith(b"\x89PNG")
     assert list(found["agreement"]) == ["evaluation", "text.txt", "all"]
     for each in found["agreement"].values():
@@ -49,18 +50,61 @@ def test_another_model_fails_the_gate(tmp_path, base, words, capsys):
     assert main(["quality", str(base), str(other), *words, "--json", "--out", str(out)]) == 0
     shown = capsys.readouterr()
     assert all(json.loads(line) for line in shown.out.splitlines())
-    assert "gate failed: text.txt: mean KL" in shown.err
+    assert "other: gate failed: mean KL" in shown.err
     assert main(["quality", str(base), str(other), *words, "--gate", "--no-items"]) == 1
     assert sorted(path.name for path in out.iterdir()) == ["other.json", "other.png"]
     found = json.loads((tmp_path / "reports" / "other.json").read_text())
     assert found["quantised"]["evaluation"] is None
-    assert any("text.txt: top-1 agreement" in line for line in found["failed"])
+    assert any("same most likely token" in line for line in found["failed"])
 
 
-def test_nothing_to_measure_on_is_refused(tmp_path, base, capsys):
-    words = ["--no-items", "--streams", "--data-dir", str(tmp_path)]
-    assert main(["quality", str(base), str(base), *words]) == 2
-    assert "nothing to measure on" in capsys.readouterr().err
+def test_without_a_text_of_yours_the_built_in_ones_are_read(tmp_path, base, capsys):
+    words = ["--no-items", "--streams", "--data-dir", str(tmp_path), "--max-tokens", "40"]
+    assert main(["quality", str(base), str(base), *words, "--window", "64"]) == 0
+    found = json.loads((tmp_path / "reports" / "full.json").read_text())["agreement"]
+    assert {name: each["tokens"] for name, each in found.items()} == {
+        "english": 40,
+        "chinese": 40,
+        "code": 40,
+        "all": 120,
+    }
+
+
+def test_several_models_are_one_table(tmp_path, base, words, capsys):
+    others = [
+        str(write_tiny_model(tmp_path / name, dtype="bfloat16", seed=seed))
+        for seed, name in enumerate(("same", "other"))
+    ]
+    assert main(["quality", str(base), *others, *words, "--no-items"]) == 0
+    out = capsys.readouterr().out
+    rows = json.loads(out.splitlines()[-1])["rows"]
+    assert [row["name"] for row in rows] == ["same (none)", "other (none)"]
+    assert rows[0]["agreement"]["all"]["kl"]["mean"] < 1e-9
+    assert rows[1]["agreement"]["all"]["kl"]["mean"] > 0.1
+    assert {path.name for path in (tmp_path / "reports").iterdir()} == {
+        *("same.json", "same.png", "other.json", "other.png")
+    }
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--gguf", "a.gguf", "b.gguf"], "needs --llama-cpp-python"),
+        (["--llama-cpp-python", "/nowhere/python"], "is no interpreter"),
+        (["--made", "x"], "several are to be measured"),
+    ],
+)
+def test_options_that_do_not_go_together_are_refused(  # noqa: PLR0917
+    tmp_path, base, words, options, message, capsys
+):
+    other = write_tiny_model(tmp_path / "other", dtype="bfloat16", seed=1)
+    assert main(["quality", str(base), str(base), str(other), *words, *options]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_two_models_of_one_name_are_refused(tmp_path, base, words, capsys):
+    assert main(["quality", str(base), str(base), str(base), *words]) == 2
+    assert "have one name" in capsys.readouterr().err
 
 
 def test_a_model_that_is_not_there_is_refused(tmp_path, base, capsys):

@@ -10,8 +10,9 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
-from benchmarks.quality import forcing, formulas, greedy, sequences
-from benchmarks.quality.agreement import by_source, by_source_of_tokens, histogram
+from benchmarks.quality import comparing, forcing, formulas, sequences
+from benchmarks.quality.agreement import by_source, histogram
+from benchmarks.quality.comparing import Running
 from benchmarks.quality.sequences import Forced
 from serve.engine.settings import EngineSettings
 from serve.engine.transformers_engine import TransformersEngine
@@ -27,7 +28,7 @@ def folder(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def engine(folder) -> Iterator[TransformersEngine]:
-    settings = EngineSettings(max_num_seqs=3, max_model_len=256, kv_cache_tokens=1024)
+    settings = EngineSettings(max_num_seqs=16, max_model_len=256, kv_cache_tokens=4096)
     engine = TransformersEngine.from_folder(folder, settings, lambda *_: None)
     yield engine
     asyncio.run(engine.close())
@@ -46,15 +47,16 @@ def forced() -> list[Forced]:
     ]
 
 
-def test_logits_are_those_of_a_plain_forward(folder, engine, forced):
+def plain(folder: Path, forced: Forced) -> torch.Tensor:
+    """float32 ``[scored, V]`` by transformers alone."""
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
-    expected = []
-    for each in forced:
-        tokens = torch.tensor([each.given + each.scored])
-        with torch.inference_mode():
-            logits = model(tokens).logits[0]
-        expected.append(logits[len(each.given) - 1 : -1])
-    wanted = torch.cat(expected)
+    with torch.inference_mode():
+        logits = model(torch.tensor([forced.given + forced.scored])).logits[0]
+    return logits[len(forced.given) - 1 : -1]
+
+
+def test_logits_are_those_of_a_plain_forward(folder, engine, forced):
+    wanted = torch.cat([plain(folder, each) for each in forced])
     seen: list[int] = []
     for rows, logits in forcing.forced_logits(engine, forced):
         assert torch.allclose(logits, wanted[rows], atol=1e-3, rtol=1e-3)
@@ -62,34 +64,49 @@ def test_logits_are_those_of_a_plain_forward(folder, engine, forced):
     assert sorted(seen) == list(range(len(wanted)))
 
 
-def test_a_model_against_itself_has_lost_nothing(engine, forced, tmp_path):
+async def test_a_model_against_itself_has_lost_nothing(engine, forced, tmp_path):
     done: list[int] = []
-    kept = forcing.spill(engine, forced, tmp_path / "logits", done.append)
-    rows = forcing.compared(engine, forced, kept, done.append)
+    own = Running(engine=engine, folder=tmp_path)
+    (rows,) = await comparing.compared(own, [own], forced, done.append)
     num_tokens = sum(scored for _, scored in SIZES)
-    assert sum(done) == 2 * num_tokens * VOCAB_SIZE * 4
+    assert sum(done) == num_tokens * VOCAB_SIZE * 4
     found = by_source(forced, rows)
     assert list(found) == ["a", "b", "all"]
     assert found["all"].tokens == num_tokens
     for each in found.values():
         assert each.top1 == 1
-        assert each.kl is not None
         assert each.kl.largest < 1e-9
-        assert each.ratio is not None
         assert each.ratio.value == pytest.approx(1, abs=1e-6)
 
 
-def test_rows_are_in_the_order_of_the_tokens(engine, forced, tmp_path):
-    """The kept logits are of other numbers by token, so a row out of place would show."""
-    total = sum(scored for _, scored in SIZES)
-    kept = forcing.Spilled(path=tmp_path / "logits")
-    flat = torch.zeros(total, VOCAB_SIZE)
-    tokens = [token for each in forced for token in each.scored]
-    flat[range(total), tokens] = torch.arange(total).float()
-    kept.put(range(total), flat, total)
-    rows = forcing.compared(engine, forced, kept, lambda _: None)
-    wanted = formulas.compare(flat, flat, torch.tensor(tokens))
-    assert torch.allclose(rows.base_nll, wanted.base_nll)
+async def test_several_models_at_once_and_each_row_in_its_place(
+    folder, engine, forced, tmp_path, monkeypatch
+):
+    """Against whole forwards; what is alive of distributions is a step's, and nothing on disk."""
+    own, other = Running(engine=engine, folder=tmp_path), tmp_path / "other"
+    write_tiny_model(other, seed=1)
+    settings = EngineSettings(max_num_seqs=16, max_model_len=256, kv_cache_tokens=4096)
+    second = TransformersEngine.from_folder(other, settings, lambda *_: None)
+    most: list[int] = []
+    compare = formulas.compare
+    monkeypatch.setattr(
+        comparing, "compare", lambda p, q, t: most.append(len(p)) or compare(p, q, t)
+    )
+    try:
+        its = Running(engine=second, folder=tmp_path)
+        same, differing = await comparing.compared(own, [own, its], forced, lambda _: None)
+    finally:
+        await second.close()
+    wanted = formulas.compare(
+        torch.cat([plain(folder, each) for each in forced]),
+        torch.cat([plain(other, each) for each in forced]),
+        torch.tensor([token for each in forced for token in each.scored]),
+    )
+    assert float(same.kl.max()) < 1e-9
+    assert torch.allclose(differing.kl, wanted.kl, rtol=1e-2, atol=1e-4)
+    assert torch.allclose(differing.quantised_nll, wanted.quantised_nll, atol=1e-2)
+    assert max(most) <= forcing.TOGETHER
+    assert [path for path in tmp_path.iterdir() if path != other] == []
 
 
 def test_a_sequence_beyond_the_context_is_refused(engine):
@@ -98,23 +115,20 @@ def test_a_sequence_beyond_the_context_is_refused(engine):
         list(forcing.forced_logits(engine, [long]))
 
 
-async def test_greedy_tokens_of_a_model_agree_with_itself(engine, forced):
-    own = await greedy.continued(engine, forced)
-    assert [len(each.scored) for each in own] == [scored for _, scored in SIZES]
-    assert await greedy.differences(engine, own) == [0] * len(SIZES)
-    spoiled = Forced(
-        source="s", given=own[3].given, scored=(*own[3].scored[:-1], own[3].scored[-1] ^ 1)
-    )
-    assert await greedy.differences(engine, [spoiled]) == [1]
-    found = by_source_of_tokens([own[3], spoiled], [0, 1])
-    assert found["all"].top1 == 1 - 1 / 128
-    assert found["s"].top1 == 1 - 1 / 64
-
-
 async def test_answers_end_with_what_ended_them(engine, forced):
     found = await sequences.answers(engine, [each.given for each in forced])
     ends = engine.info.eos_token_ids
-    assert all(answer[-1] in ends or len(answer) == sequences.LONGEST_ANSWER for answer in found)
+    rooms = [min(sequences.LONGEST_ANSWER, 256 - len(each.given)) for each in forced]
+    assert all(
+        answer[-1] in ends or len(answer) == room for answer, room in zip(found, rooms, strict=True)
+    )
+
+
+def test_a_cache_that_is_too_small_is_refused(engine):
+    long = Forced(source="x", given=(1,) * 250, scored=(2,) * 6)
+    engine_info = engine.info
+    assert forcing.kv_tokens(256) <= engine_info.kv_cache_tokens < forcing.kv_tokens(257)
+    assert next(forcing.forced_logits(engine, [long]))[0] == [0]
 
 
 def test_the_histogram_counts_every_token():

@@ -17,7 +17,6 @@ from quantize.protocol import Linear, Options
 from quantize.registry import quantizer
 
 SCHEMES = (QuantScheme.INT8, QuantScheme.INT8_WEIGHT_ONLY, QuantScheme.INT4, QuantScheme.FP8)
-BITS = {QuantScheme.INT4: 4}
 LINEAR = Linear(name="m.q_proj", num_out=24, num_in=256, dtype="BF16")
 LARGEST_ERROR = {
     QuantScheme.INT8: 2e-4,
@@ -48,7 +47,7 @@ def test_a_folder_of_each_scheme_is_compared_with_its_base(tmp_path, scheme):
     assert found.num_bytes == sum(part.nbytes for part in small.values())
     # What the scheme itself says it stored.
     wanted = made.dequantise(parts, LINEAR.num_in)
-    ours = tensors.dequantised(parts, BITS.get(scheme, 8), torch.Size((24, 256)))
+    ours = tensors.dequantised(parts, torch.Size((24, 256)))
     assert torch.equal(ours, wanted)
 
 
@@ -69,7 +68,7 @@ def test_zero_points_are_taken_off():
         "weight_scale": torch.tensor([[0.5]]),
         "weight_zero_point": torch.tensor([[1]], dtype=torch.int8),
     }
-    assert tensors.dequantised(stored, 8, torch.Size((1, 2))).tolist() == [[1.0, 2.0]]
+    assert tensors.dequantised(stored, torch.Size((1, 2))).tolist() == [[1.0, 2.0]]
 
 
 @pytest.mark.parametrize(
@@ -85,7 +84,7 @@ def test_zero_points_are_taken_off():
 )
 def test_what_cannot_be_read_is_refused(stored):
     with pytest.raises(ValueError):
-        tensors.dequantised(stored, 0, torch.Size((2, 4)))
+        tensors.dequantised(stored, torch.Size((2, 4)))
 
 
 def test_a_model_of_another_base_is_refused(tmp_path):
