@@ -232,11 +232,11 @@ def _parser() -> argparse.ArgumentParser:
     add(
         "--lm-head",
         nargs="?",
-        choices=[*Width],
+        choices=[Width.EIGHT, Width.FULL],
         const=Width.EIGHT,
         help="bits of the output head (default: 8 with int8 and int4 where it can be, else full)",
     )
-    add("--embeddings", choices=[*Width], help="the same of the embedding")
+    add("--embeddings", choices=[*Width], help="the same of the embedding; 4 with int4 only")
     add(
         "--sensitive",
         metavar="REGEX",

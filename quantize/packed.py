@@ -44,6 +44,7 @@ class Packed:
     Attributes:
         form: of most layers.
         sensitive: layers in whose names it is found have 8 bits.
+        embedding_bits: of a number of the embedding, where layers are in groups.
         searches_8_bits: the method is for all matrices; else for those of fewer bits alone.
     """
 
@@ -51,9 +52,12 @@ class Packed:
     method: Method
     form: Form
     sensitive: re.Pattern[str] | None = None
+    embedding_bits: int = 8
     searches_8_bits: bool = True
 
     def form_of(self, linear: Linear) -> Form:
+        if linear.part is Part.EMBEDDING and self.embedding_bits < 8:
+            return Form(num_bits=self.embedding_bits, group_size=TABLE_GROUPS[-1])
         if linear.part is not Part.LAYERS and self.form.group_size is not None:
             divides = (size for size in TABLE_GROUPS if linear.num_in % size == 0)
             return Form(num_bits=8, group_size=next(divides, TABLE_GROUPS[-1]))

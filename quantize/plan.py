@@ -64,6 +64,7 @@ class Wish:
             group_size=self.group_size,
             is_symmetric=self.is_symmetric,
             sensitive=self.sensitive,
+            embedding_bits=4 if self.embeddings is Width.FOUR else 8,
         )
 
 

@@ -47,12 +47,14 @@ class Options:
         group_size: columns that share a scale, where the scheme has groups; None takes whole rows.
         is_symmetric: of int4: no zero points.
         sensitive: of int4: a regular expression; layers in whose names it is found get 8 bits.
+        embedding_bits: 8, or of int4 4.
     """
 
     method: Method = Method.RTN
     group_size: int | None = 32
     is_symmetric: bool = False
     sensitive: str | None = SENSITIVE
+    embedding_bits: int = 8
 
 
 class Part(StrEnum):

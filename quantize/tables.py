@@ -28,10 +28,14 @@ TAKES_BOTH = frozenset({QuantScheme.INT8, QuantScheme.INT4})
 
 
 class Width(StrEnum):
-    """What becomes of one of them."""
+    """What becomes of one of them; 4 bits are for the embedding of int4."""
 
     EIGHT = "8"
+    FOUR = "4"
     FULL = "full"
+
+
+_QUANTISED = (Width.EIGHT, Width.FOUR)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,10 +75,10 @@ def stays(
     elif head is None and fault is None and embedding is not None and is_tied(tensors):
         fault = "it is the embedding, which stays; --lm-head 8 unties it"
     if fault is not None and embedding is None and is_tied(tensors):
-        if embeddings is Width.EIGHT:
+        if embeddings in _QUANTISED:
             raise OptionError(
-                f"--embeddings 8: the embedding is the output head too, and that stays ({fault}). "
-                "Leave both options out, or give --lm-head 8."
+                f"--embeddings {embeddings}: the embedding is the output head too, and that stays "
+                f"({fault}). Leave both options out, or give --lm-head 8."
             )
         embedding = f"it is the output head too, and that stays ({fault})"
     return Stays(head=fault, embedding=embedding)
@@ -110,14 +114,16 @@ def with_tied_head(tensors: Sequence[SourceTensor]) -> Sequence[SourceTensor]:
 def _embedding(scheme: QuantScheme, kind: str, wished: Width | None) -> str | None:
     if wished is Width.FULL:
         return "--embeddings full"
+    if wished is Width.FOUR and scheme is not QuantScheme.INT4:
+        raise OptionError(f"--embeddings 4 is for int4; with {scheme} take 8 or full.")
     if scheme not in TAKES_BOTH:
         fault = "an embedding is looked up, not multiplied with"
     elif kind not in READS_EMBEDDING:
         fault = f"vLLM reads no quantised embedding of model_type {kind}"
     else:
         return None
-    if wished is Width.EIGHT:
-        raise OptionError(f"--embeddings 8 with {scheme}: {fault}.")
+    if wished in _QUANTISED:
+        raise OptionError(f"--embeddings {wished} with {scheme}: {fault}.")
     return fault
 
 

@@ -29,5 +29,6 @@ def make(options: Options) -> Packed:
         method=options.method,
         form=Form(num_bits=4, group_size=options.group_size, is_symmetric=options.is_symmetric),
         sensitive=sensitive,
+        embedding_bits=options.embedding_bits,
         searches_8_bits=False,
     )

@@ -227,3 +227,18 @@ def test_a_plan_does_not_depend_on_what_it_is_not_told():
     one, _ = plan(model(), {"x": 1}, Wish(scheme=INT4))
     other, _ = plan(model(), {"x": 1}, Wish(scheme=INT4))
     assert replace(one) == other
+
+
+def test_an_embedding_of_int4_can_have_4_bits():
+    made, _ = plan(model(), LLAMA, Wish(scheme=INT4, embeddings=Width.FOUR))
+    sizes = made.sizes
+    assert sizes["embedding"].bits_per_weight == pytest.approx(4.5, abs=0.01)
+    assert sizes["head"].bits_per_weight > 8
+    (group,) = (
+        each
+        for each in made.config["quantization_config"]["config_groups"].values()
+        if "VocabParallelEmbedding" in each["targets"]
+    )
+    assert (group["weights"]["symmetric"], group["weights"]["group_size"]) == (True, 32)
+    with pytest.raises(OptionError, match="is for int4"):
+        plan(model(), LLAMA, Wish(scheme=INT8, embeddings=Width.FOUR))
