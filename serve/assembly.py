@@ -35,6 +35,7 @@ from serve.pipeline.tokenizer import ModelTokenizer
 from serve.provenance import fetching, quality, quantising
 from serve.provenance import proof as proving
 from serve.provenance.proof import Proof
+from serve.provenance.quality import Standing
 
 GC_THRESHOLDS = (20_000, 20, 20)
 """Python's own 700 new objects are a few tokens where a thousand streams are open: the collector
@@ -48,6 +49,7 @@ class Loaded:
 
     artifact: Artifact
     proof: Proof
+    standing: Standing
     pipeline: Pipeline
     reason: str
 
@@ -69,6 +71,7 @@ async def assemble(
             how=config.verify,
             trusted_keys=config.signature_keys,
         )
+        standing = quality.standing(artifact, claim.manifest, config.min_quality)
         proof, (engine, reason) = await _beside(
             asyncio.to_thread(proving.prove, claim, config.data_dir, progress),
             asyncio.to_thread(_build_engine, config, artifact, progress),
@@ -79,6 +82,7 @@ async def assemble(
         raise
     state.digest = proof.digest
     state.scheme = artifact.scheme
+    state.quality = standing.quality
     logs.set_model_digest(proof.digest)
     admission = Admission(
         max_running=engine.info.max_num_seqs, max_waiting=config.max_num_queued_reqs
@@ -93,7 +97,9 @@ async def assemble(
     gc.freeze()
     gc.set_threshold(*GC_THRESHOLDS)
     state.startup.complete()
-    return Loaded(artifact=artifact, proof=proof, pipeline=pipeline, reason=reason)
+    return Loaded(
+        artifact=artifact, proof=proof, standing=standing, pipeline=pipeline, reason=reason
+    )
 
 
 async def _weights(config: Config, environment: Mapping[str, str], progress: Progress) -> Artifact:
@@ -119,19 +125,13 @@ async def _weights(config: Config, environment: Mapping[str, str], progress: Pro
         data_dir=config.data_dir,
         num_devices=config.tensor_parallel_size,
         must_be_signed=config.require_signature,
+        is_measured=config.measure,
     )
     return await quantising.obtain(
         wish, environment=environment, is_offline=is_offline, progress=progress
     )
 
 
-async def _beside(
-    proving_it: Awaitable[Proof], building: Awaitable[tuple[Engine, str]]
-) -> tuple[Proof, tuple[Engine, str]]:
-    """Both results. An engine that has loaded weights which are not proven is closed."""
-    proof, built = await asyncio.gather(proving_it, building, return_exceptions=True)
-    if isinstance(proof, BaseException):
-        if not isinstance(built, BaseException):
 def _choose(config: Config, scheme: QuantScheme) -> tuple[str, str]:
     """The engine for weights of this scheme, and why. Blocks.
 
@@ -153,6 +153,13 @@ def _runnable(config: Config) -> tuple[Choice, ...]:
     return tuple(found)
 
 
+async def _beside(
+    proving_it: Awaitable[Proof], building: Awaitable[tuple[Engine, str]]
+) -> tuple[Proof, tuple[Engine, str]]:
+    """Both results. An engine that has loaded weights which are not proven is closed."""
+    proof, built = await asyncio.gather(proving_it, building, return_exceptions=True)
+    if isinstance(proof, BaseException):
+        if not isinstance(built, BaseException):
             await built[0].close()
         raise proof
     if isinstance(built, BaseException):

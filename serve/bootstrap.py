@@ -41,6 +41,7 @@ from serve.observe.metrics import Metrics
 from serve.observe.startup import Startup
 from serve.provenance import fetching
 from serve.provenance.proof import Proof
+from serve.provenance.quality import Standing
 
 log = logging.getLogger(__name__)
 
@@ -54,6 +55,7 @@ class Ready:
 
     artifact: Artifact
     proof: Proof
+    standing: Standing
     engine: Engine
     engine_reason: str
     url: str
@@ -124,6 +126,7 @@ async def serve(
                     Ready(
                         artifact=loaded.artifact,
                         proof=loaded.proof,
+                        standing=loaded.standing,
                         engine=loaded.pipeline.engine,
                         engine_reason=loaded.reason,
                         url=f"http://{in_url(config.host)}:{listener.getsockname()[1]}",

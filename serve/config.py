@@ -57,6 +57,17 @@ class Config(BaseModel):
         + ", ".join(f"`{choice}`" for choice in NAMED if choice.scheme is not QuantScheme.NONE)
         + ".",
     )
+    measure: bool = Field(
+        True,
+        description="Measure what quantising costs a model when it is made, on texts of ours.",
+    )
+    min_quality: str | None = Field(
+        None,
+        pattern=r"^(gate|\d*\.?\d+(e-\d+)?)$",
+        description="Least quality of quantised weights, as measured when they were made: `gate` "
+        "is what docs/quality.md asks of the scheme and the model's size, a number the largest "
+        "mean KL divergence in nats. Less, or nothing known, ends the start.",
+    )
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Where the model runs.")
     arm: str | None = Field(
         None,

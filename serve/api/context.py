@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol, cast
 from starlette.requests import Request
 from starlette.types import Scope, Send
 
+from models.quality import Quality
 from models.refs import QuantScheme
 from serve.config import Config
 from serve.errors import Draining, ModelNotFound, NotReady
@@ -55,6 +56,7 @@ class ServerState:
         is_draining: no new work; what runs may finish.
         digest: of the model's files, as they were proven; None where it is not known.
         scheme: how its weights are stored.
+        quality: what that cost, measured when they were made; None where nothing is known.
         model_created: Unix seconds, for /v1/models.
     """
 
@@ -69,6 +71,7 @@ class ServerState:
     is_draining: bool = False
     digest: str | None = None
     scheme: QuantScheme = QuantScheme.NONE
+    quality: Quality | None = None
 
     def loaded_pipeline(self) -> TextPipeline:
         """The pipeline.

@@ -7,6 +7,7 @@ from typing import Any
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
+from quantize.measuring import gates
 from serve.api.context import ServerState, record_of, state_of
 from serve.api.replies import JsonReply, ModelCard, ModelList, described
 
@@ -46,5 +47,22 @@ def _card(state: ServerState, name: str) -> dict[str, Any]:
         "max_model_len": state.loaded_pipeline().engine.info.max_model_len,
         "digest": state.digest,
         "quantization": str(state.scheme),
+        "quality": _quality(state),
         **lineage,
+    }
+
+
+def _quality(state: ServerState) -> dict[str, Any] | None:
+    """The headlines; the manifest has the rest."""
+    quality = state.quality
+    if quality is None:
+        return None
+    return {
+        "kl_mean": quality.kl_mean,
+        "kl_p99": quality.kl_p99,
+        "top1": quality.top1,
+        "perplexity_ratio": quality.perplexity_ratio,
+        "num_tokens": quality.num_tokens,
+        "texts": [text.name for text in quality.texts],
+        "is_enough": gates.complaint(quality, state.scheme) is None,
     }

@@ -46,11 +46,28 @@ class ProblemReply(Reply):
     error: Problem
 
 
+class Quality(Reply):
+    """What quantising cost, measured beside the full weights when it was done (docs/quality.md).
+
+    Divergence is in nats, ``top1`` a share of ``num_tokens``; ``is_enough`` whether the gate of the
+    scheme and the model's size holds.
+    """
+
+    kl_mean: float
+    kl_p99: float
+    top1: float
+    perplexity_ratio: float
+    num_tokens: int
+    texts: list[str]
+    is_enough: bool
+
+
 class ModelCard(Reply):
     """``root`` and ``parent`` are there for an adapter only: the model that it adapts.
 
     ``digest`` is that of the model's files (docs/models.md), or null where it is not known;
-    ``quantization`` is the scheme of its weights (docs/quantization.md), ``none`` for full ones.
+    ``quantization`` is the scheme of its weights (docs/quantization.md), ``none`` for full ones;
+    ``quality`` what that cost, or null where it is not known or the weights are full.
     """
 
     id: str
@@ -60,6 +77,7 @@ class ModelCard(Reply):
     max_model_len: int
     digest: str | None
     quantization: str
+    quality: Quality | None
     root: str = ""
     parent: str = ""
 

@@ -22,8 +22,9 @@ from serve.cli.flags import parse, settings
 from serve.config import Config, load_config
 from serve.observe import logs
 from serve.observe.startup import BESIDE
+from serve.provenance.quality import Standing
 
-IN_BYTES = frozenset({"download", "verify_source", "quantize", "verify", "load_weights"})
+IN_BYTES = frozenset({"download", "verify_source", "quantize", "measure", "verify", "load_weights"})
 
 
 def run_serve(argv: Sequence[str]) -> int:
@@ -99,11 +100,12 @@ class LoadingBars:
 def banner(ready: bootstrap.Ready) -> Group:
     """What is served, by what, how much fits, and a line to try it."""
     info = ready.engine.info
-    rows = {
+    rows: dict[str, str | Text] = {
         "model": f"{', '.join(ready.names)} · {_count(info.num_parameters)} parameters"
         f" · {info.dtype}",
         **({"adapters": ", ".join(info.adapters)} if info.adapters else {}),
         **_quantised(ready.artifact),
+        **_quality(ready.standing),
         "digest": str(ready.proof),
         **({"arm": ready.arm} if ready.arm else {}),
         "engine": f"{info.name} on {info.device} ({ready.engine_reason})",
@@ -138,6 +140,16 @@ def _quantised(artifact: Artifact) -> dict[str, str]:
         made_from = None
     scheme = {"quantised": f"{artifact.scheme} ({artifact.name})"}
     return scheme | ({"made from": made_from} if made_from else {})
+
+
+def _quality(standing: Standing) -> dict[str, str | Text]:
+    """What quantising cost; loud where that is too much, or not known."""
+    if standing.line is None:
+        return {}
+    loud = Text(standing.line, style="bold red" if standing.quality is None else "")
+    if standing.complaint is not None:
+        loud.append(f"\n{standing.complaint}", style="bold red")
+    return {"quality": loud}
 
 
 def _count(number: int) -> str:

@@ -38,7 +38,7 @@ from serve.provenance import child, fetching
 log = logging.getLogger(__name__)
 
 
-PHASES = {"verify": "verify_source", "quantise": "quantize"}
+PHASES = {"verify": "verify_source", "quantise": "quantize", "measure": "measure"}
 """Start-up phases, by those of `python -m quantize`. Its others are moments."""
 _SHORT = (str, int, float)
 """Of a plan the log has the figures, and not the hundreds of layers."""
@@ -56,15 +56,17 @@ class Wish:
         among: what it chooses from, the best first.
         num_devices: that share each layer: the artifact must divide by it.
         must_be_signed: what is made here is not, so nothing is made.
+        is_measured: what quantising costs is measured, and stands in the manifest.
     """
 
     model: str
     choice: Choice | None
     data_dir: Path
-    num_devices: int = 1
     num_bytes: int = 0
     among: tuple[Choice, ...] = BY_QUALITY
+    num_devices: int = 1
     must_be_signed: bool = False
+    is_measured: bool = True
 
 
 async def obtain(
@@ -79,20 +81,12 @@ async def obtain(
     Args:
         environment: of the processes that fetch and quantise.
         is_offline: whether fetching is forbidden; quantising is not.
-        progress: told of the phases ``download``, ``verify_source`` and ``quantize``, in bytes.
+        progress: told of the phases ``download``, ``verify_source``, ``quantize`` and
+            ``measure``, in bytes.
 
     Raises:
         StartupError: it is not to be had, or the model is quantised in another way already.
     """
-    try:
-        full = await asyncio.to_thread(_full_weights, wish)
-        choice = wish.choice
-        if choice is None:
-            full = full or await fetched()
-            if full.scheme is not QuantScheme.NONE:
-                return _within(full, wish.num_bytes)
-            choice = await _best(wish, environment)
-        if full is not None and _is_it(full, choice):
 
     async def fetched() -> Artifact:
         return await fetching.obtain(
@@ -103,6 +97,15 @@ async def obtain(
             progress=progress,
         )
 
+    try:
+        full = await asyncio.to_thread(_full_weights, wish)
+        choice = wish.choice
+        if choice is None:
+            full = full or await fetched()
+            if full.scheme is not QuantScheme.NONE:
+                return _within(full, wish.num_bytes)
+            choice = await _best(wish, environment)
+        if full is not None and _is_it(full, choice):
             return full
         found = await asyncio.to_thread(_find, wish, choice, full)
         if found.artifact is not None:
@@ -123,9 +126,6 @@ async def obtain(
         raise StartupError(f"quantising to {choice} made nothing to serve: {made.reason}.")
     return made.artifact
 
-
-def _full_weights(wish: Wish) -> Artifact | None:
-    """The model as it is here; None where it would have to be fetched.
 
 async def _best(wish: Wish, environment: Mapping[str, str]) -> Choice:
     """What of ``wish.among`` the budget comes to.
@@ -165,6 +165,9 @@ def _within(artifact: Artifact, num_bytes: int) -> Artifact:
         )
     return artifact
 
+
+def _full_weights(wish: Wish) -> Artifact | None:
+    """The model as it is here; None where it would have to be fetched.
 
     Raises:
         ModelError: it can be neither, or is refused.
@@ -247,6 +250,8 @@ async def _quantise(
 
     words = ["-m", "quantize", fetching.name_of(wish.model), "--scheme", str(choice)]
     words += ["--data-dir", str(wish.data_dir), "--json"]
+    if not wish.is_measured:
+        words.append("--no-measure")
     if is_replacing:
         words.append("--replace")
     if wish.num_devices > 1:

@@ -90,6 +90,19 @@ async def test_it_is_made_once_and_then_found(
     assert len(calls) == 1
 
 
+async def test_it_is_measured_unless_told_otherwise(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, full: Path
+) -> None:
+    event = {"event": "progress", "phase": "measure", "done_bytes": 1, "total_bytes": 2}
+    calls = put_in_place(monkeypatch, f"import json\nprint(json.dumps({event}))")
+    seen: list[tuple[str, int, int]] = []
+    for is_measured in (True, False):
+        with pytest.raises(StartupError, match="made nothing"):
+            await obtained(tmp_path, seen=seen, is_measured=is_measured)
+    assert ["--no-measure" in words for words in calls] == [False, True]
+    assert ("measure", 1, 2) in seen
+
+
 async def test_its_error_is_ours(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, full: Path
 ) -> None:

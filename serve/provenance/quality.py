@@ -1,0 +1,101 @@
+"""What the weights lost by being quantised, as their manifest says it, and whether it is enough.
+
+The figures were measured when the weights were made (quantize/measuring) and stand under the
+manifest's checksum, and its signature where there is one. Nothing is measured here.
+"""
+
+from __future__ import annotations
+
+import logging
+import shlex
+from dataclasses import dataclass
+
+from models.quality import Quality
+from models.refs import Artifact, QuantScheme
+from models.trust.manifest import Manifest
+from quantize.measuring import gates
+from serve.errors import StartupError
+
+log = logging.getLogger(__name__)
+
+GATE = "gate"
+"""Of ``--min-quality``: what quantize/measuring/gates.py asks of the scheme and the size."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """What is known.
+
+    Attributes:
+        scheme: of the weights.
+        quality: None where nobody measured it.
+        complaint: that it is too little, and what is better; None where it is enough.
+        remedy: how to find out, where nothing is known.
+    """
+
+    scheme: QuantScheme
+    quality: Quality | None = None
+    complaint: str | None = None
+    remedy: str = ""
+
+    @property
+    def line(self) -> str | None:
+        """For the operator; None of full weights, which lost nothing."""
+        if self.scheme is QuantScheme.NONE:
+            return None
+        if self.quality is None:
+            return f"NOT KNOWN: nobody measured what {self.scheme} cost this model. {self.remedy}"
+        return self.quality.line
+
+
+def standing(artifact: Artifact, manifest: Manifest | None, least: str | None) -> Standing:
+    """What is known of the weights, once it is enough.
+
+    Args:
+        artifact: to be served.
+        manifest: its own; None where it has none.
+        least: as ``--min-quality`` says: ``gate``, the largest mean KL divergence, or None.
+
+    Raises:
+        StartupError: less than ``least``, or not known.
+    """
+    if artifact.scheme is QuantScheme.NONE:
+        return Standing(scheme=artifact.scheme)
+    quality = None if manifest is None else manifest.quality
+    found = Standing(
+        scheme=artifact.scheme,
+        quality=quality,
+        complaint=None if quality is None else gates.complaint(quality, artifact.scheme),
+        remedy=_remedy(artifact),
+    )
+    if quality is None:
+        if least is not None:
+            raise StartupError(f"--min-quality {least}: {found.line}")
+        log.warning("quality not known", extra={"model": artifact.name})
+        return found
+    if least == GATE and found.complaint is not None:
+        raise StartupError(f"--min-quality {least}: {artifact.name} lost {found.complaint}")
+    if least not in (None, GATE) and not quality.kl_mean <= float(least):
+        raise StartupError(
+            f"--min-quality {least}: the mean KL divergence of {artifact.name} is "
+            f"{quality.kl_mean:.4g} (over {quality.name}). {_better(quality)}"
+        )
+    if found.complaint is not None:
+        log.warning(
+            "quality below the gate", extra={"model": artifact.name, "why": found.complaint}
+        )
+    return found
+
+
+def _remedy(artifact: Artifact) -> str:
+    """The command that measures: making it again finds it made, and measures."""
+    name, _, scheme = artifact.name.rpartition("--")
+    if not name:
+        return "It is measured where it is made: python -m quantize MODEL --scheme SCHEME."
+    return f"To find out: python -m quantize {shlex.quote(name)} --scheme {scheme}"
+
+
+def _better(quality: Quality) -> str:
+    if quality.better is None:
+        return "Allow more."
+    return f"Allow more, or take --quant {quality.better.scheme}."

@@ -1,0 +1,38 @@
+"""What /v1/models tells of the weights."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from models.refs import QuantScheme
+from tests.models.test_quality import QUALITY
+from tests.serve.api.house import house
+
+
+async def test_quality_stands_beside_quantization() -> None:
+    home = house()
+    home.state.scheme, home.state.quality = QuantScheme.INT8, QUALITY
+    async with home.client() as client:
+        card = (await client.get("/v1/models/demo")).json()
+    assert card["quantization"] == "int8"
+    assert card["quality"] == {
+        "kl_mean": 0.0123,
+        "kl_p99": 0.07,
+        "top1": 0.951,
+        "perplexity_ratio": 1.02,
+        "num_tokens": 600,
+        "texts": ["english"],
+        "is_enough": False,
+    }
+    home.state.quality = dataclasses.replace(QUALITY, kl_mean=0.001)
+    async with home.client() as client:
+        (card,) = (await client.get("/v1/models")).json()["data"]
+    assert card["quality"]["is_enough"]
+
+
+async def test_what_is_not_known_is_null() -> None:
+    home = house()
+    home.state.scheme = QuantScheme.INT8
+    async with home.client() as client:
+        (card,) = (await client.get("/v1/models")).json()["data"]
+    assert card["quality"] is None
