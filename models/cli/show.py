@@ -20,6 +20,7 @@ from models import catalog, folder, reports
 from models.catalog import CatalogEntry
 from models.cli.options import Commands, command
 from models.errors import ManifestError, ModelError
+from models.quality import Quality
 from models.refs import QuantScheme
 from models.store import DEMO, DEMO_WEIGHTS, DirectoryStore, resolve
 from models.trust.manifest import QUANTISED_FROM, Manifest
@@ -138,11 +139,16 @@ def _show(options: argparse.Namespace) -> int:
             "scheme": str(artifact.scheme),
             **_identity(artifact.path),
         }
+        manifest = Manifest.find(artifact.path)
+        if manifest is not None and manifest.quality is not None:
+            facts["measured"] = manifest.quality.to_json()
         found = reports.summary(options.data_dir, artifact.name, facts["digest"])
         facts |= {} if found is None else {"quality": found}
     if options.json:
         print(json.dumps(facts, indent=2))
         return 0
+    if "measured" in facts:
+        facts["measured"] = Quality.from_json(facts["measured"]).line
     if "quality" in facts:
         facts["quality"] = reports.in_words(facts["quality"])
     for key, value in facts.items():

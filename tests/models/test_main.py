@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from models.refs import ModelRef
 from models.trust.manifest import QUANTISED_FROM, Manifest
 from tests.house.tree import ROOT
 from tests.models.folders import whole
+from tests.models.test_quality import QUALITY
 
 
 def test_list_as_json_has_the_catalog_and_what_is_here(tmp_path, capsys):
@@ -70,6 +72,16 @@ def test_list_and_show_know_what_a_quantised_model_was_made_from(tmp_path, capsy
     assert rows["qwen2-7b"]["scheme"] is None
     assert main(["list", "--data-dir", str(tmp_path)]) == 0
     assert "(int4)" in capsys.readouterr().out
+
+
+def test_show_tells_what_quantising_cost(tmp_path, capsys):
+    path = whole(tmp_path / "models" / "our-tune--int8")
+    dataclasses.replace(Manifest.build(path), quality=QUALITY).write(path)
+    words = ["show", "our-tune--int8", "--data-dir", str(tmp_path)]
+    assert main(words) == 0
+    assert f"measured  {QUALITY.line}" in capsys.readouterr().out
+    assert main([*words, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["measured"] == QUALITY.to_json()
 
 
 def test_show_a_known_model_that_is_not_here_says_how_to_place_it(tmp_path, capsys):
