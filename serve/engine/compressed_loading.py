@@ -30,6 +30,8 @@ _FACTOR = "embed_scale"
 """A buffer by which an embedding multiplies what it looks up, in transformers' models."""
 _PER_WORD = 8
 """Zero points of 4 bits in a 32-bit word."""
+_WORD = (torch.int32,)
+_FLOATS = (torch.bfloat16, torch.float16, torch.float32)
 
 
 def install(
@@ -112,42 +114,42 @@ def _read(
         raise StartupError(
             f"{tensors.folder.name}: {name} is stored quantised, and config.json does not say how."
         )
-    part, dtype, per_word = (
-        ("weight_packed", torch.int32, 32 // form.bits)
-        if form.is_packed
-        else ("weight", torch.int8, 1)
-    )
-    stored = tensors.take(f"{name}.{part}").to(device)
-    expected = (shape[0], -(-shape[1] // per_word))
-    scale = tensors.take(f"{name}.weight_scale").to(device)
-    if scale.ndim == 1:
-        scale = scale[:, None]
-    if stored.dtype is not dtype or tuple(stored.shape) != expected or len(scale) != shape[0]:
+    num_out, num_in = shape
+    group = form.group_size or num_in
+    if num_in % group:
         raise StartupError(
-            f"{tensors.folder.name}: {name}.{part} is {stored.dtype} of {list(stored.shape)}, not "
-            f"{dtype} of {list(expected)} as config.json says of {form.bits} bits."
+            f"{tensors.folder.name}: {name} has {num_in} inputs, which are no whole groups of "
+            f"{group} as config.json says."
         )
+    if form.is_packed:
+        size = (num_out, -(-num_in * form.bits // 32))
+        words = _part(f"{name}.weight_packed", tensors, _WORD, size)
+        weight = packed_weights.of_words(words.to(device), form.bits, num_in)
+    else:
+        stored = _part(f"{name}.weight", tensors, (torch.int8,), shape)
+        weight = packed_weights.raised(stored.to(device))
+    scale = _part(f"{name}.weight_scale", tensors, _FLOATS, (num_out, num_in // group))
     zeros = None
     if form.has_zeros:
-        zeros = _zeros(name, tensors, tuple(scale.shape)).to(device)
-    if form.is_packed:
-        weight = packed_weights.of_words(stored, form.bits, shape[1])
-    else:
-        weight = packed_weights.raised(stored)
-    return Integers(bits=form.bits, weight=weight, scale=scale, zeros=zeros)
+        size = (-(-num_out // _PER_WORD), num_in // group)
+        words = _part(f"{name}.weight_zero_point", tensors, _WORD, size)
+        zeros = packed_weights.of_zero_words(words.to(device), num_out)
+    return Integers(bits=form.bits, weight=weight, scale=scale.to(device), zeros=zeros)
 
 
-def _zeros(name: str, tensors: Tensors, shape: tuple[int, ...]) -> torch.Tensor:
-    """uint8 ``[out, groups]`` of words that hold those of eight outputs, the first in low bits."""
-    words = tensors.take(f"{name}.weight_zero_point")
-    expected = (-(-shape[0] // _PER_WORD), shape[1])
-    if words.dtype is not torch.int32 or tuple(words.shape) != expected:
+def _part(
+    name: str, tensors: Tensors, dtypes: Sequence[torch.dtype], shape: tuple[int, int]
+) -> torch.Tensor:
+    """A tensor of two dimensions; one of a single column may be stored with one."""
+    stored = tensors.take(name)
+    if stored.ndim == 1 and shape[1] == 1:
+        stored = stored[:, None]
+    if stored.dtype not in dtypes or tuple(stored.shape) != shape:
         raise StartupError(
-            f"{tensors.folder.name}: {name}.weight_zero_point is {words.dtype} of "
-            f"{list(words.shape)}, not torch.int32 of {list(expected)}."
+            f"{tensors.folder.name}: {name} is {stored.dtype} of {list(stored.shape)}, not "
+            f"{' or '.join(map(str, dtypes))} of {list(shape)} as config.json says."
         )
-    each = torch.stack([(words >> (4 * place)) & 15 for place in range(_PER_WORD)], 1)
-    return each.flatten(0, 1)[: shape[0]].to(torch.uint8)
+    return stored
 
 
 def _layer(

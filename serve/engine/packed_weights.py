@@ -73,6 +73,12 @@ def raised(weight: torch.Tensor) -> torch.Tensor:
     return weight.view(torch.uint8) ^ 128
 
 
+def of_zero_words(words: torch.Tensor, num_out: int) -> torch.Tensor:
+    """uint8 ``[out, groups]`` of words ``[out / 8, groups]``, the first output in low bits."""
+    each = torch.stack([(words >> (4 * place)) & 15 for place in range(8)], 1)
+    return each.flatten(0, 1)[:num_out].to(torch.uint8)
+
+
 def of_words(words: torch.Tensor, bits: Literal[8, 4], num_in: int) -> torch.Tensor:
     """uint8 ``[out, in]`` of 32-bit words ``[out, in * bits / 32]``, the first in low bits."""
     stored = words.contiguous().view(torch.uint8)

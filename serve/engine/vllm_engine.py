@@ -141,7 +141,8 @@ class VllmEngine:
     def _check_served(self, path: Path, config: Mapping[str, Any]) -> None:
         """Raises StartupError, with the engine closed, where it serves another type than asked."""
         scheme = vllm_served.scheme_in(path)
-        dtype = vllm_served.describe(config, scheme, self._info.dtype)
+        own, device = self._info.dtype, self._info.device
+        dtype = vllm_served.describe(config, scheme, own, device=device)
         self._info = replace(self._info, dtype=dtype)
         if scheme is None:
             return

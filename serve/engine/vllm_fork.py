@@ -33,6 +33,7 @@ from vllm.v1.executor import multiproc_executor
 from vllm.v1.executor.multiproc_executor import WorkerProc
 from vllm.v1.sample import sampler
 
+from serve.engine import vllm_packed
 from serve.environment import variables_set
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -100,6 +101,7 @@ def run_worker(*args: Any, **kwargs: Any) -> None:
     # Counting the tokens above one takes no compiler, for which the first request for logprobs
     # would wait 13 s where no compiled code is at hand.
     sampler.batched_count_greater_than = inspect.unwrap(sampler.batched_count_greater_than)
+    vllm_packed.install()
     _run_worker(*args, **kwargs)
 
 

@@ -22,7 +22,8 @@ from serve.engine import vllm_lora
 
 _METHODS: Mapping[QuantScheme, tuple[str, ...]] = {
     QuantScheme.NONE: (),
-    QuantScheme.INT8: ("CompressedTensorsW8A8Int8",),
+    QuantScheme.INT8: ("CompressedTensorsWNA16",),
+    QuantScheme.INT8_W8A8: ("CompressedTensorsW8A8Int8",),
     QuantScheme.INT8_WEIGHT_ONLY: ("CompressedTensorsWNA16",),
     QuantScheme.INT4: ("CompressedTensorsWNA16",),
     QuantScheme.FP8: ("CompressedTensorsW8A8Fp8", "CompressedTensorsW8A16Fp8"),
@@ -30,9 +31,10 @@ _METHODS: Mapping[QuantScheme, tuple[str, ...]] = {
     QuantScheme.BNB_INT8: ("BitsAndBytesLinearMethod",),
 }
 WORDS: Mapping[QuantScheme, str] = {
-    QuantScheme.INT8: "int8 (W8A8)",
-    QuantScheme.INT8_WEIGHT_ONLY: "int8 (W8A16)",
-    QuantScheme.INT4: "int4 (W4A16)",
+    QuantScheme.INT8: "int8 (W8A{})",
+    QuantScheme.INT8_WEIGHT_ONLY: "int8 (W8A{})",
+    QuantScheme.INT8_W8A8: "int8 (W8A8)",
+    QuantScheme.INT4: "int4 (W4A{})",
     QuantScheme.FP8: "fp8",
     QuantScheme.NF4: "nf4",
     QuantScheme.BNB_INT8: "bnb-int8",
@@ -50,13 +52,19 @@ def scheme_in(folder: Path) -> QuantScheme | None:
         return None
 
 
-def describe(config: Mapping[str, Any], scheme: QuantScheme | None, dtype: str) -> str:
-    """The type for banner and metrics: ``bfloat16``, or ``int8 (W8A8), bfloat16``."""
+def describe(
+    config: Mapping[str, Any], scheme: QuantScheme | None, dtype: str, *, device: str = "cpu"
+) -> str:
+    """The type for banner and metrics: ``bfloat16``, or ``int8 (W8A8), bfloat16``.
+
+    On a CPU our own loops multiply packed weights (``vllm_packed.py``), which round activations.
+    """
     if scheme is QuantScheme.NONE:
         return dtype
     table = config.get("quantization_config")
     method = table.get("quant_method") if isinstance(table, Mapping) else None
-    return f"{WORDS[scheme] if scheme else method or 'quantised'}, {dtype}"
+    words = WORDS[scheme].format(8 if device == "cpu" else 16) if scheme else method or "quantised"
+    return f"{words}, {dtype}"
 
 
 def fault(text: str, scheme: QuantScheme, ignore: Sequence[str] = ()) -> str | None:

@@ -18,6 +18,7 @@ GPU, tiles are unpacked and multiplied as usual (``tiles.py``), and rows are not
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 import torch
@@ -33,6 +34,33 @@ AMX_ROWS = 64
 """Beyond it tiles of bfloat16 make up for unpacking where there is AMX (not verified on one)."""
 
 
+def product(weight: Panels, x: torch.Tensor) -> torch.Tensor:
+    """``[N, out]`` of rows ``[N, in]``, in float32 or the rows' own type.
+
+    Args:
+        weight: its columns may be filled up to whole blocks; the rows then are, too.
+        x: at least one row.
+    """
+    if x.shape[1] < weight.num_in:
+        x = nn.functional.pad(x, (0, weight.num_in - x.shape[1]))
+    if _has_loops(weight) and len(x) <= _most_rows():
+        return panels.multiply(weight, x)
+    return tiles.multiply(
+        x, weight.num_out, lambda start, stop: panels.rows_between(weight, start, stop)
+    )
+
+
+def _has_loops(weight: Panels) -> bool:
+    return weight.weight.device.type == "cpu" and native.is_available()
+
+
+def _most_rows() -> int | float:
+    """Of the loops; more are multiplied in tiles."""
+    if not native.has_byte_products():
+        return FEW_ROWS
+    return AMX_ROWS if native.has_amx() else math.inf
+
+
 class PackedLinear(QuantizedLinear):
     """See the module's docstring.
 
@@ -45,33 +73,14 @@ class PackedLinear(QuantizedLinear):
     def __init__(self, weight: Panels, bias: nn.Parameter | None, *, in_features: int) -> None:
         super().__init__(in_features, weight.num_out, bias)
         self.panels = weight
-        is_native = weight.weight.device.type == "cpu" and native.is_available()
-        self._is_native = is_native
-        if is_native and in_features == weight.num_in:
+        if _has_loops(weight) and in_features == weight.num_in:
             self.matrix = weight
 
     def multiply(self, x: torch.Tensor) -> torch.Tensor:
-        rows = x
-        if self.in_features < self.panels.num_in:
-            rows = nn.functional.pad(x, (0, self.panels.num_in - self.in_features))
-        if self._is_native and len(rows) <= self._most_rows:
-            result = panels.multiply(self.panels, rows)
-        else:
-            result = tiles.multiply(rows, self.out_features, self.tile)
+        result = product(self.panels, x)
         if self.bias is not None:
             result = result.add_(self.bias)
         return result.to(x.dtype)
-
-    @property
-    def _most_rows(self) -> int | float:
-        """Of the loops; more are multiplied in tiles."""
-        if not native.has_byte_products():
-            return FEW_ROWS
-        return AMX_ROWS if native.has_amx() else float("inf")
-
-    def tile(self, start: int, stop: int) -> torch.Tensor:
-        """float32 ``[stop - start, in]``: the weights of these outputs, unpacked."""
-        return panels.rows_between(self.panels, start, stop)
 
     @property
     def stored_as(self) -> str:
@@ -80,7 +89,7 @@ class PackedLinear(QuantizedLinear):
     @property
     def scheme(self) -> str:
         bits = self.panels.bits
-        return f"int{bits} (W{bits}A{8 if self._is_native else 16})"
+        return f"int{bits} (W{bits}A{8 if _has_loops(self.panels) else 16})"
 
     def stored_bytes(self) -> Mapping[str, int]:
         return {self.stored_as: self.panels.weight.nbytes, "scales": self.panels.scale.nbytes}
@@ -94,8 +103,6 @@ class PackedEmbedding(nn.Module):
         dtype: of what it gives.
         factor: rows are multiplied by it, as Gemma's embedding does; in ``dtype``.
     """
-
-    stored_as = "int8"
 
     def __init__(self, weight: Panels, dtype: torch.dtype, factor: torch.Tensor | None) -> None:
         super().__init__()
