@@ -34,6 +34,8 @@ from vllm.sampling_params import RequestOutputKind
 from vllm.v1.engine.async_llm import AsyncLLM
 from vllm.v1.engine.exceptions import EngineDeadError as VllmDeadError
 
+from models.errors import UnknownShapeError
+from models.memory import shapes, sizes
 from serve import timeline
 from serve.engine import model_files, processes, vllm_cpu, vllm_fork, vllm_lora, vllm_served
 from serve.engine.allocator import return_large_buffers
@@ -265,9 +267,17 @@ def _info(
         capabilities=frozenset(capabilities),
         dtype=str(model.dtype).removeprefix("torch."),
         device=current_platform.device_type,
-        num_parameters=files.num_parameters,
+        num_parameters=_num_parameters(path, files),
         weight_bytes=files.total_bytes,
     )
+
+
+def _num_parameters(path: Path, files: WeightFiles) -> int:
+    """From the configuration, as packed weights are words; else what the files hold."""
+    try:
+        return sizes.weights_bytes(shapes.read(vllm_cpu.read_config(path)), item_bytes=1)
+    except UnknownShapeError:
+        return files.num_parameters
 
 
 def _sampling_params(sampling: SamplingParams, info: EngineInfo) -> VllmSamplingParams:
