@@ -53,8 +53,9 @@ HELD_OUT = ("argparse.py", "textwrap.py", "statistics.py")
 GROUP = 32
 LARGE = 8.0
 """How much larger the large channels are; a power of two, so that nothing is rounded."""
-LARGE_GROUPS = {HIDDEN: (1,), INTERMEDIATE: (4, 9)}
-"""Which groups of 32 channels are large, by how many channels there are."""
+LARGE_GROUPS = {HIDDEN: (2, 3), INTERMEDIATE: (4, 5)}
+"""Which groups of 32 channels are large, by how many channels there are; two neighbours, for the
+blocks of 64 that some formats have."""
 
 
 def library() -> list[Path]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -34,19 +35,20 @@ def weight(seed: int = 0) -> torch.Tensor:
 @pytest.mark.parametrize("scheme", SCHEMES)
 def test_a_folder_of_each_scheme_is_compared_with_its_base(tmp_path, scheme):
     made = quantizer(scheme, Options())
+    layer = replace(LINEAR, form=made.form_of(LINEAR))
     full = {"m.q_proj.weight": weight(), "m.norm.weight": torch.ones(4)}
-    parts = made.quantise(full["m.q_proj.weight"].float(), LINEAR)
+    parts = made.quantise(full["m.q_proj.weight"].float(), layer)
     shape = {} if "weight_packed" not in parts else {"weight_shape": torch.tensor([24, 256])}
     small = {f"m.q_proj.{suffix}": part for suffix, part in (parts | shape).items()}
     base = folder(tmp_path / "base", full, {})
-    config = {"quantization_config": made.config([])}
+    config = {"quantization_config": made.config([layer], [])}
     quantised = folder(tmp_path / "small", small | {"m.norm.weight": torch.ones(4)}, config)
     (found,) = tensors.errors(base, quantised)
     assert (found.name, found.num_weights) == ("m.q_proj.weight", 24 * 256)
     assert 0 < found.relative_mse < LARGEST_ERROR[scheme]
     assert found.num_bytes == sum(part.nbytes for part in small.values())
     # What the scheme itself says it stored.
-    wanted = made.dequantise(parts, LINEAR.num_in)
+    wanted = made.dequantise(parts, layer)
     ours = tensors.dequantised(parts, torch.Size((24, 256)))
     assert torch.equal(ours, wanted)
 
