@@ -12,6 +12,7 @@ from models import store
 from models.progress import Progress, Silent
 from models.refs import Artifact, QuantScheme
 from quantize import ensure
+from quantize.choices import Choice
 from quantize.plan import Wish
 from quantize.run import Quantisation
 from serve.environment import xdg
@@ -47,7 +48,7 @@ def quantised(full: Artifact, scheme: QuantScheme, cache_dir: Path) -> Artifact:
     """
     if full.scheme is scheme:
         return full
-    found = ensure.find(full.name, scheme, cache_dir, full=full.path)
+    found = ensure.find(full.name, Choice(scheme=scheme), cache_dir, full=full.path)
     if found.artifact is not None:
         return found.artifact
     target = store.DirectoryStore(cache_dir).path_of(ensure.artifact_name(full.name, scheme))

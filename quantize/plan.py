@@ -23,7 +23,7 @@ from quantize.tables import EMBEDDINGS, HEAD, Width, is_tied, stays, table_of
 
 GROUPS = (128, 64, 32)
 
-PROCESS_BYTES = 330_000_000
+PROCESS_BYTES = 360_000_000
 """Of Python and torch, measured."""
 PIECE_BYTES = 16 << 20
 """Of a matrix that a worker has at once, rounded to whole rows."""
