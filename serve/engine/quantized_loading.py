@@ -137,6 +137,11 @@ def _fill(
         read.add(name)
     if tied:
         output = model.get_output_embeddings()
+        if isinstance(model.get_input_embeddings(), PackedEmbedding):
+            raise StartupError(
+                f"{tensors.folder.name}: its embedding is stored quantised and its output head is "
+                "not stored: config.json ties them. Make it anew: python -m quantize."
+            )
         output.weight = model.get_input_embeddings().weight
         read.add("lm_head.weight")
     return read

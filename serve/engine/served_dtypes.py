@@ -88,8 +88,13 @@ def check(model: nn.Module, promise: Promise | None) -> None:
         if wanted != found:
             wrong.append(f"{name} is {found or _type_of(module)}, not {wanted or 'as stored'}")
     for name, module in model.named_modules():
-        if isinstance(module, nn.Embedding) and promise and promise.covers_embedding(name):
-            wrong.append(f"{name} is {_type_of(module)}, not quantised")
+        is_packed = isinstance(module, PackedEmbedding)
+        if not is_packed and not isinstance(module, nn.Embedding):
+            continue
+        is_covered = promise is not None and promise.covers_embedding(name)
+        if is_packed != is_covered:
+            found = "quantised" if is_packed else _type_of(module)
+            wrong.append(f"{name} is {found}, not {'quantised' if is_covered else 'as stored'}")
     num_quantized = sum(isinstance(module, QuantizedLinear) for module in linears.values())
     if promise and not num_quantized:
         wrong.append("no layer is quantised")

@@ -45,11 +45,13 @@ class Form:
         bits: of a weight: 8 or 4.
         is_packed: several to a 32-bit word; else a byte each.
         has_zeros: a zero point for each group.
+        group_size: inputs that share a scale; None where a whole row does.
     """
 
     bits: Literal[8, 4]
     is_packed: bool
     has_zeros: bool = False
+    group_size: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,13 +71,16 @@ class Promise:
 
     def covers(self, layer: str) -> bool:
         """Whether a linear layer of this name is to be quantised."""
-        if any(_matches(layer, pattern) for pattern in self.ignore):
+        if self._ignores(layer):
             return False
         return not self.groups or self.form(layer) is not None
 
     def covers_embedding(self, layer: str) -> bool:
         """Whether an embedding of this name is to be quantised."""
-        return self.form(layer, is_embedding=True) is not None
+        return not self._ignores(layer) and self.form(layer, is_embedding=True) is not None
+
+    def _ignores(self, layer: str) -> bool:
+        return any(_matches(layer, pattern) for pattern in self.ignore)
 
     def form(self, layer: str, *, is_embedding: bool = False) -> Form | None:
         """How a layer of this name is stored. A name goes before a class, as vLLM has it."""
@@ -121,20 +126,22 @@ def promise_of(folder: Path, config: Mapping[str, Any]) -> Promise | None:
         ) from None
     if scheme not in RUNS:
         raise _refusal(folder, f"its weights are {scheme} and {_NO_FP8}")
-    groups: list[tuple[Sequence[str], Form]] = []
     if scheme in BITSANDBYTES:
-        faults = [_bitsandbytes_fault(table)]
+        groups: list[Mapping[str, Any]] = []
+        fault = _bitsandbytes_fault(table)
         ignore = [_skipped(name) for name in table.get("llm_int8_skip_modules") or ("lm_head",)]
     else:
-        found = list(table["config_groups"].values())
-        faults = [_fault(group) for group in found]
-        ignore = list(table.get("ignore") or ())
-        layout = table.get("format")
-        groups = [(group["targets"], _form(group, layout)) for group in found]
-    for fault in faults:
-        if fault is not None:
-            raise _refusal(folder, f"{fault}. Make it anew: python -m quantize --scheme {scheme}")
-    return Promise(scheme=scheme, ignore=tuple(ignore), groups=tuple(groups))
+        groups = list(table["config_groups"].values())
+        ignore = table.get("ignore") or []
+        faults = [_names_fault(ignore), *(_fault(group, table.get("format")) for group in groups)]
+        fault = next(filter(None, faults), None)
+    if fault is not None:
+        raise _refusal(folder, f"{fault}. Make it anew: python -m quantize --scheme {scheme}")
+    return Promise(
+        scheme=scheme,
+        ignore=tuple(ignore),
+        groups=tuple((group["targets"], _form(group, table.get("format"))) for group in groups),
+    )
 
 
 def _bitsandbytes_fault(table: Mapping[str, Any]) -> str | None:
@@ -162,28 +169,54 @@ def _form(group: Mapping[str, Any], layout: object) -> Form:
         bits=weights["num_bits"],
         is_packed=(group.get("format") or layout) == "pack-quantized",
         has_zeros=not weights.get("symmetric", True),
+        group_size=weights["group_size"] if weights.get("strategy") == "group" else None,
     )
 
 
-def _fault(group: Mapping[str, Any]) -> str | None:
+def _fault(group: Mapping[str, Any], layout: object) -> str | None:
     """What about a group of layers our arithmetic would get wrong; None where it is right."""
-    weights, inputs = group["weights"], group.get("input_activations")
-    bits, size = weights.get("num_bits"), weights.get("group_size")
-    targets = group.get("targets")
-    if not (isinstance(targets, list) and all(isinstance(each, str) for each in targets)):
-        return f"it quantises {targets}, which names no layers"
+    weights = group["weights"]
+    fault = (
+        _names_fault(group.get("targets"))
+        or _weights_fault(weights)
+        or _inputs_fault(weights, group.get("input_activations"))
+    )
+    if fault is None and weights["num_bits"] == 4 and not _form(group, layout).is_packed:
+        return "its 4-bit weights are not packed into words"
+    return fault
+
+
+def _names_fault(names: object) -> str | None:
+    if not (isinstance(names, list) and all(isinstance(each, str) for each in names)):
+        return f"it names layers by {names}, which is no list of names"
+    for name in names:
+        if name.startswith("re:"):
+            try:
+                re.compile(name[3:])
+            except re.error as error:
+                return f"it names layers by {name}, which is no regular expression ({error})"
+    return None
+
+
+def _weights_fault(weights: Mapping[str, Any]) -> str | None:
+    bits, size, strategy = (weights.get(key) for key in ("num_bits", "group_size", "strategy"))
     if weights.get("actorder") not in _SAME_ORDER:
         return "its weights have another order of columns"
     if bits == 8 and not weights.get("symmetric", True):
         return "its 8-bit weights have zero points"
-    if weights.get("strategy") not in ("channel", "group"):
-        return f"it has a scale for each {weights.get('strategy')}, not for each channel or group"
-    if weights.get("strategy") == "group" and (not isinstance(size, int) or size % BLOCK):
+    if strategy not in ("channel", "group"):
+        return f"it has a scale for each {strategy}, not for each channel or group"
+    is_whole = isinstance(size, int) and size >= BLOCK and size % BLOCK == 0
+    if strategy == "group" and not is_whole:
         return f"it has groups of {size}, and the loops take multiples of {BLOCK}"
+    return None
+
+
+def _inputs_fault(weights: Mapping[str, Any], inputs: Mapping[str, Any] | None) -> str | None:
     if inputs is None:
         return None
     is_right = (
-        bits == 8
+        weights.get("num_bits") == 8
         and inputs.get("num_bits") == 8
         and inputs.get("type") == "int"
         and inputs.get("dynamic") is True
