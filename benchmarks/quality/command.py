@@ -32,6 +32,8 @@ from serve.environment import harden_environment
 from serve.errors import ServeError
 
 FAILED, REFUSED = 1, 2
+_WIDTH = 130
+"""Columns of a table that goes to a file."""
 
 DEMO_ITEMS = store.DEMO_WEIGHTS.parent / "eval.jsonl"
 ITEMS = Path(__file__).with_name("questions.jsonl")
@@ -231,6 +233,8 @@ def _print(
 ) -> None:
     """The tables, the verdicts, and on the last line of stdout the table as JSON."""
     console = Console(stderr=as_json)
+    if not console.is_terminal:
+        console.width = max(console.width, _WIDTH)
     base = reports[0].base
     if not as_json:
         if len(reports) == 1:

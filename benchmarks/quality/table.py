@@ -82,9 +82,9 @@ def table(base: str, rows: Sequence[Row], score: Score | None) -> Table:
     kept = f", evaluation {score.right}/{score.items}" if score else ""
     found = Table(box=box.SIMPLE_HEAD, title=f"against {base}{kept}: KL in nats, same token")
     found.add_column("system")
-    found.add_column("weights", overflow="fold")
+    found.add_column("weights", overflow="fold", min_width=12)
     for heading in ("size", *sources, "perplexity", "right", "tok/s"):
-        found.add_column(heading, justify="right")
+        found.add_column(heading, justify="right", no_wrap=True)
     for row in rows:
         overall = row.agreement[sources[-1]]
         found.add_row(
@@ -101,4 +101,4 @@ def table(base: str, rows: Sequence[Row], score: Score | None) -> Table:
 
 
 def _agreement(found: Agreement) -> str:
-    return f"{found.kl.mean:.5f} {found.top1:.1%}"
+    return f"{found.kl.mean:.4f} {found.top1:.1%}"
