@@ -39,7 +39,7 @@ schemes:
   int8-w8a8         weights and activations in 8 bits (W8A8)
   int4              weights in 4 bits, a scale and a zero point for each group; the layers that
                     this costs most in 8 bits (W4A16)
-  int4-down         the same with down_proj in 8 bits too; int4-down-o: and o_proj
+  int4-down         the same with down_proj in 8 bits too
   fp8               weights and activations in 8-bit floating point; for GPUs
   nf4               weights in 4 bits, as bitsandbytes stores them
   bnb-int8          weights and activations in 8 bits, as bitsandbytes stores them
@@ -47,9 +47,9 @@ schemes:
 methods:
   rtn     round to nearest: the largest weight of a row or group sets its scale
   search  the scale of least squared error; slower, never worse by that measure
-  (gptq and awq look at a text: `python -m quantize.calibrate`, docs/quantization.md)
+  (--calibrate looks at a text: gptq; so does `python -m quantize.calibrate`, with llmcompressor)
 
-auto:SIZE takes the best of none, int8, int4-down-o, int4-down and int4 whose weights fit into SIZE.
+auto:SIZE takes the best of none, int8, int4-down and int4 whose weights fit into SIZE.
 
 examples:
   python -m quantize qwen2.5-7b --scheme int8             into the store, as qwen2.5-7b--int8
@@ -57,6 +57,7 @@ examples:
   python -m quantize ./my-model --scheme int4 --out ./my-model-int4
   python -m quantize qwen2.5-7b --scheme auto:6GB         the best that fits into 6 GB
   python -m quantize qwen2.5-7b --scheme int4 --dry-run --gpu 24GB   reads no weights
+  python -m quantize qwen2.5-7b --scheme int4 --calibrate letters.txt
   python -m quantize demo --scheme int4 --ignore 'layers\\.0\\.'      keep the first layer as it is
 
 What it cost is measured: the model before and after read a text, layer by layer, and how far their
@@ -111,6 +112,7 @@ def _run(options: argparse.Namespace, view: JsonLines) -> int:
             shard_bytes=options.shard_size,
             is_replacing=options.replace,
             texts=_texts(options),
+            calibrate=options.calibrate,
         )
         plan, _ = work.plan()
         fits = [_fit(source, plan, options.tp, memory) for memory in options.gpu]
@@ -181,10 +183,20 @@ def _texts(options: argparse.Namespace) -> tuple[Text, ...]:
     return texts.of_files(files) if files else texts.built_in()
 
 
+def _method(options: argparse.Namespace, choice: Choice) -> Method | None:
+    if options.calibrate is None:
+        return Method(options.method) if options.method else None
+    if choice.scheme not in (QuantScheme.INT8, QuantScheme.INT4):
+        raise OptionError(f"--calibrate is for int8 and int4, not for {choice}.")
+    if options.method:
+        raise OptionError("--calibrate is a method of its own (gptq): leave --method out.")
+    return Method.GPTQ
+
+
 def _wish(options: argparse.Namespace, choice: Choice) -> Wish:
     wish = Wish(
         scheme=choice.scheme,
-        method=Method(options.method) if options.method else None,
+        method=_method(options, choice),
         group_size=options.group_size,
         tensor_parallel=options.tp,
         ignore=options.ignore,
@@ -245,6 +257,12 @@ def _parser() -> argparse.ArgumentParser:
     add("--symmetric", action="store_true", help="of int4: no zero points")
     add("--gpu", type=_memory, nargs="+", default=[], metavar="SIZE", help="would it fit: 24GB")
     add("--shard-size", type=_memory, default=4 * 10**9, metavar="SIZE", help="(default: 4GB)")
+    add(
+        "--calibrate",
+        metavar="FILE",
+        help="of int8 and int4: round by what a text needs (GPTQ): .txt, .jsonl, or `self` for "
+        "what the model writes itself",
+    )
     add("--no-measure", action="store_true", help="do not measure what it cost")
     add(
         "--measure-text",

@@ -58,6 +58,15 @@ class Journal:
         self.done = {name: done for name, done in found.items() if _is_here(tree / name, done.size)}
         return True
 
+    def forget(self) -> None:
+        """Nothing is done any more: before what is there is changed.
+
+        Raises:
+            OSError: it could not be written.
+        """
+        self.done = {}
+        self._write()
+
     def enter(self, name: str, done: Done) -> None:
         """Keep that a shard is whole; on the disk when this returns.
 
@@ -65,6 +74,9 @@ class Journal:
             OSError: it could not be written.
         """
         self.done[name] = done
+        self._write()
+
+    def _write(self) -> None:
         document = {
             "fingerprint": self._fingerprint,
             "done": {name: asdict(done) for name, done in self.done.items()},

@@ -15,7 +15,7 @@ from __future__ import annotations
 import errno
 import shutil
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -29,10 +29,11 @@ from models.quality import Quality
 from models.refs import Artifact
 from models.staging import Staging, staged
 from models.trust.manifest import QUANTISED_FROM, Manifest
-from quantize import layout, registry, result, source
+from quantize import layout, registry, result, source, tables
 from quantize import plan as planning
 from quantize.ensure import RECIPE
 from quantize.errors import QuantizeError
+from quantize.gptq.marks import mark, memory_bytes
 from quantize.journal import Journal, fingerprint
 from quantize.measured import Subject
 from quantize.measuring.texts import Text
@@ -72,6 +73,7 @@ class Quantisation:
         shard_bytes: of a file of weights at most.
         is_replacing: take the place of another model.
         texts: to measure with; none does not measure.
+        calibrate: what the layers are calibrated on: a file, or ``self``; None takes no text.
     """
 
     source: Artifact
@@ -82,6 +84,7 @@ class Quantisation:
     shard_bytes: int = layout.SHARD_BYTES
     is_replacing: bool = False
     texts: Sequence[Text] = ()
+    calibrate: str | None = None
 
     def plan(self) -> tuple[QuantPlan, Quantizer]:
         """What would be done; reads no weight.
@@ -90,7 +93,10 @@ class Quantisation:
             UnsuitableModelError, OptionError: it cannot be done.
         """
         tensors = source.tensors_of(self.source.path)
-        return planning.plan(tensors, result.config_of(self.source.path), self.wish)
+        plan, quantizer = planning.plan(tensors, result.config_of(self.source.path), self.wish)
+        if self.calibrate is not None:
+            plan = replace(plan, peak_memory_bytes=memory_bytes(plan, self.calibrate))
+        return plan, quantizer
 
     def run(self) -> Made:
         """Do it, or what is left of it.
@@ -101,7 +107,7 @@ class Quantisation:
         """
         plan, quantizer = self.plan()
         manifest = result.verified(self.source.path, self.data_dir, self.progress)
-        tools = _tools(plan, manifest.digest)
+        tools = self._tools(plan, manifest.digest)
         if not self.is_replacing:
             here = result.present(self.target, tools, self.progress)
             if here is not None:
@@ -139,12 +145,18 @@ class Quantisation:
         if len(shards) > 1:
             (staging.tree / model_folder.INDEX).write_bytes(layout.index_of(shards))
         store.load_folder(staging.tree, name=self.target.name)
+        tools = self._tools(plan, manifest.digest)
+        layers = _by_name(journal)
+        if self.calibrate is not None:
+            text, rounded = self._calibrate(staging, journal, plan, quantizer, shards)
+            layers |= rounded
+            tools |= {"calibrated-on": f"sha256:{text}"}
         made = Manifest.build(
             staging.tree,
             source=manifest.source,
             licence=manifest.licence,
             known={name: done.sha256 for name, done in journal.done.items()},
-            tools=_tools(plan, manifest.digest),
+            tools=tools,
         )
         if self.texts:
             quality = self._subject(plan, quantizer).measure(staging.tree, self.progress)
@@ -154,7 +166,7 @@ class Quantisation:
             plan=plan,
             digest=made.digest,
             source_digest=manifest.digest,
-            layers=_in_order(journal, plan),
+            layers=tuple(layers[linear.name] for linear in plan.layers),
             num_resumed_bytes=resumed,
             seconds=time.monotonic() - begun_s,
             peak_memory_bytes=peak_bytes(),
@@ -192,8 +204,9 @@ class Quantisation:
             self.progress.notice(f"going on: {size(resumed)} of the source are done")
         self.progress.phase("quantise", plan.source_bytes, done_bytes=resumed)
         plain = None
-        if quantizer.method is not Method.RTN:
-            options = replace(self.wish.options, method=Method.RTN)
+        if quantizer.method is Method.SEARCH:
+            is_tied = tables.is_tied(tensors)
+            options = replace(self.wish.options(is_tied=is_tied), method=Method.RTN)
             plain = registry.quantizer(quantizer.scheme, options)
         with (
             source.Files(self.source.path, source.weight_files(self.source.path)) as files,
@@ -213,6 +226,38 @@ class Quantisation:
             files.check()
         return resumed
 
+    def _calibrate(
+        self,
+        staging: Staging,
+        journal: Journal,
+        plan: QuantPlan,
+        quantizer: Quantizer,
+        shards: list[layout.Shard],
+    ) -> tuple[str, dict[str, LayerError]]:
+        """Round the layers anew, by a text: its hash. What was whole is not while this runs."""
+        from quantize.gptq import samples  # noqa: PLC0415 - transformers, 2 s
+        from quantize.gptq.run import Calibration  # noqa: PLC0415
+
+        self.progress.phase("samples")
+        taken = samples.take(self.source.path, str(self.calibrate))
+        self.progress.notice(f"calibrating on {taken.tokens.numel():,} tokens of {taken.name}")
+        journal.forget()
+        return taken.sha256, Calibration(
+            full=self.source.path,
+            tree=staging.tree,
+            layers=plan.layers,
+            quantizer=quantizer,
+            shards=shards,
+            samples=taken,
+            progress=self.progress,
+        ).run()
+
+    def _tools(self, plan: QuantPlan, source_digest: str) -> dict[str, str]:
+        recipe = result.recipe(plan)
+        if self.calibrate is not None:
+            recipe += f" {mark(self.calibrate)}"
+        return {QUANTISED_FROM: source_digest, RECIPE: recipe, "torch": torch.__version__}
+
     def _check_memory(self, plan: QuantPlan) -> None:
         free = host_memory.available_bytes()
         if free is not None and free < plan.peak_memory_bytes:
@@ -222,11 +267,5 @@ class Quantisation:
             )
 
 
-def _tools(plan: QuantPlan, source_digest: str) -> Mapping[str, str]:
-    recipe = result.recipe(plan)
-    return {QUANTISED_FROM: source_digest, RECIPE: recipe, "torch": torch.__version__}
-
-
-def _in_order(journal: Journal, plan: QuantPlan) -> tuple[LayerError, ...]:
-    found = {layer.name: layer for done in journal.done.values() for layer in done.layers}
-    return tuple(found[linear.name] for linear in plan.layers)
+def _by_name(journal: Journal) -> dict[str, LayerError]:
+    return {layer.name: layer for done in journal.done.values() for layer in done.layers}

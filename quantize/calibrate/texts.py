@@ -55,13 +55,22 @@ def text_of(file: Path | None, model: Artifact, render: Render) -> Text:
         OptionError: it cannot be read, holds something else, or none is named for another model.
     """
     if file is not None:
-        return Text(name=file.name, parts=tuple(_read(file, render)))
+        return read(file, render)
     if model.path != DEMO_WEIGHTS:
         raise OptionError(
             "--text FILE: calibration needs a text of the kind that the model will read: .txt, or "
             ".jsonl with text or messages in each line. Some 100,000 tokens are enough."
         )
     return _of_demo()
+
+
+def read(file: Path, render: Render) -> Text:
+    """The text of a file.
+
+    Raises:
+        OptionError: it cannot be read, or holds something else.
+    """
+    return Text(name=file.name, parts=tuple(_read(file, render)))
 
 
 def windows(tokens: Sequence[int], length: int, count: int) -> list[list[int]]:
