@@ -56,15 +56,20 @@ class Wish:
     sensitive: str | None = SENSITIVE
     is_symmetric: bool = False
 
-    @property
-    def options(self) -> Options:
-        """What of it the scheme is told."""
+    def options(self, *, is_tied: bool) -> Options:
+        """What of it the scheme is told.
+
+        An embedding of its own is looked up a row at a time and costs little in 4 bits. One that is
+        the head too has the head's 8, so that an engine may hold both once.
+        """
+        width = self.embeddings or (Width.EIGHT if is_tied else Width.FOUR)
+        is_narrow = width is Width.FOUR and self.scheme is QuantScheme.INT4
         return Options(
             method=self.method or default_method(self.scheme),
             group_size=self.group_size,
             is_symmetric=self.is_symmetric,
             sensitive=self.sensitive,
-            embedding_bits=4 if self.embeddings is Width.FOUR else 8,
+            embedding_bits=4 if is_narrow else 8,
         )
 
 
@@ -78,7 +83,7 @@ def plan(
         OptionError: a wish that does not exist, or does not go together.
     """
     check_suitable(config)
-    quantizer = registry.quantizer(wish.scheme, wish.options)
+    quantizer = registry.quantizer(wish.scheme, wish.options(is_tied=is_tied(tensors)))
     decided = stays(tensors, config, wish.scheme, head=wish.head, embeddings=wish.embeddings)
     linears, skipped = candidates(tensors, ignore=wish.ignore, stays=decided)
     linears = [replace(linear, form=quantizer.form_of(linear)) for linear in linears]

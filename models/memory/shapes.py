@@ -23,7 +23,7 @@ from models.memory.families import FAMILIES, Family
 class Linear:
     """``count`` matrices of ``[num_out, num_in]``, which a quantisation makes smaller.
 
-    ``is_sensitive``: to queries, keys or values, which int4 keeps in 8 bits.
+    ``is_sensitive``: of plain attention, which int4 keeps in 8 bits.
     """
 
     num_out: int
@@ -195,7 +195,7 @@ def _attention(family: Family, text: Mapping[str, Any]) -> tuple[list[Linear], i
     outputs = {"q": heads * dim, "k": kv_heads * dim, "v": kv_heads * dim, "o": hidden}
     rest = sum(outputs[which] for which in biased) + (2 * dim if family.head_norms else 0)
     linears = [Linear(outputs[which], hidden, is_sensitive=True) for which in "qkv"]
-    return [*linears, Linear(hidden, heads * dim)], rest
+    return [*linears, Linear(hidden, heads * dim, is_sensitive=True)], rest
 
 
 def _mla(_: Family, text: Mapping[str, Any]) -> tuple[list[Linear], int]:

@@ -70,7 +70,8 @@ def linear_bytes(linear: Linear, scheme: QuantScheme, item_bytes: int) -> int:
 def _tables_bytes(shape: ModelShape, scheme: QuantScheme, item_bytes: int) -> int:
     """Of embedding and output head; a tied head is stored beside the embedding once both are small.
 
-    That is what vLLM holds; our own batching holds the two as one.
+    That is what vLLM holds; our own batching holds the two as one. int4 has 4 bits for an embedding
+    that is not the head too.
     """
     full = (shape.embedding + shape.head) * item_bytes
     groups = [size for size in _TABLE_GROUPS if shape.hidden_size % size == 0]
@@ -78,7 +79,9 @@ def _tables_bytes(shape: ModelShape, scheme: QuantScheme, item_bytes: int) -> in
         return full
     small = shape.embedding + shape.embedding // groups[0] * item_bytes  # the head's too
     if shape.family in READS_EMBEDDING:
-        return 2 * small
+        if shape.is_tied or scheme is QuantScheme.INT8:
+            return 2 * small
+        return small + shape.embedding // 2 + shape.embedding // GROUP * item_bytes
     return full if shape.is_tied else shape.embedding * item_bytes + small
 
 

@@ -15,7 +15,7 @@ from models.refs import QuantScheme
 from models.store import DEMO_WEIGHTS
 from quantize import registry
 from quantize.dtypes import TORCH
-from quantize.plan import Wish
+from quantize.protocol import Options
 from tests.quantize.test_run import run
 
 
@@ -31,7 +31,7 @@ def test_every_layer_is_read_as_it_was_written(tmp_path, scheme):
     by_target = {
         target: group for group in config.config_groups.values() for target in group.targets
     }
-    quantizer = registry.quantizer(scheme, Wish(scheme=scheme).options)
+    quantizer = registry.quantizer(scheme, Options())
     for layer in layers:
         parts = {
             name.removeprefix(f"{layer.name}."): tensor

@@ -84,7 +84,7 @@ def test_words_that_mean_nothing_are_refused(words):
 
 @pytest.mark.parametrize(
     ("size", "choice"),
-    [("20MB", "none"), ("8MB", "int8"), ("5.9MB", "int4-down"), ("5.5MB", "int4")],
+    [("20MB", "none"), ("8MB", "int8"), ("6.5MB", "int4-down"), ("5.5MB", "int4")],
 )
 def test_a_budget_takes_the_best_that_fits(tmp_path, capsys, size, choice):
     command = ["demo", "--scheme", f"auto:{size}", "--data-dir", str(tmp_path), "--dry-run"]

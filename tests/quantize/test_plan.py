@@ -113,7 +113,7 @@ def test_the_head_is_taken_where_asked_and_untied(has_head, scheme):
 
 @pytest.mark.parametrize("scheme", [INT8, INT4])
 @pytest.mark.parametrize("has_head", [True, False])
-def test_head_and_embedding_have_8_bits(scheme, has_head):
+def test_head_and_embedding_are_quantised(scheme, has_head):
     made, _ = plan(model(head=has_head), LLAMA, Wish(scheme=scheme))
     assert made.skipped == ()
     assert made.config["tie_word_embeddings"] is False
@@ -121,15 +121,18 @@ def test_head_and_embedding_have_8_bits(scheme, has_head):
     kept = "lm_head.weight" if has_head else "model.embed_tokens.weight"
     assert sources["lm_head.weight_packed"] == kept
     assert sources["model.embed_tokens.weight_packed"] == "model.embed_tokens.weight"
-    assert made.sizes["head"] == made.sizes["embedding"]
-    assert made.sizes["head"].bits_per_weight == pytest.approx(8 + 16 / 128, abs=0.01)
+    # What is looked up and nothing else has 4 bits in int4.
+    num_bits = 4 if scheme is INT4 and has_head else 8
+    bits = {8: 8 + 16 / 128, 4: 4 + 16 / 32}
+    assert made.sizes["head"].bits_per_weight == pytest.approx(bits[8], abs=0.01)
+    assert made.sizes["embedding"].bits_per_weight == pytest.approx(bits[num_bits], abs=0.01)
     targets = {
         target: group["weights"]["num_bits"]
         for group in made.config["quantization_config"]["config_groups"].values()
         for target in group["targets"]
     }
-    assert targets["lm_head"] == targets["VocabParallelEmbedding"] == 8
-    assert targets["re:.*embed_tokens$"] == 8
+    assert targets["lm_head"] == 8
+    assert targets["VocabParallelEmbedding"] == targets["re:.*embed_tokens$"] == num_bits
     assert targets["Linear"] == (8 if scheme is INT8 else 4)
 
 
@@ -229,11 +232,12 @@ def test_a_plan_does_not_depend_on_what_it_is_not_told():
     assert replace(one) == other
 
 
-def test_an_embedding_of_int4_can_have_4_bits():
+def test_an_embedding_of_int4_has_the_bits_that_are_asked_for():
+    for width, bits in ((Width.FOUR, 4.5), (Width.EIGHT, 8 + 16 / 128)):
+        made, _ = plan(model(head=False), LLAMA, Wish(scheme=INT4, embeddings=width))
+        assert made.sizes["embedding"].bits_per_weight == pytest.approx(bits, abs=0.01)
+        assert made.sizes["head"].bits_per_weight > 8
     made, _ = plan(model(), LLAMA, Wish(scheme=INT4, embeddings=Width.FOUR))
-    sizes = made.sizes
-    assert sizes["embedding"].bits_per_weight == pytest.approx(4.5, abs=0.01)
-    assert sizes["head"].bits_per_weight > 8
     (group,) = (
         each
         for each in made.config["quantization_config"]["config_groups"].values()
