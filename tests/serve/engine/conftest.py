@@ -1,12 +1,36 @@
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
 
+from serve.engine.stored_scheme import RUNS
+from tests.quantized_models import write_quantized
 from tests.tiny_models import write_tiny_model
 
 
 @pytest.fixture(scope="session")
 def tiny_qwen2(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_tiny_model(tmp_path_factory.mktemp("models") / "qwen2")
+
+
+@pytest.fixture(scope="session")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """By scheme, from a Qwen2 of bfloat16, whose head is its embedding; not to be changed."""
+    root = tmp_path_factory.mktemp("quantized")
+    source = write_tiny_model(root / "full", dtype="bfloat16")
+    return {"none": source} | {
+        scheme: write_quantized(source, root / scheme, scheme) for scheme in RUNS
+    }
+
+
+@pytest.fixture
+def int8(folders: dict[str, Path], tmp_path: Path) -> Path:
+    """One that may be."""
+    return Path(shutil.copytree(folders["int8"], tmp_path / "copy"))
+
+
+@pytest.fixture
+def int4(folders: dict[str, Path], tmp_path: Path) -> Path:
+    return Path(shutil.copytree(folders["int4"], tmp_path / "copy"))

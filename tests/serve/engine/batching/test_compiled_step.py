@@ -21,6 +21,7 @@ from serve.engine.batching.loops.stored_matrix import Matrix
 from serve.engine.batching.runner import Runner
 from serve.engine.batching.sequence import SequenceState
 from serve.engine.protocol import EngineRequest, SamplingParams
+from tests.serve.engine import checkpoints
 from tests.tiny_models import VOCAB_SIZE, write_tiny_model
 
 BLOCKS_EACH = 3
@@ -43,10 +44,14 @@ def load(folder: Path, dtype: torch.dtype) -> tuple[PreTrainedModel, KVCache]:
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, attn_implementation="eager")
     model = model.eval().requires_grad_(False)
     fused_linear.fuse(model)
+    return model, cache_for(model)
+
+
+def cache_for(model: PreTrainedModel) -> KVCache:
     shapes = warm_up.layer_shapes(model)
     model.set_attn_implementation(attention.IMPLEMENTATION)
     num_blocks = BLOCKS_EACH * MOST_ROWS
-    return model, KVCache(shapes, num_blocks=num_blocks, dtype=dtype, device=model.device)
+    return KVCache(shapes, num_blocks=num_blocks, dtype=model.dtype, device=model.device)
 
 
 def sequences(lengths: list[int]) -> list[SequenceState]:
@@ -101,6 +106,22 @@ def test_a_row_does_not_depend_on_the_others(tiny_qwen2: Path) -> None:
     assert len(set(together.argmax(-1).tolist())) > 1
     for count in (1, 2, 3, 7):
         assert torch.equal(last_logits(runner, lengths[:count]), together[:count])
+
+
+@pytest.mark.parametrize("scheme", ["int8", "int4", "int8-w8a8"])
+def test_stored_integers_are_multiplied_as_they_are(folders: dict[str, Path], scheme: str) -> None:
+    model = checkpoints.load(folders[scheme], dtype="float32")
+    runner = Runner(model, cache_for(model))
+    assert runner._compiled is not None
+    lengths = [1, 2, BLOCK_SIZE, BLOCK_SIZE + 1, 2 * BLOCK_SIZE + 9, 30, 31, 9, 8, 7]
+    ours = last_logits(runner, lengths)
+    for count in (1, 3, 9):
+        assert torch.equal(last_logits(runner, lengths[:count]), ours[:count])
+    assert runner._compiled._products.head is not None
+    runner._compiled = None
+    theirs = last_logits(runner, lengths)
+    # Of the same rounded rows, but where one was at the edge of a step.
+    assert ((ours - theirs).norm() / theirs.norm()) < 1e-2
 
 
 @pytest.mark.parametrize("threads", [1, 2, 3])
@@ -164,7 +185,7 @@ def test_only_steps_of_few_decodes_are_taken(tiny_qwen2: Path) -> None:
 
 
 class Opaque(nn.Module):
-    """A layer whose weights the loops cannot read; as PackedLinear's, which needs AVX-512."""
+    """A layer whose weights the loops cannot read, as nf4's."""
 
     def __init__(self, layer: nn.Module) -> None:
         super().__init__()
