@@ -122,23 +122,25 @@ async def serve(
             await asyncio.wait({loading, stopping, serving}, return_when=asyncio.FIRST_COMPLETED)
             if loading.done():
                 loaded = await loading
-                on_ready(
-                    Ready(
-                        artifact=loaded.artifact,
-                        proof=loaded.proof,
-                        standing=loaded.standing,
-                        engine=loaded.pipeline.engine,
-                        engine_reason=loaded.reason,
-                        url=f"http://{in_url(config.host)}:{listener.getsockname()[1]}",
-                        names=config.model_names,
-                        arm=config.arm,
-                        needs_key=state.keys is not None,
-                    )
-                )
+                on_ready(_ready(loaded, state, port=listener.getsockname()[1]))
                 await _watch(loaded.pipeline.engine, {stopping, serving})
         finally:
             stopping.cancel()
             await _shut_down(config, state, server, serving, loading, was_asked=stop.is_set())
+
+
+def _ready(loaded: Loaded, state: ServerState, *, port: int) -> Ready:
+    return Ready(
+        artifact=loaded.artifact,
+        proof=loaded.proof,
+        standing=loaded.standing,
+        engine=loaded.pipeline.engine,
+        engine_reason=loaded.reason,
+        url=f"http://{in_url(state.config.host)}:{port}",
+        names=state.config.model_names,
+        arm=state.config.arm,
+        needs_key=state.keys is not None,
+    )
 
 
 async def _watch(engine: Engine, ends: set[asyncio.Task[Any]]) -> None:
