@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -59,8 +60,12 @@ def reference(quantised: Path, folder: Path) -> Path:
     """The demo model with the numbers that the quantised folder stands for."""
     shutil.copytree(DEMO_WEIGHTS, folder, ignore=shutil.ignore_patterns("manifest.json"))
     full = load_file(folder / "model.safetensors")
-    made = {name: tensor.to(full[name].dtype) for name, tensor in dequantised(quantised).items()}
+    made = {name: tensor.bfloat16() for name, tensor in dequantised(quantised).items()}
     save_file(full | made, folder / "model.safetensors", metadata={"format": "pt"})
+    config = json.loads((folder / "config.json").read_text())
+    is_tied = "lm_head.weight" not in full | made
+    text = json.dumps(config | {"tie_word_embeddings": is_tied})
+    (folder / "config.json").write_text(text)
     return folder
 
 
