@@ -98,9 +98,9 @@ def has_byte_products() -> bool:
     """Whether loops can be compiled here, and this processor sums products of bytes."""
     if not is_available():
         return False
-    from serve.engine.batching.loops import panel_dot  # noqa: PLC0415 - Numba is loaded when it is needed
+    from serve.engine.batching.loops import byte_sums  # noqa: PLC0415 - Numba is loaded when it is needed
 
-    return panel_dot.instruction() != "none"
+    return byte_sums.instruction() != "none"
 
 
 @functools.cache

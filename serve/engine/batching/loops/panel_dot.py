@@ -9,7 +9,7 @@ it; so one large activation costs its 31 neighbours some precision and nobody el
 Weights are the unsigned side of the instruction: 8-bit ones plus 128, 4-bit ones as they are
 stored. What that adds is taken off before: a sum starts at minus the weights' zero point times the
 sum of the row's block. Where there is no such instruction, pairs of 16-bit products are added
-(``vpmaddwd``), which LLVM has for every processor.
+(``vpmaddwd``), which LLVM has for every processor (``byte_sums.py``).
 
 ::
 
@@ -27,16 +27,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import llvmlite.binding
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+from serve.engine.batching.loops.byte_sums import PANEL, Sum
 from serve.engine.batching.loops.vectors import address_of, apart, fetch, splat, spread
 
-PANEL = 16
-"""Outputs side by side."""
 BLOCK = 32
 """Inputs that share a row's scale."""
 _AHEAD = 4096
@@ -74,54 +72,48 @@ class Form:
         return 1 if self.has_zeros else 1 << (self.bits - 1)
 
     @property
+    def block_bytes(self) -> int:
+        """Of a panel's weights of one block."""
+        return PANEL * BLOCK * self.bits // 8
+
+    @property
     def entry_bytes(self) -> int:
         """Of a panel's scales, and zero points, of one group."""
         return PANEL * (self.scale_bytes + self.has_zeros)
 
 
 @functools.cache
-def instruction() -> str:
-    """What sums products of bytes here: ``avx512vnni``, ``avxvnni`` or ``none``."""
-    features = llvmlite.binding.get_host_cpu_features()
-    if features.get("avx512vnni"):
-        return "avx512vnni"
-    return "avxvnni" if features.get("avxvnni") else "none"
-
-
-@functools.cache
 def dots(form: Form, num_rows: int, num_panels: int) -> Any:
     """Some rows times some panels, to float32 ``[num_rows, num_panels * 16]`` at ``out``.
 
-    ``(weight, weight_stride, rows, row_stride, scale, scale_stride, groups, blocks, out)``:
-    addresses but for the numbers; strides are bytes from panel to panel and from row to row;
-    ``groups`` of the weights' scales are ``blocks`` blocks each. A row's result is added up in the
-    same order whatever is beside it.
+    ``(weight, rows, row_stride, scale, groups, blocks, out)``: addresses but for the numbers;
+    panels follow each other, rows are ``row_stride`` bytes apart; ``groups`` of the weights' scales
+    are ``blocks`` blocks each. A row's result is added up in the same order whatever is beside it.
     """
 
     @intrinsic
     def multiply(
         _context: Any,
         weight: Any,
-        weight_stride: Any,
         rows: Any,
         row_stride: Any,
         scale: Any,
-        scale_stride: Any,
         groups: Any,
         blocks: Any,
         out: Any,
     ) -> Any:
         def emit(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
-            (weight, weight_stride, rows, row_stride, scale, scale_stride, groups, blocks, out) = (
-                arguments
-            )
+            weight, rows, row_stride, scale, groups, blocks, out = arguments
+            num_blocks = builder.mul(groups, blocks)
+            weight_stride = builder.mul(num_blocks, _number(form.block_bytes))
+            scale_stride = builder.mul(groups, _number(form.entry_bytes))
             tile = _Tile(
                 builder,
                 form,
                 weights=apart(builder, weight, weight_stride, num_panels),
                 scales=apart(builder, scale, scale_stride, num_panels),
                 rows=apart(builder, rows, row_stride, num_rows),
-                num_blocks=builder.mul(groups, blocks),
+                num_blocks=num_blocks,
             )
             for number, total in enumerate(tile.totals(groups, blocks)):
                 place = builder.gep(out, [_number(4 * PANEL * number)])
@@ -131,8 +123,7 @@ def dots(form: Form, num_rows: int, num_panels: int) -> Any:
             return _context.get_dummy_value()
 
         pointer, number = types.voidptr, types.int64
-        operands = (pointer, number, pointer, number, pointer, number, number, number, pointer)
-        return types.void(*operands), emit
+        return types.void(pointer, pointer, number, pointer, number, number, pointer), emit
 
     return multiply
 
@@ -196,9 +187,7 @@ class _Tile:
     def _block(self, block: Any, zeros: Sequence[Any]) -> Sequence[Any]:
         """int32 sums of one block, by row and panel."""
         builder = self._builder
-        sums = [
-            _Sum(builder, self._start(row, zeros[panel], block)) for row, panel in self._pairs()
-        ]
+        sums = [Sum(builder, self._start(row, zeros[panel], block)) for row, panel in self._pairs()]
         num_vectors = BLOCK // 4 * self._form.bits // 8
         first = builder.mul(block, _number(num_vectors * 4 * PANEL))
         begin = builder.mul(block, _number(BLOCK))
@@ -250,79 +239,6 @@ class _Tile:
         name = f"llvm.fmuladd.v{PANEL}f32"
         function = cgutils.get_or_insert_function(builder.module, kind, name)
         return builder.call(function, [value, factor, builder.load(total)])
-
-
-class _Sum:
-    """Whole sums of 16 outputs, by whatever instruction there is."""
-
-    def __init__(self, builder: Any, start: Any) -> None:
-        self._builder, self._start = builder, start
-        self._instruction = instruction()
-        self._pairs: Any = None if self._instruction != "none" else _PAIRS_OF_ZERO
-
-    def add(self, unsigned: Any, signed: Any) -> None:
-        """Four products for each output; ``signed`` is an int32 of four bytes in every lane."""
-        builder = self._builder
-        if self._instruction == "avx512vnni":
-            words = builder.bitcast(unsigned, _INTS)
-            self._start = self._dpbusd([self._start, words, signed], 512)
-        elif self._instruction == "avxvnni":
-            operands = (self._start, builder.bitcast(unsigned, _INTS), signed)
-            halves = [
-                self._dpbusd([_half(builder, each, side) for each in operands], 256)
-                for side in (0, 1)
-            ]
-            both = ir.Constant(_INTS, list(range(PANEL)))
-            self._start = builder.shuffle_vector(*halves, both)
-        else:
-            wide = ir.VectorType(_I16, 4 * PANEL)
-            left = builder.zext(unsigned, wide)
-            right = builder.sext(builder.bitcast(signed, _BYTES), wide)
-            self._pairs = builder.add(self._pairs, _multiply_add(builder, left, right))
-
-    def whole(self) -> Any:
-        """int32, of each output."""
-        if self._pairs is None:
-            return self._start
-        return self._builder.add(self._start, _of_neighbours(self._builder, self._pairs))
-
-    def _dpbusd(self, operands: Sequence[Any], size: int) -> Any:
-        kind = operands[0].type
-        function = cgutils.get_or_insert_function(
-            self._builder.module,
-            ir.FunctionType(kind, [kind] * 3),
-            f"llvm.x86.avx512.vpdpbusd.{size}",
-        )
-        return self._builder.call(function, operands)
-
-
-_PAIRS_OF_ZERO = ir.Constant(ir.VectorType(_I32, 2 * PANEL), [0] * (2 * PANEL))
-
-
-def _multiply_add(builder: Any, left: Any, right: Any) -> Any:
-    """Of two vectors of int16: int32 lanes, each the sum of two neighbours' products."""
-    wide = ir.VectorType(_I32, left.type.count)
-    return _of_neighbours(builder, builder.mul(builder.sext(left, wide), builder.sext(right, wide)))
-
-
-def _of_neighbours(builder: Any, vector: Any) -> Any:
-    """The sums of lanes 0 and 1, 2 and 3, and so on."""
-    num = vector.type.count
-    nothing = ir.Constant(vector.type, ir.Undefined)
-    evens, odds = (
-        builder.shuffle_vector(
-            vector, nothing, ir.Constant(ir.VectorType(_I32, num // 2), list(range(side, num, 2)))
-        )
-        for side in (0, 1)
-    )
-    return builder.add(evens, odds)
-
-
-def _half(builder: Any, vector: Any, side: int) -> Any:
-    num = vector.type.count // 2
-    lanes = list(range(side * num, (side + 1) * num))
-    mask = ir.Constant(ir.VectorType(_I32, num), lanes)
-    return builder.shuffle_vector(vector, ir.Constant(vector.type, ir.Undefined), mask)
 
 
 def _number(value: int) -> Any:

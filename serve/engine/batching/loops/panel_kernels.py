@@ -14,9 +14,10 @@ import numpy as np
 from numba import carray
 
 from serve.engine.batching.loops import native
+from serve.engine.batching.loops.byte_sums import PANEL
 from serve.engine.batching.loops.intrinsics import count_up, float_of, pointer, store_sums
 from serve.engine.batching.loops.kernels import compiled, exact, kernel_of
-from serve.engine.batching.loops.panel_dot import BLOCK, PANEL, Form, dots
+from serve.engine.batching.loops.panel_dot import BLOCK, Form, dots
 
 _F32, _I32, _I8 = np.float32, np.int32, np.int8
 _NUM_ARGUMENTS = 15
@@ -98,61 +99,32 @@ def _finish(a: Any, row: Any, output: Any, num_rows: Any, width: Any, sums_at: A
 def _multiplying(form: Form) -> Any:
     """A range of rows in bytes times a range of panels."""
     one, many, last = dots(form, 1, 1), dots(form, _ROWS, _PANELS), dots(form, _ROWS, 1)
-    vectors = BLOCK * PANEL * form.bits // 8
-    entry = form.entry_bytes
+    block_bytes, group_bytes = form.block_bytes, form.entry_bytes
 
     @exact
     def multiply(a, rows_at, stride, first_row, last_row, first, end, sums_at):  # type: ignore[no-untyped-def]
         groups, blocks = a[3], a[4]
-        weight_stride, scale_stride = groups * blocks * vectors, groups * entry
+        weight_stride, scale_stride = groups * blocks * block_bytes, groups * group_bytes
         sums, panel = pointer(sums_at), first
         while panel < end:
             num = _PANELS if end - panel >= _PANELS and last_row - first_row >= _ROWS else 1
-            weight = pointer(a[6] + panel * weight_stride)
-            scale = pointer(a[7] + panel * scale_stride)
+            weight_at, scale_at = a[6] + panel * weight_stride, a[7] + panel * scale_stride
+            weight, scale = pointer(weight_at), pointer(scale_at)
             row = first_row
+            while last_row - row >= _ROWS:
+                at = pointer(rows_at + row * stride)
+                if num == _PANELS:
+                    many(weight, at, stride, scale, groups, blocks, sums)
+                else:
+                    last(weight, at, stride, scale, groups, blocks, sums)
+                _finish(a, row, panel * PANEL, _ROWS, num * PANEL, sums_at)
+                row += _ROWS
             while row < last_row:
                 at = pointer(rows_at + row * stride)
-                if last_row - row >= _ROWS:
-                    if num == _PANELS:
-                        many(
-                            weight,
-                            weight_stride,
-                            at,
-                            stride,
-                            scale,
-                            scale_stride,
-                            groups,
-                            blocks,
-                            sums,
-                        )
-                    else:
-                        last(
-                            weight,
-                            weight_stride,
-                            at,
-                            stride,
-                            scale,
-                            scale_stride,
-                            groups,
-                            blocks,
-                            sums,
-                        )
-                    _finish(a, row, panel * PANEL, _ROWS, num * PANEL, sums_at)
-                    row += _ROWS
-                    continue
                 for each in range(num):
-                    one(
-                        pointer(a[6] + (panel + each) * weight_stride),
-                        weight_stride,
-                        at,
-                        stride,
-                        pointer(a[7] + (panel + each) * scale_stride),
-                        scale_stride,
-                        groups,
-                        blocks,
-                        sums,
-                    )
+                    weight = pointer(weight_at + each * weight_stride)
+                    scale = pointer(scale_at + each * scale_stride)
+                    one(weight, at, stride, scale, groups, blocks, sums)
                     _finish(a, row, (panel + each) * PANEL, 1, PANEL, sums_at)
                 row += 1
             panel += num

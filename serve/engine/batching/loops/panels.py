@@ -17,7 +17,7 @@ from serve.engine.batching.loops import native
 from serve.engine.batching.loops.stored_matrix import FEW_ROWS, Scratch
 
 PANEL, BLOCK = 16, 32
-"""As in ``panel_dot.py``, which is imported with Numba only."""
+"""As in ``byte_sums.py`` and ``panel_dot.py``, which are imported with Numba only."""
 Bits = Literal[8, 4]
 
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from llvmlite.binding import get_host_cpu_features
 
-from serve.engine.batching.loops import native, panel_dot, panel_kernels, panels
+from serve.engine.batching.loops import byte_sums, native, panel_dot, panel_kernels, panels
 from serve.engine.batching.loops.panels import PANEL
 from tests.serve.engine.batching.loops.matrices import Kind, distance, matrix, rounded, run
 
@@ -163,7 +163,7 @@ def test_what_is_held() -> None:
     assert weight.stored_bytes() == 48 * 256 // 2 + 3 * entries
     weight, _ = matrix(KINDS["8 bits"], 48, 256)
     assert weight.stored_bytes() == 48 * 256 + 2 * entries
-    assert (panels.PANEL, panels.BLOCK) == (panel_dot.PANEL, panel_dot.BLOCK)
+    assert (panels.PANEL, panels.BLOCK) == (byte_sums.PANEL, panel_dot.BLOCK)
     assert panel_kernels._ROWS * panel_kernels._PANELS * PANEL <= native.SUMS
 
 
@@ -175,12 +175,12 @@ def test_every_instruction_gives_the_same(
     name: str, instruction: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Bit for bit: sums are of integers, and floats are added in one order."""
-    if instruction == panel_dot.instruction():
+    if instruction == byte_sums.instruction():
         pytest.skip("it is what all other tests run on")
     if instruction != "none" and not get_host_cpu_features().get(instruction):
         pytest.skip(f"this processor has no {instruction}")
     weight, meant = matrix(KINDS[name], 83, 160)
-    monkeypatch.setattr(panel_dot, "instruction", lambda: instruction)
+    monkeypatch.setattr(byte_sums, "instruction", lambda: instruction)
     monkeypatch.setattr(panel_kernels, "dots", panel_dot.dots.__wrapped__)
     form = panel_dot.Form(weight.bits, weight.has_zeros, weight.scale_bytes)
     kernel = panel_kernels.product.__wrapped__(form)
