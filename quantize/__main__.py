@@ -153,10 +153,7 @@ def _choice(options: argparse.Namespace, source: Artifact) -> Choice:
     """What --scheme names, or what its budget comes to."""
     num_bytes = budget_of(options.scheme)
     if num_bytes is None:
-        choice = Choice.parse(options.scheme)
-        if choice.scheme is QuantScheme.NONE:
-            raise OptionError("--scheme none is what the model is already.")
-        return choice
+        return Choice.parse(options.scheme)
     wish = _wish(options, Choice(scheme=QuantScheme.INT8))
     check_suitable(result.config_of(source.path))
     among = [Choice.parse(name) for name in options.among] if options.among else BY_QUALITY
@@ -222,7 +219,13 @@ def _parser() -> argparse.ArgumentParser:
         EPILOG,
     )
     add = parser.add_argument
-    add("--scheme", required=True, help="what the weights become; auto:SIZE takes what fits")
+    add(
+        "--scheme",
+        required=True,
+        type=_scheme,
+        metavar="SCHEME",
+        help="what the weights become; auto:SIZE takes the best that fits",
+    )
     add(
         "--among",
         nargs="+",
@@ -274,6 +277,15 @@ def _parser() -> argparse.ArgumentParser:
     )
     add_shared(parser)
     return parser
+
+
+def _scheme(text: str) -> str:
+    try:
+        if budget_of(text) is None and Choice.parse(text).scheme is QuantScheme.NONE:
+            raise OptionError("none is what the model is already")
+    except OptionError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    return text
 
 
 def _memory(text: str) -> int:

@@ -8,7 +8,7 @@ from typing import Any
 from models import catalog, folder, policy
 from models.errors import FitError, ModelError
 from models.memory import fit as fitting
-from models.memory import host_memory, shapes
+from models.memory import host_memory, shapes, sizes
 from models.memory.fit import Fit, Place, Request
 from models.refs import Artifact, QuantScheme
 from models.rules import strict_json
@@ -83,7 +83,7 @@ def _memory(machine: Machine) -> tuple[Place, int | None]:
 
 def _request(config: Config) -> tuple[Request, QuantScheme]:
     """Raises FitError, ModelError, StartupError, JsonFault, OSError."""
-    scheme = config.quant_scheme or QuantScheme.NONE
+    scheme: QuantScheme | None = None
     size = None
     if fetching.is_here(config.model, config.data_dir):
         artifact = resolve(fetching.name_of(config.model), config.data_dir)
@@ -94,6 +94,8 @@ def _request(config: Config) -> tuple[Request, QuantScheme]:
             scheme, size = artifact.scheme, _stored_bytes(artifact)
     else:
         settings = _published(config.model)
+    if scheme is None:
+        scheme = config.quant_scheme or _within(settings, config.quant_bytes)
     request = Request(
         config=settings,
         weights_bytes=size,
@@ -101,6 +103,21 @@ def _request(config: Config) -> tuple[Request, QuantScheme]:
         num_gpus=config.tensor_parallel_size,
     )
     return request, scheme
+
+
+def _within(settings: Mapping[str, Any], num_bytes: int | None) -> QuantScheme:
+    """What a budget of bytes comes to, about; full weights without one.
+
+    Raises:
+        UnknownShapeError: the configuration does not tell sizes.
+    """
+    if num_bytes is None:
+        return QuantScheme.NONE
+    shape, item = shapes.read(settings), sizes.DTYPE_BYTES[fitting.dtype_of(settings)]
+    for scheme in (QuantScheme.NONE, QuantScheme.INT8):
+        if sizes.weights_bytes(shape, scheme, item_bytes=item) <= num_bytes:
+            return scheme
+    return QuantScheme.INT4
 
 
 def _published(model: str) -> Mapping[str, Any]:

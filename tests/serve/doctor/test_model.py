@@ -55,3 +55,12 @@ def test_bytes_that_are_not_the_manifests_are_a_failure(tmp_path: Path) -> None:
     assert found.level == "failure"
     assert "model.safetensors" in found.told
     assert model.verified(machine(tmp_path, model=str(folder), verify="off")).level == "warning"
+
+
+def test_a_budget_is_reckoned_as_what_fits_into_it(tmp_path: Path) -> None:
+    for quant, said in (
+        ("auto:16GB", "(none)"),
+        ("auto:9GB", "(int8)"),
+        ("auto:6GB", "(int4)"),
+    ):
+        assert said in model.fit(machine(tmp_path, model="qwen2.5-7b", quant=quant)).told
