@@ -1,4 +1,4 @@
-"""Measure: engines, servers, several systems in turn, and what a quantisation cost.
+"""Measure engines, servers, several systems in turn, and what a quantisation cost; try a model.
 
 docs/benchmarks.md explains every figure. The last line of stdout is always one JSON document.
 """
@@ -14,6 +14,7 @@ from benchmarks.compare import command as compare
 from benchmarks.engine import command as engine
 from benchmarks.quality import command as quality
 from benchmarks.serving import command as serving
+from benchmarks.trial import command as trial
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -25,7 +26,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    for each in (engine, serving, compare, diff, planner, quality):
+    for each in (engine, serving, compare, diff, planner, quality, trial):
         each.add_command(commands)
     options = parser.parse_args(arguments)
     options.command_line = arguments

@@ -38,6 +38,13 @@ class Steps:
             each_s = (self._clock() - self._began_at) / self._done
             line += f"  ({duration(each_s * (self._total - self._done))} left)"
         self._done += 1
+        self._show(line)
+
+    def note(self, name: str) -> None:
+        """The step goes on, with something else; on a terminal in the place of its line."""
+        self._show(f"{self._done:>3} of {self._total}  {name}")
+
+    def _show(self, line: str) -> None:
         is_live = self._stream.isatty()
         print(
             f"\r\x1b[K{line}" if is_live else line, end="" if is_live else "\n", file=self._stream

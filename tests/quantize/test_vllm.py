@@ -14,12 +14,15 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 from safetensors.torch import load_file, save_file
 
 from models.refs import QuantScheme
 from models.store import DEMO_WEIGHTS
-from quantize.plan import Wish
+from quantize.plan import Wish, plan
 from quantize.protocol import Method
+from quantize.result import config_of
+from quantize.source import tensors_of
 from serve.engine import placing
 from serve.engine.protocol import Engine, EngineRequest, SamplingParams
 from serve.engine.registry import build
@@ -96,3 +99,34 @@ async def test_vllm_says_what_the_stored_numbers_say(tmp_path, scheme):
     agreement = 1 - sum(counts) / (NUM_PROMPTS * NUM_TOKENS)
     print(f"{scheme}: {agreement:.2%} of the positions")
     assert agreement >= 0.95
+
+
+def test_vllm_finds_each_layers_form_by_its_targets():
+    """Joined layers, a head, and an embedding that Llama's code gives no name."""
+    from vllm.model_executor.layers.quantization.compressed_tensors.utils import (
+        find_matched_target,
+    )
+
+    wish = Wish(scheme=QuantScheme.INT4, sensitive=r"[qkv]_proj|layers\.1\.mlp\.down_proj")
+    made, _ = plan(tensors_of(DEMO_WEIGHTS), config_of(DEMO_WEIGHTS), wish)
+    groups = made.config["quantization_config"]["config_groups"].values()
+    targets = {target: group["weights"] for group in groups for target in group["targets"]}
+    joined = {
+        "qkv_proj": ["q_proj", "k_proj", "v_proj"],
+        "gate_up_proj": ["gate_proj", "up_proj"],
+    }
+
+    def form(name: str, kind: str) -> tuple[int, int, bool]:
+        module = type(kind, (torch.nn.Module,), {})()
+        found = targets[find_matched_target(name, module, list(targets), joined)]
+        return found["num_bits"], found["group_size"], found["symmetric"]
+
+    layer = "model.layers.1"
+    assert form(f"{layer}.self_attn.qkv_proj", "QKVParallelLinear") == (8, 32, True)
+    assert form(f"{layer}.self_attn.o_proj", "RowParallelLinear") == (4, 32, False)
+    assert form(f"{layer}.mlp.gate_up_proj", "MergedColumnParallelLinear") == (4, 32, False)
+    assert form(f"{layer}.mlp.down_proj", "RowParallelLinear") == (8, 32, True)
+    assert form("model.layers.11.mlp.down_proj", "RowParallelLinear") == (4, 32, False)
+    assert form("lm_head", "ParallelLMHead") == (8, 128, True)
+    for name in ("model.embed_tokens", ""):
+        assert form(name, "VocabParallelEmbedding") == (8, 128, True)

@@ -1,0 +1,199 @@
+"""What is looked at, in order: from the model's card to a long prompt. One function for each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, TypeAlias
+
+import httpx
+
+from benchmarks.trial import questions
+from benchmarks.trial.asking import Answer, Asker, AskError
+from benchmarks.trial.findings import Check, Outcome
+from benchmarks.trial.questions import Question
+from quantize.measuring import texts
+
+SHORTEST, EVERY, NUM_PLACES = 16, 4, 16
+"""Of each built-in text: how much goes before the first place, how far apart the places are, and
+how many there are."""
+SPEED_TOKENS = 64
+MARGIN = 128
+"""Tokens of the context that a long prompt leaves free."""
+LEAST_LONG = 256
+
+
+@dataclass(slots=True, kw_only=True)
+class Seen:
+    """What is asked for, and what the checks fill in.
+
+    Attributes:
+        scheme: that the server was asked for.
+        long_tokens: of the long prompt, at most; 0 leaves it out.
+        max_model_len: from the card.
+        has_template: chat is answered.
+    """
+
+    scheme: str
+    long_tokens: int = 0
+    card: dict[str, Any] = field(default_factory=dict)
+    figures: dict[str, float] = field(default_factory=dict)
+    next_tokens: list[str] = field(default_factory=list)
+    max_model_len: int = 0
+    has_template: bool = False
+
+
+Look: TypeAlias = Callable[[Asker, Seen], Iterator[Check]]
+
+
+def named() -> list[tuple[str, Look]]:
+    """All checks, in order: each may need what those before it have seen."""
+    asked = [(question.name, partial(_question, question)) for question in questions.QUESTIONS]
+    return [
+        ("card", _card),
+        ("template", _template),
+        *asked,
+        ("tools", _tools),
+        ("long prompt", _long),
+        ("speed", _speed),
+        ("next tokens", _places),
+    ]
+
+
+def made(name: str, look: Look, asker: Asker, seen: Seen) -> list[Check]:
+    """What one finds. A server that cannot be understood is at fault, and the next is made."""
+    found: list[Check] = []
+    try:
+        found.extend(look(asker, seen))
+    except (AskError, httpx.HTTPError) as error:
+        detail = str(error) or type(error).__name__
+        found.append(Check(name=name, outcome=Outcome.FAULT, detail=detail))
+    return found
+
+
+def _card(asker: Asker, seen: Seen) -> Iterator[Check]:
+    seen.card = asker.card()
+    seen.max_model_len = int(seen.card["max_model_len"])
+    says = str(seen.card["quantization"])
+    is_right = says == seen.scheme and str(seen.card["digest"]).startswith("sha256:")
+    yield Check(
+        name="card",
+        outcome=Outcome.OK if is_right else Outcome.FAULT,
+        detail=f"{says}, {str(seen.card['digest'])[:19]}",
+    )
+    if seen.scheme == "none":
+        return
+    quality = seen.card.get("quality")
+    if quality is None:
+        yield Check(name="quality", outcome=Outcome.SKIPPED, detail="nobody measured it")
+        return
+    line = (
+        f"KL {quality['kl_mean']:.4f}, same token {quality['top1']:.1%}, perplexity × "
+        f"{quality['perplexity_ratio']:.3f}"
+    )
+    enough = Outcome.OK if quality["is_enough"] else Outcome.FAULT
+    yield Check(name="quality", outcome=enough, detail=line)
+
+
+def _template(asker: Asker, seen: Seen) -> Iterator[Check]:
+    """Without a template chat has to be refused, in words that say what to do instead."""
+    body = {"messages": [{"role": "user", "content": "Hello"}], "max_tokens": 1}
+    message = asker.refusal("/v1/chat/completions", body)
+    seen.has_template = message is None
+    if message is None:
+        yield Check(name="template", outcome=Outcome.OK, detail="takes messages")
+        return
+    is_clear = "/v1/completions" in message
+    yield Check(name="template", outcome=Outcome.OK if is_clear else Outcome.FAULT, detail=message)
+
+
+def _question(question: Question, asker: Asker, seen: Seen) -> Iterator[Check]:
+    if seen.has_template:
+        answer = asker.chat(question.chat, max_tokens=48)
+        prompt: dict[str, Any] = {"messages": [{"role": "user", "content": question.chat}]}
+    else:
+        answer = asker.complete(question.text, max_tokens=32)
+        prompt = {"prompt": question.text}
+    yield _answered(question.name, question, answer, len(asker.count(**prompt)))
+
+
+def _tools(asker: Asker, seen: Seen) -> Iterator[Check]:
+    question = questions.TOOL_QUESTION
+    if not seen.has_template:
+        yield Check(name="tools", outcome=Outcome.SKIPPED, detail="no chat template")
+        return
+    messages = [{"role": "user", "content": question.chat}]
+    without = asker.count(messages=messages)
+    given = asker.count(messages=messages, tools=questions.TOOLS)
+    if given == without:
+        detail = "the model's template does not render tools"
+        yield Check(name="tools", outcome=Outcome.SKIPPED, detail=detail)
+        return
+    answer = asker.chat(question.chat, tools=questions.TOOLS)
+    found = _answered("tools", question, answer, len(given))
+    more = f"{len(given) - len(without)} tokens of tools in the prompt"
+    yield Check(name="tools", outcome=found.outcome, detail=found.detail or more, said=found.said)
+
+
+def _long(asker: Asker, seen: Seen) -> Iterator[Check]:
+    """A fact at the beginning, asked for at the end."""
+    length = min(seen.long_tokens, seen.max_model_len - MARGIN)
+    if length < LEAST_LONG:
+        detail = (
+            "left out" if seen.long_tokens < LEAST_LONG else f"{seen.max_model_len} tokens at most"
+        )
+        yield Check(name="long prompt", outcome=Outcome.SKIPPED, detail=detail)
+        return
+    hundred = len(asker.count(prompt=questions.filler(100)))
+    story = questions.FACT + questions.filler(max(1, (length - MARGIN) * 100 // hundred))
+    question = Question(name="long prompt", chat="", text="", expected=questions.NUMBER)
+    if seen.has_template:
+        answer = asker.chat(f"{story}\n\n{questions.LONG_QUESTION}", max_tokens=24)
+    else:
+        answer = asker.complete(f"{story}\n\n{questions.LONG_ENDING}", max_tokens=8)
+    if answer.first_s is not None:
+        seen.figures["prefill_tokens_s"] = answer.prompt_tokens / answer.first_s
+        seen.figures["long_ttft_s"] = answer.first_s
+    found = _answered("long prompt", question, answer, None)
+    detail = found.detail or f"{answer.prompt_tokens:,} tokens"
+    yield Check(name=found.name, outcome=found.outcome, detail=detail, said=found.said)
+
+
+def _speed(asker: Asker, seen: Seen) -> Iterator[Check]:
+    """The second time: what is compiled at the first request is none of it."""
+    text = questions.QUESTIONS[0].text
+    asker.complete(text, max_tokens=8, ignore_eos=True)
+    answer = asker.complete(text, max_tokens=SPEED_TOKENS, ignore_eos=True)
+    is_whole = answer.completion_tokens == SPEED_TOKENS and answer.finish_reason == "length"
+    if answer.first_s is not None and answer.tokens_s is not None:
+        seen.figures |= {"ttft_s": answer.first_s, "decode_tokens_s": answer.tokens_s}
+    yield Check(
+        name="speed",
+        outcome=Outcome.OK if is_whole else Outcome.FAULT,
+        detail=f"{answer.completion_tokens} of {SPEED_TOKENS} tokens",
+    )
+
+
+def _places(asker: Asker, seen: Seen) -> Iterator[Check]:
+    for text in texts.built_in():
+        token_ids = asker.count(prompt=text.content)
+        ends = range(SHORTEST, len(token_ids), EVERY)[:NUM_PLACES]
+        seen.next_tokens += asker.next_tokens([token_ids[:end] for end in ends])
+    yield Check(name="next tokens", outcome=Outcome.OK, detail=f"at {len(seen.next_tokens)} places")
+
+
+def _answered(name: str, question: Question, answer: Answer, num_prompt: int | None) -> Check:
+    """Whether the server kept its word, and then whether the model knew."""
+    faults = []
+    if num_prompt is not None and answer.prompt_tokens != num_prompt:
+        faults.append(f"usage counts {answer.prompt_tokens} prompt tokens, /tokenize {num_prompt}")
+    if not answer.text.strip():
+        faults.append(f"no text in {answer.completion_tokens} tokens")
+    is_known = question.is_answered_by(answer.text)
+    return Check(
+        name=name,
+        outcome=Outcome.FAULT if faults else Outcome.OK if is_known else Outcome.WEAK,
+        detail="; ".join(faults),
+        said=answer.text,
+    )

@@ -1,0 +1,127 @@
+"""What a model is asked, and what an answer that will do looks like.
+
+Easy on purpose: a model of 135 million parameters knows most of it. What it does not know says
+nothing about this server, unless its full weights knew.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """One question, for models that chat and for those that only go on with a text.
+
+    Attributes:
+        chat: said by a user.
+        text: to be continued.
+        expected: a pattern that is searched for in the answer.
+    """
+
+    name: str
+    chat: str
+    text: str
+    expected: str
+
+    def is_answered_by(self, answer: str) -> bool:
+        return re.search(self.expected, answer, re.IGNORECASE) is not None
+
+
+CHINESE = r"[\u4e00-\u9fff]"
+QUESTIONS = (
+    Question(
+        name="english: capital",
+        chat="What is the capital of France?",
+        text="The capital of France is",
+        expected=r"\bParis\b",
+    ),
+    Question(
+        name="english: sum",
+        chat="What is 2 + 3?",
+        text="1 + 1 = 2, 2 + 2 = 4, 2 + 3 =",
+        expected=r"\b5\b|\bfive\b",
+    ),
+    Question(
+        name="english: colour",
+        chat="What color is the sky on a clear day?",
+        text="On a clear day the color of the sky is",
+        expected=r"\bblue\b",
+    ),
+    Question(
+        name="english: code",
+        chat="Write a Python function add(a, b) that returns the sum of its arguments.",
+        text="def add(a, b):\n    # Return the sum of a and b.\n    return",
+        expected=r"\ba\s*\+\s*b\b|\bsum\(",
+    ),
+    Question(
+        name="chinese: language",
+        chat="你好！请用中文介绍一下北京。",
+        text="北京是中华人民共和国的首都，",
+        expected=rf"{CHINESE}(?:.*{CHINESE}){{7}}",
+    ),
+    Question(
+        name="chinese: capital",
+        chat="中国的首都是哪座城市？",
+        text="中国的首都是",
+        expected="北京",
+    ),
+    Question(
+        name="chinese: year",
+        chat="一年有几个月？",
+        text="一年有",
+        expected="12|十二",
+    ),
+    Question(
+        name="chinese: thanks",
+        chat="“谢谢”用英语怎么说？",
+        text="“谢谢”用英语说是“",
+        expected=r"\bthank",
+    ),
+)
+
+TOOLS: list[dict[str, Any]] = [
+    {
+        "type": "function",
+        "function": {
+            "name": "get_current_weather",
+            "description": "Get the current weather of a city.",
+            "parameters": {
+                "type": "object",
+                "properties": {"city": {"type": "string", "description": "Name of the city"}},
+                "required": ["city"],
+            },
+        },
+    }
+]
+TOOL_QUESTION = Question(
+    name="tools",
+    chat="What is the weather in Berlin right now?",
+    text="",
+    expected="get_current_weather",
+)
+
+NUMBER = "4917"
+FACT = f"The number of the patient's room is {NUMBER}. Remember this room number.\n\n"
+LONG_QUESTION = "What is the number of the patient's room? Answer with the number."
+LONG_ENDING = "The number of the patient's room, as it was said at the beginning, is"
+_PLACES = ("the ward", "the kitchen", "the archive", "the courtyard", "the library", "the workshop")
+_DEEDS = (
+    "the lamps were lit one after another",
+    "somebody had left a window open to the rain",
+    "two people talked quietly about the harvest",
+    "a clock struck, and nobody counted the strokes",
+    "the floor was swept before the visitors came",
+)
+
+
+def filler(num_sentences: int) -> str:
+    """A dull story: no two sentences in a row are alike, and no numbers are in it."""
+    sentences = []
+    for number in range(num_sentences):
+        place = _PLACES[number % len(_PLACES)]
+        deed = _DEEDS[number * 3 % len(_DEEDS)]
+        sentences.append(f"In {place} {deed}, and the day went on as days do.")
+    return " ".join(sentences)

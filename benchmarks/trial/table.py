@@ -1,0 +1,71 @@
+"""A trial for people: a column for each server, then what was not as it should be."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from rich import box
+from rich.table import Table
+
+from benchmarks.trial.findings import Check, Findings, Outcome
+
+_FIGURES = (
+    ("start_s", "start, s"),
+    ("ttft_s", "TTFT, s"),
+    ("decode_tokens_s", "decode, tok/s"),
+    ("prefill_tokens_s", "prefill, tok/s"),
+    ("long_ttft_s", "TTFT of the long prompt, s"),
+)
+_MARKS = {
+    Outcome.OK: "✓",
+    Outcome.SKIPPED: "-",
+    Outcome.WEAK: "~",
+    Outcome.LOST: "LOST",
+    Outcome.FAULT: "FAULT",
+}
+_SAID = 100
+LEGEND = "✓ as it should be   ~ the model does not know   LOST: its full weights do   - left out"
+
+
+def table(model: str, all_found: Sequence[Findings]) -> Table:
+    """A row for each check and figure, a column for each server."""
+    shown = Table(box=box.SIMPLE_HEAD, title=model, caption=LEGEND)
+    shown.add_column("")
+    for found in all_found:
+        shown.add_column(f"{found.engine}\n{found.scheme}", justify="right")
+    for name in dict.fromkeys(check.name for found in all_found for check in found.checks):
+        shown.add_row(name, *(_mark(found, name) for found in all_found))
+    shown.add_section()
+    for name, heading in _FIGURES:
+        shown.add_row(heading, *(_number(found.figures.get(name)) for found in all_found))
+    return shown
+
+
+def notes(all_found: Sequence[Findings]) -> Iterator[str]:
+    """Refusals, quality, what is wrong, and what the model did not know."""
+    for found in all_found:
+        name = f"{found.engine} {found.scheme}"
+        if found.refused:
+            yield f"{name}: not served: {found.refused}"
+        for check in found.checks:
+            is_figure = check.name in ("quality", "same token")
+            if is_figure or check.outcome not in (Outcome.OK, Outcome.SKIPPED):
+                yield f"{name}: {check.name}: {_words(check)}"
+
+
+def _mark(found: Findings, name: str) -> str:
+    marks = [_MARKS[check.outcome] for check in found.checks if check.name == name]
+    return marks[0] if marks else ""
+
+
+def _words(check: Check) -> str:
+    said = " ".join(check.said.split())
+    quoted = f"said {said[:_SAID]!r}{' ...' if len(said) > _SAID else ''}" if said else ""
+    mark = "" if check.outcome is Outcome.OK else str(check.outcome)
+    return ", ".join(part for part in (mark, check.detail, quoted) if part)
+
+
+def _number(value: float | None) -> str:
+    if value is None:
+        return "-"
+    return f"{value:,.2f}" if value < 10 else f"{value:,.0f}"
