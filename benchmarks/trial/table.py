@@ -24,7 +24,7 @@ _MARKS = {
     Outcome.FAULT: "FAULT",
 }
 _SAID = 100
-LEGEND = "✓ as it should be   ~ the model does not know   LOST: its full weights do   - left out"
+LEGEND = "✓ right   ~ the model does not know   LOST: its full weights do   - left out"
 
 
 def table(model: str, all_found: Sequence[Findings]) -> Table:
