@@ -1,8 +1,9 @@
 """Which scheme runs on which engine and device, and the nearest that does. A pure table.
 
 Asked before anything is quantised or loaded. Rows for a GPU are from reading vLLM 0.32 and its
-issues; nobody has run them here. docs/quantization.md says what was run. On a CPU vLLM computes
-int8 and int4 by a kernel of ours (serve/engine), for its own takes 4 bits without zero points only.
+issues; nobody has run them here. docs/quantization.md says what was run. On a CPU vLLM multiplies
+packed weights by a kernel of ours (serve/engine/vllm_packed.py): its own takes 4 bits without zero
+points only.
 """
 
 from __future__ import annotations
@@ -135,5 +136,4 @@ def _bitsandbytes_fault(scheme: QuantScheme, place: Place) -> str | None:
 _FP8_TRANSFORMERS = "it has no arithmetic for 8-bit floats"
 _ON_VLLM_CPU: Mapping[QuantScheme, str] = {
     QuantScheme.FP8: "vLLM loads it on a CPU and is unusably slow",
-    QuantScheme.INT8_WEIGHT_ONLY: "our kernel for vLLM on a CPU takes 8 bits in groups of 32 only",
 }

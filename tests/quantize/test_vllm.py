@@ -72,8 +72,12 @@ def reference(quantised: Path, folder: Path) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("scheme", [QuantScheme.INT8, QuantScheme.INT4])
-async def test_vllm_says_what_the_stored_numbers_say(tmp_path, scheme):
+@pytest.mark.parametrize(
+    "scheme", [QuantScheme.INT8, QuantScheme.INT8_WEIGHT_ONLY, QuantScheme.INT4]
+)
+async def test_vllm_says_what_the_stored_numbers_say(tmp_path, scheme, is_proving):
+    if scheme is QuantScheme.INT8_WEIGHT_ONLY and not is_proving:
+        pytest.skip("as int8, with a scale for each row: make prove has the time")
     if refusal := placing.refused(scheme, "vllm", "cpu"):
         pytest.skip(str(refusal))
     harden_environment()

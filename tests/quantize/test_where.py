@@ -55,7 +55,7 @@ def test_full_weights_run_anywhere(place: Place) -> None:
         ("vllm", BLACKWELL, S.BNB_INT8, S.INT8),
         ("vllm", None, S.INT8, None),
         ("vllm", None, S.INT4, None),
-        ("vllm", None, S.INT8_WEIGHT_ONLY, S.INT8),
+        ("vllm", None, S.INT8_WEIGHT_ONLY, None),
         ("vllm", None, S.FP8, S.INT8),
         ("vllm", None, S.NF4, S.INT4),
         ("transformers", None, S.INT8, None),
