@@ -83,8 +83,9 @@ def test_one_command_fetches_quantises_and_serves(
     made = Manifest.read(data_dir / "models" / f"{ALIAS}--int8")
     full = Manifest.read(data_dir / "models" / ALIAS)
     assert (card["digest"], card["quantization"]) == (made.digest, "int8")
+    assert card["quality"]["kl_mean"] == made.quality.kl_mean > 0
     assert made.tools[QUANTISED_FROM] == full.digest
-    assert {"download", "quantize", "verify", "load_weights"} <= set(first)
+    assert {"download", "quantize", "measure", "verify", "load_weights"} <= set(first)
     log = server.log.read_text()
     assert f"int8 ({ALIAS}--int8)" in log
     assert f"made from  {full.digest[:30]}" in log
