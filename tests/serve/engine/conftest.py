@@ -17,11 +17,15 @@ def tiny_qwen2(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """By scheme, from a Qwen2 of bfloat16, whose head is its embedding; not to be changed."""
+    """By scheme, from a Qwen2 of bfloat16, whose head is its embedding; not to be changed.
+
+    Of int4 q, k and v have 8 bits, whatever is its default.
+    """
     root = tmp_path_factory.mktemp("quantized")
     source = write_tiny_model(root / "full", dtype="bfloat16")
+    wish = {"sensitive": r"\b[qkv]_proj$"}
     return {"none": source} | {
-        scheme: write_quantized(source, root / scheme, scheme) for scheme in RUNS
+        scheme: write_quantized(source, root / scheme, scheme, **wish) for scheme in RUNS
     }
 
 

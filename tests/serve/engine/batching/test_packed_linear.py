@@ -124,10 +124,11 @@ def test_what_they_hold() -> None:
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("factor", [None, torch.tensor(11.3137)])
+@pytest.mark.parametrize("name", ["8 bits", "4 bits with zero points"])
 def test_an_embedding_gives_the_rows_that_are_asked_for(
-    dtype: torch.dtype, factor: torch.Tensor | None
+    name: str, dtype: torch.dtype, factor: torch.Tensor | None
 ) -> None:
-    weight, meant = matrix(KINDS["8 bits"], 100, 64)
+    weight, meant = matrix(KINDS[name], 100, 64)
     embedding = PackedEmbedding(weight, dtype, factor)
     ids = torch.tensor([[99, 0, 16], [15, 99, 7]])
     expected = meant.to(dtype)[ids]
@@ -136,5 +137,7 @@ def test_an_embedding_gives_the_rows_that_are_asked_for(
     assert torch.equal(embedding(ids), expected)
     assert embedding(ids[:, :0]).shape == (2, 0, 64)
     assert (embedding.num_embeddings, embedding.embedding_dim) == (100, 64)
-    assert embedding.scheme == "int8 embedding"
-    assert dict(embedding.stored_bytes()) == {"int8": 112 * 64, "scales": 112 * 2 * 2}
+    bits = weight.bits
+    assert embedding.scheme == f"int{bits} embedding"
+    scales = 112 * 2 * (2 if bits == 8 else 3)
+    assert dict(embedding.stored_bytes()) == {f"int{bits}": 112 * 64 * bits // 8, "scales": scales}
