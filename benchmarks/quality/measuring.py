@@ -221,7 +221,7 @@ async def measure(
             answered = await bench.answers(own.engine)
             forced = bench.forced(answered, own.engine.info.max_model_len)
             base_half = await bench.half(own.engine, load_s, base.name, answered)
-            for group in _groups(quantised):
+            for group in _groups(quantised, wish.engine):
                 async with AsyncExitStack() as stack:
                     others = []
                     for artifact in group:
@@ -260,10 +260,12 @@ def machine() -> str:
     return f"{os.cpu_count()} cores, {torch.get_num_threads()} threads, load {load:.1f}"
 
 
-def _groups(quantised: Sequence[Artifact]) -> Iterator[list[Artifact]]:
-    """As many at a time as fit into what memory is free now, one at least."""
+def _groups(quantised: Sequence[Artifact], engine: str) -> Iterator[list[Artifact]]:
+    """As many at a time as fit into what memory is free now, one at least. vLLM's engines of one
+    process end together, the base's with the others', so there all run at once.
+    """
     group: list[Artifact] = []
-    free = available_bytes()
+    free = None if engine == "vllm" else available_bytes()
     taken = 0
     for artifact in quantised:
         needed = tensors.num_bytes(artifact.path) + _BESIDE_BYTES
