@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from models.memory import host_memory
 from models.progress import Progress, size
@@ -26,11 +25,9 @@ from quantize.protocol import Quantizer, QuantPlan
 BETTER: Mapping[QuantScheme, QuantScheme] = {QuantScheme.INT8: QuantScheme.NONE}
 """What loses less than a scheme: int8 than any other, the full weights than int8."""
 
-_PROCESS_BYTES = 650_000_000
-"""Of Python, torch, transformers and a tokenizer, measured."""
-_TOKENS = 2560
-_WIDE = 4
-"""Activations as wide as the widest layer that are held at once."""
+MEMORY_BYTES = 1_200_000_000
+"""Of a process that measures, whatever the model: half of it is Python, torch, transformers and a
+tokenizer, the rest what goes through the model and a tile of weights."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +52,7 @@ class Subject:
         from quantize.measuring.measure import Measurement  # noqa: PLC0415 - transformers, 2 s
 
         try:
-            _check_memory(memory_bytes(result.config_of(self.full)))
+            _check_memory()
             return Measurement(
                 full=self.full,
                 made=made,
@@ -107,17 +104,9 @@ def _hashes(texts: Iterable[Text | TextFigures]) -> list[str]:
     return [text.sha256 for text in texts]
 
 
-def memory_bytes(config: Mapping[str, Any]) -> int:
-    """What measuring takes at most, from a model's configuration: activations, and no weights."""
-    text = config.get("text_config") or config
-    widths = [text.get(key) for key in ("intermediate_size", "hidden_size")]
-    widest = max((width for width in widths if isinstance(width, int)), default=4096)
-    return _PROCESS_BYTES + _WIDE * 4 * _TOKENS * widest
-
-
-def _check_memory(num_bytes: int) -> None:
+def _check_memory() -> None:
     free = host_memory.available_bytes()
-    if free is not None and free < num_bytes:
+    if free is not None and free < MEMORY_BYTES:
         raise QuantizeError(
-            f"measuring takes {size(num_bytes)} of memory and {size(free)} are free."
+            f"measuring takes {size(MEMORY_BYTES)} of memory and {size(free)} are free."
         )

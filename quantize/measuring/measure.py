@@ -20,6 +20,10 @@ from quantize.measuring.texts import Text
 from quantize.measuring.windows import Window
 from quantize.protocol import Linear, Quantizer
 
+ACTIVATION_BYTES = 400_000_000
+"""Of float32 activations that are held at once, at most but for a single window's."""
+_HELD = 4
+"""As wide as the widest layer: a gate, its other factor, their product, and that rounded."""
 _HEAD_TILE = 2048
 """Rows of the vocabulary at a time: their logits of all positions are held, of both models."""
 
@@ -57,7 +61,7 @@ class Measurement:
         """
         network = Network(self.full)
         windows = windows_.of_texts(self.full, self.texts, network.num_positions)
-        batches = [*windows_.batches(windows)]
+        batches = [*windows_.batches(windows, batch_tokens(network.widest))]
         with (
             Folder(self.full) as full,
             Folder(self.made, self.layers, self.quantizer) as made,
@@ -118,6 +122,11 @@ class Measurement:
             texts=tuple(of_texts),
             better=better,
         )
+
+
+def batch_tokens(widest: int) -> int:
+    """How many tokens go through a model whose widest layer has so many inputs or outputs."""
+    return min(windows_.BATCH_TOKENS, ACTIVATION_BYTES // (_HELD * 4 * widest))
 
 
 def _predicting(hidden: torch.Tensor, batch: Sequence[Window]) -> torch.Tensor:

@@ -62,6 +62,12 @@ class Network:
         names = {id(module): name for name, module in model.named_modules()}
         self._head = names[id(model.get_output_embeddings())]
         self._table = names[id(model.get_input_embeddings())]
+        linears = [each for each in model.modules() if isinstance(each, nn.Linear)]
+        self.widest = max(
+            max(each.in_features, each.out_features)
+            for each in linears
+            if each is not model.get_output_embeddings()
+        )
         for name, module in [*model.named_modules()]:
             if name != self._head:
                 self._prepare(name, module, path)

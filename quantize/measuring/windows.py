@@ -15,7 +15,7 @@ from quantize.measuring.texts import Text
 LENGTH = 512
 """Tokens of a window at most; each begins with nothing before it."""
 BATCH_TOKENS = 2560
-"""Of the windows that go through the model together: memory grows with them."""
+"""Of the windows that go through the model together; weights are read once for each batch."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,12 +72,12 @@ def of_texts(model: Path, texts: Sequence[Text], longest: int) -> list[Window]:
     return found
 
 
-def batches(found: Sequence[Window]) -> Iterator[list[Window]]:
-    """Windows that go through the model together, in order."""
+def batches(found: Sequence[Window], most_tokens: int = BATCH_TOKENS) -> Iterator[list[Window]]:
+    """Windows that go through the model together, in order; at least one."""
     batch: list[Window] = []
     for window in found:
         longest = max(len(each.tokens) for each in (*batch, window))
-        if batch and longest * (len(batch) + 1) > BATCH_TOKENS:
+        if batch and longest * (len(batch) + 1) > most_tokens:
             yield batch
             batch = []
         batch.append(window)

@@ -15,9 +15,8 @@ from models.refs import QuantScheme
 from models.trust.manifest import SIGNATURE, Manifest
 from quantize import plan as planning
 from quantize import result, source
-from quantize.measured import memory_bytes
 from quantize.measuring import gates, windows
-from quantize.measuring.measure import Measurement
+from quantize.measuring.measure import ACTIVATION_BYTES, Measurement, batch_tokens
 from quantize.measuring.texts import Text, built_in
 from quantize.plan import Wish
 from quantize.run import Made, Quantisation
@@ -179,7 +178,14 @@ def test_the_built_in_texts_are_of_three_kinds():
     assert len({text.sha256 for text in texts}) == 3
 
 
-def test_memory_does_not_grow_with_layers():
-    shape = {"hidden_size": 3584, "intermediate_size": 18944}
-    assert memory_bytes(shape | {"num_hidden_layers": 28}) < 1.5e9
-    assert memory_bytes(shape) == memory_bytes(shape | {"num_hidden_layers": 99})
+def test_wide_models_read_fewer_tokens_at_once():
+    assert batch_tokens(4864) == windows.BATCH_TOKENS
+    assert 4 * 4 * 18944 * batch_tokens(18944) <= ACTIVATION_BYTES
+
+
+def test_batches_do_not_change_the_figures(tiny, tmp_path, monkeypatch):
+    made = quantised(tiny, tmp_path / "made", texts=(STORY, CODE))
+    monkeypatch.setattr("quantize.measuring.measure.ACTIVATION_BYTES", 1)
+    again = measured(tiny, made.path, texts=(STORY, CODE))
+    assert again.kl_mean == pytest.approx(made.quality.kl_mean, rel=1e-3)
+    assert again.num_tokens == made.quality.num_tokens
