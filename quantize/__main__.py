@@ -7,7 +7,6 @@ import json
 import re
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
@@ -18,19 +17,13 @@ from models.memory import fit
 from models.memory.fit import Fit, Place, Request
 from models.progress import JsonLines
 from models.refs import Artifact, QuantScheme
-from quantize import result, told
+from quantize import told
 from quantize.arguments import add_shared, parser_of, target_of
-from quantize.budget import best, wish_for
-from quantize.choices import BY_QUALITY, Choice, budget_of
-from quantize.errors import OptionError
+from quantize.asked import add_storing, choice_of, wish_of
 from quantize.measuring import texts
 from quantize.measuring.texts import Text
-from quantize.plan import GROUPS, Wish, check_suitable
-from quantize.protocol import DATA_FREE, Method, QuantPlan
+from quantize.protocol import QuantPlan
 from quantize.run import Made, Quantisation
-from quantize.sensitive import SENSITIVE
-from quantize.source import tensors_of
-from quantize.tables import Width
 
 EPILOG = """\
 schemes:
@@ -98,14 +91,14 @@ def main(argv: Sequence[str]) -> int:
 
 def _run(options: argparse.Namespace, view: JsonLines) -> int:
     source = store.resolve(options.model, options.data_dir)
-    choice = _choice(options, source)
+    choice = choice_of(options, source)
     if choice.scheme is QuantScheme.NONE:
         _tell_full(options, source, view)
         return 0
     with progress.shown(as_json=options.json) as meter:
         work = Quantisation(
             source=source,
-            wish=_wish(options, choice),
+            wish=wish_of(options, choice),
             target=target_of(options, source, choice),
             data_dir=options.data_dir,
             progress=meter,
@@ -149,17 +142,6 @@ def _tell(options: argparse.Namespace, work: Quantisation, made: Made, view: Jso
     print(f"serve it: python -m serve --model {work.target.name if not options.out else made.path}")
 
 
-def _choice(options: argparse.Namespace, source: Artifact) -> Choice:
-    """What --scheme names, or what its budget comes to."""
-    num_bytes = budget_of(options.scheme)
-    if num_bytes is None:
-        return Choice.parse(options.scheme)
-    wish = _wish(options, Choice(scheme=QuantScheme.INT8))
-    check_suitable(result.config_of(source.path))
-    among = [Choice.parse(name) for name in options.among] if options.among else BY_QUALITY
-    return best(tensors_of(source.path), result.config_of(source.path), wish, num_bytes, among)
-
-
 def _tell_full(options: argparse.Namespace, source: Artifact, view: JsonLines) -> None:
     """The full weights are within the budget."""
     if options.json:
@@ -180,32 +162,6 @@ def _texts(options: argparse.Namespace) -> tuple[Text, ...]:
     return texts.of_files(files) if files else texts.built_in()
 
 
-def _method(options: argparse.Namespace, choice: Choice) -> Method | None:
-    if options.calibrate is None:
-        return Method(options.method) if options.method else None
-    if choice.scheme not in (QuantScheme.INT8, QuantScheme.INT4):
-        raise OptionError(f"--calibrate is for int8 and int4, not for {choice}.")
-    if options.method:
-        raise OptionError("--calibrate is a method of its own (gptq): leave --method out.")
-    return Method.GPTQ
-
-
-def _wish(options: argparse.Namespace, choice: Choice) -> Wish:
-    wish = Wish(
-        scheme=choice.scheme,
-        method=_method(options, choice),
-        group_size=options.group_size,
-        tensor_parallel=options.tp,
-        ignore=options.ignore,
-        head=Width(options.lm_head) if options.lm_head else None,
-        embeddings=Width(options.embeddings) if options.embeddings else None,
-        is_symmetric=options.symmetric,
-    )
-    if options.sensitive is not None:
-        return replace(wish, sensitive=options.sensitive)
-    return wish_for(choice, wish)
-
-
 def _fit(source: Artifact, plan: QuantPlan, num_gpus: int, memory_bytes: int) -> Fit:
     config = json.loads((source.path / folder.CONFIG).read_bytes())
     request = Request(config=config, weights_bytes=plan.output_bytes, num_gpus=num_gpus)
@@ -218,46 +174,8 @@ def _parser() -> argparse.ArgumentParser:
         "A full model in, a smaller one out: streamed, whatever its size.",
         EPILOG,
     )
+    add_storing(parser)
     add = parser.add_argument
-    add(
-        "--scheme",
-        required=True,
-        type=_scheme,
-        metavar="SCHEME",
-        help="what the weights become; auto:SIZE takes the best that fits",
-    )
-    add(
-        "--among",
-        nargs="+",
-        metavar="SCHEME",
-        help="what auto:SIZE takes from, the best first (default: none, int8, int4-..., int4)",
-    )
-    add(
-        "--method",
-        choices=DATA_FREE,
-        help="how scales are chosen (default: search for int4, rtn for the others)",
-    )
-    add(
-        "--group-size",
-        type=int,
-        choices=GROUPS,
-        default=GROUPS[-1],
-        help="of int8 and int4: columns that share a scale (default: %(default)s)",
-    )
-    add(
-        "--lm-head",
-        nargs="?",
-        choices=[Width.EIGHT, Width.FULL],
-        const=Width.EIGHT,
-        help="bits of the output head (default: 8 with int8 and int4 where it can be, else full)",
-    )
-    add("--embeddings", choices=[*Width], help="the same of the embedding; 4 with int4 only")
-    add(
-        "--sensitive",
-        metavar="REGEX",
-        help=f"of int4: layers in whose names it is found have 8 bits (default: {SENSITIVE})",
-    )
-    add("--symmetric", action="store_true", help="of int4: no zero points")
     add("--gpu", type=_memory, nargs="+", default=[], metavar="SIZE", help="would it fit: 24GB")
     add("--shard-size", type=_memory, default=4 * 10**9, metavar="SIZE", help="(default: 4GB)")
     add(
@@ -277,15 +195,6 @@ def _parser() -> argparse.ArgumentParser:
     )
     add_shared(parser)
     return parser
-
-
-def _scheme(text: str) -> str:
-    try:
-        if budget_of(text) is None and Choice.parse(text).scheme is QuantScheme.NONE:
-            raise OptionError("none is what the model is already")
-    except OptionError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
-    return text
 
 
 def _memory(text: str) -> int:

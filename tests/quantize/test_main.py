@@ -57,6 +57,7 @@ def test_a_folder_goes_to_a_folder(tmp_path, capsys):
         (["demo", "--scheme", "int4", "--sensitive", "["], "regular expression"),
         (["demo", "--scheme", "fp8", "--embeddings", "8"], "--embeddings 8 with fp8"),
         (["demo", "--scheme", "auto:1MB"], "the smallest is int4 with"),
+        (["demo", "--scheme", "auto:9MB", "--sensitive", "x"], "chooses itself"),
     ],
 )
 def test_what_cannot_be_done_is_2_and_says_why(tmp_path, capsys, words, said):
