@@ -11,14 +11,14 @@ Rows are rounded each by itself, so a token's result does not depend on what els
 Blocks of 32 are llama.cpp's q8_0; one scale for a whole token, as LLM.int8() and vLLM's W8A8 have
 it, loses ten times as much (docs/quality.md).
 
-The loops over ``Panels`` multiply few rows and many where the processor sums products of bytes. For
-many rows on other processors, on those with AMX, whose bfloat16 products are faster still, and on a
-GPU, tiles are unpacked and multiplied as usual (``tiles.py``), and rows are not rounded.
+The loops over ``Panels`` multiply few rows and many, on every processor: two ways with other sums
+would push activations over the edge of a step, and an answer would hang on how many rows share one.
+On a GPU, and where there are no loops, tiles are unpacked and multiplied as usual (``tiles.py``),
+and rows are not rounded.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 
 import torch
@@ -27,11 +27,7 @@ from torch import nn
 from serve.engine.batching import tiles
 from serve.engine.batching.loops import native, panels
 from serve.engine.batching.loops.panels import Panels
-from serve.engine.batching.loops.stored_matrix import FEW_ROWS
 from serve.engine.batching.quantized_linear import QuantizedLinear
-
-AMX_ROWS = 64
-"""Beyond it tiles of bfloat16 make up for unpacking where there is AMX (not verified on one)."""
 
 
 def product(weight: Panels, x: torch.Tensor) -> torch.Tensor:
@@ -43,7 +39,7 @@ def product(weight: Panels, x: torch.Tensor) -> torch.Tensor:
     """
     if x.shape[1] < weight.num_in:
         x = nn.functional.pad(x, (0, weight.num_in - x.shape[1]))
-    if _has_loops(weight) and len(x) <= _most_rows():
+    if _has_loops(weight):
         return panels.multiply(weight, x)
     return tiles.multiply(
         x, weight.num_out, lambda start, stop: panels.rows_between(weight, start, stop)
@@ -52,13 +48,6 @@ def product(weight: Panels, x: torch.Tensor) -> torch.Tensor:
 
 def _has_loops(weight: Panels) -> bool:
     return weight.weight.device.type == "cpu" and native.is_available()
-
-
-def _most_rows() -> int | float:
-    """Of the loops; more are multiplied in tiles."""
-    if not native.has_byte_products():
-        return FEW_ROWS
-    return AMX_ROWS if native.has_amx() else math.inf
 
 
 class PackedLinear(QuantizedLinear):

@@ -93,22 +93,6 @@ def has_bfloat16_products() -> bool:
     return bfloat16_dot.is_available()
 
 
-@functools.cache
-def has_byte_products() -> bool:
-    """Whether loops can be compiled here, and this processor sums products of bytes."""
-    if not is_available():
-        return False
-    from serve.engine.batching.loops import byte_sums  # noqa: PLC0415 - Numba is loaded when it is needed
-
-    return byte_sums.instruction() != "none"
-
-
-@functools.cache
-def has_amx() -> bool:
-    """Whether this processor multiplies tiles of bfloat16 and of bytes."""
-    return bool(torch.cpu._is_amx_tile_supported())  # noqa: SLF001
-
-
 SUMS = 128
 """Numbers that a thread has to itself on the way to a result: whole cache lines."""
 

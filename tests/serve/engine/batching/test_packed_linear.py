@@ -7,12 +7,12 @@ import torch
 from torch import nn
 
 from serve.engine.batching.loops import native
-from serve.engine.batching.packed_linear import AMX_ROWS, PackedEmbedding, PackedLinear
+from serve.engine.batching.packed_linear import PackedEmbedding, PackedLinear
 from serve.engine.packed_weights import Integers
 from tests.serve.engine.batching.loops.matrices import Kind, distance, matrix, rounded
 
 ROWS = (1, 7, 9, 70)
-"""One, few, more than a processor without byte products takes, and more than one with AMX does."""
+"""One, few, and so many that threads round them together."""
 OUT = 300
 """More than a tile."""
 DTYPES = {torch.float32: 5e-6, torch.float16: 2e-3, torch.bfloat16: 4e-3}
@@ -40,26 +40,22 @@ def layer_of(name: str, dtype: torch.dtype) -> tuple[PackedLinear, torch.Tensor]
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("name", KINDS)
-@pytest.mark.parametrize(
-    ("processor", "most"), [("as here", 1000), ("no VNNI", 8), ("AMX", AMX_ROWS), ("no loops", 0)]
-)
-def test_rows_are_rounded_where_the_loops_multiply(
-    monkeypatch: pytest.MonkeyPatch, *, processor: str, most: int, name: str, dtype: torch.dtype
+@pytest.mark.parametrize("loops", [True, False])
+def test_rows_are_rounded_where_there_are_loops(
+    monkeypatch: pytest.MonkeyPatch, *, loops: bool, name: str, dtype: torch.dtype
 ) -> None:
-    """``no loops`` is the way of a GPU, run on the CPU: not the real component, torch on CUDA."""
-    monkeypatch.setattr(native, "is_available", lambda: processor != "no loops")
-    monkeypatch.setattr(native, "has_byte_products", lambda: processor != "no VNNI")
-    monkeypatch.setattr(native, "has_amx", lambda: processor == "AMX")
+    """Without is the way of a GPU, run on the CPU: not the real component, torch on CUDA."""
+    monkeypatch.setattr(native, "is_available", lambda: loops)
     layer, weight = layer_of(name, dtype)
     x = torch.randn(ROWS[-1], 256).to(dtype)
     x[0, 0] = 20
     for rows in ROWS:
         result, some = layer(x[:rows]), x[:rows]
-        seen = rounded(some) if rows <= most else some.double()
+        seen = rounded(some) if loops else some.double()
         assert result.dtype is dtype
         assert distance(result, seen @ weight.T + layer.bias.double()) < DTYPES[dtype]
-    assert layer.scheme.endswith("A16)" if processor == "no loops" else "A8)")
-    assert (layer.matrix is None) == (processor == "no loops")
+    assert layer.scheme.endswith("A8)" if loops else "A16)")
+    assert (layer.matrix is not None) == loops
 
 
 def test_a_large_number_costs_its_own_block_only() -> None:
