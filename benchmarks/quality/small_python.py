@@ -91,12 +91,7 @@ def call(source: str, name: str, arguments: list[Any]) -> Any:
     Raises:
         Refused: it is not there, or cannot be walked to its end.
     """
-    if len(source) > _MOST_CHARS:
-        raise Refused("it is too long")
-    try:
-        tree = ast.parse(source)
-    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-        raise Refused(f"no Python: {error}") from None
+    tree = _parsed(source)
     walk = _Walk([node for node in tree.body if isinstance(node, ast.FunctionDef)])
     if name not in walk.functions:
         raise Refused(f"it defines no {name}")
@@ -108,6 +103,19 @@ def call(source: str, name: str, arguments: list[Any]) -> Any:
         raise Refused(f"it fails: {error}") from None
     except (RecursionError, _Break, _Continue):
         raise Refused("it goes too deep, or leaves a loop that it is not in") from None
+
+
+def _parsed(source: str) -> ast.Module:
+    """Its syntax tree. An answer may have been cut off: its lines count as far as they are Python."""
+    if len(source) > _MOST_CHARS:
+        raise Refused("it is too long")
+    lines = source.splitlines()
+    for count in range(len(lines), 0, -1):
+        try:
+            return ast.parse("\n".join(lines[:count]))
+        except (SyntaxError, ValueError, RecursionError, MemoryError):
+            continue
+    raise Refused("it is no Python")
 
 
 class _Walk:

@@ -20,6 +20,8 @@ FIB = "def fib(n):\n    return n if n < 2 else fib(n - 1) + fib(n - 2)\n"
         ("The capital of France is **Paris**.", {"any": ["Paris"]}),
         ("首都是巴黎。", {"any": ["Paris", "巴黎"]}),
         ("There are seven days.", {"any": ["7", "seven"]}),
+        ("一年有12个月。", {"any": ["12", "十二"]}),
+        ("25加38等于63。", {"says": 63}),
         ("17 + 25 = 42.", {"says": 42}),
         ("The answer is $1,234.00", {"says": 1234}),
         ("It is 42。", {"says": 42}),

@@ -70,6 +70,12 @@ def test_all_else_is_refused_and_ends(source):
         call(source, "f", [])
 
 
+def test_an_answer_that_was_cut_off_counts_as_far_as_it_goes():
+    assert call("def f(x):\n return x + 1\n\ndef test():\n  cases = [(1, 2), (", "f", [1]) == 2
+    with pytest.raises(Refused, match="defines no f"):
+        call("x = 1\ndef f(x):\n return (x +", "f", [1])
+
+
 def test_arguments_of_another_number_are_refused():
     with pytest.raises(Refused, match="other arguments"):
         call("def f(x, y):\n return x", "f", [1, 2, 3])
