@@ -18,7 +18,7 @@ from tests.contracts.engine import request, tokens
 from tests.quantized_models import write_quantized
 from tests.tiny_models import write_tiny_model
 
-W8A8 = "CompressedTensorsW8A8Int8"
+W8A8, PACKED = "CompressedTensorsW8A8Int8", "CompressedTensorsWNA16"
 SETTINGS = EngineSettings(
     max_num_seqs=2,
     max_model_len=256,
@@ -40,12 +40,14 @@ def told(*methods: str | None) -> str:
     ("scheme", "methods", "ignore", "expected"),
     [
         ("none", [None, None], [], None),
-        ("int8", [W8A8, W8A8], ["lm_head"], None),
-        ("int4", ["CompressedTensorsWNA16"], [], None),
-        ("int8", [W8A8, None], ["lm_head"], "multiplies layer1 with no quantisation"),
-        ("int8", [W8A8, None], ["model.layers.1.mlp.up_proj"], None),
-        ("int8", [None], ["model.layers.1.mlp.up_proj"], "no layer of CompressedTensorsW8A8Int8"),
-        ("int8", ["CompressedTensorsWNA16"], [], "the checkpoint is int8"),
+        ("int8-w8a8", [W8A8, W8A8], ["lm_head"], None),
+        ("int4", [PACKED], [], None),
+        ("int8", [PACKED, PACKED], [], None),
+        ("int8", [PACKED, None], ["lm_head"], "multiplies layer1 with no quantisation"),
+        ("int8", [PACKED, None], ["model.layers.1.mlp.up_proj"], None),
+        ("int8", [None], ["model.layers.1.mlp.up_proj"], "no layer of CompressedTensorsWNA16"),
+        ("int8-w8a8", [PACKED], [], "the checkpoint is int8-w8a8"),
+        ("int8", [W8A8], [], "the checkpoint is int8"),
         ("none", [W8A8], [], "layer0 with CompressedTensorsW8A8Int8"),
     ],
 )
@@ -60,6 +62,9 @@ def test_what_is_told_of_other_schemes() -> None:
     gptq: dict[str, Any] = {"quantization_config": {"quant_method": "gptq"}}
     assert vllm_served.describe(gptq, None, "float16") == "gptq, float16"
     assert vllm_served.describe({}, QuantScheme.NONE, "float16") == "float16"
+    for device, word in (("cpu", "int4 (W4A8)"), ("cuda", "int4 (W4A16)")):
+        told_of = vllm_served.describe({}, QuantScheme.INT4, "bfloat16", device=device)
+        assert told_of == f"{word}, bfloat16"
 
 
 @pytest.mark.filterwarnings("ignore")  # of vLLM's own imports
@@ -76,6 +81,6 @@ def test_the_real_workers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
         await engine.close()
 
     asyncio.run(use())
-    monkeypatch.setattr(vllm_served, "scheme_in", lambda _: QuantScheme.INT4)
-    with pytest.raises(StartupError, match=r"with CompressedTensorsW8A8Int8, and .* is int4"):
+    monkeypatch.setattr(vllm_served, "scheme_in", lambda _: QuantScheme.INT8_W8A8)
+    with pytest.raises(StartupError, match=r"with CompressedTensorsWNA16, and .* is int8-w8a8"):
         build("vllm", folder, SETTINGS, lambda *_: None)
