@@ -46,7 +46,7 @@ def candidates(
         name = tensor.name.removesuffix(".weight")
         if len(tensor.shape) != 2 or name == tensor.name:
             continue
-        part = _part(name)
+        part = part_of(name)
         reason = {Part.HEAD: stays.head, Part.EMBEDDING: stays.embedding}.get(part)
         if reason is None:
             reason = _reason(name, tensor, part)
@@ -64,7 +64,8 @@ def candidates(
     return linears, skipped
 
 
-def _part(name: str) -> Part:
+def part_of(name: str) -> Part:
+    """Whether it is a table or a layer, by its name."""
     last = name.rpartition(".")[2]
     if last in EMBEDDINGS:
         return Part.EMBEDDING

@@ -36,13 +36,11 @@ class Subject:
 
     Attributes:
         full: the folder of the full weights.
-        wish: what was made of them.
         plan: how; ``quantizer`` carries it out.
         texts: that both read.
     """
 
     full: Path
-    wish: Wish
     plan: QuantPlan
     quantizer: Quantizer
     texts: Sequence[Text]
@@ -52,14 +50,14 @@ class Subject:
         from quantize.measuring.measure import Measurement  # noqa: PLC0415 - transformers, 2 s
 
         try:
-            _check_memory()
+            check_memory()
             return Measurement(
                 full=self.full,
                 made=made,
                 layers=self.plan.layers,
                 quantizer=self.quantizer,
                 texts=self.texts,
-            ).run(progress, self._better())
+            ).run(progress, better_of(self.full, self.plan.scheme))
         except (QuantizeError, RuntimeError) as error:  # the second is torch's, of shapes
             progress.notice(f"the quality is not known: {error}")
             return None
@@ -87,24 +85,27 @@ class Subject:
         measured.write(made)
         return measured
 
-    def _better(self) -> Better | None:
-        scheme = BETTER.get(self.plan.scheme, QuantScheme.INT8)
-        if scheme is QuantScheme.NONE:
-            return Better(scheme=scheme, bytes=self.plan.source_bytes)
-        tensors = source.tensors_of(self.full)
-        wish = replace(self.wish, scheme=scheme, method=None)
-        try:
-            plan, _ = planning.plan(tensors, result.config_of(self.full), wish)
-        except QuantizeError:
-            return Better(scheme=QuantScheme.NONE, bytes=self.plan.source_bytes)
-        return Better(scheme=scheme, bytes=plan.output_bytes)
+
+def better_of(full: Path, scheme: QuantScheme) -> Better:
+    """What of the full weights would lose less than this scheme, and what it takes."""
+    tensors = source.tensors_of(full)
+    whole = Better(scheme=QuantScheme.NONE, bytes=sum(tensor.num_bytes for tensor in tensors))
+    better = BETTER.get(scheme, QuantScheme.INT8)
+    if better is QuantScheme.NONE:
+        return whole
+    try:
+        plan, _ = planning.plan(tensors, result.config_of(full), Wish(scheme=better))
+    except QuantizeError:
+        return whole
+    return Better(scheme=better, bytes=plan.output_bytes)
 
 
 def _hashes(texts: Iterable[Text | TextFigures]) -> list[str]:
     return [text.sha256 for text in texts]
 
 
-def _check_memory() -> None:
+def check_memory() -> None:
+    """Raises QuantizeError: less is free than measuring takes."""
     free = host_memory.available_bytes()
     if free is not None and free < MEMORY_BYTES:
         raise QuantizeError(

@@ -177,7 +177,6 @@ class Quantisation:
     def _subject(self, plan: QuantPlan, quantizer: Quantizer) -> Subject:
         return Subject(
             full=self.source.path,
-            wish=self.wish,
             plan=plan,
             quantizer=quantizer,
             texts=self.texts,

@@ -88,11 +88,9 @@ def standing(artifact: Artifact, manifest: Manifest | None, least: str | None) -
 
 
 def _remedy(artifact: Artifact) -> str:
-    """The command that measures: making it again finds it made, and measures."""
-    name, _, scheme = artifact.name.rpartition("--")
-    if not name:
-        return "It is measured where it is made: python -m quantize MODEL --scheme SCHEME."
-    return f"To find out: python -m quantize {shlex.quote(name)} --scheme {scheme}"
+    """The command that measures; it needs the full weights."""
+    full = artifact.name.rpartition("--")[0] or "FULL"
+    return f"To find out: python -m quantize.measuring {full} {shlex.quote(artifact.name)}"
 
 
 def _better(quality: Quality) -> str:

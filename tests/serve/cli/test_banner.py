@@ -19,7 +19,9 @@ def test_measured_weights_have_one_line() -> None:
 @pytest.mark.parametrize(
     "standing",
     [
-        Standing(scheme=QuantScheme.INT8, remedy="To find out: python -m quantize m --scheme int8"),
+        Standing(
+            scheme=QuantScheme.INT8, remedy="To find out: python -m quantize.measuring m m--int8"
+        ),
         Standing(scheme=QuantScheme.INT8, quality=QUALITY, complaint="TOO MUCH for int8: …"),
     ],
 )
@@ -27,7 +29,7 @@ def test_what_is_unknown_or_too_much_is_loud(standing: Standing) -> None:
     line = _quality(standing)["quality"]
     styles = [str(line.style), *(str(span.style) for span in line.spans)]
     assert "bold red" in styles
-    assert "python -m quantize m" in str(line) or "TOO MUCH" in str(line)
+    assert "quantize.measuring m m--int8" in str(line) or "TOO MUCH" in str(line)
 
 
 def test_full_weights_have_none() -> None:

@@ -36,11 +36,11 @@ def test_what_nobody_measured_is_said_with_the_command_that_does(manifest):
     for known in (manifest, None):
         found = standing(artifact(), known, None)
         assert "NOT KNOWN" in found.line
-        assert "python -m quantize qwen --scheme int4" in found.line
+        assert "python -m quantize.measuring qwen qwen--int4" in found.line
 
 
-def test_a_name_that_tells_no_scheme_has_no_command_of_its_own():
-    assert "MODEL --scheme SCHEME" in standing(artifact(name="mine"), None, None).line
+def test_a_name_that_does_not_tell_the_full_one_leaves_that_open():
+    assert "quantize.measuring FULL mine" in standing(artifact(name="mine"), None, None).line
 
 
 def test_too_much_is_said_loudly_with_what_is_better(manifest):
@@ -55,7 +55,7 @@ def test_too_much_is_said_loudly_with_what_is_better(manifest):
         ("gate", BAD, "TOO MUCH for int4"),
         ("0.1", BAD, "mean KL divergence of qwen--int4 is 0.2"),
         ("gate", None, "NOT KNOWN"),
-        ("0.1", None, "python -m quantize qwen --scheme int4"),
+        ("0.1", None, "python -m quantize.measuring qwen qwen--int4"),
     ],
 )
 def test_less_than_the_least_ends_the_start(manifest, least, quality, said):

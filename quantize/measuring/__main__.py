@@ -1,0 +1,123 @@
+"""`python -m quantize.measuring FULL QUANTISED`: measure a model that is there already."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from rich.console import Console
+
+from models import progress, store
+from models.cli.options import default_data_dir
+from models.errors import ManifestMissingError, ModelError
+from models.refs import Artifact
+from models.trust.manifest import QUANTISED_FROM, SIGNATURE, Manifest
+from quantize import told
+from quantize.errors import OptionError
+from quantize.measured import better_of, check_memory
+from quantize.measuring import texts
+from quantize.measuring.measure import Measurement
+from quantize.measuring.stored import layers_of
+
+EPILOG = """\
+For a model that was quantised with --no-measure, or by another tool. Both folders are read, neither
+is loaded; what was lost goes into the manifest of the second.
+
+examples:
+  python -m quantize.measuring qwen2.5-7b qwen2.5-7b--int4
+  python -m quantize.measuring ./full ./gptq --text letters.txt
+
+exit codes: 0 measured; 2 not: the message says why
+"""
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run it and return the exit code."""
+    options = _parser().parse_args(argv)
+    try:
+        _run(options)
+    except (ModelError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+def _run(options: argparse.Namespace) -> None:
+    full = store.resolve(options.full, options.data_dir)
+    made = store.resolve(options.quantised, options.data_dir)
+    manifest = _manifest(full, made)
+    layers, quantizer = layers_of(full.path, made.path)
+    check_memory()
+    with progress.shown(as_json=False) as meter:
+        quality = Measurement(
+            full=full.path,
+            made=made.path,
+            layers=layers,
+            quantizer=quantizer,
+            texts=texts.of_files(options.text) if options.text else texts.built_in(),
+        ).run(meter, better_of(full.path, made.scheme))
+    told.print_quality(quality, made.scheme, Console(highlight=False))
+    if manifest is not None:
+        replace(manifest, quality=quality).write(made.path)
+
+
+def _manifest(full: Artifact, made: Artifact) -> Manifest | None:
+    """The quantised model's, if what is found out may go into it.
+
+    Raises:
+        OptionError: it was made from another model.
+    """
+    try:
+        manifest = Manifest.read(made.path)
+    except ManifestMissingError:
+        print(f"{made.name} has no manifest: nothing is kept", file=sys.stderr)
+        return None
+    base = Manifest.find(full.path)
+    source = manifest.tools.get(QUANTISED_FROM)
+    if base is not None and source not in (None, base.digest):
+        raise OptionError(
+            f"{made.name} was made from {source}, and {full.name} is {base.digest}. Name the model "
+            "that it was made from."
+        )
+    if (made.path / SIGNATURE).exists():
+        print(f"{made.name} is signed, so its manifest stays: nothing is kept", file=sys.stderr)
+        return None
+    return manifest
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m quantize.measuring",
+        description="What a quantisation cost a model that is there already.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    add = parser.add_argument
+    add("full", metavar="FULL", help="the model that it was made from: a name or a folder")
+    add("quantised", metavar="QUANTISED", help="the model to measure: a name or a folder")
+    add(
+        "--text",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="measure with this text; may be repeated (default: English, Chinese and code of ours)",
+    )
+    add(
+        "--data-dir",
+        type=Path,
+        default=default_data_dir(),
+        metavar="DIR",
+        help="where weights live (default: %(default)s)",
+    )
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
