@@ -21,7 +21,7 @@ def gpu(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_on_a_cpu_the_transformers_engine_takes_what_it_can() -> None:
-    for scheme in ("none", "int8", "int4", "int8-weight-only"):
+    for scheme in ("none", "int8", "int4", "int8-weight-only", "int8-w8a8"):
         assert choose("auto", "cpu", scheme=QuantScheme(scheme))[0] == "transformers"
     for engine in ("auto", "vllm", "transformers"):
         with pytest.raises(StartupError, match=r"fp8 does not run .* --quant int8\."):
@@ -42,15 +42,16 @@ def test_bitsandbytes_is_for_the_transformers_engine_here(
 @pytest.mark.usefixtures("gpu")
 def test_on_a_gpu_auto_takes_the_engine_that_runs_the_scheme() -> None:
     assert placing.place("vllm", "auto").capability == (10, 0)
-    assert choose("auto", scheme=QuantScheme.INT4)[0] == "vllm"
-    assert choose("auto", scheme=QuantScheme.INT8) == (
+    for scheme in (QuantScheme.INT4, QuantScheme.INT8):
+        assert choose("auto", scheme=scheme)[0] == "vllm"
+    assert choose("auto", scheme=QuantScheme.INT8_W8A8) == (
         "transformers",
-        "vllm does not run int8 here",
+        "vllm does not run int8-w8a8 here",
     )
-    with pytest.raises(StartupError, match=r"vllm#54311.* --quant int8-weight-only\."):
-        choose("vllm", scheme=QuantScheme.INT8)
+    with pytest.raises(StartupError, match=r"vllm#54311.* --quant int8\."):
+        choose("vllm", scheme=QuantScheme.INT8_W8A8)
     with pytest.raises(StartupError, match="54311"):
-        choose("auto", scheme=QuantScheme.INT8, with_adapters=True)
+        choose("auto", scheme=QuantScheme.INT8_W8A8, with_adapters=True)
 
 
 def test_the_fake_engine_has_no_weights() -> None:
