@@ -106,7 +106,7 @@ def call(source: str, name: str, arguments: list[Any]) -> Any:
 
 
 def _parsed(source: str) -> ast.Module:
-    """Its syntax tree. An answer may have been cut off: its lines count as far as they are Python."""
+    """Its syntax tree. An answer may have been cut off: its lines count as far as they are code."""
     if len(source) > _MOST_CHARS:
         raise Refused("it is too long")
     lines = source.splitlines()
