@@ -80,7 +80,7 @@ def test_zero_points_are_taken_off():
         {"weight": torch.ones(2, 3), "weight_scale": torch.ones(2, 1)},
         {"weight": torch.ones(2, 4), "weight_scale": torch.ones(3, 1)},
         {"weight": torch.ones(2, 4), "weight_scale": torch.ones(2, 3)},
-        {"weight_packed": torch.ones(2, 1), "weight_scale": torch.ones(1)},
+        {"weight_packed": torch.ones(2, 3).int(), "weight_scale": torch.ones(1)},
         {"weight": torch.ones(2, 4), "weight_scale": torch.ones(1), "weight_g_idx": torch.ones(4)},
     ],
 )
