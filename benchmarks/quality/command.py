@@ -96,14 +96,20 @@ def add_command(commands: Commands) -> None:
         default=[1, 8],
         help="measure the speed at so many streams; nothing after it: no speed (default: 1 8)",
     )
-    add(
+    _add_llama(parser)
+    _add_output(parser)
+
+
+def _add_llama(parser: argparse.ArgumentParser) -> None:
+    """llama.cpp's files beside ours."""
+    parser.add_argument(
         "--llama-cpp-python",
         type=Path,
         metavar="PATH",
         help="an interpreter that has llama-cpp-python and gguf: measure llama.cpp's q8_0, q4_0 "
         "and q4_k_m of the base on the same tokens",
     )
-    add(
+    parser.add_argument(
         "--gguf",
         type=Path,
         nargs="+",
@@ -111,7 +117,6 @@ def add_command(commands: Commands) -> None:
         metavar="FILE",
         help="instead of those: the base as GGUF, then what was made of it",
     )
-    _add_output(parser)
 
 
 def _add_output(parser: argparse.ArgumentParser) -> None:
