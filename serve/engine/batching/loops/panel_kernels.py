@@ -16,10 +16,11 @@ from numba import carray
 from serve.engine.batching.loops import native
 from serve.engine.batching.loops.byte_sums import PANEL
 from serve.engine.batching.loops.intrinsics import count_up, float_of, pointer, store_sums
-from serve.engine.batching.loops.kernels import compiled, exact, kernel_of
+from serve.engine.batching.loops.kernels import exact, kernel_of
 from serve.engine.batching.loops.panel_dot import BLOCK, Form, dots
+from serve.engine.batching.loops.rounding import round_block
 
-_F32, _I32, _I8 = np.float32, np.int32, np.int8
+_F32, _I32 = np.float32, np.int32
 _NUM_ARGUMENTS = 15
 _ROWS = 4
 """In a tile; fewer go one by one."""
@@ -29,44 +30,22 @@ _PARTS = 8
 """Of the outputs, per thread."""
 _BLOCK_BYTES = 1 << 18
 """Of rows that panels are multiplied with in turn: they stay in a core's second cache."""
-_STEPS = np.float32(127)
-_TINY = np.float32(1e-10)
 
 _row_bytes = exact(native.row_bytes)
 
 
-@compiled
-def _largest(block: Any) -> Any:
-    """The largest absolute value; NaN where a value is not finite."""
-    largest, poison = _F32(0), _F32(0)
-    for i in range(BLOCK):
-        value = abs(block[i])
-        largest = max(largest, value)
-        poison += value * _F32(0)
-    return max(largest, _TINY) + poison
-
-
 def _row_of_bytes(zero: int) -> Any:
-    """``(row, address)``: a row as ``panel_dot.py`` describes it."""
+    """``(row, num_in, address)``: a row of float32 as ``panel_dot.py`` describes it."""
     factor = _I32(-zero)
 
     @exact
-    def write(row, address):  # type: ignore[no-untyped-def]
-        num_in = len(row)
+    def write(row_at, num_in, address):  # type: ignore[no-untyped-def]
         num_blocks = num_in // BLOCK
-        numbers = carray(pointer(address), (num_blocks, BLOCK), dtype=np.int8)
-        scales = carray(pointer(address + num_in), num_blocks, dtype=np.float32)
         starts = carray(pointer(address + num_in + 4 * num_blocks), num_blocks, dtype=np.int32)
         for number in range(num_blocks):
-            block = row[number * BLOCK : (number + 1) * BLOCK]
-            size = _largest(block)
-            scales[number] = size / _STEPS
-            inverse = _STEPS / size
-            total = _I32(0)
-            for i in range(BLOCK):
-                whole = _I32(np.rint(block[i] * inverse))
-                numbers[number, i] = _I8(whole)
-                total += whole
+            block = row_at + 4 * BLOCK * number
+            bytes_at, scale_at = address + BLOCK * number, address + num_in + 4 * number
+            total = round_block(pointer(block), pointer(bytes_at), pointer(scale_at))
             starts[number] = total * factor
 
     return write
@@ -157,10 +136,9 @@ def product(form: Form) -> native.Kernel:
         stride, own = _row_bytes(num_in), 0 if is_shared else thread
         rows_at = a[11] + own * num_rows * stride
         sums_at = a[12] + 4 * native.SUMS * thread
-        rows = carray(pointer(a[9]), (num_rows, num_in), dtype=np.float32)
         first, last = (thread, thread + 1) if is_shared else (0, threads)
         for row in range(num_rows * first // threads, num_rows * last // threads):
-            write(rows[row], rows_at + row * stride)
+            write(a[9] + 4 * num_in * row, num_in, rows_at + row * stride)
         if is_shared:
             barrier()
         num_panels = -(-num_out // PANEL)
