@@ -60,6 +60,7 @@ class Ready:
     engine_reason: str
     url: str
     names: tuple[str, ...]
+    has_template: bool
     arm: str | None
     needs_key: bool
 
@@ -138,6 +139,7 @@ def _ready(loaded: Loaded, state: ServerState, *, port: int) -> Ready:
         engine_reason=loaded.reason,
         url=f"http://{in_url(state.config.host)}:{port}",
         names=state.config.model_names,
+        has_template=loaded.pipeline.renderer.template is not None,
         arm=state.config.arm,
         needs_key=state.keys is not None,
     )

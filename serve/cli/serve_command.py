@@ -40,7 +40,8 @@ def run_serve(argv: Sequence[str]) -> int:
 
         def on_ready(ready: bootstrap.Ready) -> None:
             bars.close()
-            console.print(banner(ready))
+            # Not cropped: the command is to be copied, and may be wider than the terminal.
+            console.print(banner(ready), crop=False)
 
         uvloop.run(bootstrap.serve(config, on_progress=bars, on_ready=on_ready))
     return 0
@@ -116,18 +117,28 @@ def banner(ready: bootstrap.Ready) -> Group:
         "address": ready.url,
     }
     table = Table.grid(padding=(0, 2))
+    table.add_column()
+    table.add_column(overflow="fold")
     for label, value in rows.items():
         table.add_row(Text(label, style="dim"), value)
-    body = json.dumps({"model": ready.names[0], "messages": [{"role": "user", "content": "Hello"}]})
+    # Outside the panel, so that it can be copied.
+    return Group(Panel(table, title="Intramural is ready", expand=False), _curl(ready))
+
+
+def _curl(ready: bootstrap.Ready) -> Text:
+    """A command that is answered: a model without a chat template goes on with a text."""
+    prompt: dict[str, object] = {"prompt": "Once upon a time"}
+    if ready.has_template:
+        prompt = {"messages": [{"role": "user", "content": "Hello"}]}
+    body = json.dumps({"model": ready.names[0], **prompt})
+    route = "chat/completions" if ready.has_template else "completions"
     key = ' -H "Authorization: Bearer $OPENAI_API_KEY"' if ready.needs_key else ""
-    curl = Text(
-        f"curl {ready.url}/v1/chat/completions{key} \\\n"
+    return Text(
+        f"curl {ready.url}/v1/{route}{key} \\\n"
         f"  -H 'Content-Type: application/json' \\\n  -d '{body}'",
         no_wrap=True,
         overflow="ignore",
     )
-    # Outside the panel, so that it can be copied.
-    return Group(Panel(table, title="Intramural is ready", expand=False), curl)
 
 
 def _quantised(artifact: Artifact) -> dict[str, str]:
