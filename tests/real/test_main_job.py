@@ -165,7 +165,11 @@ def test_quantised(job: Job, engine: str, scheme: str, shown: Callable[[Findings
     job.served_in_full(engine)
     found = job.served(engine, scheme)
     shown(found)
-    assert found.is_right, list(table.notes([found]))
+    faults = {check.name for check in found.checks if check.outcome is Outcome.FAULT}
+    if scheme in job.model.too_small_for:
+        assert faults <= {"quality"}, list(table.notes([found]))
+    else:
+        assert found.is_right, list(table.notes([found]))
     made = Manifest.read(job.stored.with_name(f"{job.stored.name}--{scheme}"))
     assert found.card["digest"] == made.digest
     assert found.card["quality"] is not None
