@@ -16,6 +16,7 @@ COMMAND_LINES = (
     *("serve/cli/", "models/cli/", "models/progress.py", "models/demo/"),
     "quantize/__main__.py",
     "quantize/calibrate/__main__.py",
+    "quantize/measuring/__main__.py",
     "quantize/told.py",
 )
 HOMES: dict[str, tuple[str, ...]] = {
