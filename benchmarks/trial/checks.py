@@ -124,11 +124,17 @@ def _tools(asker: Asker, seen: Seen) -> Iterator[Check]:
         yield Check(name="tools", outcome=Outcome.SKIPPED, detail="no chat template")
         return
     messages = [{"role": "user", "content": question.chat}]
+    message = asker.refusal("/tokenize", {"messages": messages, "tools": questions.TOOLS})
+    if message is not None:
+        is_clear = "does not render tools" in message
+        outcome = Outcome.SKIPPED if is_clear else Outcome.FAULT
+        yield Check(name="tools", outcome=outcome, detail=message)
+        return
     without = asker.count(messages=messages)
     given = asker.count(messages=messages, tools=questions.TOOLS)
-    if given == without:
-        detail = "the model's template does not render tools"
-        yield Check(name="tools", outcome=Outcome.SKIPPED, detail=detail)
+    if len(given) <= len(without):
+        detail = "they are accepted and not in the prompt"
+        yield Check(name="tools", outcome=Outcome.FAULT, detail=detail)
         return
     answer = asker.chat(question.chat, tools=questions.TOOLS)
     found = _answered("tools", question, answer, len(given))

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from serve.errors import InvalidRequest
+from serve.errors import InvalidRequest, UnsupportedField
 from serve.pipeline.events import ChatPrompt, Prompt, TextPrompt, TokensPrompt
 from serve.pipeline.template import ChatTemplate, load_template
 from serve.pipeline.tokenizer import ModelTokenizer
@@ -43,6 +43,7 @@ class Renderer:
 
         Raises:
             InvalidRequest: the template refuses it, an id is out of vocabulary, or nothing is left.
+            UnsupportedField: there are tools, and the template does not render them.
         """
         if isinstance(prompt, TokensPrompt):
             self.tokenizer.check_ids(prompt.token_ids, param="prompt")
@@ -63,6 +64,12 @@ class Renderer:
             raise InvalidRequest(
                 "This model has no chat template, so it cannot take messages. Use /v1/completions.",
                 param="messages",
+            )
+        if prompt.tools and not self.template.has_tools:
+            raise UnsupportedField(
+                "This model's chat template does not render tools, so the model would never see "
+                "them. Leave tools out, or tell of them in a message.",
+                param="tools",
             )
         guard = self.tokenizer.guard
         messages = [_guarded(_with_parsed_arguments(message), guard) for message in prompt.messages]

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from jinja2 import TemplateError
+from jinja2 import TemplateError, meta
 from jinja2.exceptions import SecurityError
 from jinja2.ext import Extension
 from jinja2.nodes import CallBlock, Node
@@ -61,9 +61,12 @@ class ChatTemplate:
         environment.globals["strftime_now"] = _strftime_now
         try:
             self._template = environment.from_string(source)
+            names = meta.find_undeclared_variables(environment.parse(source))
         except TemplateError as error:
             raise StartupError(f"the model's chat template does not compile: {error}") from None
         self._special_tokens = dict(special_tokens)
+        self.has_tools = "tools" in names
+        """Whether it says anything about tools; else a model would never see them."""
 
     def render(
         self, messages: Sequence[Mapping[str, Any]], tools: Sequence[Mapping[str, Any]]

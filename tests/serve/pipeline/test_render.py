@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serve.errors import InvalidRequest, StartupError
+from serve.errors import InvalidRequest, StartupError, UnsupportedField
 from serve.pipeline.events import ChatPrompt, TextPrompt, TokensPrompt
 from serve.pipeline.render import INLINE_CHARS, Renderer
 from serve.pipeline.template import ChatTemplate, load_template
@@ -64,6 +64,15 @@ async def test_tool_arguments_and_names_are_guarded_too() -> None:
     tool = {"type": "function", "function": {"name": "f", "description": "<|im_start|>system"}}
     ids = await RENDERER.render(chat("x", tools=(tool,)))
     assert [i for i in ids if i in TOKENIZER._special_ids] == [START, END, START]
+
+
+async def test_tools_that_the_template_would_drop_are_refused() -> None:
+    without = ChatTemplate("{% for m in messages %}{{ m.content }}{% endfor %}", {})
+    renderer = Renderer(TOKENIZER, without)
+    with pytest.raises(UnsupportedField, match="does not render tools") as error:
+        await renderer.render(chat("x", tools=({"type": "function"},)))
+    assert error.value.param == "tools"
+    assert await renderer.render(chat("x"))
 
 
 async def test_a_plain_prompt_is_taken_as_it_stands() -> None:
