@@ -1,9 +1,8 @@
 """What engines do to a layer's inputs before they multiply: nothing, or 8 bits.
 
 The scale is the largest absolute value over 127, for each block of columns of each token; a row's
-own scale is a block as long as the row. It is the arithmetic of the transformers engine on a CPU
-for ``int8`` and ``int4`` (blocks of 32, as llama.cpp's q8_0 has them), and of every engine for
-W8A8.
+own scale is a block as long as the row. Where engines differ it is the coarser way that counts: the
+transformers engine on a CPU rounds in blocks of 32 for all stored integers, vLLM by token for W8A8.
 """
 
 from __future__ import annotations
@@ -57,6 +56,7 @@ def _rounded(values: torch.Tensor, block: int) -> torch.Tensor:
 
 _BY_SCHEME: Mapping[QuantScheme, Rounding] = {
     QuantScheme.INT8: in_blocks,
+    QuantScheme.INT8_WEIGHT_ONLY: in_blocks,
     QuantScheme.INT4: in_blocks,
     QuantScheme.INT8_W8A8: by_token,
     QuantScheme.BNB_INT8: by_token,

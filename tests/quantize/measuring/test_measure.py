@@ -68,11 +68,11 @@ def measured(full, made, scheme=QuantScheme.INT8, texts=(STORY,)) -> Quality:
 
 def test_figures_are_those_of_whole_models(tiny, tmp_path):
     """Of weights alone: no rounding of activations stands between the two ways to compute."""
-    made = quantised(tiny, tmp_path / "made", QuantScheme.INT8_WEIGHT_ONLY)
+    made = quantised(tiny, tmp_path / "made", QuantScheme.NF4)
     assert made.quality is not None
     full = AutoModelForCausalLM.from_pretrained(tiny, dtype=torch.float32)
     small = AutoModelForCausalLM.from_pretrained(tiny, dtype=torch.float32)
-    wish = Wish(scheme=QuantScheme.INT8_WEIGHT_ONLY)
+    wish = Wish(scheme=QuantScheme.NF4)
     plan, quantizer = planning.plan(source.tensors_of(tiny), result.config_of(tiny), wish)
     stored = load_file(made.path / "model.safetensors")
     for linear in plan.layers:

@@ -51,7 +51,7 @@ def test_floats_keep_three_bits_of_a_number():
         (QuantScheme.BNB_INT8, rounding.by_token),
         (QuantScheme.FP8, rounding.floats_by_token),
         (QuantScheme.NF4, None),
-        (QuantScheme.INT8_WEIGHT_ONLY, None),
+        (QuantScheme.INT8_WEIGHT_ONLY, rounding.in_blocks),
         (QuantScheme.NONE, None),
     ],
 )
