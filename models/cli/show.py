@@ -97,7 +97,12 @@ def _list(options: argparse.Namespace) -> int:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for heading in ("model", "here", "parameters", "context", "licence", "repository"):
         is_number = heading in ("here", "parameters", "context")
-        table.add_column(heading, justify="right" if is_number else "left", overflow="fold")
+        table.add_column(
+            heading,
+            justify="right" if is_number else "left",
+            overflow="fold",
+            no_wrap=is_number,
+        )
     for row in found:
         gate = " (gated)" if row.get("gated") else ""
         table.add_row(
@@ -109,6 +114,8 @@ def _list(options: argparse.Namespace) -> int:
             _origin(row) + gate,
         )
     console = Console()
+    if not console.is_terminal:
+        console.width = _WIDTH
     console.print(table)
     num_here = sum(row["present"] for row in found)
     console.print(
@@ -117,6 +124,10 @@ def _list(options: argparse.Namespace) -> int:
         highlight=False,
     )
     return 0
+
+
+_WIDTH = 160
+"""Of the list in a pipe or a file, where names are looked for as they are."""
 
 
 def _show(options: argparse.Namespace) -> int:
@@ -168,7 +179,7 @@ def _shown(value: object) -> str:
 def _count(number: int | None) -> str:
     if number is None:
         return "-"
-    return f"{number / 1e9:.2f} B" if number >= 1e9 else f"{number / 1e6:.0f} M"
+    return f"{number / 1e9:.2f} B" if number >= 999.5e6 else f"{number / 1e6:.0f} M"
 
 
 def _origin(row: dict[str, Any]) -> str:

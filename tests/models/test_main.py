@@ -74,6 +74,16 @@ def test_list_and_show_know_what_a_quantised_model_was_made_from(tmp_path, capsy
     assert "(int4)" in capsys.readouterr().out
 
 
+def test_the_list_in_a_pipe_has_names_that_can_be_looked_for(tmp_path, capsys):
+    name = "an-owner--a-model-with-a-long-name-Instruct--int8"
+    whole(tmp_path / "models" / name)
+    assert main(["list", "--data-dir", str(tmp_path)]) == 0
+    out = capsys.readouterr().out
+    assert name in out
+    assert "HuggingFaceTB/SmolLM2-1.7B-Instruct" in out
+    assert "1.00 B" in out  # gemma3-1b, of 999,885,952
+
+
 def test_show_tells_what_quantising_cost(tmp_path, capsys):
     path = whole(tmp_path / "models" / "our-tune--int8")
     dataclasses.replace(Manifest.build(path), quality=QUALITY).write(path)
