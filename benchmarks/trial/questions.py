@@ -35,7 +35,7 @@ QUESTIONS = (
     Question(
         name="english: capital",
         chat="What is the capital of France?",
-        text="The capital of France is",
+        text="The capital of Germany is Berlin. The capital of France is",
         expected=r"\bParis\b",
     ),
     Question(
@@ -65,13 +65,13 @@ QUESTIONS = (
     Question(
         name="chinese: capital",
         chat="中国的首都是哪座城市？",
-        text="中国的首都是",
+        text="法国的首都是巴黎。中国的首都是",
         expected="北京",
     ),
     Question(
         name="chinese: year",
         chat="一年有几个月？",
-        text="一年有",
+        text="一天有二十四个小时，一年有",
         expected="12|十二",
     ),
     Question(

