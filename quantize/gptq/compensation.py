@@ -9,13 +9,6 @@ moved to where that is least: with U the upper Cholesky factor of H^-1,
 within a group of columns one by one, and for those behind the group as one product. A group's scale
 and zero point are chosen when it is reached, for its weights as they are then (choosing.py).
 
-What reaches a layer is off already by what was rounded before it. So it is not its own answers to
-that which are to be kept, but those of the full model to what it would have got, X̃ W^T: least
-squares moves the weights first, and the rest is as before (as Li et al., GPTAQ, 2025, do column by
-column):
-
-    W <- W + W (X̃ - X)^T X H^-1
-
 The last columns have nobody to make up for them, so those of the largest inputs come first: group
 by group, and within a group, so that what is stored lies in its old order.
 """
@@ -41,12 +34,10 @@ class Factor:
     Attributes:
         upper: U, of the columns in ``order``.
         order: int64 ``[num_in]``: which column comes when. Groups stay together.
-        shift: H^-1 X^T (X̃ - X), of the columns in ``order``; None where nothing was off.
     """
 
     upper: torch.Tensor
     order: torch.Tensor
-    shift: torch.Tensor | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,15 +55,8 @@ class Rounded:
     zero: torch.Tensor | None
 
 
-def factor(
-    products: torch.Tensor, group_size: int | None, drift: torch.Tensor | None = None
-) -> Factor:
-    """Of a layer's inputs.
-
-    Args:
-        products: H ``[num_in, num_in]``.
-        group_size: of the layer's form.
-        drift: X^T (X̃ - X), of the same shape.
+def factor(products: torch.Tensor, group_size: int | None) -> Factor:
+    """Of H ``[num_in, num_in]``, which is changed.
 
     Raises:
         BadWeightsError: H is of no inputs that a layer can have.
@@ -90,8 +74,7 @@ def factor(
             continue
         upper, fault = torch.linalg.cholesky_ex(torch.cholesky_inverse(lower), upper=True)
         if not int(fault):
-            shift = None if drift is None else torch.cholesky_solve(drift[order][:, order], lower)
-            return Factor(upper=upper, order=order, shift=shift)
+            return Factor(upper=upper, order=order)
     raise BadWeightsError("its inputs depend on each other too closely to be told apart")
 
 
@@ -110,8 +93,6 @@ def rounded(rows: torch.Tensor, by: Factor, form: Form, dtype: torch.dtype) -> R
     num_in, upper = rows.shape[1], by.upper
     group = form.group_size or num_in
     columns = rows.T[by.order]  # a column's numbers lie together
-    if by.shift is not None:
-        columns = columns.addmm(by.shift, columns)
     integers = torch.empty(num_in, len(rows), dtype=torch.int8)
     scales = torch.empty(num_in // group, len(rows))
     zeros = torch.empty_like(scales)

@@ -33,8 +33,8 @@ def mark(source: str) -> str:
 def memory_bytes(plan: QuantPlan, source: str) -> int:
     """Of a run with a text, estimated: activations of all windows, and the widest layer's sums."""
     widest = max(max(linear.num_in, linear.num_out) for linear in _layers(plan))
-    sums = 6 * 4 * max(linear.num_in for linear in _layers(plan)) ** 2
-    run = _PROCESS_BYTES + 2 * 4 * 4 * LENGTH * COUNT * widest + sums
+    sums = 3 * 4 * max(linear.num_in for linear in _layers(plan)) ** 2
+    run = _PROCESS_BYTES + 4 * 4 * LENGTH * COUNT * widest + sums
     return max(run, _PROCESS_BYTES + plan.source_bytes) if source == SELF else run
 
 

@@ -1,10 +1,9 @@
 """A model's layers rounded one after the other, on the inputs that the text brings them.
 
-The text goes through the model once, twice side by side: through the full layers, and through the
-rounded ones. When it reaches a layer that is quantised, the sums of its inputs' products are taken,
-the layer is rounded, what comes out is written to its place, and the text goes on: so later layers
-make up for earlier ones, too. What is rounded otherwise (head, embedding) was written before, and
-is read from there.
+The text goes through the model once. When it reaches a layer that is quantised, the sums of its
+inputs' products are taken, the layer is rounded, what comes out is written to its place, and the
+text goes on through the rounded layer: so later layers make up for earlier ones, too. What is
+rounded otherwise (head, embedding) was written before, and is read from there.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ from quantize.gptq.samples import Samples
 from quantize.gptq.statistics import Inputs
 from quantize.layout import Shard
 from quantize.measuring import rounding
-from quantize.measuring.matrices import Folder, tiles
+from quantize.measuring.matrices import Folder, Matrix, tiles
 from quantize.measuring.network import Multiply, Network
 from quantize.measuring.products import streamed
 from quantize.packing import pack, pack_rows
@@ -77,8 +76,7 @@ class Calibration:
                     place = descriptor, shard.places[output.name], output
                     self._places[output.name] = place
             self.progress.phase("calibrate", network.read_bytes(full))
-            twice = self.samples.tokens.repeat(2, 1)
-            network.forward(full, twice, self._multiply(full), beside=made)
+            network.forward(made, self.samples.tokens, self._multiply(full))
             for descriptor in {descriptor for descriptor, _, _ in self._places.values()}:
                 os.fsync(descriptor)
         return {name: summed(name, parts) for name, parts in self._errors.items()}
@@ -96,20 +94,20 @@ class Calibration:
             matrix = full.matrix(name)
             by = inputs_seen.factor(inputs, linear.form.group_size)
             products = torch.empty(len(inputs), matrix.num_out)
-            wanted, given = inputs.chunk(2)
-            given = by_engine(given) if by_engine is not None else given
+            given = by_engine(inputs) if by_engine is not None else inputs
             for begin, end in tiles(matrix):
-                rows = matrix.rows(begin, end)
-                products[: len(wanted), begin:end] = wanted @ rows.T
-                made = self._round(linear, rows, begin, by)
-                products[len(wanted) :, begin:end] = given @ made.T
+                rows = self._round(linear, matrix, begin, end, by)
+                products[:, begin:end] = given @ rows.T
             self.progress.advance(matrix.num_bytes)
             return products
 
         return multiply
 
-    def _round(self, linear: Linear, rows: torch.Tensor, begin: int, by: Factor) -> torch.Tensor:
-        """Round rows from ``begin`` on and write them; returns what an engine multiplies with."""
+    def _round(
+        self, linear: Linear, matrix: Matrix, begin: int, end: int, by: Factor
+    ) -> torch.Tensor:
+        """Round some rows and write them; returns what an engine multiplies with."""
+        rows = matrix.rows(begin, end)
         try:
             found = compensation.rounded(rows, by, linear.form, TORCH[linear.dtype])
         except BadWeightsError as error:

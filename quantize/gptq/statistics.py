@@ -20,8 +20,7 @@ class Inputs:
     _factor: Factor | None = None
 
     def factor(self, inputs: torch.Tensor, group_size: int | None) -> Factor:
-        """For ``inputs`` ``[2 n, num_in]``, float32: what the full model would have got, then what
-        there is. Siblings' groups are of one size.
+        """For ``inputs`` ``[n, num_in]``, float32; siblings' groups are of one size.
 
         Raises:
             BadWeightsError: they hold NaN or infinity.
@@ -29,13 +28,10 @@ class Inputs:
         if self._factor is None or self._last is None or not _is_same(inputs, self._last):
             self._factor = None  # two of them would be held while the next is made
             products = torch.zeros(inputs.shape[1], inputs.shape[1])
-            drift = torch.zeros_like(products)
-            full, given = inputs.chunk(2)
-            for begin in range(0, len(full), _ROWS):
-                rows = given[begin : begin + _ROWS]
+            for begin in range(0, len(inputs), _ROWS):
+                rows = inputs[begin : begin + _ROWS]
                 products.addmm_(rows.T, rows)
-                drift.addmm_(rows.T, full[begin : begin + _ROWS] - rows)
-            self._factor = compensation.factor(products, group_size, drift)
+            self._factor = compensation.factor(products, group_size)
             self._last = inputs
         return self._factor
 

@@ -72,20 +72,13 @@ class Network:
             if name != self._head:
                 self._prepare(name, module, path)
 
-    def forward(
-        self,
-        folder: Folder,
-        tokens: torch.Tensor,
-        multiply: Multiply,
-        beside: Folder | None = None,
-    ) -> torch.Tensor:
+    def forward(self, folder: Folder, tokens: torch.Tensor, multiply: Multiply) -> torch.Tensor:
         """The hidden states behind the last norm, float32 ``[windows, length, hidden]``.
 
         Args:
             folder: of the weights.
             tokens: ``[windows, length]``; what fills a window up stands at its end.
             multiply: computes the linear layers.
-            beside: embeddings of the second half of the windows are from there.
 
         Raises:
             QuantizeError: the folder lacks a weight.
@@ -93,8 +86,7 @@ class Network:
         for module, leaf, name in self._small:
             value = nn.Parameter(folder.tensor(name), requires_grad=False)
             module.register_parameter(leaf, value)
-        self._now.folders = (folder,) if beside is None else (folder, beside)
-        self._now.multiply = multiply
+        self._now.folder, self._now.multiply = folder, multiply
         with torch.inference_mode():
             body: nn.Module = self._model.base_model
             found: torch.Tensor = body(input_ids=tokens, use_cache=False).last_hidden_state
@@ -135,7 +127,7 @@ class Network:
 class _Now:
     """What the modules read from in the forward that runs."""
 
-    folders: tuple[Folder, ...] = ()
+    folder: Folder | None = None
     multiply: Multiply | None = None
 
 
@@ -168,16 +160,13 @@ def _look_up_rows(name: str, module: nn.Embedding, now: _Now) -> None:
     module.padding_idx = None
 
     def before(module: nn.Module, args: tuple[torch.Tensor]) -> tuple[torch.Tensor]:
-        rows: list[torch.Tensor] = []
-        places: list[torch.Tensor] = []
-        # Positions come as one window for all, and are the same everywhere.
-        for folder, ids in zip(now.folders, args[0].chunk(len(now.folders)), strict=False):
-            matrix = folder.matrix(name)
-            wanted, where = torch.unique(ids, return_inverse=True)
-            places.append(where + len(rows))
-            rows += [matrix.rows(number, number + 1) for number in wanted.tolist()]
-        module.register_parameter("weight", nn.Parameter(torch.cat(rows), requires_grad=False))
-        return (torch.cat(places),)
+        if now.folder is None:
+            raise RuntimeError("outside of Network.forward")
+        matrix = now.folder.matrix(name)
+        wanted, places = torch.unique(args[0], return_inverse=True)
+        rows = torch.cat([matrix.rows(number, number + 1) for number in wanted.tolist()])
+        module.register_parameter("weight", nn.Parameter(rows, requires_grad=False))
+        return (places,)
 
     def after(module: nn.Module, args: Any, made: torch.Tensor) -> torch.Tensor:
         del args

@@ -28,18 +28,3 @@ def test_hidden_states_and_logits_are_the_models_own(tmp_path, architecture):
         assert sum(read) + head.num_bytes == network.read_bytes(folder)
     torch.testing.assert_close(logits, wanted, rtol=1e-4, atol=1e-3)
     assert name == ("model.embed_tokens" if model.config.tie_word_embeddings else "lm_head")
-
-
-def test_the_second_half_of_the_windows_may_have_another_embedding(tmp_path):
-    path = write_tiny_model(tmp_path / "m")
-    other = write_tiny_model(tmp_path / "other", seed=1)
-    network = Network(path)
-    tokens = torch.arange(3, 51).view(2, 24)
-    with Folder(path) as folder, Folder(other) as beside:
-        multiply = streamed(folder, None, lambda _: None)
-        alone = network.forward(folder, tokens, multiply)
-        both = network.forward(folder, tokens.repeat(2, 1), multiply, beside=beside)
-        swapped = network.forward(beside, tokens, multiply)
-    torch.testing.assert_close(both[:2], alone)
-    assert not torch.allclose(both[2:], alone, atol=0.1)
-    torch.testing.assert_close(both[2:], swapped, atol=1e-4, rtol=1e-4)
