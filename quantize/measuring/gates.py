@@ -1,9 +1,9 @@
 """What a quantised model must keep of the full one, by scheme and size.
 
 A small model loses more by the same rounding: it has fewer weights to spread an error over. So the
-limits are by size, and stand at two or three times what the scheme reaches on real models of that
-size; docs/quality.md has the figures and the argument. Below a limit something is wrong, or the
-scheme is none for this model. No torch in here: the server asks.
+limits are by size, and stand at one and a half to three times what the scheme reaches on real
+models of that size; docs/quality.md has the figures and the argument. Below a limit something is
+wrong, or the scheme is none for this model. No torch in here: the server asks.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ SMALL, MIDDLE = 300_000_000, 3_000_000_000
 """Weights below which a model is small, or of middle size."""
 
 _EIGHT_BITS = (
-    Gate(max_kl=0.020, min_top1=0.89, max_points_lost=2.0),
+    Gate(max_kl=0.015, min_top1=0.90, max_points_lost=2.0),
     Gate(max_kl=0.004, min_top1=0.95, max_points_lost=1.0),
     Gate(max_kl=0.003, min_top1=0.96, max_points_lost=1.0),
 )
