@@ -90,7 +90,7 @@ def add_command(commands: Commands) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
-    with refusals(), serving.ended_by_sigterm():
+    with refusals():
         artifact = store.resolve(options.model, options.data_dir)
         wishes = [
             Wish(

@@ -71,7 +71,8 @@ class Up:
 
 @contextmanager
 def started(wish: Wish, told: Callable[[str], None]) -> Iterator[Up]:
-    """The server while it is needed. Afterwards it has ended, with all its processes.
+    """The server while it is needed. Afterwards it has ended, with all its processes, also where
+    this process is told to end (SIGTERM). For the main thread.
 
     Args:
         told: the phase that the start is in, whenever it changes.
@@ -83,21 +84,13 @@ def started(wish: Wish, told: Callable[[str], None]) -> Iterator[Up]:
     began_at = time.monotonic()
     child = Child(wish.command(port), wish.log)
     url = f"http://127.0.0.1:{port}"
+    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))
     try:
         _wait(child, url, began_at + wish.start_timeout_s, told)
         yield Up(url, time.monotonic() - began_at)
     finally:
-        asyncio.run(child.close())
-
-
-@contextmanager
-def ended_by_sigterm() -> Iterator[None]:
-    """SIGTERM leaves this as an exit does, so that no server stays behind."""
-    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))
-    try:
-        yield
-    finally:
         signal.signal(signal.SIGTERM, before)
+        asyncio.run(child.close())
 
 
 def _wait(child: Child, url: str, deadline: float, told: Callable[[str], None]) -> None:

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
 from benchmarks.__main__ import main
 from benchmarks.trial import checks, command, serving
 from benchmarks.trial.serving import StartError, Wish
+from serve.engine.processes import family
+from tests.e2e.server import REPOSITORY
 from tests.e2e.server import serving as served
 
 
@@ -69,6 +74,32 @@ def test_refused(tmp_path, capsys, arguments, message):
         main(["trial", *arguments, "--data-dir", str(tmp_path)])
     assert ended.value.code == 2
     assert message in capsys.readouterr().err
+
+
+WAITS = """
+import sys, time
+from pathlib import Path
+from benchmarks.trial.serving import Wish, started
+logs = Path(sys.argv[1])
+wish = Wish(model="demo", engine="fake", scheme="auto", data_dir=logs, logs=logs)
+with started(wish, print):
+    print("up", flush=True)
+    time.sleep(60)
+"""
+
+
+def test_a_server_does_not_outlive_a_terminated_trial(tmp_path):
+    command_ = [sys.executable, "-c", WAITS, str(tmp_path)]
+    trial = subprocess.Popen(command_, cwd=REPOSITORY, stdout=subprocess.PIPE, text=True)
+    assert trial.stdout is not None
+    while trial.stdout.readline().strip() != "up":
+        assert trial.poll() is None
+    children = [each for each in family([trial.pid]) if each.pid != trial.pid]
+    assert children
+    trial.terminate()
+    trial.communicate(timeout=60)
+    assert trial.returncode == serving.TERMINATED
+    assert not any(Path(f"/proc/{child.pid}").exists() for child in children)
 
 
 def test_a_start_that_takes_too_long_is_ended(tmp_path):
