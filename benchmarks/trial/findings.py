@@ -2,8 +2,8 @@
 
 A server can be at fault; a model can only be weak. So a question that the model does not answer
 counts against a scheme only where the full weights of the same model answer it: ``LOST``. A small
-model is near to saying something else at many a token, so one such question is shown, and several
-are not as it should be.
+model is near to saying something else at many a token, so each such question is shown, and more
+than a third of them are not as it should be.
 """
 
 from __future__ import annotations
@@ -24,8 +24,9 @@ class Outcome(StrEnum):
     FAULT = "fault"  # of the server, whatever the model
 
 
-LOSSES = 0.2
-"""The share of what the full weights know that a scheme may lose."""
+ONE_LOSS_IN = 3
+"""Of so many questions that the full weights answer, a scheme may lose one: with 8 bits Gemma 3 270M
+loses two of six, each by a hair. An engine that computes nonsense loses nearly all."""
 MUCH = 0.15
 """The share of tokens by which what is served may fall short of what was measured. With 40
 places a share of 95 % is known to within 7 % (two standard errors)."""
@@ -76,12 +77,12 @@ class Findings:
 
     @property
     def is_right(self) -> bool:
-        """No fault, and at most ``LOSSES`` of the questions that the full weights answer lost."""
+        """No fault, and at most one in three of what the full weights answer lost."""
         answered = [check.outcome for check in self.checks if check.said]
         num_lost = answered.count(Outcome.LOST)
         num_known = answered.count(Outcome.OK) + num_lost
         has_fault = any(check.outcome is Outcome.FAULT for check in self.checks)
-        return not has_fault and num_lost <= LOSSES * num_known
+        return not has_fault and num_lost * ONE_LOSS_IN <= num_known
 
 
 def judged(found: Findings, full: Findings | None) -> Findings:

@@ -34,8 +34,8 @@ def test_what_the_full_weights_do_not_know_either_is_no_loss():
     assert judged(full, full) is full
 
 
-@pytest.mark.parametrize(("of_eight", "is_right"), [("~+++++++", True), ("~~++++++", False)])
-def test_one_loss_is_shown_and_several_are_not_right(of_eight, is_right):
+@pytest.mark.parametrize(("of_eight", "is_right"), [("~~++++++", True), ("~~~+++++", False)])
+def test_few_losses_are_shown_and_many_are_not_right(of_eight, is_right):
     assert judged(found(of_eight), found("++++++++", scheme="none")).is_right is is_right
 
 
