@@ -25,8 +25,8 @@ class Outcome(StrEnum):
 
 
 ONE_LOSS_IN = 3
-"""Of so many questions that the full weights answer, a scheme may lose one: with 8 bits Gemma 3 270M
-loses two of six, each by a hair. An engine that computes nonsense loses nearly all."""
+"""Of so many questions that the full weights answer, a scheme may lose one: with 8 bits Gemma 3
+270M loses two of six, each by a hair. An engine that computes nonsense loses nearly all."""
 MUCH = 0.15
 """The share of tokens by which what is served may fall short of what was measured. With 40
 places a share of 95 % is known to within 7 % (two standard errors)."""
