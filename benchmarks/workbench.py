@@ -12,9 +12,9 @@ from models import store
 from models.progress import Progress, Silent
 from models.refs import Artifact, QuantScheme
 from quantize import ensure
-from quantize.choices import Choice
-from quantize.plan import Wish
-from quantize.run import Quantisation
+from quantize.plan.choices import Choice
+from quantize.plan.scheme_plan import Wish
+from quantize.write.run import Quantisation
 from serve.environment import xdg
 
 

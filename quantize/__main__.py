@@ -1,4 +1,4 @@
-"""`python -m quantize MODEL --scheme S`: the command line; the work is quantize/run.py's."""
+"""`python -m quantize MODEL --scheme S`: the command line; the work is quantize/write/run.py's."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from models.memory import fit
 from models.memory.fit import Fit, Place, Request
 from models.progress import JsonLines
 from models.refs import Artifact, QuantScheme
-from quantize import told
-from quantize.arguments import add_shared, parser_of, target_of
-from quantize.asked import add_storing, choice_of, wish_of
+from quantize.cli import report_tables
+from quantize.cli.arguments import add_shared, parser_of, target_of
+from quantize.cli.options import add_storing, choice_of, wish_of
 from quantize.measuring import texts
 from quantize.measuring.texts import Text
 from quantize.protocol import QuantPlan
-from quantize.run import Made, Quantisation
+from quantize.write.run import Made, Quantisation
 
 EPILOG = """\
 schemes:
@@ -110,10 +110,10 @@ def _run(options: argparse.Namespace, view: JsonLines) -> int:
         plan, _ = work.plan()
         fits = [_fit(source, plan, options.tp, memory) for memory in options.gpu]
         if options.json:
-            view.event("plan", choice=str(choice), **told.plan_facts(plan, fits))
+            view.event("plan", choice=str(choice), **report_tables.plan_facts(plan, fits))
         else:
             console = Console(stderr=not options.dry_run, highlight=False)
-            told.print_plan(plan, fits, console, choice=choice)
+            report_tables.print_plan(plan, fits, console, choice=choice)
         made = None if options.dry_run else work.run()
     if made is not None:
         _tell(options, work, made, view)
@@ -129,16 +129,16 @@ def _tell(options: argparse.Namespace, work: Quantisation, made: Made, view: Jso
             name=work.target.name,
             path=str(made.path),
             digest=made.digest,
-            report=None if made.report is None else told.report_facts(made.report),
+            report=None if made.report is None else report_tables.report_facts(made.report),
             quality=None if made.quality is None else made.quality.to_json(),
         )
         return
     verb = "here already:" if made.report is None else "made"
     print(f"{verb} {work.target.name}\n  {made.path}\n  {made.digest}")
     if made.report is not None:
-        told.print_report(made.report, Console(highlight=False))
+        report_tables.print_report(made.report, Console(highlight=False))
     if made.quality is not None:
-        told.print_quality(made.quality, work.wish.scheme, Console(highlight=False))
+        report_tables.print_quality(made.quality, work.wish.scheme, Console(highlight=False))
     print(f"serve it: python -m serve --model {work.target.name if not options.out else made.path}")
 
 

@@ -18,7 +18,7 @@ from models.lockfile import LockFile
 from models.refs import Artifact, QuantScheme
 from models.store import DirectoryStore
 from models.trust.manifest import QUANTISED_FROM, Manifest
-from quantize.choices import Choice
+from quantize.plan.choices import Choice
 
 SOURCE_DIGEST = QUANTISED_FROM
 """Where a manifest's tools name the digest of the full weights, beside what made the files."""

@@ -15,12 +15,12 @@ from models.progress import Progress, size
 from models.quality import Better, Quality, TextFigures
 from models.refs import QuantScheme
 from models.trust.manifest import SIGNATURE, Manifest
-from quantize import plan as planning
-from quantize import result, source
 from quantize.errors import QuantizeError
 from quantize.measuring.texts import Text
-from quantize.plan import Wish
+from quantize.plan import scheme_plan as planning
+from quantize.plan.scheme_plan import Wish
 from quantize.protocol import Quantizer, QuantPlan
+from quantize.write import result, source
 
 BETTER: Mapping[QuantScheme, QuantScheme] = {QuantScheme.INT8: QuantScheme.NONE}
 """What loses less than a scheme: int8 than any other, the full weights than int8."""

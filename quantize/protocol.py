@@ -17,15 +17,15 @@ from typing import Any, Protocol
 import torch
 
 from models.refs import QuantScheme
-from quantize.dtypes import bytes_of
-from quantize.sensitive import SENSITIVE
+from quantize.formats.dtypes import bytes_of
+from quantize.plan.sensitive import SENSITIVE
 
 ROW_UNIT = 8
 """Matrices are cut at multiples of so many rows: zero points of 8 rows lie in one word."""
 
 
 class Method(StrEnum):
-    """How scales and roundings are chosen. quantize/scales.py has the first two."""
+    """How scales and roundings are chosen. quantize/formats/scales.py has the first two."""
 
     RTN = "rtn"  # round to nearest: the largest weight sets the scale
     SEARCH = "search"  # least squared error over a grid of clippings, then least squares

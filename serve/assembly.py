@@ -17,7 +17,7 @@ from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass
 
 from models.refs import Artifact, QuantScheme
-from quantize.choices import BY_QUALITY, Choice
+from quantize.plan.choices import BY_QUALITY, Choice
 from serve.api.context import ServerState
 from serve.config import Config
 from serve.engine import registry

@@ -27,8 +27,8 @@ from models.store import resolve
 from serve import timeline
 from serve.api.app import create_app
 from serve.api.context import ServerState
-from serve.api.http_server import GRACE_S, HttpServer, build_server
-from serve.api.listening import bind, check_exposure, in_url
+from serve.api.http.listening import bind, check_exposure, in_url
+from serve.api.http.server import GRACE_S, HttpServer, build_server
 from serve.assembly import Loaded, assemble
 from serve.config import Config
 from serve.engine.protocol import Engine, Progress

@@ -18,8 +18,8 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from models.refs import QuantScheme
-from quantize.choices import NAMED, Choice, budget_of
 from quantize.errors import OptionError
+from quantize.plan.choices import NAMED, Choice, budget_of
 from serve.environment import operator_environment, xdg
 from serve.errors import StartupError
 

@@ -16,9 +16,9 @@ from safetensors.torch import load_file, save_file
 from models import store
 from models.progress import Progress, Silent
 from models.refs import QuantScheme
-from quantize.packing import unpack
-from quantize.plan import Wish
-from quantize.run import Quantisation
+from quantize.formats.packing import unpack
+from quantize.plan.scheme_plan import Wish
+from quantize.write.run import Quantisation
 
 
 def write_quantized(source: Path, target: Path, scheme: QuantScheme, **wish: object) -> Path:

@@ -22,7 +22,7 @@ from benchmarks.quality.forcing import Step
 from benchmarks.quality.formulas import Rows, compare, joined
 from benchmarks.quality.sequences import Forced
 from serve.engine.protocol import Engine
-from serve.engine.transformers_engine import TransformersEngine
+from serve.engine.transformers.engine import TransformersEngine
 
 DISK_BYTES = 128 << 20
 """Most bytes of distributions on disk at any time, of all models together."""

@@ -22,7 +22,7 @@ from models import store
 from models.cli.options import Commands, command
 from models.durable import write_whole
 from models.refs import QuantScheme
-from serve.engine import placing
+from serve.engine import placement
 
 SCHEMA = "intramural.trial/1"
 NOT_RIGHT = 1
@@ -145,7 +145,7 @@ def _tried(wish: Wish, long_tokens: int, steps: Steps) -> Findings:
     """What was found of one server."""
     name = f"{wish.engine} {wish.scheme}"
     steps.begin(f"{name}: start")
-    refusal = placing.refused(QuantScheme(wish.scheme), wish.engine, "auto")
+    refusal = placement.refused(QuantScheme(wish.scheme), wish.engine, "auto")
     if refusal is not None:
         steps.fewer(len(checks.named()))
         return Findings(engine=wish.engine, scheme=wish.scheme, refused=str(refusal))

@@ -20,12 +20,12 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 
-from models import room, staging, store
+from models import disk_space, staging, store
 from models.bundle import index as bundle_index
 from models.bundle import seal
+from models.bundle.import_journal import KEPT_INDEX, Received
 from models.bundle.index import Index, Part
 from models.bundle.media import Media, MediumError, RawIndex, Reading, read_index
-from models.bundle.received import KEPT_INDEX, Received
 from models.bundle.seal import Seal
 from models.errors import (
     BundleError,
@@ -40,7 +40,7 @@ from models.progress import Progress, size
 from models.staging import Staging, staged
 from models.trust.hashing import sha256_files
 from models.trust.manifest import Manifest
-from models.trust.stamps import Stamps
+from models.trust.verified_cache import Stamps
 from models.trust.verify import verify
 
 MAKE_ROOM = (
@@ -124,7 +124,7 @@ class Import:
                     outcome = Outcome.IMPORTED
         except OSError as error:
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
-                raise room.disk_full(models.root, MAKE_ROOM) from None
+                raise disk_space.disk_full(models.root, MAKE_ROOM) from None
             raise BundleError(
                 f"{error.filename or models.root}: {error.strerror or error}"
             ) from None
@@ -182,7 +182,7 @@ class Import:
     def _take(self, place: Staging, name: str, index: Index, raw: RawIndex) -> None:
         received = Received(place, index, raw)
         done_bytes = sum(index.parts[number].size for number in received.done)
-        room.check(place.folder, index.size - done_bytes, MAKE_ROOM)
+        disk_space.check(place.folder, index.size - done_bytes, MAKE_ROOM)
         if received.done:
             self.progress.notice(
                 f"going on with {len(received.done)} of {len(index.parts)} parts that are here"

@@ -21,7 +21,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from models import policy, room
+from models import disk_space, policy
 from models.bundle import index as bundle_index
 from models.bundle.index import Index, Part, index_name, part_name, seal_name
 from models.bundle.stream import CHUNK_BYTES, spans
@@ -32,7 +32,7 @@ from models.progress import Progress, size
 from models.trust import keys
 from models.trust.manifest import MANIFEST, SIGNATURE, Manifest, read_bytes
 from models.trust.manifest_files import FileEntry
-from models.trust.stamps import Stamps
+from models.trust.verified_cache import Stamps
 from models.trust.verify import verify
 
 DEFAULT_SPLIT = 4_000_000_000
@@ -107,7 +107,7 @@ class Bundle:
                 return self._make()
         except OSError as error:
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
-                raise room.disk_full(self.folder, MAKE_ROOM) from None
+                raise disk_space.disk_full(self.folder, MAKE_ROOM) from None
             raise BundleError(
                 f"{error.filename or self.folder}: {error.strerror or error}"
             ) from None
@@ -250,7 +250,7 @@ class Bundle:
 
     def _check_room(self, paths: list[Path], total: int) -> None:
         here = sum(path.stat().st_size for path in paths if path.is_file())
-        room.check(self.folder, max(0, total - here), MAKE_ROOM, margin_bytes=MARGIN_BYTES)
+        disk_space.check(self.folder, max(0, total - here), MAKE_ROOM, margin_bytes=MARGIN_BYTES)
 
     def _commit(self, index: Index) -> str | None:
         self.progress.phase("commit")

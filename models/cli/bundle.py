@@ -26,7 +26,7 @@ from models.errors import (
 from models.lockfile import LockFile
 from models.progress import JsonLines, Progress, size
 from models.store import DEMO, DirectoryStore, locate
-from models.trust.stamps import Stamps
+from models.trust.verified_cache import Stamps
 
 NOT_OK = (
     *(HashMismatchError, ModelRefusedError, NotIntactError),

@@ -18,7 +18,7 @@ from models.errors import ModelError, ModelNotFoundError
 from models.lockfile import LockFile
 from models.progress import size
 from models.store import DEMO, DirectoryStore
-from models.trust.stamps import Stamps
+from models.trust.verified_cache import Stamps
 
 RM_EPILOG = """\
 Removes the folder, its pin in models.lock and its stamp. A server that has it open keeps serving

@@ -27,7 +27,7 @@ from models.store import DirectoryStore, locate
 from models.trust.manifest import SIGNATURE, Manifest
 from models.trust.manifest_files import plain_files
 from models.trust.proof import Proof, prove
-from models.trust.stamps import Stamps
+from models.trust.verified_cache import Stamps
 from models.trust.verify import Mode, Report, verify
 
 NOT_OK = (NotIntactError, SignatureError, ModelRefusedError, ManifestError, UnstableFileError)

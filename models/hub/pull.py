@@ -4,7 +4,7 @@
     select    the files that models/policy.py allows, once (models/hub/selection.py)
     room      is there space for what is missing
     look      small files first; the policy looks at them before gigabytes of weights follow
-              (filling.py)
+              (staged_files.py)
     fetch     the rest, in parallel, checked against the origin's own hashes (transfer.py)
     check     the policy and completeness, of the whole folder
     commit    manifest, everything to the disk, one rename (models/staging.py), the pin
@@ -21,7 +21,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 
-from models import room, store
+from models import disk_space, store
 from models.durable import write_whole
 from models.errors import (
     HashMismatchError,
@@ -29,7 +29,7 @@ from models.errors import (
     OriginError,
     TransientOriginError,
 )
-from models.hub import filling
+from models.hub import staged_files
 from models.hub.origins import Listing, Origin
 from models.hub.selection import Selection, select
 from models.hub.transfer import MAKE_ROOM, NUM_PARALLEL, Transfer
@@ -114,7 +114,7 @@ class Pull:
                 return self._fill(staging, pin)
         except OSError as error:
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
-                raise room.disk_full(models.root, MAKE_ROOM) from None
+                raise disk_space.disk_full(models.root, MAKE_ROOM) from None
             raise OriginError(
                 f"{error.filename or models.root}: {error.strerror or error}"
             ) from None
@@ -241,7 +241,7 @@ class Pull:
             progress=self.progress,
             num_parallel=self.num_parallel,
         )
-        return filling.fill(staging, transfer, selection)
+        return staged_files.fill(staging, transfer, selection)
 
     def _finish(
         self, staging: Staging, listing: Listing, hashes: dict[str, str], pin: Pin | None

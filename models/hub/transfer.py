@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from io import RawIOBase
 from pathlib import Path
 
-from models import room
+from models import disk_space
 from models.errors import DiskFullError, HashMismatchError, TransientOriginError
 from models.hub.origins import CHUNK_BYTES, Origin, OriginFile
 from models.progress import Progress
@@ -146,7 +146,7 @@ class Transfer:
                 self._pause(file.path, error, num_tries)
             except OSError as error:
                 if error.errno in (errno.ENOSPC, errno.EDQUOT):
-                    full = room.disk_full(self.parts, MAKE_ROOM)
+                    full = disk_space.disk_full(self.parts, MAKE_ROOM)
                     raise DiskFullError(f"writing {file.path}: {full}") from None
                 raise
 

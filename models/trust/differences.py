@@ -10,7 +10,7 @@ from pathlib import Path
 
 from models.trust.manifest import NEVER_LISTED, Manifest
 from models.trust.manifest_files import walk
-from models.trust.stamps import Marks, Stamp, marks_of
+from models.trust.verified_cache import Marks, Stamp, marks_of
 
 
 class Kind(StrEnum):

@@ -2,7 +2,8 @@
 
     full    hashes every file
     quick   hashes only files whose size, times or inode differ from the last time they were hashed
-            and agreed (models/trust/stamps.py); an artifact without a stamp is hashed as under full
+            and agreed (models/trust/verified_cache.py); an artifact without a stamp is hashed as
+            under full
     off     reads the manifest, and compares nothing
 
 What `quick` cannot see: bytes that changed while the kernel's record of the file did not. That is a
@@ -26,7 +27,7 @@ from models.errors import NotIntactError
 from models.trust.differences import Comparison, Difference, on_disk
 from models.trust.hashing import FileHash, hash_files
 from models.trust.manifest import Manifest
-from models.trust.stamps import Marks, Stamp, Stamps, is_settled, marks_of
+from models.trust.verified_cache import Marks, Stamp, Stamps, is_settled, marks_of
 
 FULL_UP_TO_BYTES = 40_000_000_000
 """`default_mode` hashes artifacts up to this size at every start: some 20 s on two cores."""

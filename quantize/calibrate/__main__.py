@@ -13,23 +13,25 @@ from typing import Any
 
 from rich.console import Console
 
-from models import progress, room, store
+from models import disk_space, progress, store
 from models.errors import ModelError
 from models.memory import host_memory
 from models.progress import JsonLines, Progress, size
 from models.refs import Artifact, QuantScheme
 from models.staging import staged
 from models.trust.manifest import QUANTISED_FROM
-from quantize import ensure, result, source, told
-from quantize import plan as planning
-from quantize.arguments import add_shared, parser_of, positive, target_of
-from quantize.calibrate import llm_compressor, taking, texts
-from quantize.choices import Choice
+from quantize import ensure
+from quantize.calibrate import calibration_result, llm_compressor, texts
+from quantize.cli import report_tables
+from quantize.cli.arguments import add_shared, parser_of, positive, target_of
 from quantize.errors import OptionError, QuantizeError, UnsuitableModelError
-from quantize.plan import Wish
+from quantize.plan import scheme_plan as planning
+from quantize.plan.choices import Choice
+from quantize.plan.scheme_plan import Wish
+from quantize.plan.tables import Width
 from quantize.protocol import CALIBRATED, Method, QuantPlan
-from quantize.source import SourceTensor
-from quantize.tables import Width
+from quantize.write import result, source
+from quantize.write.source import SourceTensor
 
 SCHEMES = (QuantScheme.INT4, QuantScheme.INT8_WEIGHT_ONLY, QuantScheme.INT8_W8A8)
 EPILOG = """\
@@ -73,9 +75,9 @@ def _run(options: argparse.Namespace, view: JsonLines) -> None:
     plan = plan_of(full, options)
     target = target_of(options, full, Choice(scheme=QuantScheme(options.scheme)))
     if options.json:
-        view.event("plan", **told.plan_facts(plan, []))
+        view.event("plan", **report_tables.plan_facts(plan, []))
     else:
-        told.print_plan(plan, [], Console(stderr=not options.dry_run, highlight=False))
+        report_tables.print_plan(plan, [], Console(stderr=not options.dry_run, highlight=False))
     if options.dry_run:
         return
     if not llm_compressor.is_here():
@@ -162,14 +164,14 @@ def _make(
                 full.path, written, plan=plan, samples=samples, on_layer=meter.advance
             )
             meter.phase("check")
-            made = taking.take(
+            made = calibration_result.take(
                 written, staging, plan=plan, full=full.path, manifest=manifest, tools=tools
             )
             meter.phase("commit")
             staging.commit()
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise room.disk_full(
+            raise disk_space.disk_full(
                 target.parent, result.MAKE_ROOM, needed=plan.output_bytes
             ) from None
         raise QuantizeError(f"{error.filename or target}: {error.strerror or error}") from None

@@ -1,8 +1,8 @@
 """Scale and zero point of a group of columns, for every row: of least squared error, each column's
 counted by what it costs.
 
-As quantize/scales.py and asymmetric.py choose them without a text, but for the weights of columns
-and the layout: here a column's numbers lie together, ``[columns, rows]``.
+As quantize/formats/scales.py and asymmetric.py choose them without a text, but for the weights of
+columns and the layout: here a column's numbers lie together, ``[columns, rows]``.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from __future__ import annotations
 import torch
 
 from quantize.errors import BadWeightsError
+from quantize.formats.scales import stored
 from quantize.protocol import Form
-from quantize.scales import stored
 
 Chosen = tuple[torch.Tensor, torch.Tensor]
 """Scale and zero, float32 ``[rows]``; zero is 0 of symmetric forms."""
@@ -64,7 +64,7 @@ def scale_and_zero(
 
 
 def _range(form: Form) -> tuple[int, int]:
-    """The least and the largest integer; of 8 bits -128 is left out, as quantize/packed.py does."""
+    """The least and the largest integer; of 8 bits -128 is left out, as in formats/packed.py."""
     half = 1 << (form.num_bits - 1)
     if not form.is_symmetric:
         return 0, 2 * half - 1

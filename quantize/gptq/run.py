@@ -17,20 +17,20 @@ from pathlib import Path
 import torch
 
 from models.progress import Progress
-from quantize.dtypes import TORCH
 from quantize.errors import BadWeightsError
+from quantize.formats.dtypes import TORCH
+from quantize.formats.packing import pack, pack_rows
 from quantize.gptq import compensation
 from quantize.gptq.compensation import Factor, Rounded
 from quantize.gptq.samples import Samples
 from quantize.gptq.statistics import Inputs
-from quantize.layout import Shard
 from quantize.measuring import rounding
 from quantize.measuring.matrices import Folder, Matrix, tiles
 from quantize.measuring.network import Multiply, Network
 from quantize.measuring.products import streamed
-from quantize.packing import pack, pack_rows
-from quantize.pieces import summed
+from quantize.plan.layout import Shard
 from quantize.protocol import LayerError, Linear, Output, Part, Quantizer
+from quantize.write.row_chunks import summed
 
 
 @dataclass(slots=True, kw_only=True)
@@ -123,7 +123,7 @@ class Calibration:
 
 
 def _parts(found: Rounded, linear: Linear) -> dict[str, torch.Tensor]:
-    """As quantize/packed.py stores them; ``weight_shape`` is there already."""
+    """As quantize/formats/packed.py stores them; ``weight_shape`` is there already."""
     parts = {
         "weight_packed": pack(found.integers, linear.form.num_bits),
         "weight_scale": found.scale.to(TORCH[linear.dtype]),

@@ -15,7 +15,7 @@ from models.cli.options import default_data_dir
 from models.errors import ManifestMissingError, ModelError
 from models.refs import Artifact
 from models.trust.manifest import QUANTISED_FROM, SIGNATURE, Manifest
-from quantize import told
+from quantize.cli import report_tables
 from quantize.errors import OptionError
 from quantize.measured import better_of, check_memory
 from quantize.measuring import texts
@@ -61,7 +61,7 @@ def _run(options: argparse.Namespace) -> None:
             quantizer=quantizer,
             texts=texts.of_files(options.text) if options.text else texts.built_in(),
         ).run(meter, better_of(full.path, made.scheme))
-    told.print_quality(quality, made.scheme, Console(highlight=False))
+    report_tables.print_quality(quality, made.scheme, Console(highlight=False))
     if manifest is not None:
         replace(manifest, quality=quality).write(made.path)
 

@@ -15,11 +15,11 @@ from typing import Protocol, Self
 
 import torch
 
-from quantize import source
-from quantize.dtypes import TORCH
 from quantize.errors import QuantizeError
+from quantize.formats.dtypes import TORCH
 from quantize.protocol import ROW_UNIT, Linear, Quantizer, Stored
-from quantize.source import Files, SourceTensor
+from quantize.write import source
+from quantize.write.source import Files, SourceTensor
 
 TILE_WEIGHTS = 4 << 20
 """Of a matrix that are float32 at once."""

@@ -11,11 +11,12 @@ from pathlib import Path
 
 from models import folder
 from models.refs import QuantScheme
-from quantize import registry, source
-from quantize.candidates import part_of
+from quantize import registry
 from quantize.errors import UnsuitableModelError
+from quantize.plan.candidates import part_of
 from quantize.protocol import Form, Linear, Options, Part, Quantizer
-from quantize.source import SourceTensor
+from quantize.write import source
+from quantize.write.source import SourceTensor
 
 _MARKS = ("weight_scale", "weight.absmax", "SCB")
 """Each is a part of every matrix of some schemes, and of no other."""

@@ -13,10 +13,10 @@ from typing import Any
 import torch
 
 from models.refs import QuantScheme
-from quantize import compressed
-from quantize.dtypes import TORCH
+from quantize.formats import compressed
+from quantize.formats.dtypes import TORCH
+from quantize.formats.scales import from_largest, searched
 from quantize.protocol import BY_ROW, Form, Linear, Method, Options, Stored
-from quantize.scales import from_largest, searched
 
 LEVELS = 448.0
 """The largest number of E4M3 (OCP 8-bit floating point, revision 1.0, §5.1)."""

@@ -1,5 +1,5 @@
 """int4, W4A16: weights in 4 bits, a scale and a zero point for each group of a row; layers that 4
-bits cost most in 8 bits (quantize/sensitive.py). quantize/packed.py.
+bits cost most in 8 bits (quantize/plan/sensitive.py). quantize/formats/packed.py.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ import re
 
 from models.refs import QuantScheme
 from quantize.errors import OptionError
-from quantize.packed import Packed
+from quantize.formats.packed import Packed
 from quantize.protocol import Form, Options
 
 

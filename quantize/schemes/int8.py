@@ -1,4 +1,4 @@
-"""int8, W8A16: weights in 8 bits, a scale for each group of 32 columns. quantize/packed.py.
+"""int8, W8A16: weights in 8 bits, a scale for each group of 32 columns. quantize/formats/packed.py.
 
 What a row's largest weight costs its other weights, a group of 32 does not pay; and what engines do
 to activations is theirs (docs/adr/0017-groups-and-mixed-bits.md).
@@ -7,7 +7,7 @@ to activations is theirs (docs/adr/0017-groups-and-mixed-bits.md).
 from __future__ import annotations
 
 from models.refs import QuantScheme
-from quantize.packed import Packed
+from quantize.formats.packed import Packed
 from quantize.protocol import Form, Options
 
 

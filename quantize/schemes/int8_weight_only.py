@@ -1,9 +1,9 @@
-"""int8-weight-only, W8A16: weights in 8 bits, a scale for each output row. quantize/packed.py."""
+"""int8-weight-only, W8A16: weights in 8 bits, a scale for each row: see formats/packed.py."""
 
 from __future__ import annotations
 
 from models.refs import QuantScheme
-from quantize.packed import Packed
+from quantize.formats.packed import Packed
 from quantize.protocol import Form, Options
 
 

@@ -16,9 +16,9 @@ from typing import Any
 import torch
 
 from models.refs import QuantScheme
-from quantize import bnb
-from quantize.dtypes import TORCH
 from quantize.errors import BadWeightsError, OptionError
+from quantize.formats import bnb
+from quantize.formats.dtypes import TORCH
 from quantize.protocol import Form, Linear, Method, Options, Stored
 
 BLOCK = 64

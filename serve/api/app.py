@@ -14,17 +14,18 @@ from fastapi.middleware.asyncexitstack import AsyncExitStackMiddleware
 from starlette.routing import Mount, Router
 from starlette.types import ASGIApp
 
-from serve.api import chat, completions, health, models, tokens
 from serve.api.context import ServerState
-from serve.api.door import BodyGuard, Door, Gate, HeaderGuard
-from serve.api.problems import Problems
-from serve.api.schema import describe
+from serve.api.http.middleware import BodyGuard, Door, Gate, HeaderGuard
+from serve.api.http.problems import Problems
+from serve.api.openai import chat, completions, models
+from serve.api.openapi import describe
+from serve.api.operations import health, tokenize
 
 FAMILIES: tuple[APIRouter, ...] = (
     chat.router,
     completions.router,
     models.router,
-    tokens.router,
+    tokenize.router,
     health.router,
 )
 

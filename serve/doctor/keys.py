@@ -6,7 +6,7 @@ import stat
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from serve.api.listening import bind, check_exposure
+from serve.api.http.listening import bind, check_exposure
 from serve.doctor.finding import Finding, failure, ok, skipped, warning
 from serve.doctor.machine import Machine
 from serve.errors import StartupError

@@ -14,7 +14,6 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 from itertools import cycle
 
-from serve.engine.context import check_request
 from serve.engine.protocol import (
     EngineInfo,
     EngineLoad,
@@ -24,6 +23,7 @@ from serve.engine.protocol import (
     TokenChunk,
     TokenLogprob,
 )
+from serve.engine.request_check import check_request
 from serve.engine.settings import EngineSettings, FakeSettings
 from serve.errors import EngineDeadError
 

@@ -27,7 +27,7 @@ Capability = Literal[
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SamplingParams:
-    """How to choose the next token. Ranges are checked at the wire (serve/api/wire.py).
+    """How to choose the next token. Ranges are checked at the wire (serve/api/openai/parsing.py).
 
     Attributes:
         max_tokens: most tokens to generate, at least 1.

@@ -46,14 +46,14 @@ def choose(
     chosen, reason = _choose(name, device, with_adapters=with_adapters)
     if scheme is QuantScheme.NONE:
         return chosen, reason
-    from serve.engine import placing  # noqa: PLC0415 - imports torch
+    from serve.engine import placement  # noqa: PLC0415 - imports torch
 
-    refused = placing.refused(scheme, chosen, device)
+    refused = placement.refused(scheme, chosen, device)
     if refused is None:
         return chosen, reason
     other = "transformers" if chosen == "vllm" else "vllm"
     is_free = name == "auto" and not with_adapters and _is_installed(other)
-    if is_free and placing.refused(scheme, other, device) is None:
+    if is_free and placement.refused(scheme, other, device) is None:
         return other, f"{chosen} does not run {scheme} here"
     raise StartupError(str(refused))
 
@@ -104,11 +104,11 @@ def build(name: str, path: Path | None, settings: EngineSettings, progress: Prog
     if name == "vllm":
         if not _is_installed("vllm"):
             raise StartupError("--engine vllm: vLLM is not installed. Take --engine transformers.")
-        from serve.engine.vllm_engine import VllmEngine  # noqa: PLC0415 - as above
+        from serve.engine.vllm.engine import VllmEngine  # noqa: PLC0415 - as above
 
         progress("import", 1, 1)
         return VllmEngine.from_folder(path, settings, progress)
-    from serve.engine.transformers_engine import TransformersEngine  # noqa: PLC0415 - as above
+    from serve.engine.transformers.engine import TransformersEngine  # noqa: PLC0415 - as above
 
     progress("import", 1, 1)
     return TransformersEngine.from_folder(path, settings, progress)

@@ -42,12 +42,12 @@ class VllmSettings:
 
     Attributes:
         distributed_executor_backend: ``ray`` has workers on other machines; ``auto`` has none.
-        gpu_memory_utilization: None is vLLM's own default; on a CPU see ``vllm_cpu.plan``.
+        gpu_memory_utilization: None is vLLM's own default; on a CPU see ``vllm/cpu.plan``.
         enable_prefix_caching: None is on.
         engine_args: ``NAME=VALUE`` of further engine arguments.
         stall_timeout_s: seconds without a step while requests run that mean the engine hangs.
         adapters: name and folder of each LoRA adapter.
-        max_loras: most adapters in one batch; None is all, at most ``vllm_lora.MAX_SLOTS``.
+        max_loras: most adapters in one batch; None is all, at most ``vllm/lora.MAX_SLOTS``.
         max_lora_rank: None is the adapters' own, rounded up to one that vLLM takes.
         logits_processors: classes that see and change every step's logits, as ``module:Class``. For
             measuring alone: they are code to run, so no flag fills this.

@@ -18,7 +18,6 @@ from contextlib import aclosing
 from dataclasses import replace
 
 from serve import timeline
-from serve.engine.context import check_request
 from serve.engine.protocol import (
     Capability,
     Engine,
@@ -26,6 +25,7 @@ from serve.engine.protocol import (
     SamplingParams,
     TokenLogprob,
 )
+from serve.engine.request_check import check_request
 from serve.errors import ContextLengthExceeded, InternalError, RequestError, UnsupportedField
 from serve.pipeline.admission import Admission
 from serve.pipeline.cache_salt import CacheSalts

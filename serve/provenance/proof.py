@@ -22,7 +22,7 @@ from models.refs import Artifact
 from models.store import DirectoryStore
 from models.trust.manifest import Manifest
 from models.trust.manifest_files import plain_files
-from models.trust.stamps import Stamps
+from models.trust.verified_cache import Stamps
 from models.trust.verify import FULL_UP_TO_BYTES, Mode, default_mode, verify
 from serve.engine.protocol import Progress
 from serve.errors import StartupError

@@ -29,8 +29,8 @@ from models.progress import size
 from models.refs import Artifact, ModelRef, QuantScheme
 from models.store import locate, resolve
 from models.store import name_of as stored_name
-from quantize.choices import BY_QUALITY, Choice
 from quantize.ensure import Found, artifact_name, find
+from quantize.plan.choices import BY_QUALITY, Choice
 from serve.engine.protocol import Progress
 from serve.errors import StartupError
 from serve.provenance import child, fetching

@@ -16,7 +16,7 @@ from pathlib import Path
 import httpx
 
 from serve.engine.memory import read_text
-from serve.engine.processes import Process, family
+from serve.engine.vllm.processes import Process, family
 
 REPOSITORY = Path(__file__).parents[2]
 START_TIMEOUT_S = 120

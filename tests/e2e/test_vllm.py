@@ -15,7 +15,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from serve.engine.processes import shared_memory
+from serve.engine.vllm.processes import shared_memory
 from tests.e2e.alone import UNSHARE
 from tests.e2e.server import (
     REPOSITORY,

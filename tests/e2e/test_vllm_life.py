@@ -15,7 +15,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from serve.engine.processes import Process, family, shared_memory
+from serve.engine.vllm.processes import Process, family, shared_memory
 from tests.e2e.server import Server, engine_processes, serving, wait_ready
 from tests.e2e.stream_load import StreamLoad
 from tests.tiny_models import write_tiny_model

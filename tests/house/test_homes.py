@@ -17,13 +17,13 @@ COMMAND_LINES = (
     "quantize/__main__.py",
     "quantize/calibrate/__main__.py",
     "quantize/measuring/__main__.py",
-    "quantize/told.py",
+    "quantize/cli/report_tables.py",
 )
 HOMES: dict[str, tuple[str, ...]] = {
     "fastapi": ("serve/api/",),
     "starlette": ("serve/api/",),
-    "uvicorn": ("serve/api/http_server.py",),
-    "h11": ("serve/api/http_server.py",),
+    "uvicorn": ("serve/api/http/server.py",),
+    "h11": ("serve/api/http/server.py",),
     "uvloop": ("serve/cli/serve_command.py", "benchmarks/"),
     "prometheus_client": ("serve/observe/metrics.py",),
     "jinja2": (
@@ -38,12 +38,12 @@ HOMES: dict[str, tuple[str, ...]] = {
     "sigstore": ("models/trust/signing.py",),
     "cryptography": ("models/trust/keys.py", "models/trust/signing.py"),
     "vllm": (
-        "serve/engine/vllm_engine.py",
-        "serve/engine/vllm_fork.py",
-        "serve/engine/vllm_packed.py",
+        "serve/engine/vllm/engine.py",
+        "serve/engine/vllm/fork.py",
+        "serve/engine/vllm/packed_kernel.py",
         "benchmarks/quality/vllm_worker.py",
     ),
-    "bitsandbytes": ("quantize/bnb.py",),
+    "bitsandbytes": ("quantize/formats/bnb.py",),
     "llmcompressor": ("quantize/calibrate/llm_compressor.py",),
     "loguru": ("quantize/calibrate/llm_compressor.py",),
     "torch": MODELS_RUN,
@@ -85,7 +85,7 @@ def test_every_library_is_at_home():
 @pytest.mark.parametrize(
     ("name", "source"),
     [
-        ("serve/api/door.py", "import prometheus_client"),
+        ("serve/api/http/middleware.py", "import prometheus_client"),
         ("serve/observe/logs.py", "from prometheus_client.core import Metric"),
         ("serve/pipeline/render.py", "def f():\n    import torch"),
         ("models/store.py", "import json, huggingface_hub"),
@@ -96,6 +96,6 @@ def test_a_library_away_from_home_is_found(name, source):
 
 
 def test_homes_are_places_that_exist_or_are_planned():
-    planned = {"serve/engine/vllm_engine.py", "quantize/__main__.py"}
+    planned = {"serve/engine/vllm/engine.py", "quantize/__main__.py"}
     homes = {home for places in HOMES.values() for home in places} - planned
     assert [home for home in sorted(homes) if not (ROOT / home).exists()] == []

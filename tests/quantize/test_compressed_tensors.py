@@ -14,9 +14,9 @@ from safetensors.torch import load_file
 from models.refs import QuantScheme
 from models.store import DEMO_WEIGHTS
 from quantize import registry
-from quantize.dtypes import TORCH
+from quantize.formats.dtypes import TORCH
 from quantize.protocol import Options
-from tests.quantize.test_run import run
+from tests.quantize.write.test_run import run
 
 
 @pytest.mark.parametrize("scheme", [QuantScheme.INT8, QuantScheme.INT4])

@@ -11,8 +11,8 @@ from models.errors import ManifestError, ModelError
 from models.lockfile import LockFile, Pin
 from models.refs import QuantScheme
 from models.trust.manifest import QUANTISED_FROM, Manifest
-from quantize.choices import Choice
 from quantize.ensure import RECIPE, artifact_name, digest_of, find, source_digest
+from quantize.plan.choices import Choice
 from tests.models.folders import whole
 
 INT8 = Choice(scheme=QuantScheme.INT8)

@@ -11,10 +11,10 @@ from transformers import AutoModelForCausalLM
 
 from models.refs import QuantScheme
 from models.store import DEMO_WEIGHTS
-from quantize.plan import Wish
-from quantize.tables import Width
+from quantize.plan.scheme_plan import Wish
+from quantize.plan.tables import Width
 from tests.quantize.models import dequantised
-from tests.quantize.test_run import run
+from tests.quantize.write.test_run import run
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # of compressed-tensors' own
 

@@ -19,18 +19,18 @@ from safetensors.torch import load_file, save_file
 
 from models.refs import QuantScheme
 from models.store import DEMO_WEIGHTS
-from quantize.plan import Wish, plan
+from quantize.plan.scheme_plan import Wish, plan
 from quantize.protocol import Method
-from quantize.result import config_of
-from quantize.source import tensors_of
-from serve.engine import placing
+from quantize.write.result import config_of
+from quantize.write.source import tensors_of
+from serve.engine import placement
 from serve.engine.protocol import Engine, EngineRequest, SamplingParams
 from serve.engine.registry import build
 from serve.engine.settings import EngineSettings, VllmSettings
 from serve.environment import harden_environment
 from tests.demo_questions import prompts
 from tests.quantize.models import dequantised
-from tests.quantize.test_run import run
+from tests.quantize.write.test_run import run
 
 pytest.importorskip("vllm", reason="vLLM is not installed")
 pytestmark = pytest.mark.filterwarnings("ignore")  # of vLLM's own imports
@@ -78,7 +78,7 @@ def reference(quantised: Path, folder: Path) -> Path:
 async def test_vllm_says_what_the_stored_numbers_say(tmp_path, scheme, is_proving):
     if scheme is QuantScheme.INT8_WEIGHT_ONLY and not is_proving:
         pytest.skip("as int8, with a scale for each row: make prove has the time")
-    if refusal := placing.refused(scheme, "vllm", "cpu"):
+    if refusal := placement.refused(scheme, "vllm", "cpu"):
         pytest.skip(str(refusal))
     harden_environment()
     wish = Wish(scheme=scheme, method=Method.RTN)

@@ -10,9 +10,9 @@ from models.quality import Quality
 from models.refs import QuantScheme
 from quantize.measuring import gates
 from quantize.measuring.texts import built_in
-from quantize.plan import Wish
+from quantize.plan.scheme_plan import Wish
 from quantize.protocol import Method
-from quantize.run import Quantisation
+from quantize.write.run import Quantisation
 from tests.small_model import train
 
 INT8, INT4 = QuantScheme.INT8, QuantScheme.INT4

@@ -15,7 +15,7 @@ from benchmarks.quality.agreement import by_source, histogram
 from benchmarks.quality.comparing import Running
 from benchmarks.quality.sequences import Forced
 from serve.engine.settings import EngineSettings
-from serve.engine.transformers_engine import TransformersEngine
+from serve.engine.transformers.engine import TransformersEngine
 from tests.tiny_models import VOCAB_SIZE, write_tiny_model
 
 SIZES = [(1, 5), (70, 3), (3, 1), (130, 64), (2, 9)]

@@ -12,9 +12,9 @@ from models import store
 from models.progress import Progress, Silent
 from models.refs import Artifact, QuantScheme
 from quantize.measuring import gates, texts
-from quantize.plan import Wish as Making
-from quantize.run import Quantisation
-from serve.engine import placing
+from quantize.plan.scheme_plan import Wish as Making
+from quantize.write.run import Quantisation
+from serve.engine import placement
 from serve.environment import harden_environment
 from tests.small_model import train
 
@@ -78,7 +78,7 @@ async def test_vllm_keeps_what_the_gates_ask(made):
     pytest.importorskip("vllm", reason="vLLM is not installed")
     harden_environment()
     # What vLLM has no kernel for on this CPU the server refuses (test_where.py).
-    runs = [made[each] for each in RIGHT if placing.refused(each, "vllm", "cpu") is None]
+    runs = [made[each] for each in RIGHT if placement.refused(each, "vllm", "cpu") is None]
     assert runs
     for each in (await found(runs, "vllm", 100)).measured:
         figures = each.report.agreement[ALL].figures

@@ -12,7 +12,7 @@ import pytest
 from benchmarks.__main__ import main
 from benchmarks.trial import checks, command, serving
 from benchmarks.trial.serving import StartError, Wish
-from serve.engine.processes import family
+from serve.engine.vllm.processes import family
 from tests.e2e.server import REPOSITORY
 from tests.e2e.server import serving as served
 

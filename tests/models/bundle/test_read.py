@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from models import staging
 from models.bundle import index as bundle_index
 from models.bundle import media as bundle_media
+from models.bundle.import_journal import JOURNAL
 from models.bundle.index import Part, part_name
-from models.bundle.received import JOURNAL
 from models.errors import (
     BundleError,
     DiskFullError,

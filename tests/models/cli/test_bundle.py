@@ -11,7 +11,7 @@ import pytest
 from models.__main__ import main
 from models.cli import bundle as bundle_command
 from models.lockfile import LockFile, Pin
-from models.trust import stamps
+from models.trust import verified_cache
 from models.trust.manifest import Manifest
 from tests.house.tree import ROOT
 from tests.models.bundle.bundles import NAME, contents, flip, model
@@ -19,7 +19,7 @@ from tests.models.bundle.bundles import NAME, contents, flip, model
 
 @pytest.fixture
 def data(tmp_path, monkeypatch):
-    monkeypatch.setattr(stamps, "SETTLED_NS", -(10**12))
+    monkeypatch.setattr(verified_cache, "SETTLED_NS", -(10**12))
     monkeypatch.setattr(bundle_command, "MIN_SPLIT", 1000)
     model(tmp_path / "data" / "models" / NAME)
     return tmp_path / "data"

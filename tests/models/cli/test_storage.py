@@ -10,7 +10,7 @@ from models import staging
 from models.__main__ import main
 from models.lockfile import LockFile, Pin
 from models.store import DirectoryStore
-from models.trust.stamps import Stamp, Stamps
+from models.trust.verified_cache import Stamp, Stamps
 from tests.models.folders import whole
 
 DIGEST = "sha256:" + "0" * 64

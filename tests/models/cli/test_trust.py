@@ -8,14 +8,14 @@ import pytest
 
 from models.__main__ import main
 from models.lockfile import LockFile, Pin
-from models.trust import stamps
+from models.trust import verified_cache
 from models.trust.manifest import MANIFEST, SIGNATURE, Manifest
 from tests.models.folders import whole
 
 
 @pytest.fixture
 def data(tmp_path, monkeypatch):
-    monkeypatch.setattr(stamps, "SETTLED_NS", -(10**12))
+    monkeypatch.setattr(verified_cache, "SETTLED_NS", -(10**12))
     folder = whole(tmp_path / "models" / "our-tune")
     Manifest.build(folder).write(folder)
     return tmp_path

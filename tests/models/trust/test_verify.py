@@ -16,9 +16,9 @@ from models.errors import (
     UnstableFileError,
 )
 from models.progress import JsonLines, Progress
-from models.trust import hashing, stamps
+from models.trust import hashing, verified_cache
 from models.trust.manifest import MANIFEST, SIGNATURE, Manifest
-from models.trust.stamps import Stamps
+from models.trust.verified_cache import Stamps
 from models.trust.verify import FULL_UP_TO_BYTES, Mode, default_mode, verify
 from tests.models.folders import listed, whole
 
@@ -31,7 +31,7 @@ def folder(tmp_path):
 @pytest.fixture
 def kept(tmp_path, monkeypatch):
     """Stamps that trust files which were written a moment ago, as tests must."""
-    monkeypatch.setattr(stamps, "SETTLED_NS", -(10**12))
+    monkeypatch.setattr(verified_cache, "SETTLED_NS", -(10**12))
     return Stamps(tmp_path / "data")
 
 
@@ -186,7 +186,7 @@ def test_quick_cannot_see_what_the_file_system_does_not_record(folder, kept, mon
     path.write_bytes(bytes(path.stat().st_size))
     stamp = kept.read(folder)
     assert stamp is not None
-    stamp.files["config.json"] = stamps.marks_of(path.stat())
+    stamp.files["config.json"] = verified_cache.marks_of(path.stat())
     kept.write(stamp)
     assert verify(folder, Mode.QUICK, stamps=kept).is_ok
     assert "'config.json' was changed" in refused(folder, Mode.FULL, stamps=kept)

@@ -17,9 +17,9 @@ from quantize.errors import OptionError
 from quantize.gptq import own_text, samples
 from quantize.gptq.marks import mark, memory_bytes
 from quantize.measuring.texts import built_in
-from quantize.plan import Wish
+from quantize.plan.scheme_plan import Wish
 from quantize.protocol import Method
-from quantize.run import Quantisation
+from quantize.write.run import Quantisation
 from tests.small_model import train
 
 CODE = [text for text in built_in() if text.name == "code"]

@@ -13,13 +13,13 @@ from models.progress import Progress, Silent
 from models.quality import Quality
 from models.refs import QuantScheme
 from models.trust.manifest import SIGNATURE, Manifest
-from quantize import plan as planning
-from quantize import result, source
 from quantize.measuring import gates, windows
 from quantize.measuring.measure import ACTIVATION_BYTES, Measurement, batch_tokens
 from quantize.measuring.texts import Text, built_in
-from quantize.plan import Wish
-from quantize.run import Made, Quantisation
+from quantize.plan import scheme_plan as planning
+from quantize.plan.scheme_plan import Wish
+from quantize.write import result, source
+from quantize.write.run import Made, Quantisation
 from tests.small_model import train
 from tests.tiny_models import write_tiny_model
 

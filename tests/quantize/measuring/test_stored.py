@@ -9,13 +9,14 @@ from models import store
 from models.progress import Progress, Silent
 from models.refs import QuantScheme
 from models.trust.manifest import QUANTISED_FROM, SIGNATURE, Manifest
-from quantize import plan as planning
-from quantize import registry, result, source
+from quantize import registry
 from quantize.errors import UnsuitableModelError
 from quantize.measuring.__main__ import main
 from quantize.measuring.stored import layers_of
-from quantize.plan import Wish
-from quantize.run import Quantisation
+from quantize.plan import scheme_plan as planning
+from quantize.plan.scheme_plan import Wish
+from quantize.write import result, source
+from quantize.write.run import Quantisation
 from tests.tiny_models import write_tiny_model
 
 

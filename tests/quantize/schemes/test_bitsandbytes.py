@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 
 from models.folder import scheme_of
 from models.refs import QuantScheme
-from quantize import bnb
 from quantize.errors import BadWeightsError, OptionError
+from quantize.formats import bnb
 from quantize.protocol import Linear, Method, Options
 from quantize.registry import quantizer
 from quantize.schemes import bnb_int8, nf4

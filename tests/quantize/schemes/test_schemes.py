@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from models.refs import QuantScheme
 from quantize import registry
-from quantize.dtypes import TORCH
 from quantize.errors import BadWeightsError, OptionError
+from quantize.formats.dtypes import TORCH
 from quantize.protocol import DATA_FREE, Form, Linear, Method, Options, Part, Quantizer
 
 SCHEMES = (

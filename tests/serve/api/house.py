@@ -18,7 +18,7 @@ from starlette.types import ASGIApp, Message, Scope
 
 from serve.api.app import create_app
 from serve.api.context import ServerState
-from serve.api.http_server import HttpServer, build_server
+from serve.api.http.server import HttpServer, build_server
 from serve.config import Config
 from serve.engine.fake import FakeEngine
 from serve.engine.settings import EngineSettings, FakeSettings

@@ -23,9 +23,9 @@ from schemathesis.checks import (
     status_code_conformance,
 )
 
-from serve.api.wire_chat import ChatRequest
-from serve.api.wire_completions import CompletionRequest
-from serve.api.wire_tokens import DetokenizeRequest, TokenizeRequest
+from serve.api.openai.chat_request import ChatRequest
+from serve.api.openai.completion_request import CompletionRequest
+from serve.api.operations.tokenize_request import DetokenizeRequest, TokenizeRequest
 from tests.serve.api.house import MODEL, chat, house, is_free, pipeline_of
 
 HOUSE = house(pipeline_of(max_model_len=128))

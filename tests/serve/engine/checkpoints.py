@@ -11,9 +11,9 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
 
-from serve.engine import loading
 from serve.engine.registry import build
 from serve.engine.settings import EngineSettings
+from serve.engine.transformers.loader import loading
 from serve.errors import StartupError
 from tests.contracts.engine import prompt_of
 from tests.quantized_models import write_dequantised

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from serve.engine.stored_scheme import RUNS
+from serve.engine.transformers.loader.stored_scheme import RUNS
 from tests.quantized_models import write_quantized
 from tests.tiny_models import write_tiny_model
 

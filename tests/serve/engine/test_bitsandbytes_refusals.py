@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 
-from serve.engine.stored_scheme import promise_of
+from serve.engine.transformers.loader.stored_scheme import promise_of
 from tests.serve.engine.checkpoints import edit, put, quantization, refuse
 
 

@@ -11,9 +11,9 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
-from serve.engine.batching.batcher import Batcher
 from serve.engine.registry import build
 from serve.engine.settings import EngineSettings
+from serve.engine.transformers.scheduler import Batcher
 from tests.contracts.engine import request, tokens
 from tests.tiny_models import VOCAB_SIZE, write_tiny_model
 

@@ -12,14 +12,15 @@ import torch
 from safetensors.torch import load_file
 
 from models.refs import QuantScheme
-from serve.engine import model_files, served_dtypes
-from serve.engine.batching.loops import native
-from serve.engine.batching.packed_linear import PackedEmbedding
-from serve.engine.batching.quantized_linear import QuantizedLinear
+from serve.engine import model_files
 from serve.engine.protocol import Engine
 from serve.engine.registry import build
 from serve.engine.settings import EngineSettings
-from serve.engine.stored_scheme import RUNS
+from serve.engine.transformers.kernels import native
+from serve.engine.transformers.layers.packed_linear import PackedEmbedding
+from serve.engine.transformers.layers.quantized_linear import QuantizedLinear
+from serve.engine.transformers.loader import served_dtypes
+from serve.engine.transformers.loader.stored_scheme import RUNS
 from serve.errors import EngineDeadError
 from tests.contracts.engine import EngineContract, Kill, prompt_of, request, tokens
 from tests.quantized_models import write_quantized

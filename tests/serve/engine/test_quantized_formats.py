@@ -10,11 +10,11 @@ import torch
 from safetensors.torch import load_file
 
 from models.refs import QuantScheme
-from quantize.tables import Width
-from serve.engine import loading, served_dtypes
-from serve.engine.batching.fused_linear import Part
-from serve.engine.batching.loops import native
-from serve.engine.batching.packed_linear import PackedEmbedding, PackedLinear
+from quantize.plan.tables import Width
+from serve.engine.transformers.kernels import native
+from serve.engine.transformers.layers.fused_linear import Part
+from serve.engine.transformers.layers.packed_linear import PackedEmbedding, PackedLinear
+from serve.engine.transformers.loader import loading, served_dtypes
 from tests.quantized_models import write_quantized
 from tests.serve.engine.checkpoints import (
     WEIGHTS,

@@ -11,8 +11,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from serve.engine import compressed_loading
-from serve.engine.stored_scheme import promise_of
+from serve.engine.transformers.loader import compressed_loading
+from serve.engine.transformers.loader.stored_scheme import promise_of
 from tests.serve.engine.checkpoints import WEIGHTS, edit, put, quantization, refuse
 
 UP = "model.layers.0.mlp.up_proj"

@@ -13,7 +13,7 @@ import pytest
 
 from models.refs import Artifact, QuantScheme
 from models.trust.manifest import QUANTISED_FROM, Manifest
-from quantize.choices import Choice
+from quantize.plan.choices import Choice
 from serve.errors import StartupError
 from serve.provenance import child
 from serve.provenance.quantising import Wish, obtain

@@ -1,0 +1,1 @@
+"""How numbers are stored: integers in words, scales and zero points, and what config.json says."""

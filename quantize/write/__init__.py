@@ -1,0 +1,1 @@
+"""Weights read, quantised and written, some rows at a time."""

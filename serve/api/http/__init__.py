@@ -1,0 +1,1 @@
+"""HTTP without a word of any API: connections, bounds, bodies and answers as bytes."""

@@ -1,0 +1,232 @@
+"""Events as OpenAI's JSON: chunks of a stream, and whole answers.
+
+What is the same in every chunk of an answer is encoded once; per token there is one ``dumps`` of
+its text and one concatenation. The shapes are OpenAI's, field by field; the tests hold them against
+the types of the official client.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import orjson
+
+from serve.api.http.problems import envelope
+from serve.errors import RequestError
+from serve.pipeline.events import Finished, TextDelta, TokenText
+from serve.timeline import Usage
+
+DONE = b"data: [DONE]\n\n"
+LOWEST_LOGPROB = -9999.0
+"""OpenAI's word for "very unlikely": JSON has no minus infinity."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identity:
+    """What every chunk of an answer repeats. ``created`` is in Unix seconds."""
+
+    id: str
+    model: str
+    created: int
+    system_fingerprint: str
+
+    def as_json(self, kind: str) -> dict[str, Any]:
+        return {
+            "id": self.id,
+            "object": kind,
+            "created": self.created,
+            "model": self.model,
+            "system_fingerprint": self.system_fingerprint,
+        }
+
+
+@dataclass(slots=True)
+class Collected:
+    """One choice of an answer that is sent as a whole."""
+
+    index: int
+    pieces: list[str] = field(default_factory=list)
+    logprobs: list[TokenText] = field(default_factory=list)
+    reason: str = "stop"
+
+    @property
+    def text(self) -> str:
+        return "".join(self.pieces)
+
+
+class Frames(Protocol):
+    """One answer's encoder. Stateful: a choice's first chunk differs from its others."""
+
+    def delta(self, event: TextDelta) -> bytes: ...
+    def finish(self, event: Finished) -> bytes: ...
+    def usage(self, usage: Usage) -> bytes: ...
+    def whole(self, choices: Sequence[Collected], usage: Usage) -> bytes: ...
+
+
+def error_frame(error: RequestError) -> bytes:
+    """An error that comes too late for a status."""
+    return b"data: " + orjson.dumps(envelope(error)) + b"\n\n"
+
+
+class _Encoder(ABC):
+    """The parts that chat and text share."""
+
+    chunk_kind: str
+    whole_kind: str
+
+    def __init__(self, identity: Identity, *, has_usage: bool, has_logprobs: bool) -> None:
+        self._identity = identity
+        self._has_logprobs = has_logprobs
+        head = orjson.dumps(identity.as_json(self.chunk_kind))
+        self._head = b"data: " + head[:-1] + b',"choices":['
+        self._tail = b'],"usage":null}\n\n' if has_usage else b"]}\n\n"
+
+    def usage(self, usage: Usage) -> bytes:
+        """The chunk after the last choice: no choices, only counts."""
+        return self._head + b'],"usage":' + orjson.dumps(_usage(usage)) + b"}\n\n"
+
+    def whole(self, choices: Sequence[Collected], usage: Usage) -> bytes:
+        return orjson.dumps(
+            {
+                **self._identity.as_json(self.whole_kind),
+                "choices": [self._choice(choice) for choice in choices],
+                "usage": _usage(usage),
+            }
+        )
+
+    @abstractmethod
+    def _choice(self, choice: Collected) -> dict[str, Any]:
+        """One choice of a whole answer."""
+
+
+class ChatFrames(_Encoder):
+    """``chat.completion`` and ``chat.completion.chunk``.
+
+    A choice's first chunk carries its role. It is sent together with the choice's first text, so
+    that the time of the first chunk is the time of the first token.
+    """
+
+    chunk_kind = "chat.completion.chunk"
+    whole_kind = "chat.completion"
+
+    def __init__(self, identity: Identity, *, has_usage: bool, has_logprobs: bool) -> None:
+        super().__init__(identity, has_usage=has_usage, has_logprobs=has_logprobs)
+        self._opened: set[int] = set()
+
+    def delta(self, event: TextDelta) -> bytes:
+        delta = b'{"content":' + orjson.dumps(event.text) + b"}"
+        logprobs = orjson.dumps(self._logprobs(event.logprobs)) if event.logprobs else b"null"
+        return self._opening(event.index) + self._chunk(event.index, delta, logprobs, b"null")
+
+    def finish(self, event: Finished) -> bytes:
+        reason = b'"' + event.reason.encode() + b'"'
+        return self._opening(event.index) + self._chunk(event.index, b"{}", b"null", reason)
+
+    def _opening(self, index: int) -> bytes:
+        if index in self._opened:
+            return b""
+        self._opened.add(index)
+        delta = b'{"role":"assistant","content":"","refusal":null}'
+        return self._chunk(index, delta, b"null", b"null")
+
+    def _chunk(self, index: int, delta: bytes, logprobs: bytes, reason: bytes) -> bytes:
+        return b'%b{"index":%d,"delta":%b,"logprobs":%b,"finish_reason":%b}%b' % (
+            self._head,
+            index,
+            delta,
+            logprobs,
+            reason,
+            self._tail,
+        )
+
+    def _choice(self, choice: Collected) -> dict[str, Any]:
+        return {
+            "index": choice.index,
+            "message": {"role": "assistant", "content": choice.text, "refusal": None},
+            "logprobs": self._logprobs(choice.logprobs) if self._has_logprobs else None,
+            "finish_reason": choice.reason,
+        }
+
+    def _logprobs(self, tokens: Sequence[TokenText]) -> dict[str, Any]:
+        content = [
+            {**_token(token), "top_logprobs": [_token(other) for other in token.top]}
+            for token in tokens
+        ]
+        return {"content": content, "refusal": None}
+
+
+class TextFrames(_Encoder):
+    """``text_completion``, which has one shape for chunks and for whole answers."""
+
+    chunk_kind = "text_completion"
+    whole_kind = "text_completion"
+
+    def __init__(self, identity: Identity, *, has_usage: bool, has_logprobs: bool) -> None:
+        super().__init__(identity, has_usage=has_usage, has_logprobs=has_logprobs)
+        self._offsets: dict[int, int] = {}
+
+    def delta(self, event: TextDelta) -> bytes:
+        logprobs = b"null"
+        if event.logprobs:
+            logprobs = orjson.dumps(self._logprobs(event.index, event.logprobs))
+        return self._chunk(event.index, orjson.dumps(event.text), logprobs, b"null")
+
+    def finish(self, event: Finished) -> bytes:
+        return self._chunk(event.index, b'""', b"null", b'"' + event.reason.encode() + b'"')
+
+    def _chunk(self, index: int, text: bytes, logprobs: bytes, reason: bytes) -> bytes:
+        return b'%b{"index":%d,"text":%b,"logprobs":%b,"finish_reason":%b}%b' % (
+            self._head,
+            index,
+            text,
+            logprobs,
+            reason,
+            self._tail,
+        )
+
+    def _choice(self, choice: Collected) -> dict[str, Any]:
+        has_logprobs = self._has_logprobs
+        return {
+            "index": choice.index,
+            "text": choice.text,
+            "logprobs": self._logprobs(choice.index, choice.logprobs) if has_logprobs else None,
+            "finish_reason": choice.reason,
+        }
+
+    def _logprobs(self, index: int, tokens: Sequence[TokenText]) -> dict[str, Any]:
+        """Offsets count characters from the start of the completion, over all its chunks."""
+        offset = self._offsets.get(index, 0)
+        offsets = []
+        for token in tokens:
+            offsets.append(offset)
+            offset += len(token.text)
+        self._offsets[index] = offset
+        return {
+            "text_offset": offsets,
+            "token_logprobs": [_finite(token.logprob) for token in tokens],
+            "tokens": [token.text for token in tokens],
+            "top_logprobs": [
+                {other.text: _finite(other.logprob) for other in (*reversed(token.top), token)}
+                for token in tokens
+            ],
+        }
+
+
+def _usage(usage: Usage) -> dict[str, Any]:
+    return {
+        "prompt_tokens": usage.prompt_tokens,
+        "completion_tokens": usage.completion_tokens,
+        "total_tokens": usage.total_tokens,
+        "prompt_tokens_details": {"cached_tokens": usage.cached_tokens},
+    }
+
+
+def _token(token: TokenText) -> dict[str, Any]:
+    return {"token": token.text, "logprob": _finite(token.logprob), "bytes": list(token.raw)}
+
+
+def _finite(logprob: float) -> float:
+    return max(LOWEST_LOGPROB, logprob)  # in this order NaN becomes the lowest, too

@@ -1,0 +1,179 @@
+"""The fields that both completion routes share: how to sample, when to stop, what to return."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, WithJsonSchema
+
+from serve.api.openai.parsing import Wire
+from serve.engine.protocol import EngineInfo, SamplingParams
+from serve.errors import InvalidRequest, UnsupportedField
+
+MAX_N = 8
+MAX_STOPS = 4
+MAX_STOP_CHARS = 64
+MAX_STOP_TOKEN_IDS = 16
+MAX_BIASES = 300
+MAX_SALT_CHARS = 128
+MAX_LOGPROBS = 20
+INT64_MAX = 2**63 - 1
+
+Penalty = Annotated[float, Field(ge=-2, le=2)]
+TokenCount = Annotated[int, Field(ge=1, le=2**31 - 1)]
+Stop = Annotated[
+    Any,  # checked by _stops(): pydantic's messages for a union would name its branches
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "string", "minLength": 1, "maxLength": MAX_STOP_CHARS},
+                {
+                    "type": "array",
+                    "maxItems": MAX_STOPS,
+                    "items": {"type": "string", "minLength": 1, "maxLength": MAX_STOP_CHARS},
+                },
+                {"type": "null"},
+            ]
+        }
+    ),
+]
+
+
+TextFormat = Annotated[
+    dict[str, Any],  # the other formats bring fields of their own, and one refusal serves them all
+    WithJsonSchema(
+        {
+            "type": "object",
+            "properties": {"type": {"const": "text"}},
+            "required": ["type"],
+            "additionalProperties": False,
+        }
+    ),
+]
+
+
+class StreamOptions(Wire):
+    """``include_obfuscation`` may be false only: chunks are never padded."""
+
+    include_usage: bool | None = None
+    continuous_usage_stats: Literal[False] | None = None
+    include_obfuscation: Literal[False] | None = None
+
+
+class SamplingFields(Wire):
+    """Null is the same as absent, as in OpenAI's API."""
+
+    model: str
+    n: Annotated[int, Field(ge=1, le=MAX_N)] | None = None
+    stop: Stop = None
+    max_tokens: TokenCount | None = None
+    temperature: Annotated[float, Field(ge=0, le=2)] | None = None
+    top_p: Annotated[float, Field(gt=0, le=1)] | None = None
+    top_k: Annotated[int, Field(ge=-1, le=INT64_MAX)] | None = None
+    min_p: Annotated[float, Field(ge=0, le=1)] | None = None
+    seed: Annotated[int, Field(ge=-INT64_MAX, le=INT64_MAX)] | None = None
+    presence_penalty: Penalty | None = None
+    frequency_penalty: Penalty | None = None
+    repetition_penalty: Annotated[float, Field(gt=0, le=2)] | None = None
+    logit_bias: (
+        Annotated[dict[str, Annotated[float, Field(ge=-100, le=100)]], Field(max_length=MAX_BIASES)]
+        | None
+    ) = None
+    stop_token_ids: Annotated[list[int], Field(max_length=MAX_STOP_TOKEN_IDS)] | None = None
+    ignore_eos: bool | None = None
+    cache_salt: Annotated[str, Field(min_length=1, max_length=MAX_SALT_CHARS)] | None = None
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
+    response_format: TextFormat | None = None
+
+    def check_shared(self) -> None:
+        """What one field alone cannot tell.
+
+        Raises:
+            InvalidRequest: fields that exclude each other.
+            UnsupportedField: another response format than text.
+        """
+        if self.stream_options is not None and not self.stream:
+            raise InvalidRequest(
+                "stream_options is for streams: set stream to true, or leave it out.",
+                param="stream_options",
+            )
+        if self.response_format not in (None, {"type": "text"}):
+            raise UnsupportedField(
+                'response_format must be {"type": "text"}: answers cannot be constrained to a '
+                "grammar.",
+                param="response_format",
+            )
+
+    @property
+    def has_usage_chunk(self) -> bool:
+        return bool(self.stream_options and self.stream_options.include_usage)
+
+    def stops(self) -> tuple[str, ...]:
+        """The stop strings.
+
+        Raises:
+            InvalidRequest: not a string or few short ones.
+        """
+        given: Any = [self.stop] if isinstance(self.stop, str) else self.stop or []
+        if not (isinstance(given, list) and all(isinstance(stop, str) for stop in given)):
+            raise InvalidRequest("stop must be a string or an array of strings.", param="stop")
+        if len(given) > MAX_STOPS:
+            raise InvalidRequest(
+                f"stop has {len(given)} strings: at most {MAX_STOPS}.", param="stop"
+            )
+        for stop in given:
+            if not 1 <= len(stop) <= MAX_STOP_CHARS:
+                raise InvalidRequest(
+                    f"A string of stop has {len(stop)} characters: 1 to {MAX_STOP_CHARS}.",
+                    param="stop",
+                )
+        return tuple(given)
+
+    def sampling(
+        self, info: EngineInfo, *, max_tokens: int, num_logprobs: int | None
+    ) -> SamplingParams:
+        """Parameters for the engine.
+
+        Raises:
+            InvalidRequest: a token id outside the vocabulary.
+        """
+        biases = {_token_id(key): value for key, value in (self.logit_bias or {}).items()}
+        stop_token_ids = frozenset(self.stop_token_ids or ())
+        check_vocabulary(info, biases, "logit_bias")
+        check_vocabulary(info, stop_token_ids, "stop_token_ids")
+        return SamplingParams(
+            max_tokens=max_tokens,
+            temperature=_or(self.temperature, 1.0),
+            top_p=_or(self.top_p, 1.0),
+            top_k=max(0, self.top_k or 0),  # -1 is vLLM's word for all
+            min_p=_or(self.min_p, 0.0),
+            seed=self.seed,
+            presence_penalty=_or(self.presence_penalty, 0.0),
+            frequency_penalty=_or(self.frequency_penalty, 0.0),
+            repetition_penalty=_or(self.repetition_penalty, 1.0),
+            logit_bias=biases,
+            num_logprobs=num_logprobs,
+            stop_token_ids=stop_token_ids,
+            ignore_eos=bool(self.ignore_eos),
+        )
+
+
+def check_vocabulary(info: EngineInfo, token_ids: Any, param: str) -> None:
+    """Raises InvalidRequest unless all ids (any collection of int) are in the vocabulary."""
+    if token_ids and not (min(token_ids) >= 0 and max(token_ids) < info.vocab_size):
+        raise InvalidRequest(
+            f"{param} has a token id out of range: this model's are 0 to {info.vocab_size - 1}.",
+            param=param,
+        )
+
+
+def _token_id(key: str) -> int:
+    # isascii: isdigit alone accepts digits of other scripts.
+    if not (key.isascii() and key.isdigit() and len(key) <= 10):
+        raise InvalidRequest("A name in logit_bias is not a token id.", param="logit_bias")
+    return int(key)
+
+
+def _or(value: float | None, default: float) -> float:
+    return default if value is None else float(value)

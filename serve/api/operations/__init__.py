@@ -1,0 +1,1 @@
+"""The routes of operators: probes, metrics, version, tokens."""

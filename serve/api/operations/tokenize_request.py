@@ -1,0 +1,59 @@
+"""The bodies of /tokenize and /detokenize, in vLLM's shapes (entrypoints/serve/tokenize)."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from serve.api.openai.chat_request import Messages, Tools, chat_prompt
+from serve.api.openai.parsing import Wire
+from serve.errors import InvalidRequest, UnsupportedField
+from serve.pipeline.events import Prompt, TextPrompt
+
+
+class TokenizeRequest(Wire):
+    """``prompt`` or ``messages``; ``add_special_tokens`` is true by default for a prompt only."""
+
+    model: str | None = None
+    prompt: str | None = None
+    messages: Messages | None = None
+    tools: Tools | None = None
+    add_special_tokens: bool | None = None
+    return_token_strs: bool | None = None
+
+    def to_prompt(self) -> Prompt:
+        """What to tokenise.
+
+        Raises:
+            InvalidRequest: neither or both of prompt and messages, or an empty prompt.
+            UnsupportedField: special tokens on top of a chat template's own.
+        """
+        if (self.prompt is None) == (self.messages is None):
+            raise InvalidRequest("Send either prompt or messages.", param="prompt")
+        if self.messages is not None:
+            if self.add_special_tokens:
+                raise UnsupportedField(
+                    "add_special_tokens cannot be true with messages: the chat template writes its "
+                    "own.",
+                    param="add_special_tokens",
+                )
+            return chat_prompt(self.messages, self.tools or [])
+        if not self.prompt:
+            raise InvalidRequest("prompt is empty: give some text.", param="prompt")
+        if self.tools is not None:
+            raise InvalidRequest("tools go with messages, not with a prompt.", param="tools")
+        return TextPrompt(self.prompt)
+
+
+class DetokenizeRequest(Wire):
+    model: str | None = None
+    tokens: Annotated[list[int], Field(fail_fast=True)]
+
+    def check_length(self, max_model_len: int) -> None:
+        """Raises InvalidRequest for more tokens than a context holds: no answer has so many."""
+        if len(self.tokens) > max_model_len:
+            raise InvalidRequest(
+                f"tokens has {len(self.tokens)} ids: at most {max_model_len}. Send them in parts.",
+                param="tokens",
+            )

@@ -1,1 +1,0 @@
-"""Continuous batching over a Hugging Face model: policy, paged cache, attention, sampling."""

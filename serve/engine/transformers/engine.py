@@ -1,0 +1,147 @@
+"""Continuous batching of our own over the forward of a Hugging Face causal language model.
+
+::
+
+    stream() ── SequenceState ──▶ StepLoop (a thread)
+                                    Batcher.schedule() ─▶ segments
+                                    Runner.step()      ─▶ one forward: decodes and prompt chunks
+    Mailbox ◀── Delivery ◀── Post ── once per step: sampled tokens
+
+ADR 0003 says why it is our own, with the measurements.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Self
+
+import torch
+
+from serve.engine import model_files
+from serve.engine.protocol import EngineInfo, EngineLoad, EngineRequest, Progress, TokenChunk
+from serve.engine.request_check import check_request
+from serve.engine.settings import EngineSettings
+from serve.engine.transformers import warm_up
+from serve.engine.transformers.kv_cache import BLOCK_SIZE, KVCache
+from serve.engine.transformers.layers import attention, bfloat16_linear, fused_linear
+from serve.engine.transformers.loader import loading, served_dtypes, weight_memory
+from serve.engine.transformers.model_runner import Runner
+from serve.engine.transformers.post import Post
+from serve.engine.transformers.scheduler import Batcher
+from serve.engine.transformers.sequence import SequenceState
+from serve.engine.transformers.step_loop import StepLoop
+
+
+class TransformersEngine:
+    """An ``Engine``. Made by ``from_folder``; the parts are the engine's from then on."""
+
+    def __init__(self, info: EngineInfo, batcher: Batcher, runner: Runner, post: Post) -> None:
+        self._info = info
+        self.runner = runner
+        """For measurements, while no stream is open: the step thread owns it otherwise."""
+        self._steps = StepLoop(batcher, runner.step, post)
+
+    @classmethod
+    def from_folder(cls, path: Path, settings: EngineSettings, progress: Progress) -> Self:
+        """Load, size, check and start. Blocks for as long as it takes: call it in a thread.
+
+        Reports the phases ``load_weights`` (bytes), ``allocate_kv`` and ``warm_up``.
+
+        Raises:
+            StartupError: the model is of a kind that this engine does not run, or does not fit.
+        """
+        # In a thread that ends: each thread that computes has an OpenMP pool of its own, and with
+        # more threads in all than cores, those of a step would sleep at each of its barriers.
+        with ThreadPoolExecutor(1, "load") as loader:
+            return loader.submit(cls._loaded, path, settings, progress).result()
+
+    @classmethod
+    def _loaded(cls, path: Path, settings: EngineSettings, progress: Progress) -> Self:
+        config = loading.read_config(path)
+        promise = loading.read_promise(path)
+        device = loading.pick_device(settings.device)
+        model = loading.load_model(
+            path, config, settings=settings, device=device, progress=progress
+        )
+
+        num_parameters = served_dtypes.num_parameters(model)
+        expected = warm_up.reference_logits(model)
+        fused_linear.fuse(model)
+        if device.type == "cpu":
+            bfloat16_linear.install(model)
+
+        progress("allocate_kv", 0, 1)
+        shapes = warm_up.layer_shapes(model)
+        max_model_len, num_blocks = warm_up.choose_lengths(
+            settings,
+            model_max_len=loading.model_max_len(config),
+            bytes_per_token=sum(shape.bytes_per_token(model.dtype) for shape in shapes.values()),
+            free_bytes=weight_memory.free_bytes(device),
+        )
+        cache = KVCache(shapes, num_blocks=num_blocks, dtype=model.dtype, device=device)
+        progress("allocate_kv", 1, 1)
+
+        progress("warm_up", 0, 1)
+        model.set_attn_implementation(attention.IMPLEMENTATION)
+        runner = Runner(model, cache)
+        warm_up.check_arithmetic(model, runner, expected, is_quantized=promise is not None)
+        served_dtypes.check(model, promise)
+        progress("warm_up", 1, 1)
+
+        info = EngineInfo(
+            name="transformers",
+            max_model_len=max_model_len,
+            max_num_seqs=settings.max_num_seqs,
+            kv_cache_tokens=num_blocks * BLOCK_SIZE,
+            vocab_size=config.get_text_config().vocab_size,
+            eos_token_ids=model_files.eos_token_ids(path, config),
+            capabilities=frozenset({"logprobs", "seed", "min_p", "logit_bias", "penalties"}),
+            dtype=served_dtypes.describe(model, model.dtype),
+            device=device.type,
+            num_parameters=num_parameters,
+            weight_bytes=served_dtypes.resident_bytes(model),
+        )
+        batcher = Batcher(
+            num_blocks=num_blocks,
+            block_size=BLOCK_SIZE,
+            max_num_seqs=settings.max_num_seqs,
+            max_num_batched_tokens=max(settings.max_num_batched_tokens, settings.max_num_seqs),
+        )
+        return cls(info, batcher, runner, Post(settings.max_hold_s))
+
+    @property
+    def info(self) -> EngineInfo:
+        return self._info
+
+    def load(self) -> EngineLoad:
+        return self._steps.load()
+
+    async def stream(self, request: EngineRequest) -> AsyncGenerator[TokenChunk, None]:
+        """See ``Engine.stream``. Nothing is taken before the first chunk is asked for."""
+        check_request(self._info, request)
+        stops = request.sampling.stop_token_ids
+        if not request.sampling.ignore_eos:
+            stops |= self._info.eos_token_ids
+        sequence = SequenceState(request=request, stop_token_ids=stops)
+        mailbox = self._steps.mailbox()
+        self._steps.submit(sequence, mailbox)
+        is_open = True
+        try:
+            while is_open:
+                chunk = await mailbox.take()
+                is_open = chunk.finish_reason is None
+                yield chunk
+        finally:
+            if is_open:
+                self._steps.cancel(sequence)
+
+    async def check_health(self) -> None:
+        self._steps.check_health()
+
+    async def close(self) -> None:
+        await asyncio.to_thread(self._steps.close)
+        if self._info.device == "cuda":
+            torch.cuda.empty_cache()

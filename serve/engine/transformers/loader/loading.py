@@ -1,0 +1,197 @@
+"""Loads a Hugging Face causal LM from a folder, or says why not.
+
+Safetensors only, local files only, no code from the folder. What the folder's config.json already
+tells is refused before a weight is read; what only the running model tells is refused by
+``warm_up.py``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoConfig, AutoModelForCausalLM, PretrainedConfig, PreTrainedModel
+from transformers.utils import logging as transformers_logging
+
+from serve.engine.model_files import WeightFiles, read_json, weight_file_names, weight_files
+from serve.engine.protocol import Progress
+from serve.engine.settings import EngineSettings
+from serve.engine.transformers.loader import quantized_loading, stored_scheme, weight_memory
+from serve.engine.transformers.loader.stored_scheme import Promise
+from serve.engine.transformers.loader.stored_tensors import Tensors
+from serve.errors import StartupError
+
+_ATTENTION_KINDS = {"full_attention", "sliding_attention"}
+_DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16, "float32": torch.float32}
+
+
+def read_config(folder: Path) -> PretrainedConfig:
+    """The model's configuration.
+
+    Raises:
+        StartupError: no folder, no or unreadable config.json, or a kind of model that this engine
+            does not run.
+    """
+    plain = read_json(folder / "config.json")
+    if plain is None:
+        raise StartupError(f"{folder.name}: no readable config.json, so this is no model folder.")
+    if "auto_map" in plain:
+        raise _refusal(folder, "it brings its own Python code (auto_map), which is never run here")
+    stored_scheme.promise_of(folder, plain)
+    try:
+        config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
+        kind = plain.get("model_type", "none given")
+        raise _refusal(folder, f"transformers cannot read its config.json ({kind})") from error
+    _refuse_unsupported(folder, config)
+    return config
+
+
+def read_promise(folder: Path) -> Promise | None:
+    """How the linear layers are stored; None where they are not quantised.
+
+    Raises:
+        StartupError: this engine does not run it.
+    """
+    return stored_scheme.promise_of(folder, read_json(folder / "config.json") or {})
+
+
+def model_max_len(config: PretrainedConfig) -> int:
+    """Most positions the model itself can take in one context.
+
+    With longrope it is the original length: beyond it the model would switch all sequences of a
+    step to other frequencies, depending on what else is in the batch.
+    """
+    text = config.get_text_config()
+    bound: int = getattr(text, "max_position_embeddings", None) or 4096
+    for rope in _rope_parameters(text):
+        if rope.get("rope_type") == "longrope":
+            bound = min(bound, rope.get("original_max_position_embeddings") or bound)
+    return bound
+
+
+def pick_device(device: str) -> torch.device:
+    """Raises StartupError when a GPU is asked for and there is none."""
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if device == "cuda" and not torch.cuda.is_available():
+        raise StartupError("--device cuda: no GPU that torch can use. Take --device cpu or auto.")
+    return torch.device(device)
+
+
+def pick_dtype(dtype: str, config: PretrainedConfig) -> torch.dtype:
+    """The type asked for, or the checkpoint's; float32 where neither says."""
+    if dtype != "auto":
+        return _DTYPES[dtype]
+    own = config.get_text_config().dtype or getattr(config, "dtype", None)
+    return _DTYPES.get(str(own).removeprefix("torch."), torch.float32)
+
+
+def load_model(
+    folder: Path,
+    config: PretrainedConfig,
+    *,
+    settings: EngineSettings,
+    device: torch.device,
+    progress: Progress,
+) -> PreTrainedModel:
+    """The model in evaluation mode on its device.
+
+    Raises:
+        StartupError: no safetensors, not enough memory, or weights that do not fit the config.
+    """
+    files = weight_files(folder)
+    dtype = pick_dtype(settings.dtype, config)
+    promise = read_promise(folder)
+    weight_memory.refuse(folder, files, settings, dtype=dtype, device=device)
+    progress("load_weights", 0, files.total_bytes)
+    if promise is not None:
+        return quantized_loading.load(
+            Tensors(folder, weight_file_names(folder)),
+            config,
+            promise,
+            dtype=dtype,
+            device=device,
+            progress=progress,
+            total_bytes=files.total_bytes,
+        )
+    previous = transformers_logging.set_tqdm_hook(_reporting(files, progress))
+    try:
+        model: PreTrainedModel
+        model, report = AutoModelForCausalLM.from_pretrained(
+            folder,
+            config=config,
+            dtype=dtype,
+            use_safetensors=True,
+            local_files_only=True,
+            trust_remote_code=False,
+            attn_implementation="eager",
+            output_loading_info=True,
+        )
+    except (OSError, ValueError, RuntimeError, KeyError) as error:
+        raise StartupError(f"{folder.name}: the weights cannot be loaded: {error}") from error
+    finally:
+        transformers_logging.set_tqdm_hook(previous)
+    missing = sorted(map(str, (*report["missing_keys"], *report["mismatched_keys"])))
+    if missing:  # transformers would run on with random numbers there
+        raise StartupError(
+            f"{folder.name}: {len(missing)} weights are missing or of another shape than "
+            f"config.json says, among them {missing[0]}."
+        )
+    model = model.to(device).eval().requires_grad_(False)
+    progress("load_weights", files.total_bytes, files.total_bytes)
+    return model
+
+
+def _reporting(files: WeightFiles, progress: Progress) -> Callable[..., object]:
+    """A tqdm hook that reports bytes as transformers goes through the tensors."""
+
+    def hook(
+        factory: Callable[..., object], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> object:
+        if not args or kwargs.get("desc") != "Loading weights":
+            return factory(*args, **kwargs)
+        return _counted(args[0], files, progress)
+
+    return hook
+
+
+def _counted(
+    items: Iterable[tuple[str, Any]], files: WeightFiles, progress: Progress
+) -> Iterator[tuple[str, Any]]:
+    done = 0
+    for name, mapping in items:
+        yield name, mapping
+        done += files.tensor_bytes.get(name, 0)
+        progress("load_weights", done, files.total_bytes)
+
+
+def _refuse_unsupported(folder: Path, config: PretrainedConfig) -> None:
+    text = config.get_text_config()
+    if getattr(config, "is_encoder_decoder", False):
+        raise _refusal(folder, "it is an encoder-decoder model")
+    kinds = set(getattr(text, "layer_types", None) or ()) - _ATTENTION_KINDS
+    if kinds:
+        raise _refusal(folder, f"it has layers of another kind ({', '.join(sorted(kinds))})")
+    if any(rope.get("rope_type") == "dynamic" for rope in _rope_parameters(text)):
+        raise _refusal(folder, "its dynamic RoPE would depend on what else is in the batch")
+    model_class = AutoModelForCausalLM._model_mapping.get(type(config), None)  # noqa: SLF001
+    if model_class is None:
+        raise _refusal(folder, f"{config.model_type} is no causal language model")
+    if getattr(model_class, "_is_stateful", False):
+        raise _refusal(folder, "it keeps a recurrent state instead of keys and values")
+    if not getattr(model_class, "_supports_attention_backend", False):
+        raise _refusal(folder, "its attention cannot be replaced")
+
+
+def _rope_parameters(config: PretrainedConfig) -> Iterator[Mapping[str, Any]]:
+    """RoPE parameters; some models have one set per kind of layer."""
+    parameters = getattr(config, "rope_parameters", None) or {}
+    nested = [value for value in parameters.values() if isinstance(value, Mapping)]
+    yield from nested or [parameters]
+
+
+def _refusal(folder: Path, reason: str) -> StartupError:
+    return StartupError(f"The transformers engine cannot run {folder.name}: {reason}.")

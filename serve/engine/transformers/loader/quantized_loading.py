@@ -1,0 +1,147 @@
+"""A quantised checkpoint into a model whose linear layers keep the stored integers.
+
+transformers' own way with these files holds them as bfloat16 from the first forward on, silently
+and whatever it is told. Here the model is built from its configuration with no memory for the
+parameters; quantised linears become ``QuantizedLinear``, a quantised embedding ``PackedEmbedding``,
+and everything else is read as it is. One tensor is read at a time, so the peak is the model and its
+largest layer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import nn
+from torch.nn.modules.module import register_module_parameter_registration_hook
+from transformers import AutoModelForCausalLM, PretrainedConfig, PreTrainedModel
+
+from serve.engine.protocol import Progress
+from serve.engine.transformers.layers import fused_linear
+from serve.engine.transformers.layers.packed_linear import PackedEmbedding
+from serve.engine.transformers.layers.quantized_linear import QuantizedLinear
+from serve.engine.transformers.loader import bnb_loading, compressed_loading
+from serve.engine.transformers.loader.stored_scheme import Promise
+from serve.engine.transformers.loader.stored_tensors import Tensors
+from serve.errors import StartupError
+
+
+def load(
+    tensors: Tensors,
+    config: PretrainedConfig,
+    promise: Promise,
+    *,
+    dtype: torch.dtype,
+    device: torch.device,
+    progress: Progress,
+    total_bytes: int,
+) -> PreTrainedModel:
+    """The model in evaluation mode on its device. Reports ``load_weights`` in bytes.
+
+    Raises:
+        StartupError: the weights do not fit the configuration or the promise.
+    """
+    config = type(config).from_dict(
+        {k: v for k, v in config.to_dict().items() if k != "quantization_config"}
+    )
+    with _no_parameter_memory():
+        model: PreTrainedModel = AutoModelForCausalLM.from_config(
+            config, dtype=dtype, attn_implementation="eager"
+        )
+    used: set[str] = set()
+    bnb_parts = bnb_loading.PARTS.get(promise.scheme)
+    mark = bnb_loading.MARKS.get(promise.scheme, compressed_loading.MARK)
+    stored = [name for name, _ in model.named_modules() if f"{name}.{mark}" in tensors]
+    tables = [name for name in stored if isinstance(model.get_submodule(name), nn.Embedding)]
+    for name in tables:
+        compressed_loading.install_embedding(
+            model, name, tensors, promise, dtype=dtype, device=device
+        )
+        used.update(f"{name}.{part}" for part in compressed_loading.PARTS)
+        progress("load_weights", tensors.done_bytes, total_bytes)
+    for names in fused_linear.groups([name for name in stored if name not in tables]):
+        for name in names:
+            _refuse_other_layers(name, model.get_submodule(name), tensors)
+        install = bnb_loading.install if bnb_parts else compressed_loading.install
+        install(model, names, tensors, promise, dtype=dtype, device=device)
+        parts = (*(bnb_parts or compressed_loading.PARTS), "bias")
+        used.update(f"{name}.{part}" for name in names for part in parts)
+        progress("load_weights", tensors.done_bytes, total_bytes)
+    for name in tables:
+        _share_with_heads(model, name)
+    used |= _fill(model, tensors, dtype=dtype, device=device)
+    unread = sorted(tensors.names() - used)
+    if unread:
+        raise StartupError(
+            f"{tensors.folder.name}: {len(unread)} weights have no place in the model that "
+            f"config.json describes, among them {unread[0]}."
+        )
+    progress("load_weights", total_bytes, total_bytes)
+    return model.to(device).eval().requires_grad_(False)
+
+
+@contextmanager
+def _no_parameter_memory() -> Iterator[None]:
+    """Parameters made within are on torch's meta device; buffers, which are computed, are real."""
+
+    def to_meta(module: nn.Module, name: str, parameter: nn.Parameter) -> nn.Parameter:
+        del module, name
+        return nn.Parameter(parameter.detach().to("meta"), requires_grad=False)
+
+    hook = register_module_parameter_registration_hook(to_meta)  # type: ignore[arg-type]
+    try:
+        yield
+    finally:
+        hook.remove()
+
+
+def _share_with_heads(model: PreTrainedModel, table: str) -> None:
+    head, embedding = model.get_output_embeddings(), model.get_submodule(table)
+    for name, module in list(model.named_modules()):
+        if module is head and isinstance(embedding, PackedEmbedding):
+            compressed_loading.share_head(model, name, table)
+
+
+def _refuse_other_layers(name: str, module: nn.Module, tensors: Tensors) -> None:
+    if type(module) is not nn.Linear:
+        raise StartupError(
+            f"{tensors.folder.name}: {name} is stored quantised, and is a "
+            f"{type(module).__name__}, which this engine cannot run so."
+        )
+
+
+def _fill(
+    model: PreTrainedModel, tensors: Tensors, *, dtype: torch.dtype, device: torch.device
+) -> set[str]:
+    """Give the parameters that are left their numbers; returns the names read."""
+    read: set[str] = set()
+    tied = not isinstance(model.get_output_embeddings(), QuantizedLinear) and getattr(
+        model.config.get_text_config(), "tie_word_embeddings", False
+    )
+    for name, parameter in list(model.named_parameters(remove_duplicate=False)):
+        if parameter.device.type != "meta":  # a quantised layer's bias
+            continue
+        owner, _, leaf = name.rpartition(".")
+        module = model.get_submodule(owner)
+        if tied and name not in tensors and module is model.get_output_embeddings():
+            continue
+        stored = tensors.take(name)
+        if stored.shape != parameter.shape:
+            raise StartupError(
+                f"{tensors.folder.name}: {name} is {list(stored.shape)}, not "
+                f"{list(parameter.shape)} as config.json says."
+            )
+        copy = torch.empty(stored.shape, dtype=dtype, device=device).copy_(stored)
+        module.register_parameter(leaf, nn.Parameter(copy, requires_grad=False))
+        read.add(name)
+    if tied:
+        output = model.get_output_embeddings()
+        if isinstance(model.get_input_embeddings(), PackedEmbedding):
+            raise StartupError(
+                f"{tensors.folder.name}: its embedding is stored quantised and its output head is "
+                "not stored: config.json ties them. Make it anew: python -m quantize."
+            )
+        output.weight = model.get_input_embeddings().weight
+        read.add("lm_head.weight")
+    return read

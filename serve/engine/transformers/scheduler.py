@@ -1,0 +1,138 @@
+"""The scheduling policy of our own continuous batching. Pure: no torch, no threads, no clock.
+
+Each step computes at most ``max_num_batched_tokens`` tokens:
+
+1. every running sequence in decode gets its one token, so no prompt freezes a stream;
+2. what is left goes to prompts, oldest first, in chunks;
+3. then waiting sequences are admitted, first come first served, while slots and blocks last.
+
+The KV cache is counted in blocks. A sequence takes the blocks of its prompt when it is admitted
+and one more whenever it fills the last. When none is left, the latest arrival is preempted: its
+blocks go, its tokens stay, and it is computed again later. So ``running`` followed by ``waiting``
+is always in order of arrival, and the oldest sequence always advances: nothing starves.
+Names and preemption by recomputation follow vLLM (Kwon et al. 2023, section 4.5).
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+
+from serve.engine.transformers.sequence import SequenceState
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """Tokens ``start .. start + num_tokens`` of a sequence, to be computed in this step."""
+
+    sequence: SequenceState
+    start: int
+    num_tokens: int
+
+    @property
+    def end(self) -> int:
+        return self.start + self.num_tokens
+
+    @property
+    def samples(self) -> bool:
+        """Whether the sequence's next token comes out of this step."""
+        return self.end == len(self.sequence.token_ids)
+
+
+class Batcher:
+    """Decides what the next step computes. Not thread-safe: the step thread owns it.
+
+    Args:
+        num_blocks: blocks in the KV cache.
+        block_size: tokens per block.
+        max_num_seqs: most sequences running at once.
+        max_num_batched_tokens: most tokens per step; at least ``max_num_seqs``.
+    """
+
+    def __init__(
+        self, *, num_blocks: int, block_size: int, max_num_seqs: int, max_num_batched_tokens: int
+    ) -> None:
+        if max_num_batched_tokens < max_num_seqs:
+            raise ValueError("max_num_batched_tokens must be at least max_num_seqs")
+        self.num_blocks = num_blocks
+        self.block_size = block_size
+        self.max_num_seqs = max_num_seqs
+        self.max_num_batched_tokens = max_num_batched_tokens
+        self.waiting: deque[SequenceState] = deque()
+        self.running: list[SequenceState] = []
+        self.num_preemptions = 0
+        # Taken from the end: low ids first, so a cache that is never full is never all touched.
+        self._free = list(range(num_blocks - 1, -1, -1))
+
+    @property
+    def num_free_blocks(self) -> int:
+        return len(self._free)
+
+    def submit(self, sequence: SequenceState) -> None:
+        """Queue a sequence. Its prompt and completion must fit an empty cache."""
+        self.waiting.append(sequence)
+
+    def schedule(self) -> list[Segment]:
+        """Plan one step; mutates queues and blocks. Empty only when there is nothing to run."""
+        segments = self._decodes()
+        budget = self.max_num_batched_tokens - len(segments)
+        for sequence in self.running:
+            if sequence.num_pending > 1 and budget > 0:
+                segments.append(self._prefill(sequence, budget))
+                budget -= segments[-1].num_tokens
+        while self.waiting and budget > 0 and len(self.running) < self.max_num_seqs:
+            sequence = self.waiting[0]
+            if not self._grow(sequence):
+                break
+            self.running.append(self.waiting.popleft())
+            segments.append(self._prefill(sequence, budget))
+            budget -= segments[-1].num_tokens
+        return segments
+
+    def advance(self, segments: list[Segment]) -> None:
+        """Record that these segments are computed."""
+        for segment in segments:
+            segment.sequence.num_computed = segment.end
+
+    def remove(self, sequence: SequenceState) -> None:
+        """Forget a sequence that is finished or cancelled, wherever it is. Idempotent."""
+        if sequence in self.running:
+            self.running.remove(sequence)
+        elif sequence in self.waiting:
+            self.waiting.remove(sequence)
+        self._release(sequence)
+
+    def _decodes(self) -> list[Segment]:
+        segments = []
+        # Victims come from the end, so those before `sequence` keep what they have been given.
+        for sequence in tuple(self.running):
+            if sequence.num_pending != 1:
+                continue
+            while sequence.block_ids and not self._grow(sequence):
+                self._preempt(self.running[-1])
+            if sequence.block_ids:
+                segments.append(Segment(sequence, sequence.num_computed, 1))
+        return segments
+
+    def _prefill(self, sequence: SequenceState, budget: int) -> Segment:
+        return Segment(sequence, sequence.num_computed, min(sequence.num_pending, budget))
+
+    def _grow(self, sequence: SequenceState) -> bool:
+        """Give the sequence blocks for all its tokens, or none at all."""
+        needed = -(-len(sequence.token_ids) // self.block_size) - len(sequence.block_ids)
+        if needed > len(self._free):
+            return False
+        for _ in range(needed):
+            sequence.block_ids.append(self._free.pop())
+        return True
+
+    def _preempt(self, sequence: SequenceState) -> None:
+        self.running.remove(sequence)
+        self._release(sequence)
+        sequence.num_computed = 0
+        self.waiting.appendleft(sequence)
+        self.num_preemptions += 1
+
+    def _release(self, sequence: SequenceState) -> None:
+        self._free.extend(reversed(sequence.block_ids))
+        sequence.block_ids.clear()

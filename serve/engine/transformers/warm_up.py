@@ -1,0 +1,176 @@
+"""Before the engine serves: learn the layers' shapes, size the KV cache, check the arithmetic.
+
+The check is the catch-all for models that attend in ways nobody thought of: the logits of random
+prompts, in chunks and mixed through our path, against the model's own forward.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+
+import torch
+from transformers import PretrainedConfig, PreTrainedModel
+
+from serve.engine.protocol import EngineRequest, SamplingParams
+from serve.engine.settings import EngineSettings
+from serve.engine.transformers.kv_cache import BLOCK_SIZE, LayerShape
+from serve.engine.transformers.layers import attention
+from serve.engine.transformers.model_runner import Runner
+from serve.engine.transformers.scheduler import Segment
+from serve.engine.transformers.sequence import SequenceState
+from serve.errors import StartupError
+
+_KV_SHARE = 0.4
+"""Most of the free memory that the KV cache takes when nobody says how large it shall be."""
+
+_TOLERANCE = {torch.float32: 1e-3, torch.float16: 2e-2, torch.bfloat16: 12e-2}
+"""Relative L2 distance of logits; a wrong mask or scale is an order of magnitude beyond it. In
+bfloat16 transformers' own logits are up to 0.06 from those of the same weights in float32.
+"""
+
+_QUANTIZED_TOLERANCE = 0.2
+"""Activations that rounding moves over the edge of a step of 8 bits move by the whole step: 0.07
+was seen with random weights, 24 layers deep.
+"""
+
+_CHECK_LENGTHS = (41, 23)
+
+
+def layer_shapes(model: PreTrainedModel) -> dict[int, LayerShape]:
+    """What each layer's attention stores per token, by layer index.
+
+    Raises:
+        StartupError: a layer attends in a way that the engine does not implement.
+    """
+    attention.register()
+    probe = attention.Probe()
+    model.set_attn_implementation(attention.PROBE)
+    tokens = torch.zeros(1, 4, dtype=torch.int64, device=model.device)
+    positions = torch.arange(4, device=model.device)[None]
+    try:
+        with torch.inference_mode():
+            model(input_ids=tokens, position_ids=positions, use_cache=False, probe=probe)
+    except (attention.UnsupportedAttention, TypeError) as error:
+        raise _mismatch(str(error)) from error
+    config = model.config.get_text_config()
+    _check_layers(config, probe.shapes)
+    return probe.shapes
+
+
+def choose_lengths(
+    settings: EngineSettings, *, model_max_len: int, bytes_per_token: int, free_bytes: int | None
+) -> tuple[int, int]:
+    """``max_model_len`` and the number of KV cache blocks.
+
+    Raises:
+        StartupError: what was asked for does not fit the model or the memory.
+    """
+    max_model_len = settings.max_model_len or model_max_len
+    if max_model_len > model_max_len:
+        raise StartupError(
+            f"--max-model-len {max_model_len} is more than the model's own {model_max_len}."
+        )
+    if settings.kv_cache_tokens is not None:
+        num_blocks = settings.kv_cache_tokens // BLOCK_SIZE
+        if free_bytes is not None and settings.kv_cache_tokens * bytes_per_token > free_bytes:
+            raise StartupError(
+                f"--kv-cache-tokens {settings.kv_cache_tokens} needs "
+                f"{settings.kv_cache_tokens * bytes_per_token / 1e9:.1f} GB; "
+                f"{free_bytes / 1e9:.1f} GB are free."
+            )
+    else:
+        num_blocks = settings.max_num_seqs * -(-max_model_len // BLOCK_SIZE)
+        if free_bytes is not None:
+            num_blocks = min(
+                num_blocks, int(free_bytes * _KV_SHARE) // (bytes_per_token * BLOCK_SIZE)
+            )
+    capacity = num_blocks * BLOCK_SIZE
+    if capacity == 0 or (settings.max_model_len and capacity < max_model_len):
+        raise StartupError(
+            f"The KV cache holds {capacity} tokens and one sequence may have {max_model_len} "
+            f"({bytes_per_token} bytes each). Raise --kv-cache-tokens (at least {BLOCK_SIZE}), "
+            "lower --max-model-len, or free memory."
+        )
+    return min(max_model_len, capacity), num_blocks
+
+
+def reference_logits(model: PreTrainedModel) -> list[torch.Tensor]:
+    """Last logits ``[V]`` of the check's prompts, by the model as it was loaded."""
+    model.set_attn_implementation("eager")
+    with torch.inference_mode():
+        return [
+            model(input_ids=torch.tensor([prompt], device=model.device), use_cache=False).logits[
+                0, -1
+            ]
+            for prompt in _check_prompts(model)
+        ]
+
+
+def check_arithmetic(
+    model: PreTrainedModel,
+    runner: Runner,
+    expected: Sequence[torch.Tensor],
+    *,
+    is_quantized: bool = False,
+) -> None:
+    """Compare our path's logits with ``reference_logits``.
+
+    Raises:
+        StartupError: they differ.
+    """
+    try:
+        actual = _in_chunks(runner, _check_prompts(model))
+    except (attention.UnsupportedAttention, TypeError, AttributeError) as error:
+        raise _mismatch(str(error)) from error
+    tolerance = _QUANTIZED_TOLERANCE if is_quantized else _TOLERANCE[model.dtype]
+    for ours, theirs in zip(actual, expected, strict=True):
+        distance = float((ours.float() - theirs.float()).norm() / theirs.float().norm())
+        if not distance <= tolerance:  # NaN is a mismatch too
+            raise _mismatch(f"logits differ by {distance:.3f} of their size")
+
+
+def _check_prompts(model: PreTrainedModel) -> list[list[int]]:
+    source = random.Random(0)
+    vocab_size = model.config.get_text_config().vocab_size
+    return [[source.randrange(vocab_size) for _ in range(size)] for size in _CHECK_LENGTHS]
+
+
+def _in_chunks(runner: Runner, prompts: list[list[int]]) -> list[torch.Tensor]:
+    """Last logits ``[V]`` per prompt, each prompt in three pieces, the last one a decode."""
+    results = {}
+    sequences = [_sequence(index, prompt) for index, prompt in enumerate(prompts)]
+    for piece in range(3):
+        segments = []
+        for sequence in sequences:
+            size = len(sequence.token_ids)
+            bounds = (0, size // 2, size - 1, size)
+            segments.append(Segment(sequence, bounds[piece], bounds[piece + 1] - bounds[piece]))
+        logits = runner.logits(segments)
+        if piece == 2:
+            results = dict(zip(sequences, logits, strict=True))
+    return [results[sequence] for sequence in sequences]
+
+
+def _sequence(index: int, prompt: list[int]) -> SequenceState:
+    request = EngineRequest(
+        request_id=f"check-{index}",
+        prompt_token_ids=prompt,
+        sampling=SamplingParams(max_tokens=1, temperature=0),
+    )
+    # Block `index` is the whole sequence: the check's prompts are shorter than a block.
+    return SequenceState(request=request, stop_token_ids=frozenset(), block_ids=[index])
+
+
+def _check_layers(config: PretrainedConfig, shapes: Mapping[int, LayerShape]) -> None:
+    if set(shapes) != set(range(config.num_hidden_layers)):
+        raise _mismatch(f"{len(shapes)} of {config.num_hidden_layers} layers attend")
+    for index, kind in enumerate(getattr(config, "layer_types", None) or ()):
+        if kind == "sliding_attention" and shapes[index].sliding_window is None:
+            raise _mismatch(f"layer {index} has a sliding window that it does not pass on")
+
+
+def _mismatch(detail: str) -> StartupError:
+    return StartupError(
+        "This model computes attention in a way this engine does not support: " + detail + "."
+    )

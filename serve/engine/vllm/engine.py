@@ -1,0 +1,309 @@
+"""vLLM behind the Engine protocol: ``AsyncLLM``, token ids in, token ids out.
+
+::
+
+    stream() ── AsyncLLM.generate() ══ unix socket ══▶ EngineCore ─▶ worker(s)     processes
+                  one output handler per event loop ◀═ tokens and scheduler figures, every step
+
+Nothing of vLLM's HTTP server, tokenizer or detokenizer is used. With ``fork.py``, which starts
+the processes, the only module that imports vLLM, pinned to releases whose ``AsyncLLM`` was read
+(ADR 0005). Its death and rebirth are supervised by ``supervisor.py``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import logging
+import shutil
+import tempfile
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import suppress
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from typing import Any, Self
+
+from vllm import AsyncEngineArgs
+from vllm import SamplingParams as VllmSamplingParams
+from vllm.exceptions import VLLMClientError
+from vllm.inputs.engine import tokens_input
+from vllm.lora.request import LoRARequest
+from vllm.platforms import current_platform
+from vllm.sampling_params import RequestOutputKind
+from vllm.v1.engine.async_llm import AsyncLLM
+from vllm.v1.engine.exceptions import EngineDeadError as VllmDeadError
+
+from models.errors import UnknownShapeError
+from models.memory import shapes, sizes
+from serve import timeline
+from serve.engine import model_files
+from serve.engine.model_files import WeightFiles
+from serve.engine.protocol import (
+    Capability,
+    EngineInfo,
+    EngineLoad,
+    EngineRequest,
+    Progress,
+    SamplingParams,
+    TokenChunk,
+)
+from serve.engine.request_check import check_request
+from serve.engine.settings import EngineSettings
+from serve.engine.vllm import cpu, fork, lora, processes, served_dtypes
+from serve.engine.vllm.allocator import return_large_buffers
+from serve.engine.vllm.arguments import base_arguments, extra_arguments
+from serve.engine.vllm.heartbeat import Heartbeat
+from serve.engine.vllm.loading import LoadWatch
+from serve.engine.vllm.outputs import TokenRouter
+from serve.engine.vllm.platform import platform_arguments
+from serve.engine.vllm.reaper import Reaper
+from serve.environment import set_engine_environment, temporary_files_in
+from serve.errors import EngineDeadError, InvalidRequest, StartupError
+
+log = logging.getLogger(__name__)
+
+MIN_TEMPERATURE = 0.01
+"""vLLM raises lower ones to this, with a line in the log for each request."""
+MAX_SEED = 2**63 - 1
+SHUTDOWN_S = 3.0
+_FAILURES = (ValueError, TypeError, AttributeError, ImportError, KeyError, OSError, RuntimeError)
+
+
+class VllmEngine:
+    """An ``Engine``. Made by ``from_folder``; serves the event loop of its first stream."""
+
+    def __init__(
+        self,
+        llm: AsyncLLM,
+        info: EngineInfo,
+        heartbeat: Heartbeat,
+        router: TokenRouter,
+        reaper: Reaper,
+    ) -> None:
+        self._llm: AsyncLLM | None = llm
+        self._router = router
+        self._info = info
+        self._heartbeat = heartbeat
+        self._loras: dict[str, LoRARequest] = {}
+        self._death: str | None = None
+        # Known while they live: what they leave behind is tidied up after they died.
+        manager = llm.engine_core.resources.engine_manager
+        self._processes = processes.engine_family(process.pid for process in manager.processes)
+        self._shared_memory = processes.shared_memory(self._processes)
+        self._reaper = reaper
+        reaper.add(self._processes, self._shared_memory)
+
+    @classmethod
+    def from_folder(cls, path: Path, settings: EngineSettings, progress: Progress) -> Self:
+        """Start vLLM's processes. Blocks until the model is loaded: call it in a thread.
+
+        The phases happen in other processes: ``vllm/loading`` says what is known of them.
+
+        Raises:
+            StartupError: vLLM cannot run this model, this way, on this machine.
+        """
+        config = cpu.read_config(path)
+        files = model_files.weight_files(path)
+        arguments = base_arguments(path, settings) | {"dtype": cpu.pick_dtype(config, settings)}
+        adapters = lora.plan(path, settings.vllm, current_platform.device_type)
+        arguments |= platform_arguments(
+            current_platform.device_type, config, settings, files.total_bytes + adapters.num_bytes
+        )
+        arguments |= adapters.arguments
+        arguments |= extra_arguments(settings, AsyncEngineArgs.__dataclass_fields__)
+        set_engine_environment({"VLLM_RPC_BASE_PATH": _own_folder()})
+        if settings.vllm.enforce_eager:
+            # Else the first request for logprobs would wait for a compiler, 10 s and more.
+            set_engine_environment({"TORCHDYNAMO_DISABLE": "1"})
+        return_large_buffers()
+        reaper = Reaper()
+        try:
+            with LoadWatch(path, progress, reaper), temporary_files_in(_own_folder()):
+                llm = fork.launch(AsyncEngineArgs(**arguments))
+        except _FAILURES as error:
+            reaper.close()
+            _remove_meeting_places()
+            raise StartupError(
+                f"The vLLM engine cannot run {path.name}: {type(error).__name__}: "
+                f"{str(error)[:800]}. Its own log, above, may say more."
+            ) from error
+        heartbeat = Heartbeat(settings.vllm.stall_timeout_s, timeline.now)
+        # Its own figures per token would cost the event loop as much as our whole path does.
+        llm.logger_manager, llm.log_stats = heartbeat, False
+        router = TokenRouter(settings.max_hold_s)
+        llm.output_processor = router
+        engine = cls(llm, _info(llm, path, files, arguments), heartbeat, router, reaper)
+        engine._check_served(path, config)
+        if adapters.paths:
+            engine._load_adapters(adapters.paths)
+        return engine
+
+    def _check_served(self, path: Path, config: Mapping[str, Any]) -> None:
+        """Raises StartupError, with the engine closed, where it serves another type than asked."""
+        scheme = served_dtypes.scheme_in(path)
+        own, device = self._info.dtype, self._info.device
+        dtype = served_dtypes.describe(config, scheme, own, device=device)
+        self._info = replace(self._info, dtype=dtype)
+        if scheme is None:
+            return
+        ignore = (config.get("quantization_config") or {}).get("ignore") or ()
+        fault = asyncio.run(served_dtypes.check(self._llm, scheme, ignore))
+        if fault is not None:
+            asyncio.run(self.close())
+            raise StartupError(f"{path.name} would not be served as it is stored: {fault}.")
+
+    def _load_adapters(self, paths: Mapping[str, Path]) -> None:
+        """Load the adapters. Raises StartupError, with the engine closed, where one is broken."""
+        self._loras = {
+            name: LoRARequest(lora_name=name, lora_int_id=number, lora_path=str(path))
+            for number, (name, path) in enumerate(paths.items(), 1)
+        }
+        self._info = replace(self._info, adapters=tuple(paths))
+        fault = asyncio.run(lora.preload(self._llm, self._loras.values()))
+        if fault is not None:
+            asyncio.run(self.close())
+            raise StartupError(fault)
+
+    @property
+    def info(self) -> EngineInfo:
+        return self._info
+
+    def load(self) -> EngineLoad:
+        return self._heartbeat.load()
+
+    async def stream(self, request: EngineRequest) -> AsyncGenerator[TokenChunk, None]:
+        """See ``Engine.stream``. Nothing is taken before the first chunk is asked for."""
+        check_request(self._info, request)
+        llm = self._alive()
+        params = _sampling_params(request.sampling, self._info)
+        prompt = tokens_input(list(request.prompt_token_ids), cache_salt=request.cache_salt)
+        mailbox = self._router.open(request.request_id, request.sampling.num_logprobs)
+        self._heartbeat.opened()
+        try:
+            adapter = self._loras[request.adapter] if request.adapter else None
+            await llm.add_request(request.request_id, prompt, params, lora_request=adapter)
+            is_open = True
+            while is_open:
+                chunk = await mailbox.take()
+                is_open = chunk.finish_reason is None
+                yield chunk
+        except VLLMClientError as error:
+            raise InvalidRequest(f"The engine refuses this request: {error}") from None
+        except VllmDeadError:
+            raise EngineDeadError(self._death or "The engine stopped.") from None
+        finally:
+            self._heartbeat.closed()
+            unfinished_id = self._router.close(request.request_id)
+            if unfinished_id is not None and not llm.errored:
+                with suppress(VllmDeadError):
+                    await llm.abort(unfinished_id, internal=True)
+
+    async def check_health(self) -> None:
+        """Raises EngineDeadError when a process is gone, or no step was made for too long."""
+        self._alive()
+        stalled_s = self._heartbeat.stalled_s()
+        if stalled_s is not None:
+            self._death = f"The engine made no step for {stalled_s:.0f} s and counts as hung."
+            log.error("engine hung", extra={"stalled_s": round(stalled_s, 1)})
+            raise EngineDeadError(self._death)
+
+    async def close(self) -> None:
+        llm, self._llm = self._llm, None
+        if llm is None:
+            return
+        self._death = self._death or "The engine is closed."
+        # The open streams first: vLLM's own shutdown cancels the task that would tell them.
+        self._router.propagate_error(VllmDeadError())
+        # Then its processes, outright: they hold nothing that is worth seconds of farewell, and
+        # stopped ones heed nothing less. Its monitor need not be alarmed.
+        llm.engine_core.resources.engine_dead = True
+        processes.kill(self._processes)
+        await asyncio.to_thread(llm.shutdown, SHUTDOWN_S)
+        await asyncio.to_thread(llm.engine_core.resources.ctx.destroy, 0)  # threads, descriptors
+        await asyncio.to_thread(self._reaper.close)  # kills and removes what is left
+        _remove_meeting_places()
+
+    def _alive(self) -> AsyncLLM:
+        """The engine below. Raises EngineDeadError when it is not there any more."""
+        if self._death is None and (self._llm is None or self._llm.errored):
+            self._death = "The engine stopped."
+        if self._death is not None:
+            raise EngineDeadError(self._death)
+        return self._llm
+
+
+@cache
+def _own_folder() -> str:
+    """Sockets and temporary files of vLLM's processes: a folder of this process alone (0700)."""
+    folder = tempfile.mkdtemp(prefix="intramural-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
+
+
+def _remove_meeting_places() -> None:
+    """Files by which workers found each other. Processes that are killed leave them behind."""
+    for file in Path(_own_folder()).glob("vllm_dist_*"):
+        file.unlink(missing_ok=True)
+
+
+def _info(
+    llm: AsyncLLM, path: Path, files: WeightFiles, arguments: Mapping[str, Any]
+) -> EngineInfo:
+    model, cache = llm.vllm_config.model_config, llm.vllm_config.cache_config
+    capabilities: set[Capability] = {"logprobs", "seed", "min_p", "logit_bias", "penalties"}
+    if cache.enable_prefix_caching:
+        capabilities.add("prefix_cache")
+    vocab_size: int = model.get_vocab_size()
+    eos_token_ids = model_files.eos_token_ids(path, model.hf_config)
+    return EngineInfo(
+        name="vllm",
+        max_model_len=model.max_model_len,
+        max_num_seqs=arguments["max_num_seqs"],
+        kv_cache_tokens=cache.kv_cache_size_tokens or cache.num_gpu_blocks * cache.block_size,
+        vocab_size=vocab_size,
+        eos_token_ids=frozenset(token for token in eos_token_ids if token < vocab_size),
+        capabilities=frozenset(capabilities),
+        dtype=str(model.dtype).removeprefix("torch."),
+        device=current_platform.device_type,
+        num_parameters=_num_parameters(path, files),
+        weight_bytes=files.total_bytes,
+    )
+
+
+def _num_parameters(path: Path, files: WeightFiles) -> int:
+    """From the configuration, as packed weights are words; else what the files hold."""
+    try:
+        return sizes.weights_bytes(shapes.read(cpu.read_config(path)), item_bytes=1)
+    except UnknownShapeError:
+        return files.num_parameters
+
+
+def _sampling_params(sampling: SamplingParams, info: EngineInfo) -> VllmSamplingParams:
+    """Ours in vLLM's words.
+
+    End-of-sequence tokens go in as plain stop tokens: vLLM would ask a tokenizer for them.
+    A seed of -1 means "none" to vLLM, and temperatures below its least one are raised to that.
+    """
+    stops = sampling.stop_token_ids
+    if not sampling.ignore_eos:
+        stops |= info.eos_token_ids
+    temperature = sampling.temperature and max(sampling.temperature, MIN_TEMPERATURE)
+    return VllmSamplingParams(
+        max_tokens=sampling.max_tokens,
+        temperature=temperature,
+        top_p=sampling.top_p,
+        top_k=min(sampling.top_k, info.vocab_size),
+        min_p=sampling.min_p,
+        seed=None if sampling.seed is None else sampling.seed & MAX_SEED,
+        presence_penalty=sampling.presence_penalty,
+        frequency_penalty=sampling.frequency_penalty,
+        repetition_penalty=sampling.repetition_penalty,
+        logit_bias=dict(sampling.logit_bias) or None,
+        logprobs=sampling.num_logprobs,
+        stop_token_ids=sorted(stops),
+        ignore_eos=True,
+        detokenize=False,
+        output_kind=RequestOutputKind.DELTA,
+        skip_clone=True,
+    )

@@ -1,0 +1,63 @@
+"""vLLM's engine arguments that depend on where it runs: memory and context. No vLLM in here."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from serve.engine import memory
+from serve.engine.settings import EngineSettings
+from serve.engine.vllm import cpu
+from serve.environment import cpu_kv_cache_bytes, set_engine_environment
+from serve.errors import StartupError
+
+log = logging.getLogger(__name__)
+
+
+def platform_arguments(
+    kind: str, config: Mapping[str, Any], settings: EngineSettings, weight_bytes: int
+) -> dict[str, Any]:
+    """The arguments, with the environment of a CPU's processes set.
+
+    Args:
+        kind: of device that the installed vLLM runs on, in its words.
+        config: config.json.
+        settings: what is asked for.
+        weight_bytes: of the weights, adapters included.
+
+    Raises:
+        StartupError: another device is asked for, or memory is short.
+    """
+    if settings.device not in {"auto", kind}:
+        raise StartupError(
+            f"--device {settings.device}: the vLLM that is installed runs on {kind or 'nothing'} "
+            "here. Take --device auto or another engine."
+        )
+    vllm = settings.vllm
+    if kind != "cpu":
+        arguments: dict[str, Any] = {}
+        if vllm.gpu_memory_utilization is not None:
+            arguments["gpu_memory_utilization"] = vllm.gpu_memory_utilization
+        per_token = cpu.bytes_per_token(config, settings)
+        if settings.kv_cache_tokens is not None and per_token:
+            ranks = vllm.tensor_parallel_size * vllm.pipeline_parallel_size
+            arguments["kv_cache_memory_bytes"] = settings.kv_cache_tokens * per_token // ranks
+        return arguments
+    plan = cpu.plan(
+        config,
+        settings,
+        weight_bytes=weight_bytes,
+        free_bytes=memory.available_bytes(),
+        asked_bytes=cpu_kv_cache_bytes(),
+        cpus=cpu.usable_cpus(),
+        quota=cpu.cpu_quota(),
+    )
+    for reason in plan.reasons:
+        log.info("vllm on this machine", extra={"reason": reason})
+    set_engine_environment(plan.environment)
+    ranks = vllm.tensor_parallel_size * vllm.pipeline_parallel_size
+    arguments = {"kv_cache_memory_bytes": plan.kv_cache_bytes // ranks}
+    if plan.max_model_len is not None:
+        arguments["max_model_len"] = plan.max_model_len
+    return arguments

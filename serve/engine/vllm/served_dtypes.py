@@ -1,0 +1,117 @@
+"""What vLLM's workers really compute with, against what config.json promises. No vLLM in here.
+
+vLLM can serve bfloat16 where a quantised type was asked for, and say nothing. Its workers describe
+their model as text, layer by layer with the method that multiplies it (``get_model_inspection``, a
+call by name: nothing is pickled); those methods are compared. The bytes
+themselves are not seen, and 4 and 8 bits of the weight-only method look alike.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from models.errors import UnknownSchemeError
+from models.folder import scheme_of
+from models.refs import QuantScheme
+from serve.engine.vllm import lora
+
+_METHODS: Mapping[QuantScheme, tuple[str, ...]] = {
+    QuantScheme.NONE: (),
+    QuantScheme.INT8: ("CompressedTensorsWNA16",),
+    QuantScheme.INT8_W8A8: ("CompressedTensorsW8A8Int8",),
+    QuantScheme.INT8_WEIGHT_ONLY: ("CompressedTensorsWNA16",),
+    QuantScheme.INT4: ("CompressedTensorsWNA16",),
+    QuantScheme.FP8: ("CompressedTensorsW8A8Fp8", "CompressedTensorsW8A16Fp8"),
+    QuantScheme.NF4: ("BitsAndBytesLinearMethod",),
+    QuantScheme.BNB_INT8: ("BitsAndBytesLinearMethod",),
+}
+WORDS: Mapping[QuantScheme, str] = {
+    QuantScheme.INT8: "int8 (W8A{})",
+    QuantScheme.INT8_WEIGHT_ONLY: "int8 (W8A{})",
+    QuantScheme.INT8_W8A8: "int8 (W8A8)",
+    QuantScheme.INT4: "int4 (W4A{})",
+    QuantScheme.FP8: "fp8",
+    QuantScheme.NF4: "nf4",
+    QuantScheme.BNB_INT8: "bnb-int8",
+}
+_LAYER = re.compile(r"\((\w+)\): \w*ParallelLinear\((?:quant=(\w+))?")
+_HEAD = {"lm_head", "re:.*lm_head", "re:.*lm_head.*"}
+_ANSWER_S = 60.0
+
+
+def scheme_in(folder: Path) -> QuantScheme | None:
+    """The checkpoint's scheme; None for one of vLLM's that is not among ours, such as GPTQ."""
+    try:
+        return scheme_of(folder)
+    except UnknownSchemeError:
+        return None
+
+
+def describe(
+    config: Mapping[str, Any], scheme: QuantScheme | None, dtype: str, *, device: str = "cpu"
+) -> str:
+    """The type for banner and metrics: ``bfloat16``, or ``int8 (W8A8), bfloat16``.
+
+    On a CPU our own loops multiply packed weights (``packed_kernel.py``), which round
+    activations.
+    """
+    if scheme is QuantScheme.NONE:
+        return dtype
+    table = config.get("quantization_config")
+    method = table.get("quant_method") if isinstance(table, Mapping) else None
+    words = WORDS[scheme].format(8 if device == "cpu" else 16) if scheme else method or "quantised"
+    return f"{words}, {dtype}"
+
+
+def fault(text: str, scheme: QuantScheme, ignore: Sequence[str] = ()) -> str | None:
+    """What is not as promised in a worker's description of its model; None when all is.
+
+    Args:
+        text: of ``get_model_inspection``.
+        scheme: of the checkpoint.
+        ignore: layers that its config.json leaves as they are. Where it leaves more than the
+            output head, plain layers are not an error: vLLM's names are not the checkpoint's.
+    """
+    methods = _METHODS[scheme]
+    found = Counter((name, method or "no quantisation") for name, method in _LAYER.findall(text))
+    allowed = set(methods) | ({"no quantisation"} if not methods or set(ignore) - _HEAD else set())
+    wrong = sorted({f"{name} with {method}" for name, method in found if method not in allowed})
+    if wrong:
+        return f"vLLM multiplies {', '.join(wrong)}, and the checkpoint is {scheme}"
+    if methods and not any(method in methods for _, method in found):
+        return f"vLLM has no layer of {' or '.join(methods)}, and the checkpoint is {scheme}"
+    return None
+
+
+async def check(llm: Any, scheme: QuantScheme, ignore: Sequence[str]) -> str | None:
+    """Ask every worker. Runs in an event loop of its own, as ``lora.preload`` does.
+
+    Args:
+        llm: vLLM's ``AsyncLLM``, which has served nothing yet.
+        scheme: of the checkpoint.
+        ignore: as for ``fault``.
+
+    Returns:
+        What is wrong, or None.
+    """
+    asking = asyncio.create_task(llm.collective_rpc("get_model_inspection", _ANSWER_S))
+    client = llm.engine_core
+    remaining_s = _ANSWER_S
+    while not asking.done() and remaining_s > 0 and not client.resources.engine_dead:
+        await asyncio.wait({asking}, timeout=lora.POLL_S)
+        remaining_s -= lora.POLL_S
+    if not asking.done():
+        asking.cancel()
+        found: str | None = "vLLM's workers do not say what they have loaded"
+    elif (error := asking.exception()) is not None:  # a bare Exception, by vLLM's design
+        found = f"vLLM's workers cannot say what they have loaded: {str(error)[:800]}"
+    else:
+        faults = [fault(text, scheme, ignore) for text in asking.result()]
+        found = next((each for each in faults if each is not None), None)
+    await lora.unbind(client)
+    return found

@@ -1,0 +1,190 @@
+"""The vectorised sampler against a slow one that follows the definitions word by word."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections import Counter
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from serve.engine.protocol import EngineRequest, SamplingParams
+from serve.engine.transformers import sampler
+from serve.engine.transformers.sampler import sample
+from serve.engine.transformers.sequence import SequenceState
+
+
+def state(
+    prompt: list[int] | None = None, generated: list[int] | None = None, **params: Any
+) -> SequenceState:
+    sampling = SamplingParams(**({"max_tokens": 100} | params))
+    one = SequenceState(
+        request=EngineRequest(request_id="r", prompt_token_ids=prompt or [0], sampling=sampling),
+        stop_token_ids=frozenset(),
+    )
+    one.token_ids += generated or []
+    return one
+
+
+def plain_distribution(logits: list[float], sequence: SequenceState) -> dict[int, float]:
+    """Token id → probability, best first, by the definitions of ``SamplingParams``."""
+    params = sequence.request.sampling
+    generated = Counter(sequence.token_ids[sequence.num_prompt_tokens :])
+    scores = list(logits)
+    for token in set(sequence.token_ids):
+        rate = params.repetition_penalty
+        scores[token] = scores[token] / rate if scores[token] > 0 else scores[token] * rate
+    for token, count in generated.items():
+        scores[token] -= params.presence_penalty + params.frequency_penalty * count
+    for token, bias in params.logit_bias.items():
+        scores[token] += bias
+    if params.temperature == 0:
+        return {max(range(len(scores)), key=scores.__getitem__): 1.0}
+    scores = [(score - max(scores)) / params.temperature for score in scores]
+    order = sorted(range(len(scores)), key=lambda token: -scores[token])
+    if params.top_k:
+        order = order[: params.top_k]
+    weights = {token: math.exp(scores[token]) for token in order}
+    total, kept, mass = sum(weights.values()), {}, 0.0
+    for token in order:
+        if params.top_p < 1 and mass >= params.top_p * total:
+            break
+        mass += weights[token]
+        if weights[token] >= params.min_p * weights[order[0]]:
+            kept[token] = weights[token]
+    total = sum(kept.values())
+    return {token: weight / total for token, weight in kept.items()}
+
+
+def plain_choice(distribution: dict[int, float], uniform: float, *, by_rank: bool) -> int:
+    """Invert the cumulative distribution, in order of rank or of token id."""
+    reached = 0.0
+    order = list(distribution) if by_rank else sorted(distribution)
+    for token in order:
+        reached += distribution[token]
+        if reached > uniform:
+            return token
+    return order[-1]
+
+
+# Distinct, well separated logits: which of two equals is kept is nobody's business.
+VOCAB = 40
+logits_rows = st.permutations(range(VOCAB)).map(lambda order: [rank * 0.21 - 4 for rank in order])
+params_rows = st.fixed_dictionaries(
+    {
+        "temperature": st.sampled_from([0.0, 0.3, 0.7, 1.0, 2.0]),
+        "top_k": st.sampled_from([0, 0, 1, 2, 5, 12, 39, 100]),
+        "top_p": st.sampled_from([1.0, 1.0, 0.99, 0.9, 0.5, 0.05]),
+        "min_p": st.sampled_from([0.0, 0.0, 0.01, 0.2, 1.0]),
+        "seed": st.integers(0, 1 << 40),
+        "presence_penalty": st.sampled_from([0.0, 0.0, 0.53, -1.11]),
+        "frequency_penalty": st.sampled_from([0.0, 0.0, 0.37, -0.77]),
+        "repetition_penalty": st.sampled_from([1.0, 1.0, 1.13, 0.87]),
+        "logit_bias": st.dictionaries(
+            st.integers(0, VOCAB - 1), st.sampled_from([-100.0, 3.03]), max_size=3
+        ),
+        "num_logprobs": st.sampled_from([None, 0, 3]),
+        "prompt": st.lists(st.integers(0, VOCAB - 1), min_size=1, max_size=6),
+        "generated": st.lists(st.integers(0, VOCAB - 1), max_size=6),
+    }
+)
+
+
+@pytest.fixture(params=[4, 16, 256], ids=lambda width: f"prefix{width}")
+def _prefix(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also with a prefix so short that most rows need the full sort."""
+    monkeypatch.setattr(sampler, "_PREFIX", request.param)
+
+
+@pytest.mark.usefixtures("_prefix")
+def test_rows_follow_the_definitions() -> None:
+    @settings(max_examples=120, deadline=None)
+    @given(st.lists(st.tuples(logits_rows, params_rows), min_size=1, max_size=5))
+    def rows_follow(rows: list[tuple[list[float], dict[str, Any]]]) -> None:
+        sequences = [state(**row) for _, row in rows]
+        logits = torch.tensor([row for row, _ in rows])
+        results = sample(logits.clone(), sequences)
+        for (row, params), result, sequence in zip(rows, results, sequences, strict=True):
+            distribution = plain_distribution(row, sequence)
+            asked = sequence.request.sampling
+            truncated = asked.top_k > 0 or asked.top_p < 1 or asked.min_p > 0
+            draw = random.Random(params["seed"]).random()
+            nearby = {
+                plain_choice(distribution, min(max(draw + delta, 0), 1 - 1e-9), by_rank=truncated)
+                for delta in (-1e-5, 0, 1e-5)
+            }
+            assert result.token_id in nearby
+            assert (result.logprob is None) == (asked.num_logprobs is None)
+            if result.logprob is not None:
+                raw = torch.tensor(row).log_softmax(-1)
+                assert result.logprob.logprob == pytest.approx(
+                    float(raw[result.token_id]), abs=1e-5
+                )
+                best = raw.topk(asked.num_logprobs or 0)
+                assert [token for token, _ in result.logprob.top] == best.indices.tolist()
+
+    rows_follow()
+
+
+@pytest.mark.usefixtures("_prefix")
+@pytest.mark.parametrize(
+    "params",
+    [{}, {"top_p": 0.8}, {"top_k": 7}, {"min_p": 0.1}, {"top_k": 20, "top_p": 0.9, "min_p": 0.02}],
+    ids=str,
+)
+def test_frequencies_are_the_distribution(params: dict[str, Any]) -> None:
+    row = [0.21 * index - 4 for index in range(VOCAB)]
+    sequence = state(temperature=0.9, seed=1, **params)
+    expected = plain_distribution(row, sequence)
+    num_draws = 4000
+    logits = torch.tensor([row]).expand(num_draws, -1).clone()
+    counts = Counter(one.token_id for one in sample(logits, [sequence] * num_draws))
+    assert set(counts) <= set(expected)
+    for token, probability in expected.items():
+        spread = math.sqrt(probability * (1 - probability) / num_draws)
+        assert counts[token] / num_draws == pytest.approx(probability, abs=5 * spread + 1e-3)
+
+
+def test_a_row_does_not_depend_on_its_neighbours() -> None:
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(6, 5000, generator=generator) * 3
+    kinds: list[dict[str, Any]] = [
+        {"temperature": 0.0},
+        {"temperature": 1.0, "seed": 1},
+        {"temperature": 1.0, "seed": 2, "top_p": 0.9},
+        {"temperature": 2.0, "seed": 3, "top_p": 0.999},
+        {"temperature": 1.0, "seed": 4, "top_k": 2000, "top_p": 0.99},
+        {"temperature": 1.0, "seed": 5, "min_p": 1e-6, "frequency_penalty": 0.5},
+    ]
+    together = sample(logits.clone(), [state(**kind) for kind in kinds])
+    alone = [
+        sample(logits[row : row + 1].clone(), [state(**kind)])[0] for row, kind in enumerate(kinds)
+    ]
+    assert together == alone
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_ties_in_half_precision_go_to_the_first(dtype: torch.dtype) -> None:
+    logits = torch.zeros(3, 1000, dtype=dtype)
+    logits[1, 400:500] = 2
+    logits[2, 7] = 1
+    assert [one.token_id for one in sample(logits, [state(temperature=0.0)] * 3)] == [0, 400, 7]
+
+
+def test_tiny_temperature_is_greedy_and_never_overflows() -> None:
+    logits = torch.randn(1, 1000, generator=torch.Generator().manual_seed(1)) * 50
+    best = int(logits.argmax())
+    for temperature in (1e-3, 1e-6, 1e-30):
+        one = state(temperature=temperature, top_p=0.9, seed=3)
+        assert sample(logits.clone(), [one])[0].token_id == best
+
+
+def test_nan_rows_name_an_existing_token() -> None:
+    logits = torch.full((2, 50), math.nan)
+    for params in ({"temperature": 0.0}, {"temperature": 1.0}, {"temperature": 1.0, "top_p": 0.5}):
+        for one in sample(logits.clone(), [state(**params), state(**params)]):
+            assert 0 <= one.token_id < 50

@@ -1,0 +1,160 @@
+"""The scheduling policy, under whatever arrives and leaves."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from serve.engine.protocol import EngineRequest, SamplingParams
+from serve.engine.transformers.scheduler import Batcher, Segment
+from serve.engine.transformers.sequence import SequenceState
+
+BLOCK = 4
+
+
+def sequence(prompt_size: int, max_tokens: int, name: str = "s") -> SequenceState:
+    return SequenceState(
+        request=EngineRequest(
+            request_id=name,
+            prompt_token_ids=list(range(prompt_size)),
+            sampling=SamplingParams(max_tokens=max_tokens, temperature=0),
+        ),
+        stop_token_ids=frozenset(),
+    )
+
+
+def batcher(num_blocks: int = 100, max_num_seqs: int = 4, budget: int = 16) -> Batcher:
+    return Batcher(
+        num_blocks=num_blocks,
+        block_size=BLOCK,
+        max_num_seqs=max_num_seqs,
+        max_num_batched_tokens=budget,
+    )
+
+
+def run(subject: Batcher, segments: list[Segment]) -> list[SequenceState]:
+    """What a step does with its plan; returns the sequences that finished."""
+    samplers = [segment.sequence for segment in segments if segment.samples]
+    subject.advance(segments)
+    finished = []
+    for one in samplers:
+        one.token_ids.append(0)
+        if one.finish_reason:
+            subject.remove(one)
+            finished.append(one)
+    return finished
+
+
+def check(subject: Batcher, segments: list[Segment], arrivals: list[SequenceState]) -> None:
+    """Everything that holds after every ``schedule``."""
+    assert sum(segment.num_tokens for segment in segments) <= subject.max_num_batched_tokens
+    assert len(subject.running) <= subject.max_num_seqs
+    planned = [segment.sequence for segment in segments]
+    assert len(planned) == len(set(planned)), "a sequence is scheduled twice"
+    for segment in segments:
+        one = segment.sequence
+        assert one in subject.running
+        assert segment.num_tokens > 0
+        assert segment.start == one.num_computed, "a token is skipped or computed twice"
+        assert segment.end <= len(one.token_ids)
+        assert len(one.block_ids) * BLOCK >= segment.end
+    held = [block for one in subject.running for block in one.block_ids]
+    assert len(held) == len(set(held)), "two sequences hold one block"
+    assert len(held) + subject.num_free_blocks == subject.num_blocks
+    assert all(not one.block_ids and one.num_computed == 0 for one in subject.waiting)
+    order = [arrivals.index(one) for one in (*subject.running, *subject.waiting)]
+    assert order == sorted(order), "someone overtook"
+    for one in subject.running:
+        if one.num_pending == 1:
+            assert one in planned, "a decode was left out"
+
+
+sizes = st.tuples(st.integers(1, 30), st.integers(1, 12))
+events = st.lists(
+    st.one_of(
+        st.tuples(st.just("submit"), sizes),
+        st.tuples(st.just("step"), st.integers(1, 5)),
+        st.tuples(st.just("cancel"), st.integers(0, 20)),
+    ),
+    max_size=40,
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(events, st.integers(11, 40), st.integers(1, 5), st.integers(0, 20))
+def test_nothing_is_lost_and_nothing_overflows(
+    script: list[tuple[str, object]], num_blocks: int, max_num_seqs: int, spare: int
+) -> None:
+    subject = batcher(num_blocks, max_num_seqs, max_num_seqs + spare)
+    arrivals: list[SequenceState] = []
+    over: set[SequenceState] = set()
+
+    def step() -> bool:
+        segments = subject.schedule()
+        check(subject, segments, arrivals)
+        assert bool(segments) == bool(subject.running or subject.waiting)
+        over.update(run(subject, segments))
+        return bool(segments)
+
+    for verb, value in script:
+        if verb == "submit":
+            arrivals.append(sequence(*value))  # type: ignore[misc]
+            subject.submit(arrivals[-1])
+        elif verb == "step":
+            for _ in range(value):  # type: ignore[call-overload]
+                step()
+        elif arrivals:
+            victim = arrivals[value % len(arrivals)]  # type: ignore[operator]
+            subject.remove(victim)
+            over.add(victim)
+    for _ in range(5000):
+        if not step():
+            break
+    assert over == set(arrivals)
+    assert subject.num_free_blocks == num_blocks
+    for one in arrivals:
+        assert one.num_generated <= one.request.sampling.max_tokens
+
+
+def test_a_long_prompt_does_not_stop_decodes() -> None:
+    subject = batcher(budget=8)
+    short, long = sequence(2, 50), sequence(100, 1)
+    subject.submit(short)
+    run(subject, subject.schedule())
+    subject.submit(long)
+    for _ in range(10):
+        first, chunk = subject.schedule()
+        assert (first.sequence, first.num_tokens) == (short, 1)
+        assert (chunk.sequence, chunk.num_tokens) == (long, 7)
+        run(subject, [first, chunk])
+
+
+def test_the_latest_arrival_is_preempted_and_returns_first() -> None:
+    subject = batcher(num_blocks=4, max_num_seqs=3)
+    first, second, third = (sequence(BLOCK, 9, name) for name in "abc")
+    for one in (first, second, third):
+        subject.submit(one)
+    run(subject, subject.schedule())  # all prompts; each has one block, one is left
+    assert subject.running == [first, second, third]
+    run(subject, subject.schedule())  # first takes the last block, then two are preempted
+    assert subject.running == [first, second]
+    assert list(subject.waiting) == [third]
+    assert third.num_generated == 1
+    assert third.num_computed == 0
+
+
+def test_blocks_of_the_cancelled_are_free_at_once() -> None:
+    subject = batcher(num_blocks=5)
+    one = sequence(20, 1)
+    subject.submit(one)
+    subject.schedule()
+    assert subject.num_free_blocks == 0
+    subject.remove(one)
+    subject.remove(one)
+    assert subject.num_free_blocks == 5
+
+
+def test_the_budget_has_room_for_every_decode() -> None:
+    with pytest.raises(ValueError, match="max_num_batched_tokens"):
+        batcher(max_num_seqs=4, budget=3)

@@ -1,0 +1,139 @@
+"""The thread: merging for slow consumers, stalls, loops that go away."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Iterator, Sequence
+
+import pytest
+
+from serve.engine.protocol import EngineRequest, SamplingParams, TokenLogprob
+from serve.engine.transformers.post import Post
+from serve.engine.transformers.scheduler import Batcher, Segment
+from serve.engine.transformers.sequence import SequenceState
+from serve.engine.transformers.step_loop import StepLoop
+from serve.errors import EngineDeadError
+
+
+class Token:
+    token_id = 7
+    logprob: TokenLogprob | None = None
+
+
+def step(segments: Sequence[Segment]) -> list[tuple[SequenceState, Token]]:
+    return [(segment.sequence, Token()) for segment in segments if segment.samples]
+
+
+def sequence(max_tokens: int) -> SequenceState:
+    return SequenceState(
+        request=EngineRequest(
+            request_id="r", prompt_token_ids=[1, 2], sampling=SamplingParams(max_tokens=max_tokens)
+        ),
+        stop_token_ids=frozenset(),
+    )
+
+
+MakeLoop = Callable[..., StepLoop]
+
+
+@pytest.fixture
+def make_loop() -> Iterator[MakeLoop]:
+    loops: list[StepLoop] = []
+
+    def make(**options: object) -> StepLoop:
+        batcher = Batcher(num_blocks=64, block_size=4, max_num_seqs=4, max_num_batched_tokens=8)
+        loops.append(StepLoop(batcher, **({"step": step, "post": Post(0.01)} | options)))  # type: ignore[arg-type]
+        return loops[-1]
+
+    yield make
+    for loop in loops:
+        loop.close()
+
+
+async def settle(loop: StepLoop) -> None:
+    async with asyncio.timeout(10):
+        while loop.load().num_running or loop.load().num_waiting:
+            await asyncio.sleep(0.001)
+
+
+async def test_a_lagging_consumer_gets_one_chunk(make_loop: MakeLoop) -> None:
+    loop = make_loop()
+    mailbox = loop.mailbox()
+    loop.submit(sequence(50), mailbox)
+    await settle(loop)
+    chunk = await mailbox.take()
+    assert len(chunk.token_ids) == 50
+    assert chunk.finish_reason == "length"
+
+
+async def test_what_was_made_before_the_death_is_still_delivered(make_loop: MakeLoop) -> None:
+    steps_left = [3]
+
+    def dying(segments: Sequence[Segment]) -> list[tuple[SequenceState, Token]]:
+        steps_left[0] -= 1
+        if steps_left[0] < 0:
+            raise MemoryError
+        return step(segments)
+
+    loop = make_loop(step=dying)
+    mailbox = loop.mailbox()
+    loop.submit(sequence(50), mailbox)
+    await settle(loop)
+    await asyncio.sleep(0)
+    assert [len((await mailbox.take()).token_ids) for _ in range(2)] == [2, 1]
+    with pytest.raises(EngineDeadError):
+        await mailbox.take()
+    with pytest.raises(EngineDeadError):
+        loop.check_health()
+    with pytest.raises(EngineDeadError):
+        loop.submit(sequence(1), mailbox)
+    assert loop.load().num_steps == 3
+
+
+async def test_a_hung_step_is_noticed(make_loop: MakeLoop) -> None:
+    now, hang, entered = [0.0], threading.Event(), threading.Event()
+
+    def hanging(segments: Sequence[Segment]) -> list[tuple[SequenceState, Token]]:
+        entered.set()
+        hang.wait()
+        return step(segments)
+
+    loop = make_loop(step=hanging, clock=lambda: now[0], stall_after_s=10.0)
+    now[0] = 100.0
+    loop.check_health()  # idle, however long
+    loop.submit(sequence(1), loop.mailbox())
+    await asyncio.to_thread(entered.wait)
+    now[0] = 105.0
+    loop.check_health()
+    now[0] = 111.0
+    with pytest.raises(EngineDeadError, match="no progress for 11 s"):
+        loop.check_health()
+    hang.set()
+    await settle(loop)
+    loop.check_health()
+
+
+async def test_an_event_loop_that_went_away_harms_nobody(make_loop: MakeLoop) -> None:
+    loop = make_loop()
+
+    async def on_a_loop_that_ends() -> None:
+        loop.submit(sequence(20), loop.mailbox())
+
+    await asyncio.to_thread(asyncio.run, on_a_loop_that_ends())
+    mailbox = loop.mailbox()
+    loop.submit(sequence(15), mailbox)
+    await settle(loop)
+    assert len((await mailbox.take()).token_ids) == 15
+    loop.check_health()
+
+
+async def test_cancelling_what_is_over_or_unknown(make_loop: MakeLoop) -> None:
+    loop = make_loop()
+    done = sequence(1)
+    loop.submit(done, loop.mailbox())
+    await settle(loop)
+    loop.cancel(done)
+    loop.cancel(sequence(1))
+    await settle(loop)
+    loop.check_health()

@@ -1,0 +1,128 @@
+"""Families of processes are found, ended even when stopped, and their shared memory removed."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import time
+from multiprocessing import forkserver
+from pathlib import Path
+
+import pytest
+
+from serve.engine.vllm.processes import Process, engine_family, family, kill, remove, shared_memory
+from serve.engine.vllm.reaper import Reaper
+
+pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
+
+PARENT = """
+import subprocess, sys
+from multiprocessing import resource_tracker, shared_memory
+block = shared_memory.SharedMemory(create=True, size=4096)
+resource_tracker.unregister(block._name, "shared_memory")
+child = subprocess.Popen([sys.executable, "-c", "import sys; sys.stdin.read()"],
+                         stdin=subprocess.PIPE)
+print(block._name.strip("/"), child.pid, flush=True)
+sys.stdin.read()
+"""
+
+
+def test_a_family_is_killed_and_tidied_up() -> None:
+    parent = subprocess.Popen(
+        [sys.executable, "-c", PARENT], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert parent.stdout is not None
+    name, child = parent.stdout.readline().split()
+    try:
+        found = family([parent.pid])
+        assert {process.pid for process in found} >= {parent.pid, int(child)}
+        files = shared_memory(found)
+        assert files == {Path("/dev/shm") / name}
+        os.kill(int(child), signal.SIGSTOP)
+    finally:
+        kill(found)
+        parent.wait(20)
+        parent.communicate()
+    assert remove(files) == [Path("/dev/shm") / name]
+    assert remove(files) == []
+    kill(found)  # nobody is there, or it is somebody else
+
+
+def test_a_process_id_used_again_is_another_process(tmp_path: Path) -> None:
+    folder = tmp_path / "7"
+    folder.mkdir()
+    line = "7 (a (b) c) {} " + " ".join(["0"] * 18) + " {} 0\n"
+    (folder / "stat").write_text(line.format("S", 100))
+    process = Process.of(7, tmp_path)
+    assert process == Process(7, "100")
+    assert process.is_alive(tmp_path)
+    (folder / "stat").write_text(line.format("S", 200))
+    assert not process.is_alive(tmp_path)
+    (folder / "stat").write_text(line.format("Z", 100))
+    assert Process.of(7, tmp_path) is None
+
+
+@pytest.mark.parametrize("how", ["closed", "killed"])
+def test_the_reaper_outlives_its_server(tmp_path: Path, how: str) -> None:
+    left = tmp_path / "left"
+    left.touch()
+    victim = subprocess.Popen([sys.executable, "-c", "import sys; sys.stdin.read()"], stdin=-1)
+    process = Process.of(victim.pid)
+    assert process is not None
+    if how == "closed":
+        reaper = Reaper()
+        reaper.add([process], [])
+        reaper.add([process], [left])
+        reaper.close()
+        reaper.close()
+    else:
+        server = (
+            "import sys; from pathlib import Path\n"
+            "from serve.engine.vllm.processes import Process\n"
+            "from serve.engine.vllm.reaper import Reaper\n"
+            f"victim = Process({victim.pid}, {process.started!r})\n"
+            f"reaper = Reaper(); reaper.add([victim], [Path({str(left)!r})])\n"
+            "print('up', flush=True); sys.stdin.read()"
+        )
+        owner = subprocess.Popen([sys.executable, "-c", server], stdin=-1, stdout=-1)
+        assert owner.stdout is not None
+        assert owner.stdout.readline() == b"up\n"
+        owner.kill()
+        owner.communicate()
+    assert victim.wait(20) == -signal.SIGKILL
+    victim.communicate()
+    while left.exists():  # the reaper removes files last
+        pass
+
+
+def test_nobody_has_no_family() -> None:
+    assert family([2**22 + 1]) == []
+
+
+def test_a_semaphore_is_found_by_its_inode() -> None:
+    # Mapped under the name that it had while it was made: its own name is in nobody's map.
+    lock = multiprocessing.get_context("spawn").Lock()
+    me = Process.of(os.getpid())
+    assert me is not None
+    name = lock._semlock.name.removeprefix("/")  # type: ignore[attr-defined]
+    assert Path("/dev/shm") / f"sem.{name}" in shared_memory([me])
+
+
+def test_siblings_from_a_fork_server_are_of_the_family() -> None:
+    context = multiprocessing.get_context("forkserver")
+    both = [context.Process(target=time.sleep, args=(60,), daemon=True) for _ in range(2)]
+    for process in both:
+        process.start()
+    core, worker = (process.pid for process in both)
+    try:
+        assert core is not None
+        found = engine_family([core])
+        assert {process.pid for process in found} >= {core, worker}
+        assert os.getpid() not in {process.pid for process in found}
+    finally:
+        kill(found)
+    assert [process.join(20) or process.exitcode for process in both] == [-signal.SIGKILL] * 2
+    forkserver._forkserver._stop()  # type: ignore[attr-defined]  # vLLM's tests need one of their own
