@@ -18,7 +18,6 @@ from dataclasses import dataclass
 
 from models.refs import Artifact, QuantScheme
 from quantize.plan.choices import BY_QUALITY, Choice
-from serve.api.context import ServerState
 from serve.config import Config
 from serve.engine import registry
 from serve.engine.protocol import Engine, Progress
@@ -28,6 +27,7 @@ from serve.environment import hub_is_off
 from serve.errors import StartupError
 from serve.observe import logs
 from serve.observe.metrics import Metrics
+from serve.observe.startup import Startup
 from serve.pipeline.admission import Admission
 from serve.pipeline.generate import Pipeline
 from serve.pipeline.render import Renderer
@@ -36,6 +36,7 @@ from serve.provenance import fetching, quality, quantising
 from serve.provenance import proof as proving
 from serve.provenance.proof import Proof
 from serve.provenance.quality import Standing
+from serve.service.directory import Directory, Weights
 
 GC_THRESHOLDS = (20_000, 20, 20)
 """Python's own 700 new objects are a few tokens where a thousand streams are open: the collector
@@ -57,7 +58,9 @@ class Loaded:
 async def assemble(
     config: Config,
     environment: Mapping[str, str],
-    state: ServerState,
+    *,
+    directory: Directory,
+    startup: Startup,
     metrics: Metrics,
     progress: Progress,
 ) -> Loaded:
@@ -78,11 +81,8 @@ async def assemble(
         )
         renderer = await asyncio.to_thread(Renderer.load, artifact.path, engine.info.vocab_size)
     except StartupError as error:
-        state.startup.fail(str(error))
+        startup.fail(str(error))
         raise
-    state.digest = proof.digest
-    state.scheme = artifact.scheme
-    state.quality = standing.quality
     logs.set_model_digest(proof.digest)
     admission = Admission(
         max_running=engine.info.max_num_seqs, max_waiting=config.max_num_queued_reqs
@@ -91,12 +91,15 @@ async def assemble(
     metrics.attach_engine(engine.load)
     metrics.attach_admission(lambda: admission.num_admitted)
     pipeline = Pipeline(engine=engine, renderer=renderer, admission=admission)
-    state.pipeline = pipeline
+    directory.publish(
+        pipeline,
+        Weights(digest=proof.digest, scheme=artifact.scheme, quality=standing.quality),
+    )
     # What is loaded stays: the collector need not walk it again with every request.
     gc.collect()
     gc.freeze()
     gc.set_threshold(*GC_THRESHOLDS)
-    state.startup.complete()
+    startup.complete()
     return Loaded(
         artifact=artifact, proof=proof, standing=standing, pipeline=pipeline, reason=reason
     )

@@ -13,7 +13,8 @@ import asyncio
 from collections.abc import Sequence
 
 from serve.engine.mailbox import Mailbox
-from serve.engine.protocol import FinishReason, TokenLogprob
+from serve.engine.protocol import TokenLogprob
+from serve.timeline import FinishReason
 
 
 class Delivery:

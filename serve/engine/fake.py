@@ -18,7 +18,6 @@ from serve.engine.protocol import (
     EngineInfo,
     EngineLoad,
     EngineRequest,
-    FinishReason,
     SamplingParams,
     TokenChunk,
     TokenLogprob,
@@ -26,6 +25,7 @@ from serve.engine.protocol import (
 from serve.engine.request_check import check_request
 from serve.engine.settings import EngineSettings, FakeSettings
 from serve.errors import EngineDeadError
+from serve.timeline import FinishReason
 
 _DEFAULT_MAX_MODEL_LEN = 32_768
 

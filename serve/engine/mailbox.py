@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
-from serve.engine.protocol import FinishReason, TokenChunk, TokenLogprob
+from serve.engine.protocol import TokenChunk, TokenLogprob
+from serve.timeline import FinishReason
 
 PAIR = 2
 MAX_LAG = 8

@@ -19,7 +19,8 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
-FinishReason = Literal["stop", "length"]
+from serve.timeline import FinishReason
+
 Capability = Literal[
     "logprobs", "seed", "min_p", "logit_bias", "penalties", "prefix_cache", "json_schema"
 ]
@@ -27,7 +28,7 @@ Capability = Literal[
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SamplingParams:
-    """How to choose the next token. Ranges are checked at the wire (serve/api/openai/parsing.py).
+    """How to choose the next token. Ranges are checked by the dialects (serve/api/openai/sampling.py).
 
     Attributes:
         max_tokens: most tokens to generate, at least 1.
@@ -98,7 +99,7 @@ class TokenChunk:
         token_ids: at least one.
         logprobs: one per token when asked for, else None.
         cached_tokens: prompt tokens taken from a prefix cache (the same in every chunk).
-        finish_reason: on the last chunk only.
+        finish_reason: on the last chunk only: ``stop`` or ``length``.
     """
 
     token_ids: Sequence[int]

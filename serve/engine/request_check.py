@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from serve.engine.protocol import EngineInfo, EngineRequest
-from serve.errors import ContextLengthExceeded, InvalidRequest
+from collections.abc import Collection
+
+from serve.engine.protocol import Capability, EngineInfo, EngineRequest, SamplingParams
+from serve.errors import ContextLengthExceeded, InvalidRequest, UnsupportedField
 
 
 def check_request(info: EngineInfo, request: EngineRequest) -> None:
@@ -37,3 +39,39 @@ def check_request(info: EngineInfo, request: EngineRequest) -> None:
                 f"logit_bias names token id {token_id}; this model has 0..{info.vocab_size - 1}.",
                 param="logit_bias",
             )
+
+
+def check_sampling(info: EngineInfo, sampling: SamplingParams) -> None:
+    """Refuse what the engine cannot do, before anything is made of the prompt.
+
+    Raises:
+        UnsupportedField: a parameter that needs a capability which the engine lacks.
+        InvalidRequest: a token id that the model does not have.
+    """
+    needs: dict[Capability, tuple[bool, str]] = {
+        "logprobs": (sampling.num_logprobs is not None, "logprobs"),
+        "seed": (sampling.seed is not None, "seed"),
+        "min_p": (sampling.min_p > 0, "min_p"),
+        "logit_bias": (bool(sampling.logit_bias), "logit_bias"),
+        "penalties": (
+            bool(sampling.presence_penalty or sampling.frequency_penalty)
+            or sampling.repetition_penalty != 1.0,
+            "presence_penalty",
+        ),
+    }
+    for capability, (is_needed, field) in needs.items():
+        if is_needed and capability not in info.capabilities:
+            raise UnsupportedField(
+                f"The {info.name} engine does not support {field}. Leave it out.", param=field
+            )
+    _check_vocabulary(info, sampling.logit_bias, "logit_bias")
+    _check_vocabulary(info, sampling.stop_token_ids, "stop_token_ids")
+
+
+def _check_vocabulary(info: EngineInfo, token_ids: Collection[int], param: str) -> None:
+    """Raises InvalidRequest unless all ids are in the vocabulary."""
+    if token_ids and not (min(token_ids) >= 0 and max(token_ids) < info.vocab_size):
+        raise InvalidRequest(
+            f"{param} has a token id out of range: this model's are 0 to {info.vocab_size - 1}.",
+            param=param,
+        )

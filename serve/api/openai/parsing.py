@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import ErrorDetails
 
-from serve.api.openai.fields import IGNORED_FIELDS, UNSUPPORTED_FIELDS
+from serve.api.openai.fields import FieldTable
 from serve.config import near
 from serve.errors import InvalidRequest, UnsupportedField
 
@@ -20,7 +20,7 @@ MAX_ECHO_CHARS = 60
 _ENUM_ERRORS = frozenset({"literal_error", "union_tag_invalid"})
 
 
-class Wire(BaseModel):
+class Body(BaseModel):
     """A JSON object of a request: exact types, no other names than those declared."""
 
     model_config = ConfigDict(
@@ -28,17 +28,20 @@ class Wire(BaseModel):
     )
 
 
-W = TypeVar("W", bound=Wire)
+B = TypeVar("B", bound=Body)
 
 
-def parse_wire(kind: type[W], data: Mapping[str, Any]) -> W:
+def parse_body(kind: type[B], data: Mapping[str, Any], table: FieldTable) -> B:
     """A request of that kind.
+
+    Args:
+        table: what becomes of fields that the kind does not declare.
 
     Raises:
         UnsupportedField: a field that we know and do not honour, with a value that asks for it.
         InvalidRequest: anything else that is wrong; ``param`` names the field, dotted.
     """
-    known = {name: value for name, value in data.items() if _is_ours(kind, name, value)}
+    known = {name: value for name, value in data.items() if _is_declared(kind, name, value, table)}
     try:
         return kind.model_validate(known)
     except ValidationError as error:
@@ -46,13 +49,13 @@ def parse_wire(kind: type[W], data: Mapping[str, Any]) -> W:
     raise _refusal(first, known)
 
 
-def _is_ours(kind: type[Wire], name: str, value: object) -> bool:
+def _is_declared(kind: type[Body], name: str, value: object, table: FieldTable) -> bool:
     """Whether a field is for the model to check; one to ignore is not. Raises for all others."""
     if name in kind.model_fields:
         return True
-    if name in IGNORED_FIELDS:
+    if name in table.ignored:
         return False
-    unsupported = UNSUPPORTED_FIELDS.get(name)
+    unsupported = table.refused.get(name)
     if unsupported is not None:
         if any(
             value == neutral and type(value) is type(neutral) for neutral in unsupported.neutral

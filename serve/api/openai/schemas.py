@@ -179,6 +179,11 @@ def described(shape: type[BaseModel], *, stream: bool = False) -> dict[int | str
     return {200: ok, "4XX": PROBLEM, "5XX": PROBLEM}
 
 
+def generating(body: type[BaseModel], answer: type[BaseModel], *, tag: str) -> dict[str, Any]:
+    """What a dialect's route adds to /openapi.json."""
+    return {"tags": [tag], "responses": described(answer, stream=True), "body": body}
+
+
 EVENT: dict[str, Any] = {
     "type": "object",
     "description": "With stream: one server-sent event. Its data is a chunk, an error or [DONE].",

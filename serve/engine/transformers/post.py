@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from serve.engine.delivery import Delivery
 from serve.engine.mailbox import Mailbox
-from serve.engine.protocol import FinishReason, TokenLogprob
+from serve.engine.protocol import TokenLogprob
+from serve.timeline import FinishReason
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass, field
 
-from serve.engine.protocol import EngineRequest, FinishReason
+from serve.engine.protocol import EngineRequest
+from serve.timeline import FinishReason
 
 
 @dataclass(slots=True, eq=False, kw_only=True)

@@ -15,8 +15,9 @@ from typing import Any, Protocol
 
 from serve.engine.delivery import Delivery
 from serve.engine.mailbox import Mailbox
-from serve.engine.protocol import FinishReason, TokenLogprob
+from serve.engine.protocol import TokenLogprob
 from serve.errors import EngineDeadError
+from serve.timeline import FinishReason
 
 FINISH: Mapping[int, FinishReason] = {0: "stop", 1: "length"}
 """vLLM's numbers; any other means that it gave up on the request."""

@@ -223,7 +223,7 @@ async def test_an_engine_that_dies_in_mid_stream_is_an_error_in_band() -> None:
         assert failure.value.code == "engine_dead"
     record = home.records.last
     assert (record.status, record.error_code) == (200, "engine_dead")
-    assert is_free(home.state.pipeline)  # type: ignore[arg-type]
+    assert is_free(home.pipeline)
 
 
 async def test_an_engine_that_dies_before_a_whole_answer_is_a_status() -> None:
@@ -242,14 +242,14 @@ async def test_an_engine_that_dies_before_the_first_text_of_a_stream_is_a_status
         asking = asyncio.create_task(
             client.post("/v1/chat/completions", json=chat(stream=True), timeout=None)
         )
-        await until(lambda: home.state.pipeline.engine.load().num_running == 1)  # type: ignore[union-attr]
-        home.state.pipeline.engine.die("It stopped.")  # type: ignore[union-attr]
+        await until(lambda: home.pipeline.engine.load().num_running == 1)
+        home.pipeline.engine.die("It stopped.")
         response = await asking
     assert response.status_code == 503
     assert response.json()["error"]["code"] == "engine_dead"
     assert response.headers["x-should-retry"] == "true"
     assert home.records.last.error_code == "engine_dead"
-    assert is_free(home.state.pipeline)  # type: ignore[arg-type]
+    assert is_free(home.pipeline)
 
 
 @pytest.mark.parametrize("stream", [False, True])

@@ -232,7 +232,7 @@ async def test_it_is_refused(path: str, name: str, body: dict[str, Any]) -> None
     assert error["type"] == "invalid_request_error"
     assert error["message"].endswith((".", "?"))
     assert len(response.content) < 700, "a refusal repeats no input"
-    assert is_free(HOUSE.state.pipeline)  # type: ignore[arg-type]
+    assert is_free(HOUSE.pipeline)
     assert HOUSE.records.last.error_code == error["code"]
 
 

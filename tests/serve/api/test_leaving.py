@@ -36,10 +36,10 @@ async def test_before_the_first_token(stream: bool) -> None:
     home = house(pipeline_of(**SLOW))
     caller = Caller(home.app, CHAT, chat(stream=stream))
     task = asyncio.create_task(caller.call())
-    await until(lambda: home.state.pipeline.engine.load().num_running == 1)  # type: ignore[union-attr]
+    await until(lambda: home.pipeline.engine.load().num_running == 1)
     caller.leave()
     await task
-    assert is_free(home.state.pipeline)  # type: ignore[arg-type]
+    assert is_free(home.pipeline)
     record = home.records.last
     assert record.is_disconnected
     assert record.status == 499, "no answer had begun, a stream either"
@@ -51,11 +51,11 @@ async def test_while_it_waits_for_the_engine(stream: bool) -> None:
     home = house(pipeline_of(**SLOW))
     callers = [Caller(home.app, CHAT, chat(stream=stream)) for _ in range(5)]
     tasks = [asyncio.create_task(caller.call()) for caller in callers]
-    await until(lambda: home.state.pipeline.engine.load().num_waiting == 1)  # type: ignore[union-attr]
+    await until(lambda: home.pipeline.engine.load().num_waiting == 1)
     for caller in callers:
         caller.leave()
     await asyncio.gather(*tasks)
-    assert is_free(home.state.pipeline)  # type: ignore[arg-type]
+    assert is_free(home.pipeline)
 
 
 @pytest.mark.parametrize("n", [1, 3])
@@ -71,7 +71,7 @@ async def test_after_any_message_of_a_stream(at: int, n: int) -> None:
 
     caller = Caller(home.app, CHAT, chat(stream=True, n=n, max_tokens=500), until=leave)
     await caller.call()
-    assert is_free(home.state.pipeline)  # type: ignore[arg-type]
+    assert is_free(home.pipeline)
     assert len(caller.messages) < 30
     assert home.records.last.is_disconnected
     assert home.records.last.timeline.usage.completion_tokens < 100

@@ -230,7 +230,7 @@ async def test_slow_bodies_are_answered_and_closed() -> None:
     for answer in (stalled, none):
         assert statuses(answer) == [408]
         assert error_of(answer)["code"] == "request_timeout"
-    assert is_free(home.state.pipeline)  # type: ignore[arg-type]
+    assert is_free(home.pipeline)
 
 
 async def test_dribbled_bodies_have_an_end() -> None:
@@ -344,7 +344,7 @@ async def test_a_server_that_is_leaving_closes_connections_after_their_answers()
         reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
         writer.write(request)
         first = await reader.readuntil(b"\r\n\r\n")
-        home.state.is_leaving = True
+        home.service.is_leaving = True
         writer.write(request)
         second = await reader.read()  # to the end of the connection
         writer.close()

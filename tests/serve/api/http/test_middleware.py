@@ -12,8 +12,7 @@ from typing import Any
 import pytest
 from starlette.routing import Mount, Route
 
-from serve.api.app import create_protected_app
-from serve.api.operations.health import probe_routes
+from serve.api.app import create_protected_app, routes_of
 from serve.errors import EngineDeadError
 from serve.governance import keys
 from serve.pipeline.events import Started, TextDelta
@@ -44,12 +43,12 @@ def bearer(key: str) -> dict[str, str]:
 
 
 def test_the_public_list_is_three_probes() -> None:
-    assert {route.path for route in probe_routes(house().state)} == PUBLIC
+    assert {r.path for r in routes_of(house().state) if r.policy.is_public} == PUBLIC
 
 
 async def test_every_route_and_method_wants_the_key(locked: tuple[House, str]) -> None:
     home, _ = locked
-    routes = [r for r in create_protected_app(home.state).routes if isinstance(r, Route)]
+    routes = [r for r in create_protected_app(routes_of(home.state)).routes if isinstance(r, Route)]
     paths = {route.path_format.replace("{model}", "demo") for route in routes}
     assert len(paths) >= 9
     async with home.client() as client:
@@ -333,7 +332,7 @@ async def test_a_pipeline_that_ends_without_starting_is_a_defect(stream: bool) -
 
 async def test_refusals_for_now_say_when_to_come_back() -> None:
     home = house()
-    home.state.pipeline.engine.die()  # type: ignore[union-attr]
+    home.pipeline.engine.die()
     async with home.client() as client:
         response = await client.post(CHAT, json=chat())
     assert response.status_code == 503
@@ -368,7 +367,7 @@ async def test_a_server_that_stops_tells_those_who_wait() -> None:
     home = house(pipeline_of(tokens_per_s=1.0))
     caller = Caller(home.app, CHAT, chat())
     task = asyncio.create_task(caller.call())
-    await until(lambda: home.state.pipeline.num_admitted > 0)  # type: ignore[union-attr]
+    await until(lambda: home.pipeline.num_admitted > 0)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task

@@ -11,7 +11,7 @@ from tests.serve.api.house import house
 
 async def test_quality_stands_beside_quantization() -> None:
     home = house()
-    home.state.scheme, home.state.quality = QuantScheme.INT8, QUALITY
+    home.publish(scheme=QuantScheme.INT8, quality=QUALITY)
     async with home.client() as client:
         card = (await client.get("/v1/models/demo")).json()
     assert card["quantization"] == "int8"
@@ -24,7 +24,7 @@ async def test_quality_stands_beside_quantization() -> None:
         "texts": ["english"],
         "is_enough": False,
     }
-    home.state.quality = dataclasses.replace(QUALITY, kl_mean=0.001)
+    home.publish(scheme=QuantScheme.INT8, quality=dataclasses.replace(QUALITY, kl_mean=0.001))
     async with home.client() as client:
         (card,) = (await client.get("/v1/models")).json()["data"]
     assert card["quality"]["is_enough"]
@@ -32,7 +32,7 @@ async def test_quality_stands_beside_quantization() -> None:
 
 async def test_what_is_not_known_is_null() -> None:
     home = house()
-    home.state.scheme = QuantScheme.INT8
+    home.publish(scheme=QuantScheme.INT8)
     async with home.client() as client:
         (card,) = (await client.get("/v1/models")).json()["data"]
     assert card["quality"] is None

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
+from serve.api.app import create_app
 from serve.api.openai.fields import IGNORED_FIELDS, UNSUPPORTED_FIELDS
 from serve.api.openai.sampling import SamplingFields
-from tests.serve.api.house import chat, house
+from tests.serve.api.house import House, Records, chat, house
 
 MODEL_ROUTES = [
     ("POST", "/v1/chat/completions", chat()),
@@ -62,11 +65,11 @@ async def test_readiness_follows_the_engine_and_the_drain() -> None:
     home = house()
     async with home.client() as client:
         assert (await client.get("/readyz")).status_code == 200
-        home.state.is_draining = True
+        home.service.is_draining = True
         draining = await client.get("/readyz")
         refused = await client.post("/v1/chat/completions", json=chat())
-        home.state.is_draining = False
-        home.state.pipeline.engine.die("It stopped.")  # type: ignore[union-attr]
+        home.service.is_draining = False
+        home.pipeline.engine.die("It stopped.")
         dead = await client.get("/readyz")
         assert (await client.get("/livez")).status_code == 200
     for response, code in ((draining, "draining"), (refused, "draining"), (dead, "engine_dead")):
@@ -77,7 +80,7 @@ async def test_readiness_follows_the_engine_and_the_drain() -> None:
 
 async def test_a_server_that_is_leaving_is_not_ready_and_still_works() -> None:
     home = house()
-    home.state.is_leaving = True
+    home.service.is_leaving = True
     async with home.client() as client:
         ready = await client.get("/readyz")
         answer = await client.post("/v1/chat/completions", json=chat())
@@ -94,8 +97,8 @@ async def test_metrics_are_in_their_format() -> None:
 
 
 async def test_metrics_may_be_off() -> None:
-    home = house()
-    home.state.metrics = None
+    state = replace(house().state, metrics=None)
+    home = House(state, Records(), create_app(state))
     async with home.client() as client:
         assert (await client.get("/metrics")).status_code == 404
 
