@@ -28,7 +28,7 @@ Capability = Literal[
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SamplingParams:
-    """How to choose the next token. Ranges are checked by the dialects (serve/api/openai/sampling.py).
+    """How to choose the next token. Ranges are checked by the dialects (api/openai/sampling.py).
 
     Attributes:
         max_tokens: most tokens to generate, at least 1.

@@ -99,6 +99,11 @@ class House:
         return self.state.service
 
     @property
+    def metrics(self) -> Metrics:
+        assert isinstance(self.state.metrics, Metrics)
+        return self.state.metrics
+
+    @property
     def pipeline(self) -> Any:
         return self.service.directory.default.resident()
 
@@ -225,3 +230,12 @@ def events_of(text: str) -> list[Any]:
     """The data of server-sent events; ``[DONE]`` as it stands."""
     data = [line.removeprefix("data: ") for line in text.split("\n\n") if line]
     return [line if line == "[DONE]" else orjson.loads(line) for line in data]
+
+
+def error_code_of(raw: bytes) -> str:
+    """The code of the error that OpenAI's client would find in a body or a stream."""
+    if raw.startswith(b"{"):
+        return str(orjson.loads(raw)["error"]["code"])
+    *_, last, done = events_of(raw.decode())
+    assert done == "[DONE]"
+    return str(last["error"]["code"])
