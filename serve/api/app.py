@@ -18,21 +18,14 @@ from starlette.types import ASGIApp
 
 from serve.api.dialect import Dialect
 from serve.api.http.endpoint import endpoint
-from serve.api.http.middleware import (
-    AnswerErrors,
-    Authenticate,
-    BoundBody,
-    BoundHeaders,
-    RecordCall,
-    wrapped,
-)
+from serve.api.http.guards import Authenticate, BoundBody, Policies
+from serve.api.http.middleware import AnswerErrors, BoundHeaders, RecordCall, wrapped
 from serve.api.openai import models
 from serve.api.openai.chat import ChatCompletions
 from serve.api.openai.completions import Completions
 from serve.api.openai.errors import problem
 from serve.api.openapi import Documentation
 from serve.api.operations import health, metrics, tokenize
-from serve.api.policy import Policies
 from serve.api.routes import RouteSpec, ServerState
 from serve.version import server_version
 

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
-
-from starlette.routing import compile_path
 
 from serve.governance.principal import Scope
 
@@ -36,26 +32,3 @@ PUBLIC = Policy(is_public=True)
 ANY_KEY = Policy()
 INFER = Policy(scope="infer")
 METRICS = Policy(scope="metrics")
-
-
-class Policies:
-    """The policy of every path. A path that is no route's has the one of any key."""
-
-    def __init__(self, routes: Iterable[tuple[str, Policy]]) -> None:
-        self._exact: dict[str, Policy] = {}
-        self._patterns: list[tuple[re.Pattern[str], Policy]] = []
-        for path, policy in routes:
-            if "{" in path:
-                self._patterns.append((compile_path(path)[0], policy))
-            else:
-                self._exact[path] = policy
-
-    def of(self, path: str) -> Policy:
-        """The policy of a path as the router will read it."""
-        policy = self._exact.get(path)
-        if policy is not None:
-            return policy
-        for pattern, policy in self._patterns:
-            if pattern.match(path):
-                return policy
-        return ANY_KEY

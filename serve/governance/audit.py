@@ -1,6 +1,7 @@
 """The audit trail's place in a request's life: an entry before it runs, and one at its end.
 
-``begin`` may refuse: where nothing can be written, nothing runs. ``NoAudit`` writes nothing.
+``begin`` may refuse: where nothing can be written, nothing runs. ``pass_through.NoAudit``
+writes nothing.
 """
 
 from __future__ import annotations
@@ -28,15 +29,3 @@ class Audit(Protocol):
     async def end(self, record: RequestRecord) -> None:
         """Write how it ended."""
         ...
-
-
-class NoAudit:
-    """The audit trail of a server that keeps none."""
-
-    async def begin(
-        self, principal: Principal, record: RequestRecord, generation: Generation
-    ) -> None:
-        """Write nothing."""
-
-    async def end(self, record: RequestRecord) -> None:
-        """Write nothing."""

@@ -29,10 +29,6 @@ class Principal:
     scopes: frozenset[Scope] = ALL_SCOPES
     models: frozenset[str] | None = None
 
-    def may_ask(self, model: str) -> bool:
-        """Whether the caller may ask the model of that name."""
-        return self.models is None or model in self.models
-
 
 ANONYMOUS = Principal(key_id="anonymous", name="anonymous", tenant="anonymous")
 """Everyone, on a server without keys; such a server listens on loopback only."""

@@ -1,7 +1,7 @@
 """Reservations: the place where budgets and rate limits can refuse a request before it runs.
 
 A reservation is made for the most that a request may use, before the engine has it, and settled
-with what it did use, whatever its end. ``NoLimits`` lets everything pass.
+with what it did use, whatever its end. ``pass_through.NoLimits`` lets everything pass.
 """
 
 from __future__ import annotations
@@ -33,21 +33,3 @@ class Reservations(Protocol):
             RequestError: a limit leaves none.
         """
         ...
-
-
-class _Nothing:
-    async def settle(self, usage: Usage) -> None:
-        """Give nothing back: nothing was held."""
-
-
-class NoLimits:
-    """Reservations on a server without limits."""
-
-    async def reserve(
-        self,
-        principal: Principal,  # noqa: ARG002 - the protocol's
-        model: str,  # noqa: ARG002
-        generation: Generation,  # noqa: ARG002
-    ) -> Reservation:
-        """Hold nothing."""
-        return _Nothing()

@@ -35,7 +35,7 @@ from serve.pipeline.events import (
     TokenText,
 )
 from serve.pipeline.render import Renderer
-from serve.pipeline.stages import Stage, StagesFor, no_stages
+from serve.pipeline.stages import Stage, StagesFor
 from serve.pipeline.stop import StopStrings
 
 log = logging.getLogger(__name__)
@@ -60,7 +60,7 @@ class Pipeline:
         renderer: Renderer,
         admission: Admission,
         salts: CacheSalts | None = None,
-        stages_for: StagesFor = no_stages,
+        stages_for: StagesFor = lambda _request, _index: (),
         clock: Callable[[], float] = timeline.now,
     ) -> None:
         self.engine = engine

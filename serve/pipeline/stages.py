@@ -38,8 +38,3 @@ class Stage(Protocol):
 
 StagesFor = Callable[[GenerateRequest, int], Sequence[Stage]]
 """The stages of one choice of a request, in the order in which its events pass them."""
-
-
-def no_stages(_request: GenerateRequest, _index: int) -> Sequence[Stage]:
-    """No stage at all."""
-    return ()

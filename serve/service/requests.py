@@ -17,18 +17,21 @@ once, when all is over, and steer nothing.
 from __future__ import annotations
 
 import asyncio
+import secrets
+import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
 from contextlib import aclosing, asynccontextmanager, contextmanager
 
 from serve import timeline
 from serve.errors import Draining, Forbidden, InternalError, ModelNotFound, RequestError
-from serve.governance.audit import Audit, NoAudit
+from serve.governance.audit import Audit
 from serve.governance.authenticators import Authenticator, Credentials, authenticate
-from serve.governance.principal import Scope
-from serve.governance.reservations import NoLimits, Reservations
+from serve.governance.pass_through import NoAudit, NoLimits
+from serve.governance.principal import Principal, Scope
+from serve.governance.reservations import Reservations
 from serve.observe.record import RequestListener, RequestRecord
 from serve.pipeline.events import Event, GenerateRequest, Generation
-from serve.service.call import Call, new_request_id
+from serve.service.call import Call
 from serve.service.directory import Directory, Served
 from serve.timeline import Timeline
 
@@ -81,12 +84,12 @@ class Service:
             route: the template of the route; the block may set it later.
         """
         record = RequestRecord(
-            request_id=new_request_id(),
+            request_id="req-" + secrets.token_hex(16),  # ours: nobody can forge an entry of the log
             method=method,
             route=route,
             timeline=Timeline(arrived_at=self._clock()),
         )
-        call = Call(record=record)
+        call = Call(record=record, created=int(time.time()))
         try:
             yield call
         except RequestError as error:
@@ -123,8 +126,9 @@ class Service:
         Raises:
             Forbidden: the key's scopes do not hold it.
         """
-        if scope is not None and scope not in call.caller.scopes:
-            held = ", ".join(sorted(call.caller.scopes)) or "none"
+        scopes = _caller(call).scopes
+        if scope is not None and scope not in scopes:
+            held = ", ".join(sorted(scopes)) or "none"
             raise Forbidden(
                 f"This needs the scope '{scope}', and the key's scopes are: {held}. Ask the "
                 "operator for a key that has it."
@@ -159,7 +163,7 @@ class Service:
             ModelNotFound: nothing of that name is served to this caller.
         """
         served = self.directory.find(model)
-        if not call.caller.may_ask(served.name):
+        if not _may_ask(call, served):
             raise ModelNotFound(
                 f"The model {served.name!r} is not served to this key. /v1/models lists those that "
                 "are.",
@@ -170,7 +174,7 @@ class Service:
 
     def models_of(self, call: Call) -> list[Served]:
         """All that is served to the caller."""
-        return [s for s in self.directory.entries if call.caller.may_ask(s.name)]
+        return [served for served in self.directory.entries if _may_ask(call, served)]
 
     @asynccontextmanager
     async def generate(
@@ -187,7 +191,7 @@ class Service:
         pipeline = served.resident()
         # While it is down a stream is refused by status: one that began could only end in an error.
         await pipeline.engine.check_health()
-        principal, record = call.caller, call.record
+        principal, record = _caller(call), call.record
         reservation = await self._reservations.reserve(principal, served.name, generation)
         try:
             await self._audit.begin(principal, record, generation)
@@ -201,6 +205,18 @@ class Service:
             await reservation.settle(record.timeline.usage)
 
 
+def _caller(call: Call) -> Principal:
+    """Who asks. Raises InternalError where the call was never authenticated."""
+    if call.principal is None:
+        raise InternalError("The request has no principal.")
+    return call.principal
+
+
+def _may_ask(call: Call, served: Served) -> bool:
+    allowed = _caller(call).models
+    return allowed is None or served.name in allowed
+
+
 def _request(call: Call, served: Served, generation: Generation) -> GenerateRequest:
     return GenerateRequest(
         model=generation.model,
@@ -210,7 +226,7 @@ def _request(call: Call, served: Served, generation: Generation) -> GenerateRequ
         stop=generation.stop,
         cache_salt=generation.cache_salt,
         request_id=call.record.request_id,
-        tenant=call.caller.tenant,
+        tenant=_caller(call).tenant,
         adapter=served.adapter,
         timeline=call.record.timeline,
     )

@@ -18,12 +18,11 @@ from serve.pipeline.choice import Choice
 from serve.pipeline.events import (
     ChoiceEvent,
     Finished,
-    GenerateRequest,
     TextDelta,
     TokenText,
     ToolCallDelta,
 )
-from serve.pipeline.stages import Stage, no_stages
+from serve.pipeline.stages import Stage
 from serve.pipeline.stop import StopStrings
 from serve.pipeline.tokenizer import ModelTokenizer
 from serve.timeline import FinishReason
@@ -221,14 +220,3 @@ def test_a_stage_may_change_the_reason_and_say_more_before_the_end() -> None:
     seen = run(TOKENIZERS[0], ids, [], ["a tool"], "stop")
     assert seen.end is not None
     assert (seen.end.reason, len(seen.calls)) == ("tool_calls", 1)
-
-
-def test_no_stages_is_no_stage(request_of: Callable[[], GenerateRequest]) -> None:
-    assert list(no_stages(request_of(), 0)) == []
-
-
-@pytest.fixture
-def request_of() -> Callable[[], GenerateRequest]:
-    from tests.serve.pipeline.test_generate import request_of as make
-
-    return make
