@@ -5,22 +5,28 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from serve.errors import InternalError, RequestError
-from serve.pipeline.events import Event, Finished, TextDelta, TokenText
+from serve.pipeline.events import Channel, Event, Finished, TextDelta, TokenText, ToolCallDelta
 from serve.timeline import FinishReason
 
 
 @dataclass(slots=True)
 class CollectedChoice:
-    """One choice of an answer that is given as a whole."""
+    """One choice of an answer that is given as a whole.
+
+    Attributes:
+        deltas: all text so far, by its channel.
+        tool_calls: all that was said of tool calls, in order.
+    """
 
     index: int
-    pieces: list[str] = field(default_factory=list)
+    deltas: dict[Channel, list[str]] = field(default_factory=dict)
+    tool_calls: list[ToolCallDelta] = field(default_factory=list)
     logprobs: list[TokenText] = field(default_factory=list)
     reason: FinishReason = "stop"
 
     @property
     def text(self) -> str:
-        return "".join(self.pieces)
+        return "".join(self.deltas.get("content", ()))
 
 
 @dataclass(slots=True)
@@ -41,8 +47,10 @@ class Answer:
         """
         if isinstance(event, TextDelta):
             choice = self._choice(event.index)
-            choice.pieces.append(event.text)
+            choice.deltas.setdefault(event.channel, []).append(event.text)
             choice.logprobs.extend(event.logprobs)
+        elif isinstance(event, ToolCallDelta):
+            self._choice(event.index).tool_calls.append(event)
         elif isinstance(event, Finished):
             if event.reason == "error":
                 raise error_of(event)

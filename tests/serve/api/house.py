@@ -38,6 +38,7 @@ from serve.service.requests import Service
 from tests.serve.pipeline.conftest import byte_level_tokenizer
 
 MODEL = "demo"
+CHAT = "/v1/chat/completions"
 CHATML = (
     "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
     "{% if tools %}{{ tools | tojson }}{% endif %}<|im_start|>assistant\n"
@@ -224,6 +225,10 @@ class Caller:
 
 def chat(content: str = "Where is the audit log?", **fields: Any) -> dict[str, Any]:
     return {"model": MODEL, "messages": [{"role": "user", "content": content}], **fields}
+
+
+def bearer(key: str) -> dict[str, str]:
+    return {"authorization": f"Bearer {key}"}
 
 
 def events_of(text: str) -> list[Any]:

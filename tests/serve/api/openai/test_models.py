@@ -36,3 +36,16 @@ async def test_what_is_not_known_is_null() -> None:
     async with home.client() as client:
         (card,) = (await client.get("/v1/models")).json()["data"]
     assert card["quality"] is None
+
+
+async def test_names_with_slashes_are_models() -> None:
+    home = house(served_model_name=("org/model-7b", "alias"))
+    async with home.client() as client:
+        listed = (await client.get("/v1/models")).json()
+        card = (await client.get("/v1/models/org/model-7b")).json()
+        quoted = (await client.get("/v1/models/org%2Fmodel-7b")).json()
+        alias = await client.post("/v1/completions", json={"model": "alias", "prompt": "x"})
+    assert [model["id"] for model in listed["data"]] == ["org/model-7b", "alias"]
+    assert card == quoted == listed["data"][0]
+    assert card["max_model_len"] == 1024
+    assert alias.json()["model"] == "alias"

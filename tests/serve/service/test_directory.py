@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from serve.errors import ModelNotFound, NotReady
+from serve.service.directory import Directory, Weights
 from tests.serve.api.house import House, house, pipeline_of
 
 LORA = ("clerk=/srv/adapters/clerk", "org/poet=/srv/adapters/poet")
@@ -78,3 +80,41 @@ async def test_prompts_are_tokenised_under_every_name(home: House) -> None:
             response = await client.post("/tokenize", json={"model": name, "prompt": "Hello"})
             assert response.status_code == 200
         assert home.records.last.model == "clerk"
+
+
+# The directory itself
+
+
+def test_names_are_known_before_anything_serves_them() -> None:
+    directory = Directory(("demo", "alias"), ("bank",), created=7)
+    assert [served.name for served in directory.entries] == ["demo", "alias", "bank"]
+    assert {served.state for served in directory.entries} == {"loading"}
+    assert directory.find(None) == directory.default == directory.find("demo")
+    with pytest.raises(NotReady, match="startupz"):
+        directory.default.resident()
+
+
+def test_an_adapter_knows_the_model_that_it_adapts() -> None:
+    directory = Directory(("demo", "alias"), ("bank",), created=7)
+    adapter, alias = directory.find("bank"), directory.find("alias")
+    assert (adapter.model, adapter.adapter) == ("demo", "bank")
+    assert (alias.model, alias.adapter) == ("demo", None)
+
+
+def test_what_is_published_serves_every_name() -> None:
+    directory, pipeline = Directory(("demo", "alias"), created=7), pipeline_of()
+    directory.publish(pipeline, Weights(digest="sha256:1"))
+    for served in directory.entries:
+        assert served.state == "resident"
+        assert served.resident() is pipeline
+        assert served.weights.digest == "sha256:1"
+        assert served.created == 7
+    demo, alias = directory.entries
+    assert demo.fingerprint == alias.fingerprint
+
+
+def test_a_long_name_is_cut_in_the_refusal() -> None:
+    with pytest.raises(ModelNotFound) as refused:
+        Directory(("demo",), created=0).find("x" * 1000)
+    assert "x" * 60 in refused.value.message
+    assert "x" * 61 not in refused.value.message
