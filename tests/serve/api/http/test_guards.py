@@ -139,3 +139,18 @@ async def test_lengths_that_are_none_are_refused(length: str) -> None:
 
     await home.app(scope, lambda: asyncio.sleep(60), send)  # type: ignore[arg-type, return-value]
     assert sent[0]["status"] == 400
+
+
+async def test_a_declared_length_is_refused_before_a_byte_is_read() -> None:
+    home = house(max_body_bytes=2000)
+    scope = scope_of(CHAT, headers={"content-length": "2001"})
+    sent: list[Any] = []
+
+    async def receive() -> Any:
+        raise AssertionError("the body was read")
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    await home.app(scope, receive, send)
+    assert sent[0]["status"] == 413

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from serve.api.openai.fields import IGNORED_FIELDS, UNSUPPORTED_FIELDS
+import pytest
+
+from serve.api.openai.fields import FIELDS, IGNORED_FIELDS, UNSUPPORTED_FIELDS
 from serve.api.openai.sampling import SamplingFields
 from tests.serve.api.house import chat, house
 
@@ -25,3 +27,17 @@ async def test_neutral_values_of_unsupported_fields_are_accepted_and_others_are_
             assert response.status_code == 400, name
             assert response.json()["error"]["code"] == "unsupported_parameter"
             assert response.json()["error"]["param"] == name
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["user", "safety_identifier", "metadata", "store", "service_tier", "prompt_cache_key"],
+)
+def test_what_official_clients_send_for_themselves_is_ignored(name: str) -> None:
+    assert name in FIELDS.ignored
+
+
+@pytest.mark.parametrize("name", ["functions", "echo", "suffix", "guided_json", "audio"])
+def test_what_would_change_the_answer_is_refused_with_a_reason(name: str) -> None:
+    assert FIELDS.refused[name].reason
+    assert None in FIELDS.refused[name].neutral
