@@ -25,6 +25,7 @@ from serve.engine.settings import EngineSettings, FakeSettings, VllmSettings
 from serve.engine.supervisor import Supervisor
 from serve.environment import hub_is_off
 from serve.errors import StartupError
+from serve.governance.pass_through import no_filters
 from serve.observe import logs
 from serve.observe.metrics import Metrics
 from serve.observe.startup import Startup
@@ -90,7 +91,9 @@ async def assemble(
     metrics.set_model(engine.info, config.model_names[0])
     metrics.attach_engine(engine.load)
     metrics.attach_admission(lambda: admission.num_admitted)
-    pipeline = Pipeline(engine=engine, renderer=renderer, admission=admission)
+    pipeline = Pipeline(
+        engine=engine, renderer=renderer, admission=admission, stages_for=no_filters
+    )
     directory.publish(
         pipeline,
         Weights(digest=proof.digest, scheme=artifact.scheme, quality=standing.quality),

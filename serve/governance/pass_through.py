@@ -1,11 +1,14 @@
-"""What lets everything pass: the governance of a server that has no limits and keeps no trail."""
+"""What lets everything pass: the governance of a server without limits, trail and filters."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 from serve.governance.principal import Principal
 from serve.governance.reservations import Reservation
 from serve.observe.record import RequestRecord
-from serve.pipeline.events import Generation
+from serve.pipeline.events import GenerateRequest, Generation
+from serve.pipeline.stages import Stage
 from serve.timeline import Usage
 
 
@@ -35,3 +38,8 @@ class NoAudit:
 
     async def end(self, record: RequestRecord) -> None:
         """Write nothing."""
+
+
+def no_filters(_request: GenerateRequest, _index: int) -> Sequence[Stage]:
+    """No stage for a choice's text to pass (a serve.pipeline.stages.StagesFor)."""
+    return ()

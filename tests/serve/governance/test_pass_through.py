@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from serve.engine.protocol import SamplingParams
-from serve.governance.pass_through import NoAudit, NoLimits
+from serve.governance.pass_through import NoAudit, NoLimits, no_filters
 from serve.governance.principal import ANONYMOUS
 from serve.observe.record import RequestRecord
-from serve.pipeline.events import UNBOUNDED_TOKENS, Generation, TextPrompt
+from serve.pipeline.events import UNBOUNDED_TOKENS, GenerateRequest, Generation, TextPrompt
 from serve.timeline import Timeline, Usage
 
 LARGEST = Generation(
@@ -24,3 +24,14 @@ async def test_nothing_is_written() -> None:
     await NoAudit().begin(ANONYMOUS, record, LARGEST)
     await NoAudit().end(record)
     assert (record.status, record.error_code) == (0, None)
+
+
+def test_no_text_is_filtered() -> None:
+    request = GenerateRequest(
+        request_id="r",
+        tenant="t",
+        prompts=LARGEST.prompts,
+        sampling=LARGEST.sampling,
+        timeline=Timeline(arrived_at=0.0),
+    )
+    assert list(no_filters(request, 0)) == []

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from serve.api.app import DIALECTS
+from serve.api.http.guards import Policies
+from serve.api.openai.chat import ChatCompletions
+from serve.api.policy import ANY_KEY, INFER, PUBLIC, Policy
+from serve.governance.principal import ANONYMOUS, Principal
 from tests.serve.api.house import (
     CHAT,
     House,
@@ -154,3 +160,57 @@ async def test_a_declared_length_is_refused_before_a_byte_is_read() -> None:
 
     await home.app(scope, receive, send)
     assert sent[0]["status"] == 413
+
+
+# The policy beside each route
+
+
+def test_a_policy_is_found_by_its_path_and_every_other_path_needs_a_key() -> None:
+    files = Policy(scope="batch", max_body_bytes=7)
+    policies = Policies([("/v1/files/{name}", files), ("/livez", PUBLIC), ("/v1/files", INFER)])
+    assert policies.of("/v1/files/a") is files
+    assert policies.of("/v1/files") is INFER
+    assert policies.of("/livez") is PUBLIC
+    for path in ("/", "", "/v1/files/a/b", "/livez/", "//livez", "/LIVEZ", "*"):
+        assert policies.of(path) is ANY_KEY
+
+
+class Echo(ChatCompletions):
+    """Chat under another path, with a policy that nothing else has."""
+
+    path = "/echo"
+    name = "echo"
+    policy = Policy(scope="admin", max_body_bytes=300)
+
+
+async def test_a_routes_own_bound_replaces_the_servers() -> None:
+    home = house(dialects=(*DIALECTS, Echo()))
+    long = chat("x" * 400)
+    async with home.client() as client:
+        own = await client.post("/echo", json=long)
+        others = await client.post(CHAT, json=long)
+        short = await client.post("/echo", json=chat())
+    assert (own.status_code, others.status_code, short.status_code) == (413, 200, 200)
+    assert "at most 300" in own.json()["error"]["message"]
+
+
+async def test_a_scope_is_checked_before_the_body_is_read() -> None:
+    home = house(dialects=(*DIALECTS, Echo()))
+    principal = replace(ANONYMOUS, scopes=frozenset({"infer"}))
+    home.service._authenticators = (Known(principal),)
+    async with home.client() as client:
+        refused = await client.post("/echo", content=b"no JSON", headers=JSON)
+        allowed = await client.post(CHAT, json=chat())
+    assert (refused.status_code, allowed.status_code) == (403, 200)
+    assert refused.json()["error"]["code"] == "forbidden"
+    assert "scope 'admin'" in refused.json()["error"]["message"]
+
+
+class Known:
+    """An authenticator that knows everyone as one principal."""
+
+    def __init__(self, principal: Principal) -> None:
+        self._principal = principal
+
+    def authenticate(self, _credentials: object) -> Principal:
+        return self._principal
