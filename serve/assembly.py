@@ -1,4 +1,4 @@
-"""What stands behind the API, brought up from the settings: weights, engine, pipeline.
+"""Bring up what stands behind the API from the settings: weights, engine, pipeline.
 
 ::
 
@@ -47,7 +47,7 @@ took 3 % of the server's time (docs/lab-notes.md). Requests leave few cycles beh
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Loaded:
-    """What ``assemble`` has brought up. ``reason`` says why this engine was chosen."""
+    """The parts that ``assemble`` has brought up. ``reason`` says why this engine was chosen."""
 
     artifact: Artifact
     proof: Proof
@@ -150,13 +150,13 @@ def _choose(config: Config, scheme: QuantScheme) -> tuple[str, str]:
 
 
 def _runnable(config: Config) -> tuple[Choice, ...]:
-    """What a budget may choose from, the best first: what an engine here runs. Blocks."""
-    found = []
+    """Schemes that an engine here runs, the best first: a budget chooses from them. Blocks."""
+    runnable = []
     for choice in BY_QUALITY:
         with contextlib.suppress(StartupError):
             _choose(config, choice.scheme)
-            found.append(choice)
-    return tuple(found)
+            runnable.append(choice)
+    return tuple(runnable)
 
 
 async def _beside(

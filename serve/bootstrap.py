@@ -55,7 +55,7 @@ STOP_TIMEOUT_S = 3.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ready:
-    """What the operator is told once the server is up."""
+    """Facts that the operator is told once the server is up."""
 
     artifact: Artifact
     proof: Proof
@@ -79,8 +79,10 @@ def check_packages() -> None:
         for name in ("serve", "models", "quantize")
     }
     if len(set(parents.values())) != 1:
-        found = ", ".join(f"{name} from {parent}" for name, parent in parents.items())
-        raise StartupError(f"packages of different origin were imported: {found}. Fix PYTHONPATH.")
+        origins = ", ".join(f"{name} from {parent}" for name, parent in parents.items())
+        raise StartupError(
+            f"packages of different origin were imported: {origins}. Fix PYTHONPATH."
+        )
 
 
 async def serve(
@@ -208,7 +210,7 @@ async def _within(work: Awaitable[object], seconds: float) -> None:
 
 
 def _check_model(config: Config) -> None:
-    """What can be known before anything is started: raises StartupError where it is hopeless."""
+    """Check what can be known before anything is started. Raises StartupError."""
     try:
         for path in config.adapters.values():
             adapter.read(path)

@@ -25,7 +25,7 @@ from serve.errors import StartupError
 
 ENV_PREFIX = "INTRAMURAL_"
 _SEPARATORS = {"served_model_name": ",", "engine_arg": " ", "lora": ","}
-"""What stands between the values of one environment variable, for settings that have several."""
+"""The separator of values in one environment variable, for settings that have several."""
 
 
 class Config(BaseModel):
@@ -298,14 +298,14 @@ class Config(BaseModel):
 
     @property
     def quant_choice(self) -> Choice | None:
-        """How weights are to be stored; None is as the model's folder is, or by a budget."""
+        """The form in which weights are stored; None is the folder's own, or by a budget."""
         if self.quant == "auto" or self.quant_bytes is not None:
             return None
         return Choice.parse(self.quant)
 
     @property
     def quant_bytes(self) -> int | None:
-        """What the weights may take at most, where a budget chooses how they are stored."""
+        """Most bytes that the weights may take, where a budget chooses how they are stored."""
         return budget_of(self.quant)
 
     @property
@@ -315,7 +315,7 @@ class Config(BaseModel):
 
     @property
     def signature_keys(self) -> Path | None:
-        """Where trusted keys are, if a signature is required."""
+        """Files of trusted keys, if a signature is required."""
         if not self.require_signature:
             return None
         return self.trusted_keys or self.data_dir / "trusted-keys"

@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 FinishReason = Literal["stop", "length", "tool_calls", "content_filter", "error"]
-"""Why a choice ended, for the whole code. Engines know the first two alone."""
+"""Reasons why a choice ended, for the whole code. Engines know the first two alone."""
 
 now = time.monotonic
 """The one clock: monotonic seconds. Tests replace it where a module takes a ``clock`` argument."""

@@ -22,7 +22,7 @@ from serve.timeline import Usage
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Identity:
-    """What an answer may say of itself.
+    """Facts that an answer may tell of itself.
 
     Attributes:
         request_id: the server's, ``req-`` and hexadecimal digits.
@@ -45,7 +45,7 @@ class Encoder(Protocol):
     """
 
     media_type: bytes
-    """Of a stream. A whole answer is JSON."""
+    """The stream's media type. A whole answer is JSON."""
 
     def open(self) -> bytes: ...
     def event(self, event: Event) -> bytes: ...

@@ -19,7 +19,7 @@ _REF = "#/components/schemas/"
 
 
 class Documentation:
-    """What the routes say of themselves, gathered as they are added."""
+    """The routes' own descriptions, gathered as they are added."""
 
     def __init__(self) -> None:
         self._bodies: list[type[BaseModel]] = []

@@ -8,12 +8,12 @@ from typing import Literal
 from serve.governance.principal import Scope
 
 BodyKind = Literal["json"]
-"""What a body may be. JSON is ``application/json`` in UTF-8, uncompressed."""
+"""Kinds of bodies. JSON is ``application/json`` in UTF-8, uncompressed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
-    """What a route asks of a request.
+    """Conditions that a route sets for a request.
 
     Attributes:
         is_public: answers without a key. Such a route gives away the server's condition at most.

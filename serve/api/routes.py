@@ -18,7 +18,7 @@ Handler = Callable[[Request], Awaitable[Response]]
 
 
 class Exposition(Protocol):
-    """What /metrics needs of serve.observe.metrics.Metrics: a body and its content type."""
+    """Figures for /metrics: a body and its content type (serve.observe.metrics.Metrics)."""
 
     def render(self) -> tuple[bytes, str]: ...
 

@@ -14,7 +14,7 @@ from serve.pipeline.events import Generation
 
 
 class Audit(Protocol):
-    """Where a request's life is written down so that nobody can deny it."""
+    """A trail in which a request's life is written down so that nobody can deny it."""
 
     async def begin(
         self, principal: Principal, record: RequestRecord, generation: Generation

@@ -20,7 +20,7 @@ _LOOPBACK_HOST = re.compile(r"(?:localhost|127\.0\.0\.1|\[::1\])(?::[0-9]{1,5})?
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Credentials:
-    """What a caller shows, whatever brought it.
+    """Proof that a caller shows, whatever brought it.
 
     Attributes:
         authorization: each ``Authorization`` header (or metadata entry) that came.

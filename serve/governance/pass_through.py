@@ -1,4 +1,4 @@
-"""What lets everything pass: the governance of a server without limits, trail and filters."""
+"""Governance that lets everything pass: of a server without limits, trail and filters."""
 
 from __future__ import annotations
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 Scope = Literal["infer", "batch", "audit", "metrics", "admin"]
-"""What a caller may do. A route names the one that it needs (serve/api/policy.py)."""
+"""Rights of a caller. A route names the one that it needs (serve/api/policy.py)."""
 
 ALL_SCOPES: frozenset[Scope] = frozenset(get_args(Scope))
 

@@ -230,16 +230,16 @@ class EngineCollector(Collector):
     def _metrics(self, values: dict[str, float]) -> Iterator[Metric]:
         for name, family in BY_NAME.items():
             if family.source == "engine":
-                made = GaugeMetricFamily if family.kind == "gauge" else CounterMetricFamily
-                yield made(family.name, family.meaning, value=values.get(name))
+                kind = GaugeMetricFamily if family.kind == "gauge" else CounterMetricFamily
+                yield kind(family.name, family.meaning, value=values.get(name))
 
 
 def error_codes() -> frozenset[str]:
     """Every error code of the tree in serve/errors.py."""
-    found = set()
+    codes = set()
     classes: list[type[RequestError]] = [RequestError]
     while classes:
         current = classes.pop()
-        found.add(current.code)
+        codes.add(current.code)
         classes += current.__subclasses__()
-    return frozenset(found)
+    return frozenset(codes)

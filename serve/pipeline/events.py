@@ -1,4 +1,4 @@
-"""What goes into the pipeline (GenerateRequest) and what comes out of it (Event)."""
+"""The pipeline's input (GenerateRequest) and output (Event)."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ Prompt = ChatPrompt | TextPrompt | TokensPrompt
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Generation:
-    """What a client wants to be generated, in no API's words. ``len(prompts) * n`` choices.
+    """A client's wish for text, in no API's words. ``len(prompts) * n`` choices.
 
     Attributes:
         model: the name as the client gave it; None where it gave none.
@@ -143,6 +143,6 @@ class Finished:
 
 
 ChoiceEvent = TextDelta | ToolCallDelta | Finished
-"""What one choice comes to, and what passes its stages (stages.py)."""
+"""Events of one choice, which pass its stages (stages.py)."""
 
 Event = Started | ChoiceEvent

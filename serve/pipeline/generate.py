@@ -204,21 +204,21 @@ class Pipeline:
         """Tokens that may be generated after this prompt. Raises ContextLengthExceeded."""
         limit = self.engine.info.max_model_len
         room = limit - len(token_ids)
-        asked = sampling.max_tokens
+        max_tokens = sampling.max_tokens
         if room < 1:
             raise ContextLengthExceeded(
                 f"The prompt has {len(token_ids)} tokens; this model's context is {limit} tokens, "
                 "completion included. Shorten the prompt.",
                 param="messages",
             )
-        if asked != UNBOUNDED_TOKENS and asked > room:
+        if max_tokens != UNBOUNDED_TOKENS and max_tokens > room:
             raise ContextLengthExceeded(
-                f"The prompt has {len(token_ids)} tokens and max_tokens is {asked}: together more "
+                f"The prompt has {len(token_ids)} tokens and max_tokens is {max_tokens}: together more "
                 f"than this model's context of {limit}. Ask for at most {room}, or shorten "
                 "the prompt.",
                 param="max_tokens",
             )
-        return min(asked, room)
+        return min(max_tokens, room)
 
     def _check_token_prompts(self, prompts: Sequence[Prompt]) -> None:
         """Refuse token ids of all prompts together that are more than one context holds.

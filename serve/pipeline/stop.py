@@ -40,7 +40,7 @@ class StopStrings:
         return passed
 
     def _cut(self, text: str) -> tuple[str, bool]:
-        """What is safe to send of a text, and whether a stop string ends it."""
+        """The part of a text that is safe to send, and whether a stop string ends it."""
         cut = min((at for s in self._strings if (at := text.find(s)) >= 0), default=-1)
         if cut >= 0:
             return text[:cut], True

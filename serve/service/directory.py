@@ -26,7 +26,7 @@ ServedState = Literal["loading", "resident"]
 
 
 class TextPipeline(Protocol):
-    """What serves text. serve.pipeline.generate.Pipeline documents it."""
+    """A pipeline as the service sees it; serve.pipeline.generate.Pipeline documents it."""
 
     @property
     def engine(self) -> Engine: ...
@@ -38,7 +38,7 @@ class TextPipeline(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Weights:
-    """What is known of the weights that are served.
+    """Facts about the weights that are served.
 
     Attributes:
         digest: of the model's files, as they were proven; None where it is not known.
@@ -120,7 +120,7 @@ class Directory:
         return self._entries[self._default]
 
     def find(self, name: str | None) -> Served:
-        """What serves the name; the model itself where a client gives none.
+        """The entry of a name; the model itself where a client gives none.
 
         Raises:
             ModelNotFound: nothing of that name is served.

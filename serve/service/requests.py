@@ -157,7 +157,7 @@ class Service:
             raise _draining()
 
     def served(self, call: Call, model: str | None) -> Served:
-        """What serves the model that the caller names; it goes into the record.
+        """Find what serves the model that the caller names; its name goes into the record.
 
         Raises:
             ModelNotFound: nothing of that name is served to this caller.
@@ -206,7 +206,7 @@ class Service:
 
 
 def _caller(call: Call) -> Principal:
-    """Who asks. Raises InternalError where the call was never authenticated."""
+    """The principal. Raises InternalError where the call was never authenticated."""
     if call.principal is None:
         raise InternalError("The request has no principal.")
     return call.principal

@@ -130,7 +130,7 @@ class ChatRequest(SamplingFields):
     tool_choice: Literal["none", "auto"] | None = None
 
     def generation(self) -> Generation:
-        """What is wanted, in the pipeline's words.
+        """The request in the pipeline's words.
 
         Raises:
             InvalidRequest: fields that contradict each other.

@@ -46,7 +46,7 @@ class CompletionRequest(SamplingFields):
     add_special_tokens: bool | None = None
 
     def generation(self) -> Generation:
-        """What is wanted, in the pipeline's words.
+        """The request in the pipeline's words.
 
         Raises:
             InvalidRequest: an empty or misshapen prompt, or fields that contradict each other.

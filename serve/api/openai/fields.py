@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FieldTable:
-    """What becomes of the fields that a dialect knows and does not declare.
+    """The fate of fields that a dialect knows and does not declare.
 
     Attributes:
         ignored: accepted with any value, without effect; the value is the reason.
@@ -26,7 +26,7 @@ class FieldTable:
 
 @dataclass(frozen=True, slots=True)
 class Unsupported:
-    """Why a field is refused, and the values that ask for nothing and so are accepted."""
+    """The reason why a field is refused, and values that ask for nothing and so are accepted."""
 
     reason: str
     neutral: tuple[object, ...] = ()

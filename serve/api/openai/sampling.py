@@ -87,7 +87,7 @@ class SamplingFields(Body):
     response_format: TextFormat | None = None
 
     def check_shared(self) -> None:
-        """What one field alone cannot tell.
+        """Check what one field alone cannot tell.
 
         Raises:
             InvalidRequest: fields that exclude each other.

@@ -30,7 +30,7 @@ def routes(state: ServerState) -> tuple[RouteSpec, ...]:
         return JsonReply({"status": "ready"})
 
     async def startupz(_request: Request) -> Response:
-        """How far the start is, by phases."""
+        """Progress of the start, by phases."""
         if state.startup.is_complete:
             return JsonReply(state.startup.snapshot())
         retry = {"retry-after": str(STARTUP_RETRY_S)}

@@ -1,4 +1,4 @@
-"""What operators ask: figures, the version, and the description of the API."""
+"""Operators' questions: figures, the version, and the description of the API."""
 
 from __future__ import annotations
 

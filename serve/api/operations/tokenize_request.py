@@ -23,7 +23,7 @@ class TokenizeRequest(Body):
     return_token_strs: bool | None = None
 
     def to_prompt(self) -> Prompt:
-        """What to tokenise.
+        """The prompt to tokenise.
 
         Raises:
             InvalidRequest: neither or both of prompt and messages, or an empty prompt.
