@@ -213,8 +213,8 @@ class Pipeline:
             )
         if max_tokens != UNBOUNDED_TOKENS and max_tokens > room:
             raise ContextLengthExceeded(
-                f"The prompt has {len(token_ids)} tokens and max_tokens is {max_tokens}: together more "
-                f"than this model's context of {limit}. Ask for at most {room}, or shorten "
+                f"The prompt has {len(token_ids)} tokens and max_tokens is {max_tokens}: together "
+                f"more than this model's context of {limit}. Ask for at most {room}, or shorten "
                 "the prompt.",
                 param="max_tokens",
             )
