@@ -28,10 +28,10 @@ def test_the_export_is_small_and_loads(tmp_path: Path) -> None:
 def test_progress_and_the_optimizers_state_come_back(tmp_path: Path) -> None:
     run = run_in(tmp_path)
     run.step(run.next_batch(0.0), 0.1)
-    run.progress.losses.append([1, 2.5])
+    run.state.losses.append([1, 2.5])
     run.save()
     saved = checkpoint.read(tmp_path)
-    assert saved.progress == run.progress
+    assert saved.state == run.state
     other = run_in(tmp_path)
     saved.restore(other.model, other.optimizers)
     assert torch.equal(weights(other), weights(run))
@@ -59,10 +59,10 @@ def test_a_save_that_fails_leaves_the_checkpoint_before(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(checkpoint, "save_file", fill_the_disk)
-    run.progress.step = 9
+    run.state.step = 9
     with pytest.raises(OSError, match="No space"):
         run.save()
-    assert checkpoint.read(tmp_path).progress.step == 0
+    assert checkpoint.read(tmp_path).state.step == 0
 
 
 def test_an_untrained_network_takes_its_end_and_padding_from_the_tokenizer() -> None:

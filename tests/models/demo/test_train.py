@@ -19,17 +19,17 @@ def test_a_stopped_run_goes_on_as_if_it_had_not_stopped(tmp_path: Path) -> None:
     train.fit(whole, schedule.Budget(minutes=1, steps=12))
     first = run_in(tmp_path / "parts")
     for _ in range(5):  # the first five of the same twelve steps
-        done = first.progress.step / 12
-        first.step(first.next_batch(done), schedule.rate(first.progress.step, done))
-        first.progress.step += 1
+        done = first.state.step / 12
+        first.step(first.next_batch(done), schedule.rate(first.state.step, done))
+        first.state.step += 1
     first.save()
     second = run_in(tmp_path / "parts")
     second.resume()
     train.fit(second, schedule.Budget(minutes=1, steps=12))
     assert torch.equal(weights(whole), weights(second))
-    assert (whole.progress.shard, whole.progress.batch) == (
-        second.progress.shard,
-        second.progress.batch,
+    assert (whole.state.shard, whole.state.batch) == (
+        second.state.shard,
+        second.state.batch,
     )
 
 
@@ -67,32 +67,32 @@ def test_rows_of_another_length_begin_a_new_shard(tmp_path: Path) -> None:
     first.save()
     same = run_in(tmp_path)
     same.resume()
-    assert (same.progress.shard, same.progress.batch) == (0, 2)
+    assert (same.state.shard, same.state.batch) == (0, 2)
     longer = train.Run(dataclasses.replace(RECIPE, length=256), tokenizer(), tmp_path)
     longer.resume()
     longer.next_batch(0.0)
-    assert (longer.progress.shard, longer.progress.batch) == (1, 1)
+    assert (longer.state.shard, longer.state.batch) == (1, 1)
 
 
 def test_a_change_of_the_mix_is_recorded_once(tmp_path: Path) -> None:
     run = run_in(tmp_path)
     for _ in range(3):
-        run.progress.batch = -1  # the next shard
+        run.state.batch = -1  # the next shard
         run.next_batch(0.0)
-    run.progress.batch = -1
+    run.state.batch = -1
     run.next_batch(0.99)
-    assert [phase["mix"] for phase in run.progress.phases] == ["start", "last"]
-    assert run.progress.phases[1]["shard"] == 3
-    assert run.progress.phases[0]["weights"] == corpus.MIXES["start"]
+    assert [phase["mix"] for phase in run.state.phases] == ["start", "last"]
+    assert run.state.phases[1]["shard"] == 3
+    assert run.state.phases[0]["weights"] == corpus.MIXES["start"]
 
 
 def test_a_budget_that_is_used_up_trains_no_more(tmp_path: Path) -> None:
     run = run_in(tmp_path)
-    run.progress.step = 4
+    run.state.step = 4
     before = weights(run)
     train.fit(run, schedule.Budget(minutes=1, steps=4))
     assert torch.equal(weights(run), before)
-    assert run.progress.tokens == 0
+    assert run.state.tokens == 0
 
 
 def test_the_tokenizer_of_a_stopped_run_is_not_learned_again(tmp_path: Path) -> None:
