@@ -17,6 +17,7 @@ from models.errors import ManifestError, ManifestMissingError, ModelError, Model
 from models.lockfile import LockFile
 from models.refs import Artifact, QuantScheme
 from models.store import DirectoryStore
+from models.target import quantised_name
 from models.trust.manifest import QUANTISED_FROM, Manifest
 from quantize.plan.choices import Choice
 
@@ -45,7 +46,7 @@ class Found:
 
 def artifact_name(name: str, scheme: Choice | QuantScheme) -> str:
     """What a model of this name is called in the store once it is quantised."""
-    return f"{name}--{scheme}"
+    return quantised_name(name, scheme)
 
 
 def source_digest(folder: Path) -> str | None:

@@ -17,13 +17,20 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Literal, Protocol, TypeAlias
+
+from models.progress import ProgressCallback
 
 from serve.timeline import FinishReason
 
 Capability = Literal[
     "logprobs", "seed", "min_p", "logit_bias", "penalties", "prefix_cache", "json_schema"
 ]
+
+
+Progress: TypeAlias = ProgressCallback
+"""Start-up progress, as engines tell it while they load: ``load_weights`` in bytes, others in
+steps."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -171,12 +178,4 @@ class Engine(Protocol):
 
     async def close(self) -> None:
         """End every open stream with EngineDeadError and free all resources. Idempotent."""
-        ...
-
-
-class Progress(Protocol):
-    """Start-up progress, as engines report it while they load."""
-
-    def __call__(self, phase: str, done: int, total: int) -> None:
-        """``done`` of ``total`` units of ``phase`` (``load_weights`` in bytes, others in steps)."""
         ...

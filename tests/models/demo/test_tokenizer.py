@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -99,3 +100,22 @@ def test_special_tokens(tokenizer: Any) -> None:
     assert tokenizer.eos_token == "<|im_end|>"
     assert tokenizer.pad_token == "<|endoftext|>"
     assert 4096 <= len(tokenizer) <= 8192
+
+
+def test_special_tokens_have_the_first_ids_and_the_size_is_the_one_asked_for() -> None:
+    learned = words.train(["red stone", "blue stone"], 300)
+    assert [learned.token_to_id(token) for token in (words.PAD, words.START, words.END)] == [
+        0,
+        1,
+        2,
+    ]
+    assert learned.get_vocab_size() <= 300
+    assert learned.encode(words.TOOLS_BEFORE).ids == [learned.token_to_id(words.TOOLS_BEFORE)]
+
+
+def test_a_saved_tokenizer_is_whole(tmp_path: Path) -> None:
+    words.save(words.train(["red stone"], 300), tmp_path / "new", 77)
+    config = json.loads((tmp_path / "new" / "tokenizer_config.json").read_text())
+    assert (config["eos_token"], config["model_max_length"]) == (words.END, 77)
+    template = (tmp_path / "new" / "chat_template.jinja").read_text(encoding="utf-8")
+    assert template == words.TEMPLATE.read_text(encoding="utf-8")
