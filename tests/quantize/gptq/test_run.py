@@ -15,9 +15,9 @@ from models.trust.verify import verify
 from quantize.__main__ import main
 from quantize.errors import OptionError
 from quantize.gptq import own_text, samples
-from quantize.gptq.marks import mark, memory_bytes
+from quantize.gptq.calibration_source import memory_bytes, source_mark
 from quantize.measuring.texts import built_in
-from quantize.plan.scheme_plan import Wish
+from quantize.plan.scheme_plan import QuantOptions
 from quantize.protocol import Method
 from quantize.write.run import Quantisation
 from tests.small_model import train
@@ -35,7 +35,7 @@ def text(tmp_path_factory):
 def work(target, method=None, calibrate=None) -> Quantisation:
     return Quantisation(
         source=store.load_folder(train.WEIGHTS, name="small"),
-        wish=Wish(scheme=QuantScheme.INT4, method=method),
+        options=QuantOptions(scheme=QuantScheme.INT4, method=method),
         target=target,
         data_dir=target.parent / "data",
         progress=Progress(Silent()),
@@ -52,7 +52,7 @@ def test_the_model_keeps_more_than_without_a_text(tmp_path, text):
     assert store.load_folder(made.path, name="made").scheme is QuantScheme.INT4
     manifest = Manifest.read(made.path)
     assert manifest.tools["quantise"].split()[1:2] == ["gptq"]
-    assert manifest.tools["quantise"].endswith(mark(str(text)))
+    assert manifest.tools["quantise"].endswith(source_mark(str(text)))
     assert manifest.tools["calibrated-on"].startswith("sha256:")
     # The same again is there; by another text it would not be the same.
     assert work(tmp_path / "made", Method.GPTQ, str(text)).run().report is None

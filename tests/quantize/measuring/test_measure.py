@@ -16,10 +16,11 @@ from models.trust.manifest import SIGNATURE, Manifest
 from quantize.measuring import gates, windows
 from quantize.measuring.measure import ACTIVATION_BYTES, Measurement, batch_tokens
 from quantize.measuring.texts import Text, built_in
-from quantize.plan import scheme_plan as planning
-from quantize.plan.scheme_plan import Wish
+from quantize.plan import planning
+from quantize.plan.scheme_plan import QuantOptions
 from quantize.write import result, source
-from quantize.write.run import Made, Quantisation
+from quantize.write.result import QuantisedModel
+from quantize.write.run import Quantisation
 from tests.small_model import train
 from tests.tiny_models import write_tiny_model
 
@@ -47,10 +48,10 @@ class Notices(Silent):
         self.texts.append(text)
 
 
-def quantised(full, target, scheme=QuantScheme.INT8, texts=(STORY,), view=None) -> Made:
+def quantised(full, target, scheme=QuantScheme.INT8, texts=(STORY,), view=None) -> QuantisedModel:
     return Quantisation(
         source=store.load_folder(full, name="tiny"),
-        wish=Wish(scheme=scheme),
+        options=QuantOptions(scheme=scheme),
         target=target,
         data_dir=target.parent / "data",
         progress=Progress(view or Silent()),
@@ -59,10 +60,10 @@ def quantised(full, target, scheme=QuantScheme.INT8, texts=(STORY,), view=None) 
 
 
 def measured(full, made, scheme=QuantScheme.INT8, texts=(STORY,)) -> Quality:
-    wish = Wish(scheme=scheme)
-    plan, quantizer = planning.plan(source.tensors_of(full), result.config_of(full), wish)
+    options = QuantOptions(scheme=scheme)
+    plan, quantizer = planning.plan(source.tensors_of(full), result.config_of(full), options)
     return Measurement(
-        full=full, made=made, layers=plan.layers, quantizer=quantizer, texts=texts
+        full=full, quantised=made, layers=plan.layers, quantizer=quantizer, texts=texts
     ).run(Progress(Silent()), None)
 
 
@@ -72,8 +73,8 @@ def test_figures_are_those_of_whole_models(tiny, tmp_path):
     assert made.quality is not None
     full = AutoModelForCausalLM.from_pretrained(tiny, dtype=torch.float32)
     small = AutoModelForCausalLM.from_pretrained(tiny, dtype=torch.float32)
-    wish = Wish(scheme=QuantScheme.NF4)
-    plan, quantizer = planning.plan(source.tensors_of(tiny), result.config_of(tiny), wish)
+    options = QuantOptions(scheme=QuantScheme.NF4)
+    plan, quantizer = planning.plan(source.tensors_of(tiny), result.config_of(tiny), options)
     stored = load_file(made.path / "model.safetensors")
     for linear in plan.layers:
         parts = {
@@ -96,11 +97,11 @@ def test_figures_are_those_of_whole_models(tiny, tmp_path):
 
 def test_full_weights_lose_nothing(tiny):
     plan, quantizer = planning.plan(
-        source.tensors_of(tiny), result.config_of(tiny), Wish(scheme=QuantScheme.INT8)
+        source.tensors_of(tiny), result.config_of(tiny), QuantOptions(scheme=QuantScheme.INT8)
     )
     del plan
     quality = Measurement(
-        full=tiny, made=tiny, layers=(), quantizer=quantizer, texts=(STORY, CODE)
+        full=tiny, quantised=tiny, layers=(), quantizer=quantizer, texts=(STORY, CODE)
     ).run(Progress(Silent()), None)
     assert quality.kl_mean < 1e-6
     assert quality.top1 == 1

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from models.refs import QuantScheme
 from quantize.errors import OptionError, UnsuitableModelError
 from quantize.plan import layout
-from quantize.plan.scheme_plan import Wish, plan
+from quantize.plan.planning import plan
+from quantize.plan.scheme_plan import QuantOptions
 from quantize.plan.tables import Width
 from quantize.protocol import Method
 from quantize.write.source import SourceTensor
@@ -46,13 +47,13 @@ def model(*, hidden: int = 256, inner: int = 512, head: bool = True) -> list[Sou
     return made + ([tensor("lm_head.weight", 1000, hidden)] if head else [])
 
 
-def skipped(wish: Wish, tensors: list[SourceTensor], **config: object) -> dict[str, str]:
-    made, _ = plan(tensors, config, wish)
+def skipped(options: QuantOptions, tensors: list[SourceTensor], **config: object) -> dict[str, str]:
+    made, _ = plan(tensors, config, options)
     return {skip.name.removeprefix("model.layers.0."): skip.reason for skip in made.skipped}
 
 
 def test_linears_are_quantised_and_the_rest_stays():
-    made, _ = plan(model(), LLAMA, Wish(scheme=W8A8))
+    made, _ = plan(model(), LLAMA, QuantOptions(scheme=W8A8))
     assert len(made.layers) == 7
     assert {skip.name for skip in made.skipped} == {"model.embed_tokens", "lm_head"}
     assert made.config["quantization_config"]["ignore"] == ["lm_head"]
@@ -63,36 +64,36 @@ def test_linears_are_quantised_and_the_rest_stays():
 
 def test_a_matrix_of_an_unknown_name_stays_and_is_ignored():
     odd = [*model(), tensor("transformer.h.0.attn.c_attn.weight", 256, 768)]
-    made, _ = plan(odd, {}, Wish(scheme=INT8))
+    made, _ = plan(odd, {}, QuantOptions(scheme=INT8))
     assert "transformer.h.0.attn.c_attn" in made.config["quantization_config"]["ignore"]
     with pytest.raises(UnsuitableModelError, match="not known as a linear layer"):
-        plan(odd[-1:], {}, Wish(scheme=INT8))
+        plan(odd[-1:], {}, QuantOptions(scheme=INT8))
 
 
 def test_partners_of_a_layer_that_stays_stay_too():
-    stays = skipped(Wish(scheme=INT4, group_size=128), model(hidden=192))
+    stays = skipped(QuantOptions(scheme=INT4, group_size=128), model(hidden=192))
     assert {"self_attn.q_proj", "self_attn.o_proj", "mlp.up_proj"} <= stays.keys()
     assert "mlp.down_proj" not in stays
 
 
 def test_what_no_group_divides_stays_on_each_device_too():
-    assert skipped(Wish(scheme=INT8), model(hidden=48))
-    assert "o_proj" not in str(skipped(Wish(scheme=INT4), model(hidden=96)))
-    shared = skipped(Wish(scheme=INT4, tensor_parallel=2), model(hidden=96))
+    assert skipped(QuantOptions(scheme=INT8), model(hidden=48))
+    assert "o_proj" not in str(skipped(QuantOptions(scheme=INT4), model(hidden=96)))
+    shared = skipped(QuantOptions(scheme=INT4, tensor_parallel=2), model(hidden=96))
     assert "32 does not divide 48 columns" in shared["self_attn.o_proj"]
-    rows = skipped(Wish(scheme=INT4, tensor_parallel=16), model(inner=64))
+    rows = skipped(QuantOptions(scheme=INT4, tensor_parallel=16), model(inner=64))
     assert "4 rows" in rows["mlp.up_proj"]
 
 
 def test_ignore_is_a_search_and_a_broken_one_is_said():
-    stays = skipped(Wish(scheme=INT8, ignore=r"mlp\."), model())
+    stays = skipped(QuantOptions(scheme=INT8, ignore=r"mlp\."), model())
     assert stays["mlp.down_proj"] == "--ignore"
     with pytest.raises(OptionError, match="regular expression"):
-        plan(model(), {}, Wish(scheme=INT8, ignore="("))
+        plan(model(), {}, QuantOptions(scheme=INT8, ignore="("))
 
 
 def test_partners_of_an_ignored_layer_stay_too():
-    stays = skipped(Wish(scheme=INT8, ignore="k_proj"), model())
+    stays = skipped(QuantOptions(scheme=INT8, ignore="k_proj"), model())
     assert {"self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"} <= stays.keys()
     assert "self_attn.o_proj" not in stays
 
@@ -101,7 +102,7 @@ def test_partners_of_an_ignored_layer_stay_too():
 @pytest.mark.parametrize("scheme", [W8A8, QuantScheme.INT8_WEIGHT_ONLY])
 def test_the_head_is_taken_where_asked_and_untied(has_head, scheme):
     config = LLAMA | {"tie_word_embeddings": not has_head}
-    made, _ = plan(model(head=has_head), config, Wish(scheme=scheme, head=Width.EIGHT))
+    made, _ = plan(model(head=has_head), config, QuantOptions(scheme=scheme, head=Width.EIGHT))
     names = [output.name for output in made.outputs]
     assert "lm_head.weight_scale" in names
     assert "model.embed_tokens.weight" in names
@@ -114,7 +115,7 @@ def test_the_head_is_taken_where_asked_and_untied(has_head, scheme):
 @pytest.mark.parametrize("scheme", [INT8, INT4])
 @pytest.mark.parametrize("has_head", [True, False])
 def test_head_and_embedding_are_quantised(scheme, has_head):
-    made, _ = plan(model(head=has_head), LLAMA, Wish(scheme=scheme))
+    made, _ = plan(model(head=has_head), LLAMA, QuantOptions(scheme=scheme))
     assert made.skipped == ()
     assert made.config["tie_word_embeddings"] is False
     sources = {output.name: output.source for output in made.outputs}
@@ -138,20 +139,20 @@ def test_head_and_embedding_are_quantised(scheme, has_head):
 
 def test_tables_stay_where_engines_do_not_read_them():
     gemma2 = {"model_type": "gemma2", "tie_word_embeddings": True}
-    made, _ = plan(model(head=False), gemma2, Wish(scheme=INT8))
+    made, _ = plan(model(head=False), gemma2, QuantOptions(scheme=INT8))
     reasons = {skip.name: skip.reason for skip in made.skipped}
     assert "vLLM reads no quantised embedding" in reasons["model.embed_tokens"]
     assert "--lm-head 8 unties it" in reasons["lm_head"]
     assert made.config["tie_word_embeddings"] is True
-    untied, _ = plan(model(head=False), gemma2, Wish(scheme=INT8, head=Width.EIGHT))
+    untied, _ = plan(model(head=False), gemma2, QuantOptions(scheme=INT8, head=Width.EIGHT))
     assert [skip.name for skip in untied.skipped] == ["model.embed_tokens"]
     odd = {"model_type": "opt"}
-    reasons = {s.name: s.reason for s in plan(model(), odd, Wish(scheme=INT4))[0].skipped}
+    reasons = {s.name: s.reason for s in plan(model(), odd, QuantOptions(scheme=INT4))[0].skipped}
     assert "no quantised head" in reasons["lm_head"]
 
 
 @pytest.mark.parametrize(
-    ("config", "has_head", "wish", "said"),
+    ("config", "has_head", "options", "said"),
     [
         ({"model_type": "opt"}, True, {"head": Width.EIGHT}, "no quantised head"),
         ({"model_type": "gemma2"}, True, {"embeddings": Width.EIGHT}, "no quantised embedding"),
@@ -160,22 +161,24 @@ def test_tables_stay_where_engines_do_not_read_them():
         (LLAMA, True, {"scheme": W8A8, "embeddings": Width.EIGHT}, "--embeddings 8 with int8-w8a8"),
     ],
 )
-def test_tables_that_cannot_be_as_asked_are_an_error(config, has_head, wish, said):
+def test_tables_that_cannot_be_as_asked_are_an_error(config, has_head, options, said):
     with pytest.raises(OptionError, match=said):
-        plan(model(head=has_head), config, Wish(**({"scheme": INT8} | wish)))
+        plan(model(head=has_head), config, QuantOptions(**({"scheme": INT8} | options)))
 
 
 def test_a_tied_head_that_stays_keeps_its_embedding():
-    made, _ = plan(model(head=False), LLAMA, Wish(scheme=INT8, head=Width.FULL))
+    made, _ = plan(model(head=False), LLAMA, QuantOptions(scheme=INT8, head=Width.FULL))
     assert {skip.name for skip in made.skipped} == {"model.embed_tokens", "lm_head"}
-    full = Wish(scheme=INT8, embeddings=Width.FULL)
+    full = QuantOptions(scheme=INT8, embeddings=Width.FULL)
     assert [skip.name for skip in plan(model(), LLAMA, full)[0].skipped] == ["model.embed_tokens"]
 
 
 def test_layers_of_another_form_are_named():
     def targets(sensitive: str) -> list[list[str]]:
-        wish = Wish(scheme=INT4, sensitive=sensitive, head=Width.FULL, embeddings=Width.FULL)
-        made, _ = plan([*model(), *layer(1), *layer(11)], LLAMA, wish)
+        options = QuantOptions(
+            scheme=INT4, sensitive=sensitive, head=Width.FULL, embeddings=Width.FULL
+        )
+        made, _ = plan([*model(), *layer(1), *layer(11)], LLAMA, options)
         groups = made.config["quantization_config"]["config_groups"].values()
         return [group["targets"] for group in groups]
 
@@ -194,19 +197,21 @@ def test_layers_of_another_form_are_named():
 )
 def test_unsuitable_models_are_refused(config):
     with pytest.raises(UnsuitableModelError):
-        plan(model(), config, Wish(scheme=INT8))
+        plan(model(), config, QuantOptions(scheme=INT8))
 
 
 def test_what_stands_against_sharing_is_said():
-    made, _ = plan(model(hidden=252), {}, Wish(scheme=W8A8, tensor_parallel=8))
+    made, _ = plan(model(hidden=252), {}, QuantOptions(scheme=W8A8, tensor_parallel=8))
     assert "model.layers.0.self_attn.q_proj: 252 rows" in made.tensor_parallel_faults[0]
-    assert not plan(model(), {}, Wish(scheme=INT8, tensor_parallel=8))[0].tensor_parallel_faults
+    assert not plan(model(), {}, QuantOptions(scheme=INT8, tensor_parallel=8))[
+        0
+    ].tensor_parallel_faults
 
 
 def test_int4_is_searched_unless_told_otherwise():
-    assert plan(model(), {}, Wish(scheme=INT4))[0].method is Method.SEARCH
-    assert plan(model(), {}, Wish(scheme=INT8))[0].method is Method.RTN
-    assert plan(model(), {}, Wish(scheme=INT4, method=Method.RTN))[0].method is Method.RTN
+    assert plan(model(), {}, QuantOptions(scheme=INT4))[0].method is Method.SEARCH
+    assert plan(model(), {}, QuantOptions(scheme=INT8))[0].method is Method.RTN
+    assert plan(model(), {}, QuantOptions(scheme=INT4, method=Method.RTN))[0].method is Method.RTN
 
 
 @given(
@@ -214,7 +219,7 @@ def test_int4_is_searched_unless_told_otherwise():
     max_bytes=st.integers(1, 3_000_000),
 )
 def test_shards_hold_everything_once_and_aligned(scheme, max_bytes):
-    made, _ = plan(model(), LLAMA, Wish(scheme=scheme))
+    made, _ = plan(model(), LLAMA, QuantOptions(scheme=scheme))
     shards = layout.shards_of(made.outputs, max_bytes)
     assert [o.name for shard in shards for o in shard.outputs] == [o.name for o in made.outputs]
     assert sum(s.num_bytes - len(s.header) for s in shards) == made.output_bytes
@@ -227,17 +232,17 @@ def test_shards_hold_everything_once_and_aligned(scheme, max_bytes):
 
 
 def test_a_plan_does_not_depend_on_what_it_is_not_told():
-    one, _ = plan(model(), {"x": 1}, Wish(scheme=INT4))
-    other, _ = plan(model(), {"x": 1}, Wish(scheme=INT4))
+    one, _ = plan(model(), {"x": 1}, QuantOptions(scheme=INT4))
+    other, _ = plan(model(), {"x": 1}, QuantOptions(scheme=INT4))
     assert replace(one) == other
 
 
 def test_an_embedding_of_int4_has_the_bits_that_are_asked_for():
     for width, bits in ((Width.FOUR, 4.5), (Width.EIGHT, 8 + 16 / 128)):
-        made, _ = plan(model(head=False), LLAMA, Wish(scheme=INT4, embeddings=width))
+        made, _ = plan(model(head=False), LLAMA, QuantOptions(scheme=INT4, embeddings=width))
         assert made.sizes["embedding"].bits_per_weight == pytest.approx(bits, abs=0.01)
         assert made.sizes["head"].bits_per_weight > 8
-    made, _ = plan(model(), LLAMA, Wish(scheme=INT4, embeddings=Width.FOUR))
+    made, _ = plan(model(), LLAMA, QuantOptions(scheme=INT4, embeddings=Width.FOUR))
     (group,) = (
         each
         for each in made.config["quantization_config"]["config_groups"].values()
@@ -245,4 +250,4 @@ def test_an_embedding_of_int4_has_the_bits_that_are_asked_for():
     )
     assert (group["weights"]["symmetric"], group["weights"]["group_size"]) == (True, 32)
     with pytest.raises(OptionError, match="is for int4"):
-        plan(model(), LLAMA, Wish(scheme=INT8, embeddings=Width.FOUR))
+        plan(model(), LLAMA, QuantOptions(scheme=INT8, embeddings=Width.FOUR))
