@@ -19,7 +19,7 @@ from quantize.formats.packing import unpack
 from quantize.plan.scheme_plan import QuantOptions
 from quantize.write.journal import Done, Journal
 from quantize.write.result import QuantisedModel
-from quantize.write.run import Quantisation
+from quantize.write.run import Quantisation, peak_bytes
 from tests.quantize.models import copy_of_demo, rewrite
 
 
@@ -147,3 +147,9 @@ def test_the_plan_says_how_large_the_result_is(tmp_path):
     sizes = made.report.plan
     weights = sum(path.stat().st_size for path in made.path.glob("*.safetensors"))
     assert 0 <= weights - sizes.output_bytes < 50_000  # the header
+
+
+def test_the_peak_is_the_kernels_and_getrusage_where_there_is_none(tmp_path):
+    (tmp_path / "status").write_text("Name:\tx\nVmHWM:\t  2048 kB\nVmRSS:\t 1 kB\n")
+    assert peak_bytes(tmp_path / "status") == 2 << 20
+    assert peak_bytes(tmp_path / "absent") > 1 << 20
