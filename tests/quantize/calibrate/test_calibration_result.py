@@ -26,7 +26,6 @@ from models.trust.verify import verify
 from quantize import ensure
 from quantize.calibrate import __main__ as command
 from quantize.calibrate import calibration_result
-from quantize.errors import OptionError, QuantizeError
 from quantize.plan.choices import Choice
 from quantize.plan.scheme_plan import SchemePlan
 from quantize.plan.tables import Width
@@ -183,21 +182,3 @@ def test_numbers_of_another_meaning_are_refused(
     config["quantization_config"]["config_groups"]["group_0"]["weights"] = WEIGHTS | changes
     (written / "config.json").write_text(json.dumps(config))
     assert "its weights are" in (calibration_result.fault_of(written, plan) or "")
-
-
-def test_without_the_environment_the_command_says_where_it_is(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    given = ["demo", "--scheme", "int4", "--data-dir", str(tmp_path)]
-    assert command.main([*given, "--dry-run"]) == 0
-    assert "gptq" in capsys.readouterr().out
-    monkeypatch.setattr(command.llm_compressor, "is_here", lambda: False)
-    assert command.main(given) == 2
-    assert "make calibrate-env" in capsys.readouterr().err
-    assert not (tmp_path / "models").exists()
-
-
-def test_awq_is_for_int4(full: Artifact) -> None:
-    with pytest.raises(OptionError, match="awq is for int4, not for int8"):
-        command.plan_of(full, options(method="awq", scheme="int8"))
-    assert issubclass(OptionError, QuantizeError)

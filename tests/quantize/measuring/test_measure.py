@@ -8,27 +8,19 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
 
-from models import store
 from models.progress import Progress, Silent
 from models.quality import Quality
 from models.refs import QuantScheme
-from models.trust.manifest import SIGNATURE, Manifest
 from quantize.measuring import gates, windows
 from quantize.measuring.measure import ACTIVATION_BYTES, Measurement, batch_tokens
 from quantize.measuring.texts import Text, built_in
 from quantize.plan import planning
 from quantize.plan.scheme_plan import QuantOptions
 from quantize.write import result, source
-from quantize.write.result import QuantisedModel
-from quantize.write.run import Quantisation
+from tests.quantize.measured_models import STORY, quantised
 from tests.small_model import train
 from tests.tiny_models import write_tiny_model
 
-STORY = Text(
-    name="story",
-    content="def wrap(text, width=70):\n    return TextWrapper(width=width).wrap(text)\n" * 20,
-    most_tokens=300,
-)
 CODE = Text(name="code", content="import json\nimport functools\n" * 40, most_tokens=90)
 
 
@@ -38,25 +30,6 @@ def tiny(tmp_path_factory):
     return write_tiny_model(
         tmp_path_factory.mktemp("tiny") / "tiny", dtype="bfloat16", initializer_range=0.05
     )
-
-
-class Notices(Silent):
-    def __init__(self):
-        self.texts = []
-
-    def notice(self, text):
-        self.texts.append(text)
-
-
-def quantised(full, target, scheme=QuantScheme.INT8, texts=(STORY,), view=None) -> QuantisedModel:
-    return Quantisation(
-        source=store.load_folder(full, name="tiny"),
-        options=QuantOptions(scheme=scheme),
-        target=target,
-        data_dir=target.parent / "data",
-        progress=Progress(view or Silent()),
-        texts=texts,
-    ).run()
 
 
 def measured(full, made, scheme=QuantScheme.INT8, texts=(STORY,)) -> Quality:
@@ -109,17 +82,6 @@ def test_full_weights_lose_nothing(tiny):
     assert quality.num_tokens == sum(text.num_tokens for text in quality.texts)
 
 
-@pytest.mark.parametrize("scheme", [QuantScheme.INT8, QuantScheme.INT4, QuantScheme.INT8_W8A8])
-def test_it_stands_in_the_manifest(tiny, tmp_path, scheme):
-    made = quantised(tiny, tmp_path / "made", scheme)
-    assert made.quality == Manifest.read(made.path).quality
-    assert 0 < made.quality.kl_mean < 1
-    full = sum(tensor.numel() for tensor in load_file(tiny / "model.safetensors").values())
-    assert made.quality.num_weights == full
-    better = QuantScheme.NONE if scheme is QuantScheme.INT8 else QuantScheme.INT8
-    assert made.quality.better.scheme == better
-
-
 def test_a_planted_fault_fails_the_gate_and_the_right_one_passes(tmp_path):
     """On a trained model: what noise says depends on nothing much."""
     code = [text for text in built_in() if text.name == "code"]
@@ -134,49 +96,6 @@ def test_a_planted_fault_fails_the_gate_and_the_right_one_passes(tmp_path):
     assert complaint.startswith("TOO MUCH for int8: mean KL divergence")
     assert "the full weights" in complaint
     assert "--quant none" in complaint
-
-
-def test_what_was_made_unmeasured_is_measured_later(tiny, tmp_path):
-    first = quantised(tiny, tmp_path / "made", texts=())
-    assert first.quality is None
-    assert Manifest.read(first.path).quality is None
-    second = quantised(tiny, tmp_path / "made")
-    assert second.report is None
-    assert second.digest == first.digest
-    assert Manifest.read(first.path).quality == second.quality is not None
-
-
-def test_the_same_texts_are_measured_once(tiny, tmp_path, monkeypatch):
-    first = quantised(tiny, tmp_path / "made")
-    monkeypatch.setattr(Measurement, "run", lambda *_: pytest.fail("measured again"))
-    assert quantised(tiny, tmp_path / "made").quality == first.quality
-    assert quantised(tiny, tmp_path / "made", texts=()).quality == first.quality
-
-
-def test_the_manifest_of_a_signed_model_stays(tiny, tmp_path):
-    made = quantised(tiny, tmp_path / "made", texts=())
-    (made.path / SIGNATURE).write_text("{}")
-    before = (made.path / "manifest.json").read_bytes()
-    view = Notices()
-    assert quantised(tiny, tmp_path / "made", view=view).quality is None
-    assert (made.path / "manifest.json").read_bytes() == before
-    assert "is signed" in view.texts[0]
-
-
-def test_a_model_that_cannot_be_measured_is_made_all_the_same(tiny, tmp_path):
-    full = write_tiny_model(tmp_path / "tiny", dtype="bfloat16", num_hidden_layers=1)
-    (full / "tokenizer.json").write_text("{}")
-    view = Notices()
-    made = quantised(full, tmp_path / "made", view=view)
-    assert made.quality is None
-    assert "the quality is not known" in view.texts[-1]
-    assert made.path.is_dir()
-
-
-def test_the_built_in_texts_are_of_three_kinds():
-    texts = built_in()
-    assert [text.name for text in texts] == ["english", "chinese", "code"]
-    assert len({text.sha256 for text in texts}) == 3
 
 
 def test_wide_models_read_fewer_tokens_at_once():

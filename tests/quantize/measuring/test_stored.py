@@ -1,17 +1,13 @@
 """What is quantised in a folder, told from the folder alone."""
 
-import shutil
-
 import pytest
 from safetensors.torch import load_file, save_file
 
 from models import store
 from models.progress import Progress, Silent
 from models.refs import QuantScheme
-from models.trust.manifest import QUANTISED_FROM, SIGNATURE, Manifest
 from quantize import registry
 from quantize.errors import UnsuitableModelError
-from quantize.measuring.__main__ import main
 from quantize.measuring.stored import layers_of
 from quantize.plan import planning
 from quantize.plan.scheme_plan import QuantOptions
@@ -77,29 +73,3 @@ def test_what_is_stored_otherwise_is_refused(tiny, tmp_path):
         layers_of(tiny, made)
     with pytest.raises(UnsuitableModelError, match="nothing that is quantised"):
         layers_of(tiny, tiny)
-
-
-def test_the_command_measures_what_is_there(tiny, tmp_path, capsys):
-    text = tmp_path / "text.txt"
-    text.write_text("def wrap(text):\n    return text\n" * 20)
-    made = quantised(tiny, tmp_path / "made", QuantOptions(scheme=QuantScheme.INT8)).path
-    words = [str(tiny), str(made), "--text", str(text), "--data-dir", str(tmp_path)]
-    assert main(words) == 0
-    quality = Manifest.read(made).quality
-    assert f"lost: KL {quality.kl_mean:.4f}" in capsys.readouterr().out
-    before = (made / "manifest.json").read_bytes()
-    (made / SIGNATURE).write_text("{}")
-    assert main(words) == 0
-    assert "is signed" in capsys.readouterr().err
-    assert (made / "manifest.json").read_bytes() == before
-
-
-def test_the_command_refuses_another_model(tiny, tmp_path, capsys):
-    other = shutil.copytree(tiny, tmp_path / "other")
-    Manifest.build(other, tools={}).write(other)
-    made = quantised(tiny, tmp_path / "made", QuantOptions(scheme=QuantScheme.INT8)).path
-    manifest = Manifest.read(made)
-    wrong = dict(manifest.tools) | {QUANTISED_FROM: "sha256:" + "0" * 64}
-    Manifest.build(made, tools=wrong).write(made)
-    assert main([str(other), str(made), "--data-dir", str(tmp_path)]) == 2
-    assert "was made from sha256:000" in capsys.readouterr().err
