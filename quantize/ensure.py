@@ -137,8 +137,8 @@ def _is_former(
         return scheme is QuantScheme.INT8_W8A8
     if wanted is not QuantScheme.INT4 or scheme is not wanted or full is None:
         return False
-    made = tools.get(RECIPE, "").split()
-    return made[:2] in ([wanted, "rtn"], [wanted, "search"])
+    recipe = tools.get(RECIPE, "").split()
+    return recipe[:2] in ([wanted, "rtn"], [wanted, "search"])
 
 
 def _wanted(name: str, data_dir: Path, full: Path | None) -> str | None:

@@ -10,12 +10,12 @@ import importlib.util
 import torch
 
 from models.refs import QuantScheme
-from quantize.plan.scheme_support import EngineName, Place, Refusal, refusal
+from quantize.plan.scheme_support import EngineName, Placement, Refusal, refusal
 
 _PLUGIN = "vllm_bnb_plugin"
 
 
-def place(engine: EngineName, device: str) -> Place:
+def place(engine: EngineName, device: str) -> Placement:
     """Where a model would run.
 
     Args:
@@ -23,7 +23,7 @@ def place(engine: EngineName, device: str) -> Place:
         device: as ``--device`` says; ``auto`` is a GPU where there is one.
     """
     has_gpu = device != "cpu" and torch.cuda.is_available()
-    return Place(
+    return Placement(
         engine=engine,
         capability=torch.cuda.get_device_capability() if has_gpu else None,
         has_avx512="AVX512" in torch.backends.cpu.get_cpu_capability(),

@@ -12,7 +12,7 @@ from models import store
 from models.progress import Progress, Silent
 from models.refs import Artifact, QuantScheme
 from quantize.measuring import gates, texts
-from quantize.plan.scheme_plan import Wish as Making
+from quantize.plan.scheme_plan import QuantOptions as Making
 from quantize.write.run import Quantisation
 from serve.engine import placement
 from serve.environment import harden_environment
@@ -35,7 +35,7 @@ def made(tmp_path_factory) -> dict[str, Artifact]:
     for name, wish in {**wishes, "bad": bad}.items():
         Quantisation(
             source=store.load_folder(train.WEIGHTS, name="small"),
-            wish=wish,
+            options=wish,
             target=folder / name,
             data_dir=folder,
             progress=Progress(Silent()),

@@ -9,14 +9,11 @@ largest layer.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import torch
 from torch import nn
-from torch.nn.modules.module import register_module_parameter_registration_hook
 from transformers import AutoModelForCausalLM, PretrainedConfig, PreTrainedModel
 
+from quantize.meta_parameters import no_parameter_memory
 from serve.engine.protocol import Progress
 from serve.engine.transformers.layers import fused_linear
 from serve.engine.transformers.layers.packed_linear import PackedEmbedding
@@ -45,7 +42,7 @@ def load(
     config = type(config).from_dict(
         {k: v for k, v in config.to_dict().items() if k != "quantization_config"}
     )
-    with _no_parameter_memory():
+    with no_parameter_memory():
         model: PreTrainedModel = AutoModelForCausalLM.from_config(
             config, dtype=dtype, attn_implementation="eager"
         )
@@ -79,21 +76,6 @@ def load(
         )
     progress("load_weights", total_bytes, total_bytes)
     return model.to(device).eval().requires_grad_(False)
-
-
-@contextmanager
-def _no_parameter_memory() -> Iterator[None]:
-    """Parameters made within are on torch's meta device; buffers, which are computed, are real."""
-
-    def to_meta(module: nn.Module, name: str, parameter: nn.Parameter) -> nn.Parameter:
-        del module, name
-        return nn.Parameter(parameter.detach().to("meta"), requires_grad=False)
-
-    hook = register_module_parameter_registration_hook(to_meta)  # type: ignore[arg-type]
-    try:
-        yield
-    finally:
-        hook.remove()
 
 
 def _share_with_heads(model: PreTrainedModel, table: str) -> None:

@@ -1,10 +1,17 @@
-"""Integers of 4 or 8 bits packed into 32-bit words: "pack-quantized" of compressed-tensors.
-
-What schemes/int8.py, int8_weight_only.py and int4.py have in common; a matrix's form says the rest.
+"""int8, int8-weight-only and int4: integers packed into 32-bit words, activations as they come.
 
 ::
 
-    weight_packed      I32 [out, in * bits / 32]    packing.py
+    int8              8 bits, a scale for each group of 32 columns (W8A16)
+    int8-weight-only  8 bits, a scale for each row (W8A16)
+    int4              4 bits, a scale and a zero point for each group; layers that 4 bits cost most
+                      in 8 bits (W4A16; quantize/plan/choices.py says which)
+
+What a row's largest weight costs its other weights, a group of 32 does not pay; and what engines do
+to activations is theirs (docs/adr/0017-groups-and-mixed-bits.md). Stored as "pack-quantized" of
+compressed-tensors; a matrix's form says the rest::
+
+    weight_packed      I32 [out, in * bits / 32]    formats/packing.py
     weight_scale           [out, in / group]        in the checkpoint's type
     weight_zero_point  I32 [out / 8, in / group]    of 4 bits without symmetry: 8 rows in a word
     weight_shape       I64 [2]
@@ -23,11 +30,12 @@ from typing import Any
 import torch
 
 from models.refs import QuantScheme
+from quantize.errors import OptionError
 from quantize.formats import asymmetric, compressed, scales
-from quantize.formats.dtypes import TORCH
+from quantize.formats.forms import BY_ROW, ROW_UNIT, TORCH, Form, Linear, Part, StoredTensor
 from quantize.formats.packing import pack, pack_rows, unpack, unpack_rows
 from quantize.plan.candidates import partners
-from quantize.protocol import ROW_UNIT, Form, Linear, Method, Part, Stored
+from quantize.protocol import Method, SchemeOptions
 
 TABLE_GROUPS = (128, 64, 32)
 """Of a head or an embedding the largest that divides: at 8 bits smaller ones bring nothing."""
@@ -71,24 +79,23 @@ class Packed:
         group = linear.form.group_size
         unit = group or 32 // linear.form.num_bits
         if linear.num_in % unit:
-            what = f"a group of {unit}" if group else f"a word of {unit}"
-            return f"{what} does not divide {linear.num_in} columns"
+            name = "group" if group else "word"
+            return f"a {name} of {unit} does not divide {linear.num_in} columns"
         if not linear.form.is_symmetric and linear.num_out % ROW_UNIT:
             return f"a word of {ROW_UNIT} zero points does not divide {linear.num_out} rows"
         return None
 
-    def stored(self, linear: Linear) -> tuple[Stored, ...]:
+    def stored(self, linear: Linear) -> tuple[StoredTensor, ...]:
         form = linear.form
         words = (linear.num_out, linear.num_in * form.num_bits // 32)
         groups = linear.num_in // (form.group_size or linear.num_in)
-        scale = Stored(suffix="weight_scale", dtype=linear.dtype, shape=(linear.num_out, groups))
         zeros = (linear.num_out // ROW_UNIT, groups)
-        zero = Stored(suffix="weight_zero_point", dtype="I32", shape=zeros)
+        zero = StoredTensor(suffix="weight_zero_point", dtype="I32", shape=zeros)
         return (
-            Stored(suffix="weight_packed", dtype="I32", shape=words),
-            scale,
+            StoredTensor(suffix="weight_packed", dtype="I32", shape=words),
+            StoredTensor(suffix="weight_scale", dtype=linear.dtype, shape=(linear.num_out, groups)),
             *(() if form.is_symmetric else (zero,)),
-            Stored(suffix="weight_shape", dtype="I64", shape=(2,), is_by_row=False),
+            StoredTensor(suffix="weight_shape", dtype="I64", shape=(2,), is_by_row=False),
         )
 
     def quantise(self, rows: torch.Tensor, linear: Linear) -> dict[str, torch.Tensor]:
@@ -130,3 +137,31 @@ class Packed:
         return compressed.document(
             layout="pack-quantized", kind="int", form=self.form, layers=layers, ignore=ignore
         )
+
+
+def make(scheme: QuantScheme, options: SchemeOptions) -> Packed:
+    """The scheme; int8-weight-only has no groups.
+
+    Raises:
+        OptionError: of int4: which layers are sensitive is no regular expression.
+    """
+    method, group = options.method, options.group_size
+    if scheme is QuantScheme.INT8:
+        return Packed(scheme=scheme, method=method, form=Form(group_size=group))
+    if scheme is QuantScheme.INT8_WEIGHT_ONLY:
+        return Packed(scheme=scheme, method=method, form=BY_ROW)
+    return Packed(
+        scheme=scheme,
+        method=method,
+        form=Form(num_bits=4, group_size=group, is_symmetric=options.is_symmetric),
+        sensitive=_compiled(options.sensitive),
+        embedding_bits=options.embedding_bits,
+        searches_8_bits=False,
+    )
+
+
+def _compiled(sensitive: str | None) -> re.Pattern[str] | None:
+    try:
+        return re.compile(sensitive) if sensitive else None
+    except re.error as error:
+        raise OptionError(f"--sensitive {sensitive!r} is no regular expression: {error}") from None

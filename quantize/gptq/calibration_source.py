@@ -1,4 +1,7 @@
-"""What ``--calibrate`` names and takes, before a text is read: nothing heavy is imported."""
+"""The source of calibration that ``--calibrate`` names, before its text is read.
+
+Nothing heavy is imported here.
+"""
 
 from __future__ import annotations
 
@@ -6,18 +9,19 @@ import hashlib
 from pathlib import Path
 
 from quantize.errors import OptionError
-from quantize.protocol import Linear, Part, QuantPlan
+from quantize.formats.forms import Linear, Part
+from quantize.plan.scheme_plan import SchemePlan
 
-LENGTH, COUNT = 512, 32
-"""Tokens of a window, and windows: memory grows with their product."""
+WINDOW_TOKENS, NUM_WINDOWS = 512, 32
+"""Memory grows with their product."""
 SELF = "self"
-"""What the model writes itself."""
+"""The name of what the model writes itself."""
 _PROCESS_BYTES = 650_000_000
 """Of Python, torch, transformers and a tokenizer, measured."""
 
 
-def mark(source: str) -> str:
-    """For a recipe: equal where another run would take the same, without reading a token.
+def source_mark(source: str) -> str:
+    """The source as a recipe names it: equal where another run would take the same text.
 
     Raises:
         OptionError: the file cannot be read.
@@ -30,13 +34,13 @@ def mark(source: str) -> str:
         raise OptionError(f"--calibrate {source} cannot be read: {error.strerror}") from None
 
 
-def memory_bytes(plan: QuantPlan, source: str) -> int:
-    """Of a run with a text, estimated: activations of all windows, and the widest layer's sums."""
+def memory_bytes(plan: SchemePlan, source: str) -> int:
+    """The memory of a run, estimated: activations of all windows, and the widest layer's sums."""
     widest = max(max(linear.num_in, linear.num_out) for linear in _layers(plan))
     sums = 3 * 4 * max(linear.num_in for linear in _layers(plan)) ** 2
-    run = _PROCESS_BYTES + 4 * 4 * LENGTH * COUNT * widest + sums
+    run = _PROCESS_BYTES + 4 * 4 * WINDOW_TOKENS * NUM_WINDOWS * widest + sums
     return max(run, _PROCESS_BYTES + plan.source_bytes) if source == SELF else run
 
 
-def _layers(plan: QuantPlan) -> list[Linear]:
+def _layers(plan: SchemePlan) -> list[Linear]:
     return [linear for linear in plan.layers if linear.part is Part.LAYERS]
