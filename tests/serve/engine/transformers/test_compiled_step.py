@@ -15,8 +15,9 @@ from serve.engine.protocol import EngineRequest, SamplingParams
 from serve.engine.transformers import warm_up
 from serve.engine.transformers.compiled_step import MOST_ROWS, CompiledStep
 from serve.engine.transformers.kernels import layer_kernels as loops
-from serve.engine.transformers.kernels import native, stored_matrix
-from serve.engine.transformers.kernels.stored_matrix import Matrix
+from serve.engine.transformers.kernels import native, registry, stored_matrix
+from serve.engine.transformers.kernels.arguments import GateArguments, StoreArguments
+from serve.engine.transformers.kernels.stored_matrix import FloatMatrix
 from serve.engine.transformers.kv_cache import BLOCK_SIZE, KVCache
 from serve.engine.transformers.layers import attention, fused_linear
 from serve.engine.transformers.model_runner import Runner
@@ -213,20 +214,20 @@ def test_products_with_floats(rows: int, dtype: torch.dtype, adds: bool) -> None
 
 
 def run_product(
-    matrix: Matrix, x: torch.Tensor, out: torch.Tensor, *, bias: torch.Tensor, adds: bool
+    matrix: FloatMatrix, x: torch.Tensor, out: torch.Tensor, *, bias: torch.Tensor, adds: bool
 ) -> None:
-    scratch = stored_matrix.Scratch(len(x), matrix.num_in)
+    scratch = native.Scratch(len(x), matrix.num_in)
     arguments = matrix.arguments(
         rows=x, out=out, scratch=scratch, bias=bias, adds=adds, num_rows=len(x)
     )
-    native.run(matrix.kernel, *arguments)
+    native.run(matrix.kernel, arguments)
 
 
 def test_gates() -> None:
     both = torch.cat([torch.linspace(-120, 120, 501), torch.randn(501)])[None].repeat(3, 1)
     both[2, 7] = torch.nan
     out = torch.empty(3, 501)
-    native.run(loops.gate(), 3, 501, both.data_ptr(), out.data_ptr())
+    native.run(loops.gate(), GateArguments(3, 501, both.data_ptr(), out.data_ptr()))
     gate, up = both.double().chunk(2, -1)
     torch.testing.assert_close(
         out.double(), nn.functional.silu(gate) * up, rtol=1e-6, atol=1e-9, equal_nan=True
@@ -243,6 +244,6 @@ def test_bfloat16_is_rounded_to_the_nearest(tiny_qwen2: Path) -> None:
     keys, values = torch.zeros(2, 4, 1, 32, dtype=torch.bfloat16)
     tensors = (qkv, cos, sin, None, None, slots, keys, values)
     addresses = (0 if tensor is None else tensor.data_ptr() for tensor in tensors)
-    native.run(loops.store(is_bfloat16=True), 1, 1, 1, 32, 0, *addresses)
+    native.run(registry.store(is_bfloat16=True), StoreArguments(1, 1, 1, 32, 0, *addresses))
     torch.testing.assert_close(values[2, 0], numbers.bfloat16(), rtol=0, atol=0, equal_nan=True)
     assert not values[[0, 1, 3]].any()

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import torch
 
 from serve.engine.transformers.kernels import native, panels
+from serve.engine.transformers.kernels.native import Scratch
 from serve.engine.transformers.kernels.panels import BLOCK, Panels
-from serve.engine.transformers.kernels.stored_matrix import FEW_ROWS, Scratch
+from serve.engine.transformers.kernels.stored_matrix import FEW_ROWS
 
 LEAST = 1e-10
 """What a block of zeros counts as its largest number."""
@@ -78,5 +79,5 @@ def run(
     arguments = weight.arguments(
         rows=x, out=out, scratch=scratch, bias=bias, adds=to is not None, num_rows=len(x)
     )
-    native.run(kernel, *arguments)
+    native.run(kernel, arguments)
     return out
