@@ -14,9 +14,7 @@ from transformers import AutoModelForCausalLM, PreTrainedModel
 from serve.engine.protocol import EngineRequest, SamplingParams
 from serve.engine.transformers import warm_up
 from serve.engine.transformers.compiled_step import MOST_ROWS, CompiledStep
-from serve.engine.transformers.kernels import layer_kernels as loops
-from serve.engine.transformers.kernels import native, stored_matrix
-from serve.engine.transformers.kernels.stored_matrix import Matrix
+from serve.engine.transformers.kernels import native
 from serve.engine.transformers.kv_cache import BLOCK_SIZE, KVCache
 from serve.engine.transformers.layers import attention, fused_linear
 from serve.engine.transformers.model_runner import Runner
@@ -194,55 +192,3 @@ class Opaque(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.layer(x)  # type: ignore[no-any-return]
-
-
-@pytest.mark.parametrize("rows", [1, 2, 3, 4, 11])
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-@pytest.mark.parametrize("adds", [True, False])
-def test_products_with_floats(rows: int, dtype: torch.dtype, adds: bool) -> None:
-    linear = nn.Linear(48, 37).to(dtype)
-    matrix = stored_matrix.of_linear(linear)
-    assert matrix is not None
-    # Rows of a bfloat16 layer are rounded to it where the processor multiplies bfloat16.
-    x, out = torch.randn(rows, 48).to(dtype).float(), torch.randn(rows, 37)
-    bias = linear.bias.detach().float()
-    expected = x.double() @ linear.weight.double().T + bias.double() + (out.double() if adds else 0)
-    run_product(matrix, x, out, bias=bias, adds=adds)
-    torch.testing.assert_close(out.double(), expected, rtol=1e-5, atol=1e-5)
-    assert stored_matrix.of_linear(nn.Linear(40, 8)) is None  # no whole vectors
-
-
-def run_product(
-    matrix: Matrix, x: torch.Tensor, out: torch.Tensor, *, bias: torch.Tensor, adds: bool
-) -> None:
-    scratch = stored_matrix.Scratch(len(x), matrix.num_in)
-    arguments = matrix.arguments(
-        rows=x, out=out, scratch=scratch, bias=bias, adds=adds, num_rows=len(x)
-    )
-    native.run(matrix.kernel, *arguments)
-
-
-def test_gates() -> None:
-    both = torch.cat([torch.linspace(-120, 120, 501), torch.randn(501)])[None].repeat(3, 1)
-    both[2, 7] = torch.nan
-    out = torch.empty(3, 501)
-    native.run(loops.gate(), 3, 501, both.data_ptr(), out.data_ptr())
-    gate, up = both.double().chunk(2, -1)
-    torch.testing.assert_close(
-        out.double(), nn.functional.silu(gate) * up, rtol=1e-6, atol=1e-9, equal_nan=True
-    )
-
-
-def test_bfloat16_is_rounded_to_the_nearest(tiny_qwen2: Path) -> None:
-    """Values go into the cache as torch rounds them: ties, infinities and NaN among them."""
-    numbers = torch.tensor([1.00390625, 1.01171875, -3e38, 3.4e38, torch.inf, torch.nan, 1e-40, 0])
-    numbers = torch.cat([numbers, torch.randn(24) * 10])
-    qkv = torch.zeros(1, 3, 32)
-    qkv[0, 2] = numbers
-    cos, sin, slots = torch.ones(1, 32), torch.zeros(1, 32), torch.tensor([2])
-    keys, values = torch.zeros(2, 4, 1, 32, dtype=torch.bfloat16)
-    tensors = (qkv, cos, sin, None, None, slots, keys, values)
-    addresses = (0 if tensor is None else tensor.data_ptr() for tensor in tensors)
-    native.run(loops.store(is_bfloat16=True), 1, 1, 1, 32, 0, *addresses)
-    torch.testing.assert_close(values[2, 0], numbers.bfloat16(), rtol=0, atol=0, equal_nan=True)
-    assert not values[[0, 1, 3]].any()

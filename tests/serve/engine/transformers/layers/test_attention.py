@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from serve.engine.transformers.layers import prefill
+from serve.engine.transformers.layers import attention
+from serve.engine.transformers.layers.attention import Layer
 
 
 def plain(
@@ -46,8 +47,7 @@ def test_it_is_the_definition(
     keys = torch.randn(2, past + num_rows + 5, 16, generator=generator)
     values = torch.randn(2, past + num_rows + 5, 8, generator=generator)
     keys[:, past + num_rows :] = values[:, past + num_rows :] = torch.nan
-    ours = prefill.attend(
-        query, keys, values, past=past, sliding_window=window, scaling=0.3, softcap=softcap
-    )
+    layer = Layer(index=0, scaling=0.3, sliding_window=window, softcap=softcap)
+    ours = attention.attend_in_tiles(query, keys, values, layer, past=past)
     theirs = plain(query, keys, values, past=past, window=window, scaling=0.3, softcap=softcap)
     torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)
