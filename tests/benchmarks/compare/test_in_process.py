@@ -68,17 +68,17 @@ async def test_our_engine_is_asked_and_closed() -> None:
 @pytest.mark.parametrize("scheme", [QuantScheme.NONE, QuantScheme.INT8])
 async def test_our_engine_has_room_for_the_largest_case(monkeypatch, scheme) -> None:
     seen: dict = {}
+
+    def build(name, path, settings, _):
+        seen.update(name=name, path=path, settings=settings)
+
     full = Artifact(name="m", path=Path("/m"))
     monkeypatch.setattr(
         in_process.workbench,
         "quantised",
         lambda model, wanted, _: SimpleNamespace(path=model.path / wanted),
     )
-    monkeypatch.setattr(
-        in_process,
-        "build",
-        lambda name, path, settings, _: seen.update(vars_of(name, path, settings)),
-    )
+    monkeypatch.setattr(in_process, "build", build)
     bench = Bench(
         full=full, cache_dir=Path("/c"), dtype="float32", cases=(CASE,), llama_python=None
     )
@@ -89,7 +89,3 @@ async def test_our_engine_has_room_for_the_largest_case(monkeypatch, scheme) -> 
     assert settings.max_model_len >= 30
     assert settings.kv_cache_tokens >= 4 * settings.max_model_len
     assert settings.max_hold_s == 0
-
-
-def vars_of(name: str, path: Path, settings: object) -> dict:
-    return {"name": name, "path": path, "settings": settings}
