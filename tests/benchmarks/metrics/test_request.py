@@ -7,7 +7,7 @@ from array import array
 import pytest
 from hypothesis import given
 
-from benchmarks.metrics.request import Request
+from benchmarks.metrics.request import Request, Targets, whole
 from benchmarks.trace import Trace
 from tests.benchmarks.traces import trace, traces
 
@@ -65,3 +65,38 @@ def test_times_are_in_order(each: Trace) -> None:
 def test_lateness_is_the_generators() -> None:
     assert Request(trace(5.0, 6.0, due_at=4.5)).late_s == pytest.approx(0.5)
     assert Request(trace(5.0, 6.0)).late_s == 0
+
+
+@pytest.mark.parametrize(
+    ("targets", "is_met"),
+    [
+        (Targets(), True),
+        (Targets(ttft_s=0.5), True),
+        (Targets(ttft_s=0.49), False),
+        (Targets(tpot_s=0.1), False),
+        (Targets(ttft_s=9.0, e2e_s=0.99), False),
+    ],
+)
+def test_every_target_must_be_met_and_its_bound_still_is(targets: Targets, is_met: bool) -> None:
+    one = Request(trace(0.0, 0.5, 0.75, 1.0))
+    assert one.meets(targets) is is_met
+
+
+def test_a_pace_that_nobody_saw_meets_its_target_and_a_failure_none() -> None:
+    at_once = trace(0.0, 1.0, tokens=7)
+    assert Request(at_once).meets(Targets(tpot_s=0.001))
+    at_once.error = "cut off"
+    assert not Request(at_once).meets(Targets())
+
+
+def test_more_chunks_than_tokens_lose_no_token() -> None:
+    one = Request(trace(0.0, 1.0, 2.0, 3.0, tokens=2))
+    assert list(one.chunk_tokens) == [1, 0, 1]
+    assert list(one.itl_s) == pytest.approx([2.0])
+
+
+def test_traces_are_whole_or_the_first_that_is_not_says_why() -> None:
+    good = trace(0.0, 1.0)
+    assert whole(iter([good])) == [good]
+    with pytest.raises(RuntimeError, match="no whole answer: busy"):
+        whole([good, Trace(error="busy"), Trace(error="later")])
