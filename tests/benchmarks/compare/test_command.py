@@ -65,10 +65,6 @@ def test_systems_of_this_process(
     [
         ["compare", "demo", "--only", "sglang"],
         ["compare", "random:9000b"],
-        ["engine", "no-such-model"],
-        ["engine", "demo", "--tokens", "2"],
-        ["engine", "demo", "--prefill", "--decode"],
-        ["engine", "demo", "--decode", "0"],
     ],
 )
 def test_what_cannot_be_measured_is_refused(

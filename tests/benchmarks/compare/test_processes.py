@@ -38,3 +38,28 @@ async def test_all_that_a_child_started_ends_with_it(tmp_path: Path) -> None:
             return
         await asyncio.sleep(0.01)
     pytest.fail("the grandchild lives on")
+
+
+async def test_a_conversation_is_read_and_its_errors_go_to_the_log(tmp_path: Path) -> None:
+    log = tmp_path / "logs" / "child.log"
+    variables = {"GREETING": "hello"}
+    command = ["/bin/sh", "-c", 'read word; echo "$GREETING $word"; echo complaint >&2']
+    child = Child(command, log, variables=variables, is_asked=True)
+    answer, _ = await asyncio.to_thread(child.process.communicate, b"there\n")
+    await child.close()
+    assert answer == b"hello there\n"
+    assert child.last_words() == "complaint"
+
+
+async def test_last_words_are_the_end_of_what_it_printed(tmp_path: Path) -> None:
+    child = Child(["/bin/sh", "-c", "printf 'first\\nlast \\377\\n'"], tmp_path / "child.log")
+    await asyncio.to_thread(child.process.wait)
+    assert child.last_words(7) == "last \ufffd"
+    assert not child.is_running
+    await child.close()
+    await child.close()
+
+
+def test_a_program_that_is_not_there_is_an_os_error(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        Child(["/nowhere/program"], tmp_path / "child.log")

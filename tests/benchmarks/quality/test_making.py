@@ -8,6 +8,7 @@ import pytest
 
 from benchmarks.quality.making import read_making
 from benchmarks.quality.report import Making
+from models.errors import ManifestError
 from models.trust.manifest import Manifest
 from tests.benchmarks.quality.reports import DIGEST
 from tests.models.folders import whole
@@ -27,3 +28,19 @@ def test_what_the_maker_printed_is_read_for_that_model_alone(tmp_path):
     path.write_text('{"event": "done", "report": null}')
     with pytest.raises(ValueError, match="is not of a model that"):
         read_making(path, folder)
+
+
+@pytest.mark.parametrize("text", ["", '{"event": "done"}', "[]", "3"])
+def test_what_is_no_run_is_refused_by_its_file(tmp_path, text):
+    path = tmp_path / "made.jsonl"
+    path.write_text(text)
+    with pytest.raises(ValueError, match=r"made\.jsonl: its last line"):
+        read_making(path, tmp_path)
+
+
+def test_a_folder_without_a_manifest_has_nothing_to_compare_with(tmp_path):
+    event = {"event": "done", "digest": DIGEST, "report": {"seconds": 1, "peak_memory_bytes": 1}}
+    path = tmp_path / "made.jsonl"
+    path.write_text(json.dumps(event))
+    with pytest.raises(ManifestError):
+        read_making(path, tmp_path)

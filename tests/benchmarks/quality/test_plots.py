@@ -17,3 +17,11 @@ def test_the_picture_is_a_png(tmp_path, kl, worst):
         assert (image.format, image.size) == ("PNG", (plots.WIDTH, plots.HEIGHT))
         assert len(image.getcolors(1 << 16) or ()) > 2
     assert sum(plots.bins(kl)) == len(kl)
+
+
+def test_bars_are_equal_in_decades_and_hold_what_lies_beyond():
+    counts = plots.bins([0.0, 1e-30, 0.99e-10, 1.01e-10, 1.0, 9.9, 1e9])
+    assert counts[0] == 4
+    assert counts[-1] == 2
+    assert sum(counts) == 7
+    assert plots.bins([]) == [0] * len(counts)

@@ -27,3 +27,20 @@ def test_who_is_busy_or_late_is_not_to_be_trusted() -> None:
     assert not SEEN.is_bottleneck
     for fact in ("cpu_share", "lag_ms_p99", "late_ms_p99"):
         assert Seen(**{**{n: getattr(SEEN, n) for n in SEEN.__slots__}, fact: 99.0}).is_bottleneck
+
+
+async def test_lateness_is_that_of_the_latest_requests() -> None:
+    async with Watch() as watch:
+        pass
+    seen = watch.seen([0.0] * 50 + [1.0] * 50)
+    assert seen.late_ms_p99 == 1000
+    assert seen.is_bottleneck
+
+
+async def test_a_watch_ends_with_its_run() -> None:
+    import asyncio
+
+    async with Watch() as watch:
+        before = len(asyncio.all_tasks())
+    assert len(asyncio.all_tasks()) == before - 1
+    assert watch.seen([]).late_ms_p99 == 0
