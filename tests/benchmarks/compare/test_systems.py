@@ -1,4 +1,4 @@
-"""The systems that can be compared, and what a step of one costs."""
+"""A system's label, the room that its cases need, and what a step of it costs."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from benchmarks.cases import Case
-from benchmarks.compare.systems import Bench, System, Up, known
+from benchmarks.compare.systems import Bench, System, Up
 from models.refs import QuantScheme
 from models.store import demo
 
@@ -23,20 +23,6 @@ class Nothing:
 
 def bench(dtype="auto") -> Bench:
     return Bench(full=demo(), cache_dir=Path(), dtype=dtype, cases=CASES, llama_python=None)
-
-
-def test_ours_come_first_and_labels_are_unique() -> None:
-    labels = [system.label for system in known()]
-    assert labels[0] == "intramural transformers"
-    assert len(labels) == len(set(labels))
-
-
-def test_every_scheme_of_ours_has_one_of_llama_cpp_beside_it() -> None:
-    schemes = {
-        name: {system.scheme for system in known() if system.name == name}
-        for name in ("intramural transformers", "llama.cpp")
-    }
-    assert schemes["intramural transformers"] == schemes["llama.cpp"]
 
 
 def test_a_label_names_the_scheme_only_where_there_is_one() -> None:
