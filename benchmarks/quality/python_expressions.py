@@ -118,7 +118,7 @@ class Expressions(ABC):
     def _first_that_decides(
         self, values: list[ast.expr], names: dict[str, Any], *, decisive: bool
     ) -> Any:
-        """The operand that decides: the first true one of `or`, false one of `and`; else the last."""
+        """The first true operand of `or`, the first false one of `and`; else the last."""
         for node in values:
             operand = self.value(node, names)
             if bool(operand) is decisive:
