@@ -3,9 +3,9 @@
 ::
 
     stream() ── SequenceState ──▶ StepLoop (a thread)
-                                    Batcher.schedule() ─▶ segments
-                                    Runner.step()      ─▶ one forward: decodes and prompt chunks
-    Mailbox ◀── Delivery ◀── Post ── once per step: sampled tokens
+                                    Scheduler.schedule() ─▶ segments
+                                    ModelRunner.step()   ─▶ one forward: decodes and prompt chunks
+    Mailbox ◀── Delivery ◀── CrossThreadDelivery ── once per step: sampled tokens
 
 ADR 0003 says why it is our own, with the measurements.
 """
@@ -21,6 +21,7 @@ from typing import Self
 import torch
 
 from serve.engine import model_files
+from serve.engine.delivery import CrossThreadDelivery
 from serve.engine.protocol import EngineInfo, EngineLoad, EngineRequest, Progress, TokenChunk
 from serve.engine.request_check import check_request
 from serve.engine.settings import EngineSettings
@@ -28,21 +29,25 @@ from serve.engine.transformers import warm_up
 from serve.engine.transformers.kv_cache import BLOCK_SIZE, KVCache
 from serve.engine.transformers.layers import attention, bfloat16_linear, fused_linear
 from serve.engine.transformers.loader import loading, served_dtypes, weight_memory
-from serve.engine.transformers.model_runner import Runner
-from serve.engine.transformers.post import Post
-from serve.engine.transformers.scheduler import Batcher
-from serve.engine.transformers.sequence import SequenceState
+from serve.engine.transformers.model_runner import ModelRunner
+from serve.engine.transformers.scheduler import Scheduler, SequenceState
 from serve.engine.transformers.step_loop import StepLoop
 
 
 class TransformersEngine:
     """An ``Engine``. Made by ``from_folder``; the parts are the engine's from then on."""
 
-    def __init__(self, info: EngineInfo, batcher: Batcher, runner: Runner, post: Post) -> None:
+    def __init__(
+        self,
+        info: EngineInfo,
+        scheduler: Scheduler,
+        runner: ModelRunner,
+        delivery: CrossThreadDelivery,
+    ) -> None:
         self._info = info
         self.runner = runner
         """For measurements, while no stream is open: the step thread owns it otherwise."""
-        self._steps = StepLoop(batcher, runner.step, post)
+        self._steps = StepLoop(scheduler, runner.step, delivery)
 
     @classmethod
     def from_folder(cls, path: Path, settings: EngineSettings, progress: Progress) -> Self:
@@ -86,7 +91,7 @@ class TransformersEngine:
 
         progress("warm_up", 0, 1)
         model.set_attn_implementation(attention.IMPLEMENTATION)
-        runner = Runner(model, cache)
+        runner = ModelRunner(model, cache)
         warm_up.check_arithmetic(model, runner, expected, is_quantized=promise is not None)
         served_dtypes.check(model, promise)
         progress("warm_up", 1, 1)
@@ -104,13 +109,13 @@ class TransformersEngine:
             num_parameters=num_parameters,
             weight_bytes=served_dtypes.resident_bytes(model),
         )
-        batcher = Batcher(
+        scheduler = Scheduler(
             num_blocks=num_blocks,
             block_size=BLOCK_SIZE,
             max_num_seqs=settings.max_num_seqs,
             max_num_batched_tokens=max(settings.max_num_batched_tokens, settings.max_num_seqs),
         )
-        return cls(info, batcher, runner, Post(settings.max_hold_s))
+        return cls(info, scheduler, runner, CrossThreadDelivery(settings.max_hold_s))
 
     @property
     def info(self) -> EngineInfo:

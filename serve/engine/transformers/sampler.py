@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import torch
 
 from serve.engine.protocol import SamplingParams, TokenLogprob
-from serve.engine.transformers.sequence import SequenceState
+from serve.engine.transformers.scheduler import SequenceState
 
 _PREFIX = 256
 

@@ -16,9 +16,8 @@ from serve.engine.protocol import EngineRequest, SamplingParams
 from serve.engine.settings import EngineSettings
 from serve.engine.transformers.kv_cache import BLOCK_SIZE, LayerShape
 from serve.engine.transformers.layers import attention
-from serve.engine.transformers.model_runner import Runner
-from serve.engine.transformers.scheduler import Segment
-from serve.engine.transformers.sequence import SequenceState
+from serve.engine.transformers.model_runner import ModelRunner
+from serve.engine.transformers.scheduler import Segment, SequenceState
 from serve.errors import StartupError
 
 _KV_SHARE = 0.4
@@ -109,7 +108,7 @@ def reference_logits(model: PreTrainedModel) -> list[torch.Tensor]:
 
 def check_arithmetic(
     model: PreTrainedModel,
-    runner: Runner,
+    runner: ModelRunner,
     expected: Sequence[torch.Tensor],
     *,
     is_quantized: bool = False,
@@ -136,7 +135,7 @@ def _check_prompts(model: PreTrainedModel) -> list[list[int]]:
     return [[source.randrange(vocab_size) for _ in range(size)] for size in _CHECK_LENGTHS]
 
 
-def _in_chunks(runner: Runner, prompts: list[list[int]]) -> list[torch.Tensor]:
+def _in_chunks(runner: ModelRunner, prompts: list[list[int]]) -> list[torch.Tensor]:
     """Last logits ``[V]`` per prompt, each prompt in three pieces, the last one a decode."""
     results = {}
     sequences = [_sequence(index, prompt) for index, prompt in enumerate(prompts)]

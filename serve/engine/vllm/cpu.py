@@ -14,8 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from models.errors import UnknownShapeError
-from models.memory import fit, shapes, sizes
-from serve.engine import memory
+from models.memory import fit, host_memory, shapes, sizes
 from serve.engine.settings import EngineSettings
 from serve.errors import StartupError
 
@@ -156,10 +155,10 @@ def usable_cpus() -> int:
 def cpu_quota(root: Path = Path("/")) -> float | None:
     """CPUs' worth of time that the container may use (cgroup v2, then v1); None without a limit."""
     mount = root / "sys/fs/cgroup"
-    fields = memory.read_text(mount / "cpu.max").split()
+    fields = host_memory.read_text(mount / "cpu.max").split()
     if len(fields) != 2:
         fields = [
-            memory.read_text(mount / "cpu" / name).strip()
+            host_memory.read_text(mount / "cpu" / name).strip()
             for name in ("cpu.cfs_quota_us", "cpu.cfs_period_us")
         ]
     quota, period = fields

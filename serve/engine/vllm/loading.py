@@ -21,7 +21,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Self
 
-from serve.engine.memory import read_text
+from models.memory.host_memory import read_text
 from serve.engine.model_files import weight_file_names
 from serve.engine.protocol import Progress
 from serve.engine.vllm.processes import PROC, Process, engine_family, shared_memory

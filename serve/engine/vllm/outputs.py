@@ -13,8 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from serve.engine.delivery import Delivery
-from serve.engine.mailbox import Mailbox
+from serve.engine.delivery import Delivery, Mailbox
 from serve.engine.protocol import FinishReason, TokenLogprob
 from serve.errors import EngineDeadError
 

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
-from serve.engine import memory
+from models.memory import host_memory
 from serve.engine.settings import EngineSettings
 from serve.engine.vllm import cpu
 from serve.environment import cpu_kv_cache_bytes, set_engine_environment
@@ -48,7 +48,7 @@ def platform_arguments(
         config,
         settings,
         weight_bytes=weight_bytes,
-        free_bytes=memory.available_bytes(),
+        free_bytes=host_memory.available_bytes(),
         asked_bytes=cpu_kv_cache_bytes(),
         cpus=cpu.usable_cpus(),
         quota=cpu.cpu_quota(),

@@ -13,7 +13,7 @@ from transformers import AutoModelForCausalLM
 
 from serve.engine.registry import build
 from serve.engine.settings import EngineSettings
-from serve.engine.transformers.scheduler import Batcher
+from serve.engine.transformers.scheduler import Scheduler
 from tests.contracts.engine import request, tokens
 from tests.tiny_models import VOCAB_SIZE, write_tiny_model
 
@@ -97,12 +97,12 @@ async def test_preemption_changes_nothing(tiny_qwen2: Path) -> None:
     prompts = [[3 + 7 * index + step for step in range(30 + index)] for index in range(8)]
     asked = [request(prompt, max_tokens=90) for prompt in prompts]
     seeded = [request(prompt, max_tokens=90, temperature=1.0, seed=5) for prompt in prompts]
-    batcher: Batcher = engine._steps._batcher  # type: ignore[attr-defined]
+    scheduler: Scheduler = engine._steps._scheduler  # type: ignore[attr-defined]
     try:
         alone = [await tokens(engine, one) for one in asked + seeded]
-        assert batcher.num_preemptions == 0
+        assert scheduler.num_preemptions == 0
         together = await asyncio.gather(*(tokens(engine, one) for one in asked + seeded))
-        assert batcher.num_preemptions > 0
+        assert scheduler.num_preemptions > 0
         assert together == alone
     finally:
         await engine.close()

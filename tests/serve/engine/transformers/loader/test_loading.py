@@ -11,8 +11,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from models.memory import fit, shapes, sizes
-from serve.engine import memory, model_files
+from models.memory import fit, host_memory, shapes, sizes
+from serve.engine import model_files
 from serve.engine.registry import build, choose
 from serve.engine.settings import EngineSettings
 from serve.engine.transformers import warm_up
@@ -95,7 +95,7 @@ def test_weights_of_another_shape(folder: Path) -> None:
 def test_too_little_memory_is_said_with_numbers(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(memory, "available_bytes", lambda: 100_000)
+    monkeypatch.setattr(host_memory, "available_bytes", lambda: 100_000)
     assert "0.0 GB are free" in refuse(folder, "Not enough memory")
 
 
@@ -239,7 +239,7 @@ def test_a_cache_that_cannot_fit_is_refused_before_a_weight_is_read(
     folder: Path, monkeypatch: pytest.MonkeyPatch, settings: dict[str, int], match: str
 ) -> None:
     """1,024 bytes a token in this model: 2 layers, 2 heads, 32 numbers, float32, key and value."""
-    monkeypatch.setattr(memory, "available_bytes", lambda: 5_000_000)
+    monkeypatch.setattr(host_memory, "available_bytes", lambda: 5_000_000)
     monkeypatch.setattr(loading.AutoModelForCausalLM, "from_pretrained", None)
     refuse(folder, match, **settings)
 

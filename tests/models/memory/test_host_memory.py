@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from serve.engine.memory import available_bytes
+from models.memory.host_memory import available_bytes
 
 
 def write(root: Path, files: dict[str, str]) -> Path:
