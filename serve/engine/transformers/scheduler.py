@@ -20,6 +20,7 @@ from collections import deque
 from dataclasses import dataclass, field
 
 from serve.engine.protocol import EngineRequest, FinishReason
+from serve.engine.transformers.logits_mask import LogitsMask
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
@@ -34,6 +35,7 @@ class SequenceState:
         token_ids: the prompt, then what was generated.
         num_computed: leading tokens whose keys and values are in the KV cache.
         block_ids: blocks of the KV cache that hold them, in order.
+        mask: what holds the completion to a language; None where every token may follow.
         source: this sequence's randomness: one draw per sampled token, whatever else is in the
             batch, and kept when the sequence is preempted.
     """
@@ -44,12 +46,23 @@ class SequenceState:
     num_prompt_tokens: int = field(init=False)
     num_computed: int = 0
     block_ids: list[int] = field(default_factory=list)
+    mask: LogitsMask | None = None
     source: random.Random = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         self.token_ids = list(self.request.prompt_token_ids)
         self.num_prompt_tokens = len(self.token_ids)
         self.source = random.Random(self.request.sampling.seed)
+
+    def append(self, token_id: int) -> None:
+        """Add a token that was chosen; the mask goes on past it.
+
+        Once for each token, in order: one that is computed again after a preemption is not added
+        again.
+        """
+        self.token_ids.append(token_id)
+        if self.mask is not None:
+            self.mask.accept(token_id)
 
     @property
     def num_pending(self) -> int:

@@ -161,7 +161,7 @@ class StepLoop:
         self._scheduler.advance(segments)
         addressed = []
         for sequence, token in sampled:
-            sequence.token_ids.append(token.token_id)
+            sequence.append(token.token_id)
             finish_reason = sequence.finish_reason
             mailbox = self._mailboxes[sequence]
             addressed.append(AddressedToken(mailbox, token.token_id, token.logprob, finish_reason))

@@ -42,9 +42,8 @@ def make_loop() -> Iterator[MakeLoop]:
 
     def make(**options: object) -> StepLoop:
         scheduler = Scheduler(num_blocks=64, block_size=4, max_num_seqs=4, max_num_batched_tokens=8)
-        loops.append(
-            StepLoop(scheduler, **({"step": step, "delivery": CrossThreadDelivery(0.01)} | options))
-        )  # type: ignore[arg-type]
+        parts = {"step": step, "delivery": CrossThreadDelivery(0.01)} | options
+        loops.append(StepLoop(scheduler, **parts))  # type: ignore[arg-type]
         return loops[-1]
 
     yield make
