@@ -157,3 +157,27 @@ def test_blocks_of_the_cancelled_are_free_at_once() -> None:
 def test_the_budget_has_room_for_every_decode() -> None:
     with pytest.raises(ValueError, match="max_num_batched_tokens"):
         scheduler(max_num_seqs=4, budget=3)
+
+
+@pytest.mark.parametrize(
+    ("generated", "expected"),
+    [
+        ([], None),
+        ([5], None),
+        ([5, 2], "stop"),
+        ([5, 5, 5], "length"),
+        ([5, 5, 2], "stop"),  # the stop token is the last that max_tokens allows
+    ],
+)
+def test_a_sequence_is_over_by_its_last_token(generated: list[int], expected: str | None) -> None:
+    one = SequenceState(
+        request=EngineRequest(
+            request_id="s", prompt_token_ids=[2, 2], sampling=SamplingParams(max_tokens=3)
+        ),
+        stop_token_ids=frozenset({2}),
+    )
+    for token_id in generated:
+        one.append(token_id)
+    assert one.finish_reason == expected
+    assert one.num_generated == len(generated)
+    assert one.num_pending == 2 + len(generated)

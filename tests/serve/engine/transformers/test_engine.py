@@ -1,9 +1,10 @@
-"""Greedy tokens are those of ``model.generate``: alone, and mixed with others in chunks."""
+"""The whole engine: the contract, greedy tokens as ``generate`` has them, and what it reports."""
 
 from __future__ import annotations
 
 import asyncio
 import random
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,16 +12,101 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
+from models.refs import QuantScheme
+from serve.engine.protocol import Engine
 from serve.engine.registry import build
 from serve.engine.settings import EngineSettings
+from serve.engine.transformers.loader.stored_scheme import RUNS
 from serve.engine.transformers.scheduler import Scheduler
-from tests.contracts.engine import request, tokens
+from serve.errors import EngineDeadError
+from tests.contracts.engine import EngineContract, Kill, prompt_of, request, tokens
 from tests.tiny_models import VOCAB_SIZE, write_tiny_model
+
+VARIANTS = {
+    "roomy": EngineSettings(max_num_seqs=8, max_model_len=512),
+    # Eight sequences share the cache of one and a half: preemption all the time.
+    "tight": EngineSettings(
+        max_num_seqs=8, max_model_len=512, kv_cache_tokens=768, max_num_batched_tokens=16
+    ),
+}
+
+
+SAID = {
+    QuantScheme.INT8: "int8 (W8A8)",
+    QuantScheme.INT8_WEIGHT_ONLY: "int8 (W8A8)",
+    QuantScheme.INT8_W8A8: "int8 (W8A8)",
+    QuantScheme.INT4: "int4 (W4A8), int8 (W8A8)",
+    QuantScheme.NF4: "nf4 (W4A16)",
+    QuantScheme.BNB_INT8: "int8 (W8A8)",
+}
+
+
+# The contract, chunked, preempted and short of memory, and over quantised weights
+
+
+@pytest.fixture(scope="module")
+def engines() -> Iterator[dict[str, Engine]]:
+    engines: dict[str, Engine] = {}
+    yield engines
+    for engine in engines.values():
+        asyncio.run(engine.close())
+
+
+def break_the_step(engine: Engine) -> None:
+    engine._steps._step = None  # type: ignore[attr-defined]
+
+
+async def living(engines: dict[str, Engine], name: str, folder: Path, settings: Any) -> Engine:
+    """The engine of that name; a new one for the first test, and after one that killed it."""
+    try:
+        await engines[name].check_health()
+    except (KeyError, EngineDeadError):
+        engines[name] = build("transformers", folder, settings, lambda *_: None)
+    return engines[name]
+
+
+class TestTransformersContract(EngineContract):
+    @pytest.fixture(params=VARIANTS)
+    async def engine(
+        self, request: pytest.FixtureRequest, tiny_qwen2: Path, engines: dict[str, Engine]
+    ) -> Engine:
+        name: str = request.param
+        return await living(engines, name, tiny_qwen2, VARIANTS[name])
+
+    @pytest.fixture
+    def kill(self) -> Kill:
+        return break_the_step
+
+
+class TestQuantizedContract(EngineContract):
+    @pytest.fixture(params=["int8", "int4", "nf4"])
+    async def engine(
+        self,
+        request: pytest.FixtureRequest,
+        folders: dict[str, Path],
+        engines: dict[str, Engine],
+    ) -> Engine:
+        name: str = request.param
+        # In float32: two ways to batch a token must not differ by a rounding of bfloat16.
+        settings = EngineSettings(max_num_seqs=8, max_model_len=512, dtype="float32")
+        return await living(engines, name, folders[name], settings)
+
+    @pytest.fixture
+    def kill(self) -> Kill:
+        return break_the_step
+
+
+# Greedy tokens are those of ``model.generate``: alone, and mixed with others in chunks
 
 # Around the chunk (32), the block (64) and its multiples; several longer than one chunk.
 LENGTHS = (1, 2, 5, 9, 17, 30, 31, 32, 33, 40, 63, 64, 65, 90, 127, 128, 129, 200, 260, 300)
+
+
 FEW_LENGTHS = (1, 31, 65, 150)
+
+
 MAX_TOKENS = 10
+
 
 MODELS: list[tuple[str, tuple[int, ...], dict[str, Any]]] = [
     ("qwen2", LENGTHS, {}),
@@ -106,3 +192,41 @@ async def test_preemption_changes_nothing(tiny_qwen2: Path) -> None:
         assert together == alone
     finally:
         await engine.close()
+
+
+# What it says of itself
+
+
+@pytest.mark.parametrize("scheme", RUNS)
+async def test_the_engine_says_what_it_serves(
+    folders: dict[str, Path], scheme: QuantScheme
+) -> None:
+    engine = build("transformers", folders[scheme], EngineSettings(), lambda *_: None)
+    assert engine.info.dtype == f"{SAID[scheme]}, bfloat16"
+    long = prompt_of(200)
+    assert len(await tokens(engine, request(long, max_tokens=5))) == 5
+    await engine.close()
+
+
+async def test_half_precision_is_served(tmp_path: Path) -> None:
+    folder = write_tiny_model(tmp_path / "half", dtype="bfloat16")
+    engine = build("transformers", folder, EngineSettings(max_num_seqs=4), lambda *_: None)
+    assert engine.info.dtype == "bfloat16"
+    assert engine.info.weight_bytes >= 2 * engine.info.num_parameters
+    assert len(await tokens(engine, request(max_tokens=5))) == 5
+    await engine.close()
+
+
+def test_progress_names_its_phases(tiny_qwen2: Path) -> None:
+    seen: list[tuple[str, int, int]] = []
+    build("transformers", tiny_qwen2, EngineSettings(), lambda *step: seen.append(step))
+    assert list(dict.fromkeys(phase for phase, _, _ in seen)) == [
+        "import",
+        "load_weights",
+        "allocate_kv",
+        "warm_up",
+    ]
+    for phase in {phase for phase, _, _ in seen}:
+        done = [count for name, count, _ in seen if name == phase]
+        assert done == sorted(done)
+        assert done[-1] == next(total for name, _, total in reversed(seen) if name == phase)
