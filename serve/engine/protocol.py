@@ -49,18 +49,20 @@ class Grammar:
     choices: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        given = [name for name in ("text", "choices") if getattr(self, name)]
+        filled = [name for name in ("text", "choices") if getattr(self, name)]
         needed = "choices" if self.kind == "choice" else "text"
-        if given != [needed]:
+        if filled != [needed]:
             raise ValueError(
                 f"A grammar of kind {self.kind} needs {needed} and nothing else; "
-                f"given: {', '.join(given) or 'nothing'}."
+                f"given: {', '.join(filled) or 'nothing'}."
             )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SamplingParams:
-    """How to choose the next token. Ranges are checked at the wire (serve/api/openai/parsing.py).
+    """Rules for choosing the next token.
+
+    Ranges are checked at the wire (serve/api/openai/parsing.py).
 
     Attributes:
         max_tokens: most tokens to generate, at least 1.
@@ -145,7 +147,7 @@ class TokenChunk:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineInfo:
-    """What the engine is; fixed once it is up.
+    """Facts of an engine; fixed once it is up.
 
     Attributes:
         name: ``transformers``, ``fake``, ...

@@ -206,7 +206,7 @@ class _Product:
 
 
 class _Products:
-    """Of every layer; ``head`` is None where it is left to its module."""
+    """The products of all layers; ``head`` is None where it is left to its module."""
 
     def __init__(self, layers: Sequence[Sequence[_Product]], head: _Product | None) -> None:
         self.qkv, self.o, self.gate_up, self.down = zip(*layers, strict=True)
@@ -224,13 +224,13 @@ class _Products:
             if not (isinstance(attention.q_proj, Part) and isinstance(mlp.gate_proj, Part)):
                 return None
             parts = (attention.q_proj, attention.o_proj, mlp.gate_proj, mlp.down_proj)
-            found = [product for part in parts if (product := _Product.of(part)) is not None]
-            if len(found) < len(parts):
+            products = [product for part in parts if (product := _Product.of(part)) is not None]
+            if len(products) < len(parts):
                 return None
-            layers.append(found)
+            layers.append(products)
         return cls(layers, _Product.of(model.lm_head))
 
 
 def _bits(number: float) -> int:
-    """Of a float32, as an integer."""
+    """The bits of a float32, as an integer."""
     return int(torch.tensor(number, dtype=torch.float32).view(torch.int32))

@@ -20,7 +20,7 @@ BLOCK_SIZE = 64
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LayerShape:
-    """What one attention layer stores per token.
+    """Sizes of what one attention layer stores per token.
 
     Attributes:
         num_kv_heads: heads of keys and values.

@@ -30,7 +30,7 @@ class SequenceState:
     Mutable; owned by the step thread once submitted. Compared and hashed by identity.
 
     Attributes:
-        request: what was asked.
+        request: as the engine was given it.
         stop_token_ids: every token that ends the sequence, the model's own included.
         token_ids: the prompt, then what was generated.
         num_computed: leading tokens whose keys and values are in the KV cache.
@@ -75,7 +75,7 @@ class SequenceState:
 
     @property
     def finish_reason(self) -> FinishReason | None:
-        """Why the sequence is over, judged by its last generated token; None while it is not."""
+        """The reason why the sequence is over, by its last token; None while it is not."""
         if self.num_generated == 0:
             return None
         if self.token_ids[-1] in self.stop_token_ids:

@@ -2,7 +2,7 @@
 
 The thread alone touches scheduler and runner. Orders reach it through a queue and take effect
 between steps; tokens leave it once per step. An exception in it is the engine's death: every open
-stream is told, and nothing is restarted here.
+stream ends with an error, and nothing is restarted here.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _STALLED = "The engine has made no progress for {seconds:.0f} s."
 
 
 class SampledToken(Protocol):
-    """What the loop reads of a sampled token."""
+    """The part of a sampled token that the loop reads."""
 
     @property
     def token_id(self) -> int: ...
@@ -44,7 +44,7 @@ def _ended(segments: Sequence[Segment]) -> Sequence[tuple[SequenceState, Sampled
 
 
 class StepLoop:
-    """Owns the thread. ``submit``, ``cancel``, ``load`` and ``check_health`` never block.
+    """Owns the step thread. ``submit``, ``cancel``, ``load`` and ``check_health`` never block.
 
     Args:
         scheduler: the policy; the loop's from here on.
@@ -80,7 +80,7 @@ class StepLoop:
         self._thread.start()
 
     def mailbox(self) -> Mailbox:
-        """For a new stream of the running event loop."""
+        """A mailbox for a new stream of the running event loop."""
         return self._delivery.mailbox()
 
     def submit(self, sequence: SequenceState, mailbox: Mailbox) -> None:

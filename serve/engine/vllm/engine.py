@@ -100,13 +100,8 @@ class VllmEngine:
         """
         config = cpu.read_config(path)
         files = model_files.weight_files(path)
-        arguments = base_arguments(path, settings) | {"dtype": cpu.pick_dtype(config, settings)}
         adapters = lora.plan(path, settings.vllm, current_platform.device_type)
-        arguments |= platform_arguments(
-            current_platform.device_type, config, settings, files.total_bytes + adapters.num_bytes
-        )
-        arguments |= adapters.arguments
-        arguments |= extra_arguments(settings, AsyncEngineArgs.__dataclass_fields__)
+        arguments = _arguments(path, config, settings, files, adapters)
         set_engine_environment({"VLLM_RPC_BASE_PATH": _own_folder()})
         if settings.vllm.enforce_eager:
             # Else the first request for logprobs would wait for a compiler, 10 s and more.
@@ -118,7 +113,7 @@ class VllmEngine:
                 llm = fork.launch(AsyncEngineArgs(**arguments))
         except _FAILURES as error:
             reaper.close()
-            _remove_meeting_places()
+            _remove_rendezvous_files()
             raise StartupError(
                 f"The vLLM engine cannot run {path.name}: {type(error).__name__}: "
                 f"{str(error)[:800]}. Its own log, above, may say more."
@@ -137,8 +132,8 @@ class VllmEngine:
     def _check_served(self, path: Path, config: Mapping[str, Any]) -> None:
         """Raises StartupError, with the engine closed, where it serves another type than asked."""
         scheme = served_dtypes.scheme_in(path)
-        own, device = self._info.dtype, self._info.device
-        dtype = served_dtypes.describe(config, scheme, own, device=device)
+        dtype, device = self._info.dtype, self._info.device
+        dtype = served_dtypes.describe(config, scheme, dtype, device=device)
         self._info = replace(self._info, dtype=dtype)
         if scheme is None:
             return
@@ -217,7 +212,7 @@ class VllmEngine:
         await asyncio.to_thread(llm.shutdown, SHUTDOWN_S)
         await asyncio.to_thread(llm.engine_core.resources.ctx.destroy, 0)  # threads, descriptors
         await asyncio.to_thread(self._reaper.close)  # kills and removes what is left
-        _remove_meeting_places()
+        _remove_rendezvous_files()
 
     def _alive(self) -> AsyncLLM:
         """The engine below. Raises EngineDeadError when it is not there any more."""
@@ -236,10 +231,33 @@ def _own_folder() -> str:
     return folder
 
 
-def _remove_meeting_places() -> None:
+def _remove_rendezvous_files() -> None:
     """Files by which workers found each other. Processes that are killed leave them behind."""
     for file in Path(_own_folder()).glob("vllm_dist_*"):
         file.unlink(missing_ok=True)
+
+
+def _arguments(
+    path: Path,
+    config: Mapping[str, Any],
+    settings: EngineSettings,
+    files: WeightFiles,
+    adapters: lora.LoraPlan,
+) -> dict[str, Any]:
+    """All engine arguments; later ones go before earlier ones.
+
+    Raises:
+        StartupError: memory is short, or an argument is not for operators to give.
+    """
+    device = current_platform.device_type
+    weight_bytes = files.total_bytes + adapters.num_bytes
+    return {
+        **base_arguments(path, settings),
+        "dtype": cpu.pick_dtype(config, settings),
+        **platform_arguments(device, config, settings, weight_bytes),
+        **adapters.arguments,
+        **extra_arguments(settings, AsyncEngineArgs.__dataclass_fields__),
+    }
 
 
 def _info(
@@ -267,7 +285,7 @@ def _info(
 
 
 def _num_parameters(path: Path, files: WeightFiles) -> int:
-    """From the configuration, as packed weights are words; else what the files hold."""
+    """The model's numbers by its configuration, as packed weights are words; else by its files."""
     try:
         return sizes.weights_bytes(shapes.read(cpu.read_config(path)), item_bytes=1)
     except UnknownShapeError:

@@ -32,7 +32,7 @@ class Tensors:
     def names(self) -> set[str]:
         return set(self._files)
 
-    def take(self, name: str) -> torch.Tensor:
+    def read(self, name: str) -> torch.Tensor:
         """Raises StartupError when the checkpoint has no such tensor, or a broken one."""
         try:
             tensor: torch.Tensor = self._files[name].get_tensor(name)  # type: ignore[no-untyped-call]

@@ -1,4 +1,4 @@
-"""Whether a model fits into the memory that is free: its weights, and the KV cache asked for."""
+"""Refuses models that do not fit into free memory: their weights, and the KV cache asked for."""
 
 from __future__ import annotations
 

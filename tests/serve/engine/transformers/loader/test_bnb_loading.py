@@ -14,7 +14,7 @@ from torch import nn
 from models.refs import QuantScheme
 from serve.engine.transformers.layers.quantized_linear import QuantizedLinear
 from serve.engine.transformers.loader import bnb_loading
-from serve.engine.transformers.loader.stored_scheme import Promise
+from serve.engine.transformers.loader.stored_scheme import DeclaredScheme
 from serve.engine.transformers.loader.stored_tensors import Tensors
 from serve.errors import StartupError
 from tests.serve.engine.checkpoints import WEIGHTS, put, refuse
@@ -56,7 +56,7 @@ def installed(folder: Path, scheme: QuantScheme, num_in: int, **parts: torch.Ten
         model,
         ["proj"],
         Tensors(folder, [WEIGHTS]),
-        Promise(scheme=scheme),
+        DeclaredScheme(scheme=scheme),
         dtype=torch.float32,
         device=torch.device("cpu"),
     )

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from serve.engine.transformers.loader.stored_scheme import promise_of
+from serve.engine.transformers.loader.stored_scheme import declared_scheme
 from tests.serve.engine.checkpoints import edit, quantization, refuse
 
 UP = "model.layers.0.mlp.up_proj"
@@ -102,23 +102,23 @@ def test_weights_of_4_bits_in_bytes(int4: Path) -> None:
 def test_names_and_expressions_are_ignored(int8: Path) -> None:
     config = json.loads((int8 / "config.json").read_text())
     config["quantization_config"]["ignore"] = ["lm_head", r"re:.*\.0\."]
-    promise = promise_of(int8, config)
-    assert promise is not None
+    declared = declared_scheme(int8, config)
+    assert declared is not None
     names = ("lm_head", "model.layers.0.a", "model.layers.1.a")
-    assert [name for name in names if promise.covers(name)] == ["model.layers.1.a"]
+    assert [name for name in names if declared.covers(name)] == ["model.layers.1.a"]
 
 
 def test_a_name_goes_before_a_class(int4: Path) -> None:
-    promise = promise_of(int4, json.loads((int4 / "config.json").read_text()))
-    assert promise is not None
-    found = [promise.form(name) for name in (Q, UP, "lm_head")]
+    declared = declared_scheme(int4, json.loads((int4 / "config.json").read_text()))
+    assert declared is not None
+    found = [declared.form(name) for name in (Q, UP, "lm_head")]
     assert [(form.bits, form.has_zeros, form.group_size) for form in found if form] == [
         (8, False, 32),
         (4, True, 32),
         (8, False, 128),
     ]
-    assert promise.covers_embedding(TABLE)
-    assert promise.form(TABLE, is_embedding=True) == promise.form("lm_head")
+    assert declared.covers_embedding(TABLE)
+    assert declared.form(TABLE, is_embedding=True) == declared.form("lm_head")
 
 
 @pytest.mark.parametrize(
@@ -143,10 +143,10 @@ def test_modules_that_bitsandbytes_skips_are_ignored_wherever_they_are(
     config = json.loads((folders["nf4"] / "config.json").read_text())
     table = config["quantization_config"]
     for skipped, ignored in ((["mlp"], {"model.layers.0.mlp.up_proj"}), (None, {"lm_head"})):
-        promise = promise_of(
+        declared = declared_scheme(
             folders["nf4"],
             config | {"quantization_config": table | {"llm_int8_skip_modules": skipped}},
         )
-        assert promise is not None
+        assert declared is not None
         names = {"lm_head", "model.layers.0.mlp.up_proj", "model.layers.0.mlp2.up_proj"}
-        assert {name for name in names if not promise.covers(name)} == ignored
+        assert {name for name in names if not declared.covers(name)} == ignored

@@ -28,22 +28,22 @@ def test_a_tensor_is_found_in_whichever_file_it_is(model: Path) -> None:
     assert tensors.names() == {"a", "b", "c"}
     assert "c" in tensors
     assert "d" not in tensors
-    assert tensors.take("a").tolist() == [[0, 1, 2], [3, 4, 5]]
-    assert tensors.take("c").dtype is torch.int8
+    assert tensors.read("a").tolist() == [[0, 1, 2], [3, 4, 5]]
+    assert tensors.read("c").dtype is torch.int8
 
 
 def test_the_bytes_that_were_read_are_counted(model: Path) -> None:
     tensors = Tensors(model, FILES)
     assert tensors.done_bytes == 0
-    tensors.take("a")
-    tensors.take("b")
+    tensors.read("a")
+    tensors.read("b")
     assert tensors.done_bytes == 6 * 4 + 4 * 2
 
 
 def test_a_tensor_that_is_missing_is_named_and_no_path_is(model: Path) -> None:
     tensors = Tensors(model, FILES[:1])
     with pytest.raises(StartupError, match=r"^model: 1 weights are missing, c, which") as refusal:
-        tensors.take("c")
+        tensors.read("c")
     assert str(model.parent) not in str(refusal.value)
     assert tensors.done_bytes == 0
 
