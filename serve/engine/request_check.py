@@ -1,4 +1,4 @@
-"""The up-front checks that every engine makes of a request, in one place and one wording."""
+"""Checks that every engine makes of a request before its first chunk, in one wording."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ def check_request(info: EngineInfo, request: EngineRequest) -> None:
 
     Raises:
         ContextLengthExceeded: prompt and ``max_tokens`` together exceed ``info.max_model_len``.
+        UnsupportedField: a grammar, where ``grammar`` is none of the engine's capabilities.
         InvalidRequest: an empty prompt, an adapter that is not there, or token ids that the model
             does not have. They would index past the embedding, which kills a step, and with it
             every other stream.
@@ -25,6 +26,11 @@ def check_request(info: EngineInfo, request: EngineRequest) -> None:
         )
     if not prompt:
         raise InvalidRequest("The prompt is empty; it needs at least one token.")
+    if sampling.grammar is not None and "grammar" not in info.capabilities:
+        raise UnsupportedField(
+            f"The {info.name} engine cannot hold a completion to a grammar "
+            f"({sampling.grammar.kind}). Leave it out."
+        )
     if request.adapter is not None and request.adapter not in info.adapters:
         raise InvalidRequest(
             f"There is no adapter {request.adapter[:60]!r}; there are: "
@@ -58,6 +64,7 @@ def check_sampling(info: EngineInfo, sampling: SamplingParams) -> None:
             or sampling.repetition_penalty != 1.0,
             "presence_penalty",
         ),
+        "grammar": (sampling.grammar is not None, "a grammar"),
     }
     for capability, (is_needed, field) in needs.items():
         if is_needed and capability not in info.capabilities:

@@ -41,6 +41,7 @@ HOMES: dict[str, tuple[str, ...]] = {
         "serve/engine/vllm/engine.py",
         "serve/engine/vllm/fork.py",
         "serve/engine/vllm/packed_kernel.py",
+        "serve/engine/vllm/sampling_params.py",
         "benchmarks/quality/vllm_worker.py",
     ),
     "bitsandbytes": ("quantize/formats/bnb.py",),

@@ -49,3 +49,11 @@ def test_the_time_per_token_needs_two(completion_tokens: int) -> None:
 def test_usage_adds_up_and_cached_tokens_are_of_the_prompt() -> None:
     usage = Usage(prompt_tokens=5, completion_tokens=3, cached_tokens=4)
     assert usage.total_tokens == 8
+
+
+def test_two_requests_share_nothing() -> None:
+    first, second = Timeline(arrived_at=0.0), Timeline(arrived_at=0.0)
+    first.tokens_arrived(1, 2.0, 1.0)
+    first.usage.prompt_tokens = 5
+    assert list(second.itl_s) == []
+    assert second.usage.prompt_tokens == 0

@@ -17,9 +17,8 @@ from serve.engine.transformers.compiled_step import MOST_ROWS, CompiledStep
 from serve.engine.transformers.kernels import native
 from serve.engine.transformers.kv_cache import BLOCK_SIZE, KVCache
 from serve.engine.transformers.layers import attention, fused_linear
-from serve.engine.transformers.model_runner import Runner
-from serve.engine.transformers.scheduler import Segment
-from serve.engine.transformers.sequence import SequenceState
+from serve.engine.transformers.model_runner import ModelRunner
+from serve.engine.transformers.scheduler import Segment, SequenceState
 from tests.serve.engine import checkpoints
 from tests.tiny_models import VOCAB_SIZE, write_tiny_model
 
@@ -68,7 +67,7 @@ def sequences(lengths: list[int]) -> list[SequenceState]:
     return found
 
 
-def last_logits(runner: Runner, lengths: list[int]) -> torch.Tensor:
+def last_logits(runner: ModelRunner, lengths: list[int]) -> torch.Tensor:
     """Of prompts of these lengths, all but the last token before it, which is then a decode."""
     asked = sequences(lengths)
     for one in asked:
@@ -85,7 +84,7 @@ def test_the_logits_are_the_models_own(
     tmp_path: Path, architecture: str, config: dict[str, Any], dtype: torch.dtype, most: float
 ) -> None:
     model, cache = load(write_tiny_model(tmp_path / "model", architecture, **config), dtype)
-    runner = Runner(model, cache)
+    runner = ModelRunner(model, cache)
     assert runner._compiled is not None
     lengths = [1, 2, BLOCK_SIZE, BLOCK_SIZE + 1, 2 * BLOCK_SIZE + 9, 30, 31]
     for pool in (*cache.keys.values(), *cache.values.values()):
@@ -99,7 +98,7 @@ def test_the_logits_are_the_models_own(
 
 def test_a_row_does_not_depend_on_the_others(tiny_qwen2: Path) -> None:
     model, cache = load(tiny_qwen2, torch.float32)
-    runner = Runner(model, cache)
+    runner = ModelRunner(model, cache)
     lengths = list(range(40, 40 + MOST_ROWS))
     together = last_logits(runner, lengths)
     assert len(set(together.argmax(-1).tolist())) > 1
@@ -110,7 +109,7 @@ def test_a_row_does_not_depend_on_the_others(tiny_qwen2: Path) -> None:
 @pytest.mark.parametrize("scheme", ["int8", "int4", "int8-w8a8"])
 def test_stored_integers_are_multiplied_as_they_are(folders: dict[str, Path], scheme: str) -> None:
     model = checkpoints.load(folders[scheme], dtype="float32")
-    runner = Runner(model, cache_for(model))
+    runner = ModelRunner(model, cache_for(model))
     assert runner._compiled is not None
     lengths = [1, 2, BLOCK_SIZE, BLOCK_SIZE + 1, 2 * BLOCK_SIZE + 9, 30, 31, 9, 8, 7]
     ours = last_logits(runner, lengths)
@@ -126,11 +125,11 @@ def test_stored_integers_are_multiplied_as_they_are(folders: dict[str, Path], sc
 @pytest.mark.parametrize("threads", [1, 2, 3])
 def test_threads_change_nothing(tiny_qwen2: Path, threads: int) -> None:
     model, cache = load(tiny_qwen2, torch.float32)
-    alone = last_logits(Runner(model, cache), [5, 70, 9])
+    alone = last_logits(ModelRunner(model, cache), [5, 70, 9])
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
-        runner = Runner(model, cache)
+        runner = ModelRunner(model, cache)
         assert all(torch.equal(last_logits(runner, [5, 70, 9]), alone) for _ in range(20))
     finally:
         torch.set_num_threads(before)
@@ -162,14 +161,14 @@ def test_what_it_does_not_know_goes_through_transformers(
 
 def test_a_head_of_another_kind_is_asked_itself(tiny_qwen2: Path) -> None:
     model, cache = load(tiny_qwen2, torch.float32)
-    expected = last_logits(Runner(model, cache), [4, 90])
+    expected = last_logits(ModelRunner(model, cache), [4, 90])
     model.lm_head = Opaque(model.lm_head)
-    torch.testing.assert_close(last_logits(Runner(model, cache), [4, 90]), expected)
+    torch.testing.assert_close(last_logits(ModelRunner(model, cache), [4, 90]), expected)
 
 
 def test_only_steps_of_few_decodes_are_taken(tiny_qwen2: Path) -> None:
     model, cache = load(tiny_qwen2, torch.float32)
-    runner = Runner(model, cache)
+    runner = ModelRunner(model, cache)
     taken: list[int] = []
     compiled = runner._compiled
     assert compiled is not None

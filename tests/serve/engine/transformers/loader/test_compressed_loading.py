@@ -1,7 +1,8 @@
-"""Forms that layers, head and embedding are stored in: groups, zero points, mixed bits, tied."""
+"""Forms that layers, head and embedding are stored in, and parts of them that are broken."""
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -25,20 +26,28 @@ from tests.serve.engine.checkpoints import (
     logits,
     put,
     quantization,
+    refuse,
 )
 from tests.tiny_models import write_tiny_model
 
 EXACT, ROUNDED = 1e-5, 0.07
+
+
 FULL = {"head": Width.FULL, "embeddings": Width.FULL}
+
+
 BY_ROW = (QuantScheme.INT8_WEIGHT_ONLY, QuantScheme.INT8_W8A8, QuantScheme.BNB_INT8)
 """Schemes for any number of columns."""
+
+
+UP = "model.layers.0.mlp.up_proj"
 
 
 def check(folder: Path, target: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Both ways of computing against the dequantised weights; the model as the loops have it."""
     reference = dequantised(folder, target)
     model = load(folder, dtype="float32")
-    served_dtypes.check(model, loading.read_promise(folder))
+    served_dtypes.check(model, loading.read_declared_scheme(folder))
     for length in (1, 70):
         assert distance(logits(model, length), logits(reference, length)) < ROUNDED
     with monkeypatch.context() as patched:
@@ -152,3 +161,68 @@ def test_a_scaled_embedding(tmp_path: Path) -> None:
     ids = torch.arange(64).view(2, 32)
     assert isinstance(model.model.embed_tokens, PackedEmbedding)
     assert torch.equal(model.model.embed_tokens(ids), own(ids))
+
+
+# Parts that are broken, or not what config.json says
+
+
+def words(*shape: int) -> torch.Tensor:
+    return torch.zeros(*shape, dtype=torch.int32)
+
+
+@pytest.mark.parametrize(
+    ("part", "other", "match"),
+    [
+        ("weight_packed", None, f"missing, {UP}.weight_packed"),
+        ("weight_packed", words(9, 16), r"up_proj.weight_packed is torch.int32 of \[9, 16\], not"),
+        ("weight_packed", words(256, 32), r"of \[256, 32\], not torch.int32 of \[256, 16\]"),
+        ("weight_packed", words(256, 16).long(), r"is torch.int64 of .* not torch.int32 of"),
+        ("weight_scale", torch.ones(256), r"weight_scale is .* of \[256\], not .* of \[256, 4\]"),
+        ("weight_scale", torch.ones(256, 2), r"of \[256, 2\], not .* of \[256, 4\] as config.json"),
+        ("weight_scale", words(256, 4), "weight_scale is torch.int32 of"),
+        ("weight_zero_point", None, f"missing, {UP}.weight_zero_point"),
+        ("weight_zero_point", words(256, 4), r"of \[256, 4\], not torch.int32 of \[32, 4\]"),
+        ("weight_zero_point", words(32, 4).char(), "weight_zero_point is torch.int8 of"),
+        ("g_idx", torch.zeros(3), f"1 weights have no place .* {UP}.g_idx"),
+        ("weight_scale", None, f"missing, {UP}.weight,"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_parts_that_are_broken_are_named(
+    int4: Path, part: str, other: torch.Tensor | None, match: str
+) -> None:
+    put(int4, {f"{UP}.{part}": other})
+    refuse(int4, match)
+
+
+def test_weights_in_bytes_that_are_broken_are_named(
+    folders: dict[str, Path], tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(folders["int8-w8a8"], tmp_path / "copy"))
+    whole = load_file(folder / WEIGHTS)
+
+    def refused(match: str, **changes: torch.Tensor | None) -> None:
+        put(folder, whole | {f"{UP}.{part}": tensor for part, tensor in changes.items()})
+        refuse(folder, match)
+
+    refused("missing, .*up_proj.weight", weight=None)
+    refused("up_proj.weight is torch.int8 of .*, not torch.int8", weight=torch.zeros(9, 128).char())
+    refused("up_proj.weight is torch.float32", weight=torch.zeros(256, 128))
+    refused("layers differ, first .*up_proj is bfloat16", weight_scale=None)
+
+
+def test_a_layer_of_other_bits_than_promised(int4: Path) -> None:
+    table = quantization(int4)
+    del table["config_groups"]["group_1"]  # q, k and v of 8 bits
+    edit(int4, quantization_config=table)
+    refuse(int4, r"q_proj.weight_packed is torch.int32 of .128, 32., not torch.int32 of .128, 16.")
+
+
+def test_layers_that_no_group_names(int8: Path) -> None:
+    for targets, first in ((["re:.*mlp.*"], "self_attn.q_proj"), ([r"re:.*\d.*"], "lm_head")):
+        table = quantization(int8)
+        groups = table["config_groups"]
+        groups["group_0"]["targets"] = targets
+        groups["group_1"]["targets"] = ["re:.*embed_tokens$"]
+        edit(int8, quantization_config=table)
+        refuse(int8, f"{first} is stored quantised, and config.json does not say how")
