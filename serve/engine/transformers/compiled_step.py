@@ -2,8 +2,9 @@
 
 A step of decodes reads every weight once for a few rows. Through transformers' modules it is some
 1,500 operations of torch as well, which took longer than the products (docs/lab-notes.md). Here a
-step is a list of some 200 calls of compiled loops (``kernels.py``, ``layer_kernels.py``), made once
-from the model's own modules and run in one visit to torch's threads. Activations are float32.
+step is a list of some 200 calls of compiled loops (``float_kernels.py``, ``layer_kernels.py``),
+made once from the model's own modules and run in one visit to torch's threads. Activations are
+float32.
 
 ``of`` says None for whatever it does not know by its class: other models, layers whose weights are
 stored in a form that is not ours to read (oneDNN's), float16, a GPU, a machine without Numba. What

@@ -1,10 +1,10 @@
 """Loops of our own, compiled when the server starts, on the threads that torch computes with.
 
 torch has no product over stored integers with a scale for each group that is fast for few rows and
-for many, on any processor. Numba compiles the loops that are missing (``panel_kernels.py``, and
-``kernels.py`` and ``bfloat16_kernels.py`` for floats) for whatever vector registers there are.
-They run in torch's OpenMP pool, entered through the very libgomp that torch brings: a second pool
-would fight the first for the cores, and one that spins while it waits would halve both.
+for many, on any processor. Numba compiles the loops that are missing, for whatever vector registers
+there are (``panel_kernels.py``; for floats ``float_kernels.py`` and ``bfloat16_kernels.py``). They
+run in torch's OpenMP pool, entered through the very libgomp that torch brings: a second pool would
+fight the first for the cores, and one that spins while it waits would halve both.
 
 Where Numba or that library is missing, ``is_available`` says no, and tiles are unpacked by torch's
 own operators: the same results, slower.
