@@ -69,13 +69,13 @@ async def test_a_server_that_is_stopped_ends_it(
     program = "import signal, time\n"
     if is_stubborn:
         program += "signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
-    program += "event(pid=os.getpid())\ntime.sleep(600)"
+    program += "event(pid=os.getpid())\ntime.sleep(60)"
     started = asyncio.get_running_loop().create_future()
     words = ("-I", "-S", "-c", PRINT + program)
     task = asyncio.create_task(child.run(words, environment={}, on_event=started.set_result))
     pid = (await asyncio.wait_for(started, 30))["pid"]
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
-        await task
+        await asyncio.wait_for(task, 30)
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
