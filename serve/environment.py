@@ -1,12 +1,12 @@
 """The process environment: the one module that reads it or changes it.
 
-What the operator set stays in force, but for the switches that keep the libraries below us from
-dialling out.
+What the operator set stays in force, except the switches that keep libraries from connecting out.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -16,7 +16,7 @@ from serve.errors import StartupError
 
 
 def operator_environment() -> dict[str, str]:
-    """A copy of it. Before ``harden_environment``: as the operator set it."""
+    """A copy of the environment; before ``harden_environment``, as the operator set it."""
     return dict(os.environ)
 
 
@@ -37,7 +37,7 @@ def hub_is_off(environment: Mapping[str, str]) -> bool:
 
 
 def harden_environment(*, between_nodes: bool = False) -> None:
-    """Turn off every dial-out of the libraries below us, before they are imported.
+    """Turn off every connection that libraries make by themselves, before they are imported.
 
     Unsafe defaults elsewhere: telemetry on, hub look-ups even for local folders. Tokenizers'
     own threads are off because they would fight with the engine's for the cores.
@@ -86,14 +86,14 @@ def harden_environment(*, between_nodes: bool = False) -> None:
 
 
 def set_engine_environment(variables: Mapping[str, str]) -> None:
-    """What an engine's own processes are to inherit. Values that the operator set stay."""
+    """Set variables that an engine's processes inherit. Values that the operator set stay."""
     for variable, value in variables.items():
         os.environ.setdefault(variable, value)
 
 
 @contextmanager
 def variables_set(variables: Mapping[str, str]) -> Iterator[None]:
-    """Those variables, for the processes that are started within. Values of the operator stay."""
+    """Set variables for the processes that are started within. Values of the operator stay."""
     added = [variable for variable in variables if variable not in os.environ]
     os.environ |= {variable: variables[variable] for variable in added}
     try:
@@ -105,7 +105,7 @@ def variables_set(variables: Mapping[str, str]) -> Iterator[None]:
 
 @contextmanager
 def temporary_files_in(folder: str) -> Iterator[None]:
-    """Processes that are started within have their temporary files in ``folder``."""
+    """Have the processes that are started within keep their temporary files in ``folder``."""
     before = os.environ.get("TMPDIR")
     os.environ["TMPDIR"] = folder
     try:
@@ -121,11 +121,11 @@ def cpu_kv_cache_bytes() -> int | None:
     """VLLM_CPU_KVCACHE_SPACE, which vLLM obeys before its arguments, in bytes; None if unset.
 
     Raises:
-        StartupError: it is no whole number of GiB.
+        StartupError: the value is not a whole number of GiB above 0.
     """
     value = os.environ.get("VLLM_CPU_KVCACHE_SPACE") or None
     if value is None:
         return None
-    if not value.isdigit() or int(value) == 0:
+    if not re.fullmatch("[0-9]+", value) or int(value) == 0:
         raise StartupError(f"VLLM_CPU_KVCACHE_SPACE is {value!r}: whole GiB are needed, such as 4.")
     return int(value) << 30

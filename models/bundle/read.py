@@ -3,7 +3,7 @@
     trust    the index's signature, before anything in the index is believed
     index    sizes, offsets and names must fit together; names that no model may hold are refused
     room     is there space for the parts that are not here yet
-    read     each part is hashed while its bytes go into the staging tree (received.py)
+    read     each part is hashed while its bytes go into the staging tree (import_journal.py)
     check    the hash of every file, the manifest, the rules for models, completeness
     commit   the pin, and one rename (models/staging.py)
 

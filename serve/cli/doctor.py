@@ -43,48 +43,49 @@ exit codes: 0 nothing is amiss; 1 something is (with --strict: or should be look
 
 
 def run_doctor(argv: Sequence[str]) -> int:
-    """Look, tell, and return the exit code."""
+    """Run the checks, print the findings, and return the exit code."""
     parser = subparser("doctor", __doc__ or "", EPILOG)
     parser.usage = f"{parser.prog} [--url URL] [--probe-egress ADDRESS:PORT] [--json] [SETTINGS]"
-    own = parser.add_argument_group("what to look at")
-    own.add_argument("--url", help="ask this deployment instead of looking at this machine")
-    own.add_argument(
+    group = parser.add_argument_group("what to look at")
+    group.add_argument("--url", help="ask this deployment instead of looking at this machine")
+    group.add_argument(
         "--probe-egress",
         metavar="ADDRESS:PORT",
         help="try one connection to there, for 3 s at most: take one that would answer",
     )
-    own.add_argument("--json", action="store_true", help="print JSON")
-    own.add_argument("--strict", action="store_true", help="exit with 1 on warnings, too")
+    group.add_argument("--json", action="store_true", help="print JSON")
+    group.add_argument("--strict", action="store_true", help="exit with 1 on warnings, too")
     add_settings(parser)
     arguments = parse_with(parser, argv)
     console = Console(stderr=True)
-    with console.status("looking") as status:
-        found = list(_examine(arguments, status))
+    with console.status("checking") as status:
+        findings = list(_examine(arguments, status))
     if arguments.json:
-        rows = [finding.as_json(name) for name, finding in found]
-        told = {"subject": arguments.url or "this machine", "findings": rows}
-        print(json.dumps(told | {"ok": not _is_amiss(found, is_strict=arguments.strict)}, indent=1))
+        rows = [finding.as_json(name) for name, finding in findings]
+        document = {"subject": arguments.url or "this machine", "findings": rows}
+        document["ok"] = not _is_amiss(findings, is_strict=arguments.strict)
+        print(json.dumps(document, indent=1))
     else:
-        Console().print(table(found))
-    return int(_is_amiss(found, is_strict=arguments.strict))
+        Console().print(table(findings))
+    return int(_is_amiss(findings, is_strict=arguments.strict))
 
 
-def table(found: Sequence[tuple[str, Finding]]) -> Table:
-    """The findings for people; what to do stands below what was seen."""
+def table(findings: Sequence[tuple[str, Finding]]) -> Table:
+    """The findings as a table; the advice stands below the summary."""
     rows = Table("", "check", "finding", box=None, padding=(0, 1))
-    for name, finding in found:
+    for name, finding in findings:
         word, style = MARKS[finding.level]
-        told = Text(finding.told, style="dim" if finding.level == "skipped" else "")
+        text = Text(finding.summary, style="dim" if finding.level == "skipped" else "")
         if finding.advice:
-            told.append(f"\n→ {finding.advice}", style=style)
-        rows.add_row(Text(word, style=style), name, told)
+            text.append(f"\n→ {finding.advice}", style=style)
+        rows.add_row(Text(word, style=style), name, text)
     return rows
 
 
 def _examine(arguments: argparse.Namespace, status: Status) -> Iterator[tuple[str, Finding]]:
     if arguments.url is not None:
-        with Deployment(arguments.url, client_api_key()) as asked:
-            yield from examine_deployment(asked)
+        with Deployment(arguments.url, client_api_key()) as deployment:
+            yield from examine_deployment(deployment)
         return
     if arguments.probe_egress is not None:
         parse_probe(arguments.probe_egress)  # before anything is looked at
@@ -99,6 +100,6 @@ def _examine(arguments: argparse.Namespace, status: Status) -> Iterator[tuple[st
     )
 
 
-def _is_amiss(found: Sequence[tuple[str, Finding]], *, is_strict: bool) -> bool:
+def _is_amiss(findings: Sequence[tuple[str, Finding]], *, is_strict: bool) -> bool:
     bad = {"failure", "warning"} if is_strict else {"failure"}
-    return any(finding.level in bad for _, finding in found)
+    return any(finding.level in bad for _, finding in findings)

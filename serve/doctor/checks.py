@@ -1,4 +1,4 @@
-"""The checks, in the order in which they are told."""
+"""The checks, in the order in which they run and are printed."""
 
 from __future__ import annotations
 
@@ -40,15 +40,15 @@ DEPLOYMENT: Mapping[str, Callable[[Deployment], Finding]] = MappingProxyType(
 
 
 def examine_machine(machine: Machine) -> Iterator[tuple[str, Finding]]:
-    """Each check's name and finding, as it is made."""
+    """Run the checks; yields each one's name and finding at once."""
     for name, check in MACHINE.items():
         yield name, check(machine)
 
 
-def examine_deployment(asked: Deployment) -> Iterator[tuple[str, Finding]]:
-    """The same. Where nothing answers, nothing more is asked."""
-    is_there = True
+def examine_deployment(target: Deployment) -> Iterator[tuple[str, Finding]]:
+    """Run the checks of a deployment. Where /livez does not answer, the others are skipped."""
+    is_alive = True
     for name, check in DEPLOYMENT.items():
-        finding = check(asked) if is_there else skipped("Not asked: nothing answers.")
-        is_there = is_there and not (name == "alive" and finding.level == "failure")
+        finding = check(target) if is_alive else skipped("Not asked: nothing answers.")
+        is_alive = is_alive and not (name == "alive" and finding.level == "failure")
         yield name, finding

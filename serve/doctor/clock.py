@@ -19,7 +19,7 @@ MAX_JUMP_S = 0.05
 _STATUS_AT, _UNSYNCHRONISED = 40, 0x40  # struct timex of adjtimex(2) on 64 bits; STA_UNSYNC
 
 
-def is_kept() -> bool | None:
+def is_synchronised() -> bool | None:
     """Whether the kernel says that something keeps its clock right; None where it does not tell."""
     timex = ctypes.create_string_buffer(512)  # modes = 0: look, and change nothing
     try:
@@ -32,17 +32,17 @@ def is_kept() -> bool | None:
 
 
 def clock(
-    is_kept: Callable[[], bool | None] = is_kept,
+    is_synchronised: Callable[[], bool | None] = is_synchronised,
     wall: Callable[[], float] = time.time,
     monotonic: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Finding:
     """Is the time plausible, kept right, and going evenly?"""
     now = datetime.fromtimestamp(wall(), UTC)
-    told = f"{now:%Y-%m-%d %H:%M:%S} UTC"
+    time_text = f"{now:%Y-%m-%d %H:%M:%S} UTC"
     advice = "Run chrony or systemd-timesyncd, against a time server inside your walls."
     if now < EARLIEST:
-        return failure(f"The clock says {told}, which cannot be.", advice)
+        return failure(f"The clock says {time_text}, which cannot be.", advice)
     before = wall() - monotonic()
     sleep(WATCH_S)
     jump = wall() - monotonic() - before
@@ -51,7 +51,8 @@ def clock(
             f"The clock moved by {jump:+.3f} s within {WATCH_S} s: something sets it now.",
             "Look again in a minute. If it stays so, two programs may be setting it.",
         )
-    kept = is_kept()
-    if kept is False:
-        return warning(f"{told}, and nothing keeps it right, says the kernel.", advice)
-    return ok(f"{told}, {'kept right' if kept else 'by whom it is kept is not known'}.")
+    synchronised = is_synchronised()
+    if synchronised is False:
+        return warning(f"{time_text}, and nothing keeps it right, says the kernel.", advice)
+    source = "kept right" if synchronised else "by whom it is kept is not known"
+    return ok(f"{time_text}, {source}.")

@@ -1,7 +1,7 @@
-"""A running deployment, asked from outside as its clients and its orchestrator ask it.
+"""A running deployment, examined over HTTP as its clients and its orchestrator see it.
 
-No text is generated. Redirects are not followed and proxies of the environment not used, so that
-nobody but the address that was given is asked.
+No text is generated. Redirects are not followed and proxies of the environment are not used, so
+that nothing is sent anywhere but to the address that was given.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ UNREADY: Mapping[str, str] = MappingProxyType(
 
 @dataclass(frozen=True)
 class Answer:
-    """An answer, or why there is none."""
+    """An HTTP answer; where none came, ``status`` is 0 and ``error`` says why."""
 
     status: int
     headers: Mapping[str, str]
@@ -48,14 +48,14 @@ class Answer:
 
     def json(self) -> dict[str, Any]:
         try:
-            found = json.loads(self.body)
+            document = json.loads(self.body)
         except (ValueError, RecursionError):
             return {}
-        return found if isinstance(found, dict) else {}
+        return document if isinstance(document, dict) else {}
 
     @property
     def code(self) -> str:
-        """Of the error that it carries; empty without."""
+        """The code of the error that it carries; empty without one."""
         error = self.json().get("error")
         return str(error.get("code", "")) if isinstance(error, dict) else ""
 
@@ -132,12 +132,12 @@ def alive(deployment: Deployment) -> Finding:
 def started(deployment: Deployment) -> Finding:
     """Has it loaded its model?"""
     answer = deployment.get("/startupz")
-    found = answer.json()
+    startup = answer.json()
     if answer.status == httpx.codes.OK:
         return ok("It has started.")
-    if found.get("status") == "failed":
+    if startup.get("status") == "failed":
         return failure("Its start failed.", "See its log: the last lines say why.")
-    phases = [phase for phase in found.get("phases", ()) if not phase.get("is_finished")]
+    phases = [phase for phase in startup.get("phases", ()) if not phase.get("is_finished")]
     now = phases[-1] if phases else {}
     if not now:
         return _unexpected("/startupz", answer)
@@ -194,20 +194,20 @@ def models(deployment: Deployment) -> Finding:
             f"The key in OPENAI_API_KEY is refused: {_message(answer)}",
             "`python -m serve keys list` on its machine shows ids, states and expiry.",
         )
-    found = answer.json().get("data")
-    cards = [card for card in found if isinstance(card, dict)] if isinstance(found, list) else []
+    data = answer.json().get("data")
+    cards = [card for card in data if isinstance(card, dict)] if isinstance(data, list) else []
     if answer.status != httpx.codes.OK or not cards:
         return _unexpected("/v1/models", answer)
     names = ", ".join(str(card.get("id")) for card in cards)
     digest = cards[0].get("digest")
     arm = answer.headers.get("x-intramural-arm")
-    told = f"It serves {names}{f', as arm {arm}' if arm else ''}"
+    served = f"It serves {names}{f', as arm {arm}' if arm else ''}"
     if not digest:
         return warning(
-            f"{told}, whose bytes nobody has proven.",
+            f"{served}, whose bytes nobody has proven.",
             "Bring the model there with `python -m models pull` or `import`.",
         )
-    return ok(f"{told}; {digest[:19]}….")
+    return ok(f"{served}; {digest[:19]}….")
 
 
 def load(deployment: Deployment) -> Finding:
@@ -222,13 +222,13 @@ def load(deployment: Deployment) -> Finding:
         return _unexpected("/metrics", answer)
     usage = figures.get("kv_cache_usage_ratio", 0.0)
     waiting = figures.get("requests_waiting", 0.0)
-    told = (
+    summary = (
         f"{figures['requests_running']:.0f} sequences run, {waiting:.0f} wait; "
         f"the KV cache is used to {usage:.0%}."
     )
     if waiting and usage >= FULL_CACHE:
-        return warning(told, "It is at its limit: add a replica, or a larger --kv-cache-tokens.")
-    return ok(told)
+        return warning(summary, "It is at its limit: add a replica, or a larger --kv-cache-tokens.")
+    return ok(summary)
 
 
 def skew(deployment: Deployment) -> Finding:
@@ -242,11 +242,11 @@ def skew(deployment: Deployment) -> Finding:
     except ValueError:
         return skipped("The Date of its answers cannot be read.")
     seconds = (theirs - datetime.now(UTC)).total_seconds()
-    told = f"Its clock differs from this machine's by {seconds:+.0f} s."
+    summary = f"Its clock differs from this machine's by {seconds:+.0f} s."
     if abs(seconds) < SKEW_WARNING_S:
-        return ok(told)
+        return ok(summary)
     amiss = failure if abs(seconds) >= SKEW_FAILURE_S else warning
-    return amiss(told, "Run chrony or systemd-timesyncd on both: keys expire by these clocks.")
+    return amiss(summary, "Run chrony or systemd-timesyncd on both: keys expire by these clocks.")
 
 
 def _message(answer: Answer) -> str:
@@ -255,7 +255,7 @@ def _message(answer: Answer) -> str:
 
 
 def _unexpected(path: str, answer: Answer) -> Finding:
-    told = answer.error or f"{answer.status} {answer.code}".strip()
+    problem = answer.error or f"{answer.status} {answer.code}".strip()
     return failure(
-        f"{path} answers: {told}.", "See the server's log, and that of what is before it."
+        f"{path} answers: {problem}.", "See the server's log, and that of what is before it."
     )

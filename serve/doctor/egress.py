@@ -1,7 +1,7 @@
-"""Can anything leave? From the kernel's routes, and by a trial only where one is asked for.
+"""Egress: whether packets can leave, by the kernel's routes and, on request, by a connection.
 
-What routes say is proof where there are none that lead out. Where there is one, a firewall may
-still stop every packet, which cannot be seen from within; ``--probe-egress`` tries a connection.
+Without a route that leads out nothing can leave. With one, a firewall may still stop every packet,
+which cannot be seen from within; ``--probe-egress`` tries a connection.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from serve.doctor.machine import Machine
 from serve.errors import StartupError
 
 PROBE_TIMEOUT_S = 3.0
-NOBODY = tuple(
+DOCUMENTATION_NETWORKS = tuple(
     ipaddress.ip_network(text)
     for text in ("192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24", "2001:db8::/32")
 )
@@ -34,22 +34,23 @@ Network = IPv4Network | IPv6Network
 
 def routes(machine: Machine) -> Finding:
     """Is there a route that leads out of private networks?"""
-    found = [*_ipv4(machine.root), *_ipv6(machine.root)]
-    if not found:
+    known = [*_ipv4(machine.root), *_ipv6(machine.root)]
+    if not known:
         return ok("There is no route but loopback: nothing can leave.")
-    out = sorted({f"{network} by {name}" for network, name in found if not _is_inside(network)})
-    if not out:
-        inside = ", ".join(sorted({f"{network} by {name}" for network, name in found}))
+    outward = sorted({f"{network} by {name}" for network, name in known if not _is_inside(network)})
+    if not outward:
+        inside = ", ".join(sorted({f"{network} by {name}" for network, name in known}))
         return ok(f"No route leads out; within private networks: {inside}.")
     return warning(
-        f"Packets may leave: {', '.join(out)}. Whether a firewall stops them cannot be seen here.",
+        f"Packets may leave: {', '.join(outward)}. "
+        "Whether a firewall stops them cannot be seen here.",
         "Remove the route, or take a network policy or firewall that denies by default; then try "
         "it: --probe-egress ADDRESS:PORT, with an address outside that would answer.",
     )
 
 
 def trial(machine: Machine) -> Finding:
-    """Does a connection to the address that was asked for come about? No byte is sent on it."""
+    """Can the address of ``--probe-egress`` be reached? No byte is sent on the connection."""
     if machine.probe is None:
         return skipped("No connection was tried: --probe-egress ADDRESS:PORT tries one.")
     address, port = parse_probe(machine.probe)
@@ -70,7 +71,7 @@ def trial(machine: Machine) -> Finding:
         )
     if error in _BLOCKED:
         return ok(f"{machine.probe} cannot be reached: {os.strerror(error).lower()}.")
-    if any(address in network for network in NOBODY):
+    if any(address in network for network in DOCUMENTATION_NETWORKS):
         return warning(
             f"{machine.probe} did not answer, and nobody ever answers there.",
             "Try an address outside that would answer if packets came through.",
@@ -82,7 +83,8 @@ def parse_probe(text: str) -> tuple[IPv4Address | IPv6Address, int]:
     """An address and a port.
 
     Raises:
-        StartupError: it is none. A name is none: to look it up would ask a DNS server.
+        StartupError: the text is something else. A host name is refused, too: looking it up would
+            ask a DNS server.
     """
     match = re.fullmatch(r"(?:\[([0-9a-fA-F:.]+)\]|([0-9.]+)):([0-9]{1,5})", text)
     try:

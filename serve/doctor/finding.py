@@ -1,4 +1,4 @@
-"""The result of one check."""
+"""Findings: the results of checks."""
 
 from __future__ import annotations
 
@@ -10,33 +10,34 @@ Level = Literal["ok", "skipped", "warning", "failure"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """What a check saw.
+    """The result of one check, and what follows from it.
 
     Attributes:
         level: ``failure`` keeps the server from working or makes it unsafe; ``warning`` may.
-        told: what was seen, with the figures.
+        summary: what was seen, with the figures.
         advice: what to do; empty where nothing is to be done.
     """
 
     level: Level
-    told: str
+    summary: str
     advice: str = ""
 
     def as_json(self, check: str) -> dict[str, str]:
+        """One object of `doctor --json`; ``check`` is the name of the check."""
         return {"check": check, **asdict(self)}
 
 
-def ok(told: str) -> Finding:
-    return Finding(level="ok", told=told)
+def ok(summary: str) -> Finding:
+    return Finding(level="ok", summary=summary)
 
 
-def skipped(told: str) -> Finding:
-    return Finding(level="skipped", told=told)
+def skipped(summary: str) -> Finding:
+    return Finding(level="skipped", summary=summary)
 
 
-def warning(told: str, advice: str) -> Finding:
-    return Finding(level="warning", told=told, advice=advice)
+def warning(summary: str, advice: str) -> Finding:
+    return Finding(level="warning", summary=summary, advice=advice)
 
 
-def failure(told: str, advice: str) -> Finding:
-    return Finding(level="failure", told=told, advice=advice)
+def failure(summary: str, advice: str) -> Finding:
+    return Finding(level="failure", summary=summary, advice=advice)

@@ -35,15 +35,15 @@ def driver(machine: Machine) -> Finding:
             "See what `nvidia-smi` says. In a container set NVIDIA_DRIVER_CAPABILITIES="
             "compute,utility.",
         )
-    found = machine.driver
-    names = ", ".join(gpu.name for gpu in found.gpus)
-    if machine.num_devices > len(found.gpus):
+    gpus = machine.driver.gpus
+    names = ", ".join(gpu.name for gpu in gpus)
+    if machine.num_devices > len(gpus):
         return failure(
-            f"The settings ask for {machine.num_devices} GPUs, and there are {len(found.gpus)} "
+            f"The settings ask for {machine.num_devices} GPUs, and there are {len(gpus)} "
             f"({names}).",
             "Lower --tensor-parallel-size or --pipeline-parallel-size.",
         )
-    return ok(f"Driver {found.version}, {len(found.gpus)} GPUs: {names}.")
+    return ok(f"Driver {machine.driver.version}, {len(gpus)} GPUs: {names}.")
 
 
 def cuda(machine: Machine) -> Finding:

@@ -1,4 +1,4 @@
-"""API keys and the address: who could ask."""
+"""API keys and the address that the server listens on: who could send a request."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from serve.errors import StartupError
 from serve.governance.keys import list_keys
 
 SOON = timedelta(days=30)
-MAKE_ONE = "Make one: `python -m serve keys create`."
+CREATE_KEY = "Make one: `python -m serve keys create`."
 
 
 def keys(machine: Machine) -> Finding:
@@ -25,8 +25,8 @@ def keys(machine: Machine) -> Finding:
             return skipped("There are no API keys: the server answers on loopback only.")
         entries = list_keys(file)
     except StartupError as error:
-        told, _, advice = str(error).partition(". ")
-        return failure(told + ".", advice or MAKE_ONE)
+        summary, _, advice = str(error).partition(". ")
+        return failure(summary + ".", advice or CREATE_KEY)
     if (writable := _writable_by_others(file.resolve().parent)) is not None:
         return failure(
             f"Anyone may replace the key file: {writable} is writable for all.",
@@ -34,7 +34,7 @@ def keys(machine: Machine) -> Finding:
         )
     enabled = [entry for entry in entries if entry.state == "enabled"]
     if not enabled:
-        return failure(f"None of the {len(entries)} keys is enabled: nobody gets in.", MAKE_ONE)
+        return failure(f"None of the {len(entries)} keys is enabled: nobody gets in.", CREATE_KEY)
     now = datetime.now(UTC)
     soon = [entry for entry in enabled if entry.expires_at and entry.expires_at - now < SOON]
     if soon:
@@ -53,15 +53,15 @@ def address(machine: Machine) -> Finding:
     try:
         bind(config.host, config.port).close()
     except StartupError as error:
-        told, _, advice = str(error).partition(". ")
-        return failure(told[:1].upper() + told[1:] + ".", advice)
+        summary, _, advice = str(error).partition(". ")
+        return failure(summary[:1].upper() + summary[1:] + ".", advice)
     return ok(f"{config.host}:{config.port} is free.")
 
 
 def _writable_by_others(folder: Path) -> Path | None:
     """The folder, or one around it, in which everybody may replace what is there."""
-    for each in (folder, *folder.parents):
-        mode = each.stat().st_mode
+    for candidate in (folder, *folder.parents):
+        mode = candidate.stat().st_mode
         if mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
-            return each
+            return candidate
     return None

@@ -15,12 +15,12 @@ from serve.engine.protocol import Progress
 
 
 def _silent(phase: str, done: int, total: int) -> None:
-    """Tells nobody."""
+    """A progress that is shown nowhere."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Machine:
-    """What the checks of a machine look at.
+    """A machine, as its checks see it.
 
     Attributes:
         root: where ``proc``, ``sys`` and ``dev`` are; tests give a folder of their own.
@@ -28,7 +28,7 @@ class Machine:
         torch_version: of the installed torch; None without.
         runtime_version: of NVIDIA's CUDA runtime, where it is installed as a package.
         probe: ``ADDRESS:PORT`` to try a connection to; None tries none.
-        progress: told of bytes while files are hashed.
+        progress: called with bytes while files are hashed.
     """
 
     config: Config
@@ -76,7 +76,7 @@ class Machine:
 
 
 def this_machine(config: Config, *, probe: str | None, progress: Progress) -> Machine:
-    """The one that this process runs on."""
+    """The machine that this process runs on."""
     return Machine(
         config=config,
         smi=shutil.which("nvidia-smi"),

@@ -9,10 +9,10 @@ from serve.doctor.finding import Finding, failure, ok, skipped, warning
 from serve.doctor.machine import Machine
 
 LEAST_BYTES = 2 << 30
-"""Of free memory, below which a server with any model is at the mercy of the OOM killer."""
+"""Free memory below which the kernel may kill a server of any model."""
 SHM_PER_DEVICE_BYTES = 1 << 30
-"""Of /dev/shm: vLLM's processes and NCCL pass tensors through it. Containers get 64 MiB unless
-they ask for more."""
+"""Size of /dev/shm that each device needs: vLLM's processes and NCCL pass tensors through it.
+Containers get 64 MiB unless they ask for more."""
 
 
 def memory(machine: Machine) -> Finding:
@@ -20,10 +20,10 @@ def memory(machine: Machine) -> Finding:
     free = host_memory.available_bytes(machine.root)
     if free is None:
         return skipped("How much memory is free is not known here.")
-    told = f"{gb(free)} of memory are free."
+    summary = f"{gb(free)} of memory are free."
     if free < LEAST_BYTES:
-        return warning(told, "Stop what else runs here, or raise the container's memory limit.")
-    return ok(told)
+        return warning(summary, "Stop what else runs here, or raise the container's memory limit.")
+    return ok(summary)
 
 
 def shared_memory(machine: Machine) -> Finding:
@@ -36,13 +36,14 @@ def shared_memory(machine: Machine) -> Finding:
         "`medium: Memory` at /dev/shm."
     )
     try:
-        found = os.statvfs(machine.root / "dev/shm")
+        file_system = os.statvfs(machine.root / "dev/shm")
     except OSError as error:
         return failure(f"Shared memory, /dev/shm, cannot be used: {error.strerror}.", advice)
-    free = found.f_bavail * found.f_frsize
-    told = f"Shared memory has {gb(free)} free, for {machine.num_devices} devices."
-    return ok(told) if free >= need else failure(told, advice)
+    free = file_system.f_bavail * file_system.f_frsize
+    summary = f"Shared memory has {gb(free)} free, for {machine.num_devices} devices."
+    return ok(summary) if free >= need else failure(summary, advice)
 
 
 def gb(num_bytes: float) -> str:
+    """Bytes for people: ``1.5 GB``, ``120 MB``."""
     return f"{num_bytes / 1e9:,.1f} GB" if num_bytes >= 1e9 else f"{num_bytes / 1e6:,.0f} MB"

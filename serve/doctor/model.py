@@ -32,12 +32,12 @@ def fit(machine: Machine) -> Finding:
         return skipped("How much memory is free is not known here.")
     try:
         request, scheme = _request(config)
-        found = fitting.fit(request, scheme, place, size)
+        result = fitting.fit(request, scheme, place, size)
     except FitError as error:
         return failure(str(error), "`python -m models fit` has the figures.")
     except (ModelError, StartupError, JsonFault, OSError) as error:
         return skipped(f"What the model costs is not known: {error}")
-    return _told(config, found)
+    return _finding(config, result)
 
 
 def verified(machine: Machine) -> Finding:
@@ -106,7 +106,7 @@ def _request(config: Config) -> tuple[Request, QuantScheme]:
 
 
 def _within(settings: Mapping[str, Any], num_bytes: int | None) -> QuantScheme:
-    """What a budget of bytes comes to, about; full weights without one.
+    """The scheme that a budget of bytes allows, by estimate; full weights without a budget.
 
     Raises:
         UnknownShapeError: the configuration does not tell sizes.
@@ -122,31 +122,31 @@ def _within(settings: Mapping[str, Any], num_bytes: int | None) -> QuantScheme:
 
 def _published(model: str) -> Mapping[str, Any]:
     entry = catalog.load().find(model)
-    found = None if entry is None else shapes.published().get(entry.alias)
-    if found is None:
+    sizes_of_model = None if entry is None else shapes.published().get(entry.alias)
+    if sizes_of_model is None:
         raise StartupError(f"{model!r} is not here, and the catalog has no sizes for it.")
-    return found
+    return sizes_of_model
 
 
 def _stored_bytes(artifact: Artifact) -> int | None:
     return sum(file.stat().st_size for file in artifact.path.glob("*.safetensors")) or None
 
 
-def _told(config: Config, found: Fit) -> Finding:
-    costs = found.weights
-    where = "a GPU" if found.place is Place.GPU else "the CPU"
-    room = f"{where}, of {gb(found.memory_bytes)}"
-    told = f"Weights of {gb(costs.weights_bytes)} ({costs.scheme}) on {room}"
+def _finding(config: Config, result: Fit) -> Finding:
+    costs = result.weights
+    where = "a GPU" if result.place is Place.GPU else "the CPU"
+    room = f"{where}, of {gb(result.memory_bytes)}"
+    summary = f"Weights of {gb(costs.weights_bytes)} ({costs.scheme}) on {room}"
     figures = f"`python -m models fit {config.model}` has the figures."
-    if found.longest_context == 0:
+    if result.longest_context == 0:
         return failure(
-            f"{told}: not a single sequence fits.",
+            f"{summary}: not a single sequence fits.",
             f"Take --quant int8 or int4, a smaller model or more memory. {figures}",
         )
-    if found.sequences == 0:
+    if result.sequences == 0:
         return warning(
-            f"{told}: one sequence fits, of {found.longest_context:,} tokens instead of "
+            f"{summary}: one sequence fits, of {result.longest_context:,} tokens instead of "
             f"{costs.context:,}.",
-            f"--max-model-len {found.longest_context}, or --quant. {figures}",
+            f"--max-model-len {result.longest_context}, or --quant. {figures}",
         )
-    return ok(f"{told}: {found.sequences:,} sequences of {costs.context:,} tokens fit.")
+    return ok(f"{summary}: {result.sequences:,} sequences of {costs.context:,} tokens fit.")

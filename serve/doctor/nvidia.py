@@ -1,4 +1,4 @@
-"""What NVIDIA's driver says of itself and of the GPUs, by its own command.
+"""NVIDIA's driver and its GPUs, as its own command reports them.
 
 ``nvidia-smi -q -x`` because it comes with the driver and into every GPU container, and because its
 names have stayed the same for a decade.
@@ -24,7 +24,11 @@ class Gpu:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Driver:
-    """Attributes: ``cuda`` is the newest CUDA version that this driver runs, such as 13.0."""
+    """A loaded driver.
+
+    Attributes:
+        cuda: the newest CUDA version that it runs, such as 13.0.
+    """
 
     version: str
     cuda: str
@@ -32,10 +36,10 @@ class Driver:
 
 
 def ask_driver(smi: str) -> Driver | None:
-    """None where the command fails, hangs or says what we do not understand."""
+    """Run the command; None where it fails, takes longer than 20 s or prints something else."""
     command = [smi, "-q", "-x"]
     try:
-        answer = subprocess.run(  # noqa: S603 - the driver's command, without a word of anybody's
+        answer = subprocess.run(  # noqa: S603 - the driver's command with fixed arguments
             command, capture_output=True, text=True, timeout=TIMEOUT_S, check=False
         )
         if answer.returncode != 0:

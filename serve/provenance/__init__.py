@@ -1,1 +1,1 @@
-"""The weights before an engine may have them: fetched where that is allowed, and proven."""
+"""The weights before an engine loads them: fetched where that is allowed, and proven."""

@@ -1,4 +1,4 @@
-"""A command of ours as a process of its own, which ends before the engine starts.
+"""A command of ours in a process of its own, which ends before the engine starts.
 
 python -m models pull NAME --json      each line of its stdout is an event
 """
@@ -13,26 +13,27 @@ from typing import Any
 
 from serve.errors import StartupError
 
-PATIENCE_S = 10.0
-"""For the process to end after it was asked to."""
+TERMINATION_TIMEOUT_S = 10.0
+"""Time from SIGTERM to SIGKILL."""
 LINE_BYTES = 1 << 20
+"""Longest line of events."""
 
 
 async def run(
     words: Sequence[str],
     *,
     environment: Mapping[str, str],
-    heed: Callable[[Mapping[str, Any]], None],
+    on_event: Callable[[Mapping[str, Any]], None],
 ) -> None:
-    """Run it to its end; end it when this task is cancelled.
+    """Run a command to its end; when this task is cancelled, terminate it.
 
     Args:
-        words: after ``python``.
+        words: the arguments of ``python``.
         environment: of the process.
-        heed: is given each event but those of errors.
+        on_event: called with each event, except errors.
 
     Raises:
-        StartupError: it failed; with the message of its error event.
+        StartupError: it failed; the message is that of its last error event.
     """
     process = await asyncio.create_subprocess_exec(
         sys.executable,
@@ -43,22 +44,22 @@ async def run(
         limit=LINE_BYTES,
         start_new_session=True,  # Ctrl-C is for the server, which then ends it
     )
-    fault = f"this process ended without a word: python {' '.join(words)}"
+    message = f"this process ended without a word: python {' '.join(words)}"
     try:
         if process.stdout is not None:
             async for line in process.stdout:
                 event = _event(line)
                 match event:
-                    case {"event": "error", "message": str(message)}:
-                        fault = message
+                    case {"event": "error", "message": str(text)}:
+                        message = text
                     case dict():
-                        heed(event)
+                        on_event(event)
         code = await process.wait()
     finally:
         if process.returncode is None:
             await _end(process)
     if code != 0:
-        raise StartupError(fault)
+        raise StartupError(message)
 
 
 def _event(line: bytes) -> Any:
@@ -71,7 +72,7 @@ def _event(line: bytes) -> Any:
 async def _end(process: asyncio.subprocess.Process) -> None:
     process.terminate()
     try:
-        await asyncio.wait_for(process.wait(), PATIENCE_S)
+        await asyncio.wait_for(process.wait(), TERMINATION_TIMEOUT_S)
     except TimeoutError:
         process.kill()
         await process.wait()

@@ -1,5 +1,5 @@
-"""A model that is not on this machine is fetched by a process of its own, which ends before the
-engine starts. The server itself never connects to anything.
+"""Fetching of a model that is not on this machine, by a process that ends before the engine
+starts. The server itself never connects to anything.
 
     python -m models pull NAME --json      its events become the start-up phase ``download``
 """
@@ -38,10 +38,10 @@ async def obtain(
         model: what ``--model`` says.
         environment: of the fetching process: the operator's own, with the Hub's variables.
         is_offline: whether fetching is forbidden.
-        progress: told of the phase ``download`` in bytes.
+        progress: called with the phase ``download`` in bytes.
 
     Raises:
-        StartupError: it is not here and is not to be had, or it is refused.
+        StartupError: it is not here and cannot be fetched, or it is refused.
     """
     try:
         target = ModelTarget.parse(model)
@@ -98,7 +98,7 @@ async def _pull(
 ) -> None:
     """Run the fetching process to its end."""
 
-    def heed(event: Mapping[str, Any]) -> None:
+    def on_event(event: Mapping[str, Any]) -> None:
         match event:
             case {"event": "progress", "phase": "fetch", "done_bytes": done, "total_bytes": total}:
                 progress("download", done, total)
@@ -108,4 +108,4 @@ async def _pull(
                 log.info("fetched", extra={"repo": repo, "commit": commit, "digest": digest})
 
     words = ("-m", "models", "pull", model, "--data-dir", str(data_dir), "--json")
-    await child.run(words, environment=environment, heed=heed)
+    await child.run(words, environment=environment, on_event=on_event)

@@ -1,10 +1,10 @@
-"""Which bytes are served, and who says so: the signature and the manifest, at every start.
+"""Proof of which bytes are served, and of who signed them, at every start.
 
     claim   signature, manifest and pin: three small files, read before the engine starts
     prove   the files, hashed and held against the claim, while the engine loads them: start-up
             pays for reading them once
 
-Nobody is answered before both are done.
+No request is answered before both are done.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ Verify = Literal["auto", "full", "quick", "off"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proof:
-    """What is known of the bytes.
+    """The result of checking the files.
 
     Attributes:
-        digest: of all files together; None where nobody has hashed them.
+        digest: of all files together; None where they were not hashed.
         mode: how the files were held against their manifest; None where there is none.
         signer: file name of the trusted key that signed; None where no signature was asked for.
     """
@@ -73,7 +73,7 @@ class Bytes:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claim:
-    """What the files are said to be.
+    """The files as signature, manifest and pin describe them.
 
     Attributes:
         artifact: whose they are.
@@ -129,13 +129,13 @@ def claim(artifact: Artifact, data_dir: Path, *, how: Verify, trusted_keys: Path
 
 
 def prove(claim: Claim, data_dir: Path, progress: Progress) -> Proof:
-    """Hold the files against what they are said to be. Blocks while it hashes.
+    """Hold the files against the claim. Blocks while it hashes.
 
     Args:
-        progress: told of the phase ``verify`` in bytes.
+        progress: called with the phase ``verify`` in bytes.
 
     Raises:
-        StartupError: they are not.
+        StartupError: the files differ from it.
     """
     meter = Bytes(progress)
     try:
@@ -166,7 +166,7 @@ def _mode(how: Verify, num_bytes: int) -> Mode:
 
 
 def _unlisted(claim: Claim, meter: Bytes) -> Proof:
-    """A folder that somebody placed: its bytes are named, and held against nothing."""
+    """Proof of a folder without a manifest: its digest, which nothing confirms."""
     path = claim.artifact.path
     if claim.mode is not Mode.FULL:
         return Proof(digest=None, mode=None)

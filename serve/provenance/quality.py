@@ -1,4 +1,4 @@
-"""What the weights lost by being quantised, as their manifest says it, and whether it is enough.
+"""The quality that weights lost by being quantised, as their manifest says, and its gate.
 
 The figures were measured when the weights were made (quantize/measuring) and stand under the
 manifest's checksum, and its signature where there is one. Nothing is measured here.
@@ -19,12 +19,12 @@ from serve.errors import StartupError
 log = logging.getLogger(__name__)
 
 GATE = "gate"
-"""Of ``--min-quality``: what quantize/measuring/gates.py asks of the scheme and the size."""
+"""Value of ``--min-quality``: the limits of quantize/measuring/gates.py for scheme and size."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Standing:
-    """What is known.
+    """The quality of the served weights, as far as it is known.
 
     Attributes:
         scheme: of the weights.
@@ -49,7 +49,7 @@ class Standing:
 
 
 def standing(artifact: Artifact, manifest: Manifest | None, least: str | None) -> Standing:
-    """What is known of the weights, once it is enough.
+    """The quality of the weights, once it is enough for ``--min-quality``.
 
     Args:
         artifact: to be served.
@@ -62,7 +62,7 @@ def standing(artifact: Artifact, manifest: Manifest | None, least: str | None) -
     if artifact.scheme is QuantScheme.NONE:
         return Standing(scheme=artifact.scheme)
     quality = None if manifest is None else manifest.quality
-    found = Standing(
+    result = Standing(
         scheme=artifact.scheme,
         quality=quality,
         complaint=None if quality is None else gates.complaint(quality, artifact.scheme),
@@ -70,21 +70,21 @@ def standing(artifact: Artifact, manifest: Manifest | None, least: str | None) -
     )
     if quality is None:
         if least is not None:
-            raise StartupError(f"--min-quality {least}: {found.line}")
+            raise StartupError(f"--min-quality {least}: {result.line}")
         log.warning("quality not known", extra={"model": artifact.name})
-        return found
-    if least == GATE and found.complaint is not None:
-        raise StartupError(f"--min-quality {least}: {artifact.name} lost {found.complaint}")
+        return result
+    if least == GATE and result.complaint is not None:
+        raise StartupError(f"--min-quality {least}: {artifact.name} lost {result.complaint}")
     if least not in (None, GATE) and not quality.kl_mean <= float(least):
         raise StartupError(
             f"--min-quality {least}: the mean KL divergence of {artifact.name} is "
             f"{quality.kl_mean:.4g} (over {quality.name}). {_better(quality)}"
         )
-    if found.complaint is not None:
+    if result.complaint is not None:
         log.warning(
-            "quality below the gate", extra={"model": artifact.name, "why": found.complaint}
+            "quality below the gate", extra={"model": artifact.name, "why": result.complaint}
         )
-    return found
+    return result
 
 
 def _remedy(artifact: Artifact) -> str:

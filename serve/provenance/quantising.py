@@ -1,5 +1,5 @@
-"""What ``--quant`` means: the model's quantised artifact, made from the full weights where it is
-not in the store, by a process of its own that ends before the engine starts.
+"""The quantised artifact that ``--quant`` asks for: from the store, or made from the full weights
+by a process of its own that ends before the engine starts.
 
 ::
 
@@ -45,8 +45,8 @@ _SHORT = (str, int, float)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wish:
-    """What is to be served.
+class QuantRequest:
+    """The model to serve, and how its weights are to be stored.
 
     Attributes:
         model: as ``--model`` says.
@@ -69,85 +69,89 @@ class Wish:
     is_measured: bool = True
 
 
+Wish = QuantRequest
+"""The former name, which serve/assembly.py uses."""
+
+
 async def obtain(
-    wish: Wish,
+    request: QuantRequest,
     *,
     environment: Mapping[str, str],
     is_offline: bool,
     progress: Progress,
 ) -> Artifact:
-    """The model in the scheme that is wished for.
+    """The model in the requested scheme, fetched and quantised where it is not here.
 
     Args:
         environment: of the processes that fetch and quantise.
         is_offline: whether fetching is forbidden; quantising is not.
-        progress: told of the phases ``download``, ``verify_source``, ``quantize`` and
+        progress: called with the phases ``download``, ``verify_source``, ``quantize`` and
             ``measure``, in bytes.
 
     Raises:
-        StartupError: it is not to be had, or the model is quantised in another way already.
+        StartupError: it cannot be fetched or made, or the model is quantised otherwise already.
     """
 
     async def fetched() -> Artifact:
         return await fetching.obtain(
-            wish.model,
-            wish.data_dir,
+            request.model,
+            request.data_dir,
             environment=environment,
             is_offline=is_offline,
             progress=progress,
         )
 
     try:
-        full = await asyncio.to_thread(_full_weights, wish)
-        choice = wish.choice
+        full = await asyncio.to_thread(_full_weights, request)
+        choice = request.choice
         if choice is None:
             full = full or await fetched()
             if full.scheme is not QuantScheme.NONE:
-                return _within(full, wish.num_bytes)
-            choice = await _best(wish, environment)
+                return _within(full, request.num_bytes)
+            choice = await _best(request, environment)
         if full is not None and _is_it(full, choice):
             return full
-        found = await asyncio.to_thread(_find, wish, choice, full)
-        if found.artifact is not None:
-            log.info("quantised already", extra={"scheme": str(choice), "why": found.reason})
-            return found.artifact
-        if wish.must_be_signed and choice.scheme is not QuantScheme.NONE:
-            raise StartupError(_unsigned(wish, choice, found.reason))
+        stored = await asyncio.to_thread(_find, request, choice, full)
+        if stored.artifact is not None:
+            log.info("quantised already", extra={"scheme": str(choice), "why": stored.reason})
+            return stored.artifact
+        if request.must_be_signed and choice.scheme is not QuantScheme.NONE:
+            raise StartupError(_unsigned(request, choice, stored.reason))
         if full is None:
             full = await fetched()
             if _is_it(full, choice):
                 return full
-        log.info("quantising", extra={"scheme": str(choice), "why": found.reason})
-        await _quantise(wish, choice, environment, progress, is_replacing=found.is_stale)
-        made = await asyncio.to_thread(_find, wish, choice, full)
+        log.info("quantising", extra={"scheme": str(choice), "why": stored.reason})
+        await _quantise(request, choice, environment, progress, is_replacing=stored.is_stale)
+        stored = await asyncio.to_thread(_find, request, choice, full)
     except ModelError as error:
         raise StartupError(str(error)) from None
-    if made.artifact is None:
-        raise StartupError(f"quantising to {choice} made nothing to serve: {made.reason}.")
-    return made.artifact
+    if stored.artifact is None:
+        raise StartupError(f"quantising to {choice} made nothing to serve: {stored.reason}.")
+    return stored.artifact
 
 
-async def _best(wish: Wish, environment: Mapping[str, str]) -> Choice:
-    """What of ``wish.among`` the budget comes to.
+async def _best(request: QuantRequest, environment: Mapping[str, str]) -> Choice:
+    """The first of ``request.among`` that fits into the budget.
 
     Raises:
         StartupError: nothing is so small.
     """
-    named: list[str] = []
+    choices: list[str] = []
 
-    def heed(event: Mapping[str, Any]) -> None:
+    def on_event(event: Mapping[str, Any]) -> None:
         match event:
             case {"event": "plan", "choice": str(name)}:
-                named.append(name)
+                choices.append(name)
 
-    words = ["-m", "quantize", fetching.name_of(wish.model), "--data-dir", str(wish.data_dir)]
-    words += ["--scheme", f"auto:{wish.num_bytes}", "--among", *map(str, wish.among)]
-    words += ["--tp", str(wish.num_devices), "--dry-run", "--json"]
-    await child.run(words, environment=environment, heed=heed)
-    if not named:
+    words = ["-m", "quantize", fetching.name_of(request.model), "--data-dir", str(request.data_dir)]
+    words += ["--scheme", f"auto:{request.num_bytes}", "--among", *map(str, request.among)]
+    words += ["--tp", str(request.num_devices), "--dry-run", "--json"]
+    await child.run(words, environment=environment, on_event=on_event)
+    if not choices:
         raise StartupError("choosing a scheme by its size came to nothing.")
-    choice = Choice.parse(named[-1])
-    log.info("chosen by size", extra={"scheme": str(choice), "most_bytes": wish.num_bytes})
+    choice = Choice.parse(choices[-1])
+    log.info("chosen by size", extra={"scheme": str(choice), "most_bytes": request.num_bytes})
     return choice
 
 
@@ -157,29 +161,30 @@ def _within(artifact: Artifact, num_bytes: int) -> Artifact:
     Raises:
         StartupError: it is too large.
     """
-    found = folder.size_bytes(artifact.path)
-    if found > num_bytes:
+    stored_bytes = folder.size_bytes(artifact.path)
+    if stored_bytes > num_bytes:
         raise StartupError(
-            f"{artifact.name} is quantised already ({artifact.scheme}) and has {size(found)}, more "
-            f"than the {size(num_bytes)} of --quant. Allow more, or name the full model."
+            f"{artifact.name} is quantised already ({artifact.scheme}) and has "
+            f"{size(stored_bytes)}, more than the {size(num_bytes)} of --quant. Allow more, or "
+            "name the full model."
         )
     return artifact
 
 
-def _full_weights(wish: Wish) -> Artifact | None:
+def _full_weights(request: QuantRequest) -> Artifact | None:
     """The model as it is here; None where it would have to be fetched.
 
     Raises:
         ModelError: it can be neither, or is refused.
     """
-    target = ModelTarget.parse(wish.model)
-    if not fetching.is_here(target, wish.data_dir):
+    target = ModelTarget.parse(request.model)
+    if not fetching.is_here(target, request.data_dir):
         return None
-    return resolve(target.base, wish.data_dir)
+    return resolve(target.base, request.data_dir)
 
 
 def _is_it(artifact: Artifact, choice: Choice) -> bool:
-    """Whether the folder itself is what is wished for; False for full weights to make it from.
+    """Whether the folder itself is what was requested; False for full weights to make it from.
 
     Raises:
         StartupError: it is of another scheme, from which no other can be made.
@@ -195,37 +200,37 @@ def _is_it(artifact: Artifact, choice: Choice) -> bool:
     )
 
 
-def _find(wish: Wish, choice: Choice, full: Artifact | None) -> Found:
+def _find(request: QuantRequest, choice: Choice, full: Artifact | None) -> Found:
     if choice.scheme is QuantScheme.NONE:  # nothing is made for that
         return Found(artifact=None, reason="full weights are asked for")
     path = None if full is None else full.path
-    return find(_name(wish), choice, wish.data_dir, full=path)
+    return find(_name(request), choice, request.data_dir, full=path)
 
 
-def _name(wish: Wish) -> str:
+def _name(request: QuantRequest) -> str:
     """What the full model is called in the store, or would be."""
-    target = ModelTarget.parse(wish.model)
+    target = ModelTarget.parse(request.model)
     try:
-        return locate(target.base, wish.data_dir)[0]
+        return locate(target.base, request.data_dir)[0]
     except ModelNotFoundError:
         if target.name is None:
             raise
         return target.name
 
 
-def _unsigned(wish: Wish, choice: Choice, reason: str) -> str:
-    name = artifact_name(_name(wish), choice)
-    place = f"--data-dir {shlex.quote(str(wish.data_dir))}"
+def _unsigned(request: QuantRequest, choice: Choice, reason: str) -> str:
+    name = artifact_name(_name(request), choice)
+    place = f"--data-dir {shlex.quote(str(request.data_dir))}"
     return (
         f"--require-signature: {reason}, and what is made at a start is not signed. Make it and "
         "sign it first:\n"
-        f"  python -m quantize {shlex.quote(wish.model)} --scheme {choice} {place}\n"
+        f"  python -m quantize {shlex.quote(request.model)} --scheme {choice} {place}\n"
         f"  python -m models sign {name} --key KEY.pem {place}"
     )
 
 
 async def _quantise(
-    wish: Wish,
+    request: QuantRequest,
     choice: Choice,
     environment: Mapping[str, str],
     progress: Progress,
@@ -234,7 +239,7 @@ async def _quantise(
 ) -> None:
     """Run the quantising process to its end."""
 
-    def heed(event: Mapping[str, Any]) -> None:
+    def on_event(event: Mapping[str, Any]) -> None:
         match event:
             case {
                 "event": "progress",
@@ -250,12 +255,12 @@ async def _quantise(
                 kept = {key: value for key, value in facts.items() if isinstance(value, _SHORT)}
                 log.info("plan" if name == "plan" else "quantised", extra={"facts": kept})
 
-    words = ["-m", "quantize", fetching.name_of(wish.model), "--scheme", str(choice)]
-    words += ["--data-dir", str(wish.data_dir), "--json"]
-    if not wish.is_measured:
+    words = ["-m", "quantize", fetching.name_of(request.model), "--scheme", str(choice)]
+    words += ["--data-dir", str(request.data_dir), "--json"]
+    if not request.is_measured:
         words.append("--no-measure")
     if is_replacing:
         words.append("--replace")
-    if wish.num_devices > 1:
-        words += ["--tp", str(wish.num_devices)]
-    await child.run(words, environment=environment, heed=heed)
+    if request.num_devices > 1:
+        words += ["--tp", str(request.num_devices)]
+    await child.run(words, environment=environment, on_event=on_event)

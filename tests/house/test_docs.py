@@ -1,11 +1,10 @@
-"""The generated pages are fresh and complete, and the error trees are drawn as they are."""
+"""The generated pages are fresh and complete, and the error tree of models is drawn as it is."""
 
 from __future__ import annotations
 
 import inspect
 
 import models.errors
-import serve.errors
 from docs import generate
 from serve.config import Config, env_of, flag_of
 from serve.observe.families import FAMILIES
@@ -52,21 +51,7 @@ def test_ranges_are_words():
     assert "| `auto` \\| `cpu`" in rows["--device"]
 
 
-def test_the_error_tree_is_drawn_as_it_is():
-    drawing = (serve.errors.__doc__ or "").splitlines()
-    for error in generate.request_errors():
-        (line,) = (line for line in drawing if f"─ {error.__name__} " in line + " ")
-        assert str(error.status) in line
-    for parent in (serve.errors.ServeError, serve.errors.StartupError, serve.errors.RequestError):
-        assert any(parent.__name__ in line for line in drawing)
-
-
 def test_the_model_error_tree_is_drawn_as_it_is():
     for name, value in inspect.getmembers(models.errors, inspect.isclass):
         if issubclass(value, models.errors.ModelError):
             assert name in (models.errors.__doc__ or "")
-
-
-def test_error_codes_are_unique():
-    codes = [error.code for error in generate.request_errors()]
-    assert len(codes) == len(set(codes))

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import tomllib
 from pathlib import Path
 
 import pytest
 
 from models.refs import QuantScheme
-from serve.cli.flags import build_parser, parse, settings
-from serve.cli.serve_command import as_toml
-from serve.config import Config, env_of, flag_of, load_config
-from serve.environment import harden_environment, set_engine_environment
+from serve.cli.flags import parse, settings
+from serve.config import Config, load_config
 from serve.errors import StartupError
 
 
@@ -22,15 +18,6 @@ def test_flags_win_over_environment_and_that_over_the_file(tmp_path: Path) -> No
     env = {"INTRAMURAL_PORT": "10", "INTRAMURAL_MAX_NUM_SEQS": "20"}
     config = load_config({"port": "100"}, file=file, env=env)
     assert (config.port, config.max_num_seqs, config.max_model_len) == (100, 20, 3)
-
-
-def test_every_setting_has_a_flag_a_name_and_a_description() -> None:
-    options = {o for action in build_parser()._actions for o in action.option_strings}
-    for name, field in Config.model_fields.items():
-        assert flag_of(name) in options
-        assert env_of(name).startswith("INTRAMURAL_")
-        assert field.description
-        assert field.description.endswith(".")
 
 
 def test_adapters_come_by_name_from_every_source(tmp_path: Path) -> None:
@@ -116,55 +103,8 @@ def test_engine_arguments_may_be_given_again_and_again() -> None:
     assert load_config(given, env={}).engine_arg == ("a=1", 'b={"c": 2}')
 
 
-def test_the_environment_below_us_is_safe(monkeypatch: pytest.MonkeyPatch) -> None:
-    names = ("VLLM_HOST_IP", "VLLM_NO_USAGE_STATS", "VLLM_LOGGING_LEVEL", "OMP_NUM_THREADS")
-    for name in (*names, "TORCHINDUCTOR_CACHE_DIR"):  # torch sets the last when it is imported
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("VLLM_ALLOW_INSECURE_SERIALIZATION", "1")
-    monkeypatch.setenv("HF_HUB_OFFLINE", "0")
-    monkeypatch.setenv("XDG_CACHE_HOME", "/var/cache/me")
-    monkeypatch.setattr(os, "environ", dict(os.environ))
-    harden_environment()
-    set_engine_environment({"OMP_NUM_THREADS": "2", "VLLM_LOGGING_LEVEL": "DEBUG"})
-    assert os.environ["VLLM_ALLOW_INSECURE_SERIALIZATION"] == "0"
-    assert os.environ["HF_HUB_OFFLINE"] == "1"
-    assert [os.environ[name] for name in names] == ["127.0.0.1", "1", "WARNING", "2"]
-    # Of the user, and not where any user of the machine could put compiled code first.
-    assert os.environ["TORCHINDUCTOR_CACHE_DIR"] == "/var/cache/me/intramural/inductor"
-
-
-def test_between_nodes_the_operator_gives_the_address(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "environ", {"HOME": "/h", "VLLM_HOST_IP": "10.1.2.3"})
-    harden_environment(between_nodes=True)
-    assert os.environ["VLLM_HOST_IP"] == "10.1.2.3"
-    assert os.environ["RAY_USAGE_STATS_ENABLED"] == "0"
-    harden_environment()
-    assert os.environ["VLLM_HOST_IP"] == "127.0.0.1"
-    for given in ({}, {"VLLM_HOST_IP": "127.0.0.1"}):
-        monkeypatch.setattr(os, "environ", {"HOME": "/h", **given})
-        with pytest.raises(StartupError, match="needs VLLM_HOST_IP"):
-            harden_environment(between_nodes=True)
-
-
 def test_the_models_own_name_is_the_default() -> None:
     assert load_config({"model": "some/folder/qwen"}, env={}).model_names == ("qwen",)
-
-
-def test_print_config_prints_what_config_reads(tmp_path: Path) -> None:
-    config = load_config({"port": "9", "served_model_name": ("x",)}, env={})
-    file = tmp_path / "printed.toml"
-    file.write_text(as_toml(config))
-    assert tomllib.loads(file.read_text())["port"] == 9
-    assert load_config({}, file=file, env={}) == config
-
-
-def test_unknown_flags_suggest_near_ones() -> None:
-    with pytest.raises(StartupError, match=r"'--max-seqs'.*--max-num-seqs"):
-        parse(["--max-seqs", "3"])
-
-
-def test_only_given_flags_become_settings() -> None:
-    assert settings(parse(["--port", "9"])) == {"port": "9"}
 
 
 def test_the_fake_engine_and_a_scheme_do_not_go_together() -> None:

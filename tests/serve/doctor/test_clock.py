@@ -10,18 +10,18 @@ from serve.doctor.finding import Finding
 NOW = clock.EARLIEST.timestamp() + 86_400
 
 
-def look(*, is_kept: bool | None = True, walls: tuple[float, ...] = (NOW, NOW, NOW)) -> Finding:
-    told: Iterator[float] = iter(walls)
-    return clock.clock(lambda: is_kept, lambda: next(told), lambda: 0.0, lambda _s: None)
+def look(*, kept: bool | None = True, walls: tuple[float, ...] = (NOW, NOW, NOW)) -> Finding:
+    times: Iterator[float] = iter(walls)
+    return clock.clock(lambda: kept, lambda: next(times), lambda: 0.0, lambda _s: None)
 
 
-@pytest.mark.parametrize("is_kept", [True, None])
-def test_a_clock_that_is_right(is_kept: bool | None) -> None:
-    assert look(is_kept=is_kept).level == "ok"
+@pytest.mark.parametrize("is_synchronised", [True, None])
+def test_a_clock_that_is_right(is_synchronised: bool | None) -> None:
+    assert look(kept=is_synchronised).level == "ok"
 
 
 def test_a_clock_that_nobody_keeps() -> None:
-    found = look(is_kept=False)
+    found = look(kept=False)
     assert found.level == "warning"
     assert "chrony" in found.advice
 
@@ -34,8 +34,8 @@ def test_a_clock_of_another_year() -> None:
 def test_a_clock_that_jumps(jump: float) -> None:
     found = look(walls=(NOW, NOW, NOW + jump))
     assert found.level == "warning"
-    assert f"{jump:+.3f} s" in found.told
+    assert f"{jump:+.3f} s" in found.summary
 
 
 def test_the_kernel_is_asked_and_its_clock_left_alone() -> None:
-    assert clock.is_kept() in {True, False, None}
+    assert clock.is_synchronised() in {True, False, None}

@@ -42,7 +42,7 @@ async def test_a_server_that_is_well() -> None:
         "gate": "skipped",
         "transport": "skipped",
     }
-    assert "arm blue" in found["models"].told
+    assert "arm blue" in found["models"].summary
 
 
 async def test_a_server_with_keys_and_a_caller_without(tmp_path: Path) -> None:
@@ -70,7 +70,7 @@ async def test_a_server_that_takes_no_work(plant: Callable[[House], None], code:
     plant(home)
     found = (await examine(home))["ready"]
     assert found.level == "failure"
-    assert code in found.told
+    assert code in found.summary
     assert found.advice == deployment.UNREADY[code]
 
 
@@ -79,7 +79,7 @@ async def test_a_server_that_loads_says_how_far_it_is() -> None:
     home.state.startup("load_weights", 5, 10)
     found = await examine(home)
     assert found["started"].level == "warning"
-    assert "load_weights 50%" in found["started"].told
+    assert "load_weights 50%" in found["started"].summary
     home.state.startup.fail("no")
     assert (await examine(home))["started"].level == "failure"
 
@@ -113,7 +113,7 @@ def test_one_that_asks_no_key_and_encrypts_nothing() -> None:
 def test_one_at_its_limit() -> None:
     found = deployment.load(answering()("http://127.0.0.1:1"))
     assert found.level == "warning"
-    assert "3 sequences run, 9 wait" in found.told
+    assert "3 sequences run, 9 wait" in found.summary
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ def test_a_machine_without_a_gpu_is_fine_unless_one_is_asked_for(tmp_path: Path)
 
 def test_a_gpu_with_its_driver_is_named(tmp_path: Path) -> None:
     found = gpu.driver(with_gpu(tmp_path))
-    assert (found.level, found.told) == ("ok", "Driver 580.65.06, 1 GPUs: NVIDIA H100.")
+    assert (found.level, found.summary) == ("ok", "Driver 580.65.06, 1 GPUs: NVIDIA H100.")
     assert gpu.cuda(with_gpu(tmp_path)).level == "ok"
 
 
@@ -52,7 +52,7 @@ def test_a_driver_that_talks_nonsense_is_said(tmp_path: Path, script: str) -> No
 def test_more_devices_than_there_are_is_a_failure(tmp_path: Path) -> None:
     found = gpu.driver(with_gpu(tmp_path, tensor_parallel_size=2))
     assert found.level == "failure"
-    assert "ask for 2 GPUs, and there are 1" in found.told
+    assert "ask for 2 GPUs, and there are 1" in found.summary
 
 
 @pytest.mark.parametrize(

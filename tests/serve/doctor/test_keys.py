@@ -28,7 +28,7 @@ def test_no_keys_are_fine_on_loopback_only(tmp_path: Path) -> None:
 def test_a_key_that_lets_somebody_in_is_fine(tmp_path: Path, file: Path) -> None:
     create(file)
     found = keys.keys(machine(tmp_path, api_key_file=file))
-    assert (found.level, found.told) == ("ok", "1 keys are enabled, 0 are not.")
+    assert (found.level, found.summary) == ("ok", "1 keys are enabled, 0 are not.")
 
 
 def test_a_file_for_others_is_a_failure(tmp_path: Path, file: Path) -> None:
@@ -51,7 +51,7 @@ def test_keys_that_let_nobody_in_are_a_failure(tmp_path: Path, file: Path) -> No
     create(file)
     create(file, expires_at=datetime.now(UTC) - timedelta(days=1))
     revoke(file, list_keys(file)[0].key_id)
-    assert "None of the 2 keys" in keys.keys(machine(tmp_path, api_key_file=file)).told
+    assert "None of the 2 keys" in keys.keys(machine(tmp_path, api_key_file=file)).summary
 
 
 def test_a_key_that_expires_soon_is_named(tmp_path: Path, file: Path) -> None:
@@ -59,8 +59,8 @@ def test_a_key_that_expires_soon_is_named(tmp_path: Path, file: Path) -> None:
     create(file, expires_at=datetime.now(UTC) + timedelta(days=90))
     found = keys.keys(machine(tmp_path, api_key_file=file))
     assert found.level == "warning"
-    assert "1 of 2" in found.told
-    assert "ward-3" in found.told
+    assert "1 of 2" in found.summary
+    assert "ward-3" in found.summary
 
 
 def test_a_missing_file_is_a_failure(tmp_path: Path, file: Path) -> None:

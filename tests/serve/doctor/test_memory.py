@@ -9,7 +9,7 @@ from tests.serve.doctor.machines import machine
 def test_little_memory_is_said_with_the_figure(tmp_path: Path) -> None:
     assert memory.memory(machine(tmp_path)).level == "ok"
     found = memory.memory(machine(tmp_path, free_kb=1_000_000))
-    assert (found.level, found.told) == ("warning", "1.0 GB of memory are free.")
+    assert (found.level, found.summary) == ("warning", "1.0 GB of memory are free.")
 
 
 def test_shared_memory_matters_for_several_devices_only(tmp_path: Path) -> None:

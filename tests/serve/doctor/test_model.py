@@ -16,16 +16,16 @@ def test_the_demo_model_fits_and_is_proven(tmp_path: Path) -> None:
 def test_what_does_not_fit_is_said_with_what_would_help(tmp_path: Path) -> None:
     found = model.fit(machine(tmp_path, model="qwen2.5-32b"))
     assert found.level == "failure"
-    assert "on the CPU, of 32.8 GB" in found.told
+    assert "on the CPU, of 32.8 GB" in found.summary
     assert "--quant" in found.advice
 
 
 def test_a_gpu_is_reckoned_with_where_there_is_one(tmp_path: Path) -> None:
-    assert "on a GPU, of 85.5 GB" in model.fit(with_gpu(tmp_path, model="qwen2.5-7b")).told
+    assert "on a GPU, of 85.5 GB" in model.fit(with_gpu(tmp_path, model="qwen2.5-7b")).summary
     small = model.fit(with_gpu(tmp_path, mib=18_000, model="qwen2.5-7b"))
     assert small.level == "warning"
     assert "--max-model-len" in small.advice
-    assert "on the CPU" in model.fit(with_gpu(tmp_path, model="demo", device="cpu")).told
+    assert "on the CPU" in model.fit(with_gpu(tmp_path, model="demo", device="cpu")).summary
 
 
 def test_a_context_beyond_the_models_is_a_failure(tmp_path: Path) -> None:
@@ -44,7 +44,7 @@ def test_a_model_that_is_not_here_is_a_failure_offline(tmp_path: Path) -> None:
 def test_bytes_that_are_not_the_manifests_are_a_failure(tmp_path: Path) -> None:
     folder = write_tiny_model(tmp_path / "tiny")
     asked = machine(tmp_path, model=str(folder))
-    assert "no manifest" in model.verified(asked).told
+    assert "no manifest" in model.verified(asked).summary
     Manifest.build(folder).write(folder)
     assert model.verified(asked).level == "ok"
     weights = folder / "model.safetensors"
@@ -53,7 +53,7 @@ def test_bytes_that_are_not_the_manifests_are_a_failure(tmp_path: Path) -> None:
     weights.write_bytes(damaged)
     found = model.verified(asked)
     assert found.level == "failure"
-    assert "model.safetensors" in found.told
+    assert "model.safetensors" in found.summary
     assert model.verified(machine(tmp_path, model=str(folder), verify="off")).level == "warning"
 
 
@@ -63,4 +63,4 @@ def test_a_budget_is_reckoned_as_what_fits_into_it(tmp_path: Path) -> None:
         ("auto:9GB", "(int8)"),
         ("auto:6GB", "(int4)"),
     ):
-        assert said in model.fit(machine(tmp_path, model="qwen2.5-7b", quant=quant)).told
+        assert said in model.fit(machine(tmp_path, model="qwen2.5-7b", quant=quant)).summary

@@ -14,7 +14,7 @@ from serve.errors import InvalidRequest, StartupError, UnsupportedField
 from serve.pipeline.events import ChatPrompt, TextPrompt, TokensPrompt
 from serve.pipeline.render import INLINE_CHARS, Renderer
 from serve.pipeline.template import ChatTemplate, load_template
-from serve.pipeline.tokenizer import MARK, ModelTokenizer
+from serve.pipeline.tokenizer import MARK
 from tests.serve.pipeline.conftest import SPECIAL, byte_level_tokenizer
 
 CHATML = (
@@ -178,17 +178,6 @@ def test_where_the_template_comes_from(
         )
     template = load_template(tmp_path, config)
     assert (template and template.render([], [])) == expected
-
-
-def test_a_missing_tokenizer_stops_the_start(tmp_path: Path) -> None:
-    with pytest.raises(StartupError, match=r"tokenizer\.json is missing"):
-        ModelTokenizer.load(tmp_path)
-
-
-def test_a_damaged_tokenizer_stops_the_start(tmp_path: Path) -> None:
-    (tmp_path / "tokenizer.json").write_text('{"half":')
-    with pytest.raises(StartupError, match="cannot be read"):
-        ModelTokenizer.load(tmp_path)
 
 
 async def test_a_large_chat_gives_the_same_ids_on_a_thread() -> None:

@@ -6,7 +6,6 @@ That process is `python -m models pull`; tests/e2e/test_pull.py has it against t
 from __future__ import annotations
 
 import asyncio
-import os
 from pathlib import Path
 
 import pytest
@@ -88,31 +87,3 @@ async def test_its_progress_is_passed_on_and_its_error_is_ours(
     with pytest.raises(StartupError, match="the mirror is closed"):
         await fetched(tmp_path, phases)
     assert phases == [("download", 3, 9)]
-
-
-async def test_one_that_says_nothing_is_an_error_too(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    put_in_place(monkeypatch, "raise SystemExit(1)")
-    with pytest.raises(StartupError, match="without a word"):
-        await fetched(tmp_path, [])
-
-
-async def test_a_server_that_is_stopped_ends_it(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    mark = tmp_path / "pid"
-    program = (
-        f"import os, time\nopen({str(mark)!r}, 'w').write(str(os.getpid()))\n"
-        "print('{}', flush=True)\ntime.sleep(600)"
-    )
-    put_in_place(monkeypatch, program)
-    task = asyncio.create_task(fetched(tmp_path, []))
-    async with asyncio.timeout(30):
-        while not (mark.exists() and mark.read_text()):
-            await asyncio.sleep(0.01)
-        task.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await task
-    with pytest.raises(ProcessLookupError):
-        os.kill(int(mark.read_text()), 0)

@@ -16,7 +16,7 @@ from models.trust.manifest import QUANTISED_FROM, Manifest
 from quantize.plan.choices import Choice
 from serve.errors import StartupError
 from serve.provenance import child
-from serve.provenance.quantising import Wish, obtain
+from serve.provenance.quantising import QuantRequest, obtain
 from tests.models.folders import whole
 
 INT8 = {
@@ -63,7 +63,9 @@ async def obtained(
     **more: Any,
 ) -> Artifact:
     return await obtain(
-        Wish(model=model, choice=Choice.parse(quant) if quant else None, data_dir=data_dir, **more),
+        QuantRequest(
+            model=model, choice=Choice.parse(quant) if quant else None, data_dir=data_dir, **more
+        ),
         environment={},
         is_offline=True,
         progress=lambda *at: seen.append(at) if seen is not None else None,

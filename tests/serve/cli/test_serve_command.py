@@ -1,10 +1,11 @@
-"""The banner: its line of quality, and a command that can be copied."""
+"""The banner and its copyable command, the printed settings, and the bars of a start."""
 
 from __future__ import annotations
 
 import io
 import json
 import shlex
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,9 @@ from rich.console import Console
 
 from models.refs import Artifact, QuantScheme
 from serve.bootstrap import Ready
-from serve.cli.serve_command import _quality, banner
+from serve.cli.main import main
+from serve.cli.serve_command import LoadingBars, _count, _quality, as_toml, banner
+from serve.config import load_config
 from serve.engine.fake import FakeEngine
 from serve.provenance.proof import Mode, Proof
 from serve.provenance.quality import Standing
@@ -72,3 +75,51 @@ def test_the_command_is_whole_and_asks_what_the_model_takes(
     assert words[0] == f"http://127.0.0.1:8000/v1/{route}"
     assert set(json.loads(words[-1])) == {"model", field}
     assert "a" * 64 in "".join(line.strip("│ ") for line in panel.splitlines())
+
+
+def test_print_config_prints_what_config_reads(tmp_path: Path) -> None:
+    config = load_config({"port": "9", "served_model_name": ("x",)}, env={})
+    file = tmp_path / "printed.toml"
+    file.write_text(as_toml(config))
+    assert tomllib.loads(file.read_text())["port"] == 9
+    assert load_config({}, file=file, env={}) == config
+
+
+def test_settings_that_are_not_set_are_shown_as_comments(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["--print-config", "--port", "9"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert "port = 9" in lines
+    assert "# api_key_file =" in lines
+    assert 'model = "demo"' in lines
+
+
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [(0, "0.0 M"), (5_773_568, "5.8 M"), (999_949_999, "999.9 M"), (7_615_616_512, "7.6 B")],
+)
+def test_parameters_are_counted_for_people(number: int, text: str) -> None:
+    assert _count(number) == text
+
+
+def test_bars_are_for_terminals_only() -> None:
+    file = io.StringIO()
+    with LoadingBars(Console(file=file)) as bars:
+        bars("load_weights", 1, 2)
+    assert file.getvalue() == ""
+
+
+def test_a_bar_for_each_phase_with_bytes_where_they_are_bytes() -> None:
+    file = io.StringIO()
+    with LoadingBars(Console(file=file, force_terminal=True, width=100)) as bars:
+        bars("load_weights", 3_000_000, 9_000_000)
+        bars("warm_up", 0, 0)
+        bars("verify", 5_000_000, 5_000_000)
+        tasks = {task.description: task for task in bars._progress.tasks}
+    assert list(tasks) == ["load weights", "warm up", "verify"]
+    assert tasks["load weights"].fields["amount"] == "3 of 9 MB"
+    assert tasks["warm up"].fields["amount"] == ""
+    assert tasks["warm up"].total is None, "a phase without a total has no end in sight"
+    assert tasks["load weights"].stop_time is not None, "the next phase ends it"
+    assert tasks["verify"].stop_time is not None, "beside the others, it ends by itself"

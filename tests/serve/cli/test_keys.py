@@ -1,0 +1,113 @@
+"""`python -m serve keys`: a key is shown once, and to its owner's stdout alone."""
+
+from __future__ import annotations
+
+import json
+import re
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from serve.cli.main import main
+from serve.governance.keys import list_keys
+
+KEY = re.compile(r"sk-[\w-]{12}\.[\w-]{43}")
+
+
+@pytest.fixture
+def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("INTRAMURAL_STATE_DIR", str(tmp_path))
+    monkeypatch.delenv("INTRAMURAL_API_KEY_FILE", raising=False)
+    return tmp_path / "keys.json"
+
+
+def test_stdout_is_the_key_alone(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["keys", "create", "--name", "ward-3"]) == 0
+    printed = capsys.readouterr()
+    assert KEY.fullmatch(printed.out.strip()), "so that KEY=$(...) works"
+    assert "only time" in printed.err
+    assert not KEY.search(printed.err)
+    assert [key.name for key in list_keys(file)] == ["ward-3"]
+
+
+def test_a_script_gets_the_key_and_its_file(
+    file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = tmp_path / "other.json"
+    assert main(["keys", "create", "--json", "--file", str(other)]) == 0
+    printed = capsys.readouterr()
+    document = json.loads(printed.out)
+    assert KEY.fullmatch(document["key"])
+    assert document["file"] == str(other)
+    assert printed.err == ""
+    assert not file.exists()
+
+
+def test_the_setting_for_the_file_goes_before_the_state_directory(
+    file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("INTRAMURAL_API_KEY_FILE", str(tmp_path / "set.json"))
+    assert main(["keys", "create"]) == 0
+    assert not file.exists()
+    assert len(list_keys(tmp_path / "set.json")) == 1
+
+
+@pytest.mark.parametrize(("days", "state"), [("2", "enabled"), ("0", "expired")])
+def test_a_key_expires_after_whole_days(file: Path, days: str, state: str) -> None:
+    before = datetime.now(UTC)
+    assert main(["keys", "create", "--expires-in-days", days]) == 0
+    (key,) = list_keys(file)
+    assert key.expires_at is not None
+    wanted = before + timedelta(days=int(days))
+    assert timedelta() <= key.expires_at - wanted < timedelta(minutes=5)
+    assert key.state == state
+
+
+def test_a_listing_shows_states_and_no_secret(
+    file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main(["keys", "create", "--name", "gone"])
+    main(["keys", "create", "--name", "here", "--expires-in-days", "9"])
+    ids = [key.key_id for key in list_keys(file)]
+    capsys.readouterr()
+    assert main(["keys", "revoke", ids[0]]) == 0
+    assert f"revoked {ids[0]}" in capsys.readouterr().out
+    assert main(["keys", "list", "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert [(row["name"], row["state"]) for row in rows] == [
+        ("gone", "revoked"),
+        ("here", "enabled"),
+    ]
+    assert main(["keys", "list"]) == 0
+    table = capsys.readouterr().out
+    assert all(word in table for word in (*ids, "never", "revoked", "enabled"))
+    assert not KEY.search(table)
+    assert not any(key.hash[:8] in table or key.salt[:8] in table for key in list_keys(file))
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["keys"], "create|list|revoke"),
+        (["keys", "make"], "invalid choice: 'make'"),
+        (["keys", "list"], "is not there"),
+        (["keys", "revoke"], "required: id"),
+        (["keys", "create", "--expires-in-days", "soon"], "invalid int value: 'soon'"),
+        (["keys", "create", "--name", "x" * 65], "at most 64 characters"),
+    ],
+)
+@pytest.mark.usefixtures("file")
+def test_what_cannot_be_done_says_why(
+    capsys: pytest.CaptureFixture[str], words: list[str], message: str
+) -> None:
+    assert main(words) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_an_unknown_id_changes_nothing(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    main(["keys", "create"])
+    before = file.read_bytes()
+    assert main(["keys", "revoke", "nobody"]) == 2
+    assert "No key has the id 'nobody'" in capsys.readouterr().err
+    assert file.read_bytes() == before

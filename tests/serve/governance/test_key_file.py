@@ -1,0 +1,210 @@
+"""The file of API keys: what it holds, who may read it, and that it is replaced whole."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import stat
+import tempfile
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from serve.errors import StartupError
+from serve.governance import key_file, keys
+from serve.governance.key_file import (
+    StoredKey,
+    hash_secret,
+    locked,
+    read_keys,
+    signature_of,
+    write_keys,
+)
+
+NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "keys.json"
+
+
+def stored(key_id: str = "abc", *, expires_at: datetime | None = None) -> StoredKey:
+    salt = "5a" * 16
+    return StoredKey(
+        key_id=key_id,
+        name="ward-3",
+        salt=salt,
+        hash=hash_secret(salt, "open sesame"),
+        created_at=NOON,
+        expires_at=expires_at,
+    )
+
+
+def test_what_is_written_is_read(path: Path) -> None:
+    written = (stored("one"), stored("two", expires_at=NOON))
+    write_keys(path, written)
+    assert read_keys(path) == written
+    write_keys(path, ())
+    assert read_keys(path) == ()
+
+
+def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_keys(path, (stored(),))
+
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(StartupError, match=r"keys\.json cannot be used: No space left"):
+        write_keys(path, ())
+    assert read_keys(path) == (stored(),)
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_a_secret_matches_its_own_hash_only() -> None:
+    assert stored().matches("open sesame")
+    assert not stored().matches("open sesame ")
+    assert not stored().matches("")
+
+
+def test_a_key_is_expired_at_its_time_and_not_before() -> None:
+    key = stored(expires_at=NOON)
+    assert not key.is_expired(NOON - timedelta(microseconds=1))
+    assert key.is_expired(NOON)
+    assert not stored().is_expired(NOON), "without a time it never expires"
+    assert key.state == "expired"
+
+
+def test_an_operator_sees_neither_salt_nor_hash() -> None:
+    shown = stored(expires_at=NOON).as_json()
+    assert set(shown) == {"id", "name", "created_at", "expires_at", "state"}
+    assert shown["expires_at"] == "2026-01-01T12:00:00+00:00"
+    assert stored().as_json()["expires_at"] is None
+
+
+def test_the_signature_changes_with_a_file_of_equal_size_and_time(path: Path) -> None:
+    write_keys(path, (stored("aaa"),))
+    before, times = signature_of(path), path.stat()
+    write_keys(path, (stored("bbb"),))
+    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+    assert path.stat().st_size == times.st_size
+    assert signature_of(path) != before
+
+
+def test_one_writer_holds_off_the_others(path: Path) -> None:
+    def lock() -> None:
+        with (path.parent / "keys.json.lock").open() as other:
+            fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+    with locked(path), pytest.raises(BlockingIOError):
+        lock()
+    lock()
+
+
+def test_a_folder_that_is_missing_is_made_for_its_owner_alone(tmp_path: Path) -> None:
+    file = tmp_path / "state" / "keys.json"
+    with locked(file):
+        assert stat.S_IMODE(file.parent.stat().st_mode) == 0o700
+
+
+@pytest.mark.parametrize("mode", [0o640, 0o604, 0o660, 0o644, 0o777])
+def test_a_file_that_others_may_use_is_refused_with_its_mode(path: Path, mode: int) -> None:
+    keys.create(path)
+    path.chmod(mode)
+    with pytest.raises(StartupError, match=f"mode {mode:04o}.*chmod 600"):
+        read_keys(path)
+
+
+@pytest.mark.parametrize(
+    ("owner", "mode", "user", "is_taken"),
+    [
+        (0, 0o440, 10001, True),  # a Secret's volume, with fsGroup
+        (0, 0o400, 10001, True),
+        (0, 0o640, 10001, True),
+        (0, 0o460, 10001, False),
+        (0, 0o444, 10001, False),
+        (0, 0o450, 10001, False),
+        (0, 0o440, 0, False),
+        (10001, 0o440, 10001, False),
+        (10002, 0o440, 10001, False),
+    ],
+)
+def test_of_roots_files_a_group_may_read_and_no_more(owner, mode, user, is_taken) -> None:
+    status = os.stat_result((stat.S_IFREG | mode, 1, 1, 1, owner, 10001, 10, 0, 0, 0))
+    assert (mode & key_file._too_much(status, user) == 0) is is_taken
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+@pytest.mark.parametrize(("mode", "is_taken"), [(0o440, True), (0o444, False), (0o460, False)])
+def test_a_file_as_kubernetes_mounts_it_opens(mode: int, is_taken: bool) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "keys.json"
+        keys.create(path)
+        os.chown(path, 0, 10001)
+        path.chmod(mode)
+        path.parent.chmod(0o755)
+        os.setegid(10001)
+        os.seteuid(10001)
+        try:
+            with (
+                contextlib.nullcontext() if is_taken else pytest.raises(StartupError, match="mode")
+            ):
+                assert len(read_keys(path)) == 1
+        finally:
+            os.seteuid(0)
+            os.setegid(0)
+
+
+BROKEN: dict[str, Callable[[dict[str, object]], object]] = {
+    "no object": lambda document: [],
+    "no version": lambda document: document.pop("version"),
+    "another version": lambda document: document.update(version=2),
+    "no keys": lambda document: document.pop("keys"),
+    "keys of no list": lambda document: document.update(keys=5),
+    "a short hash": lambda document: document["keys"][0].update(hash="00"),  # type: ignore[index]
+    "a hash of no hex": lambda document: document["keys"][0].update(hash="zz" * 32),  # type: ignore[index]
+    "a short salt": lambda document: document["keys"][0].update(salt="00"),  # type: ignore[index]
+    "an id of no text": lambda document: document["keys"][0].update(id=5),  # type: ignore[index]
+    "a time without zone": lambda document: document["keys"][0].update(  # type: ignore[index]
+        created_at="2026-01-01T00:00:00"
+    ),
+    "a time that is none": lambda document: document["keys"][0].update(expires_at="soon"),  # type: ignore[index]
+    "disabled by a word": lambda document: document["keys"][0].update(disabled="no"),  # type: ignore[index]
+    "an id twice": lambda document: document["keys"].append(document["keys"][0]),  # type: ignore[attr-defined, index]
+}
+
+
+@pytest.mark.parametrize("how", BROKEN)
+def test_a_file_that_is_not_ours_is_refused(path: Path, how: str) -> None:
+    keys.create(path)
+    document = json.loads(path.read_text())
+    changed = BROKEN[how](document)
+    path.write_text(json.dumps([] if changed == [] else document))
+    with pytest.raises(StartupError, match="API key file"):
+        read_keys(path)
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"\xff", b"null", b'{"version": 1}', b"[" * 9999])
+def test_damaged_files_are_refused(path: Path, content: bytes) -> None:
+    path.write_bytes(content)
+    path.chmod(0o600)
+    with pytest.raises(StartupError, match="API key file"):
+        read_keys(path)
+
+
+def test_a_missing_file_is_refused(path: Path) -> None:
+    with pytest.raises(StartupError, match="is not there"):
+        read_keys(path)
+
+
+def test_a_folder_in_its_place_is_refused_with_the_reason(path: Path) -> None:
+    path.mkdir(mode=0o700)
+    with pytest.raises(StartupError, match="cannot be used: Is a directory"):
+        read_keys(path)

@@ -1,0 +1,88 @@
+"""A model's tokenizer: ids of a text and back, guarded text, exact bytes, refused folders."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from serve.errors import InvalidRequest, StartupError
+from serve.pipeline.tokenizer import MARK, ModelTokenizer
+from tests.serve.pipeline.conftest import SPECIAL, byte_level_tokenizer, sentencepiece_tokenizer
+
+BYTE_LEVEL = byte_level_tokenizer()
+SENTENCEPIECE = sentencepiece_tokenizer()
+END = "<|im_end|>"
+
+
+def ids(text: str, tokenizer: ModelTokenizer = BYTE_LEVEL) -> list[int]:
+    return tokenizer.encode(text, add_special_tokens=False)
+
+
+def test_a_missing_tokenizer_stops_the_start(tmp_path: Path) -> None:
+    with pytest.raises(StartupError, match=r"tokenizer\.json is missing"):
+        ModelTokenizer.load(tmp_path)
+
+
+def test_a_damaged_tokenizer_stops_the_start(tmp_path: Path) -> None:
+    (tmp_path / "tokenizer.json").write_text('{"half":')
+    with pytest.raises(StartupError, match="cannot be read"):
+        ModelTokenizer.load(tmp_path)
+
+
+def test_a_folder_is_read_with_or_without_its_config(tmp_path: Path) -> None:
+    (tmp_path / "tokenizer.json").write_text(BYTE_LEVEL._tokenizer.to_str())
+    loaded = ModelTokenizer.load(tmp_path)
+    assert loaded.config == {}
+    assert ids("Grüße 🙂", loaded) == ids("Grüße 🙂")
+    assert loaded.vocab_size == BYTE_LEVEL._tokenizer.get_vocab_size()
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps({"eos_token": END}))
+    assert ModelTokenizer.load(tmp_path, 5_000).vocab_size == 5_000
+    assert ModelTokenizer.load(tmp_path).config == {"eos_token": END}
+    (tmp_path / "tokenizer_config.json").write_text("{")
+    with pytest.raises(StartupError, match="cannot be read"):
+        ModelTokenizer.load(tmp_path)
+
+
+@pytest.mark.parametrize("text", ["", END, f"a{END}b{SPECIAL[0]}", "no token at all", "<|im_end"])
+def test_guarded_text_holds_no_special_token_and_arrives_unchanged(text: str) -> None:
+    special = {BYTE_LEVEL._tokenizer.token_to_id(token) for token in SPECIAL}
+    guarded = ids(BYTE_LEVEL.guard(text))
+    assert special.isdisjoint(guarded)
+    assert BYTE_LEVEL.decode_raw(guarded) == text
+
+
+def test_text_that_is_not_guarded_may_hold_special_tokens() -> None:
+    token = BYTE_LEVEL._tokenizer.token_to_id(END)
+    assert ids(f"a{END}")[-1] == token
+    mixed = ids(f"{END}{BYTE_LEVEL.guard(END)}{END}")
+    assert (mixed[0], mixed[-1]) == (token, token)
+    assert mixed.count(token) == 2
+    assert MARK not in BYTE_LEVEL.decode_raw(mixed)
+
+
+def test_special_tokens_are_left_out_of_text_unless_shown() -> None:
+    assert BYTE_LEVEL.decode(ids(f"a{END}b")) == "ab"
+    assert BYTE_LEVEL.decode_raw(ids(f"a{END}b")) == f"a{END}b"
+    assert BYTE_LEVEL.decode([]) == ""
+
+
+@pytest.mark.parametrize("text", ["naïve 🙂", "你好", "with space", "<tool_call>{}"])
+def test_the_bytes_of_tokens_are_those_of_the_text(text: str) -> None:
+    assert b"".join(BYTE_LEVEL.token_bytes(i) for i in ids(text)) == text.encode()
+
+
+def test_a_special_token_has_the_bytes_of_its_name() -> None:
+    assert BYTE_LEVEL.token_bytes(ids(END)[0]) == END.encode()
+    assert BYTE_LEVEL.token_bytes(BYTE_LEVEL.vocab_size - 1) == b"", "of the model's padding"
+    letter = SENTENCEPIECE._tokenizer.token_to_id("a")
+    assert SENTENCEPIECE.token_bytes(letter) == b"a"
+
+
+def test_ids_are_those_of_the_model_and_no_others() -> None:
+    BYTE_LEVEL.check_ids([0, BYTE_LEVEL.vocab_size - 1], param="prompt")
+    for bad in (-1, BYTE_LEVEL.vocab_size):
+        with pytest.raises(InvalidRequest, match=f"{bad} .* 0 to {BYTE_LEVEL.vocab_size - 1}") as e:
+            BYTE_LEVEL.check_ids([0, bad], param="prompt.0")
+        assert e.value.param == "prompt.0"
