@@ -56,7 +56,13 @@ HOMES: dict[str, tuple[str, ...]] = {
     "llama_cpp": ("benchmarks/compare/llama/",),
     "gguf": ("benchmarks/compare/llama/",),
     "PIL": ("benchmarks/quality/plots.py",),
-    "pydantic": ("serve/config.py", "serve/api/", "serve/cli/flags.py", "docs/"),
+    "pydantic": (
+        "serve/config.py",
+        "serve/config_sources.py",
+        "serve/api/",
+        "serve/cli/flags.py",
+        "docs/",
+    ),
 }
 
 

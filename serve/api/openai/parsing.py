@@ -13,8 +13,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import ErrorDetails
 
 from serve.api.openai.fields import FieldTable
-from serve.config import near
 from serve.errors import InvalidRequest, UnsupportedField
+from serve.suggestion import near
 
 MAX_ECHO_CHARS = 60
 _ENUM_ERRORS = frozenset({"literal_error", "union_tag_invalid"})

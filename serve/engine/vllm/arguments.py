@@ -11,9 +11,9 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from serve.config import near
 from serve.engine.settings import EngineSettings
 from serve.errors import StartupError
+from serve.suggestion import near
 
 MAX_LOGPROBS = 20
 

@@ -44,7 +44,7 @@ def test_half_of_an_option_is_refused(parser, capsys):
 def test_data_dir_follows_the_server_s_own_default(monkeypatch, tmp_path):
     monkeypatch.delenv("INTRAMURAL_DATA_DIR", raising=False)
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
-    from serve.config import load_config
+    from serve.config_sources import load_config
 
     assert default_data_dir() == load_config({}).data_dir
     monkeypatch.setenv("INTRAMURAL_DATA_DIR", str(tmp_path / "other"))
