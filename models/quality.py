@@ -115,45 +115,45 @@ class Quality(Figures):
         Raises:
             QualityFault: a key is missing or unknown, or a value is of another kind.
         """
-        found = _keys(document, cls, "it")
-        texts = found["texts"]
+        values = _keys(document, cls, "it")
+        texts = values["texts"]
         if not isinstance(texts, list) or not texts:
             raise QualityFault("has no list of texts")
-        if not _is_count(found["num_weights"]):
-            raise QualityFault(f"has num_weights {found['num_weights']!r}")
+        if not _is_count(values["num_weights"]):
+            raise QualityFault(f"has num_weights {values['num_weights']!r}")
         parts = {
             "texts": tuple(_figures(text, TextFigures, "a text") for text in texts),
-            "better": None if found["better"] is None else _better(found["better"]),
+            "better": None if values["better"] is None else _better(values["better"]),
         }
-        return _figures(found | parts, cls, "it")
+        return _figures(values | parts, cls, "it")
 
 
 AnyFigures = TypeVar("AnyFigures", bound=Figures)
 
 
 def _figures(document: Any, kind: type[AnyFigures], who: str) -> AnyFigures:
-    found = _keys(document, kind, who)
+    values = _keys(document, kind, who)
     for field in fields(Figures):
-        value = found[field.name]
+        value = values[field.name]
         is_right = _is_count(value) if field.name == "num_tokens" else _is_amount(value)
         if not is_right:
             raise QualityFault(f"has {field.name} {value!r}")
-    if not found["base_perplexity"]:
+    if not values["base_perplexity"]:
         raise QualityFault("has base_perplexity 0")
     if kind is TextFigures and not (
-        isinstance(found["name"], str)
-        and isinstance(found["sha256"], str)
-        and _SHA256.fullmatch(found["sha256"])
+        isinstance(values["name"], str)
+        and isinstance(values["sha256"], str)
+        and _SHA256.fullmatch(values["sha256"])
     ):
         raise QualityFault("has a text without name or hash")
-    return kind(**found)
+    return kind(**values)
 
 
 def _better(document: Any) -> Better:
-    found = _keys(document, Better, "better")
-    if not isinstance(found["scheme"], str) or not _is_count(found["bytes"]):
+    values = _keys(document, Better, "better")
+    if not isinstance(values["scheme"], str) or not _is_count(values["bytes"]):
         raise QualityFault(f"has better {document!r}")
-    return Better(**found)
+    return Better(**values)
 
 
 def _keys(document: Any, kind: type, who: str) -> dict[str, Any]:

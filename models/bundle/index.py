@@ -192,8 +192,8 @@ def _rows(rows: Sequence[Mapping[str, Any]]) -> str:
 
 def _expect(value: Any, keys: Sequence[str]) -> None:
     if not isinstance(value, dict) or set(value) != set(keys):
-        found = sorted(value) if isinstance(value, dict) else type(value).__name__
-        raise JsonFault(f"must have the keys {', '.join(keys)}, and has {found}")
+        actual = sorted(value) if isinstance(value, dict) else type(value).__name__
+        raise JsonFault(f"must have the keys {', '.join(keys)}, and has {actual}")
 
 
 def _text(document: Mapping[str, Any], key: str, pattern: re.Pattern[str]) -> str:

@@ -47,11 +47,13 @@ class Media:
         """
         folders = tuple(dict.fromkeys(_folder(path) for path in paths))
         named = [path for path in paths if path.name.endswith(INDEX_SUFFIX) and path.is_file()]
-        found = named or [path for folder in folders for path in _indexes(folder)]
-        indexes = {(index.raw, index.signature): index for index in map(read_index, found)}
+        paths_of_indexes = named or [path for folder in folders for path in _indexes(folder)]
+        indexes = {
+            (index.raw, index.signature): index for index in map(read_index, paths_of_indexes)
+        }
         if len({raw for raw, _ in indexes}) > 1:
             raise BundleError(
-                f"there is more than one bundle: {', '.join(str(path) for path in found)}. "
+                f"there is more than one bundle: {', '.join(map(str, paths_of_indexes))}. "
                 "Name the index of the one that is meant."
             )
         # Copies on several media; one of them may have lost its signature.

@@ -226,14 +226,14 @@ class Import:
             found_size = path.stat().st_size
             if found_size != part.size:
                 return f"{path} is damaged: it has {found_size:,} bytes, not {part.size:,}"
-            found = received.write(number, reading)
+            sha256 = received.write(number, reading)
         except MediumError as error:
             fault = f"{path} cannot be read after {reading.num_bytes:,} bytes: {error}"
         else:
-            if found == part.sha256:
+            if sha256 == part.sha256:
                 received.keep(number)
                 return None
-            fault = f"{path} is damaged: its SHA-256 is {found}, and should be {part.sha256}"
+            fault = f"{path} is damaged: its SHA-256 is {sha256}, and should be {part.sha256}"
         received.go_back(before)
         self.progress.advance(-reading.num_bytes)
         return fault
@@ -244,8 +244,8 @@ class Import:
         unread = [file for file in index.files if file.path not in hashes]
         self.progress.phase("check", sum(file.size for file in unread))
         paths = [place.tree / file.path for file in unread]
-        found = sha256_files(paths, self.progress.advance)
-        hashes |= {file.path: sha256 for file, sha256 in zip(unread, found, strict=True)}
+        unread_hashes = sha256_files(paths, self.progress.advance)
+        hashes |= {file.path: sha256 for file, sha256 in zip(unread, unread_hashes, strict=True)}
         for file in index.files:
             if hashes[file.path] != file.sha256:
                 received.drop(file.path)

@@ -162,7 +162,7 @@ def _bundle(options: argparse.Namespace) -> int:
     def work(meter: Progress) -> Told:
         if options.split > FAT32_MAX_BYTES:
             meter.notice(f"parts of {size(options.split)} do not fit on media with FAT32")
-        made = plan(
+        bundled = plan(
             options.model,
             options.out,
             meter,
@@ -172,14 +172,14 @@ def _bundle(options: argparse.Namespace) -> int:
             private_key=options.sign,
             password_file=options.password_file,
         ).run()
-        return _told_bundled(made), {
-            "name": made.index.model,
-            "path": str(made.folder),
-            "digest": made.index.digest,
-            "num_parts": len(made.index.parts),
-            "num_kept": made.num_kept,
-            "size_bytes": made.index.size,
-            "key_id": made.key_id,
+        return _told_bundled(bundled), {
+            "name": bundled.index.model,
+            "path": str(bundled.folder),
+            "digest": bundled.index.digest,
+            "num_parts": len(bundled.index.parts),
+            "num_kept": bundled.num_kept,
+            "size_bytes": bundled.index.size,
+            "key_id": bundled.key_id,
         }
 
     return _run(options, work)
@@ -187,7 +187,7 @@ def _bundle(options: argparse.Namespace) -> int:
 
 def _import(options: argparse.Namespace) -> int:
     def work(meter: Progress) -> Told:
-        found = Import(
+        imported = Import(
             media=Media.of(options.media),
             data_dir=options.data_dir,
             progress=meter,
@@ -195,14 +195,14 @@ def _import(options: argparse.Namespace) -> int:
             name=options.name,
             update=options.update,
         ).run()
-        return _told_imported(found), {
-            "outcome": str(found.outcome),
-            "name": found.name,
-            "path": str(found.path),
-            "digest": found.index.digest,
-            "repo": found.index.pin.repo,
-            "commit": found.index.pin.commit,
-            "key_id": found.seal.key_id if found.seal else None,
+        return _told_imported(imported), {
+            "outcome": str(imported.outcome),
+            "name": imported.name,
+            "path": str(imported.path),
+            "digest": imported.index.digest,
+            "repo": imported.index.pin.repo,
+            "commit": imported.index.pin.commit,
+            "key_id": imported.seal.key_id if imported.seal else None,
         }
 
     return _run(options, work)
@@ -232,25 +232,29 @@ def _run(options: argparse.Namespace, work: Callable[[Progress], Told]) -> int:
     return 0
 
 
-def _told_bundled(made: Bundled) -> str:
-    index = made.index
-    kept = f", {made.num_kept} of them there already" if made.num_kept else ""
+def _told_bundled(bundled: Bundled) -> str:
+    index = bundled.index
+    kept = f", {bundled.num_kept} of them there already" if bundled.num_kept else ""
     return (
         f"bundled {index.model}: {size(index.size)} in {len(index.parts)} parts{kept}\n"
-        f"  {made.folder}\n  {index.digest}\n"
-        + (f"signed by the key {made.key_id}\n" if made.key_id else "not signed (--sign KEY)\n")
-        + f"over there: python -m models import {made.folder}"
+        f"  {bundled.folder}\n  {index.digest}\n"
+        + (
+            f"signed by the key {bundled.key_id}\n"
+            if bundled.key_id
+            else "not signed (--sign KEY)\n"
+        )
+        + f"over there: python -m models import {bundled.folder}"
     )
 
 
-def _told_imported(found: Imported) -> str:
-    verb = "imported" if found.outcome == "imported" else "here already, and whole:"
+def _told_imported(imported: Imported) -> str:
+    verb = "imported" if imported.outcome == "imported" else "here already, and whole:"
     signer = "who made the bundle was not asked (--trust DIR)"
-    if found.seal is not None:
-        signer = f"signed by {found.seal.key_file.name} ({found.seal.key_id})"
+    if imported.seal is not None:
+        signer = f"signed by {imported.seal.key_file.name} ({imported.seal.key_id})"
     return (
-        f"{verb} {found.name}\n  {found.path}\n  {found.index.digest}\n{signer}\n"
-        f"serve it: python -m serve --model {found.name}"
+        f"{verb} {imported.name}\n  {imported.path}\n  {imported.index.digest}\n{signer}\n"
+        f"serve it: python -m serve --model {imported.name}"
     )
 
 

@@ -34,8 +34,8 @@ def turn(rng: random.Random, frames: str = "train") -> Turn:
     data = load("objects")
     if rng.random() < 0.4:
         frame = rng.choice(data["sentences"][frames])
-        asked = [name for _, name, _, _ in string.Formatter().parse(frame) if name]
-        order = sorted(asked, key=["name", "age", "city", "item", "count"].index)
+        names = [name for _, name, _, _ in string.Formatter().parse(frame) if name]
+        order = sorted(names, key=["name", "age", "city", "item", "count"].index)
         fields = {n: _value(rng, data["fields"][n]) for n in order}
         question = frame.format(**fields)
     else:

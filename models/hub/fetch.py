@@ -153,14 +153,14 @@ class HubOrigin:
         ref = ModelRef(repo=repo, revision=commit)
         url = hf_hub_url(repo, path, revision=commit, endpoint=self.endpoint)
         try:
-            found = get_hf_file_metadata(url, headers=dict(self._headers), token=False)
+            metadata = get_hf_file_metadata(url, headers=dict(self._headers), token=False)
         except _KNOWN as error:
             self._raise(error, ref)
-        etag = found.etag or ""
-        if found.size is None or not re.fullmatch(r"[0-9a-f]{40}|[0-9a-f]{64}", etag):
+        etag = metadata.etag or ""
+        if metadata.size is None or not re.fullmatch(r"[0-9a-f]{40}|[0-9a-f]{64}", etag):
             raise OriginError(f"{self.endpoint} says neither size nor hash of {path} in {repo}.")
         kind = "sha256" if len(etag) == 64 else "git_blob"
-        return OriginFile(path=path, size=found.size, **{kind: etag})
+        return OriginFile(path=path, size=metadata.size, **{kind: etag})
 
     def _chunks(self, response: httpx2.Response, ref: ModelRef) -> Iterator[bytes]:
         try:
@@ -254,8 +254,8 @@ def _asked_wait_s(response: httpx2.Response) -> float | None:
     limit = parse_ratelimit_headers(response.headers)
     if response.status_code == httpx2.codes.TOO_MANY_REQUESTS and limit and not limit.remaining:
         return limit.reset_in_seconds + 1.0  # it is rounded down
-    asked = response.headers.get("Retry-After", "")
-    return float(asked) if asked.isdigit() else None
+    seconds = response.headers.get("Retry-After", "")
+    return float(seconds) if seconds.isdigit() else None
 
 
 def _reason(error: Exception) -> str:

@@ -163,8 +163,8 @@ class FolderOrigin:
             raise self._unreadable(error) from None
 
     def _offer(self, path: str) -> OriginFile:
-        found = (self.folder / path).stat()
-        return OriginFile(path=path, size=found.st_size, version=str(found.st_mtime_ns))
+        status = (self.folder / path).stat()
+        return OriginFile(path=path, size=status.st_size, version=str(status.st_mtime_ns))
 
     def _unreadable(self, error: OSError) -> OriginError:
         return OriginError(

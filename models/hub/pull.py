@@ -158,13 +158,13 @@ class Pull:
         digest = manifest.digest if manifest else None
         return Pulled(outcome=outcome, name=self.name, path=artifact.path, digest=digest, ref=here)
 
-    def _newer(self, asked: ModelRef, here: ModelRef) -> Outcome:
+    def _newer(self, wanted: ModelRef, here: ModelRef) -> Outcome:
         """Compare with the origin. A revision that the user named must be the one that is here."""
-        if asked == here:
+        if wanted == here:
             return Outcome.PRESENT
         self.progress.phase("resolve")
         try:
-            found = self.origin.listing(asked).ref
+            newest = self.origin.listing(wanted).ref
         except OriginError as error:
             if self.is_exact:
                 raise
@@ -172,10 +172,10 @@ class Pull:
                 f"{here} is here; whether there is a newer one is not known: {error}"
             )
             return Outcome.UNASKED
-        if found == here:
+        if newest == here:
             return Outcome.PRESENT
         message = (
-            f"{asked} is {found.revision[:12] if found else '?'} now, and {self.name!r} here is "
+            f"{wanted} is {newest.revision[:12] if newest else '?'} now, and {self.name!r} here is "
             f"{here.repo} at {here.revision[:12]}, pinned in models.lock. `--update` replaces it."
         )
         if self.is_exact:

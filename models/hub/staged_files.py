@@ -113,7 +113,7 @@ def _look(tree: Path) -> None:
 def _size_of(path: Path) -> int | None:
     """Bytes of a plain file; None where there is none."""
     try:
-        found = path.lstat()
+        status = path.lstat()
     except (FileNotFoundError, NotADirectoryError):
         return None
-    return found.st_size if stat.S_ISREG(found.st_mode) else None
+    return status.st_size if stat.S_ISREG(status.st_mode) else None

@@ -144,12 +144,12 @@ def fit(request: Request, scheme: QuantScheme, place: Place, memory_bytes: int) 
         UnknownShapeError: config.json does not tell.
         FitError: see ``weights``.
     """
-    made = weights(request, scheme, place)
+    cost = weights(request, scheme, place)
     shape = shapes.read(request.config)
-    overhead = RUNTIME_BYTES + activation_bytes(shape, sizes.DTYPE_BYTES[made.dtype])
+    overhead = RUNTIME_BYTES + activation_bytes(shape, sizes.DTYPE_BYTES[cost.dtype])
     share = GPU_SHARE if place is Place.GPU else 1.0
     usable = int(memory_bytes * share)
-    room = usable - overhead - made.weights_bytes
+    room = usable - overhead - cost.weights_bytes
     if place is Place.CPU and room > 0:
         room = int(room * CPU_KV_SHARE)
     sequence = _per_sequence(shape, request, place)
@@ -160,9 +160,9 @@ def fit(request: Request, scheme: QuantScheme, place: Place, memory_bytes: int) 
         overhead_bytes=overhead,
         kv_room_bytes=room,
         concurrency=request.concurrency,
-        longest_context=_longest(sequence, made.context, max(0, room) // request.concurrency),
-        sequences=max(0, room) // sequence(made.context),
-        weights=made,
+        longest_context=_longest(sequence, cost.context, max(0, room) // request.concurrency),
+        sequences=max(0, room) // sequence(cost.context),
+        weights=cost,
     )
 
 

@@ -281,9 +281,9 @@ def _head_dim(text: Mapping[str, Any]) -> int:
 def _merged(linears: list[Linear]) -> tuple[Linear, ...]:
     """Equal matrices counted together, in the order of their first one."""
     counts: dict[Linear, int] = {}
-    for each in linears:
-        one = replace(each, count=1)
-        counts[one] = counts.get(one, 0) + each.count
+    for linear in linears:
+        one = replace(linear, count=1)
+        counts[one] = counts.get(one, 0) + linear.count
     return tuple(replace(one, count=count) for one, count in counts.items())
 
 

@@ -52,10 +52,10 @@ def parse(raw: bytes, *, on_pair: OnPair | None = None) -> Any:
         if on_pair is not None:
             for key, value in pairs:
                 on_pair(key, value)
-        made = dict(pairs)
-        if len(made) < len(pairs) and not repeated:
+        document = dict(pairs)
+        if len(document) < len(pairs) and not repeated:
             repeated.append(_first_repeated(pairs))
-        return made
+        return document
 
     try:
         document = json.loads(raw.decode("utf-8"), object_pairs_hook=collect)

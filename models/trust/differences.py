@@ -112,9 +112,9 @@ class Comparison:
         Args:
             hashes: SHA-256 of each file in ``to_hash``.
         """
-        found = [self._not_plain(path) for path in self._strange]
-        found += [self._other_size(path) for path in self._resized]
-        found += [
+        differing = [self._not_plain(path) for path in self._strange]
+        differing += [self._other_size(path) for path in self._resized]
+        differing += [
             self._other_bytes(path, sha256)
             for path, sha256 in hashes.items()
             if path in self._entries and not self.agrees(path, sha256)
@@ -124,13 +124,13 @@ class Comparison:
         for path in self._removed:
             new = new_names.pop(self._entries[path].sha256, None)
             renamed.add(new)
-            found.append(_absent(path, new))
-        found += [
+            differing.append(_absent(path, new))
+        differing += [
             Difference(kind=Kind.ADDED, path=path, detail="the manifest does not list it")
             for path in self._added
             if path not in renamed
         ]
-        return sorted(found, key=lambda difference: difference.path)
+        return sorted(differing, key=lambda difference: difference.path)
 
     def _not_plain(self, path: str) -> Difference:
         kind = Kind.CHANGED if path in self._entries else Kind.ADDED

@@ -49,7 +49,7 @@ def sha256_files(paths: Sequence[Path], on_bytes: OnBytes | None = None) -> list
         OSError: one cannot be read, is a link or is no plain file; its ``filename`` says which.
         UnstableFileError: one was written to meanwhile.
     """
-    return [found.sha256 for found in hash_files(paths, on_bytes)]
+    return [one.sha256 for one in hash_files(paths, on_bytes)]
 
 
 def hash_files(paths: Sequence[Path], on_bytes: OnBytes | None = None) -> list[FileHash]:

@@ -91,12 +91,12 @@ class Manifest(manifest_json.Fields):
         try:
             sizes = {path: size for path, size in plain_files(folder) if path not in NEVER_LISTED}
             unread = [path for path in sizes if path not in hashes]
-            found = sha256_files([folder / path for path in unread], progress)
+            unread_hashes = sha256_files([folder / path for path in unread], progress)
         except OSError as error:
             raise ManifestError(
                 f"{error.filename or folder} cannot be read: {error.strerror or error}"
             ) from None
-        hashes |= dict(zip(unread, found, strict=True))
+        hashes |= dict(zip(unread, unread_hashes, strict=True))
         return cls(
             files=tuple(
                 FileEntry(path=path, size=sizes[path], sha256=hashes[path])

@@ -174,11 +174,11 @@ def _claim(manifest: Manifest, raw: bytes) -> dict[str, str]:
 
 
 def _differing(signed: Mapping[str, str], here: Mapping[str, str]) -> list[str]:
-    found = [f"{path!r} is not covered" for path in here if path not in signed]
-    found += [f"{path!r} was signed and is not listed" for path in signed if path not in here]
-    found += [
+    faults = [f"{path!r} is not covered" for path in here if path not in signed]
+    faults += [f"{path!r} was signed and is not listed" for path in signed if path not in here]
+    faults += [
         f"{path!r} was signed as {signed[path]} and is now {here[path]}"
         for path in here
         if path in signed and signed[path] != here[path]
     ]
-    return found
+    return faults

@@ -121,8 +121,8 @@ def verify(
     stamp = stamps.read(folder) if stamps is not None else None
     try:
         known = stamp if mode is Mode.QUICK and stamp is not None else None
-        found = Comparison(manifest, on_disk(folder), known)
-        hashed = _hash(folder, found, meter)
+        comparison = Comparison(manifest, on_disk(folder), known)
+        hashed = _hash(folder, comparison, meter)
     except OSError as error:
         raise NotIntactError(
             f"{error.filename or folder} cannot be read, so the model is not proven whole: "
@@ -132,22 +132,26 @@ def verify(
         folder=folder,
         mode=mode,
         manifest=manifest,
-        differences=tuple(found.differences({path: item.sha256 for path, item in hashed.items()})),
+        differences=tuple(
+            comparison.differences({path: item.sha256 for path, item in hashed.items()})
+        ),
         num_hashed=len(hashed),
         hashed_bytes=sum(item.size for item in hashed.values()),
         hashes={
-            path: item.sha256 for path, item in hashed.items() if found.agrees(path, item.sha256)
+            path: item.sha256
+            for path, item in hashed.items()
+            if comparison.agrees(path, item.sha256)
         },
     )
     if stamps is not None:
-        _stamp(stamps, report, found.trusted, hashed, started_ns)
+        _stamp(stamps, report, comparison.trusted, hashed, started_ns)
     return report
 
 
-def _hash(folder: Path, found: Comparison, meter: Meter | None) -> dict[str, FileHash]:
-    paths = found.to_hash
+def _hash(folder: Path, comparison: Comparison, meter: Meter | None) -> dict[str, FileHash]:
+    paths = comparison.to_hash
     if meter is not None:
-        meter.phase("verify", sum(found.here[path].st_size for path in paths))
+        meter.phase("verify", sum(comparison.here[path].st_size for path in paths))
     advance = meter.advance if meter is not None else None
     return dict(zip(paths, hash_files([folder / path for path in paths], advance), strict=True))
 
