@@ -1,4 +1,4 @@
-"""What a model folder may hold today: safetensors, and the text that goes with them.
+"""The files that a model folder may hold: safetensors, and the text that goes with them.
 
 An allow-list: what is not named here is refused, and every refusal names the file and the rule.
 Checked with the standard library and Jinja's parser, before torch or transformers are imported, so
@@ -44,13 +44,13 @@ MAX_FILES = 1000
 MAX_DEPTH = 3
 MAX_CONFIG_BYTES = 4 << 20
 MAX_TEXT_BYTES = 128 << 20
-"""Of a vocabulary or another text; the largest published tokenizer.json have about 35 MB."""
+"""Most bytes of a vocabulary or another text; published tokenizer.json have up to 35 MB."""
 MAX_SHOWN = 8
 
 ALLOWED = frozenset({".safetensors", ".json", ".txt", ".model", ".tiktoken", ".jinja", ".md"})
 ALLOWED_NAMES = frozenset({"license", "licence", "notice"})
 OWN_NAMES = frozenset({"manifest.json", "model.sig"})
-"""What we put beside a model ourselves, at the top of its folder: its manifest and signature."""
+"""Files that we write at the top of a model's folder ourselves: its manifest and signature."""
 VOCABULARIES = frozenset({"tokenizer.json", "added_tokens.json", "tekken.json"})
 """JSON whose keys are tokens: any word may be one, so they are not searched for refused keys.
 The same holds for names with "vocab" in them."""

@@ -1,4 +1,4 @@
-"""What a quantisation cost, as `quality` of a manifest has it. No arithmetic: quantize/measuring's.
+"""The cost of a quantisation, as ``quality`` in a manifest. It is measured in quantize/measuring.
 
 ::
 
@@ -27,7 +27,7 @@ class QualityFault(ValueError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Figures:
-    """Over some positions of a text.
+    """Figures over some positions of a text.
 
     Attributes:
         num_tokens: positions that were compared.
@@ -53,7 +53,7 @@ class Figures:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TextFigures(Figures):
-    """Of one text.
+    """Figures of one text.
 
     Attributes:
         name: ``english``, or the name of a file.
@@ -78,7 +78,7 @@ class Better:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Quality(Figures):
-    """Over all texts together.
+    """Figures over all texts together.
 
     Attributes:
         num_weights: of the full model: what can be asked of a scheme depends on it.
@@ -97,20 +97,20 @@ class Quality(Figures):
 
     @property
     def line(self) -> str:
-        """For people."""
+        """One line for people."""
         return (
             f"KL {self.kl_mean:.4f}, same token {self.top1:.1%}, perplexity × "
             f"{self.perplexity_ratio:.3f} ({self.num_tokens:,} tokens: {self.name})"
         )
 
     def to_json(self) -> dict[str, Any]:
-        """As it stands in the manifest."""
+        """The JSON object in the manifest."""
         document = asdict(self)
         return document | {"texts": list(document["texts"])}
 
     @classmethod
     def from_json(cls, document: Any) -> Self:
-        """From the manifest, strictly.
+        """Read the JSON object of a manifest, strictly.
 
         Raises:
             QualityFault: a key is missing or unknown, or a value is of another kind.

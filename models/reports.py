@@ -15,7 +15,7 @@ FOLDER = "reports"
 
 
 def path_of(data_dir: Path, name: str) -> Path:
-    """Where the report of the model of this name is, or belongs. ``name`` is of the store."""
+    """The path of the report of a model, there or not. ``name`` is the one in the store."""
     return data_dir.expanduser() / FOLDER / f"{name}.json"
 
 

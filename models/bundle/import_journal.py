@@ -1,4 +1,4 @@
-"""What of a bundle has arrived: the files in a staging tree, and a journal of the parts in them.
+"""The parts of a bundle that have arrived: a staging tree of files, and a journal of the parts.
 
 Each part is written where its bytes belong, into files that have their full size from the
 beginning; the system stores no blocks for what is not there yet. Once the bytes of a part are right
@@ -175,7 +175,7 @@ class Received:
 
 
 def _write_at(descriptor: int, data: memoryview, at: int) -> None:
-    """All of it: a write may take less, and says no more when a disk fills."""
+    """Write all of it: a single write may take less, and does not say so when a disk fills."""
     while data:
         written = os.pwrite(descriptor, data, at)
         at, data = at + written, data[written:]

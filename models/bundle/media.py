@@ -1,4 +1,4 @@
-"""Where a bundle lies: the folders that were named, which are media that come and go."""
+"""The media that hold a bundle: folders that were named, and that come and go."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Media:
 
     @classmethod
     def of(cls, paths: Sequence[Path]) -> Media:
-        """What these paths are: folders, an index, or parts, which stand for their folders.
+        """The media of these paths: folders, an index, or parts, which stand for their folders.
 
         Raises:
             BundleError: one is not there or cannot be read, or there is more than one index.
@@ -61,7 +61,7 @@ class Media:
         return cls(folders=folders, index=index)
 
     def copies(self, name: str) -> list[Path]:
-        """Where a part of this name lies."""
+        """Every file with a part's name, in the order of the folders."""
         return [folder / name for folder in self.folders if (folder / name).is_file()]
 
 

@@ -51,7 +51,7 @@ MAX_SHOWN = 20
 
 
 class Outcome(StrEnum):
-    """What an import did."""
+    """The result of an import."""
 
     IMPORTED = "imported"
     PRESENT = "present"  # these very bytes were here, and were hashed to see that they still are
@@ -217,7 +217,7 @@ class Import:
         return faults
 
     def _read_copy(self, received: Received, number: int, part: Part, path: Path) -> str | None:
-        """What is wrong with this copy; None when it is right, and kept."""
+        """The fault of this copy; None when it is right, and kept."""
         before, reading = (
             received.copies_of_hashes(number),
             Reading(path, part.size, self.progress),
@@ -239,7 +239,13 @@ class Import:
         return fault
 
     def _check(self, place: Staging, name: str, index: Index, received: Received) -> Pin:
-        """Everything in the tree, before it becomes a model. Returns its pin."""
+        """Check the whole tree before it becomes a model, and return its pin.
+
+        Raises:
+            HashMismatchError: a file is not what the index says; its parts are read anew.
+            BundleError: index and manifest contradict each other. All was thrown away.
+            ModelRefusedError, ModelNotFoundError: it is not allowed, or not whole.
+        """
         hashes = received.hashes()
         unread = [file for file in index.files if file.path not in hashes]
         self.progress.phase("check", sum(file.size for file in unread))

@@ -18,7 +18,7 @@ MAX_BYTES = 4096
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seal:
-    """Who signed an index.
+    """The signer of an index.
 
     Attributes:
         key_id: SHA-256 of the public key's PEM text, as 64 hexadecimal digits.

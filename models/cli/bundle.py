@@ -35,7 +35,7 @@ NOT_OK = (
 UNITS = {"": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 UNITS |= {"KIB": 1 << 10, "MIB": 1 << 20, "GIB": 1 << 30, "TIB": 1 << 40}
 MIN_SPLIT = 64 << 10
-Told: TypeAlias = tuple[str, dict[str, Any]]
+Result: TypeAlias = tuple[str, dict[str, Any]]
 """A command's result: for people, and for programs."""
 DEMO_COPY = f"intramural-{DEMO}"
 
@@ -159,7 +159,7 @@ def plan(
 
 
 def _bundle(options: argparse.Namespace) -> int:
-    def work(meter: Progress) -> Told:
+    def work(meter: Progress) -> Result:
         if options.split > FAT32_MAX_BYTES:
             meter.notice(f"parts of {size(options.split)} do not fit on media with FAT32")
         bundled = plan(
@@ -172,7 +172,7 @@ def _bundle(options: argparse.Namespace) -> int:
             private_key=options.sign,
             password_file=options.password_file,
         ).run()
-        return _told_bundled(bundled), {
+        return _bundled_text(bundled), {
             "name": bundled.index.model,
             "path": str(bundled.folder),
             "digest": bundled.index.digest,
@@ -186,7 +186,7 @@ def _bundle(options: argparse.Namespace) -> int:
 
 
 def _import(options: argparse.Namespace) -> int:
-    def work(meter: Progress) -> Told:
+    def work(meter: Progress) -> Result:
         imported = Import(
             media=Media.of(options.media),
             data_dir=options.data_dir,
@@ -195,7 +195,7 @@ def _import(options: argparse.Namespace) -> int:
             name=options.name,
             update=options.update,
         ).run()
-        return _told_imported(imported), {
+        return _imported_text(imported), {
             "outcome": str(imported.outcome),
             "name": imported.name,
             "path": str(imported.path),
@@ -208,7 +208,7 @@ def _import(options: argparse.Namespace) -> int:
     return _run(options, work)
 
 
-def _run(options: argparse.Namespace, work: Callable[[Progress], Told]) -> int:
+def _run(options: argparse.Namespace, work: Callable[[Progress], Result]) -> int:
     """Do it, and tell how it went, in JSON or in words."""
     view = JsonLines(sys.stdout)
     try:
@@ -232,7 +232,7 @@ def _run(options: argparse.Namespace, work: Callable[[Progress], Told]) -> int:
     return 0
 
 
-def _told_bundled(bundled: Bundled) -> str:
+def _bundled_text(bundled: Bundled) -> str:
     index = bundled.index
     kept = f", {bundled.num_kept} of them there already" if bundled.num_kept else ""
     return (
@@ -247,7 +247,7 @@ def _told_bundled(bundled: Bundled) -> str:
     )
 
 
-def _told_imported(imported: Imported) -> str:
+def _imported_text(imported: Imported) -> str:
     verb = "imported" if imported.outcome == "imported" else "here already, and whole:"
     signer = "who made the bundle was not asked (--trust DIR)"
     if imported.seal is not None:

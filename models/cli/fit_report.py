@@ -1,4 +1,4 @@
-"""What `fit` found, as a table for people and as JSON for programs."""
+"""The result of `fit`, as a table for people and as JSON for programs."""
 
 from __future__ import annotations
 

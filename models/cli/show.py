@@ -61,7 +61,7 @@ def _row(name: str, entry: CatalogEntry | None, store: DirectoryStore) -> dict[s
 
 
 def _identity(path: Path) -> dict[str, str | None]:
-    """Which bytes a folder says it holds, and of which commit; whether it does, `verify` says.
+    """Digest and commit as a folder's manifest claims them; whether they hold, `verify` says.
 
     ``quantised_from`` is the digest of the full weights that it was made from, if it was made here.
     """
@@ -128,7 +128,7 @@ def _list(options: argparse.Namespace) -> int:
 
 
 _WIDTH = 160
-"""Of the list in a pipe or a file, where names are looked for as they are."""
+"""Columns of the list in a pipe or a file, where names are searched for and so not folded."""
 
 
 def _show(options: argparse.Namespace) -> int:

@@ -51,7 +51,7 @@ examples:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Leftover:
-    """Something that gc may remove. ``kind`` is ``staged`` or ``stamp``."""
+    """A file or folder that gc may remove. ``kind`` is ``staged`` or ``stamp``."""
 
     kind: str
     path: str

@@ -104,7 +104,7 @@ def lines(seed: int = SEED) -> list[str]:
     return rows
 
 
-def _asked(line: str) -> str:
+def _last_question(line: str) -> str:
     return str(json.loads(line)["messages"][-1]["content"])
 
 
@@ -118,8 +118,8 @@ def main() -> None:
     args = parser.parse_args()
     rows = lines(args.seed)
     if args.seed != SEED:
-        known = {_asked(line) for line in lines()}
-        rows = [line for line in rows if _asked(line) not in known]
+        known = {_last_question(line) for line in lines()}
+        rows = [line for line in rows if _last_question(line) not in known]
     args.output.write_text("\n".join(rows) + "\n", encoding="utf-8")
 
 

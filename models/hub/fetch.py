@@ -144,7 +144,7 @@ class HubOrigin:
             self._raise(error, ref)
 
     def _offer(self, sibling: RepoSibling, repo: str, commit: str) -> OriginFile:
-        """What the listing says of a file; some mirrors' say too little, so ask again."""
+        """The listing's facts about a file; where a mirror's are too few, it is asked again."""
         lfs, path, size = sibling.lfs, sibling.rfilename, sibling.size
         if lfs is not None:
             return OriginFile(path=path, size=lfs.size, sha256=lfs.sha256)
@@ -200,7 +200,7 @@ class HubOrigin:
         status = error.response.status_code
         if status in TRANSIENT:
             raise TransientOriginError(
-                f"{self.endpoint} answers {status}", retry_after_s=_asked_wait_s(error.response)
+                f"{self.endpoint} answers {status}", retry_after_s=_retry_after_s(error.response)
             ) from None
         if status in (401, 403):
             message = (
@@ -249,7 +249,7 @@ _KNOWN = (
 )
 
 
-def _asked_wait_s(response: httpx2.Response) -> float | None:
+def _retry_after_s(response: httpx2.Response) -> float | None:
     """Seconds to wait, as the Hub's own header or the standard one asks; None where none does."""
     limit = parse_ratelimit_headers(response.headers)
     if response.status_code == httpx2.codes.TOO_MANY_REQUESTS and limit and not limit.remaining:

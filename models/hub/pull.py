@@ -43,7 +43,7 @@ LISTING_TRIES = 4
 
 
 class Outcome(StrEnum):
-    """What a pull did."""
+    """The result of a pull."""
 
     PULLED = "pulled"
     PRESENT = "present"  # it is here, and the origin has nothing newer
@@ -210,7 +210,7 @@ class Pull:
         )
 
     def _listing(self, pin: Pin | None) -> Listing:
-        """What the origin has: at the pinned commit, if there is a pin that counts."""
+        """The origin's files, at the pinned commit if there is a pin that counts."""
         ref = self.ref
         if ref is not None and pin is not None and pin.repo and pin.commit and not self.update:
             if pin.repo != ref.repo:
@@ -263,7 +263,7 @@ class Pull:
         return listing.manifest
 
     def _as_pinned(self, manifest: Manifest, pin: Pin) -> Manifest:
-        """What is pinned has the pinned bytes; and equal bytes are of the pinned commit."""
+        """Check that a pinned model has the pinned bytes; equal bytes are of the pinned commit."""
         source = manifest.source
         if pin.digest == manifest.digest:
             if source is None and pin.repo is not None and pin.commit is not None:

@@ -29,13 +29,13 @@ CPU_KV_SHARE = 0.4
 RUNTIME_BYTES = 1 << 30
 """Code, context and compiled kernels of a process that runs a model."""
 MAX_BATCHED_TOKENS, MAX_SEQUENCES = 512, 32
-"""Of one step: the server's defaults."""
+"""Most tokens and sequences of one step: the server's defaults."""
 GPU_BLOCK, CPU_BLOCK = 16, 64
 """Tokens of a block of the KV cache, which is never shared between sequences."""
 
 
 class Place(StrEnum):
-    """Where a model would run."""
+    """The device that a model would run on."""
 
     GPU = "gpu"
     CPU = "cpu"
@@ -43,7 +43,7 @@ class Place(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """What is asked.
+    """A model, and the load that it is to carry.
 
     Attributes:
         config: the model's config.json.
@@ -65,7 +65,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Weights:
-    """What does not depend on the memory. Bytes are those of one device."""
+    """Costs that do not depend on the memory. Bytes are those of one device."""
 
     scheme: QuantScheme
     num_parameters: int
@@ -78,7 +78,7 @@ class Weights:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fit:
-    """How a model fits into one memory.
+    """The fit of a model into one memory.
 
     Attributes:
         memory_bytes: of one device.
@@ -138,7 +138,7 @@ def weights(request: Request, scheme: QuantScheme, place: Place = Place.GPU) -> 
 
 
 def fit(request: Request, scheme: QuantScheme, place: Place, memory_bytes: int) -> Fit:
-    """How the model fits into ``memory_bytes`` of one device.
+    """The fit of the model into ``memory_bytes`` of one device.
 
     Raises:
         UnknownShapeError: config.json does not tell.

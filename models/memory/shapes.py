@@ -1,4 +1,4 @@
-"""What a model is made of, from its config.json alone: parameters by kind, and its attention.
+"""The shape of a model, from its config.json alone: parameters by kind, and its attention.
 
 Two parts stand alone: ``attention_layers`` works for any decoder whose configuration uses the usual
 keys, ``read`` only for the families of families.py. For those counts are exact: the tests compare
@@ -38,7 +38,7 @@ class Linear:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttentionLayer:
-    """What one layer keeps of a token.
+    """The keys and values that one layer keeps of a token.
 
     Attributes:
         num_kv_heads: heads of keys and values; all heads in plain multi-head attention.
@@ -126,7 +126,7 @@ def read(config: Mapping[str, Any]) -> ModelShape:
 
 
 def attention_layers(config: Mapping[str, Any]) -> tuple[AttentionLayer, ...]:
-    """What each decoder layer keeps of a token.
+    """The keys and values that each decoder layer keeps of a token.
 
     Raises:
         UnknownShapeError: the usual keys are missing.

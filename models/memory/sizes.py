@@ -68,7 +68,7 @@ def linear_bytes(linear: Linear, scheme: QuantScheme, item_bytes: int) -> int:
 
 
 def _tables_bytes(shape: ModelShape, scheme: QuantScheme, item_bytes: int) -> int:
-    """Of embedding and output head; a tied head is stored beside the embedding once both are small.
+    """Bytes of embedding and output head; a tied head is stored too once both are quantised.
 
     That is what vLLM holds; our own batching holds the two as one. int4 has 4 bits for an embedding
     that is not the head too.

@@ -19,7 +19,7 @@ OnPair = Callable[[str, Any], None]
 
 
 class JsonFault(ValueError):
-    """What is wrong with the text, as the end of a sentence that begins with "it"."""
+    """The fault of a text, as the end of a sentence that begins with "it"."""
 
 
 def read(path: Path, *, max_bytes: int, on_pair: OnPair | None = None) -> Any:

@@ -25,7 +25,7 @@ from models.rules import template_sizes
 MAX_TEMPLATE_BYTES = 256 << 10
 """The longest published chat templates have about 30 KiB."""
 MAX_TREE_DEPTH = 100
-"""Of nodes within nodes: Jinja's compiler calls itself for each level."""
+"""Most levels of nodes within nodes: Jinja's compiler calls itself for each."""
 
 GLOBALS = frozenset(
     {"range", "dict", "namespace", "cycler", "joiner", "raise_exception", "strftime_now"}
@@ -74,7 +74,7 @@ TESTS = frozenset(_ENVIRONMENT.tests)
 
 
 def fault(source: str) -> str | None:
-    """Why this template is refused, as the end of a sentence that begins with "it"; else None."""
+    """The fault of a template, as the end of a sentence that begins with "it"; None without one."""
     size = len(source.encode("utf-8", "surrogatepass"))
     if size > MAX_TEMPLATE_BYTES:
         return f"has {size:,} bytes; a template has at most {MAX_TEMPLATE_BYTES:,}"

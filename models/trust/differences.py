@@ -1,4 +1,4 @@
-"""What differs between an artifact on the disk and its manifest, file by file."""
+"""Differences between an artifact on the disk and its manifest, file by file."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from models.trust.verified_cache import Marks, Stamp, marks_of
 
 
 class Kind(StrEnum):
-    """What happened to a file, as far as names and bytes tell."""
+    """The kind of a difference, as far as names and bytes tell."""
 
     CHANGED = "changed"
     ADDED = "added"
@@ -42,7 +42,7 @@ class Difference:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OnDisk:
-    """What lies in an artifact's folder, by path.
+    """The contents of an artifact's folder, by path.
 
     Attributes:
         plain: files.
@@ -107,7 +107,7 @@ class Comparison:
         return path in self._entries and self._entries[path].sha256 == sha256
 
     def differences(self, hashes: Mapping[str, str]) -> list[Difference]:
-        """All that differs, by path.
+        """Every difference, in the order of paths.
 
         Args:
             hashes: SHA-256 of each file in ``to_hash``.

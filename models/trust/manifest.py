@@ -39,14 +39,14 @@ SIGNATURE = "model.sig"
 NEVER_LISTED = frozenset({MANIFEST, SIGNATURE})
 MAX_BYTES = 4 << 20
 QUANTISED_FROM = "quantised-from"
-"""Where ``tools`` of a quantised model keep the digest of the full weights it was made from."""
+"""The key of ``tools`` under which a quantised model names the digest of its full weights."""
 
 __all__ = ["MANIFEST", "QUANTISED_FROM", "SIGNATURE", "FileEntry", "Manifest"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Manifest(manifest_json.Fields):
-    """What an artifact is. The attributes are `models.trust.manifest_json.Fields`."""
+    """The description of an artifact. Its attributes are `models.trust.manifest_json.Fields`."""
 
     @property
     def digest(self) -> str:
@@ -56,7 +56,7 @@ class Manifest(manifest_json.Fields):
 
     @property
     def size_bytes(self) -> int:
-        """Of all files together."""
+        """Bytes of all files together."""
         return sum(file.size for file in self.files)
 
     @classmethod
@@ -151,7 +151,7 @@ class Manifest(manifest_json.Fields):
         return manifest
 
     def to_json(self) -> str:
-        """As it stands in the file; ends with a line feed."""
+        """The file's text; ends with a line feed."""
         return manifest_json.dump(self, self.digest)
 
     def write(self, folder: Path) -> None:

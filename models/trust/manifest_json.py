@@ -37,7 +37,7 @@ class FormatError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fields:
-    """What stands in the file besides its digest.
+    """The contents of the file besides its digest.
 
     Attributes:
         files: by path, in the order of their code points.
