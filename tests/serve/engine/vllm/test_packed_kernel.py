@@ -72,7 +72,30 @@ def test_what_vllm_loaded_is_multiplied(bits: int) -> None:
     expected = x.double() @ weight.T + bias.double()
     assert result.shape == (2, 3, OUT)
     assert (result.double() - expected).norm() / expected.norm() < 0.01  # rows are rounded
-    assert torch.equal(kernel.apply_weights(layer, x), kernel.apply_weights(layer, x[:]))
+    torch.testing.assert_close(kernel.apply_weights(layer, x) + bias, result)
+
+
+@pytest.mark.skipif(not native.is_available(), reason="loops cannot be compiled here")
+def test_zero_points_go_into_the_panels() -> None:
+    """What held them is given up, for they are beside the scales then."""
+    torch.manual_seed(0)
+    kernel, layer, _ = kernel_of(4)
+    kernel.config = config(weight_type=scalar_types.uint4, zero_points=True)
+    kernel.w_zp_name = "zeros"
+    stored = torch.randint(0, 16, (OUT, COLUMNS), dtype=torch.uint8)
+    zeros = torch.randint(0, 16, (OUT, COLUMNS // 32), dtype=torch.uint8)
+    for name, words in (
+        ("words", packing.pack(stored.to(torch.int8) - 8, 4)),
+        ("zeros", packing.pack_rows(zeros)),
+    ):
+        setattr(layer, name, torch.nn.Parameter(words, requires_grad=False))
+    scale = layer.scale.detach().double().repeat_interleave(32, 1)
+    weight = (stored.double() - zeros.double().repeat_interleave(32, 1)) * scale
+    kernel.process_weights_after_loading(layer)
+    assert layer.zeros is None
+    x = torch.randn(3, COLUMNS)
+    expected = x.double() @ weight.T
+    assert (kernel.apply_weights(layer, x).double() - expected).norm() / expected.norm() < 0.01
 
 
 @pytest.mark.parametrize("bits", [8, 4])

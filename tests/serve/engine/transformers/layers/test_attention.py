@@ -124,6 +124,33 @@ def test_a_prompt_is_attended_as_defined_in_either_way(
     assert cache.stored == list(range(64, 104))
 
 
+@pytest.mark.parametrize("softcap", [None, 2.0])
+def test_decodes_see_what_their_mask_shows(softcap: float | None) -> None:
+    """Two sequences in one batch; what lies beyond a mask may be anything finite."""
+    torch.manual_seed(0)
+    keys, values = torch.randn(2, 2, 2, 64, 16)  # [B, Hkv, L, D] each
+    lengths = (64, 5)
+    mask = torch.arange(64) < torch.tensor(lengths)[:, None, None, None]
+    span = SimpleNamespace(
+        segments=[None, None], reach=lambda *_: SimpleNamespace(blocks=None, mask=mask)
+    )
+    plan = SimpleNamespace(cache=SimpleNamespace(gather=lambda *_: (keys, values)))
+    query = torch.randn(2, 6, 16)
+    layer = Layer(index=0, softcap=softcap)
+    result = attention._decode(plan, layer, span, query)  # type: ignore[arg-type]
+    for row, length in enumerate(lengths):
+        expected = plain(
+            query[row : row + 1],
+            keys[row],
+            values[row],
+            past=length - 1,
+            window=None,
+            scaling=0.25,
+            softcap=softcap,
+        )
+        torch.testing.assert_close(result[row], expected[0], rtol=1e-5, atol=1e-5)
+
+
 def probed(**arguments: Any) -> Probe:
     probe = arguments.setdefault("probe", Probe())
     module = SimpleNamespace(layer_idx=0, is_causal=arguments.pop("is_causal", True))
