@@ -1,4 +1,4 @@
-"""The compiled decode step, against transformers' own layers, and each loop against float64."""
+"""The compiled decode step, against transformers' own layers."""
 
 from __future__ import annotations
 
@@ -68,12 +68,12 @@ def sequences(lengths: list[int]) -> list[SequenceState]:
 
 
 def last_logits(runner: ModelRunner, lengths: list[int]) -> torch.Tensor:
-    """Of prompts of these lengths, all but the last token before it, which is then a decode."""
+    """Last logits of prompts of these lengths; all but the last token of each come before it."""
     states = sequences(lengths)
-    for one in states:
-        if len(one.token_ids) > 1:
-            runner.logits([Segment(one, 0, len(one.token_ids) - 1)])
-    return runner.logits([Segment(one, len(one.token_ids) - 1, 1) for one in states])
+    for state in states:
+        if len(state.token_ids) > 1:
+            runner.logits([Segment(state, 0, len(state.token_ids) - 1)])
+    return runner.logits([Segment(state, len(state.token_ids) - 1, 1) for state in states])
 
 
 @pytest.mark.parametrize(("architecture", "config"), KNOWN, ids=[name for name, _ in KNOWN])
