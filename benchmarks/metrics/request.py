@@ -23,7 +23,7 @@ class Targets:
     e2e_s: float | None = None
 
     def __bool__(self) -> bool:
-        return any(each is not None for each in (self.ttft_s, self.tpot_s, self.e2e_s))
+        return any(target is not None for target in (self.ttft_s, self.tpot_s, self.e2e_s))
 
 
 @dataclass(frozen=True)
@@ -139,8 +139,8 @@ def whole(traces: Iterable[Trace]) -> list[Trace]:
     Raises:
         RuntimeError: one is not; it says why.
     """
-    found = list(traces)
-    for trace in found:
+    all_traces = list(traces)
+    for trace in all_traces:
         if not Request(trace).is_good:
             raise RuntimeError(f"a request brought no whole answer: {trace.error}")
-    return found
+    return all_traces

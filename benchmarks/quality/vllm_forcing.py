@@ -106,12 +106,12 @@ async def _run(engine: Engine, forced: Forced, folder: Path) -> None:
         prompt_token_ids=forced.given,
         sampling=SamplingParams(max_tokens=len(forced.scored), temperature=0, ignore_eos=True),
     )
-    said: list[int] = []
+    token_ids: list[int] = []
     async with aclosing(engine.stream(request)) as chunks:
         async for chunk in chunks:
-            said += chunk.token_ids
+            token_ids += chunk.token_ids
     plan.unlink()
-    if tuple(said) != forced.scored:
+    if tuple(token_ids) != forced.scored:
         raise RuntimeError("vLLM did not say the tokens that it was made to say")
 
 

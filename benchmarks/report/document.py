@@ -106,8 +106,8 @@ class Document:
         fields = asdict(self)
         if self.roofline is not None:
             fields["roofline"] |= {"flops_s": self.roofline.flops_s}
-        for given, row in zip(self.rows, fields["rows"], strict=True):
-            row["medians"] = {name: given.median(name) for name in given.samples}
+        for original, row in zip(self.rows, fields["rows"], strict=True):
+            row["medians"] = {name: original.median(name) for name in original.samples}
         return json.dumps({"schema": SCHEMA} | fields, allow_nan=False)
 
     @classmethod

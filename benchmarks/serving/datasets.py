@@ -101,8 +101,8 @@ def _tools(shape: Shape, source: random.Random) -> Iterator[Asked]:
 
 def _conversations(shape: Shape, source: random.Random) -> Iterator[Asked]:
     """Lines of ``{"conversations": [{"from", "value"}]}`` (ShareGPT) or ``{"messages": [...]}``."""
-    found = [_messages(line) for line in _lines(shape)]
-    usable = [messages for messages in found if messages]
+    conversations = [_messages(line) for line in _lines(shape)]
+    usable = [messages for messages in conversations if messages]
     if not usable:
         raise ValueError(f"{shape.path}: no line has conversations or messages")
     source.shuffle(usable)
@@ -154,21 +154,23 @@ def requests(name: str, shape: Shape, seed: int) -> Iterator[Asked]:
 def _lines(shape: Shape) -> list[dict[str, Any]]:
     path = shape.path or Path()
     try:
-        found = [json.loads(line) for line in path.read_text("utf-8").splitlines() if line.strip()]
+        lines = [json.loads(line) for line in path.read_text("utf-8").splitlines() if line.strip()]
     except ValueError as error:
         raise ValueError(f"{path} is no JSONL: {error}") from None
-    return [line for line in found if isinstance(line, dict)]
+    return [line for line in lines if isinstance(line, dict)]
 
 
 def _messages(line: Mapping[str, Any]) -> list[dict[str, str]]:
     """What was said up to the last answer."""
     if isinstance(line.get("messages"), list):
-        given = [(each.get("role"), each.get("content")) for each in line["messages"]]
+        pairs = [(message.get("role"), message.get("content")) for message in line["messages"]]
     else:
         roles = {"human": "user", "user": "user", "system": "system", "gpt": "assistant"}
-        said = line.get("conversations") or []
-        given = [(roles.get(each.get("from"), "assistant"), each.get("value")) for each in said]
-    messages = [{"role": str(role), "content": str(content)} for role, content in given if content]
+        turns = line.get("conversations") or []
+        pairs = [
+            (roles.get(message.get("from"), "assistant"), message.get("value")) for message in turns
+        ]
+    messages = [{"role": str(role), "content": str(content)} for role, content in pairs if content]
     while messages and messages[-1]["role"] == "assistant":
         messages.pop()
     return messages

@@ -158,7 +158,7 @@ def run(plan: Plan) -> dict[str, object]:
         took_s = time.monotonic() - began
         server_s = sum(map(cpu_s, pids)) - server_before
         own_s = time.process_time() - own_before
-    traces = [trace for some, _ in results for trace in some]
+    traces = [trace for server_traces, _ in results for trace in server_traces]
     seen = max((seen for _, seen in results), key=lambda seen: seen.lag_ms_p99)
     if not any(trace.arrivals_at for trace in traces):
         raise SystemExit(f"no stream brought anything: {traces[0].error}")

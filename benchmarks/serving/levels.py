@@ -23,7 +23,7 @@ KEPT = 0.9
 def figures(traces: Sequence[Trace], targets: Targets) -> dict[str, float]:
     """All figures of one round, by their names in ``benchmarks.report.figures``."""
     load = Load(traces, targets)
-    found = {
+    values = {
         "requests_s": load.requests_s,
         "output_tokens_s": load.output_tokens_s,
         "total_tokens_s": load.total_tokens_s,
@@ -35,18 +35,18 @@ def figures(traces: Sequence[Trace], targets: Targets) -> dict[str, float]:
         "spread_share": load.spread_share,
     }
     for stem in ("ttft", "itl", "tpot", "e2e"):
-        found |= by_name(load.percentiles_ms(stem), stem)
+        values |= by_name(load.percentiles_ms(stem), stem)
     if load.good:
         for name in ("prompt_tokens", "completion_tokens"):
-            found[name] = statistics.fmean(getattr(one.trace, name) for one in load.good)
-    return found
+            values[name] = statistics.fmean(getattr(one.trace, name) for one in load.good)
+    return values
 
 
 def row(
     model: str, system: str, level: Level, rounds: Sequence[Mapping[str, float]], seen: Seen
 ) -> Row:
     """One level; a figure that a round has not (no answers) has fewer samples."""
-    names = dict.fromkeys(name for each in rounds for name in each)
+    names = dict.fromkeys(name for figures_of_round in rounds for name in figures_of_round)
     facts = {
         "requests": float(level.count),
         "client_cpu_share": seen.cpu_share,
@@ -63,7 +63,12 @@ def row(
         system=system,
         via="HTTP",
         case=level.label,
-        samples={name: [each[name] for each in rounds if name in each] for name in names},
+        samples={
+            name: [
+                figures_of_round[name] for figures_of_round in rounds if name in figures_of_round
+            ]
+            for name in names
+        },
         facts=facts,
     )
 

@@ -126,18 +126,18 @@ class Asker:
         Raises:
             AskError: refused, or without logprobs.
         """
-        found: list[str] = []
+        tokens: list[str] = []
         for begin in range(0, len(prompts), MAX_PROMPTS):
-            some = [list(prompt) for prompt in prompts[begin : begin + MAX_PROMPTS]]
-            body = {"prompt": some, "max_tokens": 1, "logprobs": 1, "ignore_eos": True}
+            batch = [list(prompt) for prompt in prompts[begin : begin + MAX_PROMPTS]]
+            body = {"prompt": batch, "max_tokens": 1, "logprobs": 1, "ignore_eos": True}
             reply = self._client.post(
                 "/v1/completions", json={"model": self._model, "temperature": 0, **body}
             )
             if reply.status_code != httpx.codes.OK:
                 raise AskError(f"/v1/completions: {_shown(reply)}")
             choices = sorted(reply.json()["choices"], key=lambda choice: int(choice["index"]))
-            found += [str(choice["logprobs"]["tokens"][0]) for choice in choices]
-        return found
+            tokens += [str(choice["logprobs"]["tokens"][0]) for choice in choices]
+        return tokens
 
     def _stream(self, route: str, body: Mapping[str, Any]) -> Answer:
         whole = {

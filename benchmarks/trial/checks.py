@@ -49,11 +49,13 @@ Look: TypeAlias = Callable[[Asker, Seen], Iterator[Check]]
 
 def named() -> list[tuple[str, Look]]:
     """All checks, in order: each may need what those before it have seen."""
-    asked = [(question.name, partial(_question, question)) for question in questions.QUESTIONS]
+    question_checks = [
+        (question.name, partial(_question, question)) for question in questions.QUESTIONS
+    ]
     return [
         ("card", _card),
         ("template", _template),
-        *asked,
+        *question_checks,
         ("tools", _tools),
         ("long prompt", _long),
         ("speed", _speed),
@@ -63,13 +65,13 @@ def named() -> list[tuple[str, Look]]:
 
 def made(name: str, look: Look, asker: Asker, seen: Seen) -> list[Check]:
     """What one finds. A server that cannot be understood is at fault, and the next is made."""
-    found: list[Check] = []
+    checks: list[Check] = []
     try:
-        found.extend(look(asker, seen))
+        checks.extend(look(asker, seen))
     except (AskError, httpx.HTTPError) as error:
         detail = str(error) or type(error).__name__
-        found.append(Check(name=name, outcome=Outcome.FAULT, detail=detail))
-    return found
+        checks.append(Check(name=name, outcome=Outcome.FAULT, detail=detail))
+    return checks
 
 
 def _card(asker: Asker, seen: Seen) -> Iterator[Check]:
@@ -130,16 +132,18 @@ def _tools(asker: Asker, seen: Seen) -> Iterator[Check]:
         outcome = Outcome.SKIPPED if is_clear else Outcome.FAULT
         yield Check(name="tools", outcome=outcome, detail=message)
         return
-    without = asker.count(messages=messages)
-    given = asker.count(messages=messages, tools=questions.TOOLS)
-    if len(given) <= len(without):
+    without_tools = asker.count(messages=messages)
+    with_tools = asker.count(messages=messages, tools=questions.TOOLS)
+    if len(with_tools) <= len(without_tools):
         detail = "they are accepted and not in the prompt"
         yield Check(name="tools", outcome=Outcome.FAULT, detail=detail)
         return
     answer = asker.chat(question.chat, tools=questions.TOOLS)
-    found = _answered("tools", question, answer, len(given))
-    more = f"{len(given) - len(without)} tokens of tools in the prompt"
-    yield Check(name="tools", outcome=found.outcome, detail=found.detail or more, said=found.said)
+    answered = _answered("tools", question, answer, len(with_tools))
+    more = f"{len(with_tools) - len(without_tools)} tokens of tools in the prompt"
+    yield Check(
+        name="tools", outcome=answered.outcome, detail=answered.detail or more, said=answered.said
+    )
 
 
 def _long(asker: Asker, seen: Seen) -> Iterator[Check]:
@@ -161,9 +165,9 @@ def _long(asker: Asker, seen: Seen) -> Iterator[Check]:
     if answer.first_s is not None:
         seen.figures["prefill_tokens_s"] = answer.prompt_tokens / answer.first_s
         seen.figures["long_ttft_s"] = answer.first_s
-    found = _answered("long prompt", question, answer, None)
-    detail = found.detail or f"{answer.prompt_tokens:,} tokens"
-    yield Check(name=found.name, outcome=found.outcome, detail=detail, said=found.said)
+    answered = _answered("long prompt", question, answer, None)
+    detail = answered.detail or f"{answer.prompt_tokens:,} tokens"
+    yield Check(name=answered.name, outcome=answered.outcome, detail=detail, said=answered.said)
 
 
 def _speed(asker: Asker, seen: Seen) -> Iterator[Check]:

@@ -118,9 +118,9 @@ def _run(options: argparse.Namespace) -> int:
     for note in table.notes(all_found):
         console.print(note, highlight=False, markup=False, soft_wrap=True)
     print(document)
-    if all(found.refused for found in all_found):
+    if all(findings.refused for findings in all_found):
         return REFUSED
-    return 0 if all(found.is_right for found in all_found) else NOT_RIGHT
+    return 0 if all(findings.is_right for findings in all_found) else NOT_RIGHT
 
 
 def try_all(wishes: Sequence[Wish], long_tokens: int) -> list[Findings]:
@@ -133,10 +133,10 @@ def try_all(wishes: Sequence[Wish], long_tokens: int) -> list[Findings]:
     steps = Steps(len(wishes) * (len(checks.named()) + 1))
     all_found: list[Findings] = []
     for wish in wishes:
-        full = [found for found in all_found if found.is_full and not found.refused]
-        same = [found for found in full if found.engine == wish.engine]
-        found = _tried(wish, long_tokens, steps)
-        all_found.append(judged(found, next(iter(same + full), None)))
+        full = [findings for findings in all_found if findings.is_full and not findings.refused]
+        same = [findings for findings in full if findings.engine == wish.engine]
+        findings = _tried(wish, long_tokens, steps)
+        all_found.append(judged(findings, next(iter(same + full), None)))
     steps.end()
     return all_found
 
@@ -151,13 +151,13 @@ def _tried(wish: Wish, long_tokens: int, steps: Steps) -> Findings:
         return Findings(engine=wish.engine, scheme=wish.scheme, refused=str(refusal))
     try:
         with serving.started(wish, lambda phase: steps.note(f"{name}: {phase}")) as up:
-            found = asked(up.url, wish.engine, wish.scheme, long_tokens, steps)
+            findings = asked(up.url, wish.engine, wish.scheme, long_tokens, steps)
     except StartError as error:
         steps.fewer(len(checks.named()))
         detail = f"{error} (log: {wish.log})"
         failed = Check(name="start", outcome=Outcome.FAULT, detail=detail)
         return Findings(engine=wish.engine, scheme=wish.scheme, checks=[failed])
-    return replace(found, figures={"start_s": up.start_s, **found.figures})
+    return replace(findings, figures={"start_s": up.start_s, **findings.figures})
 
 
 def asked(
@@ -165,17 +165,17 @@ def asked(
 ) -> Findings:
     """What is found of a server that is there."""
     seen = checks.Seen(scheme=scheme, long_tokens=long_tokens)
-    found: list[Check] = []
+    found_checks: list[Check] = []
     with Asker(url) as asker:
         for name, look in checks.named():
             if steps is not None:
                 steps.begin(f"{engine} {scheme}: {name}")
-            found += checks.made(name, look, asker, seen)
+            found_checks += checks.made(name, look, asker, seen)
     return Findings(
         engine=engine,
         scheme=scheme,
         card=seen.card,
-        checks=found,
+        checks=found_checks,
         figures=seen.figures,
         next_tokens=seen.next_tokens,
     )
@@ -189,7 +189,7 @@ def to_json(model: str, command_line: Sequence[str], all_found: Sequence[Finding
         "command": machine.command_line(command_line),
         "machine": machine.describe(),
         "model": model,
-        "is_right": all(found.is_right for found in all_found),
-        "servers": [asdict(found) for found in all_found],
+        "is_right": all(findings.is_right for findings in all_found),
+        "servers": [asdict(findings) for findings in all_found],
     }
     return json.dumps(document, allow_nan=False)

@@ -70,7 +70,7 @@ class Up:
 
 
 @contextmanager
-def started(wish: Wish, told: Callable[[str], None]) -> Iterator[Up]:
+def started(wish: Wish, on_phase: Callable[[str], None]) -> Iterator[Up]:
     """The server while it is needed. Afterwards it has ended, with all its processes, also where
     this process is told to end (SIGTERM). For the main thread.
 
@@ -86,14 +86,14 @@ def started(wish: Wish, told: Callable[[str], None]) -> Iterator[Up]:
     url = f"http://127.0.0.1:{port}"
     before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))
     try:
-        _wait(child, url, began_at + wish.start_timeout_s, told)
+        _wait(child, url, began_at + wish.start_timeout_s, on_phase)
         yield Up(url, time.monotonic() - began_at)
     finally:
         signal.signal(signal.SIGTERM, before)
         asyncio.run(child.close())
 
 
-def _wait(child: Child, url: str, deadline: float, told: Callable[[str], None]) -> None:
+def _wait(child: Child, url: str, deadline: float, on_phase: Callable[[str], None]) -> None:
     phase = ""
     with httpx.Client(base_url=url, timeout=5, verify=False, trust_env=False) as client:  # noqa: S501
         while child.is_running and time.monotonic() < deadline:
@@ -103,10 +103,14 @@ def _wait(child: Child, url: str, deadline: float, told: Callable[[str], None]) 
                 state = {}
             if state.get("status") == "started":
                 return
-            running = [each["name"] for each in state.get("phases", ()) if not each["is_finished"]]
+            running = [
+                phase_state["name"]
+                for phase_state in state.get("phases", ())
+                if not phase_state["is_finished"]
+            ]
             if running and running[-1] != phase:
                 phase = running[-1]
-                told(phase)
+                on_phase(phase)
             time.sleep(PAUSE_S)
     why = "was not ready in time" if child.is_running else f"ended ({child.process.poll()})"
     raise StartError(f"the server {why}: {_reason(child.last_words())}")

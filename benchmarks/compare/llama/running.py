@@ -51,11 +51,11 @@ class Worker:
         prompts: Sequence[Sequence[int]],
         max_tokens: int,
     ) -> list[Trace]:
-        asked = {"prompts": [list(prompt) for prompt in prompts], "max_tokens": max_tokens}
-        given = self._child.process.stdin
-        if given is not None:
-            given.write(json.dumps(asked).encode() + b"\n")
-            given.flush()
+        request = {"prompts": [list(prompt) for prompt in prompts], "max_tokens": max_tokens}
+        standard_input = self._child.process.stdin
+        if standard_input is not None:
+            standard_input.write(json.dumps(request).encode() + b"\n")
+            standard_input.flush()
         answer = await self.read()
         return [
             Trace(
