@@ -47,7 +47,7 @@ _EPILOG = """
 
     exit codes: 0 measured, 2 refused
 """
-_Found: TypeAlias = tuple[list[Row], list[Ratio], list[str]]
+_Outcome: TypeAlias = tuple[list[Row], list[Ratio], list[str]]
 _ROOM = 1 << 30  # beside the weights: code, activations, KV cache
 
 
@@ -131,7 +131,7 @@ def _run(options: argparse.Namespace) -> int:
         )
 
 
-async def _until_terminated(work: Coroutine[Any, Any, _Found]) -> _Found:
+async def _until_terminated(work: Coroutine[Any, Any, _Outcome]) -> _Outcome:
     """SIGTERM ends it as Ctrl-C does: with everything that was started."""
     task = asyncio.ensure_future(work)
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
@@ -151,7 +151,7 @@ async def _one_model(
     options: argparse.Namespace,
     limits: Roofline,
     steps: Steps,
-) -> _Found:
+) -> _Outcome:
     """Start all that can be started, measure, and end all of them."""
     runners: list[Runner] = []
     notes: list[str] = []

@@ -111,7 +111,7 @@ async def wait_ready(child: Child, url: str) -> None:
         if await asyncio.to_thread(_answers, url):
             return
         await asyncio.sleep(0.2)
-    raise MissingError(f"did not start: {child.last_words()}")
+    raise MissingError(f"did not start: {child.log_end()}")
 
 
 def _answers(url: str) -> bool:

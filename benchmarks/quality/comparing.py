@@ -74,7 +74,7 @@ async def compared(
             places += rows
             report(logits.nbytes)
     order = torch.tensor(places).argsort()
-    return [joined(its_rows).taken(order) for its_rows in parts]
+    return [joined(its_rows).at(order) for its_rows in parts]
 
 
 async def _steps(

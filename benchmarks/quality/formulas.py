@@ -48,7 +48,7 @@ class Rows:
     kl: torch.Tensor
     same_top: torch.Tensor
 
-    def taken(self, places: torch.Tensor) -> Self:
+    def at(self, places: torch.Tensor) -> Self:
         """These positions, in this order; ``places`` is ``[M]``."""
         return replace(
             self,

@@ -198,15 +198,15 @@ def _climb(
         for number in range(plan.rounds):
             steps.begin(level.label)
             planned = datasets.requests(plan.dataset, plan.shape, options.seed + number)
-            traces, seen = uvloop.run(load.run(plan.endpoint, level, planned))
+            traces, client = uvloop.run(load.run(plan.endpoint, level, planned))
             if not traces:
                 raise ValueError(f"--file {plan.shape.path}: no requests in it")
             rounds.append(levels.figures(traces, plan.targets))
             errors = sorted({trace.error for trace in traces if trace.error})
             notes += [f"{level.label}: {error}" for error in errors[:3]]
-            if seen.is_bottleneck:
-                notes.append(f"{level.label}: DO NOT TRUST, {seen}")
-        rows.append(levels.row(plan.shape.model, options.name, level, rounds, seen))
+            if client.is_bottleneck:
+                notes.append(f"{level.label}: DO NOT TRUST, {client}")
+        rows.append(levels.row(plan.shape.model, options.name, level, rounds, client))
         if options.sweep and levels.is_saturated(rows):
             notes.append(f"saturated at {level.label}")
             break

@@ -11,7 +11,7 @@ from benchmarks.metrics.percentiles import by_name
 from benchmarks.metrics.request import Targets
 from benchmarks.report.document import Row
 from benchmarks.serving.load import Level
-from benchmarks.serving.watch import Seen
+from benchmarks.serving.watch import ClientLoad
 from benchmarks.trace import Trace
 
 GAIN = 1.05
@@ -43,16 +43,16 @@ def figures(traces: Sequence[Trace], targets: Targets) -> dict[str, float]:
 
 
 def row(
-    model: str, system: str, level: Level, rounds: Sequence[Mapping[str, float]], seen: Seen
+    model: str, system: str, level: Level, rounds: Sequence[Mapping[str, float]], client: ClientLoad
 ) -> Row:
     """One level; a figure that a round has not (no answers) has fewer samples."""
-    names = dict.fromkeys(name for figures_of_round in rounds for name in figures_of_round)
+    names = dict.fromkeys(name for figures in rounds for name in figures)
     facts = {
         "requests": float(level.count),
-        "client_cpu_share": seen.cpu_share,
-        "client_lag_ms_p99": seen.lag_ms_p99,
-        "client_late_ms_p99": seen.late_ms_p99,
-        "client_is_bottleneck": float(seen.is_bottleneck),
+        "client_cpu_share": client.cpu_share,
+        "client_lag_ms_p99": client.lag_ms_p99,
+        "client_late_ms_p99": client.late_ms_p99,
+        "client_is_bottleneck": float(client.is_bottleneck),
     }
     if level.rate is not None:
         facts["offered_requests_s"] = level.rate
@@ -63,12 +63,7 @@ def row(
         system=system,
         via="HTTP",
         case=level.label,
-        samples={
-            name: [
-                figures_of_round[name] for figures_of_round in rounds if name in figures_of_round
-            ]
-            for name in names
-        },
+        samples={name: [figures[name] for figures in rounds if name in figures] for name in names},
         facts=facts,
     )
 

@@ -19,7 +19,7 @@ LAG_MS = 20.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Seen:
+class ClientLoad:
     """What was seen of the client.
 
     Attributes:
@@ -47,7 +47,7 @@ class Seen:
 
 @dataclass
 class Watch:
-    """Runs beside the load: ``async with Watch() as watch: ...``, then ``watch.seen``."""
+    """Runs beside the load: ``async with Watch() as watch: ...``, then ``watch.client_load``."""
 
     _lags_s: list[float] = field(default_factory=list)
     _task: asyncio.Task[None] | None = None
@@ -64,11 +64,11 @@ class Watch:
             self._task.cancel()
             await asyncio.wait([self._task])
 
-    def seen(self, late_s: list[float]) -> Seen:
+    def client_load(self, late_s: list[float]) -> ClientLoad:
         """After the run; ``late_s`` of every request."""
         lags_ms = np.asarray(self._lags_s or [0.0]) * 1e3
         late_ms = np.asarray(late_s or [0.0]) * 1e3
-        return Seen(
+        return ClientLoad(
             cpu_share=self._cpu_s / max(self._took_s, 1e-9),
             lag_ms_p50=float(np.percentile(lags_ms, 50)),
             lag_ms_p99=float(np.percentile(lags_ms, 99)),

@@ -26,7 +26,7 @@ class StartError(RuntimeError):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wish:
+class ServerOptions:
     """A server.
 
     Attributes:
@@ -70,7 +70,7 @@ class Up:
 
 
 @contextmanager
-def started(wish: Wish, on_phase: Callable[[str], None]) -> Iterator[Up]:
+def started(options: ServerOptions, on_phase: Callable[[str], None]) -> Iterator[Up]:
     """The server while it is needed. Afterwards it has ended, with all its processes, also where
     this process is told to end (SIGTERM). For the main thread.
 
@@ -82,11 +82,11 @@ def started(wish: Wish, on_phase: Callable[[str], None]) -> Iterator[Up]:
     """
     port = free_port()
     began_at = time.monotonic()
-    child = Child(wish.command(port), wish.log)
+    child = Child(options.command(port), options.log)
     url = f"http://127.0.0.1:{port}"
     before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))
     try:
-        _wait(child, url, began_at + wish.start_timeout_s, on_phase)
+        _wait(child, url, began_at + options.start_timeout_s, on_phase)
         yield Up(url, time.monotonic() - began_at)
     finally:
         signal.signal(signal.SIGTERM, before)
@@ -113,7 +113,7 @@ def _wait(child: Child, url: str, deadline: float, on_phase: Callable[[str], Non
                 on_phase(phase)
             time.sleep(PAUSE_S)
     why = "was not ready in time" if child.is_running else f"ended ({child.process.poll()})"
-    raise StartError(f"the server {why}: {_reason(child.last_words())}")
+    raise StartError(f"the server {why}: {_reason(child.log_end())}")
 
 
 def _reason(words: str) -> str:

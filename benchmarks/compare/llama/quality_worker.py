@@ -44,21 +44,21 @@ class Model:
         llama_cpp.llama_memory_clear(llama_cpp.llama_get_memory(self._context), True)
         self._place = 0
         for start in range(0, len(tokens), _BATCH):
-            self._feed(tokens[start : start + _BATCH], is_asked=False)
+            self._feed(tokens[start : start + _BATCH], wants_logits=False)
 
     def logits(self, tokens: Sequence[int]) -> Any:
         """float32 ``[N, V]`` after each of at most 64 further tokens; the next call's memory."""
-        self._feed(tokens, is_asked=True)
+        self._feed(tokens, wants_logits=True)
         logits = llama_cpp.llama_get_logits(self._context)
         return np.ctypeslib.as_array(logits, (len(tokens), self._num_words))
 
-    def _feed(self, tokens: Sequence[int], *, is_asked: bool) -> None:
+    def _feed(self, tokens: Sequence[int], *, wants_logits: bool) -> None:
         batch = self._batch
         batch.n_tokens = len(tokens)
         for row, token in enumerate(tokens):
             batch.token[row], batch.pos[row] = token, self._place + row
             batch.n_seq_id[row], batch.seq_id[row][0] = 1, 0
-            batch.logits[row] = is_asked
+            batch.logits[row] = wants_logits
         self._place += len(tokens)
         if llama_cpp.llama_decode(self._context, batch):
             raise SystemExit("llama_decode failed")

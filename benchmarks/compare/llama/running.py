@@ -41,7 +41,7 @@ class Worker:
         output = self._child.process.stdout
         line = await asyncio.to_thread(output.readline) if output else b""
         if not line:
-            raise RuntimeError(f"llama.cpp ended: {self._child.last_words()}")
+            raise RuntimeError(f"llama.cpp ended: {self._child.log_end()}")
         answer: dict[str, Any] = json.loads(line)
         return answer
 
@@ -86,7 +86,7 @@ async def start(bench: Bench, scheme: QuantScheme) -> Up:
     words = [str(python), str(_HERE / "worker.py"), str(file)]
     words += [str(bench.length), str(bench.batch), str(torch.get_num_threads())]
     log = bench.cache_dir / "logs" / f"llama-{_KINDS[scheme]}.log"
-    child = Child(words, log, is_asked=True)
+    child = Child(words, log, is_conversation=True)
     worker = Worker(child)
     try:
         await worker.read()
