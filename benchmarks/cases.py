@@ -1,5 +1,5 @@
-"""What an engine is made to do: prompts of so many tokens, so many at once. Nothing is random
-between two systems: the same case and round have the same prompts.
+"""Cases of a measurement: prompts of so many tokens, so many at once. Nothing is random between two
+systems: the same case and round have the same prompts.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""How fast a model's files are hashed, beside `openssl dgst -sha256` on the same files.
+"""The speed at which a model's files are hashed, beside `openssl dgst -sha256` on the same files.
 
     python -m benchmarks.hashing [--gb 4] [--files 4] [--rounds 5] [--cold] [--folder DIR]
 

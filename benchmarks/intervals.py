@@ -1,4 +1,4 @@
-"""How sure a figure is: ratios of paired rounds, and intervals by resampling.
+"""Intervals of figures by resampling, and ratios of paired rounds.
 
 The bootstrap is Efron's percentile one (Efron and Tibshirani 1993, chapter 13), of the median, with
 a fixed seed: the same samples always give the same interval. With few rounds it is little more than

@@ -44,7 +44,7 @@ def now_utc() -> str:
 
 
 def command_line(arguments: Sequence[str]) -> str:
-    """As it was typed."""
+    """The command as it was typed, quoted for a shell."""
     return f"python -m benchmarks {shlex.join(arguments)}"
 
 

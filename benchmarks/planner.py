@@ -46,7 +46,7 @@ _WAITING = "intramural_requests_waiting"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Users:
-    """Who asks.
+    """The users who are planned for.
 
     Attributes:
         count: of users at the busiest time.
@@ -61,7 +61,7 @@ class Users:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What to run.
+    """Replicas, settings and autoscaler targets.
 
     Attributes:
         level: of the sweep that one replica can bear.

@@ -1,4 +1,4 @@
-"""What this machine can do at best, measured, and what a forward needs, from config.json alone.
+"""The limits of this machine, measured, and the needs of a forward, from config.json alone.
 
 Measured, never looked up: the same buffer sizes, threads and library that the engines use. Memory
 bandwidth is the best of a few kernels that read far more than the caches hold; the matrix rate is
@@ -97,7 +97,7 @@ class StepCost:
 
 
 def cost_of(folder: Path, scheme: QuantScheme, dtype: str = "auto") -> StepCost | None:
-    """What the model of a folder needs; None where its configuration does not tell."""
+    """The step of a folder's model; None where its configuration does not tell."""
     config = json.loads((folder / "config.json").read_bytes())
     try:
         return step_cost(config, scheme, dtype)
@@ -106,7 +106,7 @@ def cost_of(folder: Path, scheme: QuantScheme, dtype: str = "auto") -> StepCost 
 
 
 def step_cost(config: Mapping[str, Any], scheme: QuantScheme, dtype: str = "auto") -> StepCost:
-    """What a config.json describes, with its matrices stored as the scheme says.
+    """The step of the model that a config.json describes, its matrices stored as the scheme says.
 
     Which weights of a mixture of experts a step reads hangs on the tokens, so these are refused.
 

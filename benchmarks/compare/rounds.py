@@ -31,7 +31,7 @@ HEADLINES = ("prefill_tokens_s", "decode_tokens_s")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rules:
-    """How a run goes.
+    """Rules of a run.
 
     Attributes:
         limits: of the machine.

@@ -100,7 +100,7 @@ async def _up(bench: Bench, name: str, command: Sequence[str], port: int, ready:
 
 
 async def wait_ready(child: Child, url: str) -> None:
-    """Until the address answers 200.
+    """Wait until the address answers 200.
 
     Raises:
         MissingError: the process ended, or it took too long.

@@ -47,7 +47,7 @@ _EPILOG = """
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What is measured on each engine.
+    """The measurement of each engine.
 
     Attributes:
         dtype: of weights and arithmetic; ``auto`` is the checkpoint's.
@@ -86,7 +86,7 @@ def add_command(commands: Commands) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sweep:
-    """What is measured where nothing else is said."""
+    """Defaults of the options that ``add_sweep`` adds."""
 
     prefill: tuple[int, ...] = (128, 512)
     prefill_batch: tuple[int, ...] = (1,)
@@ -97,7 +97,7 @@ class Sweep:
 
 
 def add_sweep(parser: argparse.ArgumentParser, default: Sweep = Sweep()) -> None:
-    """Which cases, and how often."""
+    """Add the options that choose the cases, and how often they are measured."""
     for name, values, text in (
         ("--prefill", default.prefill, "tokens of the prompts"),
         ("--prefill-batch", default.prefill_batch, "prompts at once"),
@@ -186,7 +186,7 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def device() -> str:
-    """Where engines run by default."""
+    """The device that engines take by default: ``cuda`` or ``cpu``."""
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 

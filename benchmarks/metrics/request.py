@@ -117,7 +117,7 @@ class Request:
 
     @property
     def late_s(self) -> float:
-        """How much later than planned it was sent: the generator's fault, never the server's."""
+        """Seconds between the plan and the sending: the generator's fault, never the server's."""
         due_at = self.trace.due_at
         return 0.0 if due_at is None else max(0.0, self.trace.sent_at - due_at)
 

@@ -121,7 +121,7 @@ def _add_llama(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_output(parser: argparse.ArgumentParser) -> None:
-    """What is printed, judged and written."""
+    """Add the options of what is printed, judged and written."""
     parser.add_argument(
         "--made",
         type=Path,

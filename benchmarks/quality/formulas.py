@@ -34,7 +34,7 @@ class Estimate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rows:
-    """What is kept of each position; every field is ``[N]``, the first three float64.
+    """The figures that are kept of each position; every field is ``[N]``, the first three float64.
 
     Attributes:
         base_nll: -log p(token) by the base model.

@@ -1,5 +1,5 @@
-"""Is an answer of a model that talks as it likes right? The built-in model's graders, which look at
-an answer that can only be right or wrong, and these, which look for the right one in it:
+"""Graders of answers by a model that talks as it likes: the built-in model's, for an answer that
+can only be right or wrong, and these, which look for the right one in it:
 
     {"any": ["Paris", "巴黎"]}                       one of the terms occurs, whatever the case
     {"says": 42}                                     the number occurs, in digits, on its own

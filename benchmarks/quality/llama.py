@@ -118,7 +118,7 @@ def _rows(line: str) -> Rows:
 
 
 def _run(python: Path, program: str, *words: object, standard_input: str = "") -> str:
-    """What a program of ours prints under that interpreter. Raises LlamaError."""
+    """Run a program of ours under that interpreter; returns its output. Raises LlamaError."""
     command = [str(python), str(_HERE / program), *map(str, words)]
     done = subprocess.run(  # noqa: S603 - ours
         command, input=standard_input, capture_output=True, text=True, check=False

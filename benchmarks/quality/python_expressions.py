@@ -34,7 +34,7 @@ class Expressions(ABC):
 
     @abstractmethod
     def run(self, function: ast.FunctionDef, arguments: list[Any]) -> Any:
-        """What a function of the source returns."""
+        """Call a function of the source; returns its result."""
 
     def count(self) -> None:
         """Count a step.

@@ -1,4 +1,4 @@
-"""What a little of Python can do to values: operators, builtins and methods, all bounded.
+"""Operators, builtins and methods of a little of Python, all bounded.
 
 ``small_python.py`` walks over functions with it. What is not listed here is refused.
 """

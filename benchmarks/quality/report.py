@@ -70,7 +70,7 @@ class Agreement:
 
     @property
     def figures(self) -> Figures:
-        """In the words of a manifest's."""
+        """The same in the form that manifests have it."""
         return Figures(
             num_tokens=self.tokens,
             kl_mean=self.kl.mean,
@@ -84,7 +84,7 @@ class Agreement:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Making:
-    """How the quantised model was made, where its maker left a note.
+    """The making of the quantised model, where its maker left a note.
 
     Attributes:
         seconds: of the whole quantisation.
@@ -97,7 +97,7 @@ class Making:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """What a quantisation cost.
+    """The cost of one quantisation.
 
     Attributes:
         engine: that computed it.
@@ -125,7 +125,7 @@ def as_json(report: Report) -> str:
 
 
 def tables(report: Report, *, worst: int = 10) -> Iterator[Table]:
-    """What people read: the models, their agreement, the worst weights."""
+    """Tables for people: the models, their agreement, the worst weights."""
     yield _sides(report)
     yield _agreements(report)
     if report.tensors:

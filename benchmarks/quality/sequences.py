@@ -1,4 +1,4 @@
-"""What the models are asked to predict: token sequences, of which the first part is given.
+"""Token sequences that the models predict; the first part of each is given.
 
 Two sources. A model's evaluation: each question through the chat template, and the answer that
 the base model gives to it, greedily. And any text: windows that overlap by half, so that every
@@ -115,7 +115,7 @@ def score(
 
 
 def first_rows(sequences: Sequence[Forced]) -> list[int]:
-    """Of each sequence, the number of its first scored token among those of all, in order."""
+    """The number of each sequence's first scored token among those of all, in order."""
     return [0, *itertools.accumulate(len(forced.scored) for forced in sequences)][: len(sequences)]
 
 

@@ -34,7 +34,7 @@ class _Continue(Exception):
 
 
 def call(source: str, name: str, arguments: list[Any]) -> Any:
-    """What a function of the source returns.
+    """Call a function of the source; returns its result.
 
     Args:
         source: Python that defines it; else only docstrings and functions count.

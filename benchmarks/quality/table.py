@@ -69,7 +69,7 @@ def as_json(base: str, rows: Sequence[Row]) -> str:
 
 
 def table(base: str, rows: Sequence[Row], score: Score | None) -> Table:
-    """What people read.
+    """The table for people.
 
     Args:
         base: its name.

@@ -135,7 +135,7 @@ def _error(full: Folder, small: Folder, layer: str) -> TensorError:
 
 
 def _part(small: Folder, name: str, start: int, count: int, per_row: int) -> torch.Tensor:
-    """What a stored tensor has for some rows of the weight, ``per_row`` of them in each of its own;
+    """The part of a stored tensor for some rows of the weight, ``per_row`` of them in each of its own;
     all of it where it has no row for each.
     """
     if name.endswith(_WHOLE) or small.shape(name)[0] == 1:

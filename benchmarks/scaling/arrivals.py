@@ -13,7 +13,7 @@ DAY_S = 86_400.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """When it comes, in seconds of the day, and how many tokens its answer has."""
+    """A request: its time in seconds of the day, and the tokens of its answer."""
 
     at_s: float
     tokens: int

@@ -32,7 +32,7 @@ PROMPT = "Describe what a queue at a counter and a server have in common, in man
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stream:
-    """What one stream was seen to do; seconds."""
+    """The stamps of one stream, in seconds from its sending."""
 
     first_s: float
     last_s: float

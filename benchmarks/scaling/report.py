@@ -1,4 +1,4 @@
-"""What the plans came to: rows, a table, JSON."""
+"""The outcome of the plans as rows, and as a table."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ SIGNALS = (ADMITTED, WAITING, KV_USE)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """How many replicas there are to be.
+    """A rule for the number of replicas.
 
     Attributes:
         scaler: None is a fixed number.
@@ -44,7 +44,7 @@ class Plan:
 
 @dataclass(slots=True, kw_only=True)
 class Outcome:
-    """What became of the day.
+    """The outcome of a day.
 
     Attributes:
         first_token_s: of every request that was answered.
@@ -118,7 +118,7 @@ class Day:
             self.outcome.num_refused += 1
 
     def _release(self, now: float) -> None:
-        """What was held goes to the first replica that is ready, from the moment when it was."""
+        """Give held requests to the first ready replica, from the moment when it was ready."""
         ready = [replica for replica in self._replicas if replica.is_ready(now)]
         while self._held and ready:
             if ready[0].has_room:

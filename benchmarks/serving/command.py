@@ -50,7 +50,7 @@ _PROBE_WORDS = 60
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What is measured at each level."""
+    """The measurement of each level."""
 
     endpoint: Endpoint
     dataset: str
@@ -103,7 +103,7 @@ def add_command(commands: Commands) -> None:
 
 
 def targets_of(words: Sequence[str]) -> Targets:
-    """From ``ttft=500``, in milliseconds.
+    """Read targets such as ``ttft=500``, in milliseconds.
 
     Raises:
         ValueError: another name, or no number above 0.
@@ -236,7 +236,7 @@ def first_model(endpoint: Endpoint) -> str:
 
 
 async def words_per_token(endpoint: Endpoint, shape: Shape) -> float:
-    """How many of our words make one token of this server's tokenizer: one short request.
+    """The number of our words for one token of this server's tokenizer, by one short request.
 
     Raises:
         ValueError: it was not answered.

@@ -1,4 +1,4 @@
-"""What is asked: bodies of requests, without end, the same for the same seed.
+"""Bodies of requests, without end, the same for the same seed.
 
 A name that says how long prompts are means tokens of the server's own count: how many tokens a word
 is with its tokenizer is asked for first, with one request.
@@ -21,7 +21,7 @@ _MARGIN_TOKENS = 8
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shape:
-    """What the prompts of a run are like.
+    """The shape of a run's prompts and answers.
 
     Attributes:
         model: of the requests.
@@ -161,7 +161,7 @@ def _lines(shape: Shape) -> list[dict[str, Any]]:
 
 
 def _messages(line: Mapping[str, Any]) -> list[dict[str, str]]:
-    """What was said up to the last answer."""
+    """The messages up to the last answer, which is left out."""
     if isinstance(line.get("messages"), list):
         pairs = [(message.get("role"), message.get("content")) for message in line["messages"]]
     else:

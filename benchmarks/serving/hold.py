@@ -1,4 +1,4 @@
-"""How many streams the API layer holds, and how many the load generator: no model computes.
+"""The number of streams that the API layer and the load generator hold: no model computes.
 
     python -m benchmarks.serving.hold [--streams 1000] [--rate 20] [--seconds 300] [--pin]
 
@@ -46,7 +46,7 @@ TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What to run. ``rate`` is in tokens per second and stream."""
+    """One run. ``rate`` is in tokens per second and stream."""
 
     streams: int
     rate: float

@@ -1,4 +1,4 @@
-"""From traces to a row of the report, and the walk from level to level until saturation."""
+"""Rows of the report out of traces, and the walk from level to level until saturation."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ _SPARE_FILES = 64
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Level:
-    """How much load.
+    """A level of load.
 
     Attributes:
         count: of requests in all.

@@ -1,4 +1,4 @@
-"""Is the load generator itself the bottleneck? Its event loop's lag and its share of a core.
+"""The load generator's own load: its event loop's lag and its share of a core.
 
 A figure of a server means nothing where the client could not keep up: stamps would be late, and
 requests sent late. So every run says how the client did.
@@ -20,7 +20,7 @@ LAG_MS = 20.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClientLoad:
-    """What was seen of the client.
+    """The load of the client.
 
     Attributes:
         cpu_share: of one core, over the run.

@@ -69,7 +69,7 @@ class Asker:
         self._client.close()
 
     def card(self) -> dict[str, Any]:
-        """What /v1/models says of the model.
+        """The model's card, as /v1/models has it.
 
         Raises:
             AskError: no such card.
@@ -117,7 +117,7 @@ class Asker:
         )
 
     def complete(self, prompt: str, *, max_tokens: int = 64, **more: Any) -> Answer:
-        """What follows a text."""
+        """The continuation of a text."""
         return self._stream("/v1/completions", {"prompt": prompt, "max_tokens": max_tokens, **more})
 
     def next_tokens(self, prompts: Sequence[Sequence[int]]) -> list[str]:

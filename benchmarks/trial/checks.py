@@ -1,4 +1,4 @@
-"""What is looked at, in order: from the model's card to a long prompt. One function for each."""
+"""The checks of a trial, in order, from the model's card to the speed. One function for each."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ LEAST_LONG = 256
 
 @dataclass(slots=True, kw_only=True)
 class TrialState:
-    """What is asked for, and what the checks fill in.
+    """The request for a trial, and what its checks fill in.
 
     Attributes:
         scheme: that the server was asked for.
@@ -64,7 +64,7 @@ def all_checks() -> list[tuple[str, Inspection]]:
 
 
 def run_check(name: str, inspect: Inspection, asker: Asker, state: TrialState) -> list[Check]:
-    """What one finds. A server that cannot be understood is at fault, and the next is made."""
+    """Run one check. A server that cannot be understood is at fault, and the next check follows."""
     checks: list[Check] = []
     try:
         checks.extend(inspect(asker, state))
@@ -198,7 +198,7 @@ def _places(asker: Asker, state: TrialState) -> Iterator[Check]:
 
 
 def _answered(name: str, question: Question, answer: Answer, num_prompt: int | None) -> Check:
-    """Whether the server kept its word, and then whether the model knew."""
+    """The check of an answer: the server's counts and text first, then the model's knowledge."""
     faults = []
     if num_prompt is not None and answer.prompt_tokens != num_prompt:
         faults.append(f"usage counts {answer.prompt_tokens} prompt tokens, /tokenize {num_prompt}")

@@ -142,7 +142,7 @@ def try_all(servers: Sequence[ServerOptions], long_tokens: int) -> list[Findings
 
 
 def _tried(server: ServerOptions, long_tokens: int, steps: Steps) -> Findings:
-    """What was found of one server."""
+    """Start one server and examine it; a start that fails is a finding too."""
     name = f"{server.engine} {server.scheme}"
     steps.begin(f"{name}: start")
     refusal = placement.refused(QuantScheme(server.scheme), server.engine, "auto")
@@ -163,7 +163,7 @@ def _tried(server: ServerOptions, long_tokens: int, steps: Steps) -> Findings:
 def examine(
     url: str, engine: str, scheme: str, long_tokens: int, steps: Steps | None = None
 ) -> Findings:
-    """What is found of a server that is there."""
+    """Run all checks on a server that is up."""
     state = checks.TrialState(scheme=scheme, long_tokens=long_tokens)
     found_checks: list[Check] = []
     with Asker(url) as asker:

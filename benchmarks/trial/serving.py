@@ -27,7 +27,7 @@ class StartError(RuntimeError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerOptions:
-    """A server.
+    """A server that a trial starts.
 
     Attributes:
         model: as --model takes it.
@@ -48,7 +48,7 @@ class ServerOptions:
         return self.logs / f"trial-{self.engine}-{self.scheme}.log"
 
     def command(self, port: int) -> list[str]:
-        """That starts it. Keys are off: it listens on loopback only."""
+        """The command that starts it. Keys are off: it listens on loopback only."""
         named = {
             "model": self.model,
             "engine": self.engine,

@@ -65,7 +65,7 @@ class Model:
 
 
 def compare(base: Any, quantised: Any, following: Sequence[int]) -> dict[str, list[Any]]:
-    """As benchmarks/quality/formulas.py does, in float64."""
+    """Compare as benchmarks/quality/formulas.py does, in float64."""
     p, q = _log_softmax(base), _log_softmax(quantised)
     rows = np.arange(len(following))
     return {
