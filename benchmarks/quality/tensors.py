@@ -135,8 +135,8 @@ def _error(full: Folder, small: Folder, layer: str) -> TensorError:
 
 
 def _part(small: Folder, name: str, start: int, count: int, per_row: int) -> torch.Tensor:
-    """The part of a stored tensor for some rows of the weight, ``per_row`` of them in each of its own;
-    all of it where it has no row for each.
+    """The part of a stored tensor for some rows of the weight, of which each of its own rows holds
+    ``per_row``; all of it where it has no row for each.
     """
     if name.endswith(_WHOLE) or small.shape(name)[0] == 1:
         return small.get(name)
