@@ -19,7 +19,7 @@ HELP = (
 
 
 def run_chat(argv: Sequence[str]) -> int:
-    """Chat until the user ends it."""
+    """Run the chat until the user ends it; returns the exit code."""
     arguments = _parser().parse_args(list(argv))
     headers = {"Authorization": f"Bearer {key}"} if (key := client_api_key()) else {}
     with httpx.Client(base_url=arguments.url, headers=headers, timeout=None) as client:  # noqa: S113
@@ -62,7 +62,7 @@ class Chat:
         self._set_system(options.system)
 
     def loop(self) -> None:
-        """Read, answer, repeat."""
+        """Read lines and act on them until /exit or the end of input."""
         self._console.print(f"[bold]{self._model}[/] · {HELP}", style="dim", highlight=False)
         while True:
             try:
@@ -82,13 +82,17 @@ class Chat:
                 self.say(text)
 
     def say(self, text: str) -> bool:
-        """Send one message and print the answer as it comes. Whether an answer came whole."""
+        """Send one message and print the answer as it comes.
+
+        Returns:
+            Whether an answer came. A message that failed is not kept, so it can be sent again.
+        """
         self._messages.append({"role": "user", "content": text})
         answer = ""
         try:
-            for piece in self._stream():
-                answer += piece
-                self._console.print(piece, end="", markup=False, highlight=False, soft_wrap=True)
+            for part in self._stream():
+                answer += part
+                self._console.print(part, end="", markup=False, highlight=False, soft_wrap=True)
             self._console.print()
         except KeyboardInterrupt:
             self._console.print(" [interrupted]", style="dim", markup=False)

@@ -1,4 +1,4 @@
-"""`python -m serve doctor`: what is amiss with this machine or a deployment, and what to do."""
+"""`python -m serve doctor`: checks of this machine or of a deployment, and what to do."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from serve.environment import client_api_key, harden_environment
 MARKS: dict[Level, tuple[str, str]] = {
     "ok": ("ok", "green"),
     "skipped": ("-", "dim"),
-    "warning": ("look", "yellow"),
-    "failure": ("amiss", "red"),
+    "warning": ("warning", "yellow"),
+    "failure": ("failure", "red"),
 }
 EPILOG = """\
-Without --url this machine is looked at, for a server with the settings given: flags, environment
+Without --url this machine is checked, for a server with the given settings: flags, environment
 and --config file as for `python -m serve`. Nothing is sent anywhere, no model is loaded.
-With --url a running deployment is asked for its probes, models and figures, with the key in
+With --url a running deployment is asked for its probes, models and metrics, with the key in
 OPENAI_API_KEY. No text is generated.
 
 examples:
@@ -37,8 +37,7 @@ examples:
   python -m serve doctor --probe-egress 192.0.2.1:443       try a connection out; no byte is sent
   python -m serve doctor --url https://llm.corp.example --json
 
-exit codes: 0 nothing is amiss; 1 something is (with --strict: or should be looked at);
-2 the question makes no sense
+exit codes: 0 no failure; 1 a failure (with --strict also a warning); 2 the arguments cannot be used
 """
 
 
@@ -46,12 +45,12 @@ def run_doctor(argv: Sequence[str]) -> int:
     """Run the checks, print the findings, and return the exit code."""
     parser = subparser("doctor", __doc__ or "", EPILOG)
     parser.usage = f"{parser.prog} [--url URL] [--probe-egress ADDRESS:PORT] [--json] [SETTINGS]"
-    group = parser.add_argument_group("what to look at")
-    group.add_argument("--url", help="ask this deployment instead of looking at this machine")
+    group = parser.add_argument_group("what to check")
+    group.add_argument("--url", help="check this deployment instead of this machine")
     group.add_argument(
         "--probe-egress",
         metavar="ADDRESS:PORT",
-        help="try one connection to there, for 3 s at most: take one that would answer",
+        help="try one connection to an address that would answer, for 3 s at most",
     )
     group.add_argument("--json", action="store_true", help="print JSON")
     group.add_argument("--strict", action="store_true", help="exit with 1 on warnings, too")
@@ -63,11 +62,11 @@ def run_doctor(argv: Sequence[str]) -> int:
     if arguments.json:
         rows = [finding.as_json(name) for name, finding in findings]
         document = {"subject": arguments.url or "this machine", "findings": rows}
-        document["ok"] = not _is_amiss(findings, is_strict=arguments.strict)
+        document["ok"] = not _has_failed(findings, is_strict=arguments.strict)
         print(json.dumps(document, indent=1))
     else:
         Console().print(table(findings))
-    return int(_is_amiss(findings, is_strict=arguments.strict))
+    return int(_has_failed(findings, is_strict=arguments.strict))
 
 
 def table(findings: Sequence[tuple[str, Finding]]) -> Table:
@@ -100,6 +99,6 @@ def _examine(arguments: argparse.Namespace, status: Status) -> Iterator[tuple[st
     )
 
 
-def _is_amiss(findings: Sequence[tuple[str, Finding]], *, is_strict: bool) -> bool:
+def _has_failed(findings: Sequence[tuple[str, Finding]], *, is_strict: bool) -> bool:
     bad = {"failure", "warning"} if is_strict else {"failure"}
     return any(finding.level in bad for _, finding in findings)

@@ -27,7 +27,7 @@ GROUPS = {
 
 
 class Parser(argparse.ArgumentParser):
-    """Raises StartupError instead of exiting, and suggests near flags."""
+    """An argument parser that raises StartupError instead of exiting."""
 
     def error(self, message: str) -> NoReturn:
         raise StartupError(message)
@@ -40,7 +40,7 @@ def build_parser() -> Parser:
         description="Serve a language model behind an OpenAI-compatible API, inside your walls.",
         epilog=(
             "commands: `python -m serve chat` talks to a running server, `python -m serve keys`\n"
-            "makes and revokes API keys, `python -m serve doctor` says what is amiss.\n"
+            "makes and revokes API keys, `python -m serve doctor` says what is wrong.\n"
             f"Every flag is also an environment variable ({env_of('max_model_len')}) and a key of\n"
             "the --config file (max_model_len); flags win over the environment, and that over\n"
             "the file. docs/config.md has the table."
@@ -82,10 +82,10 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
 
 
 def parse_with(parser: Parser, argv: Sequence[str]) -> argparse.Namespace:
-    """The same with a parser of one's own.
+    """Parsed flags of any parser.
 
     Raises:
-        StartupError: a flag that is not known; it names those like it.
+        StartupError: a flag is unknown; the message names similar ones.
     """
     namespace, unknown = parser.parse_known_args(list(argv))
     if unknown:
@@ -128,7 +128,7 @@ def _add(group: argparse._ArgumentGroup, name: str, field: FieldInfo) -> None:
 
 
 def literal_choices(annotation: Any) -> tuple[str, ...]:
-    """The words of a Literal type, or none."""
+    """The words of a Literal type; empty for other types."""
     return typing.get_args(annotation) if typing.get_origin(annotation) is typing.Literal else ()
 
 
@@ -142,7 +142,7 @@ def type_name(annotation: Any) -> str:
 
 
 def default_text(name: str, field: FieldInfo) -> str:
-    """The default as people read it; empty where the description already says it."""
+    """``default: VALUE``; empty where there is none or the description says it."""
     if field.default_factory is not None:
         factory = {"data_dir": ".local/share", "state_dir": ".local/state"}[name]
         return f"default: ~/{factory}/intramural"

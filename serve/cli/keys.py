@@ -18,7 +18,7 @@ from serve.governance import keys
 
 
 def run_keys(argv: Sequence[str]) -> int:
-    """Run one of the keys commands."""
+    """Run one of the keys commands; returns the exit code."""
     arguments = _parser().parse_args(list(argv))
     file: Path = arguments.file or _default_file()
     if arguments.command == "create":

@@ -1,6 +1,6 @@
-"""`python -m serve [FLAGS]`, `… chat`, `… keys`, `… doctor`: which command, and its exit code.
+"""The choice of a command: `python -m serve [FLAGS]`, `… chat`, `… keys`, `… doctor`.
 
-Exit codes: 0 ended as asked; 1 failed while running; 2 cannot start as asked.
+Exit codes: 0 success; 1 failed while running; 2 wrong arguments or settings; 130 interrupted.
 """
 
 from __future__ import annotations

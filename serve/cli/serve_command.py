@@ -29,7 +29,7 @@ IN_BYTES = frozenset({"download", "verify_source", "quantize", "measure", "verif
 
 
 def run_serve(argv: Sequence[str]) -> int:
-    """Run the server until a signal ends it."""
+    """Run the server until a signal ends it; returns the exit code."""
     namespace = parse(argv)
     config = load_config(settings(namespace), file=namespace.config)
     if namespace.print_config:
@@ -57,7 +57,10 @@ def as_toml(config: Config) -> str:
 
 
 class LoadingBars:
-    """A bar for each start-up phase on a terminal; silent elsewhere. Called from the loader."""
+    """A progress bar for each start-up phase on a terminal; silent elsewhere.
+
+    Called with phase, done and total, from any thread.
+    """
 
     def __init__(self, console: Console) -> None:
         self._progress = Progress(
@@ -100,7 +103,7 @@ class LoadingBars:
 
 
 def banner(ready: bootstrap.Ready) -> Group:
-    """What is served, by what, how much fits, and a line to try it."""
+    """The served model, its engine and limits, and a command to try it."""
     info = ready.engine.info
     rows: dict[str, str | Text] = {
         "model": f"{', '.join(ready.names)} · {_count(info.num_parameters)} parameters"
@@ -127,7 +130,7 @@ def banner(ready: bootstrap.Ready) -> Group:
 
 
 def _curl(ready: bootstrap.Ready) -> Text:
-    """A command that is answered: a model without a chat template goes on with a text."""
+    """A command to try: a chat, or a completion for a model without a chat template."""
     prompt: dict[str, object] = {"prompt": "Once upon a time"}
     if ready.has_template:
         prompt = {"messages": [{"role": "user", "content": "Hello"}]}
@@ -143,7 +146,7 @@ def _curl(ready: bootstrap.Ready) -> Text:
 
 
 def _quantised(artifact: Artifact) -> dict[str, str]:
-    """The scheme, and what the weights were made from where the manifest tells."""
+    """The scheme, and the digest of the full weights where the manifest has it."""
     if artifact.scheme is QuantScheme.NONE:
         return {}
     try:
@@ -155,7 +158,7 @@ def _quantised(artifact: Artifact) -> dict[str, str]:
 
 
 def _quality(standing: Standing) -> dict[str, str | Text]:
-    """What quantising cost; loud where that is too much, or not known."""
+    """The quality line; bold red where too much was lost or nothing is known."""
     if standing.line is None:
         return {}
     loud = Text(standing.line, style="bold red" if standing.quality is None else "")
@@ -165,5 +168,5 @@ def _quality(standing: Standing) -> dict[str, str | Text]:
 
 
 def _count(number: int) -> str:
-    """12.3 B or 5.8 M."""
+    """A number of parameters for people: ``12.3 B`` or ``5.8 M``."""
     return f"{number / 1e9:,.1f} B" if number >= 1e9 else f"{number / 1e6:,.1f} M"

@@ -245,8 +245,8 @@ def skew(deployment: Deployment) -> Finding:
     summary = f"Its clock differs from this machine's by {seconds:+.0f} s."
     if abs(seconds) < SKEW_WARNING_S:
         return ok(summary)
-    amiss = failure if abs(seconds) >= SKEW_FAILURE_S else warning
-    return amiss(summary, "Run chrony or systemd-timesyncd on both: keys expire by these clocks.")
+    level = failure if abs(seconds) >= SKEW_FAILURE_S else warning
+    return level(summary, "Run chrony or systemd-timesyncd on both: keys expire by these clocks.")
 
 
 def _message(answer: Answer) -> str:

@@ -10,7 +10,7 @@ from serve.doctor.machine import Machine
 
 def driver(machine: Machine) -> Finding:
     """Is there a GPU that this process can use?"""
-    amiss = failure if machine.needs_gpu else warning
+    level = failure if machine.needs_gpu else warning
     if not (machine.has_gpu_card or machine.has_driver or machine.has_gpu_nodes):
         if machine.needs_gpu:
             return failure(
@@ -19,18 +19,18 @@ def driver(machine: Machine) -> Finding:
             )
         return skipped("There is no NVIDIA GPU: models run on the CPU.")
     if not machine.has_driver:
-        return amiss(
+        return level(
             "There is an NVIDIA GPU, and its driver is not loaded.",
             "Install the driver (data-centre branch), then `modprobe nvidia`.",
         )
     if not machine.has_gpu_nodes:
-        return amiss(
+        return level(
             "The driver is loaded, and there is no /dev/nvidia0 here: this container has no GPU.",
             "Give it one: the runtime of NVIDIA's container toolkit, and `nvidia.com/gpu: 1` in "
             "Kubernetes.",
         )
     if machine.driver is None or not machine.driver.gpus:
-        return amiss(
+        return level(
             "nvidia-smi is not there, or it names no GPU.",
             "See what `nvidia-smi` says. In a container set NVIDIA_DRIVER_CAPABILITIES="
             "compute,utility.",
@@ -54,8 +54,8 @@ def cuda(machine: Machine) -> Finding:
         return failure("torch is not installed.", "Install requirements/gpu.lock.")
     wanted = _cuda_of(machine.torch_version, machine.runtime_version)
     if wanted is None:
-        amiss = failure if machine.needs_gpu else warning
-        return amiss(
+        level = failure if machine.needs_gpu else warning
+        return level(
             f"torch {machine.torch_version} is built for CPUs: the GPU would stay idle.",
             "Install requirements/gpu.lock.",
         )

@@ -49,8 +49,8 @@ def verified(machine: Machine) -> Finding:
     config = machine.config
     try:
         if not fetching.is_here(config.model, config.data_dir):
-            amiss = failure if config.offline else warning
-            return amiss(
+            level = failure if config.offline else warning
+            return level(
                 f"The model {config.model!r} is not on this machine.",
                 f"`python -m models pull {config.model}`, or `import` it from a bundle.",
             )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import sys
@@ -65,12 +66,25 @@ def test_a_planted_import_breaks_its_contract(copy, file, line, contract):
     assert result.stdout.count(" BROKEN") == 1
 
 
-def test_every_room_of_the_server_has_a_place_in_the_layers():
+def server_layers() -> list[str]:
     (layers,) = (
         contract["layers"]
         for contract in pyproject()["tool"]["importlinter"]["contracts"]
         if contract["name"] == "The server's rooms are layers"
     )
+    return [str(layer) for layer in layers]
+
+
+def test_the_layers_are_drawn_as_they_are():
+    page = (ROOT / "docs/architecture.md").read_text("utf-8")
+    (drawing,) = re.findall(r"```\n(benchmarks > .*?)```", page, re.DOTALL)
+    packages, server = drawing.split("\n", 1)
+    assert packages == "benchmarks > serve > quantize > models"
+    assert " ".join(server.split()) == " > ".join(server_layers()).replace("serve.", "")
+
+
+def test_every_room_of_the_server_has_a_place_in_the_layers():
+    layers = server_layers()
     placed = {room.strip().removeprefix("serve.") for layer in layers for room in layer.split("|")}
     rooms = {
         path.stem if path.suffix == ".py" else path.name

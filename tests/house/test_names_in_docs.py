@@ -44,7 +44,7 @@ def wrong(text: str, file: str = "docs/page.md") -> list[str]:
     return [fault.name for part in passages.of_page(file, text) for fault in faults(part, NAMES)]
 
 
-def found(paths: list[Path], names: Names) -> Iterator[Fault]:
+def faults_in(paths: list[Path], names: Names) -> Iterator[Fault]:
     for path in paths:
         for passage in passages.read(ROOT, path):
             yield from faults(passage, names)
@@ -52,7 +52,7 @@ def found(paths: list[Path], names: Names) -> Iterator[Fault]:
 
 @pytest.fixture(scope="module")
 def all_faults() -> list[Fault]:
-    return list(found([*pages(), *python_files(*PROGRAMS)], of_repository()))
+    return list(faults_in([*pages(), *python_files(*PROGRAMS)], of_repository()))
 
 
 def test_every_name_in_a_text_is_there(all_faults: list[Fault]) -> None:
