@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 from serve.engine.protocol import TokenChunk, TokenLogprob
-from serve.pipeline.detokenize import Detokenizer
 from serve.pipeline.events import ChoiceEvent, Finished, TextDelta, TokenText
 from serve.pipeline.stages import Stage
+from serve.pipeline.tokenizer import Detokenizer
 from serve.timeline import FinishReason, Usage
 
 Describe = Callable[[TokenLogprob], TokenText]

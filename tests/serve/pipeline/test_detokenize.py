@@ -8,8 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serve.pipeline.detokenize import ByteDetokenizer, WindowDetokenizer
-from serve.pipeline.tokenizer import ModelTokenizer
+from serve.pipeline.tokenizer import ByteDetokenizer, ModelTokenizer, WindowDetokenizer
 from tests.serve.pipeline.conftest import byte_level_tokenizer, sentencepiece_tokenizer
 
 BYTE_LEVEL = byte_level_tokenizer()
