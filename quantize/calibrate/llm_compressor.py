@@ -17,8 +17,8 @@ from typing import Any
 
 import torch
 
-from quantize.calibrate.texts import Render
-from quantize.errors import OptionError, QuantizeError
+from quantize.calibrate.texts import Render, renderer
+from quantize.errors import QuantizeError
 from quantize.plan.scheme_plan import SchemePlan
 from quantize.protocol import Method
 
@@ -51,16 +51,7 @@ class Reader:
 
     @property
     def render(self) -> Render:
-        def rendered(messages: list[dict[str, Any]], tools: list[dict[str, Any]] | None) -> str:
-            try:
-                text: str = self._tokenizer.apply_chat_template(
-                    messages, tools=tools, tokenize=False
-                )
-            except (ValueError, TypeError, KeyError) as error:
-                raise OptionError(f"--text: its messages cannot be rendered: {error}") from None
-            return text
-
-        return rendered
+        return renderer(self._tokenizer)
 
     def tokens(self, parts: Sequence[str]) -> list[int]:
         """All parts, one after the other, as one row."""

@@ -22,6 +22,7 @@ from quantize.errors import OptionError
 Render = Callable[[list[dict[str, Any]], list[dict[str, Any]] | None], str]
 """Messages and tools to the text that the model was trained to read."""
 
+
 DEMO_SHARD = 100_000
 """A shard of the built-in model's corpus; those it was trained on have lower numbers."""
 _DEMO_CONVERSATIONS = 600
@@ -46,6 +47,24 @@ class Text:
         for part in self.parts:
             digest.update(hashlib.sha256(part.encode()).digest())
         return digest.hexdigest()
+
+
+def renderer(tokenizer: Any) -> Render:
+    """Rendering by the chat template of transformers' ``tokenizer``.
+
+    It raises OptionError: the template takes no such messages.
+    """
+
+    def render(messages: list[dict[str, Any]], tools: list[dict[str, Any]] | None) -> str:
+        try:
+            text: str = tokenizer.apply_chat_template(messages, tools=tools, tokenize=False)
+        except (ValueError, TypeError, KeyError) as error:
+            raise OptionError(
+                f"the messages of the calibration text cannot be rendered: {error}"
+            ) from None
+        return text
+
+    return render
 
 
 def text_of(file: Path | None, model: Artifact, render: Render) -> Text:
@@ -105,7 +124,7 @@ def _read(file: Path, render: Render) -> list[str]:
     try:
         whole = file.read_text("utf-8")
     except (OSError, ValueError) as error:
-        raise OptionError(f"--text {file} cannot be read as UTF-8 text: {error}") from None
+        raise OptionError(f"{file} cannot be read as UTF-8 text: {error}") from None
     if file.suffix != ".jsonl":
         return [whole]
     lines = enumerate(whole.splitlines(), 1)

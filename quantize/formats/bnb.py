@@ -1,7 +1,7 @@
 """bitsandbytes' 4-bit numbers (nf4), and the one place that imports the library.
 
 Where the processor has products of bfloat16, bitsandbytes asks at its import for the package
-``kernels``, which would fetch machine code from a hub and run it. It is told that there is none.
+``kernels``, which would fetch machine code from a hub and run it. That package is hidden from it.
 """
 
 from __future__ import annotations

@@ -64,7 +64,7 @@ def scale_and_zero(
 
 
 def _range(form: Form) -> tuple[int, int]:
-    """The least and the largest integer; of 8 bits -128 is left out, as packed weights do."""
+    """The least and the largest integer; of 8 bits -128 is left out, as in schemes/packed.py."""
     half = 1 << (form.num_bits - 1)
     if not form.is_symmetric:
         return 0, 2 * half - 1

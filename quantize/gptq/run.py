@@ -48,7 +48,7 @@ class Calibration:
         quantizer: in which scheme.
         shards: of the result.
         samples: the text.
-        progress: told of the phase ``calibrate``, in bytes of the full weights.
+        progress: counts the phase ``calibrate``, in bytes of the full weights.
     """
 
     full: Path

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from transformers import AutoTokenizer
@@ -49,15 +48,10 @@ def take(model: Path, source: str) -> Samples:
         )
     except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
         raise QuantizeError(f"transformers cannot read the tokenizer of {model.name}.") from error
-
-    def render(messages: list[dict[str, Any]], tools: list[dict[str, Any]] | None) -> str:
-        text: str = tokenizer.apply_chat_template(messages, tools=tools, tokenize=False)
-        return text
-
     if source == SELF:
         text = Text(name="what the model writes itself", parts=own_text.written(model, tokenizer))
     else:
-        text = texts.read(Path(source), render)
+        text = texts.read(Path(source), texts.renderer(tokenizer))
     _refuse_measured(text)
     joined = [
         token

@@ -8,6 +8,7 @@ The model before and after reads one text, module by module, so that memory does
     network   a forward that holds no weights       products  its linear layers, as engines
     head      both answers compared, in figures     rounding  round their inputs
     measure   all of it, in order                   gates     what must be kept
+    quality_step  the same as a step of quantising: into the manifest, or a notice why not
 
 It measures what a scheme's numbers cost, with everything else in float32: what an engine's kernels
 add (bfloat16 between layers, the KV cache) is `python -m benchmarks quality`'s to say.

@@ -16,8 +16,8 @@ from models.trust.manifest import QUANTISED_FROM, SIGNATURE, Manifest
 from quantize.cli import report_tables
 from quantize.cli.options import add_data_dir, add_texts, parser_of, texts_of
 from quantize.errors import OptionError
-from quantize.measured import better_of, check_memory
 from quantize.measuring.measure import Measurement
+from quantize.measuring.quality_step import better_of, check_memory
 from quantize.measuring.stored import layers_of
 
 EPILOG = """\

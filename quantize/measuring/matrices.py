@@ -48,7 +48,7 @@ class Matrix(Protocol):
 
 
 def tiles(matrix: Matrix) -> Sequence[tuple[int, int]]:
-    """First and last row (exclusive) of pieces of at most ``TILE_WEIGHTS`` weights."""
+    """First and last row (exclusive) of tiles of at most ``TILE_WEIGHTS`` weights."""
     step = max(1, TILE_WEIGHTS // matrix.num_in // ROW_UNIT) * ROW_UNIT
     return [(begin, min(begin + step, matrix.num_out)) for begin in range(0, matrix.num_out, step)]
 

@@ -51,7 +51,7 @@ class Measurement:
         """Measure. Reads every weight of both folders once for each batch of windows.
 
         Args:
-            progress: told of the phase ``measure``, in bytes.
+            progress: counts the phase ``measure``, in bytes.
             better: for the result.
 
         Raises:

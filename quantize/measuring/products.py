@@ -11,7 +11,7 @@ from quantize.measuring.network import Multiply
 from quantize.measuring.rounding import Rounding
 
 Advance = Callable[[int], None]
-"""Told how many bytes of weights were read."""
+"""Called with the number of bytes of weights that were read."""
 
 
 def streamed(folder: Folder, rounding: Rounding | None, advance: Advance) -> Multiply:
@@ -20,7 +20,7 @@ def streamed(folder: Folder, rounding: Rounding | None, advance: Advance) -> Mul
     Args:
         folder: open.
         rounding: of the inputs of quantised layers; other layers get theirs as they are.
-        advance: told of each layer's bytes.
+        advance: called with each layer's bytes.
     """
 
     def multiply(name: str, inputs: torch.Tensor) -> torch.Tensor:

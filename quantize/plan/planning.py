@@ -43,6 +43,37 @@ def plan(
     """
     check_suitable(config)
     quantizer = registry.quantizer(options.scheme, options.scheme_options(is_tied=is_tied(tensors)))
+    layers, skipped = _layers(tensors, config, options, quantizer)
+    if not any(linear.part is Part.LAYERS for linear in layers):
+        reasons = "; ".join(sorted({skip.reason for skip in skipped})) or "it has no linear layers"
+        raise UnsuitableModelError(f"nothing can be quantised to {options.scheme}: {reasons}.")
+    outputs = _outputs(tensors, layers, quantizer, is_tied=is_tied(tensors))
+    # A full embedding is no linear layer, so nobody looks for it among those.
+    ignore = [skip.name for skip in skipped if skip.name.rpartition(".")[2] not in EMBEDDINGS]
+    scheme_plan = SchemePlan(
+        scheme=options.scheme,
+        method=quantizer.method,
+        form=quantizer.form,
+        layers=layers,
+        skipped=skipped,
+        outputs=outputs,
+        source_bytes=sum(tensor.num_bytes for tensor in tensors),
+        output_bytes=sum(output.num_bytes for output in outputs),
+        peak_memory_bytes=_peak(tensors),
+        config=_config(config, quantizer.config(layers, ignore), layers),
+        tensor_parallel=options.tensor_parallel,
+        tensor_parallel_faults=tuple(_tensor_parallel_faults(layers, options.tensor_parallel)),
+    )
+    return scheme_plan, quantizer
+
+
+def _layers(
+    tensors: Sequence[SourceTensor],
+    config: Mapping[str, Any],
+    options: QuantOptions,
+    quantizer: Quantizer,
+) -> tuple[tuple[Linear, ...], tuple[Skip, ...]]:
+    """The matrices that are quantised, each with its form, and those that stay."""
     unquantised = stays(
         tensors, config, options.scheme, head=options.head, embeddings=options.embeddings
     )
@@ -55,28 +86,8 @@ def plan(
     }
     faults |= _partners(linears, [*faults, *(skip.name for skip in skipped)])
     layers = tuple(linear for linear in linears if linear.name not in faults)
-    skipped += [Skip(name=name, reason=reason) for name, reason in faults.items()]
-    if not any(linear.part is Part.LAYERS for linear in layers):
-        reasons = "; ".join(sorted({skip.reason for skip in skipped})) or "it has no linear layers"
-        raise UnsuitableModelError(f"nothing can be quantised to {options.scheme}: {reasons}.")
-    outputs = _outputs(tensors, layers, quantizer, is_tied=is_tied(tensors))
-    # A full embedding is no linear layer, so nobody looks for it among those.
-    ignore = [skip.name for skip in skipped if skip.name.rpartition(".")[2] not in EMBEDDINGS]
-    scheme_plan = SchemePlan(
-        scheme=options.scheme,
-        method=quantizer.method,
-        form=quantizer.form,
-        layers=layers,
-        skipped=tuple(skipped),
-        outputs=outputs,
-        source_bytes=sum(tensor.num_bytes for tensor in tensors),
-        output_bytes=sum(output.num_bytes for output in outputs),
-        peak_memory_bytes=_peak(tensors),
-        config=_config(config, quantizer.config(layers, ignore), layers),
-        tensor_parallel=options.tensor_parallel,
-        tensor_parallel_faults=tuple(_tensor_parallel_faults(layers, options.tensor_parallel)),
-    )
-    return scheme_plan, quantizer
+    skips = (Skip(name=name, reason=reason) for name, reason in faults.items())
+    return layers, (*skipped, *skips)
 
 
 def best(

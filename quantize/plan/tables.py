@@ -24,7 +24,8 @@ READS_NO_HEAD = frozenset(
 )
 """Values of ``model_type`` for which vLLM 0.32 gives the output head no quantisation."""
 TAKES_BOTH = frozenset({QuantScheme.INT8, QuantScheme.INT4})
-"""Schemes that have a form for an embedding, and take it and the head unless told otherwise."""
+"""Schemes that have a form for an embedding, and take it and the head unless an option
+says otherwise."""
 
 
 class Width(StrEnum):

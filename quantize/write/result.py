@@ -116,7 +116,7 @@ def present(target: Path, tools: Mapping[str, str], progress: Progress) -> Manif
     Args:
         target: where it would be.
         tools: of the manifest that would be written.
-        progress: told where something is there whose place may be taken.
+        progress: gets a notice where something is there whose place may be taken.
 
     Raises:
         OccupiedError: another model is there.

@@ -33,7 +33,7 @@ from quantize import registry
 from quantize.ensure import RECIPE
 from quantize.errors import QuantizeError
 from quantize.gptq.calibration_source import memory_bytes, source_mark
-from quantize.measured import Subject
+from quantize.measuring.quality_step import QualityStep
 from quantize.measuring.texts import Text
 from quantize.plan import layout, planning, tables
 from quantize.plan.scheme_plan import QuantOptions, SchemePlan
@@ -54,7 +54,7 @@ class Quantisation:
         options: how.
         target: the folder that is made.
         data_dir: where stamps and reports lie.
-        progress: told of everything.
+        progress: shows phases, bytes and notices.
         shard_bytes: of a file of weights at most.
         is_replacing: take the place of another model.
         texts: to measure with; none does not measure.
@@ -113,8 +113,8 @@ class Quantisation:
     ) -> QuantisedModel:
         """The result that an earlier run made, measured now where it was not."""
         if self.texts:
-            subject = self._subject(plan, quantizer)
-            manifest = subject.measure_present(self.target, manifest, self.progress)
+            step = self._quality_step(plan, quantizer)
+            manifest = step.measure_present(self.target, manifest, self.progress)
         return QuantisedModel(
             path=self.target, digest=manifest.digest, report=None, quality=manifest.quality
         )
@@ -152,7 +152,7 @@ class Quantisation:
             tools=tools,
         )
         if self.texts:
-            quality = self._subject(plan, quantizer).measure(staging.tree, self.progress)
+            quality = self._quality_step(plan, quantizer).measure(staging.tree, self.progress)
             written = replace(written, quality=quality)
         written.write(staging.tree)
         report = QuantReport(
@@ -169,8 +169,8 @@ class Quantisation:
             path=staging.commit(), digest=written.digest, report=report, quality=written.quality
         )
 
-    def _subject(self, plan: SchemePlan, quantizer: Quantizer) -> Subject:
-        return Subject(
+    def _quality_step(self, plan: SchemePlan, quantizer: Quantizer) -> QualityStep:
+        return QualityStep(
             full=self.source.path,
             plan=plan,
             quantizer=quantizer,

@@ -42,8 +42,8 @@ class Writer:
         files: of the source, open.
         worker: makes the bytes.
         staging: where they go.
-        journal: told of each shard that is whole.
-        progress: told of bytes of the source.
+        journal: where each shard that is whole is entered.
+        progress: counts bytes of the source.
     """
 
     tensors: dict[str, SourceTensor]

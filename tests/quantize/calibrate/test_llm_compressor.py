@@ -122,5 +122,5 @@ def test_parts_are_one_row_of_tokens_without_marks_between(tmp_path: Path) -> No
 def test_messages_that_cannot_be_rendered_are_an_error_of_the_text(tmp_path: Path) -> None:
     render = llm_compressor.Reader(write_tokenizer(tmp_path)).render
     assert render([{"role": "user", "content": "a"}], None) == "<|im_start|>user\na<|im_end|>\n"
-    with pytest.raises(OptionError, match="--text: its messages cannot be rendered"):
+    with pytest.raises(OptionError, match="calibration text cannot be rendered"):
         render([{"role": "user", "content": "a"}], [5])  # type: ignore[list-item]

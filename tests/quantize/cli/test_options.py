@@ -13,12 +13,15 @@ from models.refs import Artifact, QuantScheme
 from quantize.cli.options import (
     add_shared,
     add_storing,
+    add_texts,
     choice_of,
     parser_of,
     quant_options,
     target_of,
+    texts_of,
 )
 from quantize.errors import OptionError, UnsuitableModelError
+from quantize.measuring.texts import built_in
 from quantize.plan.choices import SENSITIVE, VARIANTS, Choice
 from quantize.plan.tables import Width
 from quantize.protocol import Method
@@ -82,6 +85,18 @@ def test_a_scheme_that_is_none_is_argparses_error(text: str, capsys: pytest.Capt
     with pytest.raises(SystemExit):
         parsed("--scheme", text)
     assert "argument --scheme" in capsys.readouterr().err
+
+
+def test_the_texts_are_ours_where_no_file_is_named(tmp_path: Path) -> None:
+    parser = parser_of("quantize", "what", "examples")
+    add_texts(parser, "--measure-text")
+    assert texts_of(parser.parse_args([]).measure_text) == built_in()
+    words = []
+    for name in ("a.txt", "b.txt"):
+        (tmp_path / name).write_text(name)
+        words += ["--measure-text", str(tmp_path / name)]
+    named = texts_of(parser.parse_args(words).measure_text)
+    assert [text.name for text in named] == ["a.txt", "b.txt"]
 
 
 def test_options_are_not_guessed_from_their_beginning() -> None:

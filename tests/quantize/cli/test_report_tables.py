@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import sys
 from dataclasses import replace
 
 import pytest
@@ -11,8 +12,10 @@ from rich.console import Console
 
 from models.memory import fit
 from models.memory.fit import Fit, Place, Request
+from models.progress import JsonLines
 from models.refs import QuantScheme
 from quantize.cli import report_tables
+from quantize.errors import OptionError
 from quantize.plan.choices import Choice
 from quantize.plan.planning import plan
 from quantize.plan.scheme_plan import QuantOptions, SchemePlan
@@ -126,6 +129,21 @@ def test_the_facts_of_a_report_are_json_with_each_layers_error() -> None:
     assert json.loads(json.dumps(facts)) == facts
     assert facts["layers"][0]["relative_mse"] == pytest.approx(0.01)
     assert (facts["seconds"], facts["relative_mse"]) == (61.235, pytest.approx(0.01))
+
+
+@pytest.mark.parametrize("as_json", [True, False])
+def test_an_error_is_an_event_or_a_line_on_stderr(
+    as_json: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    view = JsonLines(sys.stdout)
+    report_tables.print_error(OptionError("it cannot be"), view, as_json=as_json)
+    shown = capsys.readouterr()
+    if as_json:
+        event = json.loads(shown.out)
+        assert (event["event"], event["kind"]) == ("error", "OptionError")
+        assert (event["message"], shown.err) == ("it cannot be", "")
+    else:
+        assert (shown.out, shown.err) == ("", "error: it cannot be\n")
 
 
 def test_quality_is_shown_with_a_complaint_where_it_is_too_low() -> None:

@@ -68,3 +68,10 @@ def test_short_lines_of_a_measuring_text_are_nobodys(model, tmp_path):
     short = [line for line in CODE[0].content.splitlines() if 0 < len(line) <= 60]
     (tmp_path / "mine.txt").write_text("\n".join(short))
     assert samples.take(model, str(tmp_path / "mine.txt")).tokens.numel()
+
+
+def test_messages_that_the_template_does_not_take_are_an_error(model, tmp_path):
+    line = {"messages": [{"role": "user", "content": "a"}], "tools": [5]}
+    (tmp_path / "chat.jsonl").write_text(json.dumps(line))
+    with pytest.raises(OptionError, match="calibration text cannot be rendered"):
+        samples.take(model, str(tmp_path / "chat.jsonl"))

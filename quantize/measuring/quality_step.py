@@ -31,7 +31,7 @@ transformers and a tokenizer, the rest what goes through the model and a tile of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Subject:
+class QualityStep:
     """A quantisation that is to be measured.
 
     Attributes:

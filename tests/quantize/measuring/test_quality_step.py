@@ -9,10 +9,10 @@ from models.memory import host_memory
 from models.progress import Progress
 from models.refs import QuantScheme
 from models.trust.manifest import SIGNATURE, Manifest
-from quantize import measured
 from quantize.errors import QuantizeError
-from quantize.measured import Subject, better_of
+from quantize.measuring import quality_step
 from quantize.measuring.measure import Measurement
+from quantize.measuring.quality_step import QualityStep, better_of
 from tests.models.folders import listed
 from tests.models.test_quality import QUALITY
 from tests.quantize.measured_models import STORY, Notices, quantised
@@ -89,17 +89,17 @@ def test_full_weights_are_better_where_nothing_can_be_int8(tmp_path):
 def test_too_little_memory_is_an_error_with_both_figures(monkeypatch):
     monkeypatch.setattr(host_memory, "available_bytes", lambda: 10**9)
     with pytest.raises(QuantizeError, match=r"takes 1\.2 GB of memory and 1\.0 GB are free"):
-        measured.check_memory()
-    for enough in (measured.MEMORY_BYTES, None):
+        quality_step.check_memory()
+    for enough in (quality_step.MEMORY_BYTES, None):
         monkeypatch.setattr(host_memory, "available_bytes", lambda free=enough: free)
-        measured.check_memory()
+        quality_step.check_memory()
 
 
 def test_a_model_that_does_not_fit_is_made_without_quality(monkeypatch):
     monkeypatch.setattr(host_memory, "available_bytes", lambda: 1)
     view = Notices()
-    subject = Subject(full=None, plan=None, quantizer=None, texts=())
-    assert subject.measure(None, Progress(view)) is None
+    step = QualityStep(full=None, plan=None, quantizer=None, texts=())
+    assert step.measure(None, Progress(view)) is None
     assert view.texts == [
         "the quality is not known: measuring takes 1.2 GB of memory and 1 B are free."
     ]
@@ -109,8 +109,8 @@ def test_other_texts_are_measured_anew_and_the_digest_stays(tmp_path, monkeypatc
     folder = listed(tmp_path / "m")
     manifest = dataclasses.replace(Manifest.read(folder), quality=QUALITY)
     other = dataclasses.replace(QUALITY, kl_mean=0.5)
-    monkeypatch.setattr(Subject, "measure", lambda *_: other)
-    subject = Subject(full=None, plan=None, quantizer=None, texts=(STORY,))
-    found = subject.measure_present(folder, manifest, Progress(Notices()))
+    monkeypatch.setattr(QualityStep, "measure", lambda *_: other)
+    step = QualityStep(full=None, plan=None, quantizer=None, texts=(STORY,))
+    found = step.measure_present(folder, manifest, Progress(Notices()))
     assert found.quality == other == Manifest.read(folder).quality
     assert found.digest == manifest.digest
