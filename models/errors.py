@@ -99,7 +99,7 @@ class TransientOriginError(OriginError):
 
 
 class HashMismatchError(ModelError):
-    """What arrived is not what the origin, or models.lock, says it is. It was thrown away."""
+    """Bytes arrived that are not what the origin, or models.lock, says it is. It was thrown away."""
 
 
 class DiskFullError(ModelError):

@@ -75,7 +75,7 @@ class Quantizer(Protocol):
         ...
 
     def fault(self, linear: Linear) -> str | None:
-        """Why this matrix cannot be stored in its form; None where it can.
+        """The reason why this matrix cannot be stored in its form; None where it can.
 
         Args:
             linear: of the rows and columns that one device has, where devices share it.

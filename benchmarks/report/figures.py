@@ -30,7 +30,7 @@ class Kind:
     meaning: str
 
     def text(self, value: float) -> str:
-        """For people: three digits that count."""
+        """A figure for people: three digits that count."""
         if self.unit == "share":
             return f"{value:.1%}"
         digits = 0 if abs(value) >= 100 else 1 if abs(value) >= 10 else 2

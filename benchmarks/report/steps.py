@@ -52,7 +52,7 @@ class Steps:
         self._stream.flush()
 
     def fewer(self, count: int) -> None:
-        """So many steps will not be done."""
+        """Note that so many steps will not be done."""
         self._total -= count
 
     def end(self) -> None:

@@ -114,7 +114,7 @@ async def stream(client: httpx.AsyncClient, model: str, tokens: int, prompt: str
 async def rounds(
     url: str, *, streams: int, tokens: int, number: int, prompt: str = PROMPT
 ) -> list[Stream]:
-    """So many streams at once, that many times, after one that warms up.
+    """Run so many streams at once, that many times, after one that warms up.
 
     Prompts begin differently, which keeps prefix caches out of it.
     """

@@ -30,7 +30,7 @@ class Seal:
 
 
 def check(raw: bytes, signature: bytes | None, trust: Path, *, where: str) -> Seal:
-    """Whose signature this is.
+    """The signer of this signature.
 
     Args:
         raw: the index, as it was read.

@@ -34,7 +34,7 @@ FULL_UP_TO_BYTES = 40_000_000_000
 
 
 class Mode(StrEnum):
-    """How thoroughly files are compared. The head of this module says what each sees."""
+    """The care with which files are compared. The head of this module says what each sees."""
 
     FULL = "full"
     QUICK = "quick"

@@ -93,7 +93,7 @@ def read(file: Path, render: Render) -> Text:
 
 
 def windows(tokens: Sequence[int], length: int, count: int) -> list[list[int]]:
-    """At most ``count`` windows, evenly from the whole.
+    """Windows, at most ``count``, evenly from the whole.
 
     Raises:
         OptionError: there is not one of ``length`` tokens.

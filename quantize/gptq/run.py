@@ -152,7 +152,7 @@ class Inputs:
     _factor: Factor | None = None
 
     def factor(self, inputs: torch.Tensor, group_size: int | None) -> Factor:
-        """For ``inputs`` ``[n, num_in]``, float32; siblings' groups are of one size.
+        """The factor for ``inputs`` ``[n, num_in]``, float32; siblings' groups are of one size.
 
         Raises:
             BadWeightsError: they hold NaN or infinity.

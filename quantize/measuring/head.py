@@ -69,7 +69,7 @@ class Rows:
 
 
 def _perplexity(nll: torch.Tensor) -> float:
-    """At most e^700: a float ends soon after."""
+    """Perplexity, at most e^700: a float ends soon after."""
     return _rounded(math.exp(min(700.0, float(nll.mean()))))
 
 

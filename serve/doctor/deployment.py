@@ -185,7 +185,7 @@ def transport(deployment: Deployment) -> Finding:
 
 
 def models(deployment: Deployment) -> Finding:
-    """What is served, and is it proven?"""
+    """The models that are served, and whether they are proven."""
     answer = deployment.get("/v1/models")
     if answer.status == httpx.codes.UNAUTHORIZED:
         if not deployment.has_key:

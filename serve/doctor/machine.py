@@ -41,7 +41,7 @@ class Machine:
 
     @functools.cached_property
     def driver(self) -> Driver | None:
-        """What NVIDIA's driver says of itself; None where it does not answer."""
+        """The answer of NVIDIA's driver about itself; None where it does not answer."""
         return None if self.smi is None else ask_driver(self.smi)
 
     @property

@@ -16,7 +16,7 @@ Containers get 64 MiB unless they ask for more."""
 
 
 def memory(machine: Machine) -> Finding:
-    """How much memory is free, as this process's cgroups allow it."""
+    """The memory that is free, as this process's cgroups allow it."""
     free = host_memory.available_bytes(machine.root)
     if free is None:
         return skipped("How much memory is free is not known here.")

@@ -51,7 +51,7 @@ class StoredKey:
         return "expired" if self.is_expired(datetime.now(UTC)) else "enabled"
 
     def as_json(self) -> dict[str, str | None]:
-        """What an operator may see of it: neither salt nor hash."""
+        """The part that an operator may see: neither salt nor hash."""
         return {
             "id": self.key_id,
             "name": self.name,
@@ -79,7 +79,7 @@ def locked(path: Path) -> Iterator[None]:
 
 
 def signature_of(path: Path) -> tuple[int, ...] | None:
-    """What changes when the file does, also where its size and time stay the same."""
+    """A value that changes when the file does, also where its size and time stay the same."""
     with _explained(path):
         found = path.stat()
         return (found.st_ino, found.st_mtime_ns, found.st_size, found.st_mode)

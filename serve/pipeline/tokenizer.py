@@ -47,7 +47,7 @@ class Detokenizer(Protocol):
 
 
 class ByteDetokenizer:
-    """For byte-level tokenizers.
+    """A detokenizer for byte-level tokenizers.
 
     Args:
         token_bytes: by token id; special tokens and ids without a token are empty.
@@ -66,7 +66,7 @@ class ByteDetokenizer:
 
 
 class WindowDetokenizer:
-    """For tokenizers whose tokens have no text of their own.
+    """A detokenizer for tokenizers whose tokens have no text of their own.
 
     Args:
         decode: ids to text, without special tokens.

@@ -40,7 +40,7 @@ class Standing:
 
     @property
     def line(self) -> str | None:
-        """For the operator; None of full weights, which lost nothing."""
+        """The line for the operator; None of full weights, which lost nothing."""
         if self.scheme is QuantScheme.NONE:
             return None
         if self.quality is None:

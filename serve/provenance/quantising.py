@@ -208,7 +208,7 @@ def _find(request: QuantRequest, choice: Choice, full: Artifact | None) -> Found
 
 
 def _name(request: QuantRequest) -> str:
-    """What the full model is called in the store, or would be."""
+    """The name of the full model in the store, or the one that it would have."""
     target = ModelTarget.parse(request.model)
     try:
         return locate(target.base, request.data_dir)[0]

@@ -16,6 +16,20 @@ FORBIDDEN_ATTRIBUTES = frozenset(
 BROAD = frozenset({"Exception", "BaseException"})
 
 
+RIDDLES = frozenset("Of What How Where Who Whose Why When So For At From As By In That".split())
+"""Words that begin a clause, not a statement of what a thing is or does."""
+
+
+def docstrings(source: str) -> Iterator[str]:
+    """Docstrings that do not begin with a noun or a verb."""
+    kinds = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+    for node in ast.walk(_parse(source)):
+        if isinstance(node, kinds) and (text := ast.get_docstring(node)):
+            first = text.split()[0].strip(",.:")
+            if first in RIDDLES:
+                yield f"{getattr(node, 'lineno', 1)}: a docstring begins with {first!r}"
+
+
 def lengths(source: str) -> Iterator[str]:
     """Files and functions over budget."""
     num_lines = len(source.splitlines())

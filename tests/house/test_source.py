@@ -37,6 +37,9 @@ PLANTED: list[tuple[Rule, str]] = [
     (rules.broad_excepts, "try:\n    x\nexcept Exception:\n    y"),
     (rules.broad_excepts, "try:\n    x\nexcept:\n    y"),
     (rules.broad_excepts, "try:\n    x\nexcept (ValueError, BaseException) as e:\n    y"),
+    (rules.docstrings, '"""What it holds."""'),
+    (rules.docstrings, 'class A:\n    """Of a model."""'),
+    (rules.docstrings, 'def f():\n    """How, in short."""'),
     (rules.asserts, "def f(x):\n    assert x > 0"),
 ]
 CLEAN = '"""Long, over 400 lines, because it is a table."""\n' + "x = 1\n" * 401
@@ -89,6 +92,10 @@ def test_nothing_unpickles_or_evaluates():
 
 def test_defects_are_caught_in_few_places():
     assert breaches(rules.broad_excepts, BROAD_EXCEPT_ALLOWED) == []
+
+
+def test_docstrings_begin_with_a_noun_or_a_verb():
+    assert breaches(rules.docstrings) == []
 
 
 def test_assert_checks_no_input():
