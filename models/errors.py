@@ -99,7 +99,7 @@ class TransientOriginError(OriginError):
 
 
 class HashMismatchError(ModelError):
-    """Bytes arrived that are not what the origin, or models.lock, says it is. It was thrown away."""
+    """Bytes came that the origin, or models.lock, does not name. They were thrown away."""
 
 
 class DiskFullError(ModelError):

@@ -30,7 +30,7 @@ class Renderer:
 
     @classmethod
     def load(cls, folder: Path, vocab_size: int | None = None) -> Renderer:
-        """Read the renderer of a model folder. Raises StartupError where a file is missing or damaged."""
+        """The renderer of a folder. Raises StartupError where a file is missing or damaged."""
         tokenizer = ModelTokenizer.load(folder, vocab_size)
         return cls(tokenizer, load_template(folder, tokenizer.config))
 

@@ -16,7 +16,12 @@ FORBIDDEN_ATTRIBUTES = frozenset(
 BROAD = frozenset({"Exception", "BaseException"})
 
 
-RIDDLES = frozenset(["Of", "What", "How", "Where", "Who", "Whose", "Why", "When", "So", "For", "At", "From", "As", "By", "In", "That"])
+RIDDLES = frozenset(
+    {
+        *("Of", "What", "How", "Where", "Who", "Whose", "Why", "When"),
+        *("So", "For", "At", "From", "As", "By", "In", "That"),
+    }
+)
 """Words that begin a clause, not a statement of what a thing is or does."""
 
 
