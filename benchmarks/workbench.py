@@ -13,7 +13,7 @@ from models.progress import Progress, Silent
 from models.refs import Artifact, QuantScheme
 from quantize import ensure
 from quantize.plan.choices import Choice
-from quantize.plan.scheme_plan import Wish
+from quantize.plan.scheme_plan import QuantOptions
 from quantize.write.run import Quantisation
 from serve.environment import xdg
 
@@ -55,7 +55,7 @@ def quantised(full: Artifact, scheme: QuantScheme, cache_dir: Path) -> Artifact:
     target.parent.mkdir(parents=True, exist_ok=True)
     Quantisation(
         source=full,
-        wish=Wish(scheme=scheme),
+        options=QuantOptions(scheme=scheme),
         target=target,
         data_dir=cache_dir,
         progress=Progress(Silent()),

@@ -13,7 +13,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from serve.cli.flags import GROUPS, default_text
-from serve.config import Config, env_of, load_config
+from serve.config import Config, env_of
+from serve.config_sources import load_config
 
 FILE = Path(__file__).parent.parent / "k8s" / "base" / "server" / "settings.env"
 

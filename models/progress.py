@@ -1,7 +1,11 @@
-"""How far a long command is: bytes done of bytes to do, rate, and time left.
+"""Progress of long work: who does it counts, who shows it is called back.
 
-One ``Progress`` per command, told of phases and of bytes by any thread; it decides when there is
-something new to show and hands a ``Snapshot`` to a view:
+    Meter              counts: a phase begins, so much more of it is done
+    ProgressCallback   is told: so much of this phase is done, of so much in all
+
+``Counter`` is a Meter that tells any callback, and may be used by several threads. ``Progress`` is
+the Counter of a command: it tells a ``Display``, which works out rate and time left, decides when
+there is something new to see, and hands a ``Snapshot`` to a view:
 
     a terminal      one live line (rich)
     a pipe, a log   a plain line when a phase begins and ends, and every few seconds between
@@ -32,6 +36,30 @@ from rich.text import Text
 
 WINDOW_S = 10.0
 """The rate is that of the last seconds, so that a link that stalled shows."""
+
+
+class ProgressCallback(Protocol):
+    """The one way in which progress is told, by engines that load as by commands."""
+
+    def __call__(self, phase: str, done: int, total: int) -> None:
+        """``done`` of ``total`` units of ``phase``: bytes, unless the phase says otherwise.
+
+        ``done`` is of the whole phase and falls where work is done again. ``total`` is 0 for a
+        phase that counts nothing.
+        """
+        ...
+
+
+class Meter(Protocol):
+    """Counts what is done of one phase at a time."""
+
+    def phase(self, name: str, total_bytes: int = 0) -> None:
+        """Begin a phase."""
+        ...
+
+    def advance(self, num_bytes: int) -> None:
+        """So much more; less than 0 for what must be done again."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,14 +101,13 @@ class View(Protocol):
     def notice(self, text: str) -> None: ...
 
 
-class Progress:
-    """Counts bytes of one phase at a time. Every method may be called by any thread."""
+class Counter:
+    """Adds up what is done, and tells a callback. Every method may be called by any thread."""
 
-    def __init__(self, view: View, *, clock: Callable[[], float] = time.monotonic) -> None:
-        self._view = view
-        self._clock = clock
+    def __init__(self, callback: ProgressCallback) -> None:
+        self._callback = callback
         self._lock = threading.Lock()
-        self._begin("", 0, 0)
+        self._phase, self._done, self._total = "", 0, 0
 
     def phase(self, name: str, total_bytes: int = 0, *, done_bytes: int = 0) -> None:
         """Begin a phase.
@@ -91,45 +118,65 @@ class Progress:
             done_bytes: already there from an earlier run; no part of the rate.
         """
         with self._lock:
-            self._begin(name, total_bytes, done_bytes)
-            self._show()
+            self._phase, self._done, self._total = name, done_bytes, total_bytes
+            self._callback(name, done_bytes, total_bytes)
 
     def advance(self, num_bytes: int) -> None:
         """So many bytes more; fewer than 0 for bytes that must be done again."""
         with self._lock:
             self._done += num_bytes
-            now = self._clock()
-            self._marks.append((now, self._done))
-            # Two marks always stay: without them a stalled link would have no rate.
-            while len(self._marks) > 2 and self._marks[0][0] < now - WINDOW_S:
-                self._marks.popleft()
-            is_due = now - self._shown_at >= self._view.interval_s
-            if is_due or (num_bytes > 0 and self._done == self._total):
-                self._show()
+            self._callback(self._phase, self._done, self._total)
 
-    def notice(self, text: str) -> None:
-        """Something that the user should know, now."""
-        with self._lock:
-            self._view.notice(text)
 
-    def _begin(self, name: str, total_bytes: int, done_bytes: int) -> None:
-        self._phase, self._total, self._done = name, total_bytes, done_bytes
-        self._marks: deque[tuple[float, int]] = deque([(self._clock(), done_bytes)])
+class Display:
+    """A callback that shows a view what it is told, with the rate; what comes too soon it drops."""
+
+    def __init__(self, view: View, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._view = view
+        self._clock = clock
+        self._phase, self._done, self._total = "", 0, 0
+        self._marks: deque[tuple[float, int]] = deque()
         self._shown_at = float("-inf")
 
-    def _show(self) -> None:
-        self._shown_at = now = self._clock()
+    def __call__(self, phase: str, done: int, total: int) -> None:
+        now = self._clock()
+        is_new = (phase, total) != (self._phase, self._total) or not done or not self._marks
+        is_complete = done == total and done > self._done
+        self._phase, self._done, self._total = phase, done, total
+        if is_new:
+            self._marks.clear()
+        self._marks.append((now, done))
+        # Two marks always stay: without them a stalled link would have no rate.
+        while len(self._marks) > 2 and self._marks[0][0] < now - WINDOW_S:
+            self._marks.popleft()
+        if is_new or is_complete or now - self._shown_at >= self._view.interval_s:
+            self._shown_at = now
+            self._view.show(self._snapshot(now))
+
+    def _snapshot(self, now: float) -> Snapshot:
         since, at = self._marks[0]
         rate = max(0.0, (self._done - at) / (now - since)) if now > since else 0.0
         left = self._total - self._done
-        snapshot = Snapshot(
+        return Snapshot(
             phase=self._phase,
             done_bytes=self._done,
             total_bytes=self._total,
             rate_bytes_per_s=round(rate, 1),
             eta_s=round(left / rate, 1) if rate and left >= 0 else None,
         )
-        self._view.show(snapshot)
+
+
+class Progress(Counter):
+    """Counts and shows the progress of one command; every method may be called by any thread."""
+
+    def __init__(self, view: View, *, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__(Display(view, clock=clock))
+        self._view = view
+
+    def notice(self, text: str) -> None:
+        """Something that the user should know, now."""
+        with self._lock:
+            self._view.notice(text)
 
 
 class Silent:

@@ -1,13 +1,12 @@
 """Where weights are on this machine: the built-in model, the store, or a folder that was named.
 
 The store is a directory, ``<data_dir>/models/<name>``, filled by `python -m models pull` or by
-hand. ``resolve`` is the one way from the text given to --model to a folder to load.
+hand. ``resolve`` is the one way from a model's name (models/target.py) to a folder to load.
 """
 
 from __future__ import annotations
 
 import os
-import re
 import shlex
 import shutil
 from collections.abc import Iterator
@@ -17,13 +16,13 @@ from pathlib import Path
 import models
 from models import catalog, folder, policy
 from models.catalog import CatalogEntry
-from models.errors import InvalidRefError, ModelError, ModelNotFoundError
-from models.refs import Artifact, ModelRef
+from models.errors import ModelError, ModelNotFoundError
+from models.refs import Artifact
 from models.staging import Staging, staged, sync_parent
+from models.target import Kind, ModelTarget, is_plain_name
 
 DEMO = "demo"
 DEMO_WEIGHTS = Path(models.__path__[0]) / "demo" / "weights"
-_PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
 
 class DirectoryStore:
@@ -38,7 +37,7 @@ class DirectoryStore:
         Raises:
             ModelNotFoundError: the name is no plain name, and could lead out of the store.
         """
-        if not _PLAIN_NAME.fullmatch(name):
+        if not is_plain_name(name):
             raise ModelNotFoundError(
                 f"{name!r} is not a name in the store: letters, digits, '.', '_' and '-' only."
             )
@@ -49,9 +48,7 @@ class DirectoryStore:
         if not self.root.is_dir():
             return []
         return sorted(
-            path.name
-            for path in self.root.iterdir()
-            if path.is_dir() and _PLAIN_NAME.fullmatch(path.name)
+            path.name for path in self.root.iterdir() if path.is_dir() and is_plain_name(path.name)
         )
 
     def find(self, name: str) -> Artifact:
@@ -106,7 +103,7 @@ class DirectoryStore:
                 continue
 
 
-def resolve(model: str, data_dir: Path) -> Artifact:
+def resolve(model: str | ModelTarget, data_dir: Path) -> Artifact:
     """The folder that ``--model`` means, checked by models/policy.py.
 
     Args:
@@ -120,29 +117,44 @@ def resolve(model: str, data_dir: Path) -> Artifact:
         ModelRefusedError: the folder is not allowed.
         UnknownSchemeError: its quantisation is none that we know.
     """
-    name, path = locate(model, data_dir)
-    return demo() if model == DEMO else load_folder(path, name=name)
+    target = ModelTarget.parse(model)
+    name, path = locate(target, data_dir)
+    return demo() if _is_built_in(target) else load_folder(path, name=name)
 
 
-def locate(model: str, data_dir: Path) -> tuple[str, Path]:
+def locate(model: str | ModelTarget, data_dir: Path) -> tuple[str, Path]:
     """The name and the folder that this text means, as in ``resolve``; nothing in it is checked.
 
     Raises:
         ModelNotFoundError: as in ``resolve``.
     """
-    if model == DEMO:
-        return DEMO, DEMO_WEIGHTS
+    target = ModelTarget.parse(model)
+    for name, path in places(target, data_dir):
+        if _is_built_in(target) or _is_dir(path):
+            return name, path
     store = DirectoryStore(data_dir)
-    entry = catalog.load().find(model)
-    name = entry.alias if entry else _stored_name(model)
-    if _PLAIN_NAME.fullmatch(name) and _is_dir(store.path_of(name)):
-        return name, store.path_of(name)
-    path = _as_folder(model)
-    if path is not None:
-        return path.name, path
-    if entry is not None:
-        raise ModelNotFoundError(how_to_place(entry, store))
-    raise ModelNotFoundError(_nothing_known(model, store))
+    if target.entry is not None and target.revision is None:
+        raise ModelNotFoundError(how_to_place(target.entry, store))
+    raise ModelNotFoundError(_nothing_known(target, store))
+
+
+def places(target: ModelTarget, data_dir: Path) -> Iterator[tuple[str, Path]]:
+    """Name and folder of each place where a model may be, in the order in which they count.
+
+    Whether anything is there is not looked at. A revision is not told by a name, so a target with
+    one is in no place of the store: see ``ModelTarget.base``.
+    """
+    if _is_built_in(target):
+        yield DEMO, DEMO_WEIGHTS
+        return
+    if target.revision is None and target.name is not None and is_plain_name(target.name):
+        yield target.name, DirectoryStore(data_dir).path_of(target.name)
+    if target.folder is not None:
+        yield target.folder.name, target.folder
+
+
+def _is_built_in(target: ModelTarget) -> bool:
+    return target.kind is Kind.BUILT_IN and target.revision is None
 
 
 def demo() -> Artifact:
@@ -184,11 +196,6 @@ def load_folder(path: Path, *, name: str) -> Artifact:
     return Artifact(name=name, path=path, scheme=folder.scheme_of(path))
 
 
-def name_of(ref: ModelRef) -> str:
-    """What a repository is called in the store when it has no alias: ``owner--name``."""
-    return ref.repo.replace("/", "--")
-
-
 def how_to_place(entry: CatalogEntry, store: DirectoryStore) -> str:
     """What to do to have a model of the catalog on this machine."""
     if entry.repo is None:
@@ -210,25 +217,6 @@ def how_to_place(entry: CatalogEntry, store: DirectoryStore) -> str:
     return "\n".join(lines)
 
 
-def _stored_name(model: str) -> str:
-    """The name in the store that this text stands for: itself, or a repository's."""
-    try:
-        return name_of(ModelRef(repo=model))
-    except InvalidRefError:
-        return model
-
-
-def _as_folder(model: str) -> Path | None:
-    """The folder that this text names; None when there is none."""
-    if "\0" in model or not model.strip():
-        return None
-    try:
-        path = Path(model).expanduser()
-    except RuntimeError:  # ~user of no such user
-        return None
-    return path if _is_dir(path) else None
-
-
 def _is_dir(path: Path) -> bool:
     try:
         return path.is_dir()
@@ -236,15 +224,29 @@ def _is_dir(path: Path) -> bool:
         raise ModelNotFoundError(f"{path} cannot be read: {error.strerror or error}") from None
 
 
-def _nothing_known(model: str, store: DirectoryStore) -> str:
-    near = catalog.load().near(model)
-    if near:
+def _nothing_known(target: ModelTarget, store: DirectoryStore) -> str:
+    text = target.text
+    near = catalog.load().near(text)
+    if (advice := _how_to_quantise(target, store)) is not None:
+        hint = f" {advice}"
+    elif near:
         hint = f" Did you mean {' or '.join(near)}?"
-    elif model.startswith((os.sep, ".", "~")):
+    elif text.startswith((os.sep, ".", "~")):
         hint = " Give a folder that holds config.json and *.safetensors."
     else:
         hint = " `python -m models list` shows the names that are known."
     return (
-        f"there is no model {model!r}: no alias of the catalog, no folder of that path and "
+        f"there is no model {text!r}: no alias of the catalog, no folder of that path and "
         f"nothing in {store.root}.{hint}"
     )
+
+
+def _how_to_quantise(target: ModelTarget, store: DirectoryStore) -> str | None:
+    """What makes ``NAME--SCHEME``, where the model NAME is here."""
+    if target.quantised_from is None:
+        return None
+    name, scheme = target.quantised_from
+    if name not in {DEMO, *store.names()}:
+        return None
+    place = f"--data-dir {shlex.quote(str(store.root.parent))}"
+    return f"Make it with `python -m quantize {name} --scheme {scheme} {place}`."

@@ -6,6 +6,7 @@ import argparse
 import json
 import re
 import sys
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,31 +19,29 @@ from models.memory.fit import Fit, Place, Request
 from models.progress import JsonLines
 from models.refs import Artifact, QuantScheme
 from quantize.cli import report_tables
-from quantize.cli.arguments import add_shared, parser_of, target_of
-from quantize.cli.options import add_storing, choice_of, wish_of
+from quantize.cli.options import (
+    add_shared,
+    add_storing,
+    choice_of,
+    parser_of,
+    quant_options,
+    target_of,
+)
 from quantize.measuring import texts
 from quantize.measuring.texts import Text
-from quantize.protocol import QuantPlan
-from quantize.write.run import Made, Quantisation
+from quantize.plan.choices import BY_QUALITY, SUMMARIES
+from quantize.plan.scheme_plan import SchemePlan
+from quantize.write.result import QuantisedModel
+from quantize.write.run import Quantisation
 
 EPILOG = """\
-schemes:
-  int8              weights in 8 bits, a scale for each group (W8A16)
-  int8-weight-only  weights in 8 bits, a scale for each row (W8A16)
-  int8-w8a8         weights and activations in 8 bits (W8A8)
-  int4              weights in 4 bits, a scale and a zero point for each group; the layers that
-                    this costs most in 8 bits (W4A16)
-  int4-down         the same with down_proj in 8 bits too
-  fp8               weights and activations in 8-bit floating point; for GPUs
-  nf4               weights in 4 bits, as bitsandbytes stores them
-  bnb-int8          weights and activations in 8 bits, as bitsandbytes stores them
-
+{schemes}
 methods:
   rtn     round to nearest: the largest weight of a row or group sets its scale
   search  the scale of least squared error; slower, never worse by that measure
   (--calibrate looks at a text: gptq; so does `python -m quantize.calibrate`, with llmcompressor)
 
-auto:SIZE takes the best of none, int8, int4-down and int4 whose weights fit into SIZE.
+auto:SIZE takes the best of {by_quality} whose weights fit into SIZE.
 
 examples:
   python -m quantize qwen2.5-7b --scheme int8             into the store, as qwen2.5-7b--int8
@@ -93,12 +92,12 @@ def _run(options: argparse.Namespace, view: JsonLines) -> int:
     source = store.resolve(options.model, options.data_dir)
     choice = choice_of(options, source)
     if choice.scheme is QuantScheme.NONE:
-        _tell_full(options, source, view)
+        _print_full(options, source, view)
         return 0
     with progress.shown(as_json=options.json) as meter:
         work = Quantisation(
             source=source,
-            wish=wish_of(options, choice),
+            options=quant_options(options, choice),
             target=target_of(options, source, choice),
             data_dir=options.data_dir,
             progress=meter,
@@ -114,35 +113,39 @@ def _run(options: argparse.Namespace, view: JsonLines) -> int:
         else:
             console = Console(stderr=not options.dry_run, highlight=False)
             report_tables.print_plan(plan, fits, console, choice=choice)
-        made = None if options.dry_run else work.run()
-    if made is not None:
-        _tell(options, work, made, view)
+        quantised = None if options.dry_run else work.run()
+    if quantised is not None:
+        _print_result(options, work, quantised, view)
     return 0
 
 
-def _tell(options: argparse.Namespace, work: Quantisation, made: Made, view: JsonLines) -> None:
-    outcome = "present" if made.report is None else "made"
+def _print_result(
+    options: argparse.Namespace, work: Quantisation, model: QuantisedModel, view: JsonLines
+) -> None:
+    outcome = "present" if model.report is None else "made"
     if options.json:
         view.event(
             "done",
             outcome=outcome,
             name=work.target.name,
-            path=str(made.path),
-            digest=made.digest,
-            report=None if made.report is None else report_tables.report_facts(made.report),
-            quality=None if made.quality is None else made.quality.to_json(),
+            path=str(model.path),
+            digest=model.digest,
+            report=None if model.report is None else report_tables.report_facts(model.report),
+            quality=None if model.quality is None else model.quality.to_json(),
         )
         return
-    verb = "here already:" if made.report is None else "made"
-    print(f"{verb} {work.target.name}\n  {made.path}\n  {made.digest}")
-    if made.report is not None:
-        report_tables.print_report(made.report, Console(highlight=False))
-    if made.quality is not None:
-        report_tables.print_quality(made.quality, work.wish.scheme, Console(highlight=False))
-    print(f"serve it: python -m serve --model {work.target.name if not options.out else made.path}")
+    verb = "here already:" if model.report is None else "made"
+    print(f"{verb} {work.target.name}\n  {model.path}\n  {model.digest}")
+    if model.report is not None:
+        report_tables.print_report(model.report, Console(highlight=False))
+    if model.quality is not None:
+        report_tables.print_quality(model.quality, work.options.scheme, Console(highlight=False))
+    print(
+        f"serve it: python -m serve --model {work.target.name if not options.out else model.path}"
+    )
 
 
-def _tell_full(options: argparse.Namespace, source: Artifact, view: JsonLines) -> None:
+def _print_full(options: argparse.Namespace, source: Artifact, view: JsonLines) -> None:
     """The full weights are within the budget."""
     if options.json:
         view.event("plan", choice=str(QuantScheme.NONE))
@@ -151,7 +154,7 @@ def _tell_full(options: argparse.Namespace, source: Artifact, view: JsonLines) -
 
 
 def _texts(options: argparse.Namespace) -> tuple[Text, ...]:
-    """What is measured with: read before anything is made.
+    """The texts to measure with: read before anything is made.
 
     Raises:
         OptionError: a text cannot be read.
@@ -162,7 +165,7 @@ def _texts(options: argparse.Namespace) -> tuple[Text, ...]:
     return texts.of_files(files) if files else texts.built_in()
 
 
-def _fit(source: Artifact, plan: QuantPlan, num_gpus: int, memory_bytes: int) -> Fit:
+def _fit(source: Artifact, plan: SchemePlan, num_gpus: int, memory_bytes: int) -> Fit:
     config = json.loads((source.path / folder.CONFIG).read_bytes())
     request = Request(config=config, weights_bytes=plan.output_bytes, num_gpus=num_gpus)
     return fit.fit(request, plan.scheme, Place.GPU, memory_bytes)
@@ -172,7 +175,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = parser_of(
         "python -m quantize",
         "A full model in, a smaller one out: streamed, whatever its size.",
-        EPILOG,
+        _epilog(),
     )
     add_storing(parser)
     add = parser.add_argument
@@ -195,6 +198,23 @@ def _parser() -> argparse.ArgumentParser:
     )
     add_shared(parser)
     return parser
+
+
+def _epilog() -> str:
+    width = max(map(len, SUMMARIES)) + 2
+    lines = [
+        textwrap.fill(
+            f"{name:{width}}{summary}",
+            98,
+            initial_indent="  ",
+            subsequent_indent=" " * (width + 2),
+        )
+        for name, summary in SUMMARIES.items()
+    ]
+    *most, last = map(str, BY_QUALITY)
+    return EPILOG.format(
+        schemes="\n".join(["schemes:", *lines, ""]), by_quality=f"{', '.join(most)} and {last}"
+    )
 
 
 def _memory(text: str) -> int:

@@ -17,6 +17,7 @@ from models.errors import ManifestError, ManifestMissingError, ModelError, Model
 from models.lockfile import LockFile
 from models.refs import Artifact, QuantScheme
 from models.store import DirectoryStore
+from models.target import quantised_name
 from models.trust.manifest import QUANTISED_FROM, Manifest
 from quantize.plan.choices import Choice
 
@@ -45,7 +46,7 @@ class Found:
 
 def artifact_name(name: str, scheme: Choice | QuantScheme) -> str:
     """What a model of this name is called in the store once it is quantised."""
-    return f"{name}--{scheme}"
+    return quantised_name(name, scheme)
 
 
 def source_digest(folder: Path) -> str | None:
@@ -136,8 +137,8 @@ def _is_former(
         return scheme is QuantScheme.INT8_W8A8
     if wanted is not QuantScheme.INT4 or scheme is not wanted or full is None:
         return False
-    made = tools.get(RECIPE, "").split()
-    return made[:2] in ([wanted, "rtn"], [wanted, "search"])
+    recipe = tools.get(RECIPE, "").split()
+    return recipe[:2] in ([wanted, "rtn"], [wanted, "search"])
 
 
 def _wanted(name: str, data_dir: Path, full: Path | None) -> str | None:

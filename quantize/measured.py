@@ -1,4 +1,4 @@
-"""Measuring as a step of quantising: what goes into the manifest, and why it may not.
+"""The step of quantising that measures: what goes into the manifest, and why it may not.
 
 A model that cannot be measured is made all the same: the manifest has no quality then, and the
 server says that nothing is known.
@@ -17,9 +17,9 @@ from models.refs import QuantScheme
 from models.trust.manifest import SIGNATURE, Manifest
 from quantize.errors import QuantizeError
 from quantize.measuring.texts import Text
-from quantize.plan import scheme_plan as planning
-from quantize.plan.scheme_plan import Wish
-from quantize.protocol import Quantizer, QuantPlan
+from quantize.plan import planning
+from quantize.plan.scheme_plan import QuantOptions, SchemePlan
+from quantize.protocol import Quantizer
 from quantize.write import result, source
 
 BETTER: Mapping[QuantScheme, QuantScheme] = {QuantScheme.INT8: QuantScheme.NONE}
@@ -32,7 +32,7 @@ tokenizer, the rest what goes through the model and a tile of weights."""
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Subject:
-    """What is measured.
+    """A quantisation that is to be measured.
 
     Attributes:
         full: the folder of the full weights.
@@ -41,19 +41,19 @@ class Subject:
     """
 
     full: Path
-    plan: QuantPlan
+    plan: SchemePlan
     quantizer: Quantizer
     texts: Sequence[Text]
 
-    def measure(self, made: Path, progress: Progress) -> Quality | None:
-        """What the folder ``made`` lost; None, with a notice, where that cannot be told."""
+    def measure(self, quantised: Path, progress: Progress) -> Quality | None:
+        """The quality of the folder; None, with a notice, where it cannot be measured."""
         from quantize.measuring.measure import Measurement  # noqa: PLC0415 - transformers, 2 s
 
         try:
             check_memory()
             return Measurement(
                 full=self.full,
-                made=made,
+                quantised=quantised,
                 layers=self.plan.layers,
                 quantizer=self.quantizer,
                 texts=self.texts,
@@ -62,7 +62,7 @@ class Subject:
             progress.notice(f"the quality is not known: {error}")
             return None
 
-    def measure_present(self, made: Path, manifest: Manifest, progress: Progress) -> Manifest:
+    def measure_present(self, quantised: Path, manifest: Manifest, progress: Progress) -> Manifest:
         """The same of a model that was made before, into its manifest; returns that.
 
         Nothing is done where it was measured with these texts already.
@@ -72,29 +72,29 @@ class Subject:
         """
         if manifest.quality is not None and _hashes(manifest.quality.texts) == _hashes(self.texts):
             return manifest
-        if (made / SIGNATURE).exists():
+        if (quantised / SIGNATURE).exists():
             progress.notice(
-                f"{made.name} is signed, and its manifest with it, so it is not measured now. "
+                f"{quantised.name} is signed, and its manifest with it, so it is not measured now. "
                 f"Remove {SIGNATURE}, measure, and sign it again."
             )
             return manifest
-        quality = self.measure(made, progress)
+        quality = self.measure(quantised, progress)
         if quality is None:
             return manifest
         measured = replace(manifest, quality=quality)
-        measured.write(made)
+        measured.write(quantised)
         return measured
 
 
 def better_of(full: Path, scheme: QuantScheme) -> Better:
-    """What of the full weights would lose less than this scheme, and what it takes."""
+    """The way to store the full weights that loses less than this scheme, and its bytes."""
     tensors = source.tensors_of(full)
     whole = Better(scheme=QuantScheme.NONE, bytes=sum(tensor.num_bytes for tensor in tensors))
     better = BETTER.get(scheme, QuantScheme.INT8)
     if better is QuantScheme.NONE:
         return whole
     try:
-        plan, _ = planning.plan(tensors, result.config_of(full), Wish(scheme=better))
+        plan, _ = planning.plan(tensors, result.config_of(full), QuantOptions(scheme=better))
     except QuantizeError:
         return whole
     return Better(scheme=better, bytes=plan.output_bytes)

@@ -1,51 +1,42 @@
-"""Which schemes there are: one for each module in quantize/schemes that has ``make``."""
+"""The schemes that weights can be written in, and the module of each."""
 
 from __future__ import annotations
 
 import importlib
-import pkgutil
-from collections.abc import Callable
-from types import ModuleType
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import cast
 
 from models.refs import QuantScheme
-from quantize import schemes
 from quantize.errors import OptionError
-from quantize.protocol import Options, Quantizer
+from quantize.protocol import Quantizer, SchemeOptions
 
-Make = Callable[[Options], Quantizer]
+Make = Callable[[QuantScheme, SchemeOptions], Quantizer]
+"""``make`` of a scheme's module."""
+
+MODULES: Mapping[QuantScheme, str] = MappingProxyType(
+    {
+        QuantScheme.INT8: "packed",
+        QuantScheme.INT8_WEIGHT_ONLY: "packed",
+        QuantScheme.INT8_W8A8: "by_row",
+        QuantScheme.INT4: "packed",
+        QuantScheme.FP8: "by_row",
+        QuantScheme.NF4: "nf4",
+        QuantScheme.BNB_INT8: "by_row",
+    }
+)
+"""In quantize/schemes. Imported when it is asked for: bitsandbytes alone takes a second."""
 
 
-def known() -> tuple[QuantScheme, ...]:
-    """The schemes that weights can be written in."""
-    files = {module.name for module in pkgutil.iter_modules(schemes.__path__)}
-    return tuple(
-        scheme
-        for scheme in QuantScheme
-        if _module_name(scheme) in files and hasattr(_module(scheme), "make")
-    )
-
-
-def quantizer(scheme: QuantScheme, options: Options) -> Quantizer:
+def quantizer(scheme: QuantScheme, options: SchemeOptions) -> Quantizer:
     """The scheme with these options.
 
     Raises:
         OptionError: there is no such scheme, or it has no such option.
     """
-    if scheme not in known():
+    if scheme not in MODULES:
         raise OptionError(
-            f"weights cannot be written as {str(scheme)!r}. There are {', '.join(known())}."
+            f"weights cannot be written as {str(scheme)!r}. There are {', '.join(MODULES)}."
         )
-    return _make(scheme)(options)
-
-
-def _make(scheme: QuantScheme) -> Make:
-    return cast("Make", _module(scheme).make)
-
-
-def _module(scheme: QuantScheme) -> ModuleType:
-    return importlib.import_module(f"quantize.schemes.{_module_name(scheme)}")
-
-
-def _module_name(scheme: QuantScheme) -> str:
-    return scheme.replace("-", "_")
+    module = importlib.import_module(f"quantize.schemes.{MODULES[scheme]}")
+    return cast("Make", module.make)(scheme, options)

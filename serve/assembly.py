@@ -1,4 +1,4 @@
-"""What stands behind the API, brought up from the settings: weights, engine, pipeline.
+"""Bring up what stands behind the API from the settings: weights, engine, pipeline.
 
 ::
 
@@ -18,7 +18,6 @@ from dataclasses import dataclass
 
 from models.refs import Artifact, QuantScheme
 from quantize.plan.choices import BY_QUALITY, Choice
-from serve.api.context import ServerState
 from serve.config import Config
 from serve.engine import registry
 from serve.engine.protocol import Engine, Progress
@@ -26,8 +25,10 @@ from serve.engine.settings import EngineSettings, FakeSettings, VllmSettings
 from serve.engine.supervisor import Supervisor
 from serve.environment import hub_is_off
 from serve.errors import StartupError
+from serve.governance.pass_through import no_filters
 from serve.observe import logs
 from serve.observe.metrics import Metrics
+from serve.observe.startup import Startup
 from serve.pipeline.admission import Admission
 from serve.pipeline.generate import Pipeline
 from serve.pipeline.render import Renderer
@@ -36,6 +37,7 @@ from serve.provenance import fetching, quality, quantising
 from serve.provenance import proof as proving
 from serve.provenance.proof import Proof
 from serve.provenance.quality import Standing
+from serve.service.directory import Directory, Weights
 
 GC_THRESHOLDS = (20_000, 20, 20)
 """Python's own 700 new objects are a few tokens where a thousand streams are open: the collector
@@ -45,7 +47,7 @@ took 3 % of the server's time (docs/lab-notes.md). Requests leave few cycles beh
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Loaded:
-    """What ``assemble`` has brought up. ``reason`` says why this engine was chosen."""
+    """The parts that ``assemble`` has brought up. ``reason`` says why this engine was chosen."""
 
     artifact: Artifact
     proof: Proof
@@ -57,7 +59,9 @@ class Loaded:
 async def assemble(
     config: Config,
     environment: Mapping[str, str],
-    state: ServerState,
+    *,
+    directory: Directory,
+    startup: Startup,
     metrics: Metrics,
     progress: Progress,
 ) -> Loaded:
@@ -78,11 +82,8 @@ async def assemble(
         )
         renderer = await asyncio.to_thread(Renderer.load, artifact.path, engine.info.vocab_size)
     except StartupError as error:
-        state.startup.fail(str(error))
+        startup.fail(str(error))
         raise
-    state.digest = proof.digest
-    state.scheme = artifact.scheme
-    state.quality = standing.quality
     logs.set_model_digest(proof.digest)
     admission = Admission(
         max_running=engine.info.max_num_seqs, max_waiting=config.max_num_queued_reqs
@@ -90,13 +91,18 @@ async def assemble(
     metrics.set_model(engine.info, config.model_names[0])
     metrics.attach_engine(engine.load)
     metrics.attach_admission(lambda: admission.num_admitted)
-    pipeline = Pipeline(engine=engine, renderer=renderer, admission=admission)
-    state.pipeline = pipeline
+    pipeline = Pipeline(
+        engine=engine, renderer=renderer, admission=admission, stages_for=no_filters
+    )
+    directory.publish(
+        pipeline,
+        Weights(digest=proof.digest, scheme=artifact.scheme, quality=standing.quality),
+    )
     # What is loaded stays: the collector need not walk it again with every request.
     gc.collect()
     gc.freeze()
     gc.set_threshold(*GC_THRESHOLDS)
-    state.startup.complete()
+    startup.complete()
     return Loaded(
         artifact=artifact, proof=proof, standing=standing, pipeline=pipeline, reason=reason
     )
@@ -144,13 +150,13 @@ def _choose(config: Config, scheme: QuantScheme) -> tuple[str, str]:
 
 
 def _runnable(config: Config) -> tuple[Choice, ...]:
-    """What a budget may choose from, the best first: what an engine here runs. Blocks."""
-    found = []
+    """Schemes that an engine here runs, the best first: a budget chooses from them. Blocks."""
+    runnable = []
     for choice in BY_QUALITY:
         with contextlib.suppress(StartupError):
             _choose(config, choice.scheme)
-            found.append(choice)
-    return tuple(found)
+            runnable.append(choice)
+    return tuple(runnable)
 
 
 async def _beside(

@@ -26,15 +26,17 @@ from models.refs import Artifact
 from models.store import resolve
 from serve import timeline
 from serve.api.app import create_app
-from serve.api.context import ServerState
 from serve.api.http.listening import bind, check_exposure, in_url
 from serve.api.http.server import GRACE_S, HttpServer, build_server
+from serve.api.openai.errors import problem
+from serve.api.routes import ServerState
 from serve.assembly import Loaded, assemble
 from serve.config import Config
 from serve.engine.protocol import Engine, Progress
 from serve.engine.supervisor import Supervisor
 from serve.environment import harden_environment, operator_environment
 from serve.errors import StartupError
+from serve.governance.authenticators import authenticators_for
 from serve.governance.keys import KeyRing
 from serve.observe import logs
 from serve.observe.metrics import Metrics
@@ -42,6 +44,8 @@ from serve.observe.startup import Startup
 from serve.provenance import fetching
 from serve.provenance.proof import Proof
 from serve.provenance.quality import Standing
+from serve.service.directory import Directory
+from serve.service.requests import Service
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +55,7 @@ STOP_TIMEOUT_S = 3.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ready:
-    """What the operator is told once the server is up."""
+    """Facts that the operator is told once the server is up."""
 
     artifact: Artifact
     proof: Proof
@@ -75,8 +79,10 @@ def check_packages() -> None:
         for name in ("serve", "models", "quantize")
     }
     if len(set(parents.values())) != 1:
-        found = ", ".join(f"{name} from {parent}" for name, parent in parents.items())
-        raise StartupError(f"packages of different origin were imported: {found}. Fix PYTHONPATH.")
+        origins = ", ".join(f"{name} from {parent}" for name, parent in parents.items())
+        raise StartupError(
+            f"packages of different origin were imported: {origins}. Fix PYTHONPATH."
+        )
 
 
 async def serve(
@@ -100,16 +106,12 @@ async def serve(
     metrics = Metrics()
     logs.set_arm(config.arm)
     metrics.set_arm(config.arm)
-    state = ServerState(
-        config=config,
-        keys=KeyRing.load(config.api_key_file) if config.api_key_file else None,
-        startup=startup,
-        listeners=(logs.AccessLog(), metrics),
-        metrics=metrics,
-        model_created=int(time.time()),
-    )
+    keys = KeyRing.load(config.api_key_file) if config.api_key_file else None
+    directory = Directory(config.model_names, tuple(config.adapters), created=int(time.time()))
+    service = Service(directory, authenticators_for(keys), listeners=(logs.AccessLog(), metrics))
+    state = ServerState(config=config, service=service, startup=startup, metrics=metrics)
     with contextlib.closing(bind(config.host, config.port)) as listener:
-        server = build_server(create_app(state), config)
+        server = build_server(create_app(state), config, problem=problem)
         stop = _stop_on_signals()
         serving = asyncio.create_task(server.serve(sockets=[listener]))
 
@@ -117,31 +119,40 @@ async def serve(
             startup(phase, done, total)
             on_progress(phase, done, total)
 
-        loading = asyncio.create_task(assemble(config, environment, state, metrics, progress))
+        loading = asyncio.create_task(
+            assemble(
+                config,
+                environment,
+                directory=directory,
+                startup=startup,
+                metrics=metrics,
+                progress=progress,
+            )
+        )
         stopping = asyncio.create_task(stop.wait())
         try:
             await asyncio.wait({loading, stopping, serving}, return_when=asyncio.FIRST_COMPLETED)
             if loading.done():
                 loaded = await loading
-                on_ready(_ready(loaded, state, port=listener.getsockname()[1]))
+                on_ready(_ready(loaded, config, port=listener.getsockname()[1]))
                 await _watch(loaded.pipeline.engine, {stopping, serving})
         finally:
             stopping.cancel()
-            await _shut_down(config, state, server, serving, loading, was_asked=stop.is_set())
+            await _shut_down(config, service, server, serving, loading, was_asked=stop.is_set())
 
 
-def _ready(loaded: Loaded, state: ServerState, *, port: int) -> Ready:
+def _ready(loaded: Loaded, config: Config, *, port: int) -> Ready:
     return Ready(
         artifact=loaded.artifact,
         proof=loaded.proof,
         standing=loaded.standing,
         engine=loaded.pipeline.engine,
         engine_reason=loaded.reason,
-        url=f"http://{in_url(state.config.host)}:{port}",
-        names=state.config.model_names,
+        url=f"http://{in_url(config.host)}:{port}",
+        names=config.model_names,
         has_template=loaded.pipeline.renderer.template is not None,
-        arm=state.config.arm,
-        needs_key=state.keys is not None,
+        arm=config.arm,
+        needs_key=config.api_key_file is not None,
     )
 
 
@@ -165,7 +176,7 @@ async def _watch(engine: Engine, ends: set[asyncio.Task[Any]]) -> None:
 
 async def _shut_down(
     config: Config,
-    state: ServerState,
+    service: Service,
     server: HttpServer,
     serving: asyncio.Task[None],
     loading: asyncio.Task[Loaded],
@@ -173,12 +184,12 @@ async def _shut_down(
     was_asked: bool,
 ) -> None:
     """Drain, then stop: see the module docstring. What ends by itself waits for no balancer."""
-    state.is_leaving = True
+    service.is_leaving = True
     is_loaded = loading.done() and not loading.cancelled() and loading.exception() is None
     pipeline = loading.result().pipeline if is_loaded else None
     if pipeline is not None and was_asked:
         await _within(asyncio.wait({serving}), config.shutdown_delay)
-    state.is_draining = True
+    service.is_draining = True
     grace_s = float(GRACE_S)
     if pipeline is not None:
         pipeline.drain()
@@ -199,7 +210,7 @@ async def _within(work: Awaitable[object], seconds: float) -> None:
 
 
 def _check_model(config: Config) -> None:
-    """What can be known before anything is started: raises StartupError where it is hopeless."""
+    """Check what can be known before anything is started. Raises StartupError."""
     try:
         for path in config.adapters.values():
             adapter.read(path)

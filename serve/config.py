@@ -1,31 +1,23 @@
 """Every setting of the server, declared once.
 
 Flags, environment names, the config file's keys, ``--help`` and docs/config.md all come from the
-fields below. vLLM's flag names are used where the meaning is equal. Precedence: flags, then
-environment (prefix ``INTRAMURAL_``), then the file given with ``--config`` (TOML), then defaults.
-Over 400 lines because a setting is declared here once and nowhere else.
+fields below. vLLM's flag names are used where the meaning is equal. config_sources.py reads them.
 """
 
 from __future__ import annotations
 
-import difflib
-import tomllib
-from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from models.refs import QuantScheme
 from quantize.errors import OptionError
 from quantize.plan.choices import NAMED, Choice, budget_of
-from serve.environment import operator_environment, xdg
-from serve.errors import StartupError
+from serve.environment import xdg
 
 ENV_PREFIX = "INTRAMURAL_"
-_SEPARATORS = {"served_model_name": ",", "engine_arg": " ", "lora": ","}
-"""What stands between the values of one environment variable, for settings that have several."""
 
 
 class Config(BaseModel):
@@ -298,14 +290,14 @@ class Config(BaseModel):
 
     @property
     def quant_choice(self) -> Choice | None:
-        """How weights are to be stored; None is as the model's folder is, or by a budget."""
+        """The form in which weights are stored; None is the folder's own, or by a budget."""
         if self.quant == "auto" or self.quant_bytes is not None:
             return None
         return Choice.parse(self.quant)
 
     @property
     def quant_bytes(self) -> int | None:
-        """What the weights may take at most, where a budget chooses how they are stored."""
+        """Most bytes that the weights may take, where a budget chooses how they are stored."""
         return budget_of(self.quant)
 
     @property
@@ -315,7 +307,7 @@ class Config(BaseModel):
 
     @property
     def signature_keys(self) -> Path | None:
-        """Where trusted keys are, if a signature is required."""
+        """Files of trusted keys, if a signature is required."""
         if not self.require_signature:
             return None
         return self.trusted_keys or self.data_dir / "trusted-keys"
@@ -333,79 +325,3 @@ def flag_of(name: str) -> str:
 
 def env_of(name: str) -> str:
     return ENV_PREFIX + name.upper()
-
-
-def load_config(
-    flags: Mapping[str, Any], *, file: Path | None = None, env: Mapping[str, str] | None = None
-) -> Config:
-    """The configuration from all sources.
-
-    Args:
-        flags: values given on the command line, by field name.
-        file: TOML file of field names; dashes and underscores are the same.
-        env: the process environment unless given.
-
-    Raises:
-        StartupError: an unknown name, a value out of range, or an unreadable file; it names the
-            source and the nearest known name.
-    """
-    env = operator_environment() if env is None else env
-    merged: dict[str, Any] = {}
-    origin: dict[str, str] = {}
-    for source, values in (
-        (f"config file {file}", _from_file(file)),
-        ("environment", _from_env(env)),
-        ("command line", dict(flags)),
-    ):
-        merged |= values
-        origin |= dict.fromkeys(values, source)
-    try:
-        return Config(**merged)
-    except ValidationError as error:
-        raise StartupError(_explain(error, origin)) from None
-
-
-def _from_file(file: Path | None) -> dict[str, Any]:
-    if file is None:
-        return {}
-    try:
-        values = tomllib.loads(file.read_text("utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise StartupError(f"config file {file} cannot be read: {error}") from None
-    named = {key.replace("-", "_"): value for key, value in values.items()}
-    for name in named:
-        if name not in Config.model_fields:
-            raise StartupError(
-                f"config file {file}: unknown setting {name!r}.{near(name, Config.model_fields)}"
-            )
-    return named
-
-
-def _from_env(env: Mapping[str, str]) -> dict[str, Any]:
-    values: dict[str, Any] = {}
-    known = {env_of(name): name for name in Config.model_fields}
-    for variable, value in env.items():
-        if not variable.startswith(ENV_PREFIX):
-            continue
-        if variable not in known:
-            raise StartupError(f"environment: unknown setting {variable}.{near(variable, known)}")
-        name = known[variable]
-        separator = _SEPARATORS.get(name)
-        values[name] = tuple(value.split(separator.strip() or None)) if separator else value
-    return values
-
-
-def near(name: str, known: Mapping[str, Any]) -> str:
-    """' Did you mean ...?' with up to three known names like this one, or ''."""
-    matches = difflib.get_close_matches(name, list(known), n=3, cutoff=0.5)
-    return f" Did you mean {' or '.join(matches)}?" if matches else ""
-
-
-def _explain(error: ValidationError, origin: Mapping[str, str]) -> str:
-    lines = []
-    for problem in error.errors(include_url=False):
-        name = str(problem["loc"][0]) if problem["loc"] else "configuration"
-        given = "" if not problem["loc"] else f", not {problem['input']!r}"
-        where = origin.get(name, "default")
-        lines.append(f"{flag_of(name)} ({where}): {problem['msg']}{given}")
-    return "\n".join(lines)

@@ -17,6 +17,10 @@ from __future__ import annotations
 import time
 from array import array
 from dataclasses import dataclass, field
+from typing import Literal
+
+FinishReason = Literal["stop", "length", "tool_calls", "content_filter", "error"]
+"""Reasons why a choice ended, for the whole code. Engines know the first two alone."""
 
 now = time.monotonic
 """The one clock: monotonic seconds. Tests replace it where a module takes a ``clock`` argument."""
@@ -52,7 +56,7 @@ class Timeline:
     last_token_at: float | None = None
     finished_at: float | None = None
     usage: Usage = field(default_factory=Usage)
-    finish_reason: str | None = None
+    finish_reason: FinishReason | None = None
     itl_s: array[float] = field(default_factory=lambda: array("d"))
 
     def tokens_arrived(self, num_tokens: int, at: float, previous_at: float | None) -> None:

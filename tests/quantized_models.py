@@ -17,15 +17,15 @@ from models import store
 from models.progress import Progress, Silent
 from models.refs import QuantScheme
 from quantize.formats.packing import unpack
-from quantize.plan.scheme_plan import Wish
+from quantize.plan.scheme_plan import QuantOptions
 from quantize.write.run import Quantisation
 
 
-def write_quantized(source: Path, target: Path, scheme: QuantScheme, **wish: object) -> Path:
+def write_quantized(source: Path, target: Path, scheme: QuantScheme, **options: object) -> Path:
     """Quantise a folder; returns ``target``."""
     Quantisation(
         source=store.load_folder(source, name="source"),
-        wish=Wish(scheme=scheme, **wish),
+        options=QuantOptions(scheme=scheme, **options),
         target=target,
         data_dir=target.parent,
         progress=Progress(Silent()),

@@ -13,8 +13,9 @@ from typing import Any, TypeAlias
 
 from benchmarks import machine, roofline, workbench
 from benchmarks.compare import rounds
+from benchmarks.compare.registry import known
 from benchmarks.compare.rounds import Rules, Runner
-from benchmarks.compare.systems import Bench, MissingError, System, known
+from benchmarks.compare.systems import Bench, MissingError, System
 from benchmarks.engine.command import Sweep, add_sweep, cases_of, device, dtype_of
 from benchmarks.report.document import Document, Ratio, Row, doubts
 from benchmarks.report.output import add_output, deliver, refusals

@@ -1,7 +1,7 @@
-"""What can be compared: each system takes token ids, gives one trace per request, and is closed.
+"""A system of a comparison: it takes token ids, gives one trace per request, and is closed.
 
 A system that is not installed is left out, with what to do about it. All that a comparison starts
-is up at the same time, and computes in turn.
+is up at the same time, and computes in turn. ``registry.py`` lists them all.
 """
 
 from __future__ import annotations
@@ -106,31 +106,3 @@ class System:
     @property
     def label(self) -> str:
         return self.name if self.scheme is QuantScheme.NONE else f"{self.name} {self.scheme}"
-
-
-def known() -> list[System]:
-    """All of them, ours first."""
-    from benchmarks.compare import batching, in_process, servers  # noqa: PLC0415 - they import this module
-    from benchmarks.compare.llama import running as llama  # noqa: PLC0415
-
-    none, int8, int4 = QuantScheme.NONE, QuantScheme.INT8, QuantScheme.INT4
-    ours, llama_cpp = "intramural transformers", "llama.cpp"
-    return [
-        *(
-            System(name=ours, scheme=each, via="engine", start=in_process.start_ours)
-            for each in (none, int8, int4)
-        ),
-        System(name="intramural vllm", scheme=none, via="HTTP", start=servers.start_ours),
-        System(name="vllm serve", scheme=none, via="HTTP", start=servers.start_vllm),
-        *(
-            System(name=llama_cpp, scheme=each, via="library", start=llama.start)
-            for each in (none, int8, int4)
-        ),
-        System(name="transformers batching", scheme=none, via="library", start=batching.start),
-        System(
-            name="transformers generate",
-            scheme=none,
-            via="library",
-            start=in_process.start_generate,
-        ),
-    ]

@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import cast
 
+import torch
 import uvloop
 
 from benchmarks import cases, machine, roofline, workbench
@@ -188,8 +189,6 @@ def _run(options: argparse.Namespace) -> int:
 
 def device() -> str:
     """Where engines run by default."""
-    import torch  # noqa: PLC0415 - not for --help
-
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 

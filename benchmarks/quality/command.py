@@ -15,8 +15,9 @@ from benchmarks import workbench
 from benchmarks.quality import llama, plots, table
 from benchmarks.quality import report as documents
 from benchmarks.quality.agreement import ALL
+from benchmarks.quality.engines import QualityOptions
 from benchmarks.quality.making import read_making
-from benchmarks.quality.measuring import Wish, measure
+from benchmarks.quality.measuring import measure
 from benchmarks.quality.report import Report
 from benchmarks.quality.sequences import read_items
 from benchmarks.quality.table import Row
@@ -173,9 +174,9 @@ def _measured(options: argparse.Namespace) -> tuple[list[Report], list[Row], lis
     quantised = [store.resolve(name, options.data_dir) for name in options.quantised]
     if len({artifact.name for artifact in quantised}) < len(quantised):
         raise ValueError("two of the models have one name, and so would their reports")
-    wish = _wish(options, base, quantised)
+    run_options = _run_options(options, base, quantised)
     with shown(as_json=options.json) as progress:
-        found = asyncio.run(measure(base, quantised, wish, progress))
+        found = asyncio.run(measure(base, quantised, run_options, progress))
         is_own = base.name == store.DEMO and options.items is None
         reports = [judged(each.report, is_own_evaluation=is_own) for each in found.measured]
         rows = [table.of_report(report) for report in reports]
@@ -191,8 +192,10 @@ def _measured(options: argparse.Namespace) -> tuple[list[Report], list[Row], lis
     return reports, rows, written
 
 
-def _wish(options: argparse.Namespace, base: Artifact, quantised: Sequence[Artifact]) -> Wish:
-    """What the options ask for. Raises ValueError, OSError: a file is not what it should be."""
+def _run_options(
+    options: argparse.Namespace, base: Artifact, quantised: Sequence[Artifact]
+) -> QualityOptions:
+    """The options of the run. Raises ValueError, OSError: a file is not what it should be."""
     if options.gguf and (options.llama_cpp_python is None or len(options.gguf) < 2):
         raise ValueError("--gguf takes the full file and others, and needs --llama-cpp-python")
     if options.made is not None and len(quantised) > 1:
@@ -204,7 +207,7 @@ def _wish(options: argparse.Namespace, base: Artifact, quantised: Sequence[Artif
     chosen = [(path.name, path.read_text("utf-8")) for path in options.text]
     own = [] if is_demo else [(text.name, text.content) for text in texts.built_in()]
     made = options.made
-    return Wish(
+    return QualityOptions(
         engine=options.engine,
         items=() if options.no_items else read_items(items),
         texts=chosen or own,

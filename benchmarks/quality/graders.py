@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from benchmarks.quality import small_python
+from benchmarks.quality.python_operations import Refused
 from models.demo import graders as strict
 
 _FENCE = re.compile(r"```[\w+-]*[ \t]*\n(.*?)(?:```|\Z)", re.DOTALL)
@@ -88,7 +89,7 @@ def has_code(answer: str, expected: Mapping[str, Any]) -> bool:
                 small_python.call(source, expected["function"], json.loads(json.dumps(arguments)))
                 for arguments, _ in expected["cases"]
             ]
-        except small_python.Refused:
+        except Refused:
             continue
         wanted = [result for _, result in expected["cases"]]
         if all(_same(_listed(a), b) for a, b in zip(results, wanted, strict=True)):

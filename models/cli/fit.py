@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from models import catalog, folder, policy
+from models import folder, policy
 from models.cli.fit_report import Report
 from models.cli.options import Commands, command
 from models.errors import FitError, ModelNotFoundError, UnknownShapeError
@@ -19,7 +18,8 @@ from models.memory.fit import Place, Request
 from models.refs import QuantScheme
 from models.rules import strict_json
 from models.rules.strict_json import JsonFault
-from models.store import DEMO, DEMO_WEIGHTS, DirectoryStore, resolve
+from models.store import places, resolve
+from models.target import ModelTarget
 
 _UNITS = {"": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12}
 _UNITS |= {"kib": 1 << 10, "mib": 1 << 20, "gib": 1 << 30, "tib": 1 << 40}
@@ -118,10 +118,11 @@ def _fit(options: argparse.Namespace) -> int:
 
 def _request(options: argparse.Namespace) -> tuple[Request, QuantScheme | None]:
     """What is asked, and the scheme of the folder that is here; None where none is."""
-    path = _folder(options.name, options.data_dir)
+    target = ModelTarget.parse(options.name)
+    path = _folder(target, options.data_dir)
     stored, size = None, None
     if path is None:
-        config = _published(options.name, options.data_dir)
+        config = _published(target, options.data_dir)
     else:
         config = _config(path)
         stored = folder.scheme_of(path)
@@ -138,31 +139,25 @@ def _request(options: argparse.Namespace) -> tuple[Request, QuantScheme | None]:
     return request, stored
 
 
-def _folder(name: str, data_dir: Path) -> Path | None:
-    """The folder of this name, once it is allowed; None where there is no config.json."""
-    entry = catalog.load().find(name)
-    candidates = [DEMO_WEIGHTS] if name == DEMO else []
-    with contextlib.suppress(ModelNotFoundError):  # no name in the store, so a folder
-        candidates.append(DirectoryStore(data_dir).path_of(entry.alias if entry else name))
-    if "\0" not in name and name.strip():
-        candidates.append(Path(name))
-    for path in candidates:
+def _folder(target: ModelTarget, data_dir: Path) -> Path | None:
+    """The folder of this model, once it is allowed; None where there is no config.json."""
+    for _, path in places(target, data_dir):
         if (path / folder.CONFIG).is_file():
             policy.check(path.resolve())
             return path.resolve()
     return None
 
 
-def _published(name: str, data_dir: Path) -> Mapping[str, Any]:
+def _published(target: ModelTarget, data_dir: Path) -> Mapping[str, Any]:
     """The sizes of a catalogue's model that is not here."""
-    entry = catalog.load().find(name)
+    entry = target.entry if target.revision is None else None
     if entry is None:
-        resolve(name, data_dir)  # says what is known of such a name
+        resolve(target, data_dir)  # says what is known of such a name
     config = shapes.published().get(entry.alias) if entry else None
     if config is None:
         raise UnknownShapeError(
-            f"the sizes of {name!r} are not known until it is pulled: `python -m models pull "
-            f"{name}`."
+            f"the sizes of {target.text!r} are not known until it is pulled: `python -m models "
+            f"pull {target.text}`."
         )
     return config
 

@@ -12,7 +12,8 @@ from models.cli.options import Commands, command
 from models.errors import InvalidRefError, ModelError, OriginError
 from models.progress import JsonLines
 from models.refs import ModelRef
-from models.store import DEMO, name_of
+from models.store import DEMO
+from models.target import Kind, ModelTarget
 
 if TYPE_CHECKING:
     from models.hub.origins import Origin
@@ -121,25 +122,20 @@ def _plan(options: argparse.Namespace, meter: progress.Progress) -> Pull:
 
 def _which(options: argparse.Namespace) -> tuple[ModelRef | None, str, bool]:
     """The repository, the name in the store, and whether a revision was named."""
-    text, at, revision = options.model.partition("@")
-    entry = catalog.load().find(text)
-    if entry is not None and entry.repo is None:
+    target = ModelTarget.parse(options.model)
+    if target.kind is Kind.BUILT_IN:
         raise OriginError(f"{DEMO!r} is built in; there is nothing to pull.")
-    if entry is not None and entry.repo is not None:
-        ref = ModelRef(repo=entry.repo, revision=revision) if at else ModelRef(repo=entry.repo)
-        return ref, entry.alias, bool(at)
-    try:
-        ref = ModelRef.parse(options.model)
-    except InvalidRefError:
-        if _is_folder(options.origin):
-            return None, text, False
-        near = catalog.load().near(text)
-        hint = f" Did you mean {' or '.join(near)}?" if near else ""
-        raise InvalidRefError(
-            f"{options.model!r} is neither an alias of the catalog nor owner/name.{hint} "
-            "`python -m models list` shows the aliases."
-        ) from None
-    return ref, name_of(ref), bool(at)
+    if target.ref is not None and target.name is not None:
+        return target.ref, target.name, target.revision is not None
+    name = options.model.partition("@")[0]
+    if _is_folder(options.origin):
+        return None, name, False
+    near = catalog.load().near(name)
+    hint = f" Did you mean {' or '.join(near)}?" if near else ""
+    raise InvalidRefError(
+        f"{options.model!r} is neither an alias of the catalog nor owner/name.{hint} "
+        "`python -m models list` shows the aliases."
+    )
 
 
 def _origin(options: argparse.Namespace) -> tuple[Origin, str]:

@@ -23,6 +23,7 @@ from models.errors import ManifestError, ModelError
 from models.quality import Quality
 from models.refs import QuantScheme
 from models.store import DEMO, DEMO_WEIGHTS, DirectoryStore, resolve
+from models.target import ModelTarget
 from models.trust.manifest import QUANTISED_FROM, Manifest
 
 
@@ -131,12 +132,12 @@ _WIDTH = 160
 
 
 def _show(options: argparse.Namespace) -> int:
-    name: str = options.name
-    entry = catalog.load().find(name)
-    facts: dict[str, Any] = asdict(entry) if entry else {"alias": name}
+    target = ModelTarget.parse(options.name)
+    entry = target.entry if target.revision is None else None
+    facts: dict[str, Any] = asdict(entry) if entry else {"alias": target.text}
     problem: str | None = None
     try:
-        artifact = resolve(name, options.data_dir)
+        artifact = resolve(target, options.data_dir)
     except ModelError as error:
         if entry is None:
             raise

@@ -32,8 +32,8 @@ def default_folder() -> Path:
 
 
 @dataclass
-class Progress:
-    """Where a run is: enough to go on as if it had never stopped."""
+class RunState:
+    """How far a run is: with the weights, enough to go on as if it had never stopped."""
 
     step: int = 0
     tokens: int = 0
@@ -49,16 +49,16 @@ def save(
     folder: Path,
     model: Qwen2ForCausalLM,
     optimizers: tuple[torch.optim.Optimizer, ...],
-    progress: Progress,
+    state: RunState,
     recipe: dict[str, Any],
 ) -> None:
     """Write `checkpoint.safetensors` by rename: a killed run leaves the one before."""
     folder.mkdir(parents=True, exist_ok=True)
     tensors = {f"model.{k}": v.contiguous() for k, v in model.named_parameters()}
-    for number, each in enumerate(optimizers):
-        for index, state in each.state_dict()["state"].items():
-            tensors |= {f"optimizer.{number}.{index}.{k}": v for k, v in state.items()}
-    about = {"progress": json.dumps(asdict(progress)), "recipe": json.dumps(recipe)}
+    for number, optimizer in enumerate(optimizers):
+        for index, moments in optimizer.state_dict()["state"].items():
+            tensors |= {f"optimizer.{number}.{index}.{k}": v for k, v in moments.items()}
+    about = {"progress": json.dumps(asdict(state)), "recipe": json.dumps(recipe)}
     save_file({k: v.detach() for k, v in tensors.items()}, folder / "checkpoint.tmp", about)
     (folder / "checkpoint.tmp").replace(folder / NAME)
 
@@ -68,7 +68,7 @@ class Saved:
     """A checkpoint that was read."""
 
     tensors: dict[str, torch.Tensor]
-    progress: Progress
+    state: RunState
     recipe: dict[str, Any]
 
     def restore(
@@ -86,10 +86,11 @@ class Saved:
         for key, value in self.tensors.items():
             if key.startswith("optimizer."):
                 _, number, index, field_name = key.split(".")
-                of = states.setdefault(int(number), {}).setdefault(int(index), {})
-                of[field_name] = value.clone()
-        for place, each in enumerate(optimizers):
-            each.load_state_dict({**each.state_dict(), "state": states.get(place, {})})
+                moments = states.setdefault(int(number), {}).setdefault(int(index), {})
+                moments[field_name] = value.clone()
+        for place, optimizer in enumerate(optimizers):
+            state = {**optimizer.state_dict(), "state": states.get(place, {})}
+            optimizer.load_state_dict(state)
 
 
 def read(folder: Path) -> Saved:
@@ -97,8 +98,8 @@ def read(folder: Path) -> Saved:
     with safe_open(folder / NAME, "pt") as file:
         about = file.metadata()
         tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a dict
-    progress = Progress(**json.loads(about["progress"]))
-    return Saved(tensors, progress, json.loads(about["recipe"]))
+    state = RunState(**json.loads(about["progress"]))
+    return Saved(tensors, state, json.loads(about["recipe"]))
 
 
 def untrained(shape: network.Shape, tokenizer: Tokenizer, seed: int) -> Qwen2ForCausalLM:
@@ -137,7 +138,7 @@ def main() -> None:
     model = untrained(shape, tokenizer, saved.recipe["seed"])
     saved.restore(model)
     export(model, tokenizer, args.output)
-    print(f"step {saved.progress.step}, {saved.progress.tokens:,} tokens, to {args.output}")
+    print(f"step {saved.state.step}, {saved.state.tokens:,} tokens, to {args.output}")
 
 
 if __name__ == "__main__":

@@ -62,7 +62,7 @@ class Run:
         self.model = checkpoint.untrained(recipe.shape, tokenizer, recipe.seed)
         self.optimizers = optimizer.optimizers(self.model, recipe.matrix_lr, recipe.other_lr)
         self.rates = [g["lr"] for o in self.optimizers for g in o.param_groups]
-        self.progress = checkpoint.Progress()
+        self.state = checkpoint.RunState()
         self.loss = (
             torch.compile(network.packed_loss, dynamic=False)
             if recipe.compiled
@@ -73,19 +73,19 @@ class Run:
     def save(self) -> None:
         """Write a checkpoint into the training folder."""
         recipe = asdict(self.recipe)
-        checkpoint.save(self.folder, self.model, self.optimizers, self.progress, recipe)
+        checkpoint.save(self.folder, self.model, self.optimizers, self.state, recipe)
 
     def resume(self) -> None:
         """Go on from the checkpoint in the training folder."""
         saved = checkpoint.read(self.folder)
         saved.restore(self.model, self.optimizers)
-        self.progress = saved.progress
+        self.state = saved.state
         old = (saved.recipe["length"], saved.recipe["rows"])
         if old != (self.recipe.length, self.recipe.rows):  # other batches: begin a new shard
-            self.progress.batch = -1
+            self.state.batch = -1
 
     def _rows(self) -> packing.Rows:
-        key = (self.progress.shard, self.progress.mix)
+        key = (self.state.shard, self.state.mix)
         if self._packed is None or self._packed[0] != key:
             made = corpus.shard(*key, self.recipe.shard_size)
             rows = packing.pack(made, self.tokenizer, self.recipe.length, f"{key}")
@@ -94,7 +94,7 @@ class Run:
 
     def next_batch(self, progress: float) -> network.Batch:
         """The next batch; a shard that is used up is followed by one of the mix of the hour."""
-        now = self.progress
+        now = self.state
         if now.batch < 0 or (now.batch + 1) * self.recipe.rows > len(self._rows()):
             now.shard, now.batch, now.mix = now.shard + 1, 0, schedule.mix_at(progress)
             recipe = asdict(self.recipe)
@@ -124,7 +124,7 @@ class Run:
 
 def fit(run: Run, budget: schedule.Budget, save_every_s: float = 180.0, report: int = 20) -> None:
     """Train until the budget is used up, saving and reporting on the way."""
-    now = run.progress
+    now = run.state
     last, saved, losses, counted = time.monotonic(), now.seconds, [], now.tokens
     since = now.seconds
     while (progress := budget.progress(now.step, now.seconds)) < 1.0:
@@ -167,7 +167,7 @@ def learn_tokenizer(folder: Path, recipe: Recipe) -> Tokenizer:
 
 def record(run: Run, minutes: float, path: Path) -> None:
     """Write the recipe, the phases and the losses of a finished run."""
-    now = run.progress
+    now = run.state
     facts: dict[str, Any] = {
         "recipe": asdict(run.recipe),
         "minutes": minutes,
@@ -228,8 +228,8 @@ def main(argv: list[str] | None = None) -> None:
     if (args.folder / checkpoint.NAME).exists():
         run.resume()
         if args.next_shard:
-            run.progress.batch = -1
-        print(f"resuming at step {run.progress.step}", flush=True)
+            run.state.batch = -1
+        print(f"resuming at step {run.state.step}", flush=True)
     count = sum(w.numel() for w in run.model.parameters())
     print(f"{count:,} parameters, {run.tokenizer.get_vocab_size()} entries", flush=True)
     fit(run, schedule.Budget(args.minutes, args.steps))

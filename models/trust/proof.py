@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from models.progress import Meter
 from models.trust.verified_cache import Stamps
-from models.trust.verify import Meter, Mode, Report, verify
+from models.trust.verify import Mode, Report, verify
 
 if TYPE_CHECKING:
     from models.trust.signing import SignerInfo

@@ -21,9 +21,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Protocol
 
 from models.errors import NotIntactError
+from models.progress import Meter
 from models.trust.differences import Comparison, Difference, on_disk
 from models.trust.hashing import FileHash, hash_files
 from models.trust.manifest import Manifest
@@ -39,14 +39,6 @@ class Mode(StrEnum):
     FULL = "full"
     QUICK = "quick"
     OFF = "off"
-
-
-class Meter(Protocol):
-    """Told how far the hashing is; models.progress.Progress is one."""
-
-    def phase(self, name: str, total_bytes: int = 0) -> None: ...
-
-    def advance(self, num_bytes: int) -> None: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -23,13 +23,13 @@ from models.trust.manifest import QUANTISED_FROM
 from quantize import ensure
 from quantize.calibrate import calibration_result, llm_compressor, texts
 from quantize.cli import report_tables
-from quantize.cli.arguments import add_shared, parser_of, positive, target_of
+from quantize.cli.options import add_shared, parser_of, positive, target_of
 from quantize.errors import OptionError, QuantizeError, UnsuitableModelError
-from quantize.plan import scheme_plan as planning
+from quantize.plan import planning
 from quantize.plan.choices import Choice
-from quantize.plan.scheme_plan import Wish
+from quantize.plan.scheme_plan import GROUP_SIZES, QuantOptions, SchemePlan
 from quantize.plan.tables import Width
-from quantize.protocol import CALIBRATED, Method, QuantPlan
+from quantize.protocol import CALIBRATED, Method
 from quantize.write import result, source
 from quantize.write.source import SourceTensor
 
@@ -92,13 +92,13 @@ def _run(options: argparse.Namespace, view: JsonLines) -> None:
     print(f"{'made' if is_new else 'here already:'} {target.name}\n  {target}\n  {digest}")
 
 
-def plan_of(full: Artifact, options: argparse.Namespace) -> QuantPlan:
+def plan_of(full: Artifact, options: argparse.Namespace) -> SchemePlan:
     """What would be done; reads no weight.
 
     Raises:
         QuantizeError: it cannot be done.
     """
-    wish = Wish(
+    quant = QuantOptions(
         scheme=QuantScheme(options.scheme),
         tensor_parallel=options.tp,
         ignore=options.ignore,
@@ -108,32 +108,34 @@ def plan_of(full: Artifact, options: argparse.Namespace) -> QuantPlan:
         embeddings=Width.FULL,
     )
     method = Method(options.method)
-    if method is Method.AWQ and wish.scheme is not QuantScheme.INT4:
-        raise OptionError(f"awq is for int4, not for {wish.scheme}: take --method gptq.")
+    if method is Method.AWQ and quant.scheme is not QuantScheme.INT4:
+        raise OptionError(f"awq is for int4, not for {quant.scheme}: take --method gptq.")
     tensors = source.tensors_of(full.path)
-    made = _largest(tensors, result.config_of(full.path), wish)
+    plan = _largest(tensors, result.config_of(full.path), quant)
     # Beside the model: the sums over the inputs of one decoder layer's matrices, in float32.
-    layer = made.layers[0].name.rpartition(".layers.")[2].partition(".")[0]
-    here = [each for each in made.layers if f".layers.{layer}." in each.name]
-    sums = sum(4 * each.num_in**2 for each in here)
-    peak = planning.PROCESS_BYTES + made.source_bytes + made.output_bytes + 2 * sums
-    return replace(made, method=method, peak_memory_bytes=peak)
+    layer = plan.layers[0].name.rpartition(".layers.")[2].partition(".")[0]
+    linears = [linear for linear in plan.layers if f".layers.{layer}." in linear.name]
+    sums = sum(4 * linear.num_in**2 for linear in linears)
+    peak = planning.PROCESS_BYTES + plan.source_bytes + plan.output_bytes + 2 * sums
+    return replace(plan, method=method, peak_memory_bytes=peak)
 
 
-def _largest(tensors: Sequence[SourceTensor], config: Mapping[str, Any], wish: Wish) -> QuantPlan:
-    """With the group that most weights can have; of equals the largest."""
-    found = []
-    for group in planning.GROUPS:
+def _largest(
+    tensors: Sequence[SourceTensor], config: Mapping[str, Any], quant: QuantOptions
+) -> SchemePlan:
+    """The plan with the group that most weights can have; of equals the largest."""
+    plans = []
+    for group in GROUP_SIZES:
         try:
-            found.append(planning.plan(tensors, config, replace(wish, group_size=group))[0])
+            plans.append(planning.plan(tensors, config, replace(quant, group_size=group))[0])
         except UnsuitableModelError:
-            if not found and group == planning.GROUPS[-1]:
+            if not plans and group == GROUP_SIZES[-1]:
                 raise
-    return max(found, key=lambda made: made.num_weights)
+    return max(plans, key=lambda plan: plan.num_weights)
 
 
 def _make(
-    full: Artifact, plan: QuantPlan, target: Path, options: argparse.Namespace, meter: Progress
+    full: Artifact, plan: SchemePlan, target: Path, options: argparse.Namespace, meter: Progress
 ) -> tuple[str, bool]:
     """The digest of the result, and whether it was made now."""
     reader = llm_compressor.Reader(full.path)
@@ -143,10 +145,10 @@ def _make(
     if len(samples) < options.samples:
         meter.notice(f"the text has no more; {options.samples} samples were asked for")
     manifest = result.verified(full.path, options.data_dir, meter)
-    given = f"{len(samples)} x {options.length} {text.sha256[:12]}"
+    text_mark = f"{len(samples)} x {options.length} {text.sha256[:12]}"
     tools: Mapping[str, str] = {
         QUANTISED_FROM: manifest.digest,
-        ensure.RECIPE: f"{result.recipe(plan)} {given}",
+        ensure.RECIPE: f"{result.recipe(plan)} {text_mark}",
         "calibrated-on": f"sha256:{text.sha256}",
         **llm_compressor.versions(),
     }
@@ -159,12 +161,12 @@ def _make(
                 shutil.rmtree(folder)
                 folder.mkdir()
             written = staging.parts / "written"
-            meter.phase("calibrate", sum(2 * each.num_weights for each in plan.layers))
+            meter.phase("calibrate", sum(2 * linear.num_weights for linear in plan.layers))
             llm_compressor.calibrate(
                 full.path, written, plan=plan, samples=samples, on_layer=meter.advance
             )
             meter.phase("check")
-            made = calibration_result.take(
+            written_manifest = calibration_result.take(
                 written, staging, plan=plan, full=full.path, manifest=manifest, tools=tools
             )
             meter.phase("commit")
@@ -175,10 +177,10 @@ def _make(
                 target.parent, result.MAKE_ROOM, needed=plan.output_bytes
             ) from None
         raise QuantizeError(f"{error.filename or target}: {error.strerror or error}") from None
-    return made.digest, True
+    return written_manifest.digest, True
 
 
-def _check_memory(plan: QuantPlan) -> None:
+def _check_memory(plan: SchemePlan) -> None:
     free = host_memory.available_bytes()
     if free is not None and free < plan.peak_memory_bytes:
         raise QuantizeError(

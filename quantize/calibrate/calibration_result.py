@@ -1,4 +1,4 @@
-"""What a calibrating tool has written, into the store: held to the plan, tensor by tensor.
+"""The result of a calibrating tool, into the store: held to the plan, tensor by tensor.
 
 The tool's weights are taken, and nothing else of it: texts are the source's, and config.json is the
 source's with the table that the plan has. So a result is accepted only where the plan's words are
@@ -17,7 +17,7 @@ from models import store
 from models.staging import Staging
 from models.trust.manifest import Manifest
 from quantize.errors import QuantizeError
-from quantize.protocol import QuantPlan
+from quantize.plan.scheme_plan import SchemePlan
 from quantize.write import result, source
 
 
@@ -25,7 +25,7 @@ def take(
     written: Path,
     staging: Staging,
     *,
-    plan: QuantPlan,
+    plan: SchemePlan,
     full: Path,
     manifest: Manifest,
     tools: Mapping[str, str],
@@ -54,25 +54,25 @@ def take(
         (written / model_folder.INDEX).rename(staging.tree / model_folder.INDEX)
     result.put_texts(full, staging.tree, plan.config)
     store.load_folder(staging.tree, name=staging.target.name)
-    made = Manifest.build(
+    built = Manifest.build(
         staging.tree, source=manifest.source, licence=manifest.licence, tools=tools
     )
-    made.write(staging.tree)
-    return made
+    built.write(staging.tree)
+    return built
 
 
-def fault_of(written: Path, plan: QuantPlan) -> str | None:
-    """What of a folder is not as the plan has it; None when all is."""
+def fault_of(written: Path, plan: SchemePlan) -> str | None:
+    """The first fault of a folder against the plan; None where there is none."""
     wanted = {output.name: (output.dtype, output.shape) for output in plan.outputs}
-    found = {tensor.name: (tensor.dtype, tensor.shape) for tensor in source.tensors_of(written)}
-    for name in sorted(wanted.keys() | found.keys()):
-        if wanted.get(name) != found.get(name):
-            return f"{name} is {_shown(found.get(name))}, not {_shown(wanted.get(name))}"
+    there = {tensor.name: (tensor.dtype, tensor.shape) for tensor in source.tensors_of(written)}
+    for name in sorted(wanted.keys() | there.keys()):
+        if wanted.get(name) != there.get(name):
+            return f"{name} is {_shown(there.get(name))}, not {_shown(wanted.get(name))}"
     return _table_fault(written, plan)
 
 
-def _table_fault(written: Path, plan: QuantPlan) -> str | None:
-    """Whether the numbers mean the same: bits, groups, signs and the order of columns."""
+def _table_fault(written: Path, plan: SchemePlan) -> str | None:
+    """A fault in what the numbers mean: bits, groups, signs and the order of columns."""
     document = json.loads((written / model_folder.CONFIG).read_bytes())
     table = document.get("quantization_config") or {}
     groups = list((table.get("config_groups") or {}).values())
@@ -81,14 +81,14 @@ def _table_fault(written: Path, plan: QuantPlan) -> str | None:
         return f"it has {len(groups)} kinds of layers in the form {table.get('format')}"
     (planned,) = ours["config_groups"].values()
     for part in ("weights", "input_activations"):
-        wanted, found = _meaning(planned[part]), _meaning(groups[0].get(part))
-        if wanted != found:
-            return f"its {part} are {found}, not {wanted}"
+        expected, actual = _meaning(planned[part]), _meaning(groups[0].get(part))
+        if expected != actual:
+            return f"its {part} are {actual}, not {expected}"
     return None
 
 
 def _meaning(numbers: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
-    """What arithmetic depends on, of compressed-tensors' table; other words are how it was made."""
+    """The part of compressed-tensors' table that arithmetic depends on, and not how it was made."""
     if numbers is None:
         return None
     keys = ("num_bits", "type", "symmetric", "strategy", "group_size", "dynamic")

@@ -19,7 +19,8 @@ import torch
 
 from quantize.calibrate.texts import Render
 from quantize.errors import OptionError, QuantizeError
-from quantize.protocol import Method, QuantPlan
+from quantize.plan.scheme_plan import SchemePlan
+from quantize.protocol import Method
 
 MISSING = (
     "llmcompressor is not installed here: it cannot stand beside the engines, and has an "
@@ -71,7 +72,7 @@ def calibrate(
     folder: Path,
     into: Path,
     *,
-    plan: QuantPlan,
+    plan: SchemePlan,
     samples: Sequence[Sequence[int]],
     on_layer: Any,
 ) -> None:
@@ -82,7 +83,7 @@ def calibrate(
         into: a folder that is made.
         plan: says the method, the numbers, and which layers stay.
         samples: windows of one length.
-        on_layer: told the bytes of each decoder layer's weights, once it is done.
+        on_layer: called with the bytes of each decoder layer's weights, once it is done.
 
     Raises:
         QuantizeError: llmcompressor cannot do it with this model.
@@ -114,7 +115,7 @@ def calibrate(
 
 
 def _quieten() -> None:
-    """No line for each matrix and no bar for each pass: how far it is, ``on_layer`` is told."""
+    """No line for each matrix and no bar for each pass: ``on_layer`` says how far it is."""
     import tqdm  # noqa: PLC0415 - as above
     from loguru import logger  # noqa: PLC0415
 
@@ -140,14 +141,14 @@ def _batches(samples: Sequence[Sequence[int]]) -> Any:
     return torch.utils.data.DataLoader(rows, batch_size=1)  # type: ignore[arg-type]  # a list will do
 
 
-def _recipe(plan: QuantPlan, on_layer: Any) -> list[Any]:
+def _recipe(plan: SchemePlan, on_layer: Any) -> list[Any]:
     from llmcompressor.modifiers import Modifier  # noqa: PLC0415 - as above
     from llmcompressor.modifiers.gptq import GPTQModifier  # noqa: PLC0415
     from llmcompressor.modifiers.quantization import QuantizationModifier  # noqa: PLC0415
     from llmcompressor.modifiers.transform.awq import AWQModifier  # noqa: PLC0415
 
-    class Told(Modifier):  # type: ignore[misc]  # of a library without types
-        """Quantises nothing; hears when a layer is done."""
+    class LayerDone(Modifier):  # type: ignore[misc]  # of a library without types
+        """Quantises nothing; calls ``on_layer`` when a layer is done."""
 
         def on_initialize(self, state: Any, **kwargs: Any) -> bool:
             del state, kwargs
@@ -157,11 +158,11 @@ def _recipe(plan: QuantPlan, on_layer: Any) -> list[Any]:
             self, state: Any, event: Any, modules: list[torch.nn.Module], **kwargs: Any
         ) -> None:
             del state, event, kwargs
-            linears = [each for each in modules if isinstance(each, torch.nn.Linear)]
-            on_layer(sum(each.weight.numel() * each.weight.itemsize for each in linears))
+            weights = [module.weight for module in modules if isinstance(module, torch.nn.Linear)]
+            on_layer(sum(weight.nbytes for weight in weights))
 
     table = plan.config["quantization_config"]
     numbers = {"config_groups": table["config_groups"], "ignore": table["ignore"]}
     if plan.method is Method.GPTQ:
-        return [GPTQModifier(**numbers), Told()]
-    return [AWQModifier(), QuantizationModifier(**numbers), Told()]
+        return [GPTQModifier(**numbers), LayerDone()]
+    return [AWQModifier(), QuantizationModifier(**numbers), LayerDone()]

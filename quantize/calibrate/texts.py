@@ -1,4 +1,4 @@
-"""What a model is calibrated on: windows of tokens of one length, out of a text.
+"""The text that a model is calibrated on, and its windows of tokens of one length.
 
 A text is a ``.txt`` file, or a ``.jsonl`` file whose lines have ``text``, or ``messages`` (and
 perhaps ``tools``) that the model's own chat template makes a text of. All of it is one row of
@@ -79,14 +79,14 @@ def windows(tokens: Sequence[int], length: int, count: int) -> list[list[int]]:
     Raises:
         OptionError: there is not one of ``length`` tokens.
     """
-    there = len(tokens) // length
-    if not there:
+    num_whole = len(tokens) // length
+    if not num_whole:
         raise OptionError(
             f"the calibration text has {len(tokens)} tokens, and a sample has {length}. Take a "
             "longer text, or a smaller --length."
         )
-    taken = min(there, count)
-    starts = [index * there // taken * length for index in range(taken)]
+    num_taken = min(num_whole, count)
+    starts = [index * num_whole // num_taken * length for index in range(num_taken)]
     return [list(tokens[start : start + length]) for start in starts]
 
 
@@ -97,8 +97,8 @@ def _of_demo() -> Text:
     """
     from models.demo import corpus, tokenizer  # noqa: PLC0415 - for this one model
 
-    made = corpus.shard(DEMO_SHARD, "last", _DEMO_CONVERSATIONS)
-    return Text(name="the model's own corpus", parts=tuple(map(tokenizer.render, made)))
+    conversations = corpus.shard(DEMO_SHARD, "last", _DEMO_CONVERSATIONS)
+    return Text(name="the model's own corpus", parts=tuple(map(tokenizer.render, conversations)))
 
 
 def _read(file: Path, render: Render) -> list[str]:
@@ -112,14 +112,14 @@ def _read(file: Path, render: Render) -> list[str]:
     return [_part(line, f"{file}, line {number}", render) for number, line in lines if line.strip()]
 
 
-def _part(line: str, where: str, render: Render) -> str:
+def _part(line: str, place: str, render: Render) -> str:
     try:
-        found = json.loads(line)
+        document = json.loads(line)
     except ValueError:
-        found = None
-    match found:
+        document = None
+    match document:
         case {"text": str(text)}:
             return text
         case {"messages": [*messages]}:
-            return render(messages, found.get("tools") or None)
-    raise OptionError(f"{where} is no JSON object with text or messages.")
+            return render(messages, document.get("tools") or None)
+    raise OptionError(f"{place} is no JSON object with text or messages.")

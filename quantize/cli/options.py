@@ -1,24 +1,80 @@
-"""How weights are to be stored, as the command line asks: its options, and the wish they make."""
+"""The options of the command lines, and the quantisation that they ask for."""
 
 from __future__ import annotations
 
 import argparse
 from dataclasses import replace
+from pathlib import Path
 
+from models.cli.options import default_data_dir
 from models.refs import Artifact, QuantScheme
+from models.store import DirectoryStore
+from quantize.ensure import artifact_name
 from quantize.errors import OptionError
-from quantize.plan.budget import best, wish_for
-from quantize.plan.choices import BY_QUALITY, Choice, budget_of
-from quantize.plan.scheme_plan import GROUPS, Wish, check_suitable
-from quantize.plan.sensitive import SENSITIVE
+from quantize.plan.choices import BY_QUALITY, SENSITIVE, Choice, budget_of
+from quantize.plan.planning import best, check_suitable
+from quantize.plan.scheme_plan import GROUP_SIZES, QuantOptions
 from quantize.plan.tables import Width
 from quantize.protocol import DATA_FREE, Method
 from quantize.write import result
 from quantize.write.source import tensors_of
 
 
+def parser_of(prog: str, description: str, epilog: str) -> argparse.ArgumentParser:
+    """A parser that takes MODEL, and that is to end with ``add_shared``."""
+    parser = argparse.ArgumentParser(
+        prog=prog,
+        description=description,
+        epilog=epilog,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("model", metavar="MODEL", help="a name in the store, or a folder")
+    return parser
+
+
+def add_shared(parser: argparse.ArgumentParser) -> None:
+    """Add what `python -m quantize` and `python -m quantize.calibrate` both take."""
+    add = parser.add_argument
+    add("--tp", type=positive, default=1, metavar="N", help="GPUs that must be able to share it")
+    add("--ignore", metavar="REGEX", help="layers in whose names it is found stay as they are")
+    add("--out", type=Path, metavar="FOLDER", help="(default: NAME--SCHEME in the store)")
+    add("--dry-run", action="store_true", help="print the plan, and do nothing")
+    add("--replace", action="store_true", help="take the place of what has the name now")
+    add("--json", action="store_true", help="print JSON on stdout")
+    add(
+        "--data-dir",
+        type=Path,
+        default=default_data_dir(),
+        metavar="DIR",
+        help="where weights live (default: %(default)s)",
+    )
+
+
+def positive(text: str) -> int:
+    """A whole number above 0, or argparse's error."""
+    if not text.isdigit() or not int(text):
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number above 0")
+    return int(text)
+
+
+def target_of(options: argparse.Namespace, full: Artifact, choice: Choice) -> Path:
+    """The folder of the result.
+
+    Raises:
+        OptionError: it lies in the model itself.
+    """
+    if options.out is None:
+        name = artifact_name(full.name, choice)
+        return DirectoryStore(options.data_dir).path_of(name)
+    target: Path = options.out.expanduser().absolute()
+    if target == full.path or full.path in target.parents:
+        raise OptionError(f"--out {options.out} lies in the model itself. Name another folder.")
+    return target
+
+
 def add_storing(parser: argparse.ArgumentParser) -> None:
-    """The options."""
+    """Add how weights are to be stored."""
     add = parser.add_argument
     add(
         "--scheme",
@@ -31,7 +87,8 @@ def add_storing(parser: argparse.ArgumentParser) -> None:
         "--among",
         nargs="+",
         metavar="SCHEME",
-        help="what auto:SIZE takes from, the best first (default: none, int8, int4-..., int4)",
+        help="what auto:SIZE takes from, the best first "
+        f"(default: {' '.join(map(str, BY_QUALITY))})",
     )
     add(
         "--method",
@@ -41,8 +98,8 @@ def add_storing(parser: argparse.ArgumentParser) -> None:
     add(
         "--group-size",
         type=int,
-        choices=GROUPS,
-        default=GROUPS[-1],
+        choices=GROUP_SIZES,
+        default=GROUP_SIZES[-1],
         help="of int8 and int4: columns that share a scale (default: %(default)s)",
     )
     add(
@@ -62,7 +119,7 @@ def add_storing(parser: argparse.ArgumentParser) -> None:
 
 
 def choice_of(options: argparse.Namespace, source: Artifact) -> Choice:
-    """What --scheme names, or what its budget comes to.
+    """The choice that --scheme names, or that its budget comes to.
 
     Raises:
         OptionError: nothing is so small, or it does not go together.
@@ -73,19 +130,20 @@ def choice_of(options: argparse.Namespace, source: Artifact) -> Choice:
         return Choice.parse(options.scheme)
     if options.sensitive is not None or options.method is not None:
         raise OptionError("auto:SIZE chooses itself: leave --sensitive and --method out.")
-    wish = wish_of(options, Choice(scheme=QuantScheme.INT8))
-    check_suitable(result.config_of(source.path))
+    config = result.config_of(source.path)
+    check_suitable(config)
     among = [Choice.parse(name) for name in options.among] if options.among else BY_QUALITY
-    return best(tensors_of(source.path), result.config_of(source.path), wish, num_bytes, among)
+    like = quant_options(options, Choice(scheme=QuantScheme.INT8))
+    return best(tensors_of(source.path), config, like, num_bytes, among)
 
 
-def wish_of(options: argparse.Namespace, choice: Choice) -> Wish:
-    """All that is asked for.
+def quant_options(options: argparse.Namespace, choice: Choice) -> QuantOptions:
+    """The quantisation that the options ask for.
 
     Raises:
         OptionError: it does not go together.
     """
-    wish = Wish(
+    quant = QuantOptions(
         scheme=choice.scheme,
         method=_method(options, choice),
         group_size=options.group_size,
@@ -96,8 +154,8 @@ def wish_of(options: argparse.Namespace, choice: Choice) -> Wish:
         is_symmetric=options.symmetric,
     )
     if options.sensitive is not None:
-        return replace(wish, sensitive=options.sensitive)
-    return wish_for(choice, wish)
+        return replace(quant, sensitive=options.sensitive)
+    return quant.with_choice(choice)
 
 
 def _method(options: argparse.Namespace, choice: Choice) -> Method | None:

@@ -16,13 +16,15 @@ from models.quality import Quality
 from models.refs import QuantScheme
 from quantize.measuring import gates
 from quantize.plan.choices import Choice
-from quantize.protocol import CALIBRATED, QuantPlan, QuantReport
+from quantize.plan.scheme_plan import SchemePlan
+from quantize.protocol import CALIBRATED
+from quantize.write.result import QuantReport
 
 _WORST = 5
 
 
-def plan_facts(plan: QuantPlan, fits: list[Fit]) -> dict[str, Any]:
-    """Sizes in bytes. ``config`` is left out: it is in the result's config.json."""
+def plan_facts(plan: SchemePlan, fits: list[Fit]) -> dict[str, Any]:
+    """The plan as plain values, sizes in bytes, without ``config``: that is in the result."""
     return {
         "scheme": str(plan.scheme),
         "method": str(plan.method),
@@ -34,8 +36,8 @@ def plan_facts(plan: QuantPlan, fits: list[Fit]) -> dict[str, Any]:
         "bits_per_weight": round(plan.bits_per_weight, 3),
         "num_layers": len(plan.layers),
         "parts": {
-            str(part): asdict(each) | {"bits_per_weight": round(each.bits_per_weight, 3)}
-            for part, each in plan.sizes.items()
+            str(part): asdict(part_size) | {"bits_per_weight": round(part_size.bits_per_weight, 3)}
+            for part, part_size in plan.sizes.items()
         },
         "num_skipped": len(plan.skipped),
         "skipped": [asdict(skip) for skip in plan.skipped],
@@ -43,17 +45,17 @@ def plan_facts(plan: QuantPlan, fits: list[Fit]) -> dict[str, Any]:
         "tensor_parallel_faults": list(plan.tensor_parallel_faults),
         "fits": [
             {
-                "memory_bytes": each.memory_bytes,
-                "kv_room_bytes": each.kv_room_bytes,
-                "longest_context": each.longest_context,
+                "memory_bytes": fit.memory_bytes,
+                "kv_room_bytes": fit.kv_room_bytes,
+                "longest_context": fit.longest_context,
             }
-            for each in fits
+            for fit in fits
         ],
     }
 
 
 def report_facts(report: QuantReport) -> dict[str, Any]:
-    """Sizes in bytes, errors relative to the weights' own energy."""
+    """The report as plain values: sizes in bytes, errors relative to the weights' own energy."""
     return {
         "scheme": str(report.plan.scheme),
         "method": str(report.plan.method),
@@ -73,19 +75,19 @@ def report_facts(report: QuantReport) -> dict[str, Any]:
 
 
 def print_plan(
-    plan: QuantPlan, fits: list[Fit], console: Console, *, choice: Choice | None = None
+    plan: SchemePlan, fits: list[Fit], console: Console, *, choice: Choice | None = None
 ) -> None:
-    """What would be done, and for what is left out why."""
+    """Print what would be done, and for what is left out why."""
     table = Table(box=box.SIMPLE, show_header=False, pad_edge=False)
-    size_ = plan.form.group_size
-    group = f", groups of {size_}" if size_ else ", a scale for each row"
-    table.add_row("scheme", f"{choice or plan.scheme} ({plan.method}{group})")
+    group = plan.form.group_size
+    scales = f"groups of {group}" if group else "a scale for each row"
+    table.add_row("scheme", f"{choice or plan.scheme} ({plan.method}, {scales})")
     table.add_row("weights", f"{size(plan.source_bytes)} → {size(plan.output_bytes)}")
-    for part, each in plan.sizes.items():
+    for part, part_size in plan.sizes.items():
         table.add_row(
             part,
-            f"{each.num_matrices} quantised, {each.num_weights:,} weights, "
-            f"{each.bits_per_weight:.2f} bits each with scales, {size(each.num_bytes)}",
+            f"{part_size.num_matrices} quantised, {part_size.num_weights:,} weights, "
+            f"{part_size.bits_per_weight:.2f} bits each with scales, {size(part_size.num_bytes)}",
         )
     if len(plan.sizes) > 1:
         table.add_row("bits per weight", f"{plan.bits_per_weight:.2f}, with scales")
@@ -106,7 +108,7 @@ def print_plan(
 
 
 def print_report(report: QuantReport, console: Console) -> None:
-    """What was made and what it took, with the layers that lost most."""
+    """Print what was made and what it took, with the layers that lost most."""
     console.print(
         f"took {duration(report.seconds)}, {size(report.peak_memory_bytes)} of memory; "
         f"relative error {report.relative_mse:.3g}"
@@ -122,7 +124,7 @@ def print_report(report: QuantReport, console: Console) -> None:
 
 
 def print_quality(quality: Quality, scheme: QuantScheme, console: Console) -> None:
-    """What it lost, and whether that is too much."""
+    """Print what it lost, and whether that is too much."""
     console.print(f"lost: {quality.line}")
     complaint = gates.complaint(quality, scheme)
     if complaint is not None:

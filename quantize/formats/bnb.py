@@ -35,7 +35,7 @@ def dequantise(
     block: int,
     dtype: torch.dtype,
 ) -> torch.Tensor:
-    """What ``quantise`` made, or whole rows of it, as ``shape`` of ``dtype``.
+    """The weights that ``quantise`` stored, or whole rows of it, as ``shape`` of ``dtype``.
 
     The levels are those of ``levels``, whatever is stored beside the weights.
     """
@@ -54,16 +54,16 @@ def dequantise(
 @functools.cache
 def levels(device: torch.device) -> torch.Tensor:
     """The sixteen numbers in [-1, 1] that four bits stand for."""
-    made: torch.Tensor = functional().get_4bit_type("nf4", device=device)
-    return made
+    sixteen: torch.Tensor = functional().get_4bit_type("nf4", device=device)
+    return sixteen
 
 
 @functools.cache
 def functional() -> ModuleType:
     """``bitsandbytes.functional``; importing it takes a second, for who asks for it."""
     with _importing, _without_kernels():
-        from bitsandbytes import functional as found  # noqa: PLC0415 - see above
-    return found
+        from bitsandbytes import functional as module  # noqa: PLC0415 - see above
+    return module
 
 
 _importing = threading.Lock()

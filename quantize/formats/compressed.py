@@ -14,7 +14,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
-from quantize.protocol import Form, Linear, Part
+from quantize.formats.forms import Form, Linear, Part
 
 VERSION = "0.17.0"
 """Of the format that is written."""
@@ -46,12 +46,12 @@ def document(
     groups = [
         {
             "targets": targets,
-            "weights": _numbers(each, kind, "group" if each.group_size else "channel"),
+            "weights": _numbers(group_form, kind, "group" if group_form.group_size else "channel"),
             "input_activations": activations if has_activations else None,
             "output_activations": None,
             "format": layout,
         }
-        for each, targets in _groups(form, layers)
+        for group_form, targets in _groups(form, layers)
     ]
     return {
         "quant_method": "compressed-tensors",
@@ -87,14 +87,14 @@ def _groups(form: Form, layers: Sequence[Linear]) -> list[tuple[Form, list[str]]
 
 def _patterns(names: Sequence[str], among: Sequence[str]) -> list[str]:
     """Regular expressions that mean these names of ``among`` and no others."""
-    found: dict[str, list[str]] = defaultdict(list)
+    numbers_of: dict[str, list[str]] = defaultdict(list)
     every: dict[str, list[str]] = defaultdict(list)
-    for into, source in ((found, names), (every, among)):
+    for into, source in ((numbers_of, names), (every, among)):
         for name in source:
             match = _NUMBER.match(name)
             into[match[3] if match else name].append(match[2] if match else "")
     patterns = []
-    for suffix, numbers in found.items():
+    for suffix, numbers in numbers_of.items():
         are_all = len(numbers) == len(every[suffix])
         layer = "" if are_all else rf"\.layers\.(?:{'|'.join(numbers)})"
         patterns.append(f"re:.*{layer}{re.escape(suffix)}$")

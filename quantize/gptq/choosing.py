@@ -10,8 +10,8 @@ from __future__ import annotations
 import torch
 
 from quantize.errors import BadWeightsError
+from quantize.formats.forms import Form
 from quantize.formats.scales import stored
-from quantize.protocol import Form
 
 Chosen = tuple[torch.Tensor, torch.Tensor]
 """Scale and zero, float32 ``[rows]``; zero is 0 of symmetric forms."""
@@ -64,7 +64,7 @@ def scale_and_zero(
 
 
 def _range(form: Form) -> tuple[int, int]:
-    """The least and the largest integer; of 8 bits -128 is left out, as in formats/packed.py."""
+    """The least and the largest integer; of 8 bits -128 is left out, as packed weights do."""
     half = 1 << (form.num_bits - 1)
     if not form.is_symmetric:
         return 0, 2 * half - 1
@@ -83,8 +83,8 @@ def _spanning(least: torch.Tensor, most: torch.Tensor, form: Form, dtype: torch.
 
 
 def _error(columns: torch.Tensor, cost: torch.Tensor, chosen: Chosen, form: Form) -> torch.Tensor:
-    made = integers(columns, *chosen, form).sub_(chosen[1]).mul_(chosen[0])
-    return made.sub_(columns).square_().mul_(cost).sum(0)
+    values = integers(columns, *chosen, form).sub_(chosen[1]).mul_(chosen[0])
+    return values.sub_(columns).square_().mul_(cost).sum(0)
 
 
 def _better(

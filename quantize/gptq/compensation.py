@@ -20,8 +20,8 @@ from dataclasses import dataclass
 import torch
 
 from quantize.errors import BadWeightsError
+from quantize.formats.forms import Form
 from quantize.gptq import choosing
-from quantize.protocol import Form
 
 DAMPING = 0.01
 """Of the mean of H's diagonal, added to it: what the text never had must not count nothing."""
@@ -29,7 +29,7 @@ DAMPING = 0.01
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Factor:
-    """What is known of a layer's inputs.
+    """The factor of a layer's inputs.
 
     Attributes:
         upper: U, of the columns in ``order``.
@@ -56,7 +56,7 @@ class Rounded:
 
 
 def factor(products: torch.Tensor, group_size: int | None) -> Factor:
-    """Of H ``[num_in, num_in]``, which is changed.
+    """The factor of H ``[num_in, num_in]``, which is changed.
 
     Raises:
         BadWeightsError: H is of no inputs that a layer can have.
@@ -106,9 +106,9 @@ def rounded(rows: torch.Tensor, by: Factor, form: Form, dtype: torch.dtype) -> R
         scales[number], zeros[number] = scale, zero
         errors = torch.empty_like(columns[begin:end])
         for i in range(begin, end):
-            found = choosing.integers(columns[i], scale, zero, form)
-            integers[by.order[i]] = (found - middle).to(torch.int8)
-            error = torch.addcmul(columns[i], found - zero, scale, value=-1)
+            stored = choosing.integers(columns[i], scale, zero, form)
+            integers[by.order[i]] = (stored - middle).to(torch.int8)
+            error = torch.addcmul(columns[i], stored - zero, scale, value=-1)
             errors[i - begin] = error.div_(upper[i, i])
             columns[i + 1 : end].addr_(upper[i, i + 1 : end], error, alpha=-1)
         columns[end:].addmm_(upper[begin:end, end:].T, errors, alpha=-1)

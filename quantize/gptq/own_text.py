@@ -1,4 +1,4 @@
-"""What a model writes when it is let: the text that is at hand wherever the model is.
+"""Text that a model writes itself: the text that is at hand wherever the model is.
 
 Liu et al. (LLM-QAT, 2023) found data of a model's own sampling as good as that it was trained on.
 Openings in English, Chinese and code begin each sample, so that all three are there; what follows
@@ -90,16 +90,16 @@ def written(model: Path, tokenizer: Any) -> tuple[str, ...]:
     tokenizer.padding_side = "left"
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
-    found: list[str] = []
+    texts: list[str] = []
     with torch.random.fork_rng(), torch.inference_mode():
         torch.manual_seed(_SEED)
         for begin in range(0, len(OPENINGS), _BATCH):
-            given = tokenizer(
+            batch = tokenizer(
                 [*OPENINGS[begin : begin + _BATCH]], return_tensors="pt", padding=True
             )
-            made = loaded.generate(
-                input_ids=given.input_ids,
-                attention_mask=given.attention_mask,
+            tokens = loaded.generate(
+                input_ids=batch.input_ids,
+                attention_mask=batch.attention_mask,
                 max_new_tokens=NEW_TOKENS,
                 min_new_tokens=NEW_TOKENS,
                 do_sample=True,
@@ -107,5 +107,5 @@ def written(model: Path, tokenizer: Any) -> tuple[str, ...]:
                 top_k=0,
                 top_p=1.0,
             )
-            found += tokenizer.batch_decode(made, skip_special_tokens=True)
-    return tuple(found)
+            texts += tokenizer.batch_decode(tokens, skip_special_tokens=True)
+    return tuple(texts)

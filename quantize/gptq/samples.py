@@ -1,4 +1,4 @@
-"""What a model is calibrated on: windows of tokens, of a file or of what it writes itself."""
+"""The windows of tokens that a model is calibrated on: of a file, or of what it writes itself."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from quantize.calibrate import texts
 from quantize.calibrate.texts import Text
 from quantize.errors import OptionError, QuantizeError
 from quantize.gptq import own_text
-from quantize.gptq.marks import COUNT, LENGTH, SELF
+from quantize.gptq.calibration_source import NUM_WINDOWS, SELF, WINDOW_TOKENS
 from quantize.measuring.texts import built_in
 
 
@@ -64,17 +64,17 @@ def take(model: Path, source: str) -> Samples:
         for part in text.parts
         for token in tokenizer(part, add_special_tokens=False, verbose=False).input_ids
     ]
-    length = min(LENGTH, len(joined))
-    found = texts.windows(joined, max(2, length), COUNT)
-    return Samples(name=text.name, sha256=text.sha256, tokens=torch.tensor(found))
+    length = min(WINDOW_TOKENS, len(joined))
+    windows = texts.windows(joined, max(2, length), NUM_WINDOWS)
+    return Samples(name=text.name, sha256=text.sha256, tokens=torch.tensor(windows))
 
 
 def _refuse_measured(text: Text) -> None:
-    """What it is calibrated on says nothing of the rest: no text may be for both."""
+    """Raises OptionError: it is measured with, and figures of a text that was seen say nothing."""
     lines = {line for part in text.parts for line in part.splitlines() if len(line) > 60}
-    for each in built_in():
-        if lines & set(each.content.splitlines()):
+    for measured in built_in():
+        if lines & set(measured.content.splitlines()):
             raise OptionError(
-                f"--calibrate: {text.name} holds lines of the text {each.name!r}, which quality is "
-                "measured with. Calibrate on another."
+                f"--calibrate: {text.name} holds lines of the text {measured.name!r}, which "
+                "quality is measured with. Calibrate on another."
             )

@@ -49,43 +49,45 @@ def main(argv: Sequence[str]) -> int:
 
 def _run(options: argparse.Namespace) -> None:
     full = store.resolve(options.full, options.data_dir)
-    made = store.resolve(options.quantised, options.data_dir)
-    manifest = _manifest(full, made)
-    layers, quantizer = layers_of(full.path, made.path)
+    quantised = store.resolve(options.quantised, options.data_dir)
+    manifest = _manifest(full, quantised)
+    layers, quantizer = layers_of(full.path, quantised.path)
     check_memory()
     with progress.shown(as_json=False) as meter:
         quality = Measurement(
             full=full.path,
-            made=made.path,
+            quantised=quantised.path,
             layers=layers,
             quantizer=quantizer,
             texts=texts.of_files(options.text) if options.text else texts.built_in(),
-        ).run(meter, better_of(full.path, made.scheme))
-    report_tables.print_quality(quality, made.scheme, Console(highlight=False))
+        ).run(meter, better_of(full.path, quantised.scheme))
+    report_tables.print_quality(quality, quantised.scheme, Console(highlight=False))
     if manifest is not None:
-        replace(manifest, quality=quality).write(made.path)
+        replace(manifest, quality=quality).write(quantised.path)
 
 
-def _manifest(full: Artifact, made: Artifact) -> Manifest | None:
+def _manifest(full: Artifact, quantised: Artifact) -> Manifest | None:
     """The quantised model's, if what is found out may go into it.
 
     Raises:
         OptionError: it was made from another model.
     """
     try:
-        manifest = Manifest.read(made.path)
+        manifest = Manifest.read(quantised.path)
     except ManifestMissingError:
-        print(f"{made.name} has no manifest: nothing is kept", file=sys.stderr)
+        print(f"{quantised.name} has no manifest: nothing is kept", file=sys.stderr)
         return None
     base = Manifest.find(full.path)
     source = manifest.tools.get(QUANTISED_FROM)
     if base is not None and source not in (None, base.digest):
         raise OptionError(
-            f"{made.name} was made from {source}, and {full.name} is {base.digest}. Name the model "
-            "that it was made from."
+            f"{quantised.name} was made from {source}, and {full.name} is {base.digest}. Name the "
+            "model that it was made from."
         )
-    if (made.path / SIGNATURE).exists():
-        print(f"{made.name} is signed, so its manifest stays: nothing is kept", file=sys.stderr)
+    if (quantised.path / SIGNATURE).exists():
+        print(
+            f"{quantised.name} is signed, so its manifest stays: nothing is kept", file=sys.stderr
+        )
         return None
     return manifest
 

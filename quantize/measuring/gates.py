@@ -1,4 +1,4 @@
-"""What a quantised model must keep of the full one, by scheme and size.
+"""The quality that a quantised model must keep of the full one, by scheme and size.
 
 A small model loses more by the same rounding: it has fewer weights to spread an error over. So the
 limits are by size, and stand at one and a half to three times what the scheme reaches on real
@@ -65,17 +65,17 @@ def gate_of(scheme: QuantScheme, num_weights: int) -> Gate:
 
 
 def failures(gate: Gate, figures: Figures) -> list[str]:
-    """What is beyond the limits, in words; empty when all holds."""
-    found = []
+    """The figures beyond the limits, in words; empty when all holds."""
+    faults = []
     if not figures.kl_mean < gate.max_kl:
-        found.append(f"mean KL divergence {figures.kl_mean:.4g} is not below {gate.max_kl:g}")
+        faults.append(f"mean KL divergence {figures.kl_mean:.4g} is not below {gate.max_kl:g}")
     if not figures.top1 >= gate.min_top1:
-        found.append(f"same most likely token {figures.top1:.1%} is below {gate.min_top1:.0%}")
-    return found
+        faults.append(f"same most likely token {figures.top1:.1%} is below {gate.min_top1:.0%}")
+    return faults
 
 
 def complaint(quality: Quality, scheme: QuantScheme) -> str | None:
-    """That a model lost too much, and what loses less; None where it keeps what it must."""
+    """A complaint that a model lost too much, with what loses less; None where it keeps enough."""
     faults = failures(gate_of(scheme, quality.num_weights), quality)
     if not faults:
         return None

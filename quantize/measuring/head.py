@@ -11,18 +11,20 @@ softmax of Milakov and Gimelshein, 2018) and in float64.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
 
 import torch
 
+from models.quality import Figures
 from quantize.errors import QuantizeError
 
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """Of each position; all ``[n]``, the first three float64.
+    """Figures of each position; all ``[n]``, the first three float64.
 
     Attributes:
         base_nll: -log p(next token) of the full model.
@@ -40,17 +42,45 @@ class Rows:
     def joined(cls, parts: Sequence[Self]) -> Self:
         """All positions of all parts, in order; there is at least one part."""
         return cls(
-            *(torch.cat(each) for each in zip(*(part.fields() for part in parts), strict=True))
+            *(torch.cat(field) for field in zip(*(part.fields() for part in parts), strict=True))
         )
 
     def split(self, lengths: Sequence[int]) -> list[Self]:
         """The other way round."""
-        parts = zip(*(torch.split(each, [*lengths]) for each in self.fields()), strict=True)
+        parts = zip(*(torch.split(field, [*lengths]) for field in self.fields()), strict=True)
         return [type(self)(*part) for part in parts]
 
     def fields(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
         """All four, in order."""
         return self.base_nll, self.nll, self.kl, self.same_top
+
+    def figures(self) -> Figures:
+        """The figures over all positions, of which there is at least one."""
+        ordered = self.kl.sort().values
+        return Figures(
+            num_tokens=len(self.kl),
+            kl_mean=_rounded(float(self.kl.mean())),
+            kl_median=_rounded(_quantile(ordered, 0.5)),
+            kl_p99=_rounded(_quantile(ordered, 0.99)),
+            top1=_rounded(float(self.same_top.double().mean())),
+            base_perplexity=_perplexity(self.base_nll),
+            perplexity=_perplexity(self.nll),
+        )
+
+
+def _perplexity(nll: torch.Tensor) -> float:
+    """At most e^700: a float ends soon after."""
+    return _rounded(math.exp(min(700.0, float(nll.mean()))))
+
+
+def _quantile(ordered: torch.Tensor, share: float) -> float:
+    """By the nearest rank."""
+    return float(ordered[max(0, math.ceil(share * len(ordered)) - 1)])
+
+
+def _rounded(value: float) -> float:
+    """To six digits: a manifest is read by people too."""
+    return float(f"{value:.6g}")
 
 
 class Comparison:
@@ -62,16 +92,16 @@ class Comparison:
 
     def __init__(self, tokens: torch.Tensor) -> None:
         self._base = _Side(tokens)
-        self._made = _Side(tokens)
+        self._other = _Side(tokens)
         self._change = torch.zeros(len(tokens), dtype=torch.float64)
         """Σ exp(a - largest a) (a - b)."""
 
-    def add(self, begin: int, base: torch.Tensor, made: torch.Tensor) -> None:
+    def add(self, begin: int, base: torch.Tensor, other: torch.Tensor) -> None:
         """Logits ``[n, tile]`` of the tokens from ``begin`` on; both are overwritten."""
-        change = base - made
+        change = base - other
         shrinking = self._base.add(begin, base)
         self._change = self._change * shrinking + change.mul_(base).sum(-1).double()
-        self._made.add(begin, made)
+        self._other.add(begin, other)
 
     def rows(self) -> Rows:
         """All positions, once the whole vocabulary was added.
@@ -79,15 +109,15 @@ class Comparison:
         Raises:
             QuantizeError: a logit is no finite number.
         """
-        base, made = self._base.log_sum(), self._made.log_sum()
-        kl = self._change / self._base.total - base + made
+        base, other = self._base.log_sum(), self._other.log_sum()
+        kl = self._change / self._base.total - base + other
         if not bool(torch.isfinite(kl).all()):
             raise QuantizeError("a logit is no finite number: the model's arithmetic is broken.")
         return Rows(
             base_nll=base - self._base.chosen,
-            nll=made - self._made.chosen,
+            nll=other - self._other.chosen,
             kl=kl.clamp_min(0),  # rounding can leave less than nothing
-            same_top=self._base.best == self._made.best,
+            same_top=self._base.best == self._other.best,
         )
 
 

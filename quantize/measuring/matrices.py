@@ -16,8 +16,8 @@ from typing import Protocol, Self
 import torch
 
 from quantize.errors import QuantizeError
-from quantize.formats.dtypes import TORCH
-from quantize.protocol import ROW_UNIT, Linear, Quantizer, Stored
+from quantize.formats.forms import ROW_UNIT, TORCH, Linear, StoredTensor
+from quantize.protocol import Quantizer
 from quantize.write import source
 from quantize.write.source import Files, SourceTensor
 
@@ -134,7 +134,7 @@ class Folder:
 
 @dataclass(frozen=True, slots=True)
 class _Plain:
-    """Stored as it is."""
+    """StoredTensor as it is."""
 
     files: Files
     stored: SourceTensor
@@ -160,7 +160,7 @@ class _Plain:
 
 @dataclass(frozen=True, slots=True)
 class _Quantised:
-    """Stored in the parts of a scheme."""
+    """StoredTensor in the parts of a scheme."""
 
     files: Files
     tensors: Mapping[str, SourceTensor]
@@ -189,7 +189,7 @@ class _Quantised:
         }
         return self.quantizer.dequantise(parts, self.linear)[begin - first : end - first]
 
-    def _part(self, part: Stored, begin: int, end: int) -> torch.Tensor:
+    def _part(self, part: StoredTensor, begin: int, end: int) -> torch.Tensor:
         name = f"{self.linear.name}.{part.suffix}"
         stored = self.tensors.get(name)
         if stored is None or (stored.dtype, stored.shape) != (part.dtype, part.shape):

@@ -10,7 +10,8 @@ import torch
 
 from models.progress import Progress
 from models.quality import Better, Quality, TextFigures
-from quantize.measuring import figures, rounding
+from quantize.formats.forms import Linear
+from quantize.measuring import rounding
 from quantize.measuring import windows as windows_
 from quantize.measuring.head import Comparison, Rows
 from quantize.measuring.matrices import Folder
@@ -18,7 +19,7 @@ from quantize.measuring.network import Network
 from quantize.measuring.products import Advance, rounded, streamed
 from quantize.measuring.texts import Text
 from quantize.measuring.windows import Window
-from quantize.protocol import Linear, Quantizer
+from quantize.protocol import Quantizer
 
 ACTIVATION_BYTES = 400_000_000
 """Of float32 activations that are held at once, at most but for a single window's."""
@@ -30,18 +31,18 @@ _HEAD_TILE = 2048
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measurement:
-    """What is to be measured.
+    """A measurement of one model.
 
     Attributes:
         full: the folder of the full weights.
-        made: that of the quantised ones.
+        quantised: that of the quantised ones.
         layers: what is quantised in it.
         quantizer: how.
         texts: that both read.
     """
 
     full: Path
-    made: Path
+    quantised: Path
     layers: Sequence[Linear]
     quantizer: Quantizer
     texts: Sequence[Text]
@@ -64,30 +65,35 @@ class Measurement:
         batches = [*windows_.batches(windows, batch_tokens(network.widest))]
         with (
             Folder(self.full) as full,
-            Folder(self.made, self.layers, self.quantizer) as made,
+            Folder(self.quantised, self.layers, self.quantizer) as quantised,
         ):
-            total = network.read_bytes(full) + network.read_bytes(made)
+            total = network.read_bytes(full) + network.read_bytes(quantised)
             progress.phase("measure", total * len(batches))
             rows = [
-                each
+                window_rows
                 for batch in batches
-                for each in self._compare(network, full, made, batch, progress.advance)
+                for window_rows in self._compare(network, full, quantised, batch, progress.advance)
             ]
             return self._quality(rows, windows, full.num_weights, better)
 
     def _compare(
-        self, network: Network, full: Folder, made: Folder, batch: list[Window], advance: Advance
+        self,
+        network: Network,
+        full: Folder,
+        quantised: Folder,
+        batch: list[Window],
+        advance: Advance,
     ) -> list[Rows]:
-        """Of each window."""
+        """The rows of each window."""
         tokens = windows_.padded(batch)
         by_engine = rounding.of_scheme(self.quantizer.scheme)
         hidden = [
             _predicting(network.forward(folder, tokens, streamed(folder, how, advance)), batch)
-            for folder, how in ((full, None), (made, by_engine))
+            for folder, how in ((full, None), (quantised, by_engine))
         ]
         following = [token for window in batch for token in window.tokens[window.first + 1 :]]
-        rows = _heads(network, (full, made), hidden, by_engine, torch.tensor(following))
-        for folder in (full, made):
+        rows = _heads(network, (full, quantised), hidden, by_engine, torch.tensor(following))
+        for folder in (full, quantised):
             advance(network.head_of(folder)[1].num_bytes)
         return rows.split([window.num_predicted for window in batch])
 
@@ -102,26 +108,23 @@ class Measurement:
             TextFigures(
                 name=text.name,
                 sha256=text.sha256,
-                **asdict(
-                    figures.of(
-                        Rows.joined(
-                            [
-                                each
-                                for each, window in zip(rows, windows, strict=True)
-                                if window.text == number
-                            ]
-                        )
-                    )
-                ),
+                **asdict(_of_text(number, rows, windows).figures()),
             )
             for number, text in enumerate(self.texts)
         ]
         return Quality(
-            **asdict(figures.of(Rows.joined(rows))),
+            **asdict(Rows.joined(rows).figures()),
             num_weights=num_weights,
             texts=tuple(of_texts),
             better=better,
         )
+
+
+def _of_text(number: int, rows: Sequence[Rows], windows: Sequence[Window]) -> Rows:
+    """The positions of one text, in order."""
+    return Rows.joined(
+        [part for part, window in zip(rows, windows, strict=True) if window.text == number]
+    )
 
 
 def batch_tokens(widest: int) -> int:
@@ -147,15 +150,15 @@ def _heads(
     following: torch.Tensor,
 ) -> Rows:
     """Both models' distributions compared."""
-    full, made = (network.head_of(folder)[1] for folder in folders)
-    inputs = hidden[0], rounded(hidden[1], made, by_engine)
+    full, quantised = (network.head_of(folder)[1] for folder in folders)
+    inputs = hidden[0], rounded(hidden[1], quantised, by_engine)
     comparison = Comparison(following)
     with torch.inference_mode():
         for begin in range(0, full.num_out, _HEAD_TILE):
             end = min(begin + _HEAD_TILE, full.num_out)
             base, other = (
                 network.logits(states @ matrix.rows(begin, end).T)
-                for states, matrix in zip(inputs, (full, made), strict=True)
+                for states, matrix in zip(inputs, (full, quantised), strict=True)
             )
             comparison.add(begin, base, other)
         return comparison.rows()

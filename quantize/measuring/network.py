@@ -12,19 +12,18 @@ would be more than all else together.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
-from torch.nn.modules.module import register_module_parameter_registration_hook
 from transformers import AutoConfig, AutoModelForCausalLM, PretrainedConfig, PreTrainedModel
 
 from quantize.errors import QuantizeError
 from quantize.measuring.matrices import Folder, Matrix
+from quantize.meta_parameters import no_parameter_memory
 
 Multiply = Callable[[str, torch.Tensor], torch.Tensor]
 """A layer's name and its inputs, float32 ``[n, num_in]`` → products ``[n, num_out]``, no bias."""
@@ -49,7 +48,7 @@ class Network:
         text = config.get_text_config()
         # Blockwise attention does not know capped scores; the plain one holds whole windows.
         is_capped = getattr(text, "attn_logit_softcapping", None) is not None
-        with _no_parameter_memory():
+        with no_parameter_memory():
             model: PreTrainedModel = AutoModelForCausalLM.from_config(
                 config, dtype=torch.float32, attn_implementation="eager" if is_capped else "sdpa"
             )
@@ -62,11 +61,11 @@ class Network:
         names = {id(module): name for name, module in model.named_modules()}
         self._head = names[id(model.get_output_embeddings())]
         self._table = names[id(model.get_input_embeddings())]
-        linears = [each for each in model.modules() if isinstance(each, nn.Linear)]
+        linears = [module for module in model.modules() if isinstance(module, nn.Linear)]
         self.widest = max(
-            max(each.in_features, each.out_features)
-            for each in linears
-            if each is not model.get_output_embeddings()
+            max(linear.in_features, linear.out_features)
+            for linear in linears
+            if linear is not model.get_output_embeddings()
         )
         for name, module in [*model.named_modules()]:
             if name != self._head:
@@ -89,21 +88,21 @@ class Network:
         self._now.folder, self._now.multiply = folder, multiply
         with torch.inference_mode():
             body: nn.Module = self._model.base_model
-            found: torch.Tensor = body(input_ids=tokens, use_cache=False).last_hidden_state
-        return found
+            hidden: torch.Tensor = body(input_ids=tokens, use_cache=False).last_hidden_state
+        return hidden
 
     def read_bytes(self, folder: Folder) -> int:
-        """Of the weights that a forward and the head read; of the embedding it is a few rows."""
+        """The bytes that a forward and the head read; of the embedding it is a few rows."""
         names = [*self._products, self.head_of(folder)[0]]
         return sum(folder.matrix(name).num_bytes for name in names)
 
     def head_of(self, folder: Folder) -> tuple[str, Matrix]:
-        """What hidden states are multiplied with for the logits, and its module's name."""
+        """The name and the matrix of the module that makes logits of hidden states."""
         name = self._head if folder.has(self._head) else self._table
         return name, folder.matrix(name)
 
     def logits(self, products: torch.Tensor) -> torch.Tensor:
-        """What a model makes of the head's products, in place."""
+        """The logits from the head's products, in place: capped or scaled as the model does."""
         return self._final(products)
 
     def _prepare(self, name: str, module: nn.Module, path: Path) -> None:
@@ -125,7 +124,7 @@ class Network:
 
 @dataclass(slots=True)
 class _Now:
-    """What the modules read from in the forward that runs."""
+    """The folder and the product that the modules use in the forward that runs."""
 
     folder: Folder | None = None
     multiply: Multiply | None = None
@@ -146,10 +145,10 @@ class _Product(nn.Module):
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
         if self._now.multiply is None:
             raise RuntimeError("outside of Network.forward")
-        made = self._now.multiply(self._name, inputs.reshape(-1, inputs.shape[-1]))
+        products = self._now.multiply(self._name, inputs.reshape(-1, inputs.shape[-1]))
         if self._has_bias:
-            made += self.bias
-        return made.view(*inputs.shape[:-1], -1)
+            products += self.bias
+        return products.view(*inputs.shape[:-1], -1)
 
 
 def _look_up_rows(name: str, module: nn.Embedding, now: _Now) -> None:
@@ -168,17 +167,17 @@ def _look_up_rows(name: str, module: nn.Embedding, now: _Now) -> None:
         module.register_parameter("weight", nn.Parameter(rows, requires_grad=False))
         return (places,)
 
-    def after(module: nn.Module, args: Any, made: torch.Tensor) -> torch.Tensor:
+    def after(module: nn.Module, args: Any, embedded: torch.Tensor) -> torch.Tensor:
         del args
         module.register_parameter("weight", None)
-        return made
+        return embedded
 
     module.register_forward_pre_hook(before)
     module.register_forward_hook(after)
 
 
 def _final(text: PretrainedConfig) -> Callable[[torch.Tensor], torch.Tensor]:
-    """What models do to logits: Gemma 2 caps, Cohere multiplies, Granite divides."""
+    """A function from products to logits: Gemma 2 caps, Cohere multiplies, Granite divides."""
     cap = getattr(text, "final_logit_softcapping", None)
     factor = (getattr(text, "logit_scale", None) or 1.0) / (
         getattr(text, "logits_scaling", None) or 1.0
@@ -200,18 +199,3 @@ def _config(path: Path) -> PretrainedConfig:
     if AutoModelForCausalLM._model_mapping.get(type(config), None) is None:  # noqa: SLF001
         raise QuantizeError(f"{path.name} ({config.model_type}) is no causal language model.")
     return config
-
-
-@contextmanager
-def _no_parameter_memory() -> Iterator[None]:
-    """Parameters made within are on torch's meta device; buffers, which are computed, are real."""
-
-    def to_meta(module: nn.Module, name: str, parameter: nn.Parameter) -> nn.Parameter:
-        del module, name
-        return nn.Parameter(parameter.detach().to("meta"), requires_grad=False)
-
-    hook = register_module_parameter_registration_hook(to_meta)  # type: ignore[arg-type]
-    try:
-        yield
-    finally:
-        hook.remove()

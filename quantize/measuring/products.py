@@ -25,12 +25,12 @@ def streamed(folder: Folder, rounding: Rounding | None, advance: Advance) -> Mul
 
     def multiply(name: str, inputs: torch.Tensor) -> torch.Tensor:
         matrix = folder.matrix(name)
-        made = torch.empty(len(inputs), matrix.num_out)
+        products = torch.empty(len(inputs), matrix.num_out)
         inputs = rounded(inputs, matrix, rounding)
-        for begin, end, products in tile_products(inputs, matrix):
-            made[:, begin:end] = products
+        for begin, end, tile in tile_products(inputs, matrix):
+            products[:, begin:end] = tile
         advance(matrix.num_bytes)
-        return made
+        return products
 
     return multiply
 

@@ -1,4 +1,4 @@
-"""What engines do to a layer's inputs before they multiply: nothing, or 8 bits.
+"""The rounding of a layer's inputs before engines multiply: none, or to 8 bits.
 
 The scale is the largest absolute value over 127, for each block of columns of each token; a row's
 own scale is a block as long as the row. Where engines differ it is the coarser way that counts: the
@@ -46,12 +46,12 @@ def _rounded(values: torch.Tensor, block: int) -> torch.Tensor:
     num_rows, columns = values.shape
     if columns % block:
         return _rounded(torch.nn.functional.pad(values, (0, -columns % block)), block)[:, :columns]
-    made = torch.empty_like(values)
+    rounded = torch.empty_like(values)
     for begin in range(0, num_rows, _ROWS):
-        piece = values[begin : begin + _ROWS].reshape(-1, columns // block, block)
-        scale = piece.abs().amax(-1, keepdim=True).clamp_min_(1e-30).div_(127)
-        made[begin : begin + _ROWS] = (piece / scale).round_().mul_(scale).view(-1, columns)
-    return made
+        block_rows = values[begin : begin + _ROWS].reshape(-1, columns // block, block)
+        scale = block_rows.abs().amax(-1, keepdim=True).clamp_min_(1e-30).div_(127)
+        rounded[begin : begin + _ROWS] = (block_rows / scale).round_().mul_(scale).view(-1, columns)
+    return rounded
 
 
 _BY_SCHEME: Mapping[QuantScheme, Rounding] = {

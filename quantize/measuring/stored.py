@@ -1,4 +1,4 @@
-"""What is quantised in a folder that is there, and how: from the names and shapes of its tensors.
+"""The quantised matrices of a folder that is there: from the names and shapes of its tensors.
 
 For a model that was made elsewhere or with other options than today's defaults; of one that is
 being made the plan says the same.
@@ -13,8 +13,9 @@ from models import folder
 from models.refs import QuantScheme
 from quantize import registry
 from quantize.errors import UnsuitableModelError
+from quantize.formats.forms import Form, Linear, Part
 from quantize.plan.candidates import part_of
-from quantize.protocol import Form, Linear, Options, Part, Quantizer
+from quantize.protocol import Quantizer, SchemeOptions
 from quantize.write import source
 from quantize.write.source import SourceTensor
 
@@ -23,22 +24,22 @@ _MARKS = ("weight_scale", "weight.absmax", "SCB")
 _ZERO = "weight_zero_point"
 
 
-def layers_of(full: Path, made: Path) -> tuple[list[Linear], Quantizer]:
-    """The quantised matrices of ``made``, and what reads them.
+def layers_of(full: Path, quantised: Path) -> tuple[list[Linear], Quantizer]:
+    """The quantised matrices of ``quantised``, and what reads them.
 
     Args:
         full: the folder that it was made from, for shapes and types.
-        made: a quantised model.
+        quantised: a quantised model.
 
     Raises:
         UnsuitableModelError: a matrix is stored in a form that is none of ours.
         ModelError: a folder is not whole, or its scheme is not known.
     """
-    scheme = folder.scheme_of(made)
+    scheme = folder.scheme_of(quantised)
     if scheme is QuantScheme.NONE:
-        raise UnsuitableModelError(f"{made.name} holds nothing that is quantised.")
-    quantizer = registry.quantizer(scheme, Options())
-    there = {tensor.name: tensor for tensor in source.tensors_of(made)}
+        raise UnsuitableModelError(f"{quantised.name} holds nothing that is quantised.")
+    quantizer = registry.quantizer(scheme, SchemeOptions())
+    there = {tensor.name: tensor for tensor in source.tensors_of(quantised)}
     sources = {tensor.name: tensor for tensor in source.tensors_of(full)}
     names = (
         name.removesuffix(f".{mark}")
@@ -46,16 +47,16 @@ def layers_of(full: Path, made: Path) -> tuple[list[Linear], Quantizer]:
         for name in there
         if name.endswith(f".{mark}")
     )
-    found = [_linear(name, there, sources) for name in names]
-    for linear in found:
+    linears = [_linear(name, there, sources) for name in names]
+    for linear in linears:
         for part in quantizer.stored(linear):
             stored = there.get(f"{linear.name}.{part.suffix}")
             if stored is None or (stored.dtype, stored.shape) != (part.dtype, part.shape):
                 raise UnsuitableModelError(
-                    f"{made.name}: {linear.name} is not stored as {scheme} is here "
+                    f"{quantised.name}: {linear.name} is not stored as {scheme} is here "
                     f"({part.suffix}). Measure it through an engine: python -m benchmarks quality."
                 )
-    return found, quantizer
+    return linears, quantizer
 
 
 def _linear(
@@ -82,7 +83,7 @@ def _module(tensor: str) -> str:
 
 
 def _form(name: str, num_in: int, there: Mapping[str, SourceTensor]) -> Form:
-    """Of packed integers what their shapes say; others have one form only."""
+    """The form that the shapes of packed integers say; others have one form only."""
     packed, scale = there.get(f"{name}.weight_packed"), there.get(f"{name}.weight_scale")
     if packed is None or scale is None:
         return Form()

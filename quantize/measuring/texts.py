@@ -1,4 +1,4 @@
-"""What both models read: the built-in texts, or files of the user's.
+"""The texts that both models read: the built-in texts, or files of the user's.
 
 The built-in ones are this project's own: a story in English, one in Chinese, and a Python module;
 some 650 tokens each. Nothing is calibrated on them, here or in quantize/calibrate.
@@ -57,7 +57,7 @@ def of_files(files: Sequence[Path]) -> tuple[Text, ...]:
     Raises:
         OptionError: one cannot be read.
     """
-    found = []
+    texts = []
     for file in files:
         try:
             content = file.read_text("utf-8")
@@ -65,5 +65,5 @@ def of_files(files: Sequence[Path]) -> tuple[Text, ...]:
             raise OptionError(
                 f"--measure-text {file} cannot be read as UTF-8 text: {error}"
             ) from None
-        found.append(Text(name=file.name, content=content, most_tokens=LONGEST_OWN))
-    return tuple(found)
+        texts.append(Text(name=file.name, content=content, most_tokens=LONGEST_OWN))
+    return tuple(texts)

@@ -58,7 +58,7 @@ def of_texts(model: Path, texts: Sequence[Text], longest: int) -> list[Window]:
     begins: list[int] = tokenizer("").input_ids
     if not begins and type(tokenizer).__name__.startswith("Gemma"):
         begins = [tokenizer.bos_token_id]  # without which these models find no sense in anything
-    found: list[Window] = []
+    windows: list[Window] = []
     for number, text in enumerate(texts):
         ids = tokenizer(text.content, add_special_tokens=False, verbose=False).input_ids
         ids = ids[: text.most_tokens]
@@ -68,15 +68,15 @@ def of_texts(model: Path, texts: Sequence[Text], longest: int) -> list[Window]:
         count = -(-len(ids) // size)
         for part in torch.tensor(ids).tensor_split(count):
             tokens = (*begins, *part.tolist())
-            found.append(Window(text=number, tokens=tokens, first=max(0, len(begins) - 1)))
-    return found
+            windows.append(Window(text=number, tokens=tokens, first=max(0, len(begins) - 1)))
+    return windows
 
 
-def batches(found: Sequence[Window], most_tokens: int = BATCH_TOKENS) -> Iterator[list[Window]]:
+def batches(windows: Sequence[Window], most_tokens: int = BATCH_TOKENS) -> Iterator[list[Window]]:
     """Windows that go through the model together, in order; at least one."""
     batch: list[Window] = []
-    for window in found:
-        longest = max(len(each.tokens) for each in (*batch, window))
+    for window in windows:
+        longest = max(len(other.tokens) for other in (*batch, window))
         if batch and longest * (len(batch) + 1) > most_tokens:
             yield batch
             batch = []

@@ -10,9 +10,10 @@ import re
 from collections.abc import Sequence
 
 from quantize.errors import OptionError
-from quantize.formats import dtypes
+from quantize.formats import forms
+from quantize.formats.forms import Linear, Part
+from quantize.plan.scheme_plan import Skip
 from quantize.plan.tables import EMBEDDINGS, HEAD, Stays, is_tied, with_tied_head
-from quantize.protocol import Linear, Part, Skip
 from quantize.write.source import SourceTensor
 
 FUSED = (("q_proj", "k_proj", "v_proj"), ("gate_proj", "up_proj"))
@@ -78,7 +79,7 @@ def _reason(name: str, tensor: SourceTensor, part: Part) -> str | None:
         return "not known as a linear layer"
     if "visual" in name or "vision" in name:
         return "part of the vision tower"
-    if tensor.dtype not in dtypes.FLOATS:
+    if tensor.dtype not in forms.FLOATS:
         return f"its numbers are {tensor.dtype}"
     return None
 

@@ -1,4 +1,4 @@
-"""What ``--quant`` and ``--scheme`` may say: a scheme, a variant of int4, or a budget of bytes.
+"""The values of ``--quant`` and ``--scheme``: a scheme, a variant of int4, or a budget of bytes.
 
 ``int8``, ``int4-down``, ``auto:6GB``. No torch in here: the server asks before it loads anything.
 """
@@ -6,12 +6,28 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Self
 
 from models.refs import QuantScheme
 from quantize.errors import OptionError
-from quantize.plan.sensitive import VARIANTS
+
+VARIANTS: Mapping[str, str] = MappingProxyType(
+    {
+        "": r"\b(?:q|k|v|qkv|o)_proj$",
+        "down": r"\b(?:q|k|v|qkv|o|down)_proj$",
+    }
+)
+"""Of int4, by what stands behind its name: the layers that keep 8 bits, as regular expressions that
+are searched in modules' names.
+
+The projections of attention are an eighth of most models and more than half of what 4 bits cost
+them; then comes the one back from the feed-forward: docs/quality.md has the figures. Layers that
+engines join into one product (candidates.py, ``FUSED``) stand or fall together.
+"""
+SENSITIVE = VARIANTS[""]
 
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*(B|MB|MiB|GB|GiB)?", re.IGNORECASE)
 _UNITS = {"b": 1, "mb": 10**6, "mib": 1 << 20, "gb": 10**9, "gib": 1 << 30}
@@ -23,7 +39,7 @@ class Choice:
     """How weights are to be stored.
 
     Attributes:
-        variant: of int4: which layers beyond the usual have 8 bits (quantize/plan/sensitive.py).
+        variant: of int4: which layers have 8 bits beyond the usual (``VARIANTS``).
     """
 
     scheme: QuantScheme
@@ -36,9 +52,9 @@ class Choice:
         Raises:
             OptionError: there is none.
         """
-        for each in NAMED:
-            if text == str(each):
-                return cls(scheme=each.scheme, variant=each.variant)
+        for choice in NAMED:
+            if text == str(choice):
+                return cls(scheme=choice.scheme, variant=choice.variant)
         raise OptionError(
             f"{text!r} is no way to store weights. There are {', '.join(map(str, NAMED))}, and "
             "auto:SIZE for the best that fits (auto:6GB)."
@@ -61,7 +77,21 @@ BY_QUALITY = (
     Choice(scheme=QuantScheme.INT8),
     *reversed(INT4),
 )
-"""What a budget chooses from, the best and largest first."""
+"""Those that a budget chooses from, the best and largest first."""
+SUMMARIES: Mapping[str, str] = MappingProxyType(
+    {
+        "int8": "weights in 8 bits, a scale for each group (W8A16)",
+        "int8-weight-only": "weights in 8 bits, a scale for each row (W8A16)",
+        "int8-w8a8": "weights and activations in 8 bits (W8A8)",
+        "int4": "weights in 4 bits, a scale and a zero point for each group; the layers that this "
+        "costs most in 8 bits (W4A16)",
+        "int4-down": "the same with down_proj in 8 bits too",
+        "fp8": "weights and activations in 8-bit floating point; for GPUs",
+        "nf4": "weights in 4 bits, as bitsandbytes stores them",
+        "bnb-int8": "weights and activations in 8 bits, as bitsandbytes stores them",
+    }
+)
+"""Each in a line, for help."""
 
 
 def budget_of(text: str) -> int | None:

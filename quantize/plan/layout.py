@@ -1,4 +1,4 @@
-"""Which tensor of the result lies where: shards of bounded size, and their safetensors headers.
+"""The layout of the result: shards of bounded size, with their safetensors headers.
 
 Within a shard, tensors of wider numbers come first, so that each begins at a multiple of its width:
 readers that map a file view its bytes as numbers without copying them.
@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from quantize.formats import dtypes
-from quantize.protocol import Output
+from quantize.formats import forms
+from quantize.plan.scheme_plan import Output
 
 SHARD_BYTES = 4_000_000_000
 _OTHER_WIDTHS = {"F64": 8, "U64": 8, "C64": 8, "U32": 4, "U16": 2}
@@ -45,15 +45,15 @@ def shards_of(outputs: Sequence[Output], max_bytes: int = SHARD_BYTES) -> list[S
     """
     groups: list[list[Output]] = [[]]
     size = 0
-    for _, made in itertools.groupby(outputs, key=lambda output: output.source):
-        parts = list(made)
+    for _, group in itertools.groupby(outputs, key=lambda output: output.source):
+        parts = list(group)
         num_bytes = sum(part.num_bytes for part in parts)
         if groups[-1] and size + num_bytes > max_bytes:
             groups.append([])
             size = 0
         groups[-1] += parts
         size += num_bytes
-    return [_shard(group, number, len(groups)) for number, group in enumerate(groups, 1)]
+    return [_shard(parts, number, len(groups)) for number, parts in enumerate(groups, 1)]
 
 
 def index_of(shards: Sequence[Shard]) -> bytes:
@@ -100,4 +100,4 @@ def _shard(outputs: Sequence[Output], number: int, total: int) -> Shard:
 
 def _width(dtype: str) -> int:
     """Bytes of one number; 1 for what is narrower or has no alignment of its own."""
-    return dtypes.bytes_of(dtype) if dtype in dtypes.TORCH else _OTHER_WIDTHS.get(dtype, 1)
+    return forms.bytes_of(dtype) if dtype in forms.TORCH else _OTHER_WIDTHS.get(dtype, 1)

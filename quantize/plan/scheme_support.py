@@ -1,4 +1,4 @@
-"""Which scheme runs on which engine and device, and the nearest that does. A pure table.
+"""The table of which scheme runs on which engine and device, and the nearest that does.
 
 Asked before anything is quantised or loaded. Rows for a GPU are from reading vLLM 0.32 and its
 issues; nobody has run them here. docs/quantization.md says what was run. On a CPU vLLM multiplies
@@ -25,8 +25,8 @@ BITSANDBYTES = frozenset({QuantScheme.NF4, QuantScheme.BNB_INT8})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
-    """Where a model is to run.
+class Placement:
+    """The engine and the device that a model is to run on.
 
     Attributes:
         engine: which one.
@@ -61,7 +61,7 @@ class Refusal:
     """
 
     scheme: QuantScheme
-    place: Place
+    place: Placement
     reason: str
     instead: QuantScheme
 
@@ -89,10 +89,10 @@ NEAREST: Mapping[QuantScheme, tuple[QuantScheme, ...]] = {
         QuantScheme.INT4,
     ),
 }
-"""What stands in for a scheme, the nearest in quality and size first."""
+"""The schemes that stand in for a scheme, the nearest in quality and size first."""
 
 
-def refusal(scheme: QuantScheme, place: Place) -> Refusal | None:
+def refusal(scheme: QuantScheme, place: Placement) -> Refusal | None:
     """Why the scheme does not run there; None where it does."""
     reason = _fault(scheme, place)
     if reason is None:
@@ -101,7 +101,7 @@ def refusal(scheme: QuantScheme, place: Place) -> Refusal | None:
     return Refusal(scheme=scheme, place=place, reason=reason, instead=next(works, QuantScheme.NONE))
 
 
-def _fault(scheme: QuantScheme, place: Place) -> str | None:
+def _fault(scheme: QuantScheme, place: Placement) -> str | None:
     if scheme is QuantScheme.NONE:
         return None
     if scheme in BITSANDBYTES:
@@ -119,7 +119,7 @@ def _fault(scheme: QuantScheme, place: Place) -> str | None:
     return None
 
 
-def _bitsandbytes_fault(scheme: QuantScheme, place: Place) -> str | None:
+def _bitsandbytes_fault(scheme: QuantScheme, place: Placement) -> str | None:
     if place.engine == "transformers" and scheme is QuantScheme.BNB_INT8:
         return None  # the same integers as int8-w8a8's: our own layer multiplies them
     if not place.has_bitsandbytes:

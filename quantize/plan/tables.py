@@ -54,14 +54,14 @@ def stays(
     head: Width | None,
     embeddings: Width | None,
 ) -> Stays:
-    """What is decided for a model.
+    """The decision for a model.
 
     Args:
-        head: as wished for; None takes the scheme's own way.
+        head: as the user asks; None takes the scheme's own way.
         embeddings: the same.
 
     Raises:
-        OptionError: what is wished for cannot be.
+        OptionError: what is asked for cannot be.
     """
     kind = str(config.get("model_type"))
     embedding = _embedding(scheme, kind, embeddings)
@@ -111,10 +111,10 @@ def with_tied_head(tensors: Sequence[SourceTensor]) -> Sequence[SourceTensor]:
     return [*tensors, head]
 
 
-def _embedding(scheme: QuantScheme, kind: str, wished: Width | None) -> str | None:
-    if wished is Width.FULL:
+def _embedding(scheme: QuantScheme, kind: str, asked_width: Width | None) -> str | None:
+    if asked_width is Width.FULL:
         return "--embeddings full"
-    if wished is Width.FOUR and scheme is not QuantScheme.INT4:
+    if asked_width is Width.FOUR and scheme is not QuantScheme.INT4:
         raise OptionError(f"--embeddings 4 is for int4; with {scheme} take 8 or full.")
     if scheme not in TAKES_BOTH:
         fault = "an embedding is looked up, not multiplied with"
@@ -122,8 +122,8 @@ def _embedding(scheme: QuantScheme, kind: str, wished: Width | None) -> str | No
         fault = f"vLLM reads no quantised embedding of model_type {kind}"
     else:
         return None
-    if wished in _QUANTISED:
-        raise OptionError(f"--embeddings {wished} with {scheme}: {fault}.")
+    if asked_width in _QUANTISED:
+        raise OptionError(f"--embeddings {asked_width} with {scheme}: {fault}.")
     return fault
 
 

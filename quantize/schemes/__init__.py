@@ -1,1 +1,1 @@
-"""One file per scheme. Each holds ``make(options)``, which gives its Quantizer."""
+"""The schemes, by family. Each module holds ``make(scheme, options)``, which gives a Quantizer."""

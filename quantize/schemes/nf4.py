@@ -18,8 +18,8 @@ import torch
 from models.refs import QuantScheme
 from quantize.errors import BadWeightsError, OptionError
 from quantize.formats import bnb
-from quantize.formats.dtypes import TORCH
-from quantize.protocol import Form, Linear, Method, Options, Stored
+from quantize.formats.forms import TORCH, Form, Linear, StoredTensor
+from quantize.protocol import Method, SchemeOptions
 
 BLOCK = 64
 _FORM = Form(num_bits=4, group_size=BLOCK)
@@ -42,13 +42,13 @@ class Nf4:
             return f"its {linear.num_in} columns do not divide by a block of {BLOCK}"
         return None
 
-    def stored(self, linear: Linear) -> tuple[Stored, ...]:
+    def stored(self, linear: Linear) -> tuple[StoredTensor, ...]:
         num_weights = linear.num_weights
         return (
-            Stored(suffix="weight", dtype="U8", shape=(num_weights // 2, 1)),
-            Stored(suffix="weight.absmax", dtype="F32", shape=(num_weights // BLOCK,)),
-            Stored(suffix="weight.quant_map", dtype="F32", shape=(16,), is_by_row=False),
-            Stored(suffix=STATE, dtype="U8", shape=(len(_state(linear)),), is_by_row=False),
+            StoredTensor(suffix="weight", dtype="U8", shape=(num_weights // 2, 1)),
+            StoredTensor(suffix="weight.absmax", dtype="F32", shape=(num_weights // BLOCK,)),
+            StoredTensor(suffix="weight.quant_map", dtype="F32", shape=(16,), is_by_row=False),
+            StoredTensor(suffix=STATE, dtype="U8", shape=(len(_state(linear)),), is_by_row=False),
         )
 
     def quantise(self, rows: torch.Tensor, linear: Linear) -> dict[str, torch.Tensor]:
@@ -81,7 +81,7 @@ class Nf4:
 
 
 def _state(linear: Linear) -> bytes:
-    """What bitsandbytes wants to know of a matrix, as it writes it itself."""
+    """The facts of a matrix as JSON, as bitsandbytes writes them itself."""
     facts = {
         "quant_type": "nf4",
         "blocksize": BLOCK,
@@ -91,7 +91,7 @@ def _state(linear: Linear) -> bytes:
     return json.dumps(facts).encode()
 
 
-def make(options: Options) -> Nf4:
+def make(scheme: QuantScheme, options: SchemeOptions) -> Nf4:
     """The scheme; its blocks are what they are.
 
     Raises:
@@ -99,4 +99,4 @@ def make(options: Options) -> Nf4:
     """
     if options.method is not Method.RTN:
         raise OptionError("nf4 has no scales to search: --method rtn.")
-    return Nf4()
+    return Nf4(scheme=scheme)

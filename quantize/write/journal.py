@@ -1,4 +1,4 @@
-"""What a run that was stopped had done: the shards that are whole, so that the next goes on.
+"""The journal of a run: the shards that are whole, so that the next run goes on with them.
 
 ``parts/quantize.json`` in the staging folder. It holds for one plan over one source: anything else
 has another fingerprint, and what lies there is thrown away. A shard is entered after it is on the
@@ -15,7 +15,8 @@ from typing import Any
 
 from models.durable import write_whole
 from quantize.plan.layout import Shard
-from quantize.protocol import LayerError, QuantPlan
+from quantize.plan.scheme_plan import SchemePlan
+from quantize.write.row_chunks import LayerError
 
 FORMAT = "intramural-quantize/2"
 NAME = "quantize.json"
@@ -50,12 +51,14 @@ class Journal:
             document = json.loads(self._path.read_bytes())
             if document["fingerprint"] != self._fingerprint:
                 return False
-            found = {name: _done(entry) for name, entry in document["done"].items()}
+            entered = {name: _done(entry) for name, entry in document["done"].items()}
         except FileNotFoundError:
             return not any(tree.iterdir())
         except (ValueError, KeyError, TypeError):  # not one of ours, or damaged: begin anew
             return False
-        self.done = {name: done for name, done in found.items() if _is_here(tree / name, done.size)}
+        self.done = {
+            name: done for name, done in entered.items() if _is_here(tree / name, done.size)
+        }
         return True
 
     def forget(self) -> None:
@@ -84,8 +87,8 @@ class Journal:
         write_whole(self._path, json.dumps(document).encode())
 
 
-def fingerprint(source_digest: str, plan: QuantPlan, shards: list[Shard]) -> str:
-    """Of everything that the bytes of the result depend on."""
+def fingerprint(source_digest: str, plan: SchemePlan, shards: list[Shard]) -> str:
+    """A hash of everything that the bytes of the result depend on."""
     headers = [hashlib.sha256(shard.header).hexdigest() for shard in shards]
     facts = [
         FORMAT,

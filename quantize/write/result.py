@@ -1,4 +1,4 @@
-"""What every way of quantising does with the source before, and with the result after."""
+"""The result of quantising, and what every way of it does with the source before and after."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ import hashlib
 import json
 import shutil
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from models import folder as model_folder
 from models.errors import ManifestMissingError
 from models.progress import Progress
+from models.quality import Quality
 from models.rules import strict_json
 from models.trust.manifest import NEVER_LISTED, QUANTISED_FROM, Manifest
 from models.trust.manifest_files import plain_files
@@ -19,7 +21,8 @@ from models.trust.verified_cache import Stamps
 from models.trust.verify import Mode, verify
 from quantize.ensure import EDITIONS, RECIPE
 from quantize.errors import OccupiedError
-from quantize.protocol import QuantPlan
+from quantize.plan.scheme_plan import SchemePlan
+from quantize.write.row_chunks import LayerError
 
 _OWN = (QUANTISED_FROM, RECIPE)
 MAKE_ROOM = (
@@ -28,8 +31,57 @@ MAKE_ROOM = (
 )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QuantReport:
+    """What a run made, and what it took.
+
+    Attributes:
+        digest: of the result's manifest.
+        source_digest: of the model that it was made from.
+        num_resumed_bytes: of the source, done by earlier runs.
+        seconds: of this run alone.
+        peak_memory_bytes: of this process (VmHWM).
+    """
+
+    plan: SchemePlan
+    digest: str
+    source_digest: str
+    layers: tuple[LayerError, ...]
+    num_resumed_bytes: int
+    seconds: float
+    peak_memory_bytes: int
+
+    @property
+    def relative_mse(self) -> float:
+        """Squared error over all quantised weights, relative to their own squares."""
+        energy = sum(layer.energy for layer in self.layers)
+        return sum(layer.error for layer in self.layers) / energy if energy else 0.0
+
+    @property
+    def rtn_relative_mse(self) -> float:
+        """The same of plain round-to-nearest."""
+        energy = sum(layer.energy for layer in self.layers)
+        return sum(layer.rtn_error for layer in self.layers) / energy if energy else 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QuantisedModel:
+    """A quantised model.
+
+    Attributes:
+        path: its folder.
+        report: None where it was here already.
+        quality: what it lost; None where that is not known.
+    """
+
+    path: Path
+    digest: str
+    report: QuantReport | None
+    quality: Quality | None = None
+
+
 def verified(source: Path, data_dir: Path, progress: Progress) -> Manifest:
-    """What the source is, once every byte of it agrees; hashed where it has no manifest.
+    """The manifest of the source, once every byte agrees; hashed where it has none.
 
     Raises:
         ModelError: it is damaged.
@@ -51,7 +103,7 @@ def config_of(source: Path) -> dict[str, Any]:
     return document
 
 
-def recipe(plan: QuantPlan) -> str:
+def recipe(plan: SchemePlan) -> str:
     """Scheme, method and settings: what is equal where the same was made."""
     settings = json.dumps(plan.config["quantization_config"], sort_keys=True)
     scheme = f"{plan.scheme}{EDITIONS.get(plan.scheme, '')}"
@@ -71,10 +123,10 @@ def present(target: Path, tools: Mapping[str, str], progress: Progress) -> Manif
     """
     if not target.exists():
         return None
-    found = Manifest.find(target)
-    if found is not None and all(found.tools.get(key) == tools[key] for key in _OWN):
-        return found
-    made_from = None if found is None else found.tools.get(QUANTISED_FROM)
+    manifest = Manifest.find(target)
+    if manifest is not None and all(manifest.tools.get(key) == tools[key] for key in _OWN):
+        return manifest
+    made_from = None if manifest is None else manifest.tools.get(QUANTISED_FROM)
     if made_from not in (None, tools[QUANTISED_FROM]):
         progress.notice(f"{target.name} was made from {made_from}: made anew")
         return None

@@ -1,6 +1,6 @@
-"""A matrix cut into pieces of whole rows, and what one piece becomes.
+"""A matrix cut into chunks of whole rows, and what one chunk becomes.
 
-A piece is what is read and written at once; within it, blocks of rows small enough for a core's
+A chunk is what is read and written at once; within it, blocks of rows small enough for a core's
 cache are quantised one after the other, because the arithmetic is a dozen passes over them.
 """
 
@@ -13,17 +13,40 @@ from dataclasses import dataclass, replace
 import torch
 
 from quantize.errors import BadWeightsError
-from quantize.formats.dtypes import TORCH
+from quantize.formats.forms import ROW_UNIT, TORCH, Linear
 from quantize.plan.layout import Shard
-from quantize.plan.scheme_plan import PIECE_BYTES
-from quantize.protocol import ROW_UNIT, LayerError, Linear, Output, Quantizer
+from quantize.plan.planning import CHUNK_BYTES
+from quantize.plan.scheme_plan import Output
+from quantize.protocol import Quantizer
 from quantize.write.source import SourceTensor
 
 BLOCK_WEIGHTS = 1 << 18
+"""Weights of a block: 1 MiB in float32."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Piece:
+class LayerError:
+    """What quantisation did to one matrix. Sums of squares are over all its weights.
+
+    Attributes:
+        error: of the difference.
+        rtn_error: the same for plain round-to-nearest; equal to ``error`` where that was used.
+        energy: of the weights themselves.
+    """
+
+    name: str
+    error: float
+    rtn_error: float
+    energy: float
+
+    @property
+    def relative_mse(self) -> float:
+        """0 for a matrix of zeros, which every scheme keeps."""
+        return self.error / self.energy if self.energy else 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RowChunk:
     """Some bytes of one source tensor; ``ROW_UNIT`` rows or a multiple where it is quantised.
 
     Attributes:
@@ -46,13 +69,13 @@ Blob = tuple[int, memoryview]
 """A place in the shard, and the bytes that belong there."""
 
 
-def pieces_of(tensor: SourceTensor, outputs: Sequence[Output]) -> Iterator[Piece]:
+def chunks_of(tensor: SourceTensor, outputs: Sequence[Output]) -> Iterator[RowChunk]:
     """The tensor from front to back."""
     is_quantised = any(output.linear for output in outputs)
     unit = ROW_UNIT * (tensor.num_bytes // tensor.shape[0]) if is_quantised else 1
-    step = max(1, PIECE_BYTES // unit) * unit
+    step = max(1, CHUNK_BYTES // unit) * unit
     for begin in range(0, tensor.num_bytes, step):
-        yield Piece(
+        yield RowChunk(
             tensor=tensor,
             begin=begin,
             num_bytes=min(step, tensor.num_bytes - begin),
@@ -73,31 +96,31 @@ class Worker:
         self._plain = plain
 
     def make(
-        self, piece: Piece, data: memoryview, shard: Shard
+        self, chunk: RowChunk, data: memoryview, shard: Shard
     ) -> tuple[list[Blob], list[LayerError]]:
-        """What of the shard this piece is.
+        """The bytes of the shard that this chunk becomes, and the error of each matrix.
 
         Raises:
             BadWeightsError: NaN or infinity; names the tensor.
         """
         blobs = [
-            (shard.places[output.name] + piece.begin, data)
-            for output in piece.outputs
+            (shard.places[output.name] + chunk.begin, data)
+            for output in chunk.outputs
             if output.linear is None
         ]
         errors = []
-        for linear in piece.linears.values():
-            made, error = self._quantise(piece, linear, data, shard)
-            blobs += made
+        for linear in chunk.linears.values():
+            quantised, error = self._quantise(chunk, linear, data, shard)
+            blobs += quantised
             errors.append(error)
         return blobs, errors
 
     def _quantise(
-        self, piece: Piece, linear: Linear, data: memoryview, shard: Shard
+        self, chunk: RowChunk, linear: Linear, data: memoryview, shard: Shard
     ) -> tuple[list[Blob], LayerError]:
         weights = torch.frombuffer(data, dtype=TORCH[linear.dtype]).view(-1, linear.num_in)
-        first = piece.begin * linear.num_out // piece.tensor.num_bytes
-        outputs = {output.suffix: output for output in piece.outputs if output.linear == linear}
+        first = chunk.begin * linear.num_out // chunk.tensor.num_bytes
+        outputs = {output.suffix: output for output in chunk.outputs if output.linear == linear}
         blobs: list[Blob] = []
         total = LayerError(name=linear.name, error=0.0, rtn_error=0.0, energy=0.0)
         num_rows = max(1, BLOCK_WEIGHTS // linear.num_in // ROW_UNIT) * ROW_UNIT
@@ -107,7 +130,7 @@ class Worker:
                 parts = self._quantizer.quantise(rows, linear)
             except BadWeightsError as error:
                 raise BadWeightsError(
-                    f"{piece.tensor.name} in {piece.tensor.file} cannot be quantised: {error}. "
+                    f"{chunk.tensor.name} in {chunk.tensor.file} cannot be quantised: {error}. "
                     "The file is damaged, or the training went wrong; get the model anew."
                 ) from None
             total = self._measured(total, rows, parts, linear)
@@ -135,17 +158,17 @@ class Worker:
 
 
 def summed(name: str, errors: Sequence[LayerError]) -> LayerError:
-    """Several pieces of one matrix as one."""
+    """The errors of several chunks of one matrix as one."""
     return LayerError(
         name=name,
-        error=math.fsum(each.error for each in errors),
-        rtn_error=math.fsum(each.rtn_error for each in errors),
-        energy=math.fsum(each.energy for each in errors),
+        error=math.fsum(part.error for part in errors),
+        rtn_error=math.fsum(part.rtn_error for part in errors),
+        energy=math.fsum(part.energy for part in errors),
     )
 
 
-def _distance(made: torch.Tensor, rows: torch.Tensor) -> float:
-    return _square(made.sub_(rows))
+def _distance(values: torch.Tensor, rows: torch.Tensor) -> float:
+    return _square(values.sub_(rows))
 
 
 def _square(values: torch.Tensor) -> float:

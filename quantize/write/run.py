@@ -3,7 +3,7 @@
 ::
 
     verify     every file of the source against its manifest, or hashed where it has none
-    plan       quantize/plan/scheme_plan.py; is there room on the disk and in memory
+    plan       quantize/plan/planning.py; is there room on the disk and in memory
     quantise   shard by shard; those that an earlier run left whole are taken over
     check      the result passes the rules for models
     measure    what it lost, beside the source: quantize/measuring
@@ -13,6 +13,7 @@
 from __future__ import annotations
 
 import errno
+import resource
 import shutil
 import time
 from collections.abc import Sequence
@@ -25,41 +26,23 @@ from models import disk_space, store
 from models import folder as model_folder
 from models.memory import host_memory
 from models.progress import Progress, size
-from models.quality import Quality
 from models.refs import Artifact
 from models.staging import Staging, staged
 from models.trust.manifest import QUANTISED_FROM, Manifest
 from quantize import registry
 from quantize.ensure import RECIPE
 from quantize.errors import QuantizeError
-from quantize.gptq.marks import mark, memory_bytes
+from quantize.gptq.calibration_source import memory_bytes, source_mark
 from quantize.measured import Subject
 from quantize.measuring.texts import Text
-from quantize.plan import layout, tables
-from quantize.plan import scheme_plan as planning
-from quantize.plan.scheme_plan import Wish
-from quantize.protocol import LayerError, Method, Quantizer, QuantPlan, QuantReport
+from quantize.plan import layout, planning, tables
+from quantize.plan.scheme_plan import QuantOptions, SchemePlan
+from quantize.protocol import Method, Quantizer
 from quantize.write import result, source
 from quantize.write.journal import Journal, fingerprint
-from quantize.write.peak import peak_bytes
-from quantize.write.row_chunks import Worker
+from quantize.write.result import QuantisedModel, QuantReport
+from quantize.write.row_chunks import LayerError, Worker
 from quantize.write.writer import Writer
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Made:
-    """A quantised model.
-
-    Attributes:
-        path: its folder.
-        report: None where it was here already.
-        quality: what it lost; None where that is not known.
-    """
-
-    path: Path
-    digest: str
-    report: QuantReport | None
-    quality: Quality | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +51,7 @@ class Quantisation:
 
     Attributes:
         source: the full model; models/policy.py has let it pass.
-        wish: what is asked for.
+        options: how.
         target: the folder that is made.
         data_dir: where stamps and reports lie.
         progress: told of everything.
@@ -79,7 +62,7 @@ class Quantisation:
     """
 
     source: Artifact
-    wish: Wish
+    options: QuantOptions
     target: Path
     data_dir: Path
     progress: Progress
@@ -88,19 +71,19 @@ class Quantisation:
     texts: Sequence[Text] = ()
     calibrate: str | None = None
 
-    def plan(self) -> tuple[QuantPlan, Quantizer]:
+    def plan(self) -> tuple[SchemePlan, Quantizer]:
         """What would be done; reads no weight.
 
         Raises:
             UnsuitableModelError, OptionError: it cannot be done.
         """
         tensors = source.tensors_of(self.source.path)
-        plan, quantizer = planning.plan(tensors, result.config_of(self.source.path), self.wish)
+        plan, quantizer = planning.plan(tensors, result.config_of(self.source.path), self.options)
         if self.calibrate is not None:
             plan = replace(plan, peak_memory_bytes=memory_bytes(plan, self.calibrate))
         return plan, quantizer
 
-    def run(self) -> Made:
+    def run(self) -> QuantisedModel:
         """Do it, or what is left of it.
 
         Raises:
@@ -116,7 +99,9 @@ class Quantisation:
                 if self.texts:
                     subject = self._subject(plan, quantizer)
                     here = subject.measure_present(self.target, here, self.progress)
-                return Made(path=self.target, digest=here.digest, report=None, quality=here.quality)
+                return QuantisedModel(
+                    path=self.target, digest=here.digest, report=None, quality=here.quality
+                )
         self._check_memory(plan)
         try:
             with staged(self.target.parent, self.target.name) as staging:
@@ -129,8 +114,8 @@ class Quantisation:
             ) from None
 
     def _make(
-        self, staging: Staging, plan: QuantPlan, quantizer: Quantizer, manifest: Manifest
-    ) -> Made:
+        self, staging: Staging, plan: SchemePlan, quantizer: Quantizer, manifest: Manifest
+    ) -> QuantisedModel:
         begun_s = time.monotonic()
         shards = layout.shards_of(plan.outputs, self.shard_bytes)
         journal = Journal(staging.parts, fingerprint(manifest.digest, plan, shards))
@@ -153,7 +138,7 @@ class Quantisation:
             text, rounded = self._calibrate(staging, journal, plan, quantizer, shards)
             layers |= rounded
             tools |= {"calibrated-on": f"sha256:{text}"}
-        made = Manifest.build(
+        written = Manifest.build(
             staging.tree,
             source=manifest.source,
             licence=manifest.licence,
@@ -162,11 +147,11 @@ class Quantisation:
         )
         if self.texts:
             quality = self._subject(plan, quantizer).measure(staging.tree, self.progress)
-            made = replace(made, quality=quality)
-        made.write(staging.tree)
+            written = replace(written, quality=quality)
+        written.write(staging.tree)
         report = QuantReport(
             plan=plan,
-            digest=made.digest,
+            digest=written.digest,
             source_digest=manifest.digest,
             layers=tuple(layers[linear.name] for linear in plan.layers),
             num_resumed_bytes=resumed,
@@ -174,9 +159,11 @@ class Quantisation:
             peak_memory_bytes=peak_bytes(),
         )
         self.progress.phase("commit")
-        return Made(path=staging.commit(), digest=made.digest, report=report, quality=made.quality)
+        return QuantisedModel(
+            path=staging.commit(), digest=written.digest, report=report, quality=written.quality
+        )
 
-    def _subject(self, plan: QuantPlan, quantizer: Quantizer) -> Subject:
+    def _subject(self, plan: SchemePlan, quantizer: Quantizer) -> Subject:
         return Subject(
             full=self.source.path,
             plan=plan,
@@ -190,7 +177,7 @@ class Quantisation:
         journal: Journal,
         quantizer: Quantizer,
         shards: list[layout.Shard],
-        plan: QuantPlan,
+        plan: SchemePlan,
     ) -> int:
         """All shards that are missing. Returns the source's bytes that need no reading."""
         tensors = source.tensors_of(self.source.path)
@@ -207,8 +194,8 @@ class Quantisation:
         plain = None
         if quantizer.method is Method.SEARCH:
             is_tied = tables.is_tied(tensors)
-            options = replace(self.wish.options(is_tied=is_tied), method=Method.RTN)
-            plain = registry.quantizer(quantizer.scheme, options)
+            searched = self.options.scheme_options(is_tied=is_tied)
+            plain = registry.quantizer(quantizer.scheme, replace(searched, method=Method.RTN))
         with (
             source.Files(self.source.path, source.weight_files(self.source.path)) as files,
             Writer(
@@ -231,7 +218,7 @@ class Quantisation:
         self,
         staging: Staging,
         journal: Journal,
-        plan: QuantPlan,
+        plan: SchemePlan,
         quantizer: Quantizer,
         shards: list[layout.Shard],
     ) -> tuple[str, dict[str, LayerError]]:
@@ -240,26 +227,26 @@ class Quantisation:
         from quantize.gptq.run import Calibration  # noqa: PLC0415
 
         self.progress.phase("samples")
-        taken = samples.take(self.source.path, str(self.calibrate))
-        self.progress.notice(f"calibrating on {taken.tokens.numel():,} tokens of {taken.name}")
+        text = samples.take(self.source.path, str(self.calibrate))
+        self.progress.notice(f"calibrating on {text.tokens.numel():,} tokens of {text.name}")
         journal.forget()
-        return taken.sha256, Calibration(
+        return text.sha256, Calibration(
             full=self.source.path,
             tree=staging.tree,
             layers=plan.layers,
             quantizer=quantizer,
             shards=shards,
-            samples=taken,
+            samples=text,
             progress=self.progress,
         ).run()
 
-    def _tools(self, plan: QuantPlan, source_digest: str) -> dict[str, str]:
+    def _tools(self, plan: SchemePlan, source_digest: str) -> dict[str, str]:
         recipe = result.recipe(plan)
         if self.calibrate is not None:
-            recipe += f" {mark(self.calibrate)}"
+            recipe += f" {source_mark(self.calibrate)}"
         return {QUANTISED_FROM: source_digest, RECIPE: recipe, "torch": torch.__version__}
 
-    def _check_memory(self, plan: QuantPlan) -> None:
+    def _check_memory(self, plan: SchemePlan) -> None:
         free = host_memory.available_bytes()
         if free is not None and free < plan.peak_memory_bytes:
             raise QuantizeError(
@@ -270,3 +257,17 @@ class Quantisation:
 
 def _by_name(journal: Journal) -> dict[str, LayerError]:
     return {layer.name: layer for done in journal.done.values() for layer in done.layers}
+
+
+def peak_bytes(status: Path = Path("/proc/self/status")) -> int:
+    """Resident bytes at most: the kernel's ``VmHWM``, or ``getrusage`` where there is no /proc.
+
+    The first is preferred because the second begins, on Linux, with what the parent had held.
+    """
+    try:
+        for line in status.read_text("ascii").splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+    except OSError:
+        pass
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

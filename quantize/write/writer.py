@@ -1,8 +1,8 @@
 """Shards, one after the other, each by several workers at once.
 
-A worker takes the next piece, reads it, computes and writes it to its place; while one waits for
+A worker takes the next chunk, reads it, computes and writes it to its place; while one waits for
 the disk the others compute. So reading, computing and writing overlap, and what is held in memory
-is one piece for each worker, whatever the size of the model. Torch computes with one thread in each
+is one chunk for each worker, whatever the size of the model. Torch computes with one thread in each
 worker: its own threads wait for each other at every operation, which on a busy machine made blocks
 of this size 10 to 60 times slower.
 
@@ -27,10 +27,9 @@ from models.progress import Progress
 from models.staging import Staging
 from models.trust.hashing import sha256_files
 from quantize.plan.layout import Shard
-from quantize.plan.scheme_plan import num_workers
-from quantize.protocol import LayerError
+from quantize.plan.planning import num_workers
 from quantize.write.journal import Done, Journal
-from quantize.write.row_chunks import Piece, Worker, pieces_of, summed
+from quantize.write.row_chunks import LayerError, RowChunk, Worker, chunks_of, summed
 from quantize.write.source import Files, SourceTensor
 
 
@@ -84,7 +83,7 @@ class Writer:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
         try:
             os.posix_fallocate(descriptor, 0, shard.num_bytes)
-            _write_at(descriptor, 0, memoryview(shard.header))
+            write_at(descriptor, 0, memoryview(shard.header))
             layers = self._fill(shard, descriptor)
         finally:
             os.close(descriptor)
@@ -103,8 +102,8 @@ class Writer:
 
     def _fill(self, shard: Shard, descriptor: int) -> tuple[LayerError, ...]:
         futures = [
-            self._pools[0].submit(self._piece, piece, shard, descriptor)
-            for piece in self._pieces(shard)
+            self._pools[0].submit(self._make, chunk, shard, descriptor)
+            for chunk in self._chunks(shard)
         ]
         try:
             wait(futures, return_when=FIRST_EXCEPTION)
@@ -119,18 +118,18 @@ class Writer:
             wait(futures)
         return tuple(summed(name, parts) for name, parts in errors.items())
 
-    def _piece(self, piece: Piece, shard: Shard, descriptor: int) -> list[LayerError]:
-        data = memoryview(bytearray(piece.num_bytes))
-        self.files.read(piece.tensor.file, piece.tensor.begin + piece.begin, data)
-        blobs, errors = self.worker.make(piece, data, shard)
-        for place, made in blobs:
-            _write_at(descriptor, place, made)
-        self.progress.advance(piece.num_bytes)
+    def _make(self, chunk: RowChunk, shard: Shard, descriptor: int) -> list[LayerError]:
+        data = memoryview(bytearray(chunk.num_bytes))
+        self.files.read(chunk.tensor.file, chunk.tensor.begin + chunk.begin, data)
+        blobs, errors = self.worker.make(chunk, data, shard)
+        for place, blob in blobs:
+            write_at(descriptor, place, blob)
+        self.progress.advance(chunk.num_bytes)
         return errors
 
-    def _pieces(self, shard: Shard) -> Iterator[Piece]:
+    def _chunks(self, shard: Shard) -> Iterator[RowChunk]:
         for source, outputs in itertools.groupby(shard.outputs, key=lambda output: output.source):
-            yield from pieces_of(self.tensors[source], list(outputs))
+            yield from chunks_of(self.tensors[source], list(outputs))
 
     def _settle(self, shard: Shard, layers: tuple[LayerError, ...]) -> None:
         new, path = self.staging.parts / shard.name, self.staging.tree / shard.name
@@ -140,7 +139,8 @@ class Writer:
         self.journal.enter(shard.name, Done(sha256=sha256, size=shard.num_bytes, layers=layers))
 
 
-def _write_at(descriptor: int, place: int, data: memoryview) -> None:
+def write_at(descriptor: int, place: int, data: memoryview) -> None:
+    """Write all of ``data`` to the file from byte ``place`` on, however often that takes."""
     while data:
         num_bytes = os.pwrite(descriptor, data, place)
         data, place = data[num_bytes:], place + num_bytes

@@ -1,75 +1,129 @@
 """The application: few public routes, and one protected application for all else.
 
-Default-deny by construction. The outer router knows the three probes; whatever it does not know,
-in whatever method or spelling, goes to the protected application, and that has one gate before its
-router. A new route is protected unless somebody adds it to ``probe_routes``.
+Default-deny by construction. The outer router knows the routes whose policy is public; whatever it
+does not know, in whatever method or spelling, goes to the protected application, and that has one
+authentication before its router. A new route is protected unless its policy says otherwise.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
-from fastapi import APIRouter, FastAPI
+from fastapi import FastAPI
 from fastapi.middleware.asyncexitstack import AsyncExitStackMiddleware
-from starlette.routing import Mount, Router
+from starlette.routing import Mount, Route, Router
 from starlette.types import ASGIApp
 
-from serve.api.context import ServerState
-from serve.api.http.middleware import BodyGuard, Door, Gate, HeaderGuard
-from serve.api.http.problems import Problems
-from serve.api.openai import chat, completions, models
-from serve.api.openapi import describe
-from serve.api.operations import health, tokenize
+from serve.api.dialect import Dialect
+from serve.api.http.endpoint import endpoint
+from serve.api.http.guards import Authenticate, BoundBody, Policies
+from serve.api.http.middleware import AnswerErrors, BoundHeaders, RecordCall, wrapped
+from serve.api.openai import models
+from serve.api.openai.chat import ChatCompletions
+from serve.api.openai.completions import Completions
+from serve.api.openai.errors import problem
+from serve.api.openapi import Documentation
+from serve.api.operations import health, metrics, tokenize
+from serve.api.routes import RouteSpec, ServerState
+from serve.version import server_version
 
-FAMILIES: tuple[APIRouter, ...] = (
-    chat.router,
-    completions.router,
-    models.router,
-    tokenize.router,
-    health.router,
-)
+DIALECTS: tuple[Dialect, ...] = (ChatCompletions(), Completions())
+"""Every endpoint that generates. A new one is a file of its own, and an entry here."""
 
 
 class ProtectedApp(FastAPI):
-    """The routes behind the gate.
+    """The routes behind authentication.
 
-    Of FastAPI's own middleware only what its routes insist on: errors are answered by Problems,
+    Of FastAPI's own middleware only what its routes insist on: errors are answered by AnswerErrors,
     which knows their status, and not by two layers that would log values and answer in plain text.
     """
+
+    documentation: Documentation
 
     def build_middleware_stack(self) -> ASGIApp:
         return AsyncExitStackMiddleware(self.router)
 
     def openapi(self) -> dict[str, Any]:
         if self.openapi_schema is None:
-            self.openapi_schema = describe(self)
+            self.openapi_schema = self.documentation.describe(self)
         return self.openapi_schema
 
 
-def create_protected_app(state: ServerState) -> ProtectedApp:
-    """The routes that need a key, without the gate before them."""
+def routes_of(state: ServerState, dialects: Sequence[Dialect] = DIALECTS) -> list[RouteSpec]:
+    """Every route of the server."""
+    return [
+        *(
+            RouteSpec(
+                path=dialect.path,
+                handler=endpoint(state.service, dialect),
+                policy=dialect.policy,
+                method="POST",
+                openapi=dialect.openapi,
+            )
+            for dialect in dialects
+        ),
+        *models.routes(state),
+        *tokenize.routes(state),
+        *health.routes(state),
+        *metrics.routes(state),
+    ]
+
+
+def create_protected_app(routes: Sequence[RouteSpec]) -> ProtectedApp:
+    """The routes that need a caller who is known, without what learns that."""
     app = ProtectedApp(
         title="Intramural",
-        version=health.server_version(),
+        version=server_version(),
         openapi_url=None,  # our own route serves it
         docs_url=None,  # these two load scripts from a public host
         redoc_url=None,
         redirect_slashes=False,
     )
-    app.state.server = state
-    for family in FAMILIES:
-        app.include_router(family)
+    app.documentation = Documentation()
+    for route in routes:
+        if not route.policy.is_public:
+            app.documentation.add(app.router, route)
     return app
 
 
-def create_app(state: ServerState) -> ASGIApp:
+def create_app(state: ServerState, dialects: Sequence[Dialect] = DIALECTS) -> ASGIApp:
     """The whole application, from the socket's edge inwards."""
-    config = state.config
-    protected: ASGIApp = create_protected_app(state)
-    protected = BodyGuard(protected, config.max_body_bytes, config.receive_timeout_s)
-    protected = Gate(protected, state)
-    routes = [*health.probe_routes(state), Mount("/", app=protected)]
+    config, service = state.config, state.service
+    routes = routes_of(state, dialects)
+    policies = Policies((route.path, route.policy) for route in routes)
+    protected = wrapped(
+        create_protected_app(routes),
+        [
+            partial(Authenticate, service=service, policies=policies),
+            partial(
+                BoundBody,
+                policies=policies,
+                max_bytes=config.max_body_bytes,
+                timeout_s=config.receive_timeout_s,
+            ),
+        ],
+    )
+    public = [
+        Route(route.path, route.handler, methods=[route.method])
+        for route in routes
+        if route.policy.is_public
+    ]
     # The mount takes every path that starts with a slash; ``default`` takes what else a client may
     # write into the request line ("*", "http://elsewhere/livez").
-    router = Router(routes=routes, default=protected, redirect_slashes=False)
-    return Door(Problems(HeaderGuard(router, config.max_header_bytes)), state)
+    router = Router(
+        routes=[*public, Mount("/", app=protected)], default=protected, redirect_slashes=False
+    )
+    return wrapped(
+        router,
+        [
+            partial(RecordCall, service=service, arm=config.arm),
+            partial(
+                AnswerErrors,
+                problems={dialect.path: dialect.problem for dialect in dialects},
+                problem=problem,
+            ),
+            partial(BoundHeaders, max_bytes=config.max_header_bytes),
+        ],
+    )

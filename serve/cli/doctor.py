@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from serve.cli.flags import add_settings, parse_with, settings, subparser
-from serve.config import load_config
+from serve.config_sources import load_config
 from serve.doctor.checks import examine_deployment, examine_machine
 from serve.doctor.deployment import Deployment
 from serve.doctor.egress import parse_probe

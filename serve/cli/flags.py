@@ -12,8 +12,9 @@ from typing import Any, NoReturn
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from serve.config import Config, env_of, flag_of, near
+from serve.config import Config, env_of, flag_of
 from serve.errors import StartupError
+from serve.suggestion import near
 
 GROUPS = {
     "model": "what to serve",

@@ -12,7 +12,8 @@ from rich.console import Console
 from rich.table import Table
 
 from serve.cli.flags import Parser
-from serve.config import Config, load_config
+from serve.config import Config
+from serve.config_sources import load_config
 from serve.governance import keys
 
 

@@ -19,7 +19,8 @@ from models.refs import Artifact, QuantScheme
 from quantize.ensure import source_digest
 from serve import bootstrap
 from serve.cli.flags import parse, settings
-from serve.config import Config, load_config
+from serve.config import Config
+from serve.config_sources import load_config
 from serve.observe import logs
 from serve.observe.startup import BESIDE
 from serve.provenance.quality import Standing

@@ -18,7 +18,6 @@ from serve.engine.protocol import (
     EngineInfo,
     EngineLoad,
     EngineRequest,
-    FinishReason,
     SamplingParams,
     TokenChunk,
     TokenLogprob,
@@ -26,6 +25,7 @@ from serve.engine.protocol import (
 from serve.engine.request_check import check_request
 from serve.engine.settings import EngineSettings, FakeSettings
 from serve.errors import EngineDeadError
+from serve.timeline import FinishReason
 
 _DEFAULT_MAX_MODEL_LEN = 32_768
 
@@ -65,7 +65,7 @@ class FakeEngine:
         self._num_steps = 0
         self._tokens_until_death = self._fake.die_after
         self._death: str | None = None
-        self._alarms: set[asyncio.Future[None]] = set()  # of streams that wait for their pace
+        self._waiters: set[asyncio.Future[None]] = set()  # of streams whose tokens are not due yet
 
     @property
     def info(self) -> EngineInfo:
@@ -106,8 +106,8 @@ class FakeEngine:
         if self._death is not None:
             return
         self._death = reason
-        for alarm in self._alarms:
-            _ring(alarm)
+        for waiter in self._waiters:
+            _wake(waiter)
         for slot in self._waiting:
             if not slot.granted.done():
                 slot.granted.set_exception(EngineDeadError(reason))
@@ -142,18 +142,18 @@ class FakeEngine:
         if not sampling.ignore_eos:
             stops |= self._info.eos_token_ids
         tokens = self._tokens(request)
-        left = sampling.max_tokens
+        num_left = sampling.max_tokens
         interval_s = 0.0 if self._fake.tokens_per_s is None else 1 / self._fake.tokens_per_s
         due_at = asyncio.get_running_loop().time()
         for size in cycle(self._fake.chunk_sizes):
             chunk: list[int] = []
             finish: FinishReason | None = None
-            while len(chunk) < min(size, left) and finish is None:
+            while len(chunk) < min(size, num_left) and finish is None:
                 chunk.append(next(tokens))
                 if chunk[-1] in stops:
                     finish = "stop"
-            left -= len(chunk)
-            if left == 0 and finish is None:
+            num_left -= len(chunk)
+            if num_left == 0 and finish is None:
                 finish = "length"
             due_at += len(chunk) * interval_s
             await self._pace(len(chunk), due_at)
@@ -176,13 +176,13 @@ class FakeEngine:
         if due_at <= loop.time():
             await asyncio.sleep(0)
         else:
-            alarm = loop.create_future()
-            timer = loop.call_at(due_at, _ring, alarm)
-            self._alarms.add(alarm)
+            waiter = loop.create_future()
+            timer = loop.call_at(due_at, _wake, waiter)
+            self._waiters.add(waiter)
             try:
-                await alarm
+                await waiter
             finally:
-                self._alarms.remove(alarm)
+                self._waiters.remove(waiter)
                 timer.cancel()
         self._num_steps += 1
         if self._tokens_until_death is not None:
@@ -198,8 +198,8 @@ class FakeEngine:
         sampling = request.sampling
         # Greedy depends on the prompt alone; an unseeded sampled stream is fresh every time.
         salt = "greedy" if sampling.temperature == 0 else sampling.seed
-        voice = f"{request.adapter}:" if request.adapter else ""
-        source = random.Random(f"{voice}{salt}:{list(request.prompt_token_ids)}")
+        adapter = f"{request.adapter}:" if request.adapter else ""
+        source = random.Random(f"{adapter}{salt}:{list(request.prompt_token_ids)}")
         if salt is None:
             source = random.Random()
         while True:
@@ -208,9 +208,9 @@ class FakeEngine:
                 yield token_id
 
 
-def _ring(alarm: asyncio.Future[None]) -> None:
-    if not alarm.done():
-        alarm.set_result(None)
+def _wake(waiter: asyncio.Future[None]) -> None:
+    if not waiter.done():
+        waiter.set_result(None)
 
 
 def _logprobs(

@@ -1,4 +1,4 @@
-"""What a model folder's files say before a weight is read: its JSON, and its weights' headers.
+"""A model folder's files before a weight is read: its JSON, and its weights' headers.
 
 For every engine that loads from a folder.
 """

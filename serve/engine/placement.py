@@ -1,29 +1,27 @@
-"""Whether this machine and an engine run a scheme.
-
-The facts for the table in quantize/plan/scheme_support.py.
-"""
+"""Facts of this machine for quantize/plan/scheme_support.py: which engine runs a scheme here."""
 
 from __future__ import annotations
 
 import importlib.util
+from typing import cast, get_args
 
 import torch
 
 from models.refs import QuantScheme
-from quantize.plan.scheme_support import EngineName, Place, Refusal, refusal
+from quantize.plan.scheme_support import EngineName, Placement, Refusal, refusal
 
 _PLUGIN = "vllm_bnb_plugin"
 
 
-def place(engine: EngineName, device: str) -> Place:
-    """Where a model would run.
+def place(engine: EngineName, device: str) -> Placement:
+    """The place where a model would run, as scheme_support asks for it.
 
     Args:
         engine: which one.
         device: as ``--device`` says; ``auto`` is a GPU where there is one.
     """
     has_gpu = device != "cpu" and torch.cuda.is_available()
-    return Place(
+    return Placement(
         engine=engine,
         capability=torch.cuda.get_device_capability() if has_gpu else None,
         has_avx512="AVX512" in torch.backends.cpu.get_cpu_capability(),
@@ -33,7 +31,10 @@ def place(engine: EngineName, device: str) -> Place:
 
 
 def refused(scheme: QuantScheme, engine: str, device: str) -> Refusal | None:
-    """Why the engine does not run the scheme on this machine; None where it does."""
-    if engine == "vllm":
-        return refusal(scheme, place("vllm", device))
-    return refusal(scheme, place("transformers", device)) if engine == "transformers" else None
+    """The refusal of a scheme by an engine on this machine; None where it runs it.
+
+    The fake engine, which has no weights, refuses none.
+    """
+    if engine not in get_args(EngineName):
+        return None
+    return refusal(scheme, place(cast("EngineName", engine), device))

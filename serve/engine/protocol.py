@@ -10,6 +10,7 @@ The contract (tests/contracts/engine.py, subclassed by every engine):
 - closing the stream is the abort: at whatever point, ``load().num_running`` returns to 0;
 - two concurrent streams do not mix;
 - a prompt that does not fit raises ContextLengthExceeded before the first chunk;
+- a grammar raises UnsupportedField before the first chunk, unless ``grammar`` is a capability;
 - when the engine dies, every open stream raises EngineDeadError.
 """
 
@@ -17,17 +18,58 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Literal, Protocol, TypeAlias
 
-FinishReason = Literal["stop", "length"]
+from models.progress import ProgressCallback
+from serve.timeline import FinishReason
+
 Capability = Literal[
-    "logprobs", "seed", "min_p", "logit_bias", "penalties", "prefix_cache", "json_schema"
+    "logprobs", "seed", "min_p", "logit_bias", "penalties", "prefix_cache", "grammar"
 ]
+GrammarKind = Literal["json_schema", "regex", "choice", "lark", "structural"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grammar:
+    """The language that a completion has to be of, in no engine's own terms.
+
+    Hashable, so that what an engine compiles from it can be cached.
+
+    Attributes:
+        kind: what the other two hold.
+        text: a JSON schema, a regular expression, a Lark grammar, or a structural form: the JSON
+            of a format in which some parts are constrained and the text around them is free.
+            Empty for ``choice``.
+        choices: the completions to choose from. For ``choice`` only.
+
+    Raises:
+        ValueError: the wrong one of ``text`` and ``choices`` is given, or neither.
+    """
+
+    kind: GrammarKind
+    text: str = ""
+    choices: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        filled = [name for name in ("text", "choices") if getattr(self, name)]
+        needed = "choices" if self.kind == "choice" else "text"
+        if filled != [needed]:
+            raise ValueError(
+                f"A grammar of kind {self.kind} needs {needed} and nothing else; "
+                f"given: {', '.join(filled) or 'nothing'}."
+            )
+
+
+Progress: TypeAlias = ProgressCallback
+"""Start-up progress, as engines tell it while they load: ``load_weights`` in bytes, others in
+steps."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SamplingParams:
-    """How to choose the next token. Ranges are checked at the wire (serve/api/openai/parsing.py).
+    """Rules for choosing the next token.
+
+    Ranges are checked by the dialects (serve/api/openai/sampling.py).
 
     Attributes:
         max_tokens: most tokens to generate, at least 1.
@@ -45,6 +87,8 @@ class SamplingParams:
             They are of the model's own distribution: before temperature, penalties and bias.
         stop_token_ids: end the sequence as the model's own end-of-sequence tokens do.
         ignore_eos: generate on past the model's end-of-sequence tokens.
+        grammar: the completion is of this language, up to where ``max_tokens`` cuts it; None is
+            free text. For engines of the capability ``grammar``.
     """
 
     max_tokens: int
@@ -60,6 +104,7 @@ class SamplingParams:
     num_logprobs: int | None = None
     stop_token_ids: frozenset[int] = frozenset()
     ignore_eos: bool = False
+    grammar: Grammar | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,7 +143,7 @@ class TokenChunk:
         token_ids: at least one.
         logprobs: one per token when asked for, else None.
         cached_tokens: prompt tokens taken from a prefix cache (the same in every chunk).
-        finish_reason: on the last chunk only.
+        finish_reason: on the last chunk only: ``stop`` or ``length``.
     """
 
     token_ids: Sequence[int]
@@ -109,7 +154,7 @@ class TokenChunk:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineInfo:
-    """What the engine is; fixed once it is up.
+    """Facts of an engine; fixed once it is up.
 
     Attributes:
         name: ``transformers``, ``fake``, ...
@@ -159,7 +204,8 @@ class Engine(Protocol):
         """Continue one sequence. Closing the generator is the abort.
 
         Raises:
-            ContextLengthExceeded: before the first chunk.
+            InvalidRequest: before the first chunk; ContextLengthExceeded and UnsupportedField are
+                kinds of it.
             EngineDeadError: at any point.
         """
         ...
@@ -170,12 +216,4 @@ class Engine(Protocol):
 
     async def close(self) -> None:
         """End every open stream with EngineDeadError and free all resources. Idempotent."""
-        ...
-
-
-class Progress(Protocol):
-    """Start-up progress, as engines report it while they load."""
-
-    def __call__(self, phase: str, done: int, total: int) -> None:
-        """``done`` of ``total`` units of ``phase`` (``load_weights`` in bytes, others in steps)."""
         ...

@@ -6,14 +6,18 @@ import importlib.util
 from dataclasses import fields
 from importlib import metadata
 from pathlib import Path
+from typing import get_args
 
 from models.refs import QuantScheme
-from serve.config import flag_of
+from serve.config import Config, flag_of
 from serve.engine.protocol import Engine, Progress
 from serve.engine.settings import EngineSettings, VllmSettings
 from serve.errors import StartupError
 
-ENGINES = ("vllm", "transformers", "fake")
+ENGINES: tuple[str, ...] = tuple(
+    name for name in get_args(Config.model_fields["engine"].annotation) if name != "auto"
+)
+"""Names of the engines: all values of the setting ``engine`` but ``auto``."""
 SUPERVISED = frozenset({"vllm"})
 """Engines in processes of their own, which may die and be built anew while the server lives."""
 
@@ -87,7 +91,7 @@ def build(name: str, path: Path | None, settings: EngineSettings, progress: Prog
         name: one of ``ENGINES``.
         path: the model's folder; the fake engine needs none.
         settings: for the engine.
-        progress: told of the phases ``import``, ``load_weights``, ``allocate_kv``, ``warm_up``.
+        progress: called with the phases ``import``, ``load_weights``, ``allocate_kv``, ``warm_up``.
 
     Raises:
         StartupError: unknown name, settings of another engine, or the engine cannot run this model.

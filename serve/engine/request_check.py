@@ -1,9 +1,11 @@
-"""The up-front checks that every engine makes of a request, in one place and one wording."""
+"""Checks that every engine makes of a request before its first chunk, in one wording."""
 
 from __future__ import annotations
 
-from serve.engine.protocol import EngineInfo, EngineRequest
-from serve.errors import ContextLengthExceeded, InvalidRequest
+from collections.abc import Collection
+
+from serve.engine.protocol import Capability, EngineInfo, EngineRequest, SamplingParams
+from serve.errors import ContextLengthExceeded, InvalidRequest, UnsupportedField
 
 
 def check_request(info: EngineInfo, request: EngineRequest) -> None:
@@ -11,6 +13,7 @@ def check_request(info: EngineInfo, request: EngineRequest) -> None:
 
     Raises:
         ContextLengthExceeded: prompt and ``max_tokens`` together exceed ``info.max_model_len``.
+        UnsupportedField: a grammar, where ``grammar`` is none of the engine's capabilities.
         InvalidRequest: an empty prompt, an adapter that is not there, or token ids that the model
             does not have. They would index past the embedding, which kills a step, and with it
             every other stream.
@@ -23,6 +26,11 @@ def check_request(info: EngineInfo, request: EngineRequest) -> None:
         )
     if not prompt:
         raise InvalidRequest("The prompt is empty; it needs at least one token.")
+    if sampling.grammar is not None and "grammar" not in info.capabilities:
+        raise UnsupportedField(
+            f"The {info.name} engine cannot hold a completion to a grammar "
+            f"({sampling.grammar.kind}). Leave it out."
+        )
     if request.adapter is not None and request.adapter not in info.adapters:
         raise InvalidRequest(
             f"There is no adapter {request.adapter[:60]!r}; there are: "
@@ -37,3 +45,40 @@ def check_request(info: EngineInfo, request: EngineRequest) -> None:
                 f"logit_bias names token id {token_id}; this model has 0..{info.vocab_size - 1}.",
                 param="logit_bias",
             )
+
+
+def check_sampling(info: EngineInfo, sampling: SamplingParams) -> None:
+    """Refuse what the engine cannot do, before anything is made of the prompt.
+
+    Raises:
+        UnsupportedField: a parameter that needs a capability which the engine lacks.
+        InvalidRequest: a token id that the model does not have.
+    """
+    needs: dict[Capability, tuple[bool, str]] = {
+        "logprobs": (sampling.num_logprobs is not None, "logprobs"),
+        "seed": (sampling.seed is not None, "seed"),
+        "min_p": (sampling.min_p > 0, "min_p"),
+        "logit_bias": (bool(sampling.logit_bias), "logit_bias"),
+        "penalties": (
+            bool(sampling.presence_penalty or sampling.frequency_penalty)
+            or sampling.repetition_penalty != 1.0,
+            "presence_penalty",
+        ),
+        "grammar": (sampling.grammar is not None, "a grammar"),
+    }
+    for capability, (is_needed, field) in needs.items():
+        if is_needed and capability not in info.capabilities:
+            raise UnsupportedField(
+                f"The {info.name} engine does not support {field}. Leave it out.", param=field
+            )
+    _check_vocabulary(info, sampling.logit_bias, "logit_bias")
+    _check_vocabulary(info, sampling.stop_token_ids, "stop_token_ids")
+
+
+def _check_vocabulary(info: EngineInfo, token_ids: Collection[int], param: str) -> None:
+    """Raises InvalidRequest unless all ids are in the vocabulary."""
+    if token_ids and not (min(token_ids) >= 0 and max(token_ids) < info.vocab_size):
+        raise InvalidRequest(
+            f"{param} has a token id out of range: this model's are 0 to {info.vocab_size - 1}.",
+            param=param,
+        )

@@ -1,4 +1,4 @@
-"""What an engine may be told. The composition root fills it from the server's configuration."""
+"""Settings of the engines. The composition root fills them from the server's configuration."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Device = Literal["auto", "cpu", "cuda"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FakeSettings:
-    """How the fake engine behaves; no other engine reads it.
+    """Behaviour of the fake engine; no other engine reads it.
 
     Attributes:
         tokens_per_s: pace of each stream; None is as fast as it can.
@@ -38,7 +38,7 @@ class FakeSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VllmSettings:
-    """What only the vLLM engine knows; names and meanings are those of its engine arguments.
+    """Settings of the vLLM engine alone; names and meanings are those of its engine arguments.
 
     Attributes:
         distributed_executor_backend: ``ray`` has workers on other machines; ``auto`` has none.

@@ -1,1 +1,1 @@
-"""Who may ask. (How much, and what is kept, come with their own issues.)"""
+"""Governance: who may ask, how much, and what is kept of it."""

@@ -159,7 +159,7 @@ class KeyRing:
             raise InvalidApiKey("The API key has been revoked. Ask the operator for a new one.")
         if key.is_expired(self._wall_clock()):
             raise InvalidApiKey("The API key has expired. Ask the operator for a new one.")
-        return Principal(key_id=key.key_id, name=key.name)
+        return Principal(key_id=key.key_id, name=key.name, tenant=key.key_id)
 
     def _follow(self) -> None:
         """Read the file again if it has changed since the last look."""

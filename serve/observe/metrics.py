@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 from bisect import bisect_right
 from collections.abc import Callable, Collection, Iterator
-from importlib import metadata
 from itertools import pairwise
 
 from prometheus_client import (
@@ -31,6 +30,7 @@ from serve.engine.protocol import EngineInfo, EngineLoad
 from serve.errors import RequestError, ServeError
 from serve.observe.families import BY_NAME, Family
 from serve.observe.record import PROBES, RequestRecord
+from serve.version import server_version
 
 log = logging.getLogger(__name__)
 
@@ -65,7 +65,7 @@ class Metrics:
         self._registry.register(self._engine)
         self._routes: set[str] = set()
         self._codes = error_codes()
-        self._gauges["build_info"].labels(version=_version()).set(1)
+        self._gauges["build_info"].labels(version=server_version()).set(1)
 
     def attach_engine(self, load: Callable[[], EngineLoad]) -> None:
         """Read this engine from now on. ``load`` is called on scrapes and must not block."""
@@ -230,23 +230,16 @@ class EngineCollector(Collector):
     def _metrics(self, values: dict[str, float]) -> Iterator[Metric]:
         for name, family in BY_NAME.items():
             if family.source == "engine":
-                made = GaugeMetricFamily if family.kind == "gauge" else CounterMetricFamily
-                yield made(family.name, family.meaning, value=values.get(name))
+                kind = GaugeMetricFamily if family.kind == "gauge" else CounterMetricFamily
+                yield kind(family.name, family.meaning, value=values.get(name))
 
 
 def error_codes() -> frozenset[str]:
     """Every error code of the tree in serve/errors.py."""
-    found = set()
+    codes = set()
     classes: list[type[RequestError]] = [RequestError]
     while classes:
         current = classes.pop()
-        found.add(current.code)
+        codes.add(current.code)
         classes += current.__subclasses__()
-    return frozenset(found)
-
-
-def _version() -> str:
-    try:
-        return metadata.version("intramural")
-    except metadata.PackageNotFoundError:  # a checkout that is not installed
-        return "0+source"
+    return frozenset(codes)

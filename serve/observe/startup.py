@@ -53,15 +53,15 @@ class Startup:
 
     def __call__(self, phase: str, done: int, total: int) -> None:
         with self._lock:
-            found = next((known for known in self.phases if known.name == phase), None)
-            if found is None or (found.is_finished and phase not in BESIDE):
+            current = next((known for known in self.phases if known.name == phase), None)
+            if current is None or (current.is_finished and phase not in BESIDE):
                 if phase not in BESIDE:
                     self._finish(foreground_only=True)
-                found = Phase(phase, started_at=self.clock())
-                self.phases.append(found)
-            found.done, found.total = done, total
+                current = Phase(phase, started_at=self.clock())
+                self.phases.append(current)
+            current.done, current.total = done, total
             if phase in BESIDE and done >= total:
-                found.finished_at = found.finished_at or self.clock()
+                current.finished_at = current.finished_at or self.clock()
 
     def complete(self) -> None:
         """The server is ready to answer."""

@@ -1,4 +1,4 @@
-"""Who gets in: a bound on requests in the house, and the gate that closes for a drain.
+"""Admission: a bound on requests in the server, and the gate that closes for a drain.
 
 Pure bookkeeping on the event loop's thread; nothing here waits for the engine. The engine has its
 own FIFO; this bound keeps that FIFO short, so that a refused client learns it at once.

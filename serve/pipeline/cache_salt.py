@@ -1,4 +1,4 @@
-"""Who may share cached prefixes with whom: a salt for each tenant, which no client can choose.
+"""Salts that part tenants in the prefix cache: one for each, which no client can choose.
 
 Whether a prompt's prefix is in the cache shows in the time to the first token, so a shared cache
 would tell one tenant what another one asks (CVE-2025-46570). A salt of the client's own splits a

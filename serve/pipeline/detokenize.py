@@ -28,7 +28,7 @@ class Detokenizer(Protocol):
         ...
 
     def finish(self) -> str:
-        """What is left when no token follows; broken bytes become U+FFFD."""
+        """The rest when no token follows; broken bytes become U+FFFD."""
         ...
 
 

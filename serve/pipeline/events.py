@@ -1,4 +1,4 @@
-"""What goes into the pipeline (GenerateRequest) and what comes out (Event)."""
+"""The pipeline's input (GenerateRequest) and output (Event)."""
 
 from __future__ import annotations
 
@@ -9,13 +9,12 @@ from typing import Any, Literal
 
 from serve.engine.protocol import SamplingParams
 from serve.errors import RequestError
-from serve.timeline import Timeline, Usage
+from serve.timeline import FinishReason, Timeline, Usage
 
 UNBOUNDED_TOKENS = sys.maxsize
 """``SamplingParams.max_tokens`` of a request that named none: as many as fit the context."""
 
-Channel = Literal["content"]
-Reason = Literal["stop", "length", "error"]
+Channel = Literal["content", "reasoning", "refusal"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,7 +34,7 @@ class TextPrompt:
 
 @dataclass(frozen=True, slots=True)
 class TokensPrompt:
-    """Token ids to continue. Whether they are in the vocabulary is checked by the renderer."""
+    """Token ids to continue. Whether they are in the vocabulary is checked by the pipeline."""
 
     token_ids: tuple[int, ...]
 
@@ -44,32 +43,40 @@ Prompt = ChatPrompt | TextPrompt | TokensPrompt
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class GenerateRequest:
-    """A parsed request, ready for admission. It has ``len(prompts) * n`` choices.
+class Generation:
+    """A client's wish for text, in no API's words. ``len(prompts) * n`` choices.
 
     Attributes:
+        model: the name as the client gave it; None where it gave none.
         prompts: one or more; choice ``i * n + k`` is the k-th continuation of prompt ``i``.
         sampling: ``max_tokens`` is UNBOUNDED_TOKENS where the client named none.
         stop: strings that end a choice; they are not part of its text.
-        tenant: who asks; tenants never share cached prefixes.
         cache_salt: of the client's own: only its requests of the same salt share prefixes.
-        adapter: one of the engine's; None is the plain model.
-        timeline: the request's record; the pipeline writes stamps and usage into it.
     """
 
-    request_id: str
+    model: str | None = None
     prompts: tuple[Prompt, ...]
     n: int = 1
     sampling: SamplingParams
     stop: tuple[str, ...] = ()
-    tenant: str
     cache_salt: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GenerateRequest(Generation):
+    """A generation that may run: who wants it, by what it is served, and its record.
+
+    Attributes:
+        request_id: unique among those in flight.
+        tenant: tenants never share cached prefixes.
+        adapter: one of the engine's; None is the plain model.
+        timeline: the pipeline writes stamps and usage into it.
+    """
+
+    request_id: str
+    tenant: str
     adapter: str | None = None
     timeline: Timeline
-
-    @property
-    def num_choices(self) -> int:
-        return len(self.prompts) * self.n
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,6 +111,23 @@ class TextDelta:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ToolCallDelta:
+    """More of one tool call of one choice.
+
+    Attributes:
+        call: which of the choice's calls, from 0.
+        call_id: in the call's first delta only, as is ``name``.
+        arguments: more of the arguments' JSON text.
+    """
+
+    index: int
+    call: int
+    call_id: str | None = None
+    name: str | None = None
+    arguments: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Finished:
     """The end of one choice; exactly one per choice, and nothing of that choice after it.
 
@@ -113,9 +137,12 @@ class Finished:
     """
 
     index: int
-    reason: Reason
+    reason: FinishReason
     usage: Usage = field(default_factory=Usage)
     error: RequestError | None = None
 
 
-Event = Started | TextDelta | Finished
+ChoiceEvent = TextDelta | ToolCallDelta | Finished
+"""Events of one choice, which pass its stages (stages.py)."""
+
+Event = Started | ChoiceEvent

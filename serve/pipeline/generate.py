@@ -18,15 +18,9 @@ from contextlib import aclosing
 from dataclasses import replace
 
 from serve import timeline
-from serve.engine.protocol import (
-    Capability,
-    Engine,
-    EngineRequest,
-    SamplingParams,
-    TokenLogprob,
-)
-from serve.engine.request_check import check_request
-from serve.errors import ContextLengthExceeded, InternalError, RequestError, UnsupportedField
+from serve.engine.protocol import Engine, EngineRequest, SamplingParams, TokenLogprob
+from serve.engine.request_check import check_request, check_sampling
+from serve.errors import ContextLengthExceeded, InternalError, RequestError
 from serve.pipeline.admission import Admission
 from serve.pipeline.cache_salt import CacheSalts
 from serve.pipeline.choice import Choice
@@ -37,12 +31,12 @@ from serve.pipeline.events import (
     GenerateRequest,
     Prompt,
     Started,
-    TextDelta,
+    TokensPrompt,
     TokenText,
 )
 from serve.pipeline.render import Renderer
+from serve.pipeline.stages import Stage, StagesFor
 from serve.pipeline.stop import StopStrings
-from serve.timeline import Usage
 
 log = logging.getLogger(__name__)
 
@@ -55,6 +49,7 @@ class Pipeline:
 
     Args:
         salts: of the prefix cache; made here unless given.
+        stages_for: the stages that follow the stop strings: masking, filters.
         clock: monotonic seconds, the one that stamped the request's ``arrived_at``.
     """
 
@@ -65,12 +60,14 @@ class Pipeline:
         renderer: Renderer,
         admission: Admission,
         salts: CacheSalts | None = None,
+        stages_for: StagesFor = lambda _request, _index: (),
         clock: Callable[[], float] = timeline.now,
     ) -> None:
         self.engine = engine
         self.renderer = renderer
         self.admission = admission
         self._salts = salts or CacheSalts()
+        self._stages_for = stages_for
         self._clock = clock
 
     @property
@@ -103,8 +100,10 @@ class Pipeline:
         Raises:
             RequestError: before Started only.
         """
-        self._check_capabilities(request.sampling)
-        with self.admission.slots(request.num_choices):
+        check_sampling(self.engine.info, request.sampling)
+        self._check_token_prompts(request.prompts)
+        num_choices = len(request.prompts) * request.n
+        with self.admission.slots(num_choices):
             request.timeline.admitted_at = self._clock()
             prompts = [await self.renderer.render(prompt) for prompt in request.prompts]
             engine_requests = self._engine_requests(request, prompts)
@@ -115,7 +114,7 @@ class Pipeline:
                 self._choice(request, index, engine_request)
                 for index, engine_request in enumerate(engine_requests)
             ]
-            merged = choices[0] if len(choices) == 1 else _merge(choices)
+            merged = choices[0] if num_choices == 1 else _merge(choices)
             async with aclosing(merged) as events:
                 async for event in events:
                     yield event
@@ -125,33 +124,34 @@ class Pipeline:
     ) -> AsyncGenerator[Event, None]:
         """One choice: an engine stream turned into text. Errors come out as Finished("error")."""
         record = request.timeline
-        usage = Usage(prompt_tokens=len(engine_request.prompt_token_ids))
-        tokenizer = self.renderer.tokenizer
         choice = Choice(
-            detokenizer=tokenizer.detokenizer(),
-            stop=StopStrings(request.stop),
-            has_stop=bool(request.stop),
+            index=index,
+            detokenizer=self.renderer.tokenizer.detokenizer(),
+            stages=self._stages(request, index),
             describe=self._describe,
+            prompt_tokens=len(engine_request.prompt_token_ids),
         )
+        usage = choice.usage
         previous_at: float | None = None
         try:
             async with aclosing(self.engine.stream(engine_request)) as chunks:
                 async for chunk in chunks:
                     at = self._clock()
-                    piece = choice.feed(chunk)
-                    record.tokens_arrived(piece.num_consumed, at, previous_at)
+                    num_before = usage.completion_tokens
+                    events = choice.feed(chunk)
+                    num_consumed = usage.completion_tokens - num_before
+                    record.tokens_arrived(num_consumed, at, previous_at)
                     if previous_at is None:
                         usage.cached_tokens = chunk.cached_tokens
                         record.usage.cached_tokens += chunk.cached_tokens
                     previous_at = at
-                    usage.completion_tokens += piece.num_consumed
-                    record.usage.completion_tokens += piece.num_consumed
-                    if piece.text or piece.logprobs:
-                        yield TextDelta(index=index, text=piece.text, logprobs=piece.logprobs)
-                    if piece.reason is not None:
-                        record.finish_reason = piece.reason
-                        yield Finished(index=index, reason=piece.reason, usage=usage)
-                        return
+                    record.usage.completion_tokens += num_consumed
+                    for event in events:
+                        if isinstance(event, Finished):
+                            record.finish_reason = event.reason
+                            yield event
+                            return
+                        yield event
             raise InternalError("The engine ended the stream without a finish reason.")
         except RequestError as error:
             record.finish_reason = "error"
@@ -161,6 +161,11 @@ class Pipeline:
             record.finish_reason = "error"
             defect = InternalError(f"The server failed; request id {request.request_id}.")
             yield Finished(index=index, reason="error", usage=usage, error=defect)
+
+    def _stages(self, request: GenerateRequest, index: int) -> list[Stage]:
+        """The stages of one choice: stop strings first, for they are of the model's own text."""
+        stop: list[Stage] = [StopStrings(request.stop)] if request.stop else []
+        return [*stop, *self._stages_for(request, index)]
 
     def _describe(self, logprob: TokenLogprob) -> TokenText:
         raw = self.renderer.tokenizer.token_bytes
@@ -178,8 +183,10 @@ class Pipeline:
     ) -> list[EngineRequest]:
         """One for each choice, checked: what the engine would refuse is refused now."""
         requests = []
-        salt = self._salts.of(request.tenant, request.cache_salt)
-        for index in range(request.num_choices):
+        info = self.engine.info
+        has_cache = "prefix_cache" in info.capabilities
+        salt = self._salts.of(request.tenant, request.cache_salt) if has_cache else None
+        for index in range(len(prompts) * request.n):
             prompt = prompts[index // request.n]
             max_tokens = self._room(prompt, request.sampling)
             engine_request = EngineRequest(
@@ -189,7 +196,7 @@ class Pipeline:
                 cache_salt=salt,
                 adapter=request.adapter,
             )
-            check_request(self.engine.info, engine_request)
+            check_request(info, engine_request)
             requests.append(engine_request)
         return requests
 
@@ -197,41 +204,38 @@ class Pipeline:
         """Tokens that may be generated after this prompt. Raises ContextLengthExceeded."""
         limit = self.engine.info.max_model_len
         room = limit - len(token_ids)
-        asked = sampling.max_tokens
+        max_tokens = sampling.max_tokens
         if room < 1:
             raise ContextLengthExceeded(
                 f"The prompt has {len(token_ids)} tokens; this model's context is {limit} tokens, "
                 "completion included. Shorten the prompt.",
                 param="messages",
             )
-        if asked != UNBOUNDED_TOKENS and asked > room:
+        if max_tokens != UNBOUNDED_TOKENS and max_tokens > room:
             raise ContextLengthExceeded(
-                f"The prompt has {len(token_ids)} tokens and max_tokens is {asked}: together more "
-                f"than this model's context of {limit}. Ask for at most {room}, or shorten "
+                f"The prompt has {len(token_ids)} tokens and max_tokens is {max_tokens}: together "
+                f"more than this model's context of {limit}. Ask for at most {room}, or shorten "
                 "the prompt.",
                 param="max_tokens",
             )
-        return min(asked, room)
+        return min(max_tokens, room)
 
-    def _check_capabilities(self, sampling: SamplingParams) -> None:
-        """Raises UnsupportedField where the engine cannot do what is asked."""
-        needs: dict[Capability, tuple[bool, str]] = {
-            "logprobs": (sampling.num_logprobs is not None, "logprobs"),
-            "seed": (sampling.seed is not None, "seed"),
-            "min_p": (sampling.min_p > 0, "min_p"),
-            "logit_bias": (bool(sampling.logit_bias), "logit_bias"),
-            "penalties": (
-                bool(sampling.presence_penalty or sampling.frequency_penalty)
-                or sampling.repetition_penalty != 1.0,
-                "presence_penalty",
-            ),
-        }
-        info = self.engine.info
-        for capability, (is_needed, field) in needs.items():
-            if is_needed and capability not in info.capabilities:
-                raise UnsupportedField(
-                    f"The {info.name} engine does not support {field}. Leave it out.", param=field
-                )
+    def _check_token_prompts(self, prompts: Sequence[Prompt]) -> None:
+        """Refuse token ids of all prompts together that are more than one context holds.
+
+        So one request cannot bring more work than the longest single prompt.
+
+        Raises:
+            ContextLengthExceeded: more than that.
+        """
+        limit = self.engine.info.max_model_len
+        num_tokens = sum(len(p.token_ids) for p in prompts if isinstance(p, TokensPrompt))
+        if num_tokens > limit:
+            raise ContextLengthExceeded(
+                f"prompt has {num_tokens} tokens, and this model's context is {limit}. Send fewer "
+                "at once.",
+                param="prompt",
+            )
 
 
 def _sampling_of(sampling: SamplingParams, sibling: int, max_tokens: int) -> SamplingParams:

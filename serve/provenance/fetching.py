@@ -12,11 +12,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from models import catalog
-from models.errors import InvalidRefError, ModelError, ModelNotFoundError
+from models.errors import ModelError, ModelNotFoundError
 from models.lockfile import LockFile
-from models.refs import Artifact, ModelRef
+from models.refs import Artifact
 from models.store import locate, resolve
+from models.target import ModelTarget
 from serve.engine.protocol import Progress
 from serve.errors import StartupError
 from serve.provenance import child
@@ -44,61 +44,53 @@ async def obtain(
         StartupError: it is not here and cannot be fetched, or it is refused.
     """
     try:
-        name = name_of(model)
-        if await asyncio.to_thread(is_here, model, data_dir):
-            return await asyncio.to_thread(resolve, name, data_dir)
+        target = ModelTarget.parse(model)
+        if await asyncio.to_thread(is_here, target, data_dir):
+            return await asyncio.to_thread(resolve, target.base, data_dir)
         if is_offline:
-            raise StartupError(_absent(model, data_dir) + "\n--offline forbids fetching it.")
+            raise StartupError(_absent(target, data_dir) + "\n--offline forbids fetching it.")
         log.info("fetching", extra={"model": model})
         await _pull(model, data_dir, environment, progress)
-        return await asyncio.to_thread(resolve, name, data_dir)
+        return await asyncio.to_thread(resolve, target.base, data_dir)
     except ModelError as error:
         raise StartupError(str(error)) from None
 
 
 def name_of(model: str) -> str:
     """The text without the revision, if it names a repository and one of its revisions."""
-    return model.partition("@")[0] if is_repository(model) else model
+    return ModelTarget.parse(model).base.text
 
 
-def is_here(model: str, data_dir: Path) -> bool:
+def is_here(model: str | ModelTarget, data_dir: Path) -> bool:
     """Whether the model is on this machine. What is in it is not looked at.
 
     Raises:
         ModelNotFoundError: it is not, and it is nothing that could be fetched either.
     """
-    name, _, revision = model.partition("@") if is_repository(model) else (model, "", "")
+    target = ModelTarget.parse(model)
     try:
-        stored, _ = locate(name, data_dir)
+        stored, _ = locate(target.base, data_dir)
     except ModelNotFoundError:
-        if not is_repository(model):
+        if not target.is_fetchable:
             raise
         return False
-    if not revision:
+    if target.base is target or not target.revision:
         return True
     pin = LockFile(data_dir).get(stored)
-    return pin is not None and revision in {pin.revision, pin.commit}
+    return pin is not None and target.revision in {pin.revision, pin.commit}
 
 
 def is_repository(model: str) -> bool:
     """Whether the text names a repository: by an alias of the catalog, or as ``owner/name``."""
-    entry = catalog.load().find(model.partition("@")[0])
-    if entry is not None:
-        return entry.repo is not None
-    try:
-        ModelRef.parse(model)
-    except InvalidRefError:
-        return False
-    # A path that does not exist is a mistake, and nobody's repository.
-    return not Path(model.partition("/")[0]).is_dir()
+    return ModelTarget.parse(model).is_fetchable
 
 
-def _absent(model: str, data_dir: Path) -> str:
+def _absent(target: ModelTarget, data_dir: Path) -> str:
     try:
-        locate(model, data_dir)
+        locate(target, data_dir)
     except ModelNotFoundError as error:
         return str(error)
-    return f"the model {model!r} is not on this machine."
+    return f"the model {target.text!r} is not on this machine."
 
 
 async def _pull(

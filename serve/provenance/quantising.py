@@ -23,12 +23,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from models import catalog, folder
+from models import folder
 from models.errors import ModelError, ModelNotFoundError
 from models.progress import size
-from models.refs import Artifact, ModelRef, QuantScheme
+from models.refs import Artifact, QuantScheme
 from models.store import locate, resolve
-from models.store import name_of as stored_name
+from models.target import ModelTarget
 from quantize.ensure import Found, artifact_name, find
 from quantize.plan.choices import BY_QUALITY, Choice
 from serve.engine.protocol import Progress
@@ -177,9 +177,10 @@ def _full_weights(request: QuantRequest) -> Artifact | None:
     Raises:
         ModelError: it can be neither, or is refused.
     """
-    if not fetching.is_here(request.model, request.data_dir):
+    target = ModelTarget.parse(request.model)
+    if not fetching.is_here(target, request.data_dir):
         return None
-    return resolve(fetching.name_of(request.model), request.data_dir)
+    return resolve(target.base, request.data_dir)
 
 
 def _is_it(artifact: Artifact, choice: Choice) -> bool:
@@ -208,12 +209,13 @@ def _find(request: QuantRequest, choice: Choice, full: Artifact | None) -> Found
 
 def _name(request: QuantRequest) -> str:
     """What the full model is called in the store, or would be."""
-    model = fetching.name_of(request.model)
+    target = ModelTarget.parse(request.model)
     try:
-        return locate(model, request.data_dir)[0]
+        return locate(target.base, request.data_dir)[0]
     except ModelNotFoundError:
-        entry = catalog.load().find(model)
-        return entry.alias if entry else stored_name(ModelRef(repo=model))
+        if target.name is None:
+            raise
+        return target.name
 
 
 def _unsigned(request: QuantRequest, choice: Choice, reason: str) -> str:

@@ -19,8 +19,13 @@ from typing import Any
 
 import pytest
 
-from serve.engine.protocol import Engine, EngineRequest, SamplingParams, TokenChunk
-from serve.errors import ContextLengthExceeded, EngineDeadError, InvalidRequest
+from serve.engine.protocol import Engine, EngineRequest, Grammar, SamplingParams, TokenChunk
+from serve.errors import (
+    ContextLengthExceeded,
+    EngineDeadError,
+    InvalidRequest,
+    UnsupportedField,
+)
 
 Kill = Callable[[Engine], None]
 _ids = count()
@@ -200,6 +205,14 @@ class EngineContract:
                 await anext(engine.stream(request(prompt)))
         with pytest.raises(InvalidRequest):
             await anext(engine.stream(request(logit_bias={engine.info.vocab_size: 1.0})))
+
+    async def test_a_grammar_needs_the_capability(self, engine: Engine) -> None:
+        if "grammar" in engine.info.capabilities:
+            pytest.skip("the engine can hold a completion to a grammar")
+        asked = request(grammar=Grammar(kind="regex", text="[ab]+"))
+        with pytest.raises(UnsupportedField, match=r"grammar \(regex\)\. Leave it out"):
+            await anext(engine.stream(asked))
+        assert engine.load().num_running + engine.load().num_waiting == 0
 
     # Closing is the abort
 

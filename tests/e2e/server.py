@@ -15,7 +15,7 @@ from pathlib import Path
 
 import httpx
 
-from serve.engine.memory import read_text
+from models.memory.host_memory import read_text
 from serve.engine.vllm.processes import Process, family
 
 REPOSITORY = Path(__file__).parents[2]

@@ -41,6 +41,7 @@ HOMES: dict[str, tuple[str, ...]] = {
         "serve/engine/vllm/engine.py",
         "serve/engine/vllm/fork.py",
         "serve/engine/vllm/packed_kernel.py",
+        "serve/engine/vllm/sampling_params.py",
         "benchmarks/quality/vllm_worker.py",
     ),
     "bitsandbytes": ("quantize/formats/bnb.py",),
@@ -55,7 +56,13 @@ HOMES: dict[str, tuple[str, ...]] = {
     "llama_cpp": ("benchmarks/compare/llama/",),
     "gguf": ("benchmarks/compare/llama/",),
     "PIL": ("benchmarks/quality/plots.py",),
-    "pydantic": ("serve/config.py", "serve/api/", "serve/cli/flags.py", "docs/"),
+    "pydantic": (
+        "serve/config.py",
+        "serve/config_sources.py",
+        "serve/api/",
+        "serve/cli/flags.py",
+        "docs/",
+    ),
 }
 
 

@@ -15,7 +15,8 @@ from docs import cluster_settings
 from models import catalog
 from serve.cli.flags import parse
 from serve.cli.flags import settings as given
-from serve.config import Config, env_of, load_config
+from serve.config import Config, env_of
+from serve.config_sources import load_config
 from serve.errors import StartupError
 from tests.k8s.manifests import (
     RENDERED,

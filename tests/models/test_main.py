@@ -1,126 +1,12 @@
 from __future__ import annotations
 
-import dataclasses
-import json
 import subprocess
 import sys
 
 import pytest
 
 from models.__main__ import main
-from models.cli.options import default_data_dir
-from models.refs import ModelRef
-from models.trust.manifest import QUANTISED_FROM, Manifest
 from tests.house.tree import ROOT
-from tests.models.folders import whole
-from tests.models.test_quality import QUALITY
-
-
-def test_list_as_json_has_the_catalog_and_what_is_here(tmp_path, capsys):
-    whole(tmp_path / "models" / "qwen2-0.5b")
-    whole(tmp_path / "models" / "our-tune")
-    assert main(["list", "--json", "--data-dir", str(tmp_path)]) == 0
-    rows = {row["alias"]: row for row in json.loads(capsys.readouterr().out)}
-    assert rows["qwen2-0.5b"]["present"]
-    assert rows["qwen2-0.5b"]["size_bytes"] > 0
-    assert rows["our-tune"]["present"]
-    assert not rows["qwen2-7b"]["present"]
-    assert rows["qwen2-7b"]["size_bytes"] is None
-    assert rows["qwen2-7b"]["repo"] == "Qwen/Qwen2-7B-Instruct"
-
-
-def test_list_as_a_table(tmp_path, capsys):
-    assert main(["list", "--data-dir", str(tmp_path)]) == 0
-    assert "qwen2.5-32b" in capsys.readouterr().out
-
-
-def test_show_a_model_that_is_here(tmp_path, capsys):
-    path = whole(tmp_path / "models" / "qwen2-0.5b")
-    assert main(["show", "qwen2-0.5b", "--json", "--data-dir", str(tmp_path)]) == 0
-    facts = json.loads(capsys.readouterr().out)
-    assert facts["path"] == str(path.resolve())
-    assert facts["scheme"] == "none"
-    assert facts["present"]
-
-
-def test_list_and_show_name_the_bytes_and_the_commit(tmp_path, capsys):
-    path = whole(tmp_path / "models" / "our-tune")
-    ref = ModelRef(repo="acme/tiny", revision="a" * 40)
-    manifest = Manifest.build(path, source=ref)
-    manifest.write(path)
-    assert main(["show", "our-tune", "--json", "--data-dir", str(tmp_path)]) == 0
-    facts = json.loads(capsys.readouterr().out)
-    assert (facts["digest"], facts["commit"]) == (manifest.digest, "a" * 40)
-    assert main(["list", "--json", "--data-dir", str(tmp_path)]) == 0
-    rows = {row["alias"]: row for row in json.loads(capsys.readouterr().out)}
-    assert (rows["our-tune"]["digest"], rows["our-tune"]["commit"]) == (manifest.digest, "a" * 40)
-    assert rows["qwen2-7b"]["digest"] is None
-
-
-def test_list_and_show_know_what_a_quantised_model_was_made_from(tmp_path, capsys):
-    groups = {"group_0": {"weights": {"num_bits": 4, "type": "int"}}}
-    config = {"quant_method": "compressed-tensors", "config_groups": groups}
-    path = whole(tmp_path / "models" / "our-tune--int4", quantization_config=config)
-    Manifest.build(path, tools={QUANTISED_FROM: "sha256:" + "1" * 64}).write(path)
-    assert main(["show", "our-tune--int4", "--json", "--data-dir", str(tmp_path)]) == 0
-    shown = json.loads(capsys.readouterr().out)
-    assert main(["list", "--json", "--data-dir", str(tmp_path)]) == 0
-    rows = {row["alias"]: row for row in json.loads(capsys.readouterr().out)}
-    for facts in (shown, rows["our-tune--int4"]):
-        assert facts["scheme"] == "int4"
-        assert facts["quantised_from"] == "sha256:" + "1" * 64
-    assert rows["qwen2-7b"]["scheme"] is None
-    assert main(["list", "--data-dir", str(tmp_path)]) == 0
-    assert "(int4)" in capsys.readouterr().out
-
-
-def test_the_list_in_a_pipe_has_names_that_can_be_looked_for(tmp_path, capsys):
-    name = "an-owner--a-model-with-a-long-name-Instruct--int8"
-    whole(tmp_path / "models" / name)
-    assert main(["list", "--data-dir", str(tmp_path)]) == 0
-    out = capsys.readouterr().out
-    assert name in out
-    assert "HuggingFaceTB/SmolLM2-1.7B-Instruct" in out
-    assert "1.00 B" in out  # gemma3-1b, of 999,885,952
-
-
-def test_show_tells_what_quantising_cost(tmp_path, capsys):
-    path = whole(tmp_path / "models" / "our-tune--int8")
-    dataclasses.replace(Manifest.build(path), quality=QUALITY).write(path)
-    words = ["show", "our-tune--int8", "--data-dir", str(tmp_path)]
-    assert main(words) == 0
-    assert f"measured  {QUALITY.line}" in capsys.readouterr().out
-    assert main([*words, "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["measured"] == QUALITY.to_json()
-
-
-def test_show_a_known_model_that_is_not_here_says_how_to_place_it(tmp_path, capsys):
-    assert main(["show", "qwen3-4b", "--data-dir", str(tmp_path)]) == 0
-    out = capsys.readouterr().out
-    assert "4,022,468,096" in out
-    assert "python -m models pull qwen3-4b" in out
-
-
-def test_show_a_refused_folder(tmp_path, capsys):
-    path = whole(tmp_path / "m")
-    (path / "x.py").touch()
-    assert main(["show", str(path)]) == 2
-    assert "x.py (code)" in capsys.readouterr().err
-
-
-def test_show_an_unknown_name(tmp_path, capsys):
-    assert main(["show", "qwen3-4", "--data-dir", str(tmp_path)]) == 2
-    assert "Did you mean qwen3-4b" in capsys.readouterr().err
-
-
-def test_data_dir_follows_the_server_s_own_default(monkeypatch, tmp_path):
-    monkeypatch.delenv("INTRAMURAL_DATA_DIR", raising=False)
-    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
-    from serve.config import load_config
-
-    assert default_data_dir() == load_config({}).data_dir
-    monkeypatch.setenv("INTRAMURAL_DATA_DIR", str(tmp_path / "other"))
-    assert default_data_dir() == load_config({}).data_dir
 
 
 def test_help_shows_examples(capsys):
@@ -135,3 +21,19 @@ def test_the_hub_s_client_is_imported_by_pull_alone():
         [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True
     )
     assert result.stdout.strip() == "False"
+
+
+def test_an_error_of_ours_is_one_line_and_code_2(tmp_path, capsys):
+    assert main(["show", "nonesuch", "--data-dir", str(tmp_path)]) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.startswith("error: there is no model 'nonesuch'")
+
+
+def test_an_interruption_is_code_130(tmp_path, capsys, monkeypatch):
+    def interrupt(options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("models.cli.show._list", interrupt)
+    assert main(["list", "--data-dir", str(tmp_path)]) == 130
+    assert capsys.readouterr().err == "interrupted\n"

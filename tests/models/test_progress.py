@@ -7,7 +7,17 @@ import threading
 import pytest
 
 from models import progress
-from models.progress import JsonLines, Lines, Progress, Snapshot, duration, shown, size
+from models.progress import (
+    Counter,
+    Display,
+    JsonLines,
+    Lines,
+    Progress,
+    Snapshot,
+    duration,
+    shown,
+    size,
+)
 
 
 class Clock:
@@ -75,6 +85,45 @@ def test_a_view_is_not_called_more_often_than_it_asks_but_always_at_the_end():
         clock.now += 0.125
         meter.advance(1)
     assert [snapshot.done_bytes for snapshot in view.seen] == [0, 40, 80, 100]
+
+
+def test_a_counter_tells_any_callback_the_sum():
+    calls = []
+    counter = Counter(lambda *call: calls.append(call))
+    counter.phase("verify", 10)
+    counter.advance(4)
+    counter.advance(-1)
+    counter.phase("commit")
+    assert calls == [("verify", 0, 10), ("verify", 4, 10), ("verify", 3, 10), ("commit", 0, 0)]
+
+
+def test_what_an_engine_tells_can_be_shown():
+    """It counts by itself: tensors loaded, or steps."""
+    view, clock = Recorder(), Clock()
+    display = Display(view, clock=clock)
+    for done in range(0, 5, 2):
+        display("warm_up", done, 4)
+        clock.now += 1
+    assert [(seen.done_bytes, seen.eta_s) for seen in view.seen] == [(0, None), (2, 1.0), (4, 0.0)]
+
+
+def test_a_phase_that_begins_again_has_a_rate_of_its_own():
+    view, clock = Recorder(), Clock()
+    meter = Progress(view, clock=clock)
+    for num_bytes in (100, 10):
+        meter.phase("compare", 100)
+        clock.now += 1
+        meter.advance(num_bytes)
+    assert [seen.rate_bytes_per_s for seen in view.seen] == [0, 100, 0, 10]
+
+
+def test_a_phase_that_counts_nothing_is_shown_each_time_it_begins():
+    view = Recorder()
+    view.interval_s = float("inf")
+    meter = Progress(view, clock=Clock())
+    meter.phase("resolve")
+    meter.phase("resolve")
+    assert [str(seen) for seen in view.seen] == ["resolve ...", "resolve ..."]
 
 
 def test_threads_lose_no_bytes():

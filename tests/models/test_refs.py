@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from models.errors import InvalidRefError, ModelError
+from models.errors import InvalidRefError
 from models.refs import ModelRef, QuantScheme
 
 
@@ -28,10 +28,6 @@ def test_revision_defaults_to_main_and_is_not_pinned():
 def test_what_is_no_reference_is_refused(text):
     with pytest.raises(InvalidRefError):
         ModelRef.parse(text)
-
-
-def test_errors_are_one_tree():
-    assert issubclass(InvalidRefError, ModelError)
 
 
 def test_schemes_are_their_flags():

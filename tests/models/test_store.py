@@ -8,7 +8,8 @@ import pytest
 from models import staging, store
 from models.errors import ModelError, ModelNotFoundError, ModelRefusedError, StoreBusyError
 from models.refs import Artifact, QuantScheme
-from models.store import DirectoryStore, resolve
+from models.store import DirectoryStore, places, resolve
+from models.target import ModelTarget
 from tests.models.folders import whole
 
 
@@ -74,6 +75,34 @@ def test_demo_is_the_packaged_folder(tmp_path, data_dir, monkeypatch):
     whole(data_dir / "models" / "demo")  # a folder of that name cannot take its place
     assert resolve("demo", data_dir).path == (tmp_path / "weights").resolve()
     assert resolve("demo", data_dir).name == "demo"
+
+
+def test_demo_is_demo_in_any_case_as_every_alias_is(tmp_path, data_dir, monkeypatch):
+    monkeypatch.setattr(store, "DEMO_WEIGHTS", whole(tmp_path / "weights"))
+    whole(data_dir / "models" / "demo")
+    assert resolve("Demo", data_dir).path == (tmp_path / "weights").resolve()
+    with pytest.raises(ModelNotFoundError, match="no model 'demo@v1'"):
+        resolve("demo@v1", data_dir)
+
+
+def test_a_target_that_was_parsed_is_taken_as_it_is(data_dir):
+    path = whole(data_dir / "models" / "acme--tiny")
+    target = ModelTarget.parse("acme/tiny@v2")
+    assert resolve(target.base, data_dir).path == path.resolve()
+    assert list(places(target.base, data_dir)) == [
+        ("acme--tiny", path),
+        ("tiny", Path("acme/tiny")),
+    ]
+    assert list(places(target, data_dir)) == [("tiny@v2", Path("acme/tiny@v2"))]
+
+
+def test_a_quantised_model_that_is_not_here_says_how_to_make_it(data_dir):
+    with pytest.raises(ModelNotFoundError, match="python -m models list"):
+        resolve("our-tune--int8", data_dir)
+    whole(data_dir / "models" / "our-tune")
+    advice = f"Make it with `python -m quantize our-tune --scheme int8 --data-dir {data_dir}`"
+    with pytest.raises(ModelNotFoundError, match=advice):
+        resolve("our-tune--int8", data_dir)
 
 
 def test_demo_without_weights_says_so(tmp_path, data_dir, monkeypatch):

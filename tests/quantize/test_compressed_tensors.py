@@ -14,8 +14,8 @@ from safetensors.torch import load_file
 from models.refs import QuantScheme
 from models.store import DEMO_WEIGHTS
 from quantize import registry
-from quantize.formats.dtypes import TORCH
-from quantize.protocol import Options
+from quantize.formats.forms import TORCH
+from quantize.protocol import SchemeOptions
 from tests.quantize.write.test_run import run
 
 
@@ -31,7 +31,7 @@ def test_every_layer_is_read_as_it_was_written(tmp_path, scheme):
     by_target = {
         target: group for group in config.config_groups.values() for target in group.targets
     }
-    quantizer = registry.quantizer(scheme, Options())
+    quantizer = registry.quantizer(scheme, SchemeOptions())
     for layer in layers:
         parts = {
             name.removeprefix(f"{layer.name}."): tensor

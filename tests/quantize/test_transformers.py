@@ -11,7 +11,7 @@ from transformers import AutoModelForCausalLM
 
 from models.refs import QuantScheme
 from models.store import DEMO_WEIGHTS
-from quantize.plan.scheme_plan import Wish
+from quantize.plan.scheme_plan import QuantOptions
 from quantize.plan.tables import Width
 from tests.quantize.models import dequantised
 from tests.quantize.write.test_run import run
@@ -30,8 +30,8 @@ pytestmark = pytest.mark.filterwarnings("ignore")  # of compressed-tensors' own
     ],
 )
 def test_transformers_reads_the_same_numbers(tmp_path, scheme, head):
-    wish = Wish(scheme=scheme, head=head, embeddings=Width.FULL)
-    made = run(DEMO_WEIGHTS, tmp_path / "x", wish=wish)
+    options = QuantOptions(scheme=scheme, head=head, embeddings=Width.FULL)
+    made = run(DEMO_WEIGHTS, tmp_path / "x", options=options)
     model = AutoModelForCausalLM.from_pretrained(made.path, dtype=torch.bfloat16)
     with torch.inference_mode():
         logits = model(torch.arange(40, 48).unsqueeze(0)).logits

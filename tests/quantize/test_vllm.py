@@ -19,7 +19,8 @@ from safetensors.torch import load_file, save_file
 
 from models.refs import QuantScheme
 from models.store import DEMO_WEIGHTS
-from quantize.plan.scheme_plan import Wish, plan
+from quantize.plan.planning import plan
+from quantize.plan.scheme_plan import QuantOptions
 from quantize.protocol import Method
 from quantize.write.result import config_of
 from quantize.write.source import tensors_of
@@ -81,8 +82,8 @@ async def test_vllm_says_what_the_stored_numbers_say(tmp_path, scheme, is_provin
     if refusal := placement.refused(scheme, "vllm", "cpu"):
         pytest.skip(str(refusal))
     harden_environment()
-    wish = Wish(scheme=scheme, method=Method.RTN)
-    made = await asyncio.to_thread(run, DEMO_WEIGHTS, tmp_path / "q", wish=wish)
+    options = QuantOptions(scheme=scheme, method=Method.RTN)
+    made = await asyncio.to_thread(run, DEMO_WEIGHTS, tmp_path / "q", options=options)
     plain = reference(made.path, tmp_path / "dequantised")
     settings = EngineSettings(dtype="bfloat16", max_num_seqs=NUM_PROMPTS, max_model_len=1024)
     eager = replace(settings, vllm=VllmSettings(enforce_eager=True))
@@ -111,8 +112,10 @@ def test_vllm_finds_each_layers_form_by_its_targets():
         find_matched_target,
     )
 
-    wish = Wish(scheme=QuantScheme.INT4, sensitive=r"[qkv]_proj|layers\.1\.mlp\.down_proj")
-    made, _ = plan(tensors_of(DEMO_WEIGHTS), config_of(DEMO_WEIGHTS), wish)
+    options = QuantOptions(
+        scheme=QuantScheme.INT4, sensitive=r"[qkv]_proj|layers\.1\.mlp\.down_proj"
+    )
+    made, _ = plan(tensors_of(DEMO_WEIGHTS), config_of(DEMO_WEIGHTS), options)
     groups = made.config["quantization_config"]["config_groups"].values()
     targets = {target: group["weights"] for group in groups for target in group["targets"]}
     joined = {

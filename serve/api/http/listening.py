@@ -1,4 +1,4 @@
-"""Where the server listens: loopback unless there are keys, and a clear word when it cannot."""
+"""The listening socket: on loopback unless there are keys, with a clear word when it cannot."""
 
 from __future__ import annotations
 

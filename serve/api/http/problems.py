@@ -1,14 +1,12 @@
-"""Errors become answers: one place, one envelope.
+"""Refusals become answers: which error an exception is, and how it is sent.
 
-The envelope is OpenAI's: ``{"error": {"message", "type", "param", "code"}}``. The headers are those
-that the official client reads before it retries: ``retry-after-ms`` (ours, with jitter, so that
-refused clients do not come back as one), ``retry-after`` (the standard's, whole seconds) and
-``x-should-retry``.
+The body is the dialect's own. The headers are those that clients read before they retry:
+``retry-after-ms`` (with jitter, so that refused clients do not come back as one), ``retry-after``
+(the standard's, whole seconds) and ``x-should-retry``.
 """
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import random
 import traceback
@@ -16,14 +14,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-import orjson
 from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import Send
 
-from serve.api.context import record_of
 from serve.errors import (
-    Draining,
     InternalError,
     InvalidApiKey,
     MethodNotAllowed,
@@ -35,17 +29,8 @@ logger = logging.getLogger(__name__)
 
 JITTER: Final = (0.75, 1.25)
 
-
-def envelope(error: RequestError) -> dict[str, Any]:
-    """The JSON of an error, in an answer's body and in an event of a stream alike."""
-    return {
-        "error": {
-            "message": error.message,
-            "type": error.type,
-            "param": error.param,
-            "code": error.code,
-        }
-    }
+Problem = Callable[[RequestError], bytes]
+"""An error as the body of an answer, in the envelope of the API that was asked."""
 
 
 def headers_of(error: RequestError) -> list[tuple[bytes, bytes]]:
@@ -66,10 +51,10 @@ def headers_of(error: RequestError) -> list[tuple[bytes, bytes]]:
 
 
 async def send_problem(
-    error: RequestError, send: Send, extra: Mapping[str, str] | None = None
+    error: RequestError, problem: Problem, send: Send, extra: Mapping[str, str] | None = None
 ) -> None:
     """Send an error as the whole answer."""
-    body = orjson.dumps(envelope(error))
+    body = problem(error)
     headers = [
         (b"content-type", b"application/json"),
         (b"content-length", str(len(body)).encode()),
@@ -80,44 +65,7 @@ async def send_problem(
     await send({"type": "http.response.body", "body": body, "more_body": False})
 
 
-class Problems:
-    """Answers whatever the application raises. Nothing but cancellation passes it.
-
-    An exception after the response's start cannot be answered any more: it is logged, and the
-    server closes the connection because the body is not complete, which tells the client.
-    """
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        record = record_of(scope)
-        has_started = False
-
-        async def watched_send(message: Message) -> None:
-            nonlocal has_started
-            has_started = has_started or message["type"] == "http.response.start"
-            await send(message)
-
-        try:
-            await self._app(scope, receive, watched_send)
-        except ClientDisconnect:
-            record.is_disconnected = True
-        except asyncio.CancelledError:
-            if not has_started:
-                stopped = Draining("The server stopped before it had an answer. Ask again.")
-                record.error_code = stopped.code
-                await send_problem(stopped, send)
-            raise
-        except Exception as exception:  # noqa: BLE001  the one answer to defects: 500, no detail
-            error = _error_of(exception, record.request_id)
-            record.error_code = error.code
-            if not has_started:
-                extra = exception.headers if isinstance(exception, HTTPException) else None
-                await send_problem(error, send, extra)
-
-
-def _error_of(exception: Exception, request_id: str) -> RequestError:
+def error_of(exception: Exception, request_id: str) -> RequestError:
     """Our error for an exception: its nearest ancestor's entry in the table below."""
     for ancestor in type(exception).__mro__:
         if ancestor in _ANSWERS:

@@ -18,12 +18,11 @@ from collections.abc import Callable, Iterator
 from typing import Any, ClassVar
 
 import h11
-import orjson
 import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from serve.api.http.problems import envelope
+from serve.api.http.problems import Problem
 from serve.config import Config
 from serve.errors import HeadersTooLarge, InvalidRequest, RequestError, RequestTimeout
 
@@ -59,6 +58,7 @@ class BoundedProtocol(H11Protocol):
 
     receive_timeout_s: ClassVar[float] = 10.0
     stalled_reader_s: ClassVar[float] = STALLED_READER_S
+    problem: Problem
 
     _patience: asyncio.TimerHandle | None = None
     _stall: asyncio.TimerHandle | None = None
@@ -140,7 +140,7 @@ class BoundedProtocol(H11Protocol):
 
     def _refuse(self, error: RequestError) -> None:
         """Answer a request that the application never saw, and close the connection."""
-        body = orjson.dumps(envelope(error))
+        body = self.problem(error)
         headers = [
             (b"content-type", b"application/json"),
             (b"content-length", str(len(body)).encode()),
@@ -204,18 +204,21 @@ def build_server(
     app: ASGIApp,
     config: Config,
     *,
+    problem: Problem,
     on_listening: Callable[[int], None] | None = None,
     stalled_reader_s: float = STALLED_READER_S,
 ) -> HttpServer:
     """The server for an application, not yet running.
 
     Args:
+        problem: the envelope of refusals that the application never sees.
         on_listening: told the port once connections are taken.
         stalled_reader_s: how long a client may leave an answer untaken.
     """
     bounds = {
         "receive_timeout_s": config.receive_timeout_s,
         "stalled_reader_s": stalled_reader_s,
+        "problem": staticmethod(problem),
     }
     protocol: type[asyncio.Protocol] = type("ConfiguredProtocol", (BoundedProtocol,), bounds)
     settings = uvicorn.Config(

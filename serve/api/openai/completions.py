@@ -1,28 +1,143 @@
-"""/v1/completions."""
+"""/v1/completions, as a dialect (OpenAI's API reference, legacy completions)."""
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Request
-from starlette.responses import Response
+from collections.abc import Mapping
+from typing import Annotated, Any
 
-from serve.api.openai.completion_request import CompletionRequest
-from serve.api.openai.encoders import TextFrames
-from serve.api.openai.generation import answer
-from serve.api.openai.schemas import Completion, described
-from serve.api.openapi import request_body
+from pydantic import Field, WithJsonSchema
 
-router = APIRouter(prefix="/v1", tags=["completions"])
+from serve.api.dialect import Identity, Parsed
+from serve.api.openai.encoders import TextEncoder
+from serve.api.openai.errors import problem
+from serve.api.openai.fields import FIELDS
+from serve.api.openai.parsing import parse_body
+from serve.api.openai.sampling import MAX_LOGPROBS, SamplingFields
+from serve.api.openai.schemas import Completion, generating
+from serve.api.policy import INFER
+from serve.errors import InvalidRequest, UnsupportedField
+from serve.pipeline.events import Generation, Prompt, TextPrompt, TokensPrompt
+
+MAX_PROMPTS = 16
+DEFAULT_MAX_TOKENS = 16
+"""OpenAI's own default of this route."""
+
+_IDS = {"type": "array", "minItems": 1, "items": {"type": "integer", "minimum": 0}}
+_TEXT = {"type": "string", "minLength": 1}
+PromptField = Annotated[
+    Any,  # checked by _prompts(): four shapes, and up to a megabyte of token ids
+    WithJsonSchema(
+        {
+            "anyOf": [
+                _TEXT,
+                {"type": "array", "minItems": 1, "maxItems": MAX_PROMPTS, "items": _TEXT},
+                _IDS,
+                {"type": "array", "minItems": 1, "maxItems": MAX_PROMPTS, "items": _IDS},
+            ]
+        }
+    ),
+]
 
 
-@router.post(
-    "/completions",
-    responses=described(Completion, stream=True),
-    openapi_extra=request_body(CompletionRequest),
-)
-async def create_completion(request: Request) -> Response:
-    """Continue one or more prompts.
+class CompletionRequest(SamplingFields):
+    prompt: PromptField
+    logprobs: Annotated[int, Field(ge=0, le=MAX_LOGPROBS)] | None = None
+    best_of: int | None = None
+    add_special_tokens: bool | None = None
 
-    Raises:
-        RequestError: see docs/errors.md.
-    """
-    return await answer(request, CompletionRequest, TextFrames, prefix="cmpl-")
+    def generation(self) -> Generation:
+        """The request in the pipeline's words.
+
+        Raises:
+            InvalidRequest: an empty or misshapen prompt, or fields that contradict each other.
+        """
+        self.check_shared()
+        n = self.n or 1
+        if self.best_of is not None and self.best_of != n:
+            raise InvalidRequest(
+                f"best_of is {self.best_of} and n is {n}: all choices are returned, so they must "
+                "be equal. Leave best_of out.",
+                param="best_of",
+            )
+        if self.add_special_tokens is False:
+            raise UnsupportedField(
+                "add_special_tokens cannot be false: the tokenizer's own rules hold. Send token "
+                "ids for full control.",
+                param="add_special_tokens",
+            )
+        max_tokens = self.max_tokens or DEFAULT_MAX_TOKENS
+        return Generation(
+            model=self.model,
+            prompts=_prompts(self.prompt),
+            n=n,
+            sampling=self.sampling(max_tokens=max_tokens, num_logprobs=self.logprobs),
+            stop=self.stops(),
+            cache_salt=self.cache_salt,
+        )
+
+
+class Completions:
+    """Continues one or more prompts (a serve.api.dialect.Dialect)."""
+
+    path = "/v1/completions"
+    name = "create_completion"
+    policy = INFER
+    openapi: Mapping[str, Any] = generating(CompletionRequest, Completion, tag="completions")
+
+    def parse(self, body: Mapping[str, Any]) -> Parsed:
+        """A request. Raises RequestError: see docs/errors.md."""
+        request = parse_body(CompletionRequest, body, FIELDS)
+        generation = request.generation()
+
+        def encoder(identity: Identity) -> TextEncoder:
+            return TextEncoder(
+                identity,
+                has_usage_chunk=request.has_usage_chunk,
+                has_logprobs=generation.sampling.num_logprobs is not None,
+            )
+
+        return Parsed(generation=generation, is_stream=bool(request.stream), encoder=encoder)
+
+    problem = staticmethod(problem)
+
+
+def _prompts(value: Any) -> tuple[Prompt, ...]:
+    """One prompt or several, each text or token ids."""
+    if isinstance(value, str):
+        return (_text(value),)
+    if not (isinstance(value, list) and value):
+        raise _misshapen()
+    kinds = set(map(type, value))
+    if kinds == {int}:
+        return (_tokens(value),)
+    if len(value) > MAX_PROMPTS:
+        raise InvalidRequest(
+            f"prompt has {len(value)} prompts: at most {MAX_PROMPTS}.", param="prompt"
+        )
+    if kinds == {str}:
+        return tuple(map(_text, value))
+    if kinds != {list}:
+        raise _misshapen()
+    return tuple(map(_tokens, value))
+
+
+def _text(text: str) -> TextPrompt:
+    if not text:
+        raise InvalidRequest("A prompt is empty: give at least one token.", param="prompt")
+    return TextPrompt(text)
+
+
+def _tokens(token_ids: list[Any]) -> TokensPrompt:
+    if set(map(type, token_ids)) - {int}:
+        raise _misshapen()
+    if not token_ids:
+        raise InvalidRequest("A prompt is empty: give at least one token.", param="prompt")
+    return TokensPrompt(tuple(token_ids))
+
+
+def _misshapen() -> InvalidRequest:
+    return InvalidRequest(
+        "prompt must be a string, an array of strings, an array of token ids or an array of such "
+        "arrays, and not empty.",
+        param="prompt",
+    )

@@ -9,14 +9,15 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 import orjson
 
-from serve.api.http.problems import envelope
-from serve.errors import RequestError
-from serve.pipeline.events import Finished, TextDelta, TokenText
+from serve.api.dialect import Identity
+from serve.api.openai.errors import problem
+from serve.errors import InternalError, RequestError
+from serve.pipeline.answer import Answer, CollectedChoice
+from serve.pipeline.events import Event, Finished, TextDelta, TokenText
 from serve.timeline import Usage
 
 DONE = b"data: [DONE]\n\n"
@@ -24,104 +25,100 @@ LOWEST_LOGPROB = -9999.0
 """OpenAI's word for "very unlikely": JSON has no minus infinity."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Identity:
-    """What every chunk of an answer repeats. ``created`` is in Unix seconds."""
-
-    id: str
-    model: str
-    created: int
-    system_fingerprint: str
-
-    def as_json(self, kind: str) -> dict[str, Any]:
-        return {
-            "id": self.id,
-            "object": kind,
-            "created": self.created,
-            "model": self.model,
-            "system_fingerprint": self.system_fingerprint,
-        }
-
-
-@dataclass(slots=True)
-class Collected:
-    """One choice of an answer that is sent as a whole."""
-
-    index: int
-    pieces: list[str] = field(default_factory=list)
-    logprobs: list[TokenText] = field(default_factory=list)
-    reason: str = "stop"
-
-    @property
-    def text(self) -> str:
-        return "".join(self.pieces)
-
-
-class Frames(Protocol):
-    """One answer's encoder. Stateful: a choice's first chunk differs from its others."""
-
-    def delta(self, event: TextDelta) -> bytes: ...
-    def finish(self, event: Finished) -> bytes: ...
-    def usage(self, usage: Usage) -> bytes: ...
-    def whole(self, choices: Sequence[Collected], usage: Usage) -> bytes: ...
-
-
-def error_frame(error: RequestError) -> bytes:
-    """An error that comes too late for a status."""
-    return b"data: " + orjson.dumps(envelope(error)) + b"\n\n"
-
-
 class _Encoder(ABC):
-    """The parts that chat and text share."""
+    """The parts that chat and text share (a serve.api.dialect.Encoder).
 
+    Args:
+        has_usage_chunk: whether a stream ends with a chunk of counts; all others say null then.
+        has_logprobs: whether the client asked for them.
+    """
+
+    media_type = b"text/event-stream; charset=utf-8"
+    id_prefix: str
     chunk_kind: str
     whole_kind: str
 
-    def __init__(self, identity: Identity, *, has_usage: bool, has_logprobs: bool) -> None:
-        self._identity = identity
+    def __init__(self, identity: Identity, *, has_usage_chunk: bool, has_logprobs: bool) -> None:
+        # The answer's id is the request's, so that either finds the other.
+        self._fields = {
+            "id": self.id_prefix + identity.request_id.removeprefix("req-"),
+            "created": identity.created,
+            "model": identity.model,
+            "system_fingerprint": identity.fingerprint,
+        }
+        self._has_usage_chunk = has_usage_chunk
         self._has_logprobs = has_logprobs
-        head = orjson.dumps(identity.as_json(self.chunk_kind))
+        head = orjson.dumps({**self._fields, "object": self.chunk_kind})
         self._head = b"data: " + head[:-1] + b',"choices":['
-        self._tail = b'],"usage":null}\n\n' if has_usage else b"]}\n\n"
+        self._tail = b'],"usage":null}\n\n' if has_usage_chunk else b"]}\n\n"
 
-    def usage(self, usage: Usage) -> bytes:
-        """The chunk after the last choice: no choices, only counts."""
-        return self._head + b'],"usage":' + orjson.dumps(_usage(usage)) + b"}\n\n"
+    def open(self) -> bytes:
+        """Nothing: a choice's first chunk opens it."""
+        return b""
 
-    def whole(self, choices: Sequence[Collected], usage: Usage) -> bytes:
+    def event(self, event: Event) -> bytes:
+        """The chunks of an event."""
+        if isinstance(event, TextDelta) and event.channel == "content":
+            return self._delta(event)
+        if isinstance(event, Finished):
+            return self._finish(event)
+        raise InternalError(f"This answer has no words for {type(event).__name__}.")
+
+    def error(self, error: RequestError) -> bytes:
+        """An error that comes too late for a status, and the end."""
+        return b"data: " + problem(error) + b"\n\n" + DONE
+
+    def close(self, usage: Usage) -> bytes:
+        """The end; before it, where it was asked for, a chunk of counts and no choices."""
+        if not self._has_usage_chunk:
+            return DONE
+        return self._head + b'],"usage":' + orjson.dumps(_usage(usage)) + b"}\n\n" + DONE
+
+    def whole(self, answer: Answer, usage: Usage) -> bytes:
+        """The whole answer."""
         return orjson.dumps(
             {
-                **self._identity.as_json(self.whole_kind),
-                "choices": [self._choice(choice) for choice in choices],
+                **self._fields,
+                "object": self.whole_kind,
+                "choices": [self._choice(choice) for choice in answer.choices],
                 "usage": _usage(usage),
             }
         )
 
     @abstractmethod
-    def _choice(self, choice: Collected) -> dict[str, Any]:
+    def _delta(self, event: TextDelta) -> bytes:
+        """The chunks of more text."""
+
+    @abstractmethod
+    def _finish(self, event: Finished) -> bytes:
+        """The chunks of a choice's end."""
+
+    @abstractmethod
+    def _choice(self, choice: CollectedChoice) -> dict[str, Any]:
         """One choice of a whole answer."""
 
 
-class ChatFrames(_Encoder):
+class ChatEncoder(_Encoder):
     """``chat.completion`` and ``chat.completion.chunk``.
 
     A choice's first chunk carries its role. It is sent together with the choice's first text, so
     that the time of the first chunk is the time of the first token.
     """
 
+    id_prefix = "chatcmpl-"
     chunk_kind = "chat.completion.chunk"
     whole_kind = "chat.completion"
 
-    def __init__(self, identity: Identity, *, has_usage: bool, has_logprobs: bool) -> None:
-        super().__init__(identity, has_usage=has_usage, has_logprobs=has_logprobs)
+    def __init__(self, identity: Identity, *, has_usage_chunk: bool, has_logprobs: bool) -> None:
+        super().__init__(identity, has_usage_chunk=has_usage_chunk, has_logprobs=has_logprobs)
         self._opened: set[int] = set()
 
-    def delta(self, event: TextDelta) -> bytes:
+    def _delta(self, event: TextDelta) -> bytes:
         delta = b'{"content":' + orjson.dumps(event.text) + b"}"
         logprobs = orjson.dumps(self._logprobs(event.logprobs)) if event.logprobs else b"null"
         return self._opening(event.index) + self._chunk(event.index, delta, logprobs, b"null")
 
-    def finish(self, event: Finished) -> bytes:
+    def _finish(self, event: Finished) -> bytes:
         reason = b'"' + event.reason.encode() + b'"'
         return self._opening(event.index) + self._chunk(event.index, b"{}", b"null", reason)
 
@@ -142,7 +139,7 @@ class ChatFrames(_Encoder):
             self._tail,
         )
 
-    def _choice(self, choice: Collected) -> dict[str, Any]:
+    def _choice(self, choice: CollectedChoice) -> dict[str, Any]:
         return {
             "index": choice.index,
             "message": {"role": "assistant", "content": choice.text, "refusal": None},
@@ -158,23 +155,24 @@ class ChatFrames(_Encoder):
         return {"content": content, "refusal": None}
 
 
-class TextFrames(_Encoder):
+class TextEncoder(_Encoder):
     """``text_completion``, which has one shape for chunks and for whole answers."""
 
+    id_prefix = "cmpl-"
     chunk_kind = "text_completion"
     whole_kind = "text_completion"
 
-    def __init__(self, identity: Identity, *, has_usage: bool, has_logprobs: bool) -> None:
-        super().__init__(identity, has_usage=has_usage, has_logprobs=has_logprobs)
+    def __init__(self, identity: Identity, *, has_usage_chunk: bool, has_logprobs: bool) -> None:
+        super().__init__(identity, has_usage_chunk=has_usage_chunk, has_logprobs=has_logprobs)
         self._offsets: dict[int, int] = {}
 
-    def delta(self, event: TextDelta) -> bytes:
+    def _delta(self, event: TextDelta) -> bytes:
         logprobs = b"null"
         if event.logprobs:
             logprobs = orjson.dumps(self._logprobs(event.index, event.logprobs))
         return self._chunk(event.index, orjson.dumps(event.text), logprobs, b"null")
 
-    def finish(self, event: Finished) -> bytes:
+    def _finish(self, event: Finished) -> bytes:
         return self._chunk(event.index, b'""', b"null", b'"' + event.reason.encode() + b'"')
 
     def _chunk(self, index: int, text: bytes, logprobs: bytes, reason: bytes) -> bytes:
@@ -187,7 +185,7 @@ class TextFrames(_Encoder):
             self._tail,
         )
 
-    def _choice(self, choice: Collected) -> dict[str, Any]:
+    def _choice(self, choice: CollectedChoice) -> dict[str, Any]:
         has_logprobs = self._has_logprobs
         return {
             "index": choice.index,

@@ -7,12 +7,26 @@ for, and clients that spell out defaults are served. What is in neither table is
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FieldTable:
+    """The fate of fields that a dialect knows and does not declare.
+
+    Attributes:
+        ignored: accepted with any value, without effect; the value is the reason.
+        refused: refused unless null or neutral.
+    """
+
+    ignored: Mapping[str, str]
+    refused: Mapping[str, Unsupported]
 
 
 @dataclass(frozen=True, slots=True)
 class Unsupported:
-    """Why a field is refused, and the values that ask for nothing and so are accepted."""
+    """The reason why a field is refused, and values that ask for nothing and so are accepted."""
 
     reason: str
     neutral: tuple[object, ...] = ()
@@ -105,3 +119,6 @@ UNSUPPORTED_FIELDS: dict[str, Unsupported] = {
 }
 """Refused as ``unsupported_parameter`` unless null or neutral. Fields a route does declare (such as
 ``add_special_tokens`` of /tokenize) are its own, whatever stands here."""
+
+FIELDS = FieldTable(ignored=IGNORED_FIELDS, refused=UNSUPPORTED_FIELDS)
+"""The table of all routes of this family."""

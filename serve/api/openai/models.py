@@ -4,57 +4,72 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastapi import APIRouter, Request
+from starlette.requests import Request
 from starlette.responses import Response
 
 from quantize.measuring import gates
-from serve.api.context import ServerState, record_of, state_of
+from serve.api.http.middleware import call_of
 from serve.api.openai.schemas import JsonReply, ModelCard, ModelList, described
-
-router = APIRouter(prefix="/v1", tags=["models"])
-
-
-@router.get("/models", responses=described(ModelList))
-async def list_models(request: Request) -> Response:
-    """List the models."""
-    state = state_of(request)
-    cards = [_card(state, name) for name in (*state.config.model_names, *state.config.adapters)]
-    return JsonReply({"object": "list", "data": cards})
+from serve.api.policy import INFER
+from serve.api.routes import RouteSpec, ServerState
+from serve.service.directory import Served, Weights
 
 
-@router.get("/models/{model:path}", responses=described(ModelCard))
-async def retrieve_model(request: Request) -> Response:
-    """Describe one model. Its name may hold slashes.
+def routes(state: ServerState) -> tuple[RouteSpec, ...]:
+    """The list, and one model."""
+    service = state.service
 
-    Raises:
-        ModelNotFound: no such model.
-    """
-    state = state_of(request)
-    name = state.check_model(request.path_params["model"])
-    record_of(request.scope).model = name
-    return JsonReply(_card(state, name))
+    async def list_models(request: Request) -> Response:
+        """List the models."""
+        cards = [_card(served) for served in service.models_of(call_of(request.scope))]
+        return JsonReply({"object": "list", "data": cards})
+
+    async def retrieve_model(request: Request) -> Response:
+        """Describe one model. Its name may hold slashes.
+
+        Raises:
+            ModelNotFound: no such model.
+        """
+        return JsonReply(
+            _card(service.served(call_of(request.scope), request.path_params["model"]))
+        )
+
+    tags = ["models"]
+    return (
+        RouteSpec(
+            path="/v1/models",
+            handler=list_models,
+            policy=INFER,
+            openapi={"tags": tags, "responses": described(ModelList)},
+        ),
+        RouteSpec(
+            path="/v1/models/{model:path}",
+            handler=retrieve_model,
+            policy=INFER,
+            openapi={"tags": tags, "responses": described(ModelCard)},
+        ),
+    )
 
 
-def _card(state: ServerState, name: str) -> dict[str, Any]:
+def _card(served: Served) -> dict[str, Any]:
     # OpenAI's names for what an adapter was made from. vLLM's root is a path: nobody's business.
-    base = state.config.model_names[0]
-    lineage = {"root": base, "parent": base} if name in state.config.adapters else {}
+    lineage = {"root": served.model, "parent": served.model} if served.adapter else {}
     return {
-        "id": name,
+        "id": served.name,
         "object": "model",
-        "created": state.model_created,
+        "created": served.created,
         "owned_by": "intramural",
-        "max_model_len": state.loaded_pipeline().engine.info.max_model_len,
-        "digest": state.digest,
-        "quantization": str(state.scheme),
-        "quality": _quality(state),
+        "max_model_len": served.resident().engine.info.max_model_len,
+        "digest": served.weights.digest,
+        "quantization": str(served.weights.scheme),
+        "quality": _quality(served.weights),
         **lineage,
     }
 
 
-def _quality(state: ServerState) -> dict[str, Any] | None:
+def _quality(weights: Weights) -> dict[str, Any] | None:
     """The headlines; the manifest has the rest."""
-    quality = state.quality
+    quality = weights.quality
     if quality is None:
         return None
     return {
@@ -64,5 +79,5 @@ def _quality(state: ServerState) -> dict[str, Any] | None:
         "perplexity_ratio": quality.perplexity_ratio,
         "num_tokens": quality.num_tokens,
         "texts": [text.name for text in quality.texts],
-        "is_enough": gates.complaint(quality, state.scheme) is None,
+        "is_enough": gates.complaint(quality, weights.scheme) is None,
     }

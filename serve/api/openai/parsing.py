@@ -1,4 +1,4 @@
-"""From a parsed JSON object to a typed request, or to the first thing that is wrong with it.
+"""Parse a JSON object into a typed request, or name the first thing that is wrong with it.
 
 Pydantic does the checking and none of the talking: its messages would repeat the input, and its
 list of errors can be larger than the body (29 MB for 3.5 MB, measured on FastAPI's own answer).
@@ -12,15 +12,15 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import ErrorDetails
 
-from serve.api.openai.fields import IGNORED_FIELDS, UNSUPPORTED_FIELDS
-from serve.config import near
+from serve.api.openai.fields import FieldTable
 from serve.errors import InvalidRequest, UnsupportedField
+from serve.suggestion import near
 
 MAX_ECHO_CHARS = 60
 _ENUM_ERRORS = frozenset({"literal_error", "union_tag_invalid"})
 
 
-class Wire(BaseModel):
+class Body(BaseModel):
     """A JSON object of a request: exact types, no other names than those declared."""
 
     model_config = ConfigDict(
@@ -28,17 +28,20 @@ class Wire(BaseModel):
     )
 
 
-W = TypeVar("W", bound=Wire)
+B = TypeVar("B", bound=Body)
 
 
-def parse_wire(kind: type[W], data: Mapping[str, Any]) -> W:
+def parse_body(kind: type[B], data: Mapping[str, Any], table: FieldTable) -> B:
     """A request of that kind.
+
+    Args:
+        table: what becomes of fields that the kind does not declare.
 
     Raises:
         UnsupportedField: a field that we know and do not honour, with a value that asks for it.
         InvalidRequest: anything else that is wrong; ``param`` names the field, dotted.
     """
-    known = {name: value for name, value in data.items() if _is_ours(kind, name, value)}
+    known = {name: value for name, value in data.items() if _is_declared(kind, name, value, table)}
     try:
         return kind.model_validate(known)
     except ValidationError as error:
@@ -46,13 +49,13 @@ def parse_wire(kind: type[W], data: Mapping[str, Any]) -> W:
     raise _refusal(first, known)
 
 
-def _is_ours(kind: type[Wire], name: str, value: object) -> bool:
+def _is_declared(kind: type[Body], name: str, value: object, table: FieldTable) -> bool:
     """Whether a field is for the model to check; one to ignore is not. Raises for all others."""
     if name in kind.model_fields:
         return True
-    if name in IGNORED_FIELDS:
+    if name in table.ignored:
         return False
-    unsupported = UNSUPPORTED_FIELDS.get(name)
+    unsupported = table.refused.get(name)
     if unsupported is not None:
         if any(
             value == neutral and type(value) is type(neutral) for neutral in unsupported.neutral
@@ -105,7 +108,7 @@ def _has(value: object, step: int | str) -> bool:
 
 
 def _demand(error: ErrorDetails) -> str:
-    """What the field must be. Pydantic's own sentence where we have none: it holds no input."""
+    """The demand on the field. Pydantic's own sentence where we have none: it holds no input."""
     context = error.get("ctx", {})
     if error["type"] == "union_tag_invalid":
         return f"must be one of {context['expected_tags']}"

@@ -6,8 +6,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, WithJsonSchema
 
-from serve.api.openai.parsing import Wire
-from serve.engine.protocol import EngineInfo, SamplingParams
+from serve.api.openai.parsing import Body
+from serve.engine.protocol import SamplingParams
 from serve.errors import InvalidRequest, UnsupportedField
 
 MAX_N = 8
@@ -52,7 +52,7 @@ TextFormat = Annotated[
 ]
 
 
-class StreamOptions(Wire):
+class StreamOptions(Body):
     """``include_obfuscation`` may be false only: chunks are never padded."""
 
     include_usage: bool | None = None
@@ -60,7 +60,7 @@ class StreamOptions(Wire):
     include_obfuscation: Literal[False] | None = None
 
 
-class SamplingFields(Wire):
+class SamplingFields(Body):
     """Null is the same as absent, as in OpenAI's API."""
 
     model: str
@@ -87,7 +87,7 @@ class SamplingFields(Wire):
     response_format: TextFormat | None = None
 
     def check_shared(self) -> None:
-        """What one field alone cannot tell.
+        """Check what one field alone cannot tell.
 
         Raises:
             InvalidRequest: fields that exclude each other.
@@ -130,18 +130,12 @@ class SamplingFields(Wire):
                 )
         return tuple(given)
 
-    def sampling(
-        self, info: EngineInfo, *, max_tokens: int, num_logprobs: int | None
-    ) -> SamplingParams:
-        """Parameters for the engine.
+    def sampling(self, *, max_tokens: int, num_logprobs: int | None) -> SamplingParams:
+        """Parameters for the engine, which knows the vocabulary and checks token ids.
 
         Raises:
-            InvalidRequest: a token id outside the vocabulary.
+            InvalidRequest: a name in ``logit_bias`` that is no token id.
         """
-        biases = {_token_id(key): value for key, value in (self.logit_bias or {}).items()}
-        stop_token_ids = frozenset(self.stop_token_ids or ())
-        check_vocabulary(info, biases, "logit_bias")
-        check_vocabulary(info, stop_token_ids, "stop_token_ids")
         return SamplingParams(
             max_tokens=max_tokens,
             temperature=_or(self.temperature, 1.0),
@@ -152,19 +146,10 @@ class SamplingFields(Wire):
             presence_penalty=_or(self.presence_penalty, 0.0),
             frequency_penalty=_or(self.frequency_penalty, 0.0),
             repetition_penalty=_or(self.repetition_penalty, 1.0),
-            logit_bias=biases,
+            logit_bias={_token_id(key): value for key, value in (self.logit_bias or {}).items()},
             num_logprobs=num_logprobs,
-            stop_token_ids=stop_token_ids,
+            stop_token_ids=frozenset(self.stop_token_ids or ()),
             ignore_eos=bool(self.ignore_eos),
-        )
-
-
-def check_vocabulary(info: EngineInfo, token_ids: Any, param: str) -> None:
-    """Raises InvalidRequest unless all ids (any collection of int) are in the vocabulary."""
-    if token_ids and not (min(token_ids) >= 0 and max(token_ids) < info.vocab_size):
-        raise InvalidRequest(
-            f"{param} has a token id out of range: this model's are 0 to {info.vocab_size - 1}.",
-            param=param,
         )
 
 

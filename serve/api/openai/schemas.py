@@ -47,7 +47,7 @@ class ProblemReply(Reply):
 
 
 class Quality(Reply):
-    """What quantising cost, measured beside the full weights when it was done (docs/quality.md).
+    """The cost of quantising, measured beside the full weights when it was done (docs/quality.md).
 
     Divergence is in nats, ``top1`` a share of ``num_tokens``; ``is_enough`` whether the gate of the
     scheme and the model's size holds.
@@ -177,6 +177,11 @@ def described(shape: type[BaseModel], *, stream: bool = False) -> dict[int | str
     if stream:
         ok["content"] = {"text/event-stream": {"schema": EVENT}}
     return {200: ok, "4XX": PROBLEM, "5XX": PROBLEM}
+
+
+def generating(body: type[BaseModel], answer: type[BaseModel], *, tag: str) -> dict[str, Any]:
+    """The part of /openapi.json that a dialect's route adds."""
+    return {"tags": [tag], "responses": described(answer, stream=True), "body": body}
 
 
 EVENT: dict[str, Any] = {

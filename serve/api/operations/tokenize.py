@@ -2,56 +2,71 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Request
+from starlette.requests import Request
 from starlette.responses import Response
 
-from serve.api.context import record_of, state_of
-from serve.api.http.body import read_object
-from serve.api.openai.parsing import parse_wire
+from serve.api.http.middleware import call_of
+from serve.api.http.strict_json import parse_object
+from serve.api.openai.fields import FIELDS
+from serve.api.openai.parsing import parse_body
 from serve.api.openai.schemas import JsonReply, Text, Tokens, described
-from serve.api.openapi import request_body
 from serve.api.operations.tokenize_request import DetokenizeRequest, TokenizeRequest
+from serve.api.policy import INFER
+from serve.api.routes import RouteSpec, ServerState
 
-router = APIRouter(tags=["tokens"])
 
+def routes(state: ServerState) -> tuple[RouteSpec, ...]:
+    """Both directions."""
+    service = state.service
 
-@router.post("/tokenize", responses=described(Tokens), openapi_extra=request_body(TokenizeRequest))
-async def tokenize(request: Request) -> Response:
-    """Token ids of a prompt or of messages, as a completion would send them to the engine.
+    async def tokenize(request: Request) -> Response:
+        """Token ids of a prompt or of messages, as a completion would send them to the engine.
 
-    Raises:
-        RequestError: see docs/errors.md.
-    """
-    state = state_of(request)
-    pipeline = state.loaded_pipeline()
-    wire = parse_wire(TokenizeRequest, await read_object(request))
-    record_of(request.scope).model = state.check_model(wire.model)
-    token_ids = await pipeline.encode(
-        wire.to_prompt(), add_special_tokens=wire.add_special_tokens is not False
+        Raises:
+            RequestError: see docs/errors.md.
+        """
+        service.directory.default.resident()
+        body = parse_body(TokenizeRequest, parse_object(await request.body()), FIELDS)
+        pipeline = service.served(call_of(request.scope), body.model).resident()
+        token_ids = await pipeline.encode(
+            body.to_prompt(), add_special_tokens=body.add_special_tokens is not False
+        )
+        texts = [pipeline.token_text(i) for i in token_ids] if body.return_token_strs else None
+        return JsonReply(
+            {
+                "count": len(token_ids),
+                "max_model_len": pipeline.engine.info.max_model_len,
+                "tokens": token_ids,
+                "token_strs": texts,
+            }
+        )
+
+    async def detokenize(request: Request) -> Response:
+        """The text of token ids, special tokens shown.
+
+        Raises:
+            RequestError: see docs/errors.md.
+        """
+        service.directory.default.resident()
+        body = parse_body(DetokenizeRequest, parse_object(await request.body()), FIELDS)
+        pipeline = service.served(call_of(request.scope), body.model).resident()
+        body.check_length(pipeline.engine.info.max_model_len)
+        return JsonReply({"prompt": pipeline.decode(body.tokens)})
+
+    tags = ["tokens"]
+    return (
+        RouteSpec(
+            path="/tokenize",
+            handler=tokenize,
+            policy=INFER,
+            method="POST",
+            openapi={"tags": tags, "responses": described(Tokens), "body": TokenizeRequest},
+        ),
+        RouteSpec(
+            path="/detokenize",
+            handler=detokenize,
+            policy=INFER,
+            method="POST",
+            openapi={"tags": tags, "responses": described(Text), "body": DetokenizeRequest},
+        ),
     )
-    texts = [pipeline.token_text(i) for i in token_ids] if wire.return_token_strs else None
-    return JsonReply(
-        {
-            "count": len(token_ids),
-            "max_model_len": pipeline.engine.info.max_model_len,
-            "tokens": token_ids,
-            "token_strs": texts,
-        }
-    )
-
-
-@router.post(
-    "/detokenize", responses=described(Text), openapi_extra=request_body(DetokenizeRequest)
-)
-async def detokenize(request: Request) -> Response:
-    """The text of token ids, special tokens shown.
-
-    Raises:
-        RequestError: see docs/errors.md.
-    """
-    state = state_of(request)
-    pipeline = state.loaded_pipeline()
-    wire = parse_wire(DetokenizeRequest, await read_object(request))
-    record_of(request.scope).model = state.check_model(wire.model)
-    wire.check_length(pipeline.engine.info.max_model_len)
-    return JsonReply({"prompt": pipeline.decode(wire.tokens)})

@@ -6,13 +6,13 @@ from typing import Annotated
 
 from pydantic import Field
 
-from serve.api.openai.chat_request import Messages, Tools, chat_prompt
-from serve.api.openai.parsing import Wire
+from serve.api.openai.chat import Messages, Tools, chat_prompt
+from serve.api.openai.parsing import Body
 from serve.errors import InvalidRequest, UnsupportedField
 from serve.pipeline.events import Prompt, TextPrompt
 
 
-class TokenizeRequest(Wire):
+class TokenizeRequest(Body):
     """``prompt`` or ``messages``; ``add_special_tokens`` is true by default for a prompt only."""
 
     model: str | None = None
@@ -23,7 +23,7 @@ class TokenizeRequest(Wire):
     return_token_strs: bool | None = None
 
     def to_prompt(self) -> Prompt:
-        """What to tokenise.
+        """The prompt to tokenise.
 
         Raises:
             InvalidRequest: neither or both of prompt and messages, or an empty prompt.
@@ -46,7 +46,7 @@ class TokenizeRequest(Wire):
         return TextPrompt(self.prompt)
 
 
-class DetokenizeRequest(Wire):
+class DetokenizeRequest(Body):
     model: str | None = None
     tokens: Annotated[list[int], Field(fail_fast=True)]
 

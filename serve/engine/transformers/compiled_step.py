@@ -2,9 +2,8 @@
 
 A step of decodes reads every weight once for a few rows. Through transformers' modules it is some
 1,500 operations of torch as well, which took longer than the products (docs/lab-notes.md). Here a
-step is a list of some 200 calls of compiled loops (``float_kernels.py``, ``layer_kernels.py``),
-made once from the model's own modules and run in one visit to torch's threads. Activations are
-float32.
+step is a list of some 200 calls of compiled loops (``kernels/``), made once
+from the model's own modules and run in one visit to torch's threads. Activations are float32.
 
 ``of`` says None for whatever it does not know by its class: other models, layers whose weights are
 stored in a form that is not ours to read (oneDNN's), float16, a GPU, a machine without Numba. What
@@ -27,9 +26,15 @@ from transformers import (
     Qwen3ForCausalLM,
 )
 
-from serve.engine.transformers.kernels import native, stored_matrix
+from serve.engine.transformers.kernels import native, registry, stored_matrix
+from serve.engine.transformers.kernels.arguments import (
+    AttendArguments,
+    GateArguments,
+    NormArguments,
+    StoreArguments,
+)
 from serve.engine.transformers.kernels.panels import Panels
-from serve.engine.transformers.kernels.stored_matrix import Matrix, Scratch
+from serve.engine.transformers.kernels.stored_matrix import FloatMatrix
 from serve.engine.transformers.kv_cache import BLOCK_SIZE, KVCache
 from serve.engine.transformers.layers.fused_linear import Part
 from serve.engine.transformers.layers.quantized_linear import QuantizedLinear
@@ -38,7 +43,8 @@ from serve.engine.transformers.step_plan import StepPlan
 MOST_ROWS = 16
 """Beyond it, unpacking tiles for all rows together is faster; docs/lab-notes.md."""
 _KNOWN = (LlamaForCausalLM, MistralForCausalLM, Qwen2ForCausalLM, Qwen3ForCausalLM)
-_Call = tuple[native.Kernel, Sequence[int]]
+_Call = tuple[native.Kernel, tuple[int, ...]]
+_Matrix = FloatMatrix | Panels
 
 
 class CompiledStep:
@@ -49,6 +55,7 @@ class CompiledStep:
         self._products = products
         config = model.config
         layer = model.model.layers[0].self_attn
+        self._is_bfloat16 = model.dtype is torch.bfloat16
         self._num_heads, self._num_kv = config.num_attention_heads, config.num_key_value_heads
         self._dim = layer.head_dim
         width = self._num_heads + 2 * self._num_kv
@@ -63,15 +70,15 @@ class CompiledStep:
         self._cos_sin = torch.empty(2, rows, self._dim)
         self._logits = torch.empty(rows, config.vocab_size)
         self._scores = torch.empty(torch.get_num_threads(), most_tokens)
-        self._scratch = Scratch(rows, max(matrix.num_in for matrix in products.all()))
+        self._scratch = native.Scratch(rows, max(matrix.num_in for matrix in products.all()))
         self._places = torch.empty(3, rows, dtype=torch.int64)  # slots, lengths, starts in _blocks
         self._blocks = torch.empty(cache.num_blocks, dtype=torch.int64)
         self._kept: list[torch.Tensor] = []
-        self._sequence = native.Sequence(self._calls())
+        self._sequence = native.CallSequence(registry.sequence(), self._calls())
 
     @classmethod
     def of(cls, model: PreTrainedModel, cache: KVCache) -> Self | None:
-        """The compiled step of a model after its layers are as they will be; None: not known."""
+        """The compiled step of a model, once its layers are final; None where it is not known."""
         if not (
             type(model) in _KNOWN
             and model.dtype in {torch.float32, torch.bfloat16}
@@ -119,7 +126,8 @@ class CompiledStep:
         for index, layer in enumerate(decoder.layers):
             yield self._norm(layer.input_layernorm)
             yield self._product(self._products.qkv[index], self._normed, self._qkv)
-            yield from self._attention(index, layer.self_attn)
+            yield self._store(index, layer.self_attn)
+            yield self._attend(index, layer.self_attn)
             yield self._product(self._products.o[index], self._attended, self._hidden, adds=True)
             yield self._norm(layer.post_attention_layernorm)
             yield self._product(self._products.gate_up[index], self._normed, self._both)
@@ -130,56 +138,72 @@ class CompiledStep:
             yield self._product(self._products.head, self._normed, self._logits)
 
     def _norm(self, norm: Any) -> _Call:
-        from serve.engine.transformers.kernels import layer_kernels  # noqa: PLC0415 - Numba is loaded when it is needed
-
-        weight = self._keep(norm.weight)
-        tensors = (self._hidden, weight, self._normed)
-        sizes = (0, self._hidden.shape[1], _bits(norm.variance_epsilon))
-        return layer_kernels.norm(), (*sizes, *(tensor.data_ptr() for tensor in tensors))
+        return registry.norm(), NormArguments(
+            num_rows=0,
+            size=self._hidden.shape[1],
+            epsilon=_bits(norm.variance_epsilon),
+            rows=self._hidden.data_ptr(),
+            weight=self._keep(norm.weight).data_ptr(),
+            out=self._normed.data_ptr(),
+        )
 
     def _product(
         self, layer: _Product, rows: torch.Tensor, out: torch.Tensor, *, adds: bool = False
     ) -> _Call:
         bias = None if layer.bias is None else self._keep(layer.bias)
-        return layer.matrix.kernel, layer.matrix.arguments(
-            rows=rows,
-            out=out,
-            scratch=self._scratch,
-            bias=bias,
-            adds=adds,
-            counter=native.COUNTER,
+        arguments = layer.matrix.arguments(
+            rows=rows, out=out, scratch=self._scratch, bias=bias, adds=adds
         )
+        return layer.matrix.kernel, arguments
 
-    def _attention(self, index: int, attention: Any) -> Iterator[_Call]:
-        from serve.engine.transformers.kernels import layer_kernels  # noqa: PLC0415 - Numba is loaded when it is needed
-
-        is_bfloat16 = self._model.dtype is torch.bfloat16
-        shape = (0, self._num_heads, self._num_kv, self._dim)
+    def _store(self, index: int, attention: Any) -> _Call:
         norms = [getattr(attention, name, None) for name in ("q_norm", "k_norm")]
-        epsilon = 0.0 if norms[0] is None else norms[0].variance_epsilon
-        weights = [0 if norm is None else self._keep(norm.weight).data_ptr() for norm in norms]
-        pools = [self._cache.keys[index].data_ptr(), self._cache.values[index].data_ptr()]
-        cos, sin = (part.data_ptr() for part in self._cos_sin)
-        slots, lengths, starts = (part.data_ptr() for part in self._places)
-        qkv = self._qkv.data_ptr()
-        yield (
-            layer_kernels.store(is_bfloat16=is_bfloat16),
-            (*shape, _bits(epsilon), qkv, cos, sin, *weights, slots, *pools),
+        q_norm, k_norm = (
+            0 if norm is None else self._keep(norm.weight).data_ptr() for norm in norms
         )
-        window = self._cache.shapes[index].sliding_window or 0
-        bounds = (window, self._scores.shape[1])
-        places = (starts, lengths, self._blocks.data_ptr())
-        ends = (self._attended.data_ptr(), self._scores.data_ptr(), _bits(attention.scaling))
-        yield (
-            layer_kernels.attend(is_bfloat16=is_bfloat16),
-            (*shape, *bounds, qkv, *pools, *places, *ends),
+        cos, sin = (part.data_ptr() for part in self._cos_sin)
+        return registry.store(is_bfloat16=self._is_bfloat16), StoreArguments(
+            num_rows=0,
+            num_heads=self._num_heads,
+            num_kv_heads=self._num_kv,
+            head_dim=self._dim,
+            epsilon=_bits(0.0 if norms[0] is None else norms[0].variance_epsilon),
+            qkv=self._qkv.data_ptr(),
+            cos=cos,
+            sin=sin,
+            q_norm=q_norm,
+            k_norm=k_norm,
+            slots=self._places[0].data_ptr(),
+            keys=self._cache.keys[index].data_ptr(),
+            values=self._cache.values[index].data_ptr(),
+        )
+
+    def _attend(self, index: int, attention: Any) -> _Call:
+        return registry.attend(is_bfloat16=self._is_bfloat16), AttendArguments(
+            num_rows=0,
+            num_heads=self._num_heads,
+            num_kv_heads=self._num_kv,
+            head_dim=self._dim,
+            window=self._cache.shapes[index].sliding_window or 0,
+            max_tokens=self._scores.shape[1],
+            qkv=self._qkv.data_ptr(),
+            keys=self._cache.keys[index].data_ptr(),
+            values=self._cache.values[index].data_ptr(),
+            starts=self._places[2].data_ptr(),
+            lengths=self._places[1].data_ptr(),
+            blocks=self._blocks.data_ptr(),
+            out=self._attended.data_ptr(),
+            scores=self._scores.data_ptr(),
+            scale=_bits(attention.scaling),
         )
 
     def _gate(self) -> _Call:
-        from serve.engine.transformers.kernels import layer_kernels  # noqa: PLC0415 - Numba is loaded when it is needed
-
-        size = self._gated.shape[1]
-        return layer_kernels.gate(), (0, size, self._both.data_ptr(), self._gated.data_ptr())
+        return registry.gate(), GateArguments(
+            num_rows=0,
+            size=self._gated.shape[1],
+            both=self._both.data_ptr(),
+            out=self._gated.data_ptr(),
+        )
 
     def _keep(self, parameter: torch.Tensor) -> torch.Tensor:
         """A norm's weight or a bias in float32: a few numbers that are held twice."""
@@ -190,13 +214,13 @@ class CompiledStep:
 class _Product:
     """A linear layer whose weights the loops can read."""
 
-    def __init__(self, matrix: Matrix | Panels, bias: torch.Tensor | None) -> None:
+    def __init__(self, matrix: _Matrix, bias: torch.Tensor | None) -> None:
         self.matrix, self.bias = matrix, bias
 
     @classmethod
     def of(cls, layer: nn.Module) -> Self | None:
         whole = layer.whole if isinstance(layer, Part) else layer
-        matrix: Matrix | Panels | None
+        matrix: _Matrix | None
         if isinstance(whole, QuantizedLinear):
             matrix = whole.matrix
         elif isinstance(whole, nn.Linear):
@@ -207,13 +231,13 @@ class _Product:
 
 
 class _Products:
-    """Of every layer; ``head`` is None where it is left to its module."""
+    """Products of every layer; ``head`` is None where it is left to its module."""
 
     def __init__(self, layers: Sequence[Sequence[_Product]], head: _Product | None) -> None:
         self.qkv, self.o, self.gate_up, self.down = zip(*layers, strict=True)
         self.head = head
 
-    def all(self) -> Iterator[Matrix | Panels]:
+    def all(self) -> Iterator[_Matrix]:
         for group in (self.qkv, self.o, self.gate_up, self.down, [self.head] if self.head else []):
             yield from (product.matrix for product in group)
 
@@ -225,13 +249,13 @@ class _Products:
             if not (isinstance(attention.q_proj, Part) and isinstance(mlp.gate_proj, Part)):
                 return None
             parts = (attention.q_proj, attention.o_proj, mlp.gate_proj, mlp.down_proj)
-            found = [product for part in parts if (product := _Product.of(part)) is not None]
-            if len(found) < len(parts):
+            products = [product for part in parts if (product := _Product.of(part)) is not None]
+            if len(products) < len(parts):
                 return None
-            layers.append(found)
+            layers.append(products)
         return cls(layers, _Product.of(model.lm_head))
 
 
 def _bits(number: float) -> int:
-    """Of a float32, as an integer."""
+    """The bits of the nearest float32."""
     return int(torch.tensor(number, dtype=torch.float32).view(torch.int32))

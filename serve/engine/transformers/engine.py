@@ -3,9 +3,9 @@
 ::
 
     stream() ── SequenceState ──▶ StepLoop (a thread)
-                                    Batcher.schedule() ─▶ segments
-                                    Runner.step()      ─▶ one forward: decodes and prompt chunks
-    Mailbox ◀── Delivery ◀── Post ── once per step: sampled tokens
+                                    Scheduler.schedule() ─▶ segments
+                                    ModelRunner.step()   ─▶ one forward: decodes and prompt chunks
+    Mailbox ◀── Delivery ◀── CrossThreadDelivery ── once per step: sampled tokens
 
 ADR 0003 says why it is our own, with the measurements.
 """
@@ -19,30 +19,47 @@ from pathlib import Path
 from typing import Self
 
 import torch
+from transformers import PreTrainedModel
 
 from serve.engine import model_files
-from serve.engine.protocol import EngineInfo, EngineLoad, EngineRequest, Progress, TokenChunk
+from serve.engine.delivery import CrossThreadDelivery
+from serve.engine.protocol import (
+    Capability,
+    EngineInfo,
+    EngineLoad,
+    EngineRequest,
+    Progress,
+    TokenChunk,
+)
 from serve.engine.request_check import check_request
 from serve.engine.settings import EngineSettings
 from serve.engine.transformers import warm_up
 from serve.engine.transformers.kv_cache import BLOCK_SIZE, KVCache
 from serve.engine.transformers.layers import attention, bfloat16_linear, fused_linear
 from serve.engine.transformers.loader import loading, served_dtypes, weight_memory
-from serve.engine.transformers.model_runner import Runner
-from serve.engine.transformers.post import Post
-from serve.engine.transformers.scheduler import Batcher
-from serve.engine.transformers.sequence import SequenceState
+from serve.engine.transformers.model_runner import ModelRunner
+from serve.engine.transformers.scheduler import Scheduler, SequenceState
 from serve.engine.transformers.step_loop import StepLoop
+
+_CAPABILITIES: frozenset[Capability] = frozenset(
+    {"logprobs", "seed", "min_p", "logit_bias", "penalties"}
+)
 
 
 class TransformersEngine:
     """An ``Engine``. Made by ``from_folder``; the parts are the engine's from then on."""
 
-    def __init__(self, info: EngineInfo, batcher: Batcher, runner: Runner, post: Post) -> None:
+    def __init__(
+        self,
+        info: EngineInfo,
+        scheduler: Scheduler,
+        runner: ModelRunner,
+        delivery: CrossThreadDelivery,
+    ) -> None:
         self._info = info
         self.runner = runner
         """For measurements, while no stream is open: the step thread owns it otherwise."""
-        self._steps = StepLoop(batcher, runner.step, post)
+        self._steps = StepLoop(scheduler, runner.step, delivery)
 
     @classmethod
     def from_folder(cls, path: Path, settings: EngineSettings, progress: Progress) -> Self:
@@ -61,7 +78,7 @@ class TransformersEngine:
     @classmethod
     def _loaded(cls, path: Path, settings: EngineSettings, progress: Progress) -> Self:
         config = loading.read_config(path)
-        promise = loading.read_promise(path)
+        declared = loading.read_declared_scheme(path)
         device = loading.pick_device(settings.device)
         model = loading.load_model(
             path, config, settings=settings, device=device, progress=progress
@@ -72,45 +89,35 @@ class TransformersEngine:
         fused_linear.fuse(model)
         if device.type == "cpu":
             bfloat16_linear.install(model)
-
-        progress("allocate_kv", 0, 1)
-        shapes = warm_up.layer_shapes(model)
-        max_model_len, num_blocks = warm_up.choose_lengths(
-            settings,
-            model_max_len=loading.model_max_len(config),
-            bytes_per_token=sum(shape.bytes_per_token(model.dtype) for shape in shapes.values()),
-            free_bytes=weight_memory.free_bytes(device),
-        )
-        cache = KVCache(shapes, num_blocks=num_blocks, dtype=model.dtype, device=device)
-        progress("allocate_kv", 1, 1)
+        max_model_len, cache = _kv_cache(model, loading.model_max_len(config), settings, progress)
 
         progress("warm_up", 0, 1)
         model.set_attn_implementation(attention.IMPLEMENTATION)
-        runner = Runner(model, cache)
-        warm_up.check_arithmetic(model, runner, expected, is_quantized=promise is not None)
-        served_dtypes.check(model, promise)
+        runner = ModelRunner(model, cache)
+        warm_up.check_arithmetic(model, runner, expected, is_quantized=declared is not None)
+        served_dtypes.check(model, declared)
         progress("warm_up", 1, 1)
 
         info = EngineInfo(
             name="transformers",
             max_model_len=max_model_len,
             max_num_seqs=settings.max_num_seqs,
-            kv_cache_tokens=num_blocks * BLOCK_SIZE,
+            kv_cache_tokens=cache.num_blocks * BLOCK_SIZE,
             vocab_size=config.get_text_config().vocab_size,
             eos_token_ids=model_files.eos_token_ids(path, config),
-            capabilities=frozenset({"logprobs", "seed", "min_p", "logit_bias", "penalties"}),
+            capabilities=_CAPABILITIES,
             dtype=served_dtypes.describe(model, model.dtype),
             device=device.type,
             num_parameters=num_parameters,
             weight_bytes=served_dtypes.resident_bytes(model),
         )
-        batcher = Batcher(
-            num_blocks=num_blocks,
+        scheduler = Scheduler(
+            num_blocks=cache.num_blocks,
             block_size=BLOCK_SIZE,
             max_num_seqs=settings.max_num_seqs,
             max_num_batched_tokens=max(settings.max_num_batched_tokens, settings.max_num_seqs),
         )
-        return cls(info, batcher, runner, Post(settings.max_hold_s))
+        return cls(info, scheduler, runner, CrossThreadDelivery(settings.max_hold_s))
 
     @property
     def info(self) -> EngineInfo:
@@ -145,3 +152,24 @@ class TransformersEngine:
         await asyncio.to_thread(self._steps.close)
         if self._info.device == "cuda":
             torch.cuda.empty_cache()
+
+
+def _kv_cache(
+    model: PreTrainedModel, model_max_len: int, settings: EngineSettings, progress: Progress
+) -> tuple[int, KVCache]:
+    """The context length that is served, and the cache for it.
+
+    Raises:
+        StartupError: a layer attends in an unknown way, or the cache does not fit.
+    """
+    progress("allocate_kv", 0, 1)
+    shapes = warm_up.layer_shapes(model)
+    max_model_len, num_blocks = warm_up.choose_lengths(
+        settings,
+        model_max_len=model_max_len,
+        bytes_per_token=sum(shape.bytes_per_token(model.dtype) for shape in shapes.values()),
+        free_bytes=weight_memory.free_bytes(model.device),
+    )
+    cache = KVCache(shapes, num_blocks=num_blocks, dtype=model.dtype, device=model.device)
+    progress("allocate_kv", 1, 1)
+    return max_model_len, cache

@@ -1,6 +1,6 @@
 """The paged KV cache: one pool of blocks per layer, for keys and for values.
 
-A sequence's block ids come from the batcher; every layer uses the same ids. Nothing is moved or
+A sequence's block ids come from the scheduler; every layer uses the same ids. Nothing is moved or
 copied when sequences come and go. On the CPU the pools are anonymous memory maps: zero pages that
 the kernel commits when they are first written, so a large bound costs nothing until it is used.
 """
@@ -20,7 +20,7 @@ BLOCK_SIZE = 64
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LayerShape:
-    """What one attention layer stores per token.
+    """Sizes of what one attention layer stores per token.
 
     Attributes:
         num_kv_heads: heads of keys and values.

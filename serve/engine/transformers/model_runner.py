@@ -11,12 +11,11 @@ from transformers import PreTrainedModel
 from serve.engine.transformers.compiled_step import CompiledStep
 from serve.engine.transformers.kv_cache import KVCache
 from serve.engine.transformers.sampler import Sampled, sample
-from serve.engine.transformers.scheduler import Segment
-from serve.engine.transformers.sequence import SequenceState
+from serve.engine.transformers.scheduler import Segment, SequenceState
 from serve.engine.transformers.step_plan import StepPlan, make_plan
 
 
-class Runner:
+class ModelRunner:
     """Runs steps of a model whose attention implementation is ``attention.IMPLEMENTATION``."""
 
     def __init__(self, model: PreTrainedModel, cache: KVCache) -> None:

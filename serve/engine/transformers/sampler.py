@@ -1,9 +1,9 @@
 """Choosing the next token of every sequence of a step, vectorised over the rows.
 
 Order, as vLLM and transformers apply them: repetition penalty, presence and frequency penalties,
-logit bias, temperature, top_k, top_p (of what top_k left), min_p; then one uniform draw per row
-from the sequence's own source and the inverse of the cumulative distribution. So a row's token
-depends on its own logits and its own seed, never on which rows share the step.
+logit bias, the sequence's mask, temperature, top_k, top_p (of what top_k left), min_p; then one
+uniform draw per row from the sequence's own source and the inverse of the cumulative distribution.
+So a row's token depends on its own logits and its own seed, never on which rows share the step.
 
 Truncation needs the most likely tokens in order. Sorting a vocabulary of 150,000 per row costs
 more than a small model's forward, so the rows are cut to their ``_PREFIX`` best first; a row whose
@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import torch
 
 from serve.engine.protocol import SamplingParams, TokenLogprob
-from serve.engine.transformers.sequence import SequenceState
+from serve.engine.transformers.scheduler import SequenceState
 
 _PREFIX = 256
 
@@ -41,12 +41,12 @@ def sample(logits: torch.Tensor, sequences: Sequence[SequenceState]) -> list[Sam
     """
     params = [sequence.request.sampling for sequence in sequences]
     raw = logits
-    if any(_needs_floats(row) for row in params):
+    if any(map(_needs_floats, sequences)):
         raw = logits = logits.float()
-    if any(map(_reshapes, params)) and any(row.num_logprobs is not None for row in params):
+    if any(map(_reshapes, sequences)) and any(row.num_logprobs is not None for row in params):
         logits = raw.clone()
     for index, sequence in enumerate(sequences):
-        if _reshapes(params[index]):
+        if _reshapes(sequence):
             _reshape(logits[index], sequence)
     # The first of equals, as argmax; but argmax over bfloat16 is six times slower.
     chosen = logits.max(-1).indices  # [B]
@@ -59,21 +59,24 @@ def sample(logits: torch.Tensor, sequences: Sequence[SequenceState]) -> list[Sam
     return [Sampled(*pair) for pair in zip(token_ids, logprobs, strict=True)]
 
 
-def _reshapes(params: SamplingParams) -> bool:
+def _reshapes(sequence: SequenceState) -> bool:
+    params = sequence.request.sampling
     return bool(
-        params.logit_bias
+        sequence.mask is not None
+        or params.logit_bias
         or params.presence_penalty
         or params.frequency_penalty
         or params.repetition_penalty != 1
     )
 
 
-def _needs_floats(params: SamplingParams) -> bool:
-    return params.temperature > 0 or params.num_logprobs is not None or _reshapes(params)
+def _needs_floats(sequence: SequenceState) -> bool:
+    params = sequence.request.sampling
+    return params.temperature > 0 or params.num_logprobs is not None or _reshapes(sequence)
 
 
 def _reshape(row: torch.Tensor, sequence: SequenceState) -> None:
-    """Apply penalties and bias to one row ``[V]``, in place."""
+    """Apply penalties, bias and mask to one row ``[V]``, in place."""
     params = sequence.request.sampling
     if params.repetition_penalty != 1:
         seen = torch.unique(torch.tensor(sequence.token_ids, device=row.device))
@@ -89,6 +92,8 @@ def _reshape(row: torch.Tensor, sequence: SequenceState) -> None:
         row[biased] += torch.tensor(
             list(params.logit_bias.values()), dtype=row.dtype, device=row.device
         )
+    if sequence.mask is not None:
+        sequence.mask.apply(row)
 
 
 def _draw(logits: torch.Tensor, sequences: Sequence[SequenceState]) -> torch.Tensor:
@@ -184,20 +189,26 @@ def _invert(weights: torch.Tensor, uniforms: torch.Tensor) -> torch.Tensor:
 
 
 def _logprobs(
-    raw: torch.Tensor, token_ids: Sequence[int], wanted: Sequence[int | None]
+    raw: torch.Tensor, token_ids: Sequence[int], num_logprobs: Sequence[int | None]
 ) -> list[TokenLogprob | None]:
-    """Of the model's own distribution. raw: [B, V] float32 where anything is wanted."""
-    found: list[TokenLogprob | None] = [None] * len(wanted)
-    indices = [index for index, count in enumerate(wanted) if count is not None]
+    """Logprobs of the model's own distribution, None for rows that want none.
+
+    Args:
+        raw: ``[B, V]``; float32 where any row wants some.
+        token_ids: the chosen tokens.
+        num_logprobs: for each row, how many of the most likely tokens are wanted beside it.
+    """
+    results: list[TokenLogprob | None] = [None] * len(num_logprobs)
+    indices = [index for index, count in enumerate(num_logprobs) if count is not None]
     if not indices:
-        return found
+        return results
     rows = torch.tensor(indices, device=raw.device)
     logprobs = raw[rows].log_softmax(-1)  # [R, V]
     chosen = torch.tensor([token_ids[index] for index in indices], device=raw.device)
     chosen_logprobs: list[float] = logprobs.gather(-1, chosen[:, None])[:, 0].tolist()
-    values, ids = logprobs.topk(max(1, *(wanted[index] or 0 for index in indices), 1))
+    values, ids = logprobs.topk(max(1, *(num_logprobs[index] or 0 for index in indices), 1))
     for row, index in enumerate(indices):
-        count = wanted[index] or 0
+        count = num_logprobs[index] or 0
         top = zip(ids[row, :count].tolist(), values[row, :count].tolist(), strict=True)
-        found[index] = TokenLogprob(token_ids[index], chosen_logprobs[row], tuple(top))
-    return found
+        results[index] = TokenLogprob(token_ids[index], chosen_logprobs[row], tuple(top))
+    return results

@@ -15,10 +15,73 @@ Names and preemption by recomputation follow vLLM (Kwon et al. 2023, section 4.5
 
 from __future__ import annotations
 
+import random
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from serve.engine.transformers.sequence import SequenceState
+from serve.engine.protocol import EngineRequest
+from serve.engine.transformers.logits_mask import LogitsMask
+from serve.timeline import FinishReason
+
+
+@dataclass(slots=True, eq=False, kw_only=True)
+class SequenceState:
+    """One sequence in the engine: its tokens, and how far they are computed.
+
+    Mutable; owned by the step thread once submitted. Compared and hashed by identity.
+
+    Attributes:
+        request: as the engine was given it.
+        stop_token_ids: every token that ends the sequence, the model's own included.
+        token_ids: the prompt, then what was generated.
+        num_computed: leading tokens whose keys and values are in the KV cache.
+        block_ids: blocks of the KV cache that hold them, in order.
+        mask: what holds the completion to a language; None where every token may follow.
+        source: this sequence's randomness: one draw per sampled token, whatever else is in the
+            batch, and kept when the sequence is preempted.
+    """
+
+    request: EngineRequest
+    stop_token_ids: frozenset[int]
+    token_ids: list[int] = field(init=False)
+    num_prompt_tokens: int = field(init=False)
+    num_computed: int = 0
+    block_ids: list[int] = field(default_factory=list)
+    mask: LogitsMask | None = None
+    source: random.Random = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        self.token_ids = list(self.request.prompt_token_ids)
+        self.num_prompt_tokens = len(self.token_ids)
+        self.source = random.Random(self.request.sampling.seed)
+
+    def append(self, token_id: int) -> None:
+        """Add a token that was chosen; the mask goes on past it.
+
+        Once for each token, in order: one that is computed again after a preemption is not added
+        again.
+        """
+        self.token_ids.append(token_id)
+        if self.mask is not None:
+            self.mask.accept(token_id)
+
+    @property
+    def num_pending(self) -> int:
+        """Tokens still to be computed before the next one can be sampled: 1 in decode."""
+        return len(self.token_ids) - self.num_computed
+
+    @property
+    def num_generated(self) -> int:
+        return len(self.token_ids) - self.num_prompt_tokens
+
+    @property
+    def finish_reason(self) -> FinishReason | None:
+        """The reason why the sequence is over, by its last token; None while it is not."""
+        if self.num_generated == 0:
+            return None
+        if self.token_ids[-1] in self.stop_token_ids:
+            return "stop"
+        return "length" if self.num_generated >= self.request.sampling.max_tokens else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +102,7 @@ class Segment:
         return self.end == len(self.sequence.token_ids)
 
 
-class Batcher:
+class Scheduler:
     """Decides what the next step computes. Not thread-safe: the step thread owns it.
 
     Args:

@@ -1,8 +1,8 @@
 """The step thread: takes sequences in, runs steps, hands tokens back to the event loops.
 
-The thread alone touches batcher and runner. Orders reach it through a queue and take effect
+The thread alone touches scheduler and runner. Orders reach it through a queue and take effect
 between steps; tokens leave it once per step. An exception in it is the engine's death: every open
-stream is told, and nothing is restarted here.
+stream ends with an error, and nothing is restarted here.
 """
 
 from __future__ import annotations
@@ -14,11 +14,9 @@ from queue import Empty, SimpleQueue
 from typing import Literal, Protocol
 
 from serve import timeline
-from serve.engine.mailbox import Mailbox
+from serve.engine.delivery import AddressedToken, CrossThreadDelivery, Mailbox
 from serve.engine.protocol import EngineLoad, TokenLogprob
-from serve.engine.transformers.post import Letter, Post, call_on
-from serve.engine.transformers.scheduler import Batcher, Segment
-from serve.engine.transformers.sequence import SequenceState
+from serve.engine.transformers.scheduler import Scheduler, Segment, SequenceState
 from serve.errors import EngineDeadError
 
 _log = logging.getLogger(__name__)
@@ -29,7 +27,7 @@ _STALLED = "The engine has made no progress for {seconds:.0f} s."
 
 
 class SampledToken(Protocol):
-    """What the loop reads of a sampled token."""
+    """The part of a sampled token that the loop reads."""
 
     @property
     def token_id(self) -> int: ...
@@ -46,27 +44,27 @@ def _ended(segments: Sequence[Segment]) -> Sequence[tuple[SequenceState, Sampled
 
 
 class StepLoop:
-    """Owns the thread. ``submit``, ``cancel``, ``load`` and ``check_health`` never block.
+    """Owns the step thread. ``submit``, ``cancel``, ``load`` and ``check_health`` never block.
 
     Args:
-        batcher: the policy; the loop's from here on.
+        scheduler: the policy; the loop's from here on.
         step: computes segments and returns the sampled tokens.
-        post: takes them to their streams.
+        delivery: takes them to their streams.
         stall_after_s: without a finished step for so long, though there is work, it counts as dead.
     """
 
     def __init__(
         self,
-        batcher: Batcher,
+        scheduler: Scheduler,
         step: Step,
-        post: Post,
+        delivery: CrossThreadDelivery,
         *,
         stall_after_s: float = 120.0,
         clock: Callable[[], float] = timeline.now,
     ) -> None:
-        self._batcher = batcher
+        self._scheduler = scheduler
         self._step = step
-        self._post = post
+        self._delivery = delivery
         self._stall_after_s = stall_after_s
         self._clock = clock
         self._orders: SimpleQueue[_Order] = SimpleQueue()
@@ -82,8 +80,8 @@ class StepLoop:
         self._thread.start()
 
     def mailbox(self) -> Mailbox:
-        """For a new stream of the running event loop."""
-        return self._post.mailbox()
+        """A mailbox for a new stream of the running event loop."""
+        return self._delivery.mailbox()
 
     def submit(self, sequence: SequenceState, mailbox: Mailbox) -> None:
         """Queue a sequence.
@@ -103,11 +101,11 @@ class StepLoop:
         self._orders.put(("cancel", sequence))
 
     def load(self) -> EngineLoad:
-        batcher = self._batcher
+        scheduler = self._scheduler
         return EngineLoad(
-            num_running=len(batcher.running),
-            num_waiting=len(batcher.waiting) + max(0, self._num_submitted - self._num_taken),
-            kv_cache_usage=1 - batcher.num_free_blocks / batcher.num_blocks,
+            num_running=len(scheduler.running),
+            num_waiting=len(scheduler.waiting) + max(0, self._num_submitted - self._num_taken),
+            kv_cache_usage=1 - scheduler.num_free_blocks / scheduler.num_blocks,
             num_steps=self._num_steps,
         )
 
@@ -138,7 +136,7 @@ class StepLoop:
     def _take_orders(self) -> bool:
         """Carry out what was ordered; sleep while there is nothing to run. False: stop."""
         while True:
-            has_work = bool(self._batcher.running or self._batcher.waiting)
+            has_work = bool(self._scheduler.running or self._scheduler.waiting)
             self._is_idle = not has_work
             try:
                 order = self._orders.get(block=not has_work)
@@ -151,29 +149,28 @@ class StepLoop:
             verb, sequence = order
             if verb == "submit":
                 self._num_taken += 1
-                self._batcher.submit(sequence)
+                self._scheduler.submit(sequence)
             elif self._mailboxes.pop(sequence, None) is not None:
-                self._batcher.remove(sequence)
+                self._scheduler.remove(sequence)
 
     def _one_step(self) -> None:
-        segments = self._batcher.schedule()
+        segments = self._scheduler.schedule()
         if not segments:
             raise RuntimeError("there is work and nothing of it can be scheduled")
         sampled = self._step(segments)
-        self._batcher.advance(segments)
-        letters = []
+        self._scheduler.advance(segments)
+        addressed = []
         for sequence, token in sampled:
-            sequence.token_ids.append(token.token_id)
+            sequence.append(token.token_id)
             finish_reason = sequence.finish_reason
-            letters.append(
-                Letter(self._mailboxes[sequence], token.token_id, token.logprob, finish_reason)
-            )
+            mailbox = self._mailboxes[sequence]
+            addressed.append(AddressedToken(mailbox, token.token_id, token.logprob, finish_reason))
             if finish_reason is not None:
                 del self._mailboxes[sequence]
-                self._batcher.remove(sequence)
+                self._scheduler.remove(sequence)
         self._num_steps += 1
         self._beat_at = self._clock()
-        self._post.send(letters, self._beat_at)
+        self._delivery.send(addressed, self._beat_at)
 
     def _die(self, reason: str) -> None:
         with self._lock:
@@ -181,7 +178,7 @@ class StepLoop:
             orphans = list(self._mailboxes.items())
             self._mailboxes.clear()
         for sequence, mailbox in orphans:
-            self._batcher.remove(sequence)
-            call_on(mailbox.loop, mailbox.fail, EngineDeadError(reason))
+            self._scheduler.remove(sequence)
+            self._delivery.fail(mailbox, EngineDeadError(reason))
         self._num_taken = self._num_submitted
         self._is_idle = True

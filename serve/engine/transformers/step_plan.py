@@ -1,4 +1,4 @@
-"""What one forward computes, as tensors: made once per step, read by every layer.
+"""The tensors of one forward: made once per step, read by every layer.
 
 A step packs all its tokens into one row::
 
@@ -25,7 +25,7 @@ _SMALLEST_GROUP_BLOCKS = 4
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reach:
-    """Which stored tokens some consecutive rows of the step attend to.
+    """The stored tokens that some consecutive rows of the step attend to.
 
     Attributes:
         blocks: ``[B * blocks per sequence]`` ids to gather.
@@ -53,7 +53,7 @@ class Span:
         return self.segments[0].num_tokens == 1
 
     def reach(self, sliding_window: int | None, device: torch.device) -> Reach:
-        """What these rows see under this window. Made by the first layer that asks."""
+        """The tokens that these rows see under this window. Made when a layer first asks."""
         reach = self._reaches.get(sliding_window)
         if reach is None:
             make = _decode_reach if self.is_decode else _chunk_reach
@@ -94,21 +94,12 @@ class StepPlan:
 def make_plan(segments: Sequence[Segment], cache: KVCache, device: torch.device) -> StepPlan:
     """The plan of one step. ``segments`` is not empty."""
     ordered = sorted(segments, key=_group)
-    spans: list[Span] = []
     input_ids: list[int] = []
     positions: list[int] = []
     slots: list[int] = []
     fresh_blocks: list[int] = []
     last_rows: list[int] = []
-    group = -1
     for segment in ordered:
-        row, (_, segment_group) = len(input_ids), _group(segment)
-        if segment.num_tokens == 1 and spans and spans[-1].is_decode and segment_group == group:
-            spans[-1].segments.append(segment)
-            spans[-1].stop += 1
-        else:
-            spans.append(Span(row, row + segment.num_tokens, [segment]))
-            group = segment_group
         blocks = segment.sequence.block_ids
         input_ids += segment.sequence.token_ids[segment.start : segment.end]
         positions += range(segment.start, segment.end)
@@ -124,13 +115,28 @@ def make_plan(segments: Sequence[Segment], cache: KVCache, device: torch.device)
     return StepPlan(
         cache=cache,
         segments=ordered,
-        spans=spans,
+        spans=_spans(ordered),
         input_ids=packed[0:1],
         position_ids=packed[1:2],
         slots=packed[2],
         fresh_blocks=torch.tensor(fresh_blocks, device=device) if fresh_blocks else None,
         last_rows=torch.tensor(last_rows, dtype=torch.int64, device=device),
     )
+
+
+def _spans(segments: Sequence[Segment]) -> list[Span]:
+    """Rows that are attended together, of segments in packed order."""
+    spans: list[Span] = []
+    row, previous = 0, None
+    for segment in segments:
+        group = _group(segment)
+        if segment.num_tokens == 1 and group == previous:
+            spans[-1].segments.append(segment)
+            spans[-1].stop += 1
+        else:
+            spans.append(Span(row, row + segment.num_tokens, [segment]))
+        row, previous = row + segment.num_tokens, group
+    return spans
 
 
 def _group(segment: Segment) -> tuple[bool, int]:

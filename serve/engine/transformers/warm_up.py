@@ -16,9 +16,8 @@ from serve.engine.protocol import EngineRequest, SamplingParams
 from serve.engine.settings import EngineSettings
 from serve.engine.transformers.kv_cache import BLOCK_SIZE, LayerShape
 from serve.engine.transformers.layers import attention
-from serve.engine.transformers.model_runner import Runner
-from serve.engine.transformers.scheduler import Segment
-from serve.engine.transformers.sequence import SequenceState
+from serve.engine.transformers.model_runner import ModelRunner
+from serve.engine.transformers.scheduler import Segment, SequenceState
 from serve.errors import StartupError
 
 _KV_SHARE = 0.4
@@ -38,7 +37,7 @@ _CHECK_LENGTHS = (41, 23)
 
 
 def layer_shapes(model: PreTrainedModel) -> dict[int, LayerShape]:
-    """What each layer's attention stores per token, by layer index.
+    """Sizes of what each layer's attention stores per token, by layer index.
 
     Raises:
         StartupError: a layer attends in a way that the engine does not implement.
@@ -109,7 +108,7 @@ def reference_logits(model: PreTrainedModel) -> list[torch.Tensor]:
 
 def check_arithmetic(
     model: PreTrainedModel,
-    runner: Runner,
+    runner: ModelRunner,
     expected: Sequence[torch.Tensor],
     *,
     is_quantized: bool = False,
@@ -136,18 +135,18 @@ def _check_prompts(model: PreTrainedModel) -> list[list[int]]:
     return [[source.randrange(vocab_size) for _ in range(size)] for size in _CHECK_LENGTHS]
 
 
-def _in_chunks(runner: Runner, prompts: list[list[int]]) -> list[torch.Tensor]:
-    """Last logits ``[V]`` per prompt, each prompt in three pieces, the last one a decode."""
+def _in_chunks(runner: ModelRunner, prompts: list[list[int]]) -> list[torch.Tensor]:
+    """Last logits ``[V]`` per prompt, each prompt in three parts, the last one a decode."""
     results = {}
     sequences = [_sequence(index, prompt) for index, prompt in enumerate(prompts)]
-    for piece in range(3):
+    for part in range(3):
         segments = []
         for sequence in sequences:
             size = len(sequence.token_ids)
             bounds = (0, size // 2, size - 1, size)
-            segments.append(Segment(sequence, bounds[piece], bounds[piece + 1] - bounds[piece]))
+            segments.append(Segment(sequence, bounds[part], bounds[part + 1] - bounds[part]))
         logits = runner.logits(segments)
-        if piece == 2:
+        if part == 2:
             results = dict(zip(sequences, logits, strict=True))
     return [results[sequence] for sequence in sequences]
 

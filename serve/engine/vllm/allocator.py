@@ -1,4 +1,4 @@
-"""The C library's allocator, told to give large buffers back to the system when they are freed.
+"""Has the C library's allocator give large buffers back to the system when they are freed.
 
 glibc takes a large buffer from the system by itself, and gives it back; but each one that is freed
 raises the size from which it does so (mallopt(3), M_MMAP_THRESHOLD). A server that starts engine
@@ -14,7 +14,7 @@ LARGE_BYTES = 1 << 20
 
 
 def return_large_buffers() -> bool:
-    """From now on buffers of 1 MiB and more are the system's again when they are freed.
+    """Give buffers of 1 MiB and more back to the system when they are freed, from now on.
 
     Not for a process that computes: each of its large tensors would be made of fresh pages.
 

@@ -11,9 +11,9 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from serve.config import near
 from serve.engine.settings import EngineSettings
 from serve.errors import StartupError
+from serve.suggestion import near
 
 MAX_LOGPROBS = 20
 
@@ -124,26 +124,26 @@ def extra_arguments(settings: EngineSettings, known: Collection[str]) -> dict[st
             that is given twice.
     """
     public = {name: None for name in known if not name.startswith("_")}
-    found: dict[str, Any] = {}
-    for given in settings.vllm.engine_args:
-        raw, separator, value = given.partition("=")
+    arguments: dict[str, Any] = {}
+    for argument in settings.vllm.engine_args:
+        raw, separator, value = argument.partition("=")
         name = raw.strip().removeprefix("--").replace("-", "_")
-        where = f"--engine-arg {given[:80]}"
+        flag = f"--engine-arg {argument[:80]}"
         if not separator:
-            raise StartupError(f"{where}: NAME=VALUE is needed, such as block_size=64.")
+            raise StartupError(f"{flag}: NAME=VALUE is needed, such as block_size=64.")
         if name in OWN_FLAGS:
-            raise StartupError(f"{where}: use {OWN_FLAGS[name]}.")
+            raise StartupError(f"{flag}: use {OWN_FLAGS[name]}.")
         if name in FIXED or name.startswith("data_parallel_"):
             reason = FIXED.get(name, "the engine's processes are on this machine")
-            raise StartupError(f"{where}: this is fixed, because {reason}.")
+            raise StartupError(f"{flag}: this is fixed, because {reason}.")
         if name not in public:
             raise StartupError(
-                f"{where}: the installed vLLM has no such engine argument.{near(name, public)}"
+                f"{flag}: the installed vLLM has no such engine argument.{near(name, public)}"
             )
-        if name in found:
-            raise StartupError(f"{where}: {name} is given twice.")
-        found[name] = _value(value)
-    return found
+        if name in arguments:
+            raise StartupError(f"{flag}: {name} is given twice.")
+        arguments[name] = _value(value)
+    return arguments
 
 
 def _value(text: str) -> Any:

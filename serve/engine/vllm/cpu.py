@@ -1,4 +1,4 @@
-"""How much of a CPU machine vLLM gets: memory for the KV cache, and threads. No vLLM in here.
+"""Sizes vLLM's share of a CPU machine: memory for the KV cache, and threads. No vLLM in here.
 
 Left alone, vLLM takes a share of the host's memory, and pins a thread to each core that it may run
 on, whatever CPU time its container was given. Each figure comes with its reason, for the log.
@@ -14,8 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from models.errors import UnknownShapeError
-from models.memory import fit, shapes, sizes
-from serve.engine import memory
+from models.memory import fit, host_memory, shapes, sizes
 from serve.engine.settings import EngineSettings
 from serve.errors import StartupError
 
@@ -27,7 +26,7 @@ BLOCK_TOKENS = 128
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CpuPlan:
-    """What to tell vLLM, and why.
+    """The share that vLLM gets, and why.
 
     Attributes:
         kv_cache_bytes: size of the KV cache, of all ranks together.
@@ -67,25 +66,16 @@ def plan(
     """
     environment, threads_reason = _threads(cpus, quota)
     per_token = bytes_per_token(config, settings)
-    own_len = shapes.text_config(config).get("max_position_embeddings")
-    length = settings.max_model_len or own_len or 4096
-    room = _room(settings, weight_bytes, free_bytes)
+    model_len = shapes.text_config(config).get("max_position_embeddings")
+    length = settings.max_model_len or model_len or 4096
     if asked_bytes is not None:
         size, why = asked_bytes, "as VLLM_CPU_KVCACHE_SPACE asks"
     elif settings.kv_cache_tokens is not None and per_token:
         size, why = settings.kv_cache_tokens * per_token, "as --kv-cache-tokens asks"
-        if free_bytes is not None and size > free_bytes - weight_bytes:
-            raise StartupError(
-                f"--kv-cache-tokens {settings.kv_cache_tokens} needs {size / 1e9:.1f} GB; "
-                f"{max(0, free_bytes - weight_bytes) / 1e9:.1f} GB are free beside the weights."
-            )
-    elif per_token is None:
-        size, why = room, "a share of the free memory; its use per token is not known"
+        _refuse_tokens(settings.kv_cache_tokens, size, weight_bytes, free_bytes)
     else:
-        # One block more for each sequence, which may end within one, and vLLM's own empty block.
-        wanted = (settings.max_num_seqs * (length + BLOCK_TOKENS) + BLOCK_TOKENS) * per_token
-        size = min(wanted, room)
-        why = "all sequences at full length" if size == wanted else "a share of the free memory"
+        room = _room(settings, weight_bytes, free_bytes)
+        size, why = _share(settings.max_num_seqs, length, per_token, room)
     fits = length if per_token is None else _tokens_that_fit(size, per_token)
     if fits < min(length, BLOCK_TOKENS) or (settings.max_model_len and fits < length):
         raise StartupError(
@@ -118,12 +108,12 @@ def bytes_per_token(config: Mapping[str, Any], settings: EngineSettings) -> int 
 
 def pick_dtype(config: Mapping[str, Any], settings: EngineSettings) -> str:
     """The type asked for, or the checkpoint's; vLLM's ``auto`` would narrow float32 in silence."""
-    own = (
+    stored = (
         shapes.text_config(config).get("dtype") or config.get("dtype") or config.get("torch_dtype")
     )
-    if settings.dtype != "auto" or own not in sizes.DTYPE_BYTES:
+    if settings.dtype != "auto" or stored not in sizes.DTYPE_BYTES:
         return settings.dtype
-    return str(own)
+    return str(stored)
 
 
 def read_config(folder: Path) -> dict[str, Any]:
@@ -156,16 +146,35 @@ def usable_cpus() -> int:
 def cpu_quota(root: Path = Path("/")) -> float | None:
     """CPUs' worth of time that the container may use (cgroup v2, then v1); None without a limit."""
     mount = root / "sys/fs/cgroup"
-    fields = memory.read_text(mount / "cpu.max").split()
+    fields = host_memory.read_text(mount / "cpu.max").split()
     if len(fields) != 2:
         fields = [
-            memory.read_text(mount / "cpu" / name).strip()
+            host_memory.read_text(mount / "cpu" / name).strip()
             for name in ("cpu.cfs_quota_us", "cpu.cfs_period_us")
         ]
     quota, period = fields
     if not quota.isdigit() or not period.isdigit() or int(period) == 0:
         return None  # "max", -1 or no such file
     return int(quota) / int(period)
+
+
+def _refuse_tokens(num_tokens: int, size: int, weight_bytes: int, free_bytes: int | None) -> None:
+    if free_bytes is not None and size > free_bytes - weight_bytes:
+        raise StartupError(
+            f"--kv-cache-tokens {num_tokens} needs {size / 1e9:.1f} GB; "
+            f"{max(0, free_bytes - weight_bytes) / 1e9:.1f} GB are free beside the weights."
+        )
+
+
+def _share(max_num_seqs: int, length: int, per_token: int | None, room: int) -> tuple[int, str]:
+    """Bytes for all sequences at full length, at most ``room``; and the reason."""
+    if per_token is None:
+        return room, "a share of the free memory; its use per token is not known"
+    # One block more for each sequence, which may end within one, and vLLM's own empty block.
+    full = (max_num_seqs * (length + BLOCK_TOKENS) + BLOCK_TOKENS) * per_token
+    if full <= room:
+        return full, "all sequences at full length"
+    return room, "a share of the free memory"
 
 
 def _room(settings: EngineSettings, weight_bytes: int, free_bytes: int | None) -> int:
@@ -176,7 +185,7 @@ def _room(settings: EngineSettings, weight_bytes: int, free_bytes: int | None) -
 
 
 def _tokens_that_fit(size: int, per_token: int) -> int:
-    """Of one sequence. vLLM counts in whole blocks, and keeps one of them empty."""
+    """Tokens of one sequence that fit. vLLM counts whole blocks, and keeps one of them empty."""
     return (size // (per_token * BLOCK_TOKENS) - 1) * BLOCK_TOKENS
 
 

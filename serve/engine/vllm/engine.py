@@ -6,8 +6,8 @@
                   one output handler per event loop ◀═ tokens and scheduler figures, every step
 
 Nothing of vLLM's HTTP server, tokenizer or detokenizer is used. With ``fork.py``, which starts
-the processes, the only module that imports vLLM, pinned to releases whose ``AsyncLLM`` was read
-(ADR 0005). Its death and rebirth are supervised by ``supervisor.py``.
+the processes, and ``sampling_params.py`` the only module that imports vLLM, pinned to releases
+whose ``AsyncLLM`` was read (ADR 0005). Its death and rebirth are supervised by ``supervisor.py``.
 """
 
 from __future__ import annotations
@@ -25,12 +25,10 @@ from pathlib import Path
 from typing import Any, Self
 
 from vllm import AsyncEngineArgs
-from vllm import SamplingParams as VllmSamplingParams
 from vllm.exceptions import VLLMClientError
 from vllm.inputs.engine import tokens_input
 from vllm.lora.request import LoRARequest
 from vllm.platforms import current_platform
-from vllm.sampling_params import RequestOutputKind
 from vllm.v1.engine.async_llm import AsyncLLM
 from vllm.v1.engine.exceptions import EngineDeadError as VllmDeadError
 
@@ -45,7 +43,6 @@ from serve.engine.protocol import (
     EngineLoad,
     EngineRequest,
     Progress,
-    SamplingParams,
     TokenChunk,
 )
 from serve.engine.request_check import check_request
@@ -58,14 +55,12 @@ from serve.engine.vllm.loading import LoadWatch
 from serve.engine.vllm.outputs import TokenRouter
 from serve.engine.vllm.platform import platform_arguments
 from serve.engine.vllm.reaper import Reaper
+from serve.engine.vllm.sampling_params import sampling_params
 from serve.environment import set_engine_environment, temporary_files_in
 from serve.errors import EngineDeadError, InvalidRequest, StartupError
 
 log = logging.getLogger(__name__)
 
-MIN_TEMPERATURE = 0.01
-"""vLLM raises lower ones to this, with a line in the log for each request."""
-MAX_SEED = 2**63 - 1
 SHUTDOWN_S = 3.0
 _FAILURES = (ValueError, TypeError, AttributeError, ImportError, KeyError, OSError, RuntimeError)
 
@@ -105,13 +100,8 @@ class VllmEngine:
         """
         config = cpu.read_config(path)
         files = model_files.weight_files(path)
-        arguments = base_arguments(path, settings) | {"dtype": cpu.pick_dtype(config, settings)}
         adapters = lora.plan(path, settings.vllm, current_platform.device_type)
-        arguments |= platform_arguments(
-            current_platform.device_type, config, settings, files.total_bytes + adapters.num_bytes
-        )
-        arguments |= adapters.arguments
-        arguments |= extra_arguments(settings, AsyncEngineArgs.__dataclass_fields__)
+        arguments = _arguments(path, config, settings, files, adapters)
         set_engine_environment({"VLLM_RPC_BASE_PATH": _own_folder()})
         if settings.vllm.enforce_eager:
             # Else the first request for logprobs would wait for a compiler, 10 s and more.
@@ -123,7 +113,7 @@ class VllmEngine:
                 llm = fork.launch(AsyncEngineArgs(**arguments))
         except _FAILURES as error:
             reaper.close()
-            _remove_meeting_places()
+            _remove_rendezvous_files()
             raise StartupError(
                 f"The vLLM engine cannot run {path.name}: {type(error).__name__}: "
                 f"{str(error)[:800]}. Its own log, above, may say more."
@@ -142,8 +132,8 @@ class VllmEngine:
     def _check_served(self, path: Path, config: Mapping[str, Any]) -> None:
         """Raises StartupError, with the engine closed, where it serves another type than asked."""
         scheme = served_dtypes.scheme_in(path)
-        own, device = self._info.dtype, self._info.device
-        dtype = served_dtypes.describe(config, scheme, own, device=device)
+        dtype, device = self._info.dtype, self._info.device
+        dtype = served_dtypes.describe(config, scheme, dtype, device=device)
         self._info = replace(self._info, dtype=dtype)
         if scheme is None:
             return
@@ -176,7 +166,7 @@ class VllmEngine:
         """See ``Engine.stream``. Nothing is taken before the first chunk is asked for."""
         check_request(self._info, request)
         llm = self._alive()
-        params = _sampling_params(request.sampling, self._info)
+        params = sampling_params(request.sampling, self._info)
         prompt = tokens_input(list(request.prompt_token_ids), cache_salt=request.cache_salt)
         mailbox = self._router.open(request.request_id, request.sampling.num_logprobs)
         self._heartbeat.opened()
@@ -222,7 +212,7 @@ class VllmEngine:
         await asyncio.to_thread(llm.shutdown, SHUTDOWN_S)
         await asyncio.to_thread(llm.engine_core.resources.ctx.destroy, 0)  # threads, descriptors
         await asyncio.to_thread(self._reaper.close)  # kills and removes what is left
-        _remove_meeting_places()
+        _remove_rendezvous_files()
 
     def _alive(self) -> AsyncLLM:
         """The engine below. Raises EngineDeadError when it is not there any more."""
@@ -241,10 +231,33 @@ def _own_folder() -> str:
     return folder
 
 
-def _remove_meeting_places() -> None:
+def _remove_rendezvous_files() -> None:
     """Files by which workers found each other. Processes that are killed leave them behind."""
     for file in Path(_own_folder()).glob("vllm_dist_*"):
         file.unlink(missing_ok=True)
+
+
+def _arguments(
+    path: Path,
+    config: Mapping[str, Any],
+    settings: EngineSettings,
+    files: WeightFiles,
+    adapters: lora.LoraPlan,
+) -> dict[str, Any]:
+    """All engine arguments; later ones go before earlier ones.
+
+    Raises:
+        StartupError: memory is short, or an argument is not for operators to give.
+    """
+    device = current_platform.device_type
+    weight_bytes = files.total_bytes + adapters.num_bytes
+    return {
+        **base_arguments(path, settings),
+        "dtype": cpu.pick_dtype(config, settings),
+        **platform_arguments(device, config, settings, weight_bytes),
+        **adapters.arguments,
+        **extra_arguments(settings, AsyncEngineArgs.__dataclass_fields__),
+    }
 
 
 def _info(
@@ -272,38 +285,8 @@ def _info(
 
 
 def _num_parameters(path: Path, files: WeightFiles) -> int:
-    """From the configuration, as packed weights are words; else what the files hold."""
+    """The model's numbers by its configuration, as packed weights are words; else by its files."""
     try:
         return sizes.weights_bytes(shapes.read(cpu.read_config(path)), item_bytes=1)
     except UnknownShapeError:
         return files.num_parameters
-
-
-def _sampling_params(sampling: SamplingParams, info: EngineInfo) -> VllmSamplingParams:
-    """Ours in vLLM's words.
-
-    End-of-sequence tokens go in as plain stop tokens: vLLM would ask a tokenizer for them.
-    A seed of -1 means "none" to vLLM, and temperatures below its least one are raised to that.
-    """
-    stops = sampling.stop_token_ids
-    if not sampling.ignore_eos:
-        stops |= info.eos_token_ids
-    temperature = sampling.temperature and max(sampling.temperature, MIN_TEMPERATURE)
-    return VllmSamplingParams(
-        max_tokens=sampling.max_tokens,
-        temperature=temperature,
-        top_p=sampling.top_p,
-        top_k=min(sampling.top_k, info.vocab_size),
-        min_p=sampling.min_p,
-        seed=None if sampling.seed is None else sampling.seed & MAX_SEED,
-        presence_penalty=sampling.presence_penalty,
-        frequency_penalty=sampling.frequency_penalty,
-        repetition_penalty=sampling.repetition_penalty,
-        logit_bias=dict(sampling.logit_bias) or None,
-        logprobs=sampling.num_logprobs,
-        stop_token_ids=sorted(stops),
-        ignore_eos=True,
-        detokenize=False,
-        output_kind=RequestOutputKind.DELTA,
-        skip_clone=True,
-    )

@@ -1,6 +1,6 @@
-"""What vLLM's scheduler says after every step, kept: the load, and whether it still moves.
+"""Keeps what vLLM's scheduler reports after every step: the load, and whether it still moves.
 
-Stands in for vLLM's logger of statistics, which is told of every step, also of those that yield no
+Stands in for vLLM's logger of statistics, which hears of every step, also of those that yield no
 token to anyone, such as a long prompt's. A busy engine makes steps; a hung one makes none.
 """
 

@@ -1,4 +1,4 @@
-"""How far a starting vLLM is, seen from outside: it loads in processes of its own and says nothing.
+"""Watches a starting vLLM from outside: it loads in processes of its own and reports nothing.
 
 The signal is the memory map of its workers. vLLM maps one weight file after the other and copies
 tensors out of it; the kernel counts the bytes of each mapping that were touched (``Rss`` in
@@ -21,7 +21,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Self
 
-from serve.engine.memory import read_text
+from models.memory.host_memory import read_text
 from serve.engine.model_files import weight_file_names
 from serve.engine.protocol import Progress
 from serve.engine.vllm.processes import PROC, Process, engine_family, shared_memory
@@ -32,11 +32,11 @@ LOOK_S = 0.1
 
 
 class LoadProgress:
-    """From what is mapped to phases.
+    """Derives the phases of a start from the files that are mapped.
 
     Args:
         sizes: bytes of each weight file.
-        progress: told of the phases.
+        progress: called with the phases.
     """
 
     def __init__(self, sizes: Mapping[Path, int], progress: Progress) -> None:
@@ -78,8 +78,8 @@ class LoadWatch:
 
     Args:
         folder: the model's.
-        progress: told of the phases, from a thread.
-        reaper: told of the processes and their shared memory, so that they are ended with this one
+        progress: called with the phases, from a thread.
+        reaper: given the processes and their shared memory, so that they are ended with this one
             also while they load.
     """
 
@@ -112,7 +112,7 @@ class LoadWatch:
 
 def resident_bytes(processes: Iterable[Process], proc: Path = PROC) -> dict[Path, int]:
     """Bytes touched of each weight file that is mapped; the most of any process."""
-    found: dict[Path, int] = {}
+    resident: dict[Path, int] = {}
     for process in processes:
         folder = proc / str(process.pid)
         if ".safetensors" not in read_text(folder / "maps"):
@@ -123,10 +123,10 @@ def resident_bytes(processes: Iterable[Process], proc: Path = PROC) -> dict[Path
             first, _, rest = line.partition(" ")
             if not first.endswith(":"):  # START-END PERMISSIONS OFFSET DEVICE INODE PATH
                 fields = rest.split(maxsplit=4)
-                path = fields[4] if len(fields) == 5 else ""
-                file = Path(path) if path.endswith(".safetensors") else None
+                name = fields[4] if len(fields) == 5 else ""
+                file = Path(name) if name.endswith(".safetensors") else None
             elif first == "Rss:" and file is not None:
                 touched[file] = touched.get(file, 0) + int(rest.split()[0]) * 1024
-        for one, size in touched.items():
-            found[one] = max(found.get(one, 0), size)
-    return found
+        for path, size in touched.items():
+            resident[path] = max(resident.get(path, 0), size)
+    return resident

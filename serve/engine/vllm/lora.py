@@ -1,4 +1,4 @@
-"""LoRA adapters on vLLM: what is checked before it starts, told to it, and loaded as it starts.
+"""LoRA adapters on vLLM: checked before it starts, counted into its sizes, loaded as it starts.
 
 vLLM itself would take much on trust: it looks at the last part of a layer's name only, and copies
 matrices that are too small into a corner of their place. So every tensor is held against the
@@ -33,7 +33,7 @@ POLL_S = 0.1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoraPlan:
-    """What vLLM is told.
+    """Adapters and the places that vLLM is to have for them.
 
     Attributes:
         paths: absolute folders of the adapters, by name.
@@ -59,22 +59,24 @@ def plan(model: Path, settings: VllmSettings, device: str) -> LoraPlan:
     if not settings.adapters:
         return LoraPlan(paths={}, arguments={})
     weights = folders.weights_of(model)
-    found = {name: _read(name, path, model.name, weights) for name, path in settings.adapters}
-    rank = _max_rank(found, settings.max_lora_rank)
-    slots = settings.max_loras or min(len(found), MAX_SLOTS if device != "cpu" else len(found))
+    adapters = {name: _read(name, path, model.name, weights) for name, path in settings.adapters}
+    rank = _max_rank(adapters, settings.max_lora_rank)
+    slots = settings.max_loras or min(
+        len(adapters), MAX_SLOTS if device != "cpu" else len(adapters)
+    )
     if device == "cpu":
-        if slots < len(found):
+        if slots < len(adapters):
             raise StartupError(
-                f"--max-loras is {slots} and there are {len(found)} adapters: on a CPU vLLM needs "
-                f"a place for each. Leave --max-loras out, or give at least {len(found)}."
+                f"--max-loras is {slots} and there are {len(adapters)} adapters: on a CPU vLLM "
+                f"needs a place for each. Leave --max-loras out, or give at least {len(adapters)}."
             )
         slots += 1
     return LoraPlan(
-        paths={name: adapter.path for name, adapter in found.items()},
+        paths={name: adapter.path for name, adapter in adapters.items()},
         arguments={
             "enable_lora": True,
             "max_loras": slots,
-            "max_cpu_loras": max(slots, len(found)),
+            "max_cpu_loras": max(slots, len(adapters)),
             "max_lora_rank": rank,
         },
         # vLLM makes a place at every layer, whether an adapter has something for it or not.
@@ -103,17 +105,17 @@ def _read(
     return adapter
 
 
-def _max_rank(found: Mapping[str, folders.Adapter], asked: int | None) -> int:
+def _max_rank(adapters: Mapping[str, folders.Adapter], max_lora_rank: int | None) -> int:
     """The rank asked for, or the adapters' own, rounded up to one that vLLM takes."""
     name, needed = max(
-        ((name, adapter.rank) for name, adapter in found.items()), key=lambda pair: pair[1]
+        ((name, adapter.rank) for name, adapter in adapters.items()), key=lambda pair: pair[1]
     )
-    if asked is not None and asked < needed:
+    if max_lora_rank is not None and max_lora_rank < needed:
         raise StartupError(
-            f"--max-lora-rank is {asked}, and the adapter {name} has rank {needed}. Leave it out, "
-            f"or give at least {needed}."
+            f"--max-lora-rank is {max_lora_rank}, and the adapter {name} has rank {needed}. Leave "
+            f"it out, or give at least {needed}."
         )
-    return next(rank for rank in RANKS if rank >= (asked or needed))
+    return next(rank for rank in RANKS if rank >= (max_lora_rank or needed))
 
 
 async def preload(llm: Any, requests: Iterable[Any]) -> str | None:

@@ -1,4 +1,4 @@
-"""From vLLM's steps to our mailboxes: stands where vLLM's own OutputProcessor stands.
+"""Routes tokens of vLLM's steps to our mailboxes, in the place of vLLM's own OutputProcessor.
 
 That one would make two objects per token, for text that nobody here wants, and wake the stream for
 each. This one looks up the stream and hands the token ids over (docs/lab-notes.md has what it
@@ -13,10 +13,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from serve.engine.delivery import Delivery
-from serve.engine.mailbox import Mailbox
-from serve.engine.protocol import FinishReason, TokenLogprob
+from serve.engine.delivery import Delivery, Mailbox
+from serve.engine.protocol import TokenLogprob
 from serve.errors import EngineDeadError
+from serve.timeline import FinishReason
 
 FINISH: Mapping[int, FinishReason] = {0: "stop", 1: "length"}
 """vLLM's numbers; any other means that it gave up on the request."""
@@ -46,7 +46,7 @@ class NewRequest(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Processed:
-    """What vLLM's output handler looks at: outputs for nobody, and requests to abort."""
+    """The answer that vLLM's output handler expects: outputs, here none, and requests to abort."""
 
     request_outputs: Sequence[object] = ()
     reqs_to_abort: Sequence[str] = ()
@@ -149,15 +149,15 @@ class TokenRouter:
         Their streams end with EngineDeadError, where they are still open: vLLM aborts requests on
         its own account when it stops.
         """
-        found = list(request_ids)
+        internal_ids = list(request_ids)
         if not internal:
-            routes = [self._by_request_id.get(request_id) for request_id in found]
-            found = [route.internal_id for route in routes if route and route.internal_id]
-        for internal_id in found:
+            routes = [self._by_request_id.get(request_id) for request_id in internal_ids]
+            internal_ids = [route.internal_id for route in routes if route and route.internal_id]
+        for internal_id in internal_ids:
             route = self._by_internal_id.pop(internal_id, None)
             if route is not None:
                 route.mailbox.fail(EngineDeadError("The engine gave up on this request."))
-        return found
+        return internal_ids
 
     def propagate_error(self, error: Exception) -> None:
         """End every open stream with this error."""
@@ -176,10 +176,10 @@ def _logprobs(lists: Any, num_logprobs: int) -> list[TokenLogprob]:
         lists: ``logprob_token_ids`` and ``logprobs``, both [tokens, 1 + asked]: the chosen token
             first, then the most likely ones.
     """
-    found = []
+    results = []
     for token_ids, values in zip(
         lists.logprob_token_ids.tolist(), lists.logprobs.tolist(), strict=True
     ):
         top = zip(token_ids[1 : num_logprobs + 1], values[1 : num_logprobs + 1], strict=True)
-        found.append(TokenLogprob(token_ids[0], values[0], tuple(top)))
-    return found
+        results.append(TokenLogprob(token_ids[0], values[0], tuple(top)))
+    return results

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
-from serve.engine import memory
+from models.memory import host_memory
 from serve.engine.settings import EngineSettings
 from serve.engine.vllm import cpu
 from serve.environment import cpu_kv_cache_bytes, set_engine_environment
@@ -34,21 +34,31 @@ def platform_arguments(
             f"--device {settings.device}: the vLLM that is installed runs on {kind or 'nothing'} "
             "here. Take --device auto or another engine."
         )
-    vllm = settings.vllm
-    if kind != "cpu":
-        arguments: dict[str, Any] = {}
-        if vllm.gpu_memory_utilization is not None:
-            arguments["gpu_memory_utilization"] = vllm.gpu_memory_utilization
-        per_token = cpu.bytes_per_token(config, settings)
-        if settings.kv_cache_tokens is not None and per_token:
-            ranks = vllm.tensor_parallel_size * vllm.pipeline_parallel_size
-            arguments["kv_cache_memory_bytes"] = settings.kv_cache_tokens * per_token // ranks
-        return arguments
+    if kind == "cpu":
+        return _cpu_arguments(config, settings, weight_bytes)
+    return _gpu_arguments(config, settings)
+
+
+def _gpu_arguments(config: Mapping[str, Any], settings: EngineSettings) -> dict[str, Any]:
+    """The KV cache that is asked for; without one vLLM sizes it."""
+    arguments: dict[str, Any] = {}
+    if settings.vllm.gpu_memory_utilization is not None:
+        arguments["gpu_memory_utilization"] = settings.vllm.gpu_memory_utilization
+    per_token = cpu.bytes_per_token(config, settings)
+    if settings.kv_cache_tokens is not None and per_token:
+        size = settings.kv_cache_tokens * per_token
+        arguments["kv_cache_memory_bytes"] = size // _num_ranks(settings)
+    return arguments
+
+
+def _cpu_arguments(
+    config: Mapping[str, Any], settings: EngineSettings, weight_bytes: int
+) -> dict[str, Any]:
     plan = cpu.plan(
         config,
         settings,
         weight_bytes=weight_bytes,
-        free_bytes=memory.available_bytes(),
+        free_bytes=host_memory.available_bytes(),
         asked_bytes=cpu_kv_cache_bytes(),
         cpus=cpu.usable_cpus(),
         quota=cpu.cpu_quota(),
@@ -56,8 +66,13 @@ def platform_arguments(
     for reason in plan.reasons:
         log.info("vllm on this machine", extra={"reason": reason})
     set_engine_environment(plan.environment)
-    ranks = vllm.tensor_parallel_size * vllm.pipeline_parallel_size
-    arguments = {"kv_cache_memory_bytes": plan.kv_cache_bytes // ranks}
+    arguments: dict[str, Any] = {
+        "kv_cache_memory_bytes": plan.kv_cache_bytes // _num_ranks(settings)
+    }
     if plan.max_model_len is not None:
         arguments["max_model_len"] = plan.max_model_len
     return arguments
+
+
+def _num_ranks(settings: EngineSettings) -> int:
+    return settings.vllm.tensor_parallel_size * settings.vllm.pipeline_parallel_size

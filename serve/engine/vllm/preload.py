@@ -1,4 +1,4 @@
-"""What the fork server of ``vllm/fork.py`` imports before it forks; nobody else imports this first.
+"""Imports for the fork server of ``vllm/fork.py``, before it forks; nobody else imports this first.
 
 An OpenMP library binds the process to the worker's CPUs when it is loaded, often to one that is
 busy. The imports, and the core after them, run where the server may; the worker binds itself again.

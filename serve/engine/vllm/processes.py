@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from multiprocessing import resource_tracker
 from pathlib import Path
 
-from serve.engine.memory import read_text
+from models.memory.host_memory import read_text
 
 PROC = Path("/proc")
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - looked at, and only tidied up
@@ -39,13 +39,13 @@ class Process:
 
 
 def family(pids: Iterable[int], proc: Path = PROC) -> list[Process]:
-    """Those processes and all that descend from them."""
-    found = []
+    """The processes and all that descend from them."""
+    processes = []
     for pid in pids:
         process = Process.of(pid, proc)
         if process is not None:
-            found += [process, *family(_children(pid, proc), proc)]
-    return found
+            processes += [process, *family(_children(pid, proc), proc)]
+    return processes
 
 
 def engine_family(cores: Iterable[int], proc: Path = PROC) -> list[Process]:
@@ -54,13 +54,13 @@ def engine_family(cores: Iterable[int], proc: Path = PROC) -> list[Process]:
     Cores that come from a fork server have all other processes of their engine as siblings; the
     fork server itself is not among them.
     """
-    found: dict[Process, None] = {}
+    processes: dict[Process, None] = {}
     for core in cores:
-        found |= dict.fromkeys(family([core], proc))
+        processes |= dict.fromkeys(family([core], proc))
         parent = _parent(core, proc)
         if parent is not None and parent not in {0, 1, os.getpid()}:
-            found |= dict.fromkeys(family(_children(parent, proc), proc))
-    return list(found)
+            processes |= dict.fromkeys(family(_children(parent, proc), proc))
+    return list(processes)
 
 
 def shared_memory(processes: Iterable[Process], proc: Path = PROC) -> set[Path]:

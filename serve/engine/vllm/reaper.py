@@ -39,12 +39,12 @@ class Reaper:
             return
         self._seen.update(new_processes, new_files)
         self._files.update(new_files)
-        will = {
+        entry = {
             "processes": [[process.pid, process.started] for process in new_processes],
             "files": [str(file) for file in new_files],
         }
         with contextlib.suppress(BrokenPipeError):  # somebody ended it: close() does its work
-            self._child.stdin.write(json.dumps(will) + "\n")
+            self._child.stdin.write(json.dumps(entry) + "\n")
             self._child.stdin.flush()
 
     def close(self) -> None:
@@ -54,7 +54,7 @@ class Reaper:
         with contextlib.suppress(BrokenPipeError):
             self._child.stdin.close()
         self._child.wait()
-        processes = [one for one in self._seen if isinstance(one, Process)]
+        processes = [item for item in self._seen if isinstance(item, Process)]
         kill(processes)
         wait_gone(processes, GONE_S)
         remove(self._files)
@@ -65,9 +65,9 @@ def main() -> None:
     # A terminal's Ctrl-C reaches the whole group; the server decides what follows from it.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
-    wills = [json.loads(line) for line in sys.stdin]  # until the server is gone
-    kill(Process(pid, started) for will in wills for pid, started in will["processes"])
-    remove(Path(file) for will in wills for file in will["files"])
+    entries = [json.loads(line) for line in sys.stdin]  # until the server is gone
+    kill(Process(pid, started) for entry in entries for pid, started in entry["processes"])
+    remove(Path(file) for entry in entries for file in entry["files"])
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What vLLM's workers really compute with, against what config.json promises. No vLLM in here.
+"""Checks what vLLM's workers compute with against config.json. No vLLM in here.
 
 vLLM can serve bfloat16 where a quantised type was asked for, and say nothing. Its workers describe
 their model as text, layer by layer with the method that multiplies it (``get_model_inspection``, a
@@ -69,21 +69,21 @@ def describe(
 
 
 def fault(text: str, scheme: QuantScheme, ignore: Sequence[str] = ()) -> str | None:
-    """What is not as promised in a worker's description of its model; None when all is.
+    """A difference between a worker's model and config.json; None where there is none.
 
     Args:
-        text: of ``get_model_inspection``.
+        text: the worker's description, of ``get_model_inspection``.
         scheme: of the checkpoint.
         ignore: layers that its config.json leaves as they are. Where it leaves more than the
             output head, plain layers are not an error: vLLM's names are not the checkpoint's.
     """
     methods = _METHODS[scheme]
-    found = Counter((name, method or "no quantisation") for name, method in _LAYER.findall(text))
+    layers = Counter((name, method or "no quantisation") for name, method in _LAYER.findall(text))
     allowed = set(methods) | ({"no quantisation"} if not methods or set(ignore) - _HEAD else set())
-    wrong = sorted({f"{name} with {method}" for name, method in found if method not in allowed})
+    wrong = sorted({f"{name} with {method}" for name, method in layers if method not in allowed})
     if wrong:
         return f"vLLM multiplies {', '.join(wrong)}, and the checkpoint is {scheme}"
-    if methods and not any(method in methods for _, method in found):
+    if methods and not any(method in methods for _, method in layers):
         return f"vLLM has no layer of {' or '.join(methods)}, and the checkpoint is {scheme}"
     return None
 
@@ -107,11 +107,11 @@ async def check(llm: Any, scheme: QuantScheme, ignore: Sequence[str]) -> str | N
         remaining_s -= lora.POLL_S
     if not asking.done():
         asking.cancel()
-        found: str | None = "vLLM's workers do not say what they have loaded"
+        result: str | None = "vLLM's workers do not say what they have loaded"
     elif (error := asking.exception()) is not None:  # a bare Exception, by vLLM's design
-        found = f"vLLM's workers cannot say what they have loaded: {str(error)[:800]}"
+        result = f"vLLM's workers cannot say what they have loaded: {str(error)[:800]}"
     else:
         faults = [fault(text, scheme, ignore) for text in asking.result()]
-        found = next((each for each in faults if each is not None), None)
+        result = next((text for text in faults if text is not None), None)
     await lora.unbind(client)
-    return found
+    return result

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-import os
-import sys
-import time
 from pathlib import Path
 
 import jsonschema
@@ -14,13 +10,7 @@ import pytest
 
 from benchmarks import roofline
 from benchmarks.__main__ import main
-from benchmarks.compare.llama import running as llama
-from benchmarks.compare.processes import Child
-from benchmarks.compare.systems import Bench, MissingError, known
-from models.memory.host_memory import read_text
-from models.refs import QuantScheme
-from models.store import demo
-from tests.benchmarks.report.test_report import SCHEMA
+from tests.benchmarks.report.test_document import SCHEMA
 from tests.tiny_models import write_tiny_model
 
 SMALL = ["--prefill", "16", "--decode", "2", "--context", "8", "--tokens", "8", "--repeats", "3"]
@@ -70,28 +60,11 @@ def test_systems_of_this_process(
     assert (tmp_path / "out" / "compare.html").is_file()
 
 
-def test_the_engine_command(tiny: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    words = ["engine", str(tiny), "--quant", "none", "int8", "--context", "8", "4000"]
-    assert (
-        main([*words, "--prefill", "16", "--decode", "2", "--tokens", "8", "--repeats", "2"]) == 0
-    )
-    report = report_of(capsys)
-    assert {row["scheme"] for row in report["rows"]} == {"none", "int8"}
-    assert {row["model"] for row in report["rows"]} == {"tiny"}
-    assert any("2 x 8 after 4000: left out" in note for note in report["notes"])
-    weights = {row["scheme"]: row["facts"]["weight_bytes"] for row in report["rows"]}
-    assert weights["int8"] < weights["none"]
-
-
 @pytest.mark.parametrize(
     "words",
     [
         ["compare", "demo", "--only", "sglang"],
         ["compare", "random:9000b"],
-        ["engine", "no-such-model"],
-        ["engine", "demo", "--tokens", "2"],
-        ["engine", "demo", "--prefill", "--decode"],
-        ["engine", "demo", "--decode", "0"],
     ],
 )
 def test_what_cannot_be_measured_is_refused(
@@ -101,47 +74,3 @@ def test_what_cannot_be_measured_is_refused(
         main(words)
     assert ended.value.code == 2
     assert capsys.readouterr().err.startswith("error: ")
-
-
-def bench(tmp_path: Path, python: Path | None) -> Bench:
-    return Bench(full=demo(), cache_dir=tmp_path, dtype="auto", cases=(), llama_python=python)
-
-
-@pytest.mark.parametrize("python", [None, Path("/nowhere/python"), Path(sys.executable)])
-async def test_without_llama_cpp_it_says_how_to_get_it(python: Path | None, tmp_path: Path) -> None:
-    """This interpreter has no gguf either, so it stands for one without what is needed."""
-    with pytest.raises(MissingError, match="pip install llama-cpp-python"):
-        await llama.start(bench(tmp_path, python), QuantScheme.INT8)
-    assert not [name for _, _, names in os.walk(tmp_path) for name in names if "gguf" in name]
-
-
-async def test_all_that_a_child_started_ends_with_it(tmp_path: Path) -> None:
-    program = (
-        "import signal, subprocess, sys, time; signal.signal(15, lambda *_: sys.exit());"
-        "p = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)']);"
-        "print(p.pid, flush=True); time.sleep(600)"
-    )
-    log = tmp_path / "child.log"
-    child = Child([sys.executable, "-c", program], log)
-    deadline = time.monotonic() + 30
-    while not child.last_words() and time.monotonic() < deadline:
-        await asyncio.sleep(0.01)
-    grandchild = int(child.last_words())
-    assert child.is_running
-    await child.close()
-    assert not child.is_running
-    while time.monotonic() < deadline:  # its new parent reaps it in its own time
-        try:
-            os.kill(grandchild, 0)
-        except ProcessLookupError:
-            return
-        if "\nState:\tZ" in read_text(Path(f"/proc/{grandchild}/status")):
-            return
-        await asyncio.sleep(0.01)
-    pytest.fail("the grandchild lives on")
-
-
-def test_ours_come_first_and_labels_are_unique() -> None:
-    labels = [system.label for system in known()]
-    assert labels[0] == "intramural transformers"
-    assert len(labels) == len(set(labels))

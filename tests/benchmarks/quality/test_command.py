@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from benchmarks.__main__ import main
+from benchmarks.quality.command import judged
+from tests.benchmarks.quality.reports import report
 from tests.tiny_models import write_tiny_model
 
 TEXT = "Every word of this text is scored once, and most with something before it. " * 3
@@ -110,3 +112,16 @@ def test_two_models_of_one_name_are_refused(tmp_path, base, words, capsys):
 def test_a_model_that_is_not_there_is_refused(tmp_path, base, capsys):
     assert main(["quality", str(base), "nowhere", "--data-dir", str(tmp_path)]) == 2
     assert "nowhere" in capsys.readouterr().err
+
+
+def test_a_verdict_says_which_line_failed():
+    assert judged(report(), is_own_evaluation=True).failed == ()
+    assert judged(report(right=95), is_own_evaluation=True).failed == ()
+    bad = judged(report(top1=0.8, kl=0.5, right=90), is_own_evaluation=True).failed
+    assert bad == (
+        "mean KL divergence 0.5 is not below 0.004",
+        "same most likely token 80.0% is below 95%",
+        "the evaluation lost 6.00 points, more than 1",
+    )
+    assert len(judged(report(top1=0.8, kl=0.5, right=90), is_own_evaluation=False).failed) == 2
+    assert judged(report("int4", top1=0.9, kl=0.05), is_own_evaluation=False).failed == ()

@@ -7,12 +7,13 @@ from __future__ import annotations
 import pytest
 
 from benchmarks.quality.agreement import ALL
-from benchmarks.quality.measuring import Found, Wish, measure
+from benchmarks.quality.engines import QualityOptions
+from benchmarks.quality.measuring import Results, measure
 from models import store
 from models.progress import Progress, Silent
 from models.refs import Artifact, QuantScheme
 from quantize.measuring import gates, texts
-from quantize.plan.scheme_plan import Wish as Making
+from quantize.plan.scheme_plan import QuantOptions as Making
 from quantize.write.run import Quantisation
 from serve.engine import placement
 from serve.environment import harden_environment
@@ -35,7 +36,7 @@ def made(tmp_path_factory) -> dict[str, Artifact]:
     for name, wish in {**wishes, "bad": bad}.items():
         Quantisation(
             source=store.load_folder(train.WEIGHTS, name="small"),
-            wish=wish,
+            options=wish,
             target=folder / name,
             data_dir=folder,
             progress=Progress(Silent()),
@@ -43,8 +44,8 @@ def made(tmp_path_factory) -> dict[str, Artifact]:
     return {name: store.load_folder(folder / name, name=name) for name in (*wishes, "bad")}
 
 
-async def found(quantised: list[Artifact], engine: str, max_tokens: int) -> Found:
-    wish = Wish(
+async def found(quantised: list[Artifact], engine: str, max_tokens: int) -> Results:
+    options = QualityOptions(
         engine=engine,
         items=(),
         texts=[(text.name, text.content) for text in texts.built_in()],
@@ -54,7 +55,7 @@ async def found(quantised: list[Artifact], engine: str, max_tokens: int) -> Foun
         making={},
     )
     base = store.load_folder(train.WEIGHTS, name="small")
-    return await measure(base, quantised, wish, Progress(Silent()))
+    return await measure(base, quantised, options, Progress(Silent()))
 
 
 async def test_the_transformers_engine_keeps_what_the_gates_ask(made):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks.quality.small_python import Refused, call
+from benchmarks.quality.python_operations import Refused
+from benchmarks.quality.small_python import call
 
 RIGHT = {
     "def f(n):\n r = 1\n for i in range(1, n + 1):\n  r *= i\n return r": [5],

@@ -14,7 +14,8 @@ from safetensors.torch import save_file
 
 from benchmarks.quality import tensors
 from models.refs import QuantScheme
-from quantize.protocol import Linear, Options
+from quantize.formats.forms import Linear
+from quantize.protocol import SchemeOptions
 from quantize.registry import quantizer
 
 SCHEMES = (QuantScheme.INT8, QuantScheme.INT8_WEIGHT_ONLY, QuantScheme.INT4, QuantScheme.FP8)
@@ -34,7 +35,7 @@ def weight(seed: int = 0) -> torch.Tensor:
 
 @pytest.mark.parametrize("scheme", SCHEMES)
 def test_a_folder_of_each_scheme_is_compared_with_its_base(tmp_path, scheme):
-    made = quantizer(scheme, Options())
+    made = quantizer(scheme, SchemeOptions())
     layer = replace(LINEAR, form=made.form_of(LINEAR))
     full = {"m.q_proj.weight": weight(), "m.norm.weight": torch.ones(4)}
     parts = made.quantise(full["m.q_proj.weight"].float(), layer)

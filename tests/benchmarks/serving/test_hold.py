@@ -10,8 +10,7 @@ import pytest
 
 from benchmarks.__main__ import main
 from benchmarks.serving import hold
-from benchmarks.serving.command import levels_of, targets_of
-from tests.benchmarks.report.test_report import SCHEMA
+from tests.benchmarks.report.test_document import SCHEMA
 
 
 @pytest.fixture(scope="module")
@@ -70,18 +69,3 @@ def test_what_cannot_be_measured_is_refused(words: list[str], url: str) -> None:
     with pytest.raises(SystemExit) as ended:
         main(["serving", *given])
     assert ended.value.code == 2
-
-
-def test_targets_are_milliseconds() -> None:
-    assert targets_of(["ttft=500", "tpot=50"]).ttft_s == 0.5
-    assert not targets_of([])
-
-
-def test_levels_have_enough_requests() -> None:
-    from argparse import Namespace
-
-    options = {"requests": None, "timeout": 9.0, "dataset": "synthetic", "pattern": "poisson"}
-    rates = levels_of(Namespace(rate=[0.5, 20.0], concurrency=None, **options))
-    assert [level.count for level in rates] == [8, 160]
-    closed = levels_of(Namespace(rate=None, concurrency=None, **options))
-    assert [level.count for level in closed] == [8, 64, 256]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks.trial import table
 from benchmarks.trial.findings import Check, Findings, Outcome, agreement, judged
 
 TOKENS = [f" t{number}" for number in range(40)]
@@ -71,15 +70,3 @@ def test_tokens_that_cannot_be_told_apart_are_not_compared():
     assert agreement(found("", next_tokens=["x"]), full) is None
     nothing = found("", scheme="none", next_tokens=["\ufffd"])
     assert agreement(found("", next_tokens=["x"]), nothing) is None
-
-
-def test_people_read_what_was_lost_and_what_was_said():
-    lost = judged(found("~+"), found("++", scheme="none"))
-    refused = Findings(engine="vllm", scheme="fp8", refused="fp8 does not run there")
-    words = list(table.notes([lost, refused]))
-    assert words == [
-        "transformers int8: a: lost, said 'so'",
-        "vllm fp8: not served: fp8 does not run there",
-    ]
-    shown = table.table("m", [lost, refused])
-    assert shown.row_count == 2 + 5

@@ -4,12 +4,9 @@ import hashlib
 import json
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from models.bundle import index as bundle_index
-from models.bundle.index import Index, Part, in_order, num_parts, parse, part_name
-from models.bundle.stream import spans
+from models.bundle.index import Index, Part, in_order, parse, part_name
 from models.errors import BundleError
 from models.lockfile import Pin
 from models.trust.manifest_files import FileEntry
@@ -46,24 +43,6 @@ def test_small_files_come_first_and_the_manifest_before_all():
         "config.json",
         "model.safetensors",
     ]
-
-
-@given(
-    sizes=st.lists(st.integers(0, 50), min_size=1, max_size=8),
-    split=st.integers(1, 60),
-)
-def test_spans_cover_the_stream_once_and_in_order(sizes, split):
-    files = [
-        FileEntry(path=f"f{number}", size=size, sha256="0" * 64)
-        for number, size in enumerate(sizes)
-    ]
-    total = sum(sizes)
-    covered = []
-    for number in range(num_parts(total, split)):
-        found = list(spans(files, number * split, min(total, (number + 1) * split)))
-        assert 0 < sum(span.size for span in found) <= split
-        covered += [(span.file.path, span.begin + at) for span in found for at in range(span.size)]
-    assert covered == [(file.path, at) for file in files for at in range(file.size)]
 
 
 def changed(**facts) -> bytes:

@@ -89,6 +89,11 @@ def test_a_name_of_ones_own_in_the_store(run, tmp_path):
     assert run("our-tune")[0] == 0
 
 
+def test_a_repository_in_the_store_is_found_by_its_own_name(run, tmp_path):
+    whole(tmp_path / "models" / "acme--tiny", **SIZES)
+    assert run("acme/tiny", "--gpu", "2GB")[0] == 0
+
+
 def test_a_quantised_folder_is_what_it_is(run, tmp_path):
     groups = {"g": {"weights": {"num_bits": 4, "type": "int"}, "input_activations": None}}
     quant = {"quant_method": "compressed-tensors", "config_groups": groups}

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from functools import cache
 
-from models.demo import corpus, corpus_sums, make_eval
+from models.demo import corpus, corpus_sums
 from models.demo.conversation import Conversation, load, normalise
 from models.demo.corpus_product import facts
 from models.demo.evaluate import read_items
@@ -23,17 +23,6 @@ def sample() -> tuple[Conversation, ...]:
 def evaluation_questions() -> Iterator[str]:
     for item in read_items():
         yield from (m["content"] for m in item["messages"] if m["role"] == "user")
-
-
-def test_the_file_is_what_the_generator_writes() -> None:
-    written = make_eval.PATH.read_text(encoding="utf-8").splitlines()
-    assert written == make_eval.lines()
-    assert len(written) >= 300
-
-
-def test_a_shard_is_the_same_every_time() -> None:
-    assert corpus.shard(3, "main", 500) == corpus.shard(3, "main", 500)
-    assert corpus.shard(3, "main", 500) != corpus.shard(4, "main", 500)
 
 
 def test_no_question_of_the_evaluation_is_asked_in_the_corpus() -> None:

@@ -20,7 +20,6 @@ from models.errors import (
     ModelRefusedError,
     OriginError,
     StoreBusyError,
-    UnstableFileError,
 )
 from models.hub.fetch import HubOrigin
 from models.hub.origins import FolderOrigin
@@ -331,18 +330,6 @@ class TestFromAFolder:
         shutil.copy(tmp_path / "there/models.lock", tmp_path / "here/models.lock")
         with pytest.raises(HashMismatchError, match="--update"):
             pull(None, tmp_path / "here", origin=FolderOrigin(folder))
-
-    def test_a_file_that_changes_meanwhile_is_refused(self, folder, tmp_path):
-        origin = FolderOrigin(folder)
-        (offered,) = (f for f in origin.listing(None).files if f.path == "tokenizer.json")
-
-        def copy() -> None:
-            with origin.open(None, offered, 0) as (_, chunks):
-                assert b"".join(chunks) == b"{}"
-                (folder / "tokenizer.json").write_text("{ }")
-
-        with pytest.raises(UnstableFileError, match="while it was copied"):
-            copy()
 
     def test_links_are_not_followed(self, folder, tmp_path):
         (folder / "LICENSE").symlink_to("/etc/hostname")

@@ -260,14 +260,3 @@ def test_whatever_breaks_the_bytes_are_those_of_the_hub(shared_hub, num_here, fa
         for fault in faults:
             shared_hub.fault("model.safetensors", **fault)
         assert fetch(shared_hub, parts, Watch()) == FILES
-
-
-texts = st.text(max_size=5)
-
-
-@given(
-    st.lists(st.builds(OriginFile, path=texts, size=st.integers(0, 9), version=texts), max_size=6)
-)
-def test_halves_of_different_contents_never_share_a_name(files):
-    assert len({file.key for file in files}) == len(set(files))
-    assert all(len(file.key) == 40 for file in files)

@@ -26,10 +26,9 @@ from models.trust.verify import verify
 from quantize import ensure
 from quantize.calibrate import __main__ as command
 from quantize.calibrate import calibration_result
-from quantize.errors import OptionError, QuantizeError
 from quantize.plan.choices import Choice
+from quantize.plan.scheme_plan import SchemePlan
 from quantize.plan.tables import Width
-from quantize.protocol import QuantPlan
 from serve.engine.registry import build
 from serve.engine.settings import EngineSettings
 from tests.contracts.engine import request, tokens
@@ -79,15 +78,15 @@ def full(tmp_path_factory: pytest.TempPathFactory) -> Artifact:
 
 
 @pytest.fixture
-def plan(full: Artifact) -> QuantPlan:
+def plan(full: Artifact) -> SchemePlan:
     return command.plan_of(full, options())
 
 
 @pytest.fixture
 def written(full: Artifact, tmp_path: Path) -> Path:
-    wish = {"group_size": 128, "is_symmetric": True, "sensitive": None}
-    wish |= {"head": Width.FULL, "embeddings": Width.FULL}
-    made = write_quantized(full.path, tmp_path / "own", QuantScheme.INT4, **wish)
+    quant = {"group_size": 128, "is_symmetric": True, "sensitive": None}
+    quant |= {"head": Width.FULL, "embeddings": Width.FULL}
+    made = write_quantized(full.path, tmp_path / "own", QuantScheme.INT4, **quant)
     folder = tmp_path / "written"
     folder.mkdir()
     (made / "model.safetensors").rename(folder / "model.safetensors")
@@ -102,7 +101,7 @@ def options(**changes: Any) -> Namespace:
 
 
 async def test_it_becomes_the_artifact_that_quant_finds(
-    tmp_path: Path, full: Artifact, plan: QuantPlan, written: Path
+    tmp_path: Path, full: Artifact, plan: SchemePlan, written: Path
 ) -> None:
     source = Manifest.build(full.path)
     data_dir = tmp_path / "data"
@@ -130,7 +129,7 @@ async def test_it_becomes_the_artifact_that_quant_finds(
 
 
 async def test_the_engine_serves_the_tool_s_own_folder(
-    full: Artifact, plan: QuantPlan, written: Path
+    full: Artifact, plan: SchemePlan, written: Path
 ) -> None:
     """Placed by hand: the order in which GPTQ went through columns does not move them."""
     for path in full.path.iterdir():
@@ -164,7 +163,7 @@ NAME = "model.layers.1.mlp.up_proj"
     ids=["absent", "extra", "g_idx", "type"],
 )
 def test_other_tensors_than_planned_are_refused(
-    plan: QuantPlan, written: Path, change: Any, match: str
+    plan: SchemePlan, written: Path, change: Any, match: str
 ) -> None:
     assert calibration_result.fault_of(written, plan) is None
     change_weights(written, change)
@@ -177,27 +176,9 @@ def test_other_tensors_than_planned_are_refused(
     ids=str,
 )
 def test_numbers_of_another_meaning_are_refused(
-    plan: QuantPlan, written: Path, changes: dict[str, Any]
+    plan: SchemePlan, written: Path, changes: dict[str, Any]
 ) -> None:
     config = json.loads((written / "config.json").read_text())
     config["quantization_config"]["config_groups"]["group_0"]["weights"] = WEIGHTS | changes
     (written / "config.json").write_text(json.dumps(config))
     assert "its weights are" in (calibration_result.fault_of(written, plan) or "")
-
-
-def test_without_the_environment_the_command_says_where_it_is(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    given = ["demo", "--scheme", "int4", "--data-dir", str(tmp_path)]
-    assert command.main([*given, "--dry-run"]) == 0
-    assert "gptq" in capsys.readouterr().out
-    monkeypatch.setattr(command.llm_compressor, "is_here", lambda: False)
-    assert command.main(given) == 2
-    assert "make calibrate-env" in capsys.readouterr().err
-    assert not (tmp_path / "models").exists()
-
-
-def test_awq_is_for_int4(full: Artifact) -> None:
-    with pytest.raises(OptionError, match="awq is for int4, not for int8"):
-        command.plan_of(full, options(method="awq", scheme="int8"))
-    assert issubclass(OptionError, QuantizeError)

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from quantize.errors import BadWeightsError
+from quantize.formats.forms import Form
 from quantize.gptq import choosing, compensation
-from quantize.protocol import Form
 
 FORMS = [
     Form(num_bits=4, group_size=32, is_symmetric=False),

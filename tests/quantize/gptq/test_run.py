@@ -13,11 +13,11 @@ from models.refs import QuantScheme
 from models.trust.manifest import Manifest
 from models.trust.verify import verify
 from quantize.__main__ import main
-from quantize.errors import OptionError
-from quantize.gptq import own_text, samples
-from quantize.gptq.marks import mark, memory_bytes
+from quantize.gptq import compensation
+from quantize.gptq.calibration_source import source_mark
+from quantize.gptq.run import Inputs
 from quantize.measuring.texts import built_in
-from quantize.plan.scheme_plan import Wish
+from quantize.plan.scheme_plan import QuantOptions
 from quantize.protocol import Method
 from quantize.write.run import Quantisation
 from tests.small_model import train
@@ -35,7 +35,7 @@ def text(tmp_path_factory):
 def work(target, method=None, calibrate=None) -> Quantisation:
     return Quantisation(
         source=store.load_folder(train.WEIGHTS, name="small"),
-        wish=Wish(scheme=QuantScheme.INT4, method=method),
+        options=QuantOptions(scheme=QuantScheme.INT4, method=method),
         target=target,
         data_dir=target.parent / "data",
         progress=Progress(Silent()),
@@ -52,7 +52,7 @@ def test_the_model_keeps_more_than_without_a_text(tmp_path, text):
     assert store.load_folder(made.path, name="made").scheme is QuantScheme.INT4
     manifest = Manifest.read(made.path)
     assert manifest.tools["quantise"].split()[1:2] == ["gptq"]
-    assert manifest.tools["quantise"].endswith(mark(str(text)))
+    assert manifest.tools["quantise"].endswith(source_mark(str(text)))
     assert manifest.tools["calibrated-on"].startswith("sha256:")
     # The same again is there; by another text it would not be the same.
     assert work(tmp_path / "made", Method.GPTQ, str(text)).run().report is None
@@ -75,27 +75,6 @@ def test_a_run_that_ended_while_calibrating_begins_anew(tmp_path, text, monkeypa
     assert work(target, Method.GPTQ, str(text)).run().digest == wanted
 
 
-def test_what_is_measured_with_is_nothing_to_calibrate_on(tmp_path):
-    file = tmp_path / "mine.txt"
-    file.write_text("Some lines.\n" + CODE[0].content)
-    with pytest.raises(OptionError, match="'code'"):
-        samples.take(train.WEIGHTS, str(file))
-
-
-def test_the_model_writes_its_own_text(monkeypatch):
-    monkeypatch.setattr(own_text, "OPENINGS", own_text.OPENINGS[2:6])
-    monkeypatch.setattr(own_text, "NEW_TOKENS", 8)
-    taken = samples.take(train.WEIGHTS, "self")
-    assert "itself" in taken.name
-    assert taken.tokens.dtype is torch.int64
-    assert samples.take(train.WEIGHTS, "self").sha256 == taken.sha256
-
-
-def test_memory_grows_with_the_text_and_the_widest_layer(tmp_path):
-    plan, _ = work(tmp_path / "x", Method.GPTQ, "self").plan()
-    assert plan.peak_memory_bytes == memory_bytes(plan, "self") > memory_bytes(plan, "x.txt") / 2
-
-
 @pytest.mark.parametrize(
     ("words", "said"),
     [
@@ -107,3 +86,14 @@ def test_memory_grows_with_the_text_and_the_widest_layer(tmp_path):
 def test_what_cannot_be_done_says_why(tmp_path, capsys, words, said):
     assert main(["demo", *words, "--data-dir", str(tmp_path)]) == 2
     assert said in capsys.readouterr().err
+
+
+def test_the_factor_of_inputs_is_kept_for_siblings_and_no_longer(monkeypatch):
+    monkeypatch.setattr("quantize.gptq.run._ROWS", 7)
+    inputs_seen, inputs = Inputs(), torch.randn(20, 32)
+    factor = inputs_seen.factor(inputs, 32)
+    assert inputs_seen.factor(inputs, 32) is factor
+    whole = compensation.factor(inputs.T @ inputs, 32)
+    assert torch.equal(factor.order, whole.order)
+    torch.testing.assert_close(factor.upper, whole.upper, rtol=1e-3, atol=1e-5)
+    assert inputs_seen.factor(inputs.clone(), 32) is not factor

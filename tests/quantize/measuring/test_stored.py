@@ -1,20 +1,16 @@
 """What is quantised in a folder, told from the folder alone."""
 
-import shutil
-
 import pytest
 from safetensors.torch import load_file, save_file
 
 from models import store
 from models.progress import Progress, Silent
 from models.refs import QuantScheme
-from models.trust.manifest import QUANTISED_FROM, SIGNATURE, Manifest
 from quantize import registry
 from quantize.errors import UnsuitableModelError
-from quantize.measuring.__main__ import main
 from quantize.measuring.stored import layers_of
-from quantize.plan import scheme_plan as planning
-from quantize.plan.scheme_plan import Wish
+from quantize.plan import planning
+from quantize.plan.scheme_plan import QuantOptions
 from quantize.write import result, source
 from quantize.write.run import Quantisation
 from tests.tiny_models import write_tiny_model
@@ -25,10 +21,10 @@ def tiny(tmp_path_factory):
     return write_tiny_model(tmp_path_factory.mktemp("tiny") / "tiny", dtype="bfloat16")
 
 
-def quantised(full, target, wish):
+def quantised(full, target, options):
     return Quantisation(
         source=store.load_folder(full, name="tiny"),
-        wish=wish,
+        options=options,
         target=target,
         data_dir=target.parent / "data",
         progress=Progress(Silent()),
@@ -44,11 +40,11 @@ def meaning(layers):
     }
 
 
-@pytest.mark.parametrize("scheme", registry.known())
+@pytest.mark.parametrize("scheme", [*registry.MODULES])
 def test_it_is_what_the_plan_said(tiny, tmp_path, scheme):
-    wish = Wish(scheme=scheme)
-    made = quantised(tiny, tmp_path / "made", wish)
-    plan, _ = planning.plan(source.tensors_of(tiny), result.config_of(tiny), wish)
+    options = QuantOptions(scheme=scheme)
+    made = quantised(tiny, tmp_path / "made", options)
+    plan, _ = planning.plan(source.tensors_of(tiny), result.config_of(tiny), options)
     layers, quantizer = layers_of(tiny, made.path)
     assert quantizer.scheme is scheme
     planned = {linear.name: quantizer.stored(linear) for linear in plan.layers}
@@ -59,15 +55,17 @@ def test_it_is_what_the_plan_said(tiny, tmp_path, scheme):
 
 
 def test_other_options_are_told_from_shapes(tiny, tmp_path):
-    wish = Wish(scheme=QuantScheme.INT4, group_size=64, is_symmetric=True, sensitive="down")
-    made = quantised(tiny, tmp_path / "made", wish)
-    plan, _ = planning.plan(source.tensors_of(tiny), result.config_of(tiny), wish)
+    options = QuantOptions(
+        scheme=QuantScheme.INT4, group_size=64, is_symmetric=True, sensitive="down"
+    )
+    made = quantised(tiny, tmp_path / "made", options)
+    plan, _ = planning.plan(source.tensors_of(tiny), result.config_of(tiny), options)
     layers, _ = layers_of(tiny, made.path)
     assert meaning(layers) == meaning(plan.layers)
 
 
 def test_what_is_stored_otherwise_is_refused(tiny, tmp_path):
-    made = quantised(tiny, tmp_path / "made", Wish(scheme=QuantScheme.INT8)).path
+    made = quantised(tiny, tmp_path / "made", QuantOptions(scheme=QuantScheme.INT8)).path
     tensors = load_file(made / "model.safetensors")
     del tensors["model.layers.0.mlp.up_proj.weight_shape"]
     save_file(tensors, made / "model.safetensors", metadata={"format": "pt"})
@@ -75,29 +73,3 @@ def test_what_is_stored_otherwise_is_refused(tiny, tmp_path):
         layers_of(tiny, made)
     with pytest.raises(UnsuitableModelError, match="nothing that is quantised"):
         layers_of(tiny, tiny)
-
-
-def test_the_command_measures_what_is_there(tiny, tmp_path, capsys):
-    text = tmp_path / "text.txt"
-    text.write_text("def wrap(text):\n    return text\n" * 20)
-    made = quantised(tiny, tmp_path / "made", Wish(scheme=QuantScheme.INT8)).path
-    words = [str(tiny), str(made), "--text", str(text), "--data-dir", str(tmp_path)]
-    assert main(words) == 0
-    quality = Manifest.read(made).quality
-    assert f"lost: KL {quality.kl_mean:.4f}" in capsys.readouterr().out
-    before = (made / "manifest.json").read_bytes()
-    (made / SIGNATURE).write_text("{}")
-    assert main(words) == 0
-    assert "is signed" in capsys.readouterr().err
-    assert (made / "manifest.json").read_bytes() == before
-
-
-def test_the_command_refuses_another_model(tiny, tmp_path, capsys):
-    other = shutil.copytree(tiny, tmp_path / "other")
-    Manifest.build(other, tools={}).write(other)
-    made = quantised(tiny, tmp_path / "made", Wish(scheme=QuantScheme.INT8)).path
-    manifest = Manifest.read(made)
-    wrong = dict(manifest.tools) | {QUANTISED_FROM: "sha256:" + "0" * 64}
-    Manifest.build(made, tools=wrong).write(made)
-    assert main([str(other), str(made), "--data-dir", str(tmp_path)]) == 2
-    assert "was made from sha256:000" in capsys.readouterr().err

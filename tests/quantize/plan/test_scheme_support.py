@@ -7,13 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.refs import QuantScheme
-from quantize.plan.scheme_support import Capability, Place, refusal
+from quantize.plan.scheme_support import Capability, Placement, refusal
 
 S = QuantScheme
 TURING, HOPPER, BLACKWELL, CONSUMER_BLACKWELL = (7, 5), (9, 0), (10, 0), (12, 0)
 
 places = st.builds(
-    Place,
+    Placement,
     engine=st.sampled_from(["vllm", "transformers"]),
     capability=st.none() | st.tuples(st.integers(5, 12), st.integers(0, 9)),
     has_bitsandbytes=st.booleans(),
@@ -22,7 +22,7 @@ places = st.builds(
 
 
 @given(st.sampled_from(QuantScheme), places)
-def test_what_is_named_instead_runs_there(scheme: QuantScheme, place: Place) -> None:
+def test_what_is_named_instead_runs_there(scheme: QuantScheme, place: Placement) -> None:
     refused = refusal(scheme, place)
     if refused is not None:
         assert refused.instead is not scheme
@@ -32,7 +32,7 @@ def test_what_is_named_instead_runs_there(scheme: QuantScheme, place: Place) -> 
 
 
 @given(places)
-def test_full_weights_run_anywhere(place: Place) -> None:
+def test_full_weights_run_anywhere(place: Placement) -> None:
     assert refusal(S.NONE, place) is None
 
 
@@ -70,29 +70,31 @@ def test_full_weights_run_anywhere(place: Place) -> None:
 def test_the_table(
     engine: str, capability: Capability | None, scheme: QuantScheme, instead: QuantScheme | None
 ) -> None:
-    refused = refusal(scheme, Place(engine=engine, capability=capability))  # type: ignore[arg-type]
+    refused = refusal(scheme, Placement(engine=engine, capability=capability))  # type: ignore[arg-type]
     assert (None if refused is None else refused.instead) is instead
 
 
 def test_four_bits_on_vllms_cpu_build_need_avx512() -> None:
-    old = Place(engine="vllm", has_avx512=False)
+    old = Placement(engine="vllm", has_avx512=False)
     refused = refusal(S.INT4, old)
     assert refused is not None
     assert refused.instead is S.INT8
     assert "AVX-512" in str(refused)
     assert refusal(S.INT8, old) is None
-    assert refusal(S.INT4, Place(engine="transformers", has_avx512=False)) is None
-    assert refusal(S.INT4, Place(engine="vllm", capability=HOPPER, has_avx512=False)) is None
+    assert refusal(S.INT4, Placement(engine="transformers", has_avx512=False)) is None
+    assert refusal(S.INT4, Placement(engine="vllm", capability=HOPPER, has_avx512=False)) is None
 
 
 def test_bitsandbytes_needs_its_packages() -> None:
-    plugged = Place(engine="vllm", capability=HOPPER, has_vllm_plugin=True)
+    plugged = Placement(engine="vllm", capability=HOPPER, has_vllm_plugin=True)
     assert refusal(S.NF4, plugged) is None
-    without = Place(engine="vllm", capability=HOPPER, has_vllm_plugin=True, has_bitsandbytes=False)
+    without = Placement(
+        engine="vllm", capability=HOPPER, has_vllm_plugin=True, has_bitsandbytes=False
+    )
     refused = refusal(S.NF4, without)
     assert refused is not None
     assert refused.instead is S.INT4
-    ours = Place(engine="transformers", has_bitsandbytes=False)
+    ours = Placement(engine="transformers", has_bitsandbytes=False)
     refused = refusal(S.NF4, ours)
     assert refused is not None
     assert "not installed" in refused.reason

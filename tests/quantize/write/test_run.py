@@ -16,17 +16,20 @@ from models.trust.manifest import QUANTISED_FROM, Manifest
 from models.trust.verify import verify
 from quantize.errors import BadWeightsError, OccupiedError, UnsuitableModelError
 from quantize.formats.packing import unpack
-from quantize.plan.scheme_plan import Wish
+from quantize.plan.scheme_plan import QuantOptions
 from quantize.write.journal import Done, Journal
-from quantize.write.run import Made, Quantisation
+from quantize.write.result import QuantisedModel
+from quantize.write.run import Quantisation, peak_bytes
 from tests.quantize.models import copy_of_demo, rewrite
 
 
-def run(source: Path, target: Path, scheme: QuantScheme = QuantScheme.INT8, **settings) -> Made:
-    wish = settings.pop("wish", Wish(scheme=scheme))
+def run(
+    source: Path, target: Path, scheme: QuantScheme = QuantScheme.INT8, **settings
+) -> QuantisedModel:
+    options = settings.pop("options", QuantOptions(scheme=scheme))
     return Quantisation(
         source=store.load_folder(source, name="source"),
-        wish=wish,
+        options=options,
         target=target,
         data_dir=target.parent,
         progress=Progress(Silent()),
@@ -65,10 +68,10 @@ def test_the_same_again_is_here_already_and_something_else_is_refused(tmp_path):
     again = run(store.DEMO_WEIGHTS, tmp_path / "x")
     assert again.report is None
     assert again.digest == first.digest
-    other = Wish(scheme=QuantScheme.INT8, ignore="down_proj")
+    other = QuantOptions(scheme=QuantScheme.INT8, ignore="down_proj")
     with pytest.raises(OccupiedError, match="--replace"):
-        run(store.DEMO_WEIGHTS, tmp_path / "x", wish=other)
-    replaced = run(store.DEMO_WEIGHTS, tmp_path / "x", wish=other, is_replacing=True)
+        run(store.DEMO_WEIGHTS, tmp_path / "x", options=other)
+    replaced = run(store.DEMO_WEIGHTS, tmp_path / "x", options=other, is_replacing=True)
     assert replaced.digest != first.digest
 
 
@@ -144,3 +147,9 @@ def test_the_plan_says_how_large_the_result_is(tmp_path):
     sizes = made.report.plan
     weights = sum(path.stat().st_size for path in made.path.glob("*.safetensors"))
     assert 0 <= weights - sizes.output_bytes < 50_000  # the header
+
+
+def test_the_peak_is_the_kernels_and_getrusage_where_there_is_none(tmp_path):
+    (tmp_path / "status").write_text("Name:\tx\nVmHWM:\t  2048 kB\nVmRSS:\t 1 kB\n")
+    assert peak_bytes(tmp_path / "status") == 2 << 20
+    assert peak_bytes(tmp_path / "absent") > 1 << 20

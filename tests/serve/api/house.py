@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,12 +16,15 @@ import httpx
 import orjson
 from starlette.types import ASGIApp, Message, Scope
 
-from serve.api.app import create_app
-from serve.api.context import ServerState
+from serve.api.app import DIALECTS, create_app
+from serve.api.dialect import Dialect
 from serve.api.http.server import HttpServer, build_server
+from serve.api.openai.errors import problem
+from serve.api.routes import ServerState
 from serve.config import Config
 from serve.engine.fake import FakeEngine
 from serve.engine.settings import EngineSettings, FakeSettings
+from serve.governance.authenticators import authenticators_for
 from serve.governance.keys import KeyRing
 from serve.observe.metrics import Metrics
 from serve.observe.record import RequestRecord
@@ -30,9 +33,12 @@ from serve.pipeline.admission import Admission
 from serve.pipeline.generate import Pipeline
 from serve.pipeline.render import Renderer
 from serve.pipeline.template import ChatTemplate
+from serve.service.directory import Directory, Weights
+from serve.service.requests import Service
 from tests.serve.pipeline.conftest import byte_level_tokenizer
 
 MODEL = "demo"
+CHAT = "/v1/chat/completions"
 CHATML = (
     "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
     "{% if tools %}{{ tools | tojson }}{% endif %}<|im_start|>assistant\n"
@@ -89,6 +95,23 @@ class House:
     records: Records
     app: ASGIApp
 
+    @property
+    def service(self) -> Service:
+        return self.state.service
+
+    @property
+    def metrics(self) -> Metrics:
+        assert isinstance(self.state.metrics, Metrics)
+        return self.state.metrics
+
+    @property
+    def pipeline(self) -> Any:
+        return self.service.directory.default.resident()
+
+    def publish(self, **weights: Any) -> None:
+        """Say other things of the weights that are served."""
+        self.service.directory.publish(self.pipeline, Weights(**weights))
+
     def client(self, **options: Any) -> httpx.AsyncClient:
         # A defect must show as an answer of 500, as it would to a client.
         transport = httpx.ASGITransport(self.app, raise_app_exceptions=False)
@@ -96,24 +119,26 @@ class House:
 
 
 def house(
-    pipeline: Any = None, *, keys: Path | None = None, is_loaded: bool = True, **settings: Any
+    pipeline: Any = None,
+    *,
+    keys: Path | None = None,
+    is_loaded: bool = True,
+    dialects: Sequence[Dialect] = DIALECTS,
+    **settings: Any,
 ) -> House:
     """A server. Without a pipeline it gets one of its own, unless it is still loading."""
     settings.setdefault("served_model_name", (MODEL,))
     records = Records()
     startup = Startup()
-    state = ServerState(
-        config=Config(port=0, **settings),
-        keys=KeyRing.load(keys) if keys else None,
-        startup=startup,
-        listeners=(records,),
-        metrics=Metrics(),
-        model_created=1_700_000_000,
-        pipeline=(pipeline or pipeline_of()) if is_loaded else None,
-    )
+    config = Config(port=0, **settings)
+    directory = Directory(config.model_names, tuple(config.adapters), created=1_700_000_000)
+    ring = KeyRing.load(keys) if keys else None
+    service = Service(directory, authenticators_for(ring), listeners=(records,))
+    state = ServerState(config=config, service=service, startup=startup, metrics=Metrics())
     if is_loaded:
+        directory.publish(pipeline or pipeline_of(), Weights())
         startup.complete()
-    return House(state, records, create_app(state))
+    return House(state, records, create_app(state, dialects))
 
 
 @asynccontextmanager
@@ -121,7 +146,11 @@ async def running(house: House, **options: Any) -> AsyncIterator[tuple[HttpServe
     """The server on a real socket. Yields it with its URL."""
     listening = asyncio.Event()
     server = build_server(
-        house.app, house.state.config, on_listening=lambda _port: listening.set(), **options
+        house.app,
+        house.state.config,
+        problem=problem,
+        on_listening=lambda _port: listening.set(),
+        **options,
     )
     task = asyncio.create_task(server.serve())
     await listening.wait()
@@ -198,7 +227,20 @@ def chat(content: str = "Where is the audit log?", **fields: Any) -> dict[str, A
     return {"model": MODEL, "messages": [{"role": "user", "content": content}], **fields}
 
 
+def bearer(key: str) -> dict[str, str]:
+    return {"authorization": f"Bearer {key}"}
+
+
 def events_of(text: str) -> list[Any]:
     """The data of server-sent events; ``[DONE]`` as it stands."""
     data = [line.removeprefix("data: ") for line in text.split("\n\n") if line]
     return [line if line == "[DONE]" else orjson.loads(line) for line in data]
+
+
+def error_code_of(raw: bytes) -> str:
+    """The code of the error that OpenAI's client would find in a body or a stream."""
+    if raw.startswith(b"{"):
+        return str(orjson.loads(raw)["error"]["code"])
+    *_, last, done = events_of(raw.decode())
+    assert done == "[DONE]"
+    return str(last["error"]["code"])

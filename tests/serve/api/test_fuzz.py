@@ -23,8 +23,8 @@ from schemathesis.checks import (
     status_code_conformance,
 )
 
-from serve.api.openai.chat_request import ChatRequest
-from serve.api.openai.completion_request import CompletionRequest
+from serve.api.openai.chat import ChatRequest
+from serve.api.openai.completions import CompletionRequest
 from serve.api.operations.tokenize_request import DetokenizeRequest, TokenizeRequest
 from tests.serve.api.house import MODEL, chat, house, is_free, pipeline_of
 
@@ -69,7 +69,7 @@ def check(response: httpx.Response) -> None:
     if response.status_code >= 400:
         assert set(response.json()["error"]) == {"message", "type", "param", "code"}
         assert len(response.content) < 1000
-    assert is_free(HOUSE.state.pipeline)  # type: ignore[arg-type]
+    assert is_free(HOUSE.pipeline)
 
 
 @pytest.mark.parametrize("path", BODIES)
@@ -181,4 +181,4 @@ def test_the_description_is_kept(operation: Any, mode: GenerationMode) -> None:
     run()
     if mode is GenerationMode.POSITIVE and "{model}" not in operation.label:
         assert seen[200] >= 10, "the description lets clients through to an answer"
-    assert is_free(HOUSE.state.pipeline)  # type: ignore[arg-type]
+    assert is_free(HOUSE.pipeline)

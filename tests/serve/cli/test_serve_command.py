@@ -15,7 +15,7 @@ from models.refs import Artifact, QuantScheme
 from serve.bootstrap import Ready
 from serve.cli.main import main
 from serve.cli.serve_command import LoadingBars, _count, _quality, as_toml, banner
-from serve.config import load_config
+from serve.config_sources import load_config
 from serve.engine.fake import FakeEngine
 from serve.provenance.proof import Mode, Proof
 from serve.provenance.quality import Standing

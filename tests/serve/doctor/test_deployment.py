@@ -34,8 +34,8 @@ def levels(found: dict[str, Finding]) -> dict[str, str]:
 
 async def test_a_server_that_is_well() -> None:
     home = house(arm="blue")
-    home.state.digest = "sha256:" + "0" * 64
-    home.state.metrics.attach_engine(home.state.pipeline.engine.load)  # type: ignore[union-attr]
+    home.publish(digest="sha256:" + "0" * 64)
+    home.state.metrics.attach_engine(home.pipeline.engine.load)
     found = await examine(home)
     assert levels(found) == {
         **dict.fromkeys(DEPLOYMENT, "ok"),
@@ -55,11 +55,11 @@ async def test_a_server_with_keys_and_a_caller_without(tmp_path: Path) -> None:
 
 
 def plant_draining(home: House) -> None:
-    home.state.is_draining = True
+    home.service.is_draining = True
 
 
 def plant_death(home: House) -> None:
-    home.state.pipeline.engine.die("It stopped.")  # type: ignore[union-attr]
+    home.pipeline.engine.die("It stopped.")
 
 
 @pytest.mark.parametrize(

@@ -47,9 +47,12 @@ def distance(actual: torch.Tensor, expected: torch.Tensor) -> float:
     return float((actual - expected).norm() / expected.norm())
 
 
-def refuse(folder: Path, match: str) -> None:
-    with pytest.raises(StartupError, match=match):
-        build("transformers", folder, EngineSettings(), lambda *_: None)
+def refuse(folder: Path, match: str, **settings: Any) -> str:
+    """See the transformers engine refuse a folder; returns the message, which names no path."""
+    with pytest.raises(StartupError, match=match) as refusal:
+        build("transformers", folder, EngineSettings(**settings), lambda *_: None)
+    assert str(folder.parent) not in str(refusal.value)
+    return str(refusal.value)
 
 
 def edit(folder: Path, **changes: Any) -> None:

@@ -15,6 +15,12 @@ def tiny_qwen2(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_tiny_model(tmp_path_factory.mktemp("models") / "qwen2")
 
 
+@pytest.fixture
+def folder(tiny_qwen2: Path, tmp_path: Path) -> Path:
+    """A copy of the tiny model that may be changed."""
+    return Path(shutil.copytree(tiny_qwen2, tmp_path / "copy"))
+
+
 @pytest.fixture(scope="session")
 def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """By scheme, from a Qwen2 of bfloat16, whose head is its embedding; not to be changed.
@@ -23,15 +29,15 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """
     root = tmp_path_factory.mktemp("quantized")
     source = write_tiny_model(root / "full", dtype="bfloat16")
-    wish = {"sensitive": r"\b[qkv]_proj$"}
+    options = {"sensitive": r"\b[qkv]_proj$"}
     return {"none": source} | {
-        scheme: write_quantized(source, root / scheme, scheme, **wish) for scheme in RUNS
+        scheme: write_quantized(source, root / scheme, scheme, **options) for scheme in RUNS
     }
 
 
 @pytest.fixture
 def int8(folders: dict[str, Path], tmp_path: Path) -> Path:
-    """One that may be."""
+    """A copy of the int8 checkpoint that may be changed."""
     return Path(shutil.copytree(folders["int8"], tmp_path / "copy"))
 
 

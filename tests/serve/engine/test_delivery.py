@@ -1,15 +1,25 @@
-"""When a stream's tokens are handed over: at slow steps each at once, at quick ones in pairs."""
+"""Delivery of tokens: what a consumer finds, when it is woken, and the way from another thread."""
 
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable
 from itertools import chain
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serve.engine.delivery import Delivery
+from serve.engine.delivery import (
+    MAX_LAG,
+    AddressedToken,
+    CrossThreadDelivery,
+    Delivery,
+    Mailbox,
+)
+from serve.engine.protocol import TokenLogprob
+from serve.errors import EngineDeadError
 
 HOLD_S = 0.010
 QUICK_S, SLOW_S = HOLD_S / 2, HOLD_S * 2
@@ -154,3 +164,107 @@ def test_nothing_is_lost_or_reordered_and_chunks_are_at_least_half_the_tokens(ga
         assert list(chain.from_iterable(taken)) == list(range(len(gaps)))
         assert 2 * len(taken) >= len(gaps)
     streams.close()
+
+
+# What a consumer finds in its mailbox, whether it is quick, late or far behind
+
+
+def mailbox() -> Mailbox:
+    return Mailbox(asyncio.get_running_loop())
+
+
+async def test_one_that_is_a_little_late_gets_pairs_and_the_reason_last() -> None:
+    box = mailbox()
+    logprobs = [TokenLogprob(token_id, -0.5) for token_id in range(5)]
+    box.put([0, 1, 2], logprobs[:3], None)
+    box.put([3, 4], logprobs[3:], "length")
+    chunks = [await box.take() for _ in range(3)]
+    assert [list(chunk.token_ids) for chunk in chunks] == [[0, 1], [2, 3], [4]]
+    assert [chunk.finish_reason for chunk in chunks] == [None, None, "length"]
+    assert [one for chunk in chunks for one in chunk.logprobs or ()] == logprobs
+
+
+async def test_one_that_lags_gets_all_at_once() -> None:
+    box = mailbox()
+    for token_id in range(MAX_LAG + 1):
+        box.put([token_id], None, None)
+    chunk = await box.take()
+    assert list(chunk.token_ids) == list(range(MAX_LAG + 1))
+    assert chunk.logprobs is None
+
+
+async def test_tokens_wait_until_the_consumer_is_woken() -> None:
+    box = mailbox()
+    taking = asyncio.create_task(box.take())
+    await asyncio.sleep(0)
+    box.put([1], None, None)
+    await asyncio.sleep(0)
+    assert not taking.done()
+    box.wake()
+    box.wake()
+    assert list((await taking).token_ids) == [1]
+
+
+async def test_an_error_comes_after_the_tokens() -> None:
+    box = mailbox()
+    box.put([1], None, None)
+    box.fail(EngineDeadError("gone"))
+    assert list((await box.take()).token_ids) == [1]
+    with pytest.raises(EngineDeadError, match="gone"):
+        await box.take()
+
+
+async def test_a_consumer_that_went_away_is_not_woken() -> None:
+    box = mailbox()
+    taking = asyncio.create_task(box.take())
+    await asyncio.sleep(0)
+    taking.cancel()
+    box.put([1], None, None)
+    box.wake()
+    assert list((await box.take()).token_ids) == [1]
+
+
+# From a step thread to event loops
+
+
+def in_a_thread(function: Callable[..., object], *arguments: object) -> None:
+    thread = threading.Thread(target=function, args=arguments)
+    thread.start()
+    thread.join()
+
+
+async def test_tokens_of_another_thread_reach_their_streams_with_their_logprobs() -> None:
+    delivery = CrossThreadDelivery(0.0)
+    first, second = delivery.mailbox(), delivery.mailbox()
+    logprob = TokenLogprob(8, -0.25)
+    tokens = [AddressedToken(first, 7, None, None), AddressedToken(second, 8, logprob, "stop")]
+    in_a_thread(delivery.send, tokens, 1.0)
+    one, two = await first.take(), await second.take()
+    assert (one.token_ids, one.logprobs, one.finish_reason) == ([7], None, None)
+    assert (two.token_ids, two.logprobs, two.finish_reason) == ([8], [logprob], "stop")
+
+
+async def test_an_error_of_another_thread_comes_after_the_tokens_sent_before_it() -> None:
+    delivery = CrossThreadDelivery(0.0)
+    box = delivery.mailbox()
+    in_a_thread(delivery.send, [AddressedToken(box, 7, None, None)], 1.0)
+    in_a_thread(delivery.fail, box, EngineDeadError("gone"))
+    assert (await box.take()).token_ids == [7]
+    with pytest.raises(EngineDeadError, match="gone"):
+        await box.take()
+
+
+async def test_each_event_loop_gets_its_own_tokens_and_a_closed_one_none() -> None:
+    delivery = CrossThreadDelivery(0.0)
+    here = delivery.mailbox()
+    closed: list[Mailbox] = []
+
+    async def on_a_loop_that_ends() -> None:
+        closed.append(delivery.mailbox())
+
+    in_a_thread(asyncio.run, on_a_loop_that_ends())
+    delivery.send(
+        [AddressedToken(closed[0], 1, None, None), AddressedToken(here, 2, None, "length")], 1.0
+    )
+    delivery.fail(closed[0], EngineDeadError("nobody listens"))
+    assert (await here.take()).token_ids == [2]

@@ -9,11 +9,14 @@ import httpx
 import pytest
 
 from serve.api.app import create_app
-from serve.api.context import ServerState
+from serve.api.routes import ServerState
 from serve.config import Config
+from serve.governance.authenticators import Loopback
 from serve.observe import logs
 from serve.observe.metrics import Metrics
 from serve.observe.startup import Startup
+from serve.service.directory import Directory, Weights
+from serve.service.requests import Service
 
 CANARY = "canary7f31e0"
 CHAT = "/v1/chat/completions"
@@ -54,15 +57,11 @@ async def test_what_a_client_writes_is_not_kept(place, pipeline):
     handler = logging.StreamHandler(stream)
     handler.setFormatter(logs.JsonFormatter())
     metrics = Metrics()
-    state = ServerState(
-        config=Config(),
-        keys=None,
-        startup=Startup(),
-        listeners=(logs.AccessLog(), metrics),
-        metrics=metrics,
-        model_created=0,
-        pipeline=pipeline,
-    )
+    directory = Directory(("demo",), created=0)
+    if pipeline is not None:
+        directory.publish(pipeline, Weights())
+    service = Service(directory, (Loopback(),), listeners=(logs.AccessLog(), metrics))
+    state = ServerState(config=Config(), service=service, startup=Startup(), metrics=metrics)
     if "content" in options:
         options = {"headers": {"content-type": "application/json"}} | options
     root = logging.getLogger()

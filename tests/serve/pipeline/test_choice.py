@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serve.engine.protocol import FinishReason, TokenChunk, TokenLogprob
+from serve.engine.protocol import TokenChunk, TokenLogprob
 from serve.pipeline.choice import Choice
-from serve.pipeline.events import TokenText
+from serve.pipeline.events import Finished, TextDelta, TokenText
 from serve.pipeline.stop import StopStrings
+from serve.timeline import FinishReason
 from tests.serve.pipeline.conftest import byte_level_tokenizer
 from tests.serve.pipeline.test_detokenize import chunked
 
@@ -31,27 +32,29 @@ def run(ids: list[int], cuts: list[int], stop: list[str], reason: FinishReason) 
         return TokenText(text=str(logprob.token_id), raw=b"", logprob=0.0)
 
     choice = Choice(
+        index=0,
         detokenizer=TOKENIZER.detokenizer(),
-        stop=StopStrings(stop),
-        has_stop=bool(stop),
+        stages=[StopStrings(stop)] if stop else [],
         describe=describe,
     )
     outcome = Outcome("", None, 0, [])
     chunks = chunked(ids, cuts)
     for number, chunk in enumerate(chunks):
         is_last = number == len(chunks) - 1
-        piece = choice.feed(
+        events = choice.feed(
             TokenChunk(
                 token_ids=chunk,
                 logprobs=[TokenLogprob(i, 0.0) for i in chunk],
                 finish_reason=reason if is_last else None,
             )
         )
-        outcome.text += piece.text
-        outcome.usage += piece.num_consumed
-        outcome.logprobs += [int(token.text) for token in piece.logprobs]
-        if piece.reason is not None:
-            outcome.reason = piece.reason
+        for event in events:
+            if isinstance(event, TextDelta):
+                outcome.text += event.text
+                outcome.logprobs += [int(token.text) for token in event.logprobs]
+            elif isinstance(event, Finished):
+                outcome.reason, outcome.usage = event.reason, event.usage.completion_tokens
+        if outcome.reason is not None:
             break
     return outcome
 

@@ -7,7 +7,7 @@ import pytest
 
 from models.refs import Artifact, QuantScheme
 from models.trust.manifest import Manifest
-from serve.config import load_config
+from serve.config_sources import load_config
 from serve.errors import StartupError
 from serve.provenance.quality import standing
 from tests.models.folders import whole

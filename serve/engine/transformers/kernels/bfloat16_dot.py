@@ -29,7 +29,7 @@ _WIDTHS = (64, 32, 16)
 _AHEAD = 8192
 """Bytes between what is multiplied and what is asked for; docs/lab-notes.md."""
 OUT_STRIDE = 16
-"""Between two rows' sums, in numbers."""
+"""Numbers from one row's sums to the next one's."""
 
 
 class _BFloat(ir.Type):  # type: ignore[misc]  # llvmlite has no types
@@ -59,7 +59,7 @@ def width_for(length: int) -> int:
 
 @functools.cache
 def dots(width: int, num_rows: int, num_outputs: int) -> Any:
-    """Some rows of weights times some rows of activations.
+    """Multiply some rows of weights with some rows of activations.
 
     ``(weight, weight_stride, rows, row_stride, length, out)``, addresses but for the numbers;
     strides are in bytes.

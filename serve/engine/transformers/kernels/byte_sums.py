@@ -10,8 +10,7 @@ import llvmlite.binding
 from llvmlite import ir
 from numba.core import cgutils
 
-PANEL = 16
-"""Outputs side by side."""
+from serve.engine.transformers.kernels.layout import PANEL
 
 _I16, _I32 = ir.IntType(16), ir.IntType(32)
 _BYTES = ir.VectorType(ir.IntType(8), 4 * PANEL)
@@ -21,7 +20,7 @@ _PAIRS_OF_ZERO = ir.Constant(ir.VectorType(_I32, 2 * PANEL), [0] * (2 * PANEL))
 
 @functools.cache
 def instruction() -> str:
-    """What sums products of bytes here: ``avx512vnni``, ``avxvnni`` or ``none``."""
+    """Name of what sums products of bytes here: ``avx512vnni``, ``avxvnni`` or ``none``."""
     features = llvmlite.binding.get_host_cpu_features()
     if features.get("avx512vnni"):
         return "avx512vnni"
@@ -45,7 +44,7 @@ class Sum:
         elif self._instruction == "avxvnni":
             operands = (self._start, builder.bitcast(unsigned, _INTS), signed)
             halves = [
-                self._dpbusd([_half(builder, each, side) for each in operands], 256)
+                self._dpbusd([_half(builder, operand, side) for operand in operands], 256)
                 for side in (0, 1)
             ]
             both = ir.Constant(_INTS, list(range(PANEL)))
@@ -73,7 +72,7 @@ class Sum:
 
 
 def _multiply_add(builder: Any, left: Any, right: Any) -> Any:
-    """Of two vectors of int16: int32 lanes, each the sum of two neighbours' products."""
+    """int32 sums of two neighbours' products each, of two vectors of int16."""
     wide = ir.VectorType(_I32, left.type.count)
     return _of_neighbours(builder, builder.mul(builder.sext(left, wide), builder.sext(right, wide)))
 

@@ -1,4 +1,4 @@
-"""What Numba has no word for: addresses, the bits of a float, calls by address, shared counters."""
+"""Operations that Numba lacks: addresses, a float's bits, calls by address, shared counters."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+from serve.engine.transformers.kernels.layout import LANES
 from serve.engine.transformers.kernels.vectors import address_of
 
 _I32, _I64, _F32 = ir.IntType(32), ir.IntType(64), ir.FloatType()
-LANES = 16
 _HAS_PAUSE = platform.machine() in {"x86_64", "AMD64"}
 
 

@@ -1,10 +1,10 @@
-"""Loops of our own, compiled when the server starts, on the threads that torch computes with.
+"""Compiled kernels on the threads that torch computes with.
 
 torch has no product over stored integers with a scale for each group that is fast for few rows and
-for many, on any processor. Numba compiles the loops that are missing, for whatever vector registers
-there are (``panel_kernels.py``; for floats ``float_kernels.py`` and ``bfloat16_kernels.py``). They
-run in torch's OpenMP pool, entered through the very libgomp that torch brings: a second pool would
-fight the first for the cores, and one that spins while it waits would halve both.
+for many, on any processor. Numba compiles the loops that are missing (``panel_kernels.py``,
+``float_kernels.py``, ``bfloat16_kernels.py``, ``layer_kernels.py``) for whatever vector registers
+there are. They run in torch's OpenMP pool, entered through the very libgomp that torch brings: a
+second pool would fight the first for the cores, and one that spins while it waits would halve both.
 
 Where Numba or that library is missing, ``is_available`` says no, and tiles are unpacked by torch's
 own operators: the same results, slower.
@@ -17,27 +17,53 @@ import functools
 import importlib.util
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Protocol
+from typing import Any
 
 import torch
 
+from serve.engine.transformers.kernels.arguments import (
+    CALL_WORDS,
+    ProductArguments,
+    SequenceArguments,
+)
+
 _POOL = Path(torch.__file__).parent / "lib" / "libgomp.so.1"
-
-
-CALL_WORDS = 16
-"""Of a call in a ``Sequence``: the kernel and its arguments."""
-
-
-COUNTER = -(1 << 62)
-"""An argument that stands for a counter of the call's own."""
 _COUNTER_WORDS = 8
 """A cache line, so that threads at one counter do not disturb those at another."""
 
+SUMS = 128
+"""Numbers that a thread has to itself on the way to a result: whole cache lines."""
 
-class Kernel(Protocol):
-    """A compiled ``void (int64 *arguments)``; it finds out which thread of how many it is."""
 
-    address: int
+def row_bytes(num_in: int) -> int:
+    """Bytes of a prepared row, 16 bits a number at most, or a byte and a quarter: cache lines."""
+    return (2 * num_in + 63) // 64 * 64
+
+
+class Kernel:
+    """A compiled ``void (int64 *arguments)``; it finds out which thread of how many it is.
+
+    Args:
+        code: what Numba compiled; its ``address`` is good while this lives.
+        takes: the ``NamedTuple`` of its arguments.
+    """
+
+    def __init__(self, code: Any, takes: type[tuple[int, ...]]) -> None:
+        self._code = code
+        self.address: int = code.address
+        self.takes = takes
+
+    def check(self, arguments: tuple[int, ...]) -> None:
+        """Refuse the arguments of another kernel.
+
+        Raises:
+            TypeError: they are not of the type that this one takes.
+        """
+        if type(arguments) is not self.takes:
+            raise TypeError(
+                f"A kernel that takes {self.takes.__name__} was given {type(arguments).__name__} "
+                f"of {len(arguments)} numbers. Make them by name: {self.takes.__name__}(...)."
+            )
 
 
 class _Pool:
@@ -83,57 +109,81 @@ def is_available() -> bool:
     return True
 
 
-@functools.cache
-def has_bfloat16_products() -> bool:
-    """Whether loops can be compiled here, and this processor sums products of bfloat16."""
-    if not is_available():
-        return False
-    from serve.engine.transformers.kernels import bfloat16_dot  # noqa: PLC0415 - Numba is loaded when it is needed
+class Scratch:
+    """Memory that threads write on the way to a product of up to ``num_rows`` rows.
 
-    return bfloat16_dot.is_available()
+    Args:
+        num_rows: the most.
+        num_in: the most inputs of a row.
+        is_shared: the threads prepare the rows together, as is faster for many.
+    """
 
-
-SUMS = 128
-"""Numbers that a thread has to itself on the way to a result: whole cache lines."""
-
-
-def row_bytes(num_in: int) -> int:
-    """A row as a loop reads it, in 16 bits each at most, or a byte and a quarter: cache lines."""
-    return (2 * num_in + 63) // 64 * 64
+    def __init__(self, num_rows: int, num_in: int, *, is_shared: bool = False) -> None:
+        self.is_shared = is_shared
+        num_threads = torch.get_num_threads()
+        num_copies = 1 if is_shared else num_threads
+        self.prepared = torch.empty(num_copies, num_rows, row_bytes(num_in), dtype=torch.uint8)
+        self.sums = torch.empty(num_threads, SUMS)
 
 
-def run(kernel: Kernel, *arguments: int) -> None:
+def run(kernel: Kernel, arguments: tuple[int, ...]) -> None:
     """Run ``kernel`` on as many threads as torch uses, and wait for it.
 
     Args:
-        arguments: sizes, and addresses (``Tensor.data_ptr()``) of contiguous tensors on the CPU
-            that live until this returns. Nothing checks them.
+        kernel: compiled.
+        arguments: what it takes. The tensors whose addresses (``Tensor.data_ptr()``) are among them
+            are contiguous, on the CPU, and live until this returns. Nothing checks that.
+
+    Raises:
+        TypeError: they are another kernel's.
     """
+    kernel.check(arguments)
     block = (ctypes.c_int64 * len(arguments))(*arguments)
     pool().enter(kernel.address, ctypes.addressof(block), torch.get_num_threads(), 0)
 
 
-class Sequence:
+def _counted(arguments: tuple[int, ...], counter: torch.Tensor) -> tuple[int, ...]:
+    """A product's arguments with this counter; others as they are."""
+    if not isinstance(arguments, ProductArguments):
+        return arguments
+    return arguments._replace(counter=counter.data_ptr())
+
+
+class CallSequence:
     """Calls of kernels, one after the other, in one visit to torch's threads.
 
-    For each call the address of its kernel and up to ``CALL_WORDS - 1`` arguments, the first of
-    which is a number of rows. What the addresses stand for has to outlive this. Calls with
-    ``COUNTER`` among them get the address of an int64 of their own there, zero at each start.
+    Each product gets a counter of its own, zero at each start. What the addresses stand for has to
+    outlive this.
+
+    Args:
+        kernel: the one that calls the others, ``registry.sequence()``.
+        calls: each a kernel and its arguments, the first of which is a number of rows.
+
+    Raises:
+        TypeError: a kernel is given another's arguments.
     """
 
-    def __init__(self, calls: Iterable[tuple[Kernel, Iterable[int]]]) -> None:
-        from serve.engine.transformers.kernels import layer_kernels  # noqa: PLC0415 - Numba is loaded when it is needed
-
-        self._run = layer_kernels.sequence()
-        lines = [[kernel.address, *arguments] for kernel, arguments in calls]
-        self._counters = torch.zeros(1 + len(lines), _COUNTER_WORDS, dtype=torch.int64)
-        for line, counter in zip(lines, self._counters[1:], strict=True):
-            line[:] = [counter.data_ptr() if word == COUNTER else word for word in line]
-        lines = [line + [0] * (CALL_WORDS - len(line)) for line in lines]
-        self._words = torch.tensor(lines, dtype=torch.int64)
+    def __init__(self, kernel: Kernel, calls: Iterable[tuple[Kernel, tuple[int, ...]]]) -> None:
+        self._kernel = kernel
+        calls = list(calls)
+        self._counters = torch.zeros(1 + len(calls), _COUNTER_WORDS, dtype=torch.int64)
+        self._words = torch.zeros(len(calls), CALL_WORDS, dtype=torch.int64)
+        for (called, arguments), words, counter in zip(
+            calls, self._words, self._counters[1:], strict=True
+        ):
+            called.check(arguments)
+            words[0] = called.address
+            words[1 : 1 + len(arguments)] = torch.tensor(_counted(arguments, counter))
 
     def run(self, num_rows: int) -> None:
         """Run all calls over the first ``num_rows`` rows."""
         self._words[:, 1] = num_rows
         self._counters.zero_()
-        run(self._run, len(self._words), self._words.data_ptr(), self._counters.data_ptr())
+        run(
+            self._kernel,
+            SequenceArguments(
+                num_calls=len(self._words),
+                calls=self._words.data_ptr(),
+                counter=self._counters.data_ptr(),
+            ),
+        )

@@ -24,19 +24,17 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from serve.engine.transformers.kernels.byte_sums import PANEL, Sum
+from serve.engine.transformers.kernels.byte_sums import Sum
+from serve.engine.transformers.kernels.layout import BLOCK, PANEL, Form
 from serve.engine.transformers.kernels.vectors import address_of, apart, fetch, splat, spread
 
-BLOCK = 32
-"""Inputs that share a row's scale."""
 _AHEAD = 4096
 """Bytes between what is multiplied and what is asked for; docs/lab-notes.md."""
 
@@ -52,39 +50,9 @@ _INTS = ir.VectorType(_I32, PANEL)
 _FLOATS = ir.VectorType(_F32, PANEL)
 
 
-@dataclass(frozen=True, slots=True)
-class Form:
-    """How a matrix is stored in panels.
-
-    Attributes:
-        bits: of a weight.
-        has_zeros: a zero point for each output and group; else 128 or 8 means zero.
-        scale_bytes: 2 for bfloat16, 4 for float32.
-    """
-
-    bits: Literal[8, 4]
-    has_zeros: bool = False
-    scale_bytes: Literal[2, 4] = 2
-
-    @property
-    def zero(self) -> int:
-        """What a row's sums are multiplied with beforehand: the zero point where all share one."""
-        return 1 if self.has_zeros else 1 << (self.bits - 1)
-
-    @property
-    def block_bytes(self) -> int:
-        """Of a panel's weights of one block."""
-        return PANEL * BLOCK * self.bits // 8
-
-    @property
-    def entry_bytes(self) -> int:
-        """Of a panel's scales, and zero points, of one group."""
-        return PANEL * (self.scale_bytes + self.has_zeros)
-
-
 @functools.cache
 def dots(form: Form, num_rows: int, num_panels: int) -> Any:
-    """Some rows times some panels, to float32 ``[num_rows, num_panels * 16]`` at ``out``.
+    """Multiply some rows with some panels, to float32 ``[num_rows, num_panels * 16]`` at ``out``.
 
     ``(weight, rows, row_stride, scale, groups, blocks, out)``: addresses but for the numbers;
     panels follow each other, rows are ``row_stride`` bytes apart; ``groups`` of the weights' scales
@@ -158,11 +126,11 @@ class _Tile:
             with cgutils.for_range(builder, blocks) as one:
                 block = builder.add(first, one.index)
                 sums = self._block(block, [zero for _, zero in entries])
-                for (row, panel), total, found in zip(pairs, totals, sums, strict=True):
+                for (row, panel), total, block_sum in zip(pairs, totals, sums, strict=True):
                     size = self._spread(builder.gep(self._row_scales[row], [block]))
                     factor = builder.fmul(entries[panel][0], size)
-                    value = self._fused(builder.sitofp(found, _FLOATS), factor, total)
-                    builder.store(value, total)
+                    whole = builder.sitofp(block_sum, _FLOATS)
+                    builder.store(self._fused(whole, factor, total), total)
         return totals
 
     def _pairs(self) -> list[tuple[int, int]]:
@@ -205,7 +173,7 @@ class _Tile:
         return [total.whole() for total in sums]
 
     def _start(self, row: int, zero: Any, block: Any) -> Any:
-        """What the sums start at: of every output the same, or by its zero point."""
+        """The value that sums start at: of every output the same, or by its zero point."""
         builder = self._builder
         start = builder.load(builder.gep(self._row_starts[row], [block]), align=4)
         starts = spread(builder, start, PANEL)

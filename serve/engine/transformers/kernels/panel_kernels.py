@@ -14,28 +14,30 @@ import numpy as np
 from numba import carray
 
 from serve.engine.transformers.kernels import native
-from serve.engine.transformers.kernels.byte_sums import PANEL
+from serve.engine.transformers.kernels.arguments import ProductArguments, UnpackArguments, slots
 from serve.engine.transformers.kernels.float_kernels import exact, kernel_of
 from serve.engine.transformers.kernels.intrinsics import count_up, float_of, pointer, store_sums
-from serve.engine.transformers.kernels.panel_dot import BLOCK, Form, dots
+from serve.engine.transformers.kernels.layout import BLOCK, PANEL, Form
+from serve.engine.transformers.kernels.native import Kernel
+from serve.engine.transformers.kernels.panel_dot import dots
 from serve.engine.transformers.kernels.rounding import round_block
 
 _F32, _I32 = np.float32, np.int32
-_NUM_ARGUMENTS = 15
+_SLOT, _UNPACK = slots(ProductArguments), slots(UnpackArguments)
 _ROWS = 4
-"""In a tile; fewer go one by one."""
+"""Rows in a tile; fewer go one by one."""
 _PANELS = 2
-"""In a tile of rows."""
+"""Panels in a tile of rows."""
 _PARTS = 8
-"""Of the outputs, per thread."""
+"""Parts of the outputs, per thread."""
 _BLOCK_BYTES = 1 << 18
-"""Of rows that panels are multiplied with in turn: they stay in a core's second cache."""
+"""Bytes of the rows that panels are multiplied with in turn: they stay in a core's second cache."""
 
 _row_bytes = exact(native.row_bytes)
 
 
 def _row_of_bytes(zero: int) -> Any:
-    """``(row, num_in, address)``: a row of float32 as ``panel_dot.py`` describes it."""
+    """Write a row of float32 as ``panel_dot.py`` describes it, ``(row_at, num_in, address)``."""
     factor = _I32(-zero)
 
     @exact
@@ -52,42 +54,46 @@ def _row_of_bytes(zero: int) -> Any:
 
 
 @exact
-def _finish(a: Any, row: Any, output: Any, num_rows: Any, width: Any, sums_at: Any) -> None:
+def _finish(arguments: Any, row: Any, output: Any, num_rows: Any, width: Any, sums_at: Any) -> None:
     """Add the bias, and what is in ``out`` where that is asked for, and write."""
-    num_out = a[2]
+    num_out = arguments[_SLOT.num_out]
     for r in range(num_rows):
-        sums, to = sums_at + 4 * r * width, a[10] + 4 * ((row + r) * num_out + output)
+        sums = sums_at + 4 * r * width
+        to = arguments[_SLOT.out] + 4 * ((row + r) * num_out + output)
         for part in range(0, width, PANEL):
             if output + part + PANEL <= num_out:
-                bias = pointer(a[8] + 4 * (output + part) if a[8] != 0 else 0)
-                at = pointer(sums + 4 * part)
-                store_sums(at, bias, a[5], pointer(to + 4 * part))
+                first = 4 * (output + part)
+                bias = arguments[_SLOT.bias] + first if arguments[_SLOT.bias] != 0 else 0
+                at, into = pointer(sums + 4 * part), pointer(to + 4 * part)
+                store_sums(at, pointer(bias), arguments[_SLOT.adds], into)
                 continue
             values = carray(pointer(sums + 4 * part), PANEL, dtype=np.float32)
-            biases = carray(pointer(a[8]), num_out, dtype=np.float32)
+            biases = carray(pointer(arguments[_SLOT.bias]), num_out, dtype=np.float32)
             out = carray(pointer(to + 4 * part), PANEL, dtype=np.float32)
             for o in range(num_out - output - part):
                 value = values[o]
-                if a[8] != 0:
+                if arguments[_SLOT.bias] != 0:
                     value += biases[output + part + o]
-                if a[5] != 0:
+                if arguments[_SLOT.adds] != 0:
                     value += out[o]
                 out[o] = value
 
 
 def _multiplying(form: Form) -> Any:
-    """A range of rows in bytes times a range of panels."""
+    """Multiply a range of prepared rows with a range of panels."""
     one, many, last = dots(form, 1, 1), dots(form, _ROWS, _PANELS), dots(form, _ROWS, 1)
     block_bytes, group_bytes = form.block_bytes, form.entry_bytes
 
     @exact
-    def multiply(a, rows_at, stride, first_row, last_row, first, end, sums_at):  # type: ignore[no-untyped-def]
-        groups, blocks = a[3], a[4]
+    def multiply(arguments, rows_at, stride, first_row, last_row, first, end, sums_at):  # type: ignore[no-untyped-def]
+        groups, blocks = arguments[_SLOT.groups], arguments[_SLOT.blocks]
+        all_weights, all_scales = arguments[_SLOT.weight], arguments[_SLOT.scale]
         weight_stride, scale_stride = groups * blocks * block_bytes, groups * group_bytes
         sums, panel = pointer(sums_at), first
         while panel < end:
             num = _PANELS if end - panel >= _PANELS and last_row - first_row >= _ROWS else 1
-            weight_at, scale_at = a[6] + panel * weight_stride, a[7] + panel * scale_stride
+            weight_at = all_weights + panel * weight_stride
+            scale_at = all_scales + panel * scale_stride
             weight, scale = pointer(weight_at), pointer(scale_at)
             row = first_row
             while last_row - row >= _ROWS:
@@ -96,15 +102,15 @@ def _multiplying(form: Form) -> Any:
                     many(weight, at, stride, scale, groups, blocks, sums)
                 else:
                     last(weight, at, stride, scale, groups, blocks, sums)
-                _finish(a, row, panel * PANEL, _ROWS, num * PANEL, sums_at)
+                _finish(arguments, row, panel * PANEL, _ROWS, num * PANEL, sums_at)
                 row += _ROWS
             while row < last_row:
                 at = pointer(rows_at + row * stride)
-                for each in range(num):
-                    weight = pointer(weight_at + each * weight_stride)
-                    scale = pointer(scale_at + each * scale_stride)
+                for offset in range(num):
+                    weight = pointer(weight_at + offset * weight_stride)
+                    scale = pointer(scale_at + offset * scale_stride)
                     one(weight, at, stride, scale, groups, blocks, sums)
-                    _finish(a, row, (panel + each) * PANEL, 1, PANEL, sums_at)
+                    _finish(arguments, row, (panel + offset) * PANEL, 1, PANEL, sums_at)
                 row += 1
             panel += num
 
@@ -112,76 +118,71 @@ def _multiplying(form: Form) -> Any:
 
 
 @functools.cache
-def product(form: Form) -> native.Kernel:
+def product(form: Form) -> Kernel:
     """``out = rows @ weight.T``, plus bias, plus what is in ``out`` already.
 
-    Arguments: N, K, O; groups of a scale, and blocks of 32 inputs in one; whether to add to
-    ``out``; addresses of weight and scales as ``panel_dot.py`` has them; of the bias, float32 [O],
-    or 0; of rows, float32 [N, K]; out, float32 [N, O]; and of scratch, uint8
-    [threads, N, row_bytes(K)] and float32 [threads, native.SUMS]; and two more. The first is the
-    address of an int64, zero at the start, by which threads take parts of the panels as they get to
-    them, so that one that something else keeps off its core holds nobody up; or 0, and the parts
-    are equal. The second is 1 where the threads make the rows' bytes together, as they do for many;
-    then they wait for each other, and scratch is uint8 [N, row_bytes(K)].
+    It reads all of ``ProductArguments``; threads take their parts of whole panels.
     """
     pool = native.pool()
     thread_id, num_threads, barrier = pool.thread_id, pool.num_threads, pool.barrier
     write, multiply = _row_of_bytes(form.zero), _multiplying(form)
 
-    @kernel_of
+    @kernel_of(ProductArguments)
     def kernel(address):  # type: ignore[no-untyped-def]
-        a = carray(address, _NUM_ARGUMENTS, dtype=np.int64)
-        num_rows, num_in, num_out, is_shared = a[0], a[1], a[2], a[14] != 0
+        arguments = carray(address, len(_SLOT), dtype=np.int64)
+        num_rows, num_in = arguments[_SLOT.num_rows], arguments[_SLOT.num_in]
+        num_out, counter = arguments[_SLOT.num_out], arguments[_SLOT.counter]
+        is_shared = arguments[_SLOT.is_shared] != 0
         thread, threads = np.int64(thread_id()), np.int64(num_threads())
         stride, own = _row_bytes(num_in), 0 if is_shared else thread
-        rows_at = a[11] + own * num_rows * stride
-        sums_at = a[12] + 4 * native.SUMS * thread
+        rows_at = arguments[_SLOT.prepared] + own * num_rows * stride
+        sums_at = arguments[_SLOT.sums] + 4 * native.SUMS * thread
         first, last = (thread, thread + 1) if is_shared else (0, threads)
         for row in range(num_rows * first // threads, num_rows * last // threads):
-            write(a[9] + 4 * num_in * row, num_in, rows_at + row * stride)
+            write(arguments[_SLOT.rows] + 4 * num_in * row, num_in, rows_at + row * stride)
         if is_shared:
             barrier()
         num_panels = -(-num_out // PANEL)
-        num_parts = threads if a[13] == 0 else _PARTS * threads
+        num_parts = threads if counter == 0 else _PARTS * threads
         size = -(-num_panels // (num_parts * _PANELS)) * _PANELS
         step = max(_ROWS, _BLOCK_BYTES // stride // _ROWS * _ROWS)
-        part = thread if a[13] == 0 else count_up(a[13])
+        part = thread if counter == 0 else count_up(counter)
         while part * size < num_panels:
             first, last = part * size, min((part + 1) * size, num_panels)
             for row in range(0, num_rows, step):
                 until = min(row + step, num_rows)
-                multiply(a, rows_at, stride, row, until, first, last, sums_at)
-            part = num_parts if a[13] == 0 else count_up(a[13])
+                multiply(arguments, rows_at, stride, row, until, first, last, sums_at)
+            part = num_parts if counter == 0 else count_up(counter)
 
-    return kernel  # type: ignore[no-any-return]
+    return kernel
 
 
 @functools.cache
-def unpack(form: Form) -> native.Kernel:
+def unpack(form: Form) -> Kernel:
     """``out = (weight - zero) * scale``, of whole panels.
 
-    Arguments: K, panels, groups; addresses of weight and scales as ``panel_dot.py`` has them, and
-    of out, float32 [panels * 16, K].
+    It reads ``UnpackArguments``.
     """
     thread_id, num_threads = native.pool().thread_id, native.pool().num_threads
     bits, entry_bytes, has_zeros = form.bits, form.entry_bytes, form.has_zeros
     is_narrow, zero, scales_bytes = form.scale_bytes == 2, _F32(form.zero), PANEL * form.scale_bytes
     num_halves, mask = 8 // bits, _I32((1 << bits) - 1)
 
-    @kernel_of
+    @kernel_of(UnpackArguments)
     def kernel(address):  # type: ignore[no-untyped-def]
-        a = carray(address, _NUM_ARGUMENTS, dtype=np.int64)
-        num_in, num_panels, groups = a[0], a[1], a[2]
+        arguments = carray(address, len(_UNPACK), dtype=np.int64)
+        num_in, num_panels = arguments[_UNPACK.num_in], arguments[_UNPACK.num_panels]
+        groups, scale_at = arguments[_UNPACK.groups], arguments[_UNPACK.scale]
         thread, threads = np.int64(thread_id()), np.int64(num_threads())
         num_blocks = num_in // BLOCK
         fours = BLOCK // 4 // num_halves
-        weight = carray(pointer(a[3]), (num_panels, num_blocks, fours, PANEL, 4), dtype=np.uint8)
-        out = carray(
-            pointer(a[5]), (num_panels, PANEL, num_blocks, num_halves, fours, 4), dtype=np.float32
-        )
+        stored_shape = (num_panels, num_blocks, fours, PANEL, 4)
+        shape = (num_panels, PANEL, num_blocks, num_halves, fours, 4)
+        weight = carray(pointer(arguments[_UNPACK.weight]), stored_shape, dtype=np.uint8)
+        out = carray(pointer(arguments[_UNPACK.out]), shape, dtype=np.float32)
         for panel in range(num_panels * thread // threads, num_panels * (thread + 1) // threads):
             for block in range(num_blocks):
-                at = a[4] + (panel * groups + block * groups // num_blocks) * entry_bytes
+                at = scale_at + (panel * groups + block * groups // num_blocks) * entry_bytes
                 narrow = carray(pointer(at), PANEL, dtype=np.uint16)
                 wide = carray(pointer(at), PANEL, dtype=np.float32)
                 zeros = carray(pointer(at + scales_bytes), PANEL, dtype=np.uint8)
@@ -196,4 +197,4 @@ def unpack(form: Form) -> native.Kernel:
                                 ) & mask
                                 out[panel, o, block, half, four, i] = (_F32(stored) - less) * scale
 
-    return kernel  # type: ignore[no-any-return]
+    return kernel

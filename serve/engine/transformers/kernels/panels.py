@@ -7,22 +7,23 @@ multiplies floats faster than the loops multiply bytes.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import torch
 
-from serve.engine.transformers.kernels import native
-from serve.engine.transformers.kernels.stored_matrix import FEW_ROWS, Scratch
+from serve.engine.transformers.kernels import layout, native, registry, stored_matrix
+from serve.engine.transformers.kernels.arguments import UnpackArguments
+from serve.engine.transformers.kernels.layout import Bits, Form
+from serve.engine.transformers.kernels.native import Kernel
+from serve.engine.transformers.kernels.stored_matrix import FEW_ROWS, Matrix
 
-PANEL, BLOCK = 16, 32
-"""As in ``byte_sums.py`` and ``panel_dot.py``, which are imported with Numba only."""
-Bits = Literal[8, 4]
+PANEL, BLOCK = layout.PANEL, layout.BLOCK
+"""Outputs side by side, and inputs that share a row's scale."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Panels:
+class Panels(Matrix):
     """Weights ``[out, in]`` on the CPU: ``(stored - zero) * scale``.
 
     Attributes:
@@ -37,37 +38,19 @@ class Panels:
     """
 
     bits: Bits
-    weight: torch.Tensor
     scale: torch.Tensor
-    num_out: int
-    num_in: int
     groups: int
     has_zeros: bool
     scale_bytes: Literal[2, 4]
 
     @property
-    def kernel(self) -> native.Kernel:
-        from serve.engine.transformers.kernels import panel_dot, panel_kernels  # noqa: PLC0415 - Numba
+    def form(self) -> Form:
+        """What the kernels for these panels are compiled for."""
+        return Form(self.bits, self.has_zeros, self.scale_bytes)
 
-        return panel_kernels.product(panel_dot.Form(self.bits, self.has_zeros, self.scale_bytes))
-
-    def arguments(
-        self,
-        *,
-        rows: torch.Tensor,
-        out: torch.Tensor,
-        scratch: Scratch,
-        bias: torch.Tensor | None = None,
-        adds: bool = False,
-        num_rows: int = 0,
-        counter: int = 0,
-    ) -> Sequence[int]:
-        """For the kernel; all float32 and contiguous. The tensors have to live on."""
-        blocks = self.num_in // BLOCK // self.groups
-        sizes = (num_rows, self.num_in, self.num_out, self.groups, blocks, int(adds))
-        tensors = (self.weight, self.scale, bias, rows, out, scratch.whole, scratch.sums)
-        addresses = (0 if tensor is None else tensor.data_ptr() for tensor in tensors)
-        return (*sizes, *addresses, counter, int(scratch.is_shared))
+    @property
+    def kernel(self) -> Kernel:
+        return registry.panel_product(self.form)
 
     def stored_bytes(self) -> int:
         """Bytes in memory."""
@@ -142,12 +125,7 @@ def _filled(rows: torch.Tensor, panels: int, value: int) -> torch.Tensor:
 
 def multiply(panels: Panels, x: torch.Tensor) -> torch.Tensor:
     """float32 ``[N, out]`` of rows ``[N, in]``, which are rounded to 8 bits in blocks of 32."""
-    rows = x.float().contiguous()
-    result = rows.new_empty(len(rows), panels.num_out)
-    scratch = Scratch(len(rows), panels.num_in, is_shared=len(rows) > FEW_ROWS)
-    arguments = panels.arguments(rows=rows, out=result, scratch=scratch, num_rows=len(rows))
-    native.run(panels.kernel, *arguments)
-    return result
+    return stored_matrix.product(panels, panels.kernel, x, is_shared=len(x) > FEW_ROWS)
 
 
 def rows_between(panels: Panels, start: int, stop: int) -> torch.Tensor:
@@ -160,18 +138,19 @@ def rows_between(panels: Panels, start: int, stop: int) -> torch.Tensor:
     """
     if panels.weight.device.type != "cpu" or not native.is_available():
         return rows_of(panels, torch.arange(start, stop, device=panels.weight.device))
-    from serve.engine.transformers.kernels import panel_dot, panel_kernels  # noqa: PLC0415 - Numba
-
-    num = -(-(stop - start) // PANEL)
+    num_panels = -(-(stop - start) // PANEL)
     first = start // PANEL
-    out = torch.empty(num * PANEL, panels.num_in)
-    form = panel_dot.Form(panels.bits, panels.has_zeros, panels.scale_bytes)
+    out = torch.empty(num_panels * PANEL, panels.num_in)
     native.run(
-        panel_kernels.unpack(form),
-        *(panels.num_in, num, panels.groups),
-        panels.weight[first].data_ptr(),
-        panels.scale[first].data_ptr(),
-        out.data_ptr(),
+        registry.panel_unpacking(panels.form),
+        UnpackArguments(
+            num_in=panels.num_in,
+            num_panels=num_panels,
+            groups=panels.groups,
+            weight=panels.weight[first].data_ptr(),
+            scale=panels.scale[first].data_ptr(),
+            out=out.data_ptr(),
+        ),
     )
     return out[: stop - start]
 

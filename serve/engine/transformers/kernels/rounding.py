@@ -1,5 +1,6 @@
-"""Blocks of floats to bytes, in vectors: LLVM's vectoriser makes loops of the same in Python code
-that took a tenth of a prompt's time.
+"""Rounding of blocks of floats to bytes, in vectors.
+
+Of the same loops in Python LLVM's vectoriser makes code that took a tenth of a prompt's time.
 """
 
 from __future__ import annotations
@@ -12,12 +13,11 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from serve.engine.transformers.kernels.panel_dot import BLOCK
+from serve.engine.transformers.kernels.layout import BLOCK, LANES
 from serve.engine.transformers.kernels.vectors import address_of, splat, spread
 
 _I8, _I32, _F32 = ir.IntType(8), ir.IntType(32), ir.FloatType()
-_LANES = 16
-_INTS, _FLOATS = ir.VectorType(_I32, _LANES), ir.VectorType(_F32, _LANES)
+_INTS, _FLOATS = ir.VectorType(_I32, LANES), ir.VectorType(_F32, LANES)
 _SIGN, _INFINITY = 0x7FFFFFFF, 0x7F800000
 _STEPS = 127.0
 _TINY = 1e-10
@@ -34,17 +34,17 @@ def round_block(_context: Any, block: Any, numbers: Any, scale: Any) -> Any:
 
     def emit(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
         block, numbers, scale = arguments
-        parts = [_part(builder, block, start) for start in range(0, BLOCK, _LANES)]
+        parts = [_part(builder, block, start) for start in range(0, BLOCK, LANES)]
         size = _size(builder, parts)
         steps = ir.Constant(_F32, _STEPS)
         builder.store(builder.fdiv(size, steps), address_of(builder, scale, _F32), align=4)
-        factor = spread(builder, builder.fdiv(steps, size), _LANES)
+        factor = spread(builder, builder.fdiv(steps, size), LANES)
         total: Any = splat(_INTS, 0)
         for number, part in enumerate(parts):
             rounded = _call(builder, "llvm.rint.v16f32", _FLOATS, [builder.fmul(part, factor)])
             whole = builder.fptosi(rounded, _INTS)
-            narrow = builder.trunc(whole, ir.VectorType(_I8, _LANES))
-            place = builder.gep(numbers, [ir.Constant(_I32, number * _LANES)])
+            narrow = builder.trunc(whole, ir.VectorType(_I8, LANES))
+            place = builder.gep(numbers, [ir.Constant(_I32, number * LANES)])
             builder.store(narrow, address_of(builder, place, narrow.type), align=1)
             total = builder.add(total, whole)
         return _call(builder, "llvm.vector.reduce.add.v16i32", _I32, [total])

@@ -1,26 +1,24 @@
-"""Floating-point weights as they are stored, and products with them: what the loops are told.
+"""Stored weights as a kernel reads them, and products of a few rows with floating-point ones.
 
 For a few rows reading the weights is what takes time: each is read once for all of them, in torch's
 own pool (``float_kernels.py``, and ``bfloat16_kernels.py`` where the processor sums products of
-such). Stored integers are in panels (``panels.py``).
+bfloat16). Stored integers are in panels (``panels.py``).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch import nn
 
-from serve.engine.transformers.kernels import native
+from serve.engine.transformers.kernels import native, registry
+from serve.engine.transformers.kernels.arguments import ProductArguments
+from serve.engine.transformers.kernels.layout import BLOCK, LANES, FloatKind
+from serve.engine.transformers.kernels.native import Kernel, Scratch
 
-Kind = Literal["bfloat16", "float32"]
 FEW_ROWS = 8
-"""Up to so many rows each thread makes its own whole numbers of them; docs/lab-notes.md."""
-_LANES = 16
-"""As in ``vector_dot.py``, which is imported with Numba only."""
+"""Up to so many rows each thread prepares all of them for itself; docs/lab-notes.md."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -28,28 +26,18 @@ class Matrix:
     """Weights ``[out, in]`` on the CPU, contiguous.
 
     Attributes:
-        kind: of what is stored.
-        weight: floats ``[out, in]``.
+        weight: as its kernel reads it.
+        scale: the bytes of integers' scales and zero points; None for floats.
+        num_out: outputs.
         num_in: inputs.
+        groups: equal parts of the inputs that share a scale; 0 for floats.
     """
 
-    kind: Kind
     weight: torch.Tensor
+    scale: torch.Tensor | None = None
+    num_out: int
     num_in: int
-
-    @property
-    def num_out(self) -> int:
-        return len(self.weight)
-
-    @property
-    def kernel(self) -> native.Kernel:
-        if self.kind == "bfloat16" and native.has_bfloat16_products():
-            from serve.engine.transformers.kernels import bfloat16_dot, bfloat16_kernels  # noqa: PLC0415 - Numba
-
-            return bfloat16_kernels.product(bfloat16_dot.width_for(2 * self.num_in))
-        from serve.engine.transformers.kernels import float_kernels  # noqa: PLC0415 - Numba
-
-        return float_kernels.product(self.kind)
+    groups: int = 0
 
     def arguments(
         self,
@@ -60,51 +48,74 @@ class Matrix:
         bias: torch.Tensor | None = None,
         adds: bool = False,
         num_rows: int = 0,
-        counter: int = 0,
-    ) -> Sequence[int]:
-        """For the kernel; all float32 and contiguous. The tensors have to live on."""
-        sizes = (num_rows, self.num_in, self.num_out, 0, 0, int(adds))
-        tensors = (self.weight, None, bias, rows, out, scratch.whole, scratch.sums)
-        addresses = (0 if tensor is None else tensor.data_ptr() for tensor in tensors)
-        return (*sizes, *addresses, counter, int(scratch.is_shared))
+    ) -> ProductArguments:
+        """The kernel's arguments.
+
+        Args:
+            rows: float32 ``[N, in]``, contiguous, as all of these; they have to live on.
+            out: float32 ``[N, out]``.
+            scratch: of at least so many rows and inputs.
+            bias: float32 ``[out]``.
+            adds: whether to add to what is in ``out``.
+            num_rows: N; 0 where a ``CallSequence`` fills it in.
+        """
+        return ProductArguments(
+            num_rows=num_rows,
+            num_in=self.num_in,
+            num_out=self.num_out,
+            groups=self.groups,
+            blocks=self.num_in // BLOCK // self.groups if self.groups else 0,
+            adds=int(adds),
+            weight=self.weight.data_ptr(),
+            scale=0 if self.scale is None else self.scale.data_ptr(),
+            bias=0 if bias is None else bias.data_ptr(),
+            rows=rows.data_ptr(),
+            out=out.data_ptr(),
+            prepared=scratch.prepared.data_ptr(),
+            sums=scratch.sums.data_ptr(),
+            counter=0,
+            is_shared=int(scratch.is_shared),
+        )
 
 
-class Scratch:
-    """What threads write on the way to a product of up to ``num_rows`` rows.
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class FloatMatrix(Matrix):
+    """Floats ``[out, in]``, and the kernel that multiplies a few rows with them fastest."""
+
+    kernel: Kernel
+
+
+def product(
+    matrix: Matrix, kernel: Kernel, x: torch.Tensor, *, is_shared: bool = False
+) -> torch.Tensor:
+    """float32 ``[N, out]`` of rows ``[N, in]``.
 
     Args:
-        is_shared: the threads make the rows' whole numbers together, as is faster for many.
+        matrix: the weights.
+        kernel: for them.
+        x: rows of any type.
+        is_shared: the threads prepare the rows together, which a kernel for panels can.
     """
-
-    def __init__(self, num_rows: int, num_in: int, *, is_shared: bool = False) -> None:
-        self.is_shared = is_shared
-        threads = torch.get_num_threads()
-        own = 1 if is_shared else threads
-        self.whole = torch.empty(own, num_rows, native.row_bytes(num_in), dtype=torch.uint8)
-        self.sums = torch.empty(threads, native.SUMS)
-
-
-def multiply(matrix: Matrix, x: torch.Tensor) -> torch.Tensor | None:
-    """float32 ``[N, out]`` of rows ``[N, in]``; None where these are too many for the loops."""
-    if len(x) > FEW_ROWS:
-        return None
     rows = x.float().contiguous()
-    result = rows.new_empty(len(rows), matrix.num_out)
-    scratch = Scratch(len(rows), matrix.num_in)
-    arguments = matrix.arguments(rows=rows, out=result, scratch=scratch, num_rows=len(rows))
-    native.run(matrix.kernel, *arguments)
-    return result
+    out = rows.new_empty(len(rows), matrix.num_out)
+    scratch = Scratch(len(rows), matrix.num_in, is_shared=is_shared)
+    native.run(kernel, matrix.arguments(rows=rows, out=out, scratch=scratch, num_rows=len(rows)))
+    return out
 
 
-def of_linear(linear: nn.Linear) -> Matrix | None:
+def multiply(matrix: FloatMatrix, x: torch.Tensor) -> torch.Tensor | None:
+    """float32 ``[N, out]`` of rows ``[N, in]``; None where these are too many for the loops."""
+    return product(matrix, matrix.kernel, x) if len(x) <= FEW_ROWS else None
+
+
+def of_linear(linear: nn.Linear) -> FloatMatrix | None:
     """The weights of a plain layer; None where the loops do not take them, or cannot be had."""
-    weight = linear.weight
-    num_in = weight.shape[1]
-    kind: Kind | None = {torch.bfloat16: "bfloat16", torch.float32: "float32"}.get(weight.dtype)  # type: ignore[assignment]
-    if kind is None or num_in % _LANES or not weight.is_contiguous() or not _is_native(weight):
+    weight = linear.weight.detach()
+    num_out, num_in = weight.shape
+    kinds: dict[torch.dtype, FloatKind] = {torch.bfloat16: "bfloat16", torch.float32: "float32"}
+    if weight.dtype not in kinds or num_in % LANES or not weight.is_contiguous():
         return None
-    return Matrix(kind=kind, weight=weight.detach(), num_in=num_in)
-
-
-def _is_native(weight: torch.Tensor) -> bool:
-    return weight.device.type == "cpu" and native.is_available()
+    if weight.device.type != "cpu" or not native.is_available():
+        return None
+    kernel = registry.float_product(kinds[weight.dtype], num_in)
+    return FloatMatrix(weight=weight, num_out=num_out, num_in=num_in, kernel=kernel)

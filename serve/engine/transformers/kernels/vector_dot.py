@@ -9,28 +9,23 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+from serve.engine.transformers.kernels.layout import LANES, FloatKind
 from serve.engine.transformers.kernels.vectors import across, apart, splat
-
-LANES = 16
-"""Weights in one vector; a row's length is a multiple of it."""
 
 _I16, _I32, _I64, _F32 = ir.IntType(16), ir.IntType(32), ir.IntType(64), ir.FloatType()
 _STEP = ir.Constant(_I64, LANES)
 
-Kind = Literal["bfloat16", "float32"]
-"""What a weight is stored as."""
-
 
 @functools.cache
-def dots(kind: Kind, num_rows: int) -> Any:
-    """``(weight, rows, stride, length, out)``: one row of weights times some rows.
+def dots(kind: FloatKind, num_rows: int) -> Any:
+    """Multiply one row of weights with some rows, ``(weight, rows, stride, length, out)``.
 
     A row's sum is added up in the same order whatever ``num_rows`` is: a token's result does not
     depend on the others.
@@ -73,7 +68,9 @@ def _load(builder: Any, pointer: Any, index: Any, item: Any) -> Any:
     return loaded
 
 
-def _sums(builder: Any, kind: Kind, weight: Any, rows: Sequence[Any], length: Any) -> Sequence[Any]:
+def _sums(
+    builder: Any, kind: FloatKind, weight: Any, rows: Sequence[Any], length: Any
+) -> Sequence[Any]:
     floats = ir.VectorType(_F32, LANES)
     multiply_add = cgutils.get_or_insert_function(
         builder.module, ir.FunctionType(floats, [floats] * 3), f"llvm.fmuladd.v{LANES}f32"

@@ -1,4 +1,4 @@
-"""Words for vectors of LLVM's that all dot products need: load ahead, fill, sum across lanes."""
+"""Operations on LLVM's vectors that all dot products need: load ahead, fill, sum across lanes."""
 
 from __future__ import annotations
 
@@ -55,8 +55,10 @@ def reduced(
 
 
 def _chunk_reduced(builder: Any, vectors: Sequence[Any], add: Callable[[Any, Any], Any]) -> Any:
-    """The same of a power of two of vectors, not more than one of them has lanes."""
+    """The sums of a power of two of vectors, no more than one of them has lanes."""
     num, part = len(vectors), vectors[0].type.count  # lanes that belong to one sum
+    if num & (num - 1):
+        raise ValueError(f"{num} vectors cannot be summed in pairs: give a power of two of them.")
     while part > 1:
         if len(vectors) > 1:
             pairs = list(zip(vectors[::2], vectors[1::2], strict=True))
@@ -70,8 +72,6 @@ def _chunk_reduced(builder: Any, vectors: Sequence[Any], add: Callable[[Any, Any
             for left, right in pairs
         ]
         part //= 2
-    if len(vectors) != 1 or vectors[0].type.count != num:
-        raise AssertionError("not a power of two of vectors")
     return vectors[0]
 
 

@@ -8,6 +8,11 @@ plan's masks are the only ones.
 
 Grouped-query attention without repeating keys: in decode the G query heads that share one
 key-value head become G query rows of that head, [B, Hkv, G, D] against [B, Hkv, L, D].
+
+A prompt chunk in bfloat16 on the CPU goes in tiles of a few rows, each two plain matrix products,
+small enough that a tile's scores stay in the cache; a tile reads only the columns that it may see,
+so the causal half is never computed. torch's fused kernel computes bfloat16 without the processor's
+own instructions for it unless it has AMX, several times as slowly (ADR 0003).
 """
 
 from __future__ import annotations
@@ -19,7 +24,7 @@ from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface
 
 from serve.engine.transformers.kv_cache import LayerShape
-from serve.engine.transformers.layers import prefill
+from serve.engine.transformers.layers import tiles
 from serve.engine.transformers.step_plan import Span, StepPlan
 
 IMPLEMENTATION = "intramural"
@@ -27,6 +32,9 @@ PROBE = "intramural_probe"
 
 # Arguments that change the result and that this function does not implement.
 _UNSUPPORTED = ("s_aux", "sinks", "position_bias", "head_mask", "indexer_mask")
+
+_TILE = 32
+"""Rows of a prompt chunk whose scores are computed together."""
 
 
 class UnsupportedAttention(Exception):
@@ -38,6 +46,27 @@ class Probe:
 
     def __init__(self) -> None:
         self.shapes: dict[int, LayerShape] = {}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layer:
+    """How one layer attends.
+
+    Attributes:
+        index: names its pools in the cache.
+        scaling: of the scores; None is ``D ** -0.5``.
+        sliding_window: most tokens that a token sees, itself included; None sees all.
+        softcap: scores become ``softcap * tanh(score / softcap)``.
+    """
+
+    index: int
+    scaling: float | None = None
+    sliding_window: int | None = None
+    softcap: float | None = None
+
+    def scale(self, dim: int) -> float:
+        """The factor of scores of heads of this size."""
+        return dim**-0.5 if self.scaling is None else self.scaling
 
 
 def register() -> None:
@@ -115,102 +144,78 @@ def paged_attention(
         ``[1, T, H, Dv]``, and None in place of the weights.
     """
     plan = step_plan
-    layer = _Layer(_layer_index(module), scaling, sliding_window, softcap)
+    layer = Layer(
+        index=_layer_index(module),
+        scaling=scaling,
+        sliding_window=sliding_window,
+        softcap=softcap,
+    )
     query = query[0].transpose(0, 1)  # [T, H, D]
     key = key[0].transpose(0, 1)  # [T, Hkv, D]
     value = value[0].transpose(0, 1)  # [T, Hkv, Dv]
     if plan.fresh_blocks is not None:
         plan.cache.clear(layer.index, plan.fresh_blocks)
     plan.cache.append(layer.index, plan.slots, key, value)
-    outputs = [_span(plan, layer, span, query=query, key=key, value=value) for span in plan.spans]
+    outputs = []
+    for span in plan.spans:
+        rows = slice(span.start, span.stop)
+        if span.is_decode:
+            outputs.append(_decode(plan, layer, span, query[rows]))
+        else:
+            outputs.append(
+                _prefill(plan, layer, span, query=query[rows], key=key[rows], value=value[rows])
+            )
     output = outputs[0] if len(outputs) == 1 else torch.cat(outputs)
     return output[None], None
 
 
-@dataclass(frozen=True, slots=True)
-class _Layer:
-    """How one layer attends; see ``paged_attention``."""
+def _decode(plan: StepPlan, layer: Layer, span: Span, query: torch.Tensor) -> torch.Tensor:
+    """One token per sequence, of contexts of like length. query [B, H, D] -> [B, H, Dv]."""
+    reach = span.reach(layer.sliding_window, query.device)
+    keys, values = plan.cache.gather(layer.index, reach.blocks, len(span.segments))
+    num_rows, num_heads, dim = query.shape
+    grouped = query.reshape(num_rows, keys.shape[1], -1, dim)  # [B, Hkv, G, D]
+    attended = _attend(grouped, keys, values, reach.mask, layer)
+    return attended.reshape(num_rows, num_heads, -1)
 
-    index: int
-    scaling: float | None
-    sliding_window: int | None
-    softcap: float | None
 
-
-def _span(
+def _prefill(
     plan: StepPlan,
-    layer: _Layer,
+    layer: Layer,
     span: Span,
     *,
     query: torch.Tensor,
     key: torch.Tensor,
     value: torch.Tensor,
 ) -> torch.Tensor:
-    """One span of the step: decodes of like length, or one prompt chunk. -> [t, H, Dv]."""
+    """A chunk of one sequence. query [t, H, D], its own key [t, Hkv, D] -> [t, H, Dv]."""
     reach = span.reach(layer.sliding_window, query.device)
-    rows = query[span.start : span.stop]
-    if span.is_decode:
-        keys, values = plan.cache.gather(layer.index, reach.blocks, len(span.segments))
-        return _decode(
-            rows, keys, values, mask=reach.mask, scaling=layer.scaling, softcap=layer.softcap
-        )
     if reach.mask is None:
         # The chunk starts its sequence: all it sees is in this very step.
-        keys = key[span.start : span.stop].transpose(0, 1)[None]
-        values = value[span.start : span.stop].transpose(0, 1)[None]
+        keys, values = key.transpose(0, 1)[None], value.transpose(0, 1)[None]
     else:
         keys, values = plan.cache.gather(layer.index, reach.blocks, 1)
-    if not prefill.is_faster(query):
-        return _prefill(
-            rows, keys, values, mask=reach.mask, scaling=layer.scaling, softcap=layer.softcap
-        )
-    return prefill.attend(
-        rows,
-        keys[0],
-        values[0],
-        past=reach.past,
-        sliding_window=layer.sliding_window,
-        scaling=layer.scaling,
-        softcap=layer.softcap,
-    )
+    if query.device.type == "cpu" and query.dtype is torch.bfloat16:
+        return attend_in_tiles(query, keys[0], values[0], layer, past=reach.past)
+    return _attend_at_once(query, keys, values, reach.mask, layer)
 
 
-def _decode(
+def _attend_at_once(
     query: torch.Tensor,
     keys: torch.Tensor,
     values: torch.Tensor,
-    *,
     mask: torch.Tensor | None,
-    scaling: float | None,
-    softcap: float | None,
+    layer: Layer,
 ) -> torch.Tensor:
-    """One token per sequence. query [B, H, D], keys [B, Hkv, L, D] -> [B, H, Dv]."""
-    num_rows, num_heads, dim = query.shape
-    grouped = query.reshape(num_rows, keys.shape[1], -1, dim)  # [B, Hkv, G, D]
-    attended = _attend(grouped, keys, values, mask=mask, scaling=scaling, softcap=softcap)
-    return attended.reshape(num_rows, num_heads, -1)
-
-
-def _prefill(
-    query: torch.Tensor,
-    keys: torch.Tensor,
-    values: torch.Tensor,
-    *,
-    mask: torch.Tensor | None,
-    scaling: float | None,
-    softcap: float | None,
-) -> torch.Tensor:
-    """A chunk of one sequence. query [t, H, D], keys [1, Hkv, L, D] -> [t, H, Dv]."""
+    """All rows of a chunk. query [t, H, D], keys [1, Hkv, L, D] -> [t, H, Dv]."""
     groups = query.shape[1] // keys.shape[1]
     if groups > 1:
         # Many query rows per key: repeating the keys is cheap next to the products.
         keys = keys.repeat_interleave(groups, dim=1)
         values = values.repeat_interleave(groups, dim=1)
-    if mask is None and softcap is not None:
+    if mask is None and layer.softcap is not None:
         mask = torch.ones(len(query), len(query), dtype=torch.bool, device=query.device).tril()
-    attended = _attend(
-        query.transpose(0, 1)[None], keys, values, mask=mask, scaling=scaling, softcap=softcap
-    )
+    attended = _attend(query.transpose(0, 1)[None], keys, values, mask, layer)
     return attended[0].transpose(0, 1)  # [1, H, t, Dv] -> [t, H, Dv]
 
 
@@ -218,19 +223,72 @@ def _attend(
     query: torch.Tensor,
     keys: torch.Tensor,
     values: torch.Tensor,
-    *,
     mask: torch.Tensor | None,
-    scaling: float | None,
-    softcap: float | None,
+    layer: Layer,
 ) -> torch.Tensor:
     """[B, H, t, D] x [B, H, L, D] -> [B, H, t, Dv]; without a mask it is causal."""
-    if softcap is None:
+    if layer.softcap is None:
         return scaled_dot_product_attention(
-            query, keys, values, attn_mask=mask, is_causal=mask is None, scale=scaling
+            query, keys, values, attn_mask=mask, is_causal=mask is None, scale=layer.scaling
         )
-    scale = query.shape[-1] ** -0.5 if scaling is None else scaling
-    scores = query @ keys.transpose(-1, -2) * scale  # [B, H, t, L]
-    scores = torch.tanh(scores / softcap) * softcap
+    scores = query @ keys.transpose(-1, -2) * layer.scale(query.shape[-1])  # [B, H, t, L]
+    scores = torch.tanh(scores / layer.softcap) * layer.softcap
     if mask is not None:
         scores = scores.masked_fill(~mask, -torch.inf)
     return scores.softmax(-1, dtype=torch.float32).to(values.dtype) @ values
+
+
+def attend_in_tiles(
+    query: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, layer: Layer, *, past: int
+) -> torch.Tensor:
+    """Causal attention of consecutive tokens, in float32 or the processor's bfloat16.
+
+    Args:
+        query: ``[t, H, D]``.
+        keys: ``[Hkv, L, D]``; row i of the query sees columns up to ``past + i``.
+        values: ``[Hkv, L, Dv]``.
+        layer: how to attend.
+        past: columns before the first row's own.
+
+    Returns:
+        ``[t, H, Dv]``.
+    """
+    num_rows, num_heads, dim = query.shape
+    num_groups = keys.shape[0]
+    output = query.new_empty(num_rows, num_heads, values.shape[-1])
+    dtype = query.dtype if tiles.has_bfloat16_products() else torch.float32
+    query, keys, values = (part.to(dtype).contiguous() for part in (query, keys, values))
+    for start in range(0, num_rows, _TILE):
+        stop = min(start + _TILE, num_rows)
+        size, end = stop - start, past + stop
+        window = layer.sliding_window
+        first = 0 if window is None else max(0, past + start + 1 - window)
+        # Queries that share a key head become rows of one product: [Hkv, G * size, D].
+        tile = query[start:stop].view(size, num_groups, -1, dim).permute(1, 2, 0, 3)
+        tile = tile.reshape(num_groups, -1, dim)
+        scores = (tile @ keys[:, first:end].transpose(-1, -2)).float()
+        scores.mul_(layer.scale(dim))  # [Hkv, G * size, end - first]
+        if layer.softcap is not None:
+            scores.div_(layer.softcap).tanh_().mul_(layer.softcap)
+        _hide(scores.view(num_groups, -1, size, end - first), window)
+        weights = scores.softmax(-1).to(values.dtype)
+        attended = (weights @ values[:, first:end]).view(num_groups, -1, size, values.shape[-1])
+        output[start:stop] = attended.permute(2, 0, 1, 3).reshape(size, num_heads, -1)
+    return output
+
+
+def _hide(scores: torch.Tensor, sliding_window: int | None) -> None:
+    """Set what a row may not see to -inf.
+
+    Args:
+        scores: ``[Hkv, G, size, L]``; the last row's own column is the last one.
+        sliding_window: as in ``Layer``.
+    """
+    size, width = scores.shape[-2:]
+    # Only the last `size` columns can lie ahead of a row.
+    ahead = torch.ones(size, size, dtype=torch.bool, device=scores.device).triu(1)
+    scores[..., width - size :].masked_fill_(ahead, -torch.inf)
+    if sliding_window is not None:
+        rows = torch.arange(width - size, width, device=scores.device)[:, None]
+        columns = torch.arange(width, device=scores.device)
+        scores.masked_fill_(columns <= rows - sliding_window, -torch.inf)

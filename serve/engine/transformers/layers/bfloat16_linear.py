@@ -24,14 +24,17 @@ class BFloat16Linear(nn.Linear):
         super().__init__(linear.in_features, linear.out_features, bias=False, device="meta")
         self.weight, self.bias = linear.weight, linear.bias
         self.matrix = stored_matrix.of_linear(linear)
+        self._is_fast_in_torch = tiles.has_bfloat16_products()
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:  # [..., in] -> [..., out]
         rows = x.reshape(-1, self.in_features)
         result = None if self.matrix is None else stored_matrix.multiply(self.matrix, rows)
-        if result is None and tiles.has_bfloat16_products():
+        if result is None and self._is_fast_in_torch:
             return super().forward(x)
         if result is None:
-            result = tiles.multiply(rows, self.out_features, lambda a, b: self.weight[a:b])
+            result = tiles.multiply(
+                rows, self.out_features, lambda start, stop: self.weight[start:stop]
+            )
         if self.bias is not None:
             result.add_(self.bias)
         return result.to(x.dtype).view(*x.shape[:-1], self.out_features)

@@ -18,32 +18,32 @@ SIBLINGS = (("q_proj", "k_proj", "v_proj"), ("gate_proj", "up_proj"))
 """Names of projections of the same rows, as transformers' models of the Llama kind have them."""
 
 
-class _Taken:
+class _LastResult:
     """The wide layer's last result, until every part has taken its columns."""
 
     def __init__(self, num_parts: int) -> None:
         self._num_parts = num_parts
-        self._left = 0
+        self._num_left = 0
         self._rows: torch.Tensor | None = None
         self._result: torch.Tensor | None = None
 
     def columns(self, wide: nn.Module, rows: torch.Tensor, part: slice) -> torch.Tensor:
         if self._result is None or self._rows is not rows:
-            self._rows, self._result, self._left = rows, wide(rows), self._num_parts
+            self._rows, self._result, self._num_left = rows, wide(rows), self._num_parts
         columns = self._result[..., part]
-        self._left -= 1
-        if not self._left:
+        self._num_left -= 1
+        if not self._num_left:
             self._rows = self._result = None
         return columns
 
 
 class Part(nn.Module):
-    """Stands in for one of the layers. The first of them owns the wide one, as ``wide``."""
+    """Stand-in for one of the layers. The first of them owns the wide one, as ``wide``."""
 
-    def __init__(self, first: Part | None, taken: _Taken, columns: slice) -> None:
+    def __init__(self, first: Part | None, last: _LastResult, columns: slice) -> None:
         super().__init__()
         self._first = (first or self,)  # in a tuple, so that it is no submodule of this one
-        self._taken = taken
+        self._last = last
         self._columns = columns
 
     @property
@@ -52,15 +52,15 @@ class Part(nn.Module):
         return self._first[0].get_submodule("wide")
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:  # [..., in] -> [..., columns]
-        return self._taken.columns(self.whole, x, self._columns)
+        return self._last.columns(self.whole, x, self._columns)
 
 
 def install(model: nn.Module, names: Sequence[str], widths: Sequence[int], wide: nn.Module) -> None:
     """Put parts of ``wide``, of these many outputs, in the places of the layers ``names``."""
-    taken, start = _Taken(len(names)), 0
+    last, start = _LastResult(len(names)), 0
     first: Part | None = None
     for name, width in zip(names, widths, strict=True):
-        part = Part(first, taken, slice(start, start + width))
+        part = Part(first, last, slice(start, start + width))
         if first is None:
             first = part
             first.add_module("wide", wide)
@@ -70,23 +70,23 @@ def install(model: nn.Module, names: Sequence[str], widths: Sequence[int], wide:
 
 def groups(names: Sequence[str]) -> Iterator[list[str]]:
     """The layers' names, siblings together, in the order of their first."""
-    left = dict.fromkeys(names)
+    remaining = set(names)
     for name in names:
-        if name not in left:
+        if name not in remaining:
             continue
         parent, _, leaf = name.rpartition(".")
-        siblings = next((group for group in SIBLINGS if leaf in group), (leaf,))
-        full = [f"{parent}.{sibling}" if parent else sibling for sibling in siblings]
-        found = full if all(sibling in left for sibling in full) else [name]
-        for sibling in found:
-            del left[sibling]
-        yield found
+        siblings = next((leaves for leaves in SIBLINGS if leaf in leaves), (leaf,))
+        group = [f"{parent}.{sibling}" if parent else sibling for sibling in siblings]
+        if not remaining.issuperset(group):
+            group = [name]
+        remaining.difference_update(group)
+        yield group
 
 
 def fuse(model: nn.Module) -> int:
     """Fuse the plain ``nn.Linear`` siblings of a model in place; returns how many groups."""
     layers = {name: module for name, module in model.named_modules() if type(module) is nn.Linear}
-    num = 0
+    num_groups = 0
     for names in groups(list(layers)):
         group = [layers.pop(name) for name in names]  # freed as soon as they are joined
         if len(group) == 1 or not _alike(group):
@@ -97,8 +97,8 @@ def fuse(model: nn.Module) -> int:
         if group[0].bias is not None:
             wide.bias = _joined([layer.bias for layer in group])
         install(model, names, [layer.out_features for layer in group], wide)
-        num += 1
-    return num
+        num_groups += 1
+    return num_groups
 
 
 def _alike(group: Sequence[nn.Linear]) -> bool:

@@ -18,8 +18,8 @@ from models.refs import QuantScheme
 from quantize.formats import bnb
 from serve.engine.transformers.layers.nf4_linear import BLOCK, Nf4Linear
 from serve.engine.transformers.layers.quantized_linear import QuantizedLinear
-from serve.engine.transformers.loader.packed_weights import Integers, raised
-from serve.engine.transformers.loader.stored_scheme import Promise
+from serve.engine.transformers.loader.packed_weights import Integers, as_unsigned
+from serve.engine.transformers.loader.stored_scheme import DeclaredScheme
 from serve.engine.transformers.loader.stored_tensors import Tensors
 from serve.errors import StartupError
 
@@ -28,12 +28,12 @@ PARTS: Mapping[QuantScheme, tuple[str, ...]] = {
     QuantScheme.NF4: ("weight", "weight.absmax", "weight.quant_map", _STATE),
     QuantScheme.BNB_INT8: ("weight", "SCB", "weight_format"),
 }
-"""What a layer has on disk, beside its bias."""
+"""Names of a layer's tensors on disk, beside its bias."""
 MARKS: Mapping[QuantScheme, str] = {
     QuantScheme.NF4: "weight.absmax",
     QuantScheme.BNB_INT8: "SCB",
 }
-"""The part that no other layer has."""
+"""The tensor by which a layer of the scheme is known."""
 _LEVELS = 127
 
 
@@ -41,7 +41,7 @@ def install(
     model: nn.Module,
     names: Sequence[str],
     tensors: Tensors,
-    promise: Promise,
+    declared: DeclaredScheme,
     *,
     dtype: torch.dtype,
     device: torch.device,
@@ -55,9 +55,9 @@ def install(
         module = cast("nn.Linear", model.get_submodule(name))
         bias = None
         if module.bias is not None:
-            stored = tensors.take(f"{name}.bias").to(device, dtype)
+            stored = tensors.read(f"{name}.bias").to(device, dtype)
             bias = nn.Parameter(stored, requires_grad=False)
-        layer = _layer(name, module, bias, tensors, promise.scheme, device=device)
+        layer = _layer(name, module, bias, tensors, declared.scheme, device=device)
         model.set_submodule(name, layer)
 
 
@@ -70,7 +70,7 @@ def _layer(
     *,
     device: torch.device,
 ) -> QuantizedLinear:
-    parts = {part: tensors.take(f"{name}.{part}") for part in PARTS[scheme]}
+    parts = {part: tensors.read(f"{name}.{part}") for part in PARTS[scheme]}
     fault = (_nf4_fault if scheme is QuantScheme.NF4 else _int8_fault)(parts, module)
     if fault is not None:
         raise StartupError(
@@ -80,13 +80,13 @@ def _layer(
     weight = parts["weight"].to(device)
     if scheme is QuantScheme.BNB_INT8:
         scale = parts["SCB"].to(device) / _LEVELS
-        return Integers(bits=8, weight=raised(weight), scale=scale[:, None]).linear(bias)
+        return Integers(bits=8, weight=as_unsigned(weight), scale=scale[:, None]).linear(bias)
     largest = parts["weight.absmax"].to(device)
     return Nf4Linear(weight, largest, bias, in_features=module.in_features)
 
 
 def _nf4_fault(parts: Mapping[str, torch.Tensor], module: nn.Linear) -> str | None:
-    """What is not nf4 as it is computed here; None when all is."""
+    """A difference from nf4 as it is computed here; None where there is none."""
     shape = [module.out_features, module.in_features]
     if module.in_features % BLOCK:
         return f"weight has rows of {module.in_features}, which are no whole blocks of {BLOCK}"
@@ -107,7 +107,7 @@ def _nf4_fault(parts: Mapping[str, torch.Tensor], module: nn.Linear) -> str | No
 
 
 def _int8_fault(parts: Mapping[str, torch.Tensor], module: nn.Linear) -> str | None:
-    """What is not bnb-int8 as it is computed here; None when all is."""
+    """A difference from bnb-int8 as it is computed here; None where there is none."""
     shape = (module.out_features, module.in_features)
     if tuple(parts["weight"].shape) != shape or parts["weight"].dtype is not torch.int8:
         return (
@@ -122,16 +122,16 @@ def _int8_fault(parts: Mapping[str, torch.Tensor], module: nn.Linear) -> str | N
 def _part_fault(
     parts: Mapping[str, torch.Tensor], part: str, dtype: torch.dtype, num: int
 ) -> str | None:
-    found = parts[part]
-    if found.dtype is dtype and found.numel() == num:
+    tensor = parts[part]
+    if tensor.dtype is dtype and tensor.numel() == num:
         return None
-    return f"{part} is {found.dtype} of {found.numel()} numbers, not {dtype} of {num}"
+    return f"{part} is {tensor.dtype} of {tensor.numel()} numbers, not {dtype} of {num}"
 
 
 def _state(stored: torch.Tensor) -> Mapping[str, Any]:
-    """What bitsandbytes wrote of the matrix; empty where it cannot be read."""
+    """Facts that bitsandbytes wrote of the matrix; empty where they cannot be read."""
     try:
-        found = json.loads(bytes(stored.tolist()))
+        state = json.loads(bytes(stored.tolist()))
     except (ValueError, TypeError):
         return {}
-    return found if isinstance(found, dict) else {}
+    return state if isinstance(state, dict) else {}

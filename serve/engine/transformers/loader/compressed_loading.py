@@ -18,14 +18,14 @@ from serve.engine.transformers.layers import fused_linear
 from serve.engine.transformers.layers.packed_linear import PackedEmbedding, PackedLinear
 from serve.engine.transformers.loader import packed_weights
 from serve.engine.transformers.loader.packed_weights import Integers
-from serve.engine.transformers.loader.stored_scheme import Form, Promise
+from serve.engine.transformers.loader.stored_scheme import DeclaredScheme, Form
 from serve.engine.transformers.loader.stored_tensors import Tensors
 from serve.errors import StartupError
 
 PARTS = ("weight_packed", "weight", "weight_scale", "weight_shape", "weight_zero_point")
-"""What a layer has on disk, beside its bias."""
+"""Names of a layer's tensors on disk, beside its bias."""
 MARK = "weight_scale"
-"""The part that no other layer has."""
+"""The tensor by which a quantised layer is known."""
 _FACTOR = "embed_scale"
 """A buffer by which an embedding multiplies what it looks up, in transformers' models."""
 _PER_WORD = 8
@@ -38,7 +38,7 @@ def install(
     model: nn.Module,
     names: Sequence[str],
     tensors: Tensors,
-    promise: Promise,
+    declared: DeclaredScheme,
     *,
     dtype: torch.dtype,
     device: torch.device,
@@ -46,16 +46,16 @@ def install(
     """Put the layers ``names`` of the checkpoint, a plain one or siblings, in their places.
 
     Raises:
-        StartupError: a part is missing, or is not what the promise says.
+        StartupError: a part is missing, or is not what config.json says.
     """
     parts, biases = [], []
     for name in names:
         module = cast("nn.Linear", model.get_submodule(name))
         shape = (module.out_features, module.in_features)
-        parts.append(_read(name, shape, tensors, promise.form(name), device))
+        parts.append(_read(name, shape, tensors, declared.form(name), device))
         if module.bias is not None:
-            biases.append(tensors.take(f"{name}.bias").to(device, dtype))
-    wide = packed_weights.joined(parts) if len(parts) > 1 else None
+            biases.append(tensors.read(f"{name}.bias").to(device, dtype))
+    wide = packed_weights.join(parts) if len(parts) > 1 else None
     if wide is not None and len(biases) in (0, len(parts)):
         bias = torch.cat(biases) if biases else None
         widths = [len(part.weight) for part in parts]
@@ -72,7 +72,7 @@ def install_embedding(
     model: nn.Module,
     name: str,
     tensors: Tensors,
-    promise: Promise,
+    declared: DeclaredScheme,
     *,
     dtype: torch.dtype,
     device: torch.device,
@@ -80,12 +80,12 @@ def install_embedding(
     """Put the embedding ``name`` of the checkpoint in its place.
 
     Raises:
-        StartupError: a part is missing, or is not what the promise says, or the model's embedding
+        StartupError: a part is missing, or is not what config.json says, or the model's embedding
             does more than to look up and to multiply.
     """
     module = cast("nn.Embedding", model.get_submodule(name))
     shape = (module.num_embeddings, module.embedding_dim)
-    stored = _read(name, shape, tensors, promise.form(name, is_embedding=True), device)
+    stored = _read(name, shape, tensors, declared.form(name, is_embedding=True), device)
     others = [key for key, _ in module.named_buffers() if key != _FACTOR]
     if others or shape[1] % BLOCK:
         raise StartupError(
@@ -101,15 +101,18 @@ def share_head(model: nn.Module, head: str, embedding: str) -> None:
     layer, table = model.get_submodule(head), model.get_submodule(embedding)
     if not (isinstance(layer, PackedLinear) and isinstance(table, PackedEmbedding)):
         return
-    mine, its = layer.panels, table.panels
-    if torch.equal(mine.weight, its.weight) and torch.equal(mine.scale, its.scale):
-        model.set_submodule(head, PackedLinear(its, layer.bias, in_features=layer.in_features))
+    head_panels, panels = layer.panels, table.panels
+    is_same = torch.equal(head_panels.weight, panels.weight) and torch.equal(
+        head_panels.scale, panels.scale
+    )
+    if is_same:
+        model.set_submodule(head, PackedLinear(panels, layer.bias, in_features=layer.in_features))
 
 
 def _read(
     name: str, shape: tuple[int, int], tensors: Tensors, form: Form | None, device: torch.device
 ) -> Integers:
-    """What is stored of a matrix ``[out, in]``."""
+    """Read what is stored of a matrix ``[out, in]``."""
     if form is None:
         raise StartupError(
             f"{tensors.folder.name}: {name} is stored quantised, and config.json does not say how."
@@ -127,7 +130,7 @@ def _read(
         weight = packed_weights.of_words(words.to(device), form.bits, num_in)
     else:
         stored = _part(f"{name}.weight", tensors, (torch.int8,), shape)
-        weight = packed_weights.raised(stored.to(device))
+        weight = packed_weights.as_unsigned(stored.to(device))
     scale = _part(f"{name}.weight_scale", tensors, _FLOATS, (num_out, num_in // group))
     zeros = None
     if form.has_zeros:
@@ -141,7 +144,7 @@ def _part(
     name: str, tensors: Tensors, dtypes: Sequence[torch.dtype], shape: tuple[int, int]
 ) -> torch.Tensor:
     """A tensor of two dimensions; one of a single column may be stored with one."""
-    stored = tensors.take(name)
+    stored = tensors.read(name)
     if stored.ndim == 1 and shape[1] == 1:
         stored = stored[:, None]
     if stored.dtype not in dtypes or tuple(stored.shape) != shape:

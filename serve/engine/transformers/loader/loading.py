@@ -19,7 +19,7 @@ from serve.engine.model_files import WeightFiles, read_json, weight_file_names, 
 from serve.engine.protocol import Progress
 from serve.engine.settings import EngineSettings
 from serve.engine.transformers.loader import quantized_loading, stored_scheme, weight_memory
-from serve.engine.transformers.loader.stored_scheme import Promise
+from serve.engine.transformers.loader.stored_scheme import DeclaredScheme
 from serve.engine.transformers.loader.stored_tensors import Tensors
 from serve.errors import StartupError
 
@@ -39,7 +39,7 @@ def read_config(folder: Path) -> PretrainedConfig:
         raise StartupError(f"{folder.name}: no readable config.json, so this is no model folder.")
     if "auto_map" in plain:
         raise _refusal(folder, "it brings its own Python code (auto_map), which is never run here")
-    stored_scheme.promise_of(folder, plain)
+    stored_scheme.declared_scheme(folder, plain)
     try:
         config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
@@ -49,13 +49,13 @@ def read_config(folder: Path) -> PretrainedConfig:
     return config
 
 
-def read_promise(folder: Path) -> Promise | None:
-    """How the linear layers are stored; None where they are not quantised.
+def read_declared_scheme(folder: Path) -> DeclaredScheme | None:
+    """The scheme that config.json declares; None for a model that is not quantised.
 
     Raises:
         StartupError: this engine does not run it.
     """
-    return stored_scheme.promise_of(folder, read_json(folder / "config.json") or {})
+    return stored_scheme.declared_scheme(folder, read_json(folder / "config.json") or {})
 
 
 def model_max_len(config: PretrainedConfig) -> int:
@@ -85,8 +85,8 @@ def pick_dtype(dtype: str, config: PretrainedConfig) -> torch.dtype:
     """The type asked for, or the checkpoint's; float32 where neither says."""
     if dtype != "auto":
         return _DTYPES[dtype]
-    own = config.get_text_config().dtype or getattr(config, "dtype", None)
-    return _DTYPES.get(str(own).removeprefix("torch."), torch.float32)
+    stored = config.get_text_config().dtype or getattr(config, "dtype", None)
+    return _DTYPES.get(str(stored).removeprefix("torch."), torch.float32)
 
 
 def load_model(
@@ -104,19 +104,38 @@ def load_model(
     """
     files = weight_files(folder)
     dtype = pick_dtype(settings.dtype, config)
-    promise = read_promise(folder)
+    declared = read_declared_scheme(folder)
     weight_memory.refuse(folder, files, settings, dtype=dtype, device=device)
     progress("load_weights", 0, files.total_bytes)
-    if promise is not None:
+    if declared is not None:
         return quantized_loading.load(
             Tensors(folder, weight_file_names(folder)),
             config,
-            promise,
+            declared,
             dtype=dtype,
             device=device,
             progress=progress,
             total_bytes=files.total_bytes,
         )
+    model = _plain_model(folder, config, files, dtype=dtype, progress=progress)
+    model = model.to(device).eval().requires_grad_(False)
+    progress("load_weights", files.total_bytes, files.total_bytes)
+    return model
+
+
+def _plain_model(
+    folder: Path,
+    config: PretrainedConfig,
+    files: WeightFiles,
+    *,
+    dtype: torch.dtype,
+    progress: Progress,
+) -> PreTrainedModel:
+    """A model that is not quantised, by transformers' own way.
+
+    Raises:
+        StartupError: a weight is missing, of another shape, or cannot be read.
+    """
     previous = transformers_logging.set_tqdm_hook(_reporting(files, progress))
     try:
         model: PreTrainedModel
@@ -140,8 +159,6 @@ def load_model(
             f"{folder.name}: {len(missing)} weights are missing or of another shape than "
             f"config.json says, among them {missing[0]}."
         )
-    model = model.to(device).eval().requires_grad_(False)
-    progress("load_weights", files.total_bytes, files.total_bytes)
     return model
 
 

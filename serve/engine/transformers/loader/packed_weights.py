@@ -1,4 +1,4 @@
-"""What a checkpoint stores of a matrix, in the panels that the engine's loops read."""
+"""A checkpoint's packed matrices, unpacked and laid out in the panels that the loops read."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Integers:
     zeros: torch.Tensor | None = None
 
     def panels(self) -> Panels:
-        """With columns of zero up to whole blocks of 32.
+        """The panels, with columns of zero up to whole blocks of 32.
 
         Raises:
             ValueError: its groups are no whole blocks.
@@ -45,11 +45,11 @@ class Integers:
         return panels.of_int4(weight, self.scale, self.zeros)
 
     def linear(self, bias: nn.Parameter | None) -> PackedLinear:
-        """A layer of it. Raises ValueError as ``panels`` does."""
+        """A layer of the matrix. Raises ValueError as ``panels`` does."""
         return PackedLinear(self.panels(), bias, in_features=self.weight.shape[1])
 
 
-def joined(parts: list[Integers]) -> Integers | None:
+def join(parts: list[Integers]) -> Integers | None:
     """One matrix of all their outputs; None where they are not stored alike."""
     first = parts[0]
     is_alike = all(
@@ -68,15 +68,15 @@ def joined(parts: list[Integers]) -> Integers | None:
     )
 
 
-def raised(weight: torch.Tensor) -> torch.Tensor:
+def as_unsigned(weight: torch.Tensor) -> torch.Tensor:
     """int8 as uint8, each plus 128: the top bit turned over."""
     return weight.view(torch.uint8) ^ 128
 
 
 def of_zero_words(words: torch.Tensor, num_out: int) -> torch.Tensor:
     """uint8 ``[out, groups]`` of words ``[out / 8, groups]``, the first output in low bits."""
-    each = torch.stack([(words >> (4 * place)) & 15 for place in range(8)], 1)
-    return each.flatten(0, 1)[:num_out].to(torch.uint8)
+    values = torch.stack([(words >> (4 * place)) & 15 for place in range(8)], 1)
+    return values.flatten(0, 1)[:num_out].to(torch.uint8)
 
 
 def of_words(words: torch.Tensor, bits: Literal[8, 4], num_in: int) -> torch.Tensor:

@@ -1,28 +1,27 @@
 """A quantised checkpoint into a model whose linear layers keep the stored integers.
 
-transformers' own way with these files holds them as bfloat16 from the first forward on, silently
-and whatever it is told. Here the model is built from its configuration with no memory for the
-parameters; quantised linears become ``QuantizedLinear``, a quantised embedding ``PackedEmbedding``,
-and everything else is read as it is. One tensor is read at a time, so the peak is the model and its
-largest layer.
+transformers' own way with these files holds them as bfloat16 from the first forward on, whatever
+its arguments are, and says nothing. Here the model is built from its configuration, with no memory
+for the parameters; quantised linears become ``QuantizedLinear``, a quantised embedding becomes
+``PackedEmbedding``, and everything else is read as it is. One tensor is read at a time, so the peak
+is the model and its largest layer.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Sequence
 
 import torch
 from torch import nn
-from torch.nn.modules.module import register_module_parameter_registration_hook
 from transformers import AutoModelForCausalLM, PretrainedConfig, PreTrainedModel
 
+from quantize.meta_parameters import no_parameter_memory
 from serve.engine.protocol import Progress
 from serve.engine.transformers.layers import fused_linear
 from serve.engine.transformers.layers.packed_linear import PackedEmbedding
 from serve.engine.transformers.layers.quantized_linear import QuantizedLinear
 from serve.engine.transformers.loader import bnb_loading, compressed_loading
-from serve.engine.transformers.loader.stored_scheme import Promise
+from serve.engine.transformers.loader.stored_scheme import DeclaredScheme
 from serve.engine.transformers.loader.stored_tensors import Tensors
 from serve.errors import StartupError
 
@@ -30,7 +29,7 @@ from serve.errors import StartupError
 def load(
     tensors: Tensors,
     config: PretrainedConfig,
-    promise: Promise,
+    declared: DeclaredScheme,
     *,
     dtype: torch.dtype,
     device: torch.device,
@@ -40,33 +39,22 @@ def load(
     """The model in evaluation mode on its device. Reports ``load_weights`` in bytes.
 
     Raises:
-        StartupError: the weights do not fit the configuration or the promise.
+        StartupError: the weights do not fit config.json.
     """
-    config = type(config).from_dict(
-        {k: v for k, v in config.to_dict().items() if k != "quantization_config"}
-    )
-    with _no_parameter_memory():
-        model: PreTrainedModel = AutoModelForCausalLM.from_config(
-            config, dtype=dtype, attn_implementation="eager"
-        )
-    used: set[str] = set()
-    bnb_parts = bnb_loading.PARTS.get(promise.scheme)
-    mark = bnb_loading.MARKS.get(promise.scheme, compressed_loading.MARK)
+    model = _empty_model(config, dtype)
+    mark = bnb_loading.MARKS.get(declared.scheme, compressed_loading.MARK)
     stored = [name for name, _ in model.named_modules() if f"{name}.{mark}" in tensors]
     tables = [name for name in stored if isinstance(model.get_submodule(name), nn.Embedding)]
+    linears = [name for name in stored if name not in tables]
+    used: set[str] = set()
     for name in tables:
         compressed_loading.install_embedding(
-            model, name, tensors, promise, dtype=dtype, device=device
+            model, name, tensors, declared, dtype=dtype, device=device
         )
         used.update(f"{name}.{part}" for part in compressed_loading.PARTS)
         progress("load_weights", tensors.done_bytes, total_bytes)
-    for names in fused_linear.groups([name for name in stored if name not in tables]):
-        for name in names:
-            _refuse_other_layers(name, model.get_submodule(name), tensors)
-        install = bnb_loading.install if bnb_parts else compressed_loading.install
-        install(model, names, tensors, promise, dtype=dtype, device=device)
-        parts = (*(bnb_parts or compressed_loading.PARTS), "bias")
-        used.update(f"{name}.{part}" for name in names for part in parts)
+    for names in fused_linear.groups(linears):
+        used |= _install_linears(model, names, tensors, declared, dtype=dtype, device=device)
         progress("load_weights", tensors.done_bytes, total_bytes)
     for name in tables:
         _share_with_heads(model, name)
@@ -81,19 +69,35 @@ def load(
     return model.to(device).eval().requires_grad_(False)
 
 
-@contextmanager
-def _no_parameter_memory() -> Iterator[None]:
-    """Parameters made within are on torch's meta device; buffers, which are computed, are real."""
+def _empty_model(config: PretrainedConfig, dtype: torch.dtype) -> PreTrainedModel:
+    """The model without its weights, and without its quantisation, which is not transformers'."""
+    plain = type(config).from_dict(
+        {key: value for key, value in config.to_dict().items() if key != "quantization_config"}
+    )
+    with no_parameter_memory():
+        model: PreTrainedModel = AutoModelForCausalLM.from_config(
+            plain, dtype=dtype, attn_implementation="eager"
+        )
+    return model
 
-    def to_meta(module: nn.Module, name: str, parameter: nn.Parameter) -> nn.Parameter:
-        del module, name
-        return nn.Parameter(parameter.detach().to("meta"), requires_grad=False)
 
-    hook = register_module_parameter_registration_hook(to_meta)  # type: ignore[arg-type]
-    try:
-        yield
-    finally:
-        hook.remove()
+def _install_linears(
+    model: PreTrainedModel,
+    names: Sequence[str],
+    tensors: Tensors,
+    declared: DeclaredScheme,
+    *,
+    dtype: torch.dtype,
+    device: torch.device,
+) -> set[str]:
+    """Put a quantised linear layer, or siblings, in their places; returns the names read."""
+    for name in names:
+        _refuse_other_layers(name, model.get_submodule(name), tensors)
+    bnb_parts = bnb_loading.PARTS.get(declared.scheme)
+    install = bnb_loading.install if bnb_parts else compressed_loading.install
+    install(model, names, tensors, declared, dtype=dtype, device=device)
+    parts = (*(bnb_parts or compressed_loading.PARTS), "bias")
+    return {f"{name}.{part}" for name in names for part in parts}
 
 
 def _share_with_heads(model: PreTrainedModel, table: str) -> None:
@@ -126,7 +130,7 @@ def _fill(
         module = model.get_submodule(owner)
         if tied and name not in tensors and module is model.get_output_embeddings():
             continue
-        stored = tensors.take(name)
+        stored = tensors.read(name)
         if stored.shape != parameter.shape:
             raise StartupError(
                 f"{tensors.folder.name}: {name} is {list(stored.shape)}, not "

@@ -1,7 +1,7 @@
-"""What is really in memory once a model is loaded: bytes by type, and the check of a promise.
+"""The weights that are really in memory: bytes by type, checked against what config.json declares.
 
 Other servers have answered in bfloat16 where int8 was asked for, and said nothing. Here a layer
-that is not what the checkpoint's configuration promises ends the start.
+that is not what the checkpoint's configuration declares ends the start.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from torch import nn
 from serve.engine.transformers.layers.fused_linear import Part
 from serve.engine.transformers.layers.packed_linear import PackedEmbedding
 from serve.engine.transformers.layers.quantized_linear import QuantizedLinear
-from serve.engine.transformers.loader.stored_scheme import Promise
+from serve.engine.transformers.loader.stored_scheme import DeclaredScheme
 from serve.errors import StartupError
 
 
@@ -24,17 +24,17 @@ def held(model: nn.Module) -> Mapping[str, Mapping[str, int]]:
     kinds: dict[str, Counter[str]] = {}
     seen: set[int] = set()
     for module in model.modules():
-        own: Counter[str] = Counter()
+        sizes: Counter[str] = Counter()
         for parameter in module.parameters(recurse=False):
             if id(parameter) not in seen:
                 seen.add(id(parameter))
-                own[_name(parameter.dtype)] += parameter.nbytes
+                sizes[_name(parameter.dtype)] += parameter.nbytes
         shared = id(getattr(module, "panels", module))
         if isinstance(module, (QuantizedLinear, PackedEmbedding)) and shared not in seen:
             seen.add(shared)
-            own.update(module.stored_bytes())
-        if own:
-            kinds.setdefault(type(module).__name__, Counter()).update(own)
+            sizes.update(module.stored_bytes())
+        if sizes:
+            kinds.setdefault(type(module).__name__, Counter()).update(sizes)
     return kinds
 
 
@@ -74,8 +74,8 @@ def describe(model: nn.Module, dtype: torch.dtype) -> str:
     return ", ".join([*(scheme for scheme, _ in weights.most_common()), _name(dtype)])
 
 
-def check(model: nn.Module, promise: Promise | None) -> None:
-    """Compare the layers in memory with what config.json promises of them.
+def check(model: nn.Module, declared: DeclaredScheme | None) -> None:
+    """Compare the layers in memory with what config.json declares.
 
     Raises:
         StartupError: a layer that should be quantised is not, or the other way round, or none is.
@@ -83,25 +83,25 @@ def check(model: nn.Module, promise: Promise | None) -> None:
     linears = dict(_linears(model))
     wrong = []
     for name, module in linears.items():
-        wanted = promise.stored_as(name) if promise and promise.covers(name) else None
-        found = module.stored_as if isinstance(module, QuantizedLinear) else None
-        if wanted != found:
-            wrong.append(f"{name} is {found or _type_of(module)}, not {wanted or 'as stored'}")
+        expected = declared.stored_as(name) if declared and declared.covers(name) else None
+        actual = module.stored_as if isinstance(module, QuantizedLinear) else None
+        if expected != actual:
+            wrong.append(f"{name} is {actual or _type_of(module)}, not {expected or 'as stored'}")
     for name, module in model.named_modules():
         is_packed = isinstance(module, PackedEmbedding)
         if not is_packed and not isinstance(module, nn.Embedding):
             continue
-        is_covered = promise is not None and promise.covers_embedding(name)
+        is_covered = declared is not None and declared.covers_embedding(name)
         if is_packed != is_covered:
-            found = "quantised" if is_packed else _type_of(module)
-            wrong.append(f"{name} is {found}, not {'quantised' if is_covered else 'as stored'}")
+            actual = "quantised" if is_packed else _type_of(module)
+            wrong.append(f"{name} is {actual}, not {'quantised' if is_covered else 'as stored'}")
     num_quantized = sum(isinstance(module, QuantizedLinear) for module in linears.values())
-    if promise and not num_quantized:
+    if declared and not num_quantized:
         wrong.append("no layer is quantised")
     if wrong:
-        asked = promise.scheme if promise else "none"
+        scheme = declared.scheme if declared else "none"
         raise StartupError(
-            f"The weights in memory are not what config.json says ({asked}): {len(wrong)} layers "
+            f"The weights in memory are not what config.json says ({scheme}): {len(wrong)} layers "
             f"differ, first {wrong[0]}. Quantise the model anew: python -m quantize."
         )
 

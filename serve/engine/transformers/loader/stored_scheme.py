@@ -1,7 +1,7 @@
-"""Which quantised checkpoints the transformers engine runs, and what their config.json promises.
+"""The schemes that config.json can declare and the transformers engine runs.
 
-Pure: config.json only. ``quantized_loading.py`` reads the weights, ``served_dtypes.py`` checks what
-became of the promise.
+Pure: it reads config.json only. ``quantized_loading.py`` reads the weights, ``served_dtypes.py``
+checks what became of them.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ STORED_AS = {
     QuantScheme.NF4: "nf4",
     QuantScheme.BNB_INT8: "int8",
 }
-"""What most layers of the scheme are; see ``QuantizedLinear.stored_as``."""
+"""The type of most layers of a scheme; see ``QuantizedLinear.stored_as``."""
 RUNS = tuple(STORED_AS)
 BLOCK = 32
 """Inputs that our own loops round together: a scale's group is whole blocks, or a whole row."""
@@ -39,7 +39,7 @@ _NO_FP8 = "it has no product of 8-bit floats. Take --quant int8, or vLLM on a GP
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Form:
-    """How the weights of some layers are stored.
+    """The way in which the weights of some layers are stored.
 
     Attributes:
         bits: of a weight: 8 or 4.
@@ -55,8 +55,8 @@ class Form:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Promise:
-    """What config.json says of the linear layers.
+class DeclaredScheme:
+    """The quantisation that config.json declares for linear layers and embeddings.
 
     Attributes:
         scheme: one of ``RUNS``.
@@ -83,7 +83,10 @@ class Promise:
         return any(_matches(layer, pattern) for pattern in self.ignore)
 
     def form(self, layer: str, *, is_embedding: bool = False) -> Form | None:
-        """How a layer of this name is stored. A name goes before a class, as vLLM has it."""
+        """The form of a layer of this name; None where none is declared.
+
+        A name goes before a class, as vLLM has it.
+        """
         kinds = EMBEDDINGS if is_embedding else frozenset({"Linear"})
         for targets, form in self.groups:
             if any(_matches(layer, target) for target in targets if target not in _CLASSES):
@@ -94,7 +97,7 @@ class Promise:
         return None
 
     def stored_as(self, layer: str) -> str:
-        """What a quantised layer of this name says of itself: ``int8``."""
+        """The ``stored_as`` that a quantised layer of this name has: ``int8``."""
         form = self.form(layer)
         return STORED_AS[self.scheme] if form is None else f"int{form.bits}"
 
@@ -102,8 +105,8 @@ class Promise:
 _CLASSES = EMBEDDINGS | {"Linear"}
 
 
-def promise_of(folder: Path, config: Mapping[str, Any]) -> Promise | None:
-    """The promise; None for a model that is not quantised.
+def declared_scheme(folder: Path, config: Mapping[str, Any]) -> DeclaredScheme | None:
+    """The scheme that config.json declares; None for a model that is not quantised.
 
     Args:
         folder: of the model.
@@ -126,26 +129,31 @@ def promise_of(folder: Path, config: Mapping[str, Any]) -> Promise | None:
         ) from None
     if scheme not in RUNS:
         raise _refusal(folder, f"its weights are {scheme} and {_NO_FP8}")
-    if scheme in BITSANDBYTES:
-        groups: list[Mapping[str, Any]] = []
-        fault = _bitsandbytes_fault(table)
-        ignore = [_skipped(name) for name in table.get("llm_int8_skip_modules") or ("lm_head",)]
-    else:
-        groups = list(table["config_groups"].values())
-        ignore = table.get("ignore") or []
-        faults = [_names_fault(ignore), *(_fault(group, table.get("format")) for group in groups)]
-        fault = next(filter(None, faults), None)
+    is_bnb = scheme in BITSANDBYTES
+    fault = _bitsandbytes_fault(table) if is_bnb else _compressed_fault(table)
     if fault is not None:
         raise _refusal(folder, f"{fault}. Make it anew: python -m quantize --scheme {scheme}")
-    return Promise(
+    if is_bnb:
+        skipped = table.get("llm_int8_skip_modules") or ("lm_head",)
+        return DeclaredScheme(scheme=scheme, ignore=tuple(map(_skipped, skipped)))
+    layout = table.get("format")
+    groups = table["config_groups"].values()
+    return DeclaredScheme(
         scheme=scheme,
-        ignore=tuple(ignore),
-        groups=tuple((group["targets"], _form(group, table.get("format"))) for group in groups),
+        ignore=tuple(table.get("ignore") or ()),
+        groups=tuple((group["targets"], _form(group, layout)) for group in groups),
     )
 
 
+def _compressed_fault(table: Mapping[str, Any]) -> str | None:
+    """A property of a compressed-tensors checkpoint that is not computed; None where all is."""
+    groups = table["config_groups"].values()
+    faults = (_fault(group, table.get("format")) for group in groups)
+    return next(filter(None, (_names_fault(table.get("ignore") or []), *faults)), None)
+
+
 def _bitsandbytes_fault(table: Mapping[str, Any]) -> str | None:
-    """What about a bitsandbytes checkpoint our arithmetic would get wrong."""
+    """A property of a bitsandbytes checkpoint that is not computed here; None where all is."""
     if table.get("load_in_4bit"):
         if table.get("bnb_4bit_use_double_quant"):
             return "its scales are quantised too (bnb_4bit_use_double_quant)"
@@ -174,7 +182,7 @@ def _form(group: Mapping[str, Any], layout: object) -> Form:
 
 
 def _fault(group: Mapping[str, Any], layout: object) -> str | None:
-    """What about a group of layers our arithmetic would get wrong; None where it is right."""
+    """A property of a group of layers that is not computed here; None where all is."""
     weights = group["weights"]
     fault = (
         _names_fault(group.get("targets"))
@@ -187,7 +195,7 @@ def _fault(group: Mapping[str, Any], layout: object) -> str | None:
 
 
 def _names_fault(names: object) -> str | None:
-    if not (isinstance(names, list) and all(isinstance(each, str) for each in names)):
+    if not (isinstance(names, list) and all(isinstance(name, str) for name in names)):
         return f"it names layers by {names}, which is no list of names"
     for name in names:
         if name.startswith("re:"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 
 from serve.errors import StartupError
 
@@ -22,7 +22,7 @@ class Tensors:
         self.done_bytes = 0
         try:
             files = [safe_open(folder / name, framework="pt") for name in names]
-        except (OSError, ValueError, RuntimeError) as error:
+        except (OSError, ValueError, RuntimeError, SafetensorError) as error:
             raise StartupError(f"{folder.name}: the weights cannot be read: {error}") from error
         self._files = {name: file for file in files for name in _names(file)}
 
@@ -32,7 +32,7 @@ class Tensors:
     def names(self) -> set[str]:
         return set(self._files)
 
-    def take(self, name: str) -> torch.Tensor:
+    def read(self, name: str) -> torch.Tensor:
         """Raises StartupError when the checkpoint has no such tensor, or a broken one."""
         try:
             tensor: torch.Tensor = self._files[name].get_tensor(name)  # type: ignore[no-untyped-call]
@@ -40,7 +40,7 @@ class Tensors:
             raise StartupError(
                 f"{self.folder.name}: 1 weights are missing, {name}, which config.json asks for."
             ) from None
-        except (OSError, ValueError, RuntimeError) as error:
+        except (OSError, ValueError, RuntimeError, SafetensorError) as error:
             raise StartupError(f"{self.folder.name}: {name} cannot be read: {error}") from error
         self.done_bytes += tensor.nbytes
         return tensor

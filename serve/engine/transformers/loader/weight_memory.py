@@ -1,4 +1,4 @@
-"""Whether a model fits into the memory that is free: its weights, and the KV cache asked for."""
+"""Refuses models that do not fit into free memory: their weights, and the KV cache asked for."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ from typing import Any
 import torch
 
 from models.errors import UnknownShapeError
-from models.memory import fit, shapes, sizes
-from serve.engine import memory
+from models.memory import fit, host_memory, shapes, sizes
 from serve.engine.model_files import WeightFiles, read_json
 from serve.engine.settings import EngineSettings
 from serve.errors import StartupError
@@ -47,7 +46,7 @@ def free_bytes(device: torch.device) -> int | None:
     """Memory still free on the device; None where it is not known."""
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[0])
-    return memory.available_bytes()
+    return host_memory.available_bytes()
 
 
 def resident_bytes(config: Mapping[str, Any], files: WeightFiles, *, dtype: torch.dtype) -> int:

@@ -11,7 +11,7 @@ from tests.serve.api.house import house
 
 async def test_quality_stands_beside_quantization() -> None:
     home = house()
-    home.state.scheme, home.state.quality = QuantScheme.INT8, QUALITY
+    home.publish(scheme=QuantScheme.INT8, quality=QUALITY)
     async with home.client() as client:
         card = (await client.get("/v1/models/demo")).json()
     assert card["quantization"] == "int8"
@@ -24,7 +24,7 @@ async def test_quality_stands_beside_quantization() -> None:
         "texts": ["english"],
         "is_enough": False,
     }
-    home.state.quality = dataclasses.replace(QUALITY, kl_mean=0.001)
+    home.publish(scheme=QuantScheme.INT8, quality=dataclasses.replace(QUALITY, kl_mean=0.001))
     async with home.client() as client:
         (card,) = (await client.get("/v1/models")).json()["data"]
     assert card["quality"]["is_enough"]
@@ -32,7 +32,20 @@ async def test_quality_stands_beside_quantization() -> None:
 
 async def test_what_is_not_known_is_null() -> None:
     home = house()
-    home.state.scheme = QuantScheme.INT8
+    home.publish(scheme=QuantScheme.INT8)
     async with home.client() as client:
         (card,) = (await client.get("/v1/models")).json()["data"]
     assert card["quality"] is None
+
+
+async def test_names_with_slashes_are_models() -> None:
+    home = house(served_model_name=("org/model-7b", "alias"))
+    async with home.client() as client:
+        listed = (await client.get("/v1/models")).json()
+        card = (await client.get("/v1/models/org/model-7b")).json()
+        quoted = (await client.get("/v1/models/org%2Fmodel-7b")).json()
+        alias = await client.post("/v1/completions", json={"model": "alias", "prompt": "x"})
+    assert [model["id"] for model in listed["data"]] == ["org/model-7b", "alias"]
+    assert card == quoted == listed["data"][0]
+    assert card["max_model_len"] == 1024
+    assert alias.json()["model"] == "alias"

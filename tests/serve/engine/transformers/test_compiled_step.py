@@ -14,14 +14,11 @@ from transformers import AutoModelForCausalLM, PreTrainedModel
 from serve.engine.protocol import EngineRequest, SamplingParams
 from serve.engine.transformers import warm_up
 from serve.engine.transformers.compiled_step import MOST_ROWS, CompiledStep
-from serve.engine.transformers.kernels import layer_kernels as loops
-from serve.engine.transformers.kernels import native, stored_matrix
-from serve.engine.transformers.kernels.stored_matrix import Matrix
+from serve.engine.transformers.kernels import native
 from serve.engine.transformers.kv_cache import BLOCK_SIZE, KVCache
 from serve.engine.transformers.layers import attention, fused_linear
-from serve.engine.transformers.model_runner import Runner
-from serve.engine.transformers.scheduler import Segment
-from serve.engine.transformers.sequence import SequenceState
+from serve.engine.transformers.model_runner import ModelRunner
+from serve.engine.transformers.scheduler import Segment, SequenceState
 from tests.serve.engine import checkpoints
 from tests.tiny_models import VOCAB_SIZE, write_tiny_model
 
@@ -70,7 +67,7 @@ def sequences(lengths: list[int]) -> list[SequenceState]:
     return found
 
 
-def last_logits(runner: Runner, lengths: list[int]) -> torch.Tensor:
+def last_logits(runner: ModelRunner, lengths: list[int]) -> torch.Tensor:
     """Of prompts of these lengths, all but the last token before it, which is then a decode."""
     asked = sequences(lengths)
     for one in asked:
@@ -87,7 +84,7 @@ def test_the_logits_are_the_models_own(
     tmp_path: Path, architecture: str, config: dict[str, Any], dtype: torch.dtype, most: float
 ) -> None:
     model, cache = load(write_tiny_model(tmp_path / "model", architecture, **config), dtype)
-    runner = Runner(model, cache)
+    runner = ModelRunner(model, cache)
     assert runner._compiled is not None
     lengths = [1, 2, BLOCK_SIZE, BLOCK_SIZE + 1, 2 * BLOCK_SIZE + 9, 30, 31]
     for pool in (*cache.keys.values(), *cache.values.values()):
@@ -101,7 +98,7 @@ def test_the_logits_are_the_models_own(
 
 def test_a_row_does_not_depend_on_the_others(tiny_qwen2: Path) -> None:
     model, cache = load(tiny_qwen2, torch.float32)
-    runner = Runner(model, cache)
+    runner = ModelRunner(model, cache)
     lengths = list(range(40, 40 + MOST_ROWS))
     together = last_logits(runner, lengths)
     assert len(set(together.argmax(-1).tolist())) > 1
@@ -112,7 +109,7 @@ def test_a_row_does_not_depend_on_the_others(tiny_qwen2: Path) -> None:
 @pytest.mark.parametrize("scheme", ["int8", "int4", "int8-w8a8"])
 def test_stored_integers_are_multiplied_as_they_are(folders: dict[str, Path], scheme: str) -> None:
     model = checkpoints.load(folders[scheme], dtype="float32")
-    runner = Runner(model, cache_for(model))
+    runner = ModelRunner(model, cache_for(model))
     assert runner._compiled is not None
     lengths = [1, 2, BLOCK_SIZE, BLOCK_SIZE + 1, 2 * BLOCK_SIZE + 9, 30, 31, 9, 8, 7]
     ours = last_logits(runner, lengths)
@@ -128,11 +125,11 @@ def test_stored_integers_are_multiplied_as_they_are(folders: dict[str, Path], sc
 @pytest.mark.parametrize("threads", [1, 2, 3])
 def test_threads_change_nothing(tiny_qwen2: Path, threads: int) -> None:
     model, cache = load(tiny_qwen2, torch.float32)
-    alone = last_logits(Runner(model, cache), [5, 70, 9])
+    alone = last_logits(ModelRunner(model, cache), [5, 70, 9])
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
-        runner = Runner(model, cache)
+        runner = ModelRunner(model, cache)
         assert all(torch.equal(last_logits(runner, [5, 70, 9]), alone) for _ in range(20))
     finally:
         torch.set_num_threads(before)
@@ -164,14 +161,14 @@ def test_what_it_does_not_know_goes_through_transformers(
 
 def test_a_head_of_another_kind_is_asked_itself(tiny_qwen2: Path) -> None:
     model, cache = load(tiny_qwen2, torch.float32)
-    expected = last_logits(Runner(model, cache), [4, 90])
+    expected = last_logits(ModelRunner(model, cache), [4, 90])
     model.lm_head = Opaque(model.lm_head)
-    torch.testing.assert_close(last_logits(Runner(model, cache), [4, 90]), expected)
+    torch.testing.assert_close(last_logits(ModelRunner(model, cache), [4, 90]), expected)
 
 
 def test_only_steps_of_few_decodes_are_taken(tiny_qwen2: Path) -> None:
     model, cache = load(tiny_qwen2, torch.float32)
-    runner = Runner(model, cache)
+    runner = ModelRunner(model, cache)
     taken: list[int] = []
     compiled = runner._compiled
     assert compiled is not None
@@ -194,55 +191,3 @@ class Opaque(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.layer(x)  # type: ignore[no-any-return]
-
-
-@pytest.mark.parametrize("rows", [1, 2, 3, 4, 11])
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-@pytest.mark.parametrize("adds", [True, False])
-def test_products_with_floats(rows: int, dtype: torch.dtype, adds: bool) -> None:
-    linear = nn.Linear(48, 37).to(dtype)
-    matrix = stored_matrix.of_linear(linear)
-    assert matrix is not None
-    # Rows of a bfloat16 layer are rounded to it where the processor multiplies bfloat16.
-    x, out = torch.randn(rows, 48).to(dtype).float(), torch.randn(rows, 37)
-    bias = linear.bias.detach().float()
-    expected = x.double() @ linear.weight.double().T + bias.double() + (out.double() if adds else 0)
-    run_product(matrix, x, out, bias=bias, adds=adds)
-    torch.testing.assert_close(out.double(), expected, rtol=1e-5, atol=1e-5)
-    assert stored_matrix.of_linear(nn.Linear(40, 8)) is None  # no whole vectors
-
-
-def run_product(
-    matrix: Matrix, x: torch.Tensor, out: torch.Tensor, *, bias: torch.Tensor, adds: bool
-) -> None:
-    scratch = stored_matrix.Scratch(len(x), matrix.num_in)
-    arguments = matrix.arguments(
-        rows=x, out=out, scratch=scratch, bias=bias, adds=adds, num_rows=len(x)
-    )
-    native.run(matrix.kernel, *arguments)
-
-
-def test_gates() -> None:
-    both = torch.cat([torch.linspace(-120, 120, 501), torch.randn(501)])[None].repeat(3, 1)
-    both[2, 7] = torch.nan
-    out = torch.empty(3, 501)
-    native.run(loops.gate(), 3, 501, both.data_ptr(), out.data_ptr())
-    gate, up = both.double().chunk(2, -1)
-    torch.testing.assert_close(
-        out.double(), nn.functional.silu(gate) * up, rtol=1e-6, atol=1e-9, equal_nan=True
-    )
-
-
-def test_bfloat16_is_rounded_to_the_nearest(tiny_qwen2: Path) -> None:
-    """Values go into the cache as torch rounds them: ties, infinities and NaN among them."""
-    numbers = torch.tensor([1.00390625, 1.01171875, -3e38, 3.4e38, torch.inf, torch.nan, 1e-40, 0])
-    numbers = torch.cat([numbers, torch.randn(24) * 10])
-    qkv = torch.zeros(1, 3, 32)
-    qkv[0, 2] = numbers
-    cos, sin, slots = torch.ones(1, 32), torch.zeros(1, 32), torch.tensor([2])
-    keys, values = torch.zeros(2, 4, 1, 32, dtype=torch.bfloat16)
-    tensors = (qkv, cos, sin, None, None, slots, keys, values)
-    addresses = (0 if tensor is None else tensor.data_ptr() for tensor in tensors)
-    native.run(loops.store(is_bfloat16=True), 1, 1, 1, 32, 0, *addresses)
-    torch.testing.assert_close(values[2, 0], numbers.bfloat16(), rtol=0, atol=0, equal_nan=True)
-    assert not values[[0, 1, 3]].any()

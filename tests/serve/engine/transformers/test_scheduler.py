@@ -7,8 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from serve.engine.protocol import EngineRequest, SamplingParams
-from serve.engine.transformers.scheduler import Batcher, Segment
-from serve.engine.transformers.sequence import SequenceState
+from serve.engine.transformers.scheduler import Scheduler, Segment, SequenceState
 
 BLOCK = 4
 
@@ -24,8 +23,8 @@ def sequence(prompt_size: int, max_tokens: int, name: str = "s") -> SequenceStat
     )
 
 
-def batcher(num_blocks: int = 100, max_num_seqs: int = 4, budget: int = 16) -> Batcher:
-    return Batcher(
+def scheduler(num_blocks: int = 100, max_num_seqs: int = 4, budget: int = 16) -> Scheduler:
+    return Scheduler(
         num_blocks=num_blocks,
         block_size=BLOCK,
         max_num_seqs=max_num_seqs,
@@ -33,7 +32,7 @@ def batcher(num_blocks: int = 100, max_num_seqs: int = 4, budget: int = 16) -> B
     )
 
 
-def run(subject: Batcher, segments: list[Segment]) -> list[SequenceState]:
+def run(subject: Scheduler, segments: list[Segment]) -> list[SequenceState]:
     """What a step does with its plan; returns the sequences that finished."""
     samplers = [segment.sequence for segment in segments if segment.samples]
     subject.advance(segments)
@@ -46,7 +45,7 @@ def run(subject: Batcher, segments: list[Segment]) -> list[SequenceState]:
     return finished
 
 
-def check(subject: Batcher, segments: list[Segment], arrivals: list[SequenceState]) -> None:
+def check(subject: Scheduler, segments: list[Segment], arrivals: list[SequenceState]) -> None:
     """Everything that holds after every ``schedule``."""
     assert sum(segment.num_tokens for segment in segments) <= subject.max_num_batched_tokens
     assert len(subject.running) <= subject.max_num_seqs
@@ -86,7 +85,7 @@ events = st.lists(
 def test_nothing_is_lost_and_nothing_overflows(
     script: list[tuple[str, object]], num_blocks: int, max_num_seqs: int, spare: int
 ) -> None:
-    subject = batcher(num_blocks, max_num_seqs, max_num_seqs + spare)
+    subject = scheduler(num_blocks, max_num_seqs, max_num_seqs + spare)
     arrivals: list[SequenceState] = []
     over: set[SequenceState] = set()
 
@@ -118,7 +117,7 @@ def test_nothing_is_lost_and_nothing_overflows(
 
 
 def test_a_long_prompt_does_not_stop_decodes() -> None:
-    subject = batcher(budget=8)
+    subject = scheduler(budget=8)
     short, long = sequence(2, 50), sequence(100, 1)
     subject.submit(short)
     run(subject, subject.schedule())
@@ -131,7 +130,7 @@ def test_a_long_prompt_does_not_stop_decodes() -> None:
 
 
 def test_the_latest_arrival_is_preempted_and_returns_first() -> None:
-    subject = batcher(num_blocks=4, max_num_seqs=3)
+    subject = scheduler(num_blocks=4, max_num_seqs=3)
     first, second, third = (sequence(BLOCK, 9, name) for name in "abc")
     for one in (first, second, third):
         subject.submit(one)
@@ -145,7 +144,7 @@ def test_the_latest_arrival_is_preempted_and_returns_first() -> None:
 
 
 def test_blocks_of_the_cancelled_are_free_at_once() -> None:
-    subject = batcher(num_blocks=5)
+    subject = scheduler(num_blocks=5)
     one = sequence(20, 1)
     subject.submit(one)
     subject.schedule()
@@ -157,4 +156,28 @@ def test_blocks_of_the_cancelled_are_free_at_once() -> None:
 
 def test_the_budget_has_room_for_every_decode() -> None:
     with pytest.raises(ValueError, match="max_num_batched_tokens"):
-        batcher(max_num_seqs=4, budget=3)
+        scheduler(max_num_seqs=4, budget=3)
+
+
+@pytest.mark.parametrize(
+    ("generated", "expected"),
+    [
+        ([], None),
+        ([5], None),
+        ([5, 2], "stop"),
+        ([5, 5, 5], "length"),
+        ([5, 5, 2], "stop"),  # the stop token is the last that max_tokens allows
+    ],
+)
+def test_a_sequence_is_over_by_its_last_token(generated: list[int], expected: str | None) -> None:
+    one = SequenceState(
+        request=EngineRequest(
+            request_id="s", prompt_token_ids=[2, 2], sampling=SamplingParams(max_tokens=3)
+        ),
+        stop_token_ids=frozenset({2}),
+    )
+    for token_id in generated:
+        one.append(token_id)
+    assert one.finish_reason == expected
+    assert one.num_generated == len(generated)
+    assert one.num_pending == 2 + len(generated)

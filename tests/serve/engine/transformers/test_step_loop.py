@@ -8,10 +8,9 @@ from collections.abc import Callable, Iterator, Sequence
 
 import pytest
 
+from serve.engine.delivery import CrossThreadDelivery
 from serve.engine.protocol import EngineRequest, SamplingParams, TokenLogprob
-from serve.engine.transformers.post import Post
-from serve.engine.transformers.scheduler import Batcher, Segment
-from serve.engine.transformers.sequence import SequenceState
+from serve.engine.transformers.scheduler import Scheduler, Segment, SequenceState
 from serve.engine.transformers.step_loop import StepLoop
 from serve.errors import EngineDeadError
 
@@ -42,8 +41,9 @@ def make_loop() -> Iterator[MakeLoop]:
     loops: list[StepLoop] = []
 
     def make(**options: object) -> StepLoop:
-        batcher = Batcher(num_blocks=64, block_size=4, max_num_seqs=4, max_num_batched_tokens=8)
-        loops.append(StepLoop(batcher, **({"step": step, "post": Post(0.01)} | options)))  # type: ignore[arg-type]
+        scheduler = Scheduler(num_blocks=64, block_size=4, max_num_seqs=4, max_num_batched_tokens=8)
+        parts = {"step": step, "delivery": CrossThreadDelivery(0.01)} | options
+        loops.append(StepLoop(scheduler, **parts))  # type: ignore[arg-type]
         return loops[-1]
 
     yield make

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from serve.engine import registry
 from serve.engine.settings import EngineSettings, VllmSettings
 from serve.engine.vllm.arguments import FIXED, OWN_FLAGS, base_arguments, extra_arguments
 from serve.errors import StartupError
@@ -87,46 +86,3 @@ def test_every_flag_named_is_a_flag() -> None:
 
     assert set(OWN_FLAGS.values()) <= {flag_of(name) for name in Config.model_fields}
     assert not set(OWN_FLAGS) & set(FIXED)
-
-
-@pytest.mark.parametrize(
-    ("vllm", "flag"),
-    [
-        (VllmSettings(tensor_parallel_size=2), "--tensor-parallel-size"),
-        (VllmSettings(engine_args=("seed=1",)), "--engine-arg"),
-        (VllmSettings(stall_timeout_s=9), "--engine-stall-timeout"),
-        (VllmSettings(enable_prefix_caching=True), "--enable-prefix-caching"),
-    ],
-)
-def test_other_engines_refuse_them(vllm: VllmSettings, flag: str) -> None:
-    with pytest.raises(StartupError, match=f"{flag} is for the vLLM engine.*fake"):
-        registry.build("fake", None, EngineSettings(vllm=vllm), lambda *_: None)
-
-
-@pytest.mark.parametrize(
-    ("machine", "name", "reason"),
-    [
-        ({"has_gpu": True}, "transformers", "not installed"),
-        ({"is_installed": True, "is_cpu_build": True}, "transformers", "no GPU"),
-        ({"is_installed": True}, "transformers", "no GPU"),
-        ({"is_installed": True, "has_gpu": True, "is_cpu_build": True}, "transformers", "for CPUs"),
-        ({"is_installed": True, "has_gpu": True}, "vllm", "GPU"),
-    ],
-)
-def test_auto_says_which_and_why(
-    monkeypatch: pytest.MonkeyPatch, machine: dict[str, bool], name: str, reason: str
-) -> None:
-    for fact in ("is_installed", "has_gpu", "is_cpu_build"):
-        answer = machine.get(fact, False)
-        monkeypatch.setattr(registry, f"_{fact}", lambda *_, answer=answer: answer)
-    chosen, why = registry.choose("auto")
-    assert chosen == name
-    assert reason in why
-
-
-def test_asking_for_what_is_not_installed_says_so(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.setattr(registry, "_is_installed", lambda _package: False)
-    with pytest.raises(StartupError, match="not installed"):
-        registry.build("vllm", tmp_path, EngineSettings(), lambda *_: None)

@@ -15,7 +15,7 @@ import pytest
 import pytest_asyncio
 
 from serve.engine.protocol import Engine
-from serve.engine.registry import build, choose
+from serve.engine.registry import build
 from serve.engine.settings import EngineSettings, VllmSettings
 from serve.engine.vllm import lora
 from serve.environment import harden_environment
@@ -197,22 +197,3 @@ def test_an_adapter_of_another_model_is_named_with_its_tensor(
         stranger = write_adapter(tmp_path / f"of-{other.name}", other)
         with pytest.raises(StartupError, match=rf"--lora stranger: .*{match}"):
             plan_of(tiny_qwen2, {"stranger": stranger})
-
-
-@pytest.mark.parametrize("name", ["transformers", "fake"])
-def test_other_engines_refuse_adapters(
-    name: str, tiny_qwen2: Path, adapters: dict[str, Path]
-) -> None:
-    given = replace(PLAIN, vllm=VllmSettings(adapters=tuple(adapters.items())))
-    with pytest.raises(StartupError, match=r"--lora is for the vLLM engine.*--engine vllm"):
-        build(name, tiny_qwen2, given, lambda *_: None)
-
-
-def test_auto_takes_vllm_for_adapters(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert choose("auto", "cpu", with_adapters=True) == (
-        "vllm",
-        "the one that serves adapters (--lora)",
-    )
-    monkeypatch.setattr("serve.engine.registry._is_installed", lambda _: False)
-    with pytest.raises(StartupError, match="not installed"):
-        choose("auto", "cpu", with_adapters=True)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from serve.engine.mailbox import Mailbox
+from serve.engine.delivery import Mailbox
 from serve.engine.protocol import TokenLogprob
 from serve.engine.vllm.outputs import TokenRouter
 from serve.errors import EngineDeadError

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import torch
 
 from serve.engine.transformers.kernels import native, panels
+from serve.engine.transformers.kernels.native import Scratch
 from serve.engine.transformers.kernels.panels import BLOCK, Panels
-from serve.engine.transformers.kernels.stored_matrix import FEW_ROWS, Scratch
+from serve.engine.transformers.kernels.stored_matrix import FEW_ROWS
 
 LEAST = 1e-10
 """What a block of zeros counts as its largest number."""
@@ -22,6 +23,22 @@ class Kind:
     group: int = 32
     has_zeros: bool = False
     scale: torch.dtype = torch.bfloat16
+
+
+KINDS = {
+    "8 bits": Kind(bits=8),
+    "8 bits, groups of 128": Kind(bits=8, group=128),
+    "8 bits, rows, float32": Kind(bits=8, group=0, scale=torch.float32),
+    "4 bits with zero points": Kind(bits=4, has_zeros=True),
+    "4 bits with zero points, groups of 64, float32": Kind(
+        bits=4, group=64, has_zeros=True, scale=torch.float32
+    ),
+    "4 bits": Kind(bits=4, group=128),
+    "4 bits, rows, float32": Kind(bits=4, group=0, scale=torch.float32),
+    "4 bits, float16": Kind(bits=4, group=64, scale=torch.float16),
+}
+EXACT = 2e-6
+"""Sums of floats in another order; those of integers are exact."""
 
 
 def matrix(
@@ -47,6 +64,18 @@ def matrix(
     zero = zeros.double() if kind.has_zeros else torch.tensor(float(1 << (kind.bits - 1))).double()
     less = zero.expand(groups).repeat_interleave(group, 1)
     return found, (stored.double() - less) * scale.double().repeat_interleave(group, 1)
+
+
+def bits_of(number: float) -> int:
+    """A float32 as kernels are handed it."""
+    return int(torch.tensor(number, dtype=torch.float32).view(torch.int32))
+
+
+def rows_of(num: int, num_in: int) -> torch.Tensor:
+    """With one number that is a thousand times as large, which costs its own block only."""
+    x = torch.randn(num, num_in)
+    x[0, 0] = 1000
+    return x
 
 
 def rounded(x: torch.Tensor) -> torch.Tensor:
@@ -78,5 +107,5 @@ def run(
     arguments = weight.arguments(
         rows=x, out=out, scratch=scratch, bias=bias, adds=to is not None, num_rows=len(x)
     )
-    native.run(kernel, *arguments)
+    native.run(kernel, arguments)
     return out

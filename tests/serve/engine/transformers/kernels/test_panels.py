@@ -6,38 +6,23 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from llvmlite.binding import get_host_cpu_features
 
 from serve.engine.transformers.kernels import byte_sums, native, panel_dot, panel_kernels, panels
 from serve.engine.transformers.kernels.panels import PANEL
-from tests.serve.engine.transformers.kernels.matrices import Kind, distance, matrix, rounded, run
-
-KINDS = {
-    "8 bits": Kind(bits=8),
-    "8 bits, groups of 128": Kind(bits=8, group=128),
-    "8 bits, rows, float32": Kind(bits=8, group=0, scale=torch.float32),
-    "4 bits with zero points": Kind(bits=4, has_zeros=True),
-    "4 bits with zero points, groups of 64, float32": Kind(
-        bits=4, group=64, has_zeros=True, scale=torch.float32
-    ),
-    "4 bits": Kind(bits=4, group=128),
-    "4 bits, rows, float32": Kind(bits=4, group=0, scale=torch.float32),
-    "4 bits, float16": Kind(bits=4, group=64, scale=torch.float16),
-}
-EXACT = 2e-6
-"""Sums of floats in another order; those of integers are exact."""
+from tests.serve.engine.transformers.kernels.matrices import (
+    EXACT,
+    KINDS,
+    distance,
+    matrix,
+    rounded,
+    rows_of,
+    run,
+)
 
 
 @pytest.fixture(autouse=True)
 def _seed() -> None:
     torch.manual_seed(0)
-
-
-def rows_of(num: int, num_in: int) -> torch.Tensor:
-    """With one number that is a thousand times as large, which costs its own block only."""
-    x = torch.randn(num, num_in)
-    x[0, 0] = 1000
-    return x
 
 
 @pytest.mark.parametrize("num_out", [7, 48, 83])
@@ -110,44 +95,6 @@ def test_threads_share_the_outputs_without_a_gap(name: str, threads: int) -> Non
         torch.set_num_threads(before)
 
 
-@pytest.mark.parametrize("name", ["8 bits", "4 bits with zero points"])
-def test_the_longest_sums_do_not_overflow(name: str) -> None:
-    """All weights and all activations at their ends, with as many inputs as a 70B model has; and so
-    many that rows are multiplied some at a time.
-    """
-    num_in = 28_672
-    weight, meant = matrix(KINDS[name], 20, num_in, is_full=True)
-    x = torch.full((21, num_in), -1.0)
-    x[7:] = 1.0
-    expected = x.double() @ meant.T
-    assert distance(panels.multiply(weight, x), expected) < 1e-5
-    assert distance(panels.multiply(weight, x[5:8]), expected[5:8]) < 1e-5
-
-
-@pytest.mark.parametrize("value", [torch.nan, torch.inf, -torch.inf])
-@pytest.mark.parametrize("name", ["8 bits", "4 bits with zero points"])
-def test_what_is_no_number_stays_in_its_row(name: str, value: float) -> None:
-    weight, _ = matrix(KINDS[name], 40, 256)
-    x = torch.randn(11, 256)
-    for rows in (2, 6, 11):
-        clean = panels.multiply(weight, x[:rows])
-        broken = x[:rows].clone()
-        broken[1, 77] = value
-        result = panels.multiply(weight, broken)
-        assert result[1].isnan().all()  # never a plausible number
-        assert torch.equal(result[[0, *range(2, rows)]], clean[[0, *range(2, rows)]])
-
-
-@pytest.mark.parametrize("name", ["8 bits", "4 bits with zero points"])
-def test_rows_of_zeros_and_of_next_to_nothing(name: str) -> None:
-    weight, meant = matrix(KINDS[name], 40, 64)
-    assert torch.equal(panels.multiply(weight, torch.zeros(9, 64)), torch.zeros(9, 40))
-    small = torch.randn(9, 64) * 1e-8
-    assert distance(panels.multiply(weight, small), rounded(small) @ meant.T) < EXACT
-    assert torch.isfinite(panels.multiply(weight, torch.full((9, 64), 1e-40))).all()
-    assert torch.isfinite(panels.multiply(weight, torch.full((9, 64), 1e35))).all()
-
-
 def test_groups_that_are_no_whole_blocks_are_refused() -> None:
     stored = torch.zeros(4, 96, dtype=torch.uint8)
     for num_groups in (2, 6):
@@ -165,27 +112,3 @@ def test_what_is_held() -> None:
     assert weight.stored_bytes() == 48 * 256 + 2 * entries
     assert (panels.PANEL, panels.BLOCK) == (byte_sums.PANEL, panel_dot.BLOCK)
     assert panel_kernels._ROWS * panel_kernels._PANELS * PANEL <= native.SUMS
-
-
-@pytest.mark.parametrize(
-    ("name", "instruction"),
-    [("8 bits", "avxvnni"), ("8 bits", "none"), ("4 bits with zero points", "none")],
-)
-def test_every_instruction_gives_the_same(
-    name: str, instruction: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Bit for bit: sums are of integers, and floats are added in one order."""
-    if instruction == byte_sums.instruction():
-        pytest.skip("it is what all other tests run on")
-    if instruction != "none" and not get_host_cpu_features().get(instruction):
-        pytest.skip(f"this processor has no {instruction}")
-    weight, meant = matrix(KINDS[name], 83, 160)
-    monkeypatch.setattr(byte_sums, "instruction", lambda: instruction)
-    monkeypatch.setattr(panel_kernels, "dots", panel_dot.dots.__wrapped__)
-    form = panel_dot.Form(weight.bits, weight.has_zeros, weight.scale_bytes)
-    kernel = panel_kernels.product.__wrapped__(form)
-    for rows in (1, 6, 9):
-        x = rows_of(rows, 160)
-        result = run(kernel, weight, x)
-        assert torch.equal(result, panels.multiply(weight, x))
-        assert distance(result, rounded(x) @ meant.T) < EXACT

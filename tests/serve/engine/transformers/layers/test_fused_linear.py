@@ -72,7 +72,7 @@ def test_rows_are_read_once_and_not_kept() -> None:
     x, y = torch.randn(1, 8), torch.randn(1, 8)
     first = attention(x)
     assert wide.calls == 1
-    assert attention.q_proj._taken._rows is None
+    assert attention.q_proj._last._rows is None
     second = attention(y)
     assert wide.calls == 2
     assert not torch.equal(first[0], second[0])

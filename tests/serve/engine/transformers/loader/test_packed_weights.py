@@ -33,9 +33,9 @@ def test_words_of_zero_points_are_unpacked(num_out: int) -> None:
     assert torch.equal(packed_weights.of_zero_words(packing.pack_rows(zeros), num_out), zeros)
 
 
-def test_signed_bytes_are_raised() -> None:
+def test_signed_bytes_are_as_unsigned() -> None:
     values = torch.arange(-128, 128).to(torch.int8)
-    assert packed_weights.raised(values).tolist() == list(range(256))
+    assert packed_weights.as_unsigned(values).tolist() == list(range(256))
 
 
 def integers(num_out: int) -> Integers:
@@ -49,7 +49,7 @@ def integers(num_out: int) -> Integers:
 
 def test_layers_that_are_stored_alike_become_one() -> None:
     parts = [integers(num_out) for num_out in (24, 7, 8)]
-    wide = packed_weights.joined(parts)
+    wide = packed_weights.join(parts)
     assert wide is not None
     assert wide.zeros is not None
     x = torch.randn(3, 64)
@@ -66,4 +66,4 @@ def test_others_do_not() -> None:
         replace(one, weight=torch.cat([one.weight] * 2, 1)),
     )
     for other in others:
-        assert packed_weights.joined([one, other]) is None
+        assert packed_weights.join([one, other]) is None

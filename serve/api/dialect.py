@@ -1,0 +1,97 @@
+"""A dialect: how one API family writes a request to generate, and its answer.
+
+A dialect is sans-IO. The transport (http/endpoint.py) knows bytes, disconnects and back-pressure;
+the service knows who may ask; a dialect turns JSON into a Generation, and events into bytes.
+
+To add an endpoint, write a Dialect and name it in ``serve/api/app.py:DIALECTS``.
+tests/contracts/dialect.py holds every dialect to what is said here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from serve.api.policy import Policy
+from serve.errors import RequestError
+from serve.pipeline.answer import Answer
+from serve.pipeline.events import Event, Generation
+from serve.timeline import Usage
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identity:
+    """Facts that an answer may tell of itself.
+
+    Attributes:
+        request_id: the server's, ``req-`` and hexadecimal digits.
+        model: the name under which the client asked.
+        created: Unix seconds.
+        fingerprint: changes when the same seed may give other tokens.
+    """
+
+    request_id: str
+    model: str
+    created: int
+    fingerprint: str
+
+
+class Encoder(Protocol):
+    """One answer's encoder. Stateful: it is made for one answer, and thrown away with it.
+
+    A stream is ``open``, then ``event`` for each event, then ``close``; or ``error`` at any point,
+    after which nothing is sent. Any of them may give no bytes. A whole answer is ``whole`` alone.
+    """
+
+    media_type: bytes
+    """The stream's media type. A whole answer is JSON."""
+
+    def open(self) -> bytes: ...
+    def event(self, event: Event) -> bytes: ...
+    def error(self, error: RequestError) -> bytes: ...
+    def close(self, usage: Usage) -> bytes: ...
+    def whole(self, answer: Answer, usage: Usage) -> bytes: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parsed:
+    """A request as its dialect understood it.
+
+    Attributes:
+        generation: what is wanted.
+        is_stream: whether events are sent as they come.
+        encoder: makes the answer's encoder.
+    """
+
+    generation: Generation
+    is_stream: bool
+    encoder: Callable[[Identity], Encoder]
+
+
+class Dialect(Protocol):
+    """One endpoint that generates.
+
+    Attributes:
+        path: of its route; POST.
+        name: of the operation, for /openapi.json.
+        policy: what a request must pass before its body is read.
+        openapi: what the route adds to /openapi.json: ``responses`` and ``openapi_extra``.
+    """
+
+    path: str
+    name: str
+    policy: Policy
+    openapi: Mapping[str, Any]
+
+    def parse(self, body: Mapping[str, Any]) -> Parsed:
+        """The request that a JSON object stands for.
+
+        Raises:
+            RequestError: it stands for none.
+        """
+        ...
+
+    def problem(self, error: RequestError) -> bytes:
+        """A refusal as a JSON body, in this dialect's envelope."""
+        ...

@@ -1,0 +1,205 @@
+"""The transport of every dialect: a body in, an answer out, as bytes.
+
+It knows bodies, disconnects and back-pressure, and no API. An answer starts with its first text,
+not before: a refusal, and an engine that dies while the request waits in it, have a true status,
+and whoever asked may ask another replica. Once a byte of an answer is out nobody can. All of a
+request's life in the service lies within one ``async with``: it is reserved, primed, read and
+settled in one place, so there is no moment in which a client could leave and a slot stay taken.
+
+Back-pressure: an event is pulled only when the one before has been handed to the socket, and a full
+socket makes ``send`` wait. What the engine makes in the meantime it delivers as one larger chunk.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from types import TracebackType
+from typing import Self, cast
+
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from serve.api.dialect import Dialect, Encoder, Identity
+from serve.api.http.middleware import SEND_KEY, call_of
+from serve.api.http.strict_json import parse_object
+from serve.errors import Draining, InternalError, RequestError
+from serve.pipeline.answer import Answer, error_of
+from serve.pipeline.events import Event, Finished, Generation, Started
+from serve.service.call import Call
+from serve.service.directory import Served
+from serve.service.requests import Service
+
+
+def endpoint(service: Service, dialect: Dialect) -> Callable[[Request], Awaitable[Response]]:
+    """The handler of a dialect's route: it parses a request, and the response runs it."""
+
+    async def handle(request: Request) -> Response:
+        call = call_of(request.scope)
+        service.check_accepting()
+        parsed = dialect.parse(parse_object(await request.body()))
+        call.record.is_stream = parsed.is_stream
+        served = service.served(call, parsed.generation.model)
+        encoder = parsed.encoder(
+            Identity(
+                request_id=call.record.request_id,
+                model=served.name,
+                created=call.created,
+                fingerprint=served.fingerprint,
+            )
+        )
+        kind = StreamResponse if parsed.is_stream else WholeResponse
+        return kind(service, call, served, parsed.generation, encoder)
+
+    handle.__name__ = dialect.name
+    return handle
+
+
+class GenerationResponse(Response):
+    """Answers one request. Nothing is taken from the service before it is called."""
+
+    def __init__(
+        self,
+        service: Service,
+        call: Call,
+        served: Served,
+        generation: Generation,
+        encoder: Encoder,
+    ) -> None:
+        super().__init__()
+        self._call = call
+        self._encoder = encoder
+        self._events = service.generate(call, served, generation)
+
+
+class WholeResponse(GenerationResponse):
+    """One JSON body, when all choices are complete. An error at any point has its status."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002
+        answer = Answer()
+        async with WhileConnected(receive), self._events as events:
+            await _prime(events)
+            async for event in events:
+                answer.add(event)
+        body = self._encoder.whole(answer, self._call.record.timeline.usage)
+        headers = [
+            (b"content-type", b"application/json"),
+            (b"content-length", str(len(body)).encode()),
+        ]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": body, "more_body": False})
+
+
+class StreamResponse(GenerationResponse):
+    """Events, each as soon as it is there."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        has_started = False
+        try:
+            async with WhileConnected(receive), self._events as events:
+                await _prime(events)
+                first = await _first(events)
+                has_started = True
+                headers = [
+                    (b"content-type", self._encoder.media_type),
+                    (b"x-accel-buffering", b"no"),  # nginx would gather events into blocks
+                ]
+                await send({"type": "http.response.start", "status": 200, "headers": headers})
+                # What wraps it only looks at an answer's start, and costs each token six calls.
+                send = cast("Send", scope.get(SEND_KEY, send))
+                last = await self._pump(first, events, send)
+        except asyncio.CancelledError:
+            if has_started:  # the server's patience with running requests has ended
+                error = Draining("The server stopped before the answer was complete. Ask again.")
+                await send(_body(self._failed(error), more=False))
+            raise
+        await send(_body(last, more=False))
+
+    async def _pump(self, first: Event, events: AsyncGenerator[Event, None], send: Send) -> bytes:
+        """Send the first event and what the service yields then; returns what is left to send."""
+        encoder = self._encoder
+        event: Event | None = first
+        opening = encoder.open()
+        try:
+            while event is not None:
+                if isinstance(event, Finished) and event.reason == "error":
+                    return opening + self._failed(error_of(event))
+                piece = opening + encoder.event(event)
+                opening = b""
+                if piece:
+                    await send(_body(piece))
+                event = await anext(events, None)
+        except RequestError as error:  # the pipeline's contract has these in-band; be sure
+            return self._failed(error)
+        return encoder.close(self._call.record.timeline.usage)
+
+    def _failed(self, error: RequestError) -> bytes:
+        """The end of a stream that failed."""
+        self._call.failed(error)
+        return self._encoder.error(error)
+
+
+class WhileConnected:
+    """An async context whose body is cancelled when the client leaves.
+
+    The body then ends with ClientDisconnect instead of CancelledError. It works as asyncio.timeout
+    does: the body runs in the request's own task, so that waiting for the next event costs nothing
+    more than waiting for it; one small task waits for the client to leave.
+
+    Enter it only when the request's body has been read: from then on ``receive`` tells of nothing
+    but the end of the connection.
+    """
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self._has_left = False
+
+    async def __aenter__(self) -> Self:
+        task = asyncio.current_task()
+        if task is None:
+            raise RuntimeError("WhileConnected needs a task")
+        self._task = task
+        self._num_cancels = task.cancelling()
+        self._watch = asyncio.create_task(self._wait_for_end())
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._watch.cancel()
+        if not self._has_left:
+            return
+        # Not ours alone if somebody else has cancelled, too: then CancelledError goes on.
+        if self._task.uncancel() <= self._num_cancels and kind is asyncio.CancelledError:
+            raise ClientDisconnect from error
+
+    async def _wait_for_end(self) -> None:
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+        self._has_left = True
+        self._task.cancel()
+
+
+async def _prime(events: AsyncGenerator[Event, None]) -> None:
+    """Wait for ``Started``. Raises the request's refusal, if there is one."""
+    first = await anext(events, None)
+    if not isinstance(first, Started):
+        raise InternalError("The pipeline did not start the request.")
+
+
+async def _first(events: AsyncGenerator[Event, None]) -> Event:
+    """The first text of any choice, or an end without one. Raises the error that came instead."""
+    event = await anext(events, None)
+    if event is None:
+        raise InternalError("The pipeline ended the request without an end.")
+    if isinstance(event, Finished) and event.reason == "error":
+        raise error_of(event)
+    return event
+
+
+def _body(piece: bytes, *, more: bool = True) -> dict[str, object]:
+    return {"type": "http.response.body", "body": piece, "more_body": more}

@@ -1,0 +1,147 @@
+"""Guards: who and what is let in to the routes that are not public, by each route's policy."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Iterable, Sequence
+
+from starlette.routing import compile_path
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from serve import timeline
+from serve.api.http.middleware import call_of, header_values
+from serve.api.policy import ANY_KEY, Policy
+from serve.errors import BodyTooLarge, InvalidRequest, RequestTimeout, UnsupportedMediaType
+from serve.governance.authenticators import Credentials
+from serve.service.requests import Service
+
+BODY_PATIENCE = 6
+"""A whole body may take this many times as long as one piece of it."""
+
+_JSON_TYPE = re.compile(
+    rb"application/json[ \t]*(?:;[ \t]*charset=\"?utf-8\"?[ \t]*)?", re.IGNORECASE
+)
+
+
+class Policies:
+    """The policy of every path. A path that is no route's has the one of any key."""
+
+    def __init__(self, routes: Iterable[tuple[str, Policy]]) -> None:
+        self._exact: dict[str, Policy] = {}
+        self._patterns: list[tuple[re.Pattern[str], Policy]] = []
+        for path, policy in routes:
+            if "{" in path:
+                self._patterns.append((compile_path(path)[0], policy))
+            else:
+                self._exact[path] = policy
+
+    def of(self, path: str) -> Policy:
+        """The policy of a path as the router will read it."""
+        policy = self._exact.get(path)
+        if policy is not None:
+            return policy
+        for pattern, policy in self._patterns:
+            if pattern.match(path):
+                return policy
+        return ANY_KEY
+
+
+class Authenticate:
+    """Lets in whom the service knows, where the route's policy allows it.
+
+    Who asks is read from headers only, never from the path: this stands before the router of all
+    that is protected, so there is no path that could be read in two ways.
+    """
+
+    def __init__(self, app: ASGIApp, service: Service, policies: Policies) -> None:
+        self._app = app
+        self._service = service
+        self._policies = policies
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        call = call_of(scope)
+        self._service.authenticate(
+            call,
+            Credentials(
+                authorization=_texts(header_values(scope, b"authorization")),
+                hosts=_texts(header_values(scope, b"host")),
+            ),
+        )
+        self._service.authorise(call, self._policies.of(scope["path"]).scope)
+        await self._app(scope, receive, send)
+
+
+class BoundBody:
+    """Lets in only bodies that are plain JSON, not too large and not too slow.
+
+    The content type matters beyond tidiness: a page of another origin can make a browser POST
+    ``text/plain`` without asking, but not ``application/json`` (Fetch standard, section 4.10).
+    """
+
+    def __init__(self, app: ASGIApp, policies: Policies, max_bytes: int, timeout_s: float) -> None:
+        self._app = app
+        self._policies = policies
+        self._max_bytes = max_bytes
+        self._timeout_s = timeout_s
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        max_bytes = self._policies.of(scope["path"]).max_body_bytes or self._max_bytes
+        lengths = header_values(scope, b"content-length")
+        has_body = bool(header_values(scope, b"transfer-encoding")) or lengths not in ([], [b"0"])
+        if header_values(scope, b"content-encoding"):
+            raise UnsupportedMediaType(
+                "The body is compressed (Content-Encoding): send it as it is."
+            )
+        if has_body:
+            types = header_values(scope, b"content-type")
+            if len(types) != 1 or not _JSON_TYPE.fullmatch(types[0]):
+                raise UnsupportedMediaType(
+                    "The body's content type is not JSON: send 'Content-Type: application/json'."
+                )
+        for length in lengths:
+            if not re.fullmatch(rb"[0-9]{1,15}", length):
+                raise InvalidRequest("The Content-Length header is not a number of bytes.")
+            if int(length) > max_bytes:
+                raise _too_large(int(length), max_bytes)
+        await self._app(scope, self._bounded(receive, max_bytes), send)
+
+    def _bounded(self, receive: Receive, max_bytes: int) -> Receive:
+        """``receive``, bounded in size and time until the body is complete.
+
+        After that it has no bound: it is how a route learns that the client has left.
+        """
+        num_bytes = 0
+        is_complete = False
+        deadline = timeline.now() + BODY_PATIENCE * self._timeout_s
+
+        async def bounded_receive() -> Message:
+            nonlocal num_bytes, is_complete
+            if is_complete:
+                return await receive()
+            try:
+                async with asyncio.timeout(min(self._timeout_s, deadline - timeline.now())):
+                    message = await receive()
+            except TimeoutError:
+                raise RequestTimeout(
+                    f"The body stopped arriving: a piece of it may take {self._timeout_s:g} s "
+                    f"and all of it {BODY_PATIENCE * self._timeout_s:g}."
+                ) from None
+            if message["type"] == "http.request":
+                num_bytes += len(message.get("body", b""))
+                is_complete = not message.get("more_body", False)
+                if num_bytes > max_bytes:
+                    raise _too_large(num_bytes, max_bytes)
+            return message
+
+        return bounded_receive
+
+
+def _too_large(num_bytes: int, max_bytes: int) -> BodyTooLarge:
+    return BodyTooLarge(
+        f"The body has {num_bytes} bytes or more: at most {max_bytes}. Send less at once."
+    )
+
+
+def _texts(values: Sequence[bytes]) -> tuple[str, ...]:
+    return tuple(value.decode("latin-1") for value in values)

@@ -1,0 +1,49 @@
+"""Routes as data: what each module under serve/api offers, with its policy beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from serve.api.policy import Policy
+from serve.config import Config
+from serve.observe.startup import Startup
+from serve.service.requests import Service
+
+Handler = Callable[[Request], Awaitable[Response]]
+
+
+class Exposition(Protocol):
+    """Figures for /metrics: a body and its content type (serve.observe.metrics.Metrics)."""
+
+    def render(self) -> tuple[bytes, str]: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerState:
+    """The server as its routes see it. Bootstrap makes it."""
+
+    config: Config
+    service: Service
+    startup: Startup
+    metrics: Exposition | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RouteSpec:
+    """One route.
+
+    Attributes:
+        openapi: what it adds to /openapi.json: ``tags``, ``responses``, and ``body``, the type of
+            its body. Empty hides the route.
+    """
+
+    path: str
+    handler: Handler
+    policy: Policy
+    method: str = "GET"
+    openapi: Mapping[str, Any] = field(default_factory=dict)

@@ -1,0 +1,92 @@
+"""The settings from all their sources, or which source has what is wrong.
+
+Precedence: flags, then environment (prefix ``INTRAMURAL_``), then the file given with ``--config``
+(TOML), then defaults.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from serve.config import ENV_PREFIX, Config, env_of, flag_of
+from serve.environment import operator_environment
+from serve.errors import StartupError
+from serve.suggestion import near
+
+_SEPARATORS = {"served_model_name": ",", "engine_arg": " ", "lora": ","}
+"""The separator of values in one environment variable, for settings that have several."""
+
+
+def load_config(
+    flags: Mapping[str, Any], *, file: Path | None = None, env: Mapping[str, str] | None = None
+) -> Config:
+    """The configuration from all sources.
+
+    Args:
+        flags: values given on the command line, by field name.
+        file: TOML file of field names; dashes and underscores are the same.
+        env: the process environment unless given.
+
+    Raises:
+        StartupError: an unknown name, a value out of range, or an unreadable file; it names the
+            source and the nearest known name.
+    """
+    env = operator_environment() if env is None else env
+    merged: dict[str, Any] = {}
+    origin: dict[str, str] = {}
+    for source, values in (
+        (f"config file {file}", _from_file(file)),
+        ("environment", _from_env(env)),
+        ("command line", dict(flags)),
+    ):
+        merged |= values
+        origin |= dict.fromkeys(values, source)
+    try:
+        return Config(**merged)
+    except ValidationError as error:
+        raise StartupError(_explain(error, origin)) from None
+
+
+def _from_file(file: Path | None) -> dict[str, Any]:
+    if file is None:
+        return {}
+    try:
+        values = tomllib.loads(file.read_text("utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise StartupError(f"config file {file} cannot be read: {error}") from None
+    named = {key.replace("-", "_"): value for key, value in values.items()}
+    for name in named:
+        if name not in Config.model_fields:
+            raise StartupError(
+                f"config file {file}: unknown setting {name!r}.{near(name, Config.model_fields)}"
+            )
+    return named
+
+
+def _from_env(env: Mapping[str, str]) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    known = {env_of(name): name for name in Config.model_fields}
+    for variable, value in env.items():
+        if not variable.startswith(ENV_PREFIX):
+            continue
+        if variable not in known:
+            raise StartupError(f"environment: unknown setting {variable}.{near(variable, known)}")
+        name = known[variable]
+        separator = _SEPARATORS.get(name)
+        values[name] = tuple(value.split(separator.strip() or None)) if separator else value
+    return values
+
+
+def _explain(error: ValidationError, origin: Mapping[str, str]) -> str:
+    lines = []
+    for problem in error.errors(include_url=False):
+        name = str(problem["loc"][0]) if problem["loc"] else "configuration"
+        given = "" if not problem["loc"] else f", not {problem['input']!r}"
+        where = origin.get(name, "default")
+        lines.append(f"{flag_of(name)} ({where}): {problem['msg']}{given}")
+    return "\n".join(lines)

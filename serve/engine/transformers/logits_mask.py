@@ -1,0 +1,31 @@
+"""The hook by which a sequence's completion is held to a language: which tokens may come next.
+
+The sampler applies the mask of a sequence to its logits, the step loop tells it of every token that
+was chosen. Nothing makes such a mask yet: it is where a compiled ``Grammar`` will act.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    import torch  # the scheduler, which holds masks, needs none
+
+
+class LogitsMask(Protocol):
+    """The state of one sequence. Called by the step thread only; an exception ends the engine."""
+
+    def apply(self, logits: torch.Tensor) -> None:
+        """Set the logits of all tokens that may not come next to -inf, in place.
+
+        At least one token has to be left, at the end of the language a stop token. Changes nothing
+        in the mask's own state: a step that is computed again asks again.
+
+        Args:
+            logits: ``[V]`` float32, after penalties and bias, before temperature.
+        """
+        ...
+
+    def accept(self, token_id: int) -> None:
+        """Go on past a token that was chosen, stop tokens included. In order, each once."""
+        ...

@@ -1,0 +1,31 @@
+"""The audit trail's place in a request's life: an entry before it runs, and one at its end.
+
+``begin`` may refuse: where nothing can be written, nothing runs. ``pass_through.NoAudit``
+writes nothing.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from serve.governance.principal import Principal
+from serve.observe.record import RequestRecord
+from serve.pipeline.events import Generation
+
+
+class Audit(Protocol):
+    """A trail in which a request's life is written down so that nobody can deny it."""
+
+    async def begin(
+        self, principal: Principal, record: RequestRecord, generation: Generation
+    ) -> None:
+        """Write that a request is about to run.
+
+        Raises:
+            RequestError: it cannot be written, so the request must not run.
+        """
+        ...
+
+    async def end(self, record: RequestRecord) -> None:
+        """Write how it ended."""
+        ...

@@ -1,0 +1,28 @@
+"""A call: one request on its way through the service, and what is known of it so far."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from serve.errors import RequestError
+from serve.governance.principal import Principal
+from serve.observe.record import RequestRecord
+
+
+@dataclass(slots=True, kw_only=True)
+class Call:
+    """One request.
+
+    Attributes:
+        record: what logs and metrics will be told when it is over.
+        created: when it came, in Unix seconds.
+        principal: who asks; None until it is known, and where nobody had to be.
+    """
+
+    record: RequestRecord
+    created: int
+    principal: Principal | None = None
+
+    def failed(self, error: RequestError) -> None:
+        """Note the error that the caller gets."""
+        self.record.error_code = error.code

@@ -1,0 +1,239 @@
+"""The life of a request: authenticate → authorise → reserve → run → settle → record.
+
+Whatever brings a request, HTTP or a caller within the process, leads it along this line, and there
+is no way round it::
+
+    with service.call(route=...) as call:                 record, at the end, once
+        service.authenticate(call, credentials)           401 403
+        service.authorise(call, scope)                    403
+        served = service.served(call, generation.model)   404 503
+        async with service.generate(call, served, generation) as events:
+            ...                                           reserve 429 · audit · run · settle
+
+What can refuse is a call in that line. Logs and metrics are listeners: they are told of the record
+once, when all is over, and steer nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
+from contextlib import aclosing, asynccontextmanager, contextmanager
+
+from serve import timeline
+from serve.errors import Draining, Forbidden, InternalError, ModelNotFound, RequestError
+from serve.governance.audit import Audit
+from serve.governance.authenticators import Authenticator, Credentials, authenticate
+from serve.governance.pass_through import NoAudit, NoLimits
+from serve.governance.principal import Principal, Scope
+from serve.governance.reservations import Reservations
+from serve.observe.record import RequestListener, RequestRecord
+from serve.pipeline.events import Event, GenerateRequest, Generation
+from serve.service.call import Call
+from serve.service.directory import Directory, Served
+from serve.timeline import Timeline
+
+DRAINING_RETRY_S = 5
+STATUS_OK = 200
+STATUS_CALLER_LEFT = 499
+
+
+class Service:
+    """All requests, from whoever brings them.
+
+    Args:
+        directory: what is served.
+        authenticators: who is known, in the order in which they are asked.
+        reservations: limits that may refuse a request.
+        audit: the trail that a request leaves.
+        listeners: told of every finished request.
+        clock: monotonic seconds.
+
+    Attributes:
+        is_leaving: the server will end; it says so to probes, and still takes work.
+        is_draining: no new work; what runs may finish.
+    """
+
+    def __init__(
+        self,
+        directory: Directory,
+        authenticators: Sequence[Authenticator],
+        *,
+        reservations: Reservations | None = None,
+        audit: Audit | None = None,
+        listeners: Sequence[RequestListener] = (),
+        clock: Callable[[], float] = timeline.now,
+    ) -> None:
+        self.directory = directory
+        self.is_leaving = False
+        self.is_draining = False
+        self._authenticators = authenticators
+        self._reservations = reservations or NoLimits()
+        self._audit = audit or NoAudit()
+        self._listeners = listeners
+        self._clock = clock
+
+    @contextmanager
+    def call(self, *, method: str, route: str = "unmatched") -> Iterator[Call]:
+        """Open a call. It is recorded when the block ends, whatever happened in it.
+
+        Args:
+            method: HTTP's, or the one that says the same of another transport.
+            route: the template of the route; the block may set it later.
+        """
+        record = RequestRecord(
+            request_id="req-" + secrets.token_hex(16),  # ours: nobody can forge an entry of the log
+            method=method,
+            route=route,
+            timeline=Timeline(arrived_at=self._clock()),
+        )
+        call = Call(record=record, created=int(time.time()))
+        try:
+            yield call
+        except RequestError as error:
+            call.failed(error)
+            record.status = record.status or error.status
+            raise
+        except asyncio.CancelledError:
+            record.is_disconnected = record.is_disconnected or not record.status
+            raise
+        except Exception:
+            call.failed(InternalError("The server failed on this request: a defect of ours."))
+            record.status = record.status or InternalError.status
+            raise
+        finally:
+            if not record.status:
+                left = record.is_disconnected
+                record.status = STATUS_CALLER_LEFT if left else STATUS_OK
+            record.timeline.finished_at = self._clock()
+            for listener in self._listeners:
+                listener.request_finished(record)
+
+    def authenticate(self, call: Call, credentials: Credentials) -> None:
+        """Learn who asks.
+
+        Raises:
+            InvalidApiKey, Forbidden: nobody who may.
+        """
+        call.principal = authenticate(self._authenticators, credentials)
+        call.record.key_id = call.principal.key_id
+
+    def authorise(self, call: Call, scope: Scope | None) -> None:
+        """Check that the caller may do what needs this scope; None needs none.
+
+        Raises:
+            Forbidden: the key's scopes do not hold it.
+        """
+        scopes = _caller(call).scopes
+        if scope is not None and scope not in scopes:
+            held = ", ".join(sorted(scopes)) or "none"
+            raise Forbidden(
+                f"This needs the scope '{scope}', and the key's scopes are: {held}. Ask the "
+                "operator for a key that has it."
+            )
+
+    def check_ready(self) -> None:
+        """Check that balancers are to send work here.
+
+        Raises:
+            NotReady: the model is still loading.
+            Draining: the server is shutting down, or about to.
+        """
+        self.check_accepting()
+        if self.is_leaving:
+            raise _draining()
+
+    def check_accepting(self) -> None:
+        """Check that new work is taken.
+
+        Raises:
+            NotReady: the model is still loading.
+            Draining: the server is shutting down.
+        """
+        self.directory.default.resident()
+        if self.is_draining:
+            raise _draining()
+
+    def served(self, call: Call, model: str | None) -> Served:
+        """Find what serves the model that the caller names; its name goes into the record.
+
+        Raises:
+            ModelNotFound: nothing of that name is served to this caller.
+        """
+        served = self.directory.find(model)
+        if not _may_ask(call, served):
+            raise ModelNotFound(
+                f"The model {served.name!r} is not served to this key. /v1/models lists those that "
+                "are.",
+                param="model",
+            )
+        call.record.model = served.name
+        return served
+
+    def models_of(self, call: Call) -> list[Served]:
+        """All that is served to the caller."""
+        return [served for served in self.directory.entries if _may_ask(call, served)]
+
+    @asynccontextmanager
+    async def generate(
+        self, call: Call, served: Served, generation: Generation
+    ) -> AsyncIterator[AsyncGenerator[Event, None]]:
+        """Run a generation: its events, while the block is open.
+
+        Leaving the block, at any point, frees everything and settles what was reserved.
+
+        Raises:
+            RequestError: it is refused: drained, over a limit, or the engine is down.
+        """
+        self.check_accepting()
+        pipeline = served.resident()
+        # While it is down a stream is refused by status: one that began could only end in an error.
+        await pipeline.engine.check_health()
+        principal, record = _caller(call), call.record
+        reservation = await self._reservations.reserve(principal, served.name, generation)
+        try:
+            await self._audit.begin(principal, record, generation)
+            try:
+                request = _request(call, served, generation)
+                async with aclosing(pipeline.generate(request)) as events:
+                    yield events
+            finally:
+                await self._audit.end(record)
+        finally:
+            await reservation.settle(record.timeline.usage)
+
+
+def _caller(call: Call) -> Principal:
+    """The principal. Raises InternalError where the call was never authenticated."""
+    if call.principal is None:
+        raise InternalError("The request has no principal.")
+    return call.principal
+
+
+def _may_ask(call: Call, served: Served) -> bool:
+    allowed = _caller(call).models
+    return allowed is None or served.name in allowed
+
+
+def _request(call: Call, served: Served, generation: Generation) -> GenerateRequest:
+    return GenerateRequest(
+        model=generation.model,
+        prompts=generation.prompts,
+        n=generation.n,
+        sampling=generation.sampling,
+        stop=generation.stop,
+        cache_salt=generation.cache_salt,
+        request_id=call.record.request_id,
+        tenant=_caller(call).tenant,
+        adapter=served.adapter,
+        timeline=call.record.timeline,
+    )
+
+
+def _draining() -> Draining:
+    return Draining(
+        "The server is shutting down. Ask again; another replica may answer.",
+        retry_after_s=DRAINING_RETRY_S,
+    )

@@ -1,0 +1,54 @@
+"""The files of a report, and how a command is refused."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from pathlib import Path
+
+import pytest
+
+from benchmarks.report import output
+from benchmarks.report.document import Document
+from benchmarks.report.output import write
+from tests.benchmarks.documents import compared
+
+
+def test_the_files_are_written(tmp_path: Path) -> None:
+    written = write(compared(), tmp_path / "out")
+    assert [path.name for path in written] == ["compare.json", "compare.html", "compare.png"]
+    assert Document.read(written[0]).ratios == compared().ratios
+
+
+def deliver_to(capsys, *, as_json: bool, out: Path | None = None) -> tuple[str, str]:
+    assert output.deliver(compared(), Namespace(json=as_json, out=out)) == 0
+    shown = capsys.readouterr()
+    return shown.out, shown.err
+
+
+def test_the_last_line_is_the_report_after_tables_and_notes(capsys) -> None:
+    out, err = deliver_to(capsys, as_json=False)
+    *before, last = out.splitlines()
+    assert last == compared().to_json()
+    assert any("them & co" in line for line in before)
+    assert "note: llama.cpp: left out, <none>" in before
+    assert err == ""
+
+
+def test_with_json_nothing_else_is_on_stdout(capsys, tmp_path: Path) -> None:
+    out, err = deliver_to(capsys, as_json=True, out=tmp_path)
+    assert out == compared().to_json() + "\n"
+    assert "note: " in err
+    assert f"written: {tmp_path / 'compare.json'}" in err
+
+
+@pytest.mark.parametrize("error", [ValueError("x: bad"), OSError("x: bad"), RuntimeError("x: bad")])
+def test_what_a_user_can_put_right_is_a_message_and_exit_code_2(error, capsys) -> None:
+    with pytest.raises(SystemExit) as ended, output.refusals():
+        raise error
+    assert ended.value.code == output.REFUSED == 2
+    assert capsys.readouterr().err == "error: x: bad\n"
+
+
+def test_a_defect_is_not_hidden() -> None:
+    with pytest.raises(KeyError), output.refusals():
+        raise KeyError("x")

@@ -1,0 +1,75 @@
+"""What is read of a model folder before its weights: ids, names, headers, and what is missing."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from serve.engine import model_files
+from serve.engine.transformers.loader import loading
+from serve.errors import StartupError
+from tests.serve.engine.checkpoints import edit, refuse
+
+
+@pytest.mark.parametrize(
+    ("generation", "config", "expected"),
+    [(7, 2, {7}), ([7, 8], 2, {7, 8}), (None, 3, {3}), (None, [3, 4], {3, 4}), (None, None, set())],
+)
+def test_end_of_sequence_ids(
+    folder: Path, generation: Any, config: Any, expected: set[int]
+) -> None:
+    (folder / "generation_config.json").write_text(json.dumps({"eos_token_id": generation}))
+    edit(folder, eos_token_id=config)
+    assert model_files.eos_token_ids(folder, loading.read_config(folder)) == expected
+
+
+def test_only_safetensors(folder: Path) -> None:
+    (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
+    refuse(folder, "safetensors only")
+
+
+def test_a_truncated_file(folder: Path) -> None:
+    whole = (folder / "model.safetensors").read_bytes()
+    for size in (0, 5, 100, len(whole) - 1):
+        (folder / "model.safetensors").write_bytes(whole[:size])
+        refuse(folder, "cut short")
+
+
+def put(folder: Path, name: str, **tensors: torch.Tensor) -> None:
+    save_file(tensors, folder / name)
+
+
+def test_headers_give_bytes_numbers_and_types_of_all_files_in_the_index(tmp_path: Path) -> None:
+    put(tmp_path, "a.safetensors", one=torch.zeros(3, 4), two=torch.zeros(5).bfloat16())
+    put(tmp_path, "b.safetensors", three=torch.zeros(7, dtype=torch.int8))
+    put(tmp_path, "stray.safetensors", four=torch.zeros(9))  # no part of the model
+    names = {"one": "a.safetensors", "two": "a.safetensors", "three": "b.safetensors"}
+    index = tmp_path / "model.safetensors.index.json"
+    index.write_text(json.dumps({"weight_map": names}))
+    assert model_files.weight_file_names(tmp_path) == ["a.safetensors", "b.safetensors"]
+    files = model_files.weight_files(tmp_path)
+    assert files.tensor_bytes == {"one": 48, "two": 10, "three": 7}
+    assert (files.total_bytes, files.num_parameters) == (65, 24)
+    assert files.dtypes == {"F32", "BF16", "I8"}
+
+
+def test_a_file_of_the_index_that_is_missing_is_named(tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    folder.mkdir()
+    put(folder, "a.safetensors", one=torch.zeros(1))
+    names = {"one": "a.safetensors", "two": "b.safetensors"}
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": names}))
+    with pytest.raises(StartupError, match=r"^model: b\.safetensors is missing"):
+        model_files.weight_files(folder)
+
+
+@pytest.mark.parametrize("text", ["", "[1]", "{", "null", "\xff"])
+def test_what_is_no_object_is_as_if_it_were_not_there(tmp_path: Path, text: str) -> None:
+    (tmp_path / "x.json").write_bytes(text.encode("latin-1"))
+    assert model_files.read_json(tmp_path / "x.json") is None
+    assert model_files.read_json(tmp_path / "absent.json") is None

@@ -1,0 +1,74 @@
+"""Quantised checkpoints as models: their logits, and what does not fit the configuration."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from models.refs import QuantScheme
+from serve.engine import model_files
+from serve.engine.settings import EngineSettings
+from serve.engine.transformers.kernels import native
+from serve.engine.transformers.loader import loading
+from serve.engine.transformers.loader.stored_scheme import RUNS
+from tests.quantized_models import write_quantized
+from tests.serve.engine.checkpoints import dequantised, distance, edit, load, logits, put, refuse
+from tests.tiny_models import write_tiny_model
+
+EXACT, ROUNDED = 1e-5, 0.07
+"""Relative distances of logits from the dequantised forward, and where activations are rounded."""
+
+
+@pytest.mark.parametrize("scheme", RUNS)
+@pytest.mark.parametrize("architecture", ["qwen2", "gemma3_text", "phi3"])
+def test_logits_are_those_of_the_dequantised_weights(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scheme: QuantScheme, architecture: str
+) -> None:
+    source = write_tiny_model(tmp_path / "full", architecture)
+    folder = write_quantized(source, tmp_path / "small", scheme)
+    reference = dequantised(folder, tmp_path / "again")
+    expected = {length: logits(reference, length) for length in (1, 8, 300)}
+    bound = EXACT if scheme is QuantScheme.NF4 else ROUNDED
+    for has_loops in (True, False):
+        monkeypatch.setattr(native, "is_available", lambda has_loops=has_loops: has_loops)
+        model = load(folder, dtype="float32")
+        for length, known in expected.items():
+            assert distance(logits(model, length), known) < (bound if has_loops else EXACT)
+
+
+@pytest.mark.parametrize("scheme", ["int8", "int8-weight-only", "bnb-int8"])
+def test_logits_are_near_those_in_bfloat16(folders: dict[str, Path], scheme: str) -> None:
+    """Bounds for noise of this size as weights; a trained model's are in docs/quality.md."""
+    full, small = load(folders["none"]), load(folders[scheme])
+    assert distance(logits(small, 64), logits(full, 64)) < 0.1
+
+
+def test_a_head_that_is_tied_to_a_quantised_embedding(int8: Path) -> None:
+    parts = ("weight_packed", "weight_scale", "weight_shape")
+    put(int8, {f"lm_head.{part}": None for part in parts})
+    refuse(int8, "1 weights are missing, lm_head.weight")
+    edit(int8, tie_word_embeddings=True)
+    refuse(int8, "its embedding is stored quantised and its output head is not stored")
+
+
+def test_a_plain_weight_of_another_shape_is_named(int8: Path) -> None:
+    put(int8, {"model.norm.weight": torch.ones(3).bfloat16()})
+    refuse(int8, r"model\.norm\.weight is \[3\], not \[128\] as config\.json says")
+
+
+def test_bytes_are_reported_up_to_the_last(folders: dict[str, Path]) -> None:
+    steps: list[tuple[str, int, int]] = []
+    folder = folders["int8"]
+    loading.load_model(
+        folder,
+        loading.read_config(folder),
+        settings=EngineSettings(),
+        device=torch.device("cpu"),
+        progress=lambda *step: steps.append(step),
+    )
+    assert {phase for phase, _, _ in steps} == {"load_weights"}
+    assert [done for _, done, _ in steps] == sorted(done for _, done, _ in steps)
+    assert steps[-1][1] == steps[-1][2] == model_files.weight_files(folder).total_bytes
+    assert len(steps) > 8  # as it goes, not at the end alone

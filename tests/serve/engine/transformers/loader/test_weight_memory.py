@@ -1,0 +1,68 @@
+"""Whether a model fits: what is counted is what is taken, and too little is said with numbers."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from models.memory import host_memory
+from serve.engine import model_files
+from serve.engine.transformers.layers import bfloat16_linear, fused_linear
+from serve.engine.transformers.loader import loading, served_dtypes, weight_memory
+from tests.serve.engine.checkpoints import edit, load, refuse
+from tests.tiny_models import write_tiny_model
+
+
+def memory_needed(folder: Path, dtype: torch.dtype) -> int:
+    plain = json.loads((folder / "config.json").read_text())
+    return weight_memory.resident_bytes(plain, model_files.weight_files(folder), dtype=dtype)
+
+
+@pytest.mark.parametrize("architecture", ["qwen2", "gemma2"])
+@pytest.mark.parametrize("is_tied", [True, False])
+def test_the_memory_asked_for_is_the_memory_taken(
+    tmp_path: Path, architecture: str, is_tied: bool
+) -> None:
+    """To the byte; a tied output head is held once."""
+    folder = write_tiny_model(
+        tmp_path / "m", architecture, dtype="bfloat16", tie_word_embeddings=is_tied
+    )
+    model = load(folder)
+    fused_linear.fuse(model)
+    bfloat16_linear.install(model)
+    assert memory_needed(folder, torch.bfloat16) == served_dtypes.resident_bytes(model)
+    assert memory_needed(folder, torch.bfloat16) == model_files.weight_files(folder).total_bytes
+    assert memory_needed(folder, torch.float32) == 2 * model_files.weight_files(folder).total_bytes
+
+
+def test_a_kind_of_unknown_size_counts_as_its_files_do(folder: Path) -> None:
+    edit(folder, model_type="nonesuch")
+    files = model_files.weight_files(folder)
+    assert memory_needed(folder, torch.float32) == files.total_bytes
+
+
+def test_too_little_memory_is_said_with_numbers(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(host_memory, "available_bytes", lambda: 100_000)
+    assert "0.0 GB are free" in refuse(folder, "Not enough memory")
+
+
+@pytest.mark.parametrize(
+    ("settings", "match"),
+    [
+        ({"kv_cache_tokens": 10**6}, "--kv-cache-tokens 1000000 needs a KV cache of 1.0 GB"),
+        ({"max_model_len": 2000}, "--max-model-len 2000 needs a KV cache of 0.0 GB"),
+    ],
+    ids=str,
+)
+def test_a_cache_that_cannot_fit_is_refused_before_a_weight_is_read(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, settings: dict[str, int], match: str
+) -> None:
+    """1,024 bytes a token in this model: 2 layers, 2 heads, 32 numbers, float32, key and value."""
+    monkeypatch.setattr(host_memory, "available_bytes", lambda: 5_000_000)
+    monkeypatch.setattr(loading.AutoModelForCausalLM, "from_pretrained", None)
+    refuse(folder, match, **settings)

@@ -1,0 +1,81 @@
+"""Before the engine serves: lengths that fit, and models whose attention it would get wrong."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from models.memory import fit, shapes, sizes
+from serve.engine.settings import EngineSettings
+from serve.engine.transformers import warm_up
+from serve.engine.transformers.kv_cache import BLOCK_SIZE
+from serve.engine.transformers.layers import attention
+from serve.engine.transformers.warm_up import choose_lengths
+from serve.errors import StartupError
+from tests.serve.engine.checkpoints import load, refuse
+from tests.tiny_models import write_tiny_model
+
+
+def lengths(free_bytes: int | None = 10**9, **settings: Any) -> tuple[int, int]:
+    return choose_lengths(
+        EngineSettings(**settings), model_max_len=2048, bytes_per_token=1000, free_bytes=free_bytes
+    )
+
+
+def test_cache_and_context_lengths() -> None:
+    assert lengths(max_num_seqs=2) == (2048, 64)  # all that two sequences can need
+    assert lengths(max_num_seqs=1000) == (2048, 6250)  # 40 % of what is free
+    assert lengths(free_bytes=None, max_num_seqs=2) == (2048, 64)
+    assert lengths(free_bytes=1_600_000) == (640, 10)  # less context than the model has
+    assert lengths(kv_cache_tokens=1000) == (960, 15)  # whole blocks
+    assert lengths(kv_cache_tokens=8192, max_model_len=100) == (100, 128)
+
+
+@pytest.mark.parametrize(
+    ("settings", "match"),
+    [
+        ({"max_model_len": 4096}, "the model's own 2048"),
+        ({"kv_cache_tokens": 63}, "holds 0 tokens"),
+        ({"kv_cache_tokens": 256, "max_model_len": 1024}, "holds 256 tokens"),
+        ({"kv_cache_tokens": 10**7}, "10.0 GB; 1.0 GB are free"),
+    ],
+    ids=str,
+)
+def test_lengths_that_cannot_be(settings: dict[str, Any], match: str) -> None:
+    with pytest.raises(StartupError, match=match):
+        lengths(**settings)
+
+
+def test_fit_and_the_engine_share_their_numbers(folder: Path) -> None:
+    assert fit.CPU_KV_SHARE == warm_up._KV_SHARE
+    assert fit.CPU_BLOCK == BLOCK_SIZE
+    model = load(folder)
+    taken = sum(s.bytes_per_token(model.dtype) for s in warm_up.layer_shapes(model).values())
+    layers = shapes.attention_layers(json.loads((folder / "config.json").read_text()))
+    assert sizes.kv_bytes_per_token(layers, item_bytes=4, has_latents=False) == taken
+
+
+def test_sinks_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = write_tiny_model(tmp_path / "gpt", "qwen2", num_hidden_layers=1)
+    probe = attention._probe_attention
+
+    def with_sinks(*args: Any, **kwargs: Any) -> Any:
+        return probe(*args, **kwargs, s_aux=torch.zeros(4))
+
+    monkeypatch.setattr(attention, "_probe_attention", with_sinks)
+    refuse(folder, "s_aux")
+
+
+def test_the_self_check_finds_wrong_arithmetic(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    right = attention._attend
+    monkeypatch.setattr(
+        attention, "_attend", lambda *a: right(*a[:-1], replace(a[-1], scaling=0.5))
+    )
+    refuse(folder, "a way this engine does not support: logits differ")

@@ -1,0 +1,37 @@
+"""A server without limits and without a trail refuses nothing for their sake."""
+
+from __future__ import annotations
+
+from serve.engine.protocol import SamplingParams
+from serve.governance.pass_through import NoAudit, NoLimits, no_filters
+from serve.governance.principal import ANONYMOUS
+from serve.observe.record import RequestRecord
+from serve.pipeline.events import UNBOUNDED_TOKENS, GenerateRequest, Generation, TextPrompt
+from serve.timeline import Timeline, Usage
+
+LARGEST = Generation(
+    prompts=(TextPrompt("x"),) * 16, n=8, sampling=SamplingParams(max_tokens=UNBOUNDED_TOKENS)
+)
+
+
+async def test_everything_passes_and_is_settled() -> None:
+    reservation = await NoLimits().reserve(ANONYMOUS, "demo", LARGEST)
+    await reservation.settle(Usage(prompt_tokens=10**9))
+
+
+async def test_nothing_is_written() -> None:
+    record = RequestRecord(request_id="r", method="POST", timeline=Timeline(arrived_at=0.0))
+    await NoAudit().begin(ANONYMOUS, record, LARGEST)
+    await NoAudit().end(record)
+    assert (record.status, record.error_code) == (0, None)
+
+
+def test_no_text_is_filtered() -> None:
+    request = GenerateRequest(
+        request_id="r",
+        tenant="t",
+        prompts=LARGEST.prompts,
+        sampling=LARGEST.sampling,
+        timeline=Timeline(arrived_at=0.0),
+    )
+    assert list(no_filters(request, 0)) == []

@@ -1,0 +1,91 @@
+"""What stands behind the API comes up whole, or not at all."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from serve import assembly
+from serve.assembly import assemble
+from serve.config import Config
+from serve.errors import StartupError
+from serve.observe.metrics import Metrics
+from serve.observe.startup import Startup
+from serve.service.directory import Directory
+from tests.serve.api.house import pipeline_of
+
+
+@pytest.fixture(autouse=True)
+def _collector() -> Iterator[None]:
+    before = gc.get_threshold()
+    yield
+    gc.unfreeze()
+    gc.set_threshold(*before)
+
+
+async def assembled(config: Config) -> tuple[Directory, Startup, Metrics, list[str]]:
+    directory = Directory(config.model_names, created=0)
+    startup, metrics, phases = Startup(), Metrics(), list[str]()
+
+    def progress(phase: str, done: int, total: int) -> None:
+        startup(phase, done, total)
+        phases.append(phase)
+
+    await assemble(
+        config, {}, directory=directory, startup=startup, metrics=metrics, progress=progress
+    )
+    return directory, startup, metrics, phases
+
+
+async def test_what_comes_up_is_published_proven_and_counted() -> None:
+    directory, startup, metrics, phases = await assembled(Config(model="demo", engine="fake"))
+    served = directory.default
+    assert served.state == "resident"
+    assert served.weights.digest is not None
+    assert served.weights.digest.startswith("sha256:")
+    assert startup.is_complete
+    assert "verify" in phases
+    assert "intramural_model_info{" in metrics.render()[0].decode()
+    await served.resident().engine.close()
+
+
+async def test_a_start_that_fails_says_so_to_the_probes(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: Any) -> Any:
+        raise StartupError("no memory")
+
+    monkeypatch.setattr(assembly, "_build_engine", refuse)
+    directory, startup = Directory(("demo",), created=0), Startup()
+    with pytest.raises(StartupError, match="no memory"):
+        await assemble(
+            Config(model="demo", engine="fake"),
+            {},
+            directory=directory,
+            startup=startup,
+            metrics=Metrics(),
+            progress=lambda *_: None,
+        )
+    assert startup.snapshot()["status"] == "failed"
+    assert directory.default.state == "loading"
+
+
+async def test_an_engine_whose_weights_are_not_proven_is_closed() -> None:
+    engine = pipeline_of().engine
+    closed: list[bool] = []
+
+    async def close() -> None:
+        closed.append(True)
+
+    engine.close = close  # type: ignore[method-assign]
+
+    async def unproven() -> Any:
+        raise StartupError("the digest differs")
+
+    async def built() -> Any:
+        return engine, "asked for"
+
+    with pytest.raises(StartupError, match="digest differs"):
+        await assembly._beside(unproven(), built())
+    assert closed == [True]

@@ -1,0 +1,88 @@
+"""Settings from flags, environment and file, and the source that has what is wrong."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from serve.cli.flags import parse, settings
+from serve.config_sources import load_config
+from serve.errors import StartupError
+
+
+def test_flags_win_over_environment_and_that_over_the_file(tmp_path: Path) -> None:
+    file = tmp_path / "serve.toml"
+    file.write_text("port = 1\nmax-num-seqs = 2\nmax_model_len = 3\n")
+    env = {"INTRAMURAL_PORT": "10", "INTRAMURAL_MAX_NUM_SEQS": "20"}
+    config = load_config({"port": "100"}, file=file, env=env)
+    assert (config.port, config.max_num_seqs, config.max_model_len) == (100, 20, 3)
+
+
+def test_adapters_come_by_name_from_every_source(tmp_path: Path) -> None:
+    want = {"clerk": Path("/a/clerk"), "org/poet": Path("/b=c/poet")}
+    pairs = [f"{name}={path}" for name, path in want.items()]
+    file = tmp_path / "serve.toml"
+    file.write_text(f"lora = {pairs}")
+    flags = settings(parse([word for pair in pairs for word in ("--lora", pair)]))
+    for config in (
+        load_config(flags, env={}),
+        load_config({}, env={"INTRAMURAL_LORA": ",".join(pairs)}),
+        load_config({}, file=file, env={}),
+    ):
+        assert config.adapters == want
+        assert list(config.adapters) == list(want)
+
+
+@pytest.mark.parametrize(
+    ("flags", "env", "message"),
+    [
+        ({"port": "99999"}, {}, r"--port \(command line\).*65535, not '99999'"),
+        ({"engine": "tensorrt"}, {}, r"--engine .*'transformers'"),
+        ({}, {"INTRAMURAL_MAX_NUM_SEQS": "0"}, r"--max-num-seqs \(environment\).*not '0'"),
+        ({}, {"INTRAMURAL_POTR": "1"}, r"unknown setting INTRAMURAL_POTR\. Did you mean .*_PORT"),
+        ({"served_model_name": ("a", " ")}, {}, "a name is empty"),
+        ({"lora": ("a",)}, {}, "--lora a: NAME=PATH is needed"),
+        ({"lora": (" =/x",)}, {}, "NAME=PATH is needed"),
+        ({"lora": ("a=/x", "b=/y", "a=/z")}, {}, "--lora a=/z: the name is given twice"),
+        ({"lora": ("demo=/x",)}, {}, "--lora demo=/x: the model itself has that name"),
+        ({"lora": ("b=/x",), "served_model_name": ("a", "b")}, {}, "the model itself has that"),
+        ({"max_loras": "2"}, {}, "--max-loras is for adapters, and there is no --lora"),
+        ({"max_lora_rank": "8"}, {}, "--max-lora-rank is for adapters"),
+        ({"lora": ("a=/x",), "max_lora_rank": "513"}, {}, r"--max-lora-rank .*512, not '513'"),
+        ({"max_num_seqs": "8", "max_num_batched_tokens": "7"}, {}, "a step holds a token of every"),
+    ],
+)
+def test_bad_values_name_their_source(
+    flags: dict[str, str], env: dict[str, str], message: str
+) -> None:
+    with pytest.raises(StartupError, match=message):
+        load_config(flags, env=env)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("prot = 1", r"unknown setting 'prot'\. Did you mean port"),
+        ("port = ", "cannot be read"),
+    ],
+)
+def test_bad_files_say_what_is_wrong(tmp_path: Path, text: str, message: str) -> None:
+    file = tmp_path / "serve.toml"
+    file.write_text(text)
+    with pytest.raises(StartupError, match=message):
+        load_config({}, file=file, env={})
+
+
+def test_a_missing_file_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(StartupError, match="cannot be read"):
+        load_config({}, file=tmp_path / "absent.toml", env={})
+
+
+def test_foreign_environment_is_left_alone() -> None:
+    assert load_config({}, env={"PATH": "/bin"}).model == "demo"
+
+
+def test_several_served_names_from_the_environment() -> None:
+    config = load_config({}, env={"INTRAMURAL_SERVED_MODEL_NAME": "a,b"})
+    assert config.model_names == ("a", "b")
