@@ -26,8 +26,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    for each in (engine, serving, compare, diff, planner, quality, trial):
-        each.add_command(commands)
+    for command in (engine, serving, compare, diff, planner, quality, trial):
+        command.add_command(commands)
     options = parser.parse_args(arguments)
     options.command_line = arguments
     code: int = options.run(options)

@@ -1,5 +1,5 @@
-"""What an engine is made to do: prompts of so many tokens, so many at once. Nothing is random
-between two systems: the same case and round have the same prompts.
+"""Cases of a measurement: prompts of so many tokens, so many at once. Nothing is random between two
+systems: the same case and round have the same prompts.
 """
 
 from __future__ import annotations
@@ -89,13 +89,13 @@ def figures(
     batch = Batch(traces, cost, roofline)
     ttft_ms = statistics.median(one.ttft_s or 0.0 for one in batch.requests) * 1e3
     if case.phase == "prefill":
-        found = {"prefill_tokens_s": batch.prefill_tokens_s, "ttft_ms": ttft_ms, "mfu": batch.mfu}
+        values = {"prefill_tokens_s": batch.prefill_tokens_s, "ttft_ms": ttft_ms, "mfu": batch.mfu}
     else:
         gaps = percentiles_ms([gap for one in batch.requests for gap in one.itl_s])
-        found = {
+        values = {
             "decode_tokens_s": batch.decode_tokens_s,
             "itl_ms_p50": gaps.get("p50"),
             "itl_ms_p99": gaps.get("p99"),
             "mbu": batch.mbu,
         }
-    return {name: value for name, value in found.items() if value is not None}
+    return {name: value for name, value in values.items() if value is not None}

@@ -74,8 +74,8 @@ def changes(before: Document, after: Document, *, least: float) -> Iterator[Chan
     for row in before.rows:
         other = later.get(row.key)
         for name in row.samples if other is not None else ():
-            if other is not None and (found := _change(row, other, name, least)):
-                yield found
+            if other is not None and (change := _change(row, other, name, least)):
+                yield change
 
 
 def _change(before: Row, after: Row, name: str, least: float) -> Change | None:
@@ -85,12 +85,12 @@ def _change(before: Row, after: Row, name: str, least: float) -> Change | None:
         return None
     if min([*ones, *others]) <= 0:
         return None  # shares of 0 have no ratio
-    found = intervals.ratio_of_medians(others, ones)
+    interval = intervals.ratio_of_medians(others, ones)
     verdict: Verdict = "same"
-    if found.low is None or found.high is None:
+    if interval.low is None or interval.high is None:
         verdict = "unknown"
-    elif (found.low > 1 or found.high < 1) and abs(found.middle - 1) >= least:
-        verdict = "better" if (found.middle > 1) == (kind.better == "more") else "worse"
+    elif (interval.low > 1 or interval.high < 1) and abs(interval.middle - 1) >= least:
+        verdict = "better" if (interval.middle > 1) == (kind.better == "more") else "worse"
     return Change(
         model=before.model,
         system=before.name,
@@ -98,9 +98,9 @@ def _change(before: Row, after: Row, name: str, least: float) -> Change | None:
         figure=name,
         before=before.median(name) or 0.0,
         after=after.median(name) or 0.0,
-        ratio=found.middle,
-        low=found.low,
-        high=found.high,
+        ratio=interval.middle,
+        low=interval.low,
+        high=interval.high,
         verdict=verdict,
     )
 
@@ -135,8 +135,8 @@ def add_command(commands: Commands) -> None:
 def _run(options: argparse.Namespace) -> int:
     with refusals():
         before, after = Document.read(options.before), Document.read(options.after)
-        found = list(changes(before, after, least=options.least))
-        if not found:
+        found_changes = list(changes(before, after, least=options.least))
+        if not found_changes:
             raise ValueError(
                 f"{options.before} and {options.after} have no figure of the same model, system "
                 "and case in common"
@@ -145,18 +145,20 @@ def _run(options: argparse.Namespace) -> int:
     differs = machine_differs(before, after)
     for line in differs:
         console.print(f"not the same machine: {line}", style="yellow", highlight=False)
-    shown = [each for each in found if options.all or each.verdict in ("better", "worse")]
-    unknown = sum(each.verdict == "unknown" for each in found)
+    shown = [
+        change for change in found_changes if options.all or change.verdict in ("better", "worse")
+    ]
+    unknown = sum(change.verdict == "unknown" for change in found_changes)
     if shown:
         console.print(_table(shown))
-    rest = len(found) - len(shown)
+    rest = len(found_changes) - len(shown)
     summary = f"{len(shown)} shown; {rest} did not change beyond the noise"
     if unknown and not options.all:
         summary += f", or had too few rounds to tell ({unknown})"
     console.print(summary, highlight=False)
     document = {"schema": SCHEMA, "machine_differs": differs}
-    print(json.dumps(document | {"changes": [asdict(each) for each in found]}))
-    is_worse = any(each.verdict == "worse" for each in found)
+    print(json.dumps(document | {"changes": [asdict(change) for change in found_changes]}))
+    is_worse = any(change.verdict == "worse" for change in found_changes)
     return WORSE if options.fail_if_worse and is_worse else 0
 
 
@@ -166,20 +168,20 @@ def _table(shown: Sequence[Change]) -> Table:
         table.add_column(heading)
     for heading in ("before", "after", "change", "95 %"):
         table.add_column(heading, justify="right")
-    for each in shown:
-        kind = KINDS[each.figure]
+    for change in shown:
+        kind = KINDS[change.figure]
         between = "-"
-        if each.low is not None and each.high is not None:
-            between = f"{each.low - 1:+.1%} to {each.high - 1:+.1%}"
+        if change.low is not None and change.high is not None:
+            between = f"{change.low - 1:+.1%} to {change.high - 1:+.1%}"
         table.add_row(
-            each.model,
-            each.system,
-            each.case,
+            change.model,
+            change.system,
+            change.case,
             kind.label,
-            kind.text(each.before),
-            kind.text(each.after),
-            f"{each.ratio - 1:+.1%}",
+            kind.text(change.before),
+            kind.text(change.after),
+            f"{change.ratio - 1:+.1%}",
             between,
-            style=_MARKS[each.verdict],
+            style=_MARKS[change.verdict],
         )
     return table

@@ -1,4 +1,4 @@
-"""How fast a model's files are hashed, beside `openssl dgst -sha256` on the same files.
+"""The speed at which a model's files are hashed, beside `openssl dgst -sha256` on the same files.
 
     python -m benchmarks.hashing [--gb 4] [--files 4] [--rounds 5] [--cold] [--folder DIR]
 
@@ -76,8 +76,8 @@ def with_openssl(paths: Sequence[Path]) -> list[str]:
         check=True,
     )
     lines = (line.partition(" *") for line in result.stdout.splitlines())
-    found = {path: digest for digest, _, path in lines}
-    return [found[str(path)] for path in paths]
+    digests = {path: digest for digest, _, path in lines}
+    return [digests[str(path)] for path in paths]
 
 
 def timed(work: Way, paths: Sequence[Path]) -> tuple[float, float, list[str]]:
@@ -95,8 +95,8 @@ def compare(paths: Sequence[Path], rounds: int, *, is_cold: bool) -> dict[str, f
     """
     num_bytes = sum(path.stat().st_size for path in paths)
     ways: dict[str, Way] = {"ours": sha256_files, "openssl": with_openssl}
-    taken: dict[str, list[float]] = {name: [] for name in ways}
-    burnt: dict[str, list[float]] = {name: [] for name in ways}
+    seconds_by_way: dict[str, list[float]] = {name: [] for name in ways}
+    cpu_s_by_way: dict[str, list[float]] = {name: [] for name in ways}
     for number in range(rounds + 1):  # the first warms up
         answers = []
         for name, work in ways.items():
@@ -105,17 +105,17 @@ def compare(paths: Sequence[Path], rounds: int, *, is_cold: bool) -> dict[str, f
             seconds, cpu_s, digests = timed(work, paths)
             answers.append(digests)
             if number:
-                taken[name].append(seconds)
-                burnt[name].append(cpu_s)
+                seconds_by_way[name].append(seconds)
+                cpu_s_by_way[name].append(cpu_s)
                 speed = num_bytes / seconds / 1e9
                 print(f"{number} {name:8} {seconds:6.2f} s {speed:5.2f} GB/s {cpu_s:6.2f} cpu s")
         if answers[0] != answers[1]:
             raise SystemExit("error: the digests differ")
-    pairs = zip(taken["ours"], taken["openssl"], strict=True)
+    pairs = zip(seconds_by_way["ours"], seconds_by_way["openssl"], strict=True)
     facts = {"ratio": statistics.median(theirs / ours for ours, theirs in pairs)}
     for name in ways:
-        facts[f"{name}_gb_s"] = num_bytes / statistics.median(taken[name]) / 1e9
-        facts[f"{name}_cpu_s_per_gb"] = statistics.median(burnt[name]) / num_bytes * 1e9
+        facts[f"{name}_gb_s"] = num_bytes / statistics.median(seconds_by_way[name]) / 1e9
+        facts[f"{name}_cpu_s_per_gb"] = statistics.median(cpu_s_by_way[name]) / num_bytes * 1e9
     return {key: round(value, 3) for key, value in facts.items()}
 
 
@@ -134,7 +134,7 @@ def main(argv: Sequence[str]) -> int:
     options = parser.parse_args(argv)
     with tempfile.TemporaryDirectory(prefix="hashing-", dir=options.folder) as folder:
         paths = make_files(Path(folder), int(options.gb * 1e9), options.files)
-        found = compare(paths, options.rounds, is_cold=options.cold)
+        facts = compare(paths, options.rounds, is_cold=options.cold)
     settings = {
         "gb": options.gb,
         "files": options.files,
@@ -142,7 +142,7 @@ def main(argv: Sequence[str]) -> int:
         "cold": options.cold,
         "cores": len(os.sched_getaffinity(0)),
     }
-    print(json.dumps({**found, **settings}))
+    print(json.dumps({**facts, **settings}))
     return 0
 
 

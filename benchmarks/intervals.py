@@ -1,4 +1,4 @@
-"""How sure a figure is: ratios of paired rounds, and intervals by resampling.
+"""Intervals of figures by resampling, and ratios of paired rounds.
 
 The bootstrap is Efron's percentile one (Efron and Tibshirani 1993, chapter 13), of the median, with
 a fixed seed: the same samples always give the same interval. With few rounds it is little more than
@@ -32,8 +32,8 @@ def median(samples: Sequence[float]) -> Interval:
     values = np.asarray(samples, dtype=float)
     if len(values) < LEAST_SAMPLES:
         return Interval(float(np.median(values)), None, None)
-    found = np.median(values[_picks(len(values), 0)], axis=1)
-    return _interval(float(np.median(values)), found)
+    medians = np.median(values[_picks(len(values), 0)], axis=1)
+    return _interval(float(np.median(values)), medians)
 
 
 def paired_ratio(ones: Sequence[float], others: Sequence[float]) -> Interval:
@@ -53,17 +53,17 @@ def ratio_of_medians(ones: Sequence[float], others: Sequence[float]) -> Interval
     middle = float(np.median(left) / np.median(right))
     if min(len(left), len(right)) < LEAST_SAMPLES:
         return Interval(middle, None, None)
-    found = np.median(left[_picks(len(left), 1)], axis=1) / np.median(
+    ratios = np.median(left[_picks(len(left), 1)], axis=1) / np.median(
         right[_picks(len(right), 2)], axis=1
     )
-    return _interval(middle, found)
+    return _interval(middle, ratios)
 
 
 def _picks(count: int, seed: int) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, count, (_RESAMPLES, count))
 
 
-def _interval(middle: float, found: np.ndarray) -> Interval:
+def _interval(middle: float, resampled: np.ndarray) -> Interval:
     tail = (100 - _LEVEL) / 2
-    low, high = np.percentile(found, (tail, 100 - tail))
+    low, high = np.percentile(resampled, (tail, 100 - tail))
     return Interval(middle, float(low), float(high))

@@ -44,7 +44,7 @@ def now_utc() -> str:
 
 
 def command_line(arguments: Sequence[str]) -> str:
-    """As it was typed."""
+    """The command as it was typed, quoted for a shell."""
     return f"python -m benchmarks {shlex.join(arguments)}"
 
 
@@ -57,15 +57,15 @@ def _cpuinfo(key: str) -> str:
         text = Path("/proc/cpuinfo").read_text("utf-8", "replace")
     except OSError:
         return ""
-    found = re.search(rf"^{re.escape(key)}\s*:\s*(.*)$", text, re.MULTILINE)
-    return found[1].strip() if found else ""
+    match = re.search(rf"^{re.escape(key)}\s*:\s*(.*)$", text, re.MULTILINE)
+    return match[1].strip() if match else ""
 
 
 def _versions() -> list[tuple[str, str]]:
-    found = []
+    versions = []
     for name in _LIBRARIES:
         try:
-            found.append((name, metadata.version(name)))
+            versions.append((name, metadata.version(name)))
         except metadata.PackageNotFoundError:
             continue
-    return found
+    return versions

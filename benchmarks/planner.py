@@ -46,7 +46,7 @@ _WAITING = "intramural_requests_waiting"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Users:
-    """Who asks.
+    """The users who are planned for.
 
     Attributes:
         count: of users at the busiest time.
@@ -61,7 +61,7 @@ class Users:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What to run.
+    """Replicas, settings and autoscaler targets.
 
     Attributes:
         level: of the sweep that one replica can bear.
@@ -183,7 +183,7 @@ def _run(options: argparse.Namespace) -> int:
                 f"{document.kind}"
             )
         users = Users(count=options.users, think_s=options.think_time, tokens=options.tokens)
-        found = plan(
+        capacity = plan(
             document.rows,
             users,
             share=options.share,
@@ -191,7 +191,7 @@ def _run(options: argparse.Namespace) -> int:
             spare=options.spare,
         )
     console = Console(stderr=options.json, highlight=False)
-    if found is None:
+    if capacity is None:
         console.print(
             f"no level of {options.sweep} has {options.share:.0%} of its requests within the "
             f"targets {document.settings['targets_ms']}: begin the sweep lower, or ask for less",
@@ -199,12 +199,13 @@ def _run(options: argparse.Namespace) -> int:
         )
         return UNMET
     console.print(
-        f"{found.replicas} replicas ({options.spare} of them spare) for {options.users} users: "
-        f"they ask for {found.demand_s:.2f} answers/s, and one replica gives "
-        f"{found.requests_s:.2f} within the targets ({found.level}), {found.answer_s:.1f} s each"
+        f"{capacity.replicas} replicas ({options.spare} of them spare) for {options.users} users: "
+        f"they ask for {capacity.demand_s:.2f} answers/s, and one replica gives "
+        f"{capacity.requests_s:.2f} within the targets ({capacity.level}), "
+        f"{capacity.answer_s:.1f} s each"
     )
-    console.print(found.manifest(), markup=False)
-    print(json.dumps({"schema": SCHEMA} | asdict(found)))
+    console.print(capacity.manifest(), markup=False)
+    print(json.dumps({"schema": SCHEMA} | asdict(capacity)))
     return 0
 
 

@@ -83,9 +83,9 @@ def _write_tokenizer(folder: Path, vocab_size: int, context: int) -> None:
     demo = store.DEMO_WEIGHTS
     tokenizer = json.loads((demo / "tokenizer.json").read_text("utf-8"))
     vocabulary = tokenizer["model"]["vocab"]
-    taken = {*vocabulary.values(), *(token["id"] for token in tokenizer["added_tokens"])}
+    used_ids = {*vocabulary.values(), *(token["id"] for token in tokenizer["added_tokens"])}
     for token_id in range(vocab_size):
-        if token_id not in taken:
+        if token_id not in used_ids:
             vocabulary[f"\u0120w{token_id}"] = token_id  # byte-level BPE writes a space as U+0120
     (folder / "tokenizer.json").write_text(json.dumps(tokenizer), "utf-8")
     settings = json.loads((demo / "tokenizer_config.json").read_text("utf-8"))

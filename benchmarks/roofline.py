@@ -1,4 +1,4 @@
-"""What this machine can do at best, measured, and what a forward needs, from config.json alone.
+"""The limits of this machine, measured, and the needs of a forward, from config.json alone.
 
 Measured, never looked up: the same buffer sizes, threads and library that the engines use. Memory
 bandwidth is the best of a few kernels that read far more than the caches hold; the matrix rate is
@@ -97,7 +97,7 @@ class StepCost:
 
 
 def cost_of(folder: Path, scheme: QuantScheme, dtype: str = "auto") -> StepCost | None:
-    """What the model of a folder needs; None where its configuration does not tell."""
+    """The step of a folder's model; None where its configuration does not tell."""
     config = json.loads((folder / "config.json").read_bytes())
     try:
         return step_cost(config, scheme, dtype)
@@ -106,7 +106,7 @@ def cost_of(folder: Path, scheme: QuantScheme, dtype: str = "auto") -> StepCost 
 
 
 def step_cost(config: Mapping[str, Any], scheme: QuantScheme, dtype: str = "auto") -> StepCost:
-    """What a config.json describes, with its matrices stored as the scheme says.
+    """The step of the model that a config.json describes, its matrices stored as the scheme says.
 
     Which weights of a mixture of experts a step reads hangs on the tokens, so these are refused.
 
@@ -123,11 +123,11 @@ def step_cost(config: Mapping[str, Any], scheme: QuantScheme, dtype: str = "auto
         raise UnknownShapeError(f"what a step of a {shape.family} model reads is not known")
     stored = config.get("dtype") or config.get("torch_dtype")
     item_bytes = sizes.DTYPE_BYTES.get(str(stored) if dtype == "auto" else dtype, 2)
-    matrices = sum(sizes.linear_bytes(each, scheme, item_bytes) for each in shape.linears)
+    matrices = sum(sizes.linear_bytes(linear, scheme, item_bytes) for linear in shape.linears)
     return StepCost(
         weight_bytes=matrices + (_head(shape) + shape.rest) * item_bytes,
         kv_token_bytes=sizes.kv_bytes_per_token(shape.layers, item_bytes=item_bytes),
-        matrix_parameters=sum(each.num_parameters for each in shape.linears),
+        matrix_parameters=sum(linear.num_parameters for linear in shape.linears),
         head_parameters=_head(shape),
         attention_flops=sum(
             2 * shape.num_heads * (layer.key_dim + layer.value_dim) for layer in shape.layers
@@ -185,27 +185,27 @@ def _matrix_rate(device: str, dtype: str) -> float | None:
 
     size, largest = _SMALLEST, _GPU_MATRIX if device == "cuda" else _MATRIX
     try:
-        taken = _best_s(product(size), device)
+        seconds = _best_s(product(size), device)
         # Where a type has no fast product, a large one would take minutes and say the same.
-        while size < largest and taken * 8 < _SECONDS:
+        while size < largest and seconds * 8 < _SECONDS:
             size *= 2
-            taken = _best_s(product(size), device)
+            seconds = _best_s(product(size), device)
     except RuntimeError:
         return None
-    return 2.0 * size**3 / taken
+    return 2.0 * size**3 / seconds
 
 
 def _best_s(run: Callable[[], object], device: str) -> float:
     """Least seconds of a run: the first does not count, then at least two and ``_SECONDS``."""
     run()
-    taken: list[float] = []
-    while len(taken) < 2 or sum(taken) < _SECONDS:
+    times_s: list[float] = []
+    while len(times_s) < 2 or sum(times_s) < _SECONDS:
         _wait(device)
         began = time.perf_counter()
         run()
         _wait(device)
-        taken.append(time.perf_counter() - began)
-    return min(taken)
+        times_s.append(time.perf_counter() - began)
+    return min(times_s)
 
 
 def _wait(device: str) -> None:

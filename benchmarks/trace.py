@@ -7,7 +7,7 @@ request; ``benchmarks.metrics`` makes every figure out of them.
 from __future__ import annotations
 
 from array import array
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 
 def stamps() -> array[float]:
@@ -52,16 +52,11 @@ class Trace:
 
     def shifted(self, seconds: float) -> Trace:
         """The same request on a clock that shows ``seconds`` more."""
-        return Trace(
+        return replace(
+            self,
             due_at=None if self.due_at is None else self.due_at + seconds,
             sent_at=self.sent_at + seconds,
             arrivals_at=array("d", (at + seconds for at in self.arrivals_at)),
             chunk_tokens=self.chunk_tokens[:],
             finished_at=None if self.finished_at is None else self.finished_at + seconds,
-            prompt_tokens=self.prompt_tokens,
-            completion_tokens=self.completion_tokens,
-            cached_tokens=self.cached_tokens,
-            finish_reason=self.finish_reason,
-            status=self.status,
-            error=self.error,
         )

@@ -19,7 +19,7 @@ from serve.environment import xdg
 
 
 def cache() -> Path:
-    """Where they are kept; may be removed at any time."""
+    """The folder where they are kept; may be removed at any time."""
     return xdg("XDG_CACHE_HOME", ".cache") / "benchmarks"
 
 
@@ -41,7 +41,7 @@ def find(name: str, data_dir: Path, cache_dir: Path) -> Artifact:
 
 
 def quantised(full: Artifact, scheme: QuantScheme, cache_dir: Path) -> Artifact:
-    """The model with its weights stored so; made where the cache has none of these weights.
+    """The model with its weights in this scheme; made where the cache has none of these weights.
 
     Raises:
         ModelError, QuantizeError: it cannot be made.

@@ -1,1 +1,1 @@
-"""Which weights there are, where they are, are they whole. No torch outside models/demo."""
+"""Weights: which exist, where they are, whether they are whole. No torch outside models/demo."""

@@ -1,4 +1,4 @@
-"""What a LoRA adapter's folder may hold, and whether the adapter fits a model.
+"""Checks of a LoRA adapter: what its folder holds, and whether it fits a model.
 
 An adapter is a folder as PEFT writes it: adapter_config.json and adapter_model.safetensors. The
 folder obeys models/policy.py like a model's; here stands what only adapters have. Every key of
@@ -130,7 +130,7 @@ def weights_of(model: Path) -> dict[str, TensorEntry]:
 
 
 def misfit(adapter: Adapter, weights: Mapping[str, TensorEntry]) -> str | None:
-    """Why the adapter is for another model than the one of these weights, or None.
+    """The reason why the adapter does not fit a model of these weights, or None.
 
     Where the weights are packed (NF4, INT4) only their number is compared.
     """
@@ -175,7 +175,7 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _faults(config: Mapping[str, Any]) -> Iterator[str]:
-    """What is wrong with a configuration, key by key."""
+    """The faults of a configuration, key by key."""
     if not config:
         yield (
             "it is not a JSON object of keys that are each there once, of at most "
@@ -229,7 +229,7 @@ def _unknown_keys(config: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _tensor_faults(tensors: Mapping[str, TensorEntry], config: Mapping[str, Any]) -> Iterator[str]:
-    """What is wrong with the tensors, each on its own and in pairs."""
+    """The faults of the tensors, each on its own and in pairs."""
     if not tensors:
         yield "it holds no tensors"
     for name, entry in tensors.items():

@@ -27,7 +27,7 @@ def write_whole(path: Path, data: bytes) -> None:
 
 
 def new_name(path: Path) -> Path:
-    """Where the content of a file is written before it is put in place."""
+    """The path that a file's content is written to before it is put in place."""
     return path.with_name(f".{path.name}.new")
 
 

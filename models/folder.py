@@ -1,4 +1,4 @@
-"""What a model folder says about itself: whether it is whole, its size and its quantisation.
+"""Facts about a model folder: whether it is whole, its size and its quantisation.
 
 Reads names and JSON only. Whether the folder is allowed is models/policy.py's question.
 """
@@ -19,7 +19,7 @@ TOKENIZERS = ("tokenizer.json", "tokenizer.model", "vocab.json", "tekken.json")
 
 
 def missing(folder: Path) -> list[str]:
-    """What a whole model folder has and this one has not; empty when it is whole.
+    """The files that this folder lacks to be a whole model; empty when it is one.
 
     Raises:
         ModelNotFoundError: its index of shards cannot be read.
@@ -44,7 +44,7 @@ def size_bytes(folder: Path) -> int:
 
 
 def scheme_of(folder: Path) -> QuantScheme:
-    """How the weights are stored, from ``quantization_config`` in config.json.
+    """The way the weights are stored, from ``quantization_config`` in config.json.
 
     Raises:
         ModelNotFoundError: config.json cannot be read.
@@ -75,7 +75,7 @@ def _scheme(quant: Mapping[str, Any]) -> QuantScheme | None:
 
 
 def _mixed(found: set[QuantScheme | None]) -> QuantScheme | None:
-    """What a checkpoint is whose layers are these: of 4-bit layers some may have 8 bits."""
+    """The scheme of a checkpoint of these layers: beside 4-bit layers some may have 8 bits."""
     if found in ({QuantScheme.INT4, QuantScheme.INT8}, {QuantScheme.INT4}):
         return QuantScheme.INT4
     return found.pop() if len(found) == 1 else None

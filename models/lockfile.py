@@ -29,7 +29,7 @@ _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pin:
-    """Where a model came from, to the byte.
+    """The origin of a model, to the byte.
 
     Attributes:
         digest: as in its manifest.

@@ -1,4 +1,4 @@
-"""What a model folder may hold today: safetensors, and the text that goes with them.
+"""The files that a model folder may hold: safetensors, and the text that goes with them.
 
 An allow-list: what is not named here is refused, and every refusal names the file and the rule.
 Checked with the standard library and Jinja's parser, before torch or transformers are imported, so
@@ -44,13 +44,13 @@ MAX_FILES = 1000
 MAX_DEPTH = 3
 MAX_CONFIG_BYTES = 4 << 20
 MAX_TEXT_BYTES = 128 << 20
-"""Of a vocabulary or another text; the largest published tokenizer.json have about 35 MB."""
+"""Most bytes of a vocabulary or another text; published tokenizer.json have up to 35 MB."""
 MAX_SHOWN = 8
 
 ALLOWED = frozenset({".safetensors", ".json", ".txt", ".model", ".tiktoken", ".jinja", ".md"})
 ALLOWED_NAMES = frozenset({"license", "licence", "notice"})
 OWN_NAMES = frozenset({"manifest.json", "model.sig"})
-"""What we put beside a model ourselves, at the top of its folder: its manifest and signature."""
+"""Files that we write at the top of a model's folder ourselves: its manifest and signature."""
 VOCABULARIES = frozenset({"tokenizer.json", "added_tokens.json", "tekken.json"})
 """JSON whose keys are tokens: any word may be one, so they are not searched for refused keys.
 The same holds for names with "vocab" in them."""
@@ -116,10 +116,10 @@ def inspect(folder: Path) -> Iterator[Refusal]:
     Raises:
         OSError: something in it cannot be read.
     """
-    found: list[str] = []
+    seen: list[str] = []
     for path, name in _walk(folder, folder, 0):
-        found.append(name)
-        if len(found) > MAX_FILES:
+        seen.append(name)
+        if len(seen) > MAX_FILES:
             yield Refusal(".", "size", f"it holds more than {MAX_FILES:,} files")
             return
         refusal = (
@@ -130,7 +130,7 @@ def inspect(folder: Path) -> Iterator[Refusal]:
         )
         if refusal is not None:
             yield refusal
-    clash = names.clash(found)
+    clash = names.clash(seen)
     if clash is not None:
         reason = f"its name differs from {clash[0]!r} in case or Unicode form only"
         yield Refusal(clash[1], "name", reason)
@@ -225,42 +225,42 @@ def _by_header(path: Path, name: str) -> Refusal | None:
 def _by_config(path: Path, name: str) -> Refusal | None:
     if path.name.lower() == "adapter_config.json":
         return Refusal(name, "adapter", "an adapter names another model to load; merge it first")
-    found: list[Refusal] = []
+    refusals: list[Refusal] = []
 
     def search(key: str, value: Any) -> None:
         # Sees every object at every depth, and a repeated key each time.
         refused = config_rules.fault(key, value)
         if refused is not None:
-            found.append(Refusal(name, *refused))
+            refusals.append(Refusal(name, *refused))
         elif key == "chat_template":
             wrong = templates.value_fault(value)
             if wrong is not None:
-                found.append(Refusal(name, "template", f"its chat template {wrong}"))
+                refusals.append(Refusal(name, "template", f"its chat template {wrong}"))
 
     try:
         document = strict_json.read(path, max_bytes=MAX_CONFIG_BYTES, on_pair=search)
     except JsonFault as fault:
-        return found[0] if found else Refusal(name, "config", f"it {fault}")
-    if found:
-        return found[0]
+        return refusals[0] if refusals else Refusal(name, "config", f"it {fault}")
+    if refusals:
+        return refusals[0]
     if not isinstance(document, dict) and "config" in path.name.lower():
         return Refusal(name, "config", "it is not a JSON object")
     return None
 
 
 def _by_vocabulary(path: Path, name: str) -> Refusal | None:
-    found: list[str] = []
+    faults: list[str] = []
 
     def search(key: str, value: Any) -> None:
         if isinstance(value, str) and key in _FILE_WORDS:
-            found.append(f"its key {key!r} names another file")
+            faults.append(f"its key {key!r} names another file")
 
     try:
         document = strict_json.read(path, max_bytes=MAX_TEXT_BYTES, on_pair=search)
     except JsonFault as fault:
         return Refusal(name, "tokenizer", f"it {fault}")
-    if found:
-        return Refusal(name, "tokenizer", found[0])
+    if faults:
+        return Refusal(name, "tokenizer", faults[0])
     is_table = isinstance(document, dict) or path.name.lower() != "tokenizer.json"
     return None if is_table else Refusal(name, "tokenizer", "it is not a JSON object")
 

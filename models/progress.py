@@ -58,13 +58,13 @@ class Meter(Protocol):
         ...
 
     def advance(self, num_bytes: int) -> None:
-        """So much more; less than 0 for what must be done again."""
+        """Count bytes that were done; fewer than 0 for those that must be done again."""
         ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
-    """How far one phase is.
+    """The progress of one phase.
 
     Attributes:
         phase: what is going on, in a word or two: ``fetch``.
@@ -91,7 +91,7 @@ class Snapshot:
 
 
 class View(Protocol):
-    """Where a Progress is shown."""
+    """The place where progress is shown."""
 
     interval_s: float
     """The least time between two snapshots of one phase."""
@@ -122,7 +122,7 @@ class Counter:
             self._callback(name, done_bytes, total_bytes)
 
     def advance(self, num_bytes: int) -> None:
-        """So many bytes more; fewer than 0 for bytes that must be done again."""
+        """Count bytes that were done; fewer than 0 for those that must be done again."""
         with self._lock:
             self._done += num_bytes
             self._callback(self._phase, self._done, self._total)
@@ -174,7 +174,7 @@ class Progress(Counter):
         self._view = view
 
     def notice(self, text: str) -> None:
-        """Something that the user should know, now."""
+        """Tell the user something at once."""
         with self._lock:
             self._view.notice(text)
 

@@ -1,4 +1,4 @@
-"""What a quantisation cost, as `quality` of a manifest has it. No arithmetic: quantize/measuring's.
+"""The cost of a quantisation, as ``quality`` in a manifest. It is measured in quantize/measuring.
 
 ::
 
@@ -27,7 +27,7 @@ class QualityFault(ValueError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Figures:
-    """Over some positions of a text.
+    """Figures over some positions of a text.
 
     Attributes:
         num_tokens: positions that were compared.
@@ -53,7 +53,7 @@ class Figures:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TextFigures(Figures):
-    """Of one text.
+    """Figures of one text.
 
     Attributes:
         name: ``english``, or the name of a file.
@@ -78,7 +78,7 @@ class Better:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Quality(Figures):
-    """Over all texts together.
+    """Figures over all texts together.
 
     Attributes:
         num_weights: of the full model: what can be asked of a scheme depends on it.
@@ -97,63 +97,63 @@ class Quality(Figures):
 
     @property
     def line(self) -> str:
-        """For people."""
+        """One line for people."""
         return (
             f"KL {self.kl_mean:.4f}, same token {self.top1:.1%}, perplexity × "
             f"{self.perplexity_ratio:.3f} ({self.num_tokens:,} tokens: {self.name})"
         )
 
     def to_json(self) -> dict[str, Any]:
-        """As it stands in the manifest."""
+        """The JSON object in the manifest."""
         document = asdict(self)
         return document | {"texts": list(document["texts"])}
 
     @classmethod
     def from_json(cls, document: Any) -> Self:
-        """From the manifest, strictly.
+        """Read the JSON object of a manifest, strictly.
 
         Raises:
             QualityFault: a key is missing or unknown, or a value is of another kind.
         """
-        found = _keys(document, cls, "it")
-        texts = found["texts"]
+        values = _keys(document, cls, "it")
+        texts = values["texts"]
         if not isinstance(texts, list) or not texts:
             raise QualityFault("has no list of texts")
-        if not _is_count(found["num_weights"]):
-            raise QualityFault(f"has num_weights {found['num_weights']!r}")
+        if not _is_count(values["num_weights"]):
+            raise QualityFault(f"has num_weights {values['num_weights']!r}")
         parts = {
             "texts": tuple(_figures(text, TextFigures, "a text") for text in texts),
-            "better": None if found["better"] is None else _better(found["better"]),
+            "better": None if values["better"] is None else _better(values["better"]),
         }
-        return _figures(found | parts, cls, "it")
+        return _figures(values | parts, cls, "it")
 
 
 AnyFigures = TypeVar("AnyFigures", bound=Figures)
 
 
 def _figures(document: Any, kind: type[AnyFigures], who: str) -> AnyFigures:
-    found = _keys(document, kind, who)
+    values = _keys(document, kind, who)
     for field in fields(Figures):
-        value = found[field.name]
+        value = values[field.name]
         is_right = _is_count(value) if field.name == "num_tokens" else _is_amount(value)
         if not is_right:
             raise QualityFault(f"has {field.name} {value!r}")
-    if not found["base_perplexity"]:
+    if not values["base_perplexity"]:
         raise QualityFault("has base_perplexity 0")
     if kind is TextFigures and not (
-        isinstance(found["name"], str)
-        and isinstance(found["sha256"], str)
-        and _SHA256.fullmatch(found["sha256"])
+        isinstance(values["name"], str)
+        and isinstance(values["sha256"], str)
+        and _SHA256.fullmatch(values["sha256"])
     ):
         raise QualityFault("has a text without name or hash")
-    return kind(**found)
+    return kind(**values)
 
 
 def _better(document: Any) -> Better:
-    found = _keys(document, Better, "better")
-    if not isinstance(found["scheme"], str) or not _is_count(found["bytes"]):
+    values = _keys(document, Better, "better")
+    if not isinstance(values["scheme"], str) or not _is_count(values["bytes"]):
         raise QualityFault(f"has better {document!r}")
-    return Better(**found)
+    return Better(**values)
 
 
 def _keys(document: Any, kind: type, who: str) -> dict[str, Any]:

@@ -65,7 +65,7 @@ class ModelRef:
 
 
 class QuantScheme(StrEnum):
-    """How the linear layers' weights are stored, and computed with.
+    """The way the linear layers' weights are stored, and computed with.
 
     ``none`` is the checkpoint's own type (bfloat16 for most). The last two are bitsandbytes', the
     others compressed-tensors'.

@@ -15,7 +15,7 @@ FOLDER = "reports"
 
 
 def path_of(data_dir: Path, name: str) -> Path:
-    """Where the report of the model of this name is, or belongs. ``name`` is of the store."""
+    """The path of the report of a model, there or not. ``name`` is the one in the store."""
     return data_dir.expanduser() / FOLDER / f"{name}.json"
 
 
@@ -29,17 +29,17 @@ def summary(data_dir: Path, name: str, digest: str | None) -> dict[str, Any] | N
     """
     path = path_of(data_dir, name)
     try:
-        found = json.loads(path.read_bytes())
-        overall, quantised = found["agreement"]["all"], found["quantised"]
+        report = json.loads(path.read_bytes())
+        overall, quantised = report["agreement"]["all"], report["quantised"]
         return {
             "path": str(path),
             "of_these_bytes": digest is not None and quantised["digest"] == digest,
-            "engine": found["engine"],
+            "engine": report["engine"],
             "top1": overall["top1"],
             "kl_mean": _inner(overall, "kl", "mean"),
             "perplexity_ratio": _inner(overall, "ratio", "value"),
             "bits_per_weight": quantised["bits_per_weight"],
-            "failed_gates": list(found["failed"]),
+            "failed_gates": list(report["failed"]),
         }
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
@@ -60,9 +60,9 @@ def in_words(facts: Mapping[str, Any]) -> str:
 
 
 def _inner(value: Mapping[str, Any], *keys: str) -> Any:
-    found: Any = value
+    inner: Any = value
     for key in keys:
-        if found is None:
+        if inner is None:
             return None
-        found = found[key]
-    return found
+        inner = inner[key]
+    return inner

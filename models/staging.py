@@ -42,12 +42,12 @@ class Staging:
 
     @property
     def tree(self) -> Path:
-        """What becomes the model. Nothing else may lie in it at ``commit``."""
+        """The folder that becomes the model. Nothing else may lie in it at ``commit``."""
         return self.folder / "tree"
 
     @property
     def parts(self) -> Path:
-        """For files that are not whole yet; never part of the model."""
+        """The folder of files that are not whole yet; never part of the model."""
         return self.folder / "parts"
 
     def commit(self) -> Path:
@@ -155,7 +155,7 @@ def _held(folder: Path, *, create: bool = True) -> Iterator[None]:
 
 
 def _is_same(descriptor: int, folder: Path) -> bool:
-    """Who had the folder may have removed it while we were opening it."""
+    """Whether the folder is still there: its last holder may have removed it meanwhile."""
     try:
         return os.path.samestat(os.fstat(descriptor), folder.stat())
     except FileNotFoundError:

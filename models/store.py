@@ -1,4 +1,4 @@
-"""Where weights are on this machine: the built-in model, the store, or a folder that was named.
+"""The places of weights on this machine: the built-in model, the store, or any folder.
 
 The store is a directory, ``<data_dir>/models/<name>``, filled by `python -m models pull` or by
 hand. ``resolve`` is the one way from a model's name (models/target.py) to a folder to load.
@@ -32,7 +32,7 @@ class DirectoryStore:
         self.root = data_dir.expanduser() / "models"
 
     def path_of(self, name: str) -> Path:
-        """Where the folder of this name belongs, whether or not it is there.
+        """The path of the folder of this name, whether or not it is there.
 
         Raises:
             ModelNotFoundError: the name is no plain name, and could lead out of the store.
@@ -65,7 +65,7 @@ class DirectoryStore:
         return load_folder(path, name=name)
 
     def stage(self, name: str) -> AbstractContextManager[Staging]:
-        """Where a model of this name is made; see models/staging.py.
+        """A staging folder for a model of this name; see models/staging.py.
 
         Raises:
             ModelNotFoundError: the name is no plain name.
@@ -197,7 +197,7 @@ def load_folder(path: Path, *, name: str) -> Artifact:
 
 
 def how_to_place(entry: CatalogEntry, store: DirectoryStore) -> str:
-    """What to do to have a model of the catalog on this machine."""
+    """Advice: the commands that bring a model of the catalog onto this machine."""
     if entry.repo is None:
         return f"model {entry.alias!r} is built in."
     place = f"--data-dir {shlex.quote(str(store.root.parent))}"
@@ -242,7 +242,7 @@ def _nothing_known(target: ModelTarget, store: DirectoryStore) -> str:
 
 
 def _how_to_quantise(target: ModelTarget, store: DirectoryStore) -> str | None:
-    """What makes ``NAME--SCHEME``, where the model NAME is here."""
+    """Advice: the command that makes ``NAME--SCHEME``; None where the model NAME is not here."""
     if target.quantised_from is None:
         return None
     name, scheme = target.quantised_from

@@ -33,7 +33,7 @@ _MARK = "--"
 
 
 class Kind(StrEnum):
-    """What a text names, as far as the text and the catalogue tell."""
+    """The kind of thing that a text names, as far as the text and the catalogue tell."""
 
     BUILT_IN = "built-in"
     CATALOG = "catalog"

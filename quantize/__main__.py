@@ -8,7 +8,6 @@ import re
 import sys
 import textwrap
 from collections.abc import Sequence
-from pathlib import Path
 
 from rich.console import Console
 
@@ -22,13 +21,13 @@ from quantize.cli import report_tables
 from quantize.cli.options import (
     add_shared,
     add_storing,
+    add_texts,
     choice_of,
     parser_of,
     quant_options,
     target_of,
+    texts_of,
 )
-from quantize.measuring import texts
-from quantize.measuring.texts import Text
 from quantize.plan.choices import BY_QUALITY, SUMMARIES
 from quantize.plan.scheme_plan import SchemePlan
 from quantize.write.result import QuantisedModel
@@ -78,10 +77,7 @@ def main(argv: Sequence[str]) -> int:
     try:
         return _run(options, view)
     except ModelError as error:
-        if options.json:
-            view.event("error", kind=type(error).__name__, message=str(error))
-        else:
-            print(f"error: {error}", file=sys.stderr)
+        report_tables.print_error(error, view, as_json=options.json)
         return 2
     except KeyboardInterrupt:
         print("interrupted; run it again to go on with what is there", file=sys.stderr)
@@ -103,7 +99,7 @@ def _run(options: argparse.Namespace, view: JsonLines) -> int:
             progress=meter,
             shard_bytes=options.shard_size,
             is_replacing=options.replace,
-            texts=_texts(options),
+            texts=() if options.no_measure else texts_of(options.measure_text),
             calibrate=options.calibrate,
         )
         plan, _ = work.plan()
@@ -153,18 +149,6 @@ def _print_full(options: argparse.Namespace, source: Artifact, view: JsonLines) 
         print(f"{source.name} fits as it is: nothing is made")
 
 
-def _texts(options: argparse.Namespace) -> tuple[Text, ...]:
-    """The texts to measure with: read before anything is made.
-
-    Raises:
-        OptionError: a text cannot be read.
-    """
-    if options.no_measure:
-        return ()
-    files: list[Path] = options.measure_text
-    return texts.of_files(files) if files else texts.built_in()
-
-
 def _fit(source: Artifact, plan: SchemePlan, num_gpus: int, memory_bytes: int) -> Fit:
     config = json.loads((source.path / folder.CONFIG).read_bytes())
     request = Request(config=config, weights_bytes=plan.output_bytes, num_gpus=num_gpus)
@@ -188,14 +172,7 @@ def _parser() -> argparse.ArgumentParser:
         "what the model writes itself",
     )
     add("--no-measure", action="store_true", help="do not measure what it cost")
-    add(
-        "--measure-text",
-        type=Path,
-        action="append",
-        default=[],
-        metavar="FILE",
-        help="measure with this text; may be repeated (default: English, Chinese and code of ours)",
-    )
+    add_texts(parser, "--measure-text")
     add_shared(parser)
     return parser
 

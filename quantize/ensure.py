@@ -22,16 +22,16 @@ from models.trust.manifest import QUANTISED_FROM, Manifest
 from quantize.plan.choices import Choice
 
 SOURCE_DIGEST = QUANTISED_FROM
-"""Where a manifest's tools name the digest of the full weights, beside what made the files."""
+"""The key of a manifest's tools that holds the digest of the full weights."""
 RECIPE = "quantise"
-"""Where they say how: scheme, method and settings."""
+"""The key that holds scheme, method and settings."""
 EDITIONS = {QuantScheme.INT8: "/2", QuantScheme.INT4: "/2"}
-"""Of schemes whose numbers are not what they were when the name was new: what a recipe adds."""
+"""The edition that a recipe adds to a scheme whose numbers changed since its name was new."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
-    """What the store has for a model and a scheme.
+    """The artifact that the store has for a model and a scheme, or why it has none.
 
     Attributes:
         artifact: that may be used; None when one has to be made.
@@ -45,7 +45,7 @@ class Found:
 
 
 def artifact_name(name: str, scheme: Choice | QuantScheme) -> str:
-    """What a model of this name is called in the store once it is quantised."""
+    """The name in the store of a model of this name once it is quantised."""
     return quantised_name(name, scheme)
 
 

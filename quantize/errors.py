@@ -28,8 +28,8 @@ class BadWeightsError(QuantizeError):
 
 
 class OptionError(QuantizeError):
-    """What was asked for does not exist, or does not go together."""
+    """An option that does not exist, or options that do not go together."""
 
 
 class OccupiedError(QuantizeError):
-    """Where the result belongs is something else."""
+    """Another model lies where the result belongs."""

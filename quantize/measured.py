@@ -23,11 +23,11 @@ from quantize.protocol import Quantizer
 from quantize.write import result, source
 
 BETTER: Mapping[QuantScheme, QuantScheme] = {QuantScheme.INT8: QuantScheme.NONE}
-"""What loses less than a scheme: int8 than any other, the full weights than int8."""
+"""The way to store weights that loses less than a scheme; of all others it is int8."""
 
 MEMORY_BYTES = 1_200_000_000
-"""Of a process that measures, whatever the model: half of it is Python, torch, transformers and a
-tokenizer, the rest what goes through the model and a tile of weights."""
+"""The memory of a process that measures, whatever the model: half of it is Python, torch,
+transformers and a tokenizer, the rest what goes through the model and a tile of weights."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

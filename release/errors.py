@@ -1,4 +1,4 @@
-"""What can go wrong while a software bundle is made; the message says what to do."""
+"""Errors of making a software bundle; the message says what to do."""
 
 from __future__ import annotations
 

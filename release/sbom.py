@@ -91,7 +91,7 @@ def _purl(wheel: Wheel) -> str:
 
 
 def _licence(metadata: Message) -> dict[str, Any] | None:
-    """As the package says: an SPDX expression, its licence's name, or its classifiers."""
+    """The licence by the package: an SPDX expression, a licence's name, or its classifiers."""
     expression = metadata.get("License-Expression")
     if expression:
         return {"expression": expression}
@@ -106,7 +106,7 @@ def _licence(metadata: Message) -> dict[str, Any] | None:
 
 
 def _required(wheel: Wheel, refs: dict[str, str]) -> list[str]:
-    """What of the bundle a wheel asks for on this platform, without extras."""
+    """The packages of the bundle that a wheel asks for on this platform, without extras."""
     found = set()
     for text in wheel.metadata.get_all("Requires-Dist", []):
         try:

@@ -149,7 +149,7 @@ def own(folder: Path) -> Wheel:
 
 
 def read(path: Path, sha256: str) -> Wheel:
-    """What a wheel says of itself.
+    """The facts that a wheel states of itself.
 
     Raises:
         ReleaseError: it is none.

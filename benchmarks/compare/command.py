@@ -11,14 +11,14 @@ from collections.abc import Coroutine, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from benchmarks import machine, roofline, workbench
+from benchmarks import roofline, workbench
 from benchmarks.compare import rounds
 from benchmarks.compare.registry import known
 from benchmarks.compare.rounds import Rules, Runner
 from benchmarks.compare.systems import Bench, MissingError, System
 from benchmarks.engine.command import Sweep, add_sweep, cases_of, device, dtype_of
-from benchmarks.report.document import Document, Ratio, Row, doubts
-from benchmarks.report.output import add_output, deliver, refusals
+from benchmarks.report.document import Ratio, Row, doubts
+from benchmarks.report.output import add_output, deliver, document_of, refusals
 from benchmarks.report.steps import Steps
 from benchmarks.roofline import Roofline
 from models.cli.options import Commands, command
@@ -47,7 +47,7 @@ _EPILOG = """
 
     exit codes: 0 measured, 2 refused
 """
-_Found: TypeAlias = tuple[list[Row], list[Ratio], list[str]]
+_Outcome: TypeAlias = tuple[list[Row], list[Ratio], list[str]]
 _ROOM = 1 << 30  # beside the weights: code, activations, KV cache
 
 
@@ -88,9 +88,9 @@ def _run(options: argparse.Namespace) -> int:
     harden_environment()
     with refusals():
         wanted = cases_of(options)
-        systems = [each for each in known() if _is_wanted(each, options.only)]
+        systems = [system for system in known() if _is_wanted(system, options.only)]
         if not systems:
-            names = ", ".join(each.label for each in known())
+            names = ", ".join(system.label for system in known())
             raise ValueError(f"--only {' '.join(options.only)}: no such system. There are {names}")
         cache = workbench.cache()
         fulls = [workbench.find(name, options.data_dir, cache) for name in options.models]
@@ -118,11 +118,9 @@ def _run(options: argparse.Namespace) -> int:
             gc.collect()  # models hold cycles, and the next ones need their memory
         steps.end()
         return deliver(
-            Document(
-                kind="compare",
-                made_at=machine.now_utc(),
-                command=machine.command_line(options.command_line),
-                machine=machine.describe(),
+            document_of(
+                "compare",
+                options,
                 roofline=limits,
                 settings={"dtype": dtype, "repeats": options.repeats},
                 rows=rows,
@@ -133,7 +131,7 @@ def _run(options: argparse.Namespace) -> int:
         )
 
 
-async def _until_terminated(work: Coroutine[Any, Any, _Found]) -> _Found:
+async def _until_terminated(work: Coroutine[Any, Any, _Outcome]) -> _Outcome:
     """SIGTERM ends it as Ctrl-C does: with everything that was started."""
     task = asyncio.ensure_future(work)
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
@@ -153,7 +151,7 @@ async def _one_model(
     options: argparse.Namespace,
     limits: Roofline,
     steps: Steps,
-) -> _Found:
+) -> _Outcome:
     """Start all that can be started, measure, and end all of them."""
     runners: list[Runner] = []
     notes: list[str] = []

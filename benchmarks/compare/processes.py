@@ -21,7 +21,7 @@ class Child:
         command: program and arguments.
         log: for its standard error, and for standard output unless that is read.
         variables: of the environment, beside those of this process.
-        is_asked: its standard input and output are a conversation.
+        is_conversation: its standard input and output are a conversation.
     """
 
     def __init__(
@@ -30,7 +30,7 @@ class Child:
         log: Path,
         *,
         variables: Mapping[str, str] | None = None,
-        is_asked: bool = False,
+        is_conversation: bool = False,
     ) -> None:
         log.parent.mkdir(parents=True, exist_ok=True)
         self._log = log
@@ -39,8 +39,8 @@ class Child:
                 command,
                 cwd=ROOT,
                 env=os.environ | dict(variables or {}),
-                stdin=subprocess.PIPE if is_asked else subprocess.DEVNULL,
-                stdout=subprocess.PIPE if is_asked else output,
+                stdin=subprocess.PIPE if is_conversation else subprocess.DEVNULL,
+                stdout=subprocess.PIPE if is_conversation else output,
                 stderr=output,
                 start_new_session=True,
             )
@@ -49,7 +49,7 @@ class Child:
     def is_running(self) -> bool:
         return self.process.poll() is None
 
-    def last_words(self, most: int = 1500) -> str:
+    def log_end(self, most: int = 1500) -> str:
         """The end of what it printed, for a message."""
         return self._log.read_text("utf-8", "replace")[-most:].strip()
 

@@ -14,14 +14,14 @@ def known() -> list[System]:
     ours, llama_cpp = "intramural transformers", "llama.cpp"
     return [
         *(
-            System(name=ours, scheme=each, via="engine", start=in_process.start_ours)
-            for each in (none, int8, int4)
+            System(name=ours, scheme=scheme, via="engine", start=in_process.start_ours)
+            for scheme in (none, int8, int4)
         ),
         System(name="intramural vllm", scheme=none, via="HTTP", start=servers.start_ours),
         System(name="vllm serve", scheme=none, via="HTTP", start=servers.start_vllm),
         *(
-            System(name=llama_cpp, scheme=each, via="library", start=llama.start)
-            for each in (none, int8, int4)
+            System(name=llama_cpp, scheme=scheme, via="library", start=llama.start)
+            for scheme in (none, int8, int4)
         ),
         System(name="transformers batching", scheme=none, via="library", start=batching.start),
         System(

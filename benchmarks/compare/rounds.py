@@ -31,7 +31,7 @@ HEADLINES = ("prefill_tokens_s", "decode_tokens_s")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rules:
-    """How a run goes.
+    """Rules of a run.
 
     Attributes:
         limits: of the machine.
@@ -179,7 +179,7 @@ def _facts(bench: Bench, runner: Runner, case: Case) -> Mapping[str, float]:
 
 def _ratios(bench: Bench, runners: Sequence[Runner]) -> list[Ratio]:
     """Ours against each other system of the same scheme, by the headline of each case."""
-    found = []
+    ratios = []
     for case in bench.cases:
         for ours in runners:
             for other in runners:
@@ -192,7 +192,7 @@ def _ratios(bench: Bench, runners: Sequence[Runner]) -> list[Ratio]:
                     continue
                 pair = (mine, theirs) if KINDS[figure].better == "more" else (theirs, mine)
                 ratio = intervals.paired_ratio(*pair)
-                found.append(
+                ratios.append(
                     Ratio(
                         model=bench.full.name,
                         case=case.label,
@@ -204,7 +204,7 @@ def _ratios(bench: Bench, runners: Sequence[Runner]) -> list[Ratio]:
                         high=ratio.high,
                     )
                 )
-    return found
+    return ratios
 
 
 def _are_rivals(one: System, other: System) -> bool:

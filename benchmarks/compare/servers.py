@@ -100,7 +100,7 @@ async def _up(bench: Bench, name: str, command: Sequence[str], port: int, ready:
 
 
 async def wait_ready(child: Child, url: str) -> None:
-    """Until the address answers 200.
+    """Wait until the address answers 200.
 
     Raises:
         MissingError: the process ended, or it took too long.
@@ -111,7 +111,7 @@ async def wait_ready(child: Child, url: str) -> None:
         if await asyncio.to_thread(_answers, url):
             return
         await asyncio.sleep(0.2)
-    raise MissingError(f"did not start: {child.last_words()}")
+    raise MissingError(f"did not start: {child.log_end()}")
 
 
 def _answers(url: str) -> bool:

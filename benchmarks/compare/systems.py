@@ -80,7 +80,7 @@ class Up:
     kv_dtype: str | None = None
 
     def cost(self, bench: Bench, scheme: QuantScheme) -> StepCost | None:
-        """What a step of it reads and computes; None where the configuration does not tell."""
+        """Bytes and operations of a step; None where the configuration does not tell."""
         cost = cost_of(bench.full.path, scheme, self.kv_dtype or bench.dtype)
         if cost is None or self.weight_bytes is None:
             return cost

@@ -16,11 +16,11 @@ from typing import cast
 import torch
 import uvloop
 
-from benchmarks import cases, machine, roofline, workbench
+from benchmarks import cases, roofline, workbench
 from benchmarks.cases import Case
 from benchmarks.engine import running
-from benchmarks.report.document import Document, Row, doubts
-from benchmarks.report.output import add_output, deliver, refusals
+from benchmarks.report.document import Row, doubts
+from benchmarks.report.output import add_output, deliver, document_of, refusals
 from benchmarks.report.steps import Steps
 from benchmarks.roofline import Roofline
 from benchmarks.trace import Trace
@@ -47,7 +47,7 @@ _EPILOG = """
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What is measured on each engine.
+    """The measurement of each engine.
 
     Attributes:
         dtype: of weights and arithmetic; ``auto`` is the checkpoint's.
@@ -86,7 +86,7 @@ def add_command(commands: Commands) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sweep:
-    """What is measured where nothing else is said."""
+    """Defaults of the options that ``add_sweep`` adds."""
 
     prefill: tuple[int, ...] = (128, 512)
     prefill_batch: tuple[int, ...] = (1,)
@@ -97,7 +97,7 @@ class Sweep:
 
 
 def add_sweep(parser: argparse.ArgumentParser, default: Sweep = Sweep()) -> None:
-    """Which cases, and how often."""
+    """Add the options that choose the cases, and how often they are measured."""
     for name, values, text in (
         ("--prefill", default.prefill, "tokens of the prompts"),
         ("--prefill-batch", default.prefill_batch, "prompts at once"),
@@ -131,17 +131,17 @@ def cases_of(options: argparse.Namespace) -> list[Case]:
         ValueError: none, or a number that is none.
     """
     numbers = (options.prefill, options.prefill_batch, options.decode, options.context)
-    if any(number < 1 for some in numbers for number in some):
+    if any(number < 1 for option in numbers for number in option):
         raise ValueError("--prefill, --prefill-batch, --decode and --context take 1 and more")
     if options.tokens < 8:
         raise ValueError(f"--tokens {options.tokens}: at least 8, or there is no pace to see")
-    found = [
+    wanted = [
         *cases.prefills(options.prefill_batch, options.prefill),
         *cases.decodes(options.decode, options.context, options.tokens),
     ]
-    if not found:
+    if not wanted:
         raise ValueError("nothing to measure: give --prefill or --decode a number")
-    return found
+    return wanted
 
 
 def dtype_of(wanted: str, limits: Roofline) -> Dtype:
@@ -167,17 +167,15 @@ def _run(options: argparse.Namespace) -> int:
         notes: list[str] = []
         for scheme in map(QuantScheme, options.quant):
             artifact = workbench.quantised(full, scheme, cache)
-            found, skipped = uvloop.run(_measure(artifact, scheme, plan, limits, steps))
-            rows += found
+            scheme_rows, skipped = uvloop.run(_measure(artifact, scheme, plan, limits, steps))
+            rows += scheme_rows
             notes += skipped
             gc.collect()  # the model holds cycles, and the next one needs its memory
         steps.end()
         return deliver(
-            Document(
-                kind="engine",
-                made_at=machine.now_utc(),
-                command=machine.command_line(options.command_line),
-                machine=machine.describe(),
+            document_of(
+                "engine",
+                options,
                 roofline=limits,
                 settings={"dtype": plan.dtype, "repeats": plan.repeats},
                 rows=rows,
@@ -188,7 +186,7 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def device() -> str:
-    """Where engines run by default."""
+    """The device that engines take by default: ``cuda`` or ``cpu``."""
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
@@ -230,15 +228,15 @@ async def _measure(
 
 async def _rounds(
     engine: Engine,
-    some: Sequence[Case],
+    measured_cases: Sequence[Case],
     repeats: int,
     rate: Callable[[Case, Sequence[Trace]], dict[str, float]],
     steps: Steps,
 ) -> dict[Case, dict[str, list[float]]]:
     """Every case once as a warm-up, then all of them in turn, round after round."""
-    samples: dict[Case, dict[str, list[float]]] = {case: {} for case in some}
+    samples: dict[Case, dict[str, list[float]]] = {case: {} for case in measured_cases}
     for number in range(-1, repeats):
-        for case in some:
+        for case in measured_cases:
             prompts = case.prompts(engine.info.vocab_size, number)
             steps.begin(f"{'warm-up' if number < 0 else f'round {number + 1}'}: {case.label}")
             traces = await running.ask_all(
@@ -263,9 +261,9 @@ def _engine(folder: Path, plan: Plan) -> Engine:
     return build(plan.engine, folder, settings, lambda *_: None)
 
 
-def _context(folder: Path, some: Sequence[Case]) -> int:
+def _context(folder: Path, measured_cases: Sequence[Case]) -> int:
     """Tokens that the engine must hold: those of the longest case, or as many as the model can."""
     config = json.loads((folder / "config.json").read_bytes())
     own = (config.get("text_config") or config).get("max_position_embeddings")
-    wanted = max(case.length for case in some) + 8
+    wanted = max(case.length for case in measured_cases) + 8
     return min(wanted, own) if isinstance(own, int) else wanted

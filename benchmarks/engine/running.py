@@ -49,8 +49,8 @@ async def ask_all(
     engine: Engine, name: str, prompts: Sequence[Sequence[int]], max_tokens: int
 ) -> list[Trace]:
     """All at once; ``name`` is of this batch alone."""
-    asked = (ask(engine, f"{name}-{n}", prompt, max_tokens) for n, prompt in enumerate(prompts))
-    return whole(await asyncio.gather(*asked))
+    requests = (ask(engine, f"{name}-{n}", prompt, max_tokens) for n, prompt in enumerate(prompts))
+    return whole(await asyncio.gather(*requests))
 
 
 async def speed(engine: Engine, streams: int, max_tokens: int, rounds: int) -> dict[str, float]:

@@ -35,7 +35,7 @@ class Batch:
 
     @property
     def prefilled_at(self) -> float:
-        """When the last of them had its first token."""
+        """The time at which the last of them had its first token."""
         return max(trace.arrivals_at[0] for trace in self.traces)
 
     @property
@@ -53,7 +53,7 @@ class Batch:
 
     @property
     def decode_window_s(self) -> tuple[float, float]:
-        """From the last first token to the first last token: all of them decode, none prefills."""
+        """The last first token and the first last token: between them all decode, none prefills."""
         return self.prefilled_at, min(trace.arrivals_at[-1] for trace in self.traces)
 
     @property

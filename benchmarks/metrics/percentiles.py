@@ -14,8 +14,8 @@ def percentiles_ms(seconds: Sequence[float]) -> dict[str, float]:
     if not seconds:
         return {}
     values = np.asarray(seconds) * 1e3
-    found = {f"p{q}": float(value) for q, value in _at(values)}
-    return found | {"mean": float(values.mean())}
+    points = {f"p{q}": float(value) for q, value in _at(values)}
+    return points | {"mean": float(values.mean())}
 
 
 def _at(values: np.ndarray) -> Iterator[tuple[int, float]]:

@@ -23,7 +23,7 @@ class Targets:
     e2e_s: float | None = None
 
     def __bool__(self) -> bool:
-        return any(each is not None for each in (self.ttft_s, self.tpot_s, self.e2e_s))
+        return any(target is not None for target in (self.ttft_s, self.tpot_s, self.e2e_s))
 
 
 @dataclass(frozen=True)
@@ -117,7 +117,7 @@ class Request:
 
     @property
     def late_s(self) -> float:
-        """How much later than planned it was sent: the generator's fault, never the server's."""
+        """Seconds between the plan and the sending: the generator's fault, never the server's."""
         due_at = self.trace.due_at
         return 0.0 if due_at is None else max(0.0, self.trace.sent_at - due_at)
 
@@ -139,8 +139,8 @@ def whole(traces: Iterable[Trace]) -> list[Trace]:
     Raises:
         RuntimeError: one is not; it says why.
     """
-    found = list(traces)
-    for trace in found:
+    all_traces = list(traces)
+    for trace in all_traces:
         if not Request(trace).is_good:
             raise RuntimeError(f"a request brought no whole answer: {trace.error}")
-    return found
+    return all_traces

@@ -1,1 +1,1 @@
-"""What a quantisation cost: `python -m benchmarks quality BASE QUANTISED`. See ``command.py``."""
+"""The cost of a quantisation: `python -m benchmarks quality BASE QUANTISED`. See ``command.py``."""

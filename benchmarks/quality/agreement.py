@@ -25,12 +25,12 @@ def by_source(sequences: Sequence[Forced], rows: Rows) -> dict[str, Agreement]:
         rows: in the order of the sequences' scored tokens.
     """
     names = [sequence.source for sequence in sequences for _ in sequence.scored]
-    found = {}
+    agreements = {}
     for source in _sources(sequences):
         lengths = [len(s.scored) for s in sequences if source in (s.source, ALL)]
         here = torch.tensor([source in (name, ALL) for name in names])
         base, quantised, kl = rows.base_nll[here], rows.quantised_nll[here], rows.kl[here]
-        found[source] = Agreement(
+        agreements[source] = Agreement(
             tokens=len(kl),
             sequences=len(lengths),
             top1=formulas.share(rows.same_top[here]),
@@ -40,7 +40,7 @@ def by_source(sequences: Sequence[Forced], rows: Rows) -> dict[str, Agreement]:
             kl=formulas.divergence(kl),
             histogram=histogram(kl.tolist()),
         )
-    return found
+    return agreements
 
 
 def histogram(kl: Sequence[float]) -> Mapping[str, int]:

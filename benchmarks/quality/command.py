@@ -121,7 +121,7 @@ def _add_llama(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_output(parser: argparse.ArgumentParser) -> None:
-    """What is printed, judged and written."""
+    """Add the options of what is printed, judged and written."""
     parser.add_argument(
         "--made",
         type=Path,
@@ -176,18 +176,20 @@ def _measured(options: argparse.Namespace) -> tuple[list[Report], list[Row], lis
         raise ValueError("two of the models have one name, and so would their reports")
     run_options = _run_options(options, base, quantised)
     with shown(as_json=options.json) as progress:
-        found = asyncio.run(measure(base, quantised, run_options, progress))
+        results = asyncio.run(measure(base, quantised, run_options, progress))
         is_own = base.name == store.DEMO and options.items is None
-        reports = [judged(each.report, is_own_evaluation=is_own) for each in found.measured]
+        reports = [
+            judged(measured.report, is_own_evaluation=is_own) for measured in results.measured
+        ]
         rows = [table.of_report(report) for report in reports]
         python = options.llama_cpp_python
         if python is not None:
             files = options.gguf or llama.files_of(base, python, workbench.cache(), progress)
-            rows += llama.rows(files, found.forced, python, progress)
+            rows += llama.rows(files, results.forced, python, progress)
     written = [
         path
-        for report, each in zip(reports, found.measured, strict=True)
-        for path in _write(options, report, each.kl)
+        for report, measured in zip(reports, results.measured, strict=True)
+        for path in _write(options, report, measured.kl)
     ]
     return reports, rows, written
 
@@ -206,7 +208,7 @@ def _run_options(
     items = options.items or (DEMO_ITEMS if is_demo else ITEMS)
     chosen = [(path.name, path.read_text("utf-8")) for path in options.text]
     own = [] if is_demo else [(text.name, text.content) for text in texts.built_in()]
-    made = options.made
+    made_file = options.made
     return QualityOptions(
         engine=options.engine,
         items=() if options.no_items else read_items(items),
@@ -214,7 +216,9 @@ def _run_options(
         window=options.window,
         max_tokens=options.max_tokens,
         streams=options.streams,
-        making={} if made is None else {quantised[0].path: read_making(made, quantised[0].path)},
+        making={}
+        if made_file is None
+        else {quantised[0].path: read_making(made_file, quantised[0].path)},
     )
 
 
@@ -229,7 +233,7 @@ def _write(options: argparse.Namespace, report: Report, kl: Sequence[float]) -> 
     plots.draw(
         picture,
         title=f"{report.quantised.name} ({report.quantised.scheme}) against {report.base.name}",
-        worst=[(each.name, each.relative_mse) for each in report.tensors],
+        worst=[(error.name, error.relative_mse) for error in report.tensors],
         kl=kl,
         mean_kl=report.agreement[ALL].kl.mean,
     )
@@ -246,8 +250,8 @@ def _print(
     base = reports[0].base
     if not as_json:
         if len(reports) == 1:
-            for each in documents.tables(reports[0]):
-                console.print(each)
+            for report_table in documents.tables(reports[0]):
+                console.print(report_table)
         if len(rows) > 1:
             console.print(table.table(base.name, rows, base.evaluation))
     for report in reports:

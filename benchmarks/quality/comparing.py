@@ -61,20 +61,20 @@ async def compared(
         thread = stack.enter_context(ThreadPoolExecutor(1, "forcing"))
         share = DISK_BYTES // (1 + len(quantised))
         steps = [
-            await stack.enter_async_context(aclosing(_steps(each, sequences, thread, share)))
-            for each in (base, *quantised)
+            await stack.enter_async_context(aclosing(_steps(running, sequences, thread, share)))
+            for running in (base, *quantised)
         ]
         async for rows, logits in steps[0]:
             others = [await anext(other) for other in steps[1:]]
             if any(other_rows != rows for other_rows, _ in others):
                 raise RuntimeError("the engines' steps are not of the same tokens")
             with _one_thread():
-                for found, (_, its_logits) in zip(parts, others, strict=True):
-                    found.append(compare(logits.cpu(), its_logits.cpu(), tokens[rows]))
+                for its_rows, (_, its_logits) in zip(parts, others, strict=True):
+                    its_rows.append(compare(logits.cpu(), its_logits.cpu(), tokens[rows]))
             places += rows
             report(logits.nbytes)
     order = torch.tensor(places).argsort()
-    return [joined(found).taken(order) for found in parts]
+    return [joined(its_rows).at(order) for its_rows in parts]
 
 
 async def _steps(
@@ -87,10 +87,10 @@ async def _steps(
         while (step := await loop.run_in_executor(thread, next, in_process, None)) is not None:
             yield step
         return
-    found = vllm_forcing.forced_logits(engine, sequences, running.folder, most_bytes)
-    async with aclosing(found) as steps:
-        async for each in steps:
-            yield each
+    forced_steps = vllm_forcing.forced_logits(engine, sequences, running.folder, most_bytes)
+    async with aclosing(forced_steps) as steps:
+        async for step in steps:
+            yield step
 
 
 @contextmanager

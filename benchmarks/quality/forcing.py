@@ -78,19 +78,21 @@ def _batch(engine: TransformersEngine, chosen: Sequence[tuple[Forced, int]]) -> 
         size = -(-(len(forced.given) + len(forced.scored)) // BLOCK_SIZE)
         running.append(_begun(forced, first_row, list(range(free, free + size))))
         free += size
-    for each in running:
-        yield [each.first_row], _prefill(engine, each)
-    while alive := [each for each in running if each.num_scored < len(each.forced.scored)]:
-        for each in alive:
-            each.state.token_ids.append(each.forced.scored[each.num_scored - 1])
+    for sequence in running:
+        yield [sequence.first_row], _prefill(engine, sequence)
+    while alive := [
+        sequence for sequence in running if sequence.num_scored < len(sequence.forced.scored)
+    ]:
+        for sequence in alive:
+            sequence.state.token_ids.append(sequence.forced.scored[sequence.num_scored - 1])
         # A plan puts shorter contexts first, and its logits with them; in this order they are.
-        alive.sort(key=lambda each: len(each.state.token_ids))
+        alive.sort(key=lambda sequence: len(sequence.state.token_ids))
         logits = engine.runner.logits(
-            [Segment(each.state, len(each.state.token_ids) - 1, 1) for each in alive]
+            [Segment(sequence.state, len(sequence.state.token_ids) - 1, 1) for sequence in alive]
         )
-        rows = [each.first_row + each.num_scored for each in alive]
-        for each in alive:
-            each.num_scored += 1
+        rows = [sequence.first_row + sequence.num_scored for sequence in alive]
+        for sequence in alive:
+            sequence.num_scored += 1
         yield rows, logits
 
 
@@ -104,13 +106,13 @@ def _begun(forced: Forced, first_row: int, blocks: list[int]) -> _Running:
     return _Running(state=state, forced=forced, first_row=first_row)
 
 
-def _prefill(engine: TransformersEngine, each: _Running) -> torch.Tensor:
+def _prefill(engine: TransformersEngine, sequence: _Running) -> torch.Tensor:
     """Logits ``[1, V]`` after the given tokens."""
-    length, at = len(each.forced.given), 0
+    length, at = len(sequence.forced.given), 0
     while True:
         size = min(_CHUNK, length - at)
-        logits = engine.runner.logits([Segment(each.state, at, size)])
+        logits = engine.runner.logits([Segment(sequence.state, at, size)])
         at += size
         if at == length:
-            each.num_scored = 1
+            sequence.num_scored = 1
             return logits

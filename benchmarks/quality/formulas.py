@@ -34,7 +34,7 @@ class Estimate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rows:
-    """What is kept of each position; every field is ``[N]``, the first three float64.
+    """The figures that are kept of each position; every field is ``[N]``, the first three float64.
 
     Attributes:
         base_nll: -log p(token) by the base model.
@@ -48,7 +48,7 @@ class Rows:
     kl: torch.Tensor
     same_top: torch.Tensor
 
-    def taken(self, places: torch.Tensor) -> Self:
+    def at(self, places: torch.Tensor) -> Self:
         """These positions, in this order; ``places`` is ``[M]``."""
         return replace(
             self,

@@ -1,5 +1,5 @@
-"""Is an answer of a model that talks as it likes right? The built-in model's graders, which look at
-an answer that can only be right or wrong, and these, which look for the right one in it:
+"""Graders of answers by a model that talks as it likes: the built-in model's, for an answer that
+can only be right or wrong, and these, which look for the right one in it:
 
     {"any": ["Paris", "巴黎"]}                       one of the terms occurs, whatever the case
     {"says": 42}                                     the number occurs, in digits, on its own
@@ -53,13 +53,13 @@ def any_of(answer: str, expected: list[str]) -> bool:
 def says(answer: str, expected: float) -> bool:
     """The number stands somewhere on its own; ``1,234`` and ``1234.0`` are 1234."""
     plain = re.sub(r"(?<=\d)[,，](?=\d{3}\b)", "", answer)
-    found = re.findall(rf"{_BEFORE}[-−]?\d+(?:\.\d+)?{_AFTER}", plain)
-    return any(float(each.replace("−", "-")) == expected for each in found)
+    numbers = re.findall(rf"{_BEFORE}[-−]?\d+(?:\.\d+)?{_AFTER}", plain)
+    return any(float(number.replace("−", "-")) == expected for number in numbers)
 
 
 def one_of(answer: str, expected: list[str]) -> bool:
     """The answer is one of these, signs around it apart."""
-    return answer.strip(_AROUND).casefold() in {each.casefold() for each in expected}
+    return answer.strip(_AROUND).casefold() in {term.casefold() for term in expected}
 
 
 def matches(answer: str, expected: str) -> bool:
@@ -69,16 +69,17 @@ def matches(answer: str, expected: str) -> bool:
 
 def has_object(answer: str, expected: Mapping[str, Any]) -> bool:
     """The answer's first JSON object has these fields, and perhaps more."""
-    found = next((each for each in _values(answer) if isinstance(each, dict)), None)
-    return found is not None and all(
-        name in found and _same(found[name], value) for name, value in expected.items()
+    first_object = next((value for value in _values(answer) if isinstance(value, dict)), None)
+    return first_object is not None and all(
+        name in first_object and _same(first_object[name], value)
+        for name, value in expected.items()
     )
 
 
 def has_list(answer: str, expected: list[Any]) -> bool:
     """The answer's first JSON list is this one."""
-    found = next((each for each in _values(answer) if isinstance(each, list)), None)
-    return found is not None and _same(found, expected)
+    first_list = next((value for value in _values(answer) if isinstance(value, list)), None)
+    return first_list is not None and _same(first_list, expected)
 
 
 def has_code(answer: str, expected: Mapping[str, Any]) -> bool:
@@ -130,19 +131,19 @@ def _values(answer: str) -> Iterator[Any]:
 
 def _listed(value: Any) -> Any:
     """Tuples as lists: cases are written in JSON."""
-    return [_listed(each) for each in value] if isinstance(value, list | tuple) else value
+    return [_listed(item) for item in value] if isinstance(value, list | tuple) else value
 
 
-def _same(found: Any, wanted: Any) -> bool:
+def _same(answer: Any, wanted: Any) -> bool:
     """Equality that tells 1 from true and not 1 from 1.0, at any depth."""
-    if isinstance(found, bool) or isinstance(wanted, bool):
-        return found is wanted
+    if isinstance(answer, bool) or isinstance(wanted, bool):
+        return answer is wanted
     if isinstance(wanted, list):
-        is_list = isinstance(found, list) and len(found) == len(wanted)
-        return is_list and all(map(_same, found, wanted))
+        is_list = isinstance(answer, list) and len(answer) == len(wanted)
+        return is_list and all(map(_same, answer, wanted))
     if isinstance(wanted, Mapping):
-        has_all = isinstance(found, Mapping) and set(found) == set(wanted)
-        return has_all and all(_same(found[name], value) for name, value in wanted.items())
-    return (type(found) is not str and type(wanted) is not str and found == wanted) or (
-        type(found) is str and type(wanted) is str and found.strip() == wanted
+        has_all = isinstance(answer, Mapping) and set(answer) == set(wanted)
+        return has_all and all(_same(answer[name], value) for name, value in wanted.items())
+    return (type(answer) is not str and type(wanted) is not str and answer == wanted) or (
+        type(answer) is str and type(wanted) is str and answer.strip() == wanted
     )

@@ -62,14 +62,14 @@ def files_of(base: Artifact, python: Path, cache_dir: Path, progress: Progress) 
     if not full.is_file():
         progress.phase("gguf-bf16")
         _run(python, "write_gguf.py", base.path, full, _FULL)
-    found = [full]
+    files = [full]
     for kind in KINDS:
         file = folder / f"{kind}.gguf"
         if not file.is_file():
             progress.phase(f"gguf-{kind}")
             _run(python, "quantise_gguf.py", full, file, kind)
-        found.append(file)
-    return found
+        files.append(file)
+    return files
 
 
 def rows(
@@ -87,13 +87,13 @@ def rows(
         LlamaError: llama.cpp cannot run one of them.
     """
     progress.phase("llama.cpp")
-    asked = [{"given": each.given, "scored": each.scored} for each in forced]
-    said = _run(
+    sequences = [{"given": sequence.given, "scored": sequence.scored} for sequence in forced]
+    output = _run(
         python,
         "quality_worker.py",
         torch.get_num_threads(),
         *files,
-        given=json.dumps({"sequences": asked}) + "\n",
+        standard_input=json.dumps({"sequences": sequences}) + "\n",
     )
     return [
         Row(
@@ -104,7 +104,7 @@ def rows(
             evaluation=None,
             tokens_s=None,
         )
-        for file, line in zip(files[1:], said.splitlines(), strict=True)
+        for file, line in zip(files[1:], output.splitlines(), strict=True)
     ]
 
 
@@ -117,10 +117,12 @@ def _rows(line: str) -> Rows:
     return Rows(**numbers, same_top=torch.tensor(columns["same_top"]))
 
 
-def _run(python: Path, program: str, *words: object, given: str = "") -> str:
-    """What a program of ours prints under that interpreter. Raises LlamaError."""
+def _run(python: Path, program: str, *words: object, standard_input: str = "") -> str:
+    """Run a program of ours under that interpreter; returns its output. Raises LlamaError."""
     command = [str(python), str(_HERE / program), *map(str, words)]
-    done = subprocess.run(command, input=given, capture_output=True, text=True, check=False)  # noqa: S603 - ours
+    done = subprocess.run(  # noqa: S603 - ours
+        command, input=standard_input, capture_output=True, text=True, check=False
+    )
     if done.returncode:
         raise LlamaError(f"llama.cpp, {program}: {done.stderr.strip()[-500:]}")
     return done.stdout

@@ -1,4 +1,4 @@
-"""How a quantised model was made, out of what `python -m quantize --json` printed."""
+"""Time and memory of a quantisation, out of what `python -m quantize --json` printed."""
 
 from __future__ import annotations
 

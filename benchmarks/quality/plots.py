@@ -52,7 +52,7 @@ def draw(
 
 
 def bins(kl: Sequence[float]) -> list[int]:
-    """How many tokens fall into each of the bars, equal in log10."""
+    """Numbers of tokens in each of the bars, which are equally wide in log10."""
     counts = [0] * _BINS
     for value in kl:
         decades = math.log10(value) if value > 0 else _FLOOR

@@ -34,7 +34,7 @@ class Expressions(ABC):
 
     @abstractmethod
     def run(self, function: ast.FunctionDef, arguments: list[Any]) -> Any:
-        """What a function of the source returns."""
+        """Call a function of the source; returns its result."""
 
     def count(self) -> None:
         """Count a step.
@@ -65,8 +65,8 @@ class Expressions(ABC):
             case ast.Name(id=name):
                 names[name] = value
             case ast.Tuple(elts=parts) | ast.List(elts=parts):
-                for part, each in zip(parts, list(value), strict=True):
-                    self.assign(part, each, names)
+                for part, item in zip(parts, list(value), strict=True):
+                    self.assign(part, item, names)
             case ast.Subscript(value=holder, slice=key):
                 self.value(holder, names)[self.value(key, names)] = value
             case _:
@@ -93,7 +93,7 @@ class Expressions(ABC):
             case ast.Subscript():
                 return self._item(node, names)
             case ast.JoinedStr(values=values):
-                return "".join(self._text(each, names) for each in values)
+                return "".join(self._text(part, names) for part in values)
             case ast.Call():
                 return self._called(node, names)
             case _:
@@ -102,11 +102,11 @@ class Expressions(ABC):
     def _collection(self, node: ast.expr, names: dict[str, Any]) -> Any:
         match node:
             case ast.List(elts=parts):
-                return [self.value(each, names) for each in parts]
+                return [self.value(part, names) for part in parts]
             case ast.Tuple(elts=parts):
-                return tuple(self.value(each, names) for each in parts)
+                return tuple(self.value(part, names) for part in parts)
             case ast.Set(elts=parts):
-                return {self.value(each, names) for each in parts}
+                return {self.value(part, names) for part in parts}
             case ast.Dict(keys=keys, values=values):
                 pairs = zip(keys, values, strict=True)
                 return {self.value(k, names): self.value(v, names) for k, v in pairs if k}
@@ -179,8 +179,10 @@ class Expressions(ABC):
         return str(self.value(node, names))
 
     def _called(self, node: ast.Call, names: dict[str, Any]) -> Any:
-        arguments = [self.value(each, names) for each in node.args]
-        named = {each.arg or "": self.value(each.value, names) for each in node.keywords}
+        arguments = [self.value(argument, names) for argument in node.args]
+        named = {
+            argument.arg or "": self.value(argument.value, names) for argument in node.keywords
+        }
         if not set(named) <= {"reverse", "default", "start"}:
             raise Refused("such arguments are not known here")
         match node.func:

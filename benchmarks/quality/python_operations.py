@@ -1,4 +1,4 @@
-"""What a little of Python can do to values: operators, builtins and methods, all bounded.
+"""Operators, builtins and methods of a little of Python, all bounded.
 
 ``small_python.py`` walks over functions with it. What is not listed here is refused.
 """
@@ -37,8 +37,8 @@ _OPERATORS: Mapping[type[ast.AST], Callable[..., Any]] = {
     ast.Not: operator.not_,
 }
 _BUILTINS: Mapping[str, Any] = {
-    each.__name__: each
-    for each in (
+    builtin.__name__: builtin
+    for builtin in (
         *(abs, all, any, bool, dict, divmod, enumerate, float, int, isinstance, len, list, max),
         *(min, reversed, round, set, sorted, str, sum, tuple, zip),
     )
@@ -90,8 +90,10 @@ def operated(op: ast.operator, left: Any, right: Any) -> Any:
         Refused: it is not known here, or its result is too large.
     """
     if isinstance(op, ast.Mult):
-        sizes = [len(each) for each in (left, right) if isinstance(each, str | list | tuple)]
-        counts = [each for each in (left, right) if isinstance(each, int)]
+        sizes = [
+            len(operand) for operand in (left, right) if isinstance(operand, str | list | tuple)
+        ]
+        counts = [operand for operand in (left, right) if isinstance(operand, int)]
         if sizes and counts and sizes[0] * counts[0] > _MOST_ITEMS:
             raise Refused("it makes something too large")
         return left * right

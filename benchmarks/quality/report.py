@@ -70,7 +70,7 @@ class Agreement:
 
     @property
     def figures(self) -> Figures:
-        """In the words of a manifest's."""
+        """The same in the form that manifests have it."""
         return Figures(
             num_tokens=self.tokens,
             kl_mean=self.kl.mean,
@@ -84,7 +84,7 @@ class Agreement:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Making:
-    """How the quantised model was made, where its maker left a note.
+    """The making of the quantised model, where its maker left a note.
 
     Attributes:
         seconds: of the whole quantisation.
@@ -97,7 +97,7 @@ class Making:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """What a quantisation cost.
+    """The cost of one quantisation.
 
     Attributes:
         engine: that computed it.
@@ -125,7 +125,7 @@ def as_json(report: Report) -> str:
 
 
 def tables(report: Report, *, worst: int = 10) -> Iterator[Table]:
-    """What people read: the models, their agreement, the worst weights."""
+    """Tables for people: the models, their agreement, the worst weights."""
     yield _sides(report)
     yield _agreements(report)
     if report.tensors:
@@ -171,13 +171,18 @@ def _agreements(report: Report) -> Table:
         shown.popitem()
     for heading in ("over", *shown):
         table.add_column(heading, justify="left" if heading == "over" else "right")
-    found = list(shown.values())
-    kls = [each.kl for each in found]
-    table.add_row("tokens scored", *(f"{each.tokens:,}" for each in found))
-    table.add_row("same most likely token", *(f"{each.top1:.2%}" for each in found))
-    table.add_row("perplexity of the base", *(_estimate(each.base_perplexity) for each in found))
-    table.add_row("of the quantised", *(_estimate(each.quantised_perplexity) for each in found))
-    table.add_row("their ratio", *(_estimate(each.ratio) for each in found))
+    agreements = list(shown.values())
+    kls = [agreement.kl for agreement in agreements]
+    table.add_row("tokens scored", *(f"{agreement.tokens:,}" for agreement in agreements))
+    table.add_row("same most likely token", *(f"{agreement.top1:.2%}" for agreement in agreements))
+    table.add_row(
+        "perplexity of the base",
+        *(_estimate(agreement.base_perplexity) for agreement in agreements),
+    )
+    table.add_row(
+        "of the quantised", *(_estimate(agreement.quantised_perplexity) for agreement in agreements)
+    )
+    table.add_row("their ratio", *(_estimate(agreement.ratio) for agreement in agreements))
     table.add_row("KL divergence, mean", *(f"{kl.mean:.2e}" for kl in kls))
     table.add_row("median", *(f"{kl.median:.2e}" for kl in kls))
     table.add_row("99th percentile", *(f"{kl.p99:.2e}" for kl in kls))
@@ -189,9 +194,9 @@ def _tensors(report: Report, worst: int) -> Table:
     table = Table("weight", box=box.SIMPLE_HEAD, title=title)
     table.add_column("error", justify="right")
     table.add_column("bits", justify="right")
-    for each in report.tensors[:worst]:
-        bits = each.num_bytes * 8 / each.num_weights
-        table.add_row(each.name, f"{each.relative_mse:.2e}", f"{bits:.2f}")
+    for error in report.tensors[:worst]:
+        bits = error.num_bytes * 8 / error.num_weights
+        table.add_row(error.name, f"{error.relative_mse:.2e}", f"{bits:.2f}")
     return table
 
 

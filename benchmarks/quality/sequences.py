@@ -1,4 +1,4 @@
-"""What the models are asked to predict: token sequences, of which the first part is given.
+"""Token sequences that the models predict; the first part of each is given.
 
 Two sources. A model's evaluation: each question through the chat template, and the answer that
 the base model gives to it, greedily. And any text: windows that overlap by half, so that every
@@ -77,7 +77,7 @@ async def prompts(renderer: Renderer, items: Sequence[Mapping[str, Any]]) -> lis
     ]
 
 
-async def answers(engine: Engine, asked: Sequence[Sequence[int]]) -> list[tuple[int, ...]]:
+async def answers(engine: Engine, prompts: Sequence[Sequence[int]]) -> list[tuple[int, ...]]:
     """Greedy answers, the end-of-sequence token included; all at once.
 
     Raises:
@@ -91,13 +91,13 @@ async def answers(engine: Engine, asked: Sequence[Sequence[int]]) -> list[tuple[
             prompt_token_ids=prompt,
             sampling=SamplingParams(max_tokens=max(1, min(LONGEST_ANSWER, room)), temperature=0),
         )
-        found: list[int] = []
+        token_ids: list[int] = []
         async with aclosing(engine.stream(request)) as chunks:
             async for chunk in chunks:
-                found += chunk.token_ids
-        return tuple(found)
+                token_ids += chunk.token_ids
+        return tuple(token_ids)
 
-    return await asyncio.gather(*(one(number, prompt) for number, prompt in enumerate(asked)))
+    return await asyncio.gather(*(one(number, prompt) for number, prompt in enumerate(prompts)))
 
 
 def score(
@@ -114,9 +114,9 @@ def score(
     return Score(right=right, items=len(items))
 
 
-def first_rows(found: Sequence[Forced]) -> list[int]:
-    """Of each sequence, the number of its first scored token among those of all, in order."""
-    return [0, *itertools.accumulate(len(forced.scored) for forced in found)][: len(found)]
+def first_rows(sequences: Sequence[Forced]) -> list[int]:
+    """The number of each sequence's first scored token among those of all, in order."""
+    return [0, *itertools.accumulate(len(forced.scored) for forced in sequences)][: len(sequences)]
 
 
 def windows(
@@ -150,11 +150,11 @@ def windows(
     ]
 
 
-def limited(found: Sequence[Forced], max_tokens: int) -> list[Forced]:
+def limited(sequences: Sequence[Forced], max_tokens: int) -> list[Forced]:
     """Sequences until ``max_tokens`` scored tokens are reached, evenly from all of them."""
-    total = sum(len(sequence.scored) for sequence in found)
+    total = sum(len(sequence.scored) for sequence in sequences)
     if total <= max_tokens:
-        return list(found)
+        return list(sequences)
     step = total / max_tokens
-    count = max(1, int(len(found) / step))
-    return [found[int(number * len(found) / count)] for number in range(count)]
+    count = max(1, int(len(sequences) / step))
+    return [sequences[int(number * len(sequences) / count)] for number in range(count)]

@@ -34,7 +34,7 @@ class _Continue(Exception):
 
 
 def call(source: str, name: str, arguments: list[Any]) -> Any:
-    """What a function of the source returns.
+    """Call a function of the source; returns its result.
 
     Args:
         source: Python that defines it; else only docstrings and functions count.
@@ -79,8 +79,8 @@ class _Walk(Expressions):
         self._depth = 0
 
     def run(self, function: ast.FunctionDef, arguments: list[Any]) -> Any:
-        names = [each.arg for each in function.args.args]
-        defaults = [self.value(each, {}) for each in function.args.defaults]
+        names = [parameter.arg for parameter in function.args.args]
+        defaults = [self.value(default, {}) for default in function.args.defaults]
         values = [*arguments, *defaults[len(defaults) - (len(names) - len(arguments)) :]]
         if len(arguments) > len(names) or len(values) != len(names):
             raise Refused(f"{function.name} takes other arguments")

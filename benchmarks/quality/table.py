@@ -61,15 +61,15 @@ def of_report(report: Report) -> Row:
 
 def as_json(base: str, rows: Sequence[Row]) -> str:
     """One line."""
-    found = [asdict(row) for row in rows]
-    for row in found:
+    row_fields = [asdict(row) for row in rows]
+    for row in row_fields:
         for agreement in row["agreement"].values():
             agreement.pop("histogram", None)
-    return json.dumps({"schema": SCHEMA, "base": base, "rows": found}, allow_nan=False)
+    return json.dumps({"schema": SCHEMA, "base": base, "rows": row_fields}, allow_nan=False)
 
 
 def table(base: str, rows: Sequence[Row], score: Score | None) -> Table:
-    """What people read.
+    """The table for people.
 
     Args:
         base: its name.
@@ -80,14 +80,14 @@ def table(base: str, rows: Sequence[Row], score: Score | None) -> Table:
     if len(sources) == 2:  # one source, and "all" of it
         sources.pop()
     kept = f", evaluation {score.right}/{score.items}" if score else ""
-    found = Table(box=box.SIMPLE_HEAD, title=f"against {base}{kept}: KL in nats, same token")
-    found.add_column("system")
-    found.add_column("weights", overflow="fold", min_width=12)
+    shown = Table(box=box.SIMPLE_HEAD, title=f"against {base}{kept}: KL in nats, same token")
+    shown.add_column("system")
+    shown.add_column("weights", overflow="fold", min_width=12)
     for heading in ("size", *sources, "perplexity", "right", "tok/s"):
-        found.add_column(heading, justify="right", no_wrap=True)
+        shown.add_column(heading, justify="right", no_wrap=True)
     for row in rows:
         overall = row.agreement[sources[-1]]
-        found.add_row(
+        shown.add_row(
             row.system,
             row.name,
             size(row.weight_bytes),
@@ -97,8 +97,8 @@ def table(base: str, rows: Sequence[Row], score: Score | None) -> Table:
             f"{row.tokens_s:.1f}" if row.tokens_s else "-",
             style="red" if row.failed else "",
         )
-    return found
+    return shown
 
 
-def _agreement(found: Agreement) -> str:
-    return f"{found.kl.mean:.4f} {found.top1:.1%}"
+def _agreement(agreement: Agreement) -> str:
+    return f"{agreement.kl.mean:.4f} {agreement.top1:.1%}"

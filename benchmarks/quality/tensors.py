@@ -78,10 +78,10 @@ class Folder:
 
     def num_bytes(self, name: str) -> int:
         """Raises KeyError: there is no such tensor."""
-        found = self._files[name].get_slice(name)
+        part = self._files[name].get_slice(name)
         sizes = {"BF16": 2, "F16": 2, "F32": 4, "I32": 4, "I64": 8, "F64": 8}
-        shape: list[int] = found.get_shape()
-        return math.prod(shape) * sizes.get(found.get_dtype(), 1)
+        shape: list[int] = part.get_shape()
+        return math.prod(shape) * sizes.get(part.get_dtype(), 1)
 
     def shape(self, name: str) -> list[int]:
         """Raises KeyError: there is no such tensor."""
@@ -123,8 +123,8 @@ def _error(full: Folder, small: Folder, layer: str) -> TensorError:
             part: _part(small, name, start, len(values), per_word if name == zero else 1)
             for part, name in parts.items()
         }
-        found = dequantised(stored, values.shape)
-        error += float((values - found).square().sum(dtype=torch.float64))
+        restored = dequantised(stored, values.shape)
+        error += float((values - restored).square().sum(dtype=torch.float64))
         total += float(values.square().sum(dtype=torch.float64))
     return TensorError(
         name=weight,
@@ -135,8 +135,8 @@ def _error(full: Folder, small: Folder, layer: str) -> TensorError:
 
 
 def _part(small: Folder, name: str, start: int, count: int, per_row: int) -> torch.Tensor:
-    """What a stored tensor has for some rows of the weight, ``per_row`` of them in each of its own;
-    all of it where it has no row for each.
+    """The part of a stored tensor for some rows of the weight, of which each of its own rows holds
+    ``per_row``; all of it where it has no row for each.
     """
     if name.endswith(_WHOLE) or small.shape(name)[0] == 1:
         return small.get(name)

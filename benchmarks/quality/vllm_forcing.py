@@ -40,7 +40,7 @@ _numbers = itertools.count()
 
 
 def engine_arguments(folder: Path) -> tuple[str, ...]:
-    """What the engine needs to be told, as `--engine-arg` takes it.
+    """Arguments of the engine, as `--engine-arg` takes them.
 
     Args:
         folder: of this engine's own, where plans and rows meet.
@@ -51,7 +51,7 @@ def engine_arguments(folder: Path) -> tuple[str, ...]:
 async def forced_logits(
     engine: Engine, sequences: Sequence[Forced], folder: Path, most_bytes: int
 ) -> AsyncGenerator[Step, None]:
-    """As ``forcing.forced_logits``, by an engine that was built with ``engine_arguments``.
+    """The steps of ``forcing.forced_logits``, by an engine built with ``engine_arguments``.
 
     Args:
         engine: vLLM's.
@@ -106,12 +106,12 @@ async def _run(engine: Engine, forced: Forced, folder: Path) -> None:
         prompt_token_ids=forced.given,
         sampling=SamplingParams(max_tokens=len(forced.scored), temperature=0, ignore_eos=True),
     )
-    said: list[int] = []
+    token_ids: list[int] = []
     async with aclosing(engine.stream(request)) as chunks:
         async for chunk in chunks:
-            said += chunk.token_ids
+            token_ids += chunk.token_ids
     plan.unlink()
-    if tuple(said) != forced.scored:
+    if tuple(token_ids) != forced.scored:
         raise RuntimeError("vLLM did not say the tokens that it was made to say")
 
 
@@ -127,10 +127,10 @@ def _read(path: Path, num_rows: int, vocab: int) -> torch.Tensor:
 
 
 def plan_path(folder: Path, prompt: Sequence[int]) -> Path:
-    """What the request with this prompt is made to say."""
+    """The file with the tokens that the request with this prompt is forced to give."""
     return folder / f"{hashlib.sha256(array('l', prompt).tobytes()).hexdigest()}.json"
 
 
 def rows_path(plan: Path) -> Path:
-    """Its rows: float32, one after the other."""
+    """The file of its rows: float32, one after the other."""
     return plan.with_suffix(".rows")

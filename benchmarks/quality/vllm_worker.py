@@ -24,7 +24,7 @@ class _Plan:
 
 
 class Forcing(LogitsProcessor):  # type: ignore[misc]  # vLLM tells mypy no types
-    """In the worker. A request whose prompt has a plan in the folder is forced; others are not."""
+    """Forces each request whose prompt has a plan in the folder; others are left alone."""
 
     def __init__(self, vllm_config: Any, _device: torch.device, _is_pin_memory: bool) -> None:
         folder = (vllm_config.additional_config or {}).get(KEY)

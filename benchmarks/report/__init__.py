@@ -1,1 +1,1 @@
-"""What was measured, for people and for programs: table, JSON, HTML, PNG."""
+"""Reports of what was measured, for people and for programs: table, JSON, HTML, PNG."""

@@ -47,7 +47,7 @@ class Row:
 
     @property
     def key(self) -> tuple[str, str, str, str]:
-        """What is measured: equal in two reports that can be compared."""
+        """The identity of what is measured: equal in two reports that can be compared."""
         return self.model, self.system, self.scheme, self.case
 
     @property
@@ -61,7 +61,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ratio:
-    """How many times one system's figure is another's, paired by round.
+    """One system's figure as a multiple of another's, paired by round.
 
     Attributes:
         ratio: median over the rounds; more than 1 is in favour of ``system``, whatever the figure.
@@ -106,8 +106,8 @@ class Document:
         fields = asdict(self)
         if self.roofline is not None:
             fields["roofline"] |= {"flops_s": self.roofline.flops_s}
-        for given, row in zip(self.rows, fields["rows"], strict=True):
-            row["medians"] = {name: given.median(name) for name in given.samples}
+        for original, row in zip(self.rows, fields["rows"], strict=True):
+            row["medians"] = {name: original.median(name) for name in original.samples}
         return json.dumps({"schema": SCHEMA} | fields, allow_nan=False)
 
     @classmethod

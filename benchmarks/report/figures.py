@@ -1,4 +1,4 @@
-"""What each figure is called, its unit, and which direction is better: one row for each.
+"""The label, unit and better direction of each figure: one row for each.
 
 Formulas and their sources stand where they are computed, in benchmarks/metrics.
 """

@@ -107,14 +107,14 @@ def _heading(figure: str) -> str:
 def _ratios(ratios: Sequence[Ratio]) -> str:
     rows = [
         (
-            each.model,
-            each.case,
-            each.system,
-            each.against,
-            f"{each.ratio:.2f}",
-            "-" if each.low is None else f"{each.low:.2f} to {each.high:.2f}",
+            ratio.model,
+            ratio.case,
+            ratio.system,
+            ratio.against,
+            f"{ratio.ratio:.2f}",
+            "-" if ratio.low is None else f"{ratio.low:.2f} to {ratio.high:.2f}",
         )
-        for each in ratios
+        for ratio in ratios
     ]
     return _grid(("model", "case", "first", "against", "ratio", "95 %"), rows)
 

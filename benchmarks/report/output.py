@@ -1,17 +1,20 @@
-"""Where a report goes: tables to the terminal, files to --out, JSON to the last line of stdout."""
+"""The ways of a report: tables to the terminal, files to --out, JSON to stdout's last line."""
 
 from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
-from benchmarks.report.document import Document
+from benchmarks import machine
+from benchmarks.report.document import Document, KindOfReport, Ratio, Row
 from benchmarks.report.table import tables
+from benchmarks.roofline import Roofline
 from models.durable import write_whole
 from models.errors import ModelError
 from serve.errors import ServeError
@@ -21,7 +24,7 @@ _WIDTH = 140  # of tables that go into a file
 
 
 def add_output(parser: argparse.ArgumentParser) -> None:
-    """--out."""
+    """Add --out."""
     parser.add_argument(
         "--out",
         type=Path,
@@ -32,12 +35,42 @@ def add_output(parser: argparse.ArgumentParser) -> None:
 
 @contextmanager
 def refusals() -> Iterator[None]:
-    """What a user can put right ends the command with a message and the exit code 2."""
+    """End the command with a message and the exit code 2 where a user can put it right."""
     try:
         yield
     except (ModelError, ServeError, ValueError, OSError, RuntimeError) as error:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(REFUSED) from None
+
+
+def document_of(
+    kind: KindOfReport,
+    options: argparse.Namespace,
+    *,
+    rows: Sequence[Row],
+    settings: Mapping[str, Any],
+    notes: Sequence[str],
+    roofline: Roofline | None = None,
+    ratios: Sequence[Ratio] = (),
+) -> Document:
+    """The report of a run that has just ended on this machine.
+
+    Args:
+        kind: the command.
+        options: of its command line, with ``command_line`` as it was typed.
+        rows, settings, notes, roofline, ratios: as ``Document`` has them.
+    """
+    return Document(
+        kind=kind,
+        made_at=machine.now_utc(),
+        command=machine.command_line(options.command_line),
+        machine=machine.describe(),
+        roofline=roofline,
+        settings=settings,
+        rows=rows,
+        ratios=ratios,
+        notes=notes,
+    )
 
 
 def deliver(document: Document, options: argparse.Namespace) -> int:

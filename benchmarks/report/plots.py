@@ -35,12 +35,12 @@ def draw(document: Document) -> Mapping[str, str]:
     Raises:
         PlotError: matplotlib is not installed.
     """
-    found = {}
+    pictures = {}
     for title, chart in _charts(document):
         figure = _figure(7.6, 3.6)
         chart(figure.add_subplot())
-        found[title] = _svg(figure)
-    return found
+        pictures[title] = _svg(figure)
+    return pictures
 
 
 def overview(document: Document, *, columns: int = 2) -> bytes:
@@ -143,7 +143,10 @@ def _roofline(document: Document) -> Draw:
         ridge = roofline.flops_s / roofline.bytes_s
         at = [row.facts["flops_per_byte"] for row in rows]
         left, right = min([*at, ridge]) / 2, max([*at, ridge]) * 2
-        roof = [min(roofline.flops_s, each * roofline.bytes_s) for each in (left, ridge, right)]
+        roof = [
+            min(roofline.flops_s, flops_per_byte * roofline.bytes_s)
+            for flops_per_byte in (left, ridge, right)
+        ]
         axes.plot([left, ridge, right], roof, color=_INK, linewidth=1.5)
         for row in rows:
             intensity = row.facts["flops_per_byte"]

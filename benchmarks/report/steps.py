@@ -1,4 +1,4 @@
-"""How far a run is: one line per step on stderr, with the time that is left."""
+"""Progress of a run: one line per step on stderr, with the time that is left."""
 
 from __future__ import annotations
 

@@ -33,10 +33,10 @@ def tables(document: Document) -> Iterator[Table]:
 
 def groups(rows: Sequence[Row]) -> list[tuple[str, list[Row]]]:
     """Rows of one model that have the same figures, with a title."""
-    found: dict[tuple[str, tuple[str, ...]], list[Row]] = {}
+    rows_by_group: dict[tuple[str, tuple[str, ...]], list[Row]] = {}
     for row in rows:
-        found.setdefault((row.model, columns(row)), []).append(row)
-    return [(model, some) for (model, _), some in found.items()]
+        rows_by_group.setdefault((row.model, columns(row)), []).append(row)
+    return [(model, group) for (model, _), group in rows_by_group.items()]
 
 
 def columns(row: Row) -> tuple[str, ...]:
@@ -126,10 +126,16 @@ def _ratios(ratios: Sequence[Ratio]) -> Table:
         table.add_column(heading)
     table.add_column("ratio", justify="right")
     table.add_column("95 %", justify="right")
-    for each in ratios:
-        between = "-" if each.low is None else f"{each.low:.2f} to {each.high:.2f}"
-        label = KINDS[each.figure].label
+    for ratio in ratios:
+        between = "-" if ratio.low is None else f"{ratio.low:.2f} to {ratio.high:.2f}"
+        label = KINDS[ratio.figure].label
         table.add_row(
-            each.model, each.case, label, each.system, each.against, f"{each.ratio:.2f}", between
+            ratio.model,
+            ratio.case,
+            label,
+            ratio.system,
+            ratio.against,
+            f"{ratio.ratio:.2f}",
+            between,
         )
     return table

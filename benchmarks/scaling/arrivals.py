@@ -13,7 +13,7 @@ DAY_S = 86_400.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """When it comes, in seconds of the day, and how many tokens its answer has."""
+    """A request: its time in seconds of the day, and the tokens of its answer."""
 
     at_s: float
     tokens: int
@@ -41,14 +41,14 @@ def office_day(*, peak: float, mean_tokens: int, seed: int) -> list[Request]:
     """
     chance = random.Random(seed)
     at = 0.0
-    found: list[Request] = []
+    requests: list[Request] = []
     while True:
         at += chance.expovariate(peak)
         if at >= DAY_S:
-            return found
+            return requests
         if chance.random() < office_rate(at, peak=peak) / peak:
             tokens = 1 + int(chance.expovariate(1 / mean_tokens))
-            found.append(Request(at_s=at, tokens=tokens))
+            requests.append(Request(at_s=at, tokens=tokens))
 
 
 def read(path: Path) -> list[Request]:
@@ -58,7 +58,7 @@ def read(path: Path) -> list[Request]:
         ValueError: a line is not such an object; it names the line.
         OSError: the file cannot be read.
     """
-    found = []
+    requests = []
     for number, line in enumerate(path.read_text("utf-8").splitlines(), 1):
         if not line.strip():
             continue
@@ -71,7 +71,7 @@ def read(path: Path) -> list[Request]:
             ) from None
         if request.at_s < 0 or request.tokens < 1:
             raise ValueError(f"{path}, line {number}: at_s is at least 0 and tokens at least 1")
-        found.append(request)
-    if not found:
+        requests.append(request)
+    if not requests:
         raise ValueError(f"{path} holds no request")
-    return sorted(found, key=lambda request: request.at_s)
+    return sorted(requests, key=lambda request: request.at_s)

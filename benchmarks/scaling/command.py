@@ -36,26 +36,26 @@ ASSUMED = {"start_s": 120.0, "first_token_s": 0.15, "one_s": 0.012, "full_s": 0.
 
 def parser() -> argparse.ArgumentParser:
     """The command's arguments."""
-    found = argparse.ArgumentParser(
+    command_parser = argparse.ArgumentParser(
         prog="python -m benchmarks.scaling",
         description="What autoscaling saves in a day, and what it costs in waiting.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    day = found.add_argument_group("the day")
+    day = command_parser.add_argument_group("the day")
     day.add_argument("--arrivals", type=Path, metavar="FILE", help="JSON Lines, not a made-up day")
     day.add_argument("--peak", type=float, default=12.0, help="requests/s at 10:30 (default: 12)")
     day.add_argument(
         "--mean-tokens", type=int, default=500, metavar="N", help="of an answer (default: 500)"
     )
     day.add_argument("--seed", type=int, default=0, help="of the made-up day (default: 0)")
-    one = found.add_argument_group("one replica")
+    one = command_parser.add_argument_group("one replica")
     one.add_argument("--costs", type=Path, metavar="FILE", help="JSON that `measure` printed")
     one.add_argument("--start-s", type=float, metavar="S", help="from a pod's start until ready")
     one.add_argument("--kv-tokens", type=int, metavar="N", help="that its KV cache holds")
     one.add_argument("--gpus", type=int, default=1, help="of a replica (default: 1)")
-    plan = found.add_argument_group("plans")
+    plan = command_parser.add_argument_group("plans")
     plan.add_argument(
         "--static",
         type=int,
@@ -69,9 +69,9 @@ def parser() -> argparse.ArgumentParser:
     plan.add_argument(
         "--target-s", type=float, default=2.0, metavar="S", help="time to first token (default: 2)"
     )
-    found.add_argument("--png", type=Path, metavar="FILE", help="draw the day")
-    found.add_argument("--json", action="store_true", help="print the JSON alone")
-    return found
+    command_parser.add_argument("--png", type=Path, metavar="FILE", help="draw the day")
+    command_parser.add_argument("--json", action="store_true", help="print the JSON alone")
+    return command_parser
 
 
 def costs_of(options: argparse.Namespace) -> Costs:
@@ -81,14 +81,14 @@ def costs_of(options: argparse.Namespace) -> Costs:
         ValueError: a value is missing, unknown or out of range.
         OSError: the file cannot be read.
     """
-    given: dict[str, Any] = dict(ASSUMED)
+    costs_fields: dict[str, Any] = dict(ASSUMED)
     if options.costs is not None:
-        given = json.loads(options.costs.read_text("utf-8"))
+        costs_fields = json.loads(options.costs.read_text("utf-8"))
     for name in ("start_s", "kv_tokens"):
         if getattr(options, name) is not None:
-            given[name] = getattr(options, name)
+            costs_fields[name] = getattr(options, name)
     try:
-        costs = Costs(**given)
+        costs = Costs(**costs_fields)
     except TypeError as error:
         raise ValueError(f"{options.costs}: it is not what `measure` prints ({error})") from None
     if min(costs.first_token_s, costs.one_s, costs.full_s, costs.slots, costs.kv_tokens) <= 0:

@@ -26,7 +26,7 @@ def desired_replicas(
     num_missing: int = 0,
     tolerance: float = TOLERANCE,
 ) -> int:
-    """How many replicas one metric asks for: ceil(current x average / target).
+    """The number of replicas that one metric asks for: ceil(current x average / target).
 
     Args:
         current: replicas as the Deployment has them now.
@@ -63,7 +63,7 @@ def _plain(number: float) -> float:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
-    """How much may change within a period: a number of pods, or a percentage of them."""
+    """The most that may change within a period: a number of pods, or a percentage of them."""
 
     kind: Literal["Pods", "Percent"]
     value: int
@@ -80,7 +80,7 @@ class Direction:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scaler:
-    """What a HorizontalPodAutoscaler says.
+    """The values of a HorizontalPodAutoscaler.
 
     Attributes:
         targets: target average of each metric, by name; the metric that asks for most wins.
@@ -95,7 +95,7 @@ class Scaler:
 
 @dataclass(slots=True, kw_only=True)
 class State:
-    """What the controller remembers: recommendations, and the changes that it made."""
+    """The controller's memory: recommendations, and the changes that it made."""
 
     recommended: deque[tuple[float, int]] = field(default_factory=deque)
     changes: deque[tuple[float, int]] = field(default_factory=deque)

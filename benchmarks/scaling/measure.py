@@ -32,7 +32,7 @@ PROMPT = "Describe what a queue at a counter and a server have in common, in man
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stream:
-    """What one stream was seen to do; seconds."""
+    """The stamps of one stream, in seconds from its sending."""
 
     first_s: float
     last_s: float
@@ -121,11 +121,13 @@ async def rounds(
     async with httpx.AsyncClient(base_url=url, timeout=600) as client:
         model = (await client.get("/v1/models")).raise_for_status().json()["data"][0]["id"]
         await stream(client, model, 8, "warm ")
-        found: list[Stream] = []
+        streams_seen: list[Stream] = []
         for turn in range(number):
-            each = (stream(client, model, tokens, f"{turn}-{n} {prompt}") for n in range(streams))
-            found += await asyncio.gather(*each)
-        return found
+            turn_streams = (
+                stream(client, model, tokens, f"{turn}-{n} {prompt}") for n in range(streams)
+            )
+            streams_seen += await asyncio.gather(*turn_streams)
+        return streams_seen
 
 
 def main(argv: Sequence[str]) -> int:
@@ -156,9 +158,9 @@ def main(argv: Sequence[str]) -> int:
         json.dumps(
             {
                 "start_s": round(start_s, 2),
-                "first_token_s": round(statistics.median(each.first_s for each in first), 4),
-                "one_s": round(statistics.median(each.between_s for each in alone), 5),
-                "full_s": round(statistics.median(each.between_s for each in full), 5),
+                "first_token_s": round(statistics.median(seen.first_s for seen in first), 4),
+                "one_s": round(statistics.median(seen.between_s for seen in alone), 5),
+                "full_s": round(statistics.median(seen.between_s for seen in full), 5),
                 "slots": options.slots,
                 "kv_tokens": options.kv_tokens,
             }

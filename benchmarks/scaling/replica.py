@@ -16,7 +16,7 @@ from benchmarks.scaling.arrivals import Request
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Costs:
-    """What was measured of one replica.
+    """The measured costs of one replica.
 
     Attributes:
         start_s: from the pod's start until it is ready.
@@ -47,7 +47,7 @@ class Costs:
 
 @dataclass(slots=True, kw_only=True)
 class Replica:
-    """Its life, and what it holds. ``advance`` to a time before anything else is asked."""
+    """One replica and the requests that it holds. ``advance`` it to a time before reading it."""
 
     costs: Costs
     ready_at: float
@@ -99,7 +99,7 @@ class Replica:
         self.now = max(self.now, until)
 
     def ends_at(self) -> float:
-        """When the last that it holds is over; it advances to then."""
+        """Advance until the last sequence is over; returns that time."""
         while self.load:
             self.advance(self.now + 3600)
         return self.ended_at

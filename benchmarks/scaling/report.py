@@ -1,4 +1,4 @@
-"""What the plans came to: rows, a table, JSON."""
+"""The outcome of the plans as rows, and as a table."""
 
 from __future__ import annotations
 
@@ -37,21 +37,21 @@ def row(outcome: Outcome, *, target_s: float, gpus: int) -> dict[str, Any]:
 def table(rows: Sequence[dict[str, Any]], *, target_s: float) -> Table:
     columns = ("in time", "GPU hours", "most", "starts", "refused", "p50", "p99", "max")
     title = f"in time: first token within {target_s:g} s; p50, p99, max: until it, in seconds"
-    found = Table(title=title, box=None, pad_edge=False, collapse_padding=True)
-    found.add_column("plan", no_wrap=True)
+    shown = Table(title=title, box=None, pad_edge=False, collapse_padding=True)
+    shown.add_column("plan", no_wrap=True)
     for column in columns:
-        found.add_column(column, justify="right", no_wrap=True)
-    for each in rows:
-        found.add_row(
-            each["plan"],
-            f"{each['attainment']:.2%}",
-            f"{each['gpu_hours']:,.1f}",
-            str(each["most_replicas"]),
-            str(each["num_starts"]),
-            f"{each['num_refused']:,}",
-            *(_seconds(each[f"ttft_{name}_s"]) for name in ("p50", "p99", "max")),
+        shown.add_column(column, justify="right", no_wrap=True)
+    for figures in rows:
+        shown.add_row(
+            figures["plan"],
+            f"{figures['attainment']:.2%}",
+            f"{figures['gpu_hours']:,.1f}",
+            str(figures["most_replicas"]),
+            str(figures["num_starts"]),
+            f"{figures['num_refused']:,}",
+            *(_seconds(figures[f"ttft_{name}_s"]) for name in ("p50", "p99", "max")),
         )
-    return found
+    return shown
 
 
 def _seconds(value: float | None) -> str:

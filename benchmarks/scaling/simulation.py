@@ -26,7 +26,7 @@ SIGNALS = (ADMITTED, WAITING, KV_USE)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """How many replicas there are to be.
+    """A rule for the number of replicas.
 
     Attributes:
         scaler: None is a fixed number.
@@ -44,7 +44,7 @@ class Plan:
 
 @dataclass(slots=True, kw_only=True)
 class Outcome:
-    """What became of the day.
+    """The outcome of a day.
 
     Attributes:
         first_token_s: of every request that was answered.
@@ -64,7 +64,7 @@ class Outcome:
     def attainment(self, target_s: float) -> float:
         """Share of all requests whose first token came within the target."""
         total = len(self.first_token_s) + self.num_refused
-        return sum(each <= target_s for each in self.first_token_s) / total if total else 1.0
+        return sum(seconds <= target_s for seconds in self.first_token_s) / total if total else 1.0
 
 
 class Day:
@@ -105,21 +105,21 @@ class Day:
         self._route(request, request.at_s)
 
     def _route(self, request: Request, now: float) -> None:
-        ready = [each for each in self._replicas if each.is_ready(now)]
+        ready = [replica for replica in self._replicas if replica.is_ready(now)]
         if not ready:
             self._held.append(request)
             return
-        for each in ready:
-            each.advance(now)
-        chosen = min(ready, key=lambda each: each.load)
+        for replica in ready:
+            replica.advance(now)
+        chosen = min(ready, key=lambda replica: replica.load)
         if chosen.has_room:
             chosen.take(request)
         else:
             self.outcome.num_refused += 1
 
     def _release(self, now: float) -> None:
-        """What was held goes to the first replica that is ready, from the moment when it was."""
-        ready = [each for each in self._replicas if each.is_ready(now)]
+        """Give held requests to the first ready replica, from the moment when it was ready."""
+        ready = [replica for replica in self._replicas if replica.is_ready(now)]
         while self._held and ready:
             if ready[0].has_room:
                 ready[0].take(self._held.popleft())
@@ -129,8 +129,8 @@ class Day:
 
     def _sync(self, now: float) -> None:
         self._release(now)
-        for each in (*self._replicas, *self._leaving):
-            each.advance(now)
+        for replica in (*self._replicas, *self._leaving):
+            replica.advance(now)
         self._retire(now)
         self.outcome.counts.append((now, len(self._replicas) + len(self._leaving)))
         self._scrape(now)
@@ -138,10 +138,10 @@ class Day:
             self._scale(self._plan.scaler, now)
 
     def _scrape(self, now: float) -> None:
-        for each in self._replicas:
-            if each.is_ready(now):
-                seen = self._scrapes.setdefault(id(each), deque(maxlen=SCRAPES))
-                signals = (each.load, len(each.waiting), each.kv_use())
+        for replica in self._replicas:
+            if replica.is_ready(now):
+                seen = self._scrapes.setdefault(id(replica), deque(maxlen=SCRAPES))
+                signals = (replica.load, len(replica.waiting), replica.kv_use())
                 seen.append(dict(zip(SIGNALS, signals, strict=True)))
 
     def _scale(self, scaler: Scaler, now: float) -> None:
@@ -150,8 +150,8 @@ class Day:
             if self._is_warm(now):
                 self._add(1, now)
             return
-        ready = [each for each in self._replicas if each.is_ready(now)]
-        means = [self._mean(each) for each in ready]
+        ready = [replica for replica in self._replicas if replica.is_ready(now)]
+        means = [self._mean(replica) for replica in ready]
         wanted = max(
             desired_replicas(
                 current,
@@ -170,8 +170,8 @@ class Day:
             self._remove(current - decided)
 
     def _mean(self, replica: Replica) -> dict[str, float]:
-        seen = self._scrapes[id(replica)]
-        return {name: sum(each[name] for each in seen) / len(seen) for name in SIGNALS}
+        scrapes = self._scrapes[id(replica)]
+        return {name: sum(scrape[name] for scrape in scrapes) / len(scrapes) for name in SIGNALS}
 
     def _is_warm(self, now: float) -> bool:
         first, last = self._plan.warm or (0.0, 0.0)
@@ -183,7 +183,7 @@ class Day:
             patience is not None
             and not self._is_warm(now)
             and now - self._last_request_at >= patience
-            and not any(each.load for each in self._replicas)
+            and not any(replica.load for replica in self._replicas)
         )
 
     def _add(self, number: int, now: float) -> None:
@@ -196,27 +196,27 @@ class Day:
     def _remove(self, number: int) -> None:
         """Those that are not ready first, then the youngest: as a ReplicaSet chooses."""
         for _ in range(number):
-            leaver = max(self._replicas, key=lambda each: each.ready_at)
+            leaver = max(self._replicas, key=lambda replica: replica.ready_at)
             self._replicas.remove(leaver)
             self._scrapes.pop(id(leaver), None)
             leaver.is_leaving = True
             self._leaving.append(leaver)
 
     def _retire(self, now: float) -> None:
-        for each in [each for each in self._leaving if not each.load]:
-            self._leaving.remove(each)
-            self._close(each, now)
+        for replica in [replica for replica in self._leaving if not replica.load]:
+            self._leaving.remove(replica)
+            self._close(replica, now)
 
     def _end(self, now: float) -> None:
         """All that was begun or held is brought to its end; replicas are paid until the day's."""
-        for each in self._replicas:
-            while self._held and each.has_room:
-                each.advance(max(now, each.ready_at))
-                each.take(self._held.popleft())
+        for replica in self._replicas:
+            while self._held and replica.has_room:
+                replica.advance(max(now, replica.ready_at))
+                replica.take(self._held.popleft())
         self.outcome.num_refused += len(self._held)
-        for each in (*self._replicas, *self._leaving):
-            each.ends_at()
-            self._close(each, now)
+        for replica in (*self._replicas, *self._leaving):
+            replica.ends_at()
+            self._close(replica, now)
 
     def _close(self, replica: Replica, now: float) -> None:
         self.outcome.replica_s += now - replica.born_at

@@ -1,4 +1,4 @@
-"""When requests are sent: open-loop schedules, which do not wait for answers.
+"""Open-loop schedules: times at which requests are sent, which do not wait for answers.
 
 A closed loop sends the next request when an answer is there, so a slow server slows its own load
 down and hides its queue (Schroeder et al., NSDI 2006). For what users will see, use an open loop.

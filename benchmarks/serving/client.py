@@ -37,7 +37,7 @@ END_BYTES = 4096
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Endpoint:
-    """Where requests go.
+    """The address of a server's API.
 
     Attributes:
         path: of the API, without the route: ``/v1``.
@@ -52,7 +52,7 @@ class Endpoint:
 
     @classmethod
     def parse(cls, url: str, api_key: str | None = None) -> Self:
-        """From ``http://host:8000``, with or without ``/v1``.
+        """Read an address such as ``http://host:8000``, with or without ``/v1``.
 
         Raises:
             ValueError: it is no such address.

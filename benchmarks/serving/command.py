@@ -12,10 +12,9 @@ from pathlib import Path
 
 import uvloop
 
-from benchmarks import machine
 from benchmarks.metrics.request import Targets
-from benchmarks.report.document import Document, Row
-from benchmarks.report.output import add_output, deliver, refusals
+from benchmarks.report.document import Row
+from benchmarks.report.output import add_output, deliver, document_of, refusals
 from benchmarks.report.steps import Steps
 from benchmarks.serving import datasets, levels, load
 from benchmarks.serving.arrivals import PATTERNS
@@ -51,7 +50,7 @@ _PROBE_WORDS = 60
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What is measured at each level."""
+    """The measurement of each level."""
 
     endpoint: Endpoint
     dataset: str
@@ -104,12 +103,12 @@ def add_command(commands: Commands) -> None:
 
 
 def targets_of(words: Sequence[str]) -> Targets:
-    """From ``ttft=500``, in milliseconds.
+    """Read targets such as ``ttft=500``, in milliseconds.
 
     Raises:
         ValueError: another name, or no number above 0.
     """
-    found = {}
+    targets = {}
     for word in words:
         name, _, value = word.partition("=")
         try:
@@ -118,8 +117,8 @@ def targets_of(words: Sequence[str]) -> Targets:
             milliseconds = 0.0
         if name not in ("ttft", "tpot", "e2e") or milliseconds <= 0:
             raise ValueError(f"--slo {word}: ttft=MS, tpot=MS and e2e=MS are known")
-        found[f"{name}_s"] = milliseconds / 1e3
-    return Targets(**found)
+        targets[f"{name}_s"] = milliseconds / 1e3
+    return Targets(**targets)
 
 
 def levels_of(options: argparse.Namespace) -> list[Level]:
@@ -139,10 +138,13 @@ def levels_of(options: argparse.Namespace) -> list[Level]:
             )
             for rate in options.rate
         ]
-    found = options.concurrency or [1, 8, 32]
-    if min(found) < 1:
+    concurrencies = options.concurrency or [1, 8, 32]
+    if min(concurrencies) < 1:
         raise ValueError("--concurrency: at least 1 request in flight")
-    return [Level(count=count or 8 * each, concurrency=each, timeout_s=timeout_s) for each in found]
+    return [
+        Level(count=count or 8 * concurrency, concurrency=concurrency, timeout_s=timeout_s)
+        for concurrency in concurrencies
+    ]
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -168,11 +170,9 @@ def _run(options: argparse.Namespace) -> int:
         )
         rows, notes = _climb(plan, wanted, options)
         code = deliver(
-            Document(
-                kind="serving",
-                made_at=machine.now_utc(),
-                command=machine.command_line(options.command_line),
-                machine=machine.describe(),
+            document_of(
+                "serving",
+                options,
                 settings={
                     "url": endpoint.url,
                     "dataset": options.dataset,
@@ -197,16 +197,16 @@ def _climb(
         rounds = []
         for number in range(plan.rounds):
             steps.begin(level.label)
-            asked = datasets.requests(plan.dataset, plan.shape, options.seed + number)
-            traces, seen = uvloop.run(load.run(plan.endpoint, level, asked))
+            planned = datasets.requests(plan.dataset, plan.shape, options.seed + number)
+            traces, client = uvloop.run(load.run(plan.endpoint, level, planned))
             if not traces:
                 raise ValueError(f"--file {plan.shape.path}: no requests in it")
             rounds.append(levels.figures(traces, plan.targets))
             errors = sorted({trace.error for trace in traces if trace.error})
             notes += [f"{level.label}: {error}" for error in errors[:3]]
-            if seen.is_bottleneck:
-                notes.append(f"{level.label}: DO NOT TRUST, {seen}")
-        rows.append(levels.row(plan.shape.model, options.name, level, rounds, seen))
+            if client.is_bottleneck:
+                notes.append(f"{level.label}: DO NOT TRUST, {client}")
+        rows.append(levels.row(plan.shape.model, options.name, level, rounds, client))
         if options.sweep and levels.is_saturated(rows):
             notes.append(f"saturated at {level.label}")
             break
@@ -236,7 +236,7 @@ def first_model(endpoint: Endpoint) -> str:
 
 
 async def words_per_token(endpoint: Endpoint, shape: Shape) -> float:
-    """How many of our words make one token of this server's tokenizer: one short request.
+    """The number of our words for one token of this server's tokenizer, by one short request.
 
     Raises:
         ValueError: it was not answered.

@@ -1,4 +1,4 @@
-"""What is asked: bodies of requests, without end, the same for the same seed.
+"""Bodies of requests, without end, the same for the same seed.
 
 A name that says how long prompts are means tokens of the server's own count: how many tokens a word
 is with its tokenizer is asked for first, with one request.
@@ -21,7 +21,7 @@ _MARGIN_TOKENS = 8
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shape:
-    """What the prompts of a run are like.
+    """The shape of a run's prompts and answers.
 
     Attributes:
         model: of the requests.
@@ -43,7 +43,7 @@ class Shape:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class PlannedRequest:
     """One request: its body, and when a recording says that it came, in seconds."""
 
     body: dict[str, Any]
@@ -56,27 +56,27 @@ def text(num_words: int, source: random.Random) -> str:
     return " ".join(words)
 
 
-def _synthetic(shape: Shape, source: random.Random) -> Iterator[Asked]:
+def _synthetic(shape: Shape, source: random.Random) -> Iterator[PlannedRequest]:
     """Prompts of the given lengths that share nothing."""
     while True:
-        yield Asked(_chat(shape, [_user(_words(shape, source), source)], source))
+        yield PlannedRequest(_chat(shape, [_user(_words(shape, source), source)], source))
 
 
-def _shared_prefix(shape: Shape, source: random.Random) -> Iterator[Asked]:
+def _shared_prefix(shape: Shape, source: random.Random) -> Iterator[PlannedRequest]:
     """Nine tenths of each prompt is the same system prompt."""
     system = {"role": "system", "content": text(_count(shape, 0.9), source)}
     while True:
-        yield Asked(_chat(shape, [system, _user(_count(shape, 0.1), source)], source))
+        yield PlannedRequest(_chat(shape, [system, _user(_count(shape, 0.1), source)], source))
 
 
-def _long_context(shape: Shape, source: random.Random) -> Iterator[Asked]:
+def _long_context(shape: Shape, source: random.Random) -> Iterator[PlannedRequest]:
     """One prompt in eight is eight times as long, so that its prefill meets the others' decode."""
     for number in itertools.count(1):
         share = 8.0 if number % 8 == 0 else 1.0
-        yield Asked(_chat(shape, [_user(_count(shape, share), source)], source))
+        yield PlannedRequest(_chat(shape, [_user(_count(shape, share), source)], source))
 
 
-def _tools(shape: Shape, source: random.Random) -> Iterator[Asked]:
+def _tools(shape: Shape, source: random.Random) -> Iterator[PlannedRequest]:
     """A third each: plain, with tools, with a JSON answer asked for."""
     tool = {
         "type": "function",
@@ -96,21 +96,21 @@ def _tools(shape: Shape, source: random.Random) -> Iterator[Asked]:
             body["tools"] = [tool]
         elif number % 3 == 2:
             body["response_format"] = {"type": "json_object"}
-        yield Asked(body)
+        yield PlannedRequest(body)
 
 
-def _conversations(shape: Shape, source: random.Random) -> Iterator[Asked]:
+def _conversations(shape: Shape, source: random.Random) -> Iterator[PlannedRequest]:
     """Lines of ``{"conversations": [{"from", "value"}]}`` (ShareGPT) or ``{"messages": [...]}``."""
-    found = [_messages(line) for line in _lines(shape)]
-    usable = [messages for messages in found if messages]
+    conversations = [_messages(line) for line in _lines(shape)]
+    usable = [messages for messages in conversations if messages]
     if not usable:
         raise ValueError(f"{shape.path}: no line has conversations or messages")
     source.shuffle(usable)
     for messages in itertools.cycle(usable):
-        yield Asked(_chat(shape, messages, source))
+        yield PlannedRequest(_chat(shape, messages, source))
 
 
-def _replay(shape: Shape, source: random.Random) -> Iterator[Asked]:
+def _replay(shape: Shape, source: random.Random) -> Iterator[PlannedRequest]:
     """Lines of ``{"at_s", "input_tokens", "output_tokens"}``, sent when they were; it ends."""
     for line in _lines(shape):
         try:
@@ -122,10 +122,10 @@ def _replay(shape: Shape, source: random.Random) -> Iterator[Asked]:
         at_s, num_in, num_out = own
         words = max(1, round(num_in * shape.words_per_token))
         body = _chat(shape, [_user(words, source)], source)
-        yield Asked(body | {"max_tokens": num_out}, at_s)
+        yield PlannedRequest(body | {"max_tokens": num_out}, at_s)
 
 
-_Make = Callable[[Shape, random.Random], Iterator[Asked]]
+_Make = Callable[[Shape, random.Random], Iterator[PlannedRequest]]
 DATASETS: Mapping[str, _Make] = MappingProxyType(
     {
         "synthetic": _synthetic,
@@ -139,7 +139,7 @@ DATASETS: Mapping[str, _Make] = MappingProxyType(
 FROM_FILES = frozenset({"conversations", "replay"})
 
 
-def requests(name: str, shape: Shape, seed: int) -> Iterator[Asked]:
+def requests(name: str, shape: Shape, seed: int) -> Iterator[PlannedRequest]:
     """The requests of a data set.
 
     Raises:
@@ -154,21 +154,23 @@ def requests(name: str, shape: Shape, seed: int) -> Iterator[Asked]:
 def _lines(shape: Shape) -> list[dict[str, Any]]:
     path = shape.path or Path()
     try:
-        found = [json.loads(line) for line in path.read_text("utf-8").splitlines() if line.strip()]
+        lines = [json.loads(line) for line in path.read_text("utf-8").splitlines() if line.strip()]
     except ValueError as error:
         raise ValueError(f"{path} is no JSONL: {error}") from None
-    return [line for line in found if isinstance(line, dict)]
+    return [line for line in lines if isinstance(line, dict)]
 
 
 def _messages(line: Mapping[str, Any]) -> list[dict[str, str]]:
-    """What was said up to the last answer."""
+    """The messages up to the last answer, which is left out."""
     if isinstance(line.get("messages"), list):
-        given = [(each.get("role"), each.get("content")) for each in line["messages"]]
+        pairs = [(message.get("role"), message.get("content")) for message in line["messages"]]
     else:
         roles = {"human": "user", "user": "user", "system": "system", "gpt": "assistant"}
-        said = line.get("conversations") or []
-        given = [(roles.get(each.get("from"), "assistant"), each.get("value")) for each in said]
-    messages = [{"role": str(role), "content": str(content)} for role, content in given if content]
+        turns = line.get("conversations") or []
+        pairs = [
+            (roles.get(message.get("from"), "assistant"), message.get("value")) for message in turns
+        ]
+    messages = [{"role": str(role), "content": str(content)} for role, content in pairs if content]
     while messages and messages[-1]["role"] == "assistant":
         messages.pop()
     return messages

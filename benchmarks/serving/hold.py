@@ -1,4 +1,4 @@
-"""How many streams the API layer holds, and how many the load generator: no model computes.
+"""The number of streams that the API layer and the load generator hold: no model computes.
 
     python -m benchmarks.serving.hold [--streams 1000] [--rate 20] [--seconds 300] [--pin]
 
@@ -33,9 +33,9 @@ import uvloop
 from benchmarks.metrics.load import Load
 from benchmarks.serving import load
 from benchmarks.serving.client import Endpoint, free_port
-from benchmarks.serving.datasets import Asked
+from benchmarks.serving.datasets import PlannedRequest
 from benchmarks.serving.load import Level
-from benchmarks.serving.watch import Seen
+from benchmarks.serving.watch import ClientLoad
 from benchmarks.trace import Trace
 
 START_TIMEOUT_S = 60
@@ -46,7 +46,7 @@ TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What to run. ``rate`` is in tokens per second and stream."""
+    """One run. ``rate`` is in tokens per second and stream."""
 
     streams: int
     rate: float
@@ -122,7 +122,7 @@ def cpu_s(pid: int) -> float:
 
 async def _load(
     ports: Sequence[int], shares: Sequence[int], body: dict[str, object]
-) -> list[tuple[list[Trace], Seen]]:
+) -> list[tuple[list[Trace], ClientLoad]]:
     """All servers' streams at once, in this process."""
     load.check_files(sum(shares))
     return await asyncio.gather(
@@ -130,7 +130,7 @@ async def _load(
             load.run(
                 Endpoint.parse(f"http://127.0.0.1:{port}"),
                 Level(count=share, rate=share / RAMP_S, pattern="constant"),
-                repeat(Asked(body)),
+                repeat(PlannedRequest(body)),
             )
             for port, share in zip(ports, shares, strict=True)
         )
@@ -158,8 +158,8 @@ def run(plan: Plan) -> dict[str, object]:
         took_s = time.monotonic() - began
         server_s = sum(map(cpu_s, pids)) - server_before
         own_s = time.process_time() - own_before
-    traces = [trace for some, _ in results for trace in some]
-    seen = max((seen for _, seen in results), key=lambda seen: seen.lag_ms_p99)
+    traces = [trace for server_traces, _ in results for trace in server_traces]
+    client = max((client for _, client in results), key=lambda client: client.lag_ms_p99)
     if not any(trace.arrivals_at for trace in traces):
         raise SystemExit(f"no stream brought anything: {traces[0].error}")
     tokens = sum(trace.completion_tokens for trace in traces)
@@ -182,8 +182,8 @@ def run(plan: Plan) -> dict[str, object]:
         "server_cpu_us_per_token": round(server_s / tokens * 1e6, 1),
         "client_cpu_us_per_token": round(own_s / tokens * 1e6, 1),
         "server_cores": round(server_s / took_s, 2),
-        "client": {name: round(value, 3) for name, value in asdict(seen).items()}
-        | {"is_bottleneck": seen.is_bottleneck},
+        "client": {name: round(value, 3) for name, value in asdict(client).items()}
+        | {"is_bottleneck": client.is_bottleneck},
     }
 
 

@@ -1,4 +1,4 @@
-"""From traces to a row of the report, and the walk from level to level until saturation."""
+"""Rows of the report out of traces, and the walk from level to level until saturation."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from benchmarks.metrics.percentiles import by_name
 from benchmarks.metrics.request import Targets
 from benchmarks.report.document import Row
 from benchmarks.serving.load import Level
-from benchmarks.serving.watch import Seen
+from benchmarks.serving.watch import ClientLoad
 from benchmarks.trace import Trace
 
 GAIN = 1.05
@@ -23,7 +23,7 @@ KEPT = 0.9
 def figures(traces: Sequence[Trace], targets: Targets) -> dict[str, float]:
     """All figures of one round, by their names in ``benchmarks.report.figures``."""
     load = Load(traces, targets)
-    found = {
+    values = {
         "requests_s": load.requests_s,
         "output_tokens_s": load.output_tokens_s,
         "total_tokens_s": load.total_tokens_s,
@@ -35,24 +35,24 @@ def figures(traces: Sequence[Trace], targets: Targets) -> dict[str, float]:
         "spread_share": load.spread_share,
     }
     for stem in ("ttft", "itl", "tpot", "e2e"):
-        found |= by_name(load.percentiles_ms(stem), stem)
+        values |= by_name(load.percentiles_ms(stem), stem)
     if load.good:
         for name in ("prompt_tokens", "completion_tokens"):
-            found[name] = statistics.fmean(getattr(one.trace, name) for one in load.good)
-    return found
+            values[name] = statistics.fmean(getattr(one.trace, name) for one in load.good)
+    return values
 
 
 def row(
-    model: str, system: str, level: Level, rounds: Sequence[Mapping[str, float]], seen: Seen
+    model: str, system: str, level: Level, rounds: Sequence[Mapping[str, float]], client: ClientLoad
 ) -> Row:
     """One level; a figure that a round has not (no answers) has fewer samples."""
-    names = dict.fromkeys(name for each in rounds for name in each)
+    names = dict.fromkeys(name for figures in rounds for name in figures)
     facts = {
         "requests": float(level.count),
-        "client_cpu_share": seen.cpu_share,
-        "client_lag_ms_p99": seen.lag_ms_p99,
-        "client_late_ms_p99": seen.late_ms_p99,
-        "client_is_bottleneck": float(seen.is_bottleneck),
+        "client_cpu_share": client.cpu_share,
+        "client_lag_ms_p99": client.lag_ms_p99,
+        "client_late_ms_p99": client.late_ms_p99,
+        "client_is_bottleneck": float(client.is_bottleneck),
     }
     if level.rate is not None:
         facts["offered_requests_s"] = level.rate
@@ -63,7 +63,7 @@ def row(
         system=system,
         via="HTTP",
         case=level.label,
-        samples={name: [each[name] for each in rounds if name in each] for name in names},
+        samples={name: [figures[name] for figures in rounds if name in figures] for name in names},
         facts=facts,
     )
 

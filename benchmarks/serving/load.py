@@ -12,8 +12,8 @@ from itertools import islice
 from benchmarks.metrics.request import Request
 from benchmarks.serving.arrivals import Pattern, schedule
 from benchmarks.serving.client import Endpoint, stream
-from benchmarks.serving.datasets import Asked
-from benchmarks.serving.watch import Seen, Watch
+from benchmarks.serving.datasets import PlannedRequest
+from benchmarks.serving.watch import ClientLoad, Watch
 from benchmarks.trace import Trace
 
 _SPARE_FILES = 64
@@ -21,7 +21,7 @@ _SPARE_FILES = 64
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Level:
-    """How much load.
+    """A level of load.
 
     Attributes:
         count: of requests in all.
@@ -47,23 +47,23 @@ class Level:
 async def run(
     endpoint: Endpoint,
     level: Level,
-    asked: Iterator[Asked],
-    told: Callable[[int], None] = lambda _: None,
-) -> tuple[list[Trace], Seen]:
+    requests: Iterator[PlannedRequest],
+    on_done: Callable[[int], None] = lambda _: None,
+) -> tuple[list[Trace], ClientLoad]:
     """All requests of a level, to their ends.
 
     Args:
         endpoint: of the server.
         level: the load.
-        asked: the requests; only as many as are needed are taken.
-        told: called with the number of requests that are over, as it grows.
+        requests: the requests; only as many as are needed are taken.
+        on_done: called with the number of requests that are over, as it grows.
     """
-    some = list(islice(asked, level.count))
-    check_files(level.concurrency or len(some))
+    planned = list(islice(requests, level.count))
+    check_files(level.concurrency or len(planned))
     # Encoded beforehand: what costs time must not happen while time is measured.
-    bodies = [endpoint.request(each.body) for each in some]
+    bodies = [endpoint.request(request.body) for request in planned]
     gate = asyncio.Semaphore(level.concurrency) if level.concurrency else None
-    dues = _dues(level, some)
+    dues = _dues(level, planned)
     num_over = 0
     began_at = time.monotonic() + 0.05
 
@@ -78,20 +78,20 @@ async def run(
             async with gate:
                 trace = await stream(endpoint, body, timeout_s=level.timeout_s)
         num_over += 1
-        told(num_over)
+        on_done(num_over)
         return trace
 
     async with Watch() as watch:
         traces = await asyncio.gather(*map(one, bodies, dues))
-    return traces, watch.seen([Request(trace).late_s for trace in traces])
+    return traces, watch.client_load([Request(trace).late_s for trace in traces])
 
 
-def _dues(level: Level, some: Sequence[Asked]) -> list[float | None]:
+def _dues(level: Level, planned: Sequence[PlannedRequest]) -> list[float | None]:
     if level.rate is not None:
-        return list(schedule(level.pattern, level.rate, len(some)))
+        return list(schedule(level.pattern, level.rate, len(planned)))
     if level.concurrency is None:
-        return [each.at_s for each in some]
-    return [None] * len(some)
+        return [request.at_s for request in planned]
+    return [None] * len(planned)
 
 
 def check_files(num_streams: int) -> None:

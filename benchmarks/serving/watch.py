@@ -1,4 +1,4 @@
-"""Is the load generator itself the bottleneck? Its event loop's lag and its share of a core.
+"""The load generator's own load: its event loop's lag and its share of a core.
 
 A figure of a server means nothing where the client could not keep up: stamps would be late, and
 requests sent late. So every run says how the client did.
@@ -19,8 +19,8 @@ LAG_MS = 20.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Seen:
-    """What was seen of the client.
+class ClientLoad:
+    """The load of the client.
 
     Attributes:
         cpu_share: of one core, over the run.
@@ -47,7 +47,7 @@ class Seen:
 
 @dataclass
 class Watch:
-    """Runs beside the load: ``async with Watch() as watch: ...``, then ``watch.seen``."""
+    """Runs beside the load: ``async with Watch() as watch: ...``, then ``watch.client_load``."""
 
     _lags_s: list[float] = field(default_factory=list)
     _task: asyncio.Task[None] | None = None
@@ -64,11 +64,11 @@ class Watch:
             self._task.cancel()
             await asyncio.wait([self._task])
 
-    def seen(self, late_s: list[float]) -> Seen:
+    def client_load(self, late_s: list[float]) -> ClientLoad:
         """After the run; ``late_s`` of every request."""
         lags_ms = np.asarray(self._lags_s or [0.0]) * 1e3
         late_ms = np.asarray(late_s or [0.0]) * 1e3
-        return Seen(
+        return ClientLoad(
             cpu_share=self._cpu_s / max(self._took_s, 1e-9),
             lag_ms_p50=float(np.percentile(lags_ms, 50)),
             lag_ms_p99=float(np.percentile(lags_ms, 99)),

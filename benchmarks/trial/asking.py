@@ -69,7 +69,7 @@ class Asker:
         self._client.close()
 
     def card(self) -> dict[str, Any]:
-        """What /v1/models says of the model.
+        """The model's card, as /v1/models has it.
 
         Raises:
             AskError: no such card.
@@ -117,7 +117,7 @@ class Asker:
         )
 
     def complete(self, prompt: str, *, max_tokens: int = 64, **more: Any) -> Answer:
-        """What follows a text."""
+        """The continuation of a text."""
         return self._stream("/v1/completions", {"prompt": prompt, "max_tokens": max_tokens, **more})
 
     def next_tokens(self, prompts: Sequence[Sequence[int]]) -> list[str]:
@@ -126,18 +126,18 @@ class Asker:
         Raises:
             AskError: refused, or without logprobs.
         """
-        found: list[str] = []
+        tokens: list[str] = []
         for begin in range(0, len(prompts), MAX_PROMPTS):
-            some = [list(prompt) for prompt in prompts[begin : begin + MAX_PROMPTS]]
-            body = {"prompt": some, "max_tokens": 1, "logprobs": 1, "ignore_eos": True}
+            batch = [list(prompt) for prompt in prompts[begin : begin + MAX_PROMPTS]]
+            body = {"prompt": batch, "max_tokens": 1, "logprobs": 1, "ignore_eos": True}
             reply = self._client.post(
                 "/v1/completions", json={"model": self._model, "temperature": 0, **body}
             )
             if reply.status_code != httpx.codes.OK:
                 raise AskError(f"/v1/completions: {_shown(reply)}")
             choices = sorted(reply.json()["choices"], key=lambda choice: int(choice["index"]))
-            found += [str(choice["logprobs"]["tokens"][0]) for choice in choices]
-        return found
+            tokens += [str(choice["logprobs"]["tokens"][0]) for choice in choices]
+        return tokens
 
     def _stream(self, route: str, body: Mapping[str, Any]) -> Answer:
         whole = {

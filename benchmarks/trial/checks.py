@@ -1,4 +1,4 @@
-"""What is looked at, in order: from the model's card to a long prompt. One function for each."""
+"""The checks of a trial, in order, from the model's card to the speed. One function for each."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ LEAST_LONG = 256
 
 
 @dataclass(slots=True, kw_only=True)
-class Seen:
-    """What is asked for, and what the checks fill in.
+class TrialState:
+    """The request for a trial, and what its checks fill in.
 
     Attributes:
         scheme: that the server was asked for.
@@ -44,16 +44,18 @@ class Seen:
     has_template: bool = False
 
 
-Look: TypeAlias = Callable[[Asker, Seen], Iterator[Check]]
+Inspection: TypeAlias = Callable[[Asker, TrialState], Iterator[Check]]
 
 
-def named() -> list[tuple[str, Look]]:
-    """All checks, in order: each may need what those before it have seen."""
-    asked = [(question.name, partial(_question, question)) for question in questions.QUESTIONS]
+def all_checks() -> list[tuple[str, Inspection]]:
+    """All checks, in order: each may need what those before it saw."""
+    question_checks = [
+        (question.name, partial(_question, question)) for question in questions.QUESTIONS
+    ]
     return [
         ("card", _card),
         ("template", _template),
-        *asked,
+        *question_checks,
         ("tools", _tools),
         ("long prompt", _long),
         ("speed", _speed),
@@ -61,30 +63,30 @@ def named() -> list[tuple[str, Look]]:
     ]
 
 
-def made(name: str, look: Look, asker: Asker, seen: Seen) -> list[Check]:
-    """What one finds. A server that cannot be understood is at fault, and the next is made."""
-    found: list[Check] = []
+def run_check(name: str, inspect: Inspection, asker: Asker, state: TrialState) -> list[Check]:
+    """Run one check. A server that cannot be understood is at fault, and the next check follows."""
+    checks: list[Check] = []
     try:
-        found.extend(look(asker, seen))
+        checks.extend(inspect(asker, state))
     except (AskError, httpx.HTTPError) as error:
         detail = str(error) or type(error).__name__
-        found.append(Check(name=name, outcome=Outcome.FAULT, detail=detail))
-    return found
+        checks.append(Check(name=name, outcome=Outcome.FAULT, detail=detail))
+    return checks
 
 
-def _card(asker: Asker, seen: Seen) -> Iterator[Check]:
-    seen.card = asker.card()
-    seen.max_model_len = int(seen.card["max_model_len"])
-    says = str(seen.card["quantization"])
-    is_right = says == seen.scheme and str(seen.card["digest"]).startswith("sha256:")
+def _card(asker: Asker, state: TrialState) -> Iterator[Check]:
+    state.card = asker.card()
+    state.max_model_len = int(state.card["max_model_len"])
+    says = str(state.card["quantization"])
+    is_right = says == state.scheme and str(state.card["digest"]).startswith("sha256:")
     yield Check(
         name="card",
         outcome=Outcome.OK if is_right else Outcome.FAULT,
-        detail=f"{says}, {str(seen.card['digest'])[:19]}",
+        detail=f"{says}, {str(state.card['digest'])[:19]}",
     )
-    if seen.scheme == "none":
+    if state.scheme == "none":
         return
-    quality = seen.card.get("quality")
+    quality = state.card.get("quality")
     if quality is None:
         yield Check(name="quality", outcome=Outcome.SKIPPED, detail="nobody measured it")
         return
@@ -96,11 +98,11 @@ def _card(asker: Asker, seen: Seen) -> Iterator[Check]:
     yield Check(name="quality", outcome=enough, detail=line)
 
 
-def _template(asker: Asker, seen: Seen) -> Iterator[Check]:
+def _template(asker: Asker, state: TrialState) -> Iterator[Check]:
     """Without a template chat has to be refused, in words that say what to do instead."""
     body = {"messages": [{"role": "user", "content": "Hello"}], "max_tokens": 1}
     message = asker.refusal("/v1/chat/completions", body)
-    seen.has_template = message is None
+    state.has_template = message is None
     if message is None:
         yield Check(name="template", outcome=Outcome.OK, detail="takes messages")
         return
@@ -108,8 +110,8 @@ def _template(asker: Asker, seen: Seen) -> Iterator[Check]:
     yield Check(name="template", outcome=Outcome.OK if is_clear else Outcome.FAULT, detail=message)
 
 
-def _question(question: Question, asker: Asker, seen: Seen) -> Iterator[Check]:
-    if seen.has_template:
+def _question(question: Question, asker: Asker, state: TrialState) -> Iterator[Check]:
+    if state.has_template:
         answer = asker.chat(question.chat, max_tokens=48)
         prompt: dict[str, Any] = {"messages": [{"role": "user", "content": question.chat}]}
     else:
@@ -118,9 +120,9 @@ def _question(question: Question, asker: Asker, seen: Seen) -> Iterator[Check]:
     yield _answered(question.name, question, answer, len(asker.count(**prompt)))
 
 
-def _tools(asker: Asker, seen: Seen) -> Iterator[Check]:
+def _tools(asker: Asker, state: TrialState) -> Iterator[Check]:
     question = questions.TOOL_QUESTION
-    if not seen.has_template:
+    if not state.has_template:
         yield Check(name="tools", outcome=Outcome.SKIPPED, detail="no chat template")
         return
     messages = [{"role": "user", "content": question.chat}]
@@ -130,50 +132,54 @@ def _tools(asker: Asker, seen: Seen) -> Iterator[Check]:
         outcome = Outcome.SKIPPED if is_clear else Outcome.FAULT
         yield Check(name="tools", outcome=outcome, detail=message)
         return
-    without = asker.count(messages=messages)
-    given = asker.count(messages=messages, tools=questions.TOOLS)
-    if len(given) <= len(without):
+    without_tools = asker.count(messages=messages)
+    with_tools = asker.count(messages=messages, tools=questions.TOOLS)
+    if len(with_tools) <= len(without_tools):
         detail = "they are accepted and not in the prompt"
         yield Check(name="tools", outcome=Outcome.FAULT, detail=detail)
         return
     answer = asker.chat(question.chat, tools=questions.TOOLS)
-    found = _answered("tools", question, answer, len(given))
-    more = f"{len(given) - len(without)} tokens of tools in the prompt"
-    yield Check(name="tools", outcome=found.outcome, detail=found.detail or more, said=found.said)
+    answered = _answered("tools", question, answer, len(with_tools))
+    more = f"{len(with_tools) - len(without_tools)} tokens of tools in the prompt"
+    yield Check(
+        name="tools", outcome=answered.outcome, detail=answered.detail or more, said=answered.said
+    )
 
 
-def _long(asker: Asker, seen: Seen) -> Iterator[Check]:
+def _long(asker: Asker, state: TrialState) -> Iterator[Check]:
     """A fact at the beginning, asked for at the end."""
-    length = min(seen.long_tokens, seen.max_model_len - MARGIN)
+    length = min(state.long_tokens, state.max_model_len - MARGIN)
     if length < LEAST_LONG:
         detail = (
-            "left out" if seen.long_tokens < LEAST_LONG else f"{seen.max_model_len} tokens at most"
+            "left out"
+            if state.long_tokens < LEAST_LONG
+            else f"{state.max_model_len} tokens at most"
         )
         yield Check(name="long prompt", outcome=Outcome.SKIPPED, detail=detail)
         return
     hundred = len(asker.count(prompt=questions.filler(100)))
     story = questions.FACT + questions.filler(max(1, (length - MARGIN) * 100 // hundred))
     question = Question(name="long prompt", chat="", text="", expected=questions.NUMBER)
-    if seen.has_template:
+    if state.has_template:
         answer = asker.chat(f"{story}\n\n{questions.LONG_QUESTION}", max_tokens=24)
     else:
         answer = asker.complete(f"{story}\n\n{questions.LONG_ENDING}", max_tokens=8)
     if answer.first_s is not None:
-        seen.figures["prefill_tokens_s"] = answer.prompt_tokens / answer.first_s
-        seen.figures["long_ttft_s"] = answer.first_s
-    found = _answered("long prompt", question, answer, None)
-    detail = found.detail or f"{answer.prompt_tokens:,} tokens"
-    yield Check(name=found.name, outcome=found.outcome, detail=detail, said=found.said)
+        state.figures["prefill_tokens_s"] = answer.prompt_tokens / answer.first_s
+        state.figures["long_ttft_s"] = answer.first_s
+    answered = _answered("long prompt", question, answer, None)
+    detail = answered.detail or f"{answer.prompt_tokens:,} tokens"
+    yield Check(name=answered.name, outcome=answered.outcome, detail=detail, said=answered.said)
 
 
-def _speed(asker: Asker, seen: Seen) -> Iterator[Check]:
+def _speed(asker: Asker, state: TrialState) -> Iterator[Check]:
     """The second time: what is compiled at the first request is none of it."""
     text = questions.QUESTIONS[0].text
     asker.complete(text, max_tokens=8, ignore_eos=True)
     answer = asker.complete(text, max_tokens=SPEED_TOKENS, ignore_eos=True)
     is_whole = answer.completion_tokens == SPEED_TOKENS and answer.finish_reason == "length"
     if answer.first_s is not None and answer.tokens_s is not None:
-        seen.figures |= {"ttft_s": answer.first_s, "decode_tokens_s": answer.tokens_s}
+        state.figures |= {"ttft_s": answer.first_s, "decode_tokens_s": answer.tokens_s}
     yield Check(
         name="speed",
         outcome=Outcome.OK if is_whole else Outcome.FAULT,
@@ -181,16 +187,18 @@ def _speed(asker: Asker, seen: Seen) -> Iterator[Check]:
     )
 
 
-def _places(asker: Asker, seen: Seen) -> Iterator[Check]:
+def _places(asker: Asker, state: TrialState) -> Iterator[Check]:
     for text in texts.built_in():
         token_ids = asker.count(prompt=text.content)
         ends = range(SHORTEST, len(token_ids), EVERY)[:NUM_PLACES]
-        seen.next_tokens += asker.next_tokens([token_ids[:end] for end in ends])
-    yield Check(name="next tokens", outcome=Outcome.OK, detail=f"at {len(seen.next_tokens)} places")
+        state.next_tokens += asker.next_tokens([token_ids[:end] for end in ends])
+    yield Check(
+        name="next tokens", outcome=Outcome.OK, detail=f"at {len(state.next_tokens)} places"
+    )
 
 
 def _answered(name: str, question: Question, answer: Answer, num_prompt: int | None) -> Check:
-    """Whether the server kept its word, and then whether the model knew."""
+    """The check of an answer: the server's counts and text first, then the model's knowledge."""
     faults = []
     if num_prompt is not None and answer.prompt_tokens != num_prompt:
         faults.append(f"usage counts {answer.prompt_tokens} prompt tokens, /tokenize {num_prompt}")

@@ -17,7 +17,7 @@ from benchmarks.report.steps import Steps
 from benchmarks.trial import checks, serving, table
 from benchmarks.trial.asking import Asker
 from benchmarks.trial.findings import Check, Findings, Outcome, judged
-from benchmarks.trial.serving import StartError, Wish
+from benchmarks.trial.serving import ServerOptions, StartError
 from models import store
 from models.cli.options import Commands, command
 from models.durable import write_whole
@@ -92,8 +92,8 @@ def add_command(commands: Commands) -> None:
 def _run(options: argparse.Namespace) -> int:
     with refusals():
         artifact = store.resolve(options.model, options.data_dir)
-        wishes = [
-            Wish(
+        servers = [
+            ServerOptions(
                 model=options.model,
                 engine=engine,
                 scheme=scheme,
@@ -105,7 +105,7 @@ def _run(options: argparse.Namespace) -> int:
             for engine in options.engine
             for scheme in sorted(options.quant, key=lambda scheme: scheme != "none")
         ]
-        all_found = try_all(wishes, options.long)
+        all_found = try_all(servers, options.long)
         document = to_json(artifact.name, options.command_line, all_found)
         if options.out is not None:
             options.out.mkdir(parents=True, exist_ok=True)
@@ -118,66 +118,66 @@ def _run(options: argparse.Namespace) -> int:
     for note in table.notes(all_found):
         console.print(note, highlight=False, markup=False, soft_wrap=True)
     print(document)
-    if all(found.refused for found in all_found):
+    if all(findings.refused for findings in all_found):
         return REFUSED
-    return 0 if all(found.is_right for found in all_found) else NOT_RIGHT
+    return 0 if all(findings.is_right for findings in all_found) else NOT_RIGHT
 
 
-def try_all(wishes: Sequence[Wish], long_tokens: int) -> list[Findings]:
+def try_all(servers: Sequence[ServerOptions], long_tokens: int) -> list[Findings]:
     """Serve and ask each in turn, with progress on stderr.
 
     Args:
-        wishes: the full weights before what is held against them.
+        servers: the full weights before what is held against them.
         long_tokens: of the long prompt.
     """
-    steps = Steps(len(wishes) * (len(checks.named()) + 1))
+    steps = Steps(len(servers) * (len(checks.all_checks()) + 1))
     all_found: list[Findings] = []
-    for wish in wishes:
-        full = [found for found in all_found if found.is_full and not found.refused]
-        same = [found for found in full if found.engine == wish.engine]
-        found = _tried(wish, long_tokens, steps)
-        all_found.append(judged(found, next(iter(same + full), None)))
+    for server in servers:
+        full = [findings for findings in all_found if findings.is_full and not findings.refused]
+        same = [findings for findings in full if findings.engine == server.engine]
+        findings = _tried(server, long_tokens, steps)
+        all_found.append(judged(findings, next(iter(same + full), None)))
     steps.end()
     return all_found
 
 
-def _tried(wish: Wish, long_tokens: int, steps: Steps) -> Findings:
-    """What was found of one server."""
-    name = f"{wish.engine} {wish.scheme}"
+def _tried(server: ServerOptions, long_tokens: int, steps: Steps) -> Findings:
+    """Start one server and examine it; a start that fails is a finding too."""
+    name = f"{server.engine} {server.scheme}"
     steps.begin(f"{name}: start")
-    refusal = placement.refused(QuantScheme(wish.scheme), wish.engine, "auto")
+    refusal = placement.refused(QuantScheme(server.scheme), server.engine, "auto")
     if refusal is not None:
-        steps.fewer(len(checks.named()))
-        return Findings(engine=wish.engine, scheme=wish.scheme, refused=str(refusal))
+        steps.fewer(len(checks.all_checks()))
+        return Findings(engine=server.engine, scheme=server.scheme, refused=str(refusal))
     try:
-        with serving.started(wish, lambda phase: steps.note(f"{name}: {phase}")) as up:
-            found = asked(up.url, wish.engine, wish.scheme, long_tokens, steps)
+        with serving.started(server, lambda phase: steps.note(f"{name}: {phase}")) as up:
+            findings = examine(up.url, server.engine, server.scheme, long_tokens, steps)
     except StartError as error:
-        steps.fewer(len(checks.named()))
-        detail = f"{error} (log: {wish.log})"
+        steps.fewer(len(checks.all_checks()))
+        detail = f"{error} (log: {server.log})"
         failed = Check(name="start", outcome=Outcome.FAULT, detail=detail)
-        return Findings(engine=wish.engine, scheme=wish.scheme, checks=[failed])
-    return replace(found, figures={"start_s": up.start_s, **found.figures})
+        return Findings(engine=server.engine, scheme=server.scheme, checks=[failed])
+    return replace(findings, figures={"start_s": up.start_s, **findings.figures})
 
 
-def asked(
+def examine(
     url: str, engine: str, scheme: str, long_tokens: int, steps: Steps | None = None
 ) -> Findings:
-    """What is found of a server that is there."""
-    seen = checks.Seen(scheme=scheme, long_tokens=long_tokens)
-    found: list[Check] = []
+    """Run all checks on a server that is up."""
+    state = checks.TrialState(scheme=scheme, long_tokens=long_tokens)
+    found_checks: list[Check] = []
     with Asker(url) as asker:
-        for name, look in checks.named():
+        for name, inspect in checks.all_checks():
             if steps is not None:
                 steps.begin(f"{engine} {scheme}: {name}")
-            found += checks.made(name, look, asker, seen)
+            found_checks += checks.run_check(name, inspect, asker, state)
     return Findings(
         engine=engine,
         scheme=scheme,
-        card=seen.card,
-        checks=found,
-        figures=seen.figures,
-        next_tokens=seen.next_tokens,
+        card=state.card,
+        checks=found_checks,
+        figures=state.figures,
+        next_tokens=state.next_tokens,
     )
 
 
@@ -189,7 +189,7 @@ def to_json(model: str, command_line: Sequence[str], all_found: Sequence[Finding
         "command": machine.command_line(command_line),
         "machine": machine.describe(),
         "model": model,
-        "is_right": all(found.is_right for found in all_found),
-        "servers": [asdict(found) for found in all_found],
+        "is_right": all(findings.is_right for findings in all_found),
+        "servers": [asdict(findings) for findings in all_found],
     }
     return json.dumps(document, allow_nan=False)

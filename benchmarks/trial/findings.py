@@ -1,4 +1,4 @@
-"""What was found of one server, and whether it is as it should be.
+"""Findings of one server, and whether they are as they should be.
 
 A server can be at fault; a model can only be weak. So a question that the model does not answer
 counts against a scheme only where the full weights of the same model answer it: ``LOST``. A small
@@ -15,7 +15,7 @@ from typing import Any
 
 
 class Outcome(StrEnum):
-    """Of one check, the worst last."""
+    """The outcome of one check, the worst last."""
 
     OK = "ok"
     SKIPPED = "skipped"  # it does not apply; the check says why
@@ -54,7 +54,7 @@ class Check:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Findings:
-    """Of one engine with one scheme.
+    """Findings of one engine with one scheme.
 
     Attributes:
         card: of /v1/models.
@@ -105,7 +105,7 @@ def judged(found: Findings, full: Findings | None) -> Findings:
 
 
 def agreement(found: Findings, full: Findings) -> Check | None:
-    """In how many places the served model finds the token likeliest that its full weights do.
+    """The share of places at which the served model finds the same token likeliest as full weights.
 
     What was measured when the weights were made is what it is held against: an engine that
     computes something else than was measured is at fault.

@@ -1,4 +1,4 @@
-"""What a model is asked, and what an answer that will do looks like.
+"""Questions to a model, and patterns of answers that will do.
 
 Easy on purpose: a model of 135 million parameters knows most of it. What it does not know says
 nothing about this server, unless its full weights knew.

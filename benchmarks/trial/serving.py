@@ -26,8 +26,8 @@ class StartError(RuntimeError):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wish:
-    """A server.
+class ServerOptions:
+    """A server that a trial starts.
 
     Attributes:
         model: as --model takes it.
@@ -48,7 +48,7 @@ class Wish:
         return self.logs / f"trial-{self.engine}-{self.scheme}.log"
 
     def command(self, port: int) -> list[str]:
-        """That starts it. Keys are off: it listens on loopback only."""
+        """The command that starts it. Keys are off: it listens on loopback only."""
         named = {
             "model": self.model,
             "engine": self.engine,
@@ -70,7 +70,7 @@ class Up:
 
 
 @contextmanager
-def started(wish: Wish, told: Callable[[str], None]) -> Iterator[Up]:
+def started(options: ServerOptions, on_phase: Callable[[str], None]) -> Iterator[Up]:
     """The server while it is needed. Afterwards it has ended, with all its processes, also where
     this process is told to end (SIGTERM). For the main thread.
 
@@ -82,18 +82,18 @@ def started(wish: Wish, told: Callable[[str], None]) -> Iterator[Up]:
     """
     port = free_port()
     began_at = time.monotonic()
-    child = Child(wish.command(port), wish.log)
+    child = Child(options.command(port), options.log)
     url = f"http://127.0.0.1:{port}"
     before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))
     try:
-        _wait(child, url, began_at + wish.start_timeout_s, told)
+        _wait(child, url, began_at + options.start_timeout_s, on_phase)
         yield Up(url, time.monotonic() - began_at)
     finally:
         signal.signal(signal.SIGTERM, before)
         asyncio.run(child.close())
 
 
-def _wait(child: Child, url: str, deadline: float, told: Callable[[str], None]) -> None:
+def _wait(child: Child, url: str, deadline: float, on_phase: Callable[[str], None]) -> None:
     phase = ""
     with httpx.Client(base_url=url, timeout=5, verify=False, trust_env=False) as client:  # noqa: S501
         while child.is_running and time.monotonic() < deadline:
@@ -103,13 +103,17 @@ def _wait(child: Child, url: str, deadline: float, told: Callable[[str], None]) 
                 state = {}
             if state.get("status") == "started":
                 return
-            running = [each["name"] for each in state.get("phases", ()) if not each["is_finished"]]
+            running = [
+                phase_state["name"]
+                for phase_state in state.get("phases", ())
+                if not phase_state["is_finished"]
+            ]
             if running and running[-1] != phase:
                 phase = running[-1]
-                told(phase)
+                on_phase(phase)
             time.sleep(PAUSE_S)
     why = "was not ready in time" if child.is_running else f"ended ({child.process.poll()})"
-    raise StartError(f"the server {why}: {_reason(child.last_words())}")
+    raise StartError(f"the server {why}: {_reason(child.log_end())}")
 
 
 def _reason(words: str) -> str:

@@ -31,36 +31,36 @@ def table(model: str, all_found: Sequence[Findings]) -> Table:
     """A row for each check and figure, a column for each server."""
     shown = Table(box=box.SIMPLE_HEAD, title=model, caption=LEGEND)
     shown.add_column("")
-    for found in all_found:
-        shown.add_column(f"{found.engine}\n{found.scheme}", justify="right")
-    for name in dict.fromkeys(check.name for found in all_found for check in found.checks):
-        shown.add_row(name, *(_mark(found, name) for found in all_found))
+    for findings in all_found:
+        shown.add_column(f"{findings.engine}\n{findings.scheme}", justify="right")
+    for name in dict.fromkeys(check.name for findings in all_found for check in findings.checks):
+        shown.add_row(name, *(_mark(findings, name) for findings in all_found))
     shown.add_section()
     for name, heading in _FIGURES:
-        shown.add_row(heading, *(_number(found.figures.get(name)) for found in all_found))
+        shown.add_row(heading, *(_number(findings.figures.get(name)) for findings in all_found))
     return shown
 
 
 def notes(all_found: Sequence[Findings]) -> Iterator[str]:
     """Refusals, quality, what is wrong, and what the model did not know."""
-    for found in all_found:
-        name = f"{found.engine} {found.scheme}"
-        if found.refused:
-            yield f"{name}: not served: {found.refused}"
-        for check in found.checks:
+    for findings in all_found:
+        name = f"{findings.engine} {findings.scheme}"
+        if findings.refused:
+            yield f"{name}: not served: {findings.refused}"
+        for check in findings.checks:
             is_figure = check.name in ("quality", "same token")
             if is_figure or check.outcome not in (Outcome.OK, Outcome.SKIPPED):
                 yield f"{name}: {check.name}: {_words(check)}"
 
 
-def _mark(found: Findings, name: str) -> str:
-    marks = [_MARKS[check.outcome] for check in found.checks if check.name == name]
+def _mark(findings: Findings, name: str) -> str:
+    marks = [_MARKS[check.outcome] for check in findings.checks if check.name == name]
     return marks[0] if marks else ""
 
 
 def _words(check: Check) -> str:
-    said = " ".join(check.said.split())
-    quoted = f"said {said[:_SAID]!r}{' ...' if len(said) > _SAID else ''}" if said else ""
+    words = " ".join(check.said.split())
+    quoted = f"said {words[:_SAID]!r}{' ...' if len(words) > _SAID else ''}" if words else ""
     mark = "" if check.outcome is Outcome.OK else str(check.outcome)
     return ", ".join(part for part in (mark, check.detail, quoted) if part)
 

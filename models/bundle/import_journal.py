@@ -1,4 +1,4 @@
-"""What of a bundle has arrived: the files in a staging tree, and a journal of the parts in them.
+"""The parts of a bundle that have arrived: a staging tree of files, and a journal of the parts.
 
 Each part is written where its bytes belong, into files that have their full size from the
 beginning; the system stores no blocks for what is not there yet. Once the bytes of a part are right
@@ -78,10 +78,10 @@ class Received:
                         whole.update(view)
                     if not view:
                         return whole.hexdigest()  # too short, and so of another hash
-                    piece = view[:left]
-                    _write_at(descriptor, piece, at)
-                    self._hash(span.file, at, piece)
-                    at, left, view = at + len(piece), left - len(piece), view[len(piece) :]
+                    chunk = view[:left]
+                    _write_at(descriptor, chunk, at)
+                    self._hash(span.file, at, chunk)
+                    at, left, view = at + len(chunk), left - len(chunk), view[len(chunk) :]
         return whole.hexdigest()
 
     def copies_of_hashes(self, number: int) -> dict[str, _Running]:
@@ -126,11 +126,11 @@ class Received:
             if running.num_bytes == sizes[path]
         }
 
-    def _hash(self, file: FileEntry, at: int, piece: memoryview) -> None:
+    def _hash(self, file: FileEntry, at: int, chunk: memoryview) -> None:
         running = self._hashes[file.path]
         if running.num_bytes == at:  # else a part came out of order: it is hashed at the end
-            running.sha256.update(piece)
-            running.num_bytes += len(piece)
+            running.sha256.update(chunk)
+            running.num_bytes += len(chunk)
 
     def _spans(self, number: int) -> Iterable[Span]:
         begin = number * self._index.split
@@ -139,10 +139,10 @@ class Received:
     def _journal(self) -> set[int]:
         """Numbers of the parts that are here already; none where it is another bundle's tree."""
         try:
-            found = json.loads((self._parts / JOURNAL).read_bytes())
+            document = json.loads((self._parts / JOURNAL).read_bytes())
         except (OSError, ValueError, RecursionError):
             return set()
-        match found:
+        match document:
             case {"index": str(index), "done": list(done)}:
                 numbers = {n for n in done if type(n) is int and 0 <= n < len(self._index.parts)}
                 is_ours = index == hashlib.sha256(self._raw.raw).hexdigest()
@@ -163,8 +163,8 @@ class Received:
         for file in self._index.files:
             path = self._tree / file.path
             path.parent.mkdir(parents=True, exist_ok=True)
-            with path.open("xb") as made:
-                made.truncate(file.size)
+            with path.open("xb") as new:
+                new.truncate(file.size)
 
     def _save(self) -> None:
         document = {
@@ -174,11 +174,11 @@ class Received:
         write_whole(self._parts / JOURNAL, json.dumps(document).encode())
 
 
-def _write_at(descriptor: int, piece: memoryview, at: int) -> None:
-    """All of it: a write may take less, and says no more when a disk fills."""
-    while piece:
-        written = os.pwrite(descriptor, piece, at)
-        at, piece = at + written, piece[written:]
+def _write_at(descriptor: int, data: memoryview, at: int) -> None:
+    """Write all of it: a single write may take less, and does not say so when a disk fills."""
+    while data:
+        written = os.pwrite(descriptor, data, at)
+        at, data = at + written, data[written:]
 
 
 @contextmanager

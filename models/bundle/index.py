@@ -57,7 +57,7 @@ class Part:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Index:
-    """What a bundle holds.
+    """The contents of a bundle.
 
     Attributes:
         model: its name.
@@ -81,11 +81,11 @@ class Index:
         return sum(file.size for file in self.files)
 
     def begin_of(self, part: Part) -> int:
-        """Where in the stream a part begins."""
+        """The offset of a part in the stream, in bytes."""
         return self.parts.index(part) * self.split
 
     def to_json(self) -> bytes:
-        """As it stands in the file: one file and one part per line; ends with a line feed."""
+        """The file's text: one file and one part per line, and a line feed at the end."""
         head = {
             "format": FORMAT,
             "model": self.model,
@@ -126,7 +126,7 @@ def part_name(model: str, number: int) -> str:
 
 
 def num_parts(size: int, split: int) -> int:
-    """How many parts a stream makes. An empty one makes none."""
+    """The number of parts of a stream; 0 for an empty one."""
     return math.ceil(size / split)
 
 
@@ -192,8 +192,8 @@ def _rows(rows: Sequence[Mapping[str, Any]]) -> str:
 
 def _expect(value: Any, keys: Sequence[str]) -> None:
     if not isinstance(value, dict) or set(value) != set(keys):
-        found = sorted(value) if isinstance(value, dict) else type(value).__name__
-        raise JsonFault(f"must have the keys {', '.join(keys)}, and has {found}")
+        actual = sorted(value) if isinstance(value, dict) else type(value).__name__
+        raise JsonFault(f"must have the keys {', '.join(keys)}, and has {actual}")
 
 
 def _text(document: Mapping[str, Any], key: str, pattern: re.Pattern[str]) -> str:

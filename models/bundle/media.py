@@ -1,4 +1,4 @@
-"""Where a bundle lies: the folders that were named, which are media that come and go."""
+"""The media that hold a bundle: folders that were named, and that come and go."""
 
 from __future__ import annotations
 
@@ -40,18 +40,20 @@ class Media:
 
     @classmethod
     def of(cls, paths: Sequence[Path]) -> Media:
-        """What these paths are: folders, an index, or parts, which stand for their folders.
+        """The media of these paths: folders, an index, or parts, which stand for their folders.
 
         Raises:
             BundleError: one is not there or cannot be read, or there is more than one index.
         """
         folders = tuple(dict.fromkeys(_folder(path) for path in paths))
         named = [path for path in paths if path.name.endswith(INDEX_SUFFIX) and path.is_file()]
-        found = named or [path for folder in folders for path in _indexes(folder)]
-        indexes = {(index.raw, index.signature): index for index in map(read_index, found)}
+        paths_of_indexes = named or [path for folder in folders for path in _indexes(folder)]
+        indexes = {
+            (index.raw, index.signature): index for index in map(read_index, paths_of_indexes)
+        }
         if len({raw for raw, _ in indexes}) > 1:
             raise BundleError(
-                f"there is more than one bundle: {', '.join(str(path) for path in found)}. "
+                f"there is more than one bundle: {', '.join(map(str, paths_of_indexes))}. "
                 "Name the index of the one that is meant."
             )
         # Copies on several media; one of them may have lost its signature.
@@ -59,7 +61,7 @@ class Media:
         return cls(folders=folders, index=index)
 
     def copies(self, name: str) -> list[Path]:
-        """Where a part of this name lies."""
+        """Every file with a part's name, in the order of the folders."""
         return [folder / name for folder in self.folders if (folder / name).is_file()]
 
 

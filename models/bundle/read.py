@@ -51,7 +51,7 @@ MAX_SHOWN = 20
 
 
 class Outcome(StrEnum):
-    """What an import did."""
+    """The result of an import."""
 
     IMPORTED = "imported"
     PRESENT = "present"  # these very bytes were here, and were hashed to see that they still are
@@ -217,7 +217,7 @@ class Import:
         return faults
 
     def _read_copy(self, received: Received, number: int, part: Part, path: Path) -> str | None:
-        """What is wrong with this copy; None when it is right, and kept."""
+        """The fault of this copy; None when it is right, and kept."""
         before, reading = (
             received.copies_of_hashes(number),
             Reading(path, part.size, self.progress),
@@ -226,26 +226,32 @@ class Import:
             found_size = path.stat().st_size
             if found_size != part.size:
                 return f"{path} is damaged: it has {found_size:,} bytes, not {part.size:,}"
-            found = received.write(number, reading)
+            sha256 = received.write(number, reading)
         except MediumError as error:
             fault = f"{path} cannot be read after {reading.num_bytes:,} bytes: {error}"
         else:
-            if found == part.sha256:
+            if sha256 == part.sha256:
                 received.keep(number)
                 return None
-            fault = f"{path} is damaged: its SHA-256 is {found}, and should be {part.sha256}"
+            fault = f"{path} is damaged: its SHA-256 is {sha256}, and should be {part.sha256}"
         received.go_back(before)
         self.progress.advance(-reading.num_bytes)
         return fault
 
     def _check(self, place: Staging, name: str, index: Index, received: Received) -> Pin:
-        """Everything in the tree, before it becomes a model. Returns its pin."""
+        """Check the whole tree before it becomes a model, and return its pin.
+
+        Raises:
+            HashMismatchError: a file is not what the index says; its parts are read anew.
+            BundleError: index and manifest contradict each other. All was thrown away.
+            ModelRefusedError, ModelNotFoundError: it is not allowed, or not whole.
+        """
         hashes = received.hashes()
         unread = [file for file in index.files if file.path not in hashes]
         self.progress.phase("check", sum(file.size for file in unread))
         paths = [place.tree / file.path for file in unread]
-        found = sha256_files(paths, self.progress.advance)
-        hashes |= {file.path: sha256 for file, sha256 in zip(unread, found, strict=True)}
+        unread_hashes = sha256_files(paths, self.progress.advance)
+        hashes |= {file.path: sha256 for file, sha256 in zip(unread, unread_hashes, strict=True)}
         for file in index.files:
             if hashes[file.path] != file.sha256:
                 received.drop(file.path)

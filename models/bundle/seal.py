@@ -18,7 +18,7 @@ MAX_BYTES = 4096
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seal:
-    """Who signed an index.
+    """The signer of an index.
 
     Attributes:
         key_id: SHA-256 of the public key's PEM text, as 64 hexadecimal digits.
@@ -48,11 +48,11 @@ def check(raw: bytes, signature: bytes | None, trust: Path, *, where: str) -> Se
             f"{where} is not signed, and --trust asks for a signature. Bundle it anew with --sign, "
             "or copy the .bundle.sig that lies beside it."
         )
-    found = keys.signer_of(raw, signature, trust)
-    if found is None:
+    signer = keys.signer_of(raw, signature, trust)
+    if signer is None:
         names = ", ".join(path.name for path in keys.trusted(trust).values())
         raise SignatureError(
             f"the signature of {where} does not hold: none of the keys in {trust} ({names}) made "
             "it over these bytes. Either another key signed, or the index was changed since."
         )
-    return Seal(key_id=found[0], key_file=found[1])
+    return Seal(key_id=signer[0], key_file=signer[1])

@@ -185,11 +185,11 @@ class Bundle:
             parts.append(Part(name=path.name, size=end - begin, sha256=sha256))
             num_kept += is_kept
         for file in files:
-            found = self._file_hashes[file.path].hexdigest()
-            if found != file.sha256:
+            written = self._file_hashes[file.path].hexdigest()
+            if written != file.sha256:
                 raise NotIntactError(
                     f"{self.source / file.path} changed since it was verified: it was "
-                    f"{file.sha256} and is {found}. There is no bundle; try again."
+                    f"{file.sha256} and is {written}. There is no bundle; try again."
                 )
         return parts, num_kept
 

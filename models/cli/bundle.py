@@ -35,7 +35,7 @@ NOT_OK = (
 UNITS = {"": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 UNITS |= {"KIB": 1 << 10, "MIB": 1 << 20, "GIB": 1 << 30, "TIB": 1 << 40}
 MIN_SPLIT = 64 << 10
-Told: TypeAlias = tuple[str, dict[str, Any]]
+Result: TypeAlias = tuple[str, dict[str, Any]]
 """A command's result: for people, and for programs."""
 DEMO_COPY = f"intramural-{DEMO}"
 
@@ -159,10 +159,10 @@ def plan(
 
 
 def _bundle(options: argparse.Namespace) -> int:
-    def work(meter: Progress) -> Told:
+    def work(meter: Progress) -> Result:
         if options.split > FAT32_MAX_BYTES:
             meter.notice(f"parts of {size(options.split)} do not fit on media with FAT32")
-        made = plan(
+        bundled = plan(
             options.model,
             options.out,
             meter,
@@ -172,22 +172,22 @@ def _bundle(options: argparse.Namespace) -> int:
             private_key=options.sign,
             password_file=options.password_file,
         ).run()
-        return _told_bundled(made), {
-            "name": made.index.model,
-            "path": str(made.folder),
-            "digest": made.index.digest,
-            "num_parts": len(made.index.parts),
-            "num_kept": made.num_kept,
-            "size_bytes": made.index.size,
-            "key_id": made.key_id,
+        return _bundled_text(bundled), {
+            "name": bundled.index.model,
+            "path": str(bundled.folder),
+            "digest": bundled.index.digest,
+            "num_parts": len(bundled.index.parts),
+            "num_kept": bundled.num_kept,
+            "size_bytes": bundled.index.size,
+            "key_id": bundled.key_id,
         }
 
     return _run(options, work)
 
 
 def _import(options: argparse.Namespace) -> int:
-    def work(meter: Progress) -> Told:
-        found = Import(
+    def work(meter: Progress) -> Result:
+        imported = Import(
             media=Media.of(options.media),
             data_dir=options.data_dir,
             progress=meter,
@@ -195,20 +195,20 @@ def _import(options: argparse.Namespace) -> int:
             name=options.name,
             update=options.update,
         ).run()
-        return _told_imported(found), {
-            "outcome": str(found.outcome),
-            "name": found.name,
-            "path": str(found.path),
-            "digest": found.index.digest,
-            "repo": found.index.pin.repo,
-            "commit": found.index.pin.commit,
-            "key_id": found.seal.key_id if found.seal else None,
+        return _imported_text(imported), {
+            "outcome": str(imported.outcome),
+            "name": imported.name,
+            "path": str(imported.path),
+            "digest": imported.index.digest,
+            "repo": imported.index.pin.repo,
+            "commit": imported.index.pin.commit,
+            "key_id": imported.seal.key_id if imported.seal else None,
         }
 
     return _run(options, work)
 
 
-def _run(options: argparse.Namespace, work: Callable[[Progress], Told]) -> int:
+def _run(options: argparse.Namespace, work: Callable[[Progress], Result]) -> int:
     """Do it, and tell how it went, in JSON or in words."""
     view = JsonLines(sys.stdout)
     try:
@@ -232,25 +232,29 @@ def _run(options: argparse.Namespace, work: Callable[[Progress], Told]) -> int:
     return 0
 
 
-def _told_bundled(made: Bundled) -> str:
-    index = made.index
-    kept = f", {made.num_kept} of them there already" if made.num_kept else ""
+def _bundled_text(bundled: Bundled) -> str:
+    index = bundled.index
+    kept = f", {bundled.num_kept} of them there already" if bundled.num_kept else ""
     return (
         f"bundled {index.model}: {size(index.size)} in {len(index.parts)} parts{kept}\n"
-        f"  {made.folder}\n  {index.digest}\n"
-        + (f"signed by the key {made.key_id}\n" if made.key_id else "not signed (--sign KEY)\n")
-        + f"over there: python -m models import {made.folder}"
+        f"  {bundled.folder}\n  {index.digest}\n"
+        + (
+            f"signed by the key {bundled.key_id}\n"
+            if bundled.key_id
+            else "not signed (--sign KEY)\n"
+        )
+        + f"over there: python -m models import {bundled.folder}"
     )
 
 
-def _told_imported(found: Imported) -> str:
-    verb = "imported" if found.outcome == "imported" else "here already, and whole:"
+def _imported_text(imported: Imported) -> str:
+    verb = "imported" if imported.outcome == "imported" else "here already, and whole:"
     signer = "who made the bundle was not asked (--trust DIR)"
-    if found.seal is not None:
-        signer = f"signed by {found.seal.key_file.name} ({found.seal.key_id})"
+    if imported.seal is not None:
+        signer = f"signed by {imported.seal.key_file.name} ({imported.seal.key_id})"
     return (
-        f"{verb} {found.name}\n  {found.path}\n  {found.index.digest}\n{signer}\n"
-        f"serve it: python -m serve --model {found.name}"
+        f"{verb} {imported.name}\n  {imported.path}\n  {imported.index.digest}\n{signer}\n"
+        f"serve it: python -m serve --model {imported.name}"
     )
 
 

@@ -117,7 +117,7 @@ def _fit(options: argparse.Namespace) -> int:
 
 
 def _request(options: argparse.Namespace) -> tuple[Request, QuantScheme | None]:
-    """What is asked, and the scheme of the folder that is here; None where none is."""
+    """The request, and the scheme of the folder that is here; None where none is."""
     target = ModelTarget.parse(options.name)
     path = _folder(target, options.data_dir)
     stored, size = None, None
@@ -171,15 +171,15 @@ def _config(path: Path) -> Mapping[str, Any]:
     return read
 
 
-def _schemes(asked: str | None, stored: QuantScheme | None) -> list[QuantScheme]:
+def _schemes(scheme: str | None, stored: QuantScheme | None) -> list[QuantScheme]:
     if stored is not None and stored is not QuantScheme.NONE:
-        if asked not in (None, str(stored)):
+        if scheme not in (None, str(stored)):
             raise FitError(
-                f"this folder's weights are stored as {stored}; --quant {asked} needs the full "
+                f"this folder's weights are stored as {stored}; --quant {scheme} needs the full "
                 "ones. Leave --quant out, or name the folder of the full model."
             )
         return [stored]
-    return [QuantScheme(asked)] if asked else list(QuantScheme)
+    return [QuantScheme(scheme)] if scheme else list(QuantScheme)
 
 
 def _free() -> int:

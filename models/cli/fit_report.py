@@ -1,4 +1,4 @@
-"""What `fit` found, as a table for people and as JSON for programs."""
+"""The result of `fit`, as a table for people and as JSON for programs."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Report:
             "model": self.name,
             "num_gpus": self.request.num_gpus,
             "schemes": [
-                asdict(cost) | {"fits": [_fit_json(each) for each in fits]}
+                asdict(cost) | {"fits": [_fit_json(one) for one in fits]}
                 for cost, fits in zip(self.costs, self.fits, strict=True)
             ],
         }
@@ -51,12 +51,12 @@ class Report:
         table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
         table.add_column("scheme")
         table.add_column("weights", justify="right")
-        for each in self.fits[0]:
-            name = f"{each.memory_bytes / 1e9:.4g} GB {each.place.upper()}"
-            table.add_column(f"{name}\nlongest for {each.concurrency}", justify="right")
+        for one in self.fits[0]:
+            name = f"{one.memory_bytes / 1e9:.4g} GB {one.place.upper()}"
+            table.add_column(f"{name}\nlongest for {one.concurrency}", justify="right")
             table.add_column("at full\nlength", justify="right")
         for cost, fits in zip(self.costs, self.fits, strict=True):
-            cells = [cell for each in fits for cell in _cells(each)]
+            cells = [cell for one in fits for cell in _cells(one)]
             table.add_row(str(cost.scheme), _gb(cost.weights_bytes), *cells)
         return table
 
@@ -64,7 +64,7 @@ class Report:
         lines = [
             "Norms and biases are not quantised; embedding and output head are in int8 and int4."
         ]
-        fits = {each.place: each for each in self.fits[0]}
+        fits = {one.place: one for one in self.fits[0]}
         if Place.GPU in fits:
             lines.append(
                 f"Assumed on a GPU: vLLM takes {fit.GPU_SHARE:.0%} of its memory; of that "
@@ -79,18 +79,18 @@ class Report:
         return lines
 
 
-def _cells(each: Fit) -> tuple[str, str]:
-    if each.kv_room_bytes <= 0:
+def _cells(one: Fit) -> tuple[str, str]:
+    if one.kv_room_bytes <= 0:
         return "does not fit", "-"
-    if not each.longest_context:
+    if not one.longest_context:
         return "no sequence fits", "-"
-    return f"{each.longest_context:,}", f"{each.sequences:,}"
+    return f"{one.longest_context:,}", f"{one.sequences:,}"
 
 
-def _fit_json(each: Fit) -> dict[str, Any]:
-    values = asdict(each)
+def _fit_json(one: Fit) -> dict[str, Any]:
+    values = asdict(one)
     del values["weights"]
-    return values | {"weights_bytes": each.weights.weights_bytes}
+    return values | {"weights_bytes": one.weights.weights_bytes}
 
 
 def _gb(number: int) -> str:

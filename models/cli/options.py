@@ -1,4 +1,4 @@
-"""What commands share: the data directory, --json, and the shape of a --help."""
+"""Options that all commands share: the data directory, --json, and the form of --help."""
 
 from __future__ import annotations
 

@@ -90,11 +90,11 @@ def _run(options: argparse.Namespace) -> int:
             commit=pulled.ref.revision if pulled.ref else None,
         )
     else:
-        _tell(pulled)
+        _print(pulled)
     return 0
 
 
-def _tell(pulled: Pulled) -> None:
+def _print(pulled: Pulled) -> None:
     verb = "pulled" if pulled.outcome == "pulled" else "here already:"
     source = f" ({pulled.ref})" if pulled.ref else ""
     print(f"{verb} {pulled.name}{source}\n  {pulled.path}\n  {pulled.digest or 'no manifest'}")

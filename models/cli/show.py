@@ -61,7 +61,7 @@ def _row(name: str, entry: CatalogEntry | None, store: DirectoryStore) -> dict[s
 
 
 def _identity(path: Path) -> dict[str, str | None]:
-    """Which bytes a folder says it holds, and of which commit; whether it does, `verify` says.
+    """Digest and commit as a folder's manifest claims them; whether they hold, `verify` says.
 
     ``quantised_from`` is the digest of the full weights that it was made from, if it was made here.
     """
@@ -91,9 +91,9 @@ def _size(path: Path) -> int | None:
 
 
 def _list(options: argparse.Namespace) -> int:
-    found = rows(options.data_dir)
+    listed = rows(options.data_dir)
     if options.json:
-        print(json.dumps(found, indent=2))
+        print(json.dumps(listed, indent=2))
         return 0
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for heading in ("model", "here", "parameters", "context", "licence", "repository"):
@@ -104,7 +104,7 @@ def _list(options: argparse.Namespace) -> int:
             overflow="fold",
             no_wrap=is_number,
         )
-    for row in found:
+    for row in listed:
         gate = " (gated)" if row.get("gated") else ""
         table.add_row(
             Text(row["alias"], style="bold green" if row["present"] else ""),
@@ -118,9 +118,9 @@ def _list(options: argparse.Namespace) -> int:
     if not console.is_terminal:
         console.width = _WIDTH
     console.print(table)
-    num_here = sum(row["present"] for row in found)
+    num_here = sum(row["present"] for row in listed)
     console.print(
-        f"{num_here} of {len(found)} on this machine. `python -m models show NAME` says how to "
+        f"{num_here} of {len(listed)} on this machine. `python -m models show NAME` says how to "
         "place one.",
         highlight=False,
     )
@@ -128,7 +128,7 @@ def _list(options: argparse.Namespace) -> int:
 
 
 _WIDTH = 160
-"""Of the list in a pipe or a file, where names are looked for as they are."""
+"""Columns of the list in a pipe or a file, where names are searched for and so not folded."""
 
 
 def _show(options: argparse.Namespace) -> int:
@@ -154,8 +154,8 @@ def _show(options: argparse.Namespace) -> int:
         manifest = Manifest.find(artifact.path)
         if manifest is not None and manifest.quality is not None:
             facts["measured"] = manifest.quality.to_json()
-        found = reports.summary(options.data_dir, artifact.name, facts["digest"])
-        facts |= {} if found is None else {"quality": found}
+        report = reports.summary(options.data_dir, artifact.name, facts["digest"])
+        facts |= {} if report is None else {"quality": report}
     if options.json:
         print(json.dumps(facts, indent=2))
         return 0

@@ -51,7 +51,7 @@ examples:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Leftover:
-    """Something that gc may remove. ``kind`` is ``staged`` or ``stamp``."""
+    """A file or folder that gc may remove. ``kind`` is ``staged`` or ``stamp``."""
 
     kind: str
     path: str
@@ -131,22 +131,22 @@ def _du(options: argparse.Namespace) -> int:
 
 def _gc(options: argparse.Namespace) -> int:
     store = DirectoryStore(options.data_dir)
-    found = _leftovers(store, Stamps(options.data_dir))
+    leftovers = _leftovers(store, Stamps(options.data_dir))
     if options.yes:
-        for leftover in found:
+        for leftover in leftovers:
             _remove(store, Path(leftover.path))
-    freed = sum(leftover.size_bytes for leftover in found)
+    freed = sum(leftover.size_bytes for leftover in leftovers)
     if options.json:
         document = {
             "removed": options.yes,
             "size_bytes": freed,
-            "leftovers": [asdict(leftover) for leftover in found],
+            "leftovers": [asdict(leftover) for leftover in leftovers],
         }
         print(json.dumps(document, indent=2))
         return 0
-    for leftover in found:
+    for leftover in leftovers:
         print(f"{size(leftover.size_bytes):>10}  {leftover.kind:6}  {leftover.path}")
-    if not found:
+    if not leftovers:
         print("nothing is left over")
     elif options.yes:
         print(f"removed {size(freed)}")
@@ -181,8 +181,8 @@ def _size(folder: Path) -> int:
     for path, _, names in os.walk(folder):
         for name in names:
             with suppress(FileNotFoundError):  # a running pull moved it on
-                found = (Path(path) / name).lstat()
-                total += found.st_size if stat.S_ISREG(found.st_mode) else 0
+                status = (Path(path) / name).lstat()
+                total += status.st_size if stat.S_ISREG(status.st_mode) else 0
     return total
 
 

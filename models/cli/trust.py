@@ -184,7 +184,7 @@ def _sign(options: argparse.Namespace) -> int:
 
 
 def _proven(options: argparse.Namespace, name: str, path: Path) -> Report:
-    """What is in the folder: as its manifest says, or as the manifest says that is made now."""
+    """The folder's bytes, held against its manifest, or against one that is made now."""
     with _meter(options) as meter:
         try:
             return verify(path, stamps=Stamps(options.data_dir), meter=meter)

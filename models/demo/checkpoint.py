@@ -33,7 +33,7 @@ def default_folder() -> Path:
 
 @dataclass
 class RunState:
-    """How far a run is: with the weights, enough to go on as if it had never stopped."""
+    """The position of a run: with the weights, enough to go on as if it had never stopped."""
 
     step: int = 0
     tokens: int = 0

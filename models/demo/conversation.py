@@ -1,4 +1,4 @@
-"""What the corpus is made of: turns, and the conversations they are put together into."""
+"""The parts of the corpus: turns, and conversations that are put together of them."""
 
 from __future__ import annotations
 

@@ -84,22 +84,22 @@ def _conversation(rng: random.Random, mix: dict[str, int], long: float) -> Conve
         turns = _turns(rng, mix, rng.randint(4, 9))
         return Conversation(turns[-1].category, corpus_copying.as_messages(turns))
     if kind == "tools":
-        found = corpus_tools.conversation(rng)
+        talk = corpus_tools.conversation(rng)
         if rng.random() < 0.12:
-            asked = _turns(rng, mix, 1)
-            if asked[0].category != "sums":
-                found = Conversation("plain", corpus_copying.as_messages(asked), found.tools)
+            others = _turns(rng, mix, 1)
+            if others[0].category != "sums":
+                talk = Conversation("plain", corpus_copying.as_messages(others), talk.tools)
     elif kind == "copying" and rng.random() < 0.15:
-        found = corpus_copying.name_conversation(rng, _turns(rng, mix, rng.choice((0, 0, 1, 2))))
+        talk = corpus_copying.name_conversation(rng, _turns(rng, mix, rng.choice((0, 0, 1, 2))))
     else:
         turns = [TURNS[kind](rng)]
         if rng.random() < 0.15:
             turns = [*_turns(rng, mix, rng.choice((1, 1, 2, 3))), *turns]
-        found = Conversation(kind, corpus_copying.as_messages(turns))
+        talk = Conversation(kind, corpus_copying.as_messages(turns))
     if rng.random() < 0.1:
         system = {"role": "system", "content": rng.choice(load("systems")["train"])}
-        return Conversation(found.category, [system, *found.messages], found.tools, found.expect)
-    return found
+        return Conversation(talk.category, [system, *talk.messages], talk.tools, talk.expect)
+    return talk
 
 
 def shard(number: int, mix: str = "main", size: int = SHARD_SIZE) -> list[Conversation]:

@@ -33,11 +33,19 @@ def turn(rng: random.Random, frames: str = "train") -> Turn:
 def name_turns(rng: random.Random, frames: str = "train") -> tuple[Turn, Turn]:
     """A user who gives a name, and asks for it later."""
     name = words.name(rng)
-    told, asked = load("copying")["name"], load("copying")["name_asked"]
+    data = load("copying")
+    introduction, question = data["name"], data["name_asked"]
     return (
-        Turn("copying", rng.choice(told[frames]).format(x=name), told["answer"].format(x=name)),
         Turn(
-            "copying", rng.choice(asked[frames]), asked["answer"].format(x=name), {"terms": [name]}
+            "copying",
+            rng.choice(introduction[frames]).format(x=name),
+            introduction["answer"].format(x=name),
+        ),
+        Turn(
+            "copying",
+            rng.choice(question[frames]),
+            question["answer"].format(x=name),
+            {"terms": [name]},
         ),
     )
 
@@ -52,5 +60,7 @@ def name_conversation(
     rng: random.Random, between: list[Turn], frames: str = "train"
 ) -> Conversation:
     """A name is told, other turns may follow, and the name is asked for."""
-    told, asked = name_turns(rng, frames)
-    return Conversation("copying", as_messages([told, *between, asked]), expect=asked.expect)
+    introduction, question = name_turns(rng, frames)
+    return Conversation(
+        "copying", as_messages([introduction, *between, question]), expect=question.expect
+    )

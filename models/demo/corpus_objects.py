@@ -25,7 +25,7 @@ def _value(rng: random.Random, kind: str) -> Any:
     return rng.choice(load("objects")["values"][kind])
 
 
-def _said(value: Any) -> str:
+def _in_words(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
@@ -34,15 +34,15 @@ def turn(rng: random.Random, frames: str = "train") -> Turn:
     data = load("objects")
     if rng.random() < 0.4:
         frame = rng.choice(data["sentences"][frames])
-        asked = [name for _, name, _, _ in string.Formatter().parse(frame) if name]
-        order = sorted(asked, key=["name", "age", "city", "item", "count"].index)
+        names = [name for _, name, _, _ in string.Formatter().parse(frame) if name]
+        order = sorted(names, key=["name", "age", "city", "item", "count"].index)
         fields = {n: _value(rng, data["fields"][n]) for n in order}
         question = frame.format(**fields)
     else:
         chosen = rng.sample(list(data["fields"]), rng.randint(1, 3))
         fields = {n: _value(rng, data["fields"][n]) for n in chosen}
         pair, between = rng.choice(data["joins"]["pair"]), rng.choice(data["joins"]["between"])
-        pairs = between.join(pair.format(k=k, v=_said(v)) for k, v in fields.items())
+        pairs = between.join(pair.format(k=k, v=_in_words(v)) for k, v in fields.items())
         question = rng.choice(data["frames"][frames]).format(pairs=pairs)
     answer = json.dumps(fields, ensure_ascii=False)
     return Turn("json", question, answer, {"json": fields})

@@ -35,15 +35,15 @@ def _framed(fact: dict[str, Any], part: str) -> list[str]:
 @cache
 def facts() -> tuple[Fact, ...]:
     """Every fact; a fact with Chinese phrasings appears once more in Chinese."""
-    found = []
+    all_facts = []
     for name, fact in ((n, f) for file in FILES for n, f in load(file).items()):
         held_out = (*fact["held_out"], *_framed(fact, "held_out"))
         more, more_zh = load("product_more").get(name, []), load("product_more_zh").get(name, [])
         train = tuple(fact["ask"] + more + _framed(fact, "train"))
         written = len(fact["held_out"])
-        found.append(Fact(name, fact["answer"], tuple(fact["must"]), train, held_out, written))
+        all_facts.append(Fact(name, fact["answer"], tuple(fact["must"]), train, held_out, written))
         if "answer_zh" in fact:
-            found.append(
+            all_facts.append(
                 Fact(
                     f"{name}-zh",
                     fact["answer_zh"],
@@ -53,7 +53,7 @@ def facts() -> tuple[Fact, ...]:
                     len(fact["held_out_zh"]),
                 )
             )
-    return tuple(found)
+    return tuple(all_facts)
 
 
 def turn(rng: random.Random) -> Turn:

@@ -43,5 +43,5 @@ def make(rng: random.Random, frames: str, held_out: bool) -> Turn:
 
 def turn(rng: random.Random) -> Turn:
     """A sum for the corpus: never on a held-out pair."""
-    made = make(rng, "train", held_out=False)
-    return Turn(made.category, polite(rng, made.question), made.answer, made.expect)
+    plain = make(rng, "train", held_out=False)
+    return Turn(plain.category, polite(rng, plain.question), plain.answer, plain.expect)

@@ -83,14 +83,14 @@ def exchange(
         "t": f"{rng.randrange(24):02d}:{rng.randrange(60):02d}",
         "n": words.name(rng),
     }
-    result, told = rng.choice(tool["results"])
+    result, frame = rng.choice(tool["results"])
     messages = [
         {"role": "user", "content": rng.choice(tool[frames]).format(**chosen)},
         call_message(name, chosen),
         {"role": "tool", "content": result.format(**chosen, **facts), "tool_call_id": "call_0"},
-        {"role": "assistant", "content": told.format(**chosen, **facts)},
+        {"role": "assistant", "content": frame.format(**chosen, **facts)},
     ]
-    terms = [str(value) for key, value in facts.items() if "{" + key + "}" in told]
+    terms = [str(value) for key, value in facts.items() if "{" + key + "}" in frame]
     return messages, chosen, terms or ["set" if name == "set_timer" else "sent"]
 
 

@@ -53,7 +53,7 @@ def answers(weights: Path, items: list[dict[str, Any]], batch: int = 48) -> list
         for item in items
     ]
     end = tokenizer.eos_token
-    found = [""] * len(items)
+    texts_of_items = [""] * len(items)
     order = sorted(range(len(items)), key=lambda i: len(prompts[i]))
     for at in range(0, len(order), batch):
         chosen = order[at : at + batch]
@@ -67,26 +67,26 @@ def answers(weights: Path, items: list[dict[str, Any]], batch: int = 48) -> list
             out = model.generate(**inputs, max_new_tokens=LONGEST_ANSWER, do_sample=False)
         texts = tokenizer.batch_decode(out[:, inputs["input_ids"].shape[1] :])
         for i, text in zip(chosen, texts, strict=True):
-            found[i] = text.split(end)[0]
-    return found
+            texts_of_items[i] = text.split(end)[0]
+    return texts_of_items
 
 
 def evaluate(weights: Path = WEIGHTS, path: Path = EVAL) -> list[Graded]:
     """Answer and grade every item."""
     items = read_items(path)
-    made = answers(weights, items)
-    return [Graded(i, a, grade(a, i["expect"])) for i, a in zip(items, made, strict=True)]
+    texts = answers(weights, items)
+    return [Graded(i, a, grade(a, i["expect"])) for i, a in zip(items, texts, strict=True)]
 
 
 def scores(graded: list[Graded]) -> dict[str, tuple[int, int]]:
     """Right answers and items by category, then over "all"."""
-    found: dict[str, list[int]] = defaultdict(lambda: [0, 0])
-    for each in graded:
-        for key in (each.item["category"], "all"):
-            found[key][0] += each.right
-            found[key][1] += 1
-    total = found.pop("all")
-    return {key: (right, of) for key, (right, of) in (*found.items(), ("all", total))}
+    counts: dict[str, list[int]] = defaultdict(lambda: [0, 0])
+    for one in graded:
+        for key in (one.item["category"], "all"):
+            counts[key][0] += one.right
+            counts[key][1] += 1
+    total = counts.pop("all")
+    return {key: (right, of) for key, (right, of) in (*counts.items(), ("all", total))}
 
 
 def table(found: dict[str, tuple[int, int]]) -> str:
@@ -114,16 +114,16 @@ def main() -> None:
     args = parser.parse_args()
     graded = evaluate(args.weights, args.items)
     if args.wrong:
-        for each in (g for g in graded if not g.right):
-            asked = each.item["messages"][-1]["content"]
-            sys.stderr.write(f"{each.item['id']}: {asked!r} -> {each.answer!r}\n")
-    found = scores(graded)
+        for one in (g for g in graded if not g.right):
+            question = one.item["messages"][-1]["content"]
+            sys.stderr.write(f"{one.item['id']}: {question!r} -> {one.answer!r}\n")
+    shares = scores(graded)
     if args.record:
-        record(found)
+        record(shares)
     if args.json:
-        print(json.dumps({key: {"right": r, "items": of} for key, (r, of) in found.items()}))
+        print(json.dumps({key: {"right": r, "items": of} for key, (r, of) in shares.items()}))
     else:
-        print(table(found))
+        print(table(shares))
 
 
 if __name__ == "__main__":

@@ -36,8 +36,8 @@ def _same(found: Any, wanted: Any) -> bool:
 
 def number(answer: str, expected: int) -> bool:
     """The last integer that stands alone in the answer is the expected one."""
-    found = INTEGER.findall(answer)
-    return bool(found) and int(found[-1]) == expected
+    numbers = INTEGER.findall(answer)
+    return bool(numbers) and int(numbers[-1]) == expected
 
 
 def terms(answer: str, expected: list[str]) -> bool:
@@ -67,8 +67,8 @@ def json_object(answer: str, expected: dict[str, Any]) -> bool:
 
 def call(answer: str, expected: dict[str, Any]) -> bool:
     """The answer is exactly one tool call with the expected name and arguments."""
-    found = CALL.fullmatch(answer)
-    return found is not None and _same(_parsed(found[1]), expected)
+    match = CALL.fullmatch(answer)
+    return match is not None and _same(_parsed(match[1]), expected)
 
 
 GRADERS: dict[str, Callable[[str, Any], bool]] = {

@@ -40,8 +40,8 @@ def _product(rng: random.Random) -> list[Turn]:
     for fact in corpus_product.facts():
         written, framed = fact.held_out[: fact.written], fact.held_out[fact.written :]
         expect = {"terms": list(fact.must)}
-        asked = (*written, *rng.sample(framed, min(1, len(framed))))
-        turns += [Turn("product", question, fact.answer, expect) for question in asked]
+        questions = (*written, *rng.sample(framed, min(1, len(framed))))
+        turns += [Turn("product", question, fact.answer, expect) for question in questions]
     return turns
 
 
@@ -70,10 +70,10 @@ def items(seed: int = SEED) -> list[Conversation]:
     turns += [corpus_sums.make(rng, "held_out", held_out=True) for _ in range(COUNTS["sums"])]
     turns += [corpus_copying.turn(rng, "held_out") for _ in range(COUNTS["copying"])]
     turns += [corpus_objects.turn(rng, "held_out") for _ in range(COUNTS["json"])]
-    found = [_single(rng, turn) for turn in turns]
+    conversations = [_single(rng, turn) for turn in turns]
     for _ in range(COUNTS["name"]):
         talk = corpus_copying.name_conversation(rng, [], "held_out")
-        found.append(Conversation("copying", talk.messages[:-1], expect=talk.expect))
+        conversations.append(Conversation("copying", talk.messages[:-1], expect=talk.expect))
     names = list(load("tools"))
     for n in range(COUNTS["call"] + COUNTS["result"]):
         name = names[n % len(names)]
@@ -81,16 +81,16 @@ def items(seed: int = SEED) -> list[Conversation]:
         tools = corpus_tools.offered(rng, name)
         expected: dict[str, Any] = {"call": {"name": name, "arguments": chosen}}
         if n < COUNTS["call"]:
-            found.append(Conversation("tool call", messages[:1], tools, expected))
+            conversations.append(Conversation("tool call", messages[:1], tools, expected))
         else:
-            found.append(Conversation("tool result", messages[:3], tools, {"terms": terms}))
-    return found
+            conversations.append(Conversation("tool result", messages[:3], tools, {"terms": terms}))
+    return conversations
 
 
 def lines(seed: int = SEED) -> list[str]:
     """The lines of `eval.jsonl`, one item each."""
     counts: dict[str, int] = {}
-    found = []
+    rows = []
     for item in items(seed):
         counts[item.category] = counts.get(item.category, 0) + 1
         record = {
@@ -100,11 +100,11 @@ def lines(seed: int = SEED) -> list[str]:
             **({"tools": item.tools} if item.tools else {}),
             "expect": item.expect,
         }
-        found.append(json.dumps(record, ensure_ascii=False))
-    return found
+        rows.append(json.dumps(record, ensure_ascii=False))
+    return rows
 
 
-def _asked(line: str) -> str:
+def _last_question(line: str) -> str:
     return str(json.loads(line)["messages"][-1]["content"])
 
 
@@ -116,11 +116,11 @@ def main() -> None:
     )
     parser.add_argument("--output", type=Path, default=PATH, help="file to write")
     args = parser.parse_args()
-    found = lines(args.seed)
+    rows = lines(args.seed)
     if args.seed != SEED:
-        known = {_asked(line) for line in lines()}
-        found = [line for line in found if _asked(line) not in known]
-    args.output.write_text("\n".join(found) + "\n", encoding="utf-8")
+        known = {_last_question(line) for line in lines()}
+        rows = [line for line in rows if _last_question(line) not in known]
+    args.output.write_text("\n".join(rows) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

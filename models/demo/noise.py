@@ -20,19 +20,19 @@ HAN = re.compile(r"[\u4e00-\u9fff]")
 @cache
 def held_out() -> frozenset[str]:
     """Held-out questions without numbers or names in them, normalised."""
-    found = set()
+    questions = set()
     for table in load("smalltalk").values():
-        found.update(table["held_out"])
+        questions.update(table["held_out"])
     for table in load("plain").values():
-        found.update(f.format(key) for f in table["held_out"] for key in table["pairs"])
+        questions.update(f.format(key) for f in table["held_out"] for key in table["pairs"])
     frames = load("product_frames")
     for file in ("product_use", "product_weights", "product_operate"):
         for fact in load(file).values():
-            found.update(fact["held_out"] + fact.get("held_out_zh", []))
+            questions.update(fact["held_out"] + fact.get("held_out_zh", []))
             if "frames" in fact:
                 of = frames[fact["frames"]]["held_out"]
-                found.update(f.format(topic) for f in of for topic in fact["topics"])
-    return frozenset(map(normalise, found))
+                questions.update(f.format(topic) for f in of for topic in fact["topics"])
+    return frozenset(map(normalise, questions))
 
 
 def _around(rng: random.Random, text: str) -> str:

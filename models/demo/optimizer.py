@@ -28,8 +28,8 @@ def orthogonalise(updates: torch.Tensor, steps: int = 5) -> torch.Tensor:
     for _ in range(steps):
         gram = x @ x.transpose(-2, -1)
         x = a * x + (b * gram + c * gram @ gram) @ x
-    made: torch.Tensor = x.transpose(-2, -1) if tall else x
-    return made
+    update: torch.Tensor = x.transpose(-2, -1) if tall else x
+    return update
 
 
 class Muon(torch.optim.Optimizer):

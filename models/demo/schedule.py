@@ -1,4 +1,4 @@
-"""How far a training run is, and the learning rate that follows from it."""
+"""The share of a training run that is over, and the learning rate that follows from it."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ TOOLS_AFTER = (
     "within <tool_call></tool_call> XML tags:\n<tool_call>\n"
     '{"name": <function-name>, "arguments": <args-json-object>}\n</tool_call>'
 )
-PIECES = r"\p{N}|\p{Han}| ?[^\s\p{L}\p{N}]+|(?:(?!\p{Han})\p{L})+|\s"
+SPLITS = r"\p{N}|\p{Han}| ?[^\s\p{L}\p{N}]+|(?:(?!\p{Han})\p{L})+|\s"
 TEMPLATE = Path(__file__).parent / "data" / "chat_template.jinja"
 
 
@@ -63,7 +63,7 @@ def train(texts: Iterable[str], vocabulary: int = VOCABULARY) -> Tokenizer:
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [
-            pre_tokenizers.Split(Regex(PIECES), "isolated"),
+            pre_tokenizers.Split(Regex(SPLITS), "isolated"),
             pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
         ]
     )

@@ -87,8 +87,8 @@ class Run:
     def _rows(self) -> packing.Rows:
         key = (self.state.shard, self.state.mix)
         if self._packed is None or self._packed[0] != key:
-            made = corpus.shard(*key, self.recipe.shard_size)
-            rows = packing.pack(made, self.tokenizer, self.recipe.length, f"{key}")
+            conversations = corpus.shard(*key, self.recipe.shard_size)
+            rows = packing.pack(conversations, self.tokenizer, self.recipe.length, f"{key}")
             self._packed = (key, rows)
         return self._packed[1]
 
@@ -116,8 +116,8 @@ class Run:
             loss = self.loss(self.model, batch)
         torch.autograd.backward(loss)
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
-        for each in self.optimizers:
-            each.step()
+        for one in self.optimizers:
+            one.step()
         self.model.zero_grad()
         return float(loss.detach())
 
@@ -158,10 +158,10 @@ def learn_tokenizer(folder: Path, recipe: Recipe) -> Tokenizer:
     path = folder / "tokenizer.json"
     if not path.exists():
         folder.mkdir(parents=True, exist_ok=True)
-        made = [
+        conversations = [
             c for n in range(TOKENIZER_SHARDS) for c in corpus.shard(n, "main", recipe.shard_size)
         ]
-        words.train(map(words.render, made), recipe.vocabulary).save(str(path))
+        words.train(map(words.render, conversations), recipe.vocabulary).save(str(path))
     return Tokenizer.from_file(str(path))
 
 

@@ -1,1 +1,1 @@
-"""From the Hub, a mirror or a folder into the store."""
+"""Models from the Hub, a mirror or a folder into the store."""

@@ -144,7 +144,7 @@ class HubOrigin:
             self._raise(error, ref)
 
     def _offer(self, sibling: RepoSibling, repo: str, commit: str) -> OriginFile:
-        """What the listing says of a file; some mirrors' say too little, so ask again."""
+        """The listing's facts about a file; where a mirror's are too few, it is asked again."""
         lfs, path, size = sibling.lfs, sibling.rfilename, sibling.size
         if lfs is not None:
             return OriginFile(path=path, size=lfs.size, sha256=lfs.sha256)
@@ -153,14 +153,14 @@ class HubOrigin:
         ref = ModelRef(repo=repo, revision=commit)
         url = hf_hub_url(repo, path, revision=commit, endpoint=self.endpoint)
         try:
-            found = get_hf_file_metadata(url, headers=dict(self._headers), token=False)
+            metadata = get_hf_file_metadata(url, headers=dict(self._headers), token=False)
         except _KNOWN as error:
             self._raise(error, ref)
-        etag = found.etag or ""
-        if found.size is None or not re.fullmatch(r"[0-9a-f]{40}|[0-9a-f]{64}", etag):
+        etag = metadata.etag or ""
+        if metadata.size is None or not re.fullmatch(r"[0-9a-f]{40}|[0-9a-f]{64}", etag):
             raise OriginError(f"{self.endpoint} says neither size nor hash of {path} in {repo}.")
         kind = "sha256" if len(etag) == 64 else "git_blob"
-        return OriginFile(path=path, size=found.size, **{kind: etag})
+        return OriginFile(path=path, size=metadata.size, **{kind: etag})
 
     def _chunks(self, response: httpx2.Response, ref: ModelRef) -> Iterator[bytes]:
         try:
@@ -200,7 +200,7 @@ class HubOrigin:
         status = error.response.status_code
         if status in TRANSIENT:
             raise TransientOriginError(
-                f"{self.endpoint} answers {status}", retry_after_s=_asked_wait_s(error.response)
+                f"{self.endpoint} answers {status}", retry_after_s=_retry_after_s(error.response)
             ) from None
         if status in (401, 403):
             message = (
@@ -249,13 +249,13 @@ _KNOWN = (
 )
 
 
-def _asked_wait_s(response: httpx2.Response) -> float | None:
+def _retry_after_s(response: httpx2.Response) -> float | None:
     """Seconds to wait, as the Hub's own header or the standard one asks; None where none does."""
     limit = parse_ratelimit_headers(response.headers)
     if response.status_code == httpx2.codes.TOO_MANY_REQUESTS and limit and not limit.remaining:
         return limit.reset_in_seconds + 1.0  # it is rounded down
-    asked = response.headers.get("Retry-After", "")
-    return float(asked) if asked.isdigit() else None
+    seconds = response.headers.get("Retry-After", "")
+    return float(seconds) if seconds.isdigit() else None
 
 
 def _reason(error: Exception) -> str:

@@ -1,4 +1,4 @@
-"""Where models are taken from, as a pull sees it. The Hub is in fetch.py; a folder is here."""
+"""Origins of models, as a pull sees them. The Hub is in fetch.py; a folder is here."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class Origin(Protocol):
     """Gives listings and bytes."""
 
     def listing(self, ref: ModelRef | None) -> Listing:
-        """What there is.
+        """The files that are offered.
 
         Raises:
             OriginError: nothing, or it is not for us; TransientOriginError: not now.
@@ -163,8 +163,8 @@ class FolderOrigin:
             raise self._unreadable(error) from None
 
     def _offer(self, path: str) -> OriginFile:
-        found = (self.folder / path).stat()
-        return OriginFile(path=path, size=found.st_size, version=str(found.st_mtime_ns))
+        status = (self.folder / path).stat()
+        return OriginFile(path=path, size=status.st_size, version=str(status.st_mtime_ns))
 
     def _unreadable(self, error: OSError) -> OriginError:
         return OriginError(

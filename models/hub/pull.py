@@ -43,7 +43,7 @@ LISTING_TRIES = 4
 
 
 class Outcome(StrEnum):
-    """What a pull did."""
+    """The result of a pull."""
 
     PULLED = "pulled"
     PRESENT = "present"  # it is here, and the origin has nothing newer
@@ -158,13 +158,13 @@ class Pull:
         digest = manifest.digest if manifest else None
         return Pulled(outcome=outcome, name=self.name, path=artifact.path, digest=digest, ref=here)
 
-    def _newer(self, asked: ModelRef, here: ModelRef) -> Outcome:
+    def _newer(self, wanted: ModelRef, here: ModelRef) -> Outcome:
         """Compare with the origin. A revision that the user named must be the one that is here."""
-        if asked == here:
+        if wanted == here:
             return Outcome.PRESENT
         self.progress.phase("resolve")
         try:
-            found = self.origin.listing(asked).ref
+            newest = self.origin.listing(wanted).ref
         except OriginError as error:
             if self.is_exact:
                 raise
@@ -172,10 +172,10 @@ class Pull:
                 f"{here} is here; whether there is a newer one is not known: {error}"
             )
             return Outcome.UNASKED
-        if found == here:
+        if newest == here:
             return Outcome.PRESENT
         message = (
-            f"{asked} is {found.revision[:12] if found else '?'} now, and {self.name!r} here is "
+            f"{wanted} is {newest.revision[:12] if newest else '?'} now, and {self.name!r} here is "
             f"{here.repo} at {here.revision[:12]}, pinned in models.lock. `--update` replaces it."
         )
         if self.is_exact:
@@ -210,7 +210,7 @@ class Pull:
         )
 
     def _listing(self, pin: Pin | None) -> Listing:
-        """What the origin has: at the pinned commit, if there is a pin that counts."""
+        """The origin's files, at the pinned commit if there is a pin that counts."""
         ref = self.ref
         if ref is not None and pin is not None and pin.repo and pin.commit and not self.update:
             if pin.repo != ref.repo:
@@ -263,7 +263,7 @@ class Pull:
         return listing.manifest
 
     def _as_pinned(self, manifest: Manifest, pin: Pin) -> Manifest:
-        """What is pinned has the pinned bytes; and equal bytes are of the pinned commit."""
+        """Check that a pinned model has the pinned bytes; equal bytes are of the pinned commit."""
         source = manifest.source
         if pin.digest == manifest.digest:
             if source is None and pin.repo is not None and pin.commit is not None:

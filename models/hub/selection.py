@@ -1,4 +1,4 @@
-"""Which files of a repository are taken, by their names: what models/policy.py allows, once.
+"""Choice of a repository's files by their names: those that models/policy.py allows, once each.
 
 Repositories hold the same weights several times (``pytorch_model.bin``, ``original/``,
 ``consolidated.safetensors``, ``onnx/``). One copy is taken: the safetensors at the top.
@@ -22,14 +22,14 @@ SMALL_BYTES = 16 << 20
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """What is taken, and what is not and why ("path: reason")."""
+    """The files that are taken, and those that are not with the reason (``path: reason``)."""
 
     taken: tuple[OriginFile, ...]
     left: tuple[str, ...]
 
     @property
     def num_bytes(self) -> int:
-        """Of what is taken."""
+        """Bytes of the files that are taken."""
         return sum(file.size for file in self.taken)
 
 
@@ -76,7 +76,7 @@ def _check_names(paths: Iterable[str]) -> None:
 
 
 def _reason(text: str) -> str | None:
-    """Why this file is not taken; None for one that is."""
+    """The reason why this file is not taken; None for one that is."""
     path = PurePosixPath(text)
     name, suffix = path.name.lower(), path.suffix.lower()
     if text in KEPT:

@@ -21,7 +21,7 @@ from models.staging import Staging
 from models.trust.manifest import Manifest
 
 _LATER_RULES = frozenset({"index", "safetensors"})
-"""What cannot hold while the weights are not there."""
+"""Rules that cannot hold before the weights are there."""
 
 
 def fill(staging: Staging, transfer: Transfer, selection: Selection) -> dict[str, str]:
@@ -37,7 +37,7 @@ def fill(staging: Staging, transfer: Transfer, selection: Selection) -> dict[str
     large = [file for file in selection.taken if not _is_small(file)]
     hashes = transfer.fetch(small)
     place(staging, transfer, small)
-    _look(staging.tree)
+    _check_small(staging.tree)
     hashes |= transfer.fetch(large)
     place(staging, transfer, large)
     return hashes
@@ -100,7 +100,7 @@ def _is_small(file: OriginFile) -> bool:
     return file.size <= SMALL_BYTES and not file.path.endswith(".safetensors")
 
 
-def _look(tree: Path) -> None:
+def _check_small(tree: Path) -> None:
     """Refuse by the configurations alone, if they are reason enough."""
     try:
         refusals = [refusal for refusal in policy.inspect(tree) if refusal.rule not in _LATER_RULES]
@@ -113,7 +113,7 @@ def _look(tree: Path) -> None:
 def _size_of(path: Path) -> int | None:
     """Bytes of a plain file; None where there is none."""
     try:
-        found = path.lstat()
+        status = path.lstat()
     except (FileNotFoundError, NotADirectoryError):
         return None
-    return found.st_size if stat.S_ISREG(found.st_mode) else None
+    return status.st_size if stat.S_ISREG(status.st_mode) else None

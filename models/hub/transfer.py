@@ -26,9 +26,9 @@ from models.progress import Progress
 from models.refs import ModelRef
 
 MAX_TRIES = 8
-"""In a row that brought not one byte."""
+"""Tries in a row that brought not one byte."""
 MAX_WAIT_S = 30.0
-MAX_ASKED_WAIT_S = 300.0
+MAX_RETRY_AFTER_S = 300.0
 """Longer than that and the user should decide."""
 NUM_PARALLEL = 8
 MAKE_ROOM = (
@@ -94,7 +94,7 @@ class Transfer:
     _stop: threading.Event = field(default_factory=threading.Event)
 
     def part(self, file: OriginFile) -> Path:
-        """Where a file's bytes are until it is whole and placed."""
+        """The path of a file's bytes until it is whole and placed."""
         return self.parts / file.key
 
     def num_bytes_here(self, files: Sequence[OriginFile]) -> int:
@@ -141,7 +141,7 @@ class Transfer:
                 self.progress.notice(f"{file.path} arrived damaged; fetching it anew")
             except TransientOriginError as error:
                 num_tries = 1 if _size(self.part(file)) > before else num_tries + 1
-                if num_tries >= MAX_TRIES or (error.retry_after_s or 0) > MAX_ASKED_WAIT_S:
+                if num_tries >= MAX_TRIES or (error.retry_after_s or 0) > MAX_RETRY_AFTER_S:
                     raise
                 self._pause(file.path, error, num_tries)
             except OSError as error:
@@ -215,7 +215,7 @@ class Transfer:
 
 
 def _write_all(out: RawIOBase, chunk: bytes) -> None:
-    """All of it: an unbuffered write may take less, and says no more when a disk fills."""
+    """Write all of it: an unbuffered write may take less, and does not say so when a disk fills."""
     view = memoryview(chunk)
     while view:
         written = out.write(view)

@@ -1,1 +1,1 @@
-"""What a model costs in memory, from its configuration alone."""
+"""The memory that a model needs, from its configuration alone."""

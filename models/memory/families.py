@@ -12,7 +12,7 @@ from types import MappingProxyType
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Family:
-    """How a family differs from Llama.
+    """The differences of a family from Llama.
 
     Attributes:
         window: which layers have one: all, every n-th but one, or what the configuration asks for.
@@ -30,7 +30,7 @@ class Family:
 
 
 READS_EMBEDDING = frozenset({"qwen2", "qwen3", "llama", "gemma3_text"})
-"""Those whose embedding int8 and int4 take too: vLLM 0.32 reads it quantised in these alone."""
+"""Families whose embedding int8 and int4 take too: vLLM 0.32 reads no other's quantised."""
 
 FAMILIES: Mapping[str, Family] = MappingProxyType(
     {

@@ -29,13 +29,13 @@ CPU_KV_SHARE = 0.4
 RUNTIME_BYTES = 1 << 30
 """Code, context and compiled kernels of a process that runs a model."""
 MAX_BATCHED_TOKENS, MAX_SEQUENCES = 512, 32
-"""Of one step: the server's defaults."""
+"""Most tokens and sequences of one step: the server's defaults."""
 GPU_BLOCK, CPU_BLOCK = 16, 64
 """Tokens of a block of the KV cache, which is never shared between sequences."""
 
 
 class Place(StrEnum):
-    """Where a model would run."""
+    """The device that a model would run on."""
 
     GPU = "gpu"
     CPU = "cpu"
@@ -43,7 +43,7 @@ class Place(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """What is asked.
+    """A model, and the load that it is to carry.
 
     Attributes:
         config: the model's config.json.
@@ -65,7 +65,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Weights:
-    """What does not depend on the memory. Bytes are those of one device."""
+    """Costs that do not depend on the memory. Bytes are those of one device."""
 
     scheme: QuantScheme
     num_parameters: int
@@ -78,7 +78,7 @@ class Weights:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fit:
-    """How a model fits into one memory.
+    """The fit of a model into one memory.
 
     Attributes:
         memory_bytes: of one device.
@@ -138,18 +138,18 @@ def weights(request: Request, scheme: QuantScheme, place: Place = Place.GPU) -> 
 
 
 def fit(request: Request, scheme: QuantScheme, place: Place, memory_bytes: int) -> Fit:
-    """How the model fits into ``memory_bytes`` of one device.
+    """The fit of the model into ``memory_bytes`` of one device.
 
     Raises:
         UnknownShapeError: config.json does not tell.
         FitError: see ``weights``.
     """
-    made = weights(request, scheme, place)
+    cost = weights(request, scheme, place)
     shape = shapes.read(request.config)
-    overhead = RUNTIME_BYTES + activation_bytes(shape, sizes.DTYPE_BYTES[made.dtype])
+    overhead = RUNTIME_BYTES + activation_bytes(shape, sizes.DTYPE_BYTES[cost.dtype])
     share = GPU_SHARE if place is Place.GPU else 1.0
     usable = int(memory_bytes * share)
-    room = usable - overhead - made.weights_bytes
+    room = usable - overhead - cost.weights_bytes
     if place is Place.CPU and room > 0:
         room = int(room * CPU_KV_SHARE)
     sequence = _per_sequence(shape, request, place)
@@ -160,9 +160,9 @@ def fit(request: Request, scheme: QuantScheme, place: Place, memory_bytes: int) 
         overhead_bytes=overhead,
         kv_room_bytes=room,
         concurrency=request.concurrency,
-        longest_context=_longest(sequence, made.context, max(0, room) // request.concurrency),
-        sequences=max(0, room) // sequence(made.context),
-        weights=made,
+        longest_context=_longest(sequence, cost.context, max(0, room) // request.concurrency),
+        sequences=max(0, room) // sequence(cost.context),
+        weights=cost,
     )
 
 

@@ -1,4 +1,4 @@
-"""How much memory is free, as the process may use it. Linux reads its cgroups too."""
+"""Free memory that this process may use. On Linux its cgroups count too."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def _from_meminfo(path: Path) -> Iterator[int]:
 
 
 def _from_cgroups(root: Path) -> Iterator[int]:
-    """What is left in each cgroup from this process's own up to the root (v2, then v1)."""
+    """Bytes left in each cgroup from this process's own up to the root (v2, then v1)."""
     mount = root / "sys/fs/cgroup"
     for line in read_text(root / "proc/self/cgroup").splitlines():
         _, controllers, path = line.split(":", 2)

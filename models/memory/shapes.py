@@ -1,4 +1,4 @@
-"""What a model is made of, from its config.json alone: parameters by kind, and its attention.
+"""The shape of a model, from its config.json alone: parameters by kind, and its attention.
 
 Two parts stand alone: ``attention_layers`` works for any decoder whose configuration uses the usual
 keys, ``read`` only for the families of families.py. For those counts are exact: the tests compare
@@ -38,7 +38,7 @@ class Linear:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttentionLayer:
-    """What one layer keeps of a token.
+    """The keys and values that one layer keeps of a token.
 
     Attributes:
         num_kv_heads: heads of keys and values; all heads in plain multi-head attention.
@@ -126,7 +126,7 @@ def read(config: Mapping[str, Any]) -> ModelShape:
 
 
 def attention_layers(config: Mapping[str, Any]) -> tuple[AttentionLayer, ...]:
-    """What each decoder layer keeps of a token.
+    """The keys and values that each decoder layer keeps of a token.
 
     Raises:
         UnknownShapeError: the usual keys are missing.
@@ -281,9 +281,9 @@ def _head_dim(text: Mapping[str, Any]) -> int:
 def _merged(linears: list[Linear]) -> tuple[Linear, ...]:
     """Equal matrices counted together, in the order of their first one."""
     counts: dict[Linear, int] = {}
-    for each in linears:
-        one = replace(each, count=1)
-        counts[one] = counts.get(one, 0) + each.count
+    for linear in linears:
+        one = replace(linear, count=1)
+        counts[one] = counts.get(one, 0) + linear.count
     return tuple(replace(one, count=count) for one, count in counts.items())
 
 

@@ -48,27 +48,27 @@ def weights_bytes(
 
 def linear_bytes(linear: Linear, scheme: QuantScheme, item_bytes: int) -> int:
     """Bytes of equal matrices with their scales."""
-    each = linear.num_out * linear.num_in
+    num_weights = linear.num_out * linear.num_in
     match scheme:
         case QuantScheme.NONE:
-            size = each * item_bytes
+            size = num_weights * item_bytes
         case QuantScheme.INT8_W8A8 | QuantScheme.INT8_WEIGHT_ONLY | QuantScheme.FP8:
-            size = each + linear.num_out * item_bytes
+            size = num_weights + linear.num_out * item_bytes
         case QuantScheme.INT8 | QuantScheme.INT4 if linear.num_in % GROUP:
-            size = each * item_bytes
+            size = num_weights * item_bytes
         case QuantScheme.INT4 if not linear.is_sensitive:  # half a byte for a zero point
-            size = each // 2 + each // GROUP * item_bytes + each // GROUP // 2
+            size = num_weights // 2 + num_weights // GROUP * item_bytes + num_weights // GROUP // 2
         case QuantScheme.INT8 | QuantScheme.INT4:
-            size = each + each // GROUP * item_bytes
+            size = num_weights + num_weights // GROUP * item_bytes
         case QuantScheme.NF4:
-            size = math.ceil(each / 2) + 4 * math.ceil(each / _NF4_BLOCK)
+            size = math.ceil(num_weights / 2) + 4 * math.ceil(num_weights / _NF4_BLOCK)
         case QuantScheme.BNB_INT8:
-            size = each + 4 * linear.num_out
+            size = num_weights + 4 * linear.num_out
     return size * linear.count
 
 
 def _tables_bytes(shape: ModelShape, scheme: QuantScheme, item_bytes: int) -> int:
-    """Of embedding and output head; a tied head is stored beside the embedding once both are small.
+    """Bytes of embedding and output head; a tied head is stored too once both are quantised.
 
     That is what vLLM holds; our own batching holds the two as one. int4 has 4 bits for an embedding
     that is not the head too.

@@ -1,1 +1,1 @@
-"""What a model folder may hold, file kind by file kind; models/policy.py puts it together."""
+"""Rules for each kind of file in a model folder; models/policy.py puts them together."""

@@ -1,4 +1,4 @@
-"""What a configuration may say: no code to import, no other model or file to fetch.
+"""Rules for configurations: no code to import, no other model or file to fetch.
 
 Every JSON file of a model folder but its vocabularies counts as a configuration, at every depth,
 because loaders hand keys down (``text_config``) and take defaults from unexpected places. To refuse
@@ -84,7 +84,7 @@ def _named_class(key: str, value: Any) -> str | None:
 
 
 def _fetched(key: str, value: Any) -> str | None:
-    """What a loader would open beside the files that it finds itself."""
+    """Files that a loader would open beside those that it finds itself."""
     if key in FETCHING_KEYS and value not in (None, "", {}, [], False):
         return f"its key {key!r} is refused: it names another model or file to load"
     match key, value:

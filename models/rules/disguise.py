@@ -1,4 +1,4 @@
-"""What a file really is, by its first bytes: an archive, a program or a pickle by another name.
+"""The real kind of a file, by its first bytes: an archive, a program or a pickle in disguise.
 
 A loader may go by content where we went by the suffix (``torch.load`` opens a zip of any name), so
 a text file that begins like one of these is refused. Values: file(1)'s database, and pickletools
@@ -40,7 +40,7 @@ HEAD_BYTES = 512
 
 
 def disguise(path: Path) -> str | None:
-    """What the file is, when it is one of the kinds above; else None.
+    """The kind of the file, when it is one of those above; else None.
 
     Raises:
         OSError: it cannot be read.

@@ -1,4 +1,4 @@
-"""Which file names mean the same file everywhere: on Linux, in a manifest, on another's disk.
+"""File names that mean the same file everywhere: on Linux, in a manifest, on another's disk.
 
 A name that one system folds into another's (case, Unicode form), or reads as a path, could stand
 for one file when it is checked and for another when it is loaded.
@@ -13,7 +13,7 @@ MAX_NAME_BYTES = 255
 
 
 def fault(name: str) -> str | None:
-    """What is wrong with a name relative to the model folder, in POSIX form; else None."""
+    """The fault of a name relative to the model folder, in POSIX form; None where it has none."""
     if not name or "\0" in name:
         return "is empty or holds a NUL"
     if "\\" in name or name.startswith(("/", "~")) or name[1:2] == ":":

@@ -39,7 +39,7 @@ DTYPE_BITS: Mapping[str, int] = MappingProxyType(
 
 
 class HeaderFault(ValueError):
-    """What is wrong with the file, as the end of a sentence that begins with its name."""
+    """The fault of the file, as the end of a sentence that begins with its name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ class TensorEntry:
 
 
 def fault(path: Path) -> str | None:
-    """What is wrong with the file, or None.
+    """The fault of the file, or None.
 
     Raises:
         OSError: it cannot be read.

@@ -19,7 +19,7 @@ MAX_INDEX_BYTES = 64 << 20
 
 
 def fault(path: Path) -> str | None:
-    """What is wrong with the index, as the end of a sentence that begins with "it"; else None.
+    """The fault of the index, as the end of a sentence that begins with "it"; None without one.
 
     Raises:
         OSError: it, or a shard, cannot be read.

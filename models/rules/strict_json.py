@@ -19,7 +19,7 @@ OnPair = Callable[[str, Any], None]
 
 
 class JsonFault(ValueError):
-    """What is wrong with the text, as the end of a sentence that begins with "it"."""
+    """The fault of a text, as the end of a sentence that begins with "it"."""
 
 
 def read(path: Path, *, max_bytes: int, on_pair: OnPair | None = None) -> Any:
@@ -52,10 +52,10 @@ def parse(raw: bytes, *, on_pair: OnPair | None = None) -> Any:
         if on_pair is not None:
             for key, value in pairs:
                 on_pair(key, value)
-        made = dict(pairs)
-        if len(made) < len(pairs) and not repeated:
+        document = dict(pairs)
+        if len(document) < len(pairs) and not repeated:
             repeated.append(_first_repeated(pairs))
-        return made
+        return document
 
     try:
         document = json.loads(raw.decode("utf-8"), object_pairs_hook=collect)

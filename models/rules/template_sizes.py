@@ -27,11 +27,11 @@ _FORMATS = re.compile(r"%[-#0 +]*(\d+|\*)|\{[^{}]*:[^{}]*?(\d+)[^{}]*\}|%[^%a-zA
 
 
 class _TooLargeError(Exception):
-    """What would become too large."""
+    """A constant would become too large; the message completes a sentence that begins with "it"."""
 
 
 def fault(tree: nodes.Node) -> str | None:
-    """What grows too large, as the end of a sentence that begins with "it"; None where nothing."""
+    """The part that grows too large, as the end of a sentence that begins with "it", or None."""
     try:
         _walk(tree, 1)
     except _TooLargeError as error:

@@ -25,7 +25,7 @@ from models.rules import template_sizes
 MAX_TEMPLATE_BYTES = 256 << 10
 """The longest published chat templates have about 30 KiB."""
 MAX_TREE_DEPTH = 100
-"""Of nodes within nodes: Jinja's compiler calls itself for each level."""
+"""Most levels of nodes within nodes: Jinja's compiler calls itself for each."""
 
 GLOBALS = frozenset(
     {"range", "dict", "namespace", "cycler", "joiner", "raise_exception", "strftime_now"}
@@ -74,7 +74,7 @@ TESTS = frozenset(_ENVIRONMENT.tests)
 
 
 def fault(source: str) -> str | None:
-    """Why this template is refused, as the end of a sentence that begins with "it"; else None."""
+    """The fault of a template, as the end of a sentence that begins with "it"; None without one."""
     size = len(source.encode("utf-8", "surrogatepass"))
     if size > MAX_TEMPLATE_BYTES:
         return f"has {size:,} bytes; a template has at most {MAX_TEMPLATE_BYTES:,}"
@@ -85,9 +85,9 @@ def fault(source: str) -> str | None:
         return f"is no Jinja that the server runs{_at(line)}: {str(error)[:120]}"
     except (RecursionError, ValueError, OverflowError):
         return "is nested too deeply, or holds a number that is too large"
-    found = _depth_fault(tree) or template_sizes.fault(tree)
-    if found is not None:
-        return found
+    wrong = _depth_fault(tree) or template_sizes.fault(tree)
+    if wrong is not None:
+        return wrong
     known = GLOBALS | _BOUND_BY_JINJA | _defined(tree)
     for node in _every(tree):
         for check in _CHECKS:
@@ -172,9 +172,9 @@ def _attributes(node: nodes.Node) -> str | None:
                 return f"reads the private attribute {key[:60]!r}"
         case nodes.Const() | nodes.Concat() | nodes.Add():
             text = template_sizes.constant(node)
-            found = _PRIVATE_IN_TEXT.search(text) if isinstance(text, str) else None
-            if found is not None:
-                return f"names the private attribute {found.group()[:60]!r} in a text"
+            private = _PRIVATE_IN_TEXT.search(text) if isinstance(text, str) else None
+            if private is not None:
+                return f"names the private attribute {private.group()[:60]!r} in a text"
         case nodes.Name(name=str(name)) if name.startswith("__"):
             return f"names {name[:60]!r}"
     return None

@@ -1,1 +1,1 @@
-"""Which bytes a model is, and who says so: manifest, verification, signatures."""
+"""Proof of a model's bytes, and of who vouches for them: manifest, verification, signatures."""

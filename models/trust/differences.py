@@ -1,4 +1,4 @@
-"""What differs between an artifact on the disk and its manifest, file by file."""
+"""Differences between an artifact on the disk and its manifest, file by file."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from models.trust.verified_cache import Marks, Stamp, marks_of
 
 
 class Kind(StrEnum):
-    """What happened to a file, as far as names and bytes tell."""
+    """The kind of a difference, as far as names and bytes tell."""
 
     CHANGED = "changed"
     ADDED = "added"
@@ -42,7 +42,7 @@ class Difference:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OnDisk:
-    """What lies in an artifact's folder, by path.
+    """The contents of an artifact's folder, by path.
 
     Attributes:
         plain: files.
@@ -107,14 +107,14 @@ class Comparison:
         return path in self._entries and self._entries[path].sha256 == sha256
 
     def differences(self, hashes: Mapping[str, str]) -> list[Difference]:
-        """All that differs, by path.
+        """Every difference, in the order of paths.
 
         Args:
             hashes: SHA-256 of each file in ``to_hash``.
         """
-        found = [self._not_plain(path) for path in self._strange]
-        found += [self._other_size(path) for path in self._resized]
-        found += [
+        differing = [self._not_plain(path) for path in self._strange]
+        differing += [self._other_size(path) for path in self._resized]
+        differing += [
             self._other_bytes(path, sha256)
             for path, sha256 in hashes.items()
             if path in self._entries and not self.agrees(path, sha256)
@@ -124,13 +124,13 @@ class Comparison:
         for path in self._removed:
             new = new_names.pop(self._entries[path].sha256, None)
             renamed.add(new)
-            found.append(_absent(path, new))
-        found += [
+            differing.append(_absent(path, new))
+        differing += [
             Difference(kind=Kind.ADDED, path=path, detail="the manifest does not list it")
             for path in self._added
             if path not in renamed
         ]
-        return sorted(found, key=lambda difference: difference.path)
+        return sorted(differing, key=lambda difference: difference.path)
 
     def _not_plain(self, path: str) -> Difference:
         kind = Kind.CHANGED if path in self._entries else Kind.ADDED

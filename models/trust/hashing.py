@@ -24,12 +24,12 @@ CHUNK_BYTES = 1 << 20
 _FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 
 OnBytes = Callable[[int], None]
-"""Told how many bytes more were hashed. Called from several threads, one at a time."""
+"""A callback: so many bytes more were hashed. Called by several threads, one at a time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FileHash:
-    """What was read of a file.
+    """The hash of a file, and what else was seen of it.
 
     Attributes:
         sha256: 64 lower-case hexadecimal digits.
@@ -49,7 +49,7 @@ def sha256_files(paths: Sequence[Path], on_bytes: OnBytes | None = None) -> list
         OSError: one cannot be read, is a link or is no plain file; its ``filename`` says which.
         UnstableFileError: one was written to meanwhile.
     """
-    return [found.sha256 for found in hash_files(paths, on_bytes)]
+    return [one.sha256 for one in hash_files(paths, on_bytes)]
 
 
 def hash_files(paths: Sequence[Path], on_bytes: OnBytes | None = None) -> list[FileHash]:

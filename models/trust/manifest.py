@@ -39,14 +39,14 @@ SIGNATURE = "model.sig"
 NEVER_LISTED = frozenset({MANIFEST, SIGNATURE})
 MAX_BYTES = 4 << 20
 QUANTISED_FROM = "quantised-from"
-"""Where ``tools`` of a quantised model keep the digest of the full weights it was made from."""
+"""The key of ``tools`` under which a quantised model names the digest of its full weights."""
 
 __all__ = ["MANIFEST", "QUANTISED_FROM", "SIGNATURE", "FileEntry", "Manifest"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Manifest(manifest_json.Fields):
-    """What an artifact is. The attributes are `models.trust.manifest_json.Fields`."""
+    """The description of an artifact. Its attributes are `models.trust.manifest_json.Fields`."""
 
     @property
     def digest(self) -> str:
@@ -56,7 +56,7 @@ class Manifest(manifest_json.Fields):
 
     @property
     def size_bytes(self) -> int:
-        """Of all files together."""
+        """Bytes of all files together."""
         return sum(file.size for file in self.files)
 
     @classmethod
@@ -91,12 +91,12 @@ class Manifest(manifest_json.Fields):
         try:
             sizes = {path: size for path, size in plain_files(folder) if path not in NEVER_LISTED}
             unread = [path for path in sizes if path not in hashes]
-            found = sha256_files([folder / path for path in unread], progress)
+            unread_hashes = sha256_files([folder / path for path in unread], progress)
         except OSError as error:
             raise ManifestError(
                 f"{error.filename or folder} cannot be read: {error.strerror or error}"
             ) from None
-        hashes |= dict(zip(unread, found, strict=True))
+        hashes |= dict(zip(unread, unread_hashes, strict=True))
         return cls(
             files=tuple(
                 FileEntry(path=path, size=sizes[path], sha256=hashes[path])
@@ -151,7 +151,7 @@ class Manifest(manifest_json.Fields):
         return manifest
 
     def to_json(self) -> str:
-        """As it stands in the file; ends with a line feed."""
+        """The file's text; ends with a line feed."""
         return manifest_json.dump(self, self.digest)
 
     def write(self, folder: Path) -> None:

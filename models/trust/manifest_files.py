@@ -47,7 +47,7 @@ def is_sha256(text: str) -> bool:
 
 
 def path_fault(path: str) -> str | None:
-    """Why the text is not a plain relative path, or None.
+    """The reason why the text is not a plain relative path, or None.
 
     Line feeds and other control characters would let two lists of files have one digest.
     """
@@ -81,7 +81,7 @@ def plain_files(folder: Path) -> Iterator[tuple[str, int]]:
 
 
 def walk(folder: Path, prefix: str = "") -> Iterator[tuple[str, os.DirEntry[str]]]:
-    """Everything but folders, by relative path. Follows no link and opens nothing.
+    """Walk over all that is no folder, by relative path. Follows no link and opens nothing.
 
     Raises:
         OSError: a folder cannot be read.

@@ -37,7 +37,7 @@ class FormatError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fields:
-    """What stands in the file besides its digest.
+    """The contents of the file besides its digest.
 
     Attributes:
         files: by path, in the order of their code points.
@@ -190,10 +190,10 @@ def _expect_keys(
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
+    document = dict(pairs)
+    if len(document) != len(pairs):
         raise ValueError("a key stands twice")
-    return found
+    return document
 
 
 def _no_constant(name: str) -> Any:

@@ -1,4 +1,4 @@
-"""What a start needs to know before it loads a model: who signed it, and is it what they signed.
+"""Proof of a model before it is loaded: who signed it, and that it is what they signed.
 
 The order matters: first the signature over the manifest, which reads three small files and refuses
 at once; then the files against that same manifest, in one pass of hashing. The second may run while
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proof:
-    """What was found.
+    """The result of a proof.
 
     Attributes:
         report: the files beside the manifest; may hold differences.

@@ -27,7 +27,7 @@ MAX_BYTES = 8 << 20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Statement:
-    """What a signature claims.
+    """The claim of a signature.
 
     Attributes:
         key_id: SHA-256 of the public key's PEM text, as 64 hexadecimal digits.

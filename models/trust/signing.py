@@ -42,7 +42,7 @@ from models.trust.verify import Report
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SignerInfo:
-    """Who signed what.
+    """A signature's key, and what it signed.
 
     Attributes:
         key_id: SHA-256 of the public key's PEM text, as 64 hexadecimal digits.
@@ -97,7 +97,7 @@ def sign(report: Report, private_key: Path, *, password: bytes | None = None) ->
 
 
 def check_signature(folder: Path, trust: Path) -> SignerInfo:
-    """Who signed the artifact's manifest. Reads three small files, and none that it lists.
+    """The signer of the artifact's manifest. Reads three small files, and none that it lists.
 
     Args:
         folder: the artifact.
@@ -139,7 +139,7 @@ def check_signature(folder: Path, trust: Path) -> SignerInfo:
 
 
 class _Given(model_signing.hashing.Config):
-    """In place of the library's hashing: hashes that are known already."""
+    """A stand-in for the library's hashing, which gives hashes that are known already."""
 
     def __init__(self, files: Mapping[str, str]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -168,17 +168,17 @@ class _Given(model_signing.hashing.Config):
 
 
 def _claim(manifest: Manifest, raw: bytes) -> dict[str, str]:
-    """All that a signature must cover: what the manifest lists, and the manifest."""
+    """The files that a signature must cover, with their hashes: those listed, and the manifest."""
     files = {file.path: file.sha256 for file in manifest.files}
     return files | {MANIFEST: hashlib.sha256(raw).hexdigest()}
 
 
 def _differing(signed: Mapping[str, str], here: Mapping[str, str]) -> list[str]:
-    found = [f"{path!r} is not covered" for path in here if path not in signed]
-    found += [f"{path!r} was signed and is not listed" for path in signed if path not in here]
-    found += [
+    faults = [f"{path!r} is not covered" for path in here if path not in signed]
+    faults += [f"{path!r} was signed and is not listed" for path in signed if path not in here]
+    faults += [
         f"{path!r} was signed as {signed[path]} and is now {here[path]}"
         for path in here
         if path in signed and signed[path] != here[path]
     ]
-    return found
+    return faults

@@ -1,4 +1,4 @@
-"""What a model's files looked like when they were last hashed, so that `quick` need not hash again.
+"""Stamps of a model's files from when they were last hashed, so that `quick` need not hash again.
 
 A stamp lies in ``<data_dir>/stamps``, outside the artifact, so that who can write a model's files
 cannot write its stamp as well. It records size, modification time, change time and inode of each
@@ -28,7 +28,7 @@ Marks: TypeAlias = tuple[int, int, int, int]
 
 
 def marks_of(stat: os.stat_result) -> Marks:
-    """What is compared."""
+    """The marks of a file that are compared."""
     return (stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino)
 
 

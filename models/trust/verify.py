@@ -34,7 +34,7 @@ FULL_UP_TO_BYTES = 40_000_000_000
 
 
 class Mode(StrEnum):
-    """How thoroughly. The head of this module says what each sees."""
+    """How thoroughly files are compared. The head of this module says what each sees."""
 
     FULL = "full"
     QUICK = "quick"
@@ -43,7 +43,7 @@ class Mode(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """What was found.
+    """The result of a verification.
 
     Attributes:
         mode: that was asked for.
@@ -79,7 +79,7 @@ class Report:
 
 
 def default_mode(size_bytes: int) -> Mode:
-    """How to verify at every start where nobody said how: by the size of all files."""
+    """The mode of a start where none was chosen: by the size of all files."""
     return Mode.FULL if size_bytes <= FULL_UP_TO_BYTES else Mode.QUICK
 
 
@@ -121,33 +121,32 @@ def verify(
     stamp = stamps.read(folder) if stamps is not None else None
     try:
         known = stamp if mode is Mode.QUICK and stamp is not None else None
-        found = Comparison(manifest, on_disk(folder), known)
-        hashed = _hash(folder, found, meter)
+        comparison = Comparison(manifest, on_disk(folder), known)
+        hashed = _hash(folder, comparison, meter)
     except OSError as error:
         raise NotIntactError(
             f"{error.filename or folder} cannot be read, so the model is not proven whole: "
             f"{error.strerror or error}."
         ) from None
+    hashes = {path: item.sha256 for path, item in hashed.items()}
     report = Report(
         folder=folder,
         mode=mode,
         manifest=manifest,
-        differences=tuple(found.differences({path: item.sha256 for path, item in hashed.items()})),
+        differences=tuple(comparison.differences(hashes)),
         num_hashed=len(hashed),
         hashed_bytes=sum(item.size for item in hashed.values()),
-        hashes={
-            path: item.sha256 for path, item in hashed.items() if found.agrees(path, item.sha256)
-        },
+        hashes={path: sha256 for path, sha256 in hashes.items() if comparison.agrees(path, sha256)},
     )
     if stamps is not None:
-        _stamp(stamps, report, found.trusted, hashed, started_ns)
+        _stamp(stamps, report, comparison.trusted, hashed, started_ns)
     return report
 
 
-def _hash(folder: Path, found: Comparison, meter: Meter | None) -> dict[str, FileHash]:
-    paths = found.to_hash
+def _hash(folder: Path, comparison: Comparison, meter: Meter | None) -> dict[str, FileHash]:
+    paths = comparison.to_hash
     if meter is not None:
-        meter.phase("verify", sum(found.here[path].st_size for path in paths))
+        meter.phase("verify", sum(comparison.here[path].st_size for path in paths))
     advance = meter.advance if meter is not None else None
     return dict(zip(paths, hash_files([folder / path for path in paths], advance), strict=True))
 

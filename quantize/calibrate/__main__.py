@@ -59,10 +59,7 @@ def main(argv: Sequence[str]) -> int:
     try:
         _run(options, view)
     except ModelError as error:
-        if options.json:
-            view.event("error", kind=type(error).__name__, message=str(error))
-        else:
-            print(f"error: {error}", file=sys.stderr)
+        report_tables.print_error(error, view, as_json=options.json)
         return 2
     except KeyboardInterrupt:
         print("interrupted; nothing was made", file=sys.stderr)
@@ -93,7 +90,7 @@ def _run(options: argparse.Namespace, view: JsonLines) -> None:
 
 
 def plan_of(full: Artifact, options: argparse.Namespace) -> SchemePlan:
-    """What would be done; reads no weight.
+    """The plan; reads no weight.
 
     Raises:
         QuantizeError: it cannot be done.
@@ -152,9 +149,9 @@ def _make(
         "calibrated-on": f"sha256:{text.sha256}",
         **llm_compressor.versions(),
     }
-    here = None if options.replace else result.present(target, tools, meter)
-    if here is not None:
-        return here.digest, False
+    present = None if options.replace else result.present(target, tools, meter)
+    if present is not None:
+        return present.digest, False
     try:
         with staged(target.parent, target.name) as staging:
             for folder in (staging.tree, staging.parts):  # nothing of it can be gone on with

@@ -63,11 +63,11 @@ def take(
 
 def fault_of(written: Path, plan: SchemePlan) -> str | None:
     """The first fault of a folder against the plan; None where there is none."""
-    wanted = {output.name: (output.dtype, output.shape) for output in plan.outputs}
-    there = {tensor.name: (tensor.dtype, tensor.shape) for tensor in source.tensors_of(written)}
-    for name in sorted(wanted.keys() | there.keys()):
-        if wanted.get(name) != there.get(name):
-            return f"{name} is {_shown(there.get(name))}, not {_shown(wanted.get(name))}"
+    expected = {output.name: (output.dtype, output.shape) for output in plan.outputs}
+    actual = {tensor.name: (tensor.dtype, tensor.shape) for tensor in source.tensors_of(written)}
+    for name in sorted(expected.keys() | actual.keys()):
+        if expected.get(name) != actual.get(name):
+            return f"{name} is {_shown(actual.get(name))}, not {_shown(expected.get(name))}"
     return _table_fault(written, plan)
 
 

@@ -30,12 +30,12 @@ MISSING = (
 
 
 def is_here() -> bool:
-    """Whether this environment has it."""
+    """Whether this environment has llmcompressor."""
     return importlib.util.find_spec("llmcompressor") is not None
 
 
 def versions() -> Mapping[str, str]:
-    """Of what makes the weights, for the manifest."""
+    """The versions of what makes the weights, for the manifest."""
     return {name: importlib.metadata.version(name) for name in ("llmcompressor", "torch")}
 
 

@@ -23,7 +23,7 @@ Render = Callable[[list[dict[str, Any]], list[dict[str, Any]] | None], str]
 """Messages and tools to the text that the model was trained to read."""
 
 DEMO_SHARD = 100_000
-"""Of the built-in model's corpus; none that it was trained on has so high a number."""
+"""A shard of the built-in model's corpus; those it was trained on have lower numbers."""
 _DEMO_CONVERSATIONS = 600
 
 

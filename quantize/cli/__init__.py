@@ -1,1 +1,1 @@
-"""What the command line of ``python -m quantize`` takes and prints."""
+"""The options and the output of ``python -m quantize`` and the commands beside it."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +12,8 @@ from models.refs import Artifact, QuantScheme
 from models.store import DirectoryStore
 from quantize.ensure import artifact_name
 from quantize.errors import OptionError
+from quantize.measuring import texts
+from quantize.measuring.texts import Text
 from quantize.plan.choices import BY_QUALITY, SENSITIVE, Choice, budget_of
 from quantize.plan.planning import best, check_suitable
 from quantize.plan.scheme_plan import GROUP_SIZES, QuantOptions
@@ -21,34 +24,59 @@ from quantize.write.source import tensors_of
 
 
 def parser_of(prog: str, description: str, epilog: str) -> argparse.ArgumentParser:
-    """A parser that takes MODEL, and that is to end with ``add_shared``."""
-    parser = argparse.ArgumentParser(
+    """A parser that shows its epilog as it is written, and guesses no option from its beginning."""
+    return argparse.ArgumentParser(
         prog=prog,
         description=description,
         epilog=epilog,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    parser.add_argument("model", metavar="MODEL", help="a name in the store, or a folder")
-    return parser
 
 
 def add_shared(parser: argparse.ArgumentParser) -> None:
     """Add what `python -m quantize` and `python -m quantize.calibrate` both take."""
     add = parser.add_argument
+    add("model", metavar="MODEL", help="a name in the store, or a folder")
     add("--tp", type=positive, default=1, metavar="N", help="GPUs that must be able to share it")
     add("--ignore", metavar="REGEX", help="layers in whose names it is found stay as they are")
     add("--out", type=Path, metavar="FOLDER", help="(default: NAME--SCHEME in the store)")
     add("--dry-run", action="store_true", help="print the plan, and do nothing")
     add("--replace", action="store_true", help="take the place of what has the name now")
     add("--json", action="store_true", help="print JSON on stdout")
-    add(
+    add_data_dir(parser)
+
+
+def add_data_dir(parser: argparse.ArgumentParser) -> None:
+    """Add where the store lies."""
+    parser.add_argument(
         "--data-dir",
         type=Path,
         default=default_data_dir(),
         metavar="DIR",
         help="where weights live (default: %(default)s)",
     )
+
+
+def add_texts(parser: argparse.ArgumentParser, flag: str) -> None:
+    """Add the files to measure with, under the name of ``flag``."""
+    parser.add_argument(
+        flag,
+        type=Path,
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="measure with this text; may be repeated (default: English, Chinese and code of ours)",
+    )
+
+
+def texts_of(files: Sequence[Path]) -> tuple[Text, ...]:
+    """The texts of these files; those of ours where there is none.
+
+    Raises:
+        OptionError: a file cannot be read.
+    """
+    return texts.of_files(files) if files else texts.built_in()
 
 
 def positive(text: str) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from dataclasses import asdict
 from typing import Any
@@ -10,8 +11,9 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from models.errors import ModelError
 from models.memory.fit import Fit
-from models.progress import duration, size
+from models.progress import JsonLines, duration, size
 from models.quality import Quality
 from models.refs import QuantScheme
 from quantize.measuring import gates
@@ -72,6 +74,14 @@ def report_facts(report: QuantReport) -> dict[str, Any]:
         "rtn_relative_mse": report.rtn_relative_mse,
         "layers": [asdict(layer) | {"relative_mse": layer.relative_mse} for layer in report.layers],
     }
+
+
+def print_error(error: ModelError, view: JsonLines, *, as_json: bool) -> None:
+    """Print why nothing was made: an event for programs, or a line on stderr."""
+    if as_json:
+        view.event("error", kind=type(error).__name__, message=str(error))
+    else:
+        sys.stderr.write(f"error: {error}\n")
 
 
 def print_plan(

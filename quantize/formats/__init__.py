@@ -1,1 +1,1 @@
-"""How numbers are stored: integers in words, scales and zero points, and what config.json says."""
+"""The storage of numbers: integers in words, scales and zero points, and what config.json says."""

@@ -18,7 +18,7 @@ from quantize.formats.scales import checked_range, stored
 
 LEVELS = 15
 SPANS = tuple(1.12 - 0.04 * step for step in range(10))
-"""Of the distance between a group's least and largest weight: what the 16 levels reach over."""
+"""Widths that the 16 levels reach over, in distances of a group's least and largest weight."""
 
 _LEAST_POWER = 0.5
 """Below this all integers of a group are equal, and no line can be drawn."""

@@ -74,7 +74,7 @@ _importing = threading.Lock()
 def _without_kernels() -> Iterator[None]:
     """``import kernels`` fails within, and bitsandbytes' complaint of it is not logged."""
     log = logging.getLogger("bitsandbytes.backends.cpu.ops")
-    there = sys.modules.get("kernels")
+    installed = sys.modules.get("kernels")
     was_disabled, log.disabled = log.disabled, True
     sys.modules["kernels"] = None  # type: ignore[assignment]  # what import takes for "missing"
     try:
@@ -82,5 +82,5 @@ def _without_kernels() -> Iterator[None]:
     finally:
         log.disabled = was_disabled
         del sys.modules["kernels"]
-        if there is not None:
-            sys.modules["kernels"] = there
+        if installed is not None:
+            sys.modules["kernels"] = installed

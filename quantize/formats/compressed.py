@@ -17,7 +17,7 @@ from typing import Any
 from quantize.formats.forms import Form, Linear, Part
 
 VERSION = "0.17.0"
-"""Of the format that is written."""
+"""The version of the format that is written."""
 _NUMBER = re.compile(r"^(.*\.layers\.)(\d+)(\..*)$")
 _EMBEDDING_CLASS = "VocabParallelEmbedding"
 """vLLM's, which has no name in some models (Llama's) when it is asked for its form."""

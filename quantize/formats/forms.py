@@ -44,7 +44,7 @@ class Part(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Form:
-    """How the numbers of one matrix are stored.
+    """The way in which the numbers of one matrix are stored.
 
     Attributes:
         num_bits: of a number.

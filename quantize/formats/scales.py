@@ -91,6 +91,6 @@ def _error(weights: torch.Tensor, scale: torch.Tensor, round_: Round) -> torch.T
 
 
 def stored(scale: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
-    """As it will be read again: rounded to ``dtype``, never 0."""
+    """The scale as it will be read again: rounded to ``dtype``, never 0."""
     least = _LEAST.get(dtype, torch.finfo(dtype).tiny)
     return scale.clamp(min=least).to(dtype).to(torch.float32)

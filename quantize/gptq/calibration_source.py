@@ -17,7 +17,7 @@ WINDOW_TOKENS, NUM_WINDOWS = 512, 32
 SELF = "self"
 """The name of what the model writes itself."""
 _PROCESS_BYTES = 650_000_000
-"""Of Python, torch, transformers and a tokenizer, measured."""
+"""The memory of Python, torch, transformers and a tokenizer, measured."""
 
 
 def source_mark(source: str) -> str:

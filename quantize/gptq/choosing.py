@@ -17,7 +17,7 @@ Chosen = tuple[torch.Tensor, torch.Tensor]
 """Scale and zero, float32 ``[rows]``; zero is 0 of symmetric forms."""
 
 _CLIPPINGS = tuple(1 - 0.04 * step for step in range(11))
-"""Of the range of a group's weights, that are tried."""
+"""Shares of the range of a group's weights that are tried."""
 _REFINEMENTS = 3
 
 

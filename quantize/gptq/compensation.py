@@ -24,7 +24,8 @@ from quantize.formats.forms import Form
 from quantize.gptq import choosing
 
 DAMPING = 0.01
-"""Of the mean of H's diagonal, added to it: what the text never had must not count nothing."""
+"""The share of the mean of H's diagonal that is added to it: inputs that the text never had must
+count for something."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -34,7 +34,7 @@ from quantize.write.row_chunks import LayerError, summed
 from quantize.write.writer import write_at
 
 _ROWS = 2048
-"""Of inputs whose products are added up at a time."""
+"""Rows of inputs whose products are added up at a time."""
 
 
 @dataclass(slots=True, kw_only=True)

@@ -6,19 +6,17 @@ import argparse
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 
 from rich.console import Console
 
 from models import progress, store
-from models.cli.options import default_data_dir
 from models.errors import ManifestMissingError, ModelError
 from models.refs import Artifact
 from models.trust.manifest import QUANTISED_FROM, SIGNATURE, Manifest
 from quantize.cli import report_tables
+from quantize.cli.options import add_data_dir, add_texts, parser_of, texts_of
 from quantize.errors import OptionError
 from quantize.measured import better_of, check_memory
-from quantize.measuring import texts
 from quantize.measuring.measure import Measurement
 from quantize.measuring.stored import layers_of
 
@@ -59,7 +57,7 @@ def _run(options: argparse.Namespace) -> None:
             quantised=quantised.path,
             layers=layers,
             quantizer=quantizer,
-            texts=texts.of_files(options.text) if options.text else texts.built_in(),
+            texts=texts_of(options.text),
         ).run(meter, better_of(full.path, quantised.scheme))
     report_tables.print_quality(quality, quantised.scheme, Console(highlight=False))
     if manifest is not None:
@@ -93,31 +91,16 @@ def _manifest(full: Artifact, quantised: Artifact) -> Manifest | None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m quantize.measuring",
-        description="What a quantisation cost a model that is there already.",
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
+    parser = parser_of(
+        "python -m quantize.measuring",
+        "What a quantisation cost a model that is there already.",
+        EPILOG,
     )
     add = parser.add_argument
     add("full", metavar="FULL", help="the model that it was made from: a name or a folder")
     add("quantised", metavar="QUANTISED", help="the model to measure: a name or a folder")
-    add(
-        "--text",
-        type=Path,
-        action="append",
-        default=[],
-        metavar="FILE",
-        help="measure with this text; may be repeated (default: English, Chinese and code of ours)",
-    )
-    add(
-        "--data-dir",
-        type=Path,
-        default=default_data_dir(),
-        metavar="DIR",
-        help="where weights live (default: %(default)s)",
-    )
+    add_texts(parser, "--text")
+    add_data_dir(parser)
     return parser
 
 

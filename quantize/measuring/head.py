@@ -74,12 +74,12 @@ def _perplexity(nll: torch.Tensor) -> float:
 
 
 def _quantile(ordered: torch.Tensor, share: float) -> float:
-    """By the nearest rank."""
+    """The value below which ``share`` of them lie, by the nearest rank."""
     return float(ordered[max(0, math.ceil(share * len(ordered)) - 1)])
 
 
 def _rounded(value: float) -> float:
-    """To six digits: a manifest is read by people too."""
+    """The value to six digits: a manifest is read by people too."""
     return float(f"{value:.6g}")
 
 

@@ -22,7 +22,7 @@ from quantize.write import source
 from quantize.write.source import Files, SourceTensor
 
 TILE_WEIGHTS = 4 << 20
-"""Of a matrix that are float32 at once."""
+"""Weights of a matrix that are float32 at once."""
 
 
 class Matrix(Protocol):
@@ -36,7 +36,7 @@ class Matrix(Protocol):
 
     @property
     def num_bytes(self) -> int:
-        """As stored."""
+        """Bytes as stored."""
         ...
 
     @property

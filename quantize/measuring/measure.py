@@ -22,9 +22,9 @@ from quantize.measuring.windows import Window
 from quantize.protocol import Quantizer
 
 ACTIVATION_BYTES = 400_000_000
-"""Of float32 activations that are held at once, at most but for a single window's."""
+"""The most float32 activations that are held at once, but for those of a single window."""
 _HELD = 4
-"""As wide as the widest layer: a gate, its other factor, their product, and that rounded."""
+"""Tensors as wide as the widest layer: a gate, its other factor, their product, that rounded."""
 _HEAD_TILE = 2048
 """Rows of the vocabulary at a time: their logits of all positions are held, of both models."""
 
@@ -128,7 +128,7 @@ def _of_text(number: int, rows: Sequence[Rows], windows: Sequence[Window]) -> Ro
 
 
 def batch_tokens(widest: int) -> int:
-    """How many tokens go through a model whose widest layer has so many inputs or outputs."""
+    """Tokens that go together through a model whose widest layer has so many inputs or outputs."""
     return min(windows_.BATCH_TOKENS, ACTIVATION_BYTES // (_HELD * 4 * widest))
 
 

@@ -162,8 +162,8 @@ def _look_up_rows(name: str, module: nn.Embedding, now: _Now) -> None:
         if now.folder is None:
             raise RuntimeError("outside of Network.forward")
         matrix = now.folder.matrix(name)
-        wanted, places = torch.unique(args[0], return_inverse=True)
-        rows = torch.cat([matrix.rows(number, number + 1) for number in wanted.tolist()])
+        tokens, places = torch.unique(args[0], return_inverse=True)
+        rows = torch.cat([matrix.rows(number, number + 1) for number in tokens.tolist()])
         module.register_parameter("weight", nn.Parameter(rows, requires_grad=False))
         return (places,)
 

@@ -22,7 +22,7 @@ _ROWS = 128
 
 
 def of_scheme(scheme: QuantScheme) -> Rounding | None:
-    """How a quantised layer's inputs are rounded; None where they are as they come."""
+    """The rounding of a quantised layer's inputs; None where they are as they come."""
     return _BY_SCHEME.get(scheme)
 
 

@@ -39,18 +39,18 @@ def layers_of(full: Path, quantised: Path) -> tuple[list[Linear], Quantizer]:
     if scheme is QuantScheme.NONE:
         raise UnsuitableModelError(f"{quantised.name} holds nothing that is quantised.")
     quantizer = registry.quantizer(scheme, SchemeOptions())
-    there = {tensor.name: tensor for tensor in source.tensors_of(quantised)}
+    tensors = {tensor.name: tensor for tensor in source.tensors_of(quantised)}
     sources = {tensor.name: tensor for tensor in source.tensors_of(full)}
     names = (
         name.removesuffix(f".{mark}")
         for mark in _MARKS
-        for name in there
+        for name in tensors
         if name.endswith(f".{mark}")
     )
-    linears = [_linear(name, there, sources) for name in names]
+    linears = [_linear(name, tensors, sources) for name in names]
     for linear in linears:
         for part in quantizer.stored(linear):
-            stored = there.get(f"{linear.name}.{part.suffix}")
+            stored = tensors.get(f"{linear.name}.{part.suffix}")
             if stored is None or (stored.dtype, stored.shape) != (part.dtype, part.shape):
                 raise UnsuitableModelError(
                     f"{quantised.name}: {linear.name} is not stored as {scheme} is here "
@@ -60,7 +60,7 @@ def layers_of(full: Path, quantised: Path) -> tuple[list[Linear], Quantizer]:
 
 
 def _linear(
-    name: str, there: Mapping[str, SourceTensor], sources: Mapping[str, SourceTensor]
+    name: str, tensors: Mapping[str, SourceTensor], sources: Mapping[str, SourceTensor]
 ) -> Linear:
     part = part_of(name)
     tied = (key for key in sources if part is Part.HEAD and part_of(_module(key)) is Part.EMBEDDING)
@@ -74,7 +74,7 @@ def _linear(
         num_in=num_in,
         dtype=full.dtype,
         part=part,
-        form=_form(name, num_in, there),
+        form=_form(name, num_in, tensors),
     )
 
 
@@ -82,14 +82,14 @@ def _module(tensor: str) -> str:
     return tensor.removesuffix(".weight")
 
 
-def _form(name: str, num_in: int, there: Mapping[str, SourceTensor]) -> Form:
+def _form(name: str, num_in: int, tensors: Mapping[str, SourceTensor]) -> Form:
     """The form that the shapes of packed integers say; others have one form only."""
-    packed, scale = there.get(f"{name}.weight_packed"), there.get(f"{name}.weight_scale")
+    packed, scale = tensors.get(f"{name}.weight_packed"), tensors.get(f"{name}.weight_scale")
     if packed is None or scale is None:
         return Form()
     groups = scale.shape[-1]
     return Form(
         num_bits=packed.shape[1] * 32 // num_in,
         group_size=None if groups == 1 else num_in // groups,
-        is_symmetric=f"{name}.{_ZERO}" not in there,
+        is_symmetric=f"{name}.{_ZERO}" not in tensors,
     )

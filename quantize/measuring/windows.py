@@ -15,7 +15,7 @@ from quantize.measuring.texts import Text
 LENGTH = 512
 """Tokens of a window at most; each begins with nothing before it."""
 BATCH_TOKENS = 2560
-"""Of the windows that go through the model together; weights are read once for each batch."""
+"""Tokens of the windows that go through the model together; each batch reads all weights once."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,1 +1,1 @@
-"""What will be done, from names and shapes alone; no weights are read here."""
+"""The plan of a quantisation, from names and shapes alone; no weights are read here."""

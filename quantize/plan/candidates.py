@@ -1,4 +1,4 @@
-"""Which matrices are linear layers, by their names.
+"""The matrices that are linear layers, by their names.
 
 Only names that we know for a linear layer's count: in some families (GPT-2) a matrix of two
 dimensions is stored the other way round, and to guess would ruin it.
@@ -66,7 +66,7 @@ def candidates(
 
 
 def part_of(name: str) -> Part:
-    """Whether it is a table or a layer, by its name."""
+    """The part of the model that a matrix is, by its name."""
     last = name.rpartition(".")[2]
     if last in EMBEDDINGS:
         return Part.EMBEDDING
@@ -74,7 +74,7 @@ def part_of(name: str) -> Part:
 
 
 def _reason(name: str, tensor: SourceTensor, part: Part) -> str | None:
-    """Why this matrix stays, before any scheme is asked."""
+    """The reason why this matrix stays, whatever the scheme; None where it may be quantised."""
     if part is Part.LAYERS and name.rpartition(".")[2] not in COLUMN | ROW:
         return "not known as a linear layer"
     if "visual" in name or "vision" in name:

@@ -20,8 +20,8 @@ VARIANTS: Mapping[str, str] = MappingProxyType(
         "down": r"\b(?:q|k|v|qkv|o|down)_proj$",
     }
 )
-"""Of int4, by what stands behind its name: the layers that keep 8 bits, as regular expressions that
-are searched in modules' names.
+"""The layers of int4 that keep 8 bits, by the suffix of its name: regular expressions that are
+searched in modules' names.
 
 The projections of attention are an eighth of most models and more than half of what 4 bits cost
 them; then comes the one back from the feed-forward: docs/quality.md has the figures. Layers that
@@ -36,7 +36,7 @@ _BUDGET = "auto:"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Choice:
-    """How weights are to be stored.
+    """A way to store weights.
 
     Attributes:
         variant: of int4: which layers have 8 bits beyond the usual (``VARIANTS``).

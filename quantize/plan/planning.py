@@ -25,9 +25,9 @@ from quantize.protocol import Quantizer
 from quantize.write.source import SourceTensor
 
 PROCESS_BYTES = 360_000_000
-"""Of Python and torch, measured."""
+"""The memory of Python and torch, measured."""
 CHUNK_BYTES = 16 << 20
-"""Of a matrix that a worker has at once, rounded to whole rows."""
+"""The bytes of a matrix that a worker has at once, rounded to whole rows."""
 _CHUNKS_PER_WORKER = 3
 """A chunk, what it becomes, and a block in float32 with its intermediate results."""
 
@@ -43,10 +43,10 @@ def plan(
     """
     check_suitable(config)
     quantizer = registry.quantizer(options.scheme, options.scheme_options(is_tied=is_tied(tensors)))
-    decided = stays(
+    unquantised = stays(
         tensors, config, options.scheme, head=options.head, embeddings=options.embeddings
     )
-    linears, skipped = candidates(tensors, ignore=options.ignore, stays=decided)
+    linears, skipped = candidates(tensors, ignore=options.ignore, stays=unquantised)
     linears = [replace(linear, form=quantizer.form_of(linear)) for linear in linears]
     faults = {
         linear.name: fault

@@ -51,7 +51,7 @@ class Placement:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refusal:
-    """Why a scheme does not run at a place, and the nearest one that does.
+    """The reason why a scheme does not run somewhere, and the nearest one that does.
 
     Attributes:
         scheme: that was asked for.
@@ -93,7 +93,7 @@ NEAREST: Mapping[QuantScheme, tuple[QuantScheme, ...]] = {
 
 
 def refusal(scheme: QuantScheme, place: Placement) -> Refusal | None:
-    """Why the scheme does not run there; None where it does."""
+    """The refusal of a scheme; None where it runs."""
     reason = _fault(scheme, place)
     if reason is None:
         return None

@@ -28,7 +28,7 @@ TAKES_BOTH = frozenset({QuantScheme.INT8, QuantScheme.INT4})
 
 
 class Width(StrEnum):
-    """What becomes of one of them; 4 bits are for the embedding of int4."""
+    """The bits of one of them; 4 are for the embedding of int4."""
 
     EIGHT = "8"
     FOUR = "4"
@@ -40,7 +40,7 @@ _QUANTISED = (Width.EIGHT, Width.FOUR)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stays:
-    """Why each stays as it is; None where it is quantised."""
+    """The reason why each stays as it is; None where it is quantised."""
 
     head: str | None
     embedding: str | None
@@ -96,7 +96,7 @@ def table_of(tensors: Sequence[SourceTensor]) -> SourceTensor | None:
 
 
 def with_tied_head(tensors: Sequence[SourceTensor]) -> Sequence[SourceTensor]:
-    """With a head of its own, made from the embedding where it has none."""
+    """The tensors with a head of its own, made from the embedding where there is none."""
     table = table_of(tensors)
     if not is_tied(tensors) or table is None:
         return tensors
@@ -111,10 +111,10 @@ def with_tied_head(tensors: Sequence[SourceTensor]) -> Sequence[SourceTensor]:
     return [*tensors, head]
 
 
-def _embedding(scheme: QuantScheme, kind: str, asked_width: Width | None) -> str | None:
-    if asked_width is Width.FULL:
+def _embedding(scheme: QuantScheme, kind: str, width: Width | None) -> str | None:
+    if width is Width.FULL:
         return "--embeddings full"
-    if asked_width is Width.FOUR and scheme is not QuantScheme.INT4:
+    if width is Width.FOUR and scheme is not QuantScheme.INT4:
         raise OptionError(f"--embeddings 4 is for int4; with {scheme} take 8 or full.")
     if scheme not in TAKES_BOTH:
         fault = "an embedding is looked up, not multiplied with"
@@ -122,8 +122,8 @@ def _embedding(scheme: QuantScheme, kind: str, asked_width: Width | None) -> str
         fault = f"vLLM reads no quantised embedding of model_type {kind}"
     else:
         return None
-    if asked_width in _QUANTISED:
-        raise OptionError(f"--embeddings {asked_width} with {scheme}: {fault}.")
+    if width in _QUANTISED:
+        raise OptionError(f"--embeddings {width} with {scheme}: {fault}.")
     return fault
 
 

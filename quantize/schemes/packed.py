@@ -38,7 +38,8 @@ from quantize.plan.candidates import partners
 from quantize.protocol import Method, SchemeOptions
 
 TABLE_GROUPS = (128, 64, 32)
-"""Of a head or an embedding the largest that divides: at 8 bits smaller ones bring nothing."""
+"""Groups of a head or an embedding; the largest that divides, for at 8 bits smaller ones bring
+nothing."""
 # At 4 bits the scale is the largest weight over 7.5, as compressed-tensors' own: the half step that
 # the largest positive weight may lose buys all others a finer step. At 8, -128 is left out: a
 # kernel may negate what it has loaded.

@@ -33,7 +33,7 @@ MAKE_ROOM = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QuantReport:
-    """What a run made, and what it took.
+    """The report of a run: what it made, and what it took.
 
     Attributes:
         digest: of the result's manifest.

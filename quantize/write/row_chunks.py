@@ -26,7 +26,7 @@ BLOCK_WEIGHTS = 1 << 18
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LayerError:
-    """What quantisation did to one matrix. Sums of squares are over all its weights.
+    """The error of one quantised matrix. Sums of squares are over all its weights.
 
     Attributes:
         error: of the difference.

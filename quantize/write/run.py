@@ -72,7 +72,7 @@ class Quantisation:
     calibrate: str | None = None
 
     def plan(self) -> tuple[SchemePlan, Quantizer]:
-        """What would be done; reads no weight.
+        """The plan, and the quantizer that carries it out; reads no weight.
 
         Raises:
             UnsuitableModelError, OptionError: it cannot be done.
@@ -94,14 +94,9 @@ class Quantisation:
         manifest = result.verified(self.source.path, self.data_dir, self.progress)
         tools = self._tools(plan, manifest.digest)
         if not self.is_replacing:
-            here = result.present(self.target, tools, self.progress)
-            if here is not None:
-                if self.texts:
-                    subject = self._subject(plan, quantizer)
-                    here = subject.measure_present(self.target, here, self.progress)
-                return QuantisedModel(
-                    path=self.target, digest=here.digest, report=None, quality=here.quality
-                )
+            present = result.present(self.target, tools, self.progress)
+            if present is not None:
+                return self._present(present, plan, quantizer)
         self._check_memory(plan)
         try:
             with staged(self.target.parent, self.target.name) as staging:
@@ -112,6 +107,17 @@ class Quantisation:
             raise QuantizeError(
                 f"{error.filename or self.target}: {error.strerror or error}"
             ) from None
+
+    def _present(
+        self, manifest: Manifest, plan: SchemePlan, quantizer: Quantizer
+    ) -> QuantisedModel:
+        """The result that an earlier run made, measured now where it was not."""
+        if self.texts:
+            subject = self._subject(plan, quantizer)
+            manifest = subject.measure_present(self.target, manifest, self.progress)
+        return QuantisedModel(
+            path=self.target, digest=manifest.digest, report=None, quality=manifest.quality
+        )
 
     def _make(
         self, staging: Staging, plan: SchemePlan, quantizer: Quantizer, manifest: Manifest

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
+from importlib import resources
 from typing import Any
+
+import jsonschema
+import pytest
 
 from benchmarks.report.document import Document, Ratio, Row
 from benchmarks.roofline import Roofline
 
+SCHEMA = json.loads(resources.files("benchmarks.report").joinpath("schema.json").read_text("utf-8"))
 LIMITS = Roofline(
     device="cpu",
     threads=2,
@@ -110,3 +116,10 @@ def compared() -> Document:
         decode_row("them & co", 50.0, 51.0, via="library"),
     ]
     return document(rows, ratios=(ratio,), notes=("llama.cpp: left out, <none>",))
+
+
+def printed_report(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
+    """The report on the last line of stdout, held to the schema."""
+    report: dict[str, Any] = json.loads(capsys.readouterr().out.splitlines()[-1])
+    jsonschema.validate(report, SCHEMA)
+    return report

@@ -46,13 +46,13 @@ def request(prompt: list[int] | None = None, **sampling: Any) -> EngineRequest:
     )
 
 
-async def collect(engine: Engine, asked: EngineRequest) -> list[TokenChunk]:
-    async with aclosing(engine.stream(asked)) as stream:
+async def collect(engine: Engine, engine_request: EngineRequest) -> list[TokenChunk]:
+    async with aclosing(engine.stream(engine_request)) as stream:
         return [chunk async for chunk in stream]
 
 
-async def tokens(engine: Engine, asked: EngineRequest) -> list[int]:
-    return [token for chunk in await collect(engine, asked) for token in chunk.token_ids]
+async def tokens(engine: Engine, engine_request: EngineRequest) -> list[int]:
+    return [token for chunk in await collect(engine, engine_request) for token in chunk.token_ids]
 
 
 async def idle(engine: Engine) -> None:
@@ -90,8 +90,8 @@ class EngineContract:
         assert len(await tokens(engine, request(max_tokens=max_tokens))) == max_tokens
 
     async def test_token_ids_are_of_the_vocabulary(self, engine: Engine) -> None:
-        got = await tokens(engine, request(max_tokens=50, temperature=2.0))
-        assert all(0 <= token < engine.info.vocab_size for token in got)
+        token_ids = await tokens(engine, request(max_tokens=50, temperature=2.0))
+        assert all(0 <= token < engine.info.vocab_size for token in token_ids)
 
     async def test_cached_tokens_stay_the_same(self, engine: Engine) -> None:
         assert len({c.cached_tokens for c in await collect(engine, request(max_tokens=20))}) == 1
@@ -103,14 +103,14 @@ class EngineContract:
         stop = free[5]
         chunks = await collect(engine, request(max_tokens=12, stop_token_ids=frozenset({stop})))
         assert chunks[-1].finish_reason == "stop"
-        got = [token for chunk in chunks for token in chunk.token_ids]
-        assert got == free[: free.index(stop) + 1]
+        token_ids = [token for chunk in chunks for token in chunk.token_ids]
+        assert token_ids == free[: free.index(stop) + 1]
 
     async def test_stop_on_the_last_token_is_stop(self, engine: Engine) -> None:
         free = await tokens(engine, request(max_tokens=6))
         position = free.index(free[-1]) + 1
-        asked = request(max_tokens=position, stop_token_ids=frozenset({free[-1]}))
-        assert (await collect(engine, asked))[-1].finish_reason == "stop"
+        engine_request = request(max_tokens=position, stop_token_ids=frozenset({free[-1]}))
+        assert (await collect(engine, engine_request))[-1].finish_reason == "stop"
 
     async def test_end_of_sequence_stops_unless_ignored(self, engine: Engine) -> None:
         eos = min(engine.info.eos_token_ids)
@@ -119,32 +119,32 @@ class EngineContract:
         ignored = await collect(engine, request(ignore_eos=True, logit_bias=bias, max_tokens=200))
         assert sum(len(chunk.token_ids) for chunk in ignored) == 200
         assert ignored[-1].finish_reason == "length"
-        got = [token for chunk in heeded for token in chunk.token_ids]
+        token_ids = [token for chunk in heeded for token in chunk.token_ids]
         if heeded[-1].finish_reason == "stop":
-            assert got.count(eos) == 1
-            assert got[-1] == eos
+            assert token_ids.count(eos) == 1
+            assert token_ids[-1] == eos
         else:  # an engine that does not model bias just never says eos
-            assert eos not in got
+            assert eos not in token_ids
 
     # Repeatability
 
     async def test_temperature_zero_repeats(self, engine: Engine) -> None:
-        asked = [request(prompt_of(17), max_tokens=20) for _ in range(3)]
-        first, *rest = [await tokens(engine, one) for one in asked]
+        requests = [request(prompt_of(17), max_tokens=20) for _ in range(3)]
+        first, *rest = [await tokens(engine, one) for one in requests]
         assert rest == [first, first]
 
     async def test_a_seed_repeats(self, engine: Engine) -> None:
-        asked = [request(temperature=1.0, seed=7, max_tokens=20) for _ in range(3)]
-        first, *rest = [await tokens(engine, one) for one in asked]
+        requests = [request(temperature=1.0, seed=7, max_tokens=20) for _ in range(3)]
+        first, *rest = [await tokens(engine, one) for one in requests]
         assert rest == [first, first]
 
     async def test_no_seed_is_fresh(self, engine: Engine) -> None:
-        asked = [request(temperature=2.0, max_tokens=30) for _ in range(4)]
-        assert len({tuple(await tokens(engine, one)) for one in asked}) > 1
+        requests = [request(temperature=2.0, max_tokens=30) for _ in range(4)]
+        assert len({tuple(await tokens(engine, one)) for one in requests}) > 1
 
     async def test_other_seeds_differ(self, engine: Engine) -> None:
-        asked = [request(temperature=2.0, seed=seed, max_tokens=30) for seed in range(4)]
-        assert len({tuple(await tokens(engine, one)) for one in asked}) > 1
+        requests = [request(temperature=2.0, seed=seed, max_tokens=30) for seed in range(4)]
+        assert len({tuple(await tokens(engine, one)) for one in requests}) > 1
 
     # Together
 
@@ -157,17 +157,17 @@ class EngineContract:
         assert both == alone
 
     async def test_seeds_hold_in_a_crowd(self, engine: Engine) -> None:
-        asked = [
+        requests = [
             [request(prompt_of(9, s), temperature=1.0, seed=s, top_p=0.9) for s in range(6)]
             for _ in range(2)
         ]
-        alone = [await tokens(engine, one) for one in asked[0]]
-        assert await asyncio.gather(*(tokens(engine, one) for one in asked[1])) == alone
+        alone = [await tokens(engine, one) for one in requests[0]]
+        assert await asyncio.gather(*(tokens(engine, one) for one in requests[1])) == alone
 
     async def test_more_streams_than_slots(self, engine: Engine) -> None:
         async with asyncio.TaskGroup() as group:
-            asked = [request(prompt_of(4, n), max_tokens=1 + n % 9) for n in range(64)]
-            tasks = [group.create_task(tokens(engine, one)) for one in asked]
+            requests = [request(prompt_of(4, n), max_tokens=1 + n % 9) for n in range(64)]
+            tasks = [group.create_task(tokens(engine, one)) for one in requests]
             watched = group.create_task(self._most_running(engine, tasks))
         assert [len(task.result()) for task in tasks] == [1 + n % 9 for n in range(64)]
         assert watched.result() <= engine.info.max_num_seqs
@@ -188,9 +188,9 @@ class EngineContract:
 
     @pytest.mark.parametrize("excess", [1, 1000])
     async def test_what_does_not_fit_is_refused_first(self, engine: Engine, excess: int) -> None:
-        asked = request(prompt_of(10), max_tokens=engine.info.max_model_len - 10 + excess)
+        engine_request = request(prompt_of(10), max_tokens=engine.info.max_model_len - 10 + excess)
         with pytest.raises(ContextLengthExceeded):
-            await anext(engine.stream(asked))
+            await anext(engine.stream(engine_request))
         with pytest.raises(ContextLengthExceeded):
             await anext(engine.stream(request(prompt_of(engine.info.max_model_len), max_tokens=1)))
         assert engine.load().num_running == 0
@@ -209,9 +209,9 @@ class EngineContract:
     async def test_a_grammar_needs_the_capability(self, engine: Engine) -> None:
         if "grammar" in engine.info.capabilities:
             pytest.skip("the engine can hold a completion to a grammar")
-        asked = request(grammar=Grammar(kind="regex", text="[ab]+"))
+        engine_request = request(grammar=Grammar(kind="regex", text="[ab]+"))
         with pytest.raises(UnsupportedField, match=r"grammar \(regex\)\. Leave it out"):
-            await anext(engine.stream(asked))
+            await anext(engine.stream(engine_request))
         assert engine.load().num_running + engine.load().num_waiting == 0
 
     # Closing is the abort
@@ -256,15 +256,15 @@ class EngineContract:
         source = random.Random(3)
 
         async def one(index: int) -> None:
-            asked = request(prompt_of(source.randrange(1, 80), index), max_tokens=40)
-            task = asyncio.create_task(collect(engine, asked))
+            engine_request = request(prompt_of(source.randrange(1, 80), index), max_tokens=40)
+            task = asyncio.create_task(collect(engine, engine_request))
             await asyncio.sleep(source.random() * 0.05)
             task.cancel()
             try:
-                got = [token for chunk in await task for token in chunk.token_ids]
+                token_ids = [token for chunk in await task for token in chunk.token_ids]
             except asyncio.CancelledError:
                 return
-            assert len(got) == 40
+            assert len(token_ids) == 40
 
         await asyncio.gather(*(one(index) for index in range(60)))
         await idle(engine)

@@ -20,7 +20,7 @@ from rich.console import Console
 
 from benchmarks.trial import command, serving, table
 from benchmarks.trial.findings import Findings, Outcome, judged
-from benchmarks.trial.serving import Wish
+from benchmarks.trial.serving import ServerOptions
 from models.trust.manifest import Manifest
 from tests.e2e.server import REPOSITORY, environment
 from tests.hub.emulator import Hub
@@ -61,7 +61,7 @@ class Job:
 
     def served(self, engine: str, scheme: str) -> Findings:
         """A server of it, asked everything."""
-        wish = Wish(
+        options = ServerOptions(
             model=self.model.stored_as,
             engine=engine,
             scheme=scheme,
@@ -70,9 +70,9 @@ class Job:
             more=["--offline", *LENGTH, *(VLLM if engine == "vllm" else [])],
             start_timeout_s=START_TIMEOUT_S,
         )
-        with serving.started(wish, lambda phase: print(f"{self.model} {scheme}: {phase}")) as up:
+        with serving.started(options, lambda phase: print(f"{self.model} {scheme}: {phase}")) as up:
             long_tokens = LONG if scheme in DEFAULTS else SHORT
-            found = command.asked(up.url, engine, scheme, long_tokens)
+            found = command.examine(up.url, engine, scheme, long_tokens)
         figures = {"start_s": up.start_s, **found.figures}
         return judged(replace(found, figures=figures), self.full.get(engine))
 

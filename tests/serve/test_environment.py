@@ -15,7 +15,7 @@ from serve.errors import StartupError
 @pytest.fixture
 def variables(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     """An environment of the test's own."""
-    own = {"HOME": "/var/operator"}
+    own = {"HOME": "/h"}
     monkeypatch.setattr(os, "environ", own)
     return own
 
@@ -58,16 +58,16 @@ def test_between_nodes_the_operator_gives_the_address(monkeypatch: pytest.Monkey
 def test_the_operators_environment_is_a_copy(variables: dict[str, str]) -> None:
     before = environment.operator_environment()
     harden_environment()
-    assert without_pytest(before) == {"HOME": "/var/operator"}
+    assert without_pytest(before) == {"HOME": "/h"}
     assert variables["HF_HUB_OFFLINE"] == "1"
 
 
 def test_folders_are_ours_within_the_base(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HOME", "/var/operator")
+    monkeypatch.setenv("HOME", "/h")
     monkeypatch.setenv("XDG_DATA_HOME", "/srv")
     assert environment.xdg("XDG_DATA_HOME", ".local/share") == Path("/srv/intramural")
     monkeypatch.setenv("XDG_DATA_HOME", "")  # as good as unset, says the standard
-    assert environment.xdg("XDG_DATA_HOME", ".x") == Path("/var/operator/.x/intramural")
+    assert environment.xdg("XDG_DATA_HOME", ".x") == Path("/h/.x/intramural")
 
 
 def test_an_empty_key_is_none(variables: dict[str, str]) -> None:
@@ -98,8 +98,8 @@ def test_variables_are_put_back_after_a_failure_too(variables: dict[str, str]) -
 
     with pytest.raises(RuntimeError):
         fail()
-    assert without_pytest(seen) == {"HOME": "/var/operator", "OPERATORS": "own", "NEW": "1"}
-    assert without_pytest(variables) == {"HOME": "/var/operator", "OPERATORS": "own"}
+    assert without_pytest(seen) == {"HOME": "/h", "OPERATORS": "own", "NEW": "1"}
+    assert without_pytest(variables) == {"HOME": "/h", "OPERATORS": "own"}
 
 
 @pytest.mark.parametrize("before", [{}, {"TMPDIR": "/var/tmp"}])
@@ -109,7 +109,7 @@ def test_the_folder_for_temporary_files_is_put_back(
     variables |= before
     with environment.temporary_files_in("/run/ours"):
         assert variables["TMPDIR"] == "/run/ours"
-    assert without_pytest(variables) == {"HOME": "/var/operator", **before}
+    assert without_pytest(variables) == {"HOME": "/h", **before}
 
 
 @pytest.mark.parametrize("value", ["0", "-1", "1.5", "4GB", "²"])

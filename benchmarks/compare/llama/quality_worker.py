@@ -44,28 +44,28 @@ class Model:
         llama_cpp.llama_memory_clear(llama_cpp.llama_get_memory(self._context), True)
         self._place = 0
         for start in range(0, len(tokens), _BATCH):
-            self._feed(tokens[start : start + _BATCH], is_asked=False)
+            self._feed(tokens[start : start + _BATCH], wants_logits=False)
 
     def logits(self, tokens: Sequence[int]) -> Any:
         """float32 ``[N, V]`` after each of at most 64 further tokens; the next call's memory."""
-        self._feed(tokens, is_asked=True)
-        found = llama_cpp.llama_get_logits(self._context)
-        return np.ctypeslib.as_array(found, (len(tokens), self._num_words))
+        self._feed(tokens, wants_logits=True)
+        logits = llama_cpp.llama_get_logits(self._context)
+        return np.ctypeslib.as_array(logits, (len(tokens), self._num_words))
 
-    def _feed(self, tokens: Sequence[int], *, is_asked: bool) -> None:
+    def _feed(self, tokens: Sequence[int], *, wants_logits: bool) -> None:
         batch = self._batch
         batch.n_tokens = len(tokens)
         for row, token in enumerate(tokens):
             batch.token[row], batch.pos[row] = token, self._place + row
             batch.n_seq_id[row], batch.seq_id[row][0] = 1, 0
-            batch.logits[row] = is_asked
+            batch.logits[row] = wants_logits
         self._place += len(tokens)
         if llama_cpp.llama_decode(self._context, batch):
             raise SystemExit("llama_decode failed")
 
 
 def compare(base: Any, quantised: Any, following: Sequence[int]) -> dict[str, list[Any]]:
-    """As benchmarks/quality/formulas.py does, in float64."""
+    """Compare as benchmarks/quality/formulas.py does, in float64."""
     p, q = _log_softmax(base), _log_softmax(quantised)
     rows = np.arange(len(following))
     return {
@@ -84,22 +84,22 @@ def _log_softmax(logits: Any) -> Any:
 def main(arguments: Sequence[str]) -> None:
     """Answer the one line."""
     sequences = json.loads(sys.stdin.readline())["sequences"]
-    longest = max(len(each["given"]) + len(each["scored"]) for each in sequences)
+    longest = max(len(sequence["given"]) + len(sequence["scored"]) for sequence in sequences)
     llama_cpp.llama_backend_init()
     base, *quantised = (Model(path, longest, int(arguments[0])) for path in arguments[1:])
-    found: list[dict[str, list[Any]]] = [{} for _ in quantised]
-    for each in sequences:
-        given, scored = each["given"], each["scored"]
+    results: list[dict[str, list[Any]]] = [{} for _ in quantised]
+    for sequence in sequences:
+        given, scored = sequence["given"], sequence["scored"]
         for model in (base, *quantised):
             model.begin(given[:-1])
         fed = [given[-1], *scored[:-1]]
         for start in range(0, len(fed), _TOGETHER):
             tokens, following = (part[start : start + _TOGETHER] for part in (fed, scored))
             reference = base.logits(tokens)
-            for model, columns in zip(quantised, found, strict=True):
+            for model, columns in zip(quantised, results, strict=True):
                 for name, values in compare(reference, model.logits(tokens), following).items():
                     columns.setdefault(name, []).extend(values)
-    for columns in found:
+    for columns in results:
         print(json.dumps(columns), flush=True)
 
 

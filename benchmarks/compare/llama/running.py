@@ -41,7 +41,7 @@ class Worker:
         output = self._child.process.stdout
         line = await asyncio.to_thread(output.readline) if output else b""
         if not line:
-            raise RuntimeError(f"llama.cpp ended: {self._child.last_words()}")
+            raise RuntimeError(f"llama.cpp ended: {self._child.log_end()}")
         answer: dict[str, Any] = json.loads(line)
         return answer
 
@@ -51,11 +51,11 @@ class Worker:
         prompts: Sequence[Sequence[int]],
         max_tokens: int,
     ) -> list[Trace]:
-        asked = {"prompts": [list(prompt) for prompt in prompts], "max_tokens": max_tokens}
-        given = self._child.process.stdin
-        if given is not None:
-            given.write(json.dumps(asked).encode() + b"\n")
-            given.flush()
+        request = {"prompts": [list(prompt) for prompt in prompts], "max_tokens": max_tokens}
+        standard_input = self._child.process.stdin
+        if standard_input is not None:
+            standard_input.write(json.dumps(request).encode() + b"\n")
+            standard_input.flush()
         answer = await self.read()
         return [
             Trace(
@@ -86,7 +86,7 @@ async def start(bench: Bench, scheme: QuantScheme) -> Up:
     words = [str(python), str(_HERE / "worker.py"), str(file)]
     words += [str(bench.length), str(bench.batch), str(torch.get_num_threads())]
     log = bench.cache_dir / "logs" / f"llama-{_KINDS[scheme]}.log"
-    child = Child(words, log, is_asked=True)
+    child = Child(words, log, is_conversation=True)
     worker = Worker(child)
     try:
         await worker.read()

@@ -89,8 +89,8 @@ def main(arguments: Sequence[str]) -> None:
     model = Model(arguments[0], *(int(word) for word in arguments[1:4]))
     print(json.dumps({"ready": llama_cpp.__version__}), flush=True)
     for line in sys.stdin:
-        asked = json.loads(line)
-        print(json.dumps(model.run(asked["prompts"], asked["max_tokens"])), flush=True)
+        request = json.loads(line)
+        print(json.dumps(model.run(request["prompts"], request["max_tokens"])), flush=True)
 
 
 if __name__ == "__main__":

@@ -212,7 +212,7 @@ class CompiledStep:
 
 
 class _Product:
-    """A linear layer whose weights the loops can read."""
+    """A linear layer's weights, which the loops can read, and its bias."""
 
     def __init__(self, matrix: _Matrix, bias: torch.Tensor | None) -> None:
         self.matrix, self.bias = matrix, bias

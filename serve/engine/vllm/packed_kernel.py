@@ -58,15 +58,15 @@ class PanelKernel(MPLinearKernel):  # type: ignore[misc]  # vLLM is not typed
         zeros = None
         if self.config.zero_points:
             zeros = packed_weights.of_zero_words(zero_words.data, len(scale))
-        found = Integers(
+        panels = Integers(
             bits=bits,
             weight=packed_weights.of_words(words.data, bits, self.config.partition_weight_shape[0]),
             scale=scale.data,
             zeros=zeros,
         ).panels()
-        sizes = (found.num_out, found.num_in, found.groups, int(found.has_zeros))
-        self._form = (bits, *sizes, found.scale_bytes)
-        for name, data in ((self.w_q_name, found.weight), (self.w_s_name, found.scale)):
+        sizes = (panels.num_out, panels.num_in, panels.groups, int(panels.has_zeros))
+        self._form = (bits, *sizes, panels.scale_bytes)
+        for name, data in ((self.w_q_name, panels.weight), (self.w_s_name, panels.scale)):
             setattr(layer, name, torch.nn.Parameter(data, requires_grad=False))
         if zeros is not None:
             setattr(layer, self.w_zp_name, None)
@@ -85,9 +85,13 @@ class PanelKernel(MPLinearKernel):  # type: ignore[misc]  # vLLM is not typed
 def _multiply(
     x: torch.Tensor, weight: torch.Tensor, scale: torch.Tensor, form: Sequence[int]
 ) -> torch.Tensor:
-    """``[N, out]`` of rows ``[N, in]``. An operator, for vLLM's compiler cannot look into it.
+    """``[N, out]`` of rows ``[N, in]``: an operator, for vLLM's compiler cannot look into it.
 
-    ``form`` is bits, outputs, inputs, groups, whether there are zero points, bytes of a scale.
+    Args:
+        x: rows.
+        weight: of panels.
+        scale: of panels.
+        form: bits, outputs, inputs, groups, whether there are zero points, bytes of a scale.
     """
     bits, num_out, num_in, groups, has_zeros, scale_bytes = form
     panels = Panels(
@@ -115,7 +119,7 @@ def _gather(
     hidden: int,
     num_bits: int,
 ) -> torch.Tensor:
-    """``[n, hidden]``: rows of a symmetric packed embedding; vLLM's own needs Triton."""
+    """Rows ``[n, hidden]`` of a symmetric packed embedding; vLLM's own function needs Triton."""
     places = torch.arange(0, 32, num_bits)
     stored = (weight_packed[ids][..., None] >> places) & ((1 << num_bits) - 1)
     levels = stored.view(ids.shape[0], weight_scale.shape[1], -1) - (1 << (num_bits - 1))
@@ -124,7 +128,7 @@ def _gather(
 
 
 def install() -> None:
-    """Let vLLM's workers on a CPU, in this process, take our kernel before their own."""
+    """Put our kernel before vLLM's own, for workers on a CPU in this process."""
     if not current_platform.is_cpu() or not native.is_available():
         return
     kernels = vllm_linear._POSSIBLE_KERNELS[PlatformEnum.CPU]  # noqa: SLF001 - its register function puts one last

@@ -17,7 +17,7 @@ class Manager:
         self.error, self.is_silent = error, is_silent
         self.asked: list[tuple[str, list[int], int]] = []
         self.calls: list[str] = []
-        self._partial = True
+        self._partial = False
 
     def start(self) -> None:
         self.calls.append("start")

@@ -2,38 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
-import jsonschema
 import pytest
 
-from benchmarks import roofline
 from benchmarks.__main__ import main
-from tests.benchmarks.report.test_document import SCHEMA
-from tests.tiny_models import write_tiny_model
+from tests.benchmarks.documents import printed_report
+
+pytestmark = pytest.mark.usefixtures("_quick_limits")
+
 
 SMALL = ["--prefill", "16", "--decode", "2", "--context", "8", "--tokens", "8", "--repeats", "3"]
-
-
-@pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Limits of this machine in a blink, and a cache of our own."""
-    monkeypatch.setattr(roofline, "_READ_BYTES", 1 << 20)
-    monkeypatch.setattr(roofline, "_MATRIX", 256)
-    monkeypatch.setattr(roofline, "_SECONDS", 0.001)
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-
-
-@pytest.fixture(scope="module")
-def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_tiny_model(tmp_path_factory.mktemp("models") / "tiny")
-
-
-def report_of(capsys: pytest.CaptureFixture[str]) -> dict:
-    report = json.loads(capsys.readouterr().out.splitlines()[-1])
-    jsonschema.validate(report, SCHEMA)
-    return report
 
 
 def test_systems_of_this_process(
@@ -41,7 +20,7 @@ def test_systems_of_this_process(
 ) -> None:
     words = ["compare", str(tiny), "--only", "transformers", "llama", "--dtype", "float32"]
     assert main([*words, *SMALL, "--out", str(tmp_path / "out")]) == 0
-    report = report_of(capsys)
+    report = printed_report(capsys)
     systems = {(row["system"], row["scheme"]) for row in report["rows"]}
     assert systems == {
         *(("intramural transformers", scheme) for scheme in ("none", "int8", "int4")),

@@ -23,9 +23,9 @@ async def test_all_that_a_child_started_ends_with_it(tmp_path: Path) -> None:
     log = tmp_path / "child.log"
     child = Child([sys.executable, "-c", program], log)
     deadline = time.monotonic() + 30
-    while not child.last_words() and time.monotonic() < deadline:
+    while not child.log_end() and time.monotonic() < deadline:
         await asyncio.sleep(0.01)
-    grandchild = int(child.last_words())
+    grandchild = int(child.log_end())
     assert child.is_running
     await child.close()
     assert not child.is_running
@@ -44,17 +44,17 @@ async def test_a_conversation_is_read_and_its_errors_go_to_the_log(tmp_path: Pat
     log = tmp_path / "logs" / "child.log"
     variables = {"GREETING": "hello"}
     command = ["/bin/sh", "-c", 'read word; echo "$GREETING $word"; echo complaint >&2']
-    child = Child(command, log, variables=variables, is_asked=True)
+    child = Child(command, log, variables=variables, is_conversation=True)
     answer, _ = await asyncio.to_thread(child.process.communicate, b"there\n")
     await child.close()
     assert answer == b"hello there\n"
-    assert child.last_words() == "complaint"
+    assert child.log_end() == "complaint"
 
 
 async def test_last_words_are_the_end_of_what_it_printed(tmp_path: Path) -> None:
     child = Child(["/bin/sh", "-c", "printf 'first\\nlast \\377\\n'"], tmp_path / "child.log")
     await asyncio.to_thread(child.process.wait)
-    assert child.last_words(7) == "last \ufffd"
+    assert child.log_end(7) == "last \ufffd"
     assert not child.is_running
     await child.close()
     await child.close()

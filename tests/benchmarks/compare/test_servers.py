@@ -36,7 +36,7 @@ class Child:
     def __init__(self) -> None:
         self.is_closed = False
 
-    def last_words(self) -> str:
+    def log_end(self) -> str:
         return "no such model"
 
     async def close(self) -> None:

@@ -5,17 +5,15 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import replace
-from importlib import resources
 from pathlib import Path
 
 import jsonschema
 import pytest
 
 from benchmarks.report.document import Document, DocumentError, doubts
-from tests.benchmarks.documents import compared, document, level_row, prefill_row
+from tests.benchmarks.documents import SCHEMA, compared, document, level_row, prefill_row
 
 SWEEP = document([level_row("poisson 1/s", 1.0), level_row("poisson 2/s", 2.0)], kind="serving")
-SCHEMA = json.loads(resources.files("benchmarks.report").joinpath("schema.json").read_text("utf-8"))
 
 
 @pytest.mark.parametrize("report", [compared(), SWEEP], ids=["compare", "serving"])

@@ -34,7 +34,8 @@ def test_the_last_line_is_the_report_after_tables_and_notes(capsys) -> None:
     assert err == ""
 
 
-def test_with_json_nothing_else_is_on_stdout(capsys, tmp_path: Path) -> None:
+def test_with_json_nothing_else_is_on_stdout(capsys, monkeypatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(output, "write", lambda _, folder: [folder / "compare.json"])
     out, err = deliver_to(capsys, as_json=True, out=tmp_path)
     assert out == compared().to_json() + "\n"
     assert "note: " in err

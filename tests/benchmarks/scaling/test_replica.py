@@ -62,3 +62,37 @@ def test_the_kv_cache_fills_and_empties():
 
 def vars_of(costs: Costs) -> dict[str, float]:
     return {name: getattr(costs, name) for name in costs.__slots__}
+
+
+def test_a_sequence_runs_until_its_very_end():
+    one = replica()
+    one.take(Request(at_s=0, tokens=10))
+    one.advance(0.95)
+    assert one.load == 1
+    one.advance(1.001)
+    assert one.load == 0
+
+
+def test_a_replica_that_starts_begins_when_it_is_ready():
+    one = Replica(costs=ONE, born_at=0, ready_at=60)
+    one.take(Request(at_s=5, tokens=1))
+    assert one.first_tokens[0][1] == pytest.approx(60.1)
+    assert not one.is_ready(59.9)
+    assert one.is_ready(60)
+    one.is_leaving = True
+    assert not one.is_ready(60)
+
+
+def test_there_is_room_for_the_slots_and_the_queue():
+    one = replica()
+    for request in at(0, 0, 0):
+        one.take(request)
+    assert one.has_room
+    one.take(Request(at_s=0, tokens=1))
+    assert not one.has_room
+
+
+def test_one_slot_has_one_pace():
+    alone = Costs(**{**vars_of(ONE), "slots": 1})
+    assert alone.between_tokens_s(1) == ONE.one_s
+    assert ONE.between_tokens_s(2) == ONE.full_s

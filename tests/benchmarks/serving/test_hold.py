@@ -10,7 +10,7 @@ import pytest
 
 from benchmarks.__main__ import main
 from benchmarks.serving import hold
-from tests.benchmarks.report.test_document import SCHEMA
+from tests.benchmarks.documents import SCHEMA
 
 
 @pytest.fixture(scope="module")

@@ -6,16 +6,18 @@ from benchmarks.metrics.request import Targets
 from benchmarks.report.figures import KINDS
 from benchmarks.serving import levels
 from benchmarks.serving.load import Level
-from benchmarks.serving.watch import Seen
+from benchmarks.serving.watch import ClientLoad
 from benchmarks.trace import Trace
 from tests.benchmarks.traces import trace
 
-SEEN = Seen(cpu_share=0.1, lag_ms_p50=0.1, lag_ms_p99=1.0, late_ms_p99=1.0)
+CLIENT = ClientLoad(cpu_share=0.1, lag_ms_p50=0.1, lag_ms_p99=1.0, late_ms_p99=1.0)
 
 
 def row(rate: float, answered: float, tokens: float):
     level = Level(count=8, rate=rate) if rate else Level(count=8, concurrency=2)
-    return levels.row("m", "s", level, [{"requests_s": answered, "output_tokens_s": tokens}], SEEN)
+    return levels.row(
+        "m", "s", level, [{"requests_s": answered, "output_tokens_s": tokens}], CLIENT
+    )
 
 
 def test_saturation_of_open_and_closed_loops() -> None:
@@ -36,11 +38,11 @@ def test_a_sweep_doubles() -> None:
 
 def test_a_row_has_what_was_offered_and_how_the_client_did() -> None:
     rounds = [{"requests_s": 4.0, "ttft_ms_p50": 9.0}, {"requests_s": 0.0}]
-    open_loop = levels.row("m", "s", Level(count=8, rate=4.0), rounds, SEEN)
+    open_loop = levels.row("m", "s", Level(count=8, rate=4.0), rounds, CLIENT)
     assert open_loop.samples == {"requests_s": [4.0, 0.0], "ttft_ms_p50": [9.0]}
     assert open_loop.facts["offered_requests_s"] == 4.0
     assert open_loop.facts["client_is_bottleneck"] == 0.0
-    closed = levels.row("m", "s", Level(count=8, concurrency=2), rounds, SEEN)
+    closed = levels.row("m", "s", Level(count=8, concurrency=2), rounds, CLIENT)
     assert closed.facts["offered_concurrency"] == 2.0
     assert "offered_requests_s" not in closed.facts
 

@@ -8,7 +8,7 @@ import pytest
 
 from benchmarks.metrics.request import Targets
 from benchmarks.serving import datasets, levels, load
-from benchmarks.serving.datasets import Asked, Shape
+from benchmarks.serving.datasets import PlannedRequest, Shape
 from benchmarks.serving.load import Level
 from tests.benchmarks.serving.stub import Stub, serving
 
@@ -49,7 +49,7 @@ async def test_refusals_are_counted_as_such() -> None:
 async def test_a_replay_sends_at_the_recorded_times() -> None:
     stub = Stub()
     body = next(datasets.requests("synthetic", SHAPE, 0)).body
-    asked = iter([Asked(body, 0.0), Asked(body, 0.03)])
+    asked = iter([PlannedRequest(body, 0.0), PlannedRequest(body, 0.03)])
     async with serving(stub) as endpoint:
         traces, _ = await load.run(endpoint, Level(count=100), asked)
     assert traces[1].due_at - traces[0].due_at == pytest.approx(0.03)

@@ -10,7 +10,7 @@ import pytest
 
 from benchmarks.trial import checks, questions
 from benchmarks.trial.asking import Answer, AskError
-from benchmarks.trial.checks import Seen
+from benchmarks.trial.checks import TrialState
 from benchmarks.trial.findings import Check, Outcome
 
 CARD = {"max_model_len": 2048, "quantization": "int8", "digest": "sha256:" + "1" * 64}
@@ -61,10 +61,10 @@ class Server:
         )
 
 
-def run(name: str, server: Server, **seen: Any) -> tuple[list[Check], Seen]:
-    state = Seen(**{"scheme": "int8", "max_model_len": 2048, "has_template": True, **seen})
-    look = dict(checks.named())[name]
-    return checks.made(name, look, server, state), state
+def run(name: str, server: Server, **seen: Any) -> tuple[list[Check], TrialState]:
+    state = TrialState(**{"scheme": "int8", "max_model_len": 2048, "has_template": True, **seen})
+    look = dict(checks.all_checks())[name]
+    return checks.run_check(name, look, server, state), state
 
 
 def outcomes(found: list[Check]) -> list[tuple[str, str]]:
@@ -72,7 +72,7 @@ def outcomes(found: list[Check]) -> list[tuple[str, str]]:
 
 
 def test_names_are_unique_and_the_card_comes_first() -> None:
-    names = [name for name, _ in checks.named()]
+    names = [name for name, _ in checks.all_checks()]
     assert len(names) == len(set(names))
     assert names[:2] == ["card", "template"]
 
@@ -189,6 +189,6 @@ def test_a_server_that_cannot_be_understood_is_at_fault(error) -> None:
         yield Check(name="first", outcome=Outcome.OK)
         raise error
 
-    found = checks.made("tools", look, Server(), Seen(scheme="none"))
+    found = checks.run_check("tools", look, Server(), TrialState(scheme="none"))
     assert outcomes(found) == [("first", "ok"), ("tools", "fault")]
     assert found[1].detail

@@ -11,7 +11,7 @@ import pytest
 
 from benchmarks.__main__ import main
 from benchmarks.trial import checks, command, serving
-from benchmarks.trial.serving import StartError, Wish
+from benchmarks.trial.serving import ServerOptions, StartError
 from serve.engine.vllm.processes import family
 from tests.e2e.server import REPOSITORY
 from tests.e2e.server import serving as served
@@ -23,12 +23,12 @@ def outcomes(findings) -> dict[str, str]:
 
 def test_a_server_without_sense_is_weak_and_not_at_fault(tmp_path):
     with served(tmp_path, ["--model", "demo", "--engine", "fake"]) as server:
-        found = command.asked(server.url, "fake", "none", 600)
-        other = command.asked(server.url, "fake", "int8", 0)
+        found = command.examine(server.url, "fake", "none", 600)
+        other = command.examine(server.url, "fake", "int8", 0)
         assert server.terminate() == 0
     seen = outcomes(found)
     assert "fault" not in seen.values()
-    assert set(seen) == {name for name, _ in checks.named()}
+    assert set(seen) == {name for name, _ in checks.all_checks()}
     assert seen["card"] == seen["template"] == seen["speed"] == "ok"
     assert seen["english: capital"] == seen["long prompt"] == "weak"
     assert found.is_right
@@ -79,10 +79,10 @@ def test_refused(tmp_path, capsys, arguments, message):
 WAITS = """
 import sys, time
 from pathlib import Path
-from benchmarks.trial.serving import Wish, started
+from benchmarks.trial.serving import ServerOptions, started
 logs = Path(sys.argv[1])
-wish = Wish(model="demo", engine="fake", scheme="auto", data_dir=logs, logs=logs)
-with started(wish, print):
+options = ServerOptions(model="demo", engine="fake", scheme="auto", data_dir=logs, logs=logs)
+with started(options, print):
     print("up", flush=True)
     time.sleep(60)
 """
@@ -103,7 +103,7 @@ def test_a_server_does_not_outlive_a_terminated_trial(tmp_path):
 
 
 def test_a_start_that_takes_too_long_is_ended(tmp_path):
-    wish = Wish(
+    options = ServerOptions(
         model="demo",
         engine="transformers",
         scheme="none",
@@ -111,5 +111,5 @@ def test_a_start_that_takes_too_long_is_ended(tmp_path):
         logs=tmp_path,
         start_timeout_s=0.0,
     )
-    with pytest.raises(StartError, match="not ready in time"), serving.started(wish, print):
+    with pytest.raises(StartError, match="not ready in time"), serving.started(options, print):
         pass

@@ -9,9 +9,9 @@ import httpx
 import pytest
 
 from benchmarks.trial import serving
-from benchmarks.trial.serving import StartError, Wish
+from benchmarks.trial.serving import ServerOptions, StartError
 
-WISH = Wish(
+OPTIONS = ServerOptions(
     model="./m",
     engine="vllm",
     scheme="int4",
@@ -33,7 +33,7 @@ class Child:
         self.looks -= 1
         return self.looks >= 0
 
-    def last_words(self) -> str:
+    def log_end(self) -> str:
         return self.words
 
 
@@ -69,7 +69,7 @@ def phase(name: str, *, is_finished: bool = False) -> dict:
 
 
 def test_the_command_line_has_what_was_asked_for_and_further_flags_last() -> None:
-    command = WISH.command(8123)
+    command = OPTIONS.command(8123)
     pairs = dict(zip(command[3::2], command[4::2], strict=True))
     assert pairs == {
         "--model": "./m",
@@ -84,7 +84,7 @@ def test_the_command_line_has_what_was_asked_for_and_further_flags_last() -> Non
 
 
 def test_every_server_of_a_run_has_a_log_of_its_own() -> None:
-    assert WISH.log == Path("/logs/trial-vllm-int4.log")
+    assert OPTIONS.log == Path("/logs/trial-vllm-int4.log")
 
 
 def test_each_phase_is_told_once_when_it_begins(states) -> None:

@@ -26,12 +26,14 @@ def test_the_levels_reach_from_the_least_weight_to_the_largest() -> None:
 
 
 @pytest.mark.parametrize(
-    ("weights", "zero"), [([1.0, 3.0], 0.0), ([-3.0, -1.5], 15.0), ([0.0, 0.0], 0.0)]
+    ("weights", "step", "zero"),
+    [([1.0, 3.0], 0.2, 0.0), ([-3.0, -1.5], 0.2, 15.0), ([0.0, 0.0], 1.0, 0.0)],
 )
-def test_0_is_a_level_even_of_groups_to_one_side_of_it(weights: list[float], zero: float) -> None:
-    group = torch.tensor([weights])
-    scale, found = asymmetric.from_range(group, F32)
-    assert found.item() == zero
+def test_0_is_a_level_even_of_groups_to_one_side_of_it(
+    weights: list[float], step: float, zero: float
+) -> None:
+    scale, found = asymmetric.from_range(torch.tensor([weights]), F32)
+    assert (scale.item(), found.item()) == (pytest.approx(step), zero)
     assert asymmetric.integers_raised(torch.zeros(1, 1), scale, found).item() == zero
 
 

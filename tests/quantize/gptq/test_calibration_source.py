@@ -9,7 +9,7 @@ from quantize.plan.planning import plan
 from quantize.plan.scheme_plan import QuantOptions
 from quantize.protocol import Method
 from tests.quantize.gptq.test_run import work
-from tests.quantize.source_tensors import model
+from tests.quantize.source_tensors import model, tensor
 
 OPTIONS = QuantOptions(scheme=QuantScheme.INT4)
 
@@ -35,10 +35,12 @@ def test_a_file_that_is_not_there_is_an_error_before_any_work(tmp_path):
 
 
 def test_the_widest_layer_counts_and_not_the_vocabulary():
-    small, wide = (plan(model(hidden=256, inner=inner), {}, OPTIONS)[0] for inner in (512, 4096))
-    assert memory_bytes(wide, "x.txt") - memory_bytes(small, "x.txt") == (
-        4 * 4 * 512 * 32 * (4096 - 512) + 3 * 4 * (4096**2 - 512**2)
-    )
+    joined = tensor("model.layers.0.mlp.gate_up_proj.weight", 2 * 4096, 256)
+    small, _ = plan(model(hidden=256, inner=512), {}, OPTIONS)
+    wide, _ = plan([*model(hidden=256, inner=4096), joined], {}, OPTIONS)
+    activations = 4 * 4 * 512 * 32 * (2 * 4096 - 512)
+    sums = 3 * 4 * (4096**2 - 512**2)  # of inputs alone
+    assert memory_bytes(wide, "x.txt") - memory_bytes(small, "x.txt") == activations + sums
 
 
 def test_a_model_that_writes_itself_is_held_whole():

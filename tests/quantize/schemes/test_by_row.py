@@ -10,6 +10,7 @@ from hypothesis import given
 from models.refs import QuantScheme
 from quantize.errors import OptionError
 from quantize.protocol import Method
+from quantize.schemes.by_row import FLOATS, INTEGERS
 from tests.contracts.quantizer import (
     QuantizerContract,
     linear,
@@ -55,6 +56,12 @@ def test_fp8_keeps_three_bits_of_each_weight(matrix):
     error = (quantizer.dequantise(parts, layer) - weights).abs()
     least = parts["weight_scale"].float() * 2.0**-10  # half of the smallest subnormal
     assert (error <= torch.maximum(weights.abs() * 2.0**-4 * 1.1, least * 1.01)).all()
+
+
+@pytest.mark.parametrize(("numbers", "largest"), [(INTEGERS, 127), (FLOATS, 448)])
+def test_what_is_too_large_becomes_the_largest_and_no_other_number(numbers, largest):
+    values = torch.tensor([-1e4, -largest - 0.6, largest + 0.6, 1e4])
+    assert numbers.round_(values).tolist() == [-largest, -largest, largest, largest]
 
 
 @pytest.mark.parametrize("scheme", [QuantScheme.INT8_W8A8, QuantScheme.BNB_INT8])

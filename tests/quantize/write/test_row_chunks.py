@@ -95,13 +95,14 @@ def made(weights: torch.Tensor, method: Method = Method.RTN) -> tuple[bytes, lis
 
 
 @pytest.mark.parametrize("num_rows", [8, 40, 56])
+@pytest.mark.parametrize("rows_of_a_block", [8, 16])
 def test_chunks_and_blocks_make_the_bytes_of_the_whole(
-    num_rows: int, monkeypatch: pytest.MonkeyPatch
+    num_rows: int, rows_of_a_block: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     weights = torch.randn(num_rows, NUM_IN, generator=torch.Generator().manual_seed(0))
     whole, (error,) = made(weights)
-    monkeypatch.setattr(row_chunks, "CHUNK_BYTES", 16 * 4 * NUM_IN)
-    monkeypatch.setattr(row_chunks, "BLOCK_WEIGHTS", 8 * NUM_IN)
+    monkeypatch.setattr(row_chunks, "CHUNK_BYTES", 32 * 4 * NUM_IN)
+    monkeypatch.setattr(row_chunks, "BLOCK_WEIGHTS", rows_of_a_block * NUM_IN)
     parts, errors = made(weights)
     assert parts == whole
     total = summed("m", errors)

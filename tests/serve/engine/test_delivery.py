@@ -18,7 +18,7 @@ from serve.engine.delivery import (
     Delivery,
     Mailbox,
 )
-from serve.engine.protocol import TokenLogprob
+from serve.engine.protocol import TokenChunk, TokenLogprob
 from serve.errors import EngineDeadError
 
 HOLD_S = 0.010
@@ -54,14 +54,14 @@ class Streams:
         self.delivery = Delivery(self.clock, hold_s)
         self.at = 100.0
         self.boxes = [self.delivery.mailbox() for _ in range(num_streams)]
-        self.taken: list[list[list[int]]] = [[] for _ in self.boxes]
+        self.chunks: list[list[list[int]]] = [[] for _ in self.boxes]
         self.tasks = [self.clock.create_task(self._consume(i)) for i in range(num_streams)]
         self.turn()
 
     async def _consume(self, index: int) -> None:
         while True:
             chunk = await self.boxes[index].take()
-            self.taken[index].append(list(chunk.token_ids))
+            self.chunks[index].append(list(chunk.token_ids))
             if chunk.finish_reason is not None:
                 return
 
@@ -89,7 +89,7 @@ def test_slow_steps_are_handed_over_one_by_one() -> None:
     streams = Streams(2)
     for token_id in range(5):
         streams.step(token_id, SLOW_S)
-        assert [taken[-1] for taken in streams.taken] == [[token_id]] * 2
+        assert [chunks[-1] for chunks in streams.chunks] == [[token_id]] * 2
     streams.close()
 
 
@@ -98,7 +98,7 @@ def test_quick_steps_are_handed_over_in_pairs_half_of_the_streams_each_time() ->
     for token_id in range(6):
         streams.step(token_id, QUICK_S)
     streams.step(6, QUICK_S, last=True)
-    assert sorted(streams.taken) == [
+    assert sorted(streams.chunks) == [
         [[0], [1], [2, 3], [4, 5], [6]],
         [[0], [1, 2], [3, 4], [5, 6]],
     ]
@@ -110,7 +110,7 @@ def test_a_hold_of_nothing_holds_nothing() -> None:
     streams = Streams(2, hold_s=0.0)
     for token_id in range(4):
         streams.step(token_id, QUICK_S)
-    assert streams.taken == [[[0], [1], [2], [3]]] * 2
+    assert streams.chunks == [[[0], [1], [2], [3]]] * 2
     streams.close()
 
 
@@ -120,7 +120,7 @@ def test_the_timer_hands_over_what_is_held_when_the_engine_pauses() -> None:
         streams.step(token_id, QUICK_S)
     streams.clock.fire()
     streams.turn()
-    assert [list(chain.from_iterable(taken)) for taken in streams.taken] == [[0, 1, 2]] * 2
+    assert [list(chain.from_iterable(chunks)) for chunks in streams.chunks] == [[0, 1, 2]] * 2
     streams.close()
 
 
@@ -128,9 +128,9 @@ def test_a_token_is_held_for_one_step_even_if_its_stream_is_not_in_the_next() ->
     streams = Streams(2)
     for token_id in range(3):
         streams.step(token_id, QUICK_S)
-    held = next(i for i, taken in enumerate(streams.taken) if taken[-1] != [2])
+    held = next(i for i, chunks in enumerate(streams.chunks) if chunks[-1] != [2])
     streams.step(3, QUICK_S, only=1 - held)
-    assert streams.taken[held][-1][-1] == 2
+    assert streams.chunks[held][-1][-1] == 2
     streams.close()
 
 
@@ -145,7 +145,7 @@ def test_parts_of_one_step_count_as_one_step() -> None:
                 streams.delivery.put(box, [token_id], None, None)
             streams.delivery.end()
         streams.turn()
-    assert sorted(streams.taken) == [[[0], [1]], [[0], [1]], [[0], [1, 2]], [[0], [1, 2]]]
+    assert sorted(streams.chunks) == [[[0], [1]], [[0], [1]], [[0], [1, 2]], [[0], [1, 2]]]
     streams.close()
 
 
@@ -160,9 +160,9 @@ def test_nothing_is_lost_or_reordered_and_chunks_are_at_least_half_the_tokens(ga
         if token_id in fires:
             streams.clock.fire()
             streams.turn()
-    for taken in streams.taken:
-        assert list(chain.from_iterable(taken)) == list(range(len(gaps)))
-        assert 2 * len(taken) >= len(gaps)
+    for chunks in streams.chunks:
+        assert list(chain.from_iterable(chunks)) == list(range(len(gaps)))
+        assert 2 * len(chunks) >= len(gaps)
     streams.close()
 
 
@@ -227,6 +227,11 @@ async def test_a_consumer_that_went_away_is_not_woken() -> None:
 # From a step thread to event loops
 
 
+async def take(box: Mailbox) -> TokenChunk:
+    async with asyncio.timeout(10):
+        return await box.take()
+
+
 def in_a_thread(function: Callable[..., object], *arguments: object) -> None:
     thread = threading.Thread(target=function, args=arguments)
     thread.start()
@@ -239,7 +244,7 @@ async def test_tokens_of_another_thread_reach_their_streams_with_their_logprobs(
     logprob = TokenLogprob(8, -0.25)
     tokens = [AddressedToken(first, 7, None, None), AddressedToken(second, 8, logprob, "stop")]
     in_a_thread(delivery.send, tokens, 1.0)
-    one, two = await first.take(), await second.take()
+    one, two = await take(first), await take(second)
     assert (one.token_ids, one.logprobs, one.finish_reason) == ([7], None, None)
     assert (two.token_ids, two.logprobs, two.finish_reason) == ([8], [logprob], "stop")
 
@@ -249,9 +254,9 @@ async def test_an_error_of_another_thread_comes_after_the_tokens_sent_before_it(
     box = delivery.mailbox()
     in_a_thread(delivery.send, [AddressedToken(box, 7, None, None)], 1.0)
     in_a_thread(delivery.fail, box, EngineDeadError("gone"))
-    assert (await box.take()).token_ids == [7]
+    assert (await take(box)).token_ids == [7]
     with pytest.raises(EngineDeadError, match="gone"):
-        await box.take()
+        await take(box)
 
 
 async def test_each_event_loop_gets_its_own_tokens_and_a_closed_one_none() -> None:
@@ -267,4 +272,4 @@ async def test_each_event_loop_gets_its_own_tokens_and_a_closed_one_none() -> No
         [AddressedToken(closed[0], 1, None, None), AddressedToken(here, 2, None, "length")], 1.0
     )
     delivery.fail(closed[0], EngineDeadError("nobody listens"))
-    assert (await here.take()).token_ids == [2]
+    assert (await take(here)).token_ids == [2]

@@ -20,7 +20,7 @@ class ProductArguments(NamedTuple):
         num_rows: N.
         num_in: K.
         num_out: O.
-        groups: in each output's weights, that share a scale; 0 for floats.
+        groups: equal parts of the inputs that share a scale; 0 for floats.
         blocks: of 32 inputs in a group; 0 for floats.
         adds: 1 adds to what is in ``out``, 0 overwrites it.
         weight: floats ``[O, K]``, or panels as ``panel_dot.py`` has them.
@@ -179,7 +179,7 @@ CALL_WORDS = 1 + max(
     len(kind._fields)
     for kind in (ProductArguments, NormArguments, GateArguments, StoreArguments, AttendArguments)
 )
-"""Of one call in a sequence: its kernel's address, and room for the most arguments that one has."""
+"""int64 of one call in a sequence: its kernel's address, and room for the most arguments."""
 
 
 def slots(kind: type[_Arguments]) -> _Arguments:

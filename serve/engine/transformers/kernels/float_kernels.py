@@ -40,7 +40,7 @@ def kernel_of(takes: type[tuple[int, ...]]) -> Callable[[Callable[[Any], None]],
 def narrow(number: Any) -> Any:
     """The bits of the nearest bfloat16, of two the even one."""
     bits = bits_of(number)
-    if number != number:  # noqa: PLR0124 - so NaN is told
+    if number != number:  # noqa: PLR0124 - true of NaN alone
         return _U16(0x7FC0)
     return _U16(((bits + _I32(0x7FFF) + ((bits >> _I32(16)) & _I32(1))) >> _I32(16)) & _I32(0xFFFF))
 

@@ -1,4 +1,4 @@
-"""How numbers lie in memory for the compiled loops: sizes that Python and compiled code share.
+"""Layout of numbers in memory for the compiled loops: sizes that Python and compiled code share.
 
 No Numba is imported here.
 """

@@ -45,7 +45,7 @@ class Panels(Matrix):
 
     @property
     def form(self) -> Form:
-        """What the kernels for these panels are compiled for."""
+        """The form that kernels for these panels are compiled for."""
         return Form(self.bits, self.has_zeros, self.scale_bytes)
 
     @property
@@ -90,7 +90,10 @@ def _panels(
     num_out, num_in = stored.shape
     groups = scale.shape[1]
     if num_in % BLOCK or num_in // BLOCK % groups:
-        raise ValueError(f"{groups} groups of {num_in} inputs are no whole blocks of {BLOCK}")
+        raise ValueError(
+            f"{groups} groups of {num_in} inputs are no whole blocks of {BLOCK}. "
+            f"Give groups of {BLOCK} inputs, or of a multiple."
+        )
     if scale.dtype is not torch.bfloat16:
         scale = scale.float()
     panels = -(-num_out // PANEL)
@@ -116,7 +119,7 @@ def _panels(
 
 
 def _filled(rows: torch.Tensor, panels: int, value: int) -> torch.Tensor:
-    """With rows of ``value`` up to whole panels."""
+    """These rows, and rows of ``value`` up to whole panels."""
     missing = panels * PANEL - len(rows)
     if not missing:
         return rows

@@ -38,11 +38,11 @@ _TILE = 32
 
 
 class UnsupportedAttention(Exception):
-    """A layer attends in a way this engine does not implement. The message says how."""
+    """Refusal of a layer that attends in a way this engine does not implement."""
 
 
 class Probe:
-    """Learns each layer's shapes from one plain forward with ``attn_implementation=PROBE``."""
+    """Each layer's shapes, learnt in one plain forward with ``attn_implementation=PROBE``."""
 
     def __init__(self) -> None:
         self.shapes: dict[int, LayerShape] = {}
@@ -50,23 +50,12 @@ class Probe:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Layer:
-    """How one layer attends.
-
-    Attributes:
-        index: names its pools in the cache.
-        scaling: of the scores; None is ``D ** -0.5``.
-        sliding_window: most tokens that a token sees, itself included; None sees all.
-        softcap: scores become ``softcap * tanh(score / softcap)``.
-    """
+    """One layer's way to attend: its index in the cache, and settings of ``paged_attention``."""
 
     index: int
     scaling: float | None = None
     sliding_window: int | None = None
     softcap: float | None = None
-
-    def scale(self, dim: int) -> float:
-        """The factor of scores of heads of this size."""
-        return dim**-0.5 if self.scaling is None else self.scaling
 
 
 def register() -> None:
@@ -137,7 +126,7 @@ def paged_attention(
         attention_mask: None; the plan has the masks.
         step_plan: this step.
         scaling: of the scores; None is ``D ** -0.5``.
-        sliding_window: tokens in sight, the token itself included.
+        sliding_window: most tokens that a token sees, itself included; None sees all.
         softcap: scores become ``softcap * tanh(score / softcap)``.
 
     Returns:
@@ -175,7 +164,9 @@ def _decode(plan: StepPlan, layer: Layer, span: Span, query: torch.Tensor) -> to
     keys, values = plan.cache.gather(layer.index, reach.blocks, len(span.segments))
     num_rows, num_heads, dim = query.shape
     grouped = query.reshape(num_rows, keys.shape[1], -1, dim)  # [B, Hkv, G, D]
-    attended = _attend(grouped, keys, values, reach.mask, layer)
+    attended = _attend(
+        grouped, keys, values, mask=reach.mask, scaling=layer.scaling, softcap=layer.softcap
+    )
     return attended.reshape(num_rows, num_heads, -1)
 
 
@@ -215,7 +206,8 @@ def _attend_at_once(
         values = values.repeat_interleave(groups, dim=1)
     if mask is None and layer.softcap is not None:
         mask = torch.ones(len(query), len(query), dtype=torch.bool, device=query.device).tril()
-    attended = _attend(query.transpose(0, 1)[None], keys, values, mask, layer)
+    rows = query.transpose(0, 1)[None]
+    attended = _attend(rows, keys, values, mask=mask, scaling=layer.scaling, softcap=layer.softcap)
     return attended[0].transpose(0, 1)  # [1, H, t, Dv] -> [t, H, Dv]
 
 
@@ -223,19 +215,25 @@ def _attend(
     query: torch.Tensor,
     keys: torch.Tensor,
     values: torch.Tensor,
+    *,
     mask: torch.Tensor | None,
-    layer: Layer,
+    scaling: float | None,
+    softcap: float | None,
 ) -> torch.Tensor:
     """[B, H, t, D] x [B, H, L, D] -> [B, H, t, Dv]; without a mask it is causal."""
-    if layer.softcap is None:
+    if softcap is None:
         return scaled_dot_product_attention(
-            query, keys, values, attn_mask=mask, is_causal=mask is None, scale=layer.scaling
+            query, keys, values, attn_mask=mask, is_causal=mask is None, scale=scaling
         )
-    scores = query @ keys.transpose(-1, -2) * layer.scale(query.shape[-1])  # [B, H, t, L]
-    scores = torch.tanh(scores / layer.softcap) * layer.softcap
+    scores = query @ keys.transpose(-1, -2) * _scale(scaling, query.shape[-1])  # [B, H, t, L]
+    scores = torch.tanh(scores / softcap) * softcap
     if mask is not None:
         scores = scores.masked_fill(~mask, -torch.inf)
     return scores.softmax(-1, dtype=torch.float32).to(values.dtype) @ values
+
+
+def _scale(scaling: float | None, dim: int) -> float:
+    return dim**-0.5 if scaling is None else scaling
 
 
 def attend_in_tiles(
@@ -267,7 +265,7 @@ def attend_in_tiles(
         tile = query[start:stop].view(size, num_groups, -1, dim).permute(1, 2, 0, 3)
         tile = tile.reshape(num_groups, -1, dim)
         scores = (tile @ keys[:, first:end].transpose(-1, -2)).float()
-        scores.mul_(layer.scale(dim))  # [Hkv, G * size, end - first]
+        scores.mul_(_scale(layer.scaling, dim))  # [Hkv, G * size, end - first]
         if layer.softcap is not None:
             scores.div_(layer.softcap).tanh_().mul_(layer.softcap)
         _hide(scores.view(num_groups, -1, size, end - first), window)
@@ -282,7 +280,7 @@ def _hide(scores: torch.Tensor, sliding_window: int | None) -> None:
 
     Args:
         scores: ``[Hkv, G, size, L]``; the last row's own column is the last one.
-        sliding_window: as in ``Layer``.
+        sliding_window: as in ``paged_attention``.
     """
     size, width = scores.shape[-2:]
     # Only the last `size` columns can lie ahead of a row.

@@ -18,7 +18,7 @@ from serve.engine.transformers.layers import tiles
 
 
 class BFloat16Linear(nn.Linear):
-    """Stands in for an ``nn.Linear``, with its very parameters."""
+    """Stand-in for an ``nn.Linear``, with its very parameters."""
 
     def __init__(self, linear: nn.Linear) -> None:
         super().__init__(linear.in_features, linear.out_features, bias=False, device="meta")
@@ -42,10 +42,10 @@ class BFloat16Linear(nn.Linear):
 
 def install(model: nn.Module) -> int:
     """Replace every bfloat16 ``nn.Linear`` in place; returns how many there were."""
-    num = 0
+    num_replaced = 0
     for parent in list(model.modules()):
         for name, child in list(parent.named_children()):
             if type(child) is nn.Linear and child.weight.dtype == torch.bfloat16:
                 setattr(parent, name, BFloat16Linear(child))
-                num += 1
-    return num
+                num_replaced += 1
+    return num_replaced

@@ -22,11 +22,11 @@ _TILE = 1024
 
 
 class Nf4Linear(QuantizedLinear):
-    """See the module's docstring.
+    """Linear layer over nf4 weights, dequantised a tile at a time.
 
     Args:
         packed: uint8, ``out * in / 2`` bytes: rows one after the other, two weights in a byte.
-        largest: float32 ``[out * in / 64]``: of each block the largest absolute value.
+        largest: float32 ``[out * in / 64]``: the largest absolute value of each block.
         in_features: a multiple of 64, so that a tile is whole blocks.
         bias: ``[out]`` or None.
     """

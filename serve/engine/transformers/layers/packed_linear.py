@@ -51,7 +51,7 @@ def _has_loops(weight: Panels) -> bool:
 
 
 class PackedLinear(QuantizedLinear):
-    """See the module's docstring.
+    """Linear layer over panels of 8-bit or 4-bit weights.
 
     Args:
         weight: of 8 or 4 bits, its columns filled up to whole blocks.
@@ -85,11 +85,11 @@ class PackedLinear(QuantizedLinear):
 
 
 class PackedEmbedding(nn.Module):
-    """Stands in for an ``nn.Embedding``; each row is dequantised as it is looked up.
+    """Stand-in for an ``nn.Embedding``; each row is dequantised as it is looked up.
 
     Args:
         weight: a row for each token.
-        dtype: of what it gives.
+        dtype: of the rows that it gives.
         factor: rows are multiplied by it, as Gemma's embedding does; in ``dtype``.
     """
 

@@ -1,4 +1,4 @@
-"""What every linear layer over quantised weights is."""
+"""The base of every linear layer over quantised weights."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from serve.engine.transformers.kernels.panels import Panels
 
 
 class QuantizedLinear(nn.Module, ABC):
-    """Stands in for an ``nn.Linear``. It has no ``weight``: the stored one may be opaque."""
+    """Stand-in for an ``nn.Linear``. It has no ``weight``: the stored one may be opaque."""
 
     matrix: Panels | None = None
     """The weights for the compiled step; None where it cannot read them."""
@@ -35,12 +35,12 @@ class QuantizedLinear(nn.Module, ABC):
     @property
     @abstractmethod
     def stored_as(self) -> str:
-        """What the weights are: ``int8``, ``int4``, ``nf4``."""
+        """The weights' type: ``int8``, ``int4``, ``nf4``."""
 
     @property
     @abstractmethod
     def scheme(self) -> str:
-        """What is computed, in a word: ``int8 (W8A8)``."""
+        """The arithmetic's name: ``int8 (W8A8)``."""
 
     @abstractmethod
     def stored_bytes(self) -> Mapping[str, int]:

@@ -88,10 +88,8 @@ class LlamaCpp(ModuleType):
         return self._logits[row].ctypes.data_as(ctypes.POINTER(ctypes.c_float))
 
     def llama_model_quantize(self, base: bytes, out: bytes, _: object) -> int:
-        if b"broken" in base:
-            return 1
-        Path(out.decode()).write_bytes(b"whole")
-        return 0
+        Path(out.decode()).write_bytes(b"half")
+        return int(b"broken" in base)
 
 
 @contextmanager

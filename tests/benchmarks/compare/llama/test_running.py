@@ -39,7 +39,7 @@ class Child:
         self.process = SimpleNamespace(stdin=io.BytesIO(), stdout=answers)
         self.is_closed = False
 
-    def last_words(self) -> str:
+    def log_end(self) -> str:
         return "cannot run it"
 
     async def close(self) -> None:

@@ -1,4 +1,4 @@
-"""The compiled decode step, against transformers' own layers, and each loop against float64."""
+"""The compiled decode step, against transformers' own layers."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def cache_for(model: PreTrainedModel) -> KVCache:
 
 
 def sequences(lengths: list[int]) -> list[SequenceState]:
-    found = []
+    states = []
     for index, length in enumerate(lengths):
         prompt = [(7 * index + 3 * step + step * step) % VOCAB_SIZE for step in range(length)]
         request = EngineRequest(
@@ -63,17 +63,17 @@ def sequences(lengths: list[int]) -> list[SequenceState]:
         )
         first = BLOCKS_EACH * index
         blocks = [first + 1, first, first + 2]  # not in the order of the cache
-        found.append(SequenceState(request=request, stop_token_ids=frozenset(), block_ids=blocks))
-    return found
+        states.append(SequenceState(request=request, stop_token_ids=frozenset(), block_ids=blocks))
+    return states
 
 
 def last_logits(runner: ModelRunner, lengths: list[int]) -> torch.Tensor:
-    """Of prompts of these lengths, all but the last token before it, which is then a decode."""
-    asked = sequences(lengths)
-    for one in asked:
-        if len(one.token_ids) > 1:
-            runner.logits([Segment(one, 0, len(one.token_ids) - 1)])
-    return runner.logits([Segment(one, len(one.token_ids) - 1, 1) for one in asked])
+    """Last logits of prompts of these lengths; all but the last token of each come before it."""
+    states = sequences(lengths)
+    for state in states:
+        if len(state.token_ids) > 1:
+            runner.logits([Segment(state, 0, len(state.token_ids) - 1)])
+    return runner.logits([Segment(state, len(state.token_ids) - 1, 1) for state in states])
 
 
 @pytest.mark.parametrize(("architecture", "config"), KNOWN, ids=[name for name, _ in KNOWN])
@@ -169,17 +169,17 @@ def test_a_head_of_another_kind_is_asked_itself(tiny_qwen2: Path) -> None:
 def test_only_steps_of_few_decodes_are_taken(tiny_qwen2: Path) -> None:
     model, cache = load(tiny_qwen2, torch.float32)
     runner = ModelRunner(model, cache)
-    taken: list[int] = []
+    num_rows: list[int] = []
     compiled = runner._compiled
     assert compiled is not None
     own = compiled.logits
-    compiled.logits = lambda plan: taken.append(len(plan.segments)) or own(plan)  # type: ignore
+    compiled.logits = lambda plan: num_rows.append(len(plan.segments)) or own(plan)  # type: ignore
     one, two = sequences([10, 10])
     runner.logits([Segment(one, 0, 9)])
     runner.logits([Segment(one, 9, 1), Segment(two, 0, 10)])
-    assert taken == []
+    assert num_rows == []
     runner.logits([Segment(one, 9, 1), Segment(two, 9, 1)])
-    assert taken == [2]
+    assert num_rows == [2]
 
 
 class Opaque(nn.Module):

@@ -153,24 +153,24 @@ async def test_greedy_is_generate(
     assert len({output[0] for output in expected}) > len(prompts) // 2
     settings = EngineSettings(max_num_batched_tokens=32, max_num_seqs=16)
     engine = build("transformers", folder, settings, lambda *_: None)
-    asked = [request(prompt, max_tokens=MAX_TOKENS) for prompt in prompts]
+    requests = [request(prompt, max_tokens=MAX_TOKENS) for prompt in prompts]
     try:
-        assert [await tokens(engine, one) for one in asked] == expected
-        assert await asyncio.gather(*(tokens(engine, one) for one in asked)) == expected
+        assert [await tokens(engine, one) for one in requests] == expected
+        assert await asyncio.gather(*(tokens(engine, one) for one in requests)) == expected
     finally:
         await engine.close()
 
 
 async def test_what_others_left_in_the_cache_changes_nothing(tiny_qwen2: Path) -> None:
     engine = build("transformers", tiny_qwen2, EngineSettings(max_num_seqs=4), lambda *_: None)
-    asked = [request(list(range(3, 3 + size)), max_tokens=70) for size in (1, 63, 64, 100)]
+    requests = [request(list(range(3, 3 + size)), max_tokens=70) for size in (1, 63, 64, 100)]
     try:
-        clean = [await tokens(engine, one) for one in asked]
+        clean = [await tokens(engine, one) for one in requests]
         cache = engine._steps._step.__self__._cache  # type: ignore[attr-defined]
         for pool in (*cache.keys.values(), *cache.values.values()):
             pool.fill_(torch.nan)
-        assert [await tokens(engine, one) for one in asked] == clean
-        assert await asyncio.gather(*(tokens(engine, one) for one in asked)) == clean
+        assert [await tokens(engine, one) for one in requests] == clean
+        assert await asyncio.gather(*(tokens(engine, one) for one in requests)) == clean
     finally:
         await engine.close()
 
@@ -181,13 +181,13 @@ async def test_preemption_changes_nothing(tiny_qwen2: Path) -> None:
     )
     engine = build("transformers", tiny_qwen2, settings, lambda *_: None)
     prompts = [[3 + 7 * index + step for step in range(30 + index)] for index in range(8)]
-    asked = [request(prompt, max_tokens=90) for prompt in prompts]
+    requests = [request(prompt, max_tokens=90) for prompt in prompts]
     seeded = [request(prompt, max_tokens=90, temperature=1.0, seed=5) for prompt in prompts]
     scheduler: Scheduler = engine._steps._scheduler  # type: ignore[attr-defined]
     try:
-        alone = [await tokens(engine, one) for one in asked + seeded]
+        alone = [await tokens(engine, one) for one in requests + seeded]
         assert scheduler.num_preemptions == 0
-        together = await asyncio.gather(*(tokens(engine, one) for one in asked + seeded))
+        together = await asyncio.gather(*(tokens(engine, one) for one in requests + seeded))
         assert scheduler.num_preemptions > 0
         assert together == alone
     finally:

@@ -73,7 +73,8 @@ async def generate(
     try:
         for one, box in zip(sequences, boxes, strict=True):
             loop.submit(one, box)
-        return [await collect(box) for box in boxes]
+        async with asyncio.timeout(10):
+            return [await collect(box) for box in boxes]
     finally:
         await asyncio.to_thread(loop.close)
 

@@ -110,21 +110,21 @@ def test_rows_follow_the_definitions() -> None:
         results = sample(logits.clone(), sequences)
         for (row, params), result, sequence in zip(rows, results, sequences, strict=True):
             distribution = plain_distribution(row, sequence)
-            asked = sequence.request.sampling
-            truncated = asked.top_k > 0 or asked.top_p < 1 or asked.min_p > 0
+            sampling = sequence.request.sampling
+            truncated = sampling.top_k > 0 or sampling.top_p < 1 or sampling.min_p > 0
             draw = random.Random(params["seed"]).random()
             nearby = {
                 plain_choice(distribution, min(max(draw + delta, 0), 1 - 1e-9), by_rank=truncated)
                 for delta in (-1e-5, 0, 1e-5)
             }
             assert result.token_id in nearby
-            assert (result.logprob is None) == (asked.num_logprobs is None)
+            assert (result.logprob is None) == (sampling.num_logprobs is None)
             if result.logprob is not None:
                 raw = torch.tensor(row).log_softmax(-1)
                 assert result.logprob.logprob == pytest.approx(
                     float(raw[result.token_id]), abs=1e-5
                 )
-                best = raw.topk(asked.num_logprobs or 0)
+                best = raw.topk(sampling.num_logprobs or 0)
                 assert [token for token, _ in result.logprob.top] == best.indices.tolist()
 
     rows_follow()

@@ -41,21 +41,21 @@ def test_decodes_go_before_chunks_and_long_contexts_apart() -> None:
     chunk = Segment(sequence(9, [9]), 0, 9)
     short, shorter = decode(4 * BLOCK_SIZE, [0, 1, 2, 3]), decode(1, [4])
     long = decode(4 * BLOCK_SIZE + 1, [10, 11, 12, 13, 14])
-    made = plan(chunk, long, short, shorter)
-    assert [(span.start, span.stop, span.segments) for span in made.spans] == [
+    step_plan = plan(chunk, long, short, shorter)
+    assert [(span.start, span.stop, span.segments) for span in step_plan.spans] == [
         (0, 2, [short, shorter]),  # up to four blocks share one group
         (2, 3, [long]),
         (3, 12, [chunk]),
     ]
-    assert [span.is_decode for span in made.spans] == [True, True, False]
+    assert [span.is_decode for span in step_plan.spans] == [True, True, False]
 
 
 def test_tokens_positions_and_slots_are_of_the_packed_order() -> None:
     chunk = Segment(sequence(80, [5, 2], first_token=100), BLOCK_SIZE - 1, 3)
-    made = plan(chunk, decode(2, [7]))
-    assert made.input_ids.tolist() == [[1, 163, 164, 165]]
-    assert made.position_ids.tolist() == [[1, 63, 64, 65]]
-    assert made.slots.tolist() == [
+    step_plan = plan(chunk, decode(2, [7]))
+    assert step_plan.input_ids.tolist() == [[1, 163, 164, 165]]
+    assert step_plan.position_ids.tolist() == [[1, 63, 64, 65]]
+    assert step_plan.slots.tolist() == [
         7 * BLOCK_SIZE + 1,
         5 * BLOCK_SIZE + BLOCK_SIZE - 1,
         2 * BLOCK_SIZE,
@@ -85,9 +85,9 @@ def test_a_block_is_fresh_in_the_step_of_its_first_token(
 
 def test_only_what_ends_its_sequence_is_sampled() -> None:
     middle, end = Segment(sequence(20, [1]), 5, 10), Segment(sequence(9, [2]), 4, 5)
-    made = plan(middle, end, decode(3, [3]))
-    assert [segment.sequence.num_prompt_tokens for segment in made.sampled] == [3, 9]
-    assert made.last_rows.tolist() == [0, 15]
+    step_plan = plan(middle, end, decode(3, [3]))
+    assert [segment.sequence.num_prompt_tokens for segment in step_plan.sampled] == [3, 9]
+    assert step_plan.last_rows.tolist() == [0, 15]
     assert plan(middle).last_rows.tolist() == []
 
 

@@ -55,9 +55,11 @@ def test_fit_and_the_engine_share_their_numbers(folder: Path) -> None:
     assert fit.CPU_KV_SHARE == warm_up._KV_SHARE
     assert fit.CPU_BLOCK == BLOCK_SIZE
     model = load(folder)
-    taken = sum(s.bytes_per_token(model.dtype) for s in warm_up.layer_shapes(model).values())
+    bytes_per_token = sum(
+        s.bytes_per_token(model.dtype) for s in warm_up.layer_shapes(model).values()
+    )
     layers = shapes.attention_layers(json.loads((folder / "config.json").read_text()))
-    assert sizes.kv_bytes_per_token(layers, item_bytes=4, has_latents=False) == taken
+    assert sizes.kv_bytes_per_token(layers, item_bytes=4, has_latents=False) == bytes_per_token
 
 
 def test_sinks_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

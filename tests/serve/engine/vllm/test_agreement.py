@@ -52,19 +52,19 @@ async def greedy(engine: Engine, prompt: list[int], num_tokens: int) -> list[int
         prompt_token_ids=prompt,
         sampling=SamplingParams(max_tokens=num_tokens, temperature=0, ignore_eos=True),
     )
-    found: list[int] = []
+    token_ids: list[int] = []
     async for chunk in engine.stream(request):
-        found += chunk.token_ids
-    return found
+        token_ids += chunk.token_ids
+    return token_ids
 
 
 async def num_differences(engine: Engine, prompt: list[int], expected: list[int]) -> int:
     """Positions at which the engine, after the expected tokens before it, says another one."""
     differences = position = 0
     while position < len(expected):
-        said = await greedy(engine, prompt + expected[:position], len(expected) - position)
+        answer = await greedy(engine, prompt + expected[:position], len(expected) - position)
         same = itertools.takewhile(
-            lambda pair: pair[0] == pair[1], zip(said, expected[position:], strict=True)
+            lambda pair: pair[0] == pair[1], zip(answer, expected[position:], strict=True)
         )
         position += len(list(same))
         if position < len(expected):
@@ -74,13 +74,13 @@ async def num_differences(engine: Engine, prompt: list[int], expected: list[int]
 
 async def test_greedy_tokens_agree(engines: tuple[Engine, Engine], dtype: Dtype) -> None:
     ours, theirs = engines
-    asked = await prompts(NUM_PROMPTS)
-    answers = await asyncio.gather(*(greedy(ours, prompt, NUM_TOKENS) for prompt in asked))
+    questions = await prompts(NUM_PROMPTS)
+    answers = await asyncio.gather(*(greedy(ours, prompt, NUM_TOKENS) for prompt in questions))
     assert [len(answer) for answer in answers] == [NUM_TOKENS] * NUM_PROMPTS
     counts = await asyncio.gather(
         *(
             num_differences(theirs, prompt, answer)
-            for prompt, answer in zip(asked, answers, strict=True)
+            for prompt, answer in zip(questions, answers, strict=True)
         )
     )
     agreement = 1 - sum(counts) / (NUM_PROMPTS * NUM_TOKENS)

@@ -62,27 +62,27 @@ def test_bytes_of_a_token(
 
 
 def test_all_sequences_at_full_length_where_there_is_room() -> None:
-    made = planned(EngineSettings(max_num_seqs=4, max_model_len=512))
-    assert made.kv_cache_bytes >= 4 * 512 * PER_TOKEN
-    assert made.kv_cache_bytes < 5 * (512 + 2 * BLOCK_TOKENS) * PER_TOKEN
-    assert "full length" in made.reasons[0]
+    sized = planned(EngineSettings(max_num_seqs=4, max_model_len=512))
+    assert sized.kv_cache_bytes >= 4 * 512 * PER_TOKEN
+    assert sized.kv_cache_bytes < 5 * (512 + 2 * BLOCK_TOKENS) * PER_TOKEN
+    assert "full length" in sized.reasons[0]
 
 
 def test_a_share_of_what_is_free_otherwise() -> None:
-    made = planned(EngineSettings(max_num_seqs=4096), free_bytes=4 * GB)
-    assert 0 < made.kv_cache_bytes < 2 * GB
-    assert "free 4.0 GB" in made.reasons[0]
+    sized = planned(EngineSettings(max_num_seqs=4096), free_bytes=4 * GB)
+    assert 0 < sized.kv_cache_bytes < 2 * GB
+    assert "free 4.0 GB" in sized.reasons[0]
     more = planned(
         EngineSettings(max_num_seqs=4096, vllm=VllmSettings(gpu_memory_utilization=0.9)),
         free_bytes=4 * GB,
     )
-    assert more.kv_cache_bytes > made.kv_cache_bytes
+    assert more.kv_cache_bytes > sized.kv_cache_bytes
 
 
 def test_a_small_cache_shortens_the_context() -> None:
-    made = planned(EngineSettings(kv_cache_tokens=1024))
-    assert made.kv_cache_bytes == 1024 * PER_TOKEN
-    assert made.max_model_len == 1024 - BLOCK_TOKENS  # vLLM keeps one block empty
+    sized = planned(EngineSettings(kv_cache_tokens=1024))
+    assert sized.kv_cache_bytes == 1024 * PER_TOKEN
+    assert sized.max_model_len == 1024 - BLOCK_TOKENS  # vLLM keeps one block empty
 
 
 def test_but_not_one_that_was_asked_for() -> None:
@@ -98,9 +98,9 @@ def test_more_than_there_is_is_refused() -> None:
 
 
 def test_vllms_own_variable_wins() -> None:
-    made = planned(EngineSettings(kv_cache_tokens=1024), asked_bytes=1 << 30)
-    assert made.kv_cache_bytes == 1 << 30
-    assert "VLLM_CPU_KVCACHE_SPACE" in made.reasons[0]
+    sized = planned(EngineSettings(kv_cache_tokens=1024), asked_bytes=1 << 30)
+    assert sized.kv_cache_bytes == 1 << 30
+    assert "VLLM_CPU_KVCACHE_SPACE" in sized.reasons[0]
 
 
 def test_that_variable_is_whole_gib(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -107,8 +107,8 @@ async def test_greedy_tokens_are_the_transformers_engines(engine: Engine, tiny_q
     other = build("transformers", tiny_qwen2, replace(SETTINGS, vllm=VllmSettings()), lambda *_: 0)
     try:
         for size in (1, 7, 130, 300):
-            asked = [request(prompt_of(size, size), max_tokens=48) for _ in range(2)]
-            assert await tokens(engine, asked[0]) == await tokens(other, asked[1])
+            requests = [request(prompt_of(size, size), max_tokens=48) for _ in range(2)]
+            assert await tokens(engine, requests[0]) == await tokens(other, requests[1])
     finally:
         await other.close()
 
@@ -117,8 +117,8 @@ async def test_prefixes_are_shared_under_one_salt_only(engine: Engine) -> None:
     prompt = prompt_of(3 * BLOCK_TOKENS + 5, seed=99)
 
     async def cached(salt: str | None) -> int:
-        asked = replace(request(prompt, max_tokens=2), cache_salt=salt)
-        return (await collect(engine, asked))[0].cached_tokens
+        engine_request = replace(request(prompt, max_tokens=2), cache_salt=salt)
+        return (await collect(engine, engine_request))[0].cached_tokens
 
     assert await cached("a") == 0
     assert await cached("a") == 3 * BLOCK_TOKENS
@@ -140,8 +140,8 @@ async def test_the_edges_of_sampling(engine: Engine) -> None:
     forced = await tokens(engine, request(logit_bias={5: 100.0}, max_tokens=3))
     assert forced == [5, 5, 5]
     for seed in (-1, 2**63 - 1, -(2**63) + 1):
-        asked = [request(temperature=1.5, seed=seed, max_tokens=20) for _ in range(2)]
-        first, second = [await tokens(engine, one) for one in asked]
+        requests = [request(temperature=1.5, seed=seed, max_tokens=20) for _ in range(2)]
+        first, second = [await tokens(engine, one) for one in requests]
         assert first == second
     varied = await tokens(
         engine,

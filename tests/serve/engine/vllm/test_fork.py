@@ -31,8 +31,8 @@ def test_a_handler_installed_later_hears_nothing() -> None:
     assert child.stdout.readline() == "up\n"
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGINT):
         child.send_signal(number)
-    said, _ = child.communicate("go on\n", timeout=20)
-    assert said == "ended\n"
+    output, _ = child.communicate("go on\n", timeout=20)
+    assert output == "ended\n"
     assert child.returncode == 0
 
 

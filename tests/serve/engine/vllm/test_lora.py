@@ -62,8 +62,8 @@ async def engine(tiny_qwen2: Path, adapters: dict[str, Path]) -> AsyncIterator[E
 
 
 async def answer(engine: Engine, adapter: str | None, size: int) -> list[int]:
-    asked = replace(request(prompt_of(size, size), max_tokens=32), adapter=adapter)
-    return await tokens(engine, asked)
+    engine_request = replace(request(prompt_of(size, size), max_tokens=32), adapter=adapter)
+    return await tokens(engine, engine_request)
 
 
 @pytest.fixture(scope="module")
@@ -83,15 +83,15 @@ def expected(
             await other.close()
 
     return {
-        (name, size): got
+        (name, size): token_ids
         for name, model in models.items()
-        for size, got in zip(SIZES, asyncio.run(all_of(model)), strict=True)
+        for size, token_ids in zip(SIZES, asyncio.run(all_of(model)), strict=True)
     }
 
 
 async def test_alone_each_is_its_merged_model(engine: Engine, expected: Answers) -> None:
     assert engine.info.adapters == ("clerk", "poet")
-    assert len({tuple(got) for got in expected.values()}) == len(expected)
+    assert len({tuple(token_ids) for token_ids in expected.values()}) == len(expected)
     for (name, size), want in expected.items():
         assert await answer(engine, name, size) == want, (name, size)
 
@@ -101,16 +101,16 @@ async def test_in_one_batch_they_do_not_mix(engine: Engine, expected: Answers, s
     """The plain model among them: vLLM's CPU kernels would give it the last adapter's weights."""
     keys = list(expected)
     random.Random(seed).shuffle(keys)
-    got = await asyncio.gather(*(answer(engine, name, size) for name, size in keys))
-    assert dict(zip(keys, got, strict=True)) == expected
+    token_ids = await asyncio.gather(*(answer(engine, name, size) for name, size in keys))
+    assert dict(zip(keys, token_ids, strict=True)) == expected
 
 
 async def test_a_prefix_is_never_shared_between_adapters(engine: Engine) -> None:
     prompt = prompt_of(3 * BLOCK_TOKENS + 5, seed=99)
 
     async def cached(adapter: str | None) -> int:
-        asked = replace(request(prompt, max_tokens=2), adapter=adapter, cache_salt="same")
-        return (await collect(engine, asked))[0].cached_tokens
+        engine_request = replace(request(prompt, max_tokens=2), adapter=adapter, cache_salt="same")
+        return (await collect(engine, engine_request))[0].cached_tokens
 
     for name in (None, "clerk", "poet"):
         assert await cached(name) == 0, name

@@ -1,6 +1,6 @@
 """The router between vLLM's steps and the mailboxes.
 
-The steps are made up here, in the shape of vLLM's EngineCoreOutput; test_vllm_engine.py runs the
+The steps are invented here, in the shape of vLLM's EngineCoreOutput; test_engine.py runs the
 router in the real AsyncLLM.
 """
 

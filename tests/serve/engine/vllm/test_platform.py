@@ -61,13 +61,13 @@ def test_a_gpus_cache_is_vllms_to_size_unless_something_is_asked_for() -> None:
 def test_tokens_asked_for_are_bytes_of_each_rank() -> None:
     ranks = VllmSettings(tensor_parallel_size=2, pipeline_parallel_size=3)
     for kind in ("cuda", "cpu"):
-        asked = EngineSettings(kv_cache_tokens=6000, vllm=ranks)
-        assert arguments(kind, asked)["kv_cache_memory_bytes"] == 1000 * PER_TOKEN
+        settings = EngineSettings(kv_cache_tokens=6000, vllm=ranks)
+        assert arguments(kind, settings)["kv_cache_memory_bytes"] == 1000 * PER_TOKEN
 
 
 def test_a_model_of_unknown_layers_on_a_gpu_is_left_to_vllm() -> None:
-    asked = EngineSettings(kv_cache_tokens=6000)
-    assert platform_arguments("cuda", {"d_model": 64}, asked, GB) == {}
+    settings = EngineSettings(kv_cache_tokens=6000)
+    assert platform_arguments("cuda", {"d_model": 64}, settings, GB) == {}
 
 
 def test_a_cpus_cache_and_threads_are_planned(environment: dict[str, str]) -> None:

@@ -36,18 +36,18 @@ def test_a_family_is_killed_and_tidied_up() -> None:
     assert parent.stdout is not None
     name, child = parent.stdout.readline().split()
     try:
-        found = family([parent.pid])
-        assert {process.pid for process in found} >= {parent.pid, int(child)}
-        files = shared_memory(found)
+        processes = family([parent.pid])
+        assert {process.pid for process in processes} >= {parent.pid, int(child)}
+        files = shared_memory(processes)
         assert files == {Path("/dev/shm") / name}
         os.kill(int(child), signal.SIGSTOP)
     finally:
-        kill(found)
+        kill(processes)
         parent.wait(20)
         parent.communicate()
     assert remove(files) == [Path("/dev/shm") / name]
     assert remove(files) == []
-    kill(found)  # nobody is there, or it is somebody else
+    kill(processes)  # nobody is there, or it is somebody else
 
 
 def test_a_process_id_used_again_is_another_process(tmp_path: Path) -> None:
@@ -85,10 +85,10 @@ def test_siblings_from_a_fork_server_are_of_the_family() -> None:
     core, worker = (process.pid for process in both)
     try:
         assert core is not None
-        found = engine_family([core])
-        assert {process.pid for process in found} >= {core, worker}
-        assert os.getpid() not in {process.pid for process in found}
+        processes = engine_family([core])
+        assert {process.pid for process in processes} >= {core, worker}
+        assert os.getpid() not in {process.pid for process in processes}
     finally:
-        kill(found)
+        kill(processes)
     assert [process.join(20) or process.exitcode for process in both] == [-signal.SIGKILL] * 2
     forkserver._forkserver._stop()  # type: ignore[attr-defined]  # vLLM's tests need one of their own

@@ -38,12 +38,12 @@ def test_ends_of_sequence_are_plain_stop_tokens() -> None:
 
 
 @pytest.mark.parametrize(
-    ("asked", "expected"), [(0.0, 0.0), (1e-9, 0.01), (0.01, 0.01), (0.7, 0.7)]
+    ("temperature", "expected"), [(0.0, 0.0), (1e-9, 0.01), (0.01, 0.01), (0.7, 0.7)]
 )
 def test_temperatures_below_vllms_least_one_are_raised_and_zero_is_greedy(
-    asked: float, expected: float
+    temperature: float, expected: float
 ) -> None:
-    assert translated(temperature=asked).temperature == expected
+    assert translated(temperature=temperature).temperature == expected
 
 
 def test_top_k_is_at_most_the_vocabulary() -> None:

@@ -1,4 +1,4 @@
-"""What vLLM's workers say of their model, against what was promised; then the real workers."""
+"""What vLLM's workers say of their model, against config.json; then the real workers."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ SETTINGS = EngineSettings(
 )
 
 
-def told(*methods: str | None) -> str:
+def description(*methods: str | None) -> str:
     """A description in vLLM's words, a layer for each method."""
     lines = [
         f"(layer{n}): RowParallelLinear({f'quant={method}, ' if method else ''}in_features=8)"
@@ -54,17 +54,17 @@ def told(*methods: str | None) -> str:
 def test_descriptions(
     scheme: str, methods: list[str | None], ignore: list[str], expected: str | None
 ) -> None:
-    found = served_dtypes.fault(told(*methods), QuantScheme(scheme), ignore)
-    assert found is None if expected is None else expected in str(found)
+    fault = served_dtypes.fault(description(*methods), QuantScheme(scheme), ignore)
+    assert fault is None if expected is None else expected in str(fault)
 
 
-def test_what_is_told_of_other_schemes() -> None:
+def test_what_is_said_of_other_schemes() -> None:
     gptq: dict[str, Any] = {"quantization_config": {"quant_method": "gptq"}}
     assert served_dtypes.describe(gptq, None, "float16") == "gptq, float16"
     assert served_dtypes.describe({}, QuantScheme.NONE, "float16") == "float16"
     for device, word in (("cpu", "int4 (W4A8)"), ("cuda", "int4 (W4A16)")):
-        told_of = served_dtypes.describe({}, QuantScheme.INT4, "bfloat16", device=device)
-        assert told_of == f"{word}, bfloat16"
+        words = served_dtypes.describe({}, QuantScheme.INT4, "bfloat16", device=device)
+        assert words == f"{word}, bfloat16"
 
 
 @pytest.mark.filterwarnings("ignore")  # of vLLM's own imports

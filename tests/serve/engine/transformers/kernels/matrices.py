@@ -58,12 +58,12 @@ def matrix(
     scale = (torch.rand(groups, generator=numbers) * 0.01 + 0.001).to(kind.scale)
     zeros = torch.randint(0, 16, groups, generator=numbers).to(torch.uint8)
     if kind.bits == 8:
-        found = panels.of_int8(stored, scale)
+        stored_in_panels = panels.of_int8(stored, scale)
     else:
-        found = panels.of_int4(stored, scale, zeros if kind.has_zeros else None)
+        stored_in_panels = panels.of_int4(stored, scale, zeros if kind.has_zeros else None)
     zero = zeros.double() if kind.has_zeros else torch.tensor(float(1 << (kind.bits - 1))).double()
     less = zero.expand(groups).repeat_interleave(group, 1)
-    return found, (stored.double() - less) * scale.double().repeat_interleave(group, 1)
+    return stored_in_panels, (stored.double() - less) * scale.double().repeat_interleave(group, 1)
 
 
 def bits_of(number: float) -> int:
@@ -87,7 +87,7 @@ def rounded(x: torch.Tensor) -> torch.Tensor:
 
 
 def distance(actual: torch.Tensor, expected: torch.Tensor) -> float:
-    """Of the expected one's size."""
+    """The distance, as a share of the expected one's size."""
     return float((actual.double() - expected).norm() / expected.norm())
 
 

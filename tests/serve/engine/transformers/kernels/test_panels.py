@@ -53,11 +53,11 @@ def test_weights_come_back_as_they_were(name: str, monkeypatch: pytest.MonkeyPat
     some = torch.tensor([82, 0, 15, 16, 16, 47])
     assert torch.equal(panels.rows_of(weight, some), meant[some])
     bounds = ((0, 83), (0, 16), (16, 20), (32, 83), (80, 83))
-    compiled = [panels.rows_between(weight, *each) for each in bounds]
+    compiled = [panels.rows_between(weight, *span) for span in bounds]
     monkeypatch.setattr(native, "is_available", lambda: False)
-    for each, found in zip(bounds, compiled, strict=True):
-        assert torch.equal(found, meant[slice(*each)])
-        assert torch.equal(panels.rows_between(weight, *each), found)
+    for span, by_loop in zip(bounds, compiled, strict=True):
+        assert torch.equal(by_loop, meant[slice(*span)])
+        assert torch.equal(panels.rows_between(weight, *span), by_loop)
 
 
 @given(

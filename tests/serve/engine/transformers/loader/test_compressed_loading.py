@@ -79,12 +79,12 @@ FORMS = {
 
 @pytest.mark.parametrize("name", FORMS)
 def test_forms(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    scheme, wish, said = FORMS[name]
+    scheme, options, words = FORMS[name]
     source = write_tiny_model(tmp_path / "full")
-    folder = write_quantized(source, tmp_path / "small", scheme, **wish)
+    folder = write_quantized(source, tmp_path / "small", scheme, **options)
     model = check(folder, tmp_path / "again", monkeypatch)
-    words = [f"int{word[1]} ({word})" for word in said.split()]
-    assert served_dtypes.describe(model, torch.float32) == ", ".join([*words, "float32"])
+    names = [f"int{word[1]} ({word})" for word in words.split()]
+    assert served_dtypes.describe(model, torch.float32) == ", ".join([*names, "float32"])
 
 
 @pytest.mark.parametrize("scheme", BY_ROW)

@@ -67,7 +67,7 @@ def test_the_models_own_length_is_that_before_longrope_changes_its_frequencies()
 
 
 @pytest.mark.parametrize(
-    ("asked", "own", "expected"),
+    ("dtype", "stored", "expected"),
     [
         ("auto", "bfloat16", torch.bfloat16),
         ("auto", None, torch.float32),
@@ -76,9 +76,9 @@ def test_the_models_own_length_is_that_before_longrope_changes_its_frequencies()
     ],
 )
 def test_the_type_is_the_one_asked_for_else_the_checkpoints(
-    asked: str, own: str | None, expected: torch.dtype
+    dtype: str, stored: str | None, expected: torch.dtype
 ) -> None:
-    assert loading.pick_dtype(asked, Qwen2Config(dtype=own)) is expected
+    assert loading.pick_dtype(dtype, Qwen2Config(dtype=stored)) is expected
 
 
 def test_a_gpu_that_is_not_there_cannot_be_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:

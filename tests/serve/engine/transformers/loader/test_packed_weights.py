@@ -17,14 +17,14 @@ from serve.engine.transformers.loader.packed_weights import Integers
 def test_words_are_unpacked(bits: int, columns: int) -> None:
     half = 1 << (bits - 1)
     values = torch.randint(-half, half, (9, columns), dtype=torch.int8)
-    found = packed_weights.of_words(packing.pack(values, bits), bits, columns)
-    assert torch.equal(found.int() - half, values.int())
+    unpacked = packed_weights.of_words(packing.pack(values, bits), bits, columns)
+    assert torch.equal(unpacked.int() - half, values.int())
 
 
 def test_a_last_word_that_is_not_full() -> None:
     values = torch.randint(-8, 8, (9, 48), dtype=torch.int8)
-    found = packed_weights.of_words(packing.pack(values, 4), 4, 43)
-    assert torch.equal(found.int() - 8, values[:, :43].int())
+    unpacked = packed_weights.of_words(packing.pack(values, 4), 4, 43)
+    assert torch.equal(unpacked.int() - 8, values[:, :43].int())
 
 
 @pytest.mark.parametrize("num_out", [16, 13])

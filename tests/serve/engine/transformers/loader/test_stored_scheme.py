@@ -111,8 +111,8 @@ def test_names_and_expressions_are_ignored(int8: Path) -> None:
 def test_a_name_goes_before_a_class(int4: Path) -> None:
     declared = declared_scheme(int4, json.loads((int4 / "config.json").read_text()))
     assert declared is not None
-    found = [declared.form(name) for name in (Q, UP, "lm_head")]
-    assert [(form.bits, form.has_zeros, form.group_size) for form in found if form] == [
+    forms = [declared.form(name) for name in (Q, UP, "lm_head")]
+    assert [(form.bits, form.has_zeros, form.group_size) for form in forms if form] == [
         (8, False, 32),
         (4, True, 32),
         (8, False, 128),
