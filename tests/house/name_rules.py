@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from docs.generate import request_errors
 from serve.config import ENV_PREFIX, Config, env_of
 from serve.observe.families import FAMILIES, PREFIX
 from tests.house import commands
@@ -27,6 +28,7 @@ _MODULE = re.compile(rf"(?<![\w./-])((?:{_PACKAGES})(?:\.[A-Za-z_]\w*)+)(?![\w/-
 _DATA_FILES = frozenset({"lock", "toml", "json", "jsonl", "yaml", "py", "md", "txt", "svg", "png"})
 _VARIABLE = re.compile(rf"(?<!\w){ENV_PREFIX}[A-Z_]*[A-Z]\b")
 _METRIC = re.compile(rf"(?<![\w$./-]){PREFIX}[a-z_]*[a-z]\b")
+_ERROR_CODE = re.compile(r'"code": *"([a-z_]+)"')
 _FLAG = re.compile(r"(?<![\w-])--[a-z][a-z0-9-]*[a-z0-9](?!\w)")
 _MAKE = re.compile(
     r"(?:^|[;&(]\s*)make ((?:(?:[a-z-]+|[A-Z]+=(?:\"[^\"]*\"|\S*))(?: |$))+)", re.MULTILINE
@@ -101,6 +103,14 @@ def variables(passage: Passage, names: Names) -> Iterator[Fault]:
             yield _at(passage, match.start(), match[0], "no setting has this variable")
 
 
+def error_codes(passage: Passage, names: Names) -> Iterator[Fault]:
+    """Codes of errors, as clients get them, that no error has."""
+    known = {error.code for error in request_errors()}
+    for match in _ERROR_CODE.finditer(passage.text):
+        if match[1] not in known:
+            yield _at(passage, match.start(), match[1], "no error has this code")
+
+
 def metrics(passage: Passage, names: Names) -> Iterator[Fault]:
     """Metrics that /metrics does not have."""
     known = {family.name for family in FAMILIES}
@@ -139,7 +149,7 @@ def identifiers(passage: Passage, names: Names) -> Iterator[Fault]:
 
 CHECKERS = (
     *(paths, modules, python_commands, make_targets),
-    *(variables, metrics, flags, identifiers),
+    *(variables, error_codes, metrics, flags, identifiers),
 )
 
 

@@ -91,6 +91,7 @@ def test_no_exception_is_left_over(all_faults: list[Fault]) -> None:
         ("```ini\nX=$INTRAMURAL_POTR\n```", "INTRAMURAL_POTR"),
         ("rate(intramural_request_total[5m])", "intramural_request_total"),
         ("The code is `queue_ful`.", "queue_ful"),
+        ('```json\n{"error": {"code": "full"}}\n```', "full"),
         ("`Engine.abort_all()` ends it", "abort_all"),
     ],
 )
@@ -111,6 +112,7 @@ def test_a_name_of_nothing_is_found(text: str, name: str) -> None:
         "`--max-num-seqs 9`, --gate, `docker run --init`, a -- b, --- c",
         "`INTRAMURAL_*`, `INTRAMURAL_PORT`, intramural_requests_total, $intramural_pool",
         "intramural_time_to_first_token_seconds_bucket",
+        '```json\n{"error": {"code": "queue_full"}}\n```',
         "`python -m pytest --any`, `python -m serve --model demo`",
     ],
 )

@@ -9,6 +9,11 @@ from collections.abc import Sequence
 import pytest
 
 
+@pytest.fixture(autouse=True)
+def never_imported(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "serve.__main__", raising=False)
+
+
 def test_words_and_exit_code_are_passed_on(monkeypatch: pytest.MonkeyPatch) -> None:
     heard: list[Sequence[str]] = []
 

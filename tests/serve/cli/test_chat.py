@@ -128,6 +128,6 @@ def test_without_a_server_the_address_and_the_remedy_are_named(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     assert main(["chat", "hello", "--url", "http://127.0.0.1:9"]) == 2
-    told = capsys.readouterr().err
-    assert "no server answers at http://127.0.0.1:9" in told
-    assert "`make serve`" in told
+    printed = capsys.readouterr().err
+    assert "no server answers at http://127.0.0.1:9" in printed
+    assert "`make serve`" in printed
