@@ -128,11 +128,12 @@ def cases_of(options: argparse.Namespace) -> list[Case]:
     """The cases that were asked for.
 
     Raises:
-        ValueError: none, or a number that is none.
+        ValueError: there are none, or a number is out of its range.
     """
-    numbers = (options.prefill, options.prefill_batch, options.decode, options.context)
-    if any(number < 1 for option in numbers for number in option):
-        raise ValueError("--prefill, --prefill-batch, --decode and --context take 1 and more")
+    for name in ("prefill", "prefill_batch", "decode", "context"):
+        least = min(getattr(options, name), default=1)
+        if least < 1:
+            raise ValueError(f"--{name.replace('_', '-')} has {least}; it takes 1 and more.")
     if options.tokens < 8:
         raise ValueError(f"--tokens {options.tokens}: at least 8, or there is no pace to see")
     wanted = [

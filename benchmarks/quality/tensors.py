@@ -180,7 +180,9 @@ def dequantised(stored: Mapping[str, torch.Tensor], shape: torch.Size) -> torch.
     else:
         raise ValueError(f"a quantised layer of {sorted(stored)}: it is not known how to read it")
     if integers.shape != shape:
-        raise ValueError(f"a weight of {tuple(integers.shape)} stands for one of {tuple(shape)}")
+        raise ValueError(
+            f"a stored weight is {tuple(integers.shape)}, and the base's is {tuple(shape)}"
+        )
     scale = _spread(stored["weight_scale"].float(), shape)
     return (integers if points is None else integers - _spread(points, shape)) * scale
 

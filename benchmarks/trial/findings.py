@@ -27,12 +27,12 @@ class Outcome(StrEnum):
 ONE_LOSS_IN = 3
 """Of so many questions that the full weights answer, a scheme may lose one: with 8 bits Gemma 3
 270M loses two of six, each by a hair. An engine that computes nonsense loses nearly all."""
-MUCH = 0.15
+TOLERANCE = 0.15
 """The share of tokens by which what is served may fall short of what was measured. With 40
 places a share of 95 % is known to within 7 % (two standard errors)."""
-PART = "\ufffd"
+PARTIAL = "\ufffd"
 """In a token that is not whole characters: two such tokens cannot be told apart."""
-LEAST = 0.5
+LEAST_AGREEMENT = 0.5
 """The same as a share, where nothing was measured: noise agrees in no token of a hundred."""
 
 
@@ -115,13 +115,13 @@ def agreement(found: Findings, full: Findings) -> Check | None:
     pairs = [
         pair
         for pair in zip(found.next_tokens, full.next_tokens, strict=True)
-        if PART not in pair[1]
+        if PARTIAL not in pair[1]
     ]
     if not pairs:
         return None
     share = sum(ours == theirs for ours, theirs in pairs) / len(pairs)
     quality = found.card.get("quality")
-    least = quality["top1"] - MUCH if quality else LEAST
+    least = quality["top1"] - TOLERANCE if quality else LEAST_AGREEMENT
     measured = f", {quality['top1']:.1%} measured" if quality else ", nothing measured"
     return Check(
         name="same token",
