@@ -85,42 +85,42 @@ class Findings:
         return not has_fault and num_lost * ONE_LOSS_IN <= num_known
 
 
-def judged(found: Findings, full: Findings | None) -> Findings:
+def judged(findings: Findings, full: Findings | None) -> Findings:
     """The findings of a scheme beside those of the full weights.
 
     Args:
         full: on the same engine if there is one, else on another; None where none were served.
     """
-    if full is None or found.is_full or found.refused:
-        return found
+    if full is None or findings.is_full or findings.refused:
+        return findings
     known = {check.name for check in full.checks if check.outcome is Outcome.OK}
     checks = [
         replace(check, outcome=Outcome.LOST)
         if check.outcome is Outcome.WEAK and check.name in known
         else check
-        for check in found.checks
+        for check in findings.checks
     ]
-    agreed = agreement(found, full)
-    return replace(found, checks=[*checks, *([] if agreed is None else [agreed])])
+    agreed = agreement(findings, full)
+    return replace(findings, checks=[*checks, *([] if agreed is None else [agreed])])
 
 
-def agreement(found: Findings, full: Findings) -> Check | None:
+def agreement(findings: Findings, full: Findings) -> Check | None:
     """The share of places at which the served model finds the same token likeliest as full weights.
 
     What was measured when the weights were made is what it is held against: an engine that
     computes something else than was measured is at fault.
     """
-    if not found.next_tokens or len(found.next_tokens) != len(full.next_tokens):
+    if not findings.next_tokens or len(findings.next_tokens) != len(full.next_tokens):
         return None
     pairs = [
         pair
-        for pair in zip(found.next_tokens, full.next_tokens, strict=True)
+        for pair in zip(findings.next_tokens, full.next_tokens, strict=True)
         if PARTIAL not in pair[1]
     ]
     if not pairs:
         return None
     share = sum(ours == theirs for ours, theirs in pairs) / len(pairs)
-    quality = found.card.get("quality")
+    quality = findings.card.get("quality")
     least = quality["top1"] - TOLERANCE if quality else LEAST_AGREEMENT
     measured = f", {quality['top1']:.1%} measured" if quality else ", nothing measured"
     return Check(
