@@ -19,6 +19,7 @@ import uvloop
 from benchmarks import cases, roofline, workbench
 from benchmarks.cases import Case
 from benchmarks.engine import running
+from benchmarks.options import add_engine, add_schemes
 from benchmarks.report.document import Row, doubts
 from benchmarks.report.output import add_output, deliver, document_of, refusals
 from benchmarks.report.steps import Steps
@@ -71,15 +72,8 @@ def add_command(commands: Commands) -> None:
     )
     add = parser.add_argument
     add("model", metavar="MODEL", help="a name or folder as for the server, or random:SHAPE")
-    add("--engine", choices=("transformers", "vllm"), default="transformers")
-    add(
-        "--quant",
-        nargs="+",
-        choices=[str(scheme) for scheme in QuantScheme],
-        default=["none"],
-        metavar="SCHEME",
-        help="none, int8, int4, ...; made once and kept (default: none)",
-    )
+    add_engine(parser)
+    add_schemes(parser, ["none"], "none, int8, int4, ...; made once and kept")
     add_sweep(parser)
     add_output(parser)
 
