@@ -210,10 +210,14 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _check(options: argparse.Namespace) -> None:
-    """Raises ValueError: a number is none."""
-    if options.users < 1 or options.think_time < 0 or options.spare < 0:
-        raise ValueError("--users: at least 1; --think-time and --spare: not below 0")
-    if not (0 < options.share <= 1 and 0 < options.headroom <= 1):
-        raise ValueError("--share and --headroom: more than 0, at most 1")
+    """Raises ValueError: a number is out of its range."""
+    if options.users < 1:
+        raise ValueError(f"--users is {options.users} and must be at least 1.")
     if options.tokens is not None and options.tokens < 1:
-        raise ValueError(f"--tokens {options.tokens}: at least 1")
+        raise ValueError(f"--tokens is {options.tokens:g} and must be at least 1.")
+    for name in ("think_time", "spare"):
+        if (value := getattr(options, name)) < 0:
+            raise ValueError(f"--{name.replace('_', '-')} is {value:g} and must be at least 0.")
+    for name in ("share", "headroom"):
+        if not 0 < (value := getattr(options, name)) <= 1:
+            raise ValueError(f"--{name} is {value:g} and must be above 0 and at most 1.")

@@ -67,14 +67,14 @@ def _with_port(line: str, port: int) -> str:
 
 
 def _ask(url: str, question: str) -> str:
-    told = subprocess.run(
+    finished = subprocess.run(
         [sys.executable, "-m", "serve", "chat", "--url", url, question],
         capture_output=True,
         text=True,
         check=True,
         env=_environment(),
     )
-    return told.stdout.strip()
+    return finished.stdout.strip()
 
 
 def _environment() -> dict[str, str]:

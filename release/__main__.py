@@ -44,7 +44,7 @@ def main(argv: Sequence[str]) -> int:
     """Make the bundle and return the exit code."""
     options = _parser().parse_args(argv)
     try:
-        _plan(options, Progress(Silent()))  # what is wrong is told before the long work
+        _plan(options, Progress(Silent()))  # mistakes are found before the long work
         lock.read(options.lock)
         wheels.fetch(options.lock, options.out / "wheels")
         with progress.shown() as meter:
@@ -55,7 +55,7 @@ def main(argv: Sequence[str]) -> int:
     except KeyboardInterrupt:
         print("interrupted; run it again to go on with what is there", file=sys.stderr)
         return 130
-    _tell(released, as_json=options.json)
+    _print_result(released, as_json=options.json)
     return 0
 
 
@@ -73,7 +73,7 @@ def _plan(options: argparse.Namespace, meter: Progress) -> Release:
     return Release(folder=options.out, lock=options.lock, model=model, progress=meter)
 
 
-def _tell(released: Released, *, as_json: bool) -> None:
+def _print_result(released: Released, *, as_json: bool) -> None:
     if as_json:
         facts = {
             "path": str(released.folder),

@@ -58,8 +58,8 @@ class Release:
     """One run.
 
     Attributes:
-        folder: where it goes.
-        lock: which packages.
+        folder: of the bundle.
+        lock: of the packages.
         model: writes its bundle to ``folder / "model"``; its key signs SHA256SUMS as well.
         progress: told of everything but pip's work.
     """
@@ -82,7 +82,7 @@ class Release:
             (self.folder / SUMS).unlink(missing_ok=True)
             (self.folder / SEAL).unlink(missing_ok=True)
             others = wheels.held_to(locked, folder, self.progress)
-            self._tell_startup(others)
+            self._name_startup_files(others)
             self.progress.phase("build")
             own = wheels.own(folder)
             model = self.model.run().index
@@ -100,9 +100,9 @@ class Release:
             key_id=key_id,
         )
 
-    def _tell_startup(self, found: Sequence[Wheel]) -> None:
-        """Lines of ``.pth`` files run before any program of ours; who reviews should know them."""
-        for wheel in found:
+    def _name_startup_files(self, others: Sequence[Wheel]) -> None:
+        """Notice packages with ``.pth`` files: their lines run before any program of ours."""
+        for wheel in others:
             if wheel.startup_files:
                 self.progress.notice(
                     f"{wheel.name} runs code at each start of Python: "
@@ -116,9 +116,9 @@ class Release:
         write_whole(self.folder / "sbom.cdx.json", sbom.bill(own, others, model))
         shutil.copyfile(INSTALL, self.folder / INSTALL.name)
 
-    def _commit(self, found: Sequence[Wheel], model: Index) -> tuple[int, str | None]:
+    def _commit(self, every_wheel: Sequence[Wheel], model: Index) -> tuple[int, str | None]:
         self.progress.phase("commit")
-        sums = {f"wheels/{wheel.path.name}": wheel.sha256 for wheel in found}
+        sums = {f"wheels/{wheel.path.name}": wheel.sha256 for wheel in every_wheel}
         sums |= {f"model/{part.name}": part.sha256 for part in model.parts}
         texts = ["install.sh", "requirements.lock", "sbom.cdx.json"]
         texts.append(f"model/{index_name(model.model)}")

@@ -41,8 +41,8 @@ def read(path: Path) -> list[Locked]:
         raise ReleaseError(f"the lock {path} cannot be read: {error}") from None
     joined = re.sub(r"\s*\\\n\s*", " ", text)
     lines = [line.split(" #", 1)[0].strip() for line in joined.splitlines()]
-    found = [_locked(path, line) for line in lines if line and not line.startswith("#")]
-    return [locked for locked in found if locked is not None]
+    packages = [_locked(path, line) for line in lines if line and not line.startswith("#")]
+    return [locked for locked in packages if locked is not None]
 
 
 def _locked(path: Path, line: str) -> Locked | None:

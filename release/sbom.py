@@ -61,7 +61,7 @@ def bill(own: Wheel, wheels: Sequence[Wheel], model: Index | None) -> bytes:
 
 
 def _library(wheel: Wheel) -> dict[str, Any]:
-    found: dict[str, Any] = {
+    component: dict[str, Any] = {
         "type": "library",
         "bom-ref": _purl(wheel),
         "name": wheel.name,
@@ -70,7 +70,7 @@ def _library(wheel: Wheel) -> dict[str, Any]:
         "hashes": [{"alg": "SHA-256", "content": wheel.sha256}],
     }
     licence = _licence(wheel.metadata)
-    return found | ({"licenses": [licence]} if licence else {})
+    return component | ({"licenses": [licence]} if licence else {})
 
 
 def _model(index: Index) -> dict[str, Any]:
@@ -107,7 +107,7 @@ def _licence(metadata: Message) -> dict[str, Any] | None:
 
 def _required(wheel: Wheel, refs: dict[str, str]) -> list[str]:
     """The packages of the bundle that a wheel asks for on this platform, without extras."""
-    found = set()
+    required = set()
     for text in wheel.metadata.get_all("Requires-Dist", []):
         try:
             requirement = Requirement(text)
@@ -116,5 +116,5 @@ def _required(wheel: Wheel, refs: dict[str, str]) -> list[str]:
         is_wanted = requirement.marker is None or requirement.marker.evaluate({"extra": ""})
         ref = refs.get(canonicalize_name(requirement.name))
         if is_wanted and ref is not None:
-            found.add(ref)
-    return sorted(found)
+            required.add(ref)
+    return sorted(required)

@@ -91,7 +91,7 @@ def held_to(lock: Sequence[Locked], folder: Path, progress: Progress) -> list[Wh
     progress.phase("hash", sum(path.stat().st_size for path in paths))
     hashes = dict(zip(paths, sha256_files(paths, progress.advance), strict=True))
     by_hash = {sha256: path for path, sha256 in hashes.items()}
-    found = []
+    wheels = []
     for locked in lock:
         sha256 = next((one for one in sorted(locked.hashes) if one in by_hash), None)
         if sha256 is None:
@@ -104,14 +104,14 @@ def held_to(lock: Sequence[Locked], folder: Path, progress: Progress) -> list[Wh
                 f"the lock says {locked.name} {locked.version} of a file that is {wheel.name} "
                 f"{wheel.version}: {wheel.path}."
             )
-        found.append(wheel)
+        wheels.append(wheel)
     if by_hash:  # not removed: the folder may be somebody's
         names = ", ".join(path.name for path in by_hash.values())
         raise ReleaseError(
             f"{folder} holds wheels that are not in the lock: {names}. Remove them, or name "
             "another --out."
         )
-    return found
+    return wheels
 
 
 def own(folder: Path) -> Wheel:
@@ -123,8 +123,8 @@ def own(folder: Path) -> Wheel:
     listed = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
     tops = {name.partition(".")[0] for name in listed["tool"]["setuptools"]["packages"]}
     version = listed["project"]["version"]
-    with tempfile.TemporaryDirectory() as made:  # setuptools writes beside what it reads
-        copy = Path(made)
+    with tempfile.TemporaryDirectory() as scratch:  # setuptools writes beside what it reads
+        copy = Path(scratch)
         for name in sorted(tops):
             ignored = shutil.ignore_patterns("__pycache__")
             shutil.copytree(ROOT / name, copy / name, ignore=ignored)

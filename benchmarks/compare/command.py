@@ -109,12 +109,12 @@ def _run(options: argparse.Namespace) -> int:
                 cases=wanted,
                 llama_python=options.llama_cpp_python and options.llama_cpp_python.absolute(),
             )
-            found = asyncio.run(
+            results = asyncio.run(
                 _until_terminated(_one_model(bench, systems, options, limits, steps))
             )
-            rows += found[0]
-            ratios += found[1]
-            notes += found[2]
+            rows += results[0]
+            ratios += results[1]
+            notes += results[2]
             gc.collect()  # models hold cycles, and the next ones need their memory
         steps.end()
         return deliver(

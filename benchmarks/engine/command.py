@@ -19,6 +19,7 @@ import uvloop
 from benchmarks import cases, roofline, workbench
 from benchmarks.cases import Case
 from benchmarks.engine import running
+from benchmarks.options import add_engine, add_schemes
 from benchmarks.report.document import Row, doubts
 from benchmarks.report.output import add_output, deliver, document_of, refusals
 from benchmarks.report.steps import Steps
@@ -71,15 +72,8 @@ def add_command(commands: Commands) -> None:
     )
     add = parser.add_argument
     add("model", metavar="MODEL", help="a name or folder as for the server, or random:SHAPE")
-    add("--engine", choices=("transformers", "vllm"), default="transformers")
-    add(
-        "--quant",
-        nargs="+",
-        choices=[str(scheme) for scheme in QuantScheme],
-        default=["none"],
-        metavar="SCHEME",
-        help="none, int8, int4, ...; made once and kept (default: none)",
-    )
+    add_engine(parser)
+    add_schemes(parser, ["none"], "none, int8, int4, ...; made once and kept")
     add_sweep(parser)
     add_output(parser)
 
@@ -128,11 +122,12 @@ def cases_of(options: argparse.Namespace) -> list[Case]:
     """The cases that were asked for.
 
     Raises:
-        ValueError: none, or a number that is none.
+        ValueError: there are none, or a number is out of its range.
     """
-    numbers = (options.prefill, options.prefill_batch, options.decode, options.context)
-    if any(number < 1 for option in numbers for number in option):
-        raise ValueError("--prefill, --prefill-batch, --decode and --context take 1 and more")
+    for name in ("prefill", "prefill_batch", "decode", "context"):
+        least = min(getattr(options, name), default=1)
+        if least < 1:
+            raise ValueError(f"--{name.replace('_', '-')} has {least}; it takes 1 and more.")
     if options.tokens < 8:
         raise ValueError(f"--tokens {options.tokens}: at least 8, or there is no pace to see")
     wanted = [

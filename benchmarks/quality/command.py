@@ -12,6 +12,7 @@ from pathlib import Path
 from rich.console import Console
 
 from benchmarks import workbench
+from benchmarks.options import add_engine
 from benchmarks.quality import llama, plots, table
 from benchmarks.quality import report as documents
 from benchmarks.quality.agreement import ALL
@@ -77,12 +78,7 @@ def add_command(commands: Commands) -> None:
         help="questions as JSON lines (default: built-in ones; the built-in model has its own)",
     )
     add("--no-items", action="store_true", help="measure on texts alone")
-    add(
-        "--engine",
-        choices=("transformers", "vllm"),
-        default="transformers",
-        help="that runs them (default: %(default)s)",
-    )
+    add_engine(parser)
     add("--window", type=int, default=512, help="tokens of context for a text (default: 512)")
     add(
         "--max-tokens",

@@ -67,7 +67,9 @@ async def compared(
         async for rows, logits in steps[0]:
             others = [await anext(other) for other in steps[1:]]
             if any(other_rows != rows for other_rows, _ in others):
-                raise RuntimeError("the engines' steps are not of the same tokens")
+                raise RuntimeError(
+                    "two engines took other steps: their distributions are of other tokens"
+                )
             with _one_thread():
                 for its_rows, (_, its_logits) in zip(parts, others, strict=True):
                     its_rows.append(compare(logits.cpu(), its_logits.cpu(), tokens[rows]))

@@ -156,7 +156,9 @@ def relative(error: float, size: float) -> float:
         ValueError: the base's is zeros and the other is not.
     """
     if size == 0 and error > 0:
-        raise ValueError("a weight of zeros stands for something else once it is quantised")
+        raise ValueError(
+            "a weight of zeros has other values once it is quantised: was it made from this base?"
+        )
     return error / size if size else 0.0
 
 
@@ -167,7 +169,7 @@ def bits_per_weight(num_bytes: int, num_weights: int) -> float:
         ValueError: there are no weights.
     """
     if num_weights < 1:
-        raise ValueError("a model of no weights")
+        raise ValueError(f"a model of {num_weights} weights has no bits per weight")
     return num_bytes * 8 / num_weights
 
 

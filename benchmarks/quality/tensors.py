@@ -20,7 +20,7 @@ from safetensors import safe_open
 from benchmarks.quality import formulas
 
 _WORD_BITS = 32
-_PIECE = 4 << 20
+_ENTRIES_AT_ONCE = 4 << 20
 """About so many entries of a weight are looked at together."""
 _WHOLE = (".weight_shape", ".weight_g_idx")
 """Tensors of a layer that have no row for each of the weight's."""
@@ -115,7 +115,7 @@ def _error(full: Folder, small: Folder, layer: str) -> TensorError:
     zero = parts.get("weight_zero_point")
     # A packed weight's zero points are packed along its rows.
     per_word = columns // words if zero and small.shape(zero)[0] < rows else 1
-    step = max(1, _PIECE // columns // _WORD_BITS) * _WORD_BITS
+    step = max(1, _ENTRIES_AT_ONCE // columns // _WORD_BITS) * _WORD_BITS
     error = total = 0.0
     for start in range(0, rows, step):
         values = full.rows(original, start, min(rows, start + step)).float()
@@ -180,7 +180,9 @@ def dequantised(stored: Mapping[str, torch.Tensor], shape: torch.Size) -> torch.
     else:
         raise ValueError(f"a quantised layer of {sorted(stored)}: it is not known how to read it")
     if integers.shape != shape:
-        raise ValueError(f"a weight of {tuple(integers.shape)} stands for one of {tuple(shape)}")
+        raise ValueError(
+            f"a stored weight is {tuple(integers.shape)}, and the base's is {tuple(shape)}"
+        )
     scale = _spread(stored["weight_scale"].float(), shape)
     return (integers if points is None else integers - _spread(points, shape)) * scale
 

@@ -1,4 +1,4 @@
-"""Teacher forcing through vLLM: whole distributions, as served, in pieces of bounded size.
+"""Teacher forcing through vLLM: whole distributions, as served, in parts of bounded size.
 
 vLLM hands out logarithms of probabilities one Python object each, which for a whole vocabulary
 takes more memory than the model. So a logits processor, vLLM's own way into a step, runs in the
@@ -6,7 +6,7 @@ worker (``vllm_worker.py``): it writes each row of logits to a file and then lea
 possible, the text's. The tokens of every request are held against what was forced, and the rows
 counted, so that a row is never taken for another's.
 
-The files of a piece are read and removed before the next piece is asked for. A later piece finds
+The files of a part are read and removed before the next part is asked for. A later part finds
 its beginning in vLLM's prefix cache.
 """
 
@@ -30,7 +30,7 @@ from serve.engine.protocol import Engine, EngineRequest, SamplingParams
 TOGETHER = 8
 """Sequences that run at once."""
 BLOCK_SIZE = 32
-"""Tokens of a cached block: a piece computes less than so many of its beginning again."""
+"""Tokens of a cached block: a part computes less than so many of its beginning again."""
 _FLOAT_BYTES = 4
 KEY = "quality_forcing"
 """Of vLLM's ``additional_config``: the engine's folder."""
@@ -64,7 +64,7 @@ async def forced_logits(
     """
     vocab = engine.info.vocab_size
     longest = max(1, most_bytes // (TOGETHER * vocab * _FLOAT_BYTES))
-    for chosen in _pieces(sequences, longest):
+    for chosen in _parts(sequences, longest):
         await asyncio.gather(*(_run(engine, forced, folder) for forced, _ in chosen))
         for forced, row in chosen:
             path = rows_path(plan_path(folder, forced.given))
@@ -73,7 +73,7 @@ async def forced_logits(
             yield list(range(row, row + len(forced.scored))), logits
 
 
-def _pieces(sequences: Sequence[Forced], longest: int) -> Iterator[list[tuple[Forced, int]]]:
+def _parts(sequences: Sequence[Forced], longest: int) -> Iterator[list[tuple[Forced, int]]]:
     """Beginnings of at most ``TOGETHER`` sequences, then what follows, then the next sequences;
     each with its first row. No two of one round have the same given tokens.
     """

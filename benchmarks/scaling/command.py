@@ -92,7 +92,7 @@ def costs_of(options: argparse.Namespace) -> Costs:
     except TypeError as error:
         raise ValueError(f"{options.costs}: it is not what `measure` prints ({error})") from None
     if min(costs.first_token_s, costs.one_s, costs.full_s, costs.slots, costs.kv_tokens) <= 0:
-        raise ValueError("times, slots and KV cache of a replica are more than 0")
+        raise ValueError(f"{costs}: times, slots and the KV cache of a replica must be above 0.")
     return costs
 
 

@@ -128,7 +128,9 @@ def levels_of(options: argparse.Namespace) -> list[Level]:
         return [Level(count=count or 1_000_000, timeout_s=timeout_s)]
     if options.rate:
         if min(options.rate) <= 0:
-            raise ValueError("--rate: more than 0 requests per second")
+            raise ValueError(
+                f"--rate has {min(options.rate):g}; a rate must be above 0 requests per second."
+            )
         return [
             Level(
                 count=count or max(8, round(8 * rate)),
@@ -140,7 +142,9 @@ def levels_of(options: argparse.Namespace) -> list[Level]:
         ]
     concurrencies = options.concurrency or [1, 8, 32]
     if min(concurrencies) < 1:
-        raise ValueError("--concurrency: at least 1 request in flight")
+        raise ValueError(
+            f"--concurrency has {min(concurrencies)}; at least 1 request must be in flight."
+        )
     return [
         Level(count=count or 8 * concurrency, concurrency=concurrency, timeout_s=timeout_s)
         for concurrency in concurrencies

@@ -174,11 +174,11 @@ def _read(lines: Iterator[str], route: str, sent_at: float) -> Answer:
             usage = event.get("usage") or usage
             for choice in event["choices"]:
                 finish_reason = choice.get("finish_reason") or finish_reason
-                piece = choice.get("text") or choice.get("delta", {}).get("content") or ""
-                if piece:
+                new_text = choice.get("text") or choice.get("delta", {}).get("content") or ""
+                if new_text:
                     last_s = time.monotonic() - sent_at
                     first_s = last_s if first_s is None else first_s
-                    text += piece
+                    text += new_text
     if not (is_done and usage and finish_reason):
         missing = [
             name

@@ -12,6 +12,7 @@ from typing import Any
 from rich.console import Console
 
 from benchmarks import machine, workbench
+from benchmarks.options import ENGINES, add_schemes
 from benchmarks.report.output import REFUSED, refusals
 from benchmarks.report.steps import Steps
 from benchmarks.trial import checks, serving, table
@@ -26,7 +27,6 @@ from serve.engine import placement
 
 SCHEMA = "intramural.trial/1"
 NOT_RIGHT = 1
-ENGINES = ("transformers", "vllm")
 _EPILOG = """
     examples:
       python -m benchmarks trial /models/Qwen2.5-7B-Instruct
@@ -55,14 +55,7 @@ def add_command(commands: Commands) -> None:
     )
     add = parser.add_argument
     add("model", metavar="MODEL", help="a name or a folder, as --model of the server takes it")
-    add(
-        "--quant",
-        nargs="+",
-        choices=[str(scheme) for scheme in QuantScheme],
-        default=["none", "int8", "int4"],
-        metavar="SCHEME",
-        help="schemes to serve, of %(choices)s (default: none int8 int4)",
-    )
+    add_schemes(parser, ["none", "int8", "int4"], "schemes to serve, of %(choices)s")
     add(
         "--engine",
         nargs="+",

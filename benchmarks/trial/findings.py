@@ -27,12 +27,12 @@ class Outcome(StrEnum):
 ONE_LOSS_IN = 3
 """Of so many questions that the full weights answer, a scheme may lose one: with 8 bits Gemma 3
 270M loses two of six, each by a hair. An engine that computes nonsense loses nearly all."""
-MUCH = 0.15
+TOLERANCE = 0.15
 """The share of tokens by which what is served may fall short of what was measured. With 40
 places a share of 95 % is known to within 7 % (two standard errors)."""
-PART = "\ufffd"
+PARTIAL = "\ufffd"
 """In a token that is not whole characters: two such tokens cannot be told apart."""
-LEAST = 0.5
+LEAST_AGREEMENT = 0.5
 """The same as a share, where nothing was measured: noise agrees in no token of a hundred."""
 
 
@@ -85,43 +85,43 @@ class Findings:
         return not has_fault and num_lost * ONE_LOSS_IN <= num_known
 
 
-def judged(found: Findings, full: Findings | None) -> Findings:
+def judged(findings: Findings, full: Findings | None) -> Findings:
     """The findings of a scheme beside those of the full weights.
 
     Args:
         full: on the same engine if there is one, else on another; None where none were served.
     """
-    if full is None or found.is_full or found.refused:
-        return found
+    if full is None or findings.is_full or findings.refused:
+        return findings
     known = {check.name for check in full.checks if check.outcome is Outcome.OK}
     checks = [
         replace(check, outcome=Outcome.LOST)
         if check.outcome is Outcome.WEAK and check.name in known
         else check
-        for check in found.checks
+        for check in findings.checks
     ]
-    agreed = agreement(found, full)
-    return replace(found, checks=[*checks, *([] if agreed is None else [agreed])])
+    agreed = agreement(findings, full)
+    return replace(findings, checks=[*checks, *([] if agreed is None else [agreed])])
 
 
-def agreement(found: Findings, full: Findings) -> Check | None:
+def agreement(findings: Findings, full: Findings) -> Check | None:
     """The share of places at which the served model finds the same token likeliest as full weights.
 
     What was measured when the weights were made is what it is held against: an engine that
     computes something else than was measured is at fault.
     """
-    if not found.next_tokens or len(found.next_tokens) != len(full.next_tokens):
+    if not findings.next_tokens or len(findings.next_tokens) != len(full.next_tokens):
         return None
     pairs = [
         pair
-        for pair in zip(found.next_tokens, full.next_tokens, strict=True)
-        if PART not in pair[1]
+        for pair in zip(findings.next_tokens, full.next_tokens, strict=True)
+        if PARTIAL not in pair[1]
     ]
     if not pairs:
         return None
     share = sum(ours == theirs for ours, theirs in pairs) / len(pairs)
-    quality = found.card.get("quality")
-    least = quality["top1"] - MUCH if quality else LEAST
+    quality = findings.card.get("quality")
+    least = quality["top1"] - TOLERANCE if quality else LEAST_AGREEMENT
     measured = f", {quality['top1']:.1%} measured" if quality else ", nothing measured"
     return Check(
         name="same token",

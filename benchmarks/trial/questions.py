@@ -31,55 +31,60 @@ class Question:
 
 
 CHINESE = r"[\u4e00-\u9fff]"
-QUESTIONS = (
-    Question(
-        name="english: capital",
-        chat="What is the capital of France?",
-        text="The capital of Germany is Berlin. The capital of France is",
-        expected=r"\bParis\b",
+_ROWS = (
+    # name, chat, text, expected
+    (
+        "english: capital",
+        "What is the capital of France?",
+        "The capital of Germany is Berlin. The capital of France is",
+        r"\bParis\b",
     ),
-    Question(
-        name="english: sum",
-        chat="What is 2 + 3?",
-        text="1 + 1 = 2, 2 + 2 = 4, 2 + 3 =",
-        expected=r"\b5\b|\bfive\b",
+    (
+        "english: sum",
+        "What is 2 + 3?",
+        "1 + 1 = 2, 2 + 2 = 4, 2 + 3 =",
+        r"\b5\b|\bfive\b",
     ),
-    Question(
-        name="english: colour",
-        chat="What color is the sky on a clear day?",
-        text="On a clear day the color of the sky is",
-        expected=r"\bblue\b",
+    (
+        "english: colour",
+        "What color is the sky on a clear day?",
+        "On a clear day the color of the sky is",
+        r"\bblue\b",
     ),
-    Question(
-        name="english: code",
-        chat="Write a Python function add(a, b) that returns the sum of its arguments.",
-        text="def add(a, b):\n    # Return the sum of a and b.\n    return",
-        expected=r"\ba\s*\+\s*b\b|\bsum\(",
+    (
+        "english: code",
+        "Write a Python function add(a, b) that returns the sum of its arguments.",
+        "def add(a, b):\n    # Return the sum of a and b.\n    return",
+        r"\ba\s*\+\s*b\b|\bsum\(",
     ),
-    Question(
-        name="chinese: language",
-        chat="你好！请用中文介绍一下北京。",
-        text="北京是中华人民共和国的首都，",
-        expected=rf"{CHINESE}(?:.*{CHINESE}){{7}}",
+    (
+        "chinese: language",
+        "你好！请用中文介绍一下北京。",
+        "北京是中华人民共和国的首都，",
+        rf"{CHINESE}(?:.*{CHINESE}){{7}}",
     ),
-    Question(
-        name="chinese: capital",
-        chat="中国的首都是哪座城市？",
-        text="法国的首都是巴黎。中国的首都是",
-        expected="北京",
+    (
+        "chinese: capital",
+        "中国的首都是哪座城市？",
+        "法国的首都是巴黎。中国的首都是",
+        "北京",
     ),
-    Question(
-        name="chinese: year",
-        chat="一年有几个月？",
-        text="一天有二十四个小时，一年有",
-        expected="12|十二",
+    (
+        "chinese: year",
+        "一年有几个月？",
+        "一天有二十四个小时，一年有",
+        "12|十二",
     ),
-    Question(
-        name="chinese: thanks",
-        chat="“谢谢”用英语怎么说？",
-        text="“谢谢”用英语说是“",
-        expected=r"\bthank",
+    (
+        "chinese: thanks",
+        "“谢谢”用英语怎么说？",
+        "“谢谢”用英语说是“",
+        r"\bthank",
     ),
+)
+QUESTIONS = tuple(
+    Question(name=name, chat=chat, text=text, expected=expected)
+    for name, chat, text, expected in _ROWS
 )
 
 TOOLS: list[dict[str, Any]] = [

@@ -97,3 +97,19 @@ def test_what_cannot_be_planned_is_refused(options: list[str], tmp_path: Path) -
     with pytest.raises(SystemExit) as ended:
         main(["plan", str(path), *options])
     assert ended.value.code == 2
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--users", "0"], "--users is 0 and must be at least 1."),
+        (["--users", "5", "--share", "2"], "--share is 2 and must be above 0 and at most 1."),
+        (["--users", "5", "--headroom", "0"], "--headroom is 0 and must be above 0"),
+        (["--users", "5", "--think-time", "-1"], "--think-time is -1 and must be at least 0."),
+        (["--users", "5", "--tokens", "0.5"], "--tokens is 0.5 and must be at least 1."),
+    ],
+)
+def test_a_number_out_of_its_range_is_named_with_its_limit(options, message, capsys) -> None:
+    with pytest.raises(SystemExit):
+        main(["plan", "nowhere.json", *options])
+    assert message in capsys.readouterr().err

@@ -29,7 +29,7 @@ class Model:
             path.encode(), llama_cpp.llama_model_default_params()
         )
         settings = llama_cpp.llama_context_default_params()
-        # Room in whole pieces of 256 tokens, which it rounds to in any case.
+        # Room in whole blocks of 256 tokens, which it rounds to in any case.
         settings.n_ctx = -(-length // 256) * 256 * sequences
         settings.n_batch = settings.n_ubatch = _BATCH
         settings.n_seq_max = sequences

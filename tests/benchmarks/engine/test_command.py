@@ -34,7 +34,7 @@ def test_the_engine_command(tiny: Path, capsys: pytest.CaptureFixture[str]) -> N
         (["no-such-model"], "no-such-model"),
         (["demo", "--tokens", "2"], "--tokens 2: at least 8"),
         (["demo", "--prefill", "--decode"], "nothing to measure"),
-        (["demo", "--decode", "0"], "take 1 and more"),
+        (["demo", "--decode", "0"], "--decode has 0; it takes 1 and more"),
     ],
 )
 def test_what_cannot_be_measured_is_refused(

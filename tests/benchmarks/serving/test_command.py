@@ -38,7 +38,10 @@ def test_a_target_that_is_none_is_named(word: str) -> None:
 
 @pytest.mark.parametrize(
     ("facts", "message"),
-    [({"rate": [1.0, 0.0]}, "--rate: more than 0"), ({"concurrency": [0]}, "--concurrency")],
+    [
+        ({"rate": [1.0, 0.0]}, "--rate has 0; a rate must be above 0"),
+        ({"concurrency": [8, 0]}, "--concurrency has 0; at least 1"),
+    ],
 )
 def test_a_load_of_nothing_is_refused(facts: dict, message: str) -> None:
     options = {"requests": None, "timeout": 9.0, "dataset": "synthetic", "pattern": "poisson"}
