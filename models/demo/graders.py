@@ -88,5 +88,5 @@ def grade(answer: str, expect: dict[str, Any]) -> bool:
         KeyError: If an expectation has no grader.
     """
     if not expect:
-        raise ValueError("an item without expectations cannot be graded")
+        raise ValueError("An item without expectations cannot be graded: anything would pass.")
     return all(GRADERS[kind](answer, wanted) for kind, wanted in expect.items())
