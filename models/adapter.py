@@ -44,7 +44,7 @@ HARMLESS = frozenset(
         *("lora_dropout", "megatron_core", "qalora_group_size", "eva_config", "use_rslora"),
     }
 )
-"""Keys of training, or about which layers were adapted: the tensors themselves tell that."""
+"""Keys of training, or about which layers were adapted: the tensors themselves show that."""
 
 REFUSED = {
     "use_dora": "DoRA is not supported",

@@ -206,7 +206,7 @@ def _import(options: argparse.Namespace) -> int:
 
 
 def _run(options: argparse.Namespace, work: Callable[[Progress], Result]) -> int:
-    """Do it, and tell how it went, in JSON or in words."""
+    """Run a command, and print its result or its error, in JSON or in words."""
     view = JsonLines(sys.stdout)
     try:
         with progress.shown(as_json=options.json) as meter:

@@ -40,7 +40,7 @@ examples:
   python -m models fit ./my-model --memory                       on this machine's free memory
   python -m models fit qwen3-8b --memory 64GB --json
 
-exit codes: 0 told; 2 there is no such model, or its config.json does not tell
+exit codes: 0 done; 2 there is no such model, or its config.json does not say enough
 """
 
 

@@ -1,4 +1,4 @@
-"""Graders: does an answer hold what its question asked for?
+"""Graders, which decide whether an answer holds what its question asked for.
 
 Each grader takes the text that the model wrote and what the evaluation expects. They look at the
 content alone and are strict about it: numbers, names and arguments must be exact. An expectation
@@ -30,7 +30,7 @@ def _parsed(text: str) -> Any:
 
 
 def _same(found: Any, wanted: Any) -> bool:
-    """Equality that tells 1 from true, at any depth."""
+    """Equality at any depth, in which 1 and true differ."""
     return json.dumps(found, sort_keys=True) == json.dumps(wanted, sort_keys=True)
 
 

@@ -44,7 +44,7 @@ def fill(staging: Staging, transfer: Transfer, selection: Selection) -> dict[str
 
 
 def take_back(staging: Staging, transfer: Transfer, files: Sequence[OriginFile]) -> None:
-    """Files that an earlier process had placed already are parts again; all else in the tree goes.
+    """Make parts again of files that an earlier process had placed; all else in the tree goes.
 
     So nothing counts but what is hashed in this run. What is placed has its full size; anything of
     another size could be a second name of a file in use (``reuse``), and would be appended to.
@@ -57,7 +57,7 @@ def take_back(staging: Staging, transfer: Transfer, files: Sequence[OriginFile])
     staging.tree.mkdir()
     wanted = {file.key for file in files}
     for path in staging.parts.iterdir():
-        if path.name not in wanted:  # of a version that is no longer asked for
+        if path.name not in wanted:  # of a version that is no longer wanted
             path.unlink()
 
 

@@ -82,7 +82,7 @@ class Transfer:
         origin: where from.
         ref: the listing's.
         parts: a folder on the file system of the store.
-        progress: told of bytes; its phase is the caller's.
+        progress: counts bytes; its phase is the caller's.
         num_parallel: files at a time.
     """
 
