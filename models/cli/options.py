@@ -51,9 +51,9 @@ def command(
 
 def default_data_dir() -> Path:
     """The server's own default; serve/config.py is above this package, so it is read again here."""
-    given = os.environ.get("INTRAMURAL_DATA_DIR")
-    if given:
-        return Path(given)
+    data_dir = os.environ.get("INTRAMURAL_DATA_DIR")
+    if data_dir:
+        return Path(data_dir)
     base = os.environ.get("XDG_DATA_HOME")
     return (Path(base) if base else Path.home() / ".local/share") / "intramural"
 

@@ -29,9 +29,9 @@ def _parsed(text: str) -> Any:
         return None
 
 
-def _same(found: Any, wanted: Any) -> bool:
+def _same(value: Any, expected: Any) -> bool:
     """Equality at any depth, in which 1 and true differ."""
-    return json.dumps(found, sort_keys=True) == json.dumps(wanted, sort_keys=True)
+    return json.dumps(value, sort_keys=True) == json.dumps(expected, sort_keys=True)
 
 
 def number(answer: str, expected: int) -> bool:
@@ -89,4 +89,4 @@ def grade(answer: str, expect: dict[str, Any]) -> bool:
     """
     if not expect:
         raise ValueError("An item without expectations cannot be graded: anything would pass.")
-    return all(GRADERS[kind](answer, wanted) for kind, wanted in expect.items())
+    return all(GRADERS[kind](answer, expected) for kind, expected in expect.items())

@@ -187,9 +187,9 @@ class Pull:
         self.progress.phase("resolve")
         listing = self._listing(pin)
         selection = select(listing, where=self.where)
-        if selection.left:
+        if selection.skipped:
             self.progress.notice(
-                f"left out {len(selection.left)} files: " + "; ".join(selection.left[:6])
+                f"left out {len(selection.skipped)} files: " + "; ".join(selection.skipped[:6])
             )
         try:
             hashes = self._bring(staging, listing, selection)
