@@ -44,7 +44,7 @@ HARMLESS = frozenset(
         *("lora_dropout", "megatron_core", "qalora_group_size", "eva_config", "use_rslora"),
     }
 )
-"""Keys of training, or about which layers were adapted: the tensors themselves tell that."""
+"""Keys of training, or about which layers were adapted: the tensors themselves show that."""
 
 REFUSED = {
     "use_dora": "DoRA is not supported",
@@ -136,17 +136,17 @@ def misfit(adapter: Adapter, weights: Mapping[str, TensorEntry]) -> str | None:
     """
     for layer, pair in sorted(_pairs(adapter.tensors).items()):
         num_in, num_out = adapter.tensors[pair["A"]].shape[1], adapter.tensors[pair["B"]].shape[0]
-        given = f"is for a layer of {num_in:,} inputs and {num_out:,} outputs"
+        claim = f"is for a layer of {num_in:,} inputs and {num_out:,} outputs"
         plain, packed = weights.get(f"{layer}.weight"), weights.get(f"{layer}.weight_packed")
         if plain is None and packed is None:
             return f"{pair['A']} is for the layer {layer}, which this model does not have"
         if packed is not None or plain.dtype == "U8":  # type: ignore[union-attr]
             entry = packed or plain
             if entry is not None and not _holds(entry, num_in, num_out):
-                return f"{pair['A']} {given}, which the model's packed layer is not"
+                return f"{pair['A']} {claim}, which the model's packed layer is not"
         elif plain is not None and plain.shape != (num_out, num_in):
             shape = " x ".join(f"{size:,}" for size in plain.shape)
-            return f"{pair['A']} {given}; the model's weight (outputs x inputs) is {shape}"
+            return f"{pair['A']} {claim}; the model's weight (outputs x inputs) is {shape}"
     return None
 
 

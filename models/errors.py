@@ -8,12 +8,12 @@
     ├── ModelNotFoundError    no such alias or folder, or a folder that is not whole
     ├── UnknownSchemeError    the folder's quantisation is none that we know
     ├── ModelRefusedError     the folder holds what models/policy.py does not allow
-    ├── UnknownShapeError     what a model costs cannot be told from its config.json
-    ├── FitError              what is asked of `fit` cannot be: a length, a number of devices
+    ├── UnknownShapeError     a model's memory cannot be computed from its config.json
+    ├── FitError              `fit` was asked for a length or number of devices that cannot be
     ├── ManifestError         the manifest is wrong, or cannot describe the folder
     │   └── ManifestMissingError  the folder has none
     ├── UnstableFileError     a file was written to while it was read
-    ├── OriginError           the hub, or the folder to copy from, does not give what was asked
+    ├── OriginError           the hub, or the folder to copy from, does not give the model
     │   └── TransientOriginError  it may do so in a moment
     ├── HashMismatchError     what arrived is not what the origin says it is
     ├── DiskFullError         there is no room for the model

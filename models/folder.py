@@ -74,11 +74,11 @@ def _scheme(quant: Mapping[str, Any]) -> QuantScheme | None:
     return None
 
 
-def _mixed(found: set[QuantScheme | None]) -> QuantScheme | None:
+def _mixed(schemes: set[QuantScheme | None]) -> QuantScheme | None:
     """The scheme of a checkpoint of these layers: beside 4-bit layers some may have 8 bits."""
-    if found in ({QuantScheme.INT4, QuantScheme.INT8}, {QuantScheme.INT4}):
+    if schemes in ({QuantScheme.INT4, QuantScheme.INT8}, {QuantScheme.INT4}):
         return QuantScheme.INT4
-    return found.pop() if len(found) == 1 else None
+    return schemes.pop() if len(schemes) == 1 else None
 
 
 def _group_scheme(group: object) -> QuantScheme | None:

@@ -34,7 +34,7 @@ class Pin:
     Attributes:
         digest: as in its manifest.
         repo: ``owner/name``; None for a model that was copied from a folder that does not say.
-        revision: what was asked for: a branch, a tag or a commit.
+        revision: the one that was pulled: a branch, a tag or a commit.
         commit: what that was; None where repo is.
     """
 

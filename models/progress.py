@@ -1,10 +1,10 @@
 """Progress of long work: who does it counts, who shows it is called back.
 
     Meter              counts: a phase begins, so much more of it is done
-    ProgressCallback   is told: so much of this phase is done, of so much in all
+    ProgressCallback   is called: so much of this phase is done, of so much in all
 
-``Counter`` is a Meter that tells any callback, and may be used by several threads. ``Progress`` is
-the Counter of a command: it tells a ``Display``, which works out rate and time left, decides when
+``Counter`` is a Meter that calls a callback, and may be used by several threads. ``Progress`` is
+the Counter of a command: it calls a ``Display``, which works out rate and time left, decides when
 there is something new to see, and hands a ``Snapshot`` to a view:
 
     a terminal      one live line (rich)
@@ -39,7 +39,7 @@ WINDOW_S = 10.0
 
 
 class ProgressCallback(Protocol):
-    """The one way in which progress is told, by engines that load as by commands."""
+    """The one form in which progress is reported, by engines that load as by commands."""
 
     def __call__(self, phase: str, done: int, total: int) -> None:
         """``done`` of ``total`` units of ``phase``: bytes, unless the phase says otherwise.
@@ -102,7 +102,7 @@ class View(Protocol):
 
 
 class Counter:
-    """Adds up what is done, and tells a callback. Every method may be called by any thread."""
+    """Adds up what is done, and calls a callback. Every method may be called by any thread."""
 
     def __init__(self, callback: ProgressCallback) -> None:
         self._callback = callback
@@ -129,7 +129,7 @@ class Counter:
 
 
 class Display:
-    """A callback that shows a view what it is told, with the rate; what comes too soon it drops."""
+    """A callback that hands a view snapshots with the rate, and leaves out those too close."""
 
     def __init__(self, view: View, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._view = view

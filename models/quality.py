@@ -57,7 +57,7 @@ class TextFigures(Figures):
 
     Attributes:
         name: ``english``, or the name of a file.
-        sha256: of its bytes, so that two measurements can be told to be of the same.
+        sha256: of its bytes, which shows that two measurements are of the same text.
     """
 
     name: str
@@ -81,7 +81,7 @@ class Quality(Figures):
     """Figures over all texts together.
 
     Attributes:
-        num_weights: of the full model: what can be asked of a scheme depends on it.
+        num_weights: of the full model: the limits for a scheme depend on it.
         texts: at least one.
         better: None where nothing is.
     """

@@ -141,7 +141,7 @@ def locate(model: str | ModelTarget, data_dir: Path) -> tuple[str, Path]:
 def places(target: ModelTarget, data_dir: Path) -> Iterator[tuple[str, Path]]:
     """Name and folder of each place where a model may be, in the order in which they count.
 
-    Whether anything is there is not looked at. A revision is not told by a name, so a target with
+    Whether anything is there is not looked at. A name does not show a revision, so a target with
     one is in no place of the store: see ``ModelTarget.base``.
     """
     if _is_built_in(target):

@@ -18,7 +18,7 @@ from models.progress import Progress
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RawIndex:
-    """An index as it lies somewhere; nothing of it is believed yet.
+    """The bytes of an index, of which nothing has been checked yet.
 
     Attributes:
         where: what messages call it.

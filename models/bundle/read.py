@@ -1,6 +1,6 @@
 """A bundle into the store: `python -m models import`, step by step.
 
-    trust    the index's signature, before anything in the index is believed
+    trust    the index's signature, before anything in the index is used
     index    sizes, offsets and names must fit together; names that no model may hold are refused
     room     is there space for the parts that are not here yet
     read     each part is hashed while its bytes go into the staging tree (import_journal.py)
@@ -62,7 +62,7 @@ class Imported:
     """The model as it is here now.
 
     Attributes:
-        seal: who signed the index; None when nobody asked.
+        seal: the signer of the index; None when no signature was asked for.
     """
 
     outcome: Outcome
@@ -79,8 +79,8 @@ class Import:
     Attributes:
         media: where parts may be.
         data_dir: holds the store and models.lock.
-        progress: told of everything.
-        trust: trusted keys; None to believe any index that does not contradict itself.
+        progress: counts bytes, and takes notices.
+        trust: trusted keys; None to accept any index that does not contradict itself.
         name: in the store; None for the bundle's own.
         update: whether another model of that name may be replaced, and its pin be moved.
     """

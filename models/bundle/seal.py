@@ -1,4 +1,4 @@
-"""NAME.bundle.sig: a signature over the bytes of an index, checked before they are believed.
+"""NAME.bundle.sig: a signature over the bytes of an index, checked before they are used.
 
 Made by the keys that sign models (models/trust/keys.py). Not in the format of model-signing: that
 signs folders of files, and its verifier would have to be installed first, while this one is checked

@@ -7,7 +7,7 @@
 
 Each part is written under another name, synced and renamed. A process that is killed anywhere
 leaves whole parts and no index, and the next run goes on with those parts that hold what they
-should: nothing is believed that was not read again.
+should: nothing counts that was not read again.
 """
 
 from __future__ import annotations
@@ -68,12 +68,12 @@ class Bundle:
         name: of the model in the bundle.
         source: its folder.
         folder: where the bundle goes.
-        progress: told of everything.
+        progress: counts bytes, and takes notices.
         pin: from models.lock, if it has one.
         split: bytes of a part at most.
         private_key: signs the index.
         password: of that key.
-        stamps: told that the files agreed.
+        stamps: where it is kept that the files agreed.
     """
 
     name: str
@@ -134,7 +134,7 @@ class Bundle:
         return Bundled(index=index, folder=self.folder, num_kept=num_kept, key_id=key_id)
 
     def _check_old_index(self) -> None:
-        """An index that is there must be of the same parts; else it could be taken for ours."""
+        """Check that an index that is there has the same parts: bundles must not mix."""
         path = self.folder / index_name(self.name)
         if not path.exists():
             return

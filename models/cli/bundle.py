@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +12,7 @@ from models import progress
 from models.bundle.media import Media
 from models.bundle.read import Import, Imported
 from models.bundle.write import DEFAULT_SPLIT, FAT32_MAX_BYTES, Bundle, Bundled
-from models.cli.options import Commands, command
+from models.cli.options import Commands, command, size_in_bytes
 from models.errors import (
     BundleError,
     HashMismatchError,
@@ -32,8 +31,6 @@ NOT_OK = (
     *(HashMismatchError, ModelRefusedError, NotIntactError),
     *(PartsMissingError, SignatureError),
 )
-UNITS = {"": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
-UNITS |= {"KIB": 1 << 10, "MIB": 1 << 20, "GIB": 1 << 30, "TIB": 1 << 40}
 MIN_SPLIT = 64 << 10
 Result: TypeAlias = tuple[str, dict[str, Any]]
 """A command's result: for people, and for programs."""
@@ -100,7 +97,7 @@ def add_commands(commands: Commands) -> None:
     write.add_argument("--out", type=Path, metavar="DIR", required=True, help="where the parts go")
     write.add_argument(
         "--split",
-        type=_bytes,
+        type=_part_size,
         default=DEFAULT_SPLIT,
         metavar="SIZE",
         help="bytes of a part at most: 4GB, 700MB, 2GiB (default: 4GB)",
@@ -209,7 +206,7 @@ def _import(options: argparse.Namespace) -> int:
 
 
 def _run(options: argparse.Namespace, work: Callable[[Progress], Result]) -> int:
-    """Do it, and tell how it went, in JSON or in words."""
+    """Run a command, and print its result or its error, in JSON or in words."""
     view = JsonLines(sys.stdout)
     try:
         with progress.shown(as_json=options.json) as meter:
@@ -258,13 +255,12 @@ def _imported_text(imported: Imported) -> str:
     )
 
 
-def _bytes(text: str) -> int:
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([A-Za-z]*)", text.strip())
-    if match is None or match[2].upper() not in UNITS:
-        raise argparse.ArgumentTypeError("write a size as 4GB, 700MB or 2GiB")
-    num_bytes = int(float(match[1]) * UNITS[match[2].upper()])
+def _part_size(text: str) -> int:
+    num_bytes = size_in_bytes(text)
     if num_bytes < MIN_SPLIT:
-        raise argparse.ArgumentTypeError(f"at least {MIN_SPLIT:,} bytes, not {num_bytes:,}")
+        raise argparse.ArgumentTypeError(
+            f"parts have at least {MIN_SPLIT:,} bytes; {text!r} is {num_bytes:,}"
+        )
     return num_bytes
 
 

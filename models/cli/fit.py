@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from models import folder, policy
 from models.cli.fit_report import Report
-from models.cli.options import Commands, command
+from models.cli.options import Commands, command, size_in_bytes, whole_number
 from models.errors import FitError, ModelNotFoundError, UnknownShapeError
 from models.memory import fit, host_memory, shapes
 from models.memory.fit import Place, Request
@@ -21,9 +20,6 @@ from models.rules.strict_json import JsonFault
 from models.store import places, resolve
 from models.target import ModelTarget
 
-_UNITS = {"": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12}
-_UNITS |= {"kib": 1 << 10, "mib": 1 << 20, "gib": 1 << 30, "tib": 1 << 40}
-_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([a-z]*)")
 _KV_TYPES = {"auto": None, "bfloat16": 2, "fp8": 1, "fp8_e4m3": 1, "fp8_e5m2": 1}
 _FREE = "free"
 
@@ -44,7 +40,7 @@ examples:
   python -m models fit ./my-model --memory                       on this machine's free memory
   python -m models fit qwen3-8b --memory 64GB --json
 
-exit codes: 0 told; 2 there is no such model, or its config.json does not tell
+exit codes: 0 done; 2 there is no such model, or its config.json does not say enough
 """
 
 
@@ -59,7 +55,12 @@ def add_commands(commands: Commands) -> None:
         help="one scheme (default: the stored one, or all)",
     )
     parser.add_argument(
-        "--gpu", type=_size, nargs="+", default=[], metavar="SIZE", help="memory of one GPU: 24GB"
+        "--gpu",
+        type=size_in_bytes,
+        nargs="+",
+        default=[],
+        metavar="SIZE",
+        help="memory of one GPU: 24GB",
     )
     parser.add_argument(
         "--memory",
@@ -70,18 +71,18 @@ def add_commands(commands: Commands) -> None:
         help="memory for a CPU (without SIZE: what is free here)",
     )
     parser.add_argument(
-        "--context", type=_positive, metavar="TOKENS", help="length (default: the model's own)"
+        "--context", type=whole_number, metavar="TOKENS", help="length (default: the model's own)"
     )
     parser.add_argument(
         "--concurrency",
-        type=_positive,
+        type=whole_number,
         default=1,
         metavar="N",
         help="sequences at once (default: %(default)s)",
     )
     parser.add_argument(
         "--tp",
-        type=_positive,
+        type=whole_number,
         default=1,
         metavar="N",
         help="GPUs that share each layer; sizes are then those of one (default: %(default)s)",
@@ -189,18 +190,5 @@ def _free() -> int:
     return free
 
 
-def _size(text: str) -> int:
-    match = _SIZE.fullmatch(text.strip().lower())
-    if match is None or match[2] not in _UNITS or not float(match[1]):
-        raise argparse.ArgumentTypeError(f"{text!r} is no size; write 24GB or 24GiB")
-    return int(float(match[1]) * _UNITS[match[2]])
-
-
 def _memory(text: str) -> int | str:
-    return text if text == _FREE else _size(text)
-
-
-def _positive(text: str) -> int:
-    if not text.isdigit() or not int(text):
-        raise argparse.ArgumentTypeError(f"{text!r} is no whole number above 0")
-    return int(text)
+    return text if text == _FREE else size_in_bytes(text)

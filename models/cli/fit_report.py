@@ -9,8 +9,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from models.memory import fit
-from models.memory.fit import Fit, Place, Request, Weights
+from models.memory.fit import CPU_KV_SHARE, GPU_SHARE, Fit, Place, Request, Weights
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,7 +27,7 @@ class Report:
             "model": self.name,
             "num_gpus": self.request.num_gpus,
             "schemes": [
-                asdict(cost) | {"fits": [_fit_json(one) for one in fits]}
+                asdict(cost) | {"fits": [_fit_json(fit) for fit in fits]}
                 for cost, fits in zip(self.costs, self.fits, strict=True)
             ],
         }
@@ -51,12 +50,12 @@ class Report:
         table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
         table.add_column("scheme")
         table.add_column("weights", justify="right")
-        for one in self.fits[0]:
-            name = f"{one.memory_bytes / 1e9:.4g} GB {one.place.upper()}"
-            table.add_column(f"{name}\nlongest for {one.concurrency}", justify="right")
+        for fit in self.fits[0]:
+            name = f"{fit.memory_bytes / 1e9:.4g} GB {fit.place.upper()}"
+            table.add_column(f"{name}\nlongest for {fit.concurrency}", justify="right")
             table.add_column("at full\nlength", justify="right")
         for cost, fits in zip(self.costs, self.fits, strict=True):
-            cells = [cell for one in fits for cell in _cells(one)]
+            cells = [cell for fit in fits for cell in _cells(fit)]
             table.add_row(str(cost.scheme), _gb(cost.weights_bytes), *cells)
         return table
 
@@ -64,33 +63,33 @@ class Report:
         lines = [
             "Norms and biases are not quantised; embedding and output head are in int8 and int4."
         ]
-        fits = {one.place: one for one in self.fits[0]}
+        fits = {fit.place: fit for fit in self.fits[0]}
         if Place.GPU in fits:
             lines.append(
-                f"Assumed on a GPU: vLLM takes {fit.GPU_SHARE:.0%} of its memory; of that "
+                f"Assumed on a GPU: vLLM takes {GPU_SHARE:.0%} of its memory; of that "
                 f"{_gb(fits[Place.GPU].overhead_bytes)} for itself and one step."
             )
         if Place.CPU in fits:
             lines.append(
                 f"Assumed on a CPU: our own engine, {_gb(fits[Place.CPU].overhead_bytes)} for "
                 "itself and one step, a tied output head stored twice, and "
-                f"{fit.CPU_KV_SHARE:.0%} of what is left for the KV cache."
+                f"{CPU_KV_SHARE:.0%} of what is left for the KV cache."
             )
         return lines
 
 
-def _cells(one: Fit) -> tuple[str, str]:
-    if one.kv_room_bytes <= 0:
+def _cells(fit: Fit) -> tuple[str, str]:
+    if fit.kv_room_bytes <= 0:
         return "does not fit", "-"
-    if not one.longest_context:
+    if not fit.longest_context:
         return "no sequence fits", "-"
-    return f"{one.longest_context:,}", f"{one.sequences:,}"
+    return f"{fit.longest_context:,}", f"{fit.sequences:,}"
 
 
-def _fit_json(one: Fit) -> dict[str, Any]:
-    values = asdict(one)
+def _fit_json(fit: Fit) -> dict[str, Any]:
+    values = asdict(fit)
     del values["weights"]
-    return values | {"weights_bytes": one.weights.weights_bytes}
+    return values | {"weights_bytes": fit.weights.weights_bytes}
 
 
 def _gb(number: int) -> str:

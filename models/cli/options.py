@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import textwrap
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +12,9 @@ from typing import TypeAlias
 
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # noqa: SLF001 - it has no public name
 Run: TypeAlias = Callable[[argparse.Namespace], int]
+_UNITS = {"": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12}
+_UNITS |= {"kib": 1 << 10, "mib": 1 << 20, "gib": 1 << 30, "tib": 1 << 40}
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([a-z]*)", re.ASCII)
 
 
 def command(
@@ -47,8 +51,23 @@ def command(
 
 def default_data_dir() -> Path:
     """The server's own default; serve/config.py is above this package, so it is read again here."""
-    given = os.environ.get("INTRAMURAL_DATA_DIR")
-    if given:
-        return Path(given)
+    data_dir = os.environ.get("INTRAMURAL_DATA_DIR")
+    if data_dir:
+        return Path(data_dir)
     base = os.environ.get("XDG_DATA_HOME")
     return (Path(base) if base else Path.home() / ".local/share") / "intramural"
+
+
+def size_in_bytes(text: str) -> int:
+    """Bytes of a size as people write it, ``24GB`` or ``1.5 TiB``; or argparse's error."""
+    match = _SIZE.fullmatch(text.strip().lower())
+    if match is None or match[2] not in _UNITS or not float(match[1]):
+        raise argparse.ArgumentTypeError(f"{text!r} is no size; write 24GB, 700MB or 24GiB")
+    return int(float(match[1]) * _UNITS[match[2]])
+
+
+def whole_number(text: str) -> int:
+    """A whole number above 0, or argparse's error."""
+    if not (text.isascii() and text.isdigit()) or not int(text):
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number above 0")
+    return int(text)

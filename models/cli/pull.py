@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from models import catalog, progress
-from models.cli.options import Commands, command
+from models.cli.options import Commands, command, whole_number
 from models.errors import InvalidRefError, ModelError, OriginError
 from models.progress import JsonLines
 from models.refs import ModelRef
@@ -42,6 +42,7 @@ with --json each line of stdout is an object; "event" says which:
 
 exit codes: 0 the model is here; 2 it is not: the message says why; 130 interrupted
 """
+MAX_PARALLEL = 64
 
 
 def add_commands(commands: Commands) -> None:
@@ -176,7 +177,7 @@ def _token(path: Path | None) -> str | None:
 
 
 def _count(text: str) -> int:
-    number = int(text)
-    if not 1 <= number <= 64:
-        raise argparse.ArgumentTypeError("1 to 64")
+    number = whole_number(text)
+    if number > MAX_PARALLEL:
+        raise argparse.ArgumentTypeError(f"at most {MAX_PARALLEL} files at a time, not {number}")
     return number

@@ -59,7 +59,7 @@ def as_messages(turns: list[Turn]) -> list[dict[str, str]]:
 def name_conversation(
     rng: random.Random, between: list[Turn], frames: str = "train"
 ) -> Conversation:
-    """A name is told, other turns may follow, and the name is asked for."""
+    """A conversation in which a name is given, other turns may follow, and it is asked for."""
     introduction, question = name_turns(rng, frames)
     return Conversation(
         "copying", as_messages([introduction, *between, question]), expect=question.expect

@@ -1,4 +1,4 @@
-"""Short dialogues with tools: the call, and the answer that tells the tool's result."""
+"""Short dialogues with tools: the call, and the answer with the tool's result."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def exchange(
 
 
 def conversation(rng: random.Random) -> Conversation:
-    """A call, and most of the time its result told to the user."""
+    """A call, and most of the time an answer with its result."""
     name = rng.choice(list(load("tools")))
     messages, chosen, terms = exchange(rng, name, "train")
     if not {"phrase"} & set(load("tools")[name]["arguments"].values()):

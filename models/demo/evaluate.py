@@ -81,25 +81,25 @@ def evaluate(weights: Path = WEIGHTS, path: Path = EVAL) -> list[Graded]:
 def scores(graded: list[Graded]) -> dict[str, tuple[int, int]]:
     """Right answers and items by category, then over "all"."""
     counts: dict[str, list[int]] = defaultdict(lambda: [0, 0])
-    for one in graded:
-        for key in (one.item["category"], "all"):
-            counts[key][0] += one.right
+    for answer in graded:
+        for key in (answer.item["category"], "all"):
+            counts[key][0] += answer.right
             counts[key][1] += 1
     total = counts.pop("all")
     return {key: (right, of) for key, (right, of) in (*counts.items(), ("all", total))}
 
 
-def table(found: dict[str, tuple[int, int]]) -> str:
+def table(shares: dict[str, tuple[int, int]]) -> str:
     """The scores as a Markdown table."""
     rows = ["| category | right | items | share |", "|---|--:|--:|--:|"]
-    rows += [f"| {key} | {r} | {of} | {r / of:.1%} |" for key, (r, of) in found.items()]
+    rows += [f"| {key} | {r} | {of} | {r / of:.1%} |" for key, (r, of) in shares.items()]
     return "\n".join(rows)
 
 
-def record(found: dict[str, tuple[int, int]], path: Path = HERE / "training.json") -> None:
+def record(shares: dict[str, tuple[int, int]], path: Path = HERE / "training.json") -> None:
     """Write the scores beside the recipe that they come from."""
     facts = json.loads(path.read_text(encoding="utf-8"))
-    facts["evaluation"] = {key: list(value) for key, value in found.items()}
+    facts["evaluation"] = {key: list(value) for key, value in shares.items()}
     path.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
 
 
@@ -114,9 +114,9 @@ def main() -> None:
     args = parser.parse_args()
     graded = evaluate(args.weights, args.items)
     if args.wrong:
-        for one in (g for g in graded if not g.right):
-            question = one.item["messages"][-1]["content"]
-            sys.stderr.write(f"{one.item['id']}: {question!r} -> {one.answer!r}\n")
+        for answer in (g for g in graded if not g.right):
+            question = answer.item["messages"][-1]["content"]
+            sys.stderr.write(f"{answer.item['id']}: {question!r} -> {answer.answer!r}\n")
     shares = scores(graded)
     if args.record:
         record(shares)

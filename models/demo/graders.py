@@ -1,4 +1,4 @@
-"""Graders: does an answer hold what its question asked for?
+"""Graders, which decide whether an answer holds what its question asked for.
 
 Each grader takes the text that the model wrote and what the evaluation expects. They look at the
 content alone and are strict about it: numbers, names and arguments must be exact. An expectation
@@ -29,9 +29,9 @@ def _parsed(text: str) -> Any:
         return None
 
 
-def _same(found: Any, wanted: Any) -> bool:
-    """Equality that tells 1 from true, at any depth."""
-    return json.dumps(found, sort_keys=True) == json.dumps(wanted, sort_keys=True)
+def _same(value: Any, expected: Any) -> bool:
+    """Equality at any depth, in which 1 and true differ."""
+    return json.dumps(value, sort_keys=True) == json.dumps(expected, sort_keys=True)
 
 
 def number(answer: str, expected: int) -> bool:
@@ -88,5 +88,5 @@ def grade(answer: str, expect: dict[str, Any]) -> bool:
         KeyError: If an expectation has no grader.
     """
     if not expect:
-        raise ValueError("an item without expectations cannot be graded")
-    return all(GRADERS[kind](answer, wanted) for kind, wanted in expect.items())
+        raise ValueError("An item without expectations cannot be graded: anything would pass.")
+    return all(GRADERS[kind](answer, expected) for kind, expected in expect.items())

@@ -30,8 +30,8 @@ def held_out() -> frozenset[str]:
         for fact in load(file).values():
             questions.update(fact["held_out"] + fact.get("held_out_zh", []))
             if "frames" in fact:
-                of = frames[fact["frames"]]["held_out"]
-                questions.update(f.format(topic) for f in of for topic in fact["topics"])
+                templates = frames[fact["frames"]]["held_out"]
+                questions.update(f.format(topic) for f in templates for topic in fact["topics"])
     return frozenset(map(normalise, questions))
 
 

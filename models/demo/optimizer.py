@@ -52,7 +52,7 @@ class Muon(torch.optim.Optimizer):
             ValueError: If a closure is given; it is not supported.
         """
         if closure is not None:
-            raise ValueError("Muon takes no closure")
+            raise ValueError("Muon takes no closure: call backward() before step().")
         for group in self.param_groups:
             stacks: dict[torch.Size, list[nn.Parameter]] = defaultdict(list)
             for weight in group["params"]:

@@ -51,7 +51,7 @@ _COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
 class HubOrigin:
-    """One hub, asked with one token.
+    """One hub, with one token.
 
     Args:
         endpoint: its address; None for ``HF_ENDPOINT``, or the public Hub.

@@ -140,7 +140,7 @@ class FolderOrigin:
 
         Raises:
             OriginError: it cannot be read.
-            UnstableFileError: it was written to meanwhile, so the copy may be of two minds.
+            UnstableFileError: it was written to meanwhile, so the copy may be of two versions.
         """
         del ref
         try:

@@ -73,11 +73,11 @@ class Pull:
 
     Attributes:
         name: in the store.
-        ref: what was asked for; None when the origin is a folder.
+        ref: the repository and revision that are wanted; None when the origin is a folder.
         origin: where from.
         where: what messages call the origin.
         data_dir: holds the store and models.lock.
-        progress: told of everything.
+        progress: counts bytes, and takes notices.
         update: whether a model that is here may be replaced, and a pin be moved.
         is_exact: whether the user named the revision; a pin of another one does not count then.
         num_parallel: files at a time.
@@ -187,9 +187,9 @@ class Pull:
         self.progress.phase("resolve")
         listing = self._listing(pin)
         selection = select(listing, where=self.where)
-        if selection.left:
+        if selection.skipped:
             self.progress.notice(
-                f"left out {len(selection.left)} files: " + "; ".join(selection.left[:6])
+                f"left out {len(selection.skipped)} files: " + "; ".join(selection.skipped[:6])
             )
         try:
             hashes = self._bring(staging, listing, selection)

@@ -24,13 +24,13 @@ SMALL_BYTES = 16 << 20
 class Selection:
     """The files that are taken, and those that are not with the reason (``path: reason``)."""
 
-    taken: tuple[OriginFile, ...]
-    left: tuple[str, ...]
+    chosen: tuple[OriginFile, ...]
+    skipped: tuple[str, ...]
 
     @property
     def num_bytes(self) -> int:
         """Bytes of the files that are taken."""
-        return sum(file.size for file in self.taken)
+        return sum(file.size for file in self.chosen)
 
 
 def select(listing: Listing, *, where: str) -> Selection:
@@ -46,22 +46,22 @@ def select(listing: Listing, *, where: str) -> Selection:
     """
     _check_names(file.path for file in listing.files)
     reasons = [(file, _reason(file.path)) for file in listing.files]
-    left = tuple(f"{file.path}: {reason}" for file, reason in reasons if reason)
-    taken = tuple(file for file, reason in reasons if reason is None)
-    if listing.manifest is not None and left:
+    skipped = tuple(f"{file.path}: {reason}" for file, reason in reasons if reason)
+    chosen = tuple(file for file, reason in reasons if reason is None)
+    if listing.manifest is not None and skipped:
         raise ModelRefusedError(
             f"the manifest of {where} lists what a model folder may not hold:\n  "
-            + "\n  ".join(left)
+            + "\n  ".join(skipped)
         )
-    if not any(file.path.endswith(".safetensors") for file in taken):
+    if not any(file.path.endswith(".safetensors") for file in chosen):
         raise OriginError(
             f"{where} holds no safetensors, so there are no weights to take. It holds: "
             f"{', '.join(file.path for file in listing.files[:8]) or 'nothing'}. "
             "Look for a repository of the same model that has them."
         )
-    if len(taken) > policy.MAX_FILES:
-        raise OriginError(f"{where} holds {len(taken):,} files; at most {policy.MAX_FILES:,}.")
-    return Selection(taken, left)
+    if len(chosen) > policy.MAX_FILES:
+        raise OriginError(f"{where} holds {len(chosen):,} files; at most {policy.MAX_FILES:,}.")
+    return Selection(chosen, skipped)
 
 
 def _check_names(paths: Iterable[str]) -> None:

@@ -26,15 +26,15 @@ _LATER_RULES = frozenset({"index", "safetensors"})
 
 def fill(staging: Staging, transfer: Transfer, selection: Selection) -> dict[str, str]:
     """Every file into the tree. Returns the SHA-256 of each."""
-    take_back(staging, transfer, selection.taken)
-    reuse(staging, transfer, selection.taken, Manifest.find(staging.target))
-    here = transfer.num_bytes_here(selection.taken)
+    take_back(staging, transfer, selection.chosen)
+    reuse(staging, transfer, selection.chosen, Manifest.find(staging.target))
+    here = transfer.num_bytes_here(selection.chosen)
     disk_space.check(staging.folder, selection.num_bytes - here, MAKE_ROOM)
     if here:
         transfer.progress.notice(f"going on with {size(here)} that are here")
     transfer.progress.phase("fetch", selection.num_bytes, done_bytes=here)
-    small = [file for file in selection.taken if _is_small(file)]
-    large = [file for file in selection.taken if not _is_small(file)]
+    small = [file for file in selection.chosen if _is_small(file)]
+    large = [file for file in selection.chosen if not _is_small(file)]
     hashes = transfer.fetch(small)
     place(staging, transfer, small)
     _check_small(staging.tree)
@@ -44,7 +44,7 @@ def fill(staging: Staging, transfer: Transfer, selection: Selection) -> dict[str
 
 
 def take_back(staging: Staging, transfer: Transfer, files: Sequence[OriginFile]) -> None:
-    """Files that an earlier process had placed already are parts again; all else in the tree goes.
+    """Make parts again of files that an earlier process had placed; all else in the tree goes.
 
     So nothing counts but what is hashed in this run. What is placed has its full size; anything of
     another size could be a second name of a file in use (``reuse``), and would be appended to.
@@ -57,7 +57,7 @@ def take_back(staging: Staging, transfer: Transfer, files: Sequence[OriginFile])
     staging.tree.mkdir()
     wanted = {file.key for file in files}
     for path in staging.parts.iterdir():
-        if path.name not in wanted:  # of a version that is no longer asked for
+        if path.name not in wanted:  # of a version that is no longer wanted
             path.unlink()
 
 

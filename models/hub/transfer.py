@@ -63,14 +63,14 @@ class _Hashes:
 
     def check(self) -> None:
         """Raises HashMismatchError: these are other bytes."""
-        for name, expected, found in (
+        for name, expected, actual in (
             ("SHA-256", self.file.sha256, self.sha256.hexdigest()),
             ("git's SHA-1", self.file.git_blob, self.git.hexdigest() if self.git else None),
         ):
-            if expected is not None and found != expected:
+            if expected is not None and actual != expected:
                 raise HashMismatchError(
                     f"{self.file.path} arrived with other bytes than the origin says: {name} is "
-                    f"{found}, not {expected}. It was thrown away; pull again to fetch it anew."
+                    f"{actual}, not {expected}. It was thrown away; pull again to fetch it anew."
                 )
 
 
@@ -82,7 +82,7 @@ class Transfer:
         origin: where from.
         ref: the listing's.
         parts: a folder on the file system of the store.
-        progress: told of bytes; its phase is the caller's.
+        progress: counts bytes; its phase is the caller's.
         num_parallel: files at a time.
     """
 

@@ -1,4 +1,4 @@
-"""The families of models whose size can be told, and how each differs from Llama.
+"""The families of models whose size can be computed, and how each differs from Llama.
 
 To add one: a row in FAMILIES, and its row in tests/models/memory/test_shapes.py.
 """

@@ -104,7 +104,7 @@ def weights(request: Request, scheme: QuantScheme, place: Place = Place.GPU) -> 
     """Bytes of weights and KV cache on one device.
 
     Raises:
-        UnknownShapeError: config.json does not tell.
+        UnknownShapeError: config.json does not describe the model.
         FitError: the model cannot be shared by so many devices, or takes no such context.
     """
     shape = shapes.read(request.config)
@@ -141,7 +141,7 @@ def fit(request: Request, scheme: QuantScheme, place: Place, memory_bytes: int) 
     """The fit of the model into ``memory_bytes`` of one device.
 
     Raises:
-        UnknownShapeError: config.json does not tell.
+        UnknownShapeError: config.json does not describe the model.
         FitError: see ``weights``.
     """
     cost = weights(request, scheme, place)

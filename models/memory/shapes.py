@@ -272,10 +272,10 @@ def _windows(text: Mapping[str, Any], num_layers: int) -> Iterator[int | None]:
 
 
 def _head_dim(text: Mapping[str, Any]) -> int:
-    given = text.get("head_dim")
-    if given is None and str(text.get("model_type")).startswith("gemma"):
+    head_dim = text.get("head_dim")
+    if head_dim is None and str(text.get("model_type")).startswith("gemma"):
         return 256
-    return _count(given or text["hidden_size"] // _count(text["num_attention_heads"]))
+    return _count(head_dim or text["hidden_size"] // _count(text["num_attention_heads"]))
 
 
 def _merged(linears: list[Linear]) -> tuple[Linear, ...]:

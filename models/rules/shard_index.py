@@ -1,4 +1,4 @@
-"""Whether an index of shards and the shards beside it tell the same story.
+"""Whether an index of shards agrees with the shards beside it.
 
 ``*.safetensors.index.json`` maps tensor names to files. Engines read it in ways of their own: one
 opens the files that it names, another asks only for the tensors that it names. So it must name

@@ -81,9 +81,9 @@ class Comparison:
             under a new name.
     """
 
-    def __init__(self, manifest: Manifest, found: OnDisk, stamp: Stamp | None = None) -> None:
-        self.here = found.plain
-        self._strange = found.strange
+    def __init__(self, manifest: Manifest, disk: OnDisk, stamp: Stamp | None = None) -> None:
+        self.here = disk.plain
+        self._strange = disk.strange
         self._entries = {file.path: file for file in manifest.files}
         known: Mapping[str, Marks] = {}
         if stamp is not None and stamp.digest == manifest.digest:

@@ -78,7 +78,7 @@ class Manifest(manifest_json.Fields):
             licence: its short name.
             known: path to SHA-256 of files that were hashed already; these are not read.
             tools: what made the files; our own version is added.
-            progress: told how many bytes more were hashed.
+            progress: called with the number of bytes that were hashed since the last call.
 
         Raises:
             ManifestError: it holds what a manifest cannot describe, or cannot be read.

@@ -46,7 +46,7 @@ class Report:
     """The result of a verification.
 
     Attributes:
-        mode: that was asked for.
+        mode: the one that was used.
         manifest: that the files were compared with.
         differences: by path; empty when all is well.
         num_hashed: files whose bytes were read.
@@ -101,7 +101,7 @@ def verify(
             signature was checked, so that nobody can exchange it in between.
         expect: the digest that the manifest must have, as it was pinned elsewhere.
         stamps: where quick looks, and where both put what they saw; without it quick is full.
-        meter: told how far it is.
+        meter: counts the bytes that are hashed.
 
     Raises:
         ManifestMissingError: there is no manifest.

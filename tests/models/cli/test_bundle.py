@@ -117,7 +117,7 @@ def test_the_built_in_model_gets_a_name_of_its_own(tmp_path, over_there, capsys)
     [("4GB", 4 * 10**9), ("700 MB", 7 * 10**8), ("1.5GiB", 3 << 29), ("70000", 70_000)],
 )
 def test_sizes(text, num_bytes):
-    assert bundle_command._bytes(text) == num_bytes
+    assert bundle_command._part_size(text) == num_bytes
 
 
 @pytest.mark.parametrize("text", ["", "GB", "4 PB", "-1", "10kB", "4GB2"])

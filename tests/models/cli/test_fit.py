@@ -140,14 +140,6 @@ def test_a_poisoned_folder_is_refused(run, tmp_path):
     assert "config.json (remote-code)" in said
 
 
-@pytest.mark.parametrize(
-    ("text", "size"),
-    [("24GB", 24 * 10**9), ("24GiB", 24 << 30), ("1.5 tb", 15 * 10**11), ("7", 7), ("80gb", 8e10)],
-)
-def test_sizes(text, size):
-    assert command._size(text) == size
-
-
 @pytest.mark.parametrize("text", ["", "24 Gigs", "-1GB", "0GB", "1e9", "GB"])
 def test_what_is_no_size(run, text, capsys):
     with pytest.raises(SystemExit):

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from models.cli.options import command, default_data_dir
+from models.cli.options import command, default_data_dir, size_in_bytes, whole_number
 
 
 @pytest.fixture
@@ -56,3 +56,27 @@ def test_without_any_variable_it_is_in_the_home(monkeypatch, tmp_path):
         monkeypatch.setenv(name, "")
     monkeypatch.setenv("HOME", str(tmp_path))
     assert default_data_dir() == tmp_path / ".local/share/intramural"
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [("24GB", 24 * 10**9), ("24GiB", 24 << 30), ("1.5 tb", 15 * 10**11), ("7", 7), ("80gb", 8e10)],
+)
+def test_sizes_are_of_powers_of_ten_or_two_in_any_case(text, size):
+    assert size_in_bytes(text) == size
+
+
+@pytest.mark.parametrize(
+    "text", ["", "GB", "24 Gigs", "-1GB", "0GB", "1e9", "1,5GB", "1.GB", "٣GB"]
+)
+def test_what_is_no_size_is_named(text):
+    with pytest.raises(argparse.ArgumentTypeError, match="is no size; write 24GB") as refused:
+        size_in_bytes(text)
+    assert repr(text) in str(refused.value)
+
+
+def test_whole_numbers_are_above_nought():
+    assert whole_number("12") == 12
+    for text in ("0", "-1", "1.5", "", "x", "²"):
+        with pytest.raises(argparse.ArgumentTypeError, match="is no whole number above 0"):
+            whole_number(text)

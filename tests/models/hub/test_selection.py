@@ -13,7 +13,7 @@ def listing(*paths: str) -> Listing:
 
 
 def taken(*paths: str) -> list[str]:
-    return [file.path for file in select(listing(*paths), where="x").taken]
+    return [file.path for file in select(listing(*paths), where="x").chosen]
 
 
 WANTED = ("config.json", "model.safetensors", "tokenizer.json", "LICENSE", "README.md")
@@ -27,8 +27,8 @@ def test_what_the_policy_allows_is_taken_once():
         *("manifest.json", "model.sig", "pytorch_model.bin.index.json"),
     )
     found = select(listing(*WANTED, *others), where="x")
-    assert [file.path for file in found.taken] == list(WANTED)
-    assert [line.partition(":")[0] for line in found.left] == list(others)
+    assert [file.path for file in found.chosen] == list(WANTED)
+    assert [line.partition(":")[0] for line in found.skipped] == list(others)
     assert found.num_bytes == len(WANTED)
 
 
