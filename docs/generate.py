@@ -136,8 +136,8 @@ def errors_page() -> str:
         )
         for error in sorted(request_errors(), key=lambda error: error.status)
     ]
-    startup = f"`{StartupError.__name__}` never reaches a client: {_meaning(StartupError)}"
-    return "\n".join([*lines, "", startup]) + "\n"
+    startup_line = f"`{StartupError.__name__}` never reaches a client: {_meaning(StartupError)}"
+    return "\n".join([*lines, "", startup_line]) + "\n"
 
 
 def request_errors() -> Iterator[type[RequestError]]:
@@ -175,12 +175,12 @@ def main(argv: Sequence[str]) -> int:
     """Write the pages, or check them."""
     parser = argparse.ArgumentParser(prog="python -m docs.generate", description=__doc__)
     parser.add_argument("--check", action="store_true", help="write nothing; exit 1 when stale")
-    pages = stale()
+    stale_files = stale()
     if parser.parse_args(argv).check:
-        for name in pages:
+        for name in stale_files:
             print(f"docs/{name} is stale: run `python -m docs.generate`", file=sys.stderr)
-        return 1 if pages else 0
-    for name in pages:
+        return 1 if stale_files else 0
+    for name in stale_files:
         (FOLDER / name).write_text(PAGES[name](), "utf-8")
         print(f"wrote docs/{name}")
     return 0
