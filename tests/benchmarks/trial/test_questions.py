@@ -63,3 +63,10 @@ def test_a_story_has_so_many_sentences_and_no_two_in_a_row_are_alike(count) -> N
 def test_the_tool_that_is_asked_for_is_among_the_tools() -> None:
     (tool,) = questions.TOOLS
     assert questions.TOOL_QUESTION.is_answered_by(tool["function"]["name"])
+
+
+@pytest.mark.parametrize("question", QUESTIONS, ids=lambda question: question.name)
+def test_what_is_said_is_a_sentence_and_what_is_continued_is_none(question) -> None:
+    ends = ("?", "？", ".", "。", "!")
+    assert question.chat.endswith(ends)
+    assert not question.text.endswith(ends)
