@@ -123,7 +123,7 @@ async def _weights(config: Config, environment: Mapping[str, str], progress: Pro
     # Nothing is fetched or made that no engine here would run.
     if choice is not None:
         await asyncio.to_thread(_choose, config, choice.scheme)
-    wish = quantising.Wish(
+    request = quantising.QuantRequest(
         model=config.model,
         choice=choice,
         num_bytes=config.quant_bytes or 0,
@@ -134,7 +134,7 @@ async def _weights(config: Config, environment: Mapping[str, str], progress: Pro
         is_measured=config.measure,
     )
     return await quantising.obtain(
-        wish, environment=environment, is_offline=is_offline, progress=progress
+        request, environment=environment, is_offline=is_offline, progress=progress
     )
 
 

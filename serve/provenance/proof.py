@@ -10,7 +10,6 @@ No request is answered before both are done.
 from __future__ import annotations
 
 import logging
-import threading
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ from typing import Literal
 
 from models.errors import ManifestMissingError, ModelError
 from models.lockfile import LockFile
+from models.progress import Counter
 from models.refs import Artifact
 from models.store import DirectoryStore
 from models.trust.manifest import Manifest
@@ -51,24 +51,6 @@ class Proof:
             return "unknown (no manifest)"
         how = "no manifest, so unproven" if self.mode is None else f"verified: {self.mode}"
         return f"{self.digest} ({how}{f'; signed by {self.signer}' if self.signer else ''})"
-
-
-class Bytes:
-    """Reports bytes as a start-up phase; a ``models.trust.verify.Meter``."""
-
-    def __init__(self, progress: Progress) -> None:
-        self._progress = progress
-        self._done = self._total = 0
-        self._lock = threading.Lock()  # several threads hash
-
-    def phase(self, name: str, total_bytes: int = 0) -> None:  # noqa: ARG002 - there is one
-        self._done, self._total = 0, total_bytes
-        self._progress("verify", 0, total_bytes)
-
-    def advance(self, num_bytes: int) -> None:
-        with self._lock:
-            self._done += num_bytes
-            self._progress("verify", self._done, self._total)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,7 +119,7 @@ def prove(claim: Claim, data_dir: Path, progress: Progress) -> Proof:
     Raises:
         StartupError: the files differ from it.
     """
-    meter = Bytes(progress)
+    meter = Counter(progress)
     try:
         if claim.manifest is None:
             return _unlisted(claim, meter)
@@ -165,7 +147,7 @@ def _mode(how: Verify, num_bytes: int) -> Mode:
     return mode
 
 
-def _unlisted(claim: Claim, meter: Bytes) -> Proof:
+def _unlisted(claim: Claim, meter: Counter) -> Proof:
     """Proof of a folder without a manifest: its digest, which nothing confirms."""
     path = claim.artifact.path
     if claim.mode is not Mode.FULL:

@@ -69,10 +69,6 @@ class QuantRequest:
     is_measured: bool = True
 
 
-Wish = QuantRequest
-"""The former name, which serve/assembly.py uses."""
-
-
 async def obtain(
     request: QuantRequest,
     *,
