@@ -7,8 +7,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag
 
-from serve.api.dialect import Identity, Parsed
-from serve.api.openai.encoders import ChatEncoder
+from serve.api.dialect import Parsed
+from serve.api.openai.encoders import ChatEncoder, parsed
 from serve.api.openai.errors import problem
 from serve.api.openai.fields import FIELDS
 from serve.api.openai.parsing import Body, parse_body
@@ -217,15 +217,11 @@ class ChatCompletions:
     def parse(self, body: Mapping[str, Any]) -> Parsed:
         """A request. Raises RequestError: see docs/errors.md."""
         request = parse_body(ChatRequest, body, FIELDS)
-        generation = request.generation()
-
-        def encoder(identity: Identity) -> ChatEncoder:
-            return ChatEncoder(
-                identity,
-                has_usage_chunk=request.has_usage_chunk,
-                has_logprobs=generation.sampling.num_logprobs is not None,
-            )
-
-        return Parsed(generation=generation, is_stream=bool(request.stream), encoder=encoder)
+        return parsed(
+            ChatEncoder,
+            request.generation(),
+            is_stream=bool(request.stream),
+            has_usage_chunk=request.has_usage_chunk,
+        )
 
     problem = staticmethod(problem)

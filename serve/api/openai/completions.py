@@ -7,8 +7,8 @@ from typing import Annotated, Any
 
 from pydantic import Field, WithJsonSchema
 
-from serve.api.dialect import Identity, Parsed
-from serve.api.openai.encoders import TextEncoder
+from serve.api.dialect import Parsed
+from serve.api.openai.encoders import TextEncoder, parsed
 from serve.api.openai.errors import problem
 from serve.api.openai.fields import FIELDS
 from serve.api.openai.parsing import parse_body
@@ -87,16 +87,12 @@ class Completions:
     def parse(self, body: Mapping[str, Any]) -> Parsed:
         """A request. Raises RequestError: see docs/errors.md."""
         request = parse_body(CompletionRequest, body, FIELDS)
-        generation = request.generation()
-
-        def encoder(identity: Identity) -> TextEncoder:
-            return TextEncoder(
-                identity,
-                has_usage_chunk=request.has_usage_chunk,
-                has_logprobs=generation.sampling.num_logprobs is not None,
-            )
-
-        return Parsed(generation=generation, is_stream=bool(request.stream), encoder=encoder)
+        return parsed(
+            TextEncoder,
+            request.generation(),
+            is_stream=bool(request.stream),
+            has_usage_chunk=request.has_usage_chunk,
+        )
 
     problem = staticmethod(problem)
 

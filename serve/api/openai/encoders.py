@@ -9,15 +9,16 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import orjson
 
-from serve.api.dialect import Identity
+from serve.api.dialect import Identity, Parsed
 from serve.api.openai.errors import problem
 from serve.errors import InternalError, RequestError
 from serve.pipeline.answer import Answer, CollectedChoice
-from serve.pipeline.events import Event, Finished, TextDelta, TokenText
+from serve.pipeline.events import Event, Finished, Generation, TextDelta, TokenText
 from serve.timeline import Usage
 
 DONE = b"data: [DONE]\n\n"
@@ -96,6 +97,25 @@ class _Encoder(ABC):
     @abstractmethod
     def _choice(self, choice: CollectedChoice) -> dict[str, Any]:
         """One choice of a whole answer."""
+
+
+def parsed(
+    encoder: type[ChatEncoder | TextEncoder],
+    generation: Generation,
+    *,
+    is_stream: bool,
+    has_usage_chunk: bool,
+) -> Parsed:
+    """A request that is answered by this encoder."""
+    return Parsed(
+        generation=generation,
+        is_stream=is_stream,
+        encoder=partial(
+            encoder,
+            has_usage_chunk=has_usage_chunk,
+            has_logprobs=generation.sampling.num_logprobs is not None,
+        ),
+    )
 
 
 class ChatEncoder(_Encoder):

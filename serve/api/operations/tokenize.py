@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -13,11 +15,13 @@ from serve.api.openai.schemas import JsonReply, Text, Tokens, described
 from serve.api.operations.tokenize_request import DetokenizeRequest, TokenizeRequest
 from serve.api.policy import INFER
 from serve.api.routes import RouteSpec, ServerState
+from serve.service.directory import TextPipeline
+
+B = TypeVar("B", TokenizeRequest, DetokenizeRequest)
 
 
 def routes(state: ServerState) -> tuple[RouteSpec, ...]:
     """Both directions."""
-    service = state.service
 
     async def tokenize(request: Request) -> Response:
         """Token ids of a prompt or of messages, as a completion would send them to the engine.
@@ -25,9 +29,7 @@ def routes(state: ServerState) -> tuple[RouteSpec, ...]:
         Raises:
             RequestError: see docs/errors.md.
         """
-        service.directory.default.resident()
-        body = parse_body(TokenizeRequest, parse_object(await request.body()), FIELDS)
-        pipeline = service.served(call_of(request.scope), body.model).resident()
+        body, pipeline = await _body_and_pipeline(state, request, TokenizeRequest)
         token_ids = await pipeline.encode(
             body.to_prompt(), add_special_tokens=body.add_special_tokens is not False
         )
@@ -47,9 +49,7 @@ def routes(state: ServerState) -> tuple[RouteSpec, ...]:
         Raises:
             RequestError: see docs/errors.md.
         """
-        service.directory.default.resident()
-        body = parse_body(DetokenizeRequest, parse_object(await request.body()), FIELDS)
-        pipeline = service.served(call_of(request.scope), body.model).resident()
+        body, pipeline = await _body_and_pipeline(state, request, DetokenizeRequest)
         body.check_length(pipeline.engine.info.max_model_len)
         return JsonReply({"prompt": pipeline.decode(body.tokens)})
 
@@ -70,3 +70,12 @@ def routes(state: ServerState) -> tuple[RouteSpec, ...]:
             openapi={"tags": tags, "responses": described(Text), "body": DetokenizeRequest},
         ),
     )
+
+
+async def _body_and_pipeline(
+    state: ServerState, request: Request, kind: type[B]
+) -> tuple[B, TextPipeline]:
+    """The body of a request, and what serves the model that it names."""
+    state.service.directory.default.resident()
+    body = parse_body(kind, parse_object(await request.body()), FIELDS)
+    return body, state.service.served(call_of(request.scope), body.model).resident()
