@@ -12,7 +12,7 @@ from tests.benchmarks.documents import printed_report
 pytestmark = pytest.mark.usefixtures("_quick_limits")
 
 
-SMALL = ["--prefill", "16", "--decode", "2", "--context", "8", "--tokens", "24", "--repeats", "3"]
+SMALL = ["--prefill", "16", "--decode", "2", "--context", "8", "--tokens", "64", "--repeats", "3"]
 
 
 def test_systems_of_this_process(
