@@ -47,7 +47,10 @@ class Usage:
 
 @dataclass(slots=True, kw_only=True)
 class Timeline:
-    """Stamps of one request, monotonic seconds. None means: it did not get that far."""
+    """Stamps of one request, monotonic seconds. None means: it did not get that far.
+
+    ``error_code`` is of the error that ended a choice.
+    """
 
     arrived_at: float
     admitted_at: float | None = None
@@ -57,6 +60,7 @@ class Timeline:
     finished_at: float | None = None
     usage: Usage = field(default_factory=Usage)
     finish_reason: FinishReason | None = None
+    error_code: str | None = None
     itl_s: array[float] = field(default_factory=lambda: array("d"))
 
     def tokens_arrived(self, num_tokens: int, at: float, previous_at: float | None) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 from fastapi import FastAPI
 from fastapi.middleware.asyncexitstack import AsyncExitStackMiddleware
-from starlette.routing import Mount, Route, Router
+from starlette.routing import Mount, Route, Router, request_response
 from starlette.types import ASGIApp
 
 from serve.api.dialect import Dialect
@@ -91,22 +91,22 @@ def create_protected_app(routes: Sequence[RouteSpec]) -> ProtectedApp:
 def create_app(state: ServerState, dialects: Sequence[Dialect] = DIALECTS) -> ASGIApp:
     """The whole application, from the socket's edge inwards."""
     config, service = state.config, state.service
+    for dialect in dialects:
+        if dialect.policy.is_public or dialect.policy.scope is None:
+            raise ValueError(f"{dialect.path} generates, so its policy needs a scope.")
     routes = routes_of(state, dialects)
-    policies = Policies((route.path, route.policy) for route in routes)
-    protected = wrapped(
-        create_protected_app(routes),
-        [
-            partial(Authenticate, service=service, policies=policies),
-            partial(
-                BoundBody,
-                policies=policies,
-                max_bytes=config.max_body_bytes,
-                timeout_s=config.receive_timeout_s,
-            ),
-        ],
+    app = create_protected_app(routes)
+    behind = (route.policy for route in routes if not route.policy.is_public)
+    policies = Policies(zip(app.routes, behind, strict=True))
+    bounded = partial(
+        BoundBody,
+        policies=policies,
+        max_bytes=config.max_body_bytes,
+        timeout_s=config.receive_timeout_s,
     )
+    protected = wrapped(app, [partial(Authenticate, service=service, policies=policies), bounded])
     public = [
-        Route(route.path, route.handler, methods=[route.method])
+        Route(route.path, bounded(request_response(route.handler)), methods=[route.method])
         for route in routes
         if route.policy.is_public
     ]

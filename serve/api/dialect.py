@@ -59,13 +59,16 @@ class Parsed:
     """A request as its dialect understood it.
 
     Attributes:
-        generation: what is wanted.
+        model: the name as the client gave it; None where it gave none.
         is_stream: whether events are sent as they come.
+        generation: gives what is wanted, or raises RequestError for fields that contradict each
+            other: those are told after the model is known, which the record then names.
         encoder: makes the answer's encoder.
     """
 
-    generation: Generation
+    model: str | None
     is_stream: bool
+    generation: Callable[[], Generation]
     encoder: Callable[[Identity], Encoder]
 
 
@@ -75,8 +78,9 @@ class Dialect(Protocol):
     Attributes:
         path: of its route; POST.
         name: of the operation, for /openapi.json.
-        policy: what a request must pass before its body is read.
-        openapi: what the route adds to /openapi.json: ``responses`` and ``openapi_extra``.
+        policy: what a request must pass before its body is read. It is not public, and has a scope.
+        openapi: what the route adds to /openapi.json: ``tags``, ``description``, ``responses``, and
+            ``body``, the pydantic type of its body. Empty hides the route.
     """
 
     path: str
@@ -86,6 +90,9 @@ class Dialect(Protocol):
 
     def parse(self, body: Mapping[str, Any]) -> Parsed:
         """The request that a JSON object stands for.
+
+        Any JSON values may come: whatever is not of the right type or out of range is refused here,
+        ranges of sampling as ``serve.engine.protocol.SamplingParams`` has them.
 
         Raises:
             RequestError: it stands for none.

@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 from serve.governance.principal import Scope
-
-BodyKind = Literal["json"]
-"""Kinds of bodies. JSON is ``application/json`` in UTF-8, uncompressed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,13 +14,11 @@ class Policy:
     Attributes:
         is_public: answers without a key. Such a route gives away the server's condition at most.
         scope: what the caller's key must allow; None is any key.
-        body: the kind of a body, if there is one.
         max_body_bytes: None is the server's own bound, ``--max-body-bytes``.
     """
 
     is_public: bool = False
     scope: Scope | None = None
-    body: BodyKind = "json"
     max_body_bytes: int | None = None
 
 

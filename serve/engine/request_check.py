@@ -71,11 +71,11 @@ def check_sampling(info: EngineInfo, sampling: SamplingParams) -> None:
             raise UnsupportedField(
                 f"The {info.name} engine does not support {field}. Leave it out.", param=field
             )
-    _check_vocabulary(info, sampling.logit_bias, "logit_bias")
-    _check_vocabulary(info, sampling.stop_token_ids, "stop_token_ids")
+    check_vocabulary(info, sampling.logit_bias, "logit_bias")
+    check_vocabulary(info, sampling.stop_token_ids, "stop_token_ids")
 
 
-def _check_vocabulary(info: EngineInfo, token_ids: Collection[int], param: str) -> None:
+def check_vocabulary(info: EngineInfo, token_ids: Collection[int], param: str) -> None:
     """Raises InvalidRequest unless all ids are in the vocabulary."""
     if token_ids and not (min(token_ids) >= 0 and max(token_ids) < info.vocab_size):
         raise InvalidRequest(

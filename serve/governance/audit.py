@@ -27,5 +27,8 @@ class Audit(Protocol):
         ...
 
     async def end(self, record: RequestRecord) -> None:
-        """Write how it ended."""
+        """Write how it ended: ``error_code``, ``is_disconnected``, ``finish_reason`` and usage.
+
+        A status is not known yet: that is for whoever brought the request.
+        """
         ...

@@ -20,6 +20,7 @@ class NoLimits:
         principal: Principal,  # noqa: ARG002 - the protocol's
         model: str,  # noqa: ARG002
         generation: Generation,  # noqa: ARG002
+        max_model_len: int,  # noqa: ARG002
     ) -> Reservation:
         """Hold nothing."""
         return self

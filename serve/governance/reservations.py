@@ -25,9 +25,15 @@ class Reservations(Protocol):
     """The limits of all tenants."""
 
     async def reserve(
-        self, principal: Principal, model: str, generation: Generation
+        self, principal: Principal, model: str, generation: Generation, max_model_len: int
     ) -> Reservation:
         """Hold room for a request.
+
+        Args:
+            principal: who asks.
+            model: the name that was asked for.
+            generation: whose ``max_tokens`` may be UNBOUNDED_TOKENS.
+            max_model_len: most tokens of one prompt and its completion.
 
         Raises:
             RequestError: a limit leaves none.

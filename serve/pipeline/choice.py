@@ -6,11 +6,12 @@ not depend on how the engine happened to chunk them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from itertools import chain, groupby
 
 from serve.engine.protocol import TokenChunk, TokenLogprob
-from serve.pipeline.events import ChoiceEvent, Finished, TextDelta, TokenText
+from serve.pipeline.events import Channel, ChoiceEvent, Finished, TextDelta, TokenText
 from serve.pipeline.stages import Stage
 from serve.pipeline.tokenizer import Detokenizer
 from serve.timeline import FinishReason, Usage
@@ -46,57 +47,63 @@ class Choice:
 
     def feed(self, chunk: TokenChunk) -> list[ChoiceEvent]:
         """The events of a chunk. ``Finished``, if it is there, is the last; its usage is whole."""
+        ids, logprobs, reason = chunk.token_ids, chunk.logprobs, chunk.finish_reason
+        if not self._stages:
+            return self._consumed(ids, logprobs, reason)
         events: list[ChoiceEvent] = []
-        for part in _parts(chunk) if self._stages else (chunk,):
-            self.usage.completion_tokens += len(part.token_ids)
-            passed: Sequence[ChoiceEvent] = self._detokenised(part)
+        last = len(ids) - 1
+        for at in range(len(ids)):
+            own = None if logprobs is None else logprobs[at : at + 1]
+            passed: Sequence[ChoiceEvent] = self._consumed(
+                ids[at : at + 1], own, reason if at == last else None
+            )
             for stage in self._stages:
+                if not passed:
+                    break
                 passed = stage.feed(passed)
             events += passed
             if passed and isinstance(passed[-1], Finished):
                 events[-1] = replace(passed[-1], usage=self.usage)
                 break
-        return _joined(events) if self._stages else events
+        return events if len(events) < 2 else _joined(events)
 
-    def _detokenised(self, chunk: TokenChunk) -> list[ChoiceEvent]:
-        """Text and log-probabilities of a chunk, and its end. All that is left, where it ends."""
-        reason = chunk.finish_reason
+    def _consumed(
+        self,
+        ids: Sequence[int],
+        logprobs: Sequence[TokenLogprob] | None,
+        reason: FinishReason | None,
+    ) -> list[ChoiceEvent]:
+        """Text and log-probabilities of tokens, and their end. All that is left, where it ends."""
+        self.usage.completion_tokens += len(ids)
         # The stop token is counted and is no text (Engine contract).
-        num_text = len(chunk.token_ids) - 1 if reason == "stop" else len(chunk.token_ids)
-        text = self._detokenizer.feed(chunk.token_ids[:num_text])
+        num_text = len(ids) - 1 if reason == "stop" else len(ids)
+        text = self._detokenizer.feed(ids[:num_text])
         if reason is not None:
             text += self._detokenizer.finish()
-        logprobs = tuple(map(self._describe, (chunk.logprobs or ())[:num_text]))
+        described = tuple(map(self._describe, logprobs[:num_text])) if logprobs else ()
         events: list[ChoiceEvent] = []
-        if text or logprobs:
-            events.append(TextDelta(index=self._index, text=text, logprobs=logprobs))
+        if text or described:
+            events.append(TextDelta(index=self._index, text=text, logprobs=described))
         if reason is not None:
-            events.append(Finished(index=self._index, reason=reason))
+            events.append(Finished(index=self._index, reason=reason, usage=self.usage))
         return events
-
-
-def _parts(chunk: TokenChunk) -> Iterator[TokenChunk]:
-    """A chunk as chunks of one token each."""
-    last = len(chunk.token_ids) - 1
-    for at, token_id in enumerate(chunk.token_ids):
-        reason: FinishReason | None = chunk.finish_reason if at == last else None
-        logprobs = None if chunk.logprobs is None else chunk.logprobs[at : at + 1]
-        yield TokenChunk(token_ids=(token_id,), logprobs=logprobs, finish_reason=reason)
 
 
 def _joined(events: Sequence[ChoiceEvent]) -> list[ChoiceEvent]:
     """The same events, with neighbouring texts of one channel in one."""
     joined: list[ChoiceEvent] = []
-    for event in events:
-        before = joined[-1] if joined else None
-        if (
-            isinstance(event, TextDelta)
-            and isinstance(before, TextDelta)
-            and event.channel == before.channel
-        ):
-            joined[-1] = replace(
-                before, text=before.text + event.text, logprobs=before.logprobs + event.logprobs
-            )
-        else:
-            joined.append(event)
+    for channel, group in groupby(events, _channel_of):
+        run = list(group)
+        first = run[0]
+        if channel is None or len(run) == 1 or not isinstance(first, TextDelta):
+            joined += run
+            continue
+        texts = [event for event in run if isinstance(event, TextDelta)]
+        logprobs = chain.from_iterable(event.logprobs for event in texts)
+        text = "".join([event.text for event in texts])
+        joined.append(replace(first, text=text, logprobs=tuple(logprobs)))
     return joined
+
+
+def _channel_of(event: ChoiceEvent) -> Channel | None:
+    return event.channel if isinstance(event, TextDelta) else None

@@ -47,14 +47,12 @@ class Generation:
     """A client's wish for text, in no API's words. ``len(prompts) * n`` choices.
 
     Attributes:
-        model: the name as the client gave it; None where it gave none.
         prompts: one or more; choice ``i * n + k`` is the k-th continuation of prompt ``i``.
         sampling: ``max_tokens`` is UNBOUNDED_TOKENS where the client named none.
         stop: strings that end a choice; they are not part of its text.
         cache_salt: of the client's own: only its requests of the same salt share prefixes.
     """
 
-    model: str | None = None
     prompts: tuple[Prompt, ...]
     n: int = 1
     sampling: SamplingParams

@@ -19,7 +19,7 @@ from dataclasses import replace
 
 from serve import timeline
 from serve.engine.protocol import Engine, EngineRequest, SamplingParams, TokenLogprob
-from serve.engine.request_check import check_request, check_sampling
+from serve.engine.request_check import check_request, check_sampling, check_vocabulary
 from serve.errors import ContextLengthExceeded, InternalError, RequestError
 from serve.pipeline.admission import Admission
 from serve.pipeline.cache_salt import CacheSalts
@@ -29,6 +29,7 @@ from serve.pipeline.events import (
     Event,
     Finished,
     GenerateRequest,
+    Generation,
     Prompt,
     Started,
     TokensPrompt,
@@ -87,6 +88,30 @@ class Pipeline:
         """One token as text; broken bytes become U+FFFD."""
         return self.renderer.tokenizer.token_bytes(token_id).decode("utf-8", errors="replace")
 
+    def check(self, generation: Generation) -> None:
+        """Refuse what this model can never run, before anything is held for it.
+
+        Token ids of all prompts together are bounded by the context: one request cannot bring more
+        work than the longest single prompt.
+
+        Raises:
+            InvalidRequest, UnsupportedField: see ``check_sampling``; or a prompt's token id.
+            ContextLengthExceeded: more token ids than one context holds.
+        """
+        info = self.engine.info
+        check_sampling(info, generation.sampling)
+        num_tokens = 0
+        for prompt in generation.prompts:
+            if isinstance(prompt, TokensPrompt):
+                num_tokens += len(prompt.token_ids)
+                if num_tokens > info.max_model_len:
+                    raise ContextLengthExceeded(
+                        f"prompt has {num_tokens} tokens or more, and this model's context is "
+                        f"{info.max_model_len}. Send fewer at once.",
+                        param="prompt",
+                    )
+                check_vocabulary(info, prompt.token_ids, "prompt")
+
     def drain(self) -> None:
         """Admit nobody from now on; what runs goes on to its end."""
         self.admission.close()
@@ -100,8 +125,7 @@ class Pipeline:
         Raises:
             RequestError: before Started only.
         """
-        check_sampling(self.engine.info, request.sampling)
-        self._check_token_prompts(request.prompts)
+        self.check(request)
         num_choices = len(request.prompts) * request.n
         with self.admission.slots(num_choices):
             request.timeline.admitted_at = self._clock()
@@ -154,12 +178,12 @@ class Pipeline:
                         yield event
             raise InternalError("The engine ended the stream without a finish reason.")
         except RequestError as error:
-            record.finish_reason = "error"
+            record.finish_reason, record.error_code = "error", error.code
             yield Finished(index=index, reason="error", usage=usage, error=error)
         except Exception:  # the one place where a defect becomes an in-band error
             log.exception("choice failed", extra={"request_id": request.request_id})
-            record.finish_reason = "error"
             defect = InternalError(f"The server failed; request id {request.request_id}.")
+            record.finish_reason, record.error_code = "error", defect.code
             yield Finished(index=index, reason="error", usage=usage, error=defect)
 
     def _stages(self, request: GenerateRequest, index: int) -> list[Stage]:
@@ -219,23 +243,6 @@ class Pipeline:
                 param="max_tokens",
             )
         return min(max_tokens, room)
-
-    def _check_token_prompts(self, prompts: Sequence[Prompt]) -> None:
-        """Refuse token ids of all prompts together that are more than one context holds.
-
-        So one request cannot bring more work than the longest single prompt.
-
-        Raises:
-            ContextLengthExceeded: more than that.
-        """
-        limit = self.engine.info.max_model_len
-        num_tokens = sum(len(p.token_ids) for p in prompts if isinstance(p, TokensPrompt))
-        if num_tokens > limit:
-            raise ContextLengthExceeded(
-                f"prompt has {num_tokens} tokens, and this model's context is {limit}. Send fewer "
-                "at once.",
-                param="prompt",
-            )
 
 
 def _sampling_of(sampling: SamplingParams, sibling: int, max_tokens: int) -> SamplingParams:

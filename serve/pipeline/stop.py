@@ -20,6 +20,7 @@ class StopStrings:
 
     def __init__(self, strings: Sequence[str]) -> None:
         self._strings = tuple(strings)
+        self._firsts = frozenset(s[0] for s in strings)
         self._held = ""
 
     def feed(self, events: Sequence[ChoiceEvent]) -> Sequence[ChoiceEvent]:
@@ -27,6 +28,9 @@ class StopStrings:
         passed: list[ChoiceEvent] = []
         for event in events:
             if isinstance(event, TextDelta) and event.channel == "content":
+                if not self._held and self._firsts.isdisjoint(event.text):
+                    passed.append(event)  # nothing of a stop string begins in it
+                    continue
                 text, is_stopped = self._cut(self._held + event.text)
                 passed += _delta(event, text)
                 if is_stopped:

@@ -18,7 +18,7 @@ from serve.version import server_version
 
 if TYPE_CHECKING:
     from serve.engine.protocol import Engine, EngineInfo
-    from serve.pipeline.events import Event, GenerateRequest, Prompt
+    from serve.pipeline.events import Event, GenerateRequest, Generation, Prompt
 
 LOADING_RETRY_S = 5
 
@@ -30,6 +30,7 @@ class TextPipeline(Protocol):
 
     @property
     def engine(self) -> Engine: ...
+    def check(self, generation: Generation) -> None: ...
     def generate(self, request: GenerateRequest) -> AsyncGenerator[Event, None]: ...
     async def encode(self, prompt: Prompt, *, add_special_tokens: bool = True) -> list[int]: ...
     def decode(self, token_ids: Sequence[int]) -> str: ...

@@ -3,12 +3,12 @@
 Whatever brings a request, HTTP or a caller within the process, leads it along this line, and there
 is no way round it::
 
-    with service.call(route=...) as call:                 record, at the end, once
+    with service.call(method=..., route=...) as call:     record, at the end, once
         service.authenticate(call, credentials)           401 403
         service.authorise(call, scope)                    403
-        served = service.served(call, generation.model)   404 503
+        served = service.served(call, name)               404
         async with service.generate(call, served, generation) as events:
-            ...                                           reserve 429 · audit · run · settle
+            ...                                           503 · reserve · audit · run · settle
 
 What can refuse is a call in that line. Logs and metrics are listeners: they are told of the record
 once, when all is over, and steer nothing.
@@ -96,7 +96,7 @@ class Service:
             call.failed(error)
             record.status = record.status or error.status
             raise
-        except asyncio.CancelledError:
+        except (asyncio.CancelledError, GeneratorExit):
             record.is_disconnected = record.is_disconnected or not record.status
             raise
         except Exception:
@@ -162,13 +162,7 @@ class Service:
         Raises:
             ModelNotFound: nothing of that name is served to this caller.
         """
-        served = self.directory.find(model)
-        if not _may_ask(call, served):
-            raise ModelNotFound(
-                f"The model {served.name!r} is not served to this key. /v1/models lists those that "
-                "are.",
-                param="model",
-            )
+        served = self._allowed(call, self.directory.find(model))
         call.record.model = served.name
         return served
 
@@ -185,24 +179,48 @@ class Service:
         Leaving the block, at any point, frees everything and settles what was reserved.
 
         Raises:
-            RequestError: it is refused: drained, over a limit, or the engine is down.
+            Forbidden, ModelNotFound: not for this caller, whatever was asked before.
+            InvalidRequest: the model can never run it.
+            RequestError: not now: drained, over a limit, or the engine is down.
         """
+        self.authorise(call, "infer")
         self.check_accepting()
+        record = call.record
+        record.model = self._allowed(call, served).name
         pipeline = served.resident()
+        pipeline.check(generation)
         # While it is down a stream is refused by status: one that began could only end in an error.
         await pipeline.engine.check_health()
-        principal, record = _caller(call), call.record
-        reservation = await self._reservations.reserve(principal, served.name, generation)
+        reservation = await self._reservations.reserve(
+            _caller(call), served.name, generation, pipeline.engine.info.max_model_len
+        )
         try:
-            await self._audit.begin(principal, record, generation)
+            await self._audit.begin(_caller(call), record, generation)
             try:
-                request = _request(call, served, generation)
-                async with aclosing(pipeline.generate(request)) as events:
+                async with aclosing(
+                    pipeline.generate(_request(call, served, generation))
+                ) as events:
                     yield events
+            except RequestError as error:
+                call.failed(error)
+                raise
+            except (asyncio.CancelledError, GeneratorExit):
+                record.is_disconnected = True
+                raise
             finally:
+                record.error_code = record.error_code or record.timeline.error_code
                 await self._audit.end(record)
         finally:
             await reservation.settle(record.timeline.usage)
+
+    def _allowed(self, call: Call, served: Served) -> Served:
+        if not _may_ask(call, served):
+            raise ModelNotFound(
+                f"The model {served.name!r} is not served to this key. /v1/models lists those that "
+                "are.",
+                param="model",
+            )
+        return served
 
 
 def _caller(call: Call) -> Principal:
@@ -219,7 +237,6 @@ def _may_ask(call: Call, served: Served) -> bool:
 
 def _request(call: Call, served: Served, generation: Generation) -> GenerateRequest:
     return GenerateRequest(
-        model=generation.model,
         prompts=generation.prompts,
         n=generation.n,
         sampling=generation.sampling,

@@ -2,7 +2,8 @@
 
 Subclass ``DialectContract`` per dialect and give it:
 
-- ``dialect``: an instance;
+- ``dialect``: an instance, which takes the model's name in a field ``model`` and refuses an unknown
+  field by its name;
 - ``body``: a request for one answer with nothing special about it;
 - ``streamed(body)``: the same request, for a stream;
 - ``content_of(raw)``: the text that a client reads out of the bytes of a whole stream;
@@ -68,19 +69,35 @@ class DialectContract:
     def test_a_request_is_a_generation(self) -> None:
         whole, stream = (self.dialect.parse(b) for b in (self.body, self.streamed(self.body)))
         assert (whole.is_stream, stream.is_stream) == (False, True)
-        assert whole.generation == stream.generation
-        assert whole.generation.prompts
-        assert whole.generation.sampling.max_tokens >= 1
+        generation = whole.generation()
+        assert generation == stream.generation()
+        assert generation.prompts
+        assert generation.sampling.max_tokens >= 1
 
     def test_parsing_keeps_nothing_of_the_request_before(self) -> None:
-        first = self.dialect.parse(self.body).generation
+        first = self.dialect.parse(self.body).generation()
         self.dialect.parse(self.streamed(self.body))
-        assert self.dialect.parse(self.body).generation == first
+        assert self.dialect.parse(self.body).generation() == first
 
     def test_an_unknown_field_is_never_ignored_in_silence(self) -> None:
         with pytest.raises(InvalidRequest) as refused:
             self.dialect.parse({**self.body, "no_such_field": 1})
         assert refused.value.param == "no_such_field"
+
+    @pytest.mark.parametrize("value", [7, -1, 1.5, True, "", "x", [], ["x"], {}, {"x": 1}, None])
+    async def test_a_value_of_any_type_in_any_field_is_answered_or_refused(
+        self, value: object
+    ) -> None:
+        home = self.home()
+        async with home.client() as client:
+            for field in ("model", *self.body):
+                response = await client.post(self.dialect.path, json={**self.body, field: value})
+                assert response.status_code in {200, 400, 404}, (field, response.text)
+        assert is_free(home.pipeline)
+
+    def test_it_wants_a_scope_and_is_not_public(self) -> None:
+        assert not self.dialect.policy.is_public
+        assert self.dialect.policy.scope == "infer"
 
     # What an answer comes to
 
@@ -139,8 +156,7 @@ class DialectContract:
         home = self.home()
         async with home.client() as client:
             await client.post(self.dialect.path, json=self.body)
-        home.metrics.request_finished(home.records.last)
-        text = home.metrics.render()[0].decode()
+            text = (await client.get("/metrics")).text
         assert f'route="{self.dialect.path}",status="200"' in text
 
     async def test_it_wants_the_key_and_says_so_in_its_envelope(self, tmp_path: Path) -> None:
@@ -161,6 +177,17 @@ class DialectContract:
             text = await client.post(self.dialect.path, content=b"{}")
         assert (large.status_code, self.error_of(large.content)) == (413, "body_too_large")
         assert (text.status_code, self.error_of(text.content)) == (415, "unsupported_media_type")
+
+    async def test_an_unknown_model_and_a_stream_are_in_the_record_of_a_refusal(self) -> None:
+        home = self.home()
+        async with home.client() as client:
+            await client.post(self.dialect.path, json={**self.streamed(self.body), "model": "no"})
+        record = home.records.last
+        assert (record.is_stream, record.status, record.error_code) == (
+            True,
+            404,
+            "model_not_found",
+        )
 
     async def test_it_is_refused_while_the_server_drains(self) -> None:
         home = self.home()

@@ -40,7 +40,8 @@ def endpoint(service: Service, dialect: Dialect) -> Callable[[Request], Awaitabl
         service.check_accepting()
         parsed = dialect.parse(parse_object(await request.body()))
         call.record.is_stream = parsed.is_stream
-        served = service.served(call, parsed.generation.model)
+        served = service.served(call, parsed.model)
+        generation = parsed.generation()
         encoder = parsed.encoder(
             Identity(
                 request_id=call.record.request_id,
@@ -50,7 +51,7 @@ def endpoint(service: Service, dialect: Dialect) -> Callable[[Request], Awaitabl
             )
         )
         kind = StreamResponse if parsed.is_stream else WholeResponse
-        return kind(service, call, served, parsed.generation, encoder)
+        return kind(service, call, served, generation, encoder)
 
     handle.__name__ = dialect.name
     return handle
@@ -78,7 +79,7 @@ class WholeResponse(GenerationResponse):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002
         answer = Answer()
-        async with WhileConnected(receive), self._events as events:
+        async with self._events as events, WhileConnected(receive, self._call):
             await _prime(events)
             async for event in events:
                 answer.add(event)
@@ -97,18 +98,20 @@ class StreamResponse(GenerationResponse):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         has_started = False
         try:
-            async with WhileConnected(receive), self._events as events:
+            async with self._events as events, WhileConnected(receive, self._call):
                 await _prime(events)
-                first = await _first(events)
-                has_started = True
+                opening = self._encoder.open() + self._encoder.event(await _first(events))
                 headers = [
                     (b"content-type", self._encoder.media_type),
                     (b"x-accel-buffering", b"no"),  # nginx would gather events into blocks
                 ]
+                has_started = True
                 await send({"type": "http.response.start", "status": 200, "headers": headers})
                 # What wraps it only looks at an answer's start, and costs each token six calls.
                 send = cast("Send", scope.get(SEND_KEY, send))
-                last = await self._pump(first, events, send)
+                if opening:
+                    await send(_body(opening))
+                last = await self._pump(events, send)
         except asyncio.CancelledError:
             if has_started:  # the server's patience with running requests has ended
                 error = Draining("The server stopped before the answer was complete. Ask again.")
@@ -116,23 +119,19 @@ class StreamResponse(GenerationResponse):
             raise
         await send(_body(last, more=False))
 
-    async def _pump(self, first: Event, events: AsyncGenerator[Event, None], send: Send) -> bytes:
-        """Send the first event and what the service yields then; returns what is left to send."""
+    async def _pump(self, events: AsyncGenerator[Event, None], send: Send) -> bytes:
+        """Send what the service yields after the first event; returns what is left to send."""
         encoder = self._encoder
-        event: Event | None = first
-        opening = encoder.open()
         try:
-            while event is not None:
+            async for event in events:
                 if isinstance(event, Finished) and event.reason == "error":
-                    return opening + self._failed(error_of(event))
-                piece = opening + encoder.event(event)
-                opening = b""
+                    return self._failed(error_of(event))
+                piece = encoder.event(event)
                 if piece:
                     await send(_body(piece))
-                event = await anext(events, None)
+            return encoder.close(self._call.record.timeline.usage)
         except RequestError as error:  # the pipeline's contract has these in-band; be sure
             return self._failed(error)
-        return encoder.close(self._call.record.timeline.usage)
 
     def _failed(self, error: RequestError) -> bytes:
         """The end of a stream that failed."""
@@ -143,16 +142,17 @@ class StreamResponse(GenerationResponse):
 class WhileConnected:
     """An async context whose body is cancelled when the client leaves.
 
-    The body then ends with ClientDisconnect instead of CancelledError. It works as asyncio.timeout
-    does: the body runs in the request's own task, so that waiting for the next event costs nothing
-    more than waiting for it; one small task waits for the client to leave.
+    The call's record says so, and the body ends with ClientDisconnect instead of CancelledError. It
+    works as asyncio.timeout does: the body runs in the request's own task, so that waiting for the
+    next event costs nothing more than waiting for it; one small task waits for the client to leave.
 
     Enter it only when the request's body has been read: from then on ``receive`` tells of nothing
     but the end of the connection.
     """
 
-    def __init__(self, receive: Receive) -> None:
+    def __init__(self, receive: Receive, call: Call) -> None:
         self._receive = receive
+        self._call = call
         self._has_left = False
 
     async def __aenter__(self) -> Self:
@@ -175,6 +175,7 @@ class WhileConnected:
             return
         # Not ours alone if somebody else has cancelled, too: then CancelledError goes on.
         if self._task.uncancel() <= self._num_cancels and kind is asyncio.CancelledError:
+            self._call.record.is_disconnected = True
             raise ClientDisconnect from error
 
     async def _wait_for_end(self) -> None:

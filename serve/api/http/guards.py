@@ -6,7 +6,7 @@ import asyncio
 import re
 from collections.abc import Iterable, Sequence
 
-from starlette.routing import compile_path
+from starlette.routing import BaseRoute, Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serve import timeline
@@ -25,24 +25,19 @@ _JSON_TYPE = re.compile(
 
 
 class Policies:
-    """The policy of every path. A path that is no route's has the one of any key."""
+    """The policy of each route, found as the router will find the route.
 
-    def __init__(self, routes: Iterable[tuple[str, Policy]]) -> None:
-        self._exact: dict[str, Policy] = {}
-        self._patterns: list[tuple[re.Pattern[str], Policy]] = []
-        for path, policy in routes:
-            if "{" in path:
-                self._patterns.append((compile_path(path)[0], policy))
-            else:
-                self._exact[path] = policy
+    Args:
+        routes: in the router's order, each with its policy.
+    """
 
-    def of(self, path: str) -> Policy:
-        """The policy of a path as the router will read it."""
-        policy = self._exact.get(path)
-        if policy is not None:
-            return policy
-        for pattern, policy in self._patterns:
-            if pattern.match(path):
+    def __init__(self, routes: Iterable[tuple[BaseRoute, Policy]]) -> None:
+        self._routes = tuple(routes)
+
+    def of(self, scope: Scope) -> Policy:
+        """The policy of the route that will answer; that of any key where none will."""
+        for route, policy in self._routes:
+            if route.matches(scope)[0] is Match.FULL:
                 return policy
         return ANY_KEY
 
@@ -68,7 +63,7 @@ class Authenticate:
                 hosts=_texts(header_values(scope, b"host")),
             ),
         )
-        self._service.authorise(call, self._policies.of(scope["path"]).scope)
+        self._service.authorise(call, self._policies.of(scope).scope)
         await self._app(scope, receive, send)
 
 
@@ -86,7 +81,7 @@ class BoundBody:
         self._timeout_s = timeout_s
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        max_bytes = self._policies.of(scope["path"]).max_body_bytes or self._max_bytes
+        max_bytes = self._policies.of(scope).max_body_bytes or self._max_bytes
         lengths = header_values(scope, b"content-length")
         has_body = bool(header_values(scope, b"transfer-encoding")) or lengths not in ([], [b"0"])
         if header_values(scope, b"content-encoding"):

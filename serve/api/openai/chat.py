@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Discriminator, Field, Tag
 
 from serve.api.dialect import Parsed
-from serve.api.openai.encoders import ChatEncoder, parsed
+from serve.api.openai.encoders import ChatEncoder
 from serve.api.openai.errors import problem
 from serve.api.openai.fields import FIELDS
 from serve.api.openai.parsing import Body, parse_body
@@ -137,7 +137,6 @@ class ChatRequest(SamplingFields):
         """
         self.check_shared()
         return Generation(
-            model=self.model,
             prompts=(chat_prompt(self.messages, self._visible_tools()),),
             n=self.n or 1,
             sampling=self.sampling(
@@ -212,16 +211,13 @@ class ChatCompletions:
     path = "/v1/chat/completions"
     name = "create_chat_completion"
     policy = INFER
-    openapi: Mapping[str, Any] = generating(ChatRequest, ChatCompletion, tag="chat")
+    openapi: Mapping[str, Any] = generating(
+        ChatRequest, ChatCompletion, tag="chat", description="Continue a conversation."
+    )
 
     def parse(self, body: Mapping[str, Any]) -> Parsed:
         """A request. Raises RequestError: see docs/errors.md."""
         request = parse_body(ChatRequest, body, FIELDS)
-        return parsed(
-            ChatEncoder,
-            request.generation(),
-            is_stream=bool(request.stream),
-            has_usage_chunk=request.has_usage_chunk,
-        )
+        return request.parsed(request.generation, ChatEncoder, has_logprobs=bool(request.logprobs))
 
     problem = staticmethod(problem)

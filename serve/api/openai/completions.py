@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from pydantic import Field, WithJsonSchema
 
 from serve.api.dialect import Parsed
-from serve.api.openai.encoders import TextEncoder, parsed
+from serve.api.openai.encoders import TextEncoder
 from serve.api.openai.errors import problem
 from serve.api.openai.fields import FIELDS
 from serve.api.openai.parsing import parse_body
@@ -67,7 +67,6 @@ class CompletionRequest(SamplingFields):
             )
         max_tokens = self.max_tokens or DEFAULT_MAX_TOKENS
         return Generation(
-            model=self.model,
             prompts=_prompts(self.prompt),
             n=n,
             sampling=self.sampling(max_tokens=max_tokens, num_logprobs=self.logprobs),
@@ -82,16 +81,18 @@ class Completions:
     path = "/v1/completions"
     name = "create_completion"
     policy = INFER
-    openapi: Mapping[str, Any] = generating(CompletionRequest, Completion, tag="completions")
+    openapi: Mapping[str, Any] = generating(
+        CompletionRequest,
+        Completion,
+        tag="completions",
+        description="Continue one or more prompts.",
+    )
 
     def parse(self, body: Mapping[str, Any]) -> Parsed:
         """A request. Raises RequestError: see docs/errors.md."""
         request = parse_body(CompletionRequest, body, FIELDS)
-        return parsed(
-            TextEncoder,
-            request.generation(),
-            is_stream=bool(request.stream),
-            has_usage_chunk=request.has_usage_chunk,
+        return request.parsed(
+            request.generation, TextEncoder, has_logprobs=request.logprobs is not None
         )
 
     problem = staticmethod(problem)

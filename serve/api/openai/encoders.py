@@ -9,16 +9,15 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from functools import partial
 from typing import Any
 
 import orjson
 
-from serve.api.dialect import Identity, Parsed
+from serve.api.dialect import Identity
 from serve.api.openai.errors import problem
 from serve.errors import InternalError, RequestError
 from serve.pipeline.answer import Answer, CollectedChoice
-from serve.pipeline.events import Event, Finished, Generation, TextDelta, TokenText
+from serve.pipeline.events import Event, Finished, TextDelta, TokenText
 from serve.timeline import Usage
 
 DONE = b"data: [DONE]\n\n"
@@ -41,15 +40,10 @@ class _Encoder(ABC):
 
     def __init__(self, identity: Identity, *, has_usage_chunk: bool, has_logprobs: bool) -> None:
         # The answer's id is the request's, so that either finds the other.
-        self._fields = {
-            "id": self.id_prefix + identity.request_id.removeprefix("req-"),
-            "created": identity.created,
-            "model": identity.model,
-            "system_fingerprint": identity.fingerprint,
-        }
+        self._identity = identity
         self._has_usage_chunk = has_usage_chunk
         self._has_logprobs = has_logprobs
-        head = orjson.dumps({**self._fields, "object": self.chunk_kind})
+        head = orjson.dumps(self._fields(self.chunk_kind))
         self._head = b"data: " + head[:-1] + b',"choices":['
         self._tail = b'],"usage":null}\n\n' if has_usage_chunk else b"]}\n\n"
 
@@ -77,14 +71,26 @@ class _Encoder(ABC):
 
     def whole(self, answer: Answer, usage: Usage) -> bytes:
         """The whole answer."""
+        for choice in answer.choices:
+            if choice.tool_calls or choice.deltas.keys() - {"content"}:
+                raise InternalError("This answer has words for its text alone.")
         return orjson.dumps(
             {
-                **self._fields,
-                "object": self.whole_kind,
+                **self._fields(self.whole_kind),
                 "choices": [self._choice(choice) for choice in answer.choices],
                 "usage": _usage(usage),
             }
         )
+
+    def _fields(self, kind: str) -> dict[str, Any]:
+        identity = self._identity
+        return {
+            "id": self.id_prefix + identity.request_id.removeprefix("req-"),
+            "object": kind,
+            "created": identity.created,
+            "model": identity.model,
+            "system_fingerprint": identity.fingerprint,
+        }
 
     @abstractmethod
     def _delta(self, event: TextDelta) -> bytes:
@@ -97,25 +103,6 @@ class _Encoder(ABC):
     @abstractmethod
     def _choice(self, choice: CollectedChoice) -> dict[str, Any]:
         """One choice of a whole answer."""
-
-
-def parsed(
-    encoder: type[ChatEncoder | TextEncoder],
-    generation: Generation,
-    *,
-    is_stream: bool,
-    has_usage_chunk: bool,
-) -> Parsed:
-    """A request that is answered by this encoder."""
-    return Parsed(
-        generation=generation,
-        is_stream=is_stream,
-        encoder=partial(
-            encoder,
-            has_usage_chunk=has_usage_chunk,
-            has_logprobs=generation.sampling.num_logprobs is not None,
-        ),
-    )
 
 
 class ChatEncoder(_Encoder):

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, WithJsonSchema
 
+from serve.api.dialect import Encoder, Parsed
 from serve.api.openai.parsing import Body
 from serve.engine.protocol import SamplingParams
 from serve.errors import InvalidRequest, UnsupportedField
+from serve.pipeline.events import Generation
 
 MAX_N = 8
 MAX_STOPS = 4
@@ -108,6 +112,29 @@ class SamplingFields(Body):
     @property
     def has_usage_chunk(self) -> bool:
         return bool(self.stream_options and self.stream_options.include_usage)
+
+    def parsed(
+        self,
+        generation: Callable[[], Generation],
+        encoder: Callable[..., Encoder],
+        *,
+        has_logprobs: bool,
+    ) -> Parsed:
+        """The request as the transport wants it.
+
+        Args:
+            generation: of the whole request.
+            encoder: makes an encoder of an identity and the two options.
+            has_logprobs: whether the answer has log-probabilities.
+        """
+        return Parsed(
+            model=self.model,
+            is_stream=bool(self.stream),
+            generation=generation,
+            encoder=partial(
+                encoder, has_usage_chunk=self.has_usage_chunk, has_logprobs=has_logprobs
+            ),
+        )
 
     def stops(self) -> tuple[str, ...]:
         """The stop strings.

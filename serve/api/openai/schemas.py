@@ -179,9 +179,16 @@ def described(shape: type[BaseModel], *, stream: bool = False) -> dict[int | str
     return {200: ok, "4XX": PROBLEM, "5XX": PROBLEM}
 
 
-def generating(body: type[BaseModel], answer: type[BaseModel], *, tag: str) -> dict[str, Any]:
+def generating(
+    body: type[BaseModel], answer: type[BaseModel], *, tag: str, description: str
+) -> dict[str, Any]:
     """The part of /openapi.json that a dialect's route adds."""
-    return {"tags": [tag], "responses": described(answer, stream=True), "body": body}
+    return {
+        "tags": [tag],
+        "description": description,
+        "responses": described(answer, stream=True),
+        "body": body,
+    }
 
 
 EVENT: dict[str, Any] = {

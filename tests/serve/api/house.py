@@ -133,8 +133,9 @@ def house(
     config = Config(port=0, **settings)
     directory = Directory(config.model_names, tuple(config.adapters), created=1_700_000_000)
     ring = KeyRing.load(keys) if keys else None
-    service = Service(directory, authenticators_for(ring), listeners=(records,))
-    state = ServerState(config=config, service=service, startup=startup, metrics=Metrics())
+    metrics = Metrics()
+    service = Service(directory, authenticators_for(ring), listeners=(records, metrics))
+    state = ServerState(config=config, service=service, startup=startup, metrics=metrics)
     if is_loaded:
         directory.publish(pipeline or pipeline_of(), Weights())
         startup.complete()

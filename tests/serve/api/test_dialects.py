@@ -11,17 +11,18 @@ from functools import partial
 from typing import Any, ClassVar
 
 import orjson
+import pytest
 
 from serve.api.app import DIALECTS
 from serve.api.dialect import Dialect, Identity, Parsed
 from serve.api.policy import INFER
 from serve.engine.protocol import SamplingParams
-from serve.errors import InvalidRequest, RequestError
+from serve.errors import InternalError, InvalidRequest, RequestError
 from serve.pipeline.answer import Answer
 from serve.pipeline.events import Event, Generation, TextDelta, TextPrompt
 from serve.timeline import Usage
 from tests.contracts.dialect import DialectContract
-from tests.serve.api.house import house
+from tests.serve.api.house import house, is_free
 
 
 class EchoEncoder:
@@ -60,13 +61,14 @@ class Echo:
             raise InvalidRequest(f"{field[:60]} means nothing here.", param=field[:60])
         if not isinstance(say := body.get("say"), str):
             raise InvalidRequest("say must be a string.", param="say")
-        generation = Generation(
-            model=body.get("model"),
-            prompts=(TextPrompt(say),),
-            sampling=SamplingParams(max_tokens=64),
-        )
+        if not isinstance(model := body.get("model"), str | None):
+            raise InvalidRequest("model must be a string.", param="model")
+        sampling = SamplingParams(max_tokens=64)
         return Parsed(
-            generation=generation, is_stream=body.get("live") is True, encoder=EchoEncoder
+            model=model,
+            is_stream=body.get("live") is True,
+            generation=lambda: Generation(prompts=(TextPrompt(say),), sampling=sampling),
+            encoder=EchoEncoder,
         )
 
     @staticmethod
@@ -99,3 +101,31 @@ async def test_it_stands_beside_the_others_and_each_keeps_its_envelope() -> None
         nowhere = await post("/nowhere")
     assert echo.json().keys() == {"oops", "why"}
     assert chat.json().keys() == nowhere.json().keys() == {"error"}
+
+
+class Fussy(EchoEncoder):
+    """An encoder that has no words for the first text of an answer."""
+
+    def event(self, event: Event) -> bytes:
+        raise InternalError("No words.")
+
+
+class Speechless(EchoEncoder):
+    """An encoder that has no words for the end."""
+
+    def close(self, usage: Usage) -> bytes:
+        raise InternalError("No words.")
+
+
+@pytest.mark.parametrize(("encoder", "status"), [(Fussy, 500), (Speechless, 200)])
+async def test_an_encoder_that_refuses_is_told_by_status_or_in_band(
+    monkeypatch: pytest.MonkeyPatch, encoder: type[EchoEncoder], status: int
+) -> None:
+    home = house(dialects=(Echo(),))
+    monkeypatch.setattr("tests.serve.api.test_dialects.EchoEncoder", encoder)
+    async with home.client() as client:
+        response = await client.post("/echo", json={"say": "x", "live": True})
+    assert response.status_code == status
+    assert TestEcho().error_of(response.content) == "internal_error"
+    assert home.records.last.error_code == "internal_error"
+    assert is_free(home.pipeline)

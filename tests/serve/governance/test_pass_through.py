@@ -15,7 +15,7 @@ LARGEST = Generation(
 
 
 async def test_everything_passes_and_is_settled() -> None:
-    reservation = await NoLimits().reserve(ANONYMOUS, "demo", LARGEST)
+    reservation = await NoLimits().reserve(ANONYMOUS, "demo", LARGEST, 1024)
     await reservation.settle(Usage(prompt_tokens=10**9))
 
 

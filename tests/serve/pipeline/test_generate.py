@@ -194,7 +194,7 @@ REFUSALS = [
     (request_of(TokensPrompt((1,) * 256)), ContextLengthExceeded, "context is 256"),
     (request_of(TokensPrompt((1,) * 200), max_tokens=57), ContextLengthExceeded, "at most 56"),
     (request_of(TextPrompt("")), InvalidRequest, "empty"),
-    (request_of(TokensPrompt((10**6,))), InvalidRequest, "not in the vocabulary"),
+    (request_of(TokensPrompt((10**6,))), InvalidRequest, "token id out of range"),
     (request_of(n=8, max_tokens=1, logit_bias={10**6: 1.0}), InvalidRequest, "logit_bias"),
 ]
 

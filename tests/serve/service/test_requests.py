@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Mapping
-from contextlib import aclosing
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,20 +17,16 @@ import httpx
 import pytest
 
 from serve.api.openai.chat import ChatCompletions
-from serve.errors import Forbidden, ModelNotFound, QueueFull, RequestError
+from serve.errors import Forbidden, ModelNotFound, RequestError
 from serve.governance import keys
 from serve.governance.authenticators import Credentials
 from serve.governance.principal import ANONYMOUS, Principal, Scope
-from serve.governance.reservations import Reservation
 from serve.observe.record import RequestRecord
-from serve.pipeline.answer import Answer
-from serve.pipeline.events import Generation
+from serve.pipeline.events import Finished
 from serve.service.call import Call
-from serve.service.directory import Directory, Weights
+from serve.service.directory import Directory
 from serve.service.requests import Service
-from serve.timeline import Usage
 from tests.serve.api.house import (
-    ANSWER,
     House,
     Records,
     chat,
@@ -40,26 +35,15 @@ from tests.serve.api.house import (
     pipeline_of,
     until,
 )
-
-CHAT = "/v1/chat/completions"
-LOCAL = Credentials(hosts=("localhost",))
-
-
-async def in_process(
-    service: Service, body: Mapping[str, Any], credentials: Credentials = LOCAL
-) -> str:
-    """What a caller within the process does, and the answer's text."""
-    with service.call(method="POST", route=CHAT) as call:
-        service.authenticate(call, credentials)
-        service.authorise(call, "infer")
-        service.check_accepting()
-        generation = ChatCompletions().parse(body).generation
-        served = service.served(call, generation.model)
-        answer = Answer()
-        async with service.generate(call, served, generation) as events:
-            async for event in events:
-                answer.add(event)
-        return answer.choices[0].text
+from tests.serve.service.callers import (
+    CHAT,
+    LOCAL,
+    Ledger,
+    in_process,
+    outcome_of,
+    service_of,
+    straight_to_generate,
+)
 
 
 def facts_of(record: RequestRecord) -> dict[str, Any]:
@@ -91,14 +75,6 @@ def counts_of(record: RequestRecord) -> list[str]:
     found = [line for line in lines if counted.match(line)]
     assert any("requests_total{" in line for line in found)
     return found
-
-
-async def outcome_of(service: Service, body: Mapping[str, Any]) -> tuple[Any, ...]:
-    """Status, and the text or what the refusal says."""
-    try:
-        return 200, await in_process(service, body)
-    except RequestError as error:
-        return error.status, error.code, error.message, error.param
 
 
 def outcome_in(response: httpx.Response) -> tuple[Any, ...]:
@@ -200,107 +176,76 @@ async def test_a_defect_is_recorded_as_one_and_goes_on() -> None:
 # What can refuse
 
 
-@dataclass
-class Ledger:
-    """Reservations that write down what is asked of them."""
-
-    refuses: bool = False
-    lines: list[object] = field(default_factory=list)
-
-    async def reserve(
-        self, principal: Principal, model: str, generation: Generation
-    ) -> Reservation:
-        if self.refuses:
-            raise QueueFull("The budget is used up.")
-        self.lines.append((principal.tenant, model, generation.sampling.max_tokens))
-        return self
-
-    async def settle(self, usage: Usage) -> None:
-        self.lines.append(replace(usage))
+async def test_a_caller_that_passes_events_on_is_recorded_with_their_error() -> None:
+    home = house(pipeline_of(die_after=5))
+    with home.service.call(method="POST") as call:
+        home.service.authenticate(call, LOCAL)
+        generation = ChatCompletions().parse(chat()).generation()
+        served = home.service.served(call, None)
+        async with home.service.generate(call, served, generation) as events:
+            reasons = [event.reason async for event in events if isinstance(event, Finished)]
+    assert reasons == ["error"]
+    assert home.records.last.error_code == "engine_dead"
 
 
-@dataclass
-class Trail:
-    """An audit trail in memory."""
+def test_a_generator_that_is_closed_early_is_a_caller_that_left() -> None:
+    home = house()
 
-    refuses: bool = False
-    lines: list[str] = field(default_factory=list)
+    def passing_on() -> Iterator[int]:
+        with home.service.call(method="POST"):
+            yield 1
 
-    async def begin(
-        self, principal: Principal, record: RequestRecord, generation: Generation
-    ) -> None:
-        if self.refuses:
-            raise QueueFull("The trail cannot be written.")
-        self.lines.append(f"begin {record.request_id} {principal.tenant}")
-
-    async def end(self, record: RequestRecord) -> None:
-        self.lines.append(f"end {record.request_id} {record.timeline.finish_reason}")
+    events = passing_on()
+    next(events)
+    events.close()
+    assert home.records.last.is_disconnected
+    assert home.records.last.status == 499
 
 
-class Known:
-    """An authenticator that knows everyone as one principal."""
-
-    def __init__(self, principal: Principal = ANONYMOUS) -> None:
-        self._principal = principal
-
-    def authenticate(self, credentials: Credentials) -> Principal:
-        return self._principal
+# Whatever was asked of the service before, generate() holds to it
 
 
-def service_of(principal: Principal = ANONYMOUS, **parts: Any) -> tuple[Service, Records]:
-    records = Records()
-    directory = Directory(("demo", "alias"), created=0)
-    directory.publish(pipeline_of(), Weights())
-    return Service(directory, (Known(principal),), listeners=(records,), **parts), records
+@pytest.mark.parametrize(
+    ("principal", "error"),
+    [
+        (replace(ANONYMOUS, scopes=frozenset({"metrics"})), "forbidden"),
+        (replace(ANONYMOUS, models=frozenset({"alias"})), "model_not_found"),
+    ],
+)
+async def test_nobody_generates_who_may_not(principal: Principal, error: str) -> None:
+    service, records = service_of(principal)
+    with pytest.raises(RequestError):
+        await straight_to_generate(service)
+    assert records.last.error_code == error
 
 
-async def test_what_is_reserved_is_settled_with_what_was_used() -> None:
-    ledger = Ledger()
-    service, records = service_of(reservations=ledger)
-    assert await in_process(service, chat(max_tokens=99)) == ANSWER
-    assert ledger.lines == [("anonymous", "demo", 99), records.last.timeline.usage]
-    assert records.last.timeline.usage.completion_tokens > 0
+async def test_nobody_generates_while_it_drains() -> None:
+    service, records = service_of()
+    service.is_draining = True
+    with pytest.raises(RequestError):
+        await straight_to_generate(service)
+    assert records.last.error_code == "draining"
 
 
-async def test_what_is_reserved_is_settled_where_the_request_is_refused_after_it() -> None:
-    ledger = Ledger()
-    service, _ = service_of(reservations=ledger, audit=Trail(refuses=True))
-    with pytest.raises(QueueFull, match="trail"):
-        await in_process(service, chat())
-    assert ledger.lines[1:] == [Usage()]
+IMPOSSIBLE = [
+    {"model": "demo", "prompt": [100_000]},
+    {"model": "demo", "prompt": [1] * 2000},
+    {"model": "demo", "prompt": "x", "logit_bias": {"100000": 1}},
+    {"model": "demo", "prompt": "x", "stop_token_ids": [100_000]},
+]
 
 
-async def test_a_limit_refuses_before_the_engine_and_the_trail() -> None:
-    trail = Trail()
-    service, records = service_of(reservations=Ledger(refuses=True), audit=trail)
-    with pytest.raises(QueueFull, match="budget"):
-        await in_process(service, chat())
-    assert trail.lines == []
-    assert records.last.timeline.admitted_at is None
-    assert (records.last.status, records.last.error_code) == (503, "queue_full")
-
-
-async def test_the_trail_has_a_beginning_and_an_end() -> None:
-    trail = Trail()
-    service, records = service_of(audit=trail)
-    await in_process(service, chat())
-    request_id = records.last.request_id
-    assert trail.lines == [f"begin {request_id} anonymous", f"end {request_id} stop"]
-
-
-async def test_the_trail_ends_where_the_reader_leaves_in_the_middle() -> None:
-    trail, ledger = Trail(), Ledger()
-    service, _ = service_of(audit=trail, reservations=ledger)
-    with service.call(method="POST") as call:
-        service.authenticate(call, LOCAL)
-        generation = ChatCompletions().parse(chat()).generation
-        served = service.served(call, None)
-        async with service.generate(call, served, generation) as events, aclosing(events):
-            await anext(events)
-    assert [line.split()[0] for line in trail.lines] == ["begin", "end"]
-    assert len(ledger.lines) == 2
-    assert served.pipeline is not None
-    assert is_free(served.pipeline)  # type: ignore[arg-type]
+@pytest.mark.parametrize("body", IMPOSSIBLE)
+async def test_what_can_never_run_is_refused_for_good_also_now(body: dict[str, Any]) -> None:
+    ledger, home = Ledger(), house()
+    home.service._reservations = ledger
+    dead(home)
+    async with home.client() as client:
+        response = await client.post("/v1/completions", json=body)
+    assert response.status_code == 400
+    assert "x-should-retry" not in response.headers
+    assert ledger.lines == []
+    assert home.records.last.model == "demo"
 
 
 @pytest.mark.parametrize(("scope", "is_let_in"), [("infer", True), ("admin", False), (None, True)])

@@ -90,6 +90,9 @@ class Scripted:
         self.holds = asyncio.Event()
         self.is_closed = False
 
+    def check(self, generation: Any) -> None:
+        """Anything may run."""
+
     async def generate(self, request: Any) -> Any:
         events = [
             Started(prompt_tokens=1),

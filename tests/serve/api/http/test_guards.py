@@ -8,8 +8,9 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from starlette.routing import Route
 
-from serve.api.app import DIALECTS
+from serve.api.app import DIALECTS, routes_of
 from serve.api.http.guards import Policies
 from serve.api.openai.chat import ChatCompletions
 from serve.api.policy import ANY_KEY, INFER, PUBLIC, Policy
@@ -165,14 +166,74 @@ async def test_a_declared_length_is_refused_before_a_byte_is_read() -> None:
 # The policy beside each route
 
 
-def test_a_policy_is_found_by_its_path_and_every_other_path_needs_a_key() -> None:
-    files = Policy(scope="batch", max_body_bytes=7)
-    policies = Policies([("/v1/files/{name}", files), ("/livez", PUBLIC), ("/v1/files", INFER)])
-    assert policies.of("/v1/files/a") is files
-    assert policies.of("/v1/files") is INFER
-    assert policies.of("/livez") is PUBLIC
-    for path in ("/", "", "/v1/files/a/b", "/livez/", "//livez", "/LIVEZ", "*"):
-        assert policies.of(path) is ANY_KEY
+async def _nothing(_request: Any) -> Any: ...
+
+
+def policy_of(path: str, *routes: tuple[str, str, Policy]) -> Policy:
+    policies = Policies(
+        [(Route(path, _nothing, methods=[method]), policy) for method, path, policy in routes]
+    )
+    return policies.of(scope_of(path, method="GET"))
+
+
+def test_a_policy_is_that_of_the_route_that_will_answer() -> None:
+    files, batch = Policy(scope="batch", max_body_bytes=7), Policy(scope="batch")
+    routes = (
+        ("POST", "/v1/files", files),
+        ("GET", "/v1/files", INFER),
+        ("GET", "/v1/files/{name}", batch),
+        ("GET", "/v1/files/new", PUBLIC),
+    )
+    assert policy_of("/v1/files", *routes) is INFER
+    assert policy_of("/v1/files/a", *routes) is batch
+    assert policy_of("/v1/files/new", *routes) is batch  # the router takes the first, too
+    assert policy_of("/v1/files/a\n", *routes) is batch
+    for path in ("/", "", "/v1/files/a/b", "/v1/files/", "//v1/files", "/V1/FILES", "*"):
+        assert policy_of(path, *routes) is ANY_KEY
+
+
+def test_every_route_of_the_product_has_its_policy() -> None:
+    scopes = {(spec.method, spec.path): spec.policy.scope for spec in routes_of(house().state)}
+    assert scopes == {
+        ("POST", "/v1/chat/completions"): "infer",
+        ("POST", "/v1/completions"): "infer",
+        ("GET", "/v1/models"): "infer",
+        ("GET", "/v1/models/{model:path}"): "infer",
+        ("POST", "/tokenize"): "infer",
+        ("POST", "/detokenize"): "infer",
+        ("GET", "/livez"): None,
+        ("GET", "/readyz"): None,
+        ("GET", "/startupz"): None,
+        ("GET", "/version"): None,
+        ("GET", "/metrics"): "metrics",
+        ("GET", "/openapi.json"): None,
+    }
+
+
+async def test_a_line_break_at_the_end_of_a_path_opens_nothing() -> None:
+    home = house()
+    home.service._authenticators = (Known(replace(ANONYMOUS, scopes=frozenset({"batch"}))),)
+    async with home.client() as client:
+        for method, path in (("GET", "/metrics"), ("GET", "/v1/models"), ("POST", CHAT)):
+            for end in ("", "%0A"):
+                response = await client.request(method, path + end, json=chat())
+                assert response.status_code == 403, path + end
+
+
+async def test_a_public_route_has_a_bounded_body_too() -> None:
+    async with house(max_body_bytes=1024).client() as client:
+        response = await client.request("GET", "/livez", content=b" " * 1025, headers=JSON)
+    assert response.status_code == 413
+
+
+@pytest.mark.parametrize("policy", [PUBLIC, ANY_KEY])
+def test_a_dialect_without_a_scope_is_refused_when_the_server_is_built(policy: Policy) -> None:
+    class Open(ChatCompletions):
+        pass
+
+    Open.policy = policy
+    with pytest.raises(ValueError, match="needs a scope"):
+        house(dialects=(Open(),))
 
 
 class Echo(ChatCompletions):

@@ -32,7 +32,7 @@ class TestChatCompletions(DialectContract):
 
 
 def parsed_of(**fields: object) -> ChatPrompt:
-    (prompt,) = ChatCompletions().parse({"model": "demo", **fields}).generation.prompts
+    (prompt,) = ChatCompletions().parse({"model": "demo", **fields}).generation().prompts
     assert isinstance(prompt, ChatPrompt)
     return prompt
 
@@ -78,17 +78,17 @@ def test_a_strict_tool_is_refused() -> None:
     ],
 )
 def test_both_names_of_the_bound_mean_the_same(fields: dict[str, int], expected: int) -> None:
-    generation = ChatCompletions().parse(chat() | fields).generation
+    generation = ChatCompletions().parse(chat() | fields).generation()
     assert generation.sampling.max_tokens == expected
 
 
 def test_two_different_bounds_are_refused() -> None:
     with pytest.raises(InvalidRequest, match="max_tokens is 5 and max_completion_tokens is 6"):
-        ChatCompletions().parse(chat() | {"max_tokens": 5, "max_completion_tokens": 6})
+        ChatCompletions().parse(chat() | {"max_tokens": 5, "max_completion_tokens": 6}).generation()
 
 
 def test_top_logprobs_need_logprobs() -> None:
     with pytest.raises(InvalidRequest, match="top_logprobs needs logprobs"):
-        ChatCompletions().parse(chat() | {"top_logprobs": 2})
+        ChatCompletions().parse(chat() | {"top_logprobs": 2}).generation()
     asked = ChatCompletions().parse(chat() | {"logprobs": True, "top_logprobs": 2})
-    assert asked.generation.sampling.num_logprobs == 2
+    assert asked.generation().sampling.num_logprobs == 2

@@ -28,7 +28,7 @@ class TestCompletions(DialectContract):
 
 
 def prompts_of(prompt: object, **fields: object) -> tuple[Prompt, ...]:
-    return Completions().parse({"model": "demo", "prompt": prompt, **fields}).generation.prompts
+    return Completions().parse({"model": "demo", "prompt": prompt, **fields}).generation().prompts
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,7 @@ def test_too_many_prompts_are_refused_with_both_numbers() -> None:
 
 def test_the_bound_is_openais_own_where_none_is_given() -> None:
     body = {"model": "demo", "prompt": "a"}
-    assert Completions().parse(body).generation.sampling.max_tokens == DEFAULT_MAX_TOKENS
+    assert Completions().parse(body).generation().sampling.max_tokens == DEFAULT_MAX_TOKENS
 
 
 def test_best_of_must_be_n() -> None:
