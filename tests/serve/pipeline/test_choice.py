@@ -93,3 +93,19 @@ def test_a_stop_string_in_the_held_back_tail_still_counts() -> None:
     """At the end of the stream the detokenizer's tail is text like any other."""
     ids = TOKENIZER.encode("x.", add_special_tokens=False)
     assert run(ids, [], ["."], "length") == Outcome("x", "stop", len(ids), ids)
+
+
+def test_a_chunk_is_one_event_whatever_stages_look_at_its_tokens() -> None:
+    """A reader that lags gets many tokens at once: they are one piece of text, not many."""
+    ids = TOKENIZER.encode("The audit log is here", add_special_tokens=False)
+    choice = Choice(
+        index=0,
+        detokenizer=TOKENIZER.detokenizer(),
+        stages=[StopStrings(["###"])],
+        describe=lambda logprob: TokenText(text=str(logprob.token_id), raw=b"", logprob=0.0),
+    )
+    logprobs = [TokenLogprob(i, 0.0) for i in ids]
+    (event,) = choice.feed(TokenChunk(token_ids=ids, logprobs=logprobs))
+    assert isinstance(event, TextDelta)
+    assert event.text == "The audit log is here"
+    assert len(event.logprobs) == len(ids)
