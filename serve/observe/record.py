@@ -1,4 +1,4 @@
-"""The one record of a finished HTTP request, from which log lines and metrics are made."""
+"""The one record of a finished request, from which log lines and metrics are made."""
 
 from __future__ import annotations
 
@@ -13,13 +13,15 @@ PROBES = frozenset({"/livez", "/readyz", "/startupz", "/metrics"})
 
 @dataclass(slots=True, kw_only=True)
 class RequestRecord:
-    """One HTTP request. Holds no text of prompt or completion, ever.
+    """One request, whatever brought it. Holds no text of prompt or completion, ever.
 
     Attributes:
+        method: HTTP's, or the one that says the same of another transport.
         route: the matched route's template (``/v1/models/{model}``), or ``unmatched``.
-        status: of the response's start; 499 when the client left before there was one.
-        error_code: OpenAI error code of a refusal, or of an error in mid-stream.
-        is_disconnected: the client left before the response was complete.
+        status: of the response's start; 499 when the caller left before there was one. Without HTTP
+            it is the one that HTTP would have.
+        error_code: of a refusal, or of an error in mid-stream (docs/errors.md).
+        is_disconnected: the caller left before the answer was complete.
     """
 
     request_id: str
@@ -35,6 +37,6 @@ class RequestRecord:
 
 
 class RequestListener(Protocol):
-    """Told of every finished HTTP request, once."""
+    """A listener that is told of every finished request, once."""
 
     def request_finished(self, record: RequestRecord) -> None: ...
