@@ -76,7 +76,7 @@ class Dialect(Protocol):
     """One endpoint that generates.
 
     Attributes:
-        path: of its route; POST.
+        path: of its route; POST, and without parameters.
         name: of the operation, for /openapi.json.
         policy: what a request must pass before its body is read. It is not public, and has a scope.
         openapi: what the route adds to /openapi.json: ``tags``, ``description``, ``responses``, and
