@@ -205,7 +205,7 @@ class Service:
                 call.failed(error)
                 raise
             except (asyncio.CancelledError, GeneratorExit):
-                record.is_disconnected = True
+                record.is_disconnected = record.error_code is None  # else the server ended it
                 raise
             finally:
                 record.error_code = record.error_code or record.timeline.error_code

@@ -114,8 +114,7 @@ class StreamResponse(GenerationResponse):
                 last = await self._pump(events, send)
         except asyncio.CancelledError:
             if has_started:  # the server's patience with running requests has ended
-                error = Draining("The server stopped before the answer was complete. Ask again.")
-                await send(_body(self._failed(error), more=False))
+                await send(_body(self._failed(_stopped()), more=False))
             raise
         await send(_body(last, more=False))
 
@@ -172,6 +171,8 @@ class WhileConnected:
     ) -> None:
         self._watch.cancel()
         if not self._has_left:
+            if kind is asyncio.CancelledError:  # the server's patience has ended
+                self._call.failed(_stopped())
             return
         # Not ours alone if somebody else has cancelled, too: then CancelledError goes on.
         if self._task.uncancel() <= self._num_cancels and kind is asyncio.CancelledError:
@@ -183,6 +184,10 @@ class WhileConnected:
             pass
         self._has_left = True
         self._task.cancel()
+
+
+def _stopped() -> Draining:
+    return Draining("The server stopped before the answer was complete. Ask again.")
 
 
 async def _prime(events: AsyncGenerator[Event, None]) -> None:

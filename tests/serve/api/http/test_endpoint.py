@@ -25,6 +25,7 @@ from tests.serve.api.house import (
     running,
     until,
 )
+from tests.serve.service.callers import Trail
 
 CHAT = "/v1/chat/completions"
 SLOW = {"tokens_per_s": 0.001}
@@ -186,6 +187,36 @@ async def test_a_stream_that_the_server_ends_says_so_in_band() -> None:
     assert events[-2]["error"]["code"] == "draining"
     assert events[-1] == "[DONE]"
     assert home.records.last.error_code == "draining"
+
+
+@pytest.mark.parametrize("stream", STREAM)
+async def test_what_the_server_ends_is_no_client_that_left(stream: bool) -> None:
+    trail, pipeline = Trail(), Scripted(hold_at=2)
+    home = house(pipeline)
+    home.service._audit = trail
+    task = asyncio.create_task(Caller(home.app, CHAT, chat(stream=stream)).call())
+    await pipeline.holds.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    record = home.records.last
+    assert (record.error_code, record.is_disconnected) == ("draining", False)
+    assert record.status == (200 if stream else 503)
+    assert trail.lines[-1] == f"end {record.request_id} draining"
+
+
+async def test_the_trail_knows_a_client_that_left() -> None:
+    trail, pipeline = Trail(), Scripted(hold_at=2)
+    home = house(pipeline)
+    home.service._audit = trail
+    caller = Caller(home.app, CHAT, chat(stream=True))
+    task = asyncio.create_task(caller.call())
+    await pipeline.holds.wait()
+    caller.leave()
+    await task
+    record = home.records.last
+    assert (record.error_code, record.is_disconnected) == (None, True)
+    assert trail.lines[-1].endswith(" left")
 
 
 async def test_a_client_that_stays_gets_everything() -> None:
