@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from typing import get_args
 
 from models.refs import QuantScheme
+from quantize.plan.scheme_support import EngineName
 
-ENGINES = ("transformers", "vllm")
+ENGINES: tuple[EngineName, ...] = tuple(sorted(get_args(EngineName)))
 """Engines that compute with real weights; the first is the default."""
 
 

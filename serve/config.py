@@ -15,9 +15,15 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from models.refs import QuantScheme
 from quantize.errors import OptionError
 from quantize.plan.choices import NAMED, Choice, budget_of
+from quantize.plan.scheme_support import EngineName
 from serve.environment import xdg
 
 ENV_PREFIX = "INTRAMURAL_"
+
+EngineSetting = Literal["auto", EngineName, "fake"]
+Dtype = Literal["auto", "bfloat16", "float16", "float32"]
+Device = Literal["auto", "cpu", "cuda"]
+Verify = Literal["auto", "full", "quick", "off"]
 
 
 class Config(BaseModel):
@@ -33,12 +39,12 @@ class Config(BaseModel):
         (),
         description="Names under which clients see the model. Default: the name given to --model.",
     )
-    engine: Literal["auto", "vllm", "transformers", "fake"] = Field(
+    engine: EngineSetting = Field(
         "auto",
         description="Engine that runs the model. `auto` takes vLLM on a GPU where it is installed, "
         "else transformers; `fake` answers without a model, for tests.",
     )
-    dtype: Literal["auto", "bfloat16", "float16", "float32"] = Field(
+    dtype: Dtype = Field(
         "auto", description="Type of weights and arithmetic; `auto` takes the checkpoint's."
     )
     quant: str = Field(
@@ -60,7 +66,7 @@ class Config(BaseModel):
         "is what docs/quality.md asks of the scheme and the model's size, a number the largest "
         "mean KL divergence in nats. Less, or nothing known, ends the start.",
     )
-    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Where the model runs.")
+    device: Device = Field("auto", description="Where the model runs.")
     arm: str | None = Field(
         None,
         pattern=r"^[A-Za-z0-9._-]{1,64}$",
@@ -163,7 +169,7 @@ class Config(BaseModel):
     offline: bool = Field(
         False, description="Never fetch a model that is not on this machine. HF_HUB_OFFLINE=1 too."
     )
-    verify: Literal["auto", "full", "quick", "off"] = Field(
+    verify: Verify = Field(
         "auto",
         description="How the model's files are held against their manifest at start: full hashes "
         "all, quick those that changed since; auto is full up to 40 GB, else quick.",

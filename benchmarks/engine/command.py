@@ -27,9 +27,10 @@ from benchmarks.roofline import Roofline
 from benchmarks.trace import Trace
 from models.cli.options import Commands, command
 from models.refs import Artifact, QuantScheme
+from serve.config import Dtype
 from serve.engine.protocol import Engine
 from serve.engine.registry import build
-from serve.engine.settings import Dtype, EngineSettings, VllmSettings
+from serve.engine.settings import EngineSettings, VllmSettings
 from serve.environment import harden_environment
 
 _EPILOG = """

@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
-Dtype = Literal["auto", "bfloat16", "float16", "float32"]
-Device = Literal["auto", "cpu", "cuda"]
+from serve.config import Device, Dtype
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,7 +13,6 @@ import logging
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from models.errors import ManifestMissingError, ModelError
 from models.lockfile import LockFile
@@ -24,12 +23,11 @@ from models.trust.manifest import Manifest
 from models.trust.manifest_files import plain_files
 from models.trust.verified_cache import Stamps
 from models.trust.verify import FULL_UP_TO_BYTES, Mode, default_mode, verify
+from serve.config import Verify
 from serve.engine.protocol import Progress
 from serve.errors import StartupError
 
 log = logging.getLogger(__name__)
-
-Verify = Literal["auto", "full", "quick", "off"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
