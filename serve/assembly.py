@@ -114,7 +114,7 @@ async def _weights(config: Config, environment: Mapping[str, str], progress: Pro
     choice = config.quant_choice
     if choice is None and config.quant_bytes is None:
         return await fetching.obtain(
-            config.model,
+            config.target,
             config.data_dir,
             environment=environment,
             is_offline=is_offline,
@@ -124,7 +124,7 @@ async def _weights(config: Config, environment: Mapping[str, str], progress: Pro
     if choice is not None:
         await asyncio.to_thread(_choose, config, choice.scheme)
     request = quantising.QuantRequest(
-        model=config.model,
+        target=config.target,
         choice=choice,
         num_bytes=config.quant_bytes or 0,
         among=() if choice else await asyncio.to_thread(_runnable, config),

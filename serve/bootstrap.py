@@ -214,8 +214,8 @@ def _check_model(config: Config) -> None:
     try:
         for path in config.adapters.values():
             adapter.read(path)
-        if fetching.is_here(config.model, config.data_dir):
-            resolve(fetching.name_of(config.model), config.data_dir)
+        if fetching.is_here(config.target, config.data_dir):
+            resolve(config.target.base, config.data_dir)
     except ModelError as error:
         raise StartupError(str(error)) from None
 

@@ -13,6 +13,7 @@ from typing import Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from models.refs import QuantScheme
+from models.target import ModelTarget
 from quantize.errors import OptionError
 from quantize.plan.choices import NAMED, Choice, budget_of
 from quantize.plan.scheme_support import EngineName
@@ -293,6 +294,11 @@ class Config(BaseModel):
     def model_names(self) -> tuple[str, ...]:
         """Names under which clients may ask for the model; the first is its id."""
         return self.served_model_name or (Path(self.model).name or self.model,)
+
+    @cached_property
+    def target(self) -> ModelTarget:
+        """The model that ``model`` names, parsed once and carried from here."""
+        return ModelTarget.parse(self.model)
 
     @property
     def quant_choice(self) -> Choice | None:

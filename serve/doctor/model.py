@@ -48,13 +48,13 @@ def verified(machine: Machine) -> Finding:
     """
     config = machine.config
     try:
-        if not fetching.is_here(config.model, config.data_dir):
+        if not fetching.is_here(config.target, config.data_dir):
             level = failure if config.offline else warning
             return level(
                 f"The model {config.model!r} is not on this machine.",
                 f"`python -m models pull {config.model}`, or `import` it from a bundle.",
             )
-        artifact = resolve(fetching.name_of(config.model), config.data_dir)
+        artifact = resolve(config.target.base, config.data_dir)
         how = "quick" if config.verify == "auto" else config.verify
         claim = proof.claim(artifact, config.data_dir, how=how, trusted_keys=config.signature_keys)
         proven = proof.prove(claim, config.data_dir, machine.progress)
@@ -85,8 +85,8 @@ def _request(config: Config) -> tuple[Request, QuantScheme]:
     """Raises FitError, ModelError, StartupError, JsonFault, OSError."""
     scheme: QuantScheme | None = None
     size = None
-    if fetching.is_here(config.model, config.data_dir):
-        artifact = resolve(fetching.name_of(config.model), config.data_dir)
+    if fetching.is_here(config.target, config.data_dir):
+        artifact = resolve(config.target.base, config.data_dir)
         settings: Mapping[str, Any] = strict_json.read(
             artifact.path / folder.CONFIG, max_bytes=policy.MAX_CONFIG_BYTES
         )

@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 
 
 async def obtain(
-    model: str,
+    target: ModelTarget,
     data_dir: Path,
     *,
     environment: Mapping[str, str],
@@ -35,7 +35,7 @@ async def obtain(
     """The model's folder, allowed and whole; fetched first where it is not here.
 
     Args:
-        model: what ``--model`` says.
+        target: the model that ``--model`` names.
         environment: of the fetching process: the operator's own, with the Hub's variables.
         is_offline: whether fetching is forbidden.
         progress: called with the phase ``download`` in bytes.
@@ -44,30 +44,23 @@ async def obtain(
         StartupError: it is not here and cannot be fetched, or it is refused.
     """
     try:
-        target = ModelTarget.parse(model)
         if await asyncio.to_thread(is_here, target, data_dir):
             return await asyncio.to_thread(resolve, target.base, data_dir)
         if is_offline:
             raise StartupError(_absent(target, data_dir) + "\n--offline forbids fetching it.")
-        log.info("fetching", extra={"model": model})
-        await _pull(model, data_dir, environment, progress)
+        log.info("fetching", extra={"model": target.text})
+        await _pull(target.text, data_dir, environment, progress)
         return await asyncio.to_thread(resolve, target.base, data_dir)
     except ModelError as error:
         raise StartupError(str(error)) from None
 
 
-def name_of(model: str) -> str:
-    """The text without the revision, if it names a repository and one of its revisions."""
-    return ModelTarget.parse(model).base.text
-
-
-def is_here(model: str | ModelTarget, data_dir: Path) -> bool:
+def is_here(target: ModelTarget, data_dir: Path) -> bool:
     """Whether the model is on this machine. What is in it is not looked at.
 
     Raises:
         ModelNotFoundError: it is not, and it is nothing that could be fetched either.
     """
-    target = ModelTarget.parse(model)
     try:
         stored, _ = locate(target.base, data_dir)
     except ModelNotFoundError:
@@ -78,11 +71,6 @@ def is_here(model: str | ModelTarget, data_dir: Path) -> bool:
         return True
     pin = LockFile(data_dir).get(stored)
     return pin is not None and target.revision in {pin.revision, pin.commit}
-
-
-def is_repository(model: str) -> bool:
-    """Whether the text names a repository: by an alias of the catalog, or as ``owner/name``."""
-    return ModelTarget.parse(model).is_fetchable
 
 
 def _absent(target: ModelTarget, data_dir: Path) -> str:

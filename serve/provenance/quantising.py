@@ -49,7 +49,7 @@ class QuantRequest:
     """The model to serve, and how its weights are to be stored.
 
     Attributes:
-        model: as ``--model`` says.
+        target: the model that ``--model`` names.
         choice: as ``--quant`` says; None where a budget chooses.
         data_dir: the store is within it.
         num_bytes: the budget, of weights on the disk.
@@ -59,7 +59,7 @@ class QuantRequest:
         is_measured: what quantising costs is measured, and stands in the manifest.
     """
 
-    model: str
+    target: ModelTarget
     choice: Choice | None
     data_dir: Path
     num_bytes: int = 0
@@ -90,7 +90,7 @@ async def obtain(
 
     async def fetched() -> Artifact:
         return await fetching.obtain(
-            request.model,
+            request.target,
             request.data_dir,
             environment=environment,
             is_offline=is_offline,
@@ -140,7 +140,7 @@ async def _best(request: QuantRequest, environment: Mapping[str, str]) -> Choice
             case {"event": "plan", "choice": str(name)}:
                 choices.append(name)
 
-    words = ["-m", "quantize", fetching.name_of(request.model), "--data-dir", str(request.data_dir)]
+    words = ["-m", "quantize", request.target.base.text, "--data-dir", str(request.data_dir)]
     words += ["--scheme", f"auto:{request.num_bytes}", "--among", *map(str, request.among)]
     words += ["--tp", str(request.num_devices), "--dry-run", "--json"]
     await child.run(words, environment=environment, on_event=on_event)
@@ -173,7 +173,7 @@ def _full_weights(request: QuantRequest) -> Artifact | None:
     Raises:
         ModelError: it can be neither, or is refused.
     """
-    target = ModelTarget.parse(request.model)
+    target = request.target
     if not fetching.is_here(target, request.data_dir):
         return None
     return resolve(target.base, request.data_dir)
@@ -205,7 +205,7 @@ def _find(request: QuantRequest, choice: Choice, full: Artifact | None) -> Found
 
 def _name(request: QuantRequest) -> str:
     """The name of the full model in the store, or the one that it would have."""
-    target = ModelTarget.parse(request.model)
+    target = request.target
     try:
         return locate(target.base, request.data_dir)[0]
     except ModelNotFoundError:
@@ -220,7 +220,7 @@ def _unsigned(request: QuantRequest, choice: Choice, reason: str) -> str:
     return (
         f"--require-signature: {reason}, and what is made at a start is not signed. Make it and "
         "sign it first:\n"
-        f"  python -m quantize {shlex.quote(request.model)} --scheme {choice} {place}\n"
+        f"  python -m quantize {shlex.quote(request.target.text)} --scheme {choice} {place}\n"
         f"  python -m models sign {name} --key KEY.pem {place}"
     )
 
@@ -251,7 +251,7 @@ async def _quantise(
                 kept = {key: value for key, value in facts.items() if isinstance(value, _SHORT)}
                 log.info("plan" if name == "plan" else "quantised", extra={"facts": kept})
 
-    words = ["-m", "quantize", fetching.name_of(request.model), "--scheme", str(choice)]
+    words = ["-m", "quantize", request.target.base.text, "--scheme", str(choice)]
     words += ["--data-dir", str(request.data_dir), "--json"]
     if not request.is_measured:
         words.append("--no-measure")

@@ -12,9 +12,10 @@ import pytest
 
 from models.errors import ModelNotFoundError
 from models.lockfile import LockFile, Pin
+from models.target import ModelTarget
 from serve.errors import StartupError
 from serve.provenance import child
-from serve.provenance.fetching import is_here, is_repository, name_of, obtain
+from serve.provenance.fetching import is_here, obtain
 
 COMMIT = "a" * 40
 
@@ -29,31 +30,33 @@ COMMIT = "a" * 40
     ],
 )
 def test_repositories(text: str, name: str) -> None:
-    assert is_repository(text)
-    assert name_of(text) == name
+    target = ModelTarget.parse(text)
+    assert target.is_fetchable
+    assert target.base.text == name
 
 
 @pytest.mark.parametrize(
     "text", ["demo", "no-such-alias", "./acme/tune", "/a/b", "~/a", "models/x"]
 )
 def test_what_is_never_fetched(text: str, tmp_path: Path) -> None:
-    assert not is_repository(text)
-    assert name_of(text) == text
+    target = ModelTarget.parse(text)
+    assert not target.is_fetchable
+    assert target.base.text == text
     if text != "demo":
         with pytest.raises(ModelNotFoundError):
-            is_here(text, tmp_path)
+            is_here(target, tmp_path)
 
 
 def test_a_revision_is_here_if_it_is_the_one_that_was_pulled(tmp_path: Path) -> None:
-    assert not is_here("acme/tune@v2", tmp_path)
+    assert not is_here(ModelTarget.parse("acme/tune@v2"), tmp_path)
     (tmp_path / "models" / "acme--tune").mkdir(parents=True)
-    assert is_here("acme/tune", tmp_path)
-    assert not is_here("acme/tune@v2", tmp_path)
+    assert is_here(ModelTarget.parse("acme/tune"), tmp_path)
+    assert not is_here(ModelTarget.parse("acme/tune@v2"), tmp_path)
     pin = Pin(digest="sha256:" + "0" * 64, repo="acme/tune", revision="v2", commit=COMMIT)
     LockFile(tmp_path).put("acme--tune", pin)
-    assert is_here("acme/tune@v2", tmp_path)
-    assert is_here(f"acme/tune@{COMMIT}", tmp_path)
-    assert not is_here("acme/tune@v3", tmp_path)
+    assert is_here(ModelTarget.parse("acme/tune@v2"), tmp_path)
+    assert is_here(ModelTarget.parse(f"acme/tune@{COMMIT}"), tmp_path)
+    assert not is_here(ModelTarget.parse("acme/tune@v3"), tmp_path)
 
 
 def put_in_place(monkeypatch: pytest.MonkeyPatch, program: str) -> None:
@@ -68,7 +71,7 @@ def put_in_place(monkeypatch: pytest.MonkeyPatch, program: str) -> None:
 
 async def fetched(data_dir: Path, phases: list[tuple[str, int, int]]) -> None:
     await obtain(
-        "acme/tune",
+        ModelTarget.parse("acme/tune"),
         data_dir,
         environment={},
         is_offline=False,

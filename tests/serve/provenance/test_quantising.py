@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from models.refs import Artifact, QuantScheme
+from models.target import ModelTarget
 from models.trust.manifest import QUANTISED_FROM, Manifest
 from quantize.plan.choices import Choice
 from serve.errors import StartupError
@@ -64,7 +65,10 @@ async def obtained(
 ) -> Artifact:
     return await obtain(
         QuantRequest(
-            model=model, choice=Choice.parse(quant) if quant else None, data_dir=data_dir, **more
+            target=ModelTarget.parse(model),
+            choice=Choice.parse(quant) if quant else None,
+            data_dir=data_dir,
+            **more,
         ),
         environment={},
         is_offline=True,
