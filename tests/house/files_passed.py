@@ -1,8 +1,9 @@
 """The files of ours that a request passes, counted by ``sys.setprofile`` in every thread.
 
-    python -m tests.house.files_passed chat       # one streamed chat, the second of its kind
-    python -m tests.house.files_passed chat-vllm  # the same by vLLM
-    python -m tests.house.files_passed quantise   # python -m quantize demo --scheme int8
+    python -m tests.house.files_passed chat-transformers  # the second of two streamed chats
+    python -m tests.house.files_passed chat-vllm          # the same by vLLM
+    python -m tests.house.files_passed chat-fake          # the same without a model
+    python -m tests.house.files_passed quantise           # python -m quantize demo --scheme int8
 
 Prints a JSON object: each file with the functions of it that were called. What runs once at
 start-up is not counted: a first chat is asked before the counting begins.
@@ -22,7 +23,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import Any, Literal
+from typing import Any
 
 from tests.house.tree import ROOT
 
@@ -82,13 +83,13 @@ def _chat(port: int) -> bytes:
     return answer
 
 
-async def chat(passed: FilesPassed, engine: Literal["transformers", "vllm"]) -> None:
+async def chat(passed: FilesPassed, engine: str) -> None:
     """Serve the demo model by this engine, and count the second chat."""
     from serve import bootstrap
     from serve.config import Config
 
     ready: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-    config = Config(model="demo", engine=engine, port=0)
+    config = Config.model_validate({"model": "demo", "engine": engine, "port": 0})
     serving = asyncio.create_task(
         bootstrap.serve(config, on_progress=lambda *_: None, on_ready=ready.set_result)
     )
@@ -117,9 +118,9 @@ def quantise(passed: FilesPassed) -> None:
 
 def run(what: str) -> dict[str, list[str]]:
     """The files, each with its functions."""
-    if what in {"chat", "chat-vllm"}:
+    if what.startswith("chat-"):
         passed = FilesPassed(frozenset({"engine-steps"}))
-        asyncio.run(chat(passed, "transformers" if what == "chat" else "vllm"))
+        asyncio.run(chat(passed, what.removeprefix("chat-")))
     else:
         passed = FilesPassed()
         quantise(passed)

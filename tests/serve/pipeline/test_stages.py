@@ -108,8 +108,6 @@ STAGES: dict[str, Callable[[], Stage]] = {
 CHAINS = [
     *([name] for name in STAGES),
     ["stop strings", "a channel", "a mask", "a tool"],
-    ["a channel", "a mask"],
-    ["stop strings", "a tool"],
     [],
 ]
 
