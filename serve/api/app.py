@@ -100,7 +100,6 @@ def create_app(state: ServerState, dialects: Sequence[Dialect] = DIALECTS) -> AS
     policies = Policies(zip(app.routes, behind, strict=True))
     bounded = partial(
         BoundBody,
-        policies=policies,
         max_bytes=config.max_body_bytes,
         timeout_s=config.receive_timeout_s,
     )

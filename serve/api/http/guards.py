@@ -5,17 +5,19 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Iterable, Sequence
+from typing import Final
 
 from starlette.routing import BaseRoute, Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serve import timeline
 from serve.api.http.middleware import call_of, header_values
-from serve.api.policy import ANY_KEY, Policy
+from serve.api.policy import ANY_KEY, PUBLIC, Policy
 from serve.errors import BodyTooLarge, InvalidRequest, RequestTimeout, UnsupportedMediaType
 from serve.governance.authenticators import Credentials
 from serve.service.requests import Service
 
+POLICY_KEY: Final = "intramural.policy"
 BODY_PATIENCE = 6
 """A whole body may take this many times as long as one piece of it."""
 
@@ -63,7 +65,9 @@ class Authenticate:
                 hosts=_texts(header_values(scope, b"host")),
             ),
         )
-        self._service.authorise(call, self._policies.of(scope).scope)
+        policy = self._policies.of(scope)
+        self._service.authorise(call, policy.scope)
+        scope[POLICY_KEY] = policy
         await self._app(scope, receive, send)
 
 
@@ -74,14 +78,14 @@ class BoundBody:
     ``text/plain`` without asking, but not ``application/json`` (Fetch standard, section 4.10).
     """
 
-    def __init__(self, app: ASGIApp, policies: Policies, max_bytes: int, timeout_s: float) -> None:
+    def __init__(self, app: ASGIApp, max_bytes: int, timeout_s: float) -> None:
         self._app = app
-        self._policies = policies
         self._max_bytes = max_bytes
         self._timeout_s = timeout_s
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        max_bytes = self._policies.of(scope).max_body_bytes or self._max_bytes
+        policy: Policy = scope.get(POLICY_KEY, PUBLIC)  # nobody was asked who they are
+        max_bytes = policy.max_body_bytes or self._max_bytes
         lengths = header_values(scope, b"content-length")
         has_body = bool(header_values(scope, b"transfer-encoding")) or lengths not in ([], [b"0"])
         if header_values(scope, b"content-encoding"):
