@@ -22,6 +22,7 @@ from models.errors import UnknownShapeError
 from models.memory import families, shapes, sizes
 from models.memory.shapes import ModelShape
 from models.refs import QuantScheme
+from models.stored_config import stated_dtype
 
 _READ_BYTES = 1 << 28  # of each of two operands; caches hold less than a fifth of it
 _SMALLEST, _MATRIX, _GPU_MATRIX = 256, 2048, 8192
@@ -121,8 +122,8 @@ def step_cost(config: Mapping[str, Any], scheme: QuantScheme, dtype: str = "auto
     shape = shapes.read(config)
     if families.FAMILIES[shape.family].experts or families.FAMILIES[shape.family].mla:
         raise UnknownShapeError(f"what a step of a {shape.family} model reads is not known")
-    stored = config.get("dtype") or config.get("torch_dtype")
-    item_bytes = sizes.DTYPE_BYTES.get(str(stored) if dtype == "auto" else dtype, 2)
+    stored = stated_dtype(config) if dtype == "auto" else dtype
+    item_bytes = sizes.DTYPE_BYTES.get(stored or "", 2)
     matrices = sum(sizes.linear_bytes(linear, scheme, item_bytes) for linear in shape.linears)
     return StepCost(
         weight_bytes=matrices + (_head(shape) + shape.rest) * item_bytes,

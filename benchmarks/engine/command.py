@@ -26,6 +26,7 @@ from benchmarks.report.steps import Steps
 from benchmarks.roofline import Roofline
 from benchmarks.trace import Trace
 from models.cli.options import Commands, command
+from models.memory.context import context_length
 from models.refs import Artifact, QuantScheme
 from serve.config import Dtype
 from serve.engine.protocol import Engine
@@ -260,6 +261,6 @@ def _engine(folder: Path, plan: Plan) -> Engine:
 def _context(folder: Path, measured_cases: Sequence[Case]) -> int:
     """Tokens that the engine must hold: those of the longest case, or as many as the model can."""
     config = json.loads((folder / "config.json").read_bytes())
-    own = (config.get("text_config") or config).get("max_position_embeddings")
+    own = context_length(config)
     wanted = max(case.length for case in measured_cases) + 8
-    return min(wanted, own) if isinstance(own, int) else wanted
+    return min(wanted, own or wanted)

@@ -17,6 +17,7 @@ from benchmarks.quality import forcing, sequences, vllm_forcing
 from benchmarks.quality.comparing import Running
 from benchmarks.quality.report import Making
 from benchmarks.quality.sequences import Forced, Score
+from models.memory.context import context_length
 from models.progress import Progress
 from models.refs import Artifact
 from quantize.measuring import windows
@@ -210,5 +211,4 @@ def beginning_of(folder: Path, longest: int) -> tuple[int, ...]:
 def _own_context(artifact: Artifact) -> int | None:
     """Tokens that the model has positions for, where its configuration says so."""
     config = json.loads((artifact.path / "config.json").read_bytes())
-    own = (config.get("text_config") or config).get("max_position_embeddings")
-    return own if isinstance(own, int) else None
+    return context_length(config)

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from models import folder, policy
+from models import folder, policy, stored_config
 from models.cli.fit_report import Report
 from models.cli.options import Commands, command, size_in_bytes, whole_number
 from models.errors import FitError, ModelNotFoundError, UnknownShapeError
@@ -125,7 +125,7 @@ def _request(options: argparse.Namespace) -> tuple[Request, QuantScheme | None]:
     if path is None:
         config = _published(target, options.data_dir)
     else:
-        config = _config(path)
+        config = stored_config.settle(path, _config(path)).config
         stored = folder.scheme_of(path)
         if stored is not QuantScheme.NONE:
             size = sum(file.stat().st_size for file in path.glob("*.safetensors")) or None

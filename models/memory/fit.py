@@ -21,6 +21,7 @@ from models.errors import FitError
 from models.memory import shapes, sizes
 from models.memory.shapes import ModelShape
 from models.refs import QuantScheme
+from models.stored_config import stated_dtype
 
 GPU_SHARE = 0.9
 """Share of a GPU's memory that vLLM takes unless told otherwise."""
@@ -178,12 +179,7 @@ def activation_bytes(shape: ModelShape, item_bytes: int) -> int:
 
 def dtype_of(config: Mapping[str, Any]) -> str:
     """The type of the weights as config.json states it; float32 where it does not."""
-    text = shapes.text_config(config)
-    for value in (text.get("dtype"), config.get("dtype"), config.get("torch_dtype")):
-        name = str(value).removeprefix("torch.")
-        if name in sizes.DTYPE_BYTES:
-            return name
-    return "float32"
+    return stated_dtype(config) or "float32"
 
 
 def _context(request: Request, shape: ModelShape) -> int:

@@ -16,6 +16,7 @@ from types import MappingProxyType
 from typing import Any
 
 from models.errors import UnknownShapeError
+from models.memory.context import context_length
 from models.memory.families import FAMILIES, Family
 
 
@@ -66,7 +67,7 @@ class ModelShape:
         linears: the layers' matrices.
         rest: norms, biases and routers; never quantised.
         layers: one for each decoder layer.
-        context_length: most positions, as the configuration says; None where it does not.
+        context_length: most positions (models/memory/context.py); None where none is stated.
     """
 
     family: str
@@ -170,7 +171,6 @@ def _shape(name: str, family: Family, text: Mapping[str, Any]) -> ModelShape:
         linears += added
         rest += router
     is_tied = text.get("tie_word_embeddings", family.is_tied)
-    context = text.get("max_position_embeddings")
     return ModelShape(
         family=name,
         hidden_size=hidden,
@@ -182,7 +182,7 @@ def _shape(name: str, family: Family, text: Mapping[str, Any]) -> ModelShape:
         linears=_merged(linears),
         rest=rest,
         layers=attention_layers(text),
-        context_length=context if isinstance(context, int) else None,
+        context_length=context_length(text),
     )
 
 

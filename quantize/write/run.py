@@ -22,7 +22,7 @@ from pathlib import Path
 
 import torch
 
-from models import disk_space, store
+from models import disk_space, store, stored_config
 from models import folder as model_folder
 from models.memory import host_memory
 from models.progress import Progress, size
@@ -78,7 +78,8 @@ class Quantisation:
             UnsuitableModelError, OptionError: it cannot be done.
         """
         tensors = source.tensors_of(self.source.path)
-        plan, quantizer = planning.plan(tensors, result.config_of(self.source.path), self.options)
+        config = stored_config.settle(self.source.path, result.config_of(self.source.path)).config
+        plan, quantizer = planning.plan(tensors, config, self.options)
         if self.calibrate is not None:
             plan = replace(plan, peak_memory_bytes=memory_bytes(plan, self.calibrate))
         return plan, quantizer

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from models import catalog, folder, policy
+from models import catalog, folder, policy, stored_config
 from models.errors import FitError, ModelError
 from models.memory import fit as fitting
 from models.memory import host_memory, shapes, sizes
@@ -87,9 +87,8 @@ def _request(config: Config) -> tuple[Request, QuantScheme]:
     size = None
     if fetching.is_here(config.target, config.data_dir):
         artifact = resolve(config.target.base, config.data_dir)
-        settings: Mapping[str, Any] = strict_json.read(
-            artifact.path / folder.CONFIG, max_bytes=policy.MAX_CONFIG_BYTES
-        )
+        plain = strict_json.read(artifact.path / folder.CONFIG, max_bytes=policy.MAX_CONFIG_BYTES)
+        settings: Mapping[str, Any] = stored_config.settle(artifact.path, plain).config
         if artifact.scheme is not QuantScheme.NONE:
             scheme, size = artifact.scheme, _stored_bytes(artifact)
     else:

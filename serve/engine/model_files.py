@@ -6,6 +6,7 @@ For every engine that loads from a folder.
 from __future__ import annotations
 
 import json
+import logging
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,9 +15,14 @@ from typing import Any
 
 from transformers import PretrainedConfig
 
+from models import stored_config
+from models.errors import ModelRefusedError
 from models.rules import safetensors_header
 from models.rules.safetensors_header import HeaderFault, TensorEntry
+from models.stored_config import StoredConfig
 from serve.errors import StartupError
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +48,33 @@ def read_json(path: Path) -> dict[str, Any] | None:
     except (OSError, ValueError):
         return None
     return value if isinstance(value, dict) else None
+
+
+def settled(folder: Path, config: Mapping[str, Any]) -> StoredConfig:
+    """config.json with what is stored in place of what it says (models/stored_config.py).
+
+    Raises:
+        StartupError: the weights' headers or their index cannot be read.
+    """
+    try:
+        return stored_config.settle(folder, config)
+    except ModelRefusedError as refusal:
+        raise StartupError(str(refusal)) from None
+    except OSError as error:
+        raise StartupError(f"{folder.name}: the weights cannot be read: {error}") from error
+
+
+def tell_differences(folder: Path) -> None:
+    """Log a line for each difference between config.json and what is stored.
+
+    Raises:
+        StartupError: the weights' headers or their index cannot be read.
+    """
+    for difference in settled(folder, read_json(folder / "config.json") or {}).differences:
+        log.warning(
+            "config.json and the stored weights differ",
+            extra={"model": folder.name, "reason": difference},
+        )
 
 
 def eos_token_ids(folder: Path, config: PretrainedConfig) -> frozenset[int]:

@@ -78,6 +78,7 @@ class TransformersEngine:
     @classmethod
     def _loaded(cls, path: Path, settings: EngineSettings, progress: Progress) -> Self:
         config = loading.read_config(path)
+        model_files.tell_differences(path)
         declared = loading.read_declared_scheme(path)
         device = loading.pick_device(settings.device)
         model = loading.load_model(

@@ -15,6 +15,8 @@ from typing import Any
 
 from models.errors import UnknownShapeError
 from models.memory import fit, host_memory, shapes, sizes
+from models.memory.context import context_length
+from models.stored_config import stated_dtype
 from serve.engine.settings import EngineSettings
 from serve.errors import StartupError
 
@@ -66,7 +68,7 @@ def plan(
     """
     environment, threads_reason = _threads(cpus, quota)
     per_token = bytes_per_token(config, settings)
-    model_len = shapes.text_config(config).get("max_position_embeddings")
+    model_len = context_length(config)
     length = settings.max_model_len or model_len or 4096
     if asked_bytes is not None:
         size, why = asked_bytes, "as VLLM_CPU_KVCACHE_SPACE asks"
@@ -108,12 +110,7 @@ def bytes_per_token(config: Mapping[str, Any], settings: EngineSettings) -> int 
 
 def pick_dtype(config: Mapping[str, Any], settings: EngineSettings) -> str:
     """The type asked for, or the checkpoint's; vLLM's ``auto`` would narrow float32 in silence."""
-    stored = (
-        shapes.text_config(config).get("dtype") or config.get("dtype") or config.get("torch_dtype")
-    )
-    if settings.dtype != "auto" or stored not in sizes.DTYPE_BYTES:
-        return settings.dtype
-    return str(stored)
+    return settings.dtype if settings.dtype != "auto" else stated_dtype(config) or "auto"
 
 
 def read_config(folder: Path) -> dict[str, Any]:

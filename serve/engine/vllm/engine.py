@@ -34,6 +34,7 @@ from vllm.v1.engine.exceptions import EngineDeadError as VllmDeadError
 
 from models.errors import UnknownShapeError
 from models.memory import shapes, sizes
+from models.memory.context import context_length
 from serve import timeline
 from serve.engine import model_files
 from serve.engine.model_files import WeightFiles
@@ -98,7 +99,8 @@ class VllmEngine:
         Raises:
             StartupError: vLLM cannot run this model, this way, on this machine.
         """
-        config = cpu.read_config(path)
+        config = model_files.settled(path, cpu.read_config(path)).config
+        model_files.tell_differences(path)
         files = model_files.weight_files(path)
         adapters = lora.plan(path, settings.vllm, current_platform.device_type)
         arguments = _arguments(path, config, settings, files, adapters)
@@ -123,7 +125,7 @@ class VllmEngine:
         llm.logger_manager, llm.log_stats = heartbeat, False
         router = TokenRouter(settings.max_hold_s)
         llm.output_processor = router
-        engine = cls(llm, _info(llm, path, files, arguments), heartbeat, router, reaper)
+        engine = cls(llm, _info(llm, path, config, files, arguments), heartbeat, router, reaper)
         engine._check_served(path, config)
         if adapters.paths:
             engine._load_adapters(adapters.paths)
@@ -253,6 +255,7 @@ def _arguments(
     weight_bytes = files.total_bytes + adapters.num_bytes
     return {
         **base_arguments(path, settings),
+        **_stretched_context(config),
         "dtype": cpu.pick_dtype(config, settings),
         **platform_arguments(device, config, settings, weight_bytes),
         **adapters.arguments,
@@ -260,8 +263,22 @@ def _arguments(
     }
 
 
+def _stretched_context(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The length that YaRN makes of the one stated: vLLM takes the latter, whatever the factor."""
+    rope = config.get("rope_parameters") or config.get("rope_scaling")
+    length = context_length(config)
+    is_yarn = isinstance(rope, Mapping) and "yarn" in (rope.get("rope_type"), rope.get("type"))
+    if not is_yarn or length in (None, config.get("max_position_embeddings")):
+        return {}
+    return {"hf_overrides": {"max_position_embeddings": length}}
+
+
 def _info(
-    llm: AsyncLLM, path: Path, files: WeightFiles, arguments: Mapping[str, Any]
+    llm: AsyncLLM,
+    path: Path,
+    config: Mapping[str, Any],
+    files: WeightFiles,
+    arguments: Mapping[str, Any],
 ) -> EngineInfo:
     model, cache = llm.vllm_config.model_config, llm.vllm_config.cache_config
     capabilities: set[Capability] = {"logprobs", "seed", "min_p", "logit_bias", "penalties"}
@@ -279,14 +296,14 @@ def _info(
         capabilities=frozenset(capabilities),
         dtype=str(model.dtype).removeprefix("torch."),
         device=current_platform.device_type,
-        num_parameters=_num_parameters(path, files),
+        num_parameters=_num_parameters(config, files),
         weight_bytes=files.total_bytes,
     )
 
 
-def _num_parameters(path: Path, files: WeightFiles) -> int:
+def _num_parameters(config: Mapping[str, Any], files: WeightFiles) -> int:
     """The model's numbers by its configuration, as packed weights are words; else by its files."""
     try:
-        return sizes.weights_bytes(shapes.read(cpu.read_config(path)), item_bytes=1)
+        return sizes.weights_bytes(shapes.read(config), item_bytes=1)
     except UnknownShapeError:
         return files.num_parameters

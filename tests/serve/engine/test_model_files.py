@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from serve.engine import model_files
 from serve.engine.transformers.loader import loading
@@ -73,3 +73,23 @@ def test_what_is_no_object_is_as_if_it_were_not_there(tmp_path: Path, text: str)
     (tmp_path / "x.json").write_bytes(text.encode("latin-1"))
     assert model_files.read_json(tmp_path / "x.json") is None
     assert model_files.read_json(tmp_path / "absent.json") is None
+
+
+def test_differences_between_config_and_weights_are_told(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    embedding = load_file(folder / "model.safetensors")["model.embed_tokens.weight"]
+    model_files.tell_differences(folder)
+    assert not caplog.records
+    put(folder, "head.safetensors", **{"lm_head.weight": embedding.flip(0).contiguous()})
+    weight_map = {"lm_head.weight": "head.safetensors", "rest": "model.safetensors"}
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": weight_map}))
+    model_files.tell_differences(folder)
+    (record,) = caplog.records
+    assert "head of its own" in record.reason  # type: ignore[attr-defined]
+
+
+def test_damaged_weights_are_a_refusal(folder: Path) -> None:
+    (folder / "model.safetensors").write_bytes(b"\xff" * 16)
+    with pytest.raises(StartupError, match=r"model\.safetensors"):
+        model_files.settled(folder, {})

@@ -15,10 +15,18 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM, PretrainedConfig, PreTrainedModel
 from transformers.utils import logging as transformers_logging
 
+from models.memory.context import context_length
+from models.stored_config import stated_dtype
+from serve.engine import model_files
 from serve.engine.model_files import WeightFiles, read_json, weight_file_names, weight_files
 from serve.engine.protocol import Progress
 from serve.engine.settings import EngineSettings
-from serve.engine.transformers.loader import quantized_loading, stored_scheme, weight_memory
+from serve.engine.transformers.loader import (
+    quantized_loading,
+    stored_scheme,
+    unplaced,
+    weight_memory,
+)
 from serve.engine.transformers.loader.stored_scheme import DeclaredScheme
 from serve.engine.transformers.loader.stored_tensors import Tensors
 from serve.errors import StartupError
@@ -40,13 +48,32 @@ def read_config(folder: Path) -> PretrainedConfig:
     if "auto_map" in plain:
         raise _refusal(folder, "it brings its own Python code (auto_map), which is never run here")
     stored_scheme.declared_scheme(folder, plain)
+    config = _transformers_config(folder, plain)
+    _refuse_unsupported(folder, config)
+    _take_what_is_stored(config, model_files.settled(folder, plain).config)
+    return config
+
+
+def _transformers_config(folder: Path, plain: Mapping[str, Any]) -> PretrainedConfig:
     try:
-        config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        config: PretrainedConfig = AutoConfig.from_pretrained(
+            folder, local_files_only=True, trust_remote_code=False
+        )
     except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
         kind = plain.get("model_type", "none given")
         raise _refusal(folder, f"transformers cannot read its config.json ({kind})") from error
-    _refuse_unsupported(folder, config)
     return config
+
+
+def _take_what_is_stored(config: PretrainedConfig, settled: Mapping[str, Any]) -> None:
+    """Set the type of the numbers and the tie of the head as the stored tensors have them."""
+    dtype = stated_dtype(settled)
+    is_untied = settled.get("tie_word_embeddings") is False
+    for part in {id(part): part for part in (config, config.get_text_config())}.values():
+        if dtype is not None:
+            part.dtype = _DTYPES[dtype]
+        if is_untied:
+            part.tie_word_embeddings = False
 
 
 def read_declared_scheme(folder: Path) -> DeclaredScheme | None:
@@ -59,17 +86,8 @@ def read_declared_scheme(folder: Path) -> DeclaredScheme | None:
 
 
 def model_max_len(config: PretrainedConfig) -> int:
-    """Most positions the model itself can take in one context.
-
-    With longrope it is the original length: beyond it the model would switch all sequences of a
-    step to other frequencies, depending on what else is in the batch.
-    """
-    text = config.get_text_config()
-    bound: int = getattr(text, "max_position_embeddings", None) or 4096
-    for rope in _rope_parameters(text):
-        if rope.get("rope_type") == "longrope":
-            bound = min(bound, rope.get("original_max_position_embeddings") or bound)
-    return bound
+    """Most positions the model itself can take in one context (models/memory/context.py)."""
+    return context_length(config.get_text_config().to_dict()) or 4096
 
 
 def pick_device(device: str) -> torch.device:
@@ -107,9 +125,10 @@ def load_model(
     declared = read_declared_scheme(folder)
     weight_memory.refuse(folder, files, settings, dtype=dtype, device=device)
     progress("load_weights", 0, files.total_bytes)
+    tensors = Tensors(folder, weight_file_names(folder))
     if declared is not None:
         return quantized_loading.load(
-            Tensors(folder, weight_file_names(folder)),
+            tensors,
             config,
             declared,
             dtype=dtype,
@@ -117,14 +136,14 @@ def load_model(
             progress=progress,
             total_bytes=files.total_bytes,
         )
-    model = _plain_model(folder, config, files, dtype=dtype, progress=progress)
+    model = _plain_model(tensors, config, files, dtype=dtype, progress=progress)
     model = model.to(device).eval().requires_grad_(False)
     progress("load_weights", files.total_bytes, files.total_bytes)
     return model
 
 
 def _plain_model(
-    folder: Path,
+    tensors: Tensors,
     config: PretrainedConfig,
     files: WeightFiles,
     *,
@@ -134,8 +153,9 @@ def _plain_model(
     """A model that is not quantised, by transformers' own way.
 
     Raises:
-        StartupError: a weight is missing, of another shape, or cannot be read.
+        StartupError: a weight is missing, of another shape, without a place, or cannot be read.
     """
+    folder = tensors.folder
     previous = transformers_logging.set_tqdm_hook(_reporting(files, progress))
     try:
         model: PreTrainedModel
@@ -159,6 +179,7 @@ def _plain_model(
             f"{folder.name}: {len(missing)} weights are missing or of another shape than "
             f"config.json says, among them {missing[0]}."
         )
+    unplaced.check(model, tensors, map(str, report["unexpected_keys"]))
     return model
 
 

@@ -20,7 +20,7 @@ from serve.engine.protocol import Progress
 from serve.engine.transformers.layers import fused_linear
 from serve.engine.transformers.layers.packed_linear import PackedEmbedding
 from serve.engine.transformers.layers.quantized_linear import QuantizedLinear
-from serve.engine.transformers.loader import bnb_loading, compressed_loading
+from serve.engine.transformers.loader import bnb_loading, compressed_loading, unplaced
 from serve.engine.transformers.loader.stored_scheme import DeclaredScheme
 from serve.engine.transformers.loader.stored_tensors import Tensors
 from serve.errors import StartupError
@@ -59,7 +59,7 @@ def load(
     for name in tables:
         _share_with_heads(model, name)
     used |= _fill(model, tensors, dtype=dtype, device=device)
-    unread = sorted(tensors.names() - used)
+    unread = unplaced.without_known(model, tensors.names() - used)
     if unread:
         raise StartupError(
             f"{tensors.folder.name}: {len(unread)} weights have no place in the model that "

@@ -10,6 +10,7 @@ import torch
 
 from models.errors import UnknownShapeError
 from models.memory import fit, host_memory, shapes, sizes
+from serve.engine import model_files
 from serve.engine.model_files import WeightFiles, read_json
 from serve.engine.settings import EngineSettings
 from serve.errors import StartupError
@@ -28,7 +29,7 @@ def refuse(
     Raises:
         StartupError: for the weights, or for the KV cache that is asked for beside them.
     """
-    plain = read_json(folder / "config.json") or {}
+    plain = model_files.settled(folder, read_json(folder / "config.json") or {}).config
     needed = resident_bytes(plain, files, dtype=dtype)
     free = free_bytes(device)
     if free is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,11 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import Phi3Config, Qwen2Config
 
+from models.refs import QuantScheme
 from serve.engine.transformers.loader import loading
 from serve.errors import StartupError
-from tests.serve.engine.checkpoints import edit, refuse
+from tests.quantized_models import write_quantized
+from tests.serve.engine.checkpoints import distance, edit, load, put, refuse
 
 
 @pytest.mark.parametrize(
@@ -89,3 +92,39 @@ def test_a_gpu_that_is_not_there_cannot_be_asked_for(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     assert loading.pick_device("auto").type == "cuda"
     assert loading.pick_device("cpu").type == "cpu"
+
+
+@pytest.mark.parametrize("stated", [None, "float32"])
+def test_what_is_stored_says_the_type_of_the_numbers(
+    folders: Any, tmp_path: Path, stated: Any
+) -> None:
+    folder = Path(shutil.copytree(folders["none"], tmp_path / "copy"))
+    edit(folder, dtype=stated)
+    assert load(folder).dtype is torch.bfloat16
+    assert load(folder, dtype="float32").dtype is torch.float32
+
+
+def test_a_head_of_its_own_answers_though_config_json_ties_it(folder: Path) -> None:
+    own = torch.randn(1024, 128)
+    put(folder, {"lm_head.weight": own})
+    assert torch.equal(load(folder).get_output_embeddings().weight, own)
+
+
+@pytest.mark.parametrize("scheme", [QuantScheme.INT8, QuantScheme.INT8_W8A8])
+def test_a_head_of_its_own_stays_one_when_it_is_quantised(
+    folder: Path, tmp_path: Path, scheme: QuantScheme
+) -> None:
+    own = torch.randn(1024, 128)
+    put(folder, {"lm_head.weight": own})
+    quantised = write_quantized(folder, tmp_path / "quantised", scheme)
+    head = load(quantised).get_output_embeddings()
+    assert distance(head(torch.eye(128)).double(), own.T.double()) < 0.02
+
+
+def test_yarn_lengthens_the_context(folder: Path) -> None:
+    edit(
+        folder,
+        max_position_embeddings=256,
+        rope_parameters={"rope_type": "yarn", "factor": 4.0, "rope_theta": 1e4},
+    )
+    assert loading.model_max_len(loading.read_config(folder)) == 1024
