@@ -15,6 +15,7 @@ from benchmarks.engine import command as engine
 from benchmarks.quality import command as quality
 from benchmarks.serving import command as serving
 from benchmarks.trial import command as trial
+from models import command_line
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -35,4 +36,4 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(command_line.run(main))

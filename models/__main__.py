@@ -6,6 +6,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
+from models import command_line
 from models.cli import bundle, fit, pull, show, storage, trust
 from models.errors import ModelError
 
@@ -30,8 +31,8 @@ exit codes: 0 done; 1 checked, and not in order; 2 cannot be done: the message s
 
 def main(argv: Sequence[str]) -> int:
     """Run one command and return its exit code."""
-    options = _parser().parse_args(argv)
     try:
+        options = _parser().parse_args(argv)
         code: int = options.run(options)
     except ModelError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -57,4 +58,4 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(command_line.run(main))

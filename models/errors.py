@@ -22,6 +22,7 @@
     ├── NotIntactError        files differ from the manifest
     ├── BundleError           a bundle is none, contradicts itself, or cannot be made here
     │   └── PartsMissingError     parts of it are missing or damaged
+    ├── HomelessError         a folder of the user's is needed, and there is no home directory
     └── SignatureError        unsigned, signed by an unknown key, or signed for other bytes
 
 Messages are for the operator of this machine, so they may hold paths of it.
@@ -120,3 +121,7 @@ class BundleError(ModelError):
 
 class PartsMissingError(BundleError):
     """Parts of a bundle were not found, or are damaged. Names each; what was good is kept."""
+
+
+class HomelessError(ModelError):
+    """A folder in the user's home directory is needed, and this user has none. Says what to set."""

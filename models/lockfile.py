@@ -19,11 +19,13 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
+from models import home, regular_file
 from models.durable import write_whole
 from models.errors import LockFileError
 
 LOCK = "models.lock"
 FORMAT = "intramural-lock/1"
+MAX_LOCK_BYTES = 64 << 20
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
 
@@ -51,7 +53,7 @@ class LockFile:
     """The pins of one data directory."""
 
     def __init__(self, data_dir: Path) -> None:
-        self.path = data_dir.expanduser() / LOCK
+        self.path = home.expanded(data_dir) / LOCK
 
     def read(self) -> dict[str, Pin]:
         """All pins by the model's name; none where there is no file.
@@ -60,7 +62,7 @@ class LockFile:
             LockFileError: it is damaged, or cannot be read.
         """
         try:
-            document = json.loads(self.path.read_bytes())
+            document = json.loads(regular_file.read(self.path, max_bytes=MAX_LOCK_BYTES))
         except FileNotFoundError:
             return {}
         except OSError as error:

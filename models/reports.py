@@ -11,12 +11,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from models import home
+
 FOLDER = "reports"
 
 
 def path_of(data_dir: Path, name: str) -> Path:
     """The path of the report of a model, there or not. ``name`` is the one in the store."""
-    return data_dir.expanduser() / FOLDER / f"{name}.json"
+    return home.expanded(data_dir) / FOLDER / f"{name}.json"
 
 
 def summary(data_dir: Path, name: str, digest: str | None) -> dict[str, Any] | None:

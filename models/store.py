@@ -14,7 +14,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 import models
-from models import catalog, folder, policy
+from models import catalog, folder, home, policy
 from models.catalog import CatalogEntry
 from models.errors import ModelError, ModelNotFoundError
 from models.refs import Artifact
@@ -29,7 +29,7 @@ class DirectoryStore:
     """Model folders under ``<data_dir>/models``, by name."""
 
     def __init__(self, data_dir: Path) -> None:
-        self.root = data_dir.expanduser() / "models"
+        self.root = home.expanded(data_dir) / "models"
 
     def path_of(self, name: str) -> Path:
         """The path of the folder of this name, whether or not it is there.

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 
 from rich.console import Console
 
-from models import folder, progress, store
-from models.errors import ModelError
+from models import command_line, folder, progress, store
+from models.errors import HomelessError, ModelError
 from models.memory import fit
 from models.memory.fit import Fit, Place, Request
 from models.progress import JsonLines
@@ -72,8 +72,12 @@ _UNITS = {"gb": 10**9, "gib": 1 << 30}
 
 def main(argv: Sequence[str]) -> int:
     """Run it and return the exit code."""
-    options = _parser().parse_args(argv)
     view = JsonLines(sys.stdout)
+    try:
+        options = _parser().parse_args(argv)
+    except HomelessError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
     try:
         return _run(options, view)
     except ModelError as error:
@@ -202,4 +206,4 @@ def _memory(text: str) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(command_line.run(main))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 
+from models import command_line
 from serve.cli.main import main
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(command_line.run(main))

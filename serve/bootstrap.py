@@ -14,6 +14,7 @@ import gc
 import importlib
 import logging
 import signal
+import sys
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -51,6 +52,20 @@ log = logging.getLogger(__name__)
 
 STOP_TIMEOUT_S = 3.0
 """Seconds for the HTTP server to end what is left, beyond its own patience."""
+LOAD_END_S = 0.5
+"""Seconds for a process that fetches or quantises to take note of its end."""
+
+
+class LoadInterruptedError(Exception):
+    """A signal ended the start. Its threads may still load, and nothing can end a thread.
+
+    Args:
+        number: of the signal.
+    """
+
+    def __init__(self, number: signal.Signals) -> None:
+        super().__init__(f"the start was ended by {number.name}")
+        self.number = number
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,6 +111,7 @@ async def serve(
 
     Raises:
         StartupError: the server cannot start as asked.
+        LoadInterruptedError: a signal ended it before it was up.
     """
     environment = operator_environment()
     harden_environment(between_nodes=config.distributed_executor_backend == "ray")
@@ -113,6 +129,7 @@ async def serve(
     with contextlib.closing(bind(config.host, config.port)) as listener:
         server = build_server(create_app(state), config, problem=problem)
         stop = _stop_on_signals()
+        _reload_on_hangup(keys, stop)
         serving = asyncio.create_task(server.serve(sockets=[listener]))
 
         def progress(phase: str, done: int, total: int) -> None:
@@ -139,6 +156,8 @@ async def serve(
         finally:
             stopping.cancel()
             await _shut_down(config, service, server, serving, loading, was_asked=stop.is_set())
+        if stop.number is not None and not _is_loaded(loading):
+            raise LoadInterruptedError(stop.number)
 
 
 def _ready(loaded: Loaded, config: Config, *, port: int) -> Ready:
@@ -185,8 +204,7 @@ async def _shut_down(
 ) -> None:
     """Drain, then stop: see the module docstring. What ends by itself waits for no balancer."""
     service.is_leaving = True
-    is_loaded = loading.done() and not loading.cancelled() and loading.exception() is None
-    pipeline = loading.result().pipeline if is_loaded else None
+    pipeline = loading.result().pipeline if _is_loaded(loading) else None
     if pipeline is not None and was_asked:
         await _within(asyncio.wait({serving}), config.shutdown_delay)
     service.is_draining = True
@@ -198,10 +216,16 @@ async def _shut_down(
         grace_s = max(grace_s, deadline - timeline.now())
     server.stop(grace_s)
     await _within(serving, grace_s + STOP_TIMEOUT_S)
-    loading.cancel()
+    if not loading.done():
+        loading.cancel()
+        await _within(asyncio.wait({loading}), LOAD_END_S)  # a child process ends with it
     if pipeline is not None:
         await pipeline.engine.close()
     gc.unfreeze()  # or libraries report at exit as leaked what was only frozen
+
+
+def _is_loaded(loading: asyncio.Task[Loaded]) -> bool:
+    return loading.done() and not loading.cancelled() and loading.exception() is None
 
 
 async def _within(work: Awaitable[object], seconds: float) -> None:
@@ -220,17 +244,36 @@ def _check_model(config: Config) -> None:
         raise StartupError(str(error)) from None
 
 
-def _stop_on_signals() -> asyncio.Event:
-    """An event set by SIGTERM and SIGINT; a second signal ends the process at once."""
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
+class Stop(asyncio.Event):
+    """An event set by a signal, whose number it keeps."""
 
-    def on_signal(number: signal.Signals) -> None:
-        if stop.is_set():
+    number: signal.Signals | None = None
+
+    def on_signal(self, number: signal.Signals) -> None:
+        """End in order; at once where that has been asked for already."""
+        if self.is_set():
             raise SystemExit(128 + number)
         log.info("draining", extra={"signal": number.name})
-        stop.set()
+        self.number = number
+        self.set()
 
+
+def _stop_on_signals() -> Stop:
+    """A stop by SIGTERM and SIGINT; a second signal ends the process at once."""
+    stop = Stop()
+    loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, on_signal, number)
+        loop.add_signal_handler(number, stop.on_signal, number)
     return stop
+
+
+def _reload_on_hangup(keys: KeyRing | None, stop: Stop) -> None:
+    """Read the key file again on SIGHUP, as services do; end when a terminal hung up."""
+
+    def on_hangup() -> None:
+        if sys.stderr.isatty():
+            stop.on_signal(signal.SIGHUP)
+        elif keys is not None:
+            keys.reload()
+
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, on_hangup)

@@ -6,6 +6,7 @@ Precedence: flags, then environment (prefix ``INTRAMURAL_``), then the file give
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,13 +14,23 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from models import regular_file
 from serve.config import ENV_PREFIX, Config, env_of, flag_of
-from serve.environment import operator_environment
+from serve.environment import is_service_address, operator_environment
 from serve.errors import StartupError
 from serve.suggestion import near
 
 _SEPARATORS = {"served_model_name": ",", "engine_arg": " ", "lora": ","}
 """The separator of values in one environment variable, for settings that have several."""
+
+
+MAX_FILE_BYTES = 1 << 20
+
+_SERVICE = re.compile(
+    r"(.+_)?(SERVICE_(HOST|PORT(_[A-Z0-9_]+)?)"
+    r"|PORT_[0-9]+_(TCP|UDP|SCTP)(_(PROTO|PORT(_START|_END)?|ADDR))?"
+    r"|ENV_.+)"
+)
 
 
 def load_config(
@@ -56,7 +67,7 @@ def _from_file(file: Path | None) -> dict[str, Any]:
     if file is None:
         return {}
     try:
-        values = tomllib.loads(file.read_text("utf-8"))
+        values = tomllib.loads(regular_file.read_text(file, max_bytes=MAX_FILE_BYTES))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise StartupError(f"config file {file} cannot be read: {error}") from None
     named = {key.replace("-", "_"): value for key, value in values.items()}
@@ -72,7 +83,7 @@ def _from_env(env: Mapping[str, str]) -> dict[str, Any]:
     values: dict[str, Any] = {}
     known = {env_of(name): name for name in Config.model_fields}
     for variable, value in env.items():
-        if not variable.startswith(ENV_PREFIX):
+        if not variable.startswith(ENV_PREFIX) or _is_of_a_service(variable, value):
             continue
         if variable not in known:
             raise StartupError(f"environment: unknown setting {variable}.{near(variable, known)}")
@@ -80,6 +91,18 @@ def _from_env(env: Mapping[str, str]) -> dict[str, Any]:
         separator = _SEPARATORS.get(name)
         values[name] = tuple(value.split(separator.strip() or None)) if separator else value
     return values
+
+
+def _is_of_a_service(variable: str, value: str) -> bool:
+    """Whether Kubernetes or docker set it, for a service or a container called like us.
+
+    Both put each service's address into the environment of all that start after it: Kubernetes as
+    ``NAME_SERVICE_HOST``, and both as ``NAME_PORT=tcp://...`` and what belongs to it.
+    """
+    name = variable.removeprefix(ENV_PREFIX)
+    if name.endswith("PORT") and is_service_address(value):
+        return True
+    return _SERVICE.fullmatch(name) is not None
 
 
 def _explain(error: ValidationError, origin: Mapping[str, str]) -> str:

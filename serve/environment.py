@@ -12,7 +12,21 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from models import home, temporary_folder
+from models.errors import HomelessError
+from models.memory import host_cpus
 from serve.errors import StartupError
+
+_FOREIGN = (
+    # Another server's metrics: ours are of one process, and would be written into its folder.
+    "PROMETHEUS_MULTIPROC_DIR",
+    "prometheus_multiproc_dir",
+    # uvicorn's workers and the proxies that it believes: neither is used here.
+    "WEB_CONCURRENCY",
+    "FORWARDED_ALLOW_IPS",
+    # Would have every TLS key that this process agrees on written to a file.
+    "SSLKEYLOGFILE",
+)
 
 
 def operator_environment() -> dict[str, str]:
@@ -21,14 +35,52 @@ def operator_environment() -> dict[str, str]:
 
 
 def xdg(variable: str, fallback: str) -> Path:
-    """A directory of ours under an XDG base directory (freedesktop.org basedir-spec 0.8)."""
-    base = os.environ.get(variable)
-    return (Path(base) if base else Path.home() / fallback) / "intramural"
+    """A directory of ours under an XDG base directory (models/home.py).
+
+    Raises:
+        StartupError: the variable names none, and this user has no home directory.
+    """
+    try:
+        return home.xdg(variable, fallback)
+    except HomelessError as error:
+        raise StartupError(str(error)) from None
 
 
 def client_api_key() -> str | None:
-    """The key that our clients send: OPENAI_API_KEY, as the official client reads it."""
-    return os.environ.get("OPENAI_API_KEY") or None
+    """The key that our clients send: OPENAI_API_KEY, as the official client reads it.
+
+    White space around it, such as the line feed of a file, is left out.
+
+    Raises:
+        StartupError: it has a character that a header cannot carry. The key is not shown.
+    """
+    key = os.environ.get("OPENAI_API_KEY", "").strip()
+    if not all("!" <= char <= "~" for char in key):
+        raise StartupError(
+            "OPENAI_API_KEY has a space, a control character or a letter beyond ASCII within it, "
+            "which no key has. Set it anew."
+        )
+    return key or None
+
+
+def leave_out_foreign_variables() -> None:
+    """Take out what other programs left in the environment and libraries here would follow.
+
+    Before those libraries are imported: some read it then.
+    """
+    for variable in _FOREIGN:
+        os.environ.pop(variable, None)
+    for variable in ("VLLM_PORT", "RAY_ADDRESS"):  # a Service of that name beside us
+        if is_service_address(os.environ.get(variable, "")):
+            del os.environ[variable]
+    threads = os.environ.get("OMP_NUM_THREADS", "")
+    if threads and not re.fullmatch(r"\s*[1-9][0-9]*(\s*,\s*[1-9][0-9]*)*\s*", threads):
+        del os.environ["OMP_NUM_THREADS"]  # OpenMP passes over it, too, and complains each time
+
+
+def is_service_address(value: str) -> bool:
+    """Whether Kubernetes or docker made a variable of this value, for a service beside us."""
+    return re.match(r"(tcp|udp|sctp)://", value) is not None
 
 
 def hub_is_off(environment: Mapping[str, str]) -> bool:
@@ -73,16 +125,32 @@ def harden_environment(*, between_nodes: bool = False) -> None:
         "VLLM_WORKER_MULTIPROC_METHOD": "spawn",
         "TOKENIZERS_PARALLELISM": "false",
     }
+    _bound_threads()
     # Compiled code is loaded from there: torch's own choice lies in the temporary folder, where
     # any user of the machine could put some first.
-    compiled = xdg("XDG_CACHE_HOME", ".cache") / "inductor"
-    set_engine_environment({"TORCHINDUCTOR_CACHE_DIR": str(compiled)})
+    if "TORCHINDUCTOR_CACHE_DIR" not in os.environ:
+        os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(_cache_folder() / "inductor")
     # Workers find each other on loopback, unless the operator spreads them over nodes.
     set_engine_environment(
         {"VLLM_LOGGING_LEVEL": "WARNING", "VLLM_LOGGING_STREAM": "ext://sys.stderr"}
     )
     if sys.platform == "linux":
         set_engine_environment({"GLOO_SOCKET_IFNAME": "lo", "NCCL_SOCKET_IFNAME": "lo"})
+
+
+def _bound_threads() -> None:
+    """Have OpenMP take as many threads as the container's CPU quota feeds; before torch is here."""
+    num_threads = host_cpus.num_threads()
+    if num_threads < host_cpus.usable_cpus():
+        set_engine_environment({"OMP_NUM_THREADS": str(num_threads)})
+
+
+def _cache_folder() -> Path:
+    """Our folder for what can be made again; one of this process alone without a home directory."""
+    try:
+        return xdg("XDG_CACHE_HOME", ".cache")
+    except StartupError:
+        return temporary_folder.make("cache")
 
 
 def set_engine_environment(variables: Mapping[str, str]) -> None:

@@ -16,6 +16,7 @@ from contextlib import AsyncExitStack
 
 from benchmarks.compare.processes import Child
 from benchmarks.compare.systems import Bench, MissingError, Up
+from benchmarks.direct_http import direct
 from benchmarks.metrics.request import whole
 from benchmarks.serving.client import Endpoint, free_port, stream
 from benchmarks.trace import Trace
@@ -116,7 +117,7 @@ async def wait_ready(child: Child, url: str) -> None:
 
 def _answers(url: str) -> bool:
     try:
-        with urllib.request.urlopen(url, timeout=5):  # noqa: S310 - loopback
+        with direct.open(url, timeout=5):
             return True
     except (urllib.error.URLError, OSError):
         return False

@@ -69,7 +69,7 @@ def _ready_s(url: str, process: subprocess.Popen[bytes], started_at: float) -> f
         if process.poll() is not None:
             raise ChildProcessError("the server ended before it was ready: start it by hand to see")
         try:
-            if httpx.get(url + "/readyz", timeout=5).status_code == httpx.codes.OK:
+            if httpx.get(url + "/readyz", timeout=5, trust_env=False).status_code == httpx.codes.OK:
                 return time.monotonic() - started_at
         except httpx.TransportError:
             pass
@@ -118,7 +118,7 @@ async def rounds(
 
     Prompts begin differently, which keeps prefix caches out of it.
     """
-    async with httpx.AsyncClient(base_url=url, timeout=600) as client:
+    async with httpx.AsyncClient(base_url=url, timeout=600, trust_env=False) as client:
         model = (await client.get("/v1/models")).raise_for_status().json()["data"][0]["id"]
         await stream(client, model, 8, "warm ")
         streams_seen: list[Stream] = []

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import uvloop
 
+from benchmarks.direct_http import direct
 from benchmarks.metrics.request import Targets
 from benchmarks.report.document import Row
 from benchmarks.report.output import add_output, deliver, document_of, refusals
@@ -230,7 +231,7 @@ def first_model(endpoint: Endpoint) -> str:
     if endpoint.api_key:
         request.add_header("Authorization", f"Bearer {endpoint.api_key}")
     try:
-        with urllib.request.urlopen(request, timeout=10) as response:  # noqa: S310
+        with direct.open(request, timeout=10) as response:
             return str(json.load(response)["data"][0]["id"])
     except (urllib.error.URLError, OSError, ValueError, LookupError, TypeError) as error:
         raise ValueError(

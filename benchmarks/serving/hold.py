@@ -30,6 +30,7 @@ from pathlib import Path
 import numpy as np
 import uvloop
 
+from benchmarks.direct_http import direct
 from benchmarks.metrics.load import Load
 from benchmarks.serving import load
 from benchmarks.serving.client import Endpoint, free_port
@@ -107,7 +108,7 @@ def _wait_ready(process: subprocess.Popen[bytes], port: int) -> None:
     deadline = time.monotonic() + START_TIMEOUT_S
     while time.monotonic() < deadline and process.poll() is None:
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=5):
+            with direct.open(f"http://127.0.0.1:{port}/readyz", timeout=5):
                 return
         except (urllib.error.URLError, OSError):
             time.sleep(0.1)

@@ -8,11 +8,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from models import progress
+from models import progress, regular_file
 from models.bundle.media import Media
 from models.bundle.read import Import, Imported
 from models.bundle.write import DEFAULT_SPLIT, FAT32_MAX_BYTES, Bundle, Bundled
-from models.cli.options import Commands, command, size_in_bytes
+from models.cli.options import MAX_SECRET_BYTES, Commands, command, size_in_bytes
 from models.errors import (
     BundleError,
     HashMismatchError,
@@ -268,6 +268,6 @@ def _password(file: Path | None) -> bytes | None:
     if file is None:
         return None
     try:
-        return file.read_bytes().rstrip(b"\r\n")
+        return regular_file.read(file, max_bytes=MAX_SECRET_BYTES, may_be_pipe=True).rstrip(b"\r\n")
     except OSError as error:
         raise BundleError(f"{file} cannot be read: {error.strerror or error}") from None

@@ -10,10 +10,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeAlias
 
+from models import home
+
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # noqa: SLF001 - it has no public name
 Run: TypeAlias = Callable[[argparse.Namespace], int]
 _UNITS = {"": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12}
 _UNITS |= {"kib": 1 << 10, "mib": 1 << 20, "gib": 1 << 30, "tib": 1 << 40}
+MAX_SECRET_BYTES = 64 << 10
+"""Most of a file that holds a password or a token."""
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([a-z]*)", re.ASCII)
 
 
@@ -54,8 +58,7 @@ def default_data_dir() -> Path:
     data_dir = os.environ.get("INTRAMURAL_DATA_DIR")
     if data_dir:
         return Path(data_dir)
-    base = os.environ.get("XDG_DATA_HOME")
-    return (Path(base) if base else Path.home() / ".local/share") / "intramural"
+    return home.xdg("XDG_DATA_HOME", ".local/share")
 
 
 def size_in_bytes(text: str) -> int:

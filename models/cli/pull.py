@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from models import catalog, progress
-from models.cli.options import Commands, command, whole_number
+from models import catalog, home, progress, regular_file
+from models.cli.options import MAX_SECRET_BYTES, Commands, command, whole_number
 from models.errors import InvalidRefError, ModelError, OriginError
 from models.progress import JsonLines
 from models.refs import ModelRef
@@ -152,7 +152,7 @@ def _origin(options: argparse.Namespace) -> tuple[Origin, str]:
         # The Hub's token belongs to the Hub: another host gets what was given for it, or nothing.
         hub = HubOrigin(endpoint=text, token=token or False)
         return hub, hub.endpoint
-    folder = Path(text).expanduser()
+    folder = home.expanded(Path(text))
     if not folder.is_dir():
         raise OriginError(
             f"--from {text}: there is no such folder. Write hub, https://... or PATH."
@@ -168,7 +168,11 @@ def _token(path: Path | None) -> str | None:
     if path is None:
         return None
     try:
-        token = path.read_text("ascii").strip()
+        token = (
+            regular_file.read(path, max_bytes=MAX_SECRET_BYTES, may_be_pipe=True)
+            .decode("ascii")
+            .strip()
+        )
     except (OSError, UnicodeDecodeError) as error:
         raise OriginError(f"--token-file {path} cannot be read ({type(error).__name__}).") from None
     if not token or any(letter.isspace() for letter in token):

@@ -11,8 +11,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from models import catalog, policy, progress
-from models.cli.options import Commands, command
+from models import catalog, policy, progress, regular_file
+from models.cli.options import MAX_SECRET_BYTES, Commands, command
 from models.errors import (
     ManifestError,
     ManifestMissingError,
@@ -220,7 +220,7 @@ def _password(options: argparse.Namespace) -> bytes | None:
     if file is None:
         return None
     try:
-        return file.read_bytes().rstrip(b"\r\n")
+        return regular_file.read(file, max_bytes=MAX_SECRET_BYTES, may_be_pipe=True).rstrip(b"\r\n")
     except OSError as error:
         raise SignatureError(f"{file} cannot be read: {error.strerror or error}") from None
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import importlib.metadata
 import json
-import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from safetensors.torch import save_file
 from tokenizers import Tokenizer
 from transformers import GenerationConfig, Qwen2ForCausalLM
 
+from models import home
 from models.demo import network
 from models.demo import tokenizer as words
 from models.trust.manifest import Manifest
@@ -27,8 +27,7 @@ MADE_WITH = ("torch", "transformers", "tokenizers", "safetensors")
 
 def default_folder() -> Path:
     """`$XDG_CACHE_HOME/intramural/demo-train`, or the same under `~/.cache`."""
-    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(cache) / "intramural" / "demo-train"
+    return home.xdg("XDG_CACHE_HOME", ".cache") / "demo-train"
 
 
 @dataclass

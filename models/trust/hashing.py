@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from models.errors import UnstableFileError
+from models.memory import host_cpus
 
 CHUNK_BYTES = 1 << 20
 _FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
@@ -76,7 +77,7 @@ def hash_files(paths: Sequence[Path], on_bytes: OnBytes | None = None) -> list[F
 
     sizes = [path.lstat().st_size for path in paths]
     largest_first = sorted(range(len(paths)), key=lambda index: -sizes[index])
-    num_threads = min(len(paths), len(os.sched_getaffinity(0)))
+    num_threads = min(len(paths), host_cpus.num_threads())
     with ThreadPoolExecutor(num_threads, thread_name_prefix="sha256") as pool:
         futures = {index: pool.submit(_hash_file, paths[index], count) for index in largest_first}
         try:

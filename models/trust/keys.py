@@ -14,6 +14,7 @@ from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from models import regular_file
 from models.errors import SignatureError
 
 SUFFIXES = (".pem", ".pub")
@@ -140,8 +141,7 @@ def _public_key(path: Path) -> ec.EllipticCurvePublicKey:
 
 
 def _small(path: Path) -> bytes:
-    with path.open("rb") as file:
-        return file.read(MAX_KEY_BYTES)
+    return regular_file.read(path, max_bytes=MAX_KEY_BYTES)
 
 
 def _pem(key: ec.EllipticCurvePublicKey) -> bytes:

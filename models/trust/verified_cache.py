@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
+from models import home
 from models.durable import write_whole
 
 FORMAT = "intramural-stamp/1"
@@ -56,7 +57,7 @@ class Stamps:
     """The stamps of a data directory. A stamp that is missing or damaged only costs time."""
 
     def __init__(self, data_dir: Path) -> None:
-        self.root = data_dir.expanduser() / "stamps"
+        self.root = home.expanded(data_dir) / "stamps"
 
     def read(self, folder: Path) -> Stamp | None:
         """The stamp of an artifact; None when there is none that can be used."""

@@ -15,9 +15,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from models import regular_file
 from models.refs import Artifact
 from models.store import DEMO_WEIGHTS
 from quantize.errors import OptionError
+from quantize.measuring.texts import MAX_TEXT_BYTES
 
 Render = Callable[[list[dict[str, Any]], list[dict[str, Any]] | None], str]
 """Messages and tools to the text that the model was trained to read."""
@@ -122,7 +124,7 @@ def _of_demo() -> Text:
 
 def _read(file: Path, render: Render) -> list[str]:
     try:
-        whole = file.read_text("utf-8")
+        whole = regular_file.read_text(file, max_bytes=MAX_TEXT_BYTES, may_be_pipe=True)
     except (OSError, ValueError) as error:
         raise OptionError(f"{file} cannot be read as UTF-8 text: {error}") from None
     if file.suffix != ".jsonl":

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from models import home
 from models.cli.options import default_data_dir
 from models.refs import Artifact, QuantScheme
 from models.store import DirectoryStore
@@ -95,7 +96,7 @@ def target_of(options: argparse.Namespace, full: Artifact, choice: Choice) -> Pa
     if options.out is None:
         name = artifact_name(full.name, choice)
         return DirectoryStore(options.data_dir).path_of(name)
-    target: Path = options.out.expanduser().absolute()
+    target: Path = home.expanded(options.out).absolute()
     if target == full.path or full.path in target.parents:
         raise OptionError(f"--out {options.out} lies in the model itself. Name another folder.")
     return target

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from models import regular_file
 from quantize.errors import OptionError
 
 BUILT_IN = ("english", "chinese", "code")
@@ -18,6 +19,7 @@ LONGEST = 800
 """Tokens that are taken of a built-in text: vocabularies without Chinese need three times as many
 for the same."""
 LONGEST_OWN = 4096
+MAX_TEXT_BYTES = 1 << 30
 _FOLDER = Path(__file__).with_name("texts")
 
 
@@ -60,7 +62,7 @@ def of_files(files: Sequence[Path]) -> tuple[Text, ...]:
     texts = []
     for file in files:
         try:
-            content = file.read_text("utf-8")
+            content = regular_file.read_text(file, max_bytes=MAX_TEXT_BYTES, may_be_pipe=True)
         except (OSError, ValueError) as error:
             raise OptionError(
                 f"--measure-text {file} cannot be read as UTF-8 text: {error}"

@@ -7,11 +7,11 @@ cannot be quantised, its partners stay too.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from models.memory import host_cpus
 from models.progress import size
 from models.refs import QuantScheme
 from quantize import registry
@@ -229,7 +229,7 @@ def _tensor_parallel_faults(layers: Sequence[Linear], devices: int) -> list[str]
 
 def num_workers() -> int:
     """One more than there are cores, so that one may wait for the disk; memory bounds them."""
-    return min(8, len(os.sched_getaffinity(0)) + 1)
+    return min(8, host_cpus.num_threads() + 1)
 
 
 def _peak(tensors: Sequence[SourceTensor]) -> int:

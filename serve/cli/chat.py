@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import ssl
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -22,7 +23,14 @@ def run_chat(argv: Sequence[str]) -> int:
     """Run the chat until the user ends it; returns the exit code."""
     arguments = _parser().parse_args(list(argv))
     headers = {"Authorization": f"Bearer {key}"} if (key := client_api_key()) else {}
-    with httpx.Client(base_url=arguments.url, headers=headers, timeout=None) as client:  # noqa: S113
+    # No proxy and no .netrc of the environment: a prompt goes to the server that is named, only.
+    with httpx.Client(
+        base_url=arguments.url,
+        headers=headers,
+        timeout=None,  # noqa: S113
+        trust_env=False,
+        verify=ssl.create_default_context(),
+    ) as client:
         chat = Chat(client, arguments.model or _only_model(client), Console(), arguments)
         if arguments.message:
             return 0 if chat.say(arguments.message) else 1

@@ -11,9 +11,11 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from models import command_line
 from serve.cli.flags import Parser
 from serve.config import Config
 from serve.config_sources import load_config
+from serve.errors import StartupError
 from serve.governance import keys
 
 
@@ -59,11 +61,19 @@ def _create(file: Path, arguments: argparse.Namespace) -> int:
     expires_at = None
     if arguments.expires_in_days is not None:
         expires_at = dt.datetime.now(dt.UTC) + dt.timedelta(days=arguments.expires_in_days)
+    if command_line.stdout_is_closed():
+        raise StartupError("Standard output is closed, so a key could not be shown: none was made.")
     key = keys.create(file, name=arguments.name, expires_at=expires_at)
+    try:
+        print(json.dumps({"key": key, "file": str(file)}) if arguments.json else key, flush=True)
+    except OSError as error:
+        keys.remove(file, key)
+        raise StartupError(
+            f"The new key could not be shown ({error.strerror}), so it was taken back. "
+            "Run it again."
+        ) from None
     if arguments.json:
-        print(json.dumps({"key": key, "file": str(file)}))
         return 0
-    print(key)
     console = Console(stderr=True)
     console.print(f"This is the only time the key is shown. Its hash is in {file}.", style="dim")
     console.print(f"Serve with it: python -m serve --api-key-file {file}", style="dim")

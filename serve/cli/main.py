@@ -8,11 +8,13 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 
+from serve.environment import leave_out_foreign_variables
 from serve.errors import StartupError
 
 
 def main(argv: Sequence[str]) -> int:
     """Run one command and return its exit code."""
+    leave_out_foreign_variables()
     command, rest = _choose(argv)
     try:
         return command(rest)

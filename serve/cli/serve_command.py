@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import logging
+import os
 import threading
-from collections.abc import Sequence
-from typing import Self
+from collections.abc import Coroutine, Sequence
+from typing import Any, Self
 
 import uvloop
 from rich.console import Console, Group
@@ -44,8 +47,26 @@ def run_serve(argv: Sequence[str]) -> int:
             # Not cropped: the command is to be copied, and may be wider than the terminal.
             console.print(banner(ready), crop=False)
 
-        uvloop.run(bootstrap.serve(config, on_progress=bars, on_ready=on_ready))
+        _run(bootstrap.serve(config, on_progress=bars, on_ready=on_ready), bars)
     return 0
+
+
+def _run(serving: Coroutine[Any, Any, None], bars: LoadingBars) -> None:
+    """Run the server to its end; without waiting for threads that a signal found loading."""
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        try:
+            runner.run(serving)
+        except bootstrap.LoadInterruptedError as interruption:
+            code = 128 + interruption.number
+        except SystemExit as end:  # a second signal
+            code = end.code if isinstance(end.code, int) else 1
+        else:
+            return
+        bars.close()
+        logging.shutdown()
+        # Leaving in order would wait for those threads, for as long as the load takes. Nothing
+        # that they write can be taken for whole, and an engine's processes end with this one.
+        os._exit(code)
 
 
 def as_toml(config: Config) -> str:

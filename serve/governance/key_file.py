@@ -20,9 +20,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, NoReturn
 
+from models import regular_file
 from serve.errors import StartupError
 
 FORMAT_VERSION = 1
+MAX_FILE_BYTES = 16 << 20
+"""Some 50,000 keys."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,7 +97,8 @@ def read_keys(path: Path) -> tuple[StoredKey, ...]:
                 f"API key file {path} has mode {mode:04o}: group or others may use it. "
                 f"Run: chmod 600 {path}"
             )
-        text = path.read_text("utf-8")
+        _refuse_links_out(path)
+        text = regular_file.read_text(path, max_bytes=MAX_FILE_BYTES)
     try:
         document = json.loads(text)
         if document["version"] != FORMAT_VERSION:
@@ -105,6 +109,17 @@ def read_keys(path: Path) -> tuple[StoredKey, ...]:
     if len({key.key_id for key in keys}) != len(keys):
         _refuse(path, "names a key id twice")
     return keys
+
+
+def _refuse_links_out(path: Path) -> None:
+    """Refuse a link to another folder, whose owner could put other keys there.
+
+    A Secret's volume has links, and all of them lie within it.
+    """
+    if not path.resolve().is_relative_to(path.parent.resolve()):
+        raise StartupError(
+            f"API key file {path} is a link out of its folder. Name the file itself."
+        )
 
 
 def _too_much(found: os.stat_result, user: int) -> int:
@@ -148,7 +163,7 @@ def write_keys(path: Path, keys: tuple[StoredKey, ...]) -> None:
     """Replace the file: a reader sees the old one or the new one, also after a power cut."""
     document = {"version": FORMAT_VERSION, "keys": [_entry(key) for key in keys]}
     with _explained(path):
-        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=".keys-")  # mode 0600
+        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=_staged(path))  # mode 0600
         staged = Path(name)
         try:
             with os.fdopen(descriptor, "w", encoding="utf-8") as file:
@@ -158,11 +173,18 @@ def write_keys(path: Path, keys: tuple[StoredKey, ...]) -> None:
             staged.replace(path)
         finally:
             staged.unlink(missing_ok=True)
+        for left in path.parent.glob(f"{_staged(path)}*"):  # of writers that were killed
+            left.unlink(missing_ok=True)
         folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
         try:
             os.fsync(folder)
         finally:
             os.close(folder)
+
+
+def _staged(path: Path) -> str:
+    """The beginning of the names of files that a writer, who holds the lock, makes."""
+    return f".{path.name}-"
 
 
 def _entry(key: StoredKey) -> dict[str, Any]:

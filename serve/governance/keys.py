@@ -91,6 +91,17 @@ def revoke(path: Path, key_id: str) -> None:
         write_keys(path, tuple(replace(k, disabled=k.disabled or k.key_id == key_id) for k in keys))
 
 
+def remove(path: Path, key: str) -> None:
+    """Take a key out of the file that was made and could not be shown to anyone.
+
+    Raises:
+        StartupError: the file cannot be used.
+    """
+    key_id = key.removeprefix("sk-").partition(".")[0]
+    with locked(path):
+        write_keys(path, tuple(stored for stored in read_keys(path) if stored.key_id != key_id))
+
+
 class KeyRing:
     """Authenticates callers against a key file, and follows its changes.
 
@@ -165,12 +176,16 @@ class KeyRing:
         """Read the file again if it has changed since the last look."""
         if self._clock() - self._checked_at < RELOAD_INTERVAL_S:
             return
+        self.reload(only_if_changed=True)
+
+    def reload(self, *, only_if_changed: bool = False) -> None:
+        """Read the file again. What cannot be read is logged, and the keys known stay in force."""
         self._checked_at = self._clock()
         try:
             signature = signature_of(self._path)
         except StartupError:
             signature = None
-        if signature == self._signature:
+        if only_if_changed and signature == self._signature:
             return
         self._signature = signature
         try:

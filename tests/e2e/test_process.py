@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import signal
 import socket
+import subprocess
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -12,7 +14,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.e2e.server import free_port, run_serve, serving
+from serve.governance import keys
+from tests.e2e.server import REPOSITORY, environment, free_port, run_serve, serving
 
 BODY = {"model": "demo", "messages": [{"role": "user", "content": "hi"}], "max_tokens": 40}
 FAKE = ["--engine", "fake", "--model", "demo"]
@@ -138,3 +141,69 @@ def test_startupz_shows_phases_while_loading(tmp_path: Path) -> None:
     names = [phase["name"] for phase in final["phases"]]
     assert "load_weights" in names
     assert all(phase["is_finished"] for phase in final["phases"])
+
+
+LOADING = """\
+import sys, time
+from serve import assembly
+from models import command_line
+from serve.cli.main import main
+
+assembly._build_engine = lambda *_: time.sleep(600)
+sys.exit(command_line.run(main))
+"""
+
+
+@pytest.mark.parametrize(
+    ("numbers", "code"),
+    [([signal.SIGTERM], 143), ([signal.SIGINT], 130), ([signal.SIGINT, signal.SIGINT], 130)],
+)
+def test_a_signal_while_the_weights_load_does_not_wait_for_them(
+    numbers: list[signal.Signals], code: int
+) -> None:
+    port = free_port()
+    process = subprocess.Popen(
+        [sys.executable, "-c", LOADING, "--engine", "fake", "--port", str(port)],
+        cwd=REPOSITORY,
+        env=environment(),
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        while True:
+            try:
+                answer = httpx.get(f"http://127.0.0.1:{port}/startupz", verify=False)
+                break
+            except httpx.TransportError:
+                time.sleep(0.05)
+        assert answer.json()["status"] == "starting"
+        for number in numbers:
+            process.send_signal(number)
+        _, errors = process.communicate(timeout=60)  # and not 600
+    finally:
+        process.kill()
+    assert process.returncode == code
+    assert "Traceback" not in errors
+
+
+def test_a_hangup_reads_the_keys_again_and_odd_surroundings_do_not_matter(tmp_path: Path) -> None:
+    """No home, another server's metrics, a service called like us, and a log that is closed."""
+    key_file = tmp_path / "keys.json"
+    keys.create(key_file)
+    variables = {
+        "HOME": "",
+        "INTRAMURAL_SERVICE_HOST": "10.0.0.1",
+        "INTRAMURAL_PORT": "tcp://10.0.0.1:80",
+        "PROMETHEUS_MULTIPROC_DIR": "/nonexistent",
+        "WEB_CONCURRENCY": "abc",
+        "OMP_NUM_THREADS": "abc",
+        "INTRAMURAL_DATA_DIR": str(tmp_path / "data"),
+    }
+    arguments = [*FAKE, "--api-key-file", str(key_file)]
+    with serving(tmp_path, arguments, variables=variables) as server:
+        new = keys.create(key_file)
+        server.process.send_signal(signal.SIGHUP)
+        headers = {"Authorization": f"Bearer {new}"}
+        assert server.get("/v1/models", headers=headers).status_code == httpx.codes.OK
+        assert server.get("/metrics", headers=headers).status_code == httpx.codes.OK
+        assert server.terminate() == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -86,3 +87,40 @@ def test_foreign_environment_is_left_alone() -> None:
 def test_several_served_names_from_the_environment() -> None:
     config = load_config({}, env={"INTRAMURAL_SERVED_MODEL_NAME": "a,b"})
     assert config.model_names == ("a", "b")
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("INTRAMURAL_SERVICE_HOST", "10.0.0.1"),
+        ("INTRAMURAL_SERVICE_PORT", "80"),
+        ("INTRAMURAL_SERVICE_PORT_HTTP", "80"),
+        ("INTRAMURAL_PORT", "tcp://10.0.0.1:80"),
+        ("INTRAMURAL_PORT", "udp://[fd00::1]:80"),
+        ("INTRAMURAL_PORT_80_TCP", "tcp://10.0.0.1:80"),
+        ("INTRAMURAL_PORT_80_TCP_ADDR", "10.0.0.1"),
+        ("INTRAMURAL_PORT_80_TCP_PROTO", "tcp"),
+        ("INTRAMURAL_PORT_53_UDP_PORT", "53"),
+        ("INTRAMURAL_CPU_SERVICE_HOST", "10.0.0.1"),
+        ("INTRAMURAL_CPU_PORT", "tcp://10.0.0.1:80"),
+        ("INTRAMURAL_CPU_PORT_80_TCP_ADDR", "10.0.0.1"),
+        ("INTRAMURAL_ENV_PATH", "/usr/bin"),
+    ],
+)
+def test_addresses_of_services_called_like_us_are_passed_over(variable: str, value: str) -> None:
+    assert load_config({}, env={variable: value}).port == 8000
+
+
+@pytest.mark.parametrize(
+    "variable", ["INTRAMURAL_PROT", "INTRAMURAL_PORT_", "INTRAMURAL_HOSTS", "INTRAMURAL_CPU_PORT"]
+)
+def test_a_setting_that_is_misspelt_stays_an_error(variable: str) -> None:
+    with pytest.raises(StartupError, match=variable):
+        load_config({}, env={variable: "8000"})
+
+
+def test_a_config_file_is_a_regular_file(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for file, why in ((tmp_path / "pipe", "a pipe"), (Path("/dev/zero"), "a device")):
+        with pytest.raises(StartupError, match=f"cannot be read: .*{why}"):
+            load_config({}, file=file, env={})

@@ -121,3 +121,74 @@ def test_a_cache_of_no_whole_gib_is_refused_with_its_value(
         environment.cpu_kv_cache_bytes()
     variables["VLLM_CPU_KVCACHE_SPACE"] = ""
     assert environment.cpu_kv_cache_bytes() is None
+
+
+@pytest.mark.parametrize("key", ["sk-a.b\n", "  sk-a.b\r\n", "\tsk-a.b"])
+def test_white_space_around_a_key_is_left_out(variables: dict[str, str], key: str) -> None:
+    variables["OPENAI_API_KEY"] = key
+    assert environment.client_api_key() == "sk-a.b"
+
+
+@pytest.mark.parametrize(
+    "key", ["sk-a\nSECRET", "sk-a SECRET", "sk-aé SECRET", "SECRET\x7f", "\u200bSECRET"]
+)
+def test_a_key_that_no_header_carries_is_refused_and_not_shown(
+    variables: dict[str, str], key: str
+) -> None:
+    variables["OPENAI_API_KEY"] = key
+    with pytest.raises(StartupError, match="OPENAI_API_KEY") as refusal:
+        environment.client_api_key()
+    assert "SECRET" not in str(refusal.value)
+
+
+def test_what_other_programs_left_behind_is_taken_out(variables: dict[str, str]) -> None:
+    variables |= {
+        "PROMETHEUS_MULTIPROC_DIR": "/nonexistent",
+        "WEB_CONCURRENCY": "abc",
+        "SSLKEYLOGFILE": "/tmp/keys",
+        "VLLM_PORT": "tcp://10.0.0.1:80",
+    }
+    environment.leave_out_foreign_variables()
+    assert not variables.keys() & {"PROMETHEUS_MULTIPROC_DIR", "WEB_CONCURRENCY", "VLLM_PORT"}
+    assert "SSLKEYLOGFILE" not in variables
+    variables["VLLM_PORT"] = "5000"
+    environment.leave_out_foreign_variables()
+    assert variables["VLLM_PORT"] == "5000"
+
+
+@pytest.mark.parametrize(
+    ("threads", "is_kept"),
+    [("4", True), ("4,2", True), (" 2 ", True), ("0", False), ("-1", False), ("abc", False)],
+)
+def test_threads_that_openmp_would_complain_of_each_time(
+    variables: dict[str, str], threads: str, is_kept: bool
+) -> None:
+    variables["OMP_NUM_THREADS"] = threads
+    environment.leave_out_foreign_variables()
+    assert ("OMP_NUM_THREADS" in variables) == is_kept
+
+
+@pytest.mark.parametrize(("own", "expected"), [(None, "3"), ("5", "5")])
+def test_threads_are_as_many_as_the_containers_quota_feeds(
+    variables: dict[str, str], monkeypatch: pytest.MonkeyPatch, own: str | None, expected: str
+) -> None:
+    monkeypatch.setattr(environment.host_cpus, "usable_cpus", lambda: 8)
+    monkeypatch.setattr(environment.host_cpus, "cpu_quota", lambda _: 3.9)
+    variables.pop("OMP_NUM_THREADS", None)
+    if own is not None:
+        variables["OMP_NUM_THREADS"] = own
+    environment.harden_environment()
+    assert variables["OMP_NUM_THREADS"] == expected
+
+
+def test_without_a_home_compiled_code_goes_to_a_folder_of_this_process(
+    variables: dict[str, str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for variable in ("HOME", "XDG_CACHE_HOME", "TORCHINDUCTOR_CACHE_DIR"):
+        variables.pop(variable, None)
+    monkeypatch.setattr("os.getuid", lambda: 1000810000)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    environment.harden_environment()
+    assert variables["TORCHINDUCTOR_CACHE_DIR"].startswith(f"{tmp_path}/intramural-cache-")
+    with pytest.raises(StartupError, match="INTRAMURAL_DATA_DIR"):
+        environment.xdg("XDG_CACHE_HOME", ".cache")

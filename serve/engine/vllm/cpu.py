@@ -7,14 +7,13 @@ on, whatever CPU time its container was given. Each figure comes with its reason
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from models.errors import UnknownShapeError
-from models.memory import fit, host_memory, shapes, sizes
+from models.memory import fit, shapes, sizes
 from models.memory.context import context_length
 from models.stored_config import stated_dtype
 from serve.engine.settings import EngineSettings
@@ -131,28 +130,6 @@ def read_config(folder: Path) -> dict[str, Any]:
             "which is never run here."
         )
     return config
-
-
-def usable_cpus() -> int:
-    """Logical CPUs that this process may run on."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
-def cpu_quota(root: Path = Path("/")) -> float | None:
-    """CPUs' worth of time that the container may use (cgroup v2, then v1); None without a limit."""
-    mount = root / "sys/fs/cgroup"
-    fields = host_memory.read_text(mount / "cpu.max").split()
-    if len(fields) != 2:
-        fields = [
-            host_memory.read_text(mount / "cpu" / name).strip()
-            for name in ("cpu.cfs_quota_us", "cpu.cfs_period_us")
-        ]
-    quota, period = fields
-    if not quota.isdigit() or not period.isdigit() or int(period) == 0:
-        return None  # "max", -1 or no such file
-    return int(quota) / int(period)
 
 
 def _refuse_tokens(num_tokens: int, size: int, weight_bytes: int, free_bytes: int | None) -> None:

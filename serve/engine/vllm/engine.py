@@ -13,10 +13,7 @@ whose ``AsyncLLM`` was read (ADR 0005). Its death and rebirth are supervised by 
 from __future__ import annotations
 
 import asyncio
-import atexit
 import logging
-import shutil
-import tempfile
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import suppress
 from dataclasses import replace
@@ -32,6 +29,7 @@ from vllm.platforms import current_platform
 from vllm.v1.engine.async_llm import AsyncLLM
 from vllm.v1.engine.exceptions import EngineDeadError as VllmDeadError
 
+from models import temporary_folder
 from models.errors import UnknownShapeError
 from models.memory import shapes, sizes
 from models.memory.context import context_length
@@ -228,9 +226,7 @@ class VllmEngine:
 @cache
 def _own_folder() -> str:
     """Sockets and temporary files of vLLM's processes: a folder of this process alone (0700)."""
-    folder = tempfile.mkdtemp(prefix="intramural-")
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    return folder
+    return str(temporary_folder.make("vllm"))
 
 
 def _remove_rendezvous_files() -> None:

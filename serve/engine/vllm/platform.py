@@ -6,7 +6,7 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
-from models.memory import host_memory
+from models.memory import host_cpus, host_memory
 from serve.engine.settings import EngineSettings
 from serve.engine.vllm import cpu
 from serve.environment import cpu_kv_cache_bytes, set_engine_environment
@@ -60,8 +60,8 @@ def _cpu_arguments(
         weight_bytes=weight_bytes,
         free_bytes=host_memory.available_bytes(),
         asked_bytes=cpu_kv_cache_bytes(),
-        cpus=cpu.usable_cpus(),
-        quota=cpu.cpu_quota(),
+        cpus=host_cpus.usable_cpus(),
+        quota=host_cpus.cpu_quota(),
     )
     for reason in plan.reasons:
         log.info("vllm on this machine", extra={"reason": reason})

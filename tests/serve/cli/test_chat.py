@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import socket
 from argparse import Namespace
 from collections.abc import Callable
 
@@ -131,3 +132,19 @@ def test_without_a_server_the_address_and_the_remedy_are_named(
     printed = capsys.readouterr().err
     assert "no server answers at http://127.0.0.1:9" in printed
     assert "`make serve`" in printed
+
+
+def test_no_prompt_goes_to_a_proxy_of_the_environment(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as proxy:
+        proxy.settimeout(0)
+        address = f"http://127.0.0.1:{proxy.getsockname()[1]}"
+        for variable in ("HTTP_PROXY", "http_proxy", "HTTPS_PROXY"):
+            monkeypatch.setenv(variable, address)
+        monkeypatch.setenv("ALL_PROXY", "socks5://127.0.0.1:9")
+        monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+        assert main(["chat", "--url", "http://127.0.0.1:9", "a secret"]) == 2
+        with pytest.raises(BlockingIOError):
+            proxy.accept()
+    assert "no server answers at http://127.0.0.1:9" in capsys.readouterr().err

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import re
 from datetime import UTC, datetime, timedelta
@@ -111,3 +112,31 @@ def test_an_unknown_id_changes_nothing(file: Path, capsys: pytest.CaptureFixture
     assert main(["keys", "revoke", "nobody"]) == 2
     assert "No key has the id 'nobody'" in capsys.readouterr().err
     assert file.read_bytes() == before
+
+
+class Full:
+    """A standard output that takes no more."""
+
+    def write(self, _text: str) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    def flush(self) -> None:
+        pass
+
+
+def test_a_key_that_cannot_be_shown_is_not_kept(
+    file: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.stdout", Full())
+    assert main(["keys", "create"]) == 2
+    assert "taken back" in capsys.readouterr().err
+    assert list_keys(file) == ()
+
+
+def test_no_key_is_made_where_nobody_could_read_it(
+    file: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("models.command_line.stdout_is_closed", lambda: True)
+    assert main(["keys", "create"]) == 2
+    assert "none was made" in capsys.readouterr().err
+    assert not file.exists()

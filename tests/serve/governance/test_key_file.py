@@ -206,5 +206,41 @@ def test_a_missing_file_is_refused(path: Path) -> None:
 
 def test_a_folder_in_its_place_is_refused_with_the_reason(path: Path) -> None:
     path.mkdir(mode=0o700)
-    with pytest.raises(StartupError, match="cannot be used: Is a directory"):
+    with pytest.raises(StartupError, match="cannot be used: it is a folder"):
         read_keys(path)
+
+
+def test_what_is_no_regular_file_is_refused_and_never_waited_for(path: Path) -> None:
+    os.mkfifo(path, 0o600)
+    with pytest.raises(StartupError, match="it is a pipe, and a regular file is needed"):
+        read_keys(path)
+
+
+def test_a_huge_file_is_refused_unread(path: Path) -> None:
+    path.touch(0o600)
+    os.truncate(path, 1 << 40)
+    with pytest.raises(StartupError, match="1,099,511,627,776 bytes or more, and at most"):
+        read_keys(path)
+
+
+def test_a_link_out_of_the_folder_is_refused_and_a_secrets_volume_is_not(path: Path) -> None:
+    other = path.parent / "other" / "keys.json"
+    other.parent.mkdir(mode=0o700)
+    write_keys(other, (stored(),))
+    path.symlink_to(other)
+    assert len(read_keys(path)) == 1, "a volume's links lie within it"
+    outside = other.parent / "link.json"
+    write_keys(path.with_name("outside.json"), (stored(),))
+    outside.symlink_to(path.with_name("outside.json"))
+    with pytest.raises(StartupError, match="a link out of its folder"):
+        read_keys(outside)
+
+
+def test_what_a_killed_writer_left_is_removed_by_the_next(path: Path) -> None:
+    left = path.with_name(f".{path.name}-abc123")
+    left.write_text("half")
+    other = path.with_name(".other.json-abc123")
+    other.write_text("of another file")
+    write_keys(path, (stored(),))
+    assert not left.exists()
+    assert other.exists()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import re
 import stat
@@ -214,3 +215,24 @@ def test_no_key_of_no_file_opens_by_the_stand_in_for_unknown_ids(path: Path) -> 
     ring = KeyRing.load(path)
     assert not ring._nobody.matches("x" * 43)
     assert ring._nobody.disabled
+
+
+def test_a_key_that_nobody_saw_is_taken_out_again(path: Path) -> None:
+    kept, unseen = keys.create(path), keys.create(path)
+    keys.remove(path, unseen)
+    assert [entry.key_id for entry in keys.list_keys(path)] == [kept[3:15]]
+
+
+def test_a_reload_that_is_asked_for_does_not_wait_for_its_time(path: Path) -> None:
+    keys.create(path)
+    clock = Clock()
+    ring = KeyRing(path, clock=clock)
+    key = keys.create(path)
+    with pytest.raises(InvalidApiKey):
+        ring.authenticate(bearer(key))
+    ring.reload()
+    assert ring.authenticate(bearer(key))
+    path.unlink()
+    os.mkfifo(path, 0o600)
+    ring.reload()
+    assert ring.authenticate(bearer(key)), "what cannot be read leaves the keys that are known"

@@ -12,10 +12,8 @@ from serve.engine.vllm.cpu import (
     BLOCK_TOKENS,
     CpuPlan,
     bytes_per_token,
-    cpu_quota,
     plan,
     read_config,
-    usable_cpus,
 )
 from serve.environment import cpu_kv_cache_bytes
 from serve.errors import StartupError
@@ -119,28 +117,6 @@ def test_threads_are_pinned_unless_time_is_short() -> None:
     assert short.environment == {"VLLM_CPU_OMP_THREADS_BIND": "nobind", "OMP_NUM_THREADS": "2"}
     assert "2.5 of 8" in short.reasons[1]
     assert planned(quota=0.5).environment["OMP_NUM_THREADS"] == "1"
-
-
-@pytest.mark.parametrize(
-    ("files", "expected"),
-    [
-        ({"cpu.max": "200000 100000\n"}, 2.0),
-        ({"cpu.max": "max 100000\n"}, None),
-        ({"cpu/cpu.cfs_quota_us": "50000", "cpu/cpu.cfs_period_us": "100000"}, 0.5),
-        ({"cpu/cpu.cfs_quota_us": "-1", "cpu/cpu.cfs_period_us": "100000"}, None),
-        ({}, None),
-    ],
-)
-def test_the_containers_quota(tmp_path: Path, files: dict[str, str], expected: float) -> None:
-    for name, text in files.items():
-        file = tmp_path / "sys/fs/cgroup" / name
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(text)
-    assert cpu_quota(tmp_path) == expected
-
-
-def test_this_process_has_cpus() -> None:
-    assert usable_cpus() >= 1
 
 
 def test_code_in_the_folder_is_refused(tmp_path: Path) -> None:

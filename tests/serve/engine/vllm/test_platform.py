@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from models.memory import host_memory
+from models.memory import host_cpus, host_memory
 from serve.engine.settings import EngineSettings, VllmSettings
-from serve.engine.vllm import cpu, platform
+from serve.engine.vllm import platform
 from serve.engine.vllm.platform import platform_arguments
 from serve.errors import StartupError
 
@@ -34,8 +34,8 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
         variables.update(values)
 
     monkeypatch.setattr(host_memory, "available_bytes", lambda: 20 * GB)
-    monkeypatch.setattr(cpu, "usable_cpus", lambda: 8)
-    monkeypatch.setattr(cpu, "cpu_quota", lambda: 3.5)
+    monkeypatch.setattr(host_cpus, "usable_cpus", lambda: 8)
+    monkeypatch.setattr(host_cpus, "cpu_quota", lambda: 3.5)
     monkeypatch.setattr(platform, "set_engine_environment", remember)
     monkeypatch.delenv("VLLM_CPU_KVCACHE_SPACE", raising=False)
     return variables
