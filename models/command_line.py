@@ -39,8 +39,8 @@ def run(main: Callable[[Sequence[str]], int]) -> int:
         code = 1
         with contextlib.suppress(OSError):
             print(f"error: the output cannot be written: {error.strerror}", file=sys.stderr)
-    for stream in (sys.stdout, sys.stderr):
-        _let_go(stream.fileno())
+    for descriptor in (1, 2):
+        _let_go(descriptor)
     return code
 
 

@@ -14,7 +14,7 @@ import tempfile
 from pathlib import Path
 
 _LOCK = "lock"
-_held: list[int] = []
+_held: dict[Path, int] = {}
 
 
 def make(purpose: str) -> Path:
@@ -30,9 +30,15 @@ def make(purpose: str) -> Path:
     lock = os.open(folder / _LOCK, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
     with contextlib.suppress(OSError):  # a file system without locks: nobody will remove it
         fcntl.flock(lock, fcntl.LOCK_EX)
-    _held.append(lock)  # open as long as this process lives
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    _held[folder] = lock  # open as long as this process lives
     return folder
+
+
+@atexit.register
+def remove_all() -> None:
+    """Remove the folders of this process, for an end that runs no exit handlers."""
+    for folder in _held:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _remove_abandoned(folder: Path) -> None:

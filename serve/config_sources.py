@@ -96,8 +96,8 @@ def _from_env(env: Mapping[str, str]) -> dict[str, Any]:
 def _is_of_a_service(variable: str, value: str) -> bool:
     """Whether Kubernetes or docker set it, for a service or a container called like us.
 
-    Both put each service's address into the environment of all that start after it: Kubernetes as
-    ``NAME_SERVICE_HOST``, and both as ``NAME_PORT=tcp://...`` and what belongs to it.
+    Both put each service's address into the environment of all that start after it, in upper case:
+    its name and ``SERVICE_HOST``, its name and ``PORT=tcp://...``, and what belongs to them.
     """
     name = variable.removeprefix(ENV_PREFIX)
     if name.endswith("PORT") and is_service_address(value):

@@ -13,7 +13,7 @@ from typing import Any
 
 from rich.console import Console
 
-from models import disk_space, progress, store
+from models import command_line, disk_space, progress, store
 from models.errors import ModelError
 from models.memory import host_memory
 from models.progress import JsonLines, Progress, size
@@ -203,4 +203,4 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(command_line.run(main))

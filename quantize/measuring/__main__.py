@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from rich.console import Console
 
-from models import progress, store
+from models import command_line, progress, store
 from models.errors import ManifestMissingError, ModelError
 from models.refs import Artifact
 from models.trust.manifest import QUANTISED_FROM, SIGNATURE, Manifest
@@ -105,4 +105,4 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(command_line.run(main))

@@ -8,7 +8,7 @@ import logging
 import os
 import threading
 from collections.abc import Coroutine, Sequence
-from typing import Any, Self
+from typing import Any, NoReturn, Self
 
 import uvloop
 from rich.console import Console, Group
@@ -17,6 +17,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 from rich.table import Table
 from rich.text import Text
 
+from models import temporary_folder
 from models.errors import ManifestError
 from models.refs import Artifact, QuantScheme
 from quantize.ensure import source_digest
@@ -24,10 +25,13 @@ from serve import bootstrap
 from serve.cli.flags import parse, settings
 from serve.config import Config
 from serve.config_sources import load_config
+from serve.engine.vllm.processes import end_descendants
 from serve.observe import logs
 from serve.observe.startup import BESIDE
 from serve.provenance.quality import Standing
 
+GONE_S = 1.0
+"""Patience with killed processes of an engine that was starting."""
 IN_BYTES = frozenset({"download", "verify_source", "quantize", "measure", "verify", "load_weights"})
 
 
@@ -63,10 +67,15 @@ def _run(serving: Coroutine[Any, Any, None], bars: LoadingBars) -> None:
         else:
             return
         bars.close()
-        logging.shutdown()
-        # Leaving in order would wait for those threads, for as long as the load takes. Nothing
-        # that they write can be taken for whole, and an engine's processes end with this one.
-        os._exit(code)
+        _leave(code)
+
+
+def _leave(code: int) -> NoReturn:
+    """End without waiting for threads that load: nothing that they write can be taken for whole."""
+    end_descendants(GONE_S)
+    temporary_folder.remove_all()
+    logging.shutdown()
+    os._exit(code)
 
 
 def as_toml(config: Config) -> str:

@@ -41,8 +41,8 @@ def test_without_a_home_the_error_says_what_to_set(monkeypatch: pytest.MonkeyPat
 
 
 def test_a_tilde_is_put_in_place(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HOME", "/home/ada")
-    assert home.expanded(Path("~/models")) == Path("/home/ada/models")
+    monkeypatch.setenv("HOME", "/users/ada")
+    assert home.expanded(Path("~/models")) == Path("/users/ada/models")
     assert home.expanded(Path("/models")) == Path("/models")
     with pytest.raises(HomelessError):
         home.expanded(Path("~nobody-of-that-name/models"))

@@ -112,6 +112,30 @@ def remove(files: Iterable[Path]) -> list[Path]:
     return [file for file in files if _unlink(file)]
 
 
+def end_descendants(patience_s: float, proc: Path = PROC) -> None:
+    """End all that this process has started, and remove the shared memory that it had.
+
+    For a start that is broken off, when nobody knows yet what belongs to the engine. Those that
+    tidy up after others, this package's reaper and Python's resource tracker, end by themselves.
+    """
+    for _ in range(3):  # what a child began meanwhile is found the next time
+        descendants = [
+            process
+            for process in family([os.getpid()], proc)[1:]
+            if not _tidies_up(process.pid, proc)
+        ]
+        files = shared_memory(descendants, proc)
+        kill(descendants)
+        wait_gone(descendants, patience_s)
+        remove(files)
+        forget(files)
+
+
+def _tidies_up(pid: int, proc: Path) -> bool:
+    words = read_text(proc / str(pid) / "cmdline")
+    return "vllm.reaper" in words or "resource_tracker" in words
+
+
 def _unlink(file: Path) -> bool:
     try:
         file.unlink()

@@ -17,6 +17,9 @@ from benchmarks.scaling import command
 def test_the_module_ends_with_the_commands_code(words, code, monkeypatch, tmp_path, capsys) -> None:
     day = tmp_path / "day.jsonl"
     day.write_text('{"at_s": 9, "tokens": 3}\n')
+    monkeypatch.delitem(
+        sys.modules, "benchmarks.scaling.__main__", raising=False
+    )  # of another test
     monkeypatch.setattr(sys, "argv", ["scaling", *words, *([] if code else [str(day)])])
     with pytest.raises(SystemExit) as ended:
         runpy.run_module("benchmarks.scaling", run_name="__main__")

@@ -59,13 +59,13 @@ def test_a_replay_is_one_level_of_all_that_was_recorded() -> None:
 def answers(monkeypatch, reply: object) -> list[urllib.request.Request]:
     asked = []
 
-    def urlopen(request, timeout):
+    def opened(request, timeout):
         asked.append(request)
         if isinstance(reply, Exception):
             raise reply
         return io.BytesIO(json.dumps(reply).encode())
 
-    monkeypatch.setattr(urllib.request, "urlopen", urlopen)
+    monkeypatch.setattr(command.direct, "open", opened)
     return asked
 
 

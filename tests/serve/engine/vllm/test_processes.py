@@ -92,3 +92,33 @@ def test_siblings_from_a_fork_server_are_of_the_family() -> None:
         kill(processes)
     assert [process.join(20) or process.exitcode for process in both] == [-signal.SIGKILL] * 2
     forkserver._forkserver._stop()  # type: ignore[attr-defined]  # vLLM's tests need one of their own
+
+
+DESCENDANTS = """\
+import subprocess, sys
+from serve.engine.vllm.processes import end_descendants, family
+
+grandchild = "import time; time.sleep(600)"
+child = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {grandchild!r}])"
+process = subprocess.Popen([sys.executable, "-c", child])
+waiting = "import sys; sys.stdin.read()  # vllm.reaper"
+tidier = subprocess.Popen([sys.executable, "-c", waiting], stdin=subprocess.PIPE)
+while len(family([process.pid])) < 2:
+    pass
+descendants = family([process.pid])
+end_descendants(5.0)
+print(sum(one.is_alive() for one in descendants), tidier.poll())
+tidier.communicate()
+"""
+
+
+def test_a_start_that_is_broken_off_leaves_no_process_but_those_that_tidy_up() -> None:
+    ended = subprocess.run(
+        [sys.executable, "-c", DESCENDANTS],
+        cwd=Path(__file__).parents[4],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert ended.stdout.split() == ["0", "None"], ended.stderr
