@@ -96,8 +96,8 @@ def _from_env(env: Mapping[str, str]) -> dict[str, Any]:
 def _is_of_a_service(variable: str, value: str) -> bool:
     """Whether Kubernetes or docker set it, for a service or a container called like us.
 
-    Both put each service's address into the environment of all that start after it, in upper case:
-    its name and ``SERVICE_HOST``, its name and ``PORT=tcp://...``, and what belongs to them.
+    Both put the address of each service into the environment of all that start after it, under its
+    name in upper case.
     """
     name = variable.removeprefix(ENV_PREFIX)
     if name.endswith("PORT") and is_service_address(value):
