@@ -10,7 +10,6 @@ the same bytes there: a branch may move, a pin does not until `pull --update`::
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import re
@@ -19,7 +18,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
-from models import home, regular_file
+from models import durable, home, regular_file
 from models.durable import write_whole
 from models.errors import LockFileError
 
@@ -107,7 +106,7 @@ class LockFile:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(self.path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            durable.lock(descriptor)
             yield
         finally:
             os.close(descriptor)

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import ctypes
 import errno
-import fcntl
 import os
 import shutil
 from collections.abc import Iterator
@@ -21,6 +20,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from models import durable
 from models.errors import StoreBusyError
 
 STAGING = ".staging"
@@ -64,7 +64,7 @@ class Staging:
             _exchange(self.tree, self.target)
         else:
             self.tree.rename(self.target)
-        _sync(self.target.parent)
+        durable.sync_folder(self.target.parent)
         self.discard()
         return self.target
 
@@ -122,7 +122,7 @@ def sync_tree(folder: Path) -> None:
     for path, _, files in os.walk(folder, topdown=False):
         for name in files:
             _sync(Path(path) / name)
-        _sync(Path(path))
+        durable.sync_folder(Path(path))
 
 
 def sync_parent(path: Path) -> None:
@@ -131,7 +131,7 @@ def sync_parent(path: Path) -> None:
     Raises:
         OSError: the disk failed.
     """
-    _sync(path.parent)
+    durable.sync_folder(path.parent)
 
 
 @contextmanager
@@ -142,7 +142,7 @@ def _held(folder: Path, *, create: bool = True) -> Iterator[None]:
             folder.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            durable.lock(descriptor, wait=False)
             if _is_same(descriptor, folder):
                 yield
                 return
@@ -186,6 +186,6 @@ def _exchange(one: Path, other: Path) -> None:
 def _sync(path: Path) -> None:
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        os.fsync(descriptor)
+        durable.sync(descriptor)
     finally:
         os.close(descriptor)

@@ -6,12 +6,13 @@ A lock says whether its process lives: the kernel lets go of it however the proc
 from __future__ import annotations
 
 import atexit
-import contextlib
 import fcntl
 import os
 import shutil
 import tempfile
 from pathlib import Path
+
+from models import durable
 
 _LOCK = "lock"
 _held: dict[Path, int] = {}
@@ -28,8 +29,7 @@ def make(purpose: str) -> Path:
         _remove_abandoned(left)
     folder = Path(tempfile.mkdtemp(prefix=prefix))
     lock = os.open(folder / _LOCK, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
-    with contextlib.suppress(OSError):  # a file system without locks: nobody will remove it
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    durable.lock(lock)
     _held[folder] = lock  # open as long as this process lives
     return folder
 

@@ -20,6 +20,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from models import durable
 from models.bundle.index import Index
 from models.bundle.media import RawIndex
 from models.bundle.stream import Span, spans
@@ -100,7 +101,7 @@ class Received:
         """
         for span in self._spans(number):
             with _writable(self._tree / span.file.path) as descriptor:
-                os.fsync(descriptor)
+                durable.sync(descriptor)
         self.done.add(number)
         self._save()
 

@@ -13,7 +13,6 @@ should: nothing counts that was not read again.
 from __future__ import annotations
 
 import errno
-import fcntl
 import hashlib
 import os
 from collections.abc import Iterator
@@ -21,7 +20,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from models import disk_space, policy
+from models import disk_space, durable, policy
 from models.bundle import index as bundle_index
 from models.bundle.index import Index, Part, index_name, part_name, seal_name
 from models.bundle.stream import CHUNK_BYTES, spans
@@ -224,7 +223,7 @@ class Bundle:
                 view = memoryview(chunk)
                 while view:
                     view = view[out.write(view) or 0 :]
-            os.fsync(out.fileno())
+            durable.sync(out.fileno())
         put_in_place(new, path)
         return whole.hexdigest()
 
@@ -283,7 +282,7 @@ def _held(folder: Path) -> Iterator[None]:
     """
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        durable.lock(descriptor, wait=False)
         yield
     except BlockingIOError:
         raise StoreBusyError(

@@ -17,13 +17,13 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from typing import NoReturn
 from urllib.parse import urlsplit
 
 import httpx2
-from huggingface_hub import HfApi, constants, get_hf_file_metadata, get_session, hf_hub_url
+from huggingface_hub import HfApi, constants, get_hf_file_metadata, hf_hub_url
 from huggingface_hub.errors import (
     EntryNotFoundError,
     GatedRepoError,
@@ -41,10 +41,17 @@ from huggingface_hub.utils import (
 
 from models import catalog
 from models.errors import OriginError, TransientOriginError
+from models.hub import bounded_client
+from models.hub.bounded_client import HubFaultError
 from models.hub.origins import Listing, OriginFile
 from models.refs import ModelRef
 
 LISTING_TIMEOUT_S = 60.0
+"""Seconds without a byte of the listing."""
+LISTING_S = 300.0
+"""Seconds for all of the listing."""
+HEADERS_S = 120.0
+"""Seconds for the headers of any other answer, redirects included."""
 TRANSIENT = frozenset({408, 425, 429, 500, 502, 503, 504})
 _LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 _COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -70,6 +77,7 @@ class HubOrigin:
         logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
         self.endpoint = (endpoint or constants.ENDPOINT).rstrip("/")
         self._headers = build_hf_headers(token=token, library_name="intramural")
+        self._senders: dict[str, str] = {}
         address = urlsplit(self.endpoint)
         if address.scheme not in ("http", "https") or not address.hostname or address.username:
             raise OriginError(
@@ -97,12 +105,14 @@ class HubOrigin:
         if ref is None:
             raise OriginError("a hub needs the name of a repository (owner/name).")
 
+        bounded_client.use()
         api = HfApi(endpoint=self.endpoint, headers=dict(self._headers), token=False)
         try:
-            info = api.model_info(
-                ref.repo, revision=ref.revision, files_metadata=True, timeout=LISTING_TIMEOUT_S
-            )
-        except (*_KNOWN, ValueError, KeyError, TypeError) as error:  # the last: not a hub's JSON
+            with bounded_client.answered_within(LISTING_S):
+                info = api.model_info(
+                    ref.repo, revision=ref.revision, files_metadata=True, timeout=LISTING_TIMEOUT_S
+                )
+        except (*_KNOWN, *_NO_HUBS_JSON) as error:
             self._raise(error, ref)
         if not _COMMIT.fullmatch(info.sha or "") or info.siblings is None:
             raise OriginError(f"{self.endpoint} answers, but not as a hub does: no commit.")
@@ -133,19 +143,39 @@ class HubOrigin:
         if offset:
             headers["Range"] = f"bytes={offset}-"
         try:
-            # Across redirects to another host the session drops the token.
-            with get_session().stream(
-                "GET", url, headers=headers, timeout=constants.HF_HUB_DOWNLOAD_TIMEOUT
-            ) as response:
-                hf_raise_for_status(response)
+            with self._answer(url, headers) as response:
+                self._senders[file.path] = response.url.host
                 begin = offset if response.status_code == httpx2.codes.PARTIAL_CONTENT else 0
                 yield begin, self._chunks(response, ref)
         except _KNOWN as error:
             self._raise(error, ref)
 
+    @contextmanager
+    def _answer(self, url: str, headers: Mapping[str, str]) -> Iterator[httpx2.Response]:
+        """The answer to a GET, its body unread. Across redirects to another host no token goes."""
+        request = bounded_client.use().stream(
+            "GET", url, headers=headers, timeout=constants.HF_HUB_DOWNLOAD_TIMEOUT
+        )
+        with ExitStack() as stack:
+            with bounded_client.answered_within(HEADERS_S):
+                response = stack.enter_context(request)
+                hf_raise_for_status(response)
+            yield response
+
+    def parties(self, file: OriginFile) -> tuple[str, str]:
+        """The two who said what the file is, and who sent its bytes: a redirect's host, often."""
+        said_by = urlsplit(self.endpoint).netloc
+        return said_by, self._senders.get(file.path, said_by)
+
     def _offer(self, sibling: RepoSibling, repo: str, commit: str) -> OriginFile:
         """The listing's facts about a file; where a mirror's are too few, it is asked again."""
         lfs, path, size = sibling.lfs, sibling.rfilename, sibling.size
+        facts = (lfs.size, lfs.sha256) if lfs is not None else (size, sibling.blob_id)
+        if not (_is_size(facts[0]) and _is_hash(facts[1])):
+            raise OriginError(
+                f"{self.endpoint} lists {path!r:.200} with a size or a hash that is none: "
+                f"{facts[0]!r:.50}, {facts[1]!r:.100}."
+            )
         if lfs is not None:
             return OriginFile(path=path, size=lfs.size, sha256=lfs.sha256)
         if sibling.blob_id is not None and size is not None:
@@ -153,14 +183,37 @@ class HubOrigin:
         ref = ModelRef(repo=repo, revision=commit)
         url = hf_hub_url(repo, path, revision=commit, endpoint=self.endpoint)
         try:
-            metadata = get_hf_file_metadata(url, headers=dict(self._headers), token=False)
+            with bounded_client.answered_within(HEADERS_S):
+                metadata = get_hf_file_metadata(url, headers=dict(self._headers), token=False)
+        except (*_KNOWN, *_NO_HUBS_JSON) as error:
+            self._raise(error, ref)
+        etag, size = metadata.etag or "", metadata.size
+        if size == 0 and etag not in _EMPTY:
+            size = self._length_of_get(url, path, ref)
+        if size is None or size < 0 or not re.fullmatch(r"[0-9a-f]{40}|[0-9a-f]{64}", etag):
+            raise OriginError(f"{self.endpoint} says neither size nor hash of {path} in {repo}.")
+        # A proxy may take the SHA-1 of the content for what the Hub has git's of the blob for.
+        kind = "sha256" if len(etag) == 64 else "sha1"
+        return OriginFile(path=path, size=size, **{kind: etag})
+
+    def _length_of_get(self, url: str, path: str, ref: ModelRef) -> int:
+        """A file's size where HEAD says none: some proxies answer it without looking behind them.
+
+        Raises:
+            OriginError: GET does not say it either.
+        """
+        try:
+            with self._answer(url, self._headers) as response:
+                length = response.headers.get("Content-Length", "")
         except _KNOWN as error:
             self._raise(error, ref)
-        etag = metadata.etag or ""
-        if metadata.size is None or not re.fullmatch(r"[0-9a-f]{40}|[0-9a-f]{64}", etag):
-            raise OriginError(f"{self.endpoint} says neither size nor hash of {path} in {repo}.")
-        kind = "sha256" if len(etag) == 64 else "git_blob"
-        return OriginFile(path=path, size=metadata.size, **{kind: etag})
+        if not re.fullmatch(r"[0-9]{1,15}", length):
+            raise OriginError(
+                f"{self.endpoint} contradicts itself: asked for the head of {path} it says 0 "
+                "bytes with the hash of other content, and asked for the file it says no size. "
+                "Turn off what rewrites HEAD there, or take another mirror: --from URL."
+            )
+        return int(length)
 
     def _chunks(self, response: httpx2.Response, ref: ModelRef) -> Iterator[bytes]:
         try:
@@ -186,6 +239,8 @@ class HubOrigin:
                 message = self._unknown(ref)
             case HfHubHTTPError():
                 self._raise_status(error)
+            case HubFaultError():
+                message = str(error)
             case httpx2.ConnectError() | httpx2.ProxyError() | httpx2.ConnectTimeout():
                 raise TransientOriginError(self._unreachable(error)) from None
             case httpx2.TransportError():
@@ -247,6 +302,30 @@ _KNOWN = (
     httpx2.HTTPError,
     httpx2.InvalidURL,
 )
+
+
+_NO_HUBS_JSON = (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError)
+"""Errors of the client over JSON and headers of another shape than a hub's."""
+_EMPTY = frozenset(
+    {
+        "e69de29bb2d1d6434b8b29ae775ad8c2e48c5391",
+        "da39a3ee5e6b4b0d3255bfef95601890afd80709",
+        "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
+    }
+)
+"""Hashes of no bytes: git's of the blob, SHA-1, SHA-256."""
+
+
+def _is_size(value: object) -> bool:
+    """Whether a listing's size is one, or is not given."""
+    return value is None or (type(value) is int and 0 <= value < 1 << 63)
+
+
+def _is_hash(value: object) -> bool:
+    """Whether a listing's hash is one, or is not given."""
+    return value is None or (
+        isinstance(value, str) and re.fullmatch(r"[0-9a-f]{40}|[0-9a-f]{64}", value) is not None
+    )
 
 
 def _retry_after_s(response: httpx2.Response) -> float | None:

@@ -29,6 +29,7 @@ class OriginFile:
         size: bytes.
         sha256: what the origin says; the Hub says it of files in Git LFS.
         git_blob: what the Hub says of all others: git's SHA-1 of "blob SIZE NUL content".
+        sha1: a SHA-1 of which the origin does not say whether it is git's, or the content's own.
         version: tells contents apart where neither is known.
     """
 
@@ -36,12 +37,13 @@ class OriginFile:
     size: int
     sha256: str | None = None
     git_blob: str | None = None
+    sha1: str | None = None
     version: str = ""
 
     @property
     def key(self) -> str:
         """A file name for the half that arrived: equal for equal contents at equal paths only."""
-        identity = (self.path, self.size, self.sha256, self.git_blob, self.version)
+        identity = (self.path, self.size, self.sha256, self.git_blob or self.sha1, self.version)
         return hashlib.sha256(repr(identity).encode()).hexdigest()[:40]
 
 
@@ -91,6 +93,9 @@ class Origin(Protocol):
         Raises:
             OriginError, TransientOriginError: as above, also while bytes are read.
         """
+
+    def parties(self, file: OriginFile) -> tuple[str, str]:
+        """The two who said what the file is, and who sent its bytes, for messages."""
 
 
 class FolderOrigin:
@@ -154,6 +159,11 @@ class FolderOrigin:
             raise UnstableFileError(
                 f"{self.folder / file.path} was written to while it was copied; pull again."
             )
+
+    def parties(self, file: OriginFile) -> tuple[str, str]:
+        """See Origin: the folder both says and gives."""
+        del file
+        return self.folder.name, self.folder.name
 
     def _chunks(self, source: RawIOBase) -> Iterator[bytes]:
         try:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import errno
 import hashlib
-import os
 import random
 import threading
 from collections.abc import Iterator, Sequence
@@ -19,7 +18,7 @@ from dataclasses import dataclass, field
 from io import RawIOBase
 from pathlib import Path
 
-from models import disk_space
+from models import disk_space, durable
 from models.errors import DiskFullError, HashMismatchError, TransientOriginError
 from models.hub.origins import CHUNK_BYTES, Origin, OriginFile
 from models.progress import Progress
@@ -49,28 +48,42 @@ class _Hashes:
     num_bytes: int = 0
     sha256: hashlib._Hash = field(default_factory=hashlib.sha256)
     git: hashlib._Hash | None = None
+    plain: hashlib._Hash | None = None
 
     def __post_init__(self) -> None:
-        if self.file.git_blob is not None:
-            # Not for safety: git names blobs so, and the Hub says nothing else of small files.
+        # Not for safety: git names blobs so, and the Hub says nothing else of small files.
+        if self.file.git_blob is not None or self.file.sha1 is not None:
             self.git = hashlib.sha1(b"blob %d\0" % self.file.size, usedforsecurity=False)
+        if self.file.sha1 is not None:
+            self.plain = hashlib.sha1(usedforsecurity=False)
 
     def update(self, chunk: bytes) -> None:
         self.num_bytes += len(chunk)
         self.sha256.update(chunk)
-        if self.git is not None:
-            self.git.update(chunk)
+        for others in (self.git, self.plain):
+            if others is not None:
+                others.update(chunk)
 
-    def check(self) -> None:
-        """Raises HashMismatchError: these are other bytes."""
+    def check(self, parties: tuple[str, str]) -> None:
+        """Raises HashMismatchError: these are other bytes.
+
+        Args:
+            parties: who said what they are, and who sent them.
+        """
+        git = self.git.hexdigest() if self.git else ""
+        plain = self.plain.hexdigest() if self.plain else git
         for name, expected, actual in (
             ("SHA-256", self.file.sha256, self.sha256.hexdigest()),
-            ("git's SHA-1", self.file.git_blob, self.git.hexdigest() if self.git else None),
+            ("git's SHA-1", self.file.git_blob, git),
+            ("SHA-1", self.file.sha1, git if git == self.file.sha1 else plain),
         ):
             if expected is not None and actual != expected:
+                said_by, sent_by = parties
+                others = f"{sent_by} sent" if sent_by != said_by else "it sent"
                 raise HashMismatchError(
-                    f"{self.file.path} arrived with other bytes than the origin says: {name} is "
-                    f"{actual}, not {expected}. It was thrown away; pull again to fetch it anew."
+                    f"{self.file.path} arrived with other bytes than the origin says: {said_by} "
+                    f"says that its {name} is {expected}, and {others} {actual}. It was thrown "
+                    "away; pull again to fetch it anew, or take another origin (--from)."
                 )
 
 
@@ -161,13 +174,13 @@ class Transfer:
                 hashes.update(chunk)
             if hashes.num_bytes < file.size:
                 hashes = self._receive(file, out, hashes)
-            os.fsync(out.fileno())
+            durable.sync(out.fileno())
         if hashes.num_bytes < file.size:
             raise TransientOriginError(
                 f"{file.path} broke off after {hashes.num_bytes:,} of {file.size:,} bytes"
             )
         try:
-            hashes.check()
+            hashes.check(self.origin.parties(file))
         except HashMismatchError:
             part.unlink()
             self.progress.advance(-file.size)

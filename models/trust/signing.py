@@ -32,6 +32,7 @@ from cryptography.exceptions import InvalidSignature
 from model_signing._hashing.hashing import Digest  # there is no public name for it
 from model_signing.hashing import PathLike
 
+from models import durable
 from models.durable import new_name, put_in_place
 from models.errors import SignatureError
 from models.policy import SKIPPED
@@ -87,7 +88,7 @@ def sign(report: Report, private_key: Path, *, password: bytes | None = None) ->
     try:
         config.sign(report.folder, new_name(target))
         with new_name(target).open("rb") as file:
-            os.fsync(file.fileno())
+            durable.sync(file.fileno())
         put_in_place(new_name(target), target)
     except OSError as error:
         raise SignatureError(f"{target} cannot be written: {error.strerror or error}") from None

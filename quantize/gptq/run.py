@@ -16,6 +16,7 @@ from pathlib import Path
 
 import torch
 
+from models import durable
 from models.progress import Progress
 from quantize.errors import BadWeightsError
 from quantize.formats.forms import TORCH, Linear, Part
@@ -82,7 +83,7 @@ class Calibration:
             self.progress.phase("calibrate", network.read_bytes(full))
             network.forward(quantised, self.samples.tokens, self._multiply(full))
             for descriptor in {descriptor for descriptor, _, _ in self._places.values()}:
-                os.fsync(descriptor)
+                durable.sync(descriptor)
         return {name: summed(name, parts) for name, parts in self._errors.items()}
 
     def _multiply(self, full: Folder) -> Multiply:

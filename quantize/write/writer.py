@@ -22,6 +22,7 @@ from typing import Self
 
 import torch
 
+from models import durable
 from models.durable import put_in_place
 from models.progress import Progress
 from models.staging import Staging
@@ -82,7 +83,7 @@ class Writer:
         path = self.staging.parts / shard.name
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
         try:
-            os.posix_fallocate(descriptor, 0, shard.num_bytes)
+            durable.allocate(descriptor, shard.num_bytes)
             write_at(descriptor, 0, memoryview(shard.header))
             layers = self._fill(shard, descriptor)
         finally:
@@ -149,6 +150,6 @@ def write_at(descriptor: int, place: int, data: memoryview) -> None:
 def _sync(path: Path) -> None:
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        os.fsync(descriptor)
+        durable.sync(descriptor)
     finally:
         os.close(descriptor)

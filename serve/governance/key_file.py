@@ -8,9 +8,9 @@ The file is JSON, mode 0600 (or root's and 0440, as a Secret's volume is), repla
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hmac
 import json
+import logging
 import os
 import stat
 import tempfile
@@ -20,8 +20,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, NoReturn
 
-from models import regular_file
+from models import durable, regular_file
 from serve.errors import StartupError
+
+logger = logging.getLogger(__name__)
 
 FORMAT_VERSION = 1
 MAX_FILE_BYTES = 16 << 20
@@ -75,7 +77,7 @@ def locked(path: Path) -> Iterator[None]:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         lock = os.open(path.with_name(path.name + ".lock"), os.O_CREAT | os.O_RDWR, 0o600)
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        durable.lock(lock)
         yield
     finally:
         os.close(lock)
@@ -95,7 +97,8 @@ def read_keys(path: Path) -> tuple[StoredKey, ...]:
         if mode & _too_much(found, os.geteuid()):
             raise StartupError(
                 f"API key file {path} has mode {mode:04o}: group or others may use it. "
-                f"Run: chmod 600 {path}"
+                f"Run: chmod 600 {path} (on a file system that keeps no modes, such as vfat, "
+                "CIFS or WSL's drives, that changes nothing: keep the file on another)."
             )
         _refuse_links_out(path)
         text = regular_file.read_text(path, max_bytes=MAX_FILE_BYTES)
@@ -169,17 +172,16 @@ def write_keys(path: Path, keys: tuple[StoredKey, ...]) -> None:
             with os.fdopen(descriptor, "w", encoding="utf-8") as file:
                 file.write(json.dumps(document, indent=1) + "\n")
                 file.flush()
-                os.fsync(file.fileno())
+                durable.sync(file.fileno())
             staged.replace(path)
         finally:
             staged.unlink(missing_ok=True)
         for left in path.parent.glob(f"{_staged(path)}*"):  # of writers that were killed
             left.unlink(missing_ok=True)
-        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
         try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+            durable.sync_folder(path.parent)
+        except OSError as error:  # it is in place: a key that was stored must be shown
+            logger.warning("%s may not outlast a power cut: %s", path, error.strerror)
 
 
 def _staged(path: Path) -> str:

@@ -19,6 +19,7 @@ As a process, for end-to-end tests (it prints its address)::
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import ssl
 import sys
@@ -61,6 +62,8 @@ class Hub:
         self.faults: list[Fault] = []
         self.seen: list[Seen] = []
         self.lists_hashes = True  # False: a mirror that lists names only
+        self.says_heads = True  # False: a proxy that answers HEAD with a length of 0
+        self.tells_git = True  # False: a proxy whose ETag is the SHA-1 of the content
         self.lock = threading.Lock()
         self._api = _Server(self, port, is_cdn=False)
         self._cdn = _Server(self, 0, is_cdn=True)
@@ -258,7 +261,12 @@ class _Requests(BaseHTTPRequestHandler):
 
     def _send_file(self, blob: Blob, fault: Fault | None, headers: Mapping[str, str]) -> None:
         content, status = blob.content, 200
-        extra = {"ETag": f'"{blob.etag}"', **headers}
+        etag = blob.etag
+        if not self.server.hub.tells_git and not blob.is_lfs:
+            etag = hashlib.sha1(content).hexdigest()
+        extra = {"ETag": f'"{etag}"', **headers}
+        if self.command == "HEAD" and not self.server.hub.says_heads:
+            extra["Content-Length"] = "0"
         if fault is not None and fault.flip_at is not None:
             at = fault.flip_at
             content = content[:at] + bytes([content[at] ^ 1]) + content[at + 1 :]

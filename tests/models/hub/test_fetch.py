@@ -70,7 +70,32 @@ def test_a_mirror_that_lists_no_hashes_is_asked_for_each_file(hub, monkeypatch):
     origin = HubOrigin(endpoint=hub.url, token=False)
     whole = origin.listing(REF)
     monkeypatch.setattr(hub, "lists_hashes", False)
-    assert origin.listing(REF) == whole
+    plain, weights = origin.listing(REF).files
+    known, same = whole.files
+    assert weights == same
+    assert (plain.path, plain.size, plain.sha1) == (known.path, known.size, known.git_blob)
+
+
+@pytest.mark.parametrize("tells_git", [True, False])
+def test_a_proxy_that_answers_head_with_no_length_is_asked_for_the_file(
+    hub, monkeypatch, tells_git
+):
+    whole = HubOrigin(endpoint=hub.url, token=False).listing(REF)
+    monkeypatch.setattr(hub, "lists_hashes", False)
+    monkeypatch.setattr(hub, "says_heads", False)
+    monkeypatch.setattr(hub, "tells_git", tells_git)
+    listed = HubOrigin(endpoint=hub.url, token=False).listing(REF)
+    assert [file.size for file in listed.files] == [file.size for file in whole.files]
+
+
+def test_who_said_and_who_sent_are_told_apart(hub):
+    origin = HubOrigin(endpoint=hub.url, token=False)
+    (file,) = [file for file in origin.listing(REF).files if file.path == "config.json"]
+    said_by = hub.url.removeprefix("http://")
+    assert origin.parties(file) == (said_by, said_by)
+    with origin.open(origin.listing(REF).ref, file, 0) as (_, chunks):
+        list(chunks)
+    assert origin.parties(file) == (said_by, "127.0.0.1")
 
 
 def test_nothing_but_what_is_needed_is_asked_or_told(hub):

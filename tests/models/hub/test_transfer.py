@@ -126,7 +126,7 @@ def test_a_wait_of_an_hour_is_for_the_user_to_decide(hub, tmp_path, watch):
         fetch(hub, tmp_path / "parts", watch)
 
 
-def test_waits_grow_and_are_bounded(hub, tmp_path, watch, monkeypatch):
+def test_waits_grow_and_are_bounded(hub, tmp_path, watch):
     waits: list[float] = []
 
     class Event(threading.Event):
@@ -134,7 +134,6 @@ def test_waits_grow_and_are_bounded(hub, tmp_path, watch, monkeypatch):
             waits.append(timeout or 0.0)
             return False
 
-    monkeypatch.setattr(threading, "Event", Event)
     transfer, _ = transfer_from(hub, tmp_path / "parts", watch)
     transfer._stop = Event()
     waits.clear()
@@ -194,6 +193,9 @@ class Endless:
         self, ref: ModelRef | None, file: OriginFile, offset: int
     ) -> AbstractContextManager[tuple[int, Iterator[bytes]]]:
         return nullcontext((offset, iter(lambda: b"x" * 100, None)))
+
+    def parties(self, file: OriginFile) -> tuple[str, str]:
+        return "here", "there"
 
 
 def endless(parts: Path, watch: Watch) -> Transfer:
@@ -260,3 +262,21 @@ def test_whatever_breaks_the_bytes_are_those_of_the_hub(shared_hub, num_here, fa
         for fault in faults:
             shared_hub.fault("model.safetensors", **fault)
         assert fetch(shared_hub, parts, Watch()) == FILES
+
+
+@pytest.mark.parametrize(
+    ("sha1", "is_taken"),
+    [
+        (hashlib.sha1(b"blob 5\0xxxxx").hexdigest(), True),
+        (hashlib.sha1(b"xxxxx").hexdigest(), True),
+        (hashlib.sha1(b"other").hexdigest(), False),
+    ],
+)
+def test_a_sha1_may_be_gits_or_the_contents(tmp_path, watch, sha1, is_taken):
+    file = OriginFile(path="a.txt", size=5, sha1=sha1)
+    transfer = endless(tmp_path / "parts", watch)
+    if is_taken:
+        transfer.fetch([file])
+        return
+    with pytest.raises(HashMismatchError, match=f"here says .* {sha1}, and there sent"):
+        transfer.fetch([file])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import json
 import os
@@ -244,3 +245,19 @@ def test_what_a_killed_writer_left_is_removed_by_the_next(path: Path) -> None:
     write_keys(path, (stored(),))
     assert not left.exists()
     assert other.exists()
+
+
+@pytest.mark.parametrize("code", [errno.EINVAL, errno.ENOTSUP, errno.EIO])
+def test_a_key_that_was_stored_is_shown_though_its_folder_cannot_be_synced(
+    path: Path, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    real = os.fsync
+
+    def fsync(descriptor: int) -> None:
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(code, os.strerror(code))
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    key = keys.create(path)
+    assert [entry.key_id for entry in read_keys(path)] == [key[3:15]]
