@@ -11,9 +11,9 @@ from dataclasses import replace
 from itertools import chain, groupby
 
 from serve.engine.protocol import TokenChunk, TokenLogprob
+from serve.pipeline.detokenize import Detokenizer
 from serve.pipeline.events import Channel, ChoiceEvent, Finished, TextDelta, TokenText
 from serve.pipeline.stages import Stage
-from serve.pipeline.tokenizer import Detokenizer
 from serve.timeline import FinishReason, Usage
 
 Describe = Callable[[TokenLogprob], TokenText]

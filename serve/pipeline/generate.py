@@ -86,7 +86,7 @@ class Pipeline:
 
     def token_text(self, token_id: int) -> str:
         """One token as text; broken bytes become U+FFFD."""
-        return self.renderer.tokenizer.token_bytes(token_id).decode("utf-8", errors="replace")
+        return self.renderer.tokenizer.token_text(token_id)
 
     def check(self, generation: Generation) -> None:
         """Refuse what this model can never run, before anything is held for it.
