@@ -138,7 +138,7 @@ def test_any_ids_in_any_chunks_give_the_same_text(
     one_by_one = text_of(tokenizer, [[token_id] for token_id in rest], prompt)
     assert text_of(tokenizer, chunked(rest, cuts), prompt) == one_by_one
     if BROKEN not in (whole := tokenizer.decode(ids)):
-        assert tokenizer.decode(prompt) + one_by_one == whole
+        assert text_of(tokenizer, [prompt]).rstrip(BROKEN) + one_by_one == whole
 
 
 @every
