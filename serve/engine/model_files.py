@@ -12,8 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from transformers import PretrainedConfig
-
 from models.rules import safetensors_header
 from models.rules.safetensors_header import HeaderFault, TensorEntry
 from serve.errors import StartupError
@@ -42,16 +40,6 @@ def read_json(path: Path) -> dict[str, Any] | None:
     except (OSError, ValueError):
         return None
     return value if isinstance(value, dict) else None
-
-
-def eos_token_ids(folder: Path, config: PretrainedConfig) -> frozenset[int]:
-    """End-of-sequence ids: generation_config.json's, else config.json's."""
-    ids = (read_json(folder / "generation_config.json") or {}).get("eos_token_id")
-    if ids is None:
-        ids = getattr(config.get_text_config(), "eos_token_id", None)
-    if ids is None:
-        return frozenset()
-    return frozenset([ids] if isinstance(ids, int) else ids)
 
 
 def weight_file_names(folder: Path) -> list[str]:
