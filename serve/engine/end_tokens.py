@@ -121,8 +121,9 @@ def _listed(value: Any) -> list[Any]:
 
 
 def _is_id(value: object, vocab_size: int | None) -> bool:
-    is_int = type(value) is int  # and no bool
-    return is_int and value >= 0 and (vocab_size is None or value < vocab_size)
+    if not isinstance(value, int) or isinstance(value, bool):
+        return False
+    return value >= 0 and (vocab_size is None or value < vocab_size)
 
 
 def _tell(folder: Path, ids: Mapping[str, list[int]], *, has_odd: bool) -> None:

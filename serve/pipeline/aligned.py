@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from serve.pipeline.detokenize import Detokenizer
+from serve.pipeline.detokenize import REPLACEMENT, Detokenizer
 from serve.pipeline.events import TokenText
 
 
@@ -31,7 +31,8 @@ class AlignedTokens:
             The text that it completes, and the tokens that are in it or before it.
         """
         raw, num_before = self._detokenizer.peek(token_id)
-        if len(raw) < len(token.raw) and token.raw.endswith(raw):  # no text stood before it
+        if token.raw and raw != token.raw and REPLACEMENT.encode() not in raw:
+            # Its neighbours decide: most often no text stands before it, and so no space.
             token = replace(token, raw=raw, text=raw.decode("utf-8", "replace"))
         self._waiting.append(replace(token, offset=self._num_chars + num_before))
         text = self._detokenizer.feed((token_id,))
