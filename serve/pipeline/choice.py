@@ -48,7 +48,7 @@ class Choice:
         self._stages = stages
         self._describe = describe
         self._marks = marks or {}
-        self._aligned = AlignedTokens(detokenizer)
+        self._aligned: AlignedTokens | None = None  # where there are log-probabilities
         self.usage = Usage(prompt_tokens=prompt_tokens)
 
     def feed(self, chunk: TokenChunk) -> list[ChoiceEvent]:
@@ -103,12 +103,13 @@ class Choice:
         self, ids: Sequence[int], logprobs: Sequence[TokenLogprob], *, is_last: bool
     ) -> tuple[str, tuple[TokenText, ...]]:
         """The text that tokens complete, and the tokens that are in it."""
+        aligned = self._aligned = self._aligned or AlignedTokens(self._detokenizer)
         pieces = [
-            self._aligned.feed(token_id, self._describe(logprob))
+            aligned.feed(token_id, self._describe(logprob))
             for token_id, logprob in zip(ids, logprobs, strict=False)
         ]
         if is_last:
-            pieces.append(self._aligned.finish())
+            pieces.append(aligned.finish())
         text = "".join([text for text, _ in pieces])
         return text, tuple(chain.from_iterable(tokens for _, tokens in pieces))
 

@@ -136,7 +136,8 @@ class Pipeline:
             request.timeline.usage.prompt_tokens = sum(map(len, prompts))
             request.timeline.submitted_at = self._clock()
             yield Started(prompt_tokens=request.timeline.usage.prompt_tokens)
-            stops = stop_patterns(request.stop, self.renderer.tokenizer.special_ids)
+            special_ids = self.renderer.tokenizer.special_ids
+            stops = stop_patterns(request.stop, special_ids) if request.stop else None
             choices = [
                 self._choice(request, index, engine_request, stops)
                 for index, engine_request in enumerate(engine_requests)
@@ -151,7 +152,7 @@ class Pipeline:
         request: GenerateRequest,
         index: int,
         engine_request: EngineRequest,
-        stops: StopPatterns,
+        stops: StopPatterns | None,
     ) -> AsyncGenerator[Event, None]:
         """One choice: an engine stream turned into text. Errors come out as Finished("error")."""
         record = request.timeline
@@ -162,7 +163,7 @@ class Pipeline:
             stages=self._stages(request, index, stops),
             describe=self._describe,
             prompt_tokens=len(token_ids),
-            marks=stops.marks,
+            marks=stops.marks if stops else None,
         )
         usage = choice.usage
         previous_at: float | None = None
@@ -195,9 +196,11 @@ class Pipeline:
             record.finish_reason, record.error_code = "error", defect.code
             yield Finished(index=index, reason="error", usage=usage, error=defect)
 
-    def _stages(self, request: GenerateRequest, index: int, stops: StopPatterns) -> list[Stage]:
+    def _stages(
+        self, request: GenerateRequest, index: int, stops: StopPatterns | None
+    ) -> list[Stage]:
         """The stages of one choice: stop strings first, for they are of the model's own text."""
-        stop: list[Stage] = [StopStrings(stops.strings, stops.marks)] if request.stop else []
+        stop: list[Stage] = [StopStrings(stops.strings, stops.marks)] if stops else []
         return [*stop, *self._stages_for(request, index)]
 
     def _detokenizer(self, prompt: Prompt, token_ids: Sequence[int]) -> Detokenizer:

@@ -57,6 +57,9 @@ class ModelTokenizer:
         self._special_names = {added[i].content: i for i in self._special_ids}
         self._has_local_bytes = bool(self._anchor) and token_bytes.is_local(parts)
         self._token_bytes = TokenBytes(self._bytes_of)
+        if self._byte_of:  # cheap, and so no request waits for it
+            for token_id in tokenizer.get_vocab(with_added_tokens=True).values():
+                self._token_bytes[token_id] = self._bytes_of(token_id)
 
     @classmethod
     def load(cls, folder: Path, vocab_size: int | None = None) -> ModelTokenizer:
