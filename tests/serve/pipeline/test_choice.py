@@ -195,7 +195,8 @@ def test_tokens_come_with_their_text_whatever_the_chunks(  # noqa: PLR0917
     name, special_id = next(iter(tokenizer.special_ids.items()))
     stop = [string.replace("SPECIAL", name) for string in stop]
     ids = tokenizer.encode(text, add_special_tokens=False)
-    prompt, ids = ids[: at % len(ids)], ids[at % len(ids) :]
+    at %= len(ids) + 1  # a WordPiece text of spaces alone has no tokens
+    prompt, ids = ids[:at], [*ids[at:], special_id]
     for place in special:
         ids.insert(place % (len(ids) + 1), special_id)
     each = list(range(len(ids) + 1))
