@@ -49,7 +49,7 @@ class Detokenizer(Protocol):
         ...
 
     def peek(self, token_id: int) -> tuple[bytes, int]:
-        """What the next token will be, if it is this one; changes nothing.
+        """Describe the next token, if it is this one; changes nothing.
 
         Returns:
             Its bytes at this place, and the characters of the text to come that it does not take
