@@ -13,8 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from transformers import PretrainedConfig
-
 from models import stored_config
 from models.errors import ModelRefusedError
 from models.rules import safetensors_header
@@ -75,16 +73,6 @@ def tell_differences(folder: Path) -> None:
             "config.json and the stored weights differ",
             extra={"model": folder.name, "reason": difference},
         )
-
-
-def eos_token_ids(folder: Path, config: PretrainedConfig) -> frozenset[int]:
-    """End-of-sequence ids: generation_config.json's, else config.json's."""
-    ids = (read_json(folder / "generation_config.json") or {}).get("eos_token_id")
-    if ids is None:
-        ids = getattr(config.get_text_config(), "eos_token_id", None)
-    if ids is None:
-        return frozenset()
-    return frozenset([ids] if isinstance(ids, int) else ids)
 
 
 def weight_file_names(folder: Path) -> list[str]:

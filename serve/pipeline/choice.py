@@ -6,14 +6,15 @@ not depend on how the engine happened to chunk them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain, groupby
 
 from serve.engine.protocol import TokenChunk, TokenLogprob
+from serve.pipeline.aligned import AlignedTokens
+from serve.pipeline.detokenize import Detokenizer
 from serve.pipeline.events import Channel, ChoiceEvent, Finished, TextDelta, TokenText
 from serve.pipeline.stages import Stage
-from serve.pipeline.tokenizer import Detokenizer
 from serve.timeline import FinishReason, Usage
 
 Describe = Callable[[TokenLogprob], TokenText]
@@ -28,6 +29,8 @@ class Choice:
         stages: fresh ones, in the order in which events pass them.
         describe: makes a TokenText of a token and its log-probabilities.
         prompt_tokens: of the choice's prompt, for its usage.
+        marks: characters that stand for special tokens in the text, by their ids, for a first stage
+            that looks for them and takes them out (stop.py). Other special tokens have no text.
     """
 
     def __init__(
@@ -38,11 +41,14 @@ class Choice:
         stages: Sequence[Stage],
         describe: Describe,
         prompt_tokens: int = 0,
+        marks: Mapping[int, str] | None = None,
     ) -> None:
         self._index = index
         self._detokenizer = detokenizer
         self._stages = stages
         self._describe = describe
+        self._marks = marks or {}
+        self._aligned: AlignedTokens | None = None  # where there are log-probabilities
         self.usage = Usage(prompt_tokens=prompt_tokens)
 
     def feed(self, chunk: TokenChunk) -> list[ChoiceEvent]:
@@ -77,16 +83,35 @@ class Choice:
         self.usage.completion_tokens += len(ids)
         # The stop token is counted and is no text (Engine contract).
         num_text = len(ids) - 1 if reason == "stop" else len(ids)
-        text = self._detokenizer.feed(ids[:num_text])
-        if reason is not None:
-            text += self._detokenizer.finish()
-        described = tuple(map(self._describe, logprobs[:num_text])) if logprobs else ()
+        described: tuple[TokenText, ...] = ()
+        if logprobs:
+            text, described = self._aligned_text(ids[:num_text], logprobs, is_last=bool(reason))
+        else:
+            text = self._detokenizer.feed(ids[:num_text])
+            if reason is not None:
+                text += self._detokenizer.finish()
+        if self._marks:
+            text += "".join([self._marks.get(token_id, "") for token_id in ids])
         events: list[ChoiceEvent] = []
         if text or described:
             events.append(TextDelta(index=self._index, text=text, logprobs=described))
         if reason is not None:
             events.append(Finished(index=self._index, reason=reason, usage=self.usage))
         return events
+
+    def _aligned_text(
+        self, ids: Sequence[int], logprobs: Sequence[TokenLogprob], *, is_last: bool
+    ) -> tuple[str, tuple[TokenText, ...]]:
+        """The text that tokens complete, and the tokens that are in it."""
+        aligned = self._aligned = self._aligned or AlignedTokens(self._detokenizer)
+        pieces = [
+            aligned.feed(token_id, self._describe(logprob))
+            for token_id, logprob in zip(ids, logprobs, strict=False)
+        ]
+        if is_last:
+            pieces.append(aligned.finish())
+        text = "".join([text for text, _ in pieces])
+        return text, tuple(chain.from_iterable(tokens for _, tokens in pieces))
 
 
 def _joined(events: Sequence[ChoiceEvent]) -> list[ChoiceEvent]:

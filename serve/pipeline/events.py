@@ -79,12 +79,23 @@ class GenerateRequest(Generation):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TokenText:
-    """One token as clients see it in ``logprobs``: text (lossy), bytes (exact), log-probability."""
+    """One token as clients see it in ``logprobs``.
+
+    Attributes:
+        text: lossy: a part of a character is U+FFFD. Of a special token its name.
+        raw: its exact bytes; none where it has no text, as a special token. The bytes of all tokens
+            joined are the UTF-8 of the text, but for characters that nobody finished.
+        top: the most likely tokens at its place, most likely first.
+        token_id: None where it is not known.
+        offset: characters of the choice's text before the one in which it begins.
+    """
 
     text: str
     raw: bytes
     logprob: float
     top: tuple[TokenText, ...] = ()
+    token_id: int | None = None
+    offset: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -24,8 +24,10 @@ from serve.errors import ContextLengthExceeded, InternalError, RequestError
 from serve.pipeline.admission import Admission
 from serve.pipeline.cache_salt import CacheSalts
 from serve.pipeline.choice import Choice
+from serve.pipeline.detokenize import Detokenizer
 from serve.pipeline.events import (
     UNBOUNDED_TOKENS,
+    ChatPrompt,
     Event,
     Finished,
     GenerateRequest,
@@ -37,7 +39,7 @@ from serve.pipeline.events import (
 )
 from serve.pipeline.render import Renderer
 from serve.pipeline.stages import Stage, StagesFor
-from serve.pipeline.stop import StopStrings
+from serve.pipeline.stop import StopPatterns, StopStrings, stop_patterns
 
 log = logging.getLogger(__name__)
 
@@ -86,7 +88,7 @@ class Pipeline:
 
     def token_text(self, token_id: int) -> str:
         """One token as text; broken bytes become U+FFFD."""
-        return self.renderer.tokenizer.token_bytes(token_id).decode("utf-8", errors="replace")
+        return self.renderer.tokenizer.token_text(token_id)
 
     def check(self, generation: Generation) -> None:
         """Refuse what this model can never run, before anything is held for it.
@@ -134,8 +136,10 @@ class Pipeline:
             request.timeline.usage.prompt_tokens = sum(map(len, prompts))
             request.timeline.submitted_at = self._clock()
             yield Started(prompt_tokens=request.timeline.usage.prompt_tokens)
+            special_ids = self.renderer.tokenizer.special_ids
+            stops = stop_patterns(request.stop, special_ids) if request.stop else None
             choices = [
-                self._choice(request, index, engine_request)
+                self._choice(request, index, engine_request, stops)
                 for index, engine_request in enumerate(engine_requests)
             ]
             merged = choices[0] if num_choices == 1 else _merge(choices)
@@ -144,16 +148,22 @@ class Pipeline:
                     yield event
 
     async def _choice(
-        self, request: GenerateRequest, index: int, engine_request: EngineRequest
+        self,
+        request: GenerateRequest,
+        index: int,
+        engine_request: EngineRequest,
+        stops: StopPatterns | None,
     ) -> AsyncGenerator[Event, None]:
         """One choice: an engine stream turned into text. Errors come out as Finished("error")."""
         record = request.timeline
+        prompt, token_ids = request.prompts[index // request.n], engine_request.prompt_token_ids
         choice = Choice(
             index=index,
-            detokenizer=self.renderer.tokenizer.detokenizer(),
-            stages=self._stages(request, index),
+            detokenizer=self._detokenizer(prompt, token_ids),
+            stages=self._stages(request, index, stops),
             describe=self._describe,
-            prompt_tokens=len(engine_request.prompt_token_ids),
+            prompt_tokens=len(token_ids),
+            marks=stops.marks if stops else None,
         )
         usage = choice.usage
         previous_at: float | None = None
@@ -186,20 +196,29 @@ class Pipeline:
             record.finish_reason, record.error_code = "error", defect.code
             yield Finished(index=index, reason="error", usage=usage, error=defect)
 
-    def _stages(self, request: GenerateRequest, index: int) -> list[Stage]:
+    def _stages(
+        self, request: GenerateRequest, index: int, stops: StopPatterns | None
+    ) -> list[Stage]:
         """The stages of one choice: stop strings first, for they are of the model's own text."""
-        stop: list[Stage] = [StopStrings(request.stop)] if request.stop else []
+        stop: list[Stage] = [StopStrings(stops.strings, stops.marks)] if stops else []
         return [*stop, *self._stages_for(request, index)]
 
+    def _detokenizer(self, prompt: Prompt, token_ids: Sequence[int]) -> Detokenizer:
+        """A detokenizer that continues a prompt's text. The answer in a chat begins one."""
+        context = () if isinstance(prompt, ChatPrompt) else token_ids
+        return self.renderer.tokenizer.detokenizer(context)
+
     def _describe(self, logprob: TokenLogprob) -> TokenText:
-        raw = self.renderer.tokenizer.token_bytes
-        top = tuple(
-            TokenText(text=raw(i).decode("utf-8", "replace"), raw=raw(i), logprob=value)
-            for i, value in logprob.top
-        )
-        own = raw(logprob.token_id)
+        top = tuple([self._token(token_id, value) for token_id, value in logprob.top])
+        return replace(self._token(logprob.token_id, logprob.logprob), top=top)
+
+    def _token(self, token_id: int, logprob: float) -> TokenText:
+        tokenizer = self.renderer.tokenizer
         return TokenText(
-            text=own.decode("utf-8", "replace"), raw=own, logprob=logprob.logprob, top=top
+            text=tokenizer.token_text(token_id),
+            raw=tokenizer.token_bytes(token_id),
+            logprob=logprob,
+            token_id=token_id,
         )
 
     def _engine_requests(

@@ -1,14 +1,61 @@
 """Stop strings: the stage that ends a choice where one of them appears in its text.
 
-Holds back any suffix that could still become a stop string, so no part of one is ever sent.
+Holds back any suffix that could still become a stop string, so no part of one is ever sent. Tokens
+are sent with the text in which they begin; those that begin beyond the cut are not sent at all, and
+one that the cut divides is.
+
+Special tokens have no text, and clients name them as stop strings all the same (``<|im_end|>``,
+``foo</s>``). Where a stop string spells one, a mark stands for the token in the text: a surrogate,
+which no text can hold. It is matched as a whole, counts for no character, and never passes this
+stage. The name in plain tokens stops, too.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import product
 
-from serve.pipeline.events import ChoiceEvent, Finished, TextDelta
+from serve.pipeline.events import ChoiceEvent, Finished, TextDelta, TokenText
+
+MAX_SPELT = 3
+"""Most special tokens in one stop string of which each may come as a token or in plain text; of
+more, all or none."""
+_FIRST_MARK = 0xD800
+
+
+@dataclass(frozen=True, slots=True)
+class StopPatterns:
+    """Stop strings with marks, and the marks by the ids of the tokens that they stand for."""
+
+    strings: tuple[str, ...]
+    marks: Mapping[int, str] = field(default_factory=dict)
+
+
+def stop_patterns(strings: Sequence[str], special_ids: Mapping[str, int]) -> StopPatterns:
+    """The ways in which stop strings can come in an answer.
+
+    Args:
+        strings: as the client wrote them.
+        special_ids: ids of special tokens by their names.
+    """
+    names = [name for name in special_ids if name and any(name in text for text in strings)]
+    if not names:
+        return StopPatterns(tuple(strings))
+    mark_of = {name: chr(_FIRST_MARK + number) for number, name in enumerate(names)}
+    longest_first = sorted(names, key=len, reverse=True)
+    pattern = re.compile("(" + "|".join(map(re.escape, longest_first)) + ")")
+    patterns: dict[str, None] = {}
+    for text in strings:
+        parts = pattern.split(text)  # plain text and names in turn
+        plain, spelt = parts[::2], parts[1::2]
+        marked = [mark_of[name] for name in spelt]
+        ways = product(*zip(marked, spelt, strict=True)) if len(spelt) <= MAX_SPELT else None
+        for way in ways or (marked, spelt):
+            joined = plain[0] + "".join(a + b for a, b in zip(way, plain[1:], strict=True))
+            patterns[joined] = None
+    return StopPatterns(tuple(patterns), {special_ids[name]: mark_of[name] for name in names})
 
 
 class StopStrings:
@@ -16,32 +63,47 @@ class StopStrings:
 
     Args:
         strings: each non-empty; none at all lets everything pass.
+        marks: of special tokens in them, see ``stop_patterns``.
     """
 
-    def __init__(self, strings: Sequence[str]) -> None:
+    def __init__(self, strings: Sequence[str], marks: Mapping[int, str] | None = None) -> None:
+        marks = marks or {}
         self._strings = tuple(strings)
-        self._firsts = frozenset(s[0] for s in strings)
+        self._marks = marks
+        self._firsts = frozenset([s[0] for s in strings]).union(marks.values())
+        self._without_marks = dict.fromkeys(map(ord, marks.values()))
         self._held = ""
+        # Tokens that begin in what is held, each with the marks that have to pass before it.
+        self._waiting: list[tuple[TokenText, int]] = []
+        self._num_chars = self._num_marks = 0  # that have passed
+        self._num_marked = 0  # tokens that marks stand for, so far
 
     def feed(self, events: Sequence[ChoiceEvent]) -> Sequence[ChoiceEvent]:
         """The events up to the first stop string, and ``Finished("stop")`` if there is one."""
         passed: list[ChoiceEvent] = []
         for event in events:
             if isinstance(event, TextDelta) and event.channel == "content":
-                if not self._held and self._firsts.isdisjoint(event.text):
+                if not (self._held or self._waiting) and self._firsts.isdisjoint(event.text):
+                    self._num_chars += len(event.text)
                     passed.append(event)  # nothing of a stop string begins in it
                     continue
+                self._wait(event.logprobs)
                 text, is_stopped = self._cut(self._held + event.text)
-                passed += _delta(event, text)
+                passed += self._delta(event.index, text)
                 if is_stopped:
                     return [*passed, Finished(index=event.index, reason="stop")]
             elif isinstance(event, Finished):
-                if self._held:
-                    passed.append(TextDelta(index=event.index, text=self._held))
+                passed += self._delta(event.index, self._held, is_last=True)
                 passed.append(event)
             else:
                 passed.append(event)
         return passed
+
+    def _wait(self, tokens: Sequence[TokenText]) -> None:
+        for token in tokens:
+            is_marked = token.token_id in self._marks
+            self._num_marked += is_marked
+            self._waiting.append((token, self._num_marked if is_marked else 0))
 
     def _cut(self, text: str) -> tuple[str, bool]:
         """The part of a text that is safe to send, and whether a stop string ends it."""
@@ -61,7 +123,27 @@ class StopStrings:
                 return length
         return 0
 
+    def _delta(self, index: int, text: str, *, is_last: bool = False) -> list[ChoiceEvent]:
+        """Text without its marks, and the tokens that begin in it; nothing where there is neither.
 
-def _delta(event: TextDelta, text: str) -> list[ChoiceEvent]:
-    """The event with another text; nothing where neither text nor log-probabilities are left."""
-    return [replace(event, text=text)] if text or event.logprobs else []
+        Args:
+            is_last: no text follows: no token waits for any.
+        """
+        if self._marks:
+            length = len(text)
+            text = text.translate(self._without_marks)
+            self._num_marks += length - len(text)
+        self._num_chars += len(text)
+        num_begun = len(self._waiting)
+        if not is_last:
+            begun = map(self._has_begun, self._waiting)
+            num_begun = next((at for at, has in enumerate(begun) if not has), num_begun)
+        tokens = tuple(token for token, _ in self._waiting[:num_begun])
+        del self._waiting[:num_begun]
+        return [TextDelta(index=index, text=text, logprobs=tokens)] if text or tokens else []
+
+    def _has_begun(self, waiting: tuple[TokenText, int]) -> bool:
+        """Whether a token begins in the text that has passed, or stands right behind it."""
+        token, num_marks = waiting
+        num_chars = self._num_chars if token.raw else self._num_chars + 1
+        return token.offset < num_chars and num_marks <= self._num_marks

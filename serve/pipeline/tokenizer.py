@@ -1,103 +1,30 @@
 """The model's tokenizer, from its folder: text to ids, ids to text. The home of `tokenizers`.
 
-Reads tokenizer.json and tokenizer_config.json alone; no model code and no network.
-
-Ids become text piece by piece, never cutting a character in two. There are two ways, and the
-tokenizer's own decoder tells which:
-
-- byte-level (GPT-2, Qwen, Llama 3, ...): each token is a byte string; an incremental UTF-8 decoder
-  holds back an unfinished character. One table look-up per token.
-- all others (SentencePiece and the like, where a token's text depends on its neighbours): decode a
-  short window and send what is new. The idea of a window with two offsets is Hugging Face TGI's.
-
-Whatever the pieces, the texts joined equal the decoding of all ids at once (property-tested).
+Reads tokenizer.json and tokenizer_config.json alone; no model code and no network. How ids become
+text piece by piece is in detokenize.py, what a token is in bytes in token_bytes.py.
 """
 
 from __future__ import annotations
 
-import codecs
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from tokenizers import Tokenizer, pre_tokenizers
 
 from serve.errors import InvalidRequest, StartupError
+from serve.pipeline import token_bytes
+from serve.pipeline.detokenize import ByteDetokenizer, Detokenizer, WindowDetokenizer
+from serve.pipeline.token_bytes import TokenBytes
 
 MARK = "\ufdd0"
 """A Unicode noncharacter, put into a special token's text where a client wrote it: see guard()."""
 
-
-MAX_HELD_TOKENS = 8
-"""A character has at most four bytes: more tokens than this cannot be one unfinished character."""
-
-
-class Detokenizer(Protocol):
-    """The text of one choice, as its tokens arrive."""
-
-    def feed(self, token_ids: Sequence[int]) -> str:
-        """The text that these tokens complete; may be empty."""
-        ...
-
-    def finish(self) -> str:
-        """The rest when no token follows; broken bytes become U+FFFD."""
-        ...
-
-
-class ByteDetokenizer:
-    """A detokenizer for byte-level tokenizers.
-
-    Args:
-        token_bytes: by token id; special tokens and ids without a token are empty.
-    """
-
-    def __init__(self, token_bytes: Sequence[bytes]) -> None:
-        self._token_bytes = token_bytes
-        self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
-
-    def feed(self, token_ids: Sequence[int]) -> str:
-        table = self._token_bytes
-        return self._decoder.decode(b"".join([table[token_id] for token_id in token_ids]))
-
-    def finish(self) -> str:
-        return self._decoder.decode(b"", final=True)
-
-
-class WindowDetokenizer:
-    """A detokenizer for tokenizers whose tokens have no text of their own.
-
-    Args:
-        decode: ids to text, without special tokens.
-    """
-
-    def __init__(self, decode: Callable[[Sequence[int]], str]) -> None:
-        self._decode = decode
-        self._window: list[int] = []
-        self._num_sent = 0  # tokens at the window's start whose text was sent; they give context
-
-    def feed(self, token_ids: Sequence[int]) -> str:
-        return "".join([self._feed_one(token_id) for token_id in token_ids])
-
-    def _feed_one(self, token_id: int) -> str:
-        self._window.append(token_id)
-        text = self._unsent()
-        num_held = len(self._window) - self._num_sent
-        if text.endswith("\N{REPLACEMENT CHARACTER}") and num_held < MAX_HELD_TOKENS:
-            return ""
-        del self._window[: self._num_sent]
-        self._num_sent = len(self._window)
-        return text
-
-    def finish(self) -> str:
-        text = self._unsent() if len(self._window) > self._num_sent else ""
-        self._num_sent = len(self._window)
-        return text
-
-    def _unsent(self) -> str:
-        sent = self._decode(self._window[: self._num_sent]) if self._num_sent else ""
-        return self._decode(self._window)[len(sent) :]
+MAX_TOKEN_ID = 2**32 - 1
+"""Ids are u32 to `tokenizers`, which raises on any other."""
 
 
 class ModelTokenizer:
@@ -121,7 +48,18 @@ class ModelTokenizer:
         # A second copy that reads special tokens' text as plain text: never shared, never toggled.
         self._plain = Tokenizer.from_str(tokenizer.to_str())
         self._plain.encode_special_tokens = True
-        self._token_bytes = self._byte_table() if _is_byte_level(tokenizer) else None
+        parts = token_bytes.decoder_parts(json.loads(tokenizer.to_str()).get("decoder"))
+        self._byte_of = _char_to_byte() if token_bytes.is_byte_level(parts) else {}
+        self._has_byte_fallback = token_bytes.has_byte_fallback(parts)
+        self._anchor: list[int] = []
+        if not self._byte_of:
+            self._anchor = token_bytes.anchor(tokenizer.token_to_id, self.decode)
+        self._special_names = {added[i].content: i for i in self._special_ids}
+        self._has_local_bytes = bool(self._anchor) and token_bytes.is_local(parts)
+        self._token_bytes = TokenBytes(self._bytes_of)
+        if self._byte_of:  # cheap, and so no request waits for it
+            for token_id in tokenizer.get_vocab(with_added_tokens=True).values():
+                self._token_bytes[token_id] = self._bytes_of(token_id)
 
     @classmethod
     def load(cls, folder: Path, vocab_size: int | None = None) -> ModelTokenizer:
@@ -169,26 +107,48 @@ class ModelTokenizer:
         return ids + _encode(self._tokenizer, text[end:])
 
     def decode(self, token_ids: Sequence[int]) -> str:
-        """Text of token ids, special tokens left out; broken bytes become U+FFFD."""
-        return self._tokenizer.decode(list(token_ids), skip_special_tokens=True)
+        """Text of token ids, special tokens left out; broken bytes become U+FFFD.
+
+        Ids of no token have no text, whatever they are.
+        """
+        return _decode(self._tokenizer, token_ids, skip_special_tokens=True)
 
     def decode_raw(self, token_ids: Sequence[int]) -> str:
         """Text of token ids, special tokens shown."""
-        return self._tokenizer.decode(list(token_ids), skip_special_tokens=False)
+        return _decode(self._tokenizer, token_ids, skip_special_tokens=False)
 
-    def detokenizer(self) -> Detokenizer:
-        """A fresh incremental detokenizer for one choice."""
-        if self._token_bytes is not None:
-            return ByteDetokenizer(self._token_bytes)
-        return WindowDetokenizer(self.decode)
+    def detokenizer(self, prompt: Sequence[int] = ()) -> Detokenizer:
+        """A fresh incremental detokenizer for one choice.
+
+        Args:
+            prompt: ids that its text continues; none where it is a text of its own, such as the
+                answer in a chat.
+        """
+        if self._byte_of:
+            return ByteDetokenizer(self._token_bytes, prompt=prompt)
+        if self._has_local_bytes:
+            return ByteDetokenizer(
+                self._token_bytes,
+                first_bytes=self._first_bytes_of,
+                has_text=self._has_text,
+                prompt=prompt,
+            )
+        return WindowDetokenizer(self.decode, prompt=prompt, has_text=self._has_text)
 
     def token_bytes(self, token_id: int) -> bytes:
-        """The exact bytes of one token where the tokenizer is byte-level, else its text's."""
+        """The bytes of one token inside a text. Special ones and ids of no token have none."""
+        return self._token_bytes[token_id]
+
+    def token_text(self, token_id: int) -> str:
+        """One token as people read it: a special one by its name, broken bytes as U+FFFD."""
         if token_id in self._special_ids:
-            return (self._tokenizer.id_to_token(token_id) or "").encode()
-        if self._token_bytes is not None:
-            return self._token_bytes[token_id]
-        return self.decode([token_id]).encode()
+            return self._token_of(token_id) or ""
+        return self._token_bytes[token_id].decode("utf-8", "replace")
+
+    @property
+    def special_ids(self) -> Mapping[str, int]:
+        """Ids of the special tokens by their names: what an answer's text leaves out."""
+        return self._special_names
 
     def check_ids(self, token_ids: Sequence[int], *, param: str) -> None:
         """Raises InvalidRequest where an id is not in the model's vocabulary."""
@@ -200,18 +160,29 @@ class ModelTokenizer:
                     param=param,
                 )
 
-    def _byte_table(self) -> list[bytes]:
-        byte_of = {char: value for value, char in _byte_to_char().items()}
-        table = [b""] * max(self.vocab_size, self._tokenizer.get_vocab_size())
-        for token, token_id in self._tokenizer.get_vocab(with_added_tokens=True).items():
-            if token_id in self._special_ids or token_id >= len(table):
-                continue
-            mapped = [byte_of.get(char) for char in token]
-            if None in mapped:  # an added token with characters outside the byte alphabet
-                table[token_id] = token.encode()
-            else:
-                table[token_id] = bytes(b for b in mapped if b is not None)
-        return table
+    def _token_of(self, token_id: int) -> str | None:
+        is_possible = 0 <= token_id <= MAX_TOKEN_ID
+        return self._tokenizer.id_to_token(token_id) if is_possible else None
+
+    def _has_text(self, token_id: int) -> bool:
+        return token_id not in self._special_ids and self._token_of(token_id) is not None
+
+    def _bytes_of(self, token_id: int) -> bytes:
+        token = self._token_of(token_id)
+        if token is None or token_id in self._special_ids:
+            return b""
+        if self._byte_of:
+            return token_bytes.byte_level_bytes(token, self._byte_of)
+        byte = token_bytes.fallback_byte(token) if self._has_byte_fallback else None
+        return token_bytes.behind(self._anchor, token_id, self.decode) if byte is None else byte
+
+    def _first_bytes_of(self, token_id: int) -> bytes:
+        """The bytes of a token that no text stands before: a space may be left out there."""
+        inside = self._token_bytes[token_id]
+        is_part = inside[:1] >= b"\x80" and self._has_byte_fallback  # of a character: no space
+        if is_part and token_bytes.fallback_byte(self._token_of(token_id) or ""):
+            return inside
+        return self.decode([token_id]).encode()
 
 
 def _encode(tokenizer: Tokenizer, text: str, *, add_special_tokens: bool = False) -> list[int]:
@@ -225,18 +196,32 @@ def _any_of(texts: Sequence[str]) -> re.Pattern[str]:
     return re.compile("|".join(map(re.escape, texts)) or r"(?!)")
 
 
-def _is_byte_level(tokenizer: Tokenizer) -> bool:
-    decoder = json.loads(tokenizer.to_str()).get("decoder") or {}
-    parts = decoder.get("decoders", [decoder])
-    return bool(parts) and all(part.get("type") == "ByteLevel" for part in parts)
+def _decode(tokenizer: Tokenizer, token_ids: Sequence[int], *, skip_special_tokens: bool) -> str:
+    """Text of ids. A step of a tokenizer's own decoder that fails on a token leaves it out."""
+    decode = partial(tokenizer.decode, skip_special_tokens=skip_special_tokens)
+    try:
+        return decode(list(token_ids))
+    except BaseException as error:  # a panic of `tokenizers` is no Exception
+        if not _is_decoders(error):
+            raise
+    if len(token_ids) == 1:
+        return ""
+    return "".join(
+        [_decode(tokenizer, [i], skip_special_tokens=skip_special_tokens) for i in token_ids]
+    )
 
 
-def _byte_to_char() -> dict[int, str]:
+def _is_decoders(error: BaseException) -> bool:
+    """Whether an error is of the decoding itself: an id that is no u32, a bare one, or a panic."""
+    return isinstance(error, Exception) or type(error).__name__ == "PanicException"
+
+
+def _char_to_byte() -> dict[str, int]:
     """GPT-2's byte alphabet: printable Latin-1 stands for itself, the rest moves to U+0100 on."""
     printable = {*range(33, 127), *range(161, 173), *range(174, 256)}
     moved = [byte for byte in range(256) if byte not in printable]
-    table = {byte: chr(byte) for byte in printable}
-    table |= {byte: chr(256 + offset) for offset, byte in enumerate(moved)}
-    if set(table.values()) != set(pre_tokenizers.ByteLevel.alphabet()):
+    table = {chr(byte): byte for byte in printable}
+    table |= {chr(256 + offset): byte for offset, byte in enumerate(moved)}
+    if set(table) != set(pre_tokenizers.ByteLevel.alphabet()):
         raise StartupError("the byte alphabet of the installed tokenizers library is not GPT-2's")
     return table

@@ -8,21 +8,19 @@ the types of the official client.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
 from typing import Any
 
 import orjson
 
 from serve.api.dialect import Identity
 from serve.api.openai.errors import problem
+from serve.api.openai.logprobs import chat_logprobs, text_logprobs
 from serve.errors import InternalError, RequestError
 from serve.pipeline.answer import Answer, CollectedChoice
-from serve.pipeline.events import Event, Finished, TextDelta, TokenText
+from serve.pipeline.events import Event, Finished, TextDelta
 from serve.timeline import Usage
 
 DONE = b"data: [DONE]\n\n"
-LOWEST_LOGPROB = -9999.0
-"""OpenAI's word for "very unlikely": JSON has no minus infinity."""
 
 
 class _Encoder(ABC):
@@ -122,7 +120,7 @@ class ChatEncoder(_Encoder):
 
     def _delta(self, event: TextDelta) -> bytes:
         delta = b'{"content":' + orjson.dumps(event.text) + b"}"
-        logprobs = orjson.dumps(self._logprobs(event.logprobs)) if event.logprobs else b"null"
+        logprobs = orjson.dumps(chat_logprobs(event.logprobs)) if event.logprobs else b"null"
         return self._opening(event.index) + self._chunk(event.index, delta, logprobs, b"null")
 
     def _finish(self, event: Finished) -> bytes:
@@ -150,16 +148,9 @@ class ChatEncoder(_Encoder):
         return {
             "index": choice.index,
             "message": {"role": "assistant", "content": choice.text, "refusal": None},
-            "logprobs": self._logprobs(choice.logprobs) if self._has_logprobs else None,
+            "logprobs": chat_logprobs(choice.logprobs) if self._has_logprobs else None,
             "finish_reason": choice.reason,
         }
-
-    def _logprobs(self, tokens: Sequence[TokenText]) -> dict[str, Any]:
-        content = [
-            {**_token(token), "top_logprobs": [_token(other) for other in token.top]}
-            for token in tokens
-        ]
-        return {"content": content, "refusal": None}
 
 
 class TextEncoder(_Encoder):
@@ -169,14 +160,10 @@ class TextEncoder(_Encoder):
     chunk_kind = "text_completion"
     whole_kind = "text_completion"
 
-    def __init__(self, identity: Identity, *, has_usage_chunk: bool, has_logprobs: bool) -> None:
-        super().__init__(identity, has_usage_chunk=has_usage_chunk, has_logprobs=has_logprobs)
-        self._offsets: dict[int, int] = {}
-
     def _delta(self, event: TextDelta) -> bytes:
         logprobs = b"null"
         if event.logprobs:
-            logprobs = orjson.dumps(self._logprobs(event.index, event.logprobs))
+            logprobs = orjson.dumps(text_logprobs(event.logprobs))
         return self._chunk(event.index, orjson.dumps(event.text), logprobs, b"null")
 
     def _finish(self, event: Finished) -> bytes:
@@ -197,26 +184,8 @@ class TextEncoder(_Encoder):
         return {
             "index": choice.index,
             "text": choice.text,
-            "logprobs": self._logprobs(choice.index, choice.logprobs) if has_logprobs else None,
+            "logprobs": text_logprobs(choice.logprobs) if has_logprobs else None,
             "finish_reason": choice.reason,
-        }
-
-    def _logprobs(self, index: int, tokens: Sequence[TokenText]) -> dict[str, Any]:
-        """Offsets count characters from the start of the completion, over all its chunks."""
-        offset = self._offsets.get(index, 0)
-        offsets = []
-        for token in tokens:
-            offsets.append(offset)
-            offset += len(token.text)
-        self._offsets[index] = offset
-        return {
-            "text_offset": offsets,
-            "token_logprobs": [_finite(token.logprob) for token in tokens],
-            "tokens": [token.text for token in tokens],
-            "top_logprobs": [
-                {other.text: _finite(other.logprob) for other in (*reversed(token.top), token)}
-                for token in tokens
-            ],
         }
 
 
@@ -227,11 +196,3 @@ def _usage(usage: Usage) -> dict[str, Any]:
         "total_tokens": usage.total_tokens,
         "prompt_tokens_details": {"cached_tokens": usage.cached_tokens},
     }
-
-
-def _token(token: TokenText) -> dict[str, Any]:
-    return {"token": token.text, "logprob": _finite(token.logprob), "bytes": list(token.raw)}
-
-
-def _finite(logprob: float) -> float:
-    return max(LOWEST_LOGPROB, logprob)  # in this order NaN becomes the lowest, too

@@ -21,7 +21,7 @@ from typing import Self
 import torch
 from transformers import PreTrainedModel
 
-from serve.engine import model_files
+from serve.engine import end_tokens
 from serve.engine.delivery import CrossThreadDelivery
 from serve.engine.protocol import (
     Capability,
@@ -105,7 +105,7 @@ class TransformersEngine:
             max_num_seqs=settings.max_num_seqs,
             kv_cache_tokens=cache.num_blocks * BLOCK_SIZE,
             vocab_size=config.get_text_config().vocab_size,
-            eos_token_ids=model_files.eos_token_ids(path, config),
+            eos_token_ids=end_tokens.eos_token_ids(path, config),
             capabilities=_CAPABILITIES,
             dtype=served_dtypes.describe(model, model.dtype),
             device=device.type,

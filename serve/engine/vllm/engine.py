@@ -34,7 +34,7 @@ from models.errors import UnknownShapeError
 from models.memory import shapes, sizes
 from models.memory.context import context_length
 from serve import timeline
-from serve.engine import model_files
+from serve.engine import end_tokens, model_files
 from serve.engine.model_files import WeightFiles
 from serve.engine.protocol import (
     Capability,
@@ -281,7 +281,7 @@ def _info(
     if cache.enable_prefix_caching:
         capabilities.add("prefix_cache")
     vocab_size: int = model.get_vocab_size()
-    eos_token_ids = model_files.eos_token_ids(path, model.hf_config)
+    eos_token_ids = end_tokens.eos_token_ids(path, model.hf_config)
     return EngineInfo(
         name="vllm",
         max_model_len=model.max_model_len,

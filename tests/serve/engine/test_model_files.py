@@ -4,28 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
 from serve.engine import model_files
-from serve.engine.transformers.loader import loading
 from serve.errors import StartupError
-from tests.serve.engine.checkpoints import edit, refuse
-
-
-@pytest.mark.parametrize(
-    ("generation", "config", "expected"),
-    [(7, 2, {7}), ([7, 8], 2, {7, 8}), (None, 3, {3}), (None, [3, 4], {3, 4}), (None, None, set())],
-)
-def test_end_of_sequence_ids(
-    folder: Path, generation: Any, config: Any, expected: set[int]
-) -> None:
-    (folder / "generation_config.json").write_text(json.dumps({"eos_token_id": generation}))
-    edit(folder, eos_token_id=config)
-    assert model_files.eos_token_ids(folder, loading.read_config(folder)) == expected
+from tests.serve.engine.checkpoints import refuse
 
 
 def test_only_safetensors(folder: Path) -> None:

@@ -65,6 +65,64 @@ def sentencepiece_tokenizer() -> ModelTokenizer:
     return ModelTokenizer(Tokenizer.from_str(raw), {}, tokenizer.get_vocab_size())
 
 
+def gemma_like_tokenizer() -> ModelTokenizer:
+    """SentencePiece-like without a leading space: neither put in nor left out."""
+    tokenizer = Tokenizer.from_str(sentencepiece_tokenizer()._tokenizer.to_str())
+    tokenizer.normalizer = normalizers.Replace(" ", "▁")
+    tokenizer.decoder = decoders.Sequence(
+        [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse()]
+    )
+    return ModelTokenizer(tokenizer, {}, tokenizer.get_vocab_size())
+
+
+def metaspace_tokenizer() -> ModelTokenizer:
+    """As T5's and XLM-R's: a unigram model, no byte fallback, a space before the first word."""
+    tokenizer = Tokenizer(models.Unigram())
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="first")
+    tokenizer.decoder = decoders.Metaspace(prepend_scheme="first")
+    tokenizer.train_from_iterator(
+        TEXT,
+        trainers.UnigramTrainer(
+            vocab_size=300,
+            special_tokens=["<unk>", "<s>", "</s>"],
+            unk_token="<unk>",
+            show_progress=False,
+        ),
+    )
+    return ModelTokenizer(tokenizer, {}, tokenizer.get_vocab_size())
+
+
+def wordpiece_tokenizer() -> ModelTokenizer:
+    """As BERT's."""
+    tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.decoder = decoders.WordPiece()
+    tokenizer.train_from_iterator(
+        TEXT,
+        trainers.WordPieceTrainer(
+            vocab_size=200, special_tokens=["[UNK]", "[SEP]"], show_progress=False
+        ),
+    )
+    return ModelTokenizer(tokenizer, {}, tokenizer.get_vocab_size())
+
+
+def suffixed_tokenizer() -> ModelTokenizer:
+    """As the first GPT's: a word's last token ends in a mark, and the text's last in no space."""
+    tokenizer = Tokenizer(models.BPE(unk_token="<unk>", end_of_word_suffix="</w>"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    tokenizer.decoder = decoders.BPEDecoder(suffix="</w>")
+    tokenizer.train_from_iterator(
+        TEXT,
+        trainers.BpeTrainer(
+            vocab_size=300,
+            special_tokens=["<unk>", "</s>"],
+            end_of_word_suffix="</w>",
+            show_progress=False,
+        ),
+    )
+    return ModelTokenizer(tokenizer, {}, tokenizer.get_vocab_size())
+
+
 @pytest.fixture(scope="session")
 def byte_level() -> ModelTokenizer:
     return byte_level_tokenizer()

@@ -6,8 +6,10 @@ invented. A stage that is added to the product is added to ``STAGES``.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import accumulate
 
 import pytest
 from hypothesis import given
@@ -99,8 +101,9 @@ class Called:
         return passed
 
 
+STOPS = ["ab.", "🙂🙂"]
 STAGES: dict[str, Callable[[], Stage]] = {
-    "stop strings": lambda: StopStrings(["ab.", "🙂🙂"]),
+    "stop strings": lambda: StopStrings(STOPS),
     "a channel": Tagged,
     "a mask": Masked,
     "a tool": Called,
@@ -129,7 +132,7 @@ class Seen:
             self.calls.append(event)
         else:
             assert event.text or event.logprobs, "an event that says nothing"
-            self.tokens += [token.text for token in event.logprobs]
+            self.tokens += [str(token.token_id) for token in event.logprobs]
             if not event.text:
                 return
             if self.texts and self.texts[-1][0] == event.channel:
@@ -142,10 +145,6 @@ class Seen:
         return "".join(text for _, text in self.texts)
 
 
-def describe(logprob: TokenLogprob) -> TokenText:
-    return TokenText(text=str(logprob.token_id), raw=b"", logprob=0.0)
-
-
 def run(
     tokenizer: ModelTokenizer,
     ids: list[int],
@@ -153,6 +152,10 @@ def run(
     chain: list[str],
     reason: FinishReason,
 ) -> Seen:
+    def describe(logprob: TokenLogprob) -> TokenText:
+        raw = tokenizer.token_bytes(logprob.token_id)
+        return TokenText(text="", raw=raw, logprob=0.0, token_id=logprob.token_id)
+
     choice = Choice(
         index=3,
         detokenizer=tokenizer.detokenizer(),
@@ -196,8 +199,17 @@ def test_the_engines_chunks_do_not_matter(
     usage = one_by_one.end.usage
     assert usage.prompt_tokens == 5
     assert 1 <= usage.completion_tokens <= len(ids)
-    # A log-probability for each token that is text and was consumed, in their order.
+    # A log-probability for each token that is text and was consumed, in their order; of those that
+    # a stop string ends only for such as begin in the text that is left.
     num_text = min(usage.completion_tokens, len(ids) - (reason == "stop"))
+    if "stop strings" in chain and any(stop in tokenizer.decode(ids) for stop in STOPS):
+        left = re.split("|".join(map(re.escape, STOPS)), tokenizer.decode(ids))[0].encode()
+        raws = [tokenizer.token_bytes(token_id) for token_id in ids[:num_text]]
+        num_stripped = len(b"".join(raws)) - len(tokenizer.decode(ids[:num_text]).encode())
+        raws[0] = raws[0][num_stripped:]  # the space that a text does not begin with
+        starts = accumulate(map(len, raws), initial=0)
+        has_begun = [at < len(left) + (not raw) for at, raw in zip(starts, raws, strict=False)]
+        num_text = has_begun.index(False) if False in has_begun else num_text
     assert one_by_one.tokens == [str(token_id) for token_id in ids[:num_text]]
     assert one_by_one.end.index == 3
 

@@ -9,7 +9,14 @@ import pytest
 
 from serve.errors import InvalidRequest, StartupError
 from serve.pipeline.tokenizer import MARK, ModelTokenizer
-from tests.serve.pipeline.conftest import SPECIAL, byte_level_tokenizer, sentencepiece_tokenizer
+from tests.serve.pipeline.conftest import (
+    SPECIAL,
+    byte_level_tokenizer,
+    gemma_like_tokenizer,
+    metaspace_tokenizer,
+    sentencepiece_tokenizer,
+    wordpiece_tokenizer,
+)
 
 BYTE_LEVEL = byte_level_tokenizer()
 SENTENCEPIECE = sentencepiece_tokenizer()
@@ -73,11 +80,41 @@ def test_the_bytes_of_tokens_are_those_of_the_text(text: str) -> None:
     assert b"".join(BYTE_LEVEL.token_bytes(i) for i in ids(text)) == text.encode()
 
 
-def test_a_special_token_has_the_bytes_of_its_name() -> None:
-    assert BYTE_LEVEL.token_bytes(ids(END)[0]) == END.encode()
+def test_a_special_token_has_a_name_and_no_bytes() -> None:
+    """The bytes of an answer's tokens are those of its text, and special tokens are not in it."""
+    assert BYTE_LEVEL.token_text(ids(END)[0]) == END
+    assert BYTE_LEVEL.token_bytes(ids(END)[0]) == b""
+    assert BYTE_LEVEL.special_ids[END] == ids(END)[0]
     assert BYTE_LEVEL.token_bytes(BYTE_LEVEL.vocab_size - 1) == b"", "of the model's padding"
     letter = SENTENCEPIECE._tokenizer.token_to_id("a")
     assert SENTENCEPIECE.token_bytes(letter) == b"a"
+
+
+@pytest.mark.parametrize(
+    "tokenizer", [SENTENCEPIECE, gemma_like_tokenizer(), metaspace_tokenizer()]
+)
+def test_a_token_keeps_the_space_that_it_begins_with(tokenizer: ModelTokenizer) -> None:
+    vocabulary = tokenizer._tokenizer.get_vocab()
+    pairs = [name for name in vocabulary if name[0] == "▁" and name[1:] in vocabulary]
+    assert pairs
+    for name in pairs:
+        spaced, plain = vocabulary[name], vocabulary[name[1:]]
+        assert tokenizer.token_bytes(spaced) == b" " + tokenizer.token_bytes(plain)
+        assert tokenizer.token_text(spaced) == name.replace("▁", " ")
+
+
+def test_the_bytes_of_byte_tokens_are_exact() -> None:
+    for byte in range(256):
+        token = SENTENCEPIECE._tokenizer.token_to_id(f"<0x{byte:02X}>")
+        assert SENTENCEPIECE.token_bytes(token) == bytes([byte])
+
+
+def test_the_bytes_of_pieces_of_words_are_those_inside_a_text() -> None:
+    tokenizer = wordpiece_tokenizer()
+    vocabulary = tokenizer._tokenizer.get_vocab()
+    tail = next(name for name in vocabulary if name.startswith("##") and name[2:] in vocabulary)
+    assert tokenizer.token_bytes(vocabulary[tail]) == tail[2:].encode()
+    assert tokenizer.token_bytes(vocabulary[tail[2:]]) == b" " + tail[2:].encode()
 
 
 def test_ids_are_those_of_the_model_and_no_others() -> None:

@@ -17,7 +17,7 @@ from transformers.utils import logging as transformers_logging
 
 from models.memory.context import context_length
 from models.stored_config import stated_dtype
-from serve.engine import model_files
+from serve.engine import end_tokens, model_files
 from serve.engine.model_files import WeightFiles, read_json, weight_file_names, weight_files
 from serve.engine.protocol import Progress
 from serve.engine.settings import EngineSettings
@@ -47,6 +47,8 @@ def read_config(folder: Path) -> PretrainedConfig:
         raise StartupError(f"{folder.name}: no readable config.json, so this is no model folder.")
     if "auto_map" in plain:
         raise _refusal(folder, "it brings its own Python code (auto_map), which is never run here")
+    if not end_tokens.is_well_formed(plain):
+        raise _refusal(folder, "eos_token_id in its config.json is no token id and no list of them")
     stored_scheme.declared_scheme(folder, plain)
     config = _transformers_config(folder, plain)
     _refuse_unsupported(folder, config)

@@ -1,0 +1,97 @@
+r"""Log-probabilities as OpenAI's JSON, of chats and of completions.
+
+Tokens that are parts of characters have no text of their own. A chat has their exact bytes beside a
+text with U+FFFD; completions, which name a token by its text alone, spell it ``bytes:`` and its
+bytes (``bytes:\xf0\x9f``), as OpenAI's own do.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Sequence
+from typing import Any
+
+from serve.pipeline.events import TokenText
+
+LOWEST_LOGPROB = -9999.0
+"""OpenAI's word for "very unlikely": JSON has no minus infinity."""
+
+
+def chat_logprobs(tokens: Sequence[TokenText]) -> dict[str, Any]:
+    """``logprobs`` of a chat's choice or of one of its chunks."""
+    content = [
+        {**_token(token), "top_logprobs": [_token(other) for other in token.top]}
+        for token in tokens
+    ]
+    return {"content": content, "refusal": None}
+
+
+def text_logprobs(tokens: Sequence[TokenText]) -> dict[str, Any]:
+    """``logprobs`` of a completion's choice or of one of its chunks.
+
+    Offsets count characters from the start of the completion, over all its chunks. That of a part
+    of a character is the character's.
+    """
+    return {
+        "text_offset": [token.offset for token in tokens],
+        "token_logprobs": [_finite(token.logprob) for token in tokens],
+        "tokens": [_spelt(token) for token in tokens],
+        "top_logprobs": [_by_name(token) for token in tokens],
+    }
+
+
+def _token(token: TokenText) -> dict[str, Any]:
+    return {"token": token.text, "logprob": _finite(token.logprob), "bytes": list(token.raw)}
+
+
+def _by_name(token: TokenText) -> dict[str, float]:
+    """The most likely tokens at a token's place and, where it is none of them, the token itself."""
+    named = {_spelt(token): _finite(token.logprob)}
+    others: dict[str, float] = {}
+    is_among = False
+    for other in token.top:
+        if not is_among and _is_same(token, other):
+            is_among = True
+            others |= named
+        else:
+            name = _free_name(other, named.keys() | others.keys())
+            others[name] = _finite(other.logprob)
+    return others | named
+
+
+def _is_same(token: TokenText, other: TokenText) -> bool:
+    if token.token_id is None or other.token_id is None:
+        return (token.text, token.raw) == (other.text, other.raw)
+    return token.token_id == other.token_id
+
+
+def _spelt(token: TokenText) -> str:
+    """A token's text; ``bytes:`` and its bytes where it is a part of a character."""
+    try:
+        return token.raw.decode() or token.text
+    except UnicodeDecodeError:
+        return _in_bytes(token)
+
+
+def _in_bytes(token: TokenText) -> str:
+    return "bytes:" + "".join(
+        chr(byte) if 0x20 <= byte < 0x7F else f"\\x{byte:02x}" for byte in token.raw
+    )
+
+
+def _free_name(token: TokenText, taken: Collection[str]) -> str:
+    """A token's name in an object that already has names: no two tokens become one."""
+    name = _spelt(token)
+    if name in taken or not name:
+        name = _in_bytes(token)
+    if name in taken or not token.raw:
+        name = token.text or f"token_id:{token.token_id}"
+    number = 2
+    unnumbered = name = name if name not in taken else f"token_id:{token.token_id}"
+    while name in taken:
+        name, number = f"{unnumbered}#{number}", number + 1
+    return name
+
+
+def _finite(logprob: float) -> float:
+    return max(LOWEST_LOGPROB, logprob) if math.isfinite(logprob) else LOWEST_LOGPROB
