@@ -11,7 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from serve.api.http import strict_json
 from serve.api.http.strict_json import (
+    MANY_VALUES,
     MAX_DEPTH,
     MAX_DIGITS,
     MAX_NAMES,
@@ -32,6 +34,7 @@ REFUSED = {
     "an overflow without exponent": b'{"a":1' + b"0" * 400 + b".0}",
     "an overflow behind a string": b'{"b":"\\"","a":[1e400]}',
     "an overflow in Java's spelling": b'{"a":1.0E400}',
+    "an overflow of 250 digits and a small exponent": b'{"a":' + b"1" * 250 + b"e99}",
     "an overflow of 301 digits and an exponent": b'{"a":' + b"1" * 301 + b"e9}",
     "a very long integer": b'{"a":' + b"9" * 100_000 + b"}",
     "two names that are one without surrogates": b'{"\\ud800":1,"\\udfff":2}',
@@ -175,15 +178,37 @@ def test_a_number_out_of_range_is_shown_as_it_was_written() -> None:
         parse_object(b'{"a":1,"b":-1E+400}')
 
 
-def test_no_number_is_called_back_for(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("num_suspects", [0, 1, 3])
+def test_only_suspect_numbers_are_looked_at(
+    num_suspects: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """One long number among many must not make the many slow."""
-    calls: list[str] = []
-    real = json.loads
+    looked_at: list[bytes] = []
+    monkeypatch.setattr(strict_json, "_check_number", looked_at.append)
+    parse_object(b'{"a":[' + b"1,18446744073709551615," * 1000 + b"-1e200," * num_suspects + b"1]}")
+    assert looked_at == [b"-1e200"] * num_suspects
 
-    def loads(text: str, **hooks: Any) -> Any:
-        calls.extend(name for name in hooks if name in {"parse_int", "parse_float"})
-        return real(text, **hooks)
 
-    monkeypatch.setattr(json, "loads", loads)
-    parse_object(b'{"a":[' + b"1," * 1000 + b"9223372036854775808,1e200,1.5e-300]}")
-    assert calls == []
+def test_many_numbers_let_others_have_their_turn() -> None:
+    """The parser calls a function of ours for each, for between two of these threads change."""
+    few, many = ([1, 2.5] * (count // 2) for count in (1000, 2 * MANY_VALUES))
+    assert parse_object(json.dumps({"a": few}).encode()) == {"a": few}
+    calls = [0, 0]
+    real, integer = strict_json._real, strict_json._integer
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            strict_json, "_real", lambda text: calls.__setitem__(0, calls[0] + 1) or real(text)
+        )
+        patch.setattr(
+            strict_json,
+            "_integer",
+            lambda text: calls.__setitem__(1, calls[1] + 1) or integer(text),
+        )
+        assert parse_object(json.dumps({"a": many}).encode()) == {"a": many}
+    assert calls == [MANY_VALUES, MANY_VALUES]
+
+
+def test_a_long_text_of_halves_is_mended_in_slices() -> None:
+    count = 2 * strict_json.SLICE_CHARS + 1
+    value = parse_object(b'{"a":"' + b"x\\udc00" * count + b'"}')
+    assert value == {"a": "x\ufffd" * count}
