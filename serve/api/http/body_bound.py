@@ -21,7 +21,7 @@ LOADING_TOKENS = 1_048_576
 
 
 def body_bound(config: Config, directory: Directory) -> Callable[[], int]:
-    """What gives the most bytes of a body, now: as set, else by the context of what is served."""
+    """A function that gives the most bytes of a body: as set, else by the context served now."""
 
     def max_bytes() -> int:
         if config.max_body_bytes is not None:

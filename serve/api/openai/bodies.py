@@ -84,7 +84,7 @@ WHOLE_ITEMS = BeforeValidator(whole_numbers)
 
 
 def unoffered(reason: str) -> BeforeValidator:
-    """For a field that only empty values may have, which ``Body`` drops before."""
+    """A validator of a field that only empty values may have, which ``Body`` drops before."""
 
     def refuse(_value: Any) -> Any:
         raise PydanticCustomError(UNOFFERED, "{reason}", {"reason": reason})

@@ -88,7 +88,7 @@ def cut(text: str) -> str:
 
 
 def _unoffered_kind(path: Path, value: str) -> str | None:
-    """Why a kind of part, call or role is known and not offered; None where it is just wrong."""
+    """The reason why a kind of part, call or role is not offered; None where it is just wrong."""
     if path[-1] == "type" and "content" in path:
         return f'must be "text": {TEXT_ONLY}'
     if path[-1] == "type" and path[0] in {"tools", "messages"}:

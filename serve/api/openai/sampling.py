@@ -65,7 +65,7 @@ TextFormat = Annotated[
 
 
 class StreamOptions(Body):
-    """How a stream is sent; clients send all three with each request.
+    """Options of how a stream is sent; clients send all three with each request.
 
     Whatever the last two say, usage comes in the last chunk, and chunks are not padded.
     """
