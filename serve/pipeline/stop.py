@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from serve.pipeline.events import ChoiceEvent, Finished, TextDelta
+from serve.pipeline.prefixes import Prefixes
 
 
 class StopStrings:
@@ -22,6 +23,7 @@ class StopStrings:
         self._strings = tuple(strings)
         self._firsts = frozenset(s[0] for s in strings)
         self._held = ""
+        self._prefixes = Prefixes(self._strings)
 
     def feed(self, events: Sequence[ChoiceEvent]) -> Sequence[ChoiceEvent]:
         """The events up to the first stop string, and ``Finished("stop")`` if there is one."""
@@ -54,12 +56,7 @@ class StopStrings:
 
     def _num_held(self, text: str) -> int:
         """Length of the longest suffix that is a proper prefix of a stop string."""
-        longest = min(len(text), max(map(len, self._strings), default=1) - 1)
-        for length in range(longest, 0, -1):
-            suffix = text[-length:]
-            if any(s.startswith(suffix) for s in self._strings):
-                return length
-        return 0
+        return self._prefixes.feed(text[len(self._held) :])
 
 
 def _delta(event: TextDelta, text: str) -> list[ChoiceEvent]:
