@@ -18,16 +18,23 @@ from serve.pipeline.events import ChatPrompt
 
 MAX_TOOLS = 128
 
-MARKS = frozenset({"cache_control", "provider_specific_fields", "extra_content", "index"})
+MARKS = frozenset(
+    {"cache_control", "copilot_cache_control", "provider_specific_fields", "extra_content", "index"}
+)
 """Notes of clients for other servers, on any object of a message."""
 FACTS = MARKS | {
     *("id", "type", "object", "created", "created_at", "createdAt", "timestamp", "status"),
     *("model", "provider", "system_fingerprint", "service_tier", "usage", "usage_metadata"),
     *("finish_reason", "stop_reason", "stop_sequence", "logprobs", "response_metadata"),
-    *("annotations", "citations", "metadata", "parsed"),
+    *("annotations", "citations", "metadata", "parsed", "content_filter_results"),
 }
 """Facts about an answer, and labels of a message, that are no part of what was said."""
-THOUGHTS = frozenset({"reasoning_details", "thinking_blocks", "thinking"})
+THOUGHTS = frozenset(
+    {
+        *("reasoning_details", "reasoning_text", "reasoning_opaque", "thinking_blocks", "thinking"),
+        *("thought_signature", "encrypted_content"),
+    }
+)
 
 FunctionName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]
 """OpenAI's own rule for the tools of a request."""

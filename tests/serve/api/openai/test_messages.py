@@ -54,6 +54,7 @@ DUMPED = ChatCompletionMessage(role="assistant", content="4").model_dump(
         {"type": "message", "status": "completed", "index": 0, "logprobs": {"content": []}},
         {"finish_reason": "stop", "stop_reason": None, "timestamp": 1.5, "metadata": {"a": 1}},
         {"additional_kwargs": {}, "response_metadata": {"a": 1}, "example": False},
+        {"reasoning_text": "y", "reasoning_opaque": "z", "copilot_cache_control": {"type": "x"}},
         {"invalid_tool_calls": [], "usage_metadata": {"input_tokens": 1}},
         {"parsed": {"answer": 4}, "annotations": [{"type": "url_citation"}]},
         {"never_heard_of": None, "nor_of": [], "this": {}, "that": "", "them": False},
