@@ -86,7 +86,7 @@ BODIES: dict[str, Callable[[int], bytes]] = {
 
 @pytest.mark.parametrize("kind", BODIES)
 async def test_reading_a_large_body_holds_nobody_up(kind: str, is_proving: bool) -> None:
-    """Of 13 MB, the bound for a context of 131,072 tokens: 50 ms at most, in the best of 3 tries."""
+    """Of 13 MB, the bound for a context of 131,072 tokens: 50 ms at most, in one of 3 tries."""
     body = BODIES[kind](13_000_000 if is_proving else 2 * INLINE_BYTES)
     held_s = [await _held_while_reading(body) for _ in range(3 if is_proving else 1)]
     if is_proving:
