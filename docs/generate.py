@@ -120,9 +120,9 @@ def errors_page() -> str:
         '{"error": {"message": "...", "type": "...", "param": null, "code": "..."}}',
         "```\n",
         "`message` says what is wrong, the limit, the actual value and what to do; `param` is the",
-        "field at fault, where there is one. Every 503 carries `Retry-After`. An error after",
-        "the answer began has no status of its own: it is an event of the stream, with the same",
-        "codes.\n",
+        "field at fault as it was sent, where there is one. Every 503 carries `Retry-After`. An",
+        "error after the answer began has no status of its own: it is an event of the stream,",
+        "with the same codes.\n",
         "| status | code | type | meaning | class |",
         "|---|---|---|---|---|",
     ]

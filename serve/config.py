@@ -191,7 +191,12 @@ class Config(BaseModel):
     api_key_file: Path | None = Field(
         None, description="File of API key hashes, made by `python -m serve keys create`."
     )
-    max_body_bytes: int = Field(1_048_576, ge=1024, description="Largest request body, in bytes.")
+    max_body_bytes: int | None = Field(
+        None,
+        ge=1024,
+        description="Largest request body, in bytes. Default: 1 MiB, and 96 bytes for each token "
+        "of the model's context, so that no prompt that fits is too large.",
+    )
     max_header_bytes: int = Field(16_384, ge=1024, description="Most header bytes of a request.")
     receive_timeout_s: float = Field(
         10.0,

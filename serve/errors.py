@@ -8,7 +8,7 @@
         ├── InvalidRequest            400 the client must change the request
         │   ├── InvalidJson           400 the body is not strict JSON
         │   ├── UnsupportedField      400 a known field that this server does not (yet) honour
-        │   └── ContextLengthExceeded 400 prompt + max_tokens do not fit the model
+        │   └── ContextLengthExceeded 400 the prompt leaves no room in the model's context
         ├── InvalidApiKey             401
         ├── Forbidden                 403
         ├── RouteNotFound             404
@@ -47,7 +47,7 @@ class RequestError(ServeError):
 
     Args:
         message: what is wrong, the limit, the actual value, what to do.
-        param: the JSON field at fault, dotted (``messages.0.role``), where there is one.
+        param: the JSON field at fault as it was sent (``messages[0].role``), where there is one.
     """
 
     status: ClassVar[int] = 500
@@ -82,7 +82,7 @@ class UnsupportedField(InvalidRequest):
 
 
 class ContextLengthExceeded(InvalidRequest):
-    """Prompt and requested completion do not fit into the model's context."""
+    """The prompt leaves no room for an answer in the model's context."""
 
     code = "context_length_exceeded"
 

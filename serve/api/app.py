@@ -17,6 +17,7 @@ from starlette.routing import Mount, Route, Router, request_response
 from starlette.types import ASGIApp
 
 from serve.api.dialect import Dialect
+from serve.api.http.body_bound import body_bound
 from serve.api.http.endpoint import endpoint
 from serve.api.http.guards import Authenticate, BoundBody, Policies
 from serve.api.http.middleware import AnswerErrors, BoundHeaders, RecordCall, wrapped
@@ -100,7 +101,7 @@ def create_app(state: ServerState, dialects: Sequence[Dialect] = DIALECTS) -> AS
     policies = Policies(zip(app.routes, behind, strict=True))
     bounded = partial(
         BoundBody,
-        max_bytes=config.max_body_bytes,
+        max_bytes=body_bound(config, service.directory),
         timeout_s=config.receive_timeout_s,
     )
     protected = wrapped(app, [partial(Authenticate, service=service, policies=policies), bounded])

@@ -26,7 +26,6 @@ from serve.pipeline.cache_salt import CacheSalts
 from serve.pipeline.choice import Choice
 from serve.pipeline.detokenize import Detokenizer
 from serve.pipeline.events import (
-    UNBOUNDED_TOKENS,
     ChatPrompt,
     Event,
     Finished,
@@ -231,7 +230,7 @@ class Pipeline:
         salt = self._salts.of(request.tenant, request.cache_salt) if has_cache else None
         for index in range(len(prompts) * request.n):
             prompt = prompts[index // request.n]
-            max_tokens = self._room(prompt, request.sampling)
+            max_tokens = self._room(prompt, request)
             engine_request = EngineRequest(
                 request_id=f"{request.request_id}-{index}",
                 prompt_token_ids=prompt,
@@ -243,25 +242,23 @@ class Pipeline:
             requests.append(engine_request)
         return requests
 
-    def _room(self, token_ids: Sequence[int], sampling: SamplingParams) -> int:
-        """Tokens that may be generated after this prompt. Raises ContextLengthExceeded."""
+    def _room(self, token_ids: Sequence[int], request: GenerateRequest) -> int:
+        """Tokens that may be generated after this prompt: as many as asked for, or as fit.
+
+        Agents ask for a fixed large number; vLLM cuts it to the room, too.
+
+        Raises:
+            ContextLengthExceeded: the prompt leaves no room.
+        """
         limit = self.engine.info.max_model_len
         room = limit - len(token_ids)
-        max_tokens = sampling.max_tokens
         if room < 1:
             raise ContextLengthExceeded(
                 f"The prompt has {len(token_ids)} tokens; this model's context is {limit} tokens, "
                 "completion included. Shorten the prompt.",
-                param="messages",
+                param="messages" if isinstance(request.prompts[0], ChatPrompt) else "prompt",
             )
-        if max_tokens != UNBOUNDED_TOKENS and max_tokens > room:
-            raise ContextLengthExceeded(
-                f"The prompt has {len(token_ids)} tokens and max_tokens is {max_tokens}: together "
-                f"more than this model's context of {limit}. Ask for at most {room}, or shorten "
-                "the prompt.",
-                param="max_tokens",
-            )
-        return min(max_tokens, room)
+        return min(request.sampling.max_tokens, room)
 
 
 def _sampling_of(sampling: SamplingParams, sibling: int, max_tokens: int) -> SamplingParams:

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from itertools import product
 
 from serve.pipeline.events import ChoiceEvent, Finished, TextDelta, TokenText
+from serve.pipeline.prefixes import Prefixes
 
 MAX_SPELT = 3
 """Most special tokens in one stop string of which each may come as a token or in plain text; of
@@ -77,6 +78,7 @@ class StopStrings:
         self._waiting: list[tuple[TokenText, int]] = []
         self._num_chars = self._num_marks = 0  # that have passed
         self._num_marked = 0  # tokens that marks stand for, so far
+        self._prefixes = Prefixes(self._strings)
 
     def feed(self, events: Sequence[ChoiceEvent]) -> Sequence[ChoiceEvent]:
         """The events up to the first stop string, and ``Finished("stop")`` if there is one."""
@@ -116,12 +118,7 @@ class StopStrings:
 
     def _num_held(self, text: str) -> int:
         """Length of the longest suffix that is a proper prefix of a stop string."""
-        longest = min(len(text), max(map(len, self._strings), default=1) - 1)
-        for length in range(longest, 0, -1):
-            suffix = text[-length:]
-            if any(s.startswith(suffix) for s in self._strings):
-                return length
-        return 0
+        return self._prefixes.feed(text[len(self._held) :])
 
     def _delta(self, index: int, text: str, *, is_last: bool = False) -> list[ChoiceEvent]:
         """Text without its marks, and the tokens that begin in it; nothing where there is neither.

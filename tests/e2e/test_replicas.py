@@ -18,6 +18,7 @@ import httpx
 import pytest
 
 from models.store import DEMO_WEIGHTS
+from serve.api.http.body_bound import BASE_BYTES, BYTES_PER_TOKEN
 from tests.e2e.alone import UNSHARE
 from tests.e2e.replicas import (
     ARMS,
@@ -96,9 +97,11 @@ def test_what_a_kill_breaks_is_what_ran_there(
 
 
 def test_what_nginx_refuses_itself_is_in_our_words(fleet: dict[str, Replica], nginx: Nginx) -> None:
-    """And it bounds nothing more tightly than the server does."""
+    """And it bounds nothing more tightly than the server does, whose bound follows the context."""
     ask = {"model": "demo", "messages": [{"role": "user", "content": ""}], "max_tokens": 1}
-    room = 1_048_576 - len(json.dumps(ask))
+    context = httpx.get(nginx.url + "/v1/models").json()["data"][0]["max_model_len"]
+    frame = len(json.dumps(ask))
+    room = BASE_BYTES + BYTES_PER_TOKEN * context - frame
     url = nginx.url + "/v1/chat/completions"
     json_type = {"Content-Type": "application/json"}
 
@@ -107,8 +110,10 @@ def test_what_nginx_refuses_itself_is_in_our_words(fleet: dict[str, Replica], ng
         return httpx.post(url, content=json.dumps(ask), headers=json_type, timeout=60)
 
     assert post(room).json()["error"]["code"] == "context_length_exceeded", "the server's answer"
-    refused = post(room + 1)
-    assert (refused.status_code, refused.json()["error"]["code"]) == (413, "body_too_large")
+    for size in (room + 1, 16 * 2**20 - frame + 1):  # the server's bound, and that of nginx
+        refused = post(size)
+        assert (refused.status_code, refused.json()["error"]["code"]) == (413, "body_too_large")
+    assert "16777216" in refused.json()["error"]["message"]
     assert list((nginx.folder / "body").rglob("*.*")) == [], "no prompt is on disk"
 
     headers = {f"x-{number}": "x" * 3000 for number in range(5)}

@@ -23,6 +23,7 @@ from starlette.types import Receive, Scope, Send
 
 from serve.api.dialect import Dialect, Encoder, Identity
 from serve.api.http.middleware import SEND_KEY, call_of
+from serve.api.http.off_loop import off_loop
 from serve.api.http.strict_json import parse_object
 from serve.errors import Draining, InternalError, RequestError
 from serve.pipeline.answer import Answer, error_of
@@ -38,10 +39,11 @@ def endpoint(service: Service, dialect: Dialect) -> Callable[[Request], Awaitabl
     async def handle(request: Request) -> Response:
         call = call_of(request.scope)
         service.check_accepting()
-        parsed = dialect.parse(parse_object(await request.body()))
+        body = await request.body()
+        parsed = await off_loop(len(body), lambda: dialect.parse(parse_object(body)))
         call.record.is_stream = parsed.is_stream
         served = service.served(call, parsed.model)
-        generation = parsed.generation()
+        generation = await off_loop(len(body), parsed.generation)
         encoder = parsed.encoder(
             Identity(
                 request_id=call.record.request_id,

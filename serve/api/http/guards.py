@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 from starlette.routing import BaseRoute, Match
@@ -76,16 +76,19 @@ class BoundBody:
 
     The content type matters beyond tidiness: a page of another origin can make a browser POST
     ``text/plain`` without asking, but not ``application/json`` (Fetch standard, section 4.10).
+
+    Args:
+        max_bytes: gives the bound of routes that have none of their own (body_bound.py).
     """
 
-    def __init__(self, app: ASGIApp, max_bytes: int, timeout_s: float) -> None:
+    def __init__(self, app: ASGIApp, max_bytes: Callable[[], int], timeout_s: float) -> None:
         self._app = app
         self._max_bytes = max_bytes
         self._timeout_s = timeout_s
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         policy: Policy = scope.get(POLICY_KEY, PUBLIC)  # nobody was asked who they are
-        max_bytes = policy.max_body_bytes or self._max_bytes
+        max_bytes = policy.max_body_bytes or self._max_bytes()
         lengths = header_values(scope, b"content-length")
         has_body = bool(header_values(scope, b"transfer-encoding")) or lengths not in ([], [b"0"])
         if header_values(scope, b"content-encoding"):

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from pydantic import Field, WithJsonSchema
 
 from serve.api.dialect import Parsed
+from serve.api.openai.bodies import WHOLE, whole_numbers
 from serve.api.openai.encoders import TextEncoder
 from serve.api.openai.errors import problem
-from serve.api.openai.fields import FIELDS
+from serve.api.openai.fields import PROMPT_FIELDS
 from serve.api.openai.parsing import parse_body
 from serve.api.openai.sampling import MAX_LOGPROBS, SamplingFields
 from serve.api.openai.schemas import Completion, generating
@@ -18,7 +19,9 @@ from serve.api.policy import INFER
 from serve.errors import InvalidRequest, UnsupportedField
 from serve.pipeline.events import Generation, Prompt, TextPrompt, TokensPrompt
 
-MAX_PROMPTS = 16
+MAX_PROMPTS = 128
+MAX_CHOICES = 128
+"""Prompts times n. Each is a sequence of the engine's, and its text and figures are held."""
 DEFAULT_MAX_TOKENS = 16
 """OpenAI's own default of this route."""
 
@@ -40,9 +43,15 @@ PromptField = Annotated[
 
 
 class CompletionRequest(SamplingFields):
+    elsewhere: ClassVar = {
+        "messages": "is a field of /v1/chat/completions: send this body there, or a prompt here.",
+        "input": "is a field of other routes: this one takes a prompt.",
+        "max_completion_tokens": "is a field of /v1/chat/completions: here it is max_tokens.",
+    }
+
     prompt: PromptField
-    logprobs: Annotated[int, Field(ge=0, le=MAX_LOGPROBS)] | None = None
-    best_of: int | None = None
+    logprobs: Annotated[int, Field(ge=0, le=MAX_LOGPROBS), WHOLE] | None = None
+    best_of: Annotated[int, WHOLE] | None = None
     add_special_tokens: bool | None = None
 
     def generation(self) -> Generation:
@@ -65,9 +74,16 @@ class CompletionRequest(SamplingFields):
                 "ids for full control.",
                 param="add_special_tokens",
             )
+        prompts = _prompts(self.prompt)
+        if len(prompts) * n > MAX_CHOICES:
+            raise InvalidRequest(
+                f"The request has {len(prompts)} prompts and n is {n}, which is "
+                f"{len(prompts) * n} choices: at most {MAX_CHOICES}. Ask for fewer at once.",
+                param="n",
+            )
         max_tokens = self.max_tokens or DEFAULT_MAX_TOKENS
         return Generation(
-            prompts=_prompts(self.prompt),
+            prompts=prompts,
             n=n,
             sampling=self.sampling(max_tokens=max_tokens, num_logprobs=self.logprobs),
             stop=self.stops(),
@@ -90,7 +106,7 @@ class Completions:
 
     def parse(self, body: Mapping[str, Any]) -> Parsed:
         """A request. Raises RequestError: see docs/errors.md."""
-        request = parse_body(CompletionRequest, body, FIELDS)
+        request = parse_body(CompletionRequest, body, PROMPT_FIELDS)
         return request.parsed(
             request.generation, TextEncoder, has_logprobs=request.logprobs is not None
         )
@@ -104,6 +120,7 @@ def _prompts(value: Any) -> tuple[Prompt, ...]:
         return (_text(value),)
     if not (isinstance(value, list) and value):
         raise _misshapen()
+    value = whole_numbers(value)
     kinds = set(map(type, value))
     if kinds == {int}:
         return (_tokens(value),)
@@ -125,6 +142,7 @@ def _text(text: str) -> TextPrompt:
 
 
 def _tokens(token_ids: list[Any]) -> TokensPrompt:
+    token_ids = whole_numbers(token_ids)
     if set(map(type, token_ids)) - {int}:
         raise _misshapen()
     if not token_ids:

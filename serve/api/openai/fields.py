@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from serve.api.openai.bodies import is_empty
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FieldTable:
@@ -26,13 +28,32 @@ class FieldTable:
 
 @dataclass(frozen=True, slots=True)
 class Unsupported:
-    """The reason why a field is refused, and values that ask for nothing and so are accepted."""
+    """The reason why a field is refused, and values that ask for nothing and so are accepted.
+
+    Attributes:
+        neutral: null and values that ask for what happens anyway. Empty strings, arrays and objects
+            are neutral too, and false is, unless true is: then false asks for something.
+        is_wish_if_empty: an empty object asks for the thing with its defaults.
+    """
 
     reason: str
     neutral: tuple[object, ...] = ()
+    is_wish_if_empty: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "neutral", (None, *self.neutral))
+
+    def is_neutral(self, value: object) -> bool:
+        if value == {} and self.is_wish_if_empty:
+            return False
+        if is_empty(value) or any(_is_same(value, neutral) for neutral in self.neutral):
+            return True
+        return value is False and not any(neutral is True for neutral in self.neutral)
+
+
+def _is_same(value: object, other: object) -> bool:
+    """Whether two JSON values are the same: 1 is 1.0, and not true."""
+    return value == other and isinstance(value, bool) == isinstance(other, bool)
 
 
 IGNORED_FIELDS: dict[str, str] = {
@@ -46,6 +67,15 @@ IGNORED_FIELDS: dict[str, str] = {
     "prompt_cache_retention": "as prompt_cache_key",
     "prediction": "a hint that may speed up an answer and never changes it",
     "session_id": "a hint for routing between replicas",
+    "usage": "asks for figures that every answer has, or is echoed from one",
+    "id": "echoed from an answer",
+    "object": "echoed from an answer",
+    "created": "echoed from an answer",
+    "system_fingerprint": "echoed from an answer",
+    "cache_control": "a hint for another server's cache",
+    "cache_prompt": "llama.cpp's hint for its cache",
+    "provider": "a router's choice among upstream servers; there is one",
+    "keep_alive": "how long Ollama keeps a model in memory; this one stays",
     "stream_interval": "how many tokens to gather per event; events come as tokens do",
 }
 """Accepted with any value, without effect. The value is the reason."""
@@ -56,31 +86,35 @@ _TEMPLATE = "prompts are rendered by the model's own chat template only"
 _TOKENS = "it would change which tokens the sampler may choose in a way that no engine here offers"
 _ENGINE = "it is an internal matter of another engine"
 
+_AT_TOP = "its fields belong into the body itself; client libraries put them there"
+_THINKING = "prompts are rendered by the model's own chat template, without such a switch"
+
 UNSUPPORTED_FIELDS: dict[str, Unsupported] = {
     # OpenAI's
     "audio": Unsupported(_TEXT_ONLY),
     "modalities": Unsupported(_TEXT_ONLY, (["text"],)),
-    "best_of": Unsupported("all n choices are returned; use n"),
-    "echo": Unsupported("the prompt is not repeated in the answer", (False,)),
+    "best_of": Unsupported("all n choices are returned; use n", (1,)),
+    "echo": Unsupported("the prompt is not repeated in the answer"),
     "suffix": Unsupported("text can be continued, not filled in"),
-    "functions": Unsupported("it is deprecated; use tools", ([],)),
+    "functions": Unsupported("it is deprecated; use tools"),
     "function_call": Unsupported("it is deprecated; use tool_choice"),
-    "parallel_tool_calls": Unsupported("the model decides how many tools it calls", (True,)),
     "reasoning_effort": Unsupported("the model has no such control"),
-    "verbosity": Unsupported("the model has no such control"),
-    "web_search_options": Unsupported("this server reaches nothing outside its walls"),
+    "verbosity": Unsupported("the model has no such control", ("medium",)),
+    "web_search_options": Unsupported(
+        "this server reaches nothing outside its walls", is_wish_if_empty=True
+    ),
     "moderation": Unsupported("there is no moderation service"),
     # vLLM's
-    "use_beam_search": Unsupported("tokens are sampled", (False,)),
+    "use_beam_search": Unsupported("tokens are sampled"),
     "length_penalty": Unsupported("it belongs to beam search", (1, 1.0)),
-    "early_stopping": Unsupported("it belongs to beam search", (False,)),
-    "include_stop_str_in_output": Unsupported("stop strings are cut off", (False,)),
+    "early_stopping": Unsupported("it belongs to beam search"),
+    "include_stop_str_in_output": Unsupported("stop strings are cut off"),
     "min_tokens": Unsupported(_TOKENS, (0,)),
     "allowed_token_ids": Unsupported(_TOKENS),
-    "bad_words": Unsupported(_TOKENS, ([],)),
+    "bad_words": Unsupported(_TOKENS),
     "repetition_detection": Unsupported(_TOKENS),
     "thinking_token_budget": Unsupported(_TOKENS),
-    "watermarking": Unsupported(_TOKENS, (False,)),
+    "watermarking": Unsupported(_TOKENS),
     "logits_processors": Unsupported("clients cannot bring code"),
     "skip_special_tokens": Unsupported("special tokens are never shown", (True,)),
     "spaces_between_special_tokens": Unsupported("special tokens are never shown", (True,)),
@@ -88,22 +122,22 @@ UNSUPPORTED_FIELDS: dict[str, Unsupported] = {
     "truncation_side": Unsupported("a prompt that is too long is refused, never cut"),
     "prompt_logprobs": Unsupported("only generated tokens have logprobs"),
     "logprob_token_ids": Unsupported("logprobs are of the most likely tokens; use top_logprobs"),
-    "return_tokens_as_token_ids": Unsupported("tokens are returned as text", (False,)),
-    "return_token_ids": Unsupported("tokens are returned as text", (False,)),
-    "return_token_offsets": Unsupported("offsets are in the logprobs of completions", (False,)),
-    "return_prompt_text": Unsupported("the prompt is not repeated in the answer", (False,)),
+    "return_tokens_as_token_ids": Unsupported("tokens are returned as text"),
+    "return_token_ids": Unsupported("tokens are returned as text"),
+    "return_token_offsets": Unsupported("offsets are in the logprobs of completions"),
+    "return_prompt_text": Unsupported("the prompt is not repeated in the answer"),
     "include_reasoning": Unsupported("reasoning is not told apart from the answer", (True,)),
     "prompt_embeds": Unsupported("prompts are text or token ids"),
     "add_generation_prompt": Unsupported(_TEMPLATE, (True,)),
-    "continue_final_message": Unsupported(_TEMPLATE, (False,)),
+    "continue_final_message": Unsupported(_TEMPLATE),
     "chat_template": Unsupported(_TEMPLATE),
-    "chat_template_kwargs": Unsupported(_TEMPLATE, ({},)),
-    "documents": Unsupported(_TEMPLATE, ([],)),
+    "chat_template_kwargs": Unsupported(_TEMPLATE),
+    "documents": Unsupported(_TEMPLATE),
     "add_special_tokens": Unsupported("the tokenizer's and the template's own rules hold"),
     "media_io_kwargs": Unsupported(_TEXT_ONLY),
     "mm_processor_kwargs": Unsupported(_TEXT_ONLY),
     "mm_payload": Unsupported(_TEXT_ONLY),
-    "return_mm_kwargs": Unsupported(_TEXT_ONLY, (False,)),
+    "return_mm_kwargs": Unsupported(_TEXT_ONLY),
     "structured_outputs": Unsupported(_NO_GRAMMAR),
     "guided_json": Unsupported(_NO_GRAMMAR),
     "guided_regex": Unsupported(_NO_GRAMMAR),
@@ -115,10 +149,50 @@ UNSUPPORTED_FIELDS: dict[str, Unsupported] = {
     "kv_transfer_params": Unsupported(_ENGINE),
     "ec_transfer_params": Unsupported(_ENGINE),
     "routed_experts_prompt_start": Unsupported(_ENGINE, (0,)),
-    "vllm_xargs": Unsupported(_ENGINE, ({},)),
+    "vllm_xargs": Unsupported(_ENGINE),
+    # others'
+    "extra_body": Unsupported(_AT_TOP),
+    "options": Unsupported(_AT_TOP),
+    "extra_headers": Unsupported("headers are sent as headers"),
+    "extra_query": Unsupported("there are no such parameters"),
+    "enable_thinking": Unsupported(_THINKING, (True,)),
+    "thinking": Unsupported(_THINKING),
+    "think": Unsupported(_THINKING, (True,)),
+    "reasoning": Unsupported(_THINKING),
+    "do_sample": Unsupported("for the most likely tokens set temperature to 0", (True,)),
+    "num_beams": Unsupported("tokens are sampled", (1,)),
+    "typical_p": Unsupported(_TOKENS, (1,)),
+    "typical": Unsupported(_TOKENS, (1,)),
+    "tfs": Unsupported(_TOKENS, (1,)),
+    "tfs_z": Unsupported(_TOKENS, (1,)),
+    "top_a": Unsupported(_TOKENS, (0,)),
+    "mirostat": Unsupported(_TOKENS, (0,)),
+    "mirostat_mode": Unsupported(_TOKENS, (0,)),
+    "dynatemp_range": Unsupported(_TOKENS, (0,)),
+    "dry_multiplier": Unsupported(_TOKENS, (0,)),
+    "xtc_probability": Unsupported(_TOKENS, (0,)),
+    "smoothing_factor": Unsupported(_TOKENS, (0,)),
+    "no_repeat_ngram_size": Unsupported(_TOKENS, (0,)),
+    "epsilon_cutoff": Unsupported(_TOKENS, (0,)),
+    "eta_cutoff": Unsupported(_TOKENS, (0,)),
+    "guidance_scale": Unsupported(_TOKENS, (1,)),
+    "repeat_penalty": Unsupported("it is repetition_penalty here", (1,)),
+    "max_new_tokens": Unsupported("it is max_tokens here"),
+    "n_predict": Unsupported("it is max_tokens here", (-1,)),
+    "n_keep": Unsupported("a prompt that is too long is refused, never cut", (0,)),
+    "n_probs": Unsupported("it is logprobs here", (0,)),
 }
 """Refused as ``unsupported_parameter`` unless null or neutral. Fields a route does declare (such as
 ``add_special_tokens`` of /tokenize) are its own, whatever stands here."""
 
 FIELDS = FieldTable(ignored=IGNORED_FIELDS, refused=UNSUPPORTED_FIELDS)
 """The table of all routes of this family."""
+
+PROMPT_FIELDS = FieldTable(
+    ignored={**IGNORED_FIELDS, "parallel_tool_calls": "there are no tools with a prompt"},
+    refused={
+        **UNSUPPORTED_FIELDS,
+        "tool_choice": Unsupported("tools are for chats", ("none", "auto")),
+    },
+)
+"""That of completions, which know of no tools."""

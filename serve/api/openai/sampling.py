@@ -4,37 +4,45 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar
 
-from pydantic import Field, WithJsonSchema
+from pydantic import BeforeValidator, Field, WithJsonSchema
 
 from serve.api.dialect import Encoder, Parsed
-from serve.api.openai.parsing import Body
+from serve.api.openai.bodies import INT64_MAX, WHOLE, WHOLE_ITEMS, Body, is_empty
 from serve.engine.protocol import SamplingParams
 from serve.errors import InvalidRequest, UnsupportedField
-from serve.pipeline.events import Generation
+from serve.pipeline.events import UNBOUNDED_TOKENS, Generation
 
-MAX_N = 8
-MAX_STOPS = 4
-MAX_STOP_CHARS = 64
-MAX_STOP_TOKEN_IDS = 16
-MAX_BIASES = 300
+MAX_N = 128
+MAX_STOPS = 16
+MAX_STOP_CHARS = 1024
+MAX_STOP_TOKEN_IDS = 128
+MAX_BIASES = 1024
 MAX_SALT_CHARS = 128
 MAX_LOGPROBS = 20
-INT64_MAX = 2**63 - 1
+
+
+def _token_count(value: Any) -> Any:
+    """-1 is llama.cpp's word, and LM Studio's, for as many as fit."""
+    return UNBOUNDED_TOKENS if value == -1 and not isinstance(value, bool) else value
+
 
 Penalty = Annotated[float, Field(ge=-2, le=2)]
-TokenCount = Annotated[int, Field(ge=1, le=2**31 - 1)]
+TokenCount = Annotated[
+    Annotated[int, Field(ge=1, le=INT64_MAX), WHOLE] | None, BeforeValidator(_token_count)
+]
+"""A bound that is more than the room is as good as the room, so no number is too large."""
 Stop = Annotated[
     Any,  # checked by _stops(): pydantic's messages for a union would name its branches
     WithJsonSchema(
         {
             "anyOf": [
-                {"type": "string", "minLength": 1, "maxLength": MAX_STOP_CHARS},
+                {"type": "string", "maxLength": MAX_STOP_CHARS},
                 {
                     "type": "array",
                     "maxItems": MAX_STOPS,
-                    "items": {"type": "string", "minLength": 1, "maxLength": MAX_STOP_CHARS},
+                    "items": {"type": "string", "maxLength": MAX_STOP_CHARS},
                 },
                 {"type": "null"},
             ]
@@ -57,25 +65,32 @@ TextFormat = Annotated[
 
 
 class StreamOptions(Body):
-    """``include_obfuscation`` may be false only: chunks are never padded."""
+    """Options of how a stream is sent; clients send all three with each request.
+
+    Whatever the last two say, usage comes in the last chunk, and chunks are not padded.
+    """
 
     include_usage: bool | None = None
-    continuous_usage_stats: Literal[False] | None = None
-    include_obfuscation: Literal[False] | None = None
+    continuous_usage_stats: bool | None = None
+    include_obfuscation: bool | None = None
 
 
 class SamplingFields(Body):
     """Null is the same as absent, as in OpenAI's API."""
 
+    flags: ClassVar = frozenset(
+        {"stop", "logit_bias", "stop_token_ids", "stream_options", "response_format", "logprobs"}
+    )
+
     model: str
-    n: Annotated[int, Field(ge=1, le=MAX_N)] | None = None
+    n: Annotated[int, Field(ge=1, le=MAX_N), WHOLE] | None = None
     stop: Stop = None
-    max_tokens: TokenCount | None = None
+    max_tokens: TokenCount = None
     temperature: Annotated[float, Field(ge=0, le=2)] | None = None
     top_p: Annotated[float, Field(gt=0, le=1)] | None = None
-    top_k: Annotated[int, Field(ge=-1, le=INT64_MAX)] | None = None
+    top_k: Annotated[int, Field(ge=-1, le=INT64_MAX), WHOLE] | None = None
     min_p: Annotated[float, Field(ge=0, le=1)] | None = None
-    seed: Annotated[int, Field(ge=-INT64_MAX, le=INT64_MAX)] | None = None
+    seed: Annotated[int, Field(ge=-INT64_MAX, le=INT64_MAX), WHOLE] | None = None
     presence_penalty: Penalty | None = None
     frequency_penalty: Penalty | None = None
     repetition_penalty: Annotated[float, Field(gt=0, le=2)] | None = None
@@ -83,7 +98,10 @@ class SamplingFields(Body):
         Annotated[dict[str, Annotated[float, Field(ge=-100, le=100)]], Field(max_length=MAX_BIASES)]
         | None
     ) = None
-    stop_token_ids: Annotated[list[int], Field(max_length=MAX_STOP_TOKEN_IDS)] | None = None
+    stop_token_ids: (
+        Annotated[list[int], Field(max_length=MAX_STOP_TOKEN_IDS, fail_fast=True), WHOLE_ITEMS]
+        | None
+    ) = None
     ignore_eos: bool | None = None
     cache_salt: Annotated[str, Field(min_length=1, max_length=MAX_SALT_CHARS)] | None = None
     stream: bool | None = None
@@ -94,15 +112,10 @@ class SamplingFields(Body):
         """Check what one field alone cannot tell.
 
         Raises:
-            InvalidRequest: fields that exclude each other.
             UnsupportedField: another response format than text.
         """
-        if self.stream_options is not None and not self.stream:
-            raise InvalidRequest(
-                "stream_options is for streams: set stream to true, or leave it out.",
-                param="stream_options",
-            )
-        if self.response_format not in (None, {"type": "text"}):
+        wanted = {k: v for k, v in (self.response_format or {}).items() if not is_empty(v)}
+        if wanted not in ({}, {"type": "text"}):
             raise UnsupportedField(
                 'response_format must be {"type": "text"}: answers cannot be constrained to a '
                 "grammar.",
@@ -111,7 +124,8 @@ class SamplingFields(Body):
 
     @property
     def has_usage_chunk(self) -> bool:
-        return bool(self.stream_options and self.stream_options.include_usage)
+        """Whether a stream ends with its usage; an answer that is none always has it."""
+        return bool(self.stream and self.stream_options and self.stream_options.include_usage)
 
     def parsed(
         self,
@@ -145,14 +159,15 @@ class SamplingFields(Body):
         given: Any = [self.stop] if isinstance(self.stop, str) else self.stop or []
         if not (isinstance(given, list) and all(isinstance(stop, str) for stop in given)):
             raise InvalidRequest("stop must be a string or an array of strings.", param="stop")
+        given = [stop for stop in given if stop]  # an empty one would end each answer at once
         if len(given) > MAX_STOPS:
             raise InvalidRequest(
                 f"stop has {len(given)} strings: at most {MAX_STOPS}.", param="stop"
             )
         for stop in given:
-            if not 1 <= len(stop) <= MAX_STOP_CHARS:
+            if len(stop) > MAX_STOP_CHARS:
                 raise InvalidRequest(
-                    f"A string of stop has {len(stop)} characters: 1 to {MAX_STOP_CHARS}.",
+                    f"A string of stop has {len(stop)} characters: at most {MAX_STOP_CHARS}.",
                     param="stop",
                 )
         return tuple(given)

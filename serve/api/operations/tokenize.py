@@ -8,6 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from serve.api.http.middleware import call_of
+from serve.api.http.off_loop import off_loop
 from serve.api.http.strict_json import parse_object
 from serve.api.openai.fields import FIELDS
 from serve.api.openai.parsing import parse_body
@@ -77,5 +78,6 @@ async def _body_and_pipeline(
 ) -> tuple[B, TextPipeline]:
     """The body of a request, and what serves the model that it names."""
     state.service.directory.default.resident()
-    body = parse_body(kind, parse_object(await request.body()), FIELDS)
+    raw = await request.body()
+    body = await off_loop(len(raw), lambda: parse_body(kind, parse_object(raw), FIELDS))
     return body, state.service.served(call_of(request.scope), body.model).resident()

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from serve.api.openai.chat import Messages, Tools, chat_prompt
-from serve.api.openai.parsing import Body
+from serve.api.openai.bodies import WHOLE_ITEMS, Body
+from serve.api.openai.messages import Messages, Tools, chat_prompt
 from serve.errors import InvalidRequest, UnsupportedField
 from serve.pipeline.events import Prompt, TextPrompt
 
 
 class TokenizeRequest(Body):
     """``prompt`` or ``messages``; ``add_special_tokens`` is true by default for a prompt only."""
+
+    kept_fields: ClassVar = frozenset({"prompt"})
 
     model: str | None = None
     prompt: str | None = None
@@ -29,7 +31,8 @@ class TokenizeRequest(Body):
             InvalidRequest: neither or both of prompt and messages, or an empty prompt.
             UnsupportedField: special tokens on top of a chat template's own.
         """
-        if (self.prompt is None) == (self.messages is None):
+        has_prompt = bool(self.prompt) or (self.prompt is not None and self.messages is None)
+        if has_prompt == (self.messages is not None):
             raise InvalidRequest("Send either prompt or messages.", param="prompt")
         if self.messages is not None:
             if self.add_special_tokens:
@@ -48,7 +51,7 @@ class TokenizeRequest(Body):
 
 class DetokenizeRequest(Body):
     model: str | None = None
-    tokens: Annotated[list[int], Field(fail_fast=True)]
+    tokens: Annotated[list[int], Field(fail_fast=True), WHOLE_ITEMS]
 
     def check_length(self, max_model_len: int) -> None:
         """Raises InvalidRequest for more tokens than a context holds: no answer has so many."""

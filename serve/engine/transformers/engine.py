@@ -21,7 +21,7 @@ from typing import Self
 import torch
 from transformers import PreTrainedModel
 
-from serve.engine import end_tokens
+from serve.engine import end_tokens, model_files
 from serve.engine.delivery import CrossThreadDelivery
 from serve.engine.protocol import (
     Capability,

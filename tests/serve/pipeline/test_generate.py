@@ -192,7 +192,6 @@ async def test_logprobs_come_with_text_and_exact_bytes() -> None:
 
 REFUSALS = [
     (request_of(TokensPrompt((1,) * 256)), ContextLengthExceeded, "context is 256"),
-    (request_of(TokensPrompt((1,) * 200), max_tokens=57), ContextLengthExceeded, "at most 56"),
     (request_of(TextPrompt("")), InvalidRequest, "empty"),
     (request_of(TokensPrompt((10**6,))), InvalidRequest, "token id out of range"),
     (request_of(n=8, max_tokens=1, logit_bias={10**6: 1.0}), InvalidRequest, "logit_bias"),
@@ -207,6 +206,21 @@ async def test_refusals_come_before_started_and_hold_nothing(
     with pytest.raises(error, match=message):
         await anext(pipeline.generate(request_))
     assert is_free(pipeline)
+
+
+@pytest.mark.parametrize("max_tokens", [56, 57, 64_000, 2**63 - 1])
+async def test_more_tokens_than_fit_are_as_many_as_fit(max_tokens: int) -> None:
+    request = request_of(TokensPrompt((1,) * 200), max_tokens=max_tokens, ignore_eos=True)
+    await run(pipeline_of(), request)
+    assert request.timeline.usage.completion_tokens == 56
+    assert request.timeline.finish_reason == "length"
+
+
+async def test_a_prompt_without_room_is_refused_by_its_own_name() -> None:
+    for prompt, name in ((TokensPrompt((1,) * 256), "prompt"), (TextPrompt("x" * 999), "prompt")):
+        with pytest.raises(ContextLengthExceeded) as refused:
+            await anext(pipeline_of().generate(request_of(prompt, max_tokens=1)))
+        assert refused.value.param == name
 
 
 async def test_the_whole_context_may_be_used() -> None:

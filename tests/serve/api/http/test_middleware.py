@@ -71,7 +71,7 @@ async def test_every_request_leaves_one_record() -> None:
     async with home.client() as client:
         await client.post(CHAT, json=chat())
         await client.post(CHAT, json=chat(stream=True))
-        await client.post(CHAT, json=chat(n=9))
+        await client.post(CHAT, json=chat(n=129))
         await client.get("/v1/models/demo")
         await client.get("/nope")
         await client.request("BREW", "/v1/models")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pytest
 
@@ -48,12 +48,6 @@ def test_parts_of_text_are_joined_by_line_breaks() -> None:
     assert message["content"] == "one\ntwo"
 
 
-def test_an_assistants_message_needs_content_or_tool_calls() -> None:
-    with pytest.raises(InvalidRequest, match="content, tool_calls or both") as refused:
-        parsed_of(messages=[USER, {"role": "assistant"}])
-    assert refused.value.param == "messages.1.content"
-
-
 def test_tools_are_hidden_where_none_may_be_called() -> None:
     tool = {"type": "function", "function": {"name": "look_up"}}
     fields = {"messages": [USER], "tools": [tool]}
@@ -65,7 +59,7 @@ def test_a_strict_tool_is_refused() -> None:
     tool = {"type": "function", "function": {"name": "look_up", "strict": True}}
     with pytest.raises(UnsupportedField) as refused:
         parsed_of(messages=[USER], tools=[tool])
-    assert refused.value.param == "tools.0.function.strict"
+    assert refused.value.param == "tools[0].function.strict"
 
 
 @pytest.mark.parametrize(
@@ -75,9 +69,13 @@ def test_a_strict_tool_is_refused() -> None:
         ({"max_tokens": 5}, 5),
         ({"max_completion_tokens": 6}, 6),
         ({"max_tokens": 7, "max_completion_tokens": 7}, 7),
+        ({"max_tokens": -1}, UNBOUNDED_TOKENS),
+        ({"max_completion_tokens": -1.0}, UNBOUNDED_TOKENS),
+        ({"max_tokens": -1, "max_completion_tokens": 5}, 5),
+        ({"max_tokens": 5.0, "max_completion_tokens": None}, 5),
     ],
 )
-def test_both_names_of_the_bound_mean_the_same(fields: dict[str, int], expected: int) -> None:
+def test_both_names_of_the_bound_mean_the_same(fields: dict[str, Any], expected: int) -> None:
     generation = ChatCompletions().parse(chat() | fields).generation()
     assert generation.sampling.max_tokens == expected
 
@@ -88,7 +86,51 @@ def test_two_different_bounds_are_refused() -> None:
 
 
 def test_top_logprobs_need_logprobs() -> None:
-    with pytest.raises(InvalidRequest, match="top_logprobs needs logprobs"):
+    with pytest.raises(InvalidRequest, match="top_logprobs is 2 and needs logprobs"):
         ChatCompletions().parse(chat() | {"top_logprobs": 2}).generation()
     asked = ChatCompletions().parse(chat() | {"logprobs": True, "top_logprobs": 2})
     assert asked.generation().sampling.num_logprobs == 2
+
+
+TOOL = {"type": "function", "function": {"name": "look_up"}}
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"parallel_tool_calls": False},
+        {"parallel_tool_calls": False, "tools": []},
+        {"parallel_tool_calls": False, "tools": [TOOL], "tool_choice": "none"},
+        {"parallel_tool_calls": True, "tools": [TOOL]},
+        {"tool_choice": "auto"},
+        {"tool_choice": "none"},
+        {"tool_choice": {}, "tools": {}},
+        {"logprobs": False, "top_logprobs": 0},
+        {"top_logprobs": 0},
+        {"top_logprobs": 0.0, "logprobs": None},
+    ],
+)
+def test_what_asks_for_nothing_is_not_asked_about(fields: dict[str, Any]) -> None:
+    asked = ChatCompletions().parse(chat() | fields).generation()
+    assert asked.sampling == ChatCompletions().parse(chat()).generation().sampling
+
+
+@pytest.mark.parametrize(
+    ("fields", "param"),
+    [
+        ({"tool_choice": "required"}, "tool_choice"),
+        ({"tool_choice": "any", "tools": [TOOL]}, "tool_choice"),
+        ({"tool_choice": {"type": "function", "function": {"name": "f"}}}, "tool_choice"),
+        ({"tool_choice": {"type": "allowed_tools"}}, "tool_choice"),
+        ({"tools": [TOOL], "parallel_tool_calls": False}, "parallel_tool_calls"),
+        ({"tools": [{"type": "custom", "custom": {"name": "x"}}]}, "tools[0].type"),
+        ({"functions": [{"name": "f"}]}, "functions"),
+        ({"function_call": "auto"}, "function_call"),
+        ({"response_format": {"type": "json_object"}}, "response_format"),
+        ({"web_search_options": {}}, "web_search_options"),
+    ],
+)
+def test_what_is_not_offered_is_refused_with_one_code(fields: dict[str, Any], param: str) -> None:
+    with pytest.raises(UnsupportedField) as refused:
+        ChatCompletions().parse(chat() | fields).generation()
+    assert refused.value.param == param

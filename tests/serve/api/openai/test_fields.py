@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 
 from serve.api.openai.fields import FIELDS, IGNORED_FIELDS, UNSUPPORTED_FIELDS
+from serve.api.openai.messages import FACTS, MARKS, THOUGHTS
 from serve.api.openai.sampling import SamplingFields
+from tests.house.tree import ROOT
 from tests.serve.api.house import chat, house
 
 
@@ -20,7 +22,9 @@ async def test_ignored_fields_are_accepted_with_any_value() -> None:
 async def test_neutral_values_of_unsupported_fields_are_accepted_and_others_are_not() -> None:
     async with house().client() as client:
         for name, field in UNSUPPORTED_FIELDS.items():
-            for value in field.neutral:
+            empty = (None, "", [], {}) if not field.is_wish_if_empty else (None, "", [])
+            false = () if any(neutral is True for neutral in field.neutral) else (False,)
+            for value in (*field.neutral, *empty, *false):
                 response = await client.post("/v1/chat/completions", json=chat(**{name: value}))
                 assert response.status_code == 200, (name, value)
             response = await client.post("/v1/chat/completions", json=chat(**{name: "asked"}))
@@ -41,3 +45,35 @@ def test_what_official_clients_send_for_themselves_is_ignored(name: str) -> None
 def test_what_would_change_the_answer_is_refused_with_a_reason(name: str) -> None:
     assert FIELDS.refused[name].reason
     assert None in FIELDS.refused[name].neutral
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("enable_thinking", False),
+        ("skip_special_tokens", False),
+        ("include_reasoning", False),
+        ("add_generation_prompt", False),
+        ("do_sample", False),
+        ("web_search_options", {}),
+        ("best_of", True),
+        ("min_tokens", 0.5),
+        ("modalities", ["text", "audio"]),
+    ],
+)
+def test_a_value_that_asks_for_something_is_not_neutral(name: str, value: object) -> None:
+    assert not FIELDS.refused[name].is_neutral(value)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("length_penalty", 1.0), ("best_of", 1.0), ("min_tokens", -0.0), ("typical_p", 1)],
+)
+def test_a_default_may_be_written_as_any_number(name: str, value: object) -> None:
+    assert FIELDS.refused[name].is_neutral(value)
+
+
+def test_the_page_names_whatever_is_dropped() -> None:
+    page = (ROOT / "docs" / "api.md").read_text("utf-8")
+    for name in (*IGNORED_FIELDS, *FACTS, *THOUGHTS, *MARKS):
+        assert f"`{name}`" in page, name

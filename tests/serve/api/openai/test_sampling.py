@@ -49,7 +49,19 @@ def test_a_bias_of_no_token_is_refused(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("stop", "expected"), [(None, ()), ([], ()), ("a", ("a",)), (["a", "b"], ("a", "b"))]
+    ("stop", "expected"),
+    [
+        (None, ()),
+        ([], ()),
+        ("", ()),
+        ({}, ()),
+        (False, ()),
+        ([""], ()),
+        (["", "a"], ("a",)),
+        ("a", ("a",)),
+        (["a", "b"], ("a", "b")),
+        (["x" * MAX_STOP_CHARS] * MAX_STOPS, ("x" * MAX_STOP_CHARS,) * MAX_STOPS),
+    ],
 )
 def test_stop_is_one_string_or_several(stop: Any, expected: tuple[str, ...]) -> None:
     assert fields(stop=stop).stops() == expected
@@ -58,7 +70,7 @@ def test_stop_is_one_string_or_several(stop: Any, expected: tuple[str, ...]) -> 
 @pytest.mark.parametrize(
     ("stop", "message"),
     [
-        ("", "has 0 characters: 1 to"),
+        ([None], "must be a string or an array of strings"),
         ("x" * (MAX_STOP_CHARS + 1), f"has {MAX_STOP_CHARS + 1} characters"),
         (["a"] * (MAX_STOPS + 1), f"has {MAX_STOPS + 1} strings: at most {MAX_STOPS}"),
         ([1], "must be a string or an array of strings"),
@@ -71,16 +83,75 @@ def test_other_stops_are_refused_with_the_limit_and_the_value(stop: Any, message
     assert refused.value.param == "stop"
 
 
-def test_stream_options_are_for_streams() -> None:
-    with pytest.raises(InvalidRequest, match="set stream to true"):
-        fields(stream_options={"include_usage": True}).check_shared()
-    streamed = fields(stream=True, stream_options={"include_usage": True})
-    streamed.check_shared()
-    assert streamed.has_usage_chunk
+def test_stream_options_matter_in_streams_only() -> None:
+    assert not fields(stream_options={"include_usage": True}).has_usage_chunk
+    assert not fields(stream=False, stream_options={"include_usage": True}).has_usage_chunk
+    assert fields(stream=True, stream_options={"include_usage": True}).has_usage_chunk
     assert not fields(stream=True).has_usage_chunk
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        None,
+        {},
+        [],
+        False,
+        {"include_usage": None},
+        {"continuous_usage_stats": True},
+        {"include_obfuscation": True, "continuous_usage_stats": False},
+        {"chunk_include_usage": False, "x": None},
+    ],
+)
+def test_options_that_change_no_answer_are_accepted(options: Any) -> None:
+    assert not fields(stream=True, stream_options=options).has_usage_chunk
+
+
 def test_only_text_is_a_format() -> None:
-    fields(response_format={"type": "text"}).check_shared()
+    for asked in ({"type": "text"}, {"type": "text", "json_schema": None}, {}, [], None, False):
+        fields(response_format=asked).check_shared()
     with pytest.raises(UnsupportedField, match="cannot be constrained"):
         fields(response_format={"type": "json_object"}).check_shared()
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("top_k", 40.0, 40),
+        ("top_k", -1.0, 0),
+        ("top_k", -0.0, 0),
+        ("seed", 7.0, 7),
+        ("seed", -0.0, 0),
+        ("seed", 1e3, 1000),
+        ("stop_token_ids", [5.0, 6], frozenset({5, 6})),
+        ("temperature", 1, 1.0),
+        ("temperature", -0.0, 0.0),
+    ],
+)
+def test_whole_numbers_may_have_a_point(name: str, value: Any, expected: Any) -> None:
+    given = getattr(params(**{name: value}), name)
+    assert given == expected
+    assert type(given) is type(expected)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("seed", 2**64, "seed must be at most 9223372036854775807, not 18446744073709551616"),
+        ("top_k", -(2**70), "top_k must be at least -1, not -1180591620717411303424"),
+        ("max_tokens", 2**63, "max_tokens must be at most 9223372036854775807"),
+        ("n", 1.5, "n must be an integer, not 1.5"),
+        ("n", True, "n must be an integer, not true"),
+        ("temperature", 10**400, "temperature must be a number that a 64-bit float can hold"),
+        ("temperature", "0.7", 'must be a number, not the string "0.7"; send it without quotes'),
+        ("temperature", True, "temperature must be a number, not true"),
+        ("stream", "true", "stream must be true or false, not the string"),
+        ("stream", 1, "stream must be true or false, not 1"),
+        ("stop_token_ids", [1, 2.5], r"stop_token_ids\[1\] must be an integer, not 2.5"),
+    ],
+)
+def test_other_values_are_refused_in_the_words_of_json(name: str, value: Any, message: str) -> None:
+    with pytest.raises(InvalidRequest, match=message) as refused:
+        fields(**{name: value})
+    assert refused.value.param is not None
+    assert refused.value.param.startswith(name)
