@@ -1,4 +1,4 @@
-"""Framing, without a socket: any cut of the same bytes gives the same, a bounded piece at a time."""
+"""Framing, without a socket: any cut of the same bytes gives the same, some at a time."""
 
 from __future__ import annotations
 
@@ -151,7 +151,9 @@ def test_absurd_framing_is_refused_and_small_chunks_are_not() -> None:
     assert refused(HEAD + b"1;" + b"e" * 200 + b"\r\nx\r\n" + (b"1;eeeee\r\nx\r\n" * 9_000)) == 400
     assert bodies(fed(HEAD + b"1\r\nx\r\n" * 10_000 + b"0\r\n\r\n")) == [b"x" * 10_000]
     # What a JSON encoder that writes token by token sends.
-    assert bodies(fed(HEAD + b"8\r\n12345678\r\n" * 50_000 + b"0\r\n\r\n")) == [b"12345678" * 50_000]
+    assert bodies(fed(HEAD + b"8\r\n12345678\r\n" * 50_000 + b"0\r\n\r\n")) == [
+        b"12345678" * 50_000
+    ]
 
 
 def test_each_piece_is_bounded() -> None:
@@ -172,5 +174,3 @@ def test_the_next_request_waits_until_it_is_asked_for() -> None:
     assert reader.is_between_requests
     assert len(reader) == len(GET)
     assert not reader.is_starved
-
-

@@ -125,9 +125,7 @@ def test_chunks_are_not_of_http_1_0() -> None:
         (b"http://127.0.0.1?x", b"/?x", b"127.0.0.1"),
     ],
 )
-def test_an_absolute_target_says_which_host_counts(
-    target: bytes, path: bytes, host: bytes
-) -> None:
+def test_an_absolute_target_says_which_host_counts(target: bytes, path: bytes, host: bytes) -> None:
     raw = head(b"X: Host: y", first=b"GET " + target + b" HTTP/1.1", host=b"hOsT: other")
     assert read_head(raw, LIMIT).data == head(
         b"X: Host: y", first=b"GET " + path + b" HTTP/1.1", host=b"Host: " + host
