@@ -55,7 +55,7 @@ class Part(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """What one call of ``take`` gave.
+    """The result of one call of ``take``.
 
     Attributes:
         data: bytes for h11; empty where more must arrive first.

@@ -38,7 +38,7 @@ _SCHEME = re.compile(rb"[A-Za-z][A-Za-z0-9+.-]*+://")
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """What a head says of the bytes behind it.
+    """A head that was checked, and where the body behind it ends.
 
     Attributes:
         data: the head as h11 shall read it, with its blank line.
@@ -98,7 +98,7 @@ def check_size(num_bytes: int, max_bytes: int) -> None:
 
 
 def _fault_of(fields: bytes) -> str:
-    """What is wrong with header lines that are not what they should be."""
+    """The fault of header lines that are not what they should be, in words."""
     for line in fields.split(b"\r\n"):
         if line.startswith((b" ", b"\t")):
             return "A header is folded over two lines: send it in one."

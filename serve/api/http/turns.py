@@ -17,7 +17,7 @@ UNITS_A_TURN: Final = 2_000
 
 
 class Waiting(Protocol):
-    """What can wait for a turn."""
+    """A connection that can wait for a turn."""
 
     def work(self) -> None:
         """Do one bounded piece of work, ``spend`` what it cost, and ``enqueue`` again for more."""

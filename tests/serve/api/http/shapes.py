@@ -22,7 +22,7 @@ Send = Callable[[bytes, int], Iterator[bytes]]
 
 @dataclass(frozen=True)
 class Shape:
-    """What is sent.
+    """A connection's bytes.
 
     Attributes:
         send: from a head's lines for the key (or none) and a size in bytes to pieces, each written

@@ -35,7 +35,7 @@ PACE_S = 0.05
 
 @dataclass
 class Work:
-    """What was done since the neighbour's last turn, and the most that ever was."""
+    """Work that was done since the neighbour's last turn, and the most that ever was."""
 
     num_parsed: int = 0
     num_events: int = 0
