@@ -18,6 +18,7 @@
         ├── BodyTooLarge              413
         ├── UnsupportedMediaType      415
         ├── HeadersTooLarge           431
+        ├── HttpVersionNotSupported   505 another HTTP than 1.1 and 1.0
         ├── InternalError             500 a defect of ours; the message carries no detail
         └── Unavailable               503 always with Retry-After
             ├── QueueFull             503
@@ -155,6 +156,14 @@ class HeadersTooLarge(RequestError):
     status = 431
     type = "invalid_request_error"
     code = "headers_too_large"
+
+
+class HttpVersionNotSupported(RequestError):
+    """The request is of another HTTP version than 1.1 and 1.0."""
+
+    status = 505
+    type = "invalid_request_error"
+    code = "http_version_not_supported"
 
 
 class InternalError(RequestError):

@@ -22,8 +22,8 @@ COMMAND_LINES = (
 HOMES: dict[str, tuple[str, ...]] = {
     "fastapi": ("serve/api/",),
     "starlette": ("serve/api/",),
-    "uvicorn": ("serve/api/http/server.py",),
-    "h11": ("serve/api/http/server.py",),
+    "uvicorn": ("serve/api/http/connection.py", "serve/api/http/server.py"),
+    "h11": ("serve/api/http/connection.py",),
     "uvloop": ("serve/cli/serve_command.py", "benchmarks/"),
     "prometheus_client": ("serve/observe/metrics.py",),
     "jinja2": (
