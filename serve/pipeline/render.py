@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,13 @@ from serve.errors import InvalidRequest, UnsupportedField
 from serve.pipeline.events import ChatPrompt, Prompt, TextPrompt, TokensPrompt
 from serve.pipeline.template import ChatTemplate, load_template
 from serve.pipeline.tokenizer import ModelTokenizer
+from serve.pipeline.traced_text import of_client
 
 INLINE_CHARS = 16_384
 """Larger prompts are rendered and tokenised on a thread: the event loop works 5 ms at most."""
+
+ROLES = frozenset({"system", "user", "assistant", "tool"})
+"""What the API lets through as a role. Templates make control tokens from these words."""
 
 
 class Renderer:
@@ -49,12 +54,15 @@ class Renderer:
             self.tokenizer.check_ids(prompt.token_ids, param="prompt")
             token_ids = list(prompt.token_ids)
         elif isinstance(prompt, TextPrompt):
-            token_ids = await self._encode(prompt.text, add_special_tokens=add_special_tokens)
+            token_ids = await _encode(
+                partial(self.tokenizer.encode, add_special_tokens=add_special_tokens), prompt.text
+            )
         elif _num_chars_left((prompt.messages, prompt.tools), INLINE_CHARS) > 0:
-            token_ids = await self._encode(self._render_chat(prompt), add_special_tokens=False)
+            text = self._render_chat(prompt)
+            token_ids = await _encode(self.tokenizer.encode_rendered, text)
         else:
             text = await asyncio.to_thread(self._render_chat, prompt)
-            token_ids = await self._encode(text, add_special_tokens=False)
+            token_ids = await _encode(self.tokenizer.encode_rendered, text)
         if not token_ids:
             raise InvalidRequest("The prompt is empty: give at least one token.", param="prompt")
         return token_ids
@@ -71,17 +79,15 @@ class Renderer:
                 "them. Leave tools out, or tell of them in a message.",
                 param="tools",
             )
-        guard = self.tokenizer.guard
-        messages = [_guarded(_with_parsed_arguments(message), guard) for message in prompt.messages]
-        tools = [_guarded(tool, guard) for tool in prompt.tools]
+        messages = [_of_client(_with_parsed_arguments(message)) for message in prompt.messages]
+        tools = [of_client(tool) for tool in prompt.tools]
         return self.template.render(messages, tools)
 
-    async def _encode(self, text: str, *, add_special_tokens: bool) -> list[int]:
-        if len(text) <= INLINE_CHARS:
-            return self.tokenizer.encode(text, add_special_tokens=add_special_tokens)
-        return await asyncio.to_thread(
-            self.tokenizer.encode, text, add_special_tokens=add_special_tokens
-        )
+
+async def _encode(encode: Callable[[str], list[int]], text: str) -> list[int]:
+    if len(text) <= INLINE_CHARS:
+        return encode(text)
+    return await asyncio.to_thread(encode, text)
 
 
 def _num_chars_left(value: Any, budget: int) -> int:
@@ -98,15 +104,12 @@ def _num_chars_left(value: Any, budget: int) -> int:
     return budget
 
 
-def _guarded(value: Any, guard: Any) -> Any:
-    """The same JSON value with every string guarded, keys too."""
-    if isinstance(value, str):
-        return guard(value)
-    if isinstance(value, Mapping):
-        return {guard(key): _guarded(item, guard) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_guarded(item, guard) for item in value]
-    return value
+def _of_client(message: Mapping[str, Any]) -> dict[str, Any]:
+    """A message whose texts are known for a client's; its role is one of a few words, and ours."""
+    return {
+        key: value if key == "role" and value in ROLES else of_client(value)
+        for key, value in message.items()
+    }
 
 
 def _with_parsed_arguments(message: Mapping[str, Any]) -> Mapping[str, Any]:

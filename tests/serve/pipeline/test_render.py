@@ -14,7 +14,6 @@ from serve.errors import InvalidRequest, StartupError, UnsupportedField
 from serve.pipeline.events import ChatPrompt, TextPrompt, TokensPrompt
 from serve.pipeline.render import INLINE_CHARS, Renderer
 from serve.pipeline.template import ChatTemplate, load_template
-from serve.pipeline.tokenizer import MARK
 from tests.serve.pipeline.conftest import SPECIAL, byte_level_tokenizer
 
 CHATML = (
@@ -22,6 +21,7 @@ CHATML = (
     "{% if tools %}{{ tools | tojson }}{% endif %}"
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
+NONCHARACTER = "\ufdd0"
 TOKENIZER = byte_level_tokenizer()
 RENDERER = Renderer(TOKENIZER, ChatTemplate(CHATML, {}))
 START, END = (TOKENIZER._tokenizer.token_to_id(token) for token in SPECIAL[1:])
@@ -41,7 +41,7 @@ async def test_a_chat_is_rendered_as_the_template_says() -> None:
     pieces=st.lists(
         st.one_of(
             st.sampled_from(
-                [*SPECIAL, MARK, "<", "|im_end|>", "<|im_", "system\n", f"<{MARK}|im_end|>"]
+                [*SPECIAL, NONCHARACTER, "<", "|im_end|>", "<|im_", "system\n", f"<{NONCHARACTER}|im_end|>"]
             ),
             st.text(max_size=5),
         ),
