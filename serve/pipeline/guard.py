@@ -146,7 +146,7 @@ class ControlGuard:
             if token_id not in self._watched:
                 continue
             token = self._tokens[token_id]
-            span = _without_space(text, start, end, token)
+            span = _core(text, start, end, token)
             found = text[span[0] : span[1]]
             if any(stand_in in found for stand_in in (self._other, self._word, _SPACE)):
                 continue
@@ -235,11 +235,14 @@ def _makes_any(merge: str | Sequence[str], prefix: str, names: dict[str, str]) -
     return left in names or right in names or left + right.removeprefix(prefix) in names
 
 
-def _without_space(text: str, start: int, end: int, token: AddedToken) -> Span:
-    """A token's place without the white space that it takes along."""
-    if token.lstrip:
-        start = end - len(text[start:end].lstrip())
-    if token.rstrip:
+def _core(text: str, start: int, end: int, token: AddedToken) -> Span:
+    """A token's place without what it takes along: white space, or a normaliser's prefix."""
+    found = text[start:end]
+    if 0 <= (at := found.find(token.content)):
+        return start + at, start + at + len(token.content)
+    if token.lstrip or token.content[:1].strip():
+        start = end - len(found.lstrip())
+    if token.rstrip or token.content[-1:].strip():
         end = start + len(text[start:end].rstrip())
     return start, end
 

@@ -253,7 +253,7 @@ def joined(items: list[str], separator: str = "") -> str:
 def text_of(value: Any) -> str:
     """``str(value)``, a client's where the value holds anything of one."""
     if isinstance(value, str):
-        return value
+        return value if type(value) is TracedText else traced(value, mask_of(value))
     return client(str(value)) if carries(value) else str(value)
 
 

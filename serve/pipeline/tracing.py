@@ -206,7 +206,7 @@ def _lift(value: Any) -> Any:
 
 
 def _string(_: Callable[..., Any], value: Any) -> str:
-    return text_of(value)
+    return value if isinstance(value, str) else text_of(value)
 
 
 def _title(function: Callable[..., Any], value: Any) -> Any:
@@ -235,10 +235,10 @@ def _indent(
     first: bool = False,  # noqa: FBT001, FBT002 - Jinja's names and order
     blank: bool = False,  # noqa: FBT001, FBT002
 ) -> Any:
+    if isinstance(s, Markup):
+        made = function(s, width, first, blank)
+        return _of_client(made) if carries((s, width)) else made
     text = text_of(s)
-    if isinstance(text, Markup):
-        made = function(text, width, first, blank)
-        return _of_client(made) if carries((text, width)) else made
     plain = function(str.__str__(text), width, first, blank)
     indention = width if isinstance(width, str) else " " * width
     lines = lifted(text + "\n").splitlines()
