@@ -27,6 +27,10 @@ _SPEC = re.compile(
 """A conversion of printf-style formatting, as Python's str.__mod__ reads it."""
 
 
+MAX_RUNS = 256
+"""Runs of one writer that mapped() follows where lengths change, each at the text's whole cost."""
+
+
 class TracedText(str):
     """A string and where each of its characters comes from. Made by client() and traced()."""
 
@@ -98,7 +102,7 @@ class TracedText(str):
         return mapped(self, lambda text: str.expandtabs(text, tabsize))
 
     def translate(self, table: Any) -> str:
-        return mapped(self, lambda text: str.translate(text, table))
+        return mapped(self, lambda text: str.translate(text, table), shrinks=True)
 
     # What cuts.
 
@@ -227,18 +231,24 @@ def mask_of(text: str) -> bytes:
     return (_CLIENT if getattr(text, "of_client", False) else _TEMPLATE) * len(text)
 
 
-def mapped(text: str, change: Callable[[str], str]) -> str:
-    """``change(text)``, where a character's image depends on what is before it, not behind."""
-    plain = str.__str__(text)
-    made = change(plain)
+def mapped(text: str, change: Callable[[str], str], *, shrinks: bool = False) -> str:
+    """``change(text)``, where a character's image depends on what is before it, not behind.
+
+    Args:
+        shrinks: whether an image may be empty. Where none is, equal lengths mean one for one.
+    """
+    made = change(str.__str__(text))
     mask = mask_of(text)
-    if len(made) == len(mask):
+    if len(made) == len(mask) and not shrinks:
         return traced(made, mask)
-    masks, end = [], 0
-    for run in re.finditer(rb"\x01+|\x00+", mask):
-        reached = len(change(plain[: run.end()]))
-        masks.append(run[0][:1] * (reached - end))
-        end = reached
+    runs = [run.end() for run in re.finditer(rb"\x01+|\x00+", mask)]
+    if len(runs) > MAX_RUNS:
+        return client(made)
+    masks, reached = [], 0
+    for end in runs:
+        length = len(change(str.__str__(text)[:end]))
+        masks.append(mask[end - 1 : end] * (length - reached))
+        reached = length
     return traced(made, b"".join(masks))
 
 

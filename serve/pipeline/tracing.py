@@ -60,10 +60,11 @@ class _TracedFormatter(SandboxedFormatter):
         text: str = super().vformat(str.__str__(template), args, kwargs)
         if not carries((template, args, kwargs)):
             return text
-        if carries(template):
+        fields = list(Formatter().parse(str.__str__(template)))
+        if carries(template) or any("{" in (spec or "") for _, _, spec, _ in fields):
             return client(text)
         pieces, number = [], 0
-        for literal, name, spec, conversion in Formatter().parse(str.__str__(template)):
+        for literal, name, spec, conversion in fields:
             pieces.append(literal)
             if name is None:
                 continue
@@ -75,7 +76,7 @@ class _TracedFormatter(SandboxedFormatter):
                 continue
             field = f"{{{name}{'!' + conversion if conversion else ''}:{spec}}}"
             shown = super().vformat(field, args, kwargs)
-            pieces.append(client(shown) if carries(value) or "{" in (spec or "") else shown)
+            pieces.append(client(shown) if carries(value) else shown)
         made = joined(pieces)
         return made if made == text else client(text)
 
@@ -148,9 +149,10 @@ def _call(original: Callable[..., Any], context: Any, called: Any, /, *args: Any
         method = getattr(lifted(owner), called.__name__)
         return lowered(original(context, method, *args, **kwargs))
     made = original(context, called, *args, **kwargs)
-    if isinstance(made, str) and type(made) is not TracedText and carries((owner, args, kwargs)):
-        return _of_client(made)
-    return made
+    if not isinstance(made, str) or type(made) is TracedText or any(made is arg for arg in args):
+        return made
+    used = (owner, args, kwargs) if isinstance(owner, bytes | Markup) else (args, kwargs)
+    return _of_client(made) if carries(used) else made
 
 
 def _getitem(original: Callable[..., Any], obj: Any, argument: Any) -> Any:
