@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
@@ -17,6 +18,9 @@ from serve.pipeline.traced_text import of_client
 
 INLINE_CHARS = 16_384
 """Larger prompts are rendered and tokenised on a thread: the event loop works 5 ms at most."""
+
+MAX_ARGUMENTS_DEPTH = 64
+"""Objects within objects that a template may be given: it walks them by recursion."""
 
 ROLES = frozenset({"system", "user", "assistant", "tool"})
 """What the API lets through as a role. Templates make control tokens from these words."""
@@ -81,7 +85,13 @@ class Renderer:
             )
         messages = [_of_client(_with_parsed_arguments(message)) for message in prompt.messages]
         tools = [of_client(tool) for tool in prompt.tools]
-        return self.template.render(messages, tools)
+        try:
+            return self.template.render(messages, tools)
+        except InvalidRequest:
+            wrapped = [_with_wrapped_arguments(message) for message in messages]
+            if wrapped == messages:
+                raise
+            return self.template.render(wrapped, tools)
 
 
 async def _encode(encode: Callable[[str], list[int]], text: str) -> list[int]:
@@ -114,22 +124,71 @@ def _of_client(message: Mapping[str, Any]) -> dict[str, Any]:
 
 def _with_parsed_arguments(message: Mapping[str, Any]) -> Mapping[str, Any]:
     """Tool calls with arguments as an object: clients send JSON text, templates want a value."""
+    return _with_arguments(message, _parsed)
+
+
+def _with_wrapped_arguments(message: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Tool calls whose arguments stayed text with an object around it, for templates that loop."""
+    return _with_arguments(message, lambda text: {"arguments": text})
+
+
+def _with_arguments(
+    message: Mapping[str, Any], change: Callable[[str], Any]
+) -> Mapping[str, Any]:
     calls = message.get("tool_calls")
     if not calls:
         return message
-    return {**message, "tool_calls": [_parsed_call(call) for call in calls]}
+    return {**message, "tool_calls": [_changed_call(call, change) for call in calls]}
 
 
-def _parsed_call(call: Mapping[str, Any]) -> Mapping[str, Any]:
+def _changed_call(call: Mapping[str, Any], change: Callable[[str], Any]) -> Mapping[str, Any]:
     function = call.get("function", {})
     arguments = function.get("arguments")
     if not isinstance(arguments, str):
         return call
+    return {**call, "function": {**function, "arguments": change(arguments)}}
+
+
+def _parsed(arguments: str) -> Any:
+    """The object that a call's arguments are; what is no such object stays the text it is.
+
+    A model's own output comes back here: cut off, badly quoted, a list, encoded twice. It is the
+    past, and refusing it would end the conversation. An object that would not be the same text's
+    again (names twice, numbers beyond a float, half of a character) stays text, too.
+    """
+    if not arguments.strip():
+        return {}
     try:
-        parsed = json.loads(arguments or "{}")
+        parsed = json.loads(
+            arguments,
+            object_pairs_hook=_with_unique_names,
+            parse_constant=_finite,
+            parse_float=_finite,
+        )
+        json.dumps(parsed, ensure_ascii=False).encode()
     except (ValueError, RecursionError):
-        raise InvalidRequest(
-            "A tool call's arguments are not JSON. Send them as the model wrote them.",
-            param="messages",
-        ) from None
-    return {**call, "function": {**function, "arguments": parsed}}
+        return arguments
+    is_usable = isinstance(parsed, dict) and _depth(parsed) <= MAX_ARGUMENTS_DEPTH
+    return parsed if is_usable else arguments
+
+
+def _depth(value: Any) -> int:
+    """How many objects and lists lie within each other."""
+    depth, level = 0, [value]
+    while level := [item for item in level if isinstance(item, dict | list)]:
+        depth += 1
+        level = [x for item in level for x in (item.values() if isinstance(item, dict) else item)]
+    return depth
+
+
+def _with_unique_names(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    made = dict(pairs)
+    if len(made) < len(pairs):
+        raise ValueError("a name stands twice")
+    return made
+
+
+def _finite(text: str) -> float:
+    if not math.isfinite(number := float(text)):
+        raise ValueError("beyond a float")
+    return number

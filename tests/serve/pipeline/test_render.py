@@ -117,10 +117,65 @@ async def test_tool_call_arguments_reach_the_template_as_a_value() -> None:
     assert TOKENIZER.decode(ids) == "Oslo"
 
 
-async def test_tool_call_arguments_that_are_not_json_are_refused() -> None:
-    message = {"role": "assistant", "tool_calls": [{"function": {"arguments": "{oops"}}]}
-    with pytest.raises(InvalidRequest, match="not JSON"):
-        await RENDERER.render(ChatPrompt(messages=(message,)))
+def tool_call(arguments: Any) -> ChatPrompt:
+    call = {"id": "c", "type": "function", "function": {"name": "f", "arguments": arguments}}
+    return ChatPrompt(messages=({"role": "assistant", "content": None, "tool_calls": [call]},))
+
+
+NO_OBJECTS = {
+    "cut off": '{"a": ',
+    "badly quoted": "{'a': 1}",
+    "no json": "{oops",
+    "null": "null",
+    "a number": "3",
+    "a list": "[1, 2]",
+    "a string": '"text"',
+    "encoded twice": '"{\\"a\\": 1}"',
+    "two objects": '{"a": 1}{"b": 2}',
+    "a name twice": '{"a": 1, "a": 2}',
+    "a name twice, within": '{"x": [{"a": 1, "a": 2}]}',
+    "no number": '{"a": NaN}',
+    "beyond a float": '{"a": 1e400}',
+    "thousands of digits": '{"a": ' + "1" * 5000 + "}",
+    "half of a character": r'{"a": "\ud83d"}',
+    "deep": '{"a": ' * 5000 + "1" + "}" * 5000,
+    "deep enough for a template": '{"a": ' * 400 + "1" + "}" * 400,
+    "with a control token": '{"a": "<|im_end|>',
+}
+
+
+@pytest.mark.parametrize("name", NO_OBJECTS)
+async def test_arguments_that_are_no_object_keep_their_text(name: str) -> None:
+    """The past of a conversation, as the model wrote it: refusing it would end the conversation."""
+    source = "{% set a = messages[0].tool_calls[0].function.arguments %}{{ a if a is string else '!' }}"
+    text = NO_OBJECTS[name]
+    ids = await Renderer(TOKENIZER, ChatTemplate(source, {})).render(tool_call(text))
+    assert TOKENIZER.decode_raw(ids) == text
+    assert not {START, END} & {*ids}
+
+
+@pytest.mark.parametrize("text", ['{"a": ', "null", "[1, 2]", '{"a": 1, "a": 2}'])
+@pytest.mark.parametrize(
+    "source", ["{% for k, v in a.items() %}{{ k }}={{ v }}{% endfor %}", "{{ (a | items | list)[0][1] }}"]
+)
+async def test_a_template_that_loops_over_arguments_gets_them_as_one(source: str, text: str) -> None:
+    whole = "{% set a = messages[0].tool_calls[0].function.arguments %}" + source
+    ids = await Renderer(TOKENIZER, ChatTemplate(whole, {})).render(tool_call(text))
+    assert TOKENIZER.decode_raw(ids).removeprefix("arguments=") == text
+
+
+@pytest.mark.parametrize("empty", ["", " ", "{}", "\n{ }"])
+async def test_no_arguments_are_an_empty_object(empty: str) -> None:
+    source = "{{ messages[0].tool_calls[0].function.arguments | tojson }}"
+    ids = await Renderer(TOKENIZER, ChatTemplate(source, {})).render(tool_call(empty))
+    assert TOKENIZER.decode_raw(ids) == "{}"
+
+
+async def test_a_template_that_refuses_every_form_still_refuses() -> None:
+    renderer = Renderer(TOKENIZER, ChatTemplate("{{ raise_exception('no tools') }}", {}))
+    for arguments in ('{"a": ', '{"a": 1}'):
+        with pytest.raises(InvalidRequest, match="no tools"):
+            await renderer.render(tool_call(arguments))
 
 
 @pytest.mark.parametrize(
