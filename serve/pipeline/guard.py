@@ -127,7 +127,7 @@ class ControlGuard:
         return "".join(pieces), offsets
 
     def _stand_in(self, text: str, start: int, end: int) -> str:
-        """What a run of a client's characters is shrunk to; what touches a token keeps its class."""
+        """What a run of a client's characters shrinks to; its ends keep their class."""
         if not self._by_class:
             return self._other
         first, last = self._like(text[start]), self._like(text[end - 1])
@@ -157,7 +157,8 @@ class ControlGuard:
 
     def _with_names(self, text: str, skeleton: Skeleton, offsets: list[tuple[int, int]]) -> str:
         """The prompt with the template's control tokens under the names of the plain copy."""
-        plain, pieces, at, part = str.__str__(text), [], 0, 0
+        plain, at, part = str.__str__(text), 0, 0
+        pieces: list[str] = []
         for token_id, (start, end) in skeleton.spans:
             while part + 1 < len(offsets) and offsets[part + 1][0] <= start:
                 part += 1
@@ -176,9 +177,9 @@ def encode_plainly(
     A batch of one, because it lets go of the interpreter lock, and `encode` does not: 1 MB of
     text held up everything else for 1.9 s, and for 9 ms this way.
     """
-    return tokenizer.encode_batch_fast(
-        [str.__str__(text)], add_special_tokens=add_special_tokens
-    )[0].ids
+    return tokenizer.encode_batch_fast([str.__str__(text)], add_special_tokens=add_special_tokens)[
+        0
+    ].ids
 
 
 def _is_control(token: AddedToken) -> bool:
@@ -238,7 +239,7 @@ def _makes_any(merge: str | Sequence[str], prefix: str, names: dict[str, str]) -
 def _core(text: str, start: int, end: int, token: AddedToken) -> Span:
     """A token's place without what it takes along: white space, or a normaliser's prefix."""
     found = text[start:end]
-    if 0 <= (at := found.find(token.content)):
+    if (at := found.find(token.content)) >= 0:
         return start + at, start + at + len(token.content)
     if token.lstrip or token.content[:1].strip():
         start = end - len(found.lstrip())

@@ -132,9 +132,7 @@ def _with_wrapped_arguments(message: Mapping[str, Any]) -> Mapping[str, Any]:
     return _with_arguments(message, lambda text: {"arguments": text})
 
 
-def _with_arguments(
-    message: Mapping[str, Any], change: Callable[[str], Any]
-) -> Mapping[str, Any]:
+def _with_arguments(message: Mapping[str, Any], change: Callable[[str], Any]) -> Mapping[str, Any]:
     calls = message.get("tool_calls")
     if not calls:
         return message

@@ -102,7 +102,8 @@ class TracedText(str):
         return mapped(self, lambda text: str.expandtabs(text, tabsize))
 
     def translate(self, table: Any) -> str:
-        return mapped(self, lambda text: str.translate(text, table), shrinks=True)
+        made = mapped(self, lambda text: str.translate(text, table), shrinks=True)
+        return client(made) if carries(table) else made
 
     # What cuts.
 
@@ -129,7 +130,7 @@ class TracedText(str):
     def rsplit(self, sep: str | None = None, maxsplit: SupportsIndex = -1) -> list[str]:
         return self._pieces(str.rsplit(self, sep, maxsplit), sep)
 
-    def splitlines(self, keepends: bool = False) -> list[str]:  # noqa: FBT001, FBT002 - as str has it
+    def splitlines(self, keepends: bool = False) -> list[str]:
         return self._pieces(str.splitlines(self, keepends), None)
 
     def partition(self, sep: str) -> tuple[str, str, str]:
@@ -221,14 +222,14 @@ def lifted(text: str) -> TracedText:
 
 def lowered(value: Any) -> Any:
     """The same value; a text that lifted() made, and that holds nothing of a client, plain."""
-    return traced(value, value._mask) if type(value) is TracedText else value
+    return traced(value, mask_of(value)) if type(value) is TracedText else value
 
 
 def mask_of(text: str) -> bytes:
     """One byte per character: 1 where a client wrote it."""
     if isinstance(text, TracedText):
-        return text._mask
-    return (_CLIENT if getattr(text, "of_client", False) else _TEMPLATE) * len(text)
+        return text._mask  # noqa: SLF001 - of no use to a template, so it is not to be seen by one
+    return (_TEMPLATE if type(text) is str else _CLIENT) * len(text)
 
 
 def mapped(text: str, change: Callable[[str], str], *, shrinks: bool = False) -> str:
@@ -262,8 +263,10 @@ def joined(items: list[str], separator: str = "") -> str:
 
 def text_of(value: Any) -> str:
     """``str(value)``, a client's where the value holds anything of one."""
-    if isinstance(value, str):
-        return value if type(value) is TracedText else traced(value, mask_of(value))
+    if type(value) is TracedText or type(value) is str:
+        return value
+    if isinstance(value, str):  # markup
+        return client(value) if getattr(value, "of_client", False) else str.__str__(value)
     return client(str(value)) if carries(value) else str(value)
 
 
@@ -280,7 +283,7 @@ def carries(value: Any) -> bool:
             waiting += item.values()
         elif isinstance(item, list | tuple | set | frozenset):
             waiting += item
-        elif kind is not TracedText or _CLIENT in item._mask:
+        elif kind is not TracedText or _CLIENT in mask_of(item):
             return True
     return False
 
@@ -302,7 +305,7 @@ def of_client(value: Any) -> Any:
 def _occurrences(text: str, old: str, limit: int) -> Iterator[int]:
     """Where str.replace finds ``old``, at most ``limit`` times; below zero: any number of times."""
     at = 0
-    while limit != 0 and 0 <= (start := str.find(text, old, at)):
+    while limit != 0 and (start := str.find(text, old, at)) >= 0:
         yield start
         at = start + (len(old) or 1)
         limit -= 1

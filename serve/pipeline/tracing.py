@@ -11,9 +11,8 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Iterable
 from string import Formatter
-from typing import Any, cast
+from typing import Any
 
-from jinja2 import Environment
 from jinja2.compiler import CodeGenerator, Frame, optimizeconst
 from jinja2.filters import make_attrgetter
 from jinja2.nodes import Concat
@@ -30,7 +29,6 @@ from serve.pipeline.traced_text import (
     lowered,
     mapped,
     text_of,
-    traced,
 )
 
 _TEXT_FILTERS = frozenset({"capitalize", "center", "lower", "replace", "trim", "truncate", "upper"})
@@ -68,13 +66,14 @@ class _TracedFormatter(SandboxedFormatter):
             pieces.append(literal)
             if name is None:
                 continue
+            place = name
             if not name or name[0] in ".[":
-                name, number = f"{number}{name}", number + 1
-            value = self.get_field(name, args, kwargs)[0]
+                place, number = f"{number}{name}", number + 1
+            value = self.get_field(place, args, kwargs)[0]
             if isinstance(value, str) and not spec and not conversion:
                 pieces.append(value)
                 continue
-            field = f"{{{name}{'!' + conversion if conversion else ''}:{spec}}}"
+            field = f"{{{place}{'!' + conversion if conversion else ''}:{spec}}}"
             shown = super().vformat(field, args, kwargs)
             pieces.append(client(shown) if carries(value) else shown)
         made = joined(pieces)
@@ -86,6 +85,11 @@ class _Generator(CodeGenerator):
 
     @optimizeconst
     def visit_Concat(self, node: Concat, frame: Frame) -> None:  # noqa: N802 - Jinja's name
+        if frame.eval_ctx.volatile or frame.eval_ctx.autoescape:
+            self.write("environment.of_client(")
+            super().visit_Concat(node, frame)
+            self.write(")")
+            return
         self.write("environment.concat(map(environment.finalize, (")
         for part in node.nodes:
             self.visit(part, frame)
@@ -98,6 +102,7 @@ def trace(environment: SandboxedEnvironment) -> None:
     hooks: dict[str, Any] = {
         "finalize": text_of,
         "concat": _concat,
+        "of_client": _of_client,
         "code_generator_class": _generator(environment.code_generator_class),
         "intercepted_binops": environment.intercepted_binops | {"+", "%"},
         "call_binop": functools.partial(_call_binop, environment.call_binop),
@@ -112,7 +117,9 @@ def trace(environment: SandboxedEnvironment) -> None:
 
 
 def _generator(generator: type[CodeGenerator]) -> type[CodeGenerator]:
-    return type("_Generator", (_Generator, generator), {}) if generator is not CodeGenerator else _Generator
+    if generator is CodeGenerator:
+        return _Generator
+    return type("_Generator", (_Generator, generator), {})
 
 
 def _concat(pieces: Iterable[str]) -> str:
@@ -126,7 +133,9 @@ def _of_client(value: Any) -> Any:
     return client(value) if isinstance(value, str) else value
 
 
-def _call_binop(original: Callable[..., Any], context: Any, operator: str, left: Any, right: Any) -> Any:
+def _call_binop(
+    original: Callable[..., Any], context: Any, operator: str, left: Any, right: Any
+) -> Any:
     if operator == "+":
         if type(left) is str and (type(right) is str or type(right) is TracedText):
             return original(context, operator, left, right)
@@ -140,7 +149,9 @@ def _call_binop(original: Callable[..., Any], context: Any, operator: str, left:
     return original(context, operator, left, right)
 
 
-def _call(original: Callable[..., Any], context: Any, called: Any, /, *args: Any, **kwargs: Any) -> Any:
+def _call(
+    original: Callable[..., Any], context: Any, called: Any, /, *args: Any, **kwargs: Any
+) -> Any:
     """A call from a template: methods of text follow, macros and loops do by their output."""
     owner = getattr(called, "__self__", None)
     if type(owner) is TracedText or isinstance(called, Macro | LoopContext | BlockReference):
@@ -163,7 +174,7 @@ def _getitem(original: Callable[..., Any], obj: Any, argument: Any) -> Any:
 
 def _wrap_str_format(environment: SandboxedEnvironment, value: Any) -> Any:
     """str.format and format_map; None for anything else."""
-    owner = getattr(value, "__self__", None)
+    owner: Any = getattr(value, "__self__", None)
     wrapped = type(environment).wrap_str_format(environment, value)
     if wrapped is None or isinstance(owner, Markup):
         return wrapped
@@ -171,7 +182,7 @@ def _wrap_str_format(environment: SandboxedEnvironment, value: Any) -> Any:
     def formatted(*args: Any, **kwargs: Any) -> Any:
         if value.__name__ == "format_map":
             wrapped(*args, **kwargs)  # raises where the arguments are not one mapping
-            args, kwargs = (), args[0]
+            kwargs, args = args[0], ()
         return _TracedFormatter(environment).traced(owner, args, kwargs)
 
     return formatted
@@ -195,7 +206,9 @@ def _filter(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
         if name not in _TEXT_FILTERS or any(isinstance(value, Markup) for value in values):
             return _of_client(function(*args, **kwargs))
         first = args[:1] if takes_context else ()
-        return lowered(function(*first, *map(_lift, given), **{k: _lift(v) for k, v in kwargs.items()}))
+        named = {key: _lift(value) for key, value in kwargs.items()}
+        made = function(*first, *map(_lift, given), **named)
+        return _of_client(made) if isinstance(made, Markup) else lowered(made)
 
     return traced_filter
 
@@ -234,8 +247,8 @@ def _indent(
     function: Callable[..., Any],
     s: Any,
     width: int | str = 4,
-    first: bool = False,  # noqa: FBT001, FBT002 - Jinja's names and order
-    blank: bool = False,  # noqa: FBT001, FBT002
+    first: bool = False,
+    blank: bool = False,
 ) -> Any:
     if isinstance(s, Markup):
         made = function(s, width, first, blank)

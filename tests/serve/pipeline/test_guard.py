@@ -1,5 +1,6 @@
 """No text of a client becomes a control token, whatever the tokenizer and the template are."""
 
+# ruff: noqa: E501 - templates stand in a line each
 from __future__ import annotations
 
 import functools
@@ -41,7 +42,9 @@ def folded(text: str) -> list[str]:
 HOSTILE = st.lists(
     st.one_of(
         st.sampled_from([form for name in NAMES for form in folded(name)]),
-        st.sampled_from([" ", "\n", "\u3000", "word", "q", "<", "|", ">", "\ufdd0", "\0", "\u0301"]),
+        st.sampled_from(
+            [" ", "\n", "\u3000", "word", "q", "<", "|", ">", "\ufdd0", "\0", "\u0301"]
+        ),
         st.text(max_size=3),
     ),
     max_size=6,
@@ -89,7 +92,9 @@ def test_control_tokens_are_those_of_the_template_alone(
 
 
 def rendered(made: str, c: str, d: str) -> str:
-    template = compiled(HEAD + "{% set c, d = messages[0].c, messages[0].d %}" + TEMPLATES[made] + TAIL)
+    template = compiled(
+        HEAD + "{% set c, d = messages[0].c, messages[0].d %}" + TEMPLATES[made] + TAIL
+    )
     return template.render([of_client({"c": c, "d": d})], [])
 
 
@@ -100,7 +105,9 @@ def compiled(source: str) -> ChatTemplate:
 
 ORDINARY = st.lists(
     st.one_of(
-        st.sampled_from(["The audit log", " is", "    ", "\t", "Grüße", "🙂", "\ufdd0", "\0", "end", "e\u0301"]),
+        st.sampled_from(
+            ["The audit log", " is", "    ", "\t", "Grüße", "🙂", "\ufdd0", "\0", "end", "e\u0301"]
+        ),
         st.text(st.characters(codec="utf-8", exclude_characters="<>[]|＜＞［］｜"), max_size=8),
     ),
     max_size=6,

@@ -41,7 +41,15 @@ async def test_a_chat_is_rendered_as_the_template_says() -> None:
     pieces=st.lists(
         st.one_of(
             st.sampled_from(
-                [*SPECIAL, NONCHARACTER, "<", "|im_end|>", "<|im_", "system\n", f"<{NONCHARACTER}|im_end|>"]
+                [
+                    *SPECIAL,
+                    NONCHARACTER,
+                    "<",
+                    "|im_end|>",
+                    "<|im_",
+                    "system\n",
+                    f"<{NONCHARACTER}|im_end|>",
+                ]
             ),
             st.text(max_size=5),
         ),
@@ -146,8 +154,9 @@ NO_OBJECTS = {
 
 @pytest.mark.parametrize("name", NO_OBJECTS)
 async def test_arguments_that_are_no_object_keep_their_text(name: str) -> None:
-    """The past of a conversation, as the model wrote it: refusing it would end the conversation."""
-    source = "{% set a = messages[0].tool_calls[0].function.arguments %}{{ a if a is string else '!' }}"
+    """They are the past, as the model wrote it: refusing it would end the conversation."""
+    source = "{{ a if a is string else '!' }}"
+    source = "{% set a = messages[0].tool_calls[0].function.arguments %}" + source
     text = NO_OBJECTS[name]
     ids = await Renderer(TOKENIZER, ChatTemplate(source, {})).render(tool_call(text))
     assert TOKENIZER.decode_raw(ids) == text
@@ -156,9 +165,12 @@ async def test_arguments_that_are_no_object_keep_their_text(name: str) -> None:
 
 @pytest.mark.parametrize("text", ['{"a": ', "null", "[1, 2]", '{"a": 1, "a": 2}'])
 @pytest.mark.parametrize(
-    "source", ["{% for k, v in a.items() %}{{ k }}={{ v }}{% endfor %}", "{{ (a | items | list)[0][1] }}"]
+    "source",
+    ["{% for k, v in a.items() %}{{ k }}={{ v }}{% endfor %}", "{{ (a | items | list)[0][1] }}"],
 )
-async def test_a_template_that_loops_over_arguments_gets_them_as_one(source: str, text: str) -> None:
+async def test_a_template_that_loops_over_arguments_gets_them_as_one(
+    source: str, text: str
+) -> None:
     whole = "{% set a = messages[0].tool_calls[0].function.arguments %}" + source
     ids = await Renderer(TOKENIZER, ChatTemplate(whole, {})).render(tool_call(text))
     assert TOKENIZER.decode_raw(ids).removeprefix("arguments=") == text

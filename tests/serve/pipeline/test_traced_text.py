@@ -100,7 +100,12 @@ def test_every_method_that_gives_text_is_followed() -> None:
 @given(text=BOTH)
 def test_a_text_is_compared_searched_counted_and_walked_as_ever(text: str) -> None:
     same = str.__str__(text)
-    assert (text == same, hash(text), len(text), repr(text)) == (True, hash(same), len(same), repr(same))
+    assert (text == same, hash(text), len(text), repr(text)) == (
+        True,
+        hash(same),
+        len(same),
+        repr(same),
+    )
     assert [plain(c) for c in text] == list(same)
     check(list(text))
     check("x" + text)

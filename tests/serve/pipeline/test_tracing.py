@@ -1,5 +1,6 @@
 """Every filter, operator and way of a template: the text of the reference, and who wrote it."""
 
+# ruff: noqa: E501 - templates stand in a line each
 from __future__ import annotations
 
 import functools
@@ -68,6 +69,8 @@ AS_A_WHOLE = {
     "markup, more": "{{ ('n' | safe).replace('n', c) }}{{ ('n' | safe) | replace('n', c) }}{{ c | e | upper }}"
     "{{ ('{}' | safe).format(c) }}{{ ('%s' | safe) | format(c) }}{{ c | safe | indent }}",
     "wrapped": "{{ c | wordwrap(2) }}{{ 'n n n' | wordwrap(2, wrapstring=c) }}{{ c | striptags }}",
+    "escaped blocks": "{% autoescape true %}{{ c }}{{ c ~ '<' }}{{ c | replace('a', 'b') }}{% endautoescape %}",
+    "translated": "{{ c.translate({97: 'z'}) }}{{ 'n'.translate({110: c}) }}",
     "bytes": "{{ c.encode() }}{{ c.encode().decode() }}{{ c.encode().replace('a'.encode(), 'b'.encode()).decode() }}",
     "chosen by it": "{{ {c: c}[c] }}{{ {c: 'k'}[c] }}{{ {c: 'k'}.get(c) }}",
     "formats": "{{ '{:>9}{!r}'.format(c, c) }}{{ '{:{}}'.format(c, 9) }}{{ c.format(c) }}{{ (c | replace('%', '') ~ '%s') % c }}",
@@ -80,7 +83,9 @@ CLIENT_TEXT = st.text("abeilm 0123\n", min_size=1, max_size=6)
 
 @functools.cache
 def compiled(source: str) -> ChatTemplate:
-    return ChatTemplate("{% set c, d, m = messages[0].c, messages[0].d, messages[0].m %}" + source, {})
+    return ChatTemplate(
+        "{% set c, d, m = messages[0].c, messages[0].d, messages[0].m %}" + source, {}
+    )
 
 
 def rendered(source: str, c: str, d: str, *, traced: bool) -> str:
@@ -134,4 +139,6 @@ def test_every_filter_is_in_one_of_the_templates() -> None:
     no_text |= {"reject", "rejectattr", "wordcount"}
     tried = " ".join([*FOLLOWED.values(), *AS_A_WHOLE.values()])
     environment = ImmutableSandboxedEnvironment()
-    assert {n for n in environment.filters if f"| {n}" not in tried and f"'{n}'" not in tried} <= no_text
+    assert {
+        n for n in environment.filters if f"| {n}" not in tried and f"'{n}'" not in tried
+    } <= no_text
