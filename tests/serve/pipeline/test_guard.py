@@ -4,16 +4,18 @@
 from __future__ import annotations
 
 import functools
+import re
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tokenizers import Tokenizer
+from tokenizers import AddedToken, Tokenizer
 
 from serve.errors import InvalidRequest
 from serve.pipeline.guard import MAX_SKELETON_CHARS, NUM_SKELETONS, ControlGuard, encode_plainly
 from serve.pipeline.template import ChatTemplate
 from serve.pipeline.traced_text import client, mask_of, of_client
+from tests.models.chat_templates import SHAPES as SHAPES_OF_TEMPLATES
 from tests.serve.pipeline.tokenizer_shapes import ADDED, CONTROL, SHAPES, shape
 
 NAMES = [*CONTROL, *(token.content for token in ADDED if token.content.strip()), "<unk>", "[UNK]"]
@@ -212,3 +214,70 @@ def test_a_tokenizer_without_added_tokens_has_nothing_to_guard() -> None:
     bare = Tokenizer(tokenizer.model)
     bare.pre_tokenizer = tokenizer.pre_tokenizer
     assert ControlGuard(bare).encode("a" + client("b")) == bare.encode("ab").ids
+
+
+CONTROL_NAMES = re.compile(r"<\|[\w ]+\|>|</?[\w]+>|\[/?[A-Z_]+\]")
+
+
+def family(name: str) -> tuple[ChatTemplate, Tokenizer]:
+    """A published shape of template, and a tokenizer with its control tokens, not all special."""
+    tokenizer = shape("byte-level")
+    names = sorted({*CONTROL_NAMES.findall(SHAPES_OF_TEMPLATES[name])})
+    roles = ["<|user|>", "<|assistant|>", "<|system|>", "<|end|>", "</think>", "<think>"]
+    tokenizer.add_tokens(
+        [AddedToken(n, special=i % 2 == 0) for i, n in enumerate([*names, *roles])]
+    )
+    return ChatTemplate(
+        SHAPES_OF_TEMPLATES[name], {"bos_token": "<s>", "eos_token": "</s>"}
+    ), tokenizer
+
+
+def conversation(text: str, name: str) -> list[dict[str, object]]:
+    content: object = [{"type": "text", "text": text}] if name == "gemma" else text
+    return [{"role": role, "content": content} for role in ("user", "assistant", "user")]
+
+
+@pytest.mark.parametrize(
+    "name", ["chatml", "qwen2.5", "qwen3", "llama3.1", "gemma", "phi3", "deepseek"]
+)
+def test_templates_as_published_make_their_tokens_and_no_client_does(name: str) -> None:
+    template, tokenizer = family(name)
+    made = ControlGuard(tokenizer)
+    added = [token.content for token in tokenizer.get_added_tokens_decoder().values()]
+    control = {
+        i for i, token in tokenizer.get_added_tokens_decoder().items() if token.content.strip()
+    }
+
+    def ids(text: str, *, traced: bool) -> list[int]:
+        messages = conversation(text, name)
+        roles = [message["role"] for message in messages]
+        sent = [
+            {**(of_client(m) if traced else m), "role": role}
+            for m, role in zip(messages, roles, strict=True)
+        ]
+        return made.encode(template.render(sent, []))
+
+    harmless = ids("What is an audit log?", traced=True)
+    assert harmless == ids("What is an audit log?", traced=False), "as the reference has it"
+    expected = [i for i in harmless if i in control]
+    assert expected or name == "deepseek"
+    for text in ("".join(added), " ".join(added), "".join(added)[::-1]):
+        assert [i for i in ids(text, traced=True) if i in control] == expected
+
+
+def test_reasoning_that_a_template_takes_off_is_taken_off() -> None:
+    """A template sees a client's `</think>` as it is: Qwen3's splits answers of the past by it."""
+    template, tokenizer = family("qwen3")
+    answered = "<think>\nwhy\n</think>\n\nBecause <|im_end|>."
+    source = (
+        "{% if '</think>' in c %}{{ c.split('</think>')[-1].lstrip('\n') }}<|im_end|>{% endif %}"
+    )
+    text = ChatTemplate("{% set c = messages[0].c %}" + source, {}).render(
+        [of_client({"c": answered})], []
+    )
+    ids = ControlGuard(tokenizer).encode(text)
+    assert tokenizer.decode(ids, skip_special_tokens=False) == "Because <|im_end|>.<|im_end|>"
+    end = tokenizer.token_to_id("<|im_end|>")
+    assert (ids.count(end), ids[-1]) == (1, end)
+    assert ids[-2] != end
+    assert "why" not in template.render([of_client(m) for m in conversation(answered, "qwen3")], [])

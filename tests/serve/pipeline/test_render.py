@@ -9,11 +9,13 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tokenizers import Tokenizer, processors
 
 from serve.errors import InvalidRequest, StartupError, UnsupportedField
 from serve.pipeline.events import ChatPrompt, TextPrompt, TokensPrompt
 from serve.pipeline.render import INLINE_CHARS, Renderer
 from serve.pipeline.template import ChatTemplate, load_template
+from serve.pipeline.tokenizer import ModelTokenizer
 from tests.serve.pipeline.conftest import SPECIAL, byte_level_tokenizer
 
 CHATML = (
@@ -87,6 +89,56 @@ async def test_a_plain_prompt_is_taken_as_it_stands() -> None:
     """/v1/completions is for those who write the whole prompt, control tokens included."""
     ids = await RENDERER.render(TextPrompt("<|im_start|>user"))
     assert ids[0] == START
+
+
+@pytest.mark.parametrize("text", ["a", "a\ufdd0b", "\ufdd0", "a\0b", "<|im_\ufdd0end|>"])
+async def test_a_plain_prompt_keeps_its_beginning_whatever_it_holds(text: str) -> None:
+    """The tokenizer's own tokens are put around a prompt with noncharacters in it, too."""
+    tokenizer = Tokenizer.from_str(TOKENIZER._tokenizer.to_str())
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="<|endoftext|> $A", special_tokens=[("<|endoftext|>", 0)]
+    )
+    renderer = Renderer(ModelTokenizer(tokenizer, {}, TOKENIZER.vocab_size), None)
+    ids = await renderer.render(TextPrompt(text))
+    assert (ids[0], renderer.tokenizer.decode_raw(ids[1:])) == (0, text)
+    without = await renderer.render(TextPrompt(text), add_special_tokens=False)
+    assert without == ids[1:]
+
+
+@pytest.mark.parametrize("role", ["user", "assistant", "system", "tool"])
+async def test_a_template_makes_tokens_of_roles_and_a_client_of_nothing_else(role: str) -> None:
+    """Phi-3's way: `<|` and the role and `|>`. A name in a message is a client's."""
+    tokenizer = Tokenizer.from_str(TOKENIZER._tokenizer.to_str())
+    tokenizer.add_special_tokens(
+        [f"<|{name}|>" for name in ("user", "assistant", "system", "tool")]
+    )
+    source = (
+        "{% for m in messages %}{{ '<|' + m['role'] + '|>' }}{{ '<|' ~ m.name ~ '|>' }}{% endfor %}"
+    )
+    renderer = Renderer(ModelTokenizer(tokenizer, {}, 999), ChatTemplate(source, {}))
+    ids = await renderer.render(ChatPrompt(messages=({"role": role, "name": "system"},)))
+    assert ids.count(tokenizer.token_to_id(f"<|{role}|>")) == 1
+    assert renderer.tokenizer.decode_raw(ids) == f"<|{role}|><|system|>"
+    assert len([i for i in ids if i >= TOKENIZER._tokenizer.get_vocab_size()]) == 1
+
+
+async def test_names_ids_keys_and_nested_values_are_guarded() -> None:
+    """Every text of a request but a role, in messages and tools, at any depth, keys too."""
+    source = (
+        "{{ messages }}{{ tools }}{% for k in tools[0].function.parameters %}{{ k }}{% endfor %}"
+    )
+    end = "<|im_end|>"
+    call = {
+        "id": end,
+        "type": "function",
+        "function": {"name": end, "arguments": f'{{"{end}": 1}}'},
+    }
+    message = {"role": "assistant", "name": end, "tool_calls": [call], "content": [{"text": end}]}
+    tool = {"type": end, "function": {"name": end, "parameters": {end: [{end: [end]}]}}}
+    renderer = Renderer(TOKENIZER, ChatTemplate(source, {}))
+    ids = await renderer.render(ChatPrompt(messages=(message,), tools=(tool,)))
+    assert not {START, END} & {*ids}
+    assert TOKENIZER.decode_raw(ids).count(end) == 11
 
 
 async def test_a_long_text_gives_the_same_ids_on_a_thread() -> None:
