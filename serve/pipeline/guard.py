@@ -34,7 +34,7 @@ Span = tuple[int, int]
 
 _BYTE_TOKEN = re.compile(r"<0x[0-9A-F]{2}>")
 _SPACE = "\u2003"
-"""What stands for a client's white space in a skeleton."""
+"""A stand-in for a client's white space in a skeleton."""
 
 NUM_SKELETONS, MAX_SKELETON_CHARS = 1024, 4096
 """Skeletons kept, and how long at most: they repeat, for they depend on roles, not on words."""
@@ -67,7 +67,7 @@ class ControlGuard:
         self._tokens = {i: token for i, token in added.items() if _is_control(token)}
         self._watched = frozenset(self._tokens)
         self._of_text = _ids_of_text(stored["model"], self._tokens)
-        """Those that plain text may come to as well: an unknown character's, a byte's."""
+        """Ids that plain text may come to as well: an unknown character's, a byte's."""
         self._control = self._watched - self._of_text
         # No other prompt can hold it, and nothing folds, composes or strips letters like these.
         letters = "".join(secrets.choice("qxzjkw") for _ in range(40))
@@ -127,7 +127,7 @@ class ControlGuard:
         return "".join(pieces), offsets
 
     def _stand_in(self, text: str, start: int, end: int) -> str:
-        """What a run of a client's characters shrinks to; its ends keep their class."""
+        """The stand-in for a run of a client's characters; its ends keep their class."""
         if not self._by_class:
             return self._other
         first, last = self._like(text[start]), self._like(text[end - 1])

@@ -166,7 +166,7 @@ class TracedText(str):
         return joined(list(items), self)
 
     def replace(self, old: str, new: str, count: SupportsIndex = -1) -> str:
-        """As str.replace; what stands for a client's characters counts as the client's."""
+        """str.replace; what stands for a client's characters counts as the client's."""
         text = str.replace(self, old, new, count)
         masks, at, limit = [], 0, count.__index__()
         new_mask = mask_of(new)
