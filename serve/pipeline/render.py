@@ -171,7 +171,7 @@ def _parsed(arguments: str) -> Any:
 
 
 def _depth(value: Any) -> int:
-    """How many objects and lists lie within each other."""
+    """Levels of objects and lists within each other."""
     depth, level = 0, [value]
     while level := [item for item in level if isinstance(item, dict | list)]:
         depth += 1

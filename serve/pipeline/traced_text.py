@@ -303,7 +303,7 @@ def of_client(value: Any) -> Any:
 
 
 def _occurrences(text: str, old: str, limit: int) -> Iterator[int]:
-    """Where str.replace finds ``old``, at most ``limit`` times; below zero: any number of times."""
+    """Places where str.replace finds ``old``: ``limit`` at most, or all where it is below zero."""
     at = 0
     while limit != 0 and (start := str.find(text, old, at)) >= 0:
         yield start

@@ -103,21 +103,21 @@ def sides(text: str) -> list[tuple[str, int]]:
     ]
 
 
-@pytest.mark.parametrize("name", FOLLOWED)
 @given(c=CLIENT_TEXT, d=CLIENT_TEXT)
-def test_what_is_followed_is_followed_to_the_character(name: str, c: str, d: str) -> None:
-    text = rendered(FOLLOWED[name], c, d, traced=True)
-    assert str.__str__(text) == str.__str__(rendered(FOLLOWED[name], c, d, traced=False))
-    if name != "string":  # a length is a number and nobody's
-        assert not [side for side in sides(text) if side[1]], (text, mask_of(text))
+def test_what_is_followed_is_followed_to_the_character(c: str, d: str) -> None:
+    for name, source in FOLLOWED.items():
+        text = rendered(source, c, d, traced=True)
+        assert str.__str__(text) == str.__str__(rendered(source, c, d, traced=False)), name
+        if name != "string":  # a length is a number and nobody's
+            assert not [side for side in sides(text) if side[1]], (name, text, mask_of(text))
 
 
-@pytest.mark.parametrize("name", AS_A_WHOLE)
 @given(c=CLIENT_TEXT, d=CLIENT_TEXT)
-def test_what_is_not_followed_is_the_clients_as_a_whole(name: str, c: str, d: str) -> None:
-    text = rendered(AS_A_WHOLE[name], c, d, traced=True)
-    assert str.__str__(text) == str.__str__(rendered(AS_A_WHOLE[name], c, d, traced=False))
-    assert set(mask_of(text)) == {1}
+def test_what_is_not_followed_is_the_clients_as_a_whole(c: str, d: str) -> None:
+    for name, source in AS_A_WHOLE.items():
+        text = rendered(source, c, d, traced=True)
+        assert str.__str__(text) == str.__str__(rendered(source, c, d, traced=False)), name
+        assert set(mask_of(text)) == {1}, (name, text, mask_of(text))
 
 
 @pytest.mark.parametrize("source", [*FOLLOWED.values(), *AS_A_WHOLE.values()])
