@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +14,16 @@ from serve.errors import InvalidRequest, UnsupportedField
 from serve.pipeline.events import ChatPrompt, Prompt, TextPrompt, TokensPrompt
 from serve.pipeline.template import ChatTemplate, load_template
 from serve.pipeline.tokenizer import ModelTokenizer
+from serve.pipeline.traced_text import of_client
 
 INLINE_CHARS = 16_384
 """Larger prompts are rendered and tokenised on a thread: the event loop works 5 ms at most."""
+
+MAX_ARGUMENTS_DEPTH = 64
+"""Objects within objects that a template may be given: it walks them by recursion."""
+
+ROLES = frozenset({"system", "user", "assistant", "tool"})
+"""What the API lets through as a role. Templates make control tokens from these words."""
 
 
 class Renderer:
@@ -49,12 +58,15 @@ class Renderer:
             self.tokenizer.check_ids(prompt.token_ids, param="prompt")
             token_ids = list(prompt.token_ids)
         elif isinstance(prompt, TextPrompt):
-            token_ids = await self._encode(prompt.text, add_special_tokens=add_special_tokens)
+            token_ids = await _encode(
+                partial(self.tokenizer.encode, add_special_tokens=add_special_tokens), prompt.text
+            )
         elif _num_chars_left((prompt.messages, prompt.tools), INLINE_CHARS) > 0:
-            token_ids = await self._encode(self._render_chat(prompt), add_special_tokens=False)
+            text = self._render_chat(prompt)
+            token_ids = await _encode(self.tokenizer.encode_rendered, text)
         else:
             text = await asyncio.to_thread(self._render_chat, prompt)
-            token_ids = await self._encode(text, add_special_tokens=False)
+            token_ids = await _encode(self.tokenizer.encode_rendered, text)
         if not token_ids:
             raise InvalidRequest("The prompt is empty: give at least one token.", param="prompt")
         return token_ids
@@ -71,17 +83,21 @@ class Renderer:
                 "them. Leave tools out, or tell of them in a message.",
                 param="tools",
             )
-        guard = self.tokenizer.guard
-        messages = [_guarded(_with_parsed_arguments(message), guard) for message in prompt.messages]
-        tools = [_guarded(tool, guard) for tool in prompt.tools]
-        return self.template.render(messages, tools)
+        messages = [_of_client(_with_parsed_arguments(message)) for message in prompt.messages]
+        tools = [of_client(tool) for tool in prompt.tools]
+        try:
+            return self.template.render(messages, tools)
+        except InvalidRequest:
+            wrapped = [_with_wrapped_arguments(message) for message in messages]
+            if wrapped == messages:
+                raise
+            return self.template.render(wrapped, tools)
 
-    async def _encode(self, text: str, *, add_special_tokens: bool) -> list[int]:
-        if len(text) <= INLINE_CHARS:
-            return self.tokenizer.encode(text, add_special_tokens=add_special_tokens)
-        return await asyncio.to_thread(
-            self.tokenizer.encode, text, add_special_tokens=add_special_tokens
-        )
+
+async def _encode(encode: Callable[[str], list[int]], text: str) -> list[int]:
+    if len(text) <= INLINE_CHARS:
+        return encode(text)
+    return await asyncio.to_thread(encode, text)
 
 
 def _num_chars_left(value: Any, budget: int) -> int:
@@ -98,35 +114,79 @@ def _num_chars_left(value: Any, budget: int) -> int:
     return budget
 
 
-def _guarded(value: Any, guard: Any) -> Any:
-    """The same JSON value with every string guarded, keys too."""
-    if isinstance(value, str):
-        return guard(value)
-    if isinstance(value, Mapping):
-        return {guard(key): _guarded(item, guard) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_guarded(item, guard) for item in value]
-    return value
+def _of_client(message: Mapping[str, Any]) -> dict[str, Any]:
+    """A message whose texts are known for a client's; its role is one of a few words, and ours."""
+    return {
+        key: value if key == "role" and value in ROLES else of_client(value)
+        for key, value in message.items()
+    }
 
 
 def _with_parsed_arguments(message: Mapping[str, Any]) -> Mapping[str, Any]:
     """Tool calls with arguments as an object: clients send JSON text, templates want a value."""
+    return _with_arguments(message, _parsed)
+
+
+def _with_wrapped_arguments(message: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Tool calls whose arguments stayed text with an object around it, for templates that loop."""
+    return _with_arguments(message, lambda text: {"arguments": text})
+
+
+def _with_arguments(message: Mapping[str, Any], change: Callable[[str], Any]) -> Mapping[str, Any]:
     calls = message.get("tool_calls")
     if not calls:
         return message
-    return {**message, "tool_calls": [_parsed_call(call) for call in calls]}
+    return {**message, "tool_calls": [_changed_call(call, change) for call in calls]}
 
 
-def _parsed_call(call: Mapping[str, Any]) -> Mapping[str, Any]:
+def _changed_call(call: Mapping[str, Any], change: Callable[[str], Any]) -> Mapping[str, Any]:
     function = call.get("function", {})
     arguments = function.get("arguments")
     if not isinstance(arguments, str):
         return call
+    return {**call, "function": {**function, "arguments": change(arguments)}}
+
+
+def _parsed(arguments: str) -> Any:
+    """The object that a call's arguments are; what is no such object stays the text it is.
+
+    A model's own output comes back here: cut off, badly quoted, a list, encoded twice. It is the
+    past, and refusing it would end the conversation. An object that would not be the same text's
+    again (names twice, numbers beyond a float, half of a character) stays text, too.
+    """
+    if not arguments.strip():
+        return {}
     try:
-        parsed = json.loads(arguments or "{}")
+        parsed = json.loads(
+            arguments,
+            object_pairs_hook=_with_unique_names,
+            parse_constant=_finite,
+            parse_float=_finite,
+        )
+        json.dumps(parsed, ensure_ascii=False).encode()
     except (ValueError, RecursionError):
-        raise InvalidRequest(
-            "A tool call's arguments are not JSON. Send them as the model wrote them.",
-            param="messages",
-        ) from None
-    return {**call, "function": {**function, "arguments": parsed}}
+        return arguments
+    is_usable = isinstance(parsed, dict) and _depth(parsed) <= MAX_ARGUMENTS_DEPTH
+    return parsed if is_usable else arguments
+
+
+def _depth(value: Any) -> int:
+    """Levels of objects and lists within each other."""
+    depth, level = 0, [value]
+    while level := [item for item in level if isinstance(item, dict | list)]:
+        depth += 1
+        level = [x for item in level for x in (item.values() if isinstance(item, dict) else item)]
+    return depth
+
+
+def _with_unique_names(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    made = dict(pairs)
+    if len(made) < len(pairs):
+        raise ValueError("a name stands twice")
+    return made
+
+
+def _finite(text: str) -> float:
+    if not math.isfinite(number := float(text)):
+        raise ValueError("beyond a float")
+    return number

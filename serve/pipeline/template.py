@@ -21,6 +21,7 @@ from jinja2.parser import Parser
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from serve.errors import InvalidRequest, StartupError
+from serve.pipeline.tracing import trace
 
 
 class _Generation(Extension):
@@ -59,6 +60,7 @@ class ChatTemplate:
         environment.filters["tojson"] = _to_json
         environment.globals["raise_exception"] = _refuse
         environment.globals["strftime_now"] = _strftime_now
+        trace(environment)
         try:
             self._template = environment.from_string(source)
             names = meta.find_undeclared_variables(environment.parse(source))
@@ -71,7 +73,9 @@ class ChatTemplate:
     def render(
         self, messages: Sequence[Mapping[str, Any]], tools: Sequence[Mapping[str, Any]]
     ) -> str:
-        """The prompt, open for the assistant's turn.
+        """The prompt, open for the assistant's turn; a TracedText where a client has a part.
+
+        What serve.pipeline.traced_text.of_client() has made of messages and tools is followed.
 
         Raises:
             InvalidRequest: the template refuses these messages (roles that do not alternate, say).

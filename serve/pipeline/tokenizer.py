@@ -7,7 +7,6 @@ text piece by piece is in detokenize.py, what a token is in bytes in token_bytes
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -18,10 +17,8 @@ from tokenizers import Tokenizer, pre_tokenizers
 from serve.errors import InvalidRequest, StartupError
 from serve.pipeline import token_bytes
 from serve.pipeline.detokenize import ByteDetokenizer, Detokenizer, WindowDetokenizer
+from serve.pipeline.guard import ControlGuard, encode_plainly
 from serve.pipeline.token_bytes import TokenBytes
-
-MARK = "\ufdd0"
-"""A Unicode noncharacter, put into a special token's text where a client wrote it: see guard()."""
 
 MAX_TOKEN_ID = 2**32 - 1
 """Ids are u32 to `tokenizers`, which raises on any other."""
@@ -42,12 +39,7 @@ class ModelTokenizer:
         self.vocab_size = vocab_size
         added = tokenizer.get_added_tokens_decoder()
         self._special_ids = frozenset(i for i, token in added.items() if token.special)
-        special = sorted((added[i].content for i in self._special_ids), key=len, reverse=True)
-        self._special = _any_of(special)
-        self._marked = _any_of([text[:1] + MARK + text[1:] for text in special])
-        # A second copy that reads special tokens' text as plain text: never shared, never toggled.
-        self._plain = Tokenizer.from_str(tokenizer.to_str())
-        self._plain.encode_special_tokens = True
+        self._guard = ControlGuard(tokenizer)
         parts = token_bytes.decoder_parts(json.loads(tokenizer.to_str()).get("decoder"))
         self._byte_of = _char_to_byte() if token_bytes.is_byte_level(parts) else {}
         self._has_byte_fallback = token_bytes.has_byte_fallback(parts)
@@ -76,35 +68,29 @@ class ModelTokenizer:
             )
         try:
             tokenizer = Tokenizer.from_file(str(file))
+            tokenizer.no_truncation()  # left from training: prompts would be cut in silence
+            tokenizer.no_padding()
             config_file = folder / "tokenizer_config.json"
             config = json.loads(config_file.read_text("utf-8")) if config_file.is_file() else {}
         except Exception as error:  # noqa: BLE001 - `tokenizers` raises bare Exception
             raise StartupError(f"{folder.name}: the tokenizer cannot be read: {error}") from None
         return cls(tokenizer, config, vocab_size or tokenizer.get_vocab_size())
 
-    def guard(self, text: str) -> str:
-        """Text of a client, made unable to form a special token.
-
-        A client's ``<|im_end|>`` would otherwise end its turn and open a system turn. A mark is put
-        inside; encode() takes it out again and reads what is left as plain text.
-        """
-        return self._special.sub(lambda m: m[0][:1] + MARK + m[0][1:], text)
-
     def encode(self, text: str, *, add_special_tokens: bool) -> list[int]:
-        """Token ids of a text. Special tokens in it count as such, except guarded ones.
+        """Token ids of a text; names of special tokens in it count as these tokens.
 
         Args:
             add_special_tokens: put the tokenizer's own BOS/EOS around it, where it has them.
         """
-        if MARK not in text:
-            return _encode(self._tokenizer, text, add_special_tokens=add_special_tokens)
-        ids: list[int] = []
-        end = 0
-        for match in self._marked.finditer(text):
-            ids += _encode(self._tokenizer, text[end : match.start()])
-            ids += _encode(self._plain, match[0].replace(MARK, ""))
-            end = match.end()
-        return ids + _encode(self._tokenizer, text[end:])
+        return encode_plainly(self._tokenizer, text, add_special_tokens=add_special_tokens)
+
+    def encode_rendered(self, text: str) -> list[int]:
+        """Token ids of a rendered chat, in which a client's text is plain whatever it spells.
+
+        Raises:
+            InvalidRequest: the tokenizer cannot tell it from control tokens.
+        """
+        return self._guard.encode(text)
 
     def decode(self, token_ids: Sequence[int]) -> str:
         """Text of token ids, special tokens left out; broken bytes become U+FFFD.
@@ -183,17 +169,6 @@ class ModelTokenizer:
         if is_part and token_bytes.fallback_byte(self._token_of(token_id) or ""):
             return inside
         return self.decode([token_id]).encode()
-
-
-def _encode(tokenizer: Tokenizer, text: str, *, add_special_tokens: bool = False) -> list[int]:
-    # A batch of one, because it lets go of the interpreter lock, and `encode` does not: 1 MB of
-    # text held up everything else for 1.9 s, and for 9 ms this way.
-    return tokenizer.encode_batch_fast([text], add_special_tokens=add_special_tokens)[0].ids
-
-
-def _any_of(texts: Sequence[str]) -> re.Pattern[str]:
-    """Matches any of the texts, or nothing at all where there is none."""
-    return re.compile("|".join(map(re.escape, texts)) or r"(?!)")
 
 
 def _decode(tokenizer: Tokenizer, token_ids: Sequence[int], *, skip_special_tokens: bool) -> str:

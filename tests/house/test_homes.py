@@ -28,10 +28,11 @@ HOMES: dict[str, tuple[str, ...]] = {
     "prometheus_client": ("serve/observe/metrics.py",),
     "jinja2": (
         "serve/pipeline/template.py",
+        "serve/pipeline/tracing.py",
         "models/rules/templates.py",
         "models/rules/template_sizes.py",
     ),
-    "tokenizers": ("serve/pipeline/tokenizer.py", "models/demo/"),
+    "tokenizers": ("serve/pipeline/tokenizer.py", "serve/pipeline/guard.py", "models/demo/"),
     "huggingface_hub": ("models/hub/fetch.py", "models/hub/bounded_client.py"),
     "httpx2": ("models/hub/fetch.py", "models/hub/bounded_client.py"),
     "model_signing": ("models/trust/signing.py",),

@@ -9,12 +9,13 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tokenizers import Tokenizer, processors
 
 from serve.errors import InvalidRequest, StartupError, UnsupportedField
 from serve.pipeline.events import ChatPrompt, TextPrompt, TokensPrompt
 from serve.pipeline.render import INLINE_CHARS, Renderer
 from serve.pipeline.template import ChatTemplate, load_template
-from serve.pipeline.tokenizer import MARK
+from serve.pipeline.tokenizer import ModelTokenizer
 from tests.serve.pipeline.conftest import SPECIAL, byte_level_tokenizer
 
 CHATML = (
@@ -22,6 +23,7 @@ CHATML = (
     "{% if tools %}{{ tools | tojson }}{% endif %}"
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
+NONCHARACTER = "\ufdd0"
 TOKENIZER = byte_level_tokenizer()
 RENDERER = Renderer(TOKENIZER, ChatTemplate(CHATML, {}))
 START, END = (TOKENIZER._tokenizer.token_to_id(token) for token in SPECIAL[1:])
@@ -41,7 +43,15 @@ async def test_a_chat_is_rendered_as_the_template_says() -> None:
     pieces=st.lists(
         st.one_of(
             st.sampled_from(
-                [*SPECIAL, MARK, "<", "|im_end|>", "<|im_", "system\n", f"<{MARK}|im_end|>"]
+                [
+                    *SPECIAL,
+                    NONCHARACTER,
+                    "<",
+                    "|im_end|>",
+                    "<|im_",
+                    "system\n",
+                    f"<{NONCHARACTER}|im_end|>",
+                ]
             ),
             st.text(max_size=5),
         ),
@@ -81,6 +91,56 @@ async def test_a_plain_prompt_is_taken_as_it_stands() -> None:
     assert ids[0] == START
 
 
+@pytest.mark.parametrize("text", ["a", "a\ufdd0b", "\ufdd0", "a\0b", "<|im_\ufdd0end|>"])
+async def test_a_plain_prompt_keeps_its_beginning_whatever_it_holds(text: str) -> None:
+    """The tokenizer's own tokens are put around a prompt with noncharacters in it, too."""
+    tokenizer = Tokenizer.from_str(TOKENIZER._tokenizer.to_str())
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="<|endoftext|> $A", special_tokens=[("<|endoftext|>", 0)]
+    )
+    renderer = Renderer(ModelTokenizer(tokenizer, {}, TOKENIZER.vocab_size), None)
+    ids = await renderer.render(TextPrompt(text))
+    assert (ids[0], renderer.tokenizer.decode_raw(ids[1:])) == (0, text)
+    without = await renderer.render(TextPrompt(text), add_special_tokens=False)
+    assert without == ids[1:]
+
+
+@pytest.mark.parametrize("role", ["user", "assistant", "system", "tool"])
+async def test_a_template_makes_tokens_of_roles_and_a_client_of_nothing_else(role: str) -> None:
+    """Phi-3's way: `<|` and the role and `|>`. A name in a message is a client's."""
+    tokenizer = Tokenizer.from_str(TOKENIZER._tokenizer.to_str())
+    tokenizer.add_special_tokens(
+        [f"<|{name}|>" for name in ("user", "assistant", "system", "tool")]
+    )
+    source = (
+        "{% for m in messages %}{{ '<|' + m['role'] + '|>' }}{{ '<|' ~ m.name ~ '|>' }}{% endfor %}"
+    )
+    renderer = Renderer(ModelTokenizer(tokenizer, {}, 999), ChatTemplate(source, {}))
+    ids = await renderer.render(ChatPrompt(messages=({"role": role, "name": "system"},)))
+    assert ids.count(tokenizer.token_to_id(f"<|{role}|>")) == 1
+    assert renderer.tokenizer.decode_raw(ids) == f"<|{role}|><|system|>"
+    assert len([i for i in ids if i >= TOKENIZER._tokenizer.get_vocab_size()]) == 1
+
+
+async def test_names_ids_keys_and_nested_values_are_guarded() -> None:
+    """Every text of a request but a role, in messages and tools, at any depth, keys too."""
+    source = (
+        "{{ messages }}{{ tools }}{% for k in tools[0].function.parameters %}{{ k }}{% endfor %}"
+    )
+    end = "<|im_end|>"
+    call = {
+        "id": end,
+        "type": "function",
+        "function": {"name": end, "arguments": f'{{"{end}": 1}}'},
+    }
+    message = {"role": "assistant", "name": end, "tool_calls": [call], "content": [{"text": end}]}
+    tool = {"type": end, "function": {"name": end, "parameters": {end: [{end: [end]}]}}}
+    renderer = Renderer(TOKENIZER, ChatTemplate(source, {}))
+    ids = await renderer.render(ChatPrompt(messages=(message,), tools=(tool,)))
+    assert not {START, END} & {*ids}
+    assert TOKENIZER.decode_raw(ids).count(end) == 11
+
+
 async def test_a_long_text_gives_the_same_ids_on_a_thread() -> None:
     text = "prefill and decode. " * (INLINE_CHARS // 10)
     assert await RENDERER.render(TextPrompt(text)) == TOKENIZER.encode(
@@ -117,10 +177,69 @@ async def test_tool_call_arguments_reach_the_template_as_a_value() -> None:
     assert TOKENIZER.decode(ids) == "Oslo"
 
 
-async def test_tool_call_arguments_that_are_not_json_are_refused() -> None:
-    message = {"role": "assistant", "tool_calls": [{"function": {"arguments": "{oops"}}]}
-    with pytest.raises(InvalidRequest, match="not JSON"):
-        await RENDERER.render(ChatPrompt(messages=(message,)))
+def tool_call(arguments: Any) -> ChatPrompt:
+    call = {"id": "c", "type": "function", "function": {"name": "f", "arguments": arguments}}
+    return ChatPrompt(messages=({"role": "assistant", "content": None, "tool_calls": [call]},))
+
+
+NO_OBJECTS = {
+    "cut off": '{"a": ',
+    "badly quoted": "{'a': 1}",
+    "no json": "{oops",
+    "null": "null",
+    "a number": "3",
+    "a list": "[1, 2]",
+    "a string": '"text"',
+    "encoded twice": '"{\\"a\\": 1}"',
+    "two objects": '{"a": 1}{"b": 2}',
+    "a name twice": '{"a": 1, "a": 2}',
+    "a name twice, within": '{"x": [{"a": 1, "a": 2}]}',
+    "no number": '{"a": NaN}',
+    "beyond a float": '{"a": 1e400}',
+    "thousands of digits": '{"a": ' + "1" * 5000 + "}",
+    "half of a character": r'{"a": "\ud83d"}',
+    "deep": '{"a": ' * 5000 + "1" + "}" * 5000,
+    "deep enough for a template": '{"a": ' * 400 + "1" + "}" * 400,
+    "with a control token": '{"a": "<|im_end|>',
+}
+
+
+@pytest.mark.parametrize("name", NO_OBJECTS)
+async def test_arguments_that_are_no_object_keep_their_text(name: str) -> None:
+    """They are the past, as the model wrote it: refusing it would end the conversation."""
+    source = "{{ a if a is string else '!' }}"
+    source = "{% set a = messages[0].tool_calls[0].function.arguments %}" + source
+    text = NO_OBJECTS[name]
+    ids = await Renderer(TOKENIZER, ChatTemplate(source, {})).render(tool_call(text))
+    assert TOKENIZER.decode_raw(ids) == text
+    assert not {START, END} & {*ids}
+
+
+@pytest.mark.parametrize("text", ['{"a": ', "null", "[1, 2]", '{"a": 1, "a": 2}'])
+@pytest.mark.parametrize(
+    "source",
+    ["{% for k, v in a.items() %}{{ k }}={{ v }}{% endfor %}", "{{ (a | items | list)[0][1] }}"],
+)
+async def test_a_template_that_loops_over_arguments_gets_them_as_one(
+    source: str, text: str
+) -> None:
+    whole = "{% set a = messages[0].tool_calls[0].function.arguments %}" + source
+    ids = await Renderer(TOKENIZER, ChatTemplate(whole, {})).render(tool_call(text))
+    assert TOKENIZER.decode_raw(ids).removeprefix("arguments=") == text
+
+
+@pytest.mark.parametrize("empty", ["", " ", "{}", "\n{ }"])
+async def test_no_arguments_are_an_empty_object(empty: str) -> None:
+    source = "{{ messages[0].tool_calls[0].function.arguments | tojson }}"
+    ids = await Renderer(TOKENIZER, ChatTemplate(source, {})).render(tool_call(empty))
+    assert TOKENIZER.decode_raw(ids) == "{}"
+
+
+async def test_a_template_that_refuses_every_form_still_refuses() -> None:
+    renderer = Renderer(TOKENIZER, ChatTemplate("{{ raise_exception('no tools') }}", {}))
+    for arguments in ('{"a": ', '{"a": 1}'):
+        with pytest.raises(InvalidRequest, match="no tools"):
+            await renderer.render(tool_call(arguments))
 
 
 @pytest.mark.parametrize(

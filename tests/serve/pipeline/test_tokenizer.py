@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from serve.errors import InvalidRequest, StartupError
-from serve.pipeline.tokenizer import MARK, ModelTokenizer
+from serve.pipeline.tokenizer import ModelTokenizer
+from serve.pipeline.traced_text import client
 from tests.serve.pipeline.conftest import (
     SPECIAL,
     byte_level_tokenizer,
@@ -55,7 +56,7 @@ def test_a_folder_is_read_with_or_without_its_config(tmp_path: Path) -> None:
 @pytest.mark.parametrize("text", ["", END, f"a{END}b{SPECIAL[0]}", "no token at all", "<|im_end"])
 def test_guarded_text_holds_no_special_token_and_arrives_unchanged(text: str) -> None:
     special = {BYTE_LEVEL._tokenizer.token_to_id(token) for token in SPECIAL}
-    guarded = ids(BYTE_LEVEL.guard(text))
+    guarded = BYTE_LEVEL.encode_rendered(client(text))
     assert special.isdisjoint(guarded)
     assert BYTE_LEVEL.decode_raw(guarded) == text
 
@@ -63,10 +64,10 @@ def test_guarded_text_holds_no_special_token_and_arrives_unchanged(text: str) ->
 def test_text_that_is_not_guarded_may_hold_special_tokens() -> None:
     token = BYTE_LEVEL._tokenizer.token_to_id(END)
     assert ids(f"a{END}")[-1] == token
-    mixed = ids(f"{END}{BYTE_LEVEL.guard(END)}{END}")
+    mixed = BYTE_LEVEL.encode_rendered(END + client(END) + END)
     assert (mixed[0], mixed[-1]) == (token, token)
     assert mixed.count(token) == 2
-    assert MARK not in BYTE_LEVEL.decode_raw(mixed)
+    assert BYTE_LEVEL.decode_raw(mixed) == END * 3
 
 
 def test_special_tokens_are_left_out_of_text_unless_shown() -> None:
@@ -123,3 +124,15 @@ def test_ids_are_those_of_the_model_and_no_others() -> None:
         with pytest.raises(InvalidRequest, match=f"{bad} .* 0 to {BYTE_LEVEL.vocab_size - 1}") as e:
             BYTE_LEVEL.check_ids([0, bad], param="prompt.0")
         assert e.value.param == "prompt.0"
+
+
+def test_truncation_and_padding_that_the_file_keeps_from_training_are_off(tmp_path: Path) -> None:
+    trained = BYTE_LEVEL._tokenizer.from_str(BYTE_LEVEL._tokenizer.to_str())
+    trained.enable_truncation(4)
+    trained.enable_padding(length=64)
+    trained.save(str(tmp_path / "tokenizer.json"))
+    text = "The audit log is kept for a year."
+    loaded = ModelTokenizer.load(tmp_path)
+    assert loaded.encode(text, add_special_tokens=False) == BYTE_LEVEL.encode(
+        text, add_special_tokens=False
+    )
