@@ -21,6 +21,7 @@ from serve.api.dialect import Dialect
 from serve.api.http.cross_origin import CrossOrigin
 from serve.api.http.endpoint import endpoint
 from serve.api.http.guards import Authenticate, BoundBody, Policies
+from serve.api.http.memory import GiveMemoryBack
 from serve.api.http.middleware import AnswerErrors, BoundHeaders, HeadAsGet, RecordCall, wrapped
 from serve.api.openai import models
 from serve.api.openai.chat import ChatCompletions
@@ -142,6 +143,7 @@ def create_app(state: ServerState, dialects: Sequence[Dialect] = DIALECTS) -> AS
                 problem=problem,
             ),
             partial(BoundHeaders, max_bytes=config.max_header_bytes),
+            GiveMemoryBack,
             HeadAsGet,
         ],
     )

@@ -22,6 +22,7 @@ from serve.engine.protocol import Engine, EngineRequest, SamplingParams, TokenLo
 from serve.engine.request_check import check_request, check_sampling, check_vocabulary
 from serve.errors import ContextLengthExceeded, InternalError, RequestError
 from serve.pipeline.admission import Admission
+from serve.pipeline.answer_size import check_answer_size
 from serve.pipeline.cache_salt import CacheSalts
 from serve.pipeline.choice import Choice
 from serve.pipeline.events import (
@@ -36,6 +37,7 @@ from serve.pipeline.events import (
     TokenText,
 )
 from serve.pipeline.render import Renderer
+from serve.pipeline.slices import next_turn, slices_of
 from serve.pipeline.stages import Stage, StagesFor
 from serve.pipeline.stop import StopStrings
 
@@ -100,6 +102,7 @@ class Pipeline:
         """
         info = self.engine.info
         check_sampling(info, generation.sampling)
+        check_answer_size(info, generation)
         num_tokens = 0
         for prompt in generation.prompts:
             if isinstance(prompt, TokensPrompt):
@@ -134,8 +137,9 @@ class Pipeline:
             request.timeline.usage.prompt_tokens = sum(map(len, prompts))
             request.timeline.submitted_at = self._clock()
             yield Started(prompt_tokens=request.timeline.usage.prompt_tokens)
+            turn = asyncio.Lock()
             choices = [
-                self._choice(request, index, engine_request)
+                self._choice(request, index, engine_request, turn)
                 for index, engine_request in enumerate(engine_requests)
             ]
             merged = choices[0] if num_choices == 1 else _merge(choices)
@@ -144,9 +148,17 @@ class Pipeline:
                     yield event
 
     async def _choice(
-        self, request: GenerateRequest, index: int, engine_request: EngineRequest
+        self,
+        request: GenerateRequest,
+        index: int,
+        engine_request: EngineRequest,
+        turn: asyncio.Lock,
     ) -> AsyncGenerator[Event, None]:
-        """One choice: an engine stream turned into text. Errors come out as Finished("error")."""
+        """One choice: an engine stream turned into text. Errors come out as Finished("error").
+
+        Args:
+            turn: of the request's choices, taken for each slice of a large chunk.
+        """
         record = request.timeline
         choice = Choice(
             index=index,
@@ -160,22 +172,25 @@ class Pipeline:
         try:
             async with aclosing(self.engine.stream(engine_request)) as chunks:
                 async for chunk in chunks:
-                    at = self._clock()
-                    num_before = usage.completion_tokens
-                    events = choice.feed(chunk)
-                    num_consumed = usage.completion_tokens - num_before
-                    record.tokens_arrived(num_consumed, at, previous_at)
-                    if previous_at is None:
-                        usage.cached_tokens = chunk.cached_tokens
-                        record.usage.cached_tokens += chunk.cached_tokens
-                    previous_at = at
-                    record.usage.completion_tokens += num_consumed
-                    for event in events:
-                        if isinstance(event, Finished):
-                            record.finish_reason = event.reason
+                    for part in slices_of(chunk):
+                        if part is not chunk:
+                            await next_turn(turn)
+                        at = self._clock()
+                        num_before = usage.completion_tokens
+                        events = choice.feed(part)
+                        num_consumed = usage.completion_tokens - num_before
+                        record.tokens_arrived(num_consumed, at, previous_at)
+                        if previous_at is None:
+                            usage.cached_tokens = chunk.cached_tokens
+                            record.usage.cached_tokens += chunk.cached_tokens
+                        previous_at = at
+                        record.usage.completion_tokens += num_consumed
+                        for event in events:
+                            if isinstance(event, Finished):
+                                record.finish_reason = event.reason
+                                yield event
+                                return
                             yield event
-                            return
-                        yield event
             raise InternalError("The engine ended the stream without a finish reason.")
         except RequestError as error:
             record.finish_reason, record.error_code = "error", error.code

@@ -6,6 +6,7 @@
     CrossOrigin    which web pages may read the answer            (cross_origin.py)
     AnswerErrors   exceptions become answers                      (problems.py)
     BoundHeaders   number and size of headers
+    GiveMemoryBack what a large body leaves behind                (memory.py)
     HeadAsGet      HEAD is GET without a body
         router     routes whose policy is public, and for all else:
     Authenticate   the caller, and what the route's policy wants      (guards.py)

@@ -7,10 +7,12 @@ import json
 import math
 from typing import Any
 
+import orjson
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from serve.api.http import strict_json
 from serve.api.http.strict_json import MAX_DEPTH, MAX_INT, MAX_NAMES, parse_object
 from serve.errors import InvalidJson
 
@@ -140,3 +142,74 @@ def test_it_agrees_with_the_standard_parser_on_what_it_accepts(value: dict[str, 
 def test_any_bytes_are_an_object_or_a_refusal(body: bytes) -> None:
     with contextlib.suppress(InvalidJson):
         assert isinstance(parse_object(body), dict)
+
+
+def body_of(numbers: bytes) -> bytes:
+    return b'{"a":[' + numbers + b"]}"
+
+
+@pytest.mark.parametrize(
+    "number",
+    [
+        *(
+            "9223372036854775807",
+            "-9223372036854775807",
+            "1e308",
+            "-1.7e+308",
+            "1e-999",
+            "1E-00999",
+        ),
+        *("1234567890123456789012345.5", "0." + "0" * 400 + "1e400", "1" + "0" * 400 + "e-300"),
+        *("1e00000000000000000000002", "0.1234567890123456789", "0e999"),
+    ],
+)
+def test_a_large_number_among_small_ones_is_looked_at_alone(
+    monkeypatch: pytest.MonkeyPatch, number: str
+) -> None:
+    seen: list[bytes] = []
+    integer, reals = strict_json._check_integer, strict_json._check_reals
+    monkeypatch.setattr(
+        strict_json, "_check_integer", lambda digits: (seen.append(digits), integer(digits))
+    )
+    monkeypatch.setattr(
+        strict_json, "_check_reals", lambda numbers: (seen.extend(numbers), reals(numbers))
+    )
+    for raw in (b"1," * 5000 + number.encode(), number.encode() + b",-2.5" * 5000):
+        seen.clear()
+        parsed = parse_object(body_of(raw))
+        assert len(parsed["a"]) == 5001
+        assert set(seen) <= {number.encode()}
+        assert len(seen) <= 2
+
+
+@pytest.mark.parametrize(
+    "number",
+    [
+        *("9223372036854775808", "-9223372036854775808", "9" * 5000, "-" + "9" * 5000, "1e999"),
+        *("-1E+400", "1e0000000000000000000000400", "1" + "0" * 400 + ".0", "123.5e+307", "1" * 21),
+    ],
+)
+def test_a_number_out_of_range_is_found_anywhere(number: str) -> None:
+    for raw in (number, "1,2," + number, number + ',{"b":1}', f'"x",{number},1e5,"1e999"'):
+        with pytest.raises(InvalidJson, match=r"64 bits|too large"):
+            parse_object(body_of(raw.encode()))
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        *("1e999" * 3, "1-" + "9" * 5000, "9" * 5000 + "-", "1e999-1e999", "+" * 40, "--1e999"),
+        *("1.1.1e999", "e999 " * 100, "1e999x", "01234567890123456789", "1_" + "0" * 30),
+        *("true1e001", "1e001e001", "." * 30, "1234567890123456789.", "0x" + "1" * 30),
+        *("1" + '"x"' * 3 + "9" * 5000, "9" * 5000 + '"', '"' + "9" * 5000),
+    ],
+)
+def test_what_is_no_number_is_no_json(raw: str) -> None:
+    for numbers in (raw, "1,2," + raw, raw + ",3"):
+        with pytest.raises(InvalidJson):
+            parse_object(body_of(numbers.encode()))
+
+
+def test_digits_in_strings_are_no_numbers() -> None:
+    text = "9" * 5000 + " 1e999"
+    assert parse_object(orjson.dumps({"a": text, text: [1, text]})) == {"a": text, text: [1, text]}
