@@ -18,6 +18,7 @@ from starlette.routing import Mount, Route, Router, request_response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from serve.api.dialect import Dialect
+from serve.api.http.body import Bodies
 from serve.api.http.cross_origin import CrossOrigin
 from serve.api.http.endpoint import endpoint
 from serve.api.http.guards import Authenticate, BoundBody, Policies
@@ -56,11 +57,12 @@ class ProtectedApp(FastAPI):
 
 def routes_of(state: ServerState, dialects: Sequence[Dialect] = DIALECTS) -> list[RouteSpec]:
     """Every route of the server."""
+    bodies = Bodies()
     return [
         *(
             RouteSpec(
                 path=dialect.path,
-                handler=endpoint(state.service, dialect),
+                handler=endpoint(state.service, dialect, bodies),
                 policy=dialect.policy,
                 method="POST",
                 openapi=dialect.openapi,
@@ -68,7 +70,7 @@ def routes_of(state: ServerState, dialects: Sequence[Dialect] = DIALECTS) -> lis
             for dialect in dialects
         ),
         *models.routes(state),
-        *tokenize.routes(state),
+        *tokenize.routes(state, bodies),
         *health.routes(state),
         *metrics.routes(state),
     ]

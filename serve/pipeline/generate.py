@@ -36,6 +36,7 @@ from serve.pipeline.events import (
     TokensPrompt,
     TokenText,
 )
+from serve.pipeline.large_prompts import LargePrompts
 from serve.pipeline.render import Renderer
 from serve.pipeline.slices import next_turn, slices_of
 from serve.pipeline.stages import Stage, StagesFor
@@ -70,6 +71,7 @@ class Pipeline:
         self.renderer = renderer
         self.admission = admission
         self._salts = salts or CacheSalts()
+        self._prompts = LargePrompts()
         self._stages_for = stages_for
         self._clock = clock
 
@@ -79,7 +81,9 @@ class Pipeline:
 
     async def encode(self, prompt: Prompt, *, add_special_tokens: bool = True) -> list[int]:
         """Token ids of a prompt, as generate() would send them to the engine."""
-        return await self.renderer.render(prompt, add_special_tokens=add_special_tokens)
+        return await self._prompts.render(
+            self.renderer, prompt, add_special_tokens=add_special_tokens
+        )
 
     def decode(self, token_ids: Sequence[int]) -> str:
         """Text of token ids, special tokens shown. Raises InvalidRequest out of vocabulary."""
@@ -132,7 +136,9 @@ class Pipeline:
         num_choices = len(request.prompts) * request.n
         with self.admission.slots(num_choices):
             request.timeline.admitted_at = self._clock()
-            prompts = [await self.renderer.render(prompt) for prompt in request.prompts]
+            prompts = [
+                await self._prompts.render(self.renderer, prompt) for prompt in request.prompts
+            ]
             engine_requests = self._engine_requests(request, prompts)
             request.timeline.usage.prompt_tokens = sum(map(len, prompts))
             request.timeline.submitted_at = self._clock()

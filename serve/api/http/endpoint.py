@@ -22,9 +22,9 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from serve.api.dialect import Dialect, Encoder, Identity
+from serve.api.http.body import Bodies
 from serve.api.http.middleware import SEND_KEY, call_of
 from serve.api.http.pieces import Turn, send_json
-from serve.api.http.strict_json import parse_object
 from serve.errors import Draining, InternalError, RequestError
 from serve.pipeline.answer import error_of
 from serve.pipeline.events import Event, Finished, Generation, Started
@@ -33,13 +33,15 @@ from serve.service.directory import Served
 from serve.service.requests import Service
 
 
-def endpoint(service: Service, dialect: Dialect) -> Callable[[Request], Awaitable[Response]]:
+def endpoint(
+    service: Service, dialect: Dialect, bodies: Bodies
+) -> Callable[[Request], Awaitable[Response]]:
     """The handler of a dialect's route: it parses a request, and the response runs it."""
 
     async def handle(request: Request) -> Response:
         call = call_of(request.scope)
         service.check_accepting()
-        parsed = dialect.parse(parse_object(await request.body()))
+        parsed = dialect.parse(await bodies.parsed(await request.body()))
         call.record.is_stream = parsed.is_stream
         served = service.served(call, parsed.model)
         generation = parsed.generation()

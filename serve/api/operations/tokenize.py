@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from typing import Final, TypeVar
+from typing import Final
 
 from starlette.requests import Request
 from starlette.responses import Response
 
+from serve.api.http.body import Bodies
 from serve.api.http.middleware import call_of
 from serve.api.http.pieces import PiecewiseReply
-from serve.api.http.strict_json import parse_object
 from serve.api.http.turnstile import Turnstile
 from serve.api.json_lists import JsonLists, in_pieces
 from serve.api.openai.fields import FIELDS
@@ -33,10 +33,8 @@ SLICE_TOKENS: Final = 1024
 INLINE_TOKENS: Final = 4096
 """More ids than this become text on a thread."""
 
-B = TypeVar("B", TokenizeRequest, DetokenizeRequest)
 
-
-def routes(state: ServerState) -> tuple[RouteSpec, ...]:
+def routes(state: ServerState, bodies: Bodies) -> tuple[RouteSpec, ...]:
     """Both directions."""
     turnstile = Turnstile(max_running=MAX_RUNNING, max_waiting=MAX_WAITING)
 
@@ -48,7 +46,8 @@ def routes(state: ServerState) -> tuple[RouteSpec, ...]:
         """
         raw = await _raw_body(state, request)
         async with turnstile.passed():
-            body, pipeline = _body_and_pipeline(state, request, raw, TokenizeRequest)
+            body = parse_body(TokenizeRequest, await bodies.parsed(raw), FIELDS)
+            pipeline = _pipeline(state, request, body.model)
             token_ids = await pipeline.encode(
                 body.to_prompt(), add_special_tokens=body.add_special_tokens is not False
             )
@@ -63,7 +62,8 @@ def routes(state: ServerState) -> tuple[RouteSpec, ...]:
         """
         raw = await _raw_body(state, request)
         async with turnstile.passed():
-            body, pipeline = _body_and_pipeline(state, request, raw, DetokenizeRequest)
+            body = parse_body(DetokenizeRequest, await bodies.parsed(raw), FIELDS)
+            pipeline = _pipeline(state, request, body.model)
             body.check_length(pipeline.engine.info.max_model_len)
             if len(body.tokens) <= INLINE_TOKENS:
                 text = pipeline.decode(body.tokens)
@@ -96,12 +96,9 @@ async def _raw_body(state: ServerState, request: Request) -> bytes:
     return await request.body()
 
 
-def _body_and_pipeline(
-    state: ServerState, request: Request, raw: bytes, kind: type[B]
-) -> tuple[B, TextPipeline]:
-    """The body of a request, and what serves the model that it names."""
-    body = parse_body(kind, parse_object(raw), FIELDS)
-    return body, state.service.served(call_of(request.scope), body.model).resident()
+def _pipeline(state: ServerState, request: Request, model: str | None) -> TextPipeline:
+    """The pipeline that serves the model of that name."""
+    return state.service.served(call_of(request.scope), model).resident()
 
 
 async def _token_lists(
