@@ -134,11 +134,12 @@ def create_app(state: ServerState, dialects: Sequence[Dialect] = DIALECTS) -> AS
     router = Router(
         routes=[*public, Mount("/", app=protected)], default=protected, redirect_slashes=False
     )
+    origins = config.allowed_origins
     return wrapped(
         router,
         [
             partial(RecordCall, service=service, arm=config.arm),
-            partial(CrossOrigin, origins=config.allowed_origins),
+            *([partial(CrossOrigin, origins=origins)] if origins else ()),
             partial(
                 AnswerErrors,
                 problems={dialect.path: dialect.problem for dialect in dialects},

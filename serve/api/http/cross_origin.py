@@ -51,7 +51,7 @@ class CrossOrigin:
     """Lets pages of the allowed origins read answers.
 
     Args:
-        origins: as browsers write them (serve.origins); ``*`` is any. Without one nothing changes.
+        origins: as browsers write them (serve.origins); ``*`` is any.
     """
 
     def __init__(self, app: ASGIApp, origins: Sequence[str]) -> None:
@@ -60,9 +60,6 @@ class CrossOrigin:
         self._is_any = ANY_ORIGIN.encode() in self._origins
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if not self._origins:
-            await self._app(scope, receive, send)
-            return
         allowed = self._allowed(header_values(scope, b"origin"))
         if allowed and scope["method"] == "OPTIONS" and _preflight_method(scope):
             headers = [*allowed, *_preflight_headers(scope)]

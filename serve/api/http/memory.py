@@ -15,13 +15,12 @@ from typing import Final
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from serve.api.http.middleware import header_values
-
 LARGE_BYTES: Final = 65_536
 """Bodies from this size on leave something worth giving back."""
 
 DELAY_S: Final = 1.0
-MAX_DIGITS = 16  # BoundBody refuses longer ones
+LARGE_DIGITS: Final = len(str(LARGE_BYTES))
+MAX_DIGITS: Final = 16  # BoundBody refuses longer ones
 
 
 def trim() -> None:
@@ -64,8 +63,10 @@ class GiveMemoryBack:
 
 def _is_large(scope: Scope) -> bool:
     """Whether the body is, or may be: a chunked one has no length to know before."""
-    lengths = header_values(scope, b"content-length")
-    return bool(header_values(scope, b"transfer-encoding")) or any(
-        length.isdigit() and len(length) < MAX_DIGITS and int(length) >= LARGE_BYTES
-        for length in lengths
-    )
+    for name, value in scope["headers"]:
+        if name == b"content-length" and len(value) >= LARGE_DIGITS:
+            if value.isdigit() and len(value) < MAX_DIGITS and int(value) >= LARGE_BYTES:
+                return True
+        elif name == b"transfer-encoding":
+            return True
+    return False
