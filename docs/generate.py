@@ -50,7 +50,7 @@ def config_page() -> str:
 def _setting(name: str, field: FieldInfo) -> tuple[str, ...]:
     choices = literal_choices(field.annotation)
     kind = " \\| ".join(f"`{choice}`" for choice in choices) or type_name(field.annotation)
-    if name in {"served_model_name", "lora"}:
+    if name in {"served_model_name", "lora", "allowed_origins"}:
         kind += ", repeated (environment: separated by commas)"
     elif name == "engine_arg":
         kind += ", repeated (environment: separated by spaces)"

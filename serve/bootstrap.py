@@ -27,7 +27,7 @@ from models.refs import Artifact
 from models.store import resolve
 from serve import timeline
 from serve.api.app import create_app
-from serve.api.http.listening import bind, check_exposure, in_url
+from serve.api.http.listening import check_exposure, listening, url_of
 from serve.api.http.server import GRACE_S, HttpServer, build_server
 from serve.api.openai.errors import problem
 from serve.api.routes import ServerState
@@ -126,11 +126,11 @@ async def serve(
     directory = Directory(config.model_names, tuple(config.adapters), created=int(time.time()))
     service = Service(directory, authenticators_for(keys), listeners=(logs.AccessLog(), metrics))
     state = ServerState(config=config, service=service, startup=startup, metrics=metrics)
-    with contextlib.closing(bind(config.host, config.port)) as listener:
+    with listening(config.host, config.port) as listeners:
         server = build_server(create_app(state), config, problem=problem)
         stop = _stop_on_signals()
         _reload_on_hangup(keys, stop)
-        serving = asyncio.create_task(server.serve(sockets=[listener]))
+        serving = asyncio.create_task(server.serve(sockets=listeners))
 
         def progress(phase: str, done: int, total: int) -> None:
             startup(phase, done, total)
@@ -151,7 +151,7 @@ async def serve(
             await asyncio.wait({loading, stopping, serving}, return_when=asyncio.FIRST_COMPLETED)
             if loading.done():
                 loaded = await loading
-                on_ready(_ready(loaded, config, port=listener.getsockname()[1]))
+                on_ready(_ready(loaded, config, url=url_of(config.host, listeners)))
                 await _watch(loaded.pipeline.engine, {stopping, serving})
         finally:
             stopping.cancel()
@@ -160,14 +160,14 @@ async def serve(
             raise LoadInterruptedError(stop.number)
 
 
-def _ready(loaded: Loaded, config: Config, *, port: int) -> Ready:
+def _ready(loaded: Loaded, config: Config, *, url: str) -> Ready:
     return Ready(
         artifact=loaded.artifact,
         proof=loaded.proof,
         standing=loaded.standing,
         engine=loaded.pipeline.engine,
         engine_reason=loaded.reason,
-        url=f"http://{in_url(config.host)}:{port}",
+        url=url,
         names=config.model_names,
         has_template=loaded.pipeline.renderer.template is not None,
         arm=config.arm,

@@ -18,6 +18,7 @@ from quantize.errors import OptionError
 from quantize.plan.choices import NAMED, Choice, budget_of
 from quantize.plan.scheme_support import EngineName
 from serve.environment import xdg
+from serve.origins import origin_of
 
 ENV_PREFIX = "INTRAMURAL_"
 
@@ -191,6 +192,12 @@ class Config(BaseModel):
     api_key_file: Path | None = Field(
         None, description="File of API key hashes, made by `python -m serve keys create`."
     )
+    allowed_origins: tuple[str, ...] = Field(
+        (),
+        description="Origins of web pages that may ask from a browser (CORS), as the browser "
+        "writes them: `https://chat.example.org`, `http://localhost:5173`. `*` is every page, and "
+        "needs --api-key-file. Default: none.",
+    )
     max_body_bytes: int | None = Field(
         None,
         ge=1024,
@@ -236,6 +243,11 @@ class Config(BaseModel):
         gt=0,
         description="Pace of each stream of the fake engine. Default: as fast as it can.",
     )
+
+    @field_validator("allowed_origins")
+    @classmethod
+    def _are_origins(cls, origins: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(origin_of(text) for text in origins if text.strip()))
 
     @model_validator(mode="after")
     def _names(self) -> Self:

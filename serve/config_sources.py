@@ -20,7 +20,7 @@ from serve.environment import is_service_address, operator_environment
 from serve.errors import StartupError
 from serve.suggestion import near
 
-_SEPARATORS = {"served_model_name": ",", "engine_arg": " ", "lora": ","}
+_SEPARATORS = {"served_model_name": ",", "engine_arg": " ", "lora": ",", "allowed_origins": ","}
 """The separator of values in one environment variable, for settings that have several."""
 
 

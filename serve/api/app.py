@@ -7,20 +7,23 @@ authentication before its router. A new route is protected unless its policy say
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
 from fastapi import FastAPI
 from fastapi.middleware.asyncexitstack import AsyncExitStackMiddleware
+from starlette.exceptions import HTTPException
 from starlette.routing import Mount, Route, Router, request_response
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from serve.api.dialect import Dialect
 from serve.api.http.body_bound import body_bound
+from serve.api.http.cross_origin import CrossOrigin
 from serve.api.http.endpoint import endpoint
 from serve.api.http.guards import Authenticate, BoundBody, Policies
-from serve.api.http.middleware import AnswerErrors, BoundHeaders, RecordCall, wrapped
+from serve.api.http.memory import GiveMemoryBack
+from serve.api.http.middleware import AnswerErrors, BoundHeaders, HeadAsGet, RecordCall, wrapped
 from serve.api.openai import models
 from serve.api.openai.chat import ChatCompletions
 from serve.api.openai.completions import Completions
@@ -86,7 +89,22 @@ def create_protected_app(routes: Sequence[RouteSpec]) -> ProtectedApp:
     for route in routes:
         if not route.policy.is_public:
             app.documentation.add(app.router, route)
+    # A public route in another method than its own is found by nobody, and comes here.
+    public = {route.path: route.method for route in routes if route.policy.is_public}
+    app.router.default = partial(_not_found, public)
     return app
+
+
+async def _not_found(
+    public: Mapping[str, str],
+    scope: Scope,
+    receive: Receive,  # noqa: ARG001 - ASGI's
+    send: Send,  # noqa: ARG001
+) -> None:
+    method = public.get(scope["path"])
+    if method is None:
+        raise HTTPException(404)
+    raise HTTPException(405, headers={"Allow": method})
 
 
 def create_app(state: ServerState, dialects: Sequence[Dialect] = DIALECTS) -> ASGIApp:
@@ -115,15 +133,19 @@ def create_app(state: ServerState, dialects: Sequence[Dialect] = DIALECTS) -> AS
     router = Router(
         routes=[*public, Mount("/", app=protected)], default=protected, redirect_slashes=False
     )
+    origins = config.allowed_origins
     return wrapped(
         router,
         [
             partial(RecordCall, service=service, arm=config.arm),
+            *([partial(CrossOrigin, origins=origins)] if origins else ()),
             partial(
                 AnswerErrors,
                 problems={dialect.path: dialect.problem for dialect in dialects},
                 problem=problem,
             ),
             partial(BoundHeaders, max_bytes=config.max_header_bytes),
+            GiveMemoryBack,
+            HeadAsGet,
         ],
     )

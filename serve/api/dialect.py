@@ -9,13 +9,12 @@ tests/contracts/dialect.py holds every dialect to what is said here.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from serve.api.policy import Policy
 from serve.errors import RequestError
-from serve.pipeline.answer import Answer
 from serve.pipeline.events import Event, Generation
 from serve.timeline import Usage
 
@@ -41,7 +40,9 @@ class Encoder(Protocol):
     """One answer's encoder. Stateful: it is made for one answer, and thrown away with it.
 
     A stream is ``open``, then ``event`` for each event, then ``close``; or ``error`` at any point,
-    after which nothing is sent. Any of them may give no bytes. A whole answer is ``whole`` alone.
+    after which nothing is sent. Any of them may give no bytes. A whole answer is ``add`` for each
+    event, which raises the error of a choice that failed, then ``whole``: its bytes in pieces.
+    What is large is encoded in ``add``, while the tokens come, so that no moment has it all to do.
     """
 
     media_type: bytes
@@ -51,7 +52,8 @@ class Encoder(Protocol):
     def event(self, event: Event) -> bytes: ...
     def error(self, error: RequestError) -> bytes: ...
     def close(self, usage: Usage) -> bytes: ...
-    def whole(self, answer: Answer, usage: Usage) -> bytes: ...
+    def add(self, event: Event) -> None: ...
+    def whole(self, usage: Usage) -> Iterator[bytes]: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -116,6 +116,8 @@ def _add(group: argparse._ArgumentGroup, name: str, field: FieldInfo) -> None:
         options["choices"] = choices
     elif name == "served_model_name":
         options |= {"nargs": "+", "metavar": "NAME"}
+    elif name == "allowed_origins":
+        options |= {"action": "extend", "nargs": "+", "metavar": "ORIGIN"}
     elif name == "lora":
         options |= {"action": "append", "metavar": "NAME=PATH"}
     elif name == "engine_arg":

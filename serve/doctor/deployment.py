@@ -21,6 +21,7 @@ import httpx
 
 from serve.doctor.finding import Finding, failure, ok, skipped, warning
 from serve.errors import StartupError
+from serve.governance.loopback import is_loopback_host
 
 TIMEOUT_S = 5.0
 SKEW_WARNING_S, SKEW_FAILURE_S = 5.0, 60.0
@@ -103,7 +104,7 @@ class Deployment:
 
     @property
     def is_loopback(self) -> bool:
-        return self.host in {"localhost", "::1"} or self.host.startswith("127.")
+        return is_loopback_host(f"[{self.host}]" if ":" in self.host else self.host)
 
     def get(self, path: str, *, with_key: bool = True) -> Answer:
         """Never raises: an answer that did not come has status 0."""

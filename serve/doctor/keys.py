@@ -6,7 +6,7 @@ import stat
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from serve.api.http.listening import bind, check_exposure
+from serve.api.http.listening import check_exposure, in_url, listening
 from serve.doctor.finding import Finding, failure, ok, skipped, warning
 from serve.doctor.machine import Machine
 from serve.errors import StartupError
@@ -51,11 +51,12 @@ def address(machine: Machine) -> Finding:
     """Could a server listen where the settings say?"""
     config = machine.config
     try:
-        bind(config.host, config.port).close()
+        with listening(config.host, config.port):
+            pass
     except StartupError as error:
         summary, _, advice = str(error).partition(". ")
         return failure(summary[:1].upper() + summary[1:] + ".", advice)
-    return ok(f"{config.host}:{config.port} is free.")
+    return ok(f"{in_url(config.host)}:{config.port} is free.")
 
 
 def _writable_by_others(folder: Path) -> Path | None:

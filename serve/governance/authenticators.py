@@ -6,16 +6,17 @@ nobody knows is refused. No path leads to an empty principal.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from serve.errors import Forbidden, InvalidApiKey
 from serve.governance.keys import KeyRing
+from serve.governance.loopback import is_loopback_host
 from serve.governance.principal import ANONYMOUS, Principal
 
-_LOOPBACK_HOST = re.compile(r"(?:localhost|127\.0\.0\.1|\[::1\])(?::[0-9]{1,5})?", re.IGNORECASE)
+_SHOWN_CHARS = 60
+"""Most characters of a refused host that are repeated in the refusal."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,10 +69,12 @@ class Loopback:
     def authenticate(self, credentials: Credentials) -> Principal:
         """The anonymous principal. Raises Forbidden."""
         hosts = credentials.hosts
-        if len(hosts) != 1 or not _LOOPBACK_HOST.fullmatch(hosts[0]):
+        if len(hosts) != 1 or not is_loopback_host(hosts[0]):
+            asked = f"{hosts[0][:_SHOWN_CHARS]!r}" if len(hosts) == 1 else f"{len(hosts)} hosts"
             raise Forbidden(
-                "This server has no API keys, so it answers only to the hosts localhost, "
-                "127.0.0.1 and [::1]. Ask it by one of these, or start it with --api-key-file."
+                f"This server has no API keys, so it answers to loopback hosts only: localhost, "
+                f"127.0.0.1, [::1]. It was asked by {asked}. Ask it by one of these, or start it "
+                "with --api-key-file."
             )
         return ANONYMOUS
 

@@ -22,6 +22,7 @@ from serve.engine.protocol import Engine, EngineRequest, SamplingParams, TokenLo
 from serve.engine.request_check import check_request, check_sampling, check_vocabulary
 from serve.errors import ContextLengthExceeded, InternalError, RequestError
 from serve.pipeline.admission import Admission
+from serve.pipeline.answer_size import check_answer_size
 from serve.pipeline.cache_salt import CacheSalts
 from serve.pipeline.choice import Choice
 from serve.pipeline.detokenize import Detokenizer
@@ -36,7 +37,9 @@ from serve.pipeline.events import (
     TokensPrompt,
     TokenText,
 )
+from serve.pipeline.large_prompts import LargePrompts
 from serve.pipeline.render import Renderer
+from serve.pipeline.slices import next_turn, slices_of
 from serve.pipeline.stages import Stage, StagesFor
 from serve.pipeline.stop import StopPatterns, StopStrings, stop_patterns
 
@@ -69,6 +72,7 @@ class Pipeline:
         self.renderer = renderer
         self.admission = admission
         self._salts = salts or CacheSalts()
+        self._prompts = LargePrompts()
         self._stages_for = stages_for
         self._clock = clock
 
@@ -78,7 +82,9 @@ class Pipeline:
 
     async def encode(self, prompt: Prompt, *, add_special_tokens: bool = True) -> list[int]:
         """Token ids of a prompt, as generate() would send them to the engine."""
-        return await self.renderer.render(prompt, add_special_tokens=add_special_tokens)
+        return await self._prompts.render(
+            self.renderer, prompt, add_special_tokens=add_special_tokens
+        )
 
     def decode(self, token_ids: Sequence[int]) -> str:
         """Text of token ids, special tokens shown. Raises InvalidRequest out of vocabulary."""
@@ -101,6 +107,7 @@ class Pipeline:
         """
         info = self.engine.info
         check_sampling(info, generation.sampling)
+        check_answer_size(info, generation)
         num_tokens = 0
         for prompt in generation.prompts:
             if isinstance(prompt, TokensPrompt):
@@ -130,15 +137,18 @@ class Pipeline:
         num_choices = len(request.prompts) * request.n
         with self.admission.slots(num_choices):
             request.timeline.admitted_at = self._clock()
-            prompts = [await self.renderer.render(prompt) for prompt in request.prompts]
+            prompts = [
+                await self._prompts.render(self.renderer, prompt) for prompt in request.prompts
+            ]
             engine_requests = self._engine_requests(request, prompts)
             request.timeline.usage.prompt_tokens = sum(map(len, prompts))
             request.timeline.submitted_at = self._clock()
             yield Started(prompt_tokens=request.timeline.usage.prompt_tokens)
             special_ids = self.renderer.tokenizer.special_ids
             stops = stop_patterns(request.stop, special_ids) if request.stop else None
+            turn = asyncio.Lock()
             choices = [
-                self._choice(request, index, engine_request, stops)
+                self._choice(request, index, engine_request, stops, turn)
                 for index, engine_request in enumerate(engine_requests)
             ]
             merged = choices[0] if num_choices == 1 else _merge(choices)
@@ -152,8 +162,13 @@ class Pipeline:
         index: int,
         engine_request: EngineRequest,
         stops: StopPatterns | None,
+        turn: asyncio.Lock,
     ) -> AsyncGenerator[Event, None]:
-        """One choice: an engine stream turned into text. Errors come out as Finished("error")."""
+        """One choice: an engine stream turned into text. Errors come out as Finished("error").
+
+        Args:
+            turn: of the request's choices, taken for each slice of a large chunk.
+        """
         record = request.timeline
         prompt, token_ids = request.prompts[index // request.n], engine_request.prompt_token_ids
         choice = Choice(
@@ -169,22 +184,25 @@ class Pipeline:
         try:
             async with aclosing(self.engine.stream(engine_request)) as chunks:
                 async for chunk in chunks:
-                    at = self._clock()
-                    num_before = usage.completion_tokens
-                    events = choice.feed(chunk)
-                    num_consumed = usage.completion_tokens - num_before
-                    record.tokens_arrived(num_consumed, at, previous_at)
-                    if previous_at is None:
-                        usage.cached_tokens = chunk.cached_tokens
-                        record.usage.cached_tokens += chunk.cached_tokens
-                    previous_at = at
-                    record.usage.completion_tokens += num_consumed
-                    for event in events:
-                        if isinstance(event, Finished):
-                            record.finish_reason = event.reason
+                    for part in slices_of(chunk):
+                        if part is not chunk:
+                            await next_turn(turn)
+                        at = self._clock()
+                        num_before = usage.completion_tokens
+                        events = choice.feed(part)
+                        num_consumed = usage.completion_tokens - num_before
+                        record.tokens_arrived(num_consumed, at, previous_at)
+                        if previous_at is None:
+                            usage.cached_tokens = chunk.cached_tokens
+                            record.usage.cached_tokens += chunk.cached_tokens
+                        previous_at = at
+                        record.usage.completion_tokens += num_consumed
+                        for event in events:
+                            if isinstance(event, Finished):
+                                record.finish_reason = event.reason
+                                yield event
+                                return
                             yield event
-                            return
-                        yield event
             raise InternalError("The engine ended the stream without a finish reason.")
         except RequestError as error:
             record.finish_reason, record.error_code = "error", error.code

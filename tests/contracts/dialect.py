@@ -26,7 +26,6 @@ import pytest
 from serve.api.dialect import Dialect, Encoder, Identity
 from serve.errors import EngineDeadError, InvalidRequest, RequestError
 from serve.governance import keys
-from serve.pipeline.answer import Answer
 from serve.pipeline.events import Event, Finished, TextDelta
 from serve.timeline import Usage
 from tests.serve.api.house import ANSWER, Caller, House, house, is_free, pipeline_of, until
@@ -118,10 +117,10 @@ class DialectContract:
             assert one.event(event) == other.event(event)
 
     def test_a_whole_answer_is_json_and_has_the_text(self) -> None:
-        answer = Answer()
+        encoder = self.dialect.parse(self.body).encoder(IDENTITY)
         for event in EVENTS:
-            answer.add(event)
-        raw = self.dialect.parse(self.body).encoder(IDENTITY).whole(answer, USAGE)
+            encoder.add(event)
+        raw = b"".join(encoder.whole(USAGE))
         assert "".join(TEXTS) in _strings_of(orjson.loads(raw))
 
     def test_an_error_in_a_stream_is_told_in_it(self) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from serve.api.http.listening import _has_ipv6
 from serve.governance import keys
 from tests.e2e.server import REPOSITORY, environment, free_port, run_serve, serving
 
@@ -207,3 +208,21 @@ def test_a_hangup_reads_the_keys_again_and_odd_surroundings_do_not_matter(tmp_pa
         assert server.get("/v1/models", headers=headers).status_code == httpx.codes.OK
         assert server.get("/metrics", headers=headers).status_code == httpx.codes.OK
         assert server.terminate() == 0
+
+
+def test_localhost_is_both_loopbacks_for_pages_and_the_terminal(tmp_path: Path) -> None:
+    page = "http://localhost:5173"
+    arguments = [*FAKE, "--host", "localhost", "--allowed-origins", page]
+    with serving(tmp_path, arguments) as server:
+        port = server.url.rpartition(":")[2]
+        hosts = ["127.0.0.1", "[::1]", "localhost"] if _has_ipv6() else ["127.0.0.1", "localhost"]
+        for host in hosts:
+            answer = httpx.post(
+                f"http://{host}:{port}/v1/chat/completions", json=BODY, headers={"origin": page}
+            )
+            assert answer.status_code == 200, host
+            assert answer.headers["access-control-allow-origin"] == page
+        assert f"http://localhost:{port}" in server.log.read_text()
+        said = run_serve("chat", "--url", f"http://{hosts[1]}:{port}", "hi", "--max-tokens", "3")
+    assert said.returncode == 0, said.stderr
+    assert said.stdout.strip()

@@ -24,9 +24,10 @@ from starlette.types import Receive, Scope, Send
 from serve.api.dialect import Dialect, Encoder, Identity
 from serve.api.http.middleware import SEND_KEY, call_of
 from serve.api.http.off_loop import off_loop
+from serve.api.http.pieces import Turn, send_json
 from serve.api.http.strict_json import parse_object
 from serve.errors import Draining, InternalError, RequestError
-from serve.pipeline.answer import Answer, error_of
+from serve.pipeline.answer import error_of
 from serve.pipeline.events import Event, Finished, Generation, Started
 from serve.service.call import Call
 from serve.service.directory import Served
@@ -80,18 +81,14 @@ class WholeResponse(GenerationResponse):
     """One JSON body, when all choices are complete. An error at any point has its status."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002
-        answer = Answer()
+        turn = Turn()
         async with self._events as events, WhileConnected(receive, self._call):
             await _prime(events)
             async for event in events:
-                answer.add(event)
-        body = self._encoder.whole(answer, self._call.record.timeline.usage)
-        headers = [
-            (b"content-type", b"application/json"),
-            (b"content-length", str(len(body)).encode()),
-        ]
-        await send({"type": "http.response.start", "status": 200, "headers": headers})
-        await send({"type": "http.response.body", "body": body, "more_body": False})
+                self._encoder.add(event)
+                if turn.is_over(event):
+                    await asyncio.sleep(0)
+        await send_json(self._encoder.whole(self._call.record.timeline.usage), send)
 
 
 class StreamResponse(GenerationResponse):
@@ -122,9 +119,11 @@ class StreamResponse(GenerationResponse):
 
     async def _pump(self, events: AsyncGenerator[Event, None], send: Send) -> bytes:
         """Send what the service yields after the first event; returns what is left to send."""
-        encoder = self._encoder
+        encoder, turn = self._encoder, Turn()
         try:
             async for event in events:
+                if turn.is_over(event):
+                    await asyncio.sleep(0)
                 if isinstance(event, Finished) and event.reason == "error":
                     return self._failed(error_of(event))
                 piece = encoder.event(event)

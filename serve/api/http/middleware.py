@@ -3,8 +3,11 @@
 ::
 
     RecordCall     a call of the service, response headers        every request
+    CrossOrigin    which web pages may read the answer            (cross_origin.py)
     AnswerErrors   exceptions become answers                      (problems.py)
     BoundHeaders   number and size of headers
+    GiveMemoryBack what a large body leaves behind                (memory.py)
+    HeadAsGet      HEAD is GET without a body
         router     routes whose policy is public, and for all else:
     Authenticate   the caller, and what the route's policy wants      (guards.py)
     BoundBody      content type, encoding, size, pace
@@ -31,7 +34,7 @@ from starlette.requests import ClientDisconnect
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from serve.api.http.problems import Problem, error_of, send_problem
+from serve.api.http.problems import Problem, allowed_methods, error_of, send_problem
 from serve.errors import (
     Draining,
     HeadersTooLarge,
@@ -148,8 +151,7 @@ class AnswerErrors:
             error = error_of(exception, call.record.request_id)
             call.failed(error)
             if not has_started:
-                extra = exception.headers if isinstance(exception, HTTPException) else None
-                await send_problem(error, problem, send, extra)
+                await send_problem(error, problem, send, _extra_headers(exception))
 
 
 class BoundHeaders:
@@ -170,6 +172,38 @@ class BoundHeaders:
                 f"The request line and headers have {num_bytes} bytes: at most {self._max_bytes}."
             )
         await self._app(scope, receive, send)
+
+
+class HeadAsGet:
+    """Answers HEAD as GET, with the same headers and no body (RFC 9110, section 9.3.2)."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["method"] != "HEAD":
+            await self._app(scope, receive, send)
+            return
+
+        async def send_head(message: Message) -> None:
+            if message["type"] == "http.response.body":
+                message = {**message, "body": b""}
+            await send(message)
+
+        as_get = {**scope, "method": "GET"}
+        try:
+            await self._app(as_get, receive, send_head)
+        finally:
+            if "route" in as_get:  # RecordCall names it
+                scope["route"] = as_get["route"]
+
+
+def _extra_headers(exception: Exception) -> Mapping[str, str] | None:
+    """The headers of a router's refusal."""
+    if not isinstance(exception, HTTPException):
+        return None
+    headers = dict(exception.headers or {})
+    return headers | {"Allow": allowed_methods(exception)} if "Allow" in headers else headers
 
 
 def _client_request_id(scope: Scope) -> list[tuple[bytes, bytes]]:

@@ -73,6 +73,12 @@ def error_of(exception: Exception, request_id: str) -> RequestError:
     raise exception  # not reached: Exception is in the table
 
 
+def allowed_methods(exception: HTTPException) -> str:
+    """The methods that a 405 allows (RFC 9110, section 10.2.1): HEAD wherever there is GET."""
+    methods = set(((exception.headers or {}).get("Allow") or "another").split(", "))
+    return ", ".join(sorted(methods | {"HEAD"} if "GET" in methods else methods))
+
+
 def _from_ours(exception: Any, request_id: str) -> RequestError:  # noqa: ARG001
     error: RequestError = exception
     return error
@@ -82,7 +88,7 @@ def _from_router(exception: Any, request_id: str) -> RequestError:
     if exception.status_code == RouteNotFound.status:
         return RouteNotFound("No such route. /openapi.json lists those that there are.")
     if exception.status_code == MethodNotAllowed.status:
-        allowed = (exception.headers or {}).get("Allow", "another")
+        allowed = allowed_methods(exception)
         return MethodNotAllowed(f"This route does not take this method. Allowed: {allowed}.")
     return _from_defect(exception, request_id)
 

@@ -8,16 +8,19 @@ the types of the official client.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import orjson
 
 from serve.api.dialect import Identity
+from serve.api.json_lists import JsonLists, in_pieces
 from serve.api.openai.errors import problem
 from serve.api.openai.logprobs import chat_logprobs, text_logprobs
 from serve.errors import InternalError, RequestError
 from serve.pipeline.answer import Answer, CollectedChoice
-from serve.pipeline.events import Event, Finished, TextDelta
+from serve.pipeline.events import Event, Finished, TextDelta, TokenText
 from serve.timeline import Usage
 
 DONE = b"data: [DONE]\n\n"
@@ -41,6 +44,8 @@ class _Encoder(ABC):
         self._identity = identity
         self._has_usage_chunk = has_usage_chunk
         self._has_logprobs = has_logprobs
+        self._answer = Answer()
+        self._lists: dict[int, JsonLists] = {}
         head = orjson.dumps(self._fields(self.chunk_kind))
         self._head = b"data: " + head[:-1] + b',"choices":['
         self._tail = b'],"usage":null}\n\n' if has_usage_chunk else b"]}\n\n"
@@ -67,18 +72,40 @@ class _Encoder(ABC):
             return DONE
         return self._head + b'],"usage":' + orjson.dumps(_usage(usage)) + b"}\n\n" + DONE
 
-    def whole(self, answer: Answer, usage: Usage) -> bytes:
-        """The whole answer."""
-        for choice in answer.choices:
+    def add(self, event: Event) -> None:
+        """Take an event of a whole answer. Log-probabilities are kept as JSON, a tenth of them.
+
+        Raises:
+            RequestError: the choice failed; it is the error that ended it.
+        """
+        if isinstance(event, TextDelta) and event.logprobs:
+            self._lists_of(event.index).add(self._logprobs(event.logprobs))
+            event = replace(event, logprobs=())
+        self._answer.add(event)
+
+    def whole(self, usage: Usage) -> Iterator[bytes]:
+        """The whole answer, in pieces of PIECE_BYTES."""
+        return in_pieces(self._whole(usage))
+
+    def _whole(self, usage: Usage) -> Iterator[bytes]:
+        yield orjson.dumps(self._fields(self.whole_kind))[:-1] + b',"choices":['
+        for number, choice in enumerate(self._answer.choices):
             if choice.tool_calls or choice.deltas.keys() - {"content"}:
                 raise InternalError("This answer has words for its text alone.")
-        return orjson.dumps(
-            {
-                **self._fields(self.whole_kind),
-                "choices": [self._choice(choice) for choice in answer.choices],
-                "usage": _usage(usage),
-            }
-        )
+            comma = b"," if number else b""
+            yield comma + orjson.dumps(self._text(choice))[:-1] + b',"logprobs":'
+            if self._has_logprobs:
+                yield from self._lists_of(choice.index).pieces()
+            else:
+                yield b"null"
+            yield b',"finish_reason":' + orjson.dumps(choice.reason) + b"}"
+        yield b'],"usage":' + orjson.dumps(_usage(usage)) + b"}"
+
+    def _lists_of(self, index: int) -> JsonLists:
+        lists = self._lists.get(index)
+        if lists is None:
+            lists = self._lists[index] = JsonLists(self._logprobs(()))
+        return lists
 
     def _fields(self, kind: str) -> dict[str, Any]:
         identity = self._identity
@@ -99,8 +126,12 @@ class _Encoder(ABC):
         """The chunks of a choice's end."""
 
     @abstractmethod
-    def _choice(self, choice: CollectedChoice) -> dict[str, Any]:
-        """One choice of a whole answer."""
+    def _text(self, choice: CollectedChoice) -> dict[str, Any]:
+        """The index and text of one choice of a whole answer."""
+
+    @abstractmethod
+    def _logprobs(self, tokens: Sequence[TokenText]) -> dict[str, Any]:
+        """Log-probabilities of tokens of a choice, in order."""
 
 
 class ChatEncoder(_Encoder):
@@ -120,7 +151,7 @@ class ChatEncoder(_Encoder):
 
     def _delta(self, event: TextDelta) -> bytes:
         delta = b'{"content":' + orjson.dumps(event.text) + b"}"
-        logprobs = orjson.dumps(chat_logprobs(event.logprobs)) if event.logprobs else b"null"
+        logprobs = orjson.dumps(self._logprobs(event.logprobs)) if event.logprobs else b"null"
         return self._opening(event.index) + self._chunk(event.index, delta, logprobs, b"null")
 
     def _finish(self, event: Finished) -> bytes:
@@ -144,13 +175,12 @@ class ChatEncoder(_Encoder):
             self._tail,
         )
 
-    def _choice(self, choice: CollectedChoice) -> dict[str, Any]:
-        return {
-            "index": choice.index,
-            "message": {"role": "assistant", "content": choice.text, "refusal": None},
-            "logprobs": chat_logprobs(choice.logprobs) if self._has_logprobs else None,
-            "finish_reason": choice.reason,
-        }
+    def _text(self, choice: CollectedChoice) -> dict[str, Any]:
+        message = {"role": "assistant", "content": choice.text, "refusal": None}
+        return {"index": choice.index, "message": message}
+
+    def _logprobs(self, tokens: Sequence[TokenText]) -> dict[str, Any]:
+        return chat_logprobs(tokens)
 
 
 class TextEncoder(_Encoder):
@@ -161,9 +191,7 @@ class TextEncoder(_Encoder):
     whole_kind = "text_completion"
 
     def _delta(self, event: TextDelta) -> bytes:
-        logprobs = b"null"
-        if event.logprobs:
-            logprobs = orjson.dumps(text_logprobs(event.logprobs))
+        logprobs = orjson.dumps(self._logprobs(event.logprobs)) if event.logprobs else b"null"
         return self._chunk(event.index, orjson.dumps(event.text), logprobs, b"null")
 
     def _finish(self, event: Finished) -> bytes:
@@ -179,14 +207,11 @@ class TextEncoder(_Encoder):
             self._tail,
         )
 
-    def _choice(self, choice: CollectedChoice) -> dict[str, Any]:
-        has_logprobs = self._has_logprobs
-        return {
-            "index": choice.index,
-            "text": choice.text,
-            "logprobs": text_logprobs(choice.logprobs) if has_logprobs else None,
-            "finish_reason": choice.reason,
-        }
+    def _text(self, choice: CollectedChoice) -> dict[str, Any]:
+        return {"index": choice.index, "text": choice.text}
+
+    def _logprobs(self, tokens: Sequence[TokenText]) -> dict[str, Any]:
+        return text_logprobs(tokens)
 
 
 def _usage(usage: Usage) -> dict[str, Any]:

@@ -1,4 +1,8 @@
-"""The three probes: is the server alive, ready, started. The only routes that need no key."""
+"""The probes: is the server alive, ready, started. The only routes that need no key.
+
+``/health`` is ``/readyz`` under the name that front ends, routers and other servers know: 200 once
+requests are answered, 503 while the model loads, when the engine is down and before an end.
+"""
 
 from __future__ import annotations
 
@@ -29,6 +33,14 @@ def routes(state: ServerState) -> tuple[RouteSpec, ...]:
         await state.service.directory.default.resident().engine.check_health()
         return JsonReply({"status": "ready"})
 
+    async def health(request: Request) -> Response:
+        """The same as /readyz.
+
+        Raises:
+            Unavailable: as readyz does.
+        """
+        return await readyz(request)
+
     async def startupz(_request: Request) -> Response:
         """Progress of the start, by phases."""
         if state.startup.is_complete:
@@ -40,4 +52,5 @@ def routes(state: ServerState) -> tuple[RouteSpec, ...]:
         RouteSpec(path="/livez", handler=livez, policy=PUBLIC),
         RouteSpec(path="/readyz", handler=readyz, policy=PUBLIC),
         RouteSpec(path="/startupz", handler=startupz, policy=PUBLIC),
+        RouteSpec(path="/health", handler=health, policy=PUBLIC),
     )

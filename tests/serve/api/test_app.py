@@ -8,18 +8,16 @@ from typing import Any
 from starlette.routing import Mount, Route
 
 from serve.api.app import create_protected_app, routes_of
-from tests.serve.api.house import (
-    House,
-    house,
-)
+from serve.api.routes import RouteSpec
+from tests.serve.api.house import MODEL, House, bearer, house
 
-PUBLIC = {"/livez", "/readyz", "/startupz"}
+PUBLIC = {"/livez", "/readyz", "/startupz", "/health"}
 
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "PROPFIND", "get")
 
 
-def test_the_public_list_is_three_probes() -> None:
+def test_the_public_list_is_the_probes() -> None:
     assert {r.path for r in routes_of(house().state) if r.policy.is_public} == PUBLIC
 
 
@@ -29,7 +27,8 @@ async def test_every_route_and_method_wants_the_key(locked: tuple[House, str]) -
     paths = {route.path_format.replace("{model}", "demo") for route in routes}
     assert len(paths) >= 9
     async with home.client() as client:
-        for path in sorted(paths | {"/", "/nope", "/docs", "/redoc", "/v1", "//livez", "/livez/"}):
+        odd = {"/", "/nope", "/docs", "/redoc", "/v1", "//livez", "/livez/"}
+        for path in sorted(paths | odd | {"/health/", "/healthz", "/v1/health"}):
             for method in METHODS:
                 response = await client.request(method, path)
                 assert response.status_code == 401, (method, path)
@@ -52,6 +51,53 @@ def test_nothing_but_one_mount_stands_beside_the_probes() -> None:
             app = getattr(app, "_app", None)
 
     router = list(inner(house().app))[-1]
-    assert [type(route) for route in router.routes] == [Route, Route, Route, Mount]
+    assert [type(route) for route in router.routes] == [Route, Route, Route, Route, Mount]
     assert router.routes[-1].path == ""
     assert router.default is router.routes[-1].app
+
+
+async def test_head_is_get_without_a_body_on_every_route() -> None:
+    home = house()
+    paths = [r.path.replace("{model:path}", MODEL) for r in routes_of(home.state) if is_read(r)]
+    assert len(paths) >= 9
+    async with home.client() as client:
+        for path in paths:
+            got, head = await client.get(path), await client.head(path)
+            assert (head.status_code, head.content) == (got.status_code, b""), path
+            assert head.headers["content-type"] == got.headers["content-type"]
+            if path != "/metrics":  # which counts the first request in the second
+                assert head.headers["content-length"] == str(len(got.content))
+            assert (home.records.last.method, home.records.last.route) == (
+                "HEAD",
+                home.records.all[-2].route,
+            )
+
+
+async def test_head_of_a_refusal_has_its_status_and_no_body(locked: tuple[House, str]) -> None:
+    home, key = locked
+    async with home.client() as client:
+        unknown = await client.head("/v1/models")
+        absent = await client.head("/v1/models/absent", headers=bearer(key))
+        posted = await client.head("/v1/chat/completions", headers=bearer(key))
+    assert [r.status_code for r in (unknown, absent, posted)] == [401, 404, 405]
+    assert posted.headers["allow"] == "POST"
+    for response in (unknown, absent, posted):
+        assert response.content == b""
+        assert int(response.headers["content-length"]) > 0
+
+
+async def test_a_method_that_a_route_does_not_take_is_405_with_those_that_it_takes() -> None:
+    home = house()
+    async with home.client() as client:
+        for route in routes_of(home.state):
+            for method in set(METHODS) - {"get", "HEAD", "GET", route.method}:
+                path = route.path.replace("{model:path}", MODEL)
+                response = await client.request(method, path)
+                assert response.status_code == 405, (method, path)
+                allowed = "GET, HEAD" if is_read(route) else route.method
+                assert response.headers["allow"] == allowed, (method, path)
+                assert allowed in response.json()["error"]["message"]
+
+
+def is_read(route: RouteSpec) -> bool:
+    return route.method == "GET"

@@ -6,7 +6,7 @@ limits on bodies, records, metrics, drain and disconnects without another edit.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any, ClassVar
 
@@ -29,6 +29,7 @@ class EchoEncoder:
     media_type = b"application/x-echo"
 
     def __init__(self, identity: Identity) -> None:
+        self._answer = Answer()
         self._hello = b"hello " + identity.model.encode() + b"\n"
 
     def open(self) -> bytes:
@@ -45,9 +46,12 @@ class EchoEncoder:
     def close(self, usage: Usage) -> bytes:
         return b"bye %d\n" % usage.completion_tokens
 
-    def whole(self, answer: Answer, usage: Usage) -> bytes:
-        said = [choice.text for choice in answer.choices]
-        return orjson.dumps({"said": said, "tokens": usage.completion_tokens})
+    def add(self, event: Event) -> None:
+        self._answer.add(event)
+
+    def whole(self, usage: Usage) -> Iterator[bytes]:
+        said = [choice.text for choice in self._answer.choices]
+        yield orjson.dumps({"said": said, "tokens": usage.completion_tokens})
 
 
 class Echo:

@@ -138,3 +138,20 @@ def test_one_that_is_not_there() -> None:
 def test_an_address_that_is_none(url: str) -> None:
     with pytest.raises(StartupError, match="--url"):
         Deployment(url, None)
+
+
+@pytest.mark.parametrize(
+    ("url", "is_loopback"),
+    [
+        ("http://localhost:8000", True),
+        ("http://127.0.0.9:8000/v1", True),
+        ("http://[::1]:8000", True),
+        ("http://0.0.0.0:8000", True),
+        ("http://127.evil.example", False),
+        ("http://localhost.evil.example", False),
+        ("http://[::2]:8000", False),
+    ],
+)
+def test_loopback_is_told_by_the_address(url: str, *, is_loopback: bool) -> None:
+    with Deployment(url, None) as asked:
+        assert asked.is_loopback is is_loopback

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.serve.api.house import chat, house
+from tests.serve.api.house import House, chat, house
 
 MODEL_ROUTES = [
     ("POST", "/v1/chat/completions", chat()),
@@ -54,6 +54,23 @@ async def test_while_it_loads_the_rest_answers() -> None:
     async with house(is_loaded=False).client() as client:
         for path in ("/version", "/metrics", "/openapi.json"):
             assert (await client.get(path)).status_code == 200
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+async def test_health_is_readiness_without_a_key(locked: tuple[House, str], method: str) -> None:
+    home, _ = locked
+    async with home.client() as client:
+        well = await client.request(method, "/health", headers={"host": "serve.example:8000"})
+        home.service.is_leaving = True
+        leaving = await client.request(method, "/health")
+        home.service.is_leaving = False
+        home.pipeline.engine.die("It stopped.")
+        dead = await client.request(method, "/health")
+    async with house(is_loaded=False).client() as client:
+        loading = await client.request(method, "/health")
+    assert [r.status_code for r in (well, leaving, dead, loading)] == [200, 503, 503, 503]
+    for response in (leaving, dead, loading):
+        assert response.headers["retry-after"]
 
 
 async def test_readiness_follows_the_engine_and_the_drain() -> None:
