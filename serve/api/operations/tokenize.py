@@ -11,7 +11,6 @@ import asyncio
 from collections.abc import Sequence
 from typing import Final, TypeVar
 
-from pydantic import BaseModel
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -29,7 +28,7 @@ from serve.api.policy import INFER
 from serve.api.routes import RouteSpec, ServerState
 from serve.service.directory import TextPipeline
 
-B = TypeVar("B", bound=BaseModel)
+B = TypeVar("B", TokenizeRequest, DetokenizeRequest)
 
 MAX_RUNNING: Final = 2
 MAX_WAITING: Final = 62

@@ -44,9 +44,9 @@ def ticker(monkeypatch: pytest.MonkeyPatch) -> Ticker:
     for encoder in (ChatEncoder, TextEncoder):
         logprobs = encoder._logprobs
 
-        def counted(self: Any, index: int, tokens: Any, real: Any = logprobs) -> Any:
+        def counted(self: Any, tokens: Any, real: Any = logprobs) -> Any:
             ticker.count(len(tokens) * PER_TOKEN)
-            return real(self, index, tokens)
+            return real(self, tokens)
 
         monkeypatch.setattr(encoder, "_logprobs", counted)
     return ticker
