@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from serve.errors import InvalidRequest, UnsupportedField
 from serve.pipeline.events import ChatPrompt, Prompt, TextPrompt, TokensPrompt
-from serve.pipeline.template import ChatTemplate, load_template
+from serve.pipeline.template import ChatTemplate, TooMuchInlineError, load_template
 from serve.pipeline.tokenizer import ModelTokenizer
+from serve.pipeline.tool_arguments import Arguments, with_parsed_arguments
 
 INLINE_CHARS = 16_384
 """Larger prompts are rendered and tokenised on a thread: the event loop works 5 ms at most."""
@@ -51,7 +51,11 @@ class Renderer:
         elif isinstance(prompt, TextPrompt):
             token_ids = await self._encode(prompt.text, add_special_tokens=add_special_tokens)
         elif _num_chars_left((prompt.messages, prompt.tools), INLINE_CHARS) > 0:
-            token_ids = await self._encode(self._render_chat(prompt), add_special_tokens=False)
+            try:
+                text = self._render_chat(prompt, is_inline=True)
+            except TooMuchInlineError:
+                text = await asyncio.to_thread(self._render_chat, prompt)
+            token_ids = await self._encode(text, add_special_tokens=False)
         else:
             text = await asyncio.to_thread(self._render_chat, prompt)
             token_ids = await self._encode(text, add_special_tokens=False)
@@ -59,7 +63,7 @@ class Renderer:
             raise InvalidRequest("The prompt is empty: give at least one token.", param="prompt")
         return token_ids
 
-    def _render_chat(self, prompt: ChatPrompt) -> str:
+    def _render_chat(self, prompt: ChatPrompt, *, is_inline: bool = False) -> str:
         if self.template is None:
             raise InvalidRequest(
                 "This model has no chat template, so it cannot take messages. Use /v1/completions.",
@@ -72,9 +76,9 @@ class Renderer:
                 param="tools",
             )
         guard = self.tokenizer.guard
-        messages = [_guarded(_with_parsed_arguments(message), guard) for message in prompt.messages]
+        messages = [_guarded(with_parsed_arguments(message), guard) for message in prompt.messages]
         tools = [_guarded(tool, guard) for tool in prompt.tools]
-        return self.template.render(messages, tools)
+        return self.template.render(messages, tools, is_inline=is_inline)
 
     async def _encode(self, text: str, *, add_special_tokens: bool) -> list[int]:
         if len(text) <= INLINE_CHARS:
@@ -102,31 +106,10 @@ def _guarded(value: Any, guard: Any) -> Any:
     """The same JSON value with every string guarded, keys too."""
     if isinstance(value, str):
         return guard(value)
+    if isinstance(value, Arguments):
+        return value.changed(lambda items: _guarded(items, guard), guard)
     if isinstance(value, Mapping):
         return {guard(key): _guarded(item, guard) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [_guarded(item, guard) for item in value]
     return value
-
-
-def _with_parsed_arguments(message: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Tool calls with arguments as an object: clients send JSON text, templates want a value."""
-    calls = message.get("tool_calls")
-    if not calls:
-        return message
-    return {**message, "tool_calls": [_parsed_call(call) for call in calls]}
-
-
-def _parsed_call(call: Mapping[str, Any]) -> Mapping[str, Any]:
-    function = call.get("function", {})
-    arguments = function.get("arguments")
-    if not isinstance(arguments, str):
-        return call
-    try:
-        parsed = json.loads(arguments or "{}")
-    except (ValueError, RecursionError):
-        raise InvalidRequest(
-            "A tool call's arguments are not JSON. Send them as the model wrote them.",
-            param="messages",
-        ) from None
-    return {**call, "function": {**function, "arguments": parsed}}

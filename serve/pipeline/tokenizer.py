@@ -25,6 +25,7 @@ from typing import Any, Protocol
 from tokenizers import Tokenizer, pre_tokenizers
 
 from serve.errors import InvalidRequest, StartupError
+from serve.pipeline.panics import NO_PANIC
 
 MARK = "\ufdd0"
 """A Unicode noncharacter, put into a special token's text where a client wrote it: see guard()."""
@@ -137,7 +138,8 @@ class ModelTokenizer:
                 "convert the model's tokenizer with transformers' save_pretrained."
             )
         try:
-            tokenizer = Tokenizer.from_file(str(file))
+            with NO_PANIC:
+                tokenizer = Tokenizer.from_file(str(file))
             config_file = folder / "tokenizer_config.json"
             config = json.loads(config_file.read_text("utf-8")) if config_file.is_file() else {}
         except Exception as error:  # noqa: BLE001 - `tokenizers` raises bare Exception
@@ -170,11 +172,13 @@ class ModelTokenizer:
 
     def decode(self, token_ids: Sequence[int]) -> str:
         """Text of token ids, special tokens left out; broken bytes become U+FFFD."""
-        return self._tokenizer.decode(list(token_ids), skip_special_tokens=True)
+        with NO_PANIC:
+            return self._tokenizer.decode(list(token_ids), skip_special_tokens=True)
 
     def decode_raw(self, token_ids: Sequence[int]) -> str:
         """Text of token ids, special tokens shown."""
-        return self._tokenizer.decode(list(token_ids), skip_special_tokens=False)
+        with NO_PANIC:
+            return self._tokenizer.decode(list(token_ids), skip_special_tokens=False)
 
     def detokenizer(self) -> Detokenizer:
         """A fresh incremental detokenizer for one choice."""
@@ -217,7 +221,8 @@ class ModelTokenizer:
 def _encode(tokenizer: Tokenizer, text: str, *, add_special_tokens: bool = False) -> list[int]:
     # A batch of one, because it lets go of the interpreter lock, and `encode` does not: 1 MB of
     # text held up everything else for 1.9 s, and for 9 ms this way.
-    return tokenizer.encode_batch_fast([text], add_special_tokens=add_special_tokens)[0].ids
+    with NO_PANIC:
+        return tokenizer.encode_batch_fast([text], add_special_tokens=add_special_tokens)[0].ids
 
 
 def _any_of(texts: Sequence[str]) -> re.Pattern[str]:

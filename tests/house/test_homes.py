@@ -28,6 +28,8 @@ HOMES: dict[str, tuple[str, ...]] = {
     "prometheus_client": ("serve/observe/metrics.py",),
     "jinja2": (
         "serve/pipeline/template.py",
+        "serve/pipeline/template_bounds.py",
+        "serve/pipeline/template_code.py",
         "models/rules/templates.py",
         "models/rules/template_sizes.py",
     ),

@@ -117,10 +117,14 @@ async def test_tool_call_arguments_reach_the_template_as_a_value() -> None:
     assert TOKENIZER.decode(ids) == "Oslo"
 
 
-async def test_tool_call_arguments_that_are_not_json_are_refused() -> None:
-    message = {"role": "assistant", "tool_calls": [{"function": {"arguments": "{oops"}}]}
-    with pytest.raises(InvalidRequest, match="not JSON"):
-        await RENDERER.render(ChatPrompt(messages=(message,)))
+async def test_tool_call_arguments_that_are_no_object_stay_text() -> None:
+    """A history is not judged: what was cut off once does not end the conversation."""
+    source = "{{ messages[0].tool_calls[0].function.arguments }}"
+    renderer = Renderer(TOKENIZER, ChatTemplate(source, {}))
+    for text in ('{"a": ', "[1, 2]", "null", '"{}"', "{'a': 1}", "not JSON"):
+        message = {"role": "assistant", "tool_calls": [{"function": {"arguments": text}}]}
+        ids = await renderer.render(ChatPrompt(messages=(message,)))
+        assert TOKENIZER.decode(ids) == text
 
 
 @pytest.mark.parametrize(
@@ -162,7 +166,7 @@ def test_generation_blocks_and_json_are_as_templates_expect() -> None:
                     ]
                 }
             },
-            "tools",
+            "plain",
         ),
     ],
 )
