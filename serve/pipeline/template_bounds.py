@@ -23,7 +23,7 @@ from serve.pipeline import template_sizes as sizes
 from serve.pipeline.template_code import BoundContext, BoundGenerator
 from serve.pipeline.template_meter import Meter, TemplateBoundError, current
 
-_INTERCEPTED = frozenset({"+", "*", "%", "**"})
+_INTERCEPTED = frozenset({"+", "-", "*", "/", "//", "%", "**"})
 _SHALLOW = frozenset(
     {
         *("abs", "attr", "batch", "count", "d", "default", "first", "float", "items", "last"),
@@ -60,7 +60,6 @@ def bound(environment: SandboxedEnvironment) -> None:
         "finalize": pass_context(functools.partial(_finalize, finalize)),
         "concat": functools.partial(_concat, concat),
         "joined": lambda parts: concat([finalize(part) for part in parts]),
-        "turn": _turn,
     }
     for name, hook in hooks.items():
         setattr(environment, name, hook)
@@ -74,11 +73,6 @@ def bound(environment: SandboxedEnvironment) -> None:
 
 def _generator(generator: type[CodeGenerator]) -> type[CodeGenerator]:
     return type("Generator", (BoundGenerator, generator), {})
-
-
-def _turn() -> bool:
-    """An item that a loop's condition looks at: the call is counted."""
-    return True
 
 
 def _finalize(inner: Callable[[Any], Any], context: BoundContext, value: Any) -> Any:
@@ -116,7 +110,7 @@ def _call(
     inner: Callable[..., Any], context: BoundContext, called: Any, /, *args: Any, **kwargs: Any
 ) -> Any:
     meter = context.meter
-    meter.tick()
+    meter.tick(1 + (len(args) >> 4))
     owner = getattr(called, "__self__", None)
     if isinstance(owner, str | bytes | int | float | list | tuple | dict | range) or (
         isinstance(owner, type) and not issubclass(owner, Environment)
@@ -160,6 +154,8 @@ def _filter(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
         meter.tick()
         if is_walking and isinstance(value, Iterator):
             value = list(meter.each(value))
+        elif is_walking and isinstance(value, str | range | dict):
+            meter.tick(len(value) >> 2)
         if is_deep:
             weight = meter.weigh(value)
             for given in (*args, *kwargs.values()):

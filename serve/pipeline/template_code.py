@@ -25,6 +25,11 @@ class BoundContext(Context):
         self.tick = self.meter.tick
         self.made = self.meter.made
 
+    def turn(self) -> bool:
+        """Count an item that a loop's condition looks at; True, to be joined with the condition."""
+        self.tick()
+        return True
+
     def weighed(self, value: Any) -> Any:
         """An operand of a comparison, which C code walks through."""
         self.meter.weigh(value)
@@ -55,9 +60,16 @@ class BoundGenerator(CodeGenerator):
 
     def visit_For(self, node: nodes.For, frame: Frame) -> None:  # noqa: N802 - Jinja's name
         if node.test is not None:  # items that it leaves out are turns, too
-            turn = nodes.Call(nodes.EnvironmentAttribute("turn"), [], [], None, None)
-            node.test = nodes.And(turn, node.test)
+            node.test = nodes.And(nodes.EnvironmentAttribute("turn"), node.test)
         super().visit_For(node, frame)
+
+    def visit_EnvironmentAttribute(  # noqa: N802 - Jinja's name
+        self, node: nodes.EnvironmentAttribute, frame: Frame
+    ) -> None:
+        if node.name == "turn":
+            self.write("context.turn()")
+        else:
+            super().visit_EnvironmentAttribute(node, frame)
 
     def visit_ScopedEvalContextModifier(  # noqa: N802 - Jinja's name
         self, node: nodes.ScopedEvalContextModifier, frame: Frame

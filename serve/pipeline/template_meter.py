@@ -69,7 +69,7 @@ class Bounds:
         )
 
 
-INLINE = Bounds(steps=3_000, value_chars=1 << 17, made_chars=1 << 18, seconds=1.0)
+INLINE = Bounds(steps=2_000, value_chars=1 << 15, made_chars=1 << 17, seconds=1.0)
 """Bounds on the event loop: some 2 ms. What exceeds them begins again on a thread."""
 
 
@@ -173,7 +173,7 @@ class Meter:
         for _ in range(MAX_DEPTH):
             inner: list[Any] = []
             for item in level:
-                num_nodes += 1
+                num_nodes += len(item) if isinstance(item, range) else 1
                 total += _own_chars(item)
                 if total + len(inner) > limit:
                     raise TemplateBoundError(
@@ -203,6 +203,8 @@ def _own_chars(value: Any) -> int:
         return len(value) + 4
     if isinstance(value, int) and not isinstance(value, bool):
         return value.bit_length() // 3 + 2
+    if isinstance(value, range):
+        return len(value)
     text = getattr(value, "text", None) if isinstance(value, dict) else None
     return (len(text) if isinstance(text, str) else 0) + 10
 
