@@ -162,6 +162,12 @@ def _other_templates(node: nodes.Node) -> str | None:
     return None
 
 
+def _autoescape(node: nodes.Node) -> str | None:
+    if isinstance(node, nodes.ScopedEvalContextModifier):
+        return "asks for HTML's escapes (autoescape)"
+    return None
+
+
 def _attributes(node: nodes.Node) -> str | None:
     match node:
         case nodes.Getattr(attr=str(name)) if name.startswith("_"):
@@ -244,6 +250,7 @@ def _call_fault(node: nodes.Node, known: frozenset[str]) -> str | None:
 
 _CHECKS: tuple[Callable[[nodes.Node], str | None], ...] = (
     _other_templates,
+    _autoescape,
     _attributes,
     _filters_and_tests,
 )

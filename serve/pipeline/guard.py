@@ -28,6 +28,7 @@ from typing import Any
 from tokenizers import AddedToken, Tokenizer
 
 from serve.errors import InvalidRequest
+from serve.pipeline.panics import NO_PANIC
 from serve.pipeline.traced_text import mask_of
 
 Span = tuple[int, int]
@@ -139,7 +140,8 @@ class ControlGuard:
         return self._word if _is_of_word(character) else self._other
 
     def _skeleton(self, text: str) -> Skeleton:
-        encoding = self._tokenizer.encode(text, add_special_tokens=False)
+        with NO_PANIC:
+            encoding = self._tokenizer.encode(text, add_special_tokens=False)
         ids: list[int] = []
         spans: list[tuple[int, Span]] = []
         for token_id, (start, end) in zip(encoding.ids, encoding.offsets, strict=True):
@@ -177,9 +179,9 @@ def encode_plainly(
     A batch of one, because it lets go of the interpreter lock, and `encode` does not: 1 MB of
     text held up everything else for 1.9 s, and for 9 ms this way.
     """
-    return tokenizer.encode_batch_fast([str.__str__(text)], add_special_tokens=add_special_tokens)[
-        0
-    ].ids
+    texts = [str.__str__(text)]
+    with NO_PANIC:
+        return tokenizer.encode_batch_fast(texts, add_special_tokens=add_special_tokens)[0].ids
 
 
 def _is_control(token: AddedToken) -> bool:

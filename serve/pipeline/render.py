@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import math
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
@@ -12,15 +10,13 @@ from typing import Any
 
 from serve.errors import InvalidRequest, UnsupportedField
 from serve.pipeline.events import ChatPrompt, Prompt, TextPrompt, TokensPrompt
-from serve.pipeline.template import ChatTemplate, load_template
+from serve.pipeline.template import ChatTemplate, TooMuchInlineError, load_template
 from serve.pipeline.tokenizer import ModelTokenizer
+from serve.pipeline.tool_arguments import with_parsed_arguments
 from serve.pipeline.traced_text import of_client
 
 INLINE_CHARS = 16_384
 """Larger prompts are rendered and tokenised on a thread: the event loop works 5 ms at most."""
-
-MAX_ARGUMENTS_DEPTH = 64
-"""Objects within objects that a template may be given: it walks them by recursion."""
 
 ROLES = frozenset({"system", "user", "assistant", "tool"})
 """What the API lets through as a role. Templates make control tokens from these words."""
@@ -62,7 +58,10 @@ class Renderer:
                 partial(self.tokenizer.encode, add_special_tokens=add_special_tokens), prompt.text
             )
         elif _num_chars_left((prompt.messages, prompt.tools), INLINE_CHARS) > 0:
-            text = self._render_chat(prompt)
+            try:
+                text = self._render_chat(prompt, is_inline=True)
+            except TooMuchInlineError:
+                text = await asyncio.to_thread(self._render_chat, prompt)
             token_ids = await _encode(self.tokenizer.encode_rendered, text)
         else:
             text = await asyncio.to_thread(self._render_chat, prompt)
@@ -71,7 +70,7 @@ class Renderer:
             raise InvalidRequest("The prompt is empty: give at least one token.", param="prompt")
         return token_ids
 
-    def _render_chat(self, prompt: ChatPrompt) -> str:
+    def _render_chat(self, prompt: ChatPrompt, *, is_inline: bool = False) -> str:
         if self.template is None:
             raise InvalidRequest(
                 "This model has no chat template, so it cannot take messages. Use /v1/completions.",
@@ -83,15 +82,9 @@ class Renderer:
                 "them. Leave tools out, or tell of them in a message.",
                 param="tools",
             )
-        messages = [_of_client(_with_parsed_arguments(message)) for message in prompt.messages]
+        messages = [_of_client(with_parsed_arguments(message)) for message in prompt.messages]
         tools = [of_client(tool) for tool in prompt.tools]
-        try:
-            return self.template.render(messages, tools)
-        except InvalidRequest:
-            wrapped = [_with_wrapped_arguments(message) for message in messages]
-            if wrapped == messages:
-                raise
-            return self.template.render(wrapped, tools)
+        return self.template.render(messages, tools, is_inline=is_inline)
 
 
 async def _encode(encode: Callable[[str], list[int]], text: str) -> list[int]:
@@ -120,73 +113,3 @@ def _of_client(message: Mapping[str, Any]) -> dict[str, Any]:
         key: value if key == "role" and value in ROLES else of_client(value)
         for key, value in message.items()
     }
-
-
-def _with_parsed_arguments(message: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Tool calls with arguments as an object: clients send JSON text, templates want a value."""
-    return _with_arguments(message, _parsed)
-
-
-def _with_wrapped_arguments(message: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Tool calls whose arguments stayed text with an object around it, for templates that loop."""
-    return _with_arguments(message, lambda text: {"arguments": text})
-
-
-def _with_arguments(message: Mapping[str, Any], change: Callable[[str], Any]) -> Mapping[str, Any]:
-    calls = message.get("tool_calls")
-    if not calls:
-        return message
-    return {**message, "tool_calls": [_changed_call(call, change) for call in calls]}
-
-
-def _changed_call(call: Mapping[str, Any], change: Callable[[str], Any]) -> Mapping[str, Any]:
-    function = call.get("function", {})
-    arguments = function.get("arguments")
-    if not isinstance(arguments, str):
-        return call
-    return {**call, "function": {**function, "arguments": change(arguments)}}
-
-
-def _parsed(arguments: str) -> Any:
-    """The object that a call's arguments are; what is no such object stays the text it is.
-
-    A model's own output comes back here: cut off, badly quoted, a list, encoded twice. It is the
-    past, and refusing it would end the conversation. An object that would not be the same text's
-    again (names twice, numbers beyond a float, half of a character) stays text, too.
-    """
-    if not arguments.strip():
-        return {}
-    try:
-        parsed = json.loads(
-            arguments,
-            object_pairs_hook=_with_unique_names,
-            parse_constant=_finite,
-            parse_float=_finite,
-        )
-        json.dumps(parsed, ensure_ascii=False).encode()
-    except (ValueError, RecursionError):
-        return arguments
-    is_usable = isinstance(parsed, dict) and _depth(parsed) <= MAX_ARGUMENTS_DEPTH
-    return parsed if is_usable else arguments
-
-
-def _depth(value: Any) -> int:
-    """Levels of objects and lists within each other."""
-    depth, level = 0, [value]
-    while level := [item for item in level if isinstance(item, dict | list)]:
-        depth += 1
-        level = [x for item in level for x in (item.values() if isinstance(item, dict) else item)]
-    return depth
-
-
-def _with_unique_names(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    made = dict(pairs)
-    if len(made) < len(pairs):
-        raise ValueError("a name stands twice")
-    return made
-
-
-def _finite(text: str) -> float:
-    if not math.isfinite(number := float(text)):
-        raise ValueError("beyond a float")
-    return number

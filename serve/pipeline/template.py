@@ -1,19 +1,22 @@
 """The model's chat template: messages and tools to the text of a prompt. The home of Jinja.
 
-The template comes from the model folder and nowhere else, and runs in Jinja's immutable sandbox.
-The environment (globals, filters, whitespace rules) is the one that templates are written for; it
-is described in transformers' documentation, "Writing a chat template".
+The template comes from the model folder and nowhere else, and runs in Jinja's immutable sandbox,
+within bounds (serve/pipeline/template_bounds.py): what it costs is counted, and no message is
+worth more. The environment (globals, filters, whitespace rules) is the one that templates are
+written for; it is described in transformers' documentation, "Writing a chat template".
 """
 
 from __future__ import annotations
 
 import datetime as dt
 import json
-from collections.abc import Mapping, Sequence
+import logging
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from jinja2 import TemplateError, meta
+from jinja2 import Template, TemplateError, meta
 from jinja2.exceptions import SecurityError
 from jinja2.ext import Extension
 from jinja2.nodes import CallBlock, Node
@@ -21,7 +24,30 @@ from jinja2.parser import Parser
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from serve.errors import InvalidRequest, StartupError
+from serve.pipeline.call_ids import in_nine_characters
+from serve.pipeline.template_bounds import bound
+from serve.pipeline.template_meter import (
+    INLINE,
+    Bounds,
+    Meter,
+    TemplateBoundError,
+    current,
+    metering,
+    num_chars,
+)
+from serve.pipeline.template_source import DEFAULT, TOOL_USE, special_tokens_of, templates_of
+from serve.pipeline.tool_arguments import wrapped
 from serve.pipeline.tracing import trace
+
+log = logging.getLogger(__name__)
+
+_MAX_FORMAT_CHARS = 256
+_WIDE_DIRECTIVE = re.compile(r"%[-_0^#+]*\d{3,}")
+_Messages = Sequence[Mapping[str, Any]]
+
+
+class TooMuchInlineError(Exception):
+    """A rendering on the event loop costs more than it may there: begin it again on a thread."""
 
 
 class _Generation(Extension):
@@ -40,106 +66,241 @@ class _Generation(Extension):
 
 
 class ChatTemplate:
-    """A compiled chat template.
+    """A compiled chat template, and the one for tools where the model has two.
 
     Args:
-        source: Jinja text.
+        source: Jinja text; None where there is one for tools alone.
         special_tokens: ``bos_token``, ``eos_token`` and so on, which templates may name.
+        tool_use: Jinja text for requests with tools; ``source`` where there is none.
 
     Raises:
         StartupError: it does not compile.
     """
 
-    def __init__(self, source: str, special_tokens: Mapping[str, str]) -> None:
-        environment = ImmutableSandboxedEnvironment(
-            trim_blocks=True,
-            lstrip_blocks=True,
-            autoescape=False,  # the output is a prompt, not HTML
-            extensions=["jinja2.ext.loopcontrols", _Generation],
-        )
-        environment.filters["tojson"] = _to_json
-        environment.globals["raise_exception"] = _refuse
-        environment.globals["strftime_now"] = _strftime_now
-        trace(environment)
-        try:
-            self._template = environment.from_string(source)
-            names = meta.find_undeclared_variables(environment.parse(source))
-        except TemplateError as error:
-            raise StartupError(f"the model's chat template does not compile: {error}") from None
+    def __init__(
+        self,
+        source: str | None,
+        special_tokens: Mapping[str, str],
+        *,
+        tool_use: str | None = None,
+    ) -> None:
         self._special_tokens = dict(special_tokens)
-        self.has_tools = "tools" in names
+        self._default = None if source is None else compile_template(source)
+        self._tool_use = self._default if tool_use is None else compile_template(tool_use)
+        with_tools = source if tool_use is None else tool_use
+        self.has_tools = with_tools is not None and "tools" in _names(with_tools)
         """Whether it says anything about tools; else a model would never see them."""
 
-    def render(
-        self, messages: Sequence[Mapping[str, Any]], tools: Sequence[Mapping[str, Any]]
-    ) -> str:
+    def render(self, messages: _Messages, tools: _Messages, *, is_inline: bool = False) -> str:
         """The prompt, open for the assistant's turn; a TracedText where a client has a part.
 
         What serve.pipeline.traced_text.of_client() has made of messages and tools is followed.
 
+        Args:
+            is_inline: within what may be done on the event loop.
+
         Raises:
-            InvalidRequest: the template refuses these messages (roles that do not alternate, say).
+            InvalidRequest: the template refuses these messages (roles that do not alternate, say),
+                or would cost more than they are worth.
+            TooMuchInlineError: more than may be done on the event loop.
         """
-        try:
-            return self._template.render(
+        template = self._tool_use if tools else self._default
+        if template is None:
+            raise InvalidRequest(
+                "This model has no chat template named 'default', only some for special uses. Use "
+                "/v1/completions, or give the model a default template.",
+                param="messages",
+            )
+        bounds = INLINE if is_inline else Bounds.of(num_chars((messages, tools)))
+        meter = Meter(bounds)
+        first: Exception | None = None
+        for given in _variants(messages):
+            try:
+                return self._render(template, given, tools, meter)
+            except TemplateBoundError as error:
+                if is_inline:
+                    raise TooMuchInlineError from None
+                raise InvalidRequest(
+                    f"The model's chat template {error}. Send fewer or shorter messages; if short "
+                    "ones fail, too, the template itself is at fault.",
+                    param="messages",
+                ) from None
+            except Exception as error:  # noqa: BLE001 - a template can raise whatever Python can
+                first = first or error
+        raise InvalidRequest(_refusal(first), param="messages") from None
+
+    def try_out(self) -> str | None:
+        """The reason why none of a few small conversations can be rendered, or None.
+
+        Raises:
+            StartupError: each of them costs more than a rendering may.
+        """
+        reason = None
+        num_bounded = 0
+        for messages, tools in _samples():
+            template = self._tool_use if tools else self._default
+            if template is None:
+                continue
+            try:
+                self._render(template, messages, tools, Meter(Bounds.of(0)))
+            except TemplateBoundError as error:
+                reason, num_bounded = reason or str(error), num_bounded + 1
+            except Exception as error:  # noqa: BLE001 - a template can raise whatever Python can
+                reason, num_bounded = reason or _reason(error), -len(_CONTENTS) * 9
+            else:
+                return None
+        if num_bounded > 0:
+            raise StartupError(
+                f"the model's chat template {reason}, for any message. Give the model another one."
+            )
+        return reason
+
+    def _render(
+        self, template: Template, messages: _Messages, tools: _Messages, meter: Meter
+    ) -> str:
+        with metering(meter):
+            return template.render(
                 messages=messages,
                 tools=list(tools) or None,
+                documents=None,
                 add_generation_prompt=True,
                 **self._special_tokens,
             )
-        except SecurityError:
-            raise InvalidRequest(
-                "The model's chat template was stopped by the sandbox.", param="messages"
-            ) from None
-        except (
-            TemplateError,
-            TypeError,
-            ValueError,
-            KeyError,
-            AttributeError,
-            OverflowError,
-        ) as error:
-            detail = str(error) if isinstance(error, TemplateError) else type(error).__name__
-            raise InvalidRequest(
-                f"The model's chat template refuses these messages: {detail[:200]}",
-                param="messages",
-            ) from None
 
 
 def load_template(folder: Path, tokenizer_config: Mapping[str, Any]) -> ChatTemplate | None:
-    """The chat template of a model folder: chat_template.jinja, else the tokenizer's config.
+    """The chat template of a model folder, tried out: see ``templates_of`` for where it is.
 
     Returns:
         None where the model has none (a base model): then only plain prompts can be continued.
+
+    Raises:
+        StartupError: it does not compile, or costs more than it may whatever the message.
     """
-    file = folder / "chat_template.jinja"
-    source: Any = None
-    if file.is_file():
-        source = file.read_text("utf-8")
-    elif "chat_template" in tokenizer_config:
-        source = tokenizer_config["chat_template"]
-        if isinstance(source, list):  # several, by name
-            named = {entry["name"]: entry["template"] for entry in source}
-            source = named.get("tool_use") or named.get("default")
-    if not isinstance(source, str):
+    named = templates_of(folder, tokenizer_config)
+    if not named:
         return None
-    special = {
-        name: value["content"] if isinstance(value, dict) else value
-        for name, value in tokenizer_config.items()
-        if name.endswith("_token") and isinstance(value, str | dict)
-    }
-    return ChatTemplate(source, special)
+    template = ChatTemplate(
+        named.get(DEFAULT),
+        special_tokens_of(folder, tokenizer_config),
+        tool_use=named.get(TOOL_USE),
+    )
+    reason = template.try_out()
+    if reason is not None:
+        log.warning(
+            "no small conversation can be rendered by the model's chat template: %s", reason
+        )
+    return template
 
 
-def _to_json(value: Any, indent: int | None = None, **options: Any) -> str:
+def environment() -> ImmutableSandboxedEnvironment:
+    """The environment of every template, within bounds."""
+    made = ImmutableSandboxedEnvironment(
+        trim_blocks=True,
+        lstrip_blocks=True,
+        autoescape=False,  # the output is a prompt, not HTML
+        extensions=["jinja2.ext.loopcontrols", _Generation],
+    )
+    made.filters["tojson"] = _to_json
+    made.globals["raise_exception"] = _refuse
+    made.globals["strftime_now"] = _strftime_now
+    trace(made)
+    bound(made)  # last: it stands around all other hooks
+    return made
+
+
+def compile_template(source: str) -> Template:
+    """A template, ready to render.
+
+    Raises:
+        StartupError: it does not compile.
+    """
+    try:
+        return environment().from_string(source)
+    except TemplateError as error:
+        detail = str(error)
+    except (SyntaxError, RecursionError, MemoryError, ValueError, OverflowError):
+        detail = "it is nested too deeply, or holds a number that is too large"
+    raise StartupError(f"the model's chat template does not compile: {detail[:200]}")
+
+
+def _names(source: str) -> set[str]:
+    """The variables that a template reads."""
+    made = environment()
+    return meta.find_undeclared_variables(made.parse(source))
+
+
+def _variants(messages: _Messages) -> Iterator[_Messages]:
+    """The messages as they are; if a template refuses them, in the forms that some insist on."""
+    yield messages
+    short = in_nine_characters(messages)
+    if short is not messages:
+        yield short
+    objects = wrapped(messages)
+    if objects is not messages:
+        yield objects
+        if short is not messages:
+            yield wrapped(short)
+
+
+_CONTENTS: tuple[Any, ...] = ("Hello", [{"type": "text", "text": "Hello"}])
+
+
+def _samples() -> Iterator[tuple[_Messages, _Messages]]:
+    """Small conversations of the usual shapes: one of them should suit any template."""
+    tool = {"type": "function", "function": {"name": "f", "description": "", "parameters": {}}}
+    for tools in ([], [tool]):
+        for content in _CONTENTS:
+            user = {"role": "user", "content": content}
+            yield [user], tools
+            yield [{"role": "system", "content": content}, user], tools
+            yield [user, {"role": "assistant", "content": content}, user], tools
+
+
+def _refusal(error: Exception | None) -> str:
+    if isinstance(error, SecurityError):
+        return "The model's chat template was stopped by the sandbox."
+    return f"The model's chat template refuses these messages: {_reason(error)}"
+
+
+def _reason(error: Exception | None) -> str:
+    """The words of a template's error, without Python's own where those quote texts."""
+    match error:
+        case TemplateError():
+            return str(error)[:200]
+        case RecursionError():
+            return "it calls itself too deeply (RecursionError)"
+        case MemoryError():
+            return "it asks for more memory than there is (MemoryError)"
+        case ZeroDivisionError():
+            return "it divides by zero (ZeroDivisionError)"
+        case TypeError() | OverflowError():  # these name types and bounds, never a text
+            return f"{type(error).__name__}: {error}"[:200]
+    return type(error).__name__
+
+
+def _to_json(
+    x: Any,
+    ensure_ascii: bool = False,
+    indent: int | str | None = None,
+    separators: tuple[str, str] | None = None,
+    sort_keys: bool = False,
+) -> str:
     """JSON without HTML escapes: Jinja's own filter would write < as an escape."""
-    options.setdefault("ensure_ascii", False)
-    return json.dumps(value, indent=indent, **options)
+    return json.dumps(
+        x, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys
+    )
 
 
-def _refuse(message: str) -> NoReturn:
-    raise TemplateError(message)
+def _refuse(message: Any) -> NoReturn:
+    current().weigh(message)
+    raise TemplateError(str(message))
 
 
-def _strftime_now(format_: str) -> str:
-    return dt.datetime.now().astimezone().strftime(format_)
+def _strftime_now(format: str) -> str:  # noqa: A002 - transformers' name
+    """The time here, without a zone, as transformers has it."""
+    if len(format) > _MAX_FORMAT_CHARS or _WIDE_DIRECTIVE.search(format):
+        raise TemplateBoundError(
+            f"asks for a time in a format of more than {_MAX_FORMAT_CHARS} characters, or too wide"
+        )
+    return dt.datetime.now().astimezone().replace(tzinfo=None).strftime(format)

@@ -18,6 +18,7 @@ from serve.errors import InvalidRequest, StartupError
 from serve.pipeline import token_bytes
 from serve.pipeline.detokenize import ByteDetokenizer, Detokenizer, WindowDetokenizer
 from serve.pipeline.guard import ControlGuard, encode_plainly
+from serve.pipeline.panics import NO_PANIC
 from serve.pipeline.token_bytes import TokenBytes
 
 MAX_TOKEN_ID = 2**32 - 1
@@ -67,7 +68,8 @@ class ModelTokenizer:
                 "convert the model's tokenizer with transformers' save_pretrained."
             )
         try:
-            tokenizer = Tokenizer.from_file(str(file))
+            with NO_PANIC:
+                tokenizer = Tokenizer.from_file(str(file))
             tokenizer.no_truncation()  # left from training: prompts would be cut in silence
             tokenizer.no_padding()
             config_file = folder / "tokenizer_config.json"

@@ -18,6 +18,8 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Self, SupportsIndex
 
+from serve.pipeline.tool_arguments import Arguments
+
 _CLIENT, _TEMPLATE = b"\x01", b"\x00"
 _SPEC = re.compile(
     r"%(?:\((?P<key>[^()]*)\))?[#0\- +]*(?P<width>\*|\d+)?(?:\.(?P<precision>\*|\d+)?)?[hlL]?"
@@ -295,6 +297,8 @@ def of_client(value: Any) -> Any:
     """A JSON value with every text in it, keys too, as a client's."""
     if isinstance(value, str):
         return client(value)
+    if isinstance(value, Arguments):
+        return value.changed(of_client, client)
     if isinstance(value, Mapping):
         return {client(key): of_client(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

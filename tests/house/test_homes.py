@@ -29,6 +29,8 @@ HOMES: dict[str, tuple[str, ...]] = {
     "jinja2": (
         "serve/pipeline/template.py",
         "serve/pipeline/tracing.py",
+        "serve/pipeline/template_bounds.py",
+        "serve/pipeline/template_code.py",
         "models/rules/templates.py",
         "models/rules/template_sizes.py",
     ),

@@ -38,6 +38,7 @@ def test_the_shapes_that_models_are_published_with_pass(family):
         ("{{ '{:>200000}'.format(1) }}", "200000 characters wide"),
         ("{{ 'a'.ljust(200000) }}", "pads with ljust"),
         ("{{ 'a'|indent(200000) }}", "pads with indent"),
+        ("{% autoescape x %}{% endautoescape %}", "HTML's escapes (autoescape) (line 1)"),
         ("{% if %}", "no Jinja that the server runs"),
         ("{{ " + "(" * 400 + ")" * 400 + " }}", "too deeply"),
     ],

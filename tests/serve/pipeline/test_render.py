@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
 from typing import Any
@@ -281,7 +282,7 @@ def test_generation_blocks_and_json_are_as_templates_expect() -> None:
                     ]
                 }
             },
-            "tools",
+            "plain",
         ),
     ],
 )
@@ -304,3 +305,24 @@ async def test_a_large_chat_gives_the_same_ids_on_a_thread() -> None:
     ids = await RENDERER.render(chat(long))
     assert TOKENIZER.decode_raw(ids).startswith("<|im_start|>user\nprefill and decode.")
     assert [i for i in ids if i in TOKENIZER._special_ids] == [START, END, START]
+
+
+@pytest.mark.parametrize("content", ["short", "long " * INLINE_CHARS])
+async def test_the_loop_turns_while_a_template_takes_long(content: str) -> None:
+    """Also for a short prompt: what takes long is in the template, not in the messages."""
+    source = "{% for a in range(9999) %}{% for b in range(30) %}{% endfor %}{% endfor %}done"
+    renderer = Renderer(TOKENIZER, ChatTemplate(source, {}))
+    task = asyncio.create_task(renderer.render(chat(content)))
+    turns = 0
+    while not task.done():
+        await asyncio.sleep(0)
+        turns += 1
+    assert TOKENIZER.decode(await task) == "done"
+    assert turns > 10
+
+
+async def test_a_template_that_asks_for_too_much_is_refused_for_a_short_prompt() -> None:
+    renderer = Renderer(TOKENIZER, ChatTemplate("{{ 'x' * 10 ** 9 }}", {}))
+    for content in ("short", "long " * INLINE_CHARS):
+        with pytest.raises(InvalidRequest, match="characters, at most"):
+            await renderer.render(chat(content))

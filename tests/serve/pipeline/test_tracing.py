@@ -69,11 +69,10 @@ AS_A_WHOLE = {
     "markup, more": "{{ ('n' | safe).replace('n', c) }}{{ ('n' | safe) | replace('n', c) }}{{ c | e | upper }}"
     "{{ ('{}' | safe).format(c) }}{{ ('%s' | safe) | format(c) }}{{ c | safe | indent }}",
     "wrapped": "{{ c | wordwrap(2) }}{{ 'n n n' | wordwrap(2, wrapstring=c) }}{{ c | striptags }}",
-    "escaped blocks": "{% autoescape true %}{{ c }}{{ c ~ '<' }}{{ c | replace('a', 'b') }}{% endautoescape %}",
     "translated": "{{ c.translate({97: 'z'}) }}{{ 'n'.translate({110: c}) }}",
     "bytes": "{{ c.encode() }}{{ c.encode().decode() }}{{ c.encode().replace('a'.encode(), 'b'.encode()).decode() }}",
     "chosen by it": "{{ {c: c}[c] }}{{ {c: 'k'}[c] }}{{ {c: 'k'}.get(c) }}",
-    "formats": "{{ '{:>9}{!r}'.format(c, c) }}{{ '{:{}}'.format(c, 9) }}{{ c.format(c) }}{{ (c | replace('%', '') ~ '%s') % c }}",
+    "formats": "{{ '{:>9}{!r}'.format(c, c) }}{{ c.format(c) }}{{ (c | replace('%', '') ~ '%s') % c }}",
     "format of a list": "{{ '{0[0]}{0}'.format([c]) }}{{ '{x.y}'.format(x={'y': c}) }}{{ '%r' % c }}",
     "date": "{{ strftime_now(c) }}",
     "replaced by value": "{{ 'n' | replace('n', [c]) }}{{ [c] | upper }}{{ [c] | title }}",
