@@ -25,7 +25,18 @@ class ModelRunner:
         self._keeps_rows = "logits_to_keep" in inspect.signature(model.forward).parameters
 
     def step(self, segments: Sequence[Segment]) -> list[tuple[SequenceState, Sampled]]:
-        """Compute the segments and sample those that end their sequence's tokens."""
+        """Compute the segments and sample those that end their sequence's tokens.
+
+        Raises:
+            Exception: whatever the forward does; none of the segments counts as computed then.
+        """
+        try:
+            return self._step(segments)
+        except torch.OutOfMemoryError:
+            torch.cuda.empty_cache()  # what the failed step left in pieces is the next one's
+            raise
+
+    def _step(self, segments: Sequence[Segment]) -> list[tuple[SequenceState, Sampled]]:
         with torch.inference_mode():
             plan = make_plan(segments, self._cache, self._model.device)
             logits = self._forward(plan)

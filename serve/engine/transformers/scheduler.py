@@ -23,6 +23,17 @@ from serve.engine.protocol import EngineRequest
 from serve.engine.transformers.logits_mask import LogitsMask
 from serve.timeline import FinishReason
 
+_SEEDS = 1 << 64
+
+
+def source_of(seed: int | None) -> random.Random:
+    """The randomness of a seed; fresh where there is none.
+
+    Python's generator takes a seed's magnitude, so that -7 and 7 would be one: those below zero
+    have numbers of their own here, beyond all that 64 bits can say.
+    """
+    return random.Random(seed if seed is None or seed >= 0 else _SEEDS - seed)
+
 
 @dataclass(slots=True, eq=False, kw_only=True)
 class SequenceState:
@@ -53,7 +64,7 @@ class SequenceState:
     def __post_init__(self) -> None:
         self.token_ids = list(self.request.prompt_token_ids)
         self.num_prompt_tokens = len(self.token_ids)
-        self.source = random.Random(self.request.sampling.seed)
+        self.source = source_of(self.request.sampling.seed)
 
     def append(self, token_id: int) -> None:
         """Add a token that was chosen; the mask goes on past it.
@@ -124,8 +135,7 @@ class Scheduler:
         self.waiting: deque[SequenceState] = deque()
         self.running: list[SequenceState] = []
         self.num_preemptions = 0
-        # Taken from the end: low ids first, so a cache that is never full is never all touched.
-        self._free = list(range(num_blocks - 1, -1, -1))
+        self._free = _all_free(num_blocks)
 
     @property
     def num_free_blocks(self) -> int:
@@ -165,6 +175,20 @@ class Scheduler:
             self.waiting.remove(sequence)
         self._release(sequence)
 
+    def reset(self) -> list[SequenceState]:
+        """Start anew after a step that failed, with every block free: what was running is
+        forgotten, what is waiting keeps its place. Asks nothing of the state that it finds.
+
+        Returns:
+            The sequences that were running, oldest first.
+        """
+        dropped, self.running = self.running, []
+        for sequence in (*dropped, *self.waiting):
+            sequence.block_ids.clear()
+            sequence.num_computed = 0
+        self._free = _all_free(self.num_blocks)
+        return dropped
+
     def _decodes(self) -> list[Segment]:
         segments = []
         # Victims come from the end, so those before `sequence` keep what they have been given.
@@ -199,3 +223,8 @@ class Scheduler:
     def _release(self, sequence: SequenceState) -> None:
         self._free.extend(reversed(sequence.block_ids))
         sequence.block_ids.clear()
+
+
+def _all_free(num_blocks: int) -> list[int]:
+    """Taken from the end: low ids first, so a cache that is never full is never all touched."""
+    return list(range(num_blocks - 1, -1, -1))

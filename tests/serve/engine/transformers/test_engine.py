@@ -53,7 +53,8 @@ def engines() -> Iterator[dict[str, Engine]]:
 
 
 def break_the_step(engine: Engine) -> None:
-    engine._steps._step = None  # type: ignore[attr-defined]
+    """One step that fails, from which the scheduler cannot begin anew."""
+    engine._steps._step = engine._steps._scheduler.reset = None  # type: ignore[attr-defined]
 
 
 async def living(engines: dict[str, Engine], name: str, folder: Path, settings: Any) -> Engine:
