@@ -146,6 +146,7 @@ class TransformersEngine:
             block_size=BLOCK_SIZE,
             max_num_seqs=settings.max_num_seqs,
             max_num_batched_tokens=max(settings.max_num_batched_tokens, settings.max_num_seqs),
+            is_repeatable=runner.is_repeatable,
         )
         return cls(loaded, info, scheduler, runner, CrossThreadDelivery(settings.max_hold_s))
 
