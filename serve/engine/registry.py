@@ -120,7 +120,7 @@ def build(name: str, path: Path | None, settings: EngineSettings, progress: Prog
 
 
 def salvage(engine: Engine, settings: EngineSettings) -> Callable[[], Engine] | None:
-    """What makes an engine of that which a dead one has in memory; None where it has nothing.
+    """A function that makes an engine of what a dead one has in memory; None where it has nothing.
 
     To be asked before the dead one is closed, and called after, in a thread.
 

@@ -1,4 +1,4 @@
-"""What a request changes of its row of logits before a token is drawn: penalties, bias, mask."""
+"""Penalties, bias and mask: the changes of one row of logits before a token is drawn."""
 
 from __future__ import annotations
 

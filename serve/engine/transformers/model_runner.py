@@ -49,12 +49,14 @@ class ModelRunner:
         with torch.inference_mode():
             sequences: list[SequenceState] = []
             parts: list[torch.Tensor] = []
-            for together in self._passes(segments):
+            passes = self._passes(segments)
+            for together in passes:
                 plan = make_plan(together, self._cache, self._model.device)
                 logits = self._forward(plan)
                 if plan.sampled:
                     sequences += [segment.sequence for segment in plan.sampled]
-                    parts.append(logits)
+                    # The loops write the next pass's logits to the same place.
+                    parts.append(logits if len(passes) == 1 else logits.clone())
             if not sequences:
                 return []
             logits = parts[0] if len(parts) == 1 else torch.cat(parts)
@@ -64,11 +66,14 @@ class ModelRunner:
         """What is computed together.
 
         With compiled loops: the decodes, as many at a time as these take; each chunk of a prompt
-        with a seed by itself; all other chunks in one.
+        with a seed by itself; all other chunks in one. More decodes than the loops take at once,
+        none with a seed, are quicker together with the rest (ADR 0016).
         """
         if self._compiled is None:
             return [segments]
         decodes = [segment for segment in segments if segment.num_tokens == 1]
+        if len(decodes) > MOST_ROWS and not any(one.sequence.is_seeded for one in segments):
+            return [segments]
         chunks = [segment for segment in segments if segment.num_tokens > 1]
         alone = [[segment] for segment in chunks if segment.sequence.is_seeded]
         others = [segment for segment in chunks if not segment.sequence.is_seeded]
@@ -82,8 +87,9 @@ class ModelRunner:
 
     def _forward(self, plan: StepPlan) -> torch.Tensor:
         if self._compiled is not None and self._compiled.takes(plan):
-            # The loops write the next pass's to the same place.
-            return self._compiled.logits(plan)[plan.last_rows].float()
+            rows = self._compiled.logits(plan).float()
+            # After a preemption there are rows whose next token is known.
+            return rows if len(plan.last_rows) == len(rows) else rows[plan.last_rows]
         kept = {"logits_to_keep": plan.last_rows} if self._keeps_rows else {}
         logits: torch.Tensor = self._model(
             input_ids=plan.input_ids,

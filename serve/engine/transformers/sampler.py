@@ -63,19 +63,22 @@ def sample(logits: torch.Tensor, sequences: Sequence[SequenceState]) -> list[Sam
     raw = logits
     if any(map(_needs_floats, sequences)):
         raw = logits = logits.float()
-    errors = _unusable(raw)
+    best, chosen = logits.max(-1)  # [B]; the first of equals; argmax over bfloat16 is slower
+    errors = _unusable(best)
     if any(map(logits_reshaping.is_needed, sequences)):
         if any(row.num_logprobs is not None for row in params):
             logits = raw.clone()
         errors |= _reshape(logits, sequences, errors)
-        errors |= _unusable(logits, errors)
+        best, chosen = logits.max(-1)
+        errors |= _unusable(best, errors)
     for index in errors:
         raw[index] = logits[index] = 0
+        chosen[index] = 0
     try:
-        sampled = _choose(raw, logits, sequences, uniforms)
+        sampled = _choose(raw, logits, chosen, sequences, uniforms)
     except Exception:
         log.exception("sampling failed; each row is tried alone")
-        sampled = _one_by_one(raw, logits, sequences, uniforms)
+        sampled = _one_by_one(raw, logits, chosen, sequences, uniforms)
     for index, error in errors.items():
         sampled[index] = Sampled(-1, None, error)
     return sampled
@@ -86,13 +89,12 @@ def is_greedy(params: SamplingParams) -> bool:
     return params.temperature < GREEDY_BELOW
 
 
-def _unusable(logits: torch.Tensor, known: Collection[int] = ()) -> dict[int, InternalError]:
-    """Rows whose best is no finite number: NaN somewhere, +inf, or no token that may come."""
-    is_finite: list[bool] = logits.max(-1).values.isfinite().tolist()
+def _unusable(best: torch.Tensor, known: Collection[int] = ()) -> dict[int, InternalError]:
+    """Rows whose best ``[B]`` is no finite number: NaN somewhere, +inf, or no token may come."""
     return {
         index: InternalError(_NO_SCORES)
-        for index, is_good in enumerate(is_finite)
-        if not is_good and index not in known
+        for index, value in enumerate(best.tolist())
+        if not math.isfinite(value) and index not in known
     }
 
 
@@ -114,6 +116,7 @@ def _reshape(
 def _one_by_one(
     raw: torch.Tensor,
     logits: torch.Tensor,
+    best: torch.Tensor,
     sequences: Sequence[SequenceState],
     uniforms: Sequence[float],
 ) -> list[Sampled]:
@@ -121,7 +124,7 @@ def _one_by_one(
     for index, (sequence, uniform) in enumerate(zip(sequences, uniforms, strict=True)):
         row = slice(index, index + 1)
         try:
-            sampled += _choose(raw[row], logits[row], [sequence], [uniform])
+            sampled += _choose(raw[row], logits[row], best[row], [sequence], [uniform])
         except Exception:
             log.exception("a row's sampling failed")
             sampled.append(Sampled(-1, None, InternalError(_FAILED)))
@@ -131,13 +134,17 @@ def _one_by_one(
 def _choose(
     raw: torch.Tensor,
     logits: torch.Tensor,
+    best: torch.Tensor,
     sequences: Sequence[SequenceState],
     uniforms: Sequence[float],
 ) -> list[Sampled]:
-    """One token per row of ``logits`` ``[B, V]``, with the logprobs of ``raw``. Changes neither."""
+    """One token per row of ``logits`` ``[B, V]``, with the logprobs of ``raw``. Changes none.
+
+    Args:
+        best: ``[B]``, each row's likeliest token.
+    """
     params = [sequence.request.sampling for sequence in sequences]
-    # The first of equals, as argmax; but argmax over bfloat16 is six times slower.
-    chosen = logits.max(-1).indices  # [B]
+    chosen = best.clone()
     drawn = [index for index, row in enumerate(params) if not is_greedy(row)]
     if drawn:
         rows = torch.tensor(drawn, device=logits.device)
