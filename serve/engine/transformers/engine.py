@@ -156,7 +156,7 @@ class TransformersEngine:
 
     @property
     def runner(self) -> ModelRunner:
-        """For measurements, while no stream is open: the step thread owns it otherwise.
+        """The runner, for measurements while no stream is open: the step thread owns it otherwise.
 
         Raises:
             EngineDeadError: the engine is closed.

@@ -63,7 +63,7 @@ class ModelRunner:
             return list(zip(sequences, sample(logits, sequences), strict=True))
 
     def _passes(self, segments: Sequence[Segment]) -> list[Sequence[Segment]]:
-        """What is computed together.
+        """The parts of a step that are computed together.
 
         With compiled loops: the decodes, as many at a time as these take; each chunk of a prompt
         with a seed by itself; all other chunks in one. More decodes than the loops take at once,
