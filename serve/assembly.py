@@ -14,7 +14,7 @@ import asyncio
 import contextlib
 import gc
 from collections.abc import Awaitable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from models.refs import Artifact, QuantScheme
 from quantize.plan.choices import BY_QUALITY, Choice
@@ -204,10 +204,19 @@ def _build_engine(config: Config, artifact: Artifact, progress: Progress) -> tup
     if name not in registry.SUPERVISED:
         return engine, reason
 
-    def rebuild() -> Engine:
-        return registry.build(name, artifact.path, settings, lambda *_: None)
-
-    return Supervisor(engine, rebuild), reason
+    if name != "vllm":
+        # As large as before: what was promised to clients at the start holds for the next one.
+        settings = replace(
+            settings,
+            max_model_len=engine.info.max_model_len,
+            kv_cache_tokens=engine.info.kv_cache_tokens,
+        )
+    supervisor = Supervisor(
+        engine,
+        lambda: registry.build(name, artifact.path, settings, lambda *_: None),
+        salvage=lambda dead: registry.salvage(dead, settings),
+    )
+    return supervisor, reason
 
 
 def _fake_settings(config: Config, artifact: Artifact) -> FakeSettings:

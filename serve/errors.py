@@ -24,6 +24,7 @@
             ├── QueueFull             503
             ├── Draining              503
             ├── NotReady              503 the model is still loading
+            ├── StepFailed            503 the engine failed at this request, and goes on
             └── EngineDeadError       503 the engine stopped; in-band when it happens mid-stream
 
 Messages say what is wrong, the limit, the actual value and what to do. They never hold a path of
@@ -204,3 +205,9 @@ class EngineDeadError(Unavailable):
     """The engine stopped. Raised from every open stream, and for new requests until it is back."""
 
     code = "engine_dead"
+
+
+class StepFailed(Unavailable):
+    """The engine failed while it computed this request, which may be sent again; it goes on."""
+
+    code = "step_failed"

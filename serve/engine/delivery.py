@@ -16,12 +16,16 @@ woken at one step and half at the next.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVarTuple
 
 from serve.engine.protocol import TokenChunk, TokenLogprob
+from serve.errors import InternalError
 from serve.timeline import FinishReason
+
+_log = logging.getLogger(__name__)
 
 PAIR = 2
 MAX_LAG = 8
@@ -236,7 +240,11 @@ def _deliver(delivery: Delivery, tokens: Sequence[AddressedToken], at: float) ->
     delivery.begin(at)
     for token in tokens:
         logprobs = None if token.logprob is None else (token.logprob,)
-        delivery.put(token.mailbox, (token.token_id,), logprobs, token.finish_reason)
+        try:
+            delivery.put(token.mailbox, (token.token_id,), logprobs, token.finish_reason)
+        except Exception:  # noqa: BLE001 - this stream has lost a token; the others of the step have not
+            _log.exception("a token was not delivered")
+            token.mailbox.fail(InternalError("The engine lost a token of this request."))
     delivery.end()
 
 

@@ -11,6 +11,8 @@ The contract (tests/contracts/engine.py, subclassed by every engine):
 - two concurrent streams do not mix;
 - a prompt that does not fit raises ContextLengthExceeded before the first chunk;
 - a grammar raises UnsupportedField before the first chunk, unless ``grammar`` is a capability;
+- a stream that alone fails raises InternalError, those of a step that fails StepFailed; the engine
+  goes on;
 - when the engine dies, every open stream raises EngineDeadError.
 """
 
@@ -77,7 +79,8 @@ class SamplingParams:
         top_p: smallest set of tokens with at least this probability. (0, 1]
         top_k: this many most likely tokens; 0 means all. >= 0
         min_p: drop tokens below ``min_p`` times the top probability. [0, 1]
-        seed: same seed, same request, same tokens. None draws fresh randomness.
+        seed: same seed, same request, same tokens. None draws fresh randomness. Any integer of 64
+            bits; ADR 0028 says where other requests in the batch may change the tokens.
         presence_penalty: subtracted once from the logit of a token already generated. [-2, 2]
         frequency_penalty: subtracted once per occurrence of a token already generated. [-2, 2]
         repetition_penalty: divides (positive) or multiplies (negative) the logits of tokens in
@@ -206,7 +209,7 @@ class Engine(Protocol):
         Raises:
             InvalidRequest: before the first chunk; ContextLengthExceeded and UnsupportedField are
                 kinds of it.
-            EngineDeadError: at any point.
+            EngineDeadError, StepFailed, InternalError: at any point.
         """
         ...
 

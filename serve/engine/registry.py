@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Callable
 from dataclasses import fields
 from importlib import metadata
 from pathlib import Path
@@ -18,8 +19,8 @@ ENGINES: tuple[str, ...] = tuple(
     name for name in get_args(Config.model_fields["engine"].annotation) if name != "auto"
 )
 """Names of the engines: all values of the setting ``engine`` but ``auto``."""
-SUPERVISED = frozenset({"vllm"})
-"""Engines in processes of their own, which may die and be built anew while the server lives."""
+SUPERVISED = frozenset({"vllm", "transformers"})
+"""Engines that may die and be built anew while the server lives."""
 
 _FLAGS = {
     "engine_args": "engine_arg",
@@ -116,6 +117,21 @@ def build(name: str, path: Path | None, settings: EngineSettings, progress: Prog
 
     progress("import", 1, 1)
     return TransformersEngine.from_folder(path, settings, progress)
+
+
+def salvage(engine: Engine, settings: EngineSettings) -> Callable[[], Engine] | None:
+    """A function that makes an engine of what a dead one has in memory; None where it has nothing.
+
+    To be asked before the dead one is closed, and called after, in a thread.
+
+    Args:
+        settings: of the new one.
+    """
+    if engine.info.name != "transformers":
+        return None
+    from serve.engine.transformers.engine import TransformersEngine  # noqa: PLC0415 - as above
+
+    return engine.salvage(settings) if isinstance(engine, TransformersEngine) else None
 
 
 def _refuse_foreign_settings(name: str, settings: EngineSettings) -> None:

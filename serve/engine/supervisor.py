@@ -1,4 +1,4 @@
-"""An engine that comes back: it wraps one that lives in processes of its own, and rebuilds it.
+"""An engine that comes back: it wraps one that may die, and rebuilds it.
 
 ::
 
@@ -6,6 +6,10 @@
             ▼                                           │
         down: new requests refused, streams ended      up: all calls go to the engine
             └── close, wait, build (up to 5 times) ─────▶
+
+Where the dead one leaves something in memory, such as its weights, the first attempt is to use it;
+all others, and the first after two deaths in short order, begin with nothing. Whatever an attempt
+raises, it is one attempt.
 
 Knows nothing of any engine: it is tested with the fake one and a clock that is not one.
 """
@@ -29,6 +33,9 @@ POLL_S = 0.25
 """Seconds between looks at the engine's health. Probes and streams see a death before that."""
 BACK_OFF_S = (0.0, 1.0, 2.0, 5.0, 10.0)
 """Seconds before each attempt. As many attempts are made, then it is given up."""
+PAUSED_S = 5.0
+"""A look that comes so late was paused itself, with the whole process: an engine may have a step
+to show for it at the next look."""
 STEADY_S = 60.0
 """An engine that died sooner than this after it came up is brought back more slowly each time."""
 
@@ -39,6 +46,8 @@ class Supervisor:
     Args:
         engine: the first one, which is up.
         rebuild: makes another one. Blocks; it is called in a thread. Raises StartupError.
+        salvage: of a dead engine that is not closed yet, what makes another one of its parts
+            (the same); None where it has none.
         clock: monotonic seconds.
         sleep: waits that many seconds.
     """
@@ -48,12 +57,14 @@ class Supervisor:
         engine: Engine,
         rebuild: Callable[[], Engine],
         *,
+        salvage: Callable[[Engine], Callable[[], Engine] | None] = lambda _: None,
         clock: Callable[[], float] = timeline.now,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._engine: Engine | None = engine
         self._info = engine.info
         self._rebuild = rebuild
+        self._salvage = salvage
         self._clock = clock
         self._sleep = sleep
         self._up_since = clock()
@@ -100,10 +111,12 @@ class Supervisor:
         Raises:
             StartupError: it did not come up, as often as ``BACK_OFF_S`` allows.
         """
+        looked_at = self._clock()
         while True:
             await self._sleep(POLL_S)
-            engine = self._engine
-            if engine is None or self._is_closed:
+            engine, was_paused = self._engine, self._clock() - looked_at > PAUSED_S
+            looked_at = self._clock()
+            if engine is None or self._is_closed or was_paused:
                 continue
             try:
                 await engine.check_health()
@@ -111,11 +124,9 @@ class Supervisor:
                 reason = error.message
             else:
                 continue
-            await self._bring_back(engine, reason)
-            # A dead engine is a large knot of objects that hold each other. Left to the collector's
-            # own time, a dozen of them would lie about.
-            del engine
-            gc.collect()
+            del engine  # two of them need not fit into memory
+            await self._bring_back(reason)
+            looked_at = self._clock()
 
     def _up(self) -> Engine:
         if self._engine is None:
@@ -124,25 +135,24 @@ class Supervisor:
             )
         return self._engine
 
-    async def _bring_back(self, dead: Engine, reason: str) -> None:
+    async def _bring_back(self, reason: str) -> None:
         died_at = self._clock()
         was_steady = died_at - self._up_since >= STEADY_S
         self._num_early_deaths = 0 if was_steady else self._num_early_deaths + 1
-        self._steps_of_the_dead += dead.load().num_steps
-        self._engine = None
         log.error("engine died", extra={"reason": reason})
-        await dead.close()
+        build = await self._taken_down()
         first = min(max(0, self._num_early_deaths - 1), len(BACK_OFF_S) - 1)
         await self._sleep(BACK_OFF_S[first])
         for attempt, back_off_s in enumerate(BACK_OFF_S, start=1):
             if attempt > 1:
                 await self._sleep(back_off_s)
             try:
-                self._engine = await asyncio.to_thread(self._build)
-            except StartupError as error:
+                self._engine = await asyncio.to_thread(self._build, build)
+            except Exception as error:  # noqa: BLE001 - an attempt, whatever it was
                 log.error(  # noqa: TRY400 - the message says it all; its cause is the engine's log
-                    "engine did not come up", extra={"attempt": attempt, "reason": str(error)}
+                    "engine did not come up", extra={"attempt": attempt, "reason": _reason(error)}
                 )
+                build = self._rebuild
                 continue
             self._up_since = self._clock()
             down_s = round(self._up_since - died_at, 1)
@@ -153,12 +163,28 @@ class Supervisor:
             "The log says why."
         )
 
-    def _build(self) -> Engine:
+    async def _taken_down(self) -> Callable[[], Engine]:
+        """Close the dead engine and let go of it. Returns what the first attempt is to be."""
+        dead, self._engine = self._up(), None
+        self._steps_of_the_dead += dead.load().num_steps
+        salvaged = self._salvage(dead) if self._num_early_deaths < 2 else None
+        await dead.close()
+        return salvaged or self._rebuild
+
+    def _build(self, build: Callable[[], Engine]) -> Engine:
         """A new engine. One that comes up after close() is closed at once, here in its thread."""
-        engine = self._rebuild()
+        # A dead engine is a large knot of objects that hold each other. Left to the collector's
+        # own time a dozen of them would lie about; and there is no memory for two.
+        gc.collect()
+        engine = build()
         with self._closing:
             is_wanted = not self._is_closed
         if not is_wanted:
             asyncio.run(engine.close())
             raise StartupError("The server is shutting down.")
         return engine
+
+
+def _reason(error: Exception) -> str:
+    """The message of an error; where it is not ours, its type with it."""
+    return str(error) if isinstance(error, StartupError) else f"{type(error).__name__}: {error}"

@@ -20,7 +20,7 @@ def routes(state: ServerState) -> tuple[RouteSpec, ...]:
     """The probes. They see no principal and give away nothing but the server's condition."""
 
     async def livez(_request: Request) -> Response:
-        """The event loop turns."""
+        """The event loop turns. An engine that stays down ends the process, and with it this."""
         return JsonReply({"status": "alive"})
 
     async def readyz(_request: Request) -> Response:

@@ -91,9 +91,9 @@ class CompiledStep:
         return None if products is None else cls(model, cache, products)
 
     def takes(self, plan: StepPlan) -> bool:
-        """Whether a step is decodes only, few enough, and all of them sample."""
+        """Whether a step is one token for each sequence, and few enough."""
         rows = len(plan.segments)
-        return rows == plan.input_ids.shape[1] == len(plan.last_rows) and rows <= MOST_ROWS
+        return rows == plan.input_ids.shape[1] and rows <= MOST_ROWS
 
     def logits(self, plan: StepPlan) -> torch.Tensor:
         """float32 ``[N, V]`` of a step that ``takes`` says yes to; overwritten by the next."""

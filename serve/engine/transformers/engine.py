@@ -13,10 +13,12 @@ ADR 0003 says why it is our own, with the measurements.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
+import gc
+from collections.abc import AsyncGenerator, Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import TypeVar
 
 import torch
 from transformers import PreTrainedModel
@@ -37,13 +39,32 @@ from serve.engine.transformers import warm_up
 from serve.engine.transformers.kv_cache import BLOCK_SIZE, KVCache
 from serve.engine.transformers.layers import attention, bfloat16_linear, fused_linear
 from serve.engine.transformers.loader import loading, served_dtypes, weight_memory
+from serve.engine.transformers.loader.stored_scheme import DeclaredScheme
 from serve.engine.transformers.model_runner import ModelRunner
 from serve.engine.transformers.scheduler import Scheduler, SequenceState
 from serve.engine.transformers.step_loop import StepLoop
+from serve.errors import EngineDeadError, StartupError
 
 _CAPABILITIES: frozenset[Capability] = frozenset(
     {"logprobs", "seed", "min_p", "logit_bias", "penalties"}
 )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _LoadedModel:
+    """A model in memory, ready to step, and what is known of it: all that a revival needs.
+
+    Attributes:
+        expected: last logits of the check's prompts, by the model as it was loaded.
+        max_len: most tokens that the model itself takes.
+    """
+
+    model: PreTrainedModel
+    expected: list[torch.Tensor]
+    declared: DeclaredScheme | None
+    max_len: int
+    eos_token_ids: frozenset[int]
+    num_parameters: int
 
 
 class TransformersEngine:
@@ -51,18 +72,21 @@ class TransformersEngine:
 
     def __init__(
         self,
+        loaded: _LoadedModel,
         info: EngineInfo,
         scheduler: Scheduler,
         runner: ModelRunner,
         delivery: CrossThreadDelivery,
     ) -> None:
+        self._loaded: _LoadedModel | None = loaded
         self._info = info
-        self.runner = runner
-        """For measurements, while no stream is open: the step thread owns it otherwise."""
+        self._runner: ModelRunner | None = runner
         self._steps = StepLoop(scheduler, runner.step, delivery)
 
     @classmethod
-    def from_folder(cls, path: Path, settings: EngineSettings, progress: Progress) -> Self:
+    def from_folder(
+        cls, path: Path, settings: EngineSettings, progress: Progress
+    ) -> TransformersEngine:
         """Load, size, check and start. Blocks for as long as it takes: call it in a thread.
 
         Reports the phases ``load_weights`` (bytes), ``allocate_kv`` and ``warm_up``.
@@ -70,33 +94,38 @@ class TransformersEngine:
         Raises:
             StartupError: the model is of a kind that this engine does not run, or does not fit.
         """
-        # In a thread that ends: each thread that computes has an OpenMP pool of its own, and with
-        # more threads in all than cores, those of a step would sleep at each of its barriers.
-        with ThreadPoolExecutor(1, "load") as loader:
-            return loader.submit(cls._loaded, path, settings, progress).result()
+
+        def make() -> TransformersEngine:
+            return cls._started(_load(path, settings, progress), settings, progress)
+
+        return _in_a_thread_that_ends(make)
+
+    def salvage(self, settings: EngineSettings) -> Callable[[], TransformersEngine] | None:
+        """Take out what another engine can use, the model, before this one is closed.
+
+        Returns:
+            Makes an engine over that model, without reading a weight: once, in any thread, after
+            this engine is closed and its cache freed. It checks the model's arithmetic as a start
+            does, and raises StartupError where the model is harmed or memory is short. None where
+            there is no model any more.
+        """
+        loaded, started = self._loaded, TransformersEngine._started
+        if loaded is None:
+            return None
+        return lambda: _in_a_thread_that_ends(lambda: started(loaded, settings, lambda *_: None))
 
     @classmethod
-    def _loaded(cls, path: Path, settings: EngineSettings, progress: Progress) -> Self:
-        config = loading.read_config(path)
-        model_files.tell_differences(path)
-        declared = loading.read_declared_scheme(path)
-        device = loading.pick_device(settings.device)
-        model = loading.load_model(
-            path, config, settings=settings, device=device, progress=progress
-        )
-
-        num_parameters = served_dtypes.num_parameters(model)
-        expected = warm_up.reference_logits(model)
-        fused_linear.fuse(model)
-        if device.type == "cpu":
-            bfloat16_linear.install(model)
-        max_model_len, cache = _kv_cache(model, loading.model_max_len(config), settings, progress)
-
+    def _started(
+        cls, loaded: _LoadedModel, settings: EngineSettings, progress: Progress
+    ) -> TransformersEngine:
+        model = loaded.model
+        max_model_len, cache = _kv_cache(model, loaded.max_len, settings, progress)
         progress("warm_up", 0, 1)
         model.set_attn_implementation(attention.IMPLEMENTATION)
         runner = ModelRunner(model, cache)
-        warm_up.check_arithmetic(model, runner, expected, is_quantized=declared is not None)
-        served_dtypes.check(model, declared)
+        is_quantized = loaded.declared is not None
+        warm_up.check_arithmetic(model, runner, loaded.expected, is_quantized=is_quantized)
+        served_dtypes.check(model, loaded.declared)
         progress("warm_up", 1, 1)
 
         info = EngineInfo(
@@ -104,12 +133,12 @@ class TransformersEngine:
             max_model_len=max_model_len,
             max_num_seqs=settings.max_num_seqs,
             kv_cache_tokens=cache.num_blocks * BLOCK_SIZE,
-            vocab_size=config.get_text_config().vocab_size,
-            eos_token_ids=end_tokens.eos_token_ids(path, config),
+            vocab_size=model.config.get_text_config().vocab_size,
+            eos_token_ids=loaded.eos_token_ids,
             capabilities=_CAPABILITIES,
             dtype=served_dtypes.describe(model, model.dtype),
-            device=device.type,
-            num_parameters=num_parameters,
+            device=model.device.type,
+            num_parameters=loaded.num_parameters,
             weight_bytes=served_dtypes.resident_bytes(model),
         )
         scheduler = Scheduler(
@@ -117,12 +146,24 @@ class TransformersEngine:
             block_size=BLOCK_SIZE,
             max_num_seqs=settings.max_num_seqs,
             max_num_batched_tokens=max(settings.max_num_batched_tokens, settings.max_num_seqs),
+            is_repeatable=runner.is_repeatable,
         )
-        return cls(info, scheduler, runner, CrossThreadDelivery(settings.max_hold_s))
+        return cls(loaded, info, scheduler, runner, CrossThreadDelivery(settings.max_hold_s))
 
     @property
     def info(self) -> EngineInfo:
         return self._info
+
+    @property
+    def runner(self) -> ModelRunner:
+        """The runner, for measurements while no stream is open: the step thread owns it otherwise.
+
+        Raises:
+            EngineDeadError: the engine is closed.
+        """
+        if self._runner is None:
+            raise EngineDeadError("The engine is closed.")
+        return self._runner
 
     def load(self) -> EngineLoad:
         return self._steps.load()
@@ -150,9 +191,57 @@ class TransformersEngine:
         self._steps.check_health()
 
     async def close(self) -> None:
-        await asyncio.to_thread(self._steps.close)
+        """See ``Engine.close``.
+
+        Raises:
+            StartupError: a step does not return. Its thread cannot be ended and holds the weights,
+                so this process cannot have another engine.
+        """
+        if not await asyncio.to_thread(self._steps.close):
+            raise StartupError(
+                "A step of the engine does not return, and its memory cannot be freed while it "
+                "runs. The process has to end; start it again."
+            )
+        # A stream that nobody reads holds this object; it shall not hold the memory.
+        self._loaded = self._runner = None
         if self._info.device == "cuda":
+            gc.collect()
             torch.cuda.empty_cache()
+
+
+_Result = TypeVar("_Result")
+
+
+def _in_a_thread_that_ends(work: Callable[[], _Result]) -> _Result:
+    """The result of work that computes. Blocks.
+
+    Each thread that computes has an OpenMP pool of its own, and with more threads in all than
+    cores, those of a step would sleep at each of its barriers.
+    """
+    with ThreadPoolExecutor(1, "load") as loader:
+        return loader.submit(work).result()
+
+
+def _load(path: Path, settings: EngineSettings, progress: Progress) -> _LoadedModel:
+    """The model of a folder. Raises StartupError as ``from_folder`` does."""
+    config = loading.read_config(path)
+    model_files.tell_differences(path)
+    declared = loading.read_declared_scheme(path)
+    device = loading.pick_device(settings.device)
+    model = loading.load_model(path, config, settings=settings, device=device, progress=progress)
+    num_parameters = served_dtypes.num_parameters(model)
+    expected = warm_up.reference_logits(model)
+    fused_linear.fuse(model)
+    if device.type == "cpu":
+        bfloat16_linear.install(model)
+    return _LoadedModel(
+        model=model,
+        expected=expected,
+        declared=declared,
+        max_len=loading.model_max_len(config),
+        eos_token_ids=end_tokens.eos_token_ids(path, config),
+        num_parameters=num_parameters,
+    )
 
 
 def _kv_cache(

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class LogitsMask(Protocol):
-    """The state of one sequence. Called by the step thread only; an exception ends the engine."""
+    """The state of one sequence. Called by the step thread only; an exception ends its stream."""
 
     def apply(self, logits: torch.Tensor) -> None:
         """Set the logits of all tokens that may not come next to -inf, in place.

@@ -1,4 +1,4 @@
-"""One step is one forward: plan, model, sampler."""
+"""One step: plan, model, sampler. One forward, or several that share nothing but the sampler."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import torch
 from transformers import PreTrainedModel
 
-from serve.engine.transformers.compiled_step import CompiledStep
+from serve.engine.transformers.compiled_step import MOST_ROWS, CompiledStep
 from serve.engine.transformers.kv_cache import KVCache
 from serve.engine.transformers.sampler import Sampled, sample
 from serve.engine.transformers.scheduler import Segment, SequenceState
@@ -25,14 +25,60 @@ class ModelRunner:
         self._keeps_rows = "logits_to_keep" in inspect.signature(model.forward).parameters
 
     def step(self, segments: Sequence[Segment]) -> list[tuple[SequenceState, Sampled]]:
-        """Compute the segments and sample those that end their sequence's tokens."""
+        """Compute the segments and sample those that end their sequence's tokens.
+
+        Raises:
+            Exception: whatever the forward does; none of the segments counts as computed then.
+        """
+        try:
+            return self._step(segments)
+        except torch.OutOfMemoryError:
+            torch.cuda.empty_cache()  # what the failed step left in pieces is the next one's
+            raise
+
+    @property
+    def is_repeatable(self) -> bool:
+        """Whether a row's logits do not depend on the other rows of its step.
+
+        The compiled loops sum a row's products in one order, however many rows there are; the
+        kernels of torch choose theirs by the number of rows.
+        """
+        return self._compiled is not None
+
+    def _step(self, segments: Sequence[Segment]) -> list[tuple[SequenceState, Sampled]]:
         with torch.inference_mode():
-            plan = make_plan(segments, self._cache, self._model.device)
-            logits = self._forward(plan)
-            sequences = [segment.sequence for segment in plan.sampled]
+            sequences: list[SequenceState] = []
+            parts: list[torch.Tensor] = []
+            passes = self._passes(segments)
+            for together in passes:
+                plan = make_plan(together, self._cache, self._model.device)
+                logits = self._forward(plan)
+                if plan.sampled:
+                    sequences += [segment.sequence for segment in plan.sampled]
+                    # The loops write the next pass's logits to the same place.
+                    parts.append(logits if len(passes) == 1 else logits.clone())
             if not sequences:
                 return []
+            logits = parts[0] if len(parts) == 1 else torch.cat(parts)
             return list(zip(sequences, sample(logits, sequences), strict=True))
+
+    def _passes(self, segments: Sequence[Segment]) -> list[Sequence[Segment]]:
+        """The parts of a step that are computed together.
+
+        With compiled loops: the decodes, as many at a time as these take; each chunk of a prompt
+        with a seed by itself; all other chunks in one. More decodes than the loops take at once,
+        none with a seed, are quicker together with the rest (ADR 0016).
+        """
+        if self._compiled is None:
+            return [segments]
+        decodes = [segment for segment in segments if segment.num_tokens == 1]
+        if len(decodes) > MOST_ROWS and not any(one.sequence.is_seeded for one in segments):
+            return [segments]
+        chunks = [segment for segment in segments if segment.num_tokens > 1]
+        alone = [[segment] for segment in chunks if segment.sequence.is_seeded]
+        others = [segment for segment in chunks if not segment.sequence.is_seeded]
+        few = [decodes[i : i + MOST_ROWS] for i in range(0, len(decodes), MOST_ROWS)]
+        return [*few, *alone, *([others] if others else [])]
 
     def logits(self, segments: Sequence[Segment]) -> torch.Tensor:
         """float32 ``[B, V]`` of the segments that sample, in the plan's order, decodes first."""
@@ -41,7 +87,9 @@ class ModelRunner:
 
     def _forward(self, plan: StepPlan) -> torch.Tensor:
         if self._compiled is not None and self._compiled.takes(plan):
-            return self._compiled.logits(plan).float()
+            rows = self._compiled.logits(plan).float()
+            # After a preemption there are rows whose next token is known.
+            return rows if len(plan.last_rows) == len(rows) else rows[plan.last_rows]
         kept = {"logits_to_keep": plan.last_rows} if self._keeps_rows else {}
         logits: torch.Tensor = self._model(
             input_ids=plan.input_ids,

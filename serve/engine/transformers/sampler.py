@@ -12,96 +12,166 @@ truncation reaches further (seen from the exact total probability) is sorted in 
 
 from __future__ import annotations
 
+import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import torch
 
 from serve.engine.protocol import SamplingParams, TokenLogprob
+from serve.engine.transformers import logits_reshaping
 from serve.engine.transformers.scheduler import SequenceState
+from serve.errors import InternalError
+
+log = logging.getLogger(__name__)
 
 _PREFIX = 256
+GREEDY_BELOW = 1e-5
+"""Temperatures below it are greedy, as in vLLM: two logits that differ at all would differ by more
+than a draw can tell, and those that float32 takes for 0 would make NaN of the best."""
+_MOST_TEMPERATURE = 1e30
+
+_NO_SCORES = (
+    "The model's scores for the next token are not numbers (NaN or infinite), so none can be "
+    "chosen. Change the request; if others fail too, the model's weights are broken."
+)
+_FAILED = "The engine failed at choosing this request's next token."
 
 
 @dataclass(frozen=True, slots=True)
 class Sampled:
-    """One row's outcome."""
+    """One row's outcome. Where ``error`` is set there is no token, and ``token_id`` is -1."""
 
     token_id: int
     logprob: TokenLogprob | None
+    error: InternalError | None = None
 
 
 def sample(logits: torch.Tensor, sequences: Sequence[SequenceState]) -> list[Sampled]:
     """Choose one token per row.
+
+    A row of NaN, or with an infinite best, and one whose own parameters or mask raise, gets an
+    error and changes nothing for the others. Where the whole raises, each row is tried by itself.
 
     Args:
         logits: ``[B, V]``, any float type; overwritten.
         sequences: one per row; a sampled row draws once from its ``source``.
     """
     params = [sequence.request.sampling for sequence in sequences]
+    uniforms = [0.0 if is_greedy(s.request.sampling) else s.source.random() for s in sequences]
     raw = logits
     if any(map(_needs_floats, sequences)):
         raw = logits = logits.float()
-    if any(map(_reshapes, sequences)) and any(row.num_logprobs is not None for row in params):
-        logits = raw.clone()
+    best, chosen = logits.max(-1)  # [B]; the first of equals; argmax over bfloat16 is slower
+    errors = _unusable(best)
+    if any(map(logits_reshaping.is_needed, sequences)):
+        if any(row.num_logprobs is not None for row in params):
+            logits = raw.clone()
+        errors |= _reshape(logits, sequences, errors)
+        best, chosen = logits.max(-1)
+        errors |= _unusable(best, errors)
+    for index in errors:
+        raw[index] = logits[index] = 0
+        chosen[index] = 0
+    try:
+        sampled = _choose(raw, logits, chosen, sequences, uniforms)
+    except Exception:
+        log.exception("sampling failed; each row is tried alone")
+        sampled = _one_by_one(raw, logits, chosen, sequences, uniforms)
+    for index, error in errors.items():
+        sampled[index] = Sampled(-1, None, error)
+    return sampled
+
+
+def is_greedy(params: SamplingParams) -> bool:
+    """Whether the best token is taken, and nothing drawn."""
+    return params.temperature < GREEDY_BELOW
+
+
+def _unusable(best: torch.Tensor, known: Collection[int] = ()) -> dict[int, InternalError]:
+    """Rows whose best ``[B]`` is no finite number: NaN somewhere, +inf, or no token may come."""
+    return {
+        index: InternalError(_NO_SCORES)
+        for index, value in enumerate(best.tolist())
+        if not math.isfinite(value) and index not in known
+    }
+
+
+def _reshape(
+    logits: torch.Tensor, sequences: Sequence[SequenceState], known: Collection[int]
+) -> dict[int, InternalError]:
+    """Reshape the rows that want it, in place; the errors of those that cannot be."""
+    errors = {}
     for index, sequence in enumerate(sequences):
-        if _reshapes(sequence):
-            _reshape(logits[index], sequence)
-    # The first of equals, as argmax; but argmax over bfloat16 is six times slower.
-    chosen = logits.max(-1).indices  # [B]
-    drawn = [index for index, row in enumerate(params) if row.temperature > 0]
+        if index not in known and logits_reshaping.is_needed(sequence):
+            try:
+                logits_reshaping.reshape(logits[index], sequence)
+            except Exception:
+                log.exception("a row's parameters or mask failed")
+                errors[index] = InternalError(_FAILED)
+    return errors
+
+
+def _one_by_one(
+    raw: torch.Tensor,
+    logits: torch.Tensor,
+    best: torch.Tensor,
+    sequences: Sequence[SequenceState],
+    uniforms: Sequence[float],
+) -> list[Sampled]:
+    sampled = []
+    for index, (sequence, uniform) in enumerate(zip(sequences, uniforms, strict=True)):
+        row = slice(index, index + 1)
+        try:
+            sampled += _choose(raw[row], logits[row], best[row], [sequence], [uniform])
+        except Exception:
+            log.exception("a row's sampling failed")
+            sampled.append(Sampled(-1, None, InternalError(_FAILED)))
+    return sampled
+
+
+def _choose(
+    raw: torch.Tensor,
+    logits: torch.Tensor,
+    best: torch.Tensor,
+    sequences: Sequence[SequenceState],
+    uniforms: Sequence[float],
+) -> list[Sampled]:
+    """One token per row of ``logits`` ``[B, V]``, with the logprobs of ``raw``. Changes none.
+
+    Args:
+        best: ``[B]``, each row's likeliest token.
+    """
+    params = [sequence.request.sampling for sequence in sequences]
+    chosen = best.clone()
+    drawn = [index for index, row in enumerate(params) if not is_greedy(row)]
     if drawn:
         rows = torch.tensor(drawn, device=logits.device)
-        chosen[rows] = _draw(logits[rows], [sequences[index] for index in drawn])
+        chosen[rows] = _draw(logits[rows], [params[i] for i in drawn], [uniforms[i] for i in drawn])
     token_ids: list[int] = chosen.tolist()
     logprobs = _logprobs(raw, token_ids, [row.num_logprobs for row in params])
     return [Sampled(*pair) for pair in zip(token_ids, logprobs, strict=True)]
 
 
-def _reshapes(sequence: SequenceState) -> bool:
+def _needs_floats(sequence: SequenceState) -> bool:
     params = sequence.request.sampling
-    return bool(
-        sequence.mask is not None
-        or params.logit_bias
-        or params.presence_penalty
-        or params.frequency_penalty
-        or params.repetition_penalty != 1
+    return (
+        not is_greedy(params)
+        or params.num_logprobs is not None
+        or logits_reshaping.is_needed(sequence)
     )
 
 
-def _needs_floats(sequence: SequenceState) -> bool:
-    params = sequence.request.sampling
-    return params.temperature > 0 or params.num_logprobs is not None or _reshapes(sequence)
-
-
-def _reshape(row: torch.Tensor, sequence: SequenceState) -> None:
-    """Apply penalties, bias and mask to one row ``[V]``, in place."""
-    params = sequence.request.sampling
-    if params.repetition_penalty != 1:
-        seen = torch.unique(torch.tensor(sequence.token_ids, device=row.device))
-        values = row[seen]
-        penalty = params.repetition_penalty
-        row[seen] = torch.where(values > 0, values / penalty, values * penalty)
-    generated = sequence.token_ids[sequence.num_prompt_tokens :]
-    if generated and (params.presence_penalty or params.frequency_penalty):
-        seen, counts = torch.unique(torch.tensor(generated, device=row.device), return_counts=True)
-        row[seen] -= params.presence_penalty + params.frequency_penalty * counts
-    if params.logit_bias:
-        biased = torch.tensor(list(params.logit_bias), device=row.device)
-        row[biased] += torch.tensor(
-            list(params.logit_bias.values()), dtype=row.dtype, device=row.device
-        )
-    if sequence.mask is not None:
-        sequence.mask.apply(row)
-
-
-def _draw(logits: torch.Tensor, sequences: Sequence[SequenceState]) -> torch.Tensor:
-    """One token id per row ``[S]``. logits: [S, V] float32, overwritten."""
-    params = [sequence.request.sampling for sequence in sequences]
+def _draw(
+    logits: torch.Tensor, params: Sequence[SamplingParams], draws: Sequence[float]
+) -> torch.Tensor:
+    """One token id per row ``[S]``. logits: [S, V] float32; draws: S numbers in [0, 1)."""
     device = logits.device
-    uniforms = torch.tensor([s.source.random() for s in sequences], dtype=torch.float64)
-    temperatures = torch.tensor([row.temperature for row in params], device=device)
+    uniforms = torch.tensor(draws, dtype=torch.float64)
+    temperatures = torch.tensor(
+        [min(row.temperature, _MOST_TEMPERATURE) for row in params], device=device
+    )
     # Centred first, so that no temperature however small overflows: the best is always 0.
     logits = (logits - logits.amax(-1, keepdim=True)) / temperatures[:, None]
     token_ids = torch.empty(len(params), dtype=torch.int64, device=device)
@@ -150,7 +220,9 @@ def _truncate(
         totals: ``[S]`` sum of exp over the whole vocabulary.
     """
     width, device = values.shape[-1], values.device
-    top_k = torch.tensor([row.top_k or vocab_size for row in params], device=device)
+    top_k = torch.tensor(
+        [min(row.top_k or vocab_size, vocab_size) for row in params], device=device
+    )
     top_p = torch.tensor([row.top_p for row in params], dtype=torch.float64, device=device)
     floor = torch.tensor(
         [math.log(row.min_p) if row.min_p > 0 else -math.inf for row in params], device=device
@@ -165,6 +237,7 @@ def _truncate(
     before = sums - weights
     # A token is kept while those before it have not reached the target; the first one always is.
     kept = (before < target[:, None]) & (values >= floor[:, None])
+    kept[:, 0] = True  # even of a target that is 0
     is_complete = (top_k <= width) | (
         # Without top_k (one beyond `values` always needs the full sort, for top_p's mass).
         (top_k >= vocab_size) & ((sums[:, -1] >= target) | (values[:, -1] < floor))

@@ -23,6 +23,17 @@ from serve.engine.protocol import EngineRequest
 from serve.engine.transformers.logits_mask import LogitsMask
 from serve.timeline import FinishReason
 
+_SEEDS = 1 << 64
+
+
+def source_of(seed: int | None) -> random.Random:
+    """The randomness of a seed; fresh where there is none.
+
+    Python's generator takes a seed's magnitude, so that -7 and 7 would be one: those below zero
+    have numbers of their own here, beyond all that 64 bits can say.
+    """
+    return random.Random(seed if seed is None or seed >= 0 else _SEEDS - seed)
+
 
 @dataclass(slots=True, eq=False, kw_only=True)
 class SequenceState:
@@ -53,7 +64,7 @@ class SequenceState:
     def __post_init__(self) -> None:
         self.token_ids = list(self.request.prompt_token_ids)
         self.num_prompt_tokens = len(self.token_ids)
-        self.source = random.Random(self.request.sampling.seed)
+        self.source = source_of(self.request.sampling.seed)
 
     def append(self, token_id: int) -> None:
         """Add a token that was chosen; the mask goes on past it.
@@ -69,6 +80,11 @@ class SequenceState:
     def num_pending(self) -> int:
         """Tokens still to be computed before the next one can be sampled: 1 in decode."""
         return len(self.token_ids) - self.num_computed
+
+    @property
+    def is_seeded(self) -> bool:
+        """Whether the same tokens are to come again whatever else is in the batch."""
+        return self.request.sampling.seed is not None
 
     @property
     def num_generated(self) -> int:
@@ -110,10 +126,18 @@ class Scheduler:
         block_size: tokens per block.
         max_num_seqs: most sequences running at once.
         max_num_batched_tokens: most tokens per step; at least ``max_num_seqs``.
+        is_repeatable: whether a sequence with a seed is computed in parts that depend on nothing
+            but itself: its prompt in chunks of one size, what it generated one by one.
     """
 
     def __init__(
-        self, *, num_blocks: int, block_size: int, max_num_seqs: int, max_num_batched_tokens: int
+        self,
+        *,
+        num_blocks: int,
+        block_size: int,
+        max_num_seqs: int,
+        max_num_batched_tokens: int,
+        is_repeatable: bool = False,
     ) -> None:
         if max_num_batched_tokens < max_num_seqs:
             raise ValueError("max_num_batched_tokens must be at least max_num_seqs")
@@ -121,11 +145,13 @@ class Scheduler:
         self.block_size = block_size
         self.max_num_seqs = max_num_seqs
         self.max_num_batched_tokens = max_num_batched_tokens
+        self._is_repeatable = is_repeatable
+        # What is always left of a step: the oldest prompt never waits for a chunk of this size.
+        self._chunk_size = max(1, max_num_batched_tokens - max_num_seqs)
         self.waiting: deque[SequenceState] = deque()
         self.running: list[SequenceState] = []
         self.num_preemptions = 0
-        # Taken from the end: low ids first, so a cache that is never full is never all touched.
-        self._free = list(range(num_blocks - 1, -1, -1))
+        self._free = _all_free(num_blocks)
 
     @property
     def num_free_blocks(self) -> int:
@@ -140,16 +166,18 @@ class Scheduler:
         segments = self._decodes()
         budget = self.max_num_batched_tokens - len(segments)
         for sequence in self.running:
-            if sequence.num_pending > 1 and budget > 0:
-                segments.append(self._prefill(sequence, budget))
-                budget -= segments[-1].num_tokens
-        while self.waiting and budget > 0 and len(self.running) < self.max_num_seqs:
+            num_tokens = self._chunk(sequence, budget) if sequence.num_pending > 1 else 0
+            if num_tokens:
+                segments.append(Segment(sequence, sequence.num_computed, num_tokens))
+                budget -= num_tokens
+        while self.waiting and len(self.running) < self.max_num_seqs:
             sequence = self.waiting[0]
-            if not self._grow(sequence):
+            num_tokens = self._chunk(sequence, budget)
+            if not num_tokens or not self._grow(sequence):
                 break
             self.running.append(self.waiting.popleft())
-            segments.append(self._prefill(sequence, budget))
-            budget -= segments[-1].num_tokens
+            segments.append(Segment(sequence, 0, num_tokens))
+            budget -= num_tokens
         return segments
 
     def advance(self, segments: list[Segment]) -> None:
@@ -165,6 +193,20 @@ class Scheduler:
             self.waiting.remove(sequence)
         self._release(sequence)
 
+    def reset(self) -> list[SequenceState]:
+        """Start anew after a step that failed, with every block free: what was running is
+        forgotten, what is waiting keeps its place. Asks nothing of the state that it finds.
+
+        Returns:
+            The sequences that were running, oldest first.
+        """
+        dropped, self.running = self.running, []
+        for sequence in (*dropped, *self.waiting):
+            sequence.block_ids.clear()
+            sequence.num_computed = 0
+        self._free = _all_free(self.num_blocks)
+        return dropped
+
     def _decodes(self) -> list[Segment]:
         segments = []
         # Victims come from the end, so those before `sequence` keep what they have been given.
@@ -177,8 +219,17 @@ class Scheduler:
                 segments.append(Segment(sequence, sequence.num_computed, 1))
         return segments
 
-    def _prefill(self, sequence: SequenceState, budget: int) -> Segment:
-        return Segment(sequence, sequence.num_computed, min(sequence.num_pending, budget))
+    def _chunk(self, sequence: SequenceState, budget: int) -> int:
+        """Tokens of a prefill that this step computes; 0 where it has to wait for the next."""
+        if not (self._is_repeatable and sequence.is_seeded):
+            return min(sequence.num_pending, budget)
+        done = sequence.num_computed
+        num_left = sequence.num_prompt_tokens - done
+        # After a preemption what was generated is computed as it was before: one by one.
+        num_tokens = (
+            min(self._chunk_size - done % self._chunk_size, num_left) if num_left > 0 else 1
+        )
+        return num_tokens if num_tokens <= budget else 0
 
     def _grow(self, sequence: SequenceState) -> bool:
         """Give the sequence blocks for all its tokens, or none at all."""
@@ -199,3 +250,8 @@ class Scheduler:
     def _release(self, sequence: SequenceState) -> None:
         self._free.extend(reversed(sequence.block_ids))
         sequence.block_ids.clear()
+
+
+def _all_free(num_blocks: int) -> list[int]:
+    """Taken from the end: low ids first, so a cache that is never full is never all touched."""
+    return list(range(num_blocks - 1, -1, -1))

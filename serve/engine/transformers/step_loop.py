@@ -1,8 +1,12 @@
 """The step thread: takes sequences in, runs steps, hands tokens back to the event loops.
 
 The thread alone touches scheduler and runner. Orders reach it through a queue and take effect
-between steps; tokens leave it once per step. An exception in it is the engine's death: every open
-stream ends with an error, and nothing is restarted here.
+between steps; tokens leave it once per step. What fails costs as little as it can (ADR 0028)::
+
+    choosing one row's token, its mask, its mailbox     that stream ends with an error
+    scheduling, planning, the forward                   the streams of that step do; blocks are
+                                                        counted anew, what waits is kept
+    MOST_FAILED_STEPS such steps in a row, or worse     the engine's death: every stream does
 """
 
 from __future__ import annotations
@@ -17,22 +21,31 @@ from serve import timeline
 from serve.engine.delivery import AddressedToken, CrossThreadDelivery, Mailbox
 from serve.engine.protocol import EngineLoad, TokenLogprob
 from serve.engine.transformers.scheduler import Scheduler, Segment, SequenceState
-from serve.errors import EngineDeadError
+from serve.errors import EngineDeadError, InternalError, RequestError, StepFailed
 
 _log = logging.getLogger(__name__)
 
+MOST_FAILED_STEPS = 3
+"""As many failed steps in a row, with no good one between, are the engine's death."""
+CLOSE_S = 5.0
+"""Seconds that a close waits for a step which counts as hung already."""
+
 _CLOSED = "The engine is closed."
-_DIED = "The engine stopped; the server has to be restarted."
+_DIED = "The engine stopped."
 _STALLED = "The engine has made no progress for {seconds:.0f} s."
+_STEP_FAILED = "The engine failed at a step that this request was part of. Send it again."
+_TOKEN_FAILED = "The engine failed at this request's next token."  # noqa: S105 - of a text
 
 
 class SampledToken(Protocol):
-    """The part of a sampled token that the loop reads."""
+    """The part of a sampled token that the loop reads. With an ``error`` there is no token."""
 
     @property
     def token_id(self) -> int: ...
     @property
     def logprob(self) -> TokenLogprob | None: ...
+    @property
+    def error(self) -> RequestError | None: ...
 
 
 Step = Callable[[Sequence[Segment]], Sequence[tuple[SequenceState, SampledToken]]]
@@ -69,11 +82,13 @@ class StepLoop:
         self._clock = clock
         self._orders: SimpleQueue[_Order] = SimpleQueue()
         self._mailboxes: dict[SequenceState, Mailbox] = {}
+        self._taken: set[SequenceState] = set()  # of these, those that the scheduler has
         self._lock = threading.Lock()  # of `_death` against `submit`: no stream slips in between
         self._death: str | None = None
         self._num_submitted = 0
         self._num_taken = 0
         self._num_steps = 0
+        self._num_failed_in_a_row = 0
         self._beat_at = clock()
         self._is_idle = True
         self._thread = threading.Thread(target=self._run, name="engine-steps", daemon=True)
@@ -102,6 +117,10 @@ class StepLoop:
 
     def load(self) -> EngineLoad:
         scheduler = self._scheduler
+        if self._death is not None:
+            return EngineLoad(
+                num_running=0, num_waiting=0, kv_cache_usage=0.0, num_steps=self._num_steps
+            )
         return EngineLoad(
             num_running=len(scheduler.running),
             num_waiting=len(scheduler.waiting) + max(0, self._num_submitted - self._num_taken),
@@ -117,18 +136,31 @@ class StepLoop:
         if not self._is_idle and silent_s > self._stall_after_s:
             raise EngineDeadError(_STALLED.format(seconds=silent_s))
 
-    def close(self) -> None:
-        """Stop after the present step and wait for it. Idempotent; blocks."""
+    def close(self) -> bool:
+        """Stop after the present step and wait for it. Idempotent; blocks.
+
+        Returns:
+            Whether the thread has ended. One whose step does not return is waited for no longer
+            than it takes to count as hung; its streams end all the same, its memory stays taken.
+        """
         self._orders.put(None)
-        self._thread.join()
+        silent_s = self._clock() - self._beat_at
+        self._thread.join(max(CLOSE_S, self._stall_after_s - silent_s))
+        if self._thread.is_alive():
+            self._die(_DIED)
+            return False
         self._step = _ended  # the model goes with the old one
+        return True
 
     def _run(self) -> None:
         reason = _CLOSED
         try:
             while self._take_orders():
-                self._one_step()
-        except Exception:  # noqa: BLE001 - the thread's boundary: whatever it was, the engine is dead
+                try:
+                    self._one_step()
+                except BaseException as error:  # noqa: BLE001 - in a thread an exit is a defect too
+                    self._step_failed(error)
+        except BaseException:  # noqa: BLE001 - the thread's boundary: whatever it was, the engine is dead
             _log.exception("engine died")
             reason = _DIED
         self._die(reason)
@@ -146,12 +178,19 @@ class StepLoop:
                 self._beat_at = self._clock()
             if order is None:
                 return False
-            verb, sequence = order
-            if verb == "submit":
-                self._num_taken += 1
-                self._scheduler.submit(sequence)
-            elif self._mailboxes.pop(sequence, None) is not None:
-                self._scheduler.remove(sequence)
+            try:
+                self._carry_out(*order)
+            except BaseException as error:  # noqa: BLE001 - as in `_run`
+                self._step_failed(error)
+
+    def _carry_out(self, verb: Literal["submit", "cancel"], sequence: SequenceState) -> None:
+        if verb == "submit":
+            self._num_taken += 1
+            self._taken.add(sequence)
+            self._scheduler.submit(sequence)
+        elif self._mailboxes.pop(sequence, None) is not None:
+            self._taken.discard(sequence)
+            self._scheduler.remove(sequence)
 
     def _one_step(self) -> None:
         segments = self._scheduler.schedule()
@@ -159,26 +198,85 @@ class StepLoop:
             raise RuntimeError("there is work and nothing of it can be scheduled")
         sampled = self._step(segments)
         self._scheduler.advance(segments)
-        addressed = []
-        for sequence, token in sampled:
-            sequence.append(token.token_id)
-            finish_reason = sequence.finish_reason
-            mailbox = self._mailboxes[sequence]
-            addressed.append(AddressedToken(mailbox, token.token_id, token.logprob, finish_reason))
-            if finish_reason is not None:
-                del self._mailboxes[sequence]
-                self._scheduler.remove(sequence)
+        addressed: list[AddressedToken] = []
+        try:
+            for sequence, token in sampled:
+                try:
+                    self._accept(sequence, token, addressed)
+                except Exception:  # noqa: BLE001 - one stream's, such as its mask's
+                    _log.exception("a token was not accepted")
+                    self._end(sequence, InternalError(_TOKEN_FAILED))
+        finally:
+            self._beat_at = self._clock()
+            self._send(addressed)
         self._num_steps += 1
+        self._num_failed_in_a_row = 0
+
+    def _accept(
+        self, sequence: SequenceState, token: SampledToken, addressed: list[AddressedToken]
+    ) -> None:
+        """Add the token to its sequence and to what is sent; an error ends the stream."""
+        if token.error is not None:
+            self._end(sequence, token.error)
+            return
+        sequence.append(token.token_id)
+        finish_reason = sequence.finish_reason
+        mailbox = self._mailboxes[sequence]
+        addressed.append(AddressedToken(mailbox, token.token_id, token.logprob, finish_reason))
+        if finish_reason is not None:
+            self._forget(sequence)
+
+    def _send(self, addressed: Sequence[AddressedToken]) -> None:
+        try:
+            self._delivery.send(addressed, self._beat_at)
+        except Exception:  # noqa: BLE001 - these streams have lost a token; others have not
+            _log.exception("tokens were not delivered")
+            for token in addressed:
+                self._delivery.fail(token.mailbox, InternalError(_TOKEN_FAILED))
+
+    def _end(self, sequence: SequenceState, error: RequestError) -> None:
+        """End one stream with an error."""
+        mailbox = self._mailboxes.get(sequence)
+        if mailbox is not None:
+            self._delivery.fail(mailbox, error)
+        self._forget(sequence)
+
+    def _forget(self, sequence: SequenceState) -> None:
+        with self._lock:
+            self._mailboxes.pop(sequence, None)
+        self._taken.discard(sequence)
+        self._scheduler.remove(sequence)
+
+    def _step_failed(self, error: BaseException) -> None:
+        """End the streams that ran, or that the scheduler lost, and go on with those that wait.
+
+        Raises:
+            BaseException: ``error``, when it was one too many in a row.
+        """
+        _log.error("step failed", exc_info=error)
+        self._num_failed_in_a_row += 1
+        if self._num_failed_in_a_row >= MOST_FAILED_STEPS:
+            raise error
+        self._scheduler.reset()
         self._beat_at = self._clock()
-        self._delivery.send(addressed, self._beat_at)
+        for sequence in self._taken.difference(self._scheduler.waiting):
+            self._taken.discard(sequence)
+            mailbox = self._mailboxes.pop(sequence, None)
+            if mailbox is not None:
+                self._delivery.fail(mailbox, StepFailed(_STEP_FAILED))
 
     def _die(self, reason: str) -> None:
+        """End every stream, from whatever state. Idempotent."""
         with self._lock:
+            if self._death is not None:
+                return
             self._death = reason
-            orphans = list(self._mailboxes.items())
+            mailboxes = list(self._mailboxes.values())
             self._mailboxes.clear()
-        for sequence, mailbox in orphans:
-            self._scheduler.remove(sequence)
-            self._delivery.fail(mailbox, EngineDeadError(reason))
-        self._num_taken = self._num_submitted
+        for mailbox in mailboxes:
+            try:
+                self._delivery.fail(mailbox, EngineDeadError(reason))
+            except Exception:  # noqa: BLE001 - the others are to be told all the same
+                _log.exception("a stream was not told of the engine's end")
+        self._taken.clear()
         self._is_idle = True

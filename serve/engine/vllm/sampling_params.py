@@ -2,33 +2,36 @@
 
 from __future__ import annotations
 
+import hashlib
+
 from vllm import SamplingParams as VllmSamplingParams
 from vllm.sampling_params import RequestOutputKind, StructuredOutputsParams
 
 from serve.engine.protocol import EngineInfo, Grammar, SamplingParams
 
 MIN_TEMPERATURE = 0.01
-"""vLLM raises lower ones to this, with a line in the log for each request."""
-MAX_SEED = 2**63 - 1
+"""vLLM raises lower ones to this, and would draw where hardly anything is left to draw from: they
+are greedy here."""
+_PLAIN_SEEDS = 2**31
 
 
 def sampling_params(sampling: SamplingParams, info: EngineInfo) -> VllmSamplingParams:
     """Our sampling parameters as vLLM's.
 
     End-of-sequence tokens go in as plain stop tokens: vLLM would ask a tokenizer for them.
-    A seed of -1 means "none" to vLLM, and temperatures below its least one are raised to that.
+    Temperatures below vLLM's least one are greedy.
     """
     stops = sampling.stop_token_ids
     if not sampling.ignore_eos:
         stops |= info.eos_token_ids
-    temperature = sampling.temperature and max(sampling.temperature, MIN_TEMPERATURE)
+    temperature = 0.0 if sampling.temperature < MIN_TEMPERATURE else sampling.temperature
     return VllmSamplingParams(
         max_tokens=sampling.max_tokens,
         temperature=temperature,
         top_p=sampling.top_p,
         top_k=min(sampling.top_k, info.vocab_size),
         min_p=sampling.min_p,
-        seed=None if sampling.seed is None else sampling.seed & MAX_SEED,
+        seed=None if sampling.seed is None else _seed(sampling.seed),
         presence_penalty=sampling.presence_penalty,
         frequency_penalty=sampling.frequency_penalty,
         repetition_penalty=sampling.repetition_penalty,
@@ -41,6 +44,18 @@ def sampling_params(sampling: SamplingParams, info: EngineInfo) -> VllmSamplingP
         output_kind=RequestOutputKind.DELTA,
         skip_clone=True,
     )
+
+
+def _seed(seed: int) -> int:
+    """A number below 2**63 in its place, so that different seeds differ.
+
+    To vLLM -1 means "none", and torch's generator of a CPU heeds a seed's low 32 bits alone: small
+    seeds stay what they are, all others are spread over all bits.
+    """
+    if 0 <= seed < _PLAIN_SEEDS:
+        return seed
+    digest = hashlib.blake2b(str(seed).encode(), digest_size=8).digest()
+    return int.from_bytes(digest) >> 1
 
 
 def structured_outputs(grammar: Grammar | None) -> StructuredOutputsParams | None:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 import pytest
 
 from serve.engine.fake import FakeEngine
 from serve.engine.protocol import Engine
 from serve.engine.settings import EngineSettings, FakeSettings
-from serve.engine.supervisor import BACK_OFF_S, POLL_S, STEADY_S, Supervisor
+from serve.engine.supervisor import BACK_OFF_S, PAUSED_S, POLL_S, STEADY_S, Supervisor
 from serve.errors import EngineDeadError, StartupError
 from tests.contracts.engine import EngineContract, Kill, request
 
@@ -188,6 +188,90 @@ async def test_one_that_comes_up_too_late_is_closed(clock: Clock) -> None:
             except EngineDeadError:
                 break
             await asyncio.sleep(0.001)
+
+
+@pytest.mark.parametrize("error", [MemoryError, RuntimeError, KeyError, OSError])
+async def test_whatever_an_attempt_raises_is_one_attempt(
+    clock: Clock, error: type[Exception]
+) -> None:
+    num_attempts = 0
+
+    def broken() -> Engine:
+        nonlocal num_attempts
+        num_attempts += 1
+        raise error("planted")
+
+    first = fake()
+    supervisor = Supervisor(first, broken, clock=clock, sleep=clock.sleep)
+    first.die("out of memory")
+    with pytest.raises(StartupError, match=r"out of memory.* 5 attempts"):
+        await supervisor.watch()
+    assert num_attempts == len(BACK_OFF_S)
+
+
+async def test_what_the_dead_one_has_left_is_tried_first_and_once(clock: Clock) -> None:
+    builder, revived = Builder(), fake()
+    outcomes: list[Engine | None] = [revived, None]
+    calls: list[Engine] = []
+
+    def salvage(dead: Engine) -> Callable[[], Engine]:
+        calls.append(dead)
+
+        def revive() -> Engine:
+            engine = outcomes.pop(0)
+            if engine is None:
+                raise StartupError("harmed")
+            return engine
+
+        return revive
+
+    first = fake()
+    supervisor = Supervisor(first, builder, salvage=salvage, clock=clock, sleep=clock.sleep)
+    task = asyncio.create_task(supervisor.watch())
+    first.die()
+    await until_up(supervisor)
+    assert (calls, builder.built) == ([first], [])
+    revived.die()  # soon again: what it has left is not trusted
+    await until_up(supervisor)
+    assert (calls, len(builder.built)) == ([first], 1)
+    clock.now += STEADY_S
+    builder.built[-1].die()
+    await until_up(supervisor)
+    assert len(calls) == 2
+    assert len(builder.built) == 2
+    assert outcomes == []
+    task.cancel()
+
+
+async def test_a_look_that_was_paused_itself_does_not_count(clock: Clock) -> None:
+    """The whole process was stopped: the engine has had no time either."""
+    builder = Builder()
+    looks = 0
+
+    class Stalled(FakeEngine):
+        async def check_health(self) -> None:
+            nonlocal looks
+            looks += 1
+            await super().check_health()
+
+    engine = Stalled(EngineSettings(max_num_seqs=8, max_model_len=512))
+    was_paused = False
+
+    async def sleep(seconds: float) -> None:
+        nonlocal was_paused
+        await clock.sleep(seconds)
+        if looks == 3 and not was_paused:
+            was_paused = True
+            clock.now += 10 * PAUSED_S
+            engine._death = "no progress for 50 s"
+            asyncio.get_running_loop().call_soon(setattr, engine, "_death", None)
+
+    supervisor = Supervisor(engine, builder, clock=clock, sleep=sleep)
+    task = asyncio.create_task(supervisor.watch())
+    while looks < 10:
+        await asyncio.sleep(0)
+    assert not builder.built
+    task.cancel()
 
 
 class TestSupervisedContract(EngineContract):

@@ -16,6 +16,7 @@ from models.refs import QuantScheme
 from serve.engine.protocol import Engine
 from serve.engine.registry import build
 from serve.engine.settings import EngineSettings
+from serve.engine.transformers.engine import TransformersEngine
 from serve.engine.transformers.loader.stored_scheme import RUNS
 from serve.engine.transformers.scheduler import Scheduler
 from serve.errors import EngineDeadError
@@ -53,7 +54,8 @@ def engines() -> Iterator[dict[str, Engine]]:
 
 
 def break_the_step(engine: Engine) -> None:
-    engine._steps._step = None  # type: ignore[attr-defined]
+    """One step that fails, from which the scheduler cannot begin anew."""
+    engine._steps._step = engine._steps._scheduler.reset = None  # type: ignore[attr-defined]
 
 
 async def living(engines: dict[str, Engine], name: str, folder: Path, settings: Any) -> Engine:
@@ -190,6 +192,47 @@ async def test_preemption_changes_nothing(tiny_qwen2: Path) -> None:
         together = await asyncio.gather(*(tokens(engine, one) for one in requests + seeded))
         assert scheduler.num_preemptions > 0
         assert together == alone
+    finally:
+        await engine.close()
+
+
+@pytest.mark.parametrize("scheme", ["none", "int8", "int4"])
+@pytest.mark.parametrize("num_streams", [8, 20])
+async def test_a_seed_gives_the_same_tokens_in_any_company(
+    folders: dict[str, Path], scheme: str, num_streams: int, is_proving: bool
+) -> None:
+    """In bfloat16, whose roundings tell: alone, all at once, one after another, and preempted."""
+    if not is_proving and (num_streams > 8 or scheme == "int4"):
+        pytest.skip("ten seconds; run by `make prove`")
+    settings = EngineSettings(
+        max_model_len=128, kv_cache_tokens=320, max_num_seqs=24, max_num_batched_tokens=48
+    )
+    engine = build("transformers", folders[scheme], settings, lambda *_: None)
+    assert isinstance(engine, TransformersEngine)
+    if not engine.runner.is_repeatable:
+        await engine.close()
+        pytest.skip("no compiled loops on this machine, and so no promise")
+    scheduler: Scheduler = engine._steps._scheduler
+    requests = [
+        request(prompt_of(50 + 2 * n, n), max_tokens=20, temperature=0.9, seed=n - 3)
+        for n in range(num_streams)
+    ]
+    noise = [request(prompt_of(40, -n), max_tokens=9, temperature=0.9) for n in range(1, 5)]
+
+    async def later(number: int) -> list[int]:
+        while engine.load().num_steps < begun + 3 * number:
+            await asyncio.sleep(0)
+        return await tokens(engine, requests[number])
+
+    try:
+        alone = [await tokens(engine, one) for one in requests]
+        assert scheduler.num_preemptions == 0
+        together = await asyncio.gather(*(tokens(engine, one) for one in requests + noise))
+        assert together[:num_streams] == alone
+        begun = engine.load().num_steps
+        assert await asyncio.gather(*(later(n) for n in range(num_streams))) == alone
+        assert scheduler.num_preemptions > 0
+        assert scheduler.num_free_blocks == scheduler.num_blocks
     finally:
         await engine.close()
 

@@ -15,7 +15,7 @@ from serve.engine.protocol import EngineRequest, SamplingParams
 from serve.engine.transformers.sampler import Sampled, sample
 from serve.engine.transformers.scheduler import Scheduler, Segment, SequenceState
 from serve.engine.transformers.step_loop import StepLoop
-from serve.errors import EngineDeadError
+from serve.errors import InternalError
 
 VOCAB_SIZE = 50
 STOP = 40
@@ -144,10 +144,40 @@ def test_logprobs_are_of_the_models_own_distribution_whatever_the_mask() -> None
     assert [token_id for token_id, _ in chosen.logprob.top] == own.topk(3).indices.tolist()
 
 
-async def test_a_mask_that_raises_ends_the_engine() -> None:
-    class Broken(EvenOnly):
-        def accept(self, token_id: int) -> None:
-            raise ZeroDivisionError
+@pytest.mark.parametrize("method", ["apply", "accept"])
+async def test_a_mask_that_raises_ends_its_stream_alone(method: str) -> None:
+    def broken(_: object) -> None:
+        raise ZeroDivisionError
 
-    with pytest.raises(EngineDeadError):
-        await generate([sequence(Broken())])
+    mask = EvenOnly()
+    setattr(mask, method, broken)
+    loop = StepLoop(scheduler(), step, CrossThreadDelivery(0.0))
+    boxes = [loop.mailbox() for _ in range(3)]
+    try:
+        for box, one in zip(boxes, (sequence(), sequence(mask), sequence()), strict=True):
+            loop.submit(one, box)
+        async with asyncio.timeout(10):
+            assert [len(await collect(boxes[0])), len(await collect(boxes[2]))] == [30, 30]
+            with pytest.raises(InternalError):
+                await collect(boxes[1])
+        loop.check_health()
+    finally:
+        await asyncio.to_thread(loop.close)
+
+
+async def test_a_mask_that_leaves_no_token_ends_its_stream_with_an_error() -> None:
+    (outcome,) = sample(odd_logits(1), [sequence(NothingLeft())])
+    assert isinstance(outcome.error, InternalError)
+
+
+class NothingLeft(EvenOnly):
+    def apply(self, logits: torch.Tensor) -> None:
+        logits.fill_(-math.inf)
+
+
+@pytest.mark.parametrize("penalty", [1e-40, 5e-324])
+def test_a_mask_holds_whatever_the_penalties(penalty: float) -> None:
+    one = sequence(EvenOnly(), temperature=0.0, repetition_penalty=penalty)
+    one.token_ids += [2, 4, 6]
+    (outcome,) = sample(odd_logits(1).abs(), [one])
+    assert outcome.token_id in {2, 4, 6}

@@ -16,6 +16,7 @@ from serve.engine.protocol import EngineRequest, SamplingParams
 from serve.engine.transformers import sampler
 from serve.engine.transformers.sampler import sample
 from serve.engine.transformers.scheduler import SequenceState
+from serve.errors import InternalError
 
 
 def state(
@@ -183,8 +184,126 @@ def test_tiny_temperature_is_greedy_and_never_overflows() -> None:
         assert sample(logits.clone(), [one])[0].token_id == best
 
 
-def test_nan_rows_name_an_existing_token() -> None:
-    logits = torch.full((2, 50), math.nan)
-    for params in ({"temperature": 0.0}, {"temperature": 1.0}, {"temperature": 1.0, "top_p": 0.5}):
-        for one in sample(logits.clone(), [state(**params), state(**params)]):
-            assert 0 <= one.token_id < 50
+@pytest.mark.parametrize("temperature", [1e-5 / 2, 1e-30, 1e-40, 1e-45, 1e-46, 5e-324])
+@pytest.mark.parametrize("params", [{}, {"top_p": 0.9}, {"top_k": 3}, {"min_p": 0.2}], ids=str)
+def test_a_temperature_that_float32_cannot_say_is_greedy(
+    temperature: float, params: dict[str, Any]
+) -> None:
+    logits = torch.randn(1, 1000, generator=torch.Generator().manual_seed(1)) * 50
+    logits[0, 700:710] = logits.max() + 1  # of equals the first, as at 0
+    chosen = [
+        sample(logits.clone(), [state(temperature=value, seed=seed, num_logprobs=2, **params)])[0]
+        for value in (0.0, temperature)
+        for seed in range(5)
+    ]
+    assert {one.token_id for one in chosen} == {700}
+    assert all(math.isfinite(one.logprob.logprob) for one in chosen if one.logprob)
+
+
+EDGES: list[dict[str, Any]] = [
+    {"temperature": 1e38},
+    {"temperature": 1e300},
+    {"temperature": 1e-5},
+    {"top_p": 1e-46},
+    {"top_p": 5e-324},
+    {"top_p": 0.0},
+    {"top_p": 1 - 1e-16},
+    {"top_p": math.nextafter(1, 0), "top_k": 20},
+    {"min_p": 5e-324},
+    {"min_p": 1e-46},
+    {"min_p": 1.0},
+    {"min_p": 1 - 1e-16},
+    {"top_k": 2**63 - 1, "top_p": 0.5},
+    {"top_k": 2**70},
+    *({"repetition_penalty": value} for value in (5e-324, 1e-46, 1e-40, 1e-7, 1e38, 1e300)),
+    *({"presence_penalty": value} for value in (1e-46, 1e38, -1e38, 1e300, 5e-324)),
+    *({"frequency_penalty": value} for value in (1e-46, 1e38, -1e38, 1e300, -1e300)),
+    {"repetition_penalty": 1e-40, "presence_penalty": -1e38, "frequency_penalty": 1e38},
+    {"logit_bias": dict.fromkeys(range(VOCAB), 100.0)},
+    {"logit_bias": dict.fromkeys(range(VOCAB), -100.0)},
+    {"logit_bias": dict.fromkeys(range(VOCAB), -1e38)},
+    {"logit_bias": {3: 1e300, 4: -1e300}},
+]
+
+
+@pytest.mark.parametrize("params", EDGES, ids=lambda params: str(params)[:60])
+@pytest.mark.parametrize("scale", [1e-3, 1.0, 1e4, 1e37])
+def test_edges_of_the_numbers_never_make_garbage(params: dict[str, Any], scale: float) -> None:
+    """With a model sure of one token, every draw is one that the definitions allow."""
+    logits = torch.linspace(-1, 1, VOCAB)[torch.randperm(VOCAB)] * scale
+    for temperature in (0.0, 1.0):
+        one = state([1, 2], [3, 3, 4], **({"temperature": temperature, "seed": 1} | params))
+        neighbour = state(temperature=1.0, seed=2)
+        rows = torch.stack([logits, logits])
+        outcome, beside = sample(rows, [one, neighbour])
+        assert outcome.error is None
+        assert 0 <= outcome.token_id < VOCAB
+        assert beside == sample(logits[None].clone(), [state(temperature=1.0, seed=2)])[0]
+        if params.get("min_p", 0) > 0.9 or 0 <= params.get("top_p", 1) < 1e-9:
+            assert outcome.token_id == int(logits.argmax())
+
+
+@pytest.mark.parametrize("penalty", [1e-7, 1e-40, 1e-46, 1e-100])
+def test_a_tiny_penalty_keeps_the_order_of_what_it_raises(penalty: float) -> None:
+    logits = torch.zeros(1, VOCAB)
+    logits[0, [5, 6, 7, 8]] = torch.tensor([2.0, 3.0, 1.0, 9.0])
+    for temperature in (0.0, 1.0):
+        one = state([5, 6, 7], temperature=temperature, seed=1, repetition_penalty=penalty)
+        assert sample(logits.clone(), [one])[0].token_id == 6
+
+
+def test_extreme_penalties_do_not_touch_logprobs() -> None:
+    logits = torch.randn(1, VOCAB, generator=torch.Generator().manual_seed(3))
+    one = state([5, 6], [7], repetition_penalty=1e-40, presence_penalty=1e38, num_logprobs=3)
+    chosen = sample(logits.clone(), [one])[0]
+    assert chosen.logprob is not None
+    own = logits[0].log_softmax(-1)
+    assert chosen.logprob.logprob == pytest.approx(float(own[chosen.token_id]))
+
+
+BROKEN = {
+    "nan": [math.nan] * 50,
+    "one nan": [0.0] * 49 + [math.nan],
+    "inf": [0.0] * 49 + [math.inf],
+    "both": [-math.inf, math.inf] * 25,
+    "nothing": [-math.inf] * 50,
+}
+PARAMS: list[dict[str, Any]] = [
+    {"temperature": 0.0},
+    {"temperature": 1.0},
+    {"temperature": 1.0, "top_p": 0.5},
+    {"temperature": 0.0, "num_logprobs": 3, "repetition_penalty": 1e-40, "logit_bias": {3: 100.0}},
+]
+
+
+@pytest.mark.parametrize("params", PARAMS, ids=str)
+@pytest.mark.parametrize("row", BROKEN.values(), ids=BROKEN)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_rows_of_no_numbers_are_errors_of_their_own(
+    row: list[float], params: dict[str, Any], dtype: torch.dtype
+) -> None:
+    good = torch.randn(50, generator=torch.Generator().manual_seed(0)).tolist()
+    logits = torch.tensor([good, row, good], dtype=dtype)
+    outcomes = sample(logits, [state(seed=1, **params) for _ in range(3)])
+    assert isinstance(outcomes[1].error, InternalError)
+    (alone,) = sample(torch.tensor([good], dtype=dtype), [state(seed=1, **params)])
+    assert outcomes[0] == outcomes[2] == alone
+    assert alone.error is None
+
+
+def test_tokens_that_the_model_rules_out_are_no_fault() -> None:
+    logits = torch.full((1, 50), -math.inf)
+    logits[0, 9] = 1.0
+    for params in PARAMS:
+        assert sample(logits.clone(), [state(**params)])[0].token_id == 9
+
+
+def test_different_seeds_are_different() -> None:
+    seeds = (0, 7, -7, 7 + 2**32, 7 - 2**32, -1, 1, 2**63 - 1, -(2**63), -(2**63) + 1, 2**64)
+    logits = torch.zeros(1, 100_000)
+    drawn = {
+        seed: [sample(logits.clone(), [state(seed=seed)])[0].token_id for _ in range(2)]
+        for seed in seeds
+    }
+    assert all(first == second for first, second in drawn.values())
+    assert len({first for first, _ in drawn.values()}) == len(seeds)

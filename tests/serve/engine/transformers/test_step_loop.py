@@ -11,13 +11,14 @@ import pytest
 from serve.engine.delivery import CrossThreadDelivery
 from serve.engine.protocol import EngineRequest, SamplingParams, TokenLogprob
 from serve.engine.transformers.scheduler import Scheduler, Segment, SequenceState
-from serve.engine.transformers.step_loop import StepLoop
-from serve.errors import EngineDeadError
+from serve.engine.transformers.step_loop import MOST_FAILED_STEPS, StepLoop
+from serve.errors import EngineDeadError, RequestError, StepFailed, Unavailable
 
 
 class Token:
     token_id = 7
     logprob: TokenLogprob | None = None
+    error: RequestError | None = None
 
 
 def step(segments: Sequence[Segment]) -> list[tuple[SequenceState, Token]]:
@@ -82,8 +83,15 @@ async def test_what_was_made_before_the_death_is_still_delivered(make_loop: Make
     await settle(loop)
     await asyncio.sleep(0)
     assert [len((await mailbox.take()).token_ids) for _ in range(2)] == [2, 1]
-    with pytest.raises(EngineDeadError):
+    with pytest.raises(StepFailed):
         await mailbox.take()
+    for _ in range(MOST_FAILED_STEPS - 1):
+        loop.check_health()
+        mailbox = loop.mailbox()
+        loop.submit(sequence(1), mailbox)
+        with pytest.raises(Unavailable):
+            await mailbox.take()
+    await settle(loop)
     with pytest.raises(EngineDeadError):
         loop.check_health()
     with pytest.raises(EngineDeadError):

@@ -1,0 +1,80 @@
+"""Penalties, bias and mask: the changes of one row of logits before a token is drawn."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+
+from serve.engine.protocol import SamplingParams
+from serve.engine.transformers.scheduler import SequenceState
+
+_MOST = 1e6
+"""Penalties and biases up to here, and repetition penalties down to its inverse, keep every logit
+within float32. Others are computed in float64."""
+_LEAST_PENALTY = 1e-250
+"""A repetition penalty below it would leave float64 too. It orders tokens as this one does."""
+
+
+def is_needed(sequence: SequenceState) -> bool:
+    """Whether the request changes its row at all."""
+    params = sequence.request.sampling
+    return bool(
+        sequence.mask is not None
+        or params.logit_bias
+        or params.presence_penalty
+        or params.frequency_penalty
+        or params.repetition_penalty != 1
+    )
+
+
+def reshape(row: torch.Tensor, sequence: SequenceState) -> None:
+    """Apply penalties, bias and mask to one row ``[V]`` of float32, in place.
+
+    Where a parameter is so extreme that logits would leave float32, the row is also shifted so
+    that its best is 0: the order stays, and so do all differences that a float32 can say.
+
+    Raises:
+        Exception: whatever the mask does.
+    """
+    params = sequence.request.sampling
+    if not _is_extreme(params):
+        _penalise(row, sequence)
+        if sequence.mask is not None:
+            sequence.mask.apply(row)
+        return
+    wide = row.double()
+    _penalise(wide, sequence)
+    if sequence.mask is not None:
+        most = torch.finfo(torch.float32).max
+        visible = wide.clamp(-most, most).float()
+        sequence.mask.apply(visible)
+        wide.masked_fill_(visible == -math.inf, -math.inf)
+    row.copy_(wide - wide.max())
+
+
+def _is_extreme(params: SamplingParams) -> bool:
+    return not (
+        1 / _MOST <= params.repetition_penalty <= _MOST
+        and abs(params.presence_penalty) <= _MOST
+        and abs(params.frequency_penalty) <= _MOST
+        and all(abs(bias) <= _MOST for bias in params.logit_bias.values())
+    )
+
+
+def _penalise(row: torch.Tensor, sequence: SequenceState) -> None:
+    params = sequence.request.sampling
+    if params.repetition_penalty != 1:
+        seen = torch.unique(torch.tensor(sequence.token_ids, device=row.device))
+        values = row[seen]
+        penalty = max(params.repetition_penalty, _LEAST_PENALTY)
+        row[seen] = torch.where(values > 0, values / penalty, values * penalty)
+    generated = sequence.token_ids[sequence.num_prompt_tokens :]
+    if generated and (params.presence_penalty or params.frequency_penalty):
+        seen, counts = torch.unique(torch.tensor(generated, device=row.device), return_counts=True)
+        row[seen] -= params.presence_penalty + params.frequency_penalty * counts.to(row.dtype)
+    if params.logit_bias:
+        biased = torch.tensor(list(params.logit_bias), device=row.device)
+        row[biased] += torch.tensor(
+            list(params.logit_bias.values()), dtype=row.dtype, device=row.device
+        )
