@@ -73,7 +73,11 @@ class Mailbox:
         logprobs: Sequence[TokenLogprob] | None,
         finish_reason: FinishReason | None,
     ) -> None:
-        """Add tokens, without waking the consumer (see ``wake``)."""
+        """Add tokens, without waking the consumer (see ``wake``). After ``fail`` they are dropped:
+        one before them may be missing.
+        """
+        if self._error is not None:
+            return
         self.num_puts += 1
         self._token_ids += token_ids
         if logprobs is not None:

@@ -16,18 +16,6 @@ _LEAST_PENALTY = 1e-250
 """A repetition penalty below it would leave float64 too. It orders tokens as this one does."""
 
 
-def is_needed(sequence: SequenceState) -> bool:
-    """Whether the request changes its row at all."""
-    params = sequence.request.sampling
-    return bool(
-        sequence.mask is not None
-        or params.logit_bias
-        or params.presence_penalty
-        or params.frequency_penalty
-        or params.repetition_penalty != 1
-    )
-
-
 def reshape(row: torch.Tensor, sequence: SequenceState) -> None:
     """Apply penalties, bias and mask to one row ``[V]`` of float32, in place.
 

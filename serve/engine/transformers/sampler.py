@@ -65,7 +65,7 @@ def sample(logits: torch.Tensor, sequences: Sequence[SequenceState]) -> list[Sam
         raw = logits = logits.float()
     best, chosen = logits.max(-1)  # [B]; the first of equals; argmax over bfloat16 is slower
     errors = _unusable(best)
-    if any(map(logits_reshaping.is_needed, sequences)):
+    if any(map(_reshapes, sequences)):
         if any(row.num_logprobs is not None for row in params):
             logits = raw.clone()
         errors |= _reshape(logits, sequences, errors)
@@ -104,7 +104,7 @@ def _reshape(
     """Reshape the rows that want it, in place; the errors of those that cannot be."""
     errors = {}
     for index, sequence in enumerate(sequences):
-        if index not in known and logits_reshaping.is_needed(sequence):
+        if index not in known and _reshapes(sequence):
             try:
                 logits_reshaping.reshape(logits[index], sequence)
             except Exception:
@@ -154,13 +154,21 @@ def _choose(
     return [Sampled(*pair) for pair in zip(token_ids, logprobs, strict=True)]
 
 
+def _reshapes(sequence: SequenceState) -> bool:
+    """Whether the request changes its row before a token is drawn."""
+    params = sequence.request.sampling
+    return bool(
+        sequence.mask is not None
+        or params.logit_bias
+        or params.presence_penalty
+        or params.frequency_penalty
+        or params.repetition_penalty != 1
+    )
+
+
 def _needs_floats(sequence: SequenceState) -> bool:
     params = sequence.request.sampling
-    return (
-        not is_greedy(params)
-        or params.num_logprobs is not None
-        or logits_reshaping.is_needed(sequence)
-    )
+    return not is_greedy(params) or params.num_logprobs is not None or _reshapes(sequence)
 
 
 def _draw(

@@ -19,7 +19,7 @@ from serve.engine.delivery import (
     Mailbox,
 )
 from serve.engine.protocol import TokenChunk, TokenLogprob
-from serve.errors import EngineDeadError
+from serve.errors import EngineDeadError, InternalError
 
 HOLD_S = 0.010
 QUICK_S, SLOW_S = HOLD_S / 2, HOLD_S * 2
@@ -273,3 +273,15 @@ async def test_each_event_loop_gets_its_own_tokens_and_a_closed_one_none() -> No
     )
     delivery.fail(closed[0], EngineDeadError("nobody listens"))
     assert (await take(here)).token_ids == [2]
+
+
+async def test_what_comes_after_a_failure_is_not_delivered() -> None:
+    """A token before it is missing, and a consumer that is late would take the rest for whole."""
+    mailbox = Mailbox(asyncio.get_running_loop())
+    mailbox.put([1, 2], None, None)
+    mailbox.fail(InternalError("lost one"))
+    mailbox.put([4], None, "length")
+    chunk = await mailbox.take()
+    assert (chunk.token_ids, chunk.finish_reason) == ([1, 2], None)
+    with pytest.raises(InternalError):
+        await mailbox.take()
