@@ -8,15 +8,20 @@ README (huggingface/safetensors). Values of tensors are not read.
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
+from models import plain_file
 from models.rules import strict_json
+from models.rules.budget import Budget
 from models.rules.strict_json import JsonFault
 
-MAX_HEADER_BYTES = 100_000_000  # the format's own bound
+MAX_HEADER_BYTES = 32_000_000
+"""Most bytes of a header. The format allows 100,000,000; the 91,991 tensors of the largest published
+checkpoint would make 13,000,000 in one file."""
 _MAX_DATA_BYTES = 1 << 63
 _MAX_RANK = 32
 _GIT_LFS = b"version https://git-lfs"
@@ -60,28 +65,28 @@ class TensorEntry:
         return self.end - self.begin
 
 
-def fault(path: Path) -> str | None:
+def fault(path: Path, budget: Budget | None = None) -> str | None:
     """The fault of the file, or None.
 
     Raises:
         OSError: it cannot be read.
     """
     try:
-        tensors(path)
+        tensors(path, budget)
     except HeaderFault as found:
         return str(found)
-    return None
+    return plain_file.hole_fault(path)
 
 
-def tensors(path: Path) -> dict[str, TensorEntry]:
+def tensors(path: Path, budget: Budget | None = None) -> dict[str, TensorEntry]:
     """The tensors of the file by name, in the order of their data.
 
     Raises:
         HeaderFault: it is no whole safetensors file.
         OSError: it cannot be read.
     """
-    size = path.stat().st_size
-    with path.open("rb") as file:
+    with plain_file.opened(path) as file:
+        size = os.fstat(file.fileno()).st_size
         start = file.read(8)
         if start == _GIT_LFS[:8]:
             raise HeaderFault("is a Git LFS pointer, not the weights; fetch the file itself")
@@ -96,7 +101,7 @@ def tensors(path: Path) -> dict[str, TensorEntry]:
     if not raw.startswith(b"{"):
         raise HeaderFault("is not a safetensors file")
     try:
-        header = strict_json.parse(raw)
+        header = strict_json.parse(raw, budget=budget)
     except JsonFault as found:
         raise HeaderFault(f"has a header that {found}") from None
     _check_metadata(header.pop("__metadata__", None))
