@@ -6,8 +6,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from models.cli import bundle, fit, pull, show, storage, trust
-from models.cli import output
+from models.cli import bundle, fit, output, pull, show, storage, trust
 from models.errors import ModelError
 from models.rules import names
 

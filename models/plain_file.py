@@ -98,7 +98,9 @@ def hole_fault(path: Path) -> str | None:
         OSError: as in `opened`.
     """
     with opened(path) as file:
-        holes = 0 if os.fstat(file.fileno()).st_size <= MAX_HOLE_BYTES else hole_bytes(file.fileno())
+        holes = (
+            0 if os.fstat(file.fileno()).st_size <= MAX_HOLE_BYTES else hole_bytes(file.fileno())
+        )
     if holes <= MAX_HOLE_BYTES:
         return None
     return (

@@ -19,7 +19,6 @@ from models.errors import UnknownShapeError
 from models.memory.families import FAMILIES, Family
 from models.rules.config_sizes import MAX_LAYERS
 
-
 MAX_COUNT = 1 << 40
 
 

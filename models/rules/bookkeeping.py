@@ -20,7 +20,7 @@ FOLDERS = frozenset(
         *(".Spotlight-V100", ".TemporaryItems", ".DocumentRevisions-V100", ".AppleDouble"),
     }
 )
-"""Of file systems and network storage, which make them at a volume's root with rights of their own."""
+"""Of file systems and network storage, at a volume's root, with rights of their own."""
 FILES = frozenset({".DS_Store", "Thumbs.db", "desktop.ini", ".directory", ".localized"})
 """Of desktops."""
 _TRASH = re.compile(r"\.Trash-\d+")

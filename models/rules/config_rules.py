@@ -129,7 +129,8 @@ def _quantization(key: str, value: Any) -> str | None:
 
 def _pairs(value: Any) -> Iterator[tuple[str, Any]]:
     """Every pair within. What lies under another of _QUANT_KEYS was searched on its own account:
-    else each level of such keys within each other would search all that is below it again."""
+    else each level of such keys within each other would search all that is below it again.
+    """
     left = [value]
     while left:
         node = left.pop()

@@ -7,7 +7,7 @@ plain files that are there, each tensor where it is, and no tensor may be in two
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from models.rules import names, safetensors_header, strict_json
@@ -37,9 +37,7 @@ def fault(path: Path, budget: Budget | None = None) -> str | None:
             return "is not an index of shards"
 
 
-def _map_fault(
-    index: Path, weight_map: Mapping[str, object], budget: Budget | None
-) -> str | None:
+def _map_fault(index: Path, weight_map: Mapping[str, object], budget: Budget | None) -> str | None:
     shards: set[str] = set()
     for shard in weight_map.values():
         if not isinstance(shard, str):
@@ -68,13 +66,19 @@ def _not_a_shard(index: Path, shard: str) -> str | None:
     return None if (index.parent / shard).is_file() else "is not there"
 
 
+def _tensors_of(shard: Path, budget: Budget | None) -> Iterable[str]:
+    if budget is not None and shard in budget.tensor_names:
+        return budget.tensor_names[shard]
+    return safetensors_header.tensors(shard, budget)
+
+
 def _contents_fault(
     folder: Path, weight_map: Mapping[str, object], shards: list[str], budget: Budget | None
 ) -> str | None:
     holder: dict[str, str] = {}
     for shard in shards:
         try:
-            tensors = safetensors_header.tensors(folder / shard, budget)
+            tensors = _tensors_of(folder / shard, budget)
         except HeaderFault:
             return None  # refused on its own account
         for tensor in tensors:

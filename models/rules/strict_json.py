@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from models import plain_file
-from models.rules.budget import MAX_FILE_VALUES, Budget, BudgetFault, values_of
+from models.rules.budget import MAX_FILE_VALUES, Budget, values_of
 
 MAX_DEPTH = 64
 """Objects and lists within each other; real configurations have fewer than ten."""
@@ -64,15 +64,13 @@ def parse(
 
     Raises:
         JsonFault: not UTF-8, not JSON, a key twice in an object, too deep, or too many values.
+        BudgetFault: too many values for the folder.
     """
     num_values = values_of(raw)
     if num_values > max_values:
         raise JsonFault(f"has up to {num_values:,} values; at most {max_values:,} are read")
     if budget is not None:
-        try:
-            budget.take_values(num_values)
-        except BudgetFault as fault:
-            raise JsonFault(str(fault)) from None
+        budget.take_values(num_values)
     repeated: list[str] = []
 
     def collect(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -105,7 +103,7 @@ def _first_repeated(pairs: list[tuple[str, Any]]) -> str:
 
 
 def is_deeper(document: object, limit: int) -> bool:
-    """Whether a document is nested deeper: level by level, so that a deep document cannot exhaust our own stack."""
+    """Whether a document is nested deeper; level by level, so that it cannot exhaust our stack."""
     level = [document]
     for _ in range(limit + 1):
         level = [
