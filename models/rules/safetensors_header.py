@@ -153,7 +153,7 @@ def _tensor(name: str, entry: object) -> TensorEntry:
 
 
 def _are_counts(values: list[Any]) -> bool:
-    return all([type(value) is int and 0 <= value < _MAX_DATA_BYTES for value in values])
+    return all(type(value) is int and 0 <= value < _MAX_DATA_BYTES for value in values)
 
 
 def _check_layout(tensors: Mapping[str, TensorEntry], data_bytes: int) -> None:
