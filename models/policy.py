@@ -300,7 +300,7 @@ def _by_config(path: Path, name: str, budget: Budget) -> Refusal | None:
 
 
 def _templates_fault(value: Any, budget: Budget) -> str | None:
-    """As `templates.value_fault`, within the folder's budget."""
+    """The fault that `templates.value_fault` finds, within the folder's budget."""
     texts = value if isinstance(value, list) else [value]
     texts = list(value.values()) if isinstance(value, dict) else texts
     texts = [row.get("template") if isinstance(row, dict) else row for row in texts]

@@ -1,4 +1,4 @@
-"""What file systems, desktops and download tools leave in a folder, and no loader opens.
+"""Things that file systems, desktops and download tools leave in a folder, and no loader opens.
 
 Passed over wherever rules, manifests and signatures walk a folder. A name is here only when nothing
 under it could be loaded as part of a model, and only as the kind that its maker makes: a folder

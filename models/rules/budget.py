@@ -1,4 +1,4 @@
-"""How much one inspection of a folder may cost, whatever the folder holds.
+"""Bounds of the work for one inspection of a folder, whatever the folder holds.
 
 Each file has its own bounds; a folder of many files within them would still take minutes. So the
 values of all JSON (headers of safetensors among them) and the bytes of all templates are counted
@@ -29,7 +29,7 @@ class BudgetFault(Exception):
 
 
 class Budget:
-    """What one inspection has left.
+    """The work that one inspection has left.
 
     Attributes:
         tensor_names: of each safetensors file that was read, so that an index need not read again.
@@ -68,5 +68,5 @@ class Budget:
 
 
 def values_of(raw: bytes) -> int:
-    """At least as many values as this JSON can have: its commas and opening brackets."""
+    """Number of values that this JSON has at most: its commas and opening brackets, and one."""
     return 1 + raw.count(b",") + raw.count(b"[") + raw.count(b"{")
