@@ -7,8 +7,9 @@ import sys
 from collections.abc import Sequence
 
 from models import command_line
-from models.cli import bundle, fit, pull, show, storage, trust
+from models.cli import bundle, fit, output, pull, show, storage, trust
 from models.errors import ModelError
+from models.rules import names
 
 GROUPS = (show, pull, trust, bundle, storage, fit)
 
@@ -31,11 +32,12 @@ exit codes: 0 done; 1 checked, and not in order; 2 cannot be done: the message s
 
 def main(argv: Sequence[str]) -> int:
     """Run one command and return its exit code."""
+    output.accept_any_name()
     try:
         options = _parser().parse_args(argv)
         code: int = options.run(options)
     except ModelError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {names.printable_lines(str(error))}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)

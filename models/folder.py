@@ -10,11 +10,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from models import plain_file
 from models.errors import ModelNotFoundError, UnknownSchemeError
 from models.refs import QuantScheme
 
 CONFIG = "config.json"
 INDEX = "model.safetensors.index.json"
+MAX_BYTES = 32 << 20
+"""Most bytes of config.json or an index that are read here; models/policy.py is stricter."""
 TOKENIZERS = ("tokenizer.json", "tokenizer.model", "vocab.json", "tekken.json")
 
 
@@ -98,7 +101,7 @@ def _group_scheme(group: object) -> QuantScheme | None:
 
 def _read_json(path: Path) -> dict[str, Any]:
     try:
-        document = json.loads(path.read_bytes())
+        document = json.loads(plain_file.read(path, MAX_BYTES))
     except (OSError, ValueError, RecursionError):
         document = None
     if not isinstance(document, dict):

@@ -18,13 +18,13 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
-from models import durable, home, regular_file
+from models import durable, home, plain_file
 from models.durable import write_whole
 from models.errors import LockFileError
 
 LOCK = "models.lock"
 FORMAT = "intramural-lock/1"
-MAX_LOCK_BYTES = 64 << 20
+MAX_BYTES = 16 << 20
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
 
@@ -61,7 +61,7 @@ class LockFile:
             LockFileError: it is damaged, or cannot be read.
         """
         try:
-            document = json.loads(regular_file.read(self.path, max_bytes=MAX_LOCK_BYTES))
+            document = json.loads(plain_file.read(self.path, MAX_BYTES, may_be_link=True))
         except FileNotFoundError:
             return {}
         except OSError as error:

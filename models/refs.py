@@ -6,7 +6,8 @@ Plain values: nothing here touches the disk or the network.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import Self
@@ -90,9 +91,14 @@ class Artifact:
         path: the folder, absolute.
         scheme: as its config.json says.
         ref: where it came from, when that is known; None for a folder that someone placed.
+        marks: size, times and inode of each file, from before any was read; None where nobody
+            looked (models/trust/unchanged.py).
     """
 
     name: str
     path: Path
     scheme: QuantScheme = QuantScheme.NONE
     ref: ModelRef | None = None
+    marks: Mapping[str, tuple[int, int, int, int]] | None = field(
+        default=None, repr=False, compare=False
+    )

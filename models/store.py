@@ -20,6 +20,7 @@ from models.errors import ModelError, ModelNotFoundError
 from models.refs import Artifact
 from models.staging import Staging, staged, sync_parent
 from models.target import Kind, ModelTarget, is_plain_name
+from models.trust import unchanged
 
 DEMO = "demo"
 DEMO_WEIGHTS = Path(models.__path__[0]) / "demo" / "weights"
@@ -180,10 +181,11 @@ def load_folder(path: Path, *, name: str) -> Artifact:
         UnknownSchemeError: its quantisation is none that we know.
     """
     path = path.resolve()
+    marks = None
     try:
-        if (
-            path / folder.CONFIG
-        ).is_file():  # else it is some other folder, of which there is nothing to refuse
+        # Else it is some other folder, of which there is nothing to refuse.
+        if (path / folder.CONFIG).is_file():
+            marks = unchanged.marks_in(path)
             policy.check(path)
         lacks = folder.missing(path)
     except OSError as error:
@@ -193,7 +195,7 @@ def load_folder(path: Path, *, name: str) -> Artifact:
             f"the model folder {path} is not whole: it lacks {', '.join(lacks)}. "
             "A model folder holds config.json, *.safetensors and the tokenizer's files."
         )
-    return Artifact(name=name, path=path, scheme=folder.scheme_of(path))
+    return Artifact(name=name, path=path, scheme=folder.scheme_of(path), marks=marks)
 
 
 def how_to_place(entry: CatalogEntry, store: DirectoryStore) -> str:

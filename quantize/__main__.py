@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from rich.console import Console
 
 from models import command_line, folder, progress, store
+from models.cli import output
 from models.errors import HomelessError, ModelError
 from models.memory import fit
 from models.memory.fit import Fit, Place, Request
@@ -72,6 +73,7 @@ _UNITS = {"gb": 10**9, "gib": 1 << 30}
 
 def main(argv: Sequence[str]) -> int:
     """Run it and return the exit code."""
+    output.accept_any_name()
     view = JsonLines(sys.stdout)
     try:
         options = _parser().parse_args(argv)

@@ -18,6 +18,7 @@ from models.lockfile import LockFile
 from models.refs import Artifact, QuantScheme
 from models.store import DirectoryStore
 from models.target import quantised_name
+from models.trust import pinned
 from models.trust.manifest import QUANTISED_FROM, Manifest
 from quantize.plan.choices import Choice
 
@@ -58,14 +59,19 @@ def source_digest(folder: Path) -> str | None:
     return Manifest.read(folder).tools.get(QUANTISED_FROM)
 
 
-def digest_of(folder: Path) -> str:
+def digest_of(folder: Path, expect: str | None = None) -> str:
     """The digest of a folder: its manifest's; of one without a manifest, hashed now. May block.
+
+    Args:
+        folder: of the full weights.
+        expect: that models.lock pins it to.
 
     Raises:
         ManifestError: the manifest is broken, or the folder cannot have one.
+        NotIntactError: it is pinned, and its manifest is another or gone.
     """
     try:
-        return Manifest.read(folder).digest
+        return pinned.manifest_of(folder, expect).digest
     except ManifestMissingError:
         return Manifest.build(folder).digest
 
@@ -144,6 +150,6 @@ def _is_former(
 def _wanted(name: str, data_dir: Path, full: Path | None) -> str | None:
     """The digest of the full weights, if anything here tells it."""
     if full is not None:
-        return digest_of(full)
+        return digest_of(full, pinned.expected(full, data_dir))
     pin = LockFile(data_dir).get(name)
     return None if pin is None else pin.digest

@@ -81,6 +81,7 @@ async def assemble(
             asyncio.to_thread(_build_engine, config, artifact, progress),
         )
         renderer = await asyncio.to_thread(Renderer.load, artifact.path, engine.info.vocab_size)
+        await asyncio.to_thread(proving.settle, artifact)
     except StartupError as error:
         startup.fail(str(error))
         raise

@@ -14,7 +14,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from models import regular_file
+from models import plain_file
 from serve.config import ENV_PREFIX, Config, env_of, flag_of
 from serve.environment import is_service_address, operator_environment
 from serve.errors import StartupError
@@ -67,7 +67,9 @@ def _from_file(file: Path | None) -> dict[str, Any]:
     if file is None:
         return {}
     try:
-        values = tomllib.loads(regular_file.read_text(file, max_bytes=MAX_FILE_BYTES))
+        values = tomllib.loads(
+            plain_file.read(file, MAX_FILE_BYTES, may_be_link=True).decode("utf-8")
+        )
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise StartupError(f"config file {file} cannot be read: {error}") from None
     named = {key.replace("-", "_"): value for key, value in values.items()}

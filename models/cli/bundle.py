@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from models import progress, regular_file
+from models import plain_file, progress
 from models.bundle.media import Media
 from models.bundle.read import Import, Imported
 from models.bundle.write import DEFAULT_SPLIT, FAT32_MAX_BYTES, Bundle, Bundled
@@ -268,6 +268,8 @@ def _password(file: Path | None) -> bytes | None:
     if file is None:
         return None
     try:
-        return regular_file.read(file, max_bytes=MAX_SECRET_BYTES, may_be_pipe=True).rstrip(b"\r\n")
+        return plain_file.read(file, MAX_SECRET_BYTES, may_be_link=True, may_be_pipe=True).rstrip(
+            b"\r\n"
+        )
     except OSError as error:
         raise BundleError(f"{file} cannot be read: {error.strerror or error}") from None

@@ -34,7 +34,7 @@ class Report:
 
     def print(self) -> None:
         """A table, and under it what it assumes."""
-        console = Console(highlight=False)
+        console = Console(highlight=False, markup=False)
         first = self.costs[0]
         console.print(
             f"{self.name}: {first.num_parameters:,} parameters, {first.dtype}; "

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from models import catalog, home, progress, regular_file
+from models import catalog, home, plain_file, progress
 from models.cli.options import MAX_SECRET_BYTES, Commands, command, whole_number
 from models.errors import InvalidRefError, ModelError, OriginError
 from models.progress import JsonLines
@@ -169,7 +169,7 @@ def _token(path: Path | None) -> str | None:
         return None
     try:
         token = (
-            regular_file.read(path, max_bytes=MAX_SECRET_BYTES, may_be_pipe=True)
+            plain_file.read(path, MAX_SECRET_BYTES, may_be_link=True, may_be_pipe=True)
             .decode("ascii")
             .strip()
         )

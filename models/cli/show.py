@@ -16,12 +16,13 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from models import catalog, folder, reports
+from models import catalog, folder, policy, reports
 from models.catalog import CatalogEntry
 from models.cli.options import Commands, command
 from models.errors import ManifestError, ModelError
 from models.quality import Quality
 from models.refs import QuantScheme
+from models.rules import names
 from models.store import DEMO, DEMO_WEIGHTS, DirectoryStore, resolve
 from models.target import ModelTarget
 from models.trust.manifest import QUANTISED_FROM, Manifest
@@ -151,6 +152,8 @@ def _show(options: argparse.Namespace) -> int:
             "scheme": str(artifact.scheme),
             **_identity(artifact.path),
         }
+        skipped = policy.passed_over(artifact.path)
+        facts |= {"passed_over": skipped} if skipped else {}
         manifest = Manifest.find(artifact.path)
         if manifest is not None and manifest.quality is not None:
             facts["measured"] = manifest.quality.to_json()
@@ -167,14 +170,16 @@ def _show(options: argparse.Namespace) -> int:
         if value is not None and key != "problem":
             print(f"{key.replace('_', ' '):>16}  {_shown(value)}")
     if problem is not None:
-        print(f"\n{problem}")
+        print(f"\n{names.printable_lines(problem)}")
     return 0
 
 
 def _shown(value: object) -> str:
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return f"{value:,}" if isinstance(value, int) else str(value)
+    return f"{value:,}" if isinstance(value, int) else names.printable(str(value))
 
 
 def _count(number: int | None) -> str:

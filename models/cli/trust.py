@@ -11,7 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from models import catalog, policy, progress, regular_file
+from models import catalog, plain_file, policy, progress
 from models.cli.options import MAX_SECRET_BYTES, Commands, command
 from models.errors import (
     ManifestError,
@@ -21,9 +21,9 @@ from models.errors import (
     SignatureError,
     UnstableFileError,
 )
-from models.lockfile import LockFile
 from models.progress import Progress, size
-from models.store import DirectoryStore, locate
+from models.store import locate
+from models.trust import pinned
 from models.trust.manifest import SIGNATURE, Manifest
 from models.trust.manifest_files import plain_files
 from models.trust.proof import Proof, prove
@@ -50,8 +50,8 @@ examples:
   python -m models verify ./my-model --trust /etc/intramural/trusted-keys
   python -m models verify qwen2-7b --mode quick --json
 
-exit codes: 0 all is as it should be; 1 it is not, or not signed as was asked; 2 there is no such
-model, or it has no manifest
+exit codes: 0 all is as it should be; 1 it is not, or not signed as was asked, or pinned and without
+its manifest; 2 there is no such model, or it has no manifest and nothing says that it had one
 """
 SIGN_EPILOG = """\
 Writes model.sig into the model's folder, in the format of OpenSSF model-signing, over every file
@@ -110,14 +110,14 @@ def _verify(options: argparse.Namespace) -> int:
     name, path = locate(options.name, options.data_dir)
     facts: dict[str, Any] = {"ok": False, "name": name, "path": str(path), "mode": options.mode}
     try:
-        proof = _proof(options, name, path)
+        proof = _proof(options, path)
         report, signer = proof.report, proof.signer
         facts |= _facts(proof)
         report.require_ok()
         policy.check(path)
-    except ManifestMissingError:
-        raise
     except NOT_OK as error:
+        if isinstance(error, ManifestMissingError) and not (options.key or options.trust):
+            raise
         if options.json:
             print(json.dumps(facts | {"problem": str(error)}, indent=2))
         else:
@@ -135,16 +135,17 @@ def _verify(options: argparse.Namespace) -> int:
     return 0
 
 
-def _proof(options: argparse.Namespace, name: str, path: Path) -> Proof:
-    pin = None
-    if path == DirectoryStore(options.data_dir).path_of(name):
-        pin = LockFile(options.data_dir).get(name)
+def _proof(options: argparse.Namespace, path: Path) -> Proof:
+    expect = pinned.expected(path, options.data_dir)
+    trust = options.key or options.trust
+    if trust is None:
+        pinned.manifest_of(path, expect)
     with _meter(options) as meter:
         return prove(
             path,
             Mode(options.mode),
-            trust=options.key or options.trust,
-            expect=pin.digest if pin is not None else None,
+            trust=trust,
+            expect=expect,
             stamps=Stamps(options.data_dir),
             meter=meter,
         )
@@ -184,10 +185,11 @@ def _sign(options: argparse.Namespace) -> int:
 
 
 def _proven(options: argparse.Namespace, name: str, path: Path) -> Report:
-    """The folder's bytes, held against its manifest, or against one that is made now."""
+    """The folder's bytes, held against pin and manifest; the manifest is made where it is gone."""
+    expect = pinned.expected(path, options.data_dir)
     with _meter(options) as meter:
         try:
-            return verify(path, stamps=Stamps(options.data_dir), meter=meter)
+            return verify(path, expect=expect, stamps=Stamps(options.data_dir), meter=meter)
         except ManifestMissingError:
             entry = catalog.load().find(name)
             if meter is not None:
@@ -197,6 +199,7 @@ def _proven(options: argparse.Namespace, name: str, path: Path) -> Report:
                 licence=entry.licence if entry is not None else None,
                 progress=meter.advance if meter is not None else None,
             )
+    pinned.hold(path, manifest.digest, expect)
     manifest.write(path)
     hashes = {file.path: file.sha256 for file in manifest.files}
     return Report(folder=path, mode=Mode.FULL, manifest=manifest, hashes=hashes)
@@ -220,7 +223,9 @@ def _password(options: argparse.Namespace) -> bytes | None:
     if file is None:
         return None
     try:
-        return regular_file.read(file, max_bytes=MAX_SECRET_BYTES, may_be_pipe=True).rstrip(b"\r\n")
+        return plain_file.read(file, MAX_SECRET_BYTES, may_be_link=True, may_be_pipe=True).rstrip(
+            b"\r\n"
+        )
     except OSError as error:
         raise SignatureError(f"{file} cannot be read: {error.strerror or error}") from None
 

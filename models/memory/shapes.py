@@ -18,6 +18,9 @@ from typing import Any
 from models.errors import UnknownShapeError
 from models.memory.context import context_length
 from models.memory.families import FAMILIES, Family
+from models.rules.config_sizes import MAX_LAYERS
+
+MAX_COUNT = 1 << 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +140,7 @@ def attention_layers(config: Mapping[str, Any]) -> tuple[AttentionLayer, ...]:
         heads = _count(text["num_attention_heads"])
         head_dim = _head_dim(text)
         kv_heads = _count(text.get("num_key_value_heads") or heads)
-        num_layers = _count(text["num_hidden_layers"])
+        num_layers = _num_layers(text)
         latent = None
         key_dim = value_dim = head_dim
         if text.get("kv_lora_rank"):
@@ -162,12 +165,14 @@ def attention_layers(config: Mapping[str, Any]) -> tuple[AttentionLayer, ...]:
 
 def _shape(name: str, family: Family, text: Mapping[str, Any]) -> ModelShape:
     hidden, vocab = _count(text["hidden_size"]), _count(text["vocab_size"])
-    heads, num_layers = _count(text["num_attention_heads"]), _count(text["num_hidden_layers"])
+    heads, num_layers = _count(text["num_attention_heads"]), _num_layers(text)
     attention, rest = (_mla if family.mla else _attention)(family, text)
     linears = [replace(x, count=num_layers) for x in attention]
     rest = num_layers * (rest + family.norms * hidden) + hidden
+    dense_layers = frozenset(text.get("mlp_only_layers") or ())
     for layer in range(num_layers):
-        added, router = _feed_forward(family, text, layer)
+        has_experts = layer not in dense_layers and _has_experts(text, layer)
+        added, router = _feed_forward(family, text, has_experts=has_experts)
         linears += added
         rest += router
     is_tied = text.get("tie_word_embeddings", family.is_tied)
@@ -220,10 +225,12 @@ def _mla(_: Family, text: Mapping[str, Any]) -> tuple[list[Linear], int]:
     return linears, rest
 
 
-def _feed_forward(family: Family, text: Mapping[str, Any], layer: int) -> tuple[list[Linear], int]:
+def _feed_forward(
+    family: Family, text: Mapping[str, Any], *, has_experts: bool
+) -> tuple[list[Linear], int]:
     hidden = _count(text["hidden_size"])
     dense = _count(text["intermediate_size"])
-    if not family.experts or not _has_experts(text, layer):
+    if not family.experts or not has_experts:
         bias = 2 * dense + hidden if text.get("mlp_bias") and family.bias == "" else 0
         return _gated(hidden, dense, 1), bias
     experts = _count(next((text[key] for key in family.experts if key in text), None))
@@ -239,8 +246,6 @@ def _feed_forward(family: Family, text: Mapping[str, Any], layer: int) -> tuple[
 
 
 def _has_experts(text: Mapping[str, Any], layer: int) -> bool:
-    if layer in (text.get("mlp_only_layers") or ()):
-        return False
     if "first_k_dense_replace" in text:
         return layer >= _count(text["first_k_dense_replace"], least=0)
     return (layer + 1) % _count(text.get("decoder_sparse_step") or 1) == 0
@@ -271,6 +276,13 @@ def _windows(text: Mapping[str, Any], num_layers: int) -> Iterator[int | None]:
         yield window if slides else None
 
 
+def _num_layers(text: Mapping[str, Any]) -> int:
+    num_layers = _count(text["num_hidden_layers"])
+    if num_layers > MAX_LAYERS:
+        raise ValueError(f"num_hidden_layers is {num_layers:,}; at most {MAX_LAYERS:,} are known")
+    return num_layers
+
+
 def _head_dim(text: Mapping[str, Any]) -> int:
     head_dim = text.get("head_dim")
     if head_dim is None and str(text.get("model_type")).startswith("gemma"):
@@ -288,6 +300,6 @@ def _merged(linears: list[Linear]) -> tuple[Linear, ...]:
 
 
 def _count(value: Any, *, least: int = 1) -> int:
-    if type(value) is not int or not least <= value < 1 << 40:
-        raise ValueError(f"{value!r} is no size")
+    if type(value) is not int or not least <= value < MAX_COUNT:
+        raise ValueError(f"{repr(value)[:60]} is no size from {least} to {MAX_COUNT - 1:,}")
     return value

@@ -11,6 +11,8 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from models.rules import config_sizes
+
 REFUSED_KEYS = {
     "auto_map": "it names code to import; delete the key if transformers knows the architecture",
     "custom_pipelines": "it names code to import",
@@ -44,6 +46,8 @@ _CODE_WORDS = re.compile(
     r"(?:^|_)(?:auto_map|module|import|loader|callable|function|factory|code|kernel|kernels|"
     r"plugin|class|path|file|url|repo|repo_id)$"
 )
+_QUANT_KEYS = ("quantization_config", "compression_config")
+_IMPLEMENTATION = "_implementation"
 _HARMLESS_QUANT = frozenset({"linear_class"})
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -56,7 +60,10 @@ def fault(key: str, value: Any) -> tuple[str, str] | None:
     if code is not None:
         return "remote-code", code
     fetched = _fetched(key, value)
-    return None if fetched is None else ("fetch", fetched)
+    if fetched is not None:
+        return "fetch", fetched
+    size = config_sizes.fault(key, value)
+    return None if size is None else ("size", size)
 
 
 def _code(key: str, value: Any) -> str | None:
@@ -64,7 +71,7 @@ def _code(key: str, value: Any) -> str | None:
         return f"its key {key!r} is refused: {REFUSED_KEYS[key]}"
     if key == "trust_remote_code" and value not in (None, False):
         return "its key 'trust_remote_code' is refused: a model brings no code of its own"
-    if key.endswith("_implementation") and any("/" in text for text in _strings(value)):
+    if key.endswith(_IMPLEMENTATION) and any("/" in text for text in _strings(value)):
         return f"its key {key!r} names a kernel to download"
     return None
 
@@ -105,7 +112,7 @@ def _fetched(key: str, value: Any) -> str | None:
 
 def _quantization(key: str, value: Any) -> str | None:
     """``quantization_config`` describes numbers; what names a module or a file is code."""
-    if key not in ("quantization_config", "compression_config") or value is None:
+    if key not in _QUANT_KEYS or value is None:
         return None
     if not isinstance(value, dict):
         return f"its key {key!r} is no table"
@@ -121,21 +128,34 @@ def _quantization(key: str, value: Any) -> str | None:
 
 
 def _pairs(value: Any) -> Iterator[tuple[str, Any]]:
-    if isinstance(value, dict):
-        for key, content in value.items():
-            yield key, content
-            yield from _pairs(content)
-    elif isinstance(value, list):
-        for content in value:
-            yield from _pairs(content)
+    """Every pair within. What lies under another of _QUANT_KEYS was searched on its own account:
+    else each level of such keys within each other would search all that is below it again.
+    """
+    left = [value]
+    while left:
+        node = left.pop()
+        if isinstance(node, dict):
+            for key, content in node.items():
+                yield key, content
+                if key not in _QUANT_KEYS:
+                    left.append(content)
+        elif isinstance(node, list):
+            left.extend(node)
 
 
 def _strings(value: Any) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, dict | list):
-        for content in value.values() if isinstance(value, dict) else value:
-            yield from _strings(content)
+    """Every text within, but under another key that ends in _IMPLEMENTATION, as in `_pairs`."""
+    left = [value]
+    while left:
+        node = left.pop()
+        if isinstance(node, str):
+            yield node
+        elif isinstance(node, dict):
+            left.extend(
+                content for key, content in node.items() if not key.endswith(_IMPLEMENTATION)
+            )
+        elif isinstance(node, list):
+            left.extend(node)
 
 
 def _is(value: object, pattern: re.Pattern[str]) -> bool:

@@ -10,6 +10,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from models import plain_file
+
 MAGIC: tuple[tuple[bytes, str], ...] = (
     *((bytes((0x80, protocol)), "a pickle") for protocol in range(2, 6)),
     (b"PK\x03\x04", "a zip archive, as torch's pickles are"),
@@ -45,7 +47,7 @@ def disguise(path: Path) -> str | None:
     Raises:
         OSError: it cannot be read.
     """
-    with path.open("rb") as file:
+    with plain_file.opened(path) as file:
         return kind_of(file.read(HEAD_BYTES))
 
 

@@ -49,3 +49,8 @@ def printable(text: str) -> str:
     return "".join(
         char if char.isprintable() else char.encode("unicode_escape").decode() for char in text
     )
+
+
+def printable_lines(text: str) -> str:
+    """The same, of a message of several lines."""
+    return "\n".join(printable(line) for line in text.split("\n"))

@@ -7,35 +7,37 @@ plain files that are there, each tensor where it is, and no tensor may be in two
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from models.rules import names, safetensors_header, strict_json
+from models.rules.budget import Budget
 from models.rules.safetensors_header import HeaderFault
 from models.rules.strict_json import JsonFault
 
-MAX_INDEX_BYTES = 64 << 20
+MAX_INDEX_BYTES = 32 << 20
 """The largest published index, of 91,991 tensors, has 9 MB."""
+MAX_SHARDS = 1000
 
 
-def fault(path: Path) -> str | None:
+def fault(path: Path, budget: Budget | None = None) -> str | None:
     """The fault of the index, as the end of a sentence that begins with "it"; None without one.
 
     Raises:
         OSError: it, or a shard, cannot be read.
     """
     try:
-        document = strict_json.read(path, max_bytes=MAX_INDEX_BYTES)
+        document = strict_json.read(path, max_bytes=MAX_INDEX_BYTES, budget=budget)
     except JsonFault as found:
         return str(found)
     match document:
         case {"weight_map": dict(weight_map)} if weight_map:
-            return _map_fault(path, weight_map)
+            return _map_fault(path, weight_map, budget)
         case _:
             return "is not an index of shards"
 
 
-def _map_fault(index: Path, weight_map: Mapping[str, object]) -> str | None:
+def _map_fault(index: Path, weight_map: Mapping[str, object], budget: Budget | None) -> str | None:
     shards: set[str] = set()
     for shard in weight_map.values():
         if not isinstance(shard, str):
@@ -51,7 +53,9 @@ def _map_fault(index: Path, weight_map: Mapping[str, object]) -> str | None:
     single = index.name.removesuffix(".index.json")
     if single not in shards and (index.parent / single).is_file():
         return f"stands beside {single}, and engines differ in which of them they read"
-    return _contents_fault(index.parent, weight_map, sorted(shards))
+    if len(shards) > MAX_SHARDS:
+        return f"names {len(shards):,} shards; at most {MAX_SHARDS:,} are read"
+    return _contents_fault(index.parent, weight_map, sorted(shards), budget)
 
 
 def _not_a_shard(index: Path, shard: str) -> str | None:
@@ -62,13 +66,19 @@ def _not_a_shard(index: Path, shard: str) -> str | None:
     return None if (index.parent / shard).is_file() else "is not there"
 
 
+def _tensors_of(shard: Path, budget: Budget | None) -> Iterable[str]:
+    if budget is not None and shard in budget.tensor_names:
+        return budget.tensor_names[shard]
+    return safetensors_header.tensors(shard, budget)
+
+
 def _contents_fault(
-    folder: Path, weight_map: Mapping[str, object], shards: list[str]
+    folder: Path, weight_map: Mapping[str, object], shards: list[str], budget: Budget | None
 ) -> str | None:
     holder: dict[str, str] = {}
     for shard in shards:
         try:
-            tensors = safetensors_header.tensors(folder / shard)
+            tensors = _tensors_of(folder / shard, budget)
         except HeaderFault:
             return None  # refused on its own account
         for tensor in tensors:

@@ -12,6 +12,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from models import plain_file
+from models.rules.budget import MAX_FILE_VALUES, Budget, values_of
+
 MAX_DEPTH = 64
 """Objects and lists within each other; real configurations have fewer than ten."""
 
@@ -22,30 +25,52 @@ class JsonFault(ValueError):
     """The fault of a text, as the end of a sentence that begins with "it"."""
 
 
-def read(path: Path, *, max_bytes: int, on_pair: OnPair | None = None) -> Any:
+def read(
+    path: Path,
+    *,
+    max_bytes: int,
+    on_pair: OnPair | None = None,
+    max_values: int = MAX_FILE_VALUES,
+    budget: Budget | None = None,
+) -> Any:
     """The document in a file. See ``parse``.
 
     Raises:
         JsonFault: the file is larger than ``max_bytes``, or no strict JSON.
-        OSError: it cannot be read.
+        OSError: it cannot be read, or is no plain file.
     """
-    size = path.stat().st_size
-    if size > max_bytes:
-        raise JsonFault(f"has {size:,} bytes; at most {max_bytes:,} are read")
-    return parse(path.read_bytes(), on_pair=on_pair)
+    try:
+        raw = plain_file.read(path, max_bytes)
+    except plain_file.TooLargeError as error:
+        raise JsonFault(str(error.strerror)) from None
+    return parse(raw, on_pair=on_pair, max_values=max_values, budget=budget)
 
 
-def parse(raw: bytes, *, on_pair: OnPair | None = None) -> Any:
+def parse(
+    raw: bytes,
+    *,
+    on_pair: OnPair | None = None,
+    max_values: int = MAX_FILE_VALUES,
+    budget: Budget | None = None,
+) -> Any:
     """The document in these bytes.
 
     Args:
         raw: UTF-8.
         on_pair: called with every key and value, at every depth, also of keys that stand twice;
             before any fault but broken syntax is raised.
+        max_values: most values, counted before anything is parsed.
+        budget: of the folder that these bytes are from.
 
     Raises:
-        JsonFault: not UTF-8, not JSON, a key twice in an object, or too deep.
+        JsonFault: not UTF-8, not JSON, a key twice in an object, too deep, or too many values.
+        BudgetFault: too many values for the folder.
     """
+    num_values = values_of(raw)
+    if num_values > max_values:
+        raise JsonFault(f"has up to {num_values:,} values; at most {max_values:,} are read")
+    if budget is not None:
+        budget.take_values(num_values)
     repeated: list[str] = []
 
     def collect(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -67,7 +92,7 @@ def parse(raw: bytes, *, on_pair: OnPair | None = None) -> Any:
         raise JsonFault(f"is not JSON: {str(error)[:100]}") from None
     if repeated:
         raise JsonFault(f"has the key {repeated[0][:60]!r} twice in one object")
-    if _is_deeper(document, MAX_DEPTH):
+    if is_deeper(document, MAX_DEPTH):
         raise JsonFault(f"is nested more than {MAX_DEPTH} levels deep")
     return document
 
@@ -77,8 +102,8 @@ def _first_repeated(pairs: list[tuple[str, Any]]) -> str:
     return next(key for key, count in counts.items() if count > 1)
 
 
-def _is_deeper(document: object, limit: int) -> bool:
-    """Level by level, so that a deep document cannot exhaust our own stack."""
+def is_deeper(document: object, limit: int) -> bool:
+    """Whether a document is nested deeper; level by level, so that it cannot exhaust our stack."""
     level = [document]
     for _ in range(limit + 1):
         level = [

@@ -20,6 +20,7 @@ from jinja2 import Environment, TemplateError, nodes
 from jinja2.ext import Extension
 from jinja2.parser import Parser
 
+from models import plain_file
 from models.rules import template_sizes
 
 MAX_TEMPLATE_BYTES = 256 << 10
@@ -106,10 +107,10 @@ def file_fault(path: Path) -> str | None:
     Raises:
         OSError: it cannot be read.
     """
-    if path.stat().st_size > MAX_TEMPLATE_BYTES:
-        return f"is larger than {MAX_TEMPLATE_BYTES >> 10} KiB"
     try:
-        return fault(path.read_text("utf-8"))
+        return fault(plain_file.read(path, MAX_TEMPLATE_BYTES).decode("utf-8"))
+    except plain_file.TooLargeError:
+        return f"is larger than {MAX_TEMPLATE_BYTES >> 10} KiB"
     except UnicodeDecodeError:
         return "is not UTF-8"
 

@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from models import plain_file
 from models.errors import UnstableFileError
 from models.memory import host_cpus
 
@@ -103,15 +104,26 @@ def _hash_file(path: Path, count: OnBytes) -> FileHash:
         before = os.fstat(descriptor)
         if not stat.S_ISREG(before.st_mode):
             raise OSError(0, "is not a plain file", str(path))
+        if before.st_size > plain_file.MAX_HOLE_BYTES:
+            _check_holes(descriptor, path)
         os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_SEQUENTIAL)
         while num_bytes := os.readv(descriptor, [buffer]):
             digest.update(buffer[:num_bytes])
             total += num_bytes
+            if total > before.st_size:  # it may grow as fast as it is read
+                break
             count(num_bytes)
         after = os.fstat(descriptor)
     if (after.st_mtime_ns, after.st_size) != (before.st_mtime_ns, total):
         raise UnstableFileError(f"{path} was written to while it was read; try again.")
     return FileHash(sha256=digest.hexdigest(), size=total, stat=before)
+
+
+def _check_holes(descriptor: int, path: Path) -> None:
+    """Raises OSError: hours would go into hashing zeros that are not on the disk."""
+    holes = plain_file.hole_bytes(descriptor)
+    if holes > plain_file.MAX_HOLE_BYTES:
+        raise OSError(0, f"claims {holes:,} bytes that are not on the disk", str(path))
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from models import regular_file
+from models import plain_file
 from models.errors import SignatureError
 
 SUFFIXES = (".pem", ".pub")
@@ -141,7 +141,7 @@ def _public_key(path: Path) -> ec.EllipticCurvePublicKey:
 
 
 def _small(path: Path) -> bytes:
-    return regular_file.read(path, max_bytes=MAX_KEY_BYTES)
+    return plain_file.read(path, MAX_KEY_BYTES, may_be_link=True)
 
 
 def _pem(key: ec.EllipticCurvePublicKey) -> bytes:

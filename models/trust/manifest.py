@@ -11,8 +11,8 @@ signature (model.sig), which is made over it afterwards::
 A quantised model's may have ``"quality"`` too: what that cost, as models/quality.py says.
 
 The checksum is over the rest of the file. The digest is over the files alone, so that the same
-bytes have the same digest whoever wrote the manifest, and when. Files that models/policy.py passes
-over (``SKIPPED``) are no part of it.
+bytes have the same digest whoever wrote the manifest, and when. What models/rules/bookkeeping.py
+names is no part of it.
 """
 
 from __future__ import annotations

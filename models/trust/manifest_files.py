@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import unicodedata
@@ -10,9 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from models.errors import ManifestError
-from models.policy import SKIPPED
+from models.rules.bookkeeping import is_bookkeeping
 
 MAX_PATH_BYTES = 1024
+MAX_DEPTH = 32
+MAX_ENTRIES = 20_000
+"""Most files and folders that are walked; a model has at most 1,000."""
+MAX_SIZE = 1 << 63
 _HEX = re.compile(r"[0-9a-f]{64}")
 
 
@@ -35,7 +40,7 @@ class FileEntry:
         fault = path_fault(self.path)
         if fault:
             raise ManifestError(f"the path {self.path!r} {fault}")
-        if type(self.size) is not int or self.size < 0:
+        if type(self.size) is not int or not 0 <= self.size < MAX_SIZE:
             raise ManifestError(f"the size of {self.path!r} is {self.size!r}, no count of bytes")
         if not isinstance(self.sha256, str) or not is_sha256(self.sha256):
             raise ManifestError(f"the sha256 of {self.path!r} is not 64 lower-case hex digits")
@@ -65,7 +70,7 @@ def path_fault(path: str) -> str | None:
 
 
 def plain_files(folder: Path) -> Iterator[tuple[str, int]]:
-    """Path and size in bytes of every file, at any depth. What policy.SKIPPED names is left out.
+    """Path and size in bytes of every file, at any depth. Bookkeeping is left out.
 
     Raises:
         ManifestError: a link, a socket or the like, or a name that no manifest can hold.
@@ -84,16 +89,25 @@ def walk(folder: Path, prefix: str = "") -> Iterator[tuple[str, os.DirEntry[str]
     """Walk over all that is no folder, by relative path. Follows no link and opens nothing.
 
     Raises:
-        OSError: a folder cannot be read.
+        OSError: a folder cannot be read, or lies too deep, or there are too many files.
     """
+    yield from _walk(folder, prefix, 0, itertools.count(1))
+
+
+def _walk(
+    folder: Path, prefix: str, depth: int, count: Iterator[int]
+) -> Iterator[tuple[str, os.DirEntry[str]]]:
+    if depth > MAX_DEPTH:
+        raise OSError(0, f"lies more than {MAX_DEPTH} folders deep", str(folder))
     with os.scandir(folder) as entries:
-        ordered = sorted(entries, key=lambda entry: entry.name)
+        ordered = sorted(itertools.islice(entries, MAX_ENTRIES + 1), key=lambda entry: entry.name)
     for entry in ordered:
-        is_link = entry.is_symlink()
-        if entry.name in SKIPPED and not is_link:
+        if is_bookkeeping(entry):
             continue
+        if next(count) > MAX_ENTRIES:
+            raise OSError(0, f"more than {MAX_ENTRIES:,} files and folders", str(folder))
         path = prefix + entry.name
         if entry.is_dir(follow_symlinks=False):
-            yield from walk(folder / entry.name, path + "/")
+            yield from _walk(folder / entry.name, path + "/", depth + 1, count)
         else:
             yield path, entry

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from models.errors import InvalidRefError, ManifestError
 from models.quality import Quality, QualityFault
 from models.refs import ModelRef, QuantScheme
+from models.rules.strict_json import MAX_DEPTH, is_deeper
 from models.trust.manifest_files import FileEntry
 
 FORMAT = "intramural-manifest/1"
@@ -103,6 +104,8 @@ def parse(raw: bytes, make: type[AnyFields]) -> tuple[str, AnyFields]:
         document = json.loads(raw.decode(), object_pairs_hook=_once, parse_constant=_no_constant)
     except (ValueError, RecursionError):
         raise FormatError("it is not JSON, or names a key twice") from None
+    if is_deeper(document, MAX_DEPTH):
+        raise FormatError(f"it is nested more than {MAX_DEPTH} levels deep")
     _expect_keys(document, _KEYS, "it", optional=_OPTIONAL)
     if document["format"] != FORMAT:
         raise FormatError(f"its format is {document['format']!r}; known is {FORMAT!r}")

@@ -35,7 +35,7 @@ from model_signing.hashing import PathLike
 from models import durable
 from models.durable import new_name, put_in_place
 from models.errors import SignatureError
-from models.policy import SKIPPED
+from models.rules import bookkeeping
 from models.trust import keys, signature_file
 from models.trust.manifest import MANIFEST, SIGNATURE, Manifest, read_bytes
 from models.trust.verify import Report
@@ -162,7 +162,7 @@ class _Given(model_signing.hashing.Config):
             "method": "files",
             "hash_type": "sha256",
             "allow_symlinks": False,
-            "ignore_paths": sorted({SIGNATURE, *SKIPPED}),
+            "ignore_paths": sorted({SIGNATURE, *bookkeeping.TOOLS}),
         }
         how = model_signing.manifest.SerializationType.from_args(arguments)
         return model_signing.manifest.Manifest(Path(os.fsdecode(model_path)).name, items, how)

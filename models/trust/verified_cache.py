@@ -17,10 +17,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
-from models import home
+from models import home, plain_file
 from models.durable import write_whole
 
 FORMAT = "intramural-stamp/1"
+MAX_BYTES = 16 << 20
 SETTLED_NS = 2_000_000_000
 """A file must have been left alone for so long before it was hashed. Coarser clocks are rare."""
 
@@ -97,7 +98,7 @@ class Stamps:
 
 def _read(path: Path) -> Stamp | None:
     try:
-        document = json.loads(path.read_bytes())
+        document = json.loads(plain_file.read(path, MAX_BYTES, may_be_link=True))
     except (OSError, ValueError, RecursionError):
         return None
     match document:

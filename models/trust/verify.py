@@ -29,6 +29,8 @@ from models.trust.hashing import FileHash, hash_files
 from models.trust.manifest import Manifest
 from models.trust.verified_cache import Marks, Stamp, Stamps, is_settled, marks_of
 
+MAX_SHOWN = 50
+"""Most differences in a message."""
 FULL_UP_TO_BYTES = 40_000_000_000
 """`default_mode` hashes artifacts up to this size at every start: some 20 s on two cores."""
 
@@ -68,9 +70,12 @@ class Report:
         return not self.differences
 
     def require_ok(self) -> None:
-        """Raises NotIntactError: something differs; the message names every file."""
+        """Raises NotIntactError: something differs; the message names the first MAX_SHOWN files."""
         if self.differences:
-            lines = "\n".join(f"  {difference}" for difference in self.differences)
+            shown = self.differences[:MAX_SHOWN]
+            lines = "\n".join(f"  {difference}" for difference in shown)
+            if len(self.differences) > MAX_SHOWN:
+                lines += f"\n  and {len(self.differences) - MAX_SHOWN:,} more"
             raise NotIntactError(
                 f"the model folder {self.folder} is not what its manifest says "
                 f"({self.manifest.digest}):\n{lines}\n"

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from models import regular_file
+from models import plain_file
 from models.refs import Artifact
 from models.store import DEMO_WEIGHTS
 from quantize.errors import OptionError
@@ -124,7 +124,9 @@ def _of_demo() -> Text:
 
 def _read(file: Path, render: Render) -> list[str]:
     try:
-        whole = regular_file.read_text(file, max_bytes=MAX_TEXT_BYTES, may_be_pipe=True)
+        whole = plain_file.read(file, MAX_TEXT_BYTES, may_be_link=True, may_be_pipe=True).decode(
+            "utf-8"
+        )
     except (OSError, ValueError) as error:
         raise OptionError(f"{file} cannot be read as UTF-8 text: {error}") from None
     if file.suffix != ".jsonl":

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from models import regular_file
+from models import plain_file
 from quantize.errors import OptionError
 
 BUILT_IN = ("english", "chinese", "code")
@@ -62,7 +62,9 @@ def of_files(files: Sequence[Path]) -> tuple[Text, ...]:
     texts = []
     for file in files:
         try:
-            content = regular_file.read_text(file, max_bytes=MAX_TEXT_BYTES, may_be_pipe=True)
+            content = plain_file.read(
+                file, MAX_TEXT_BYTES, may_be_link=True, may_be_pipe=True
+            ).decode("utf-8")
         except (OSError, ValueError) as error:
             raise OptionError(
                 f"--measure-text {file} cannot be read as UTF-8 text: {error}"

@@ -15,6 +15,7 @@ from models.errors import ManifestMissingError
 from models.progress import Progress
 from models.quality import Quality
 from models.rules import strict_json
+from models.trust import pinned
 from models.trust.manifest import NEVER_LISTED, QUANTISED_FROM, Manifest
 from models.trust.manifest_files import plain_files
 from models.trust.verified_cache import Stamps
@@ -84,10 +85,10 @@ def verified(source: Path, data_dir: Path, progress: Progress) -> Manifest:
     """The manifest of the source, once every byte agrees; hashed where it has none.
 
     Raises:
-        ModelError: it is damaged.
+        ModelError: it is damaged, or another than models.lock pins it to.
     """
     try:
-        manifest = Manifest.read(source)
+        manifest = pinned.manifest_of(source, pinned.expected(source, data_dir))
     except ManifestMissingError:
         total = sum(num_bytes for _, num_bytes in plain_files(source))
         progress.phase("verify", total)

@@ -20,7 +20,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, NoReturn
 
-from models import durable, regular_file
+from models import durable, plain_file
 from serve.errors import StartupError
 
 logger = logging.getLogger(__name__)
@@ -101,7 +101,7 @@ def read_keys(path: Path) -> tuple[StoredKey, ...]:
                 "CIFS or WSL's drives, that changes nothing: keep the file on another)."
             )
         _refuse_links_out(path)
-        text = regular_file.read_text(path, max_bytes=MAX_FILE_BYTES)
+        text = plain_file.read(path, MAX_FILE_BYTES, may_be_link=True).decode("utf-8")
     try:
         document = json.loads(text)
         if document["version"] != FORMAT_VERSION:
@@ -211,7 +211,9 @@ def _explained(path: Path) -> Iterator[None]:
             "`python -m serve keys create`."
         ) from None
     except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        reason = str(error.strerror) if isinstance(error, OSError) else "is not UTF-8"
+        if reason.startswith(("is ", "has ")):
+            reason = f"it {reason}"
         raise StartupError(f"API key file {path} cannot be used: {reason}") from None
 
 

@@ -3,22 +3,22 @@
     claim   signature, manifest and pin: three small files, read before the engine starts
     prove   the files, hashed and held against the claim, while the engine loads them: start-up
             pays for reading them once
+    settle  once the engine has loaded them: they are still the files that were checked
 
-No request is answered before both are done.
+No request is answered before all are done. The pin comes first: a manifest that is gone excuses
+nothing that models.lock says.
 """
 
 from __future__ import annotations
 
 import logging
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from models.errors import ManifestMissingError, ModelError
-from models.lockfile import LockFile
+from models.errors import ManifestMissingError, ModelError, ModelNotFoundError
 from models.progress import Counter
 from models.refs import Artifact
-from models.store import DirectoryStore
+from models.trust import pinned, unchanged
 from models.trust.manifest import Manifest
 from models.trust.manifest_files import plain_files
 from models.trust.verified_cache import Stamps
@@ -78,32 +78,28 @@ def claim(artifact: Artifact, data_dir: Path, *, how: Verify, trusted_keys: Path
         trusted_keys: a directory of public keys; None asks for no signature.
 
     Raises:
-        StartupError: the signature does not hold, or a file of these is damaged.
+        StartupError: the signature does not hold, a pinned model has another manifest or none,
+            or a file of these is damaged.
     """
-    manifest, signer, pin = None, None, None
+    manifest, signer = None, None
     try:
+        expect = pinned.expected(artifact.path, data_dir)
         if trusted_keys is not None:
             from models.trust.signing import check_signature  # noqa: PLC0415 - only where it is asked for
 
             signed = check_signature(artifact.path, trusted_keys)
             manifest, signer = signed.manifest, signed.key_file.name
+            pinned.hold(artifact.path, manifest.digest, expect)
         else:
-            with suppress(ManifestMissingError):
-                manifest = Manifest.read(artifact.path)
-        if artifact.path == DirectoryStore(data_dir).path_of(artifact.name).resolve():
-            pin = LockFile(data_dir).get(artifact.name)
+            manifest = _manifest(artifact, expect)
+        size = _size(artifact) if manifest is None else manifest.size_bytes
     except ModelError as error:
         raise StartupError(str(error)) from None
-    if manifest is None:
-        log.warning("the model has no manifest", extra={"model": artifact.name})
-        size = sum(num_bytes for _, num_bytes in plain_files(artifact.path))
-    else:
-        size = manifest.size_bytes
     return Claim(
         artifact=artifact,
         mode=_mode(how, size),
         manifest=manifest,
-        pinned=None if pin is None else pin.digest,
+        pinned=expect,
         signer=signer,
     )
 
@@ -134,6 +130,37 @@ def prove(claim: Claim, data_dir: Path, progress: Progress) -> Proof:
     return Proof(digest=claim.manifest.digest, mode=claim.mode, signer=claim.signer)
 
 
+def settle(artifact: Artifact) -> None:
+    """Look again, once all is loaded: the files are those that were checked.
+
+    Raises:
+        StartupError: one was written, exchanged, added or removed since the first rule read it.
+    """
+    if artifact.marks is None:
+        return
+    try:
+        unchanged.require_unchanged(artifact.path, artifact.marks)
+    except ModelError as error:
+        raise StartupError(str(error)) from None
+
+
+def _manifest(artifact: Artifact, expect: str | None) -> Manifest | None:
+    try:
+        return pinned.manifest_of(artifact.path, expect)
+    except ManifestMissingError:
+        log.warning("the model has no manifest", extra={"model": artifact.name})
+        return None
+
+
+def _size(artifact: Artifact) -> int:
+    try:
+        return sum(num_bytes for _, num_bytes in plain_files(artifact.path))
+    except OSError as error:
+        raise ModelNotFoundError(
+            f"{error.filename or artifact.path} cannot be read: {error.strerror or error}."
+        ) from None
+
+
 def _mode(how: Verify, num_bytes: int) -> Mode:
     if how != "auto":
         return Mode(how)
@@ -150,5 +177,5 @@ def _unlisted(claim: Claim, meter: Counter) -> Proof:
     path = claim.artifact.path
     if claim.mode is not Mode.FULL:
         return Proof(digest=None, mode=None)
-    meter.phase("verify", sum(num_bytes for _, num_bytes in plain_files(path)))
+    meter.phase("verify", _size(claim.artifact))
     return Proof(digest=Manifest.build(path, progress=meter.advance).digest, mode=None)

@@ -139,3 +139,19 @@ def test_what_int4_was_before_is_made_anew_where_it_can_be(
     found = find("m", INT4, tmp_path, full=full if is_here else None)
     assert found.is_stale == is_stale
     assert (found.artifact is None) == is_stale
+
+
+@pytest.mark.parametrize("loss", ["gone", "another"])
+def test_full_weights_that_are_not_the_pinned_ones_are_no_source(
+    tmp_path: Path, full: Path, loss: str
+) -> None:
+    """A base whose manifest is gone would be hashed as it is, and quantised anew."""
+    LockFile(tmp_path).put("m", Pin(digest=digest_of(full)))
+    quantised(tmp_path, digest_of(full))
+    assert find("m", INT8, tmp_path, full=full).artifact is not None
+    (full / "config.json").write_text('{"model_type": "llama"}')
+    (full / "manifest.json").unlink()
+    if loss == "another":
+        Manifest.build(full).write(full)
+    with pytest.raises(ModelError, match="pinned"):
+        find("m", INT8, tmp_path, full=full)

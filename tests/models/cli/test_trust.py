@@ -172,3 +172,35 @@ def test_commands_that_sign_nothing_do_without_the_library():
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     )
     assert result.stdout.splitlines()[-1] == "set()"
+
+
+def test_a_pinned_model_without_its_manifest_is_not_in_order(data, folder, capsys):
+    LockFile(data).put("our-tune", Pin(digest=Manifest.read(folder).digest))
+    (folder / MANIFEST).unlink()
+    assert "is gone" in report(data, capsys, "verify", "our-tune")["problem"]
+    assert run(data, "verify", folder) == 1
+
+
+def test_signing_gives_a_pinned_model_its_manifest_back_and_no_other(data, folder, pair, capsys):
+    LockFile(data).put("our-tune", Pin(digest=Manifest.read(folder).digest))
+    (folder / MANIFEST).unlink()
+    assert run(data, "sign", "our-tune", "--key", pair[0]) == 0
+    for name in (MANIFEST, SIGNATURE):
+        (folder / name).unlink()
+    (folder / "tokenizer.json").write_text("{ }")
+    assert run(data, "sign", "our-tune", "--key", pair[0]) == 1
+    assert "another than was pinned" in capsys.readouterr().err
+    assert not (folder / MANIFEST).exists()
+
+
+def test_a_signed_model_without_its_manifest_is_not_signed_as_asked(data, folder, pair):
+    assert run(data, "sign", "our-tune", "--key", pair[0]) == 0
+    (folder / MANIFEST).unlink()
+    assert run(data, "verify", "our-tune", "--key", pair[1]) == 1
+    assert run(data, "verify", "our-tune") == 2
+
+
+def test_a_folder_whose_name_no_store_could_have_is_verified(data, tmp_path):
+    odd = whole(tmp_path / "our model")
+    Manifest.build(odd).write(odd)
+    assert run(data, "verify", odd) == 0

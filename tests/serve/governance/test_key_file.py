@@ -207,20 +207,20 @@ def test_a_missing_file_is_refused(path: Path) -> None:
 
 def test_a_folder_in_its_place_is_refused_with_the_reason(path: Path) -> None:
     path.mkdir(mode=0o700)
-    with pytest.raises(StartupError, match="cannot be used: it is a folder"):
+    with pytest.raises(StartupError, match="it is not a plain file but a folder"):
         read_keys(path)
 
 
 def test_what_is_no_regular_file_is_refused_and_never_waited_for(path: Path) -> None:
     os.mkfifo(path, 0o600)
-    with pytest.raises(StartupError, match="it is a pipe, and a regular file is needed"):
+    with pytest.raises(StartupError, match="it is not a plain file but a pipe"):
         read_keys(path)
 
 
 def test_a_huge_file_is_refused_unread(path: Path) -> None:
     path.touch(0o600)
     os.truncate(path, 1 << 40)
-    with pytest.raises(StartupError, match="1,099,511,627,776 bytes or more, and at most"):
+    with pytest.raises(StartupError, match="it has 1,099,511,627,776 bytes; at most"):
         read_keys(path)
 
 

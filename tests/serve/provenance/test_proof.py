@@ -13,7 +13,7 @@ from models.store import load_folder
 from models.trust.manifest import MANIFEST, Manifest
 from models.trust.verify import Mode
 from serve.errors import StartupError
-from serve.provenance.proof import Proof, Verify, claim, prove
+from serve.provenance.proof import Proof, Verify, claim, prove, settle
 from tests.models.folders import whole
 
 Phases = list[tuple[str, int, int]]
@@ -73,6 +73,40 @@ def test_a_model_of_the_store_is_held_to_its_pin(artifact: Artifact, tmp_path: P
     LockFile(tmp_path / "data").put("m", Pin(digest="sha256:" + "0" * 64))
     with pytest.raises(StartupError, match="pinned"):
         proven(artifact, tmp_path)
+
+
+@pytest.mark.parametrize("how", ["auto", "full", "quick", "off"])
+def test_a_pinned_model_without_its_manifest_is_refused(
+    artifact: Artifact, tmp_path: Path, how: Verify
+) -> None:
+    LockFile(tmp_path / "data").put("m", Pin(digest=Manifest.build(artifact.path).digest))
+    with pytest.raises(StartupError, match=r"pinned in models\.lock .* manifest\.json is gone"):
+        claim(artifact, tmp_path / "data", how=how, trusted_keys=None)
+
+
+def test_the_pin_holds_under_another_name(artifact: Artifact, tmp_path: Path) -> None:
+    LockFile(tmp_path / "data").put("m", Pin(digest=Manifest.build(artifact.path).digest))
+    (tmp_path / "link").symlink_to(artifact.path)
+    linked = load_folder(tmp_path / "link", name="link")
+    with pytest.raises(StartupError, match="pinned"):
+        claim(linked, tmp_path / "data", how="off", trusted_keys=None)
+
+
+def test_a_folder_whose_name_no_store_could_have_is_served(tmp_path: Path) -> None:
+    odd = load_folder(whole(tmp_path / "our model"), name="our model")
+    assert claim(odd, tmp_path / "data", how="off", trusted_keys=None).pinned is None
+
+
+def test_what_changes_until_all_is_loaded_ends_the_start(
+    artifact: Artifact, tmp_path: Path
+) -> None:
+    assert proven(artifact, tmp_path, "off").digest is None
+    settle(artifact)
+    weights = artifact.path / "model.safetensors"
+    weights.rename(tmp_path / "w")
+    weights.write_bytes((tmp_path / "w").read_bytes())  # the same bytes: nobody knows which it read
+    with pytest.raises(StartupError, match=r"changed while .* 'model\.safetensors'"):
+        settle(artifact)
 
 
 def test_a_damaged_manifest_ends_the_start(artifact: Artifact, tmp_path: Path) -> None:
