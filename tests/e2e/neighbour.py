@@ -94,14 +94,22 @@ def _large_numbers() -> dict[str, tuple[str, dict[str, Any]]]:
     }
 
 
-async def gaps_under(url: str, path: str, body: Mapping[str, Any], *, times: int = 1) -> Gaps:
-    """Measure a neighbour's gaps while ``times`` of a request run at once, and a second more."""
+async def gaps_under(
+    url: str, path: str, body: Mapping[str, Any], *, times: int = 1, seconds: float = 0.0
+) -> Gaps:
+    """Measure a neighbour's gaps while ``times`` of a request run at once, and a second more.
+
+    Args:
+        seconds: they are sent again until so many are over; once at least.
+    """
     raw = body["raw"] if "raw" in body else json.dumps(body)
     async with httpx.AsyncClient(base_url=url, timeout=120, trust_env=False) as client:
         stream = asyncio.create_task(_arrivals(client))
         await asyncio.sleep(0.5)
         began = time.monotonic()
-        answers = await asyncio.gather(*[_post(client, path, raw) for _ in range(times)])
+        answers: list[tuple[int, int]] = []
+        while not answers or time.monotonic() < began + seconds:
+            answers += await asyncio.gather(*[_post(client, path, raw) for _ in range(times)])
         await asyncio.sleep(1)
         stream.cancel()
         arrivals = [at for at in await stream if at >= began - 0.1]

@@ -12,6 +12,8 @@ from tests.e2e.neighbour import ARGUMENTS, gaps_under, heavy_requests
 from tests.e2e.server import Server, serving
 
 MOST_LATE_S = 0.05
+SECONDS = 5
+"""A hundred tokens and more: the worst one may be the machine's own doing."""
 HEAVY = heavy_requests()
 
 
@@ -28,9 +30,9 @@ def server(tmp_path_factory: pytest.TempPathFactory, *, is_proving: bool) -> Ite
 @pytest.mark.parametrize("name", HEAVY)
 def test_a_paced_stream_is_not_held_up(server: Server, name: str, times: int) -> None:
     path, body = HEAVY[name]
-    gaps = asyncio.run(gaps_under(server.url, path, body, times=times))
+    gaps = asyncio.run(gaps_under(server.url, path, body, times=times, seconds=SECONDS))
     assert gaps.status in {200, 400, 503}
-    assert len(gaps.late_s) >= 15
+    assert len(gaps.late_s) >= 100
     assert gaps.p99_s < MOST_LATE_S
 
 
