@@ -163,7 +163,7 @@ class HttpVersionNotSupported(RequestError):
     """The request is of another HTTP version than 1.1 and 1.0."""
 
     status = 505
-    type = "invalid_request_error"
+    type = "server_error"
     code = "http_version_not_supported"
 
 

@@ -86,7 +86,7 @@ def test_every_command_and_setting_is_taken(name):
         (["python", "-m", "serve", "--modell", "x"], {}),
         (["python", "-m", "serve"], {"INTRAMURAL_MODLE": "demo"}),
         (["python", "-m", "serve"], {"INTRAMURAL_MAX_NUM_SEQS": "0"}),
-        (["python", "-m", "serve"], {"INTRAMURAL_PORT": "tcp://10.0.0.1:8000"}),
+        (["python", "-m", "serve"], {"INTRAMURAL_PORT": "80 80"}),
         (["python", "-m", "serve"], {"INTRAMURAL_MODEL": "llama9-1b"}),
         (["python", "-m", "models", "fetch", "demo"], {}),
         (["python", "-m", "models", "pull", "$(MODEL)"], {}),
