@@ -13,7 +13,7 @@ from typing import Any
 
 MAX_LAYERS = 2000
 MAX_WIDTH = 1 << 24
-MAX_VOCABULARY = 1 << 27
+MAX_VOCABULARY = 1 << 24
 MAX_POSITIONS = 1 << 31
 MAX_PARTS = 1 << 16
 """Heads, the size of one, and experts of a layer."""

@@ -33,12 +33,17 @@ def config(folder: Path, **changes: Any) -> None:
     (folder / "config.json").write_text(json.dumps(WHOLE | changes))
 
 
+def bad_size(random: Random) -> dict[str, Any]:
+    key, value = random.choice(sorted(LIMITS)), random.choice(BAD_SIZES)
+    return {key: LIMITS[key] + 1 if value == 10**8 else value}
+
+
 def size(folder: Path, random: Random) -> None:
-    config(folder, **{random.choice(sorted(LIMITS)): random.choice(BAD_SIZES)})
+    config(folder, **bad_size(random))
 
 
 def nested_size(folder: Path, random: Random) -> None:
-    inner = {random.choice(sorted(LIMITS)): random.choice(BAD_SIZES)}
+    inner = bad_size(random)
     config(folder, **{random.choice(["text_config", "vision_config", "x"]): inner})
 
 

@@ -22,7 +22,7 @@ ODD_NAMES = [
         "a\\b.json",
     ),
     *("~x.json", "C:x.json", " .json\u2028", "e\u0301.json", "CONFIG.json", "Config.JSON"),
-    *("[/red].json\n", "%s%n.json\t", "x" * 250 + ".json\a"),
+    *("[red]x[bold].json\n", "%s%n.json\t", "x" * 250 + ".json\a"),
 ]
 
 
