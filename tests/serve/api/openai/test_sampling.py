@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -41,11 +42,16 @@ def test_biases_are_by_token_id() -> None:
     assert params(logit_bias={"7": -100, "12": 1.5}).logit_bias == {7: -100, 12: 1.5}
 
 
-@pytest.mark.parametrize("name", ["", "-1", "1.0", "a", "٣", "12345678901"])
+@pytest.mark.parametrize(
+    "name", ["", "-1", "1.0", "a", "٣", "12345678901", "05", "00", " 5", "x" * 9999]
+)
 def test_a_bias_of_no_token_is_refused(name: str) -> None:
     with pytest.raises(InvalidRequest) as refused:
-        params(logit_bias={name: 1})
+        params(logit_bias={name: 1, "5": 2})
     assert refused.value.param == "logit_bias"
+    message = str(refused.value)
+    assert message.startswith(f"logit_bias has the name {json.dumps(name[:60])}, ")
+    assert "plain digits" in message
 
 
 @pytest.mark.parametrize(
