@@ -33,6 +33,11 @@ def test_zero_is_not_the_default() -> None:
     assert (given.temperature, given.seed, given.min_p) == (0.0, 0, 0.0)
 
 
+@pytest.mark.parametrize("seed", [-(2**63), -1, 2**63 - 1])
+def test_a_seed_is_any_whole_number_of_64_bits(seed: int) -> None:
+    assert params(seed=seed).seed == seed
+
+
 @pytest.mark.parametrize(("top_k", "expected"), [(-1, 0), (0, 0), (1, 1), (50, 50)])
 def test_minus_one_is_vllms_word_for_all(top_k: int, expected: int) -> None:
     assert params(top_k=top_k).top_k == expected
@@ -143,6 +148,11 @@ def test_whole_numbers_may_have_a_point(name: str, value: Any, expected: Any) ->
 @pytest.mark.parametrize(
     ("name", "value", "message"),
     [
+        (
+            "seed",
+            -(2**63) - 1,
+            "seed must be at least -9223372036854775808, not -9223372036854775809",
+        ),
         ("seed", 2**64, "seed must be at most 9223372036854775807, not 18446744073709551616"),
         ("top_k", -(2**70), "top_k must be at least -1, not -1180591620717411303424"),
         ("max_tokens", 2**63, "max_tokens must be at most 9223372036854775807"),
