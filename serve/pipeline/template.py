@@ -233,14 +233,21 @@ def _names(source: str) -> set[str]:
 def _variants(messages: _Messages) -> Iterator[_Messages]:
     """The messages as they are; if a template refuses them, in the forms that some insist on."""
     yield messages
-    short = in_nine_characters(messages)
-    if short is not messages:
-        yield short
-    objects = wrapped(messages)
-    if objects is not messages:
-        yield objects
-        if short is not messages:
-            yield wrapped(short)
+    forms = [messages]
+    for change in (in_nine_characters, wrapped, _with_empty_contents):
+        changed = [made for form in forms if (made := change(form)) is not form]
+        yield from changed
+        forms += changed
+
+
+def _with_empty_contents(messages: _Messages) -> _Messages:
+    """The messages with "" for a content that is null, beside tool calls say; the same if none."""
+    if all(message.get("content", "") is not None for message in messages):
+        return messages
+    return [
+        {**message, "content": ""} if message.get("content", "") is None else message
+        for message in messages
+    ]
 
 
 _CONTENTS: tuple[Any, ...] = ("Hello", [{"type": "text", "text": "Hello"}])

@@ -107,7 +107,7 @@ def _by_name(file: str, value: Any) -> dict[str, str]:
 
 def _text(file: Path) -> str:
     try:
-        return file.read_text("utf-8")
+        return file.read_text("utf-8-sig")  # an editor's mark is no part of any prompt
     except UnicodeDecodeError:
         raise StartupError(f"{file.name} is not UTF-8. Store the template in UTF-8.") from None
 

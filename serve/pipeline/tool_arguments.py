@@ -43,6 +43,15 @@ class Arguments(dict[str, Any]):
     def __radd__(self, other: str) -> str:
         return other + self.text if isinstance(other, str) else NotImplemented
 
+    def __getitem__(self, key: Any) -> Any:
+        """A value by its name, or a part of the text: no name in JSON is a number or a slice."""
+        return self.text[key] if isinstance(key, int | slice) else super().__getitem__(key)
+
+    def __eq__(self, other: object) -> bool:
+        return self.text == other if isinstance(other, str) else super().__eq__(other)
+
+    __hash__ = None  # as of any table
+
     def __getattr__(self, name: str) -> Any:
         """Methods of the text, where the object has no such key: ``arguments.strip()``."""
         if name.startswith("_") or name in self or not hasattr(str, name):

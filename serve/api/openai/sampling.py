@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from functools import partial
 from typing import Annotated, Any, ClassVar
@@ -196,9 +197,14 @@ class SamplingFields(Body):
 
 
 def _token_id(key: str) -> int:
-    # isascii: isdigit alone accepts digits of other scripts.
-    if not (key.isascii() and key.isdigit() and len(key) <= 10):
-        raise InvalidRequest("A name in logit_bias is not a token id.", param="logit_bias")
+    # isascii: isdigit alone accepts digits of other scripts. One spelling for each id: of two
+    # names of one token ("5" and "05"), one would be lost.
+    if not (key.isascii() and key.isdigit() and len(key) <= 10 and key == str(int(key))):
+        raise InvalidRequest(
+            f"logit_bias has the name {json.dumps(key[:60])}, which is not a token id: write ids "
+            'as plain digits, such as {"42": -100}.',
+            param="logit_bias",
+        )
     return int(key)
 
 

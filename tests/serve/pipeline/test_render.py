@@ -236,6 +236,26 @@ async def test_no_arguments_are_an_empty_object(empty: str) -> None:
     assert TOKENIZER.decode_raw(ids) == "{}"
 
 
+@pytest.mark.parametrize(
+    "source",
+    ["<{{ m.role + m.content }}>", "<{{ m.role + m.content | trim }}{{ m.content.strip() }}>"],
+)
+@pytest.mark.parametrize("text", ["{}", '{"a": '])
+async def test_a_template_that_joins_contents_gets_empty_text_for_null(
+    source: str, text: str
+) -> None:
+    """Clients send null beside tool calls; a template that knows of none joins text to it."""
+    whole = "{% for m in messages %}" + source + "{% endfor %}"
+    ids = await Renderer(TOKENIZER, ChatTemplate(whole, {})).render(tool_call(text))
+    assert TOKENIZER.decode_raw(ids) == "<assistant>"
+
+
+async def test_a_template_that_takes_null_gets_null() -> None:
+    source = "{{ 'null' if messages[0].content is none else 'text' }}"
+    ids = await Renderer(TOKENIZER, ChatTemplate(source, {})).render(tool_call("{}"))
+    assert TOKENIZER.decode_raw(ids) == "null"
+
+
 async def test_a_template_that_refuses_every_form_still_refuses() -> None:
     renderer = Renderer(TOKENIZER, ChatTemplate("{{ raise_exception('no tools') }}", {}))
     for arguments in ('{"a": ', '{"a": 1}'):

@@ -116,6 +116,13 @@ def test_files_stand_before_the_configuration(tmp_path: Path) -> None:
     assert templates_of(tmp_path, config) == {"default": "file", "tool_use": "tools"}
 
 
+def test_a_byte_order_mark_is_no_part_of_the_prompt(tmp_path: Path) -> None:
+    (tmp_path / "chat_template.jinja").write_bytes(b"\xef\xbb\xbfplain")
+    template = load_template(tmp_path, {})
+    assert template is not None
+    assert template.render(USER, []) == "plain"
+
+
 def test_a_file_that_is_no_text_ends_the_start(tmp_path: Path) -> None:
     (tmp_path / "chat_template.jinja").write_bytes(b"\xff\xfe")
     with pytest.raises(StartupError, match="not UTF-8"):

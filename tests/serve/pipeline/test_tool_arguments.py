@@ -48,6 +48,8 @@ async def rendered(source: str, arguments: Any) -> str:
         "{% set s = 'CALL ' + a %}{{ s }}",
         "{% set s %}CALL {{ a }}{% endset %}{{ s }}",
         "{% macro f(x) %}CALL {{ x }}{% endmacro %}{{ f(a) }}",
+        "CALL {{ a[:1000] }}",
+        "CALL {{ a[0] }}{{ a[1:-1] }}{{ a[-1] }}",
     ],
 )
 async def test_a_template_that_wants_text_gets_the_text_as_it_was_written(source: str) -> None:
@@ -89,6 +91,19 @@ async def test_text_that_is_no_object_is_kept_and_the_chat_goes_on(given: str) -
     assert await rendered("{{ a if a is string else a | tojson }}", given) == given
     looped = await rendered("{% for k, v in a.items() %}{{ k }}={{ v }}{% endfor %}", given)
     assert looped == "arguments=" + given
+
+
+@pytest.mark.parametrize(
+    ("source", "given", "expected"),
+    [
+        ("{{ 'none' if a == '{}' else a | tojson }}", "{}", "none"),
+        ("{{ 'none' if a in ['', '{}'] else 'some' }}", "{}", "none"),
+        ("{{ a != '{}' }}", TEXT, "True"),
+        ("{{ a == {} }}|{{ a == {'x': 1} }}", '{"x": 1}', "False|True"),
+    ],
+)
+async def test_they_are_equal_to_either_side(source: str, given: str, expected: str) -> None:
+    assert await rendered(source, given) == expected
 
 
 async def test_an_object_that_a_client_sends_is_taken_as_one() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -32,6 +33,11 @@ def test_zero_is_not_the_default() -> None:
     assert (given.temperature, given.seed, given.min_p) == (0.0, 0, 0.0)
 
 
+@pytest.mark.parametrize("seed", [-(2**63), -1, 2**63 - 1])
+def test_a_seed_is_any_whole_number_of_64_bits(seed: int) -> None:
+    assert params(seed=seed).seed == seed
+
+
 @pytest.mark.parametrize(("top_k", "expected"), [(-1, 0), (0, 0), (1, 1), (50, 50)])
 def test_minus_one_is_vllms_word_for_all(top_k: int, expected: int) -> None:
     assert params(top_k=top_k).top_k == expected
@@ -41,11 +47,16 @@ def test_biases_are_by_token_id() -> None:
     assert params(logit_bias={"7": -100, "12": 1.5}).logit_bias == {7: -100, 12: 1.5}
 
 
-@pytest.mark.parametrize("name", ["", "-1", "1.0", "a", "٣", "12345678901"])
+@pytest.mark.parametrize(
+    "name", ["", "-1", "1.0", "a", "٣", "12345678901", "05", "00", " 5", "x" * 9999]
+)
 def test_a_bias_of_no_token_is_refused(name: str) -> None:
     with pytest.raises(InvalidRequest) as refused:
-        params(logit_bias={name: 1})
+        params(logit_bias={name: 1, "5": 2})
     assert refused.value.param == "logit_bias"
+    message = str(refused.value)
+    assert message.startswith(f"logit_bias has the name {json.dumps(name[:60])}, ")
+    assert "plain digits" in message
 
 
 @pytest.mark.parametrize(
@@ -137,6 +148,11 @@ def test_whole_numbers_may_have_a_point(name: str, value: Any, expected: Any) ->
 @pytest.mark.parametrize(
     ("name", "value", "message"),
     [
+        (
+            "seed",
+            -(2**63) - 1,
+            "seed must be at least -9223372036854775808, not -9223372036854775809",
+        ),
         ("seed", 2**64, "seed must be at most 9223372036854775807, not 18446744073709551616"),
         ("top_k", -(2**70), "top_k must be at least -1, not -1180591620717411303424"),
         ("max_tokens", 2**63, "max_tokens must be at most 9223372036854775807"),
