@@ -102,7 +102,7 @@ class TransformersEngine:
         info = EngineInfo(
             name="transformers",
             max_model_len=max_model_len,
-            max_num_seqs=settings.max_num_seqs,
+            max_num_seqs=settings.num_seqs,
             kv_cache_tokens=cache.num_blocks * BLOCK_SIZE,
             vocab_size=config.get_text_config().vocab_size,
             eos_token_ids=model_files.eos_token_ids(path, config),
@@ -115,8 +115,8 @@ class TransformersEngine:
         scheduler = Scheduler(
             num_blocks=cache.num_blocks,
             block_size=BLOCK_SIZE,
-            max_num_seqs=settings.max_num_seqs,
-            max_num_batched_tokens=max(settings.max_num_batched_tokens, settings.max_num_seqs),
+            max_num_seqs=settings.num_seqs,
+            max_num_batched_tokens=settings.step_tokens,
         )
         return cls(info, scheduler, runner, CrossThreadDelivery(settings.max_hold_s))
 

@@ -14,6 +14,10 @@ from serve.errors import StartupError
 
 log = logging.getLogger(__name__)
 
+LONGEST_THAT_FITS = -1
+"""Of ``max_model_len``: the model's own, shortened to what the KV cache holds. vLLM measures what
+is free once the weights are there, which nobody can know before."""
+
 
 def platform_arguments(
     kind: str, config: Mapping[str, Any], settings: EngineSettings, weight_bytes: int
@@ -40,8 +44,10 @@ def platform_arguments(
 
 
 def _gpu_arguments(config: Mapping[str, Any], settings: EngineSettings) -> dict[str, Any]:
-    """The KV cache that is asked for; without one vLLM sizes it."""
+    """The KV cache that is asked for; without one vLLM sizes it, and the context by what fits."""
     arguments: dict[str, Any] = {}
+    if settings.max_model_len is None:
+        arguments["max_model_len"] = LONGEST_THAT_FITS
     if settings.vllm.gpu_memory_utilization is not None:
         arguments["gpu_memory_utilization"] = settings.vllm.gpu_memory_utilization
     per_token = cpu.bytes_per_token(config, settings)
@@ -67,7 +73,9 @@ def _cpu_arguments(
         log.info("vllm on this machine", extra={"reason": reason})
     set_engine_environment(plan.environment)
     arguments: dict[str, Any] = {
-        "kv_cache_memory_bytes": plan.kv_cache_bytes // _num_ranks(settings)
+        "max_num_seqs": settings.num_seqs,
+        "max_num_batched_tokens": settings.step_tokens,
+        "kv_cache_memory_bytes": plan.kv_cache_bytes // _num_ranks(settings),
     }
     if plan.max_model_len is not None:
         arguments["max_model_len"] = plan.max_model_len

@@ -53,9 +53,11 @@ def test_a_device_that_the_installed_vllm_does_not_run_on(kind: str, device: Any
 
 
 def test_a_gpus_cache_is_vllms_to_size_unless_something_is_asked_for() -> None:
-    assert arguments("cuda") == {}
+    fits = {"max_model_len": -1}  # vLLM's word for as long as its cache holds
+    assert arguments("cuda") == fits
+    assert arguments("cuda", EngineSettings(max_model_len=100)) == {}
     share = VllmSettings(gpu_memory_utilization=0.5)
-    assert arguments("cuda", EngineSettings(vllm=share)) == {"gpu_memory_utilization": 0.5}
+    assert arguments("cuda", EngineSettings(vllm=share)) == fits | {"gpu_memory_utilization": 0.5}
 
 
 def test_tokens_asked_for_are_bytes_of_each_rank() -> None:
@@ -67,7 +69,21 @@ def test_tokens_asked_for_are_bytes_of_each_rank() -> None:
 
 def test_a_model_of_unknown_layers_on_a_gpu_is_left_to_vllm() -> None:
     settings = EngineSettings(kv_cache_tokens=6000)
-    assert platform_arguments("cuda", {"d_model": 64}, settings, GB) == {}
+    assert platform_arguments("cuda", {"d_model": 64}, settings, GB) == {"max_model_len": -1}
+
+
+@pytest.mark.parametrize(
+    ("asked", "seqs", "tokens"),
+    [
+        ({}, 32, 512),
+        ({"max_num_seqs": 900}, 900, 900),
+        ({"max_num_batched_tokens": 16}, 16, 16),
+        ({"max_num_seqs": 4, "max_num_batched_tokens": 8}, 4, 8),
+    ],
+)
+def test_a_cpus_step_has_our_own_sizes(asked: dict[str, int], seqs: int, tokens: int) -> None:
+    planned = arguments("cpu", EngineSettings(**asked))  # type: ignore[arg-type]
+    assert (planned["max_num_seqs"], planned["max_num_batched_tokens"]) == (seqs, tokens)
 
 
 def test_a_cpus_cache_and_threads_are_planned(environment: dict[str, str]) -> None:
