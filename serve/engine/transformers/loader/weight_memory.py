@@ -44,8 +44,12 @@ def refuse(
 
 
 def free_bytes(device: torch.device) -> int | None:
-    """Memory still free on the device; None where it is not known."""
+    """Memory still free on the device; None where it is not known.
+
+    What torch keeps of a GPU for later counts as free: it is given back first.
+    """
     if device.type == "cuda":
+        torch.cuda.empty_cache()
         return int(torch.cuda.mem_get_info(device)[0])
     return host_memory.available_bytes()
 

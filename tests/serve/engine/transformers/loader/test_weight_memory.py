@@ -66,3 +66,16 @@ def test_a_cache_that_cannot_fit_is_refused_before_a_weight_is_read(
     monkeypatch.setattr(host_memory, "available_bytes", lambda: 5_000_000)
     monkeypatch.setattr(loading.AutoModelForCausalLM, "from_pretrained", None)
     refuse(folder, match, **settings)
+
+
+def test_what_torch_keeps_of_a_gpu_counts_as_free(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: asked.append("empty"))
+
+    def mem_get_info(device: torch.device) -> tuple[int, int]:
+        asked.append(str(device))
+        return 5, 9
+
+    monkeypatch.setattr(torch.cuda, "mem_get_info", mem_get_info)
+    assert weight_memory.free_bytes(torch.device("cuda", 1)) == 5
+    assert asked == ["empty", "cuda:1"]
