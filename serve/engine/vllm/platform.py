@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from models.memory import host_cpus, host_memory
+from serve.engine import gpus
 from serve.engine.settings import EngineSettings
-from serve.engine.vllm import cpu
+from serve.engine.vllm import cpu, gpu
 from serve.environment import cpu_kv_cache_bytes, set_engine_environment
 from serve.errors import StartupError
 
@@ -40,17 +41,26 @@ def platform_arguments(
         )
     if kind == "cpu":
         return _cpu_arguments(config, settings, weight_bytes)
-    return _gpu_arguments(config, settings)
+    return _gpu_arguments(config, settings, weight_bytes)
 
 
-def _gpu_arguments(config: Mapping[str, Any], settings: EngineSettings) -> dict[str, Any]:
+def _gpu_arguments(
+    config: Mapping[str, Any], settings: EngineSettings, weight_bytes: int
+) -> dict[str, Any]:
     """The KV cache that is asked for; without one vLLM sizes it, and the context by what fits."""
     arguments: dict[str, Any] = {}
+    seen = gpus.visible()
+    stated = cpu.pick_dtype(config, settings)
+    dtype = gpu.pick_dtype(stated, settings, seen)
+    if dtype != stated:
+        log.warning("the GPU has no such type", extra={"asked": stated, "dtype": dtype})
+        arguments["dtype"] = dtype
     if settings.max_model_len is None:
         arguments["max_model_len"] = LONGEST_THAT_FITS
     if settings.vllm.gpu_memory_utilization is not None:
         arguments["gpu_memory_utilization"] = settings.vllm.gpu_memory_utilization
     per_token = cpu.bytes_per_token(config, settings)
+    gpu.refuse(config, settings, weight_bytes=weight_bytes, per_token=per_token, gpus=seen)
     if settings.kv_cache_tokens is not None and per_token:
         size = settings.kv_cache_tokens * per_token
         arguments["kv_cache_memory_bytes"] = size // _num_ranks(settings)

@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 
 from models.memory import host_cpus, host_memory
+from serve.engine import gpus
+from serve.engine.gpus import Gpu
 from serve.engine.settings import EngineSettings, VllmSettings
 from serve.engine.vllm import platform
 from serve.engine.vllm.platform import platform_arguments
@@ -33,6 +35,7 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     def remember(values: Mapping[str, str]) -> None:
         variables.update(values)
 
+    monkeypatch.setattr(gpus, "visible", lambda: ())
     monkeypatch.setattr(host_memory, "available_bytes", lambda: 20 * GB)
     monkeypatch.setattr(host_cpus, "usable_cpus", lambda: 8)
     monkeypatch.setattr(host_cpus, "cpu_quota", lambda: 3.5)
@@ -95,3 +98,18 @@ def test_a_cpus_cache_and_threads_are_planned(environment: dict[str, str]) -> No
 
 def test_a_length_that_is_the_models_own_is_not_passed_on() -> None:
     assert "max_model_len" not in arguments("cpu", EngineSettings(max_num_seqs=1))
+
+
+def test_cards_are_asked_for_what_does_not_fit_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    old = Gpu(
+        name="T4",
+        capability=(7, 5),
+        total_bytes=16 * GB,
+        free_bytes=15 * GB,
+        is_integrated=False,
+    )
+    monkeypatch.setattr(gpus, "visible", lambda: (old,))
+    bfloat16 = CONFIG | {"dtype": "bfloat16"}
+    assert platform_arguments("cuda", bfloat16, EngineSettings(), GB)["dtype"] == "float16"
+    with pytest.raises(StartupError, match=r"weights are 20\.0 GB"):
+        platform_arguments("cuda", bfloat16, EngineSettings(), 20 * GB)
