@@ -36,7 +36,7 @@ from serve.engine.settings import EngineSettings
 from serve.engine.transformers import warm_up
 from serve.engine.transformers.kv_cache import BLOCK_SIZE, KVCache
 from serve.engine.transformers.layers import attention, bfloat16_linear, fused_linear
-from serve.engine.transformers.loader import loading, served_dtypes, weight_memory
+from serve.engine.transformers.loader import loading, served_dtypes, slow_layers, weight_memory
 from serve.engine.transformers.model_runner import ModelRunner
 from serve.engine.transformers.scheduler import Scheduler, SequenceState
 from serve.engine.transformers.step_loop import StepLoop
@@ -81,6 +81,7 @@ class TransformersEngine:
         model_files.tell_differences(path)
         declared = loading.read_declared_scheme(path)
         device = loading.pick_device(settings.device)
+        slow_layers.tell(declared, device.type)
         model = loading.load_model(
             path, config, settings=settings, device=device, progress=progress
         )
