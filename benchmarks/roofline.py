@@ -177,7 +177,7 @@ def _bandwidth(device: str) -> tuple[str, float]:
 
 
 def _operand_bytes(device: str) -> int:
-    """Of each of two; less on a card that has little free."""
+    """Bytes of each of two operands; less on a card that has little free."""
     if device != "cuda":
         return _READ_BYTES
     free_bytes = int(torch.cuda.mem_get_info()[0])
@@ -226,10 +226,11 @@ def _cpu_s(run: Callable[[], object]) -> float:
 
 def _gpu_s(run: Callable[[], object]) -> float:
     """Seconds by the card's own clock: the host's would count the launch and the wait as well."""
-    begin, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
+    event: Any = torch.cuda.Event  # has no types
+    begin, end = event(enable_timing=True), event(enable_timing=True)
     torch.cuda.synchronize()
     begin.record()
     run()
     end.record()
     end.synchronize()
-    return begin.elapsed_time(end) / 1000
+    return float(begin.elapsed_time(end)) / 1000

@@ -16,7 +16,7 @@ def release() -> None:
     for later; of a process that loads model after model it keeps as much as a model, or two.
     """
     gc.collect()
-    if torch.cuda.is_initialized():
+    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
         torch.cuda.empty_cache()
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc's alone
     if trim is not None:

@@ -13,6 +13,7 @@ import logging
 import subprocess
 import sys
 from dataclasses import asdict, dataclass
+from typing import Any
 
 TIMEOUT_S = 120.0
 """For the import of torch from a cold disk, and the first context on a machine of many cards."""
@@ -54,9 +55,9 @@ def visible() -> tuple[Gpu, ...]:
         return ()
 
 
-def _gpu(facts: dict[str, object]) -> Gpu:
-    major, minor = facts["capability"]  # type: ignore[misc, attr-defined]
-    return Gpu(**facts | {"capability": (int(major), int(minor))})  # type: ignore[arg-type]
+def _gpu(facts: dict[str, Any]) -> Gpu:
+    major, minor = facts["capability"]
+    return Gpu(**facts | {"capability": (int(major), int(minor))})
 
 
 def main() -> None:

@@ -1,8 +1,8 @@
-"""What vLLM is told on a GPU, and what is refused before it starts. Pure; no vLLM in here.
+"""Sizes and types for vLLM on a GPU: what is refused before it starts, and what is told.
 
-vLLM takes a share of the whole card, whatever others hold of it, and keeps what weights and a step
-leave of that share for its KV cache. Its own refusals come from another process, as a log. Here
-only what is certain is refused: what a step needs is vLLM's to measure.
+Pure; no vLLM in here. vLLM takes a share of the whole card, whatever others hold of it, and keeps
+what weights and a step leave of that share for its KV cache. Its own refusals come from another
+process, as a log. Here only what is certain is refused: what a step needs is vLLM's to measure.
 """
 
 from __future__ import annotations
@@ -11,12 +11,11 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from models.memory import fit
 from serve.engine.gpus import Gpu
 from serve.engine.settings import EngineSettings
 from serve.errors import StartupError
 
-DEFAULT_SHARE = 0.92
-"""Of the card, in the releases of vLLM that the adapter is pinned to."""
 BFLOAT16_SINCE = (8, 0)
 """Compute capability. Before it vLLM refuses the type."""
 
@@ -73,7 +72,7 @@ def refuse(
             f"The settings ask for {num_ranks} GPUs, and this process may use {len(gpus)}. Lower "
             "--tensor-parallel-size or --pipeline-parallel-size, or see CUDA_VISIBLE_DEVICES."
         )
-    share = vllm.gpu_memory_utilization or DEFAULT_SHARE
+    share = vllm.gpu_memory_utilization or fit.GPU_SHARE
     for gpu in gpus[:num_ranks]:
         _refuse_share(gpu, share)
     if any("offload" in argument for argument in vllm.engine_args):  # the host's memory counts

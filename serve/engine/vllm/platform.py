@@ -16,8 +16,8 @@ from serve.errors import StartupError
 log = logging.getLogger(__name__)
 
 LONGEST_THAT_FITS = -1
-"""Of ``max_model_len``: the model's own, shortened to what the KV cache holds. vLLM measures what
-is free once the weights are there, which nobody can know before."""
+"""Value of ``max_model_len``: the model's own, shortened to what the KV cache holds. vLLM measures
+what is free once the weights are there, which nobody can know before."""
 
 
 def platform_arguments(
