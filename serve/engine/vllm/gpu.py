@@ -87,7 +87,8 @@ def refuse(
             "(--tensor-parallel-size), or a larger --gpu-memory-utilization."
         )
     if per_token:
-        _refuse_tokens(config, settings, room // per_token)
+        likely = max(0, room - num_ranks * fit.RUNTIME_BYTES) // per_token
+        _refuse_tokens(config, settings, room // per_token, likely)
 
 
 def _refuse_share(gpu: Gpu, share: float) -> None:
@@ -104,19 +105,25 @@ def _refuse_share(gpu: Gpu, share: float) -> None:
     )
 
 
-def _refuse_tokens(config: Mapping[str, Any], settings: EngineSettings, most: int) -> None:
-    """Refuse lengths beyond ``most`` tokens, which is what weights alone would leave room for."""
+def _refuse_tokens(
+    config: Mapping[str, Any], settings: EngineSettings, most: int, likely: int
+) -> None:
+    """Refuse lengths beyond ``most`` tokens, which is what weights alone would leave room for.
+
+    Args:
+        likely: tokens that a step would leave room for, too.
+    """
     if settings.kv_cache_tokens is not None and settings.kv_cache_tokens > most:
         raise StartupError(
             f"--kv-cache-tokens {settings.kv_cache_tokens}: beside the weights there is room for "
-            f"fewer than {most}. Lower it."
+            f"fewer than {most}. Take about {likely}."
         )
     asked = settings.max_model_len
-    most = min(most, settings.kv_cache_tokens or most)
+    most, likely = (min(tokens, settings.kv_cache_tokens or tokens) for tokens in (most, likely))
     if asked is not None and asked > most and not _has_windows(config):
         raise StartupError(
             f"--max-model-len {asked} does not fit: the KV cache holds at most {most} tokens. "
-            "Lower it, or leave it out, and the context is what fits."
+            f"Take about {likely}, or leave it out, and the context is what fits."
         )
 
 

@@ -66,11 +66,11 @@ def test_two_cards_hold_what_one_does_not() -> None:
 @pytest.mark.parametrize(
     ("asked", "message"),
     [
-        ({"max_model_len": 54_000}, "--max-model-len 54000 .* at most 53600 tokens"),
+        ({"max_model_len": 54_000}, "--max-model-len 54000 .* at most 53600 tokens.*about 52526,"),
         ({"kv_cache_tokens": 60_001}, "--kv-cache-tokens 60001"),
         (
             {"kv_cache_tokens": 100, "max_model_len": 101},
-            "--max-model-len 101 .* at most 100 tokens",
+            "--max-model-len 101 .* at most 100 tokens.*about 100,",
         ),
         (
             {"vllm": VllmSettings(tensor_parallel_size=2)},
