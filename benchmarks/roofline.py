@@ -26,6 +26,8 @@ from models.stored_config import stated_dtype
 
 _READ_BYTES = 1 << 28  # of each of two operands; caches hold less than a fifth of it
 _SMALLEST, _MATRIX, _GPU_MATRIX = 256, 2048, 8192
+_GPU_READ_BYTES = 1 << 30  # a card's caches hold up to a fifth of 2**28
+_WARM_UPS = 3  # on a GPU: libraries load their kernels, and clocks rise
 _SECONDS = 0.5  # for each kernel
 _FLOATS = ("bfloat16", "float16", "float32")
 
@@ -159,18 +161,27 @@ def measure(device: str = "cpu") -> Roofline:
 
 def _bandwidth(device: str) -> tuple[str, float]:
     """The kernel that read fastest, and its bytes per second."""
-    count = _READ_BYTES // 4
+    size = _operand_bytes(device)
+    count = size // 4
     one = torch.ones(count, device=device)
     other = torch.ones(count, device=device)
     matrix, vector = one.view(-1, 1 << 12), torch.ones(1 << 12, device=device)
     kernels: dict[str, tuple[Callable[[], object], int]] = {
-        "dot": (lambda: torch.dot(one, other), 2 * _READ_BYTES),
-        "sum": (one.sum, _READ_BYTES),
-        "matrix-vector": (lambda: torch.mv(matrix, vector), _READ_BYTES),
+        "dot": (lambda: torch.dot(one, other), 2 * size),
+        "sum": (one.sum, size),
+        "matrix-vector": (lambda: torch.mv(matrix, vector), size),
     }
-    rates = {name: size / _best_s(run, device) for name, (run, size) in kernels.items()}
+    rates = {name: read / _best_s(run, device) for name, (run, read) in kernels.items()}
     best = max(rates, key=lambda name: rates[name])
     return best, rates[best]
+
+
+def _operand_bytes(device: str) -> int:
+    """Bytes of each of two operands; less on a card that has little free."""
+    if device != "cuda":
+        return _READ_BYTES
+    free_bytes = int(torch.cuda.mem_get_info()[0])
+    return max(1 << 20, min(_GPU_READ_BYTES, free_bytes // 4 >> 20 << 20))
 
 
 def _matrix_rate(device: str, dtype: str) -> float | None:
@@ -197,18 +208,29 @@ def _matrix_rate(device: str, dtype: str) -> float | None:
 
 
 def _best_s(run: Callable[[], object], device: str) -> float:
-    """Least seconds of a run: the first does not count, then at least two and ``_SECONDS``."""
-    run()
+    """Least seconds of a run: the first do not count, then at least two and ``_SECONDS``."""
+    for _ in range(_WARM_UPS if device == "cuda" else 1):
+        run()
+    measured = _gpu_s if device == "cuda" else _cpu_s
     times_s: list[float] = []
     while len(times_s) < 2 or sum(times_s) < _SECONDS:
-        _wait(device)
-        began = time.perf_counter()
-        run()
-        _wait(device)
-        times_s.append(time.perf_counter() - began)
+        times_s.append(measured(run))
     return min(times_s)
 
 
-def _wait(device: str) -> None:
-    if device == "cuda":
-        torch.cuda.synchronize()
+def _cpu_s(run: Callable[[], object]) -> float:
+    began = time.perf_counter()
+    run()
+    return time.perf_counter() - began
+
+
+def _gpu_s(run: Callable[[], object]) -> float:
+    """Seconds by the card's own clock: the host's would count the launch and the wait as well."""
+    event: Any = torch.cuda.Event  # has no types
+    begin, end = event(enable_timing=True), event(enable_timing=True)
+    torch.cuda.synchronize()
+    begin.record()
+    run()
+    end.record()
+    end.synchronize()
+    return float(begin.elapsed_time(end)) / 1000

@@ -81,15 +81,21 @@ class Config(BaseModel):
     max_model_len: int | None = Field(
         None,
         ge=1,
-        description="Most tokens of prompt and completion together. Default: the model's own.",
+        description="Most tokens of prompt and completion together. Default: the model's own, "
+        "or as many as the KV cache holds where that is fewer.",
     )
-    max_num_seqs: int = Field(
-        32, ge=1, le=4096, description="Most sequences that are decoded in one batch."
-    )
-    max_num_batched_tokens: int = Field(
-        512,
+    max_num_seqs: int | None = Field(
+        None,
         ge=1,
-        description="Most tokens in one forward: bounds how long a prefill holds up decodes.",
+        le=4096,
+        description="Most sequences that are decoded in one batch. Default: 32; with vLLM on a GPU "
+        "vLLM's own for the card, 256 or more.",
+    )
+    max_num_batched_tokens: int | None = Field(
+        None,
+        ge=1,
+        description="Most tokens in one forward: bounds how long a prefill holds up decodes. "
+        "Default: 512; with vLLM on a GPU vLLM's own for the card, 2048 or more.",
     )
     kv_cache_tokens: int | None = Field(
         None,
@@ -300,10 +306,11 @@ class Config(BaseModel):
 
     @model_validator(mode="after")
     def _step(self) -> Self:
-        if self.max_num_batched_tokens < self.max_num_seqs:
+        tokens, seqs = self.max_num_batched_tokens, self.max_num_seqs
+        if tokens is not None and seqs is not None and tokens < seqs:
             raise ValueError(
-                f"--max-num-batched-tokens is {self.max_num_batched_tokens}, which is less than "
-                f"--max-num-seqs {self.max_num_seqs}: a step holds a token of every sequence"
+                f"--max-num-batched-tokens is {tokens}, which is less than "
+                f"--max-num-seqs {seqs}: a step holds a token of every sequence"
             )
         return self
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import gc
 import json
+import math
 import signal
 from collections.abc import Coroutine, Sequence
 from pathlib import Path
@@ -17,11 +17,13 @@ from benchmarks.compare.registry import known
 from benchmarks.compare.rounds import Rules, Runner
 from benchmarks.compare.systems import Bench, MissingError, System
 from benchmarks.engine.command import Sweep, add_sweep, cases_of, device, dtype_of
+from benchmarks.quality import memory
 from benchmarks.report.document import Ratio, Row, doubts
 from benchmarks.report.output import add_output, deliver, document_of, refusals
 from benchmarks.report.steps import Steps
 from benchmarks.roofline import Roofline
 from models.cli.options import Commands, command
+from models.memory.fit import GPU_SHARE
 from models.memory.host_memory import available_bytes
 from quantize.errors import QuantizeError
 from serve.environment import harden_environment
@@ -95,6 +97,7 @@ def _run(options: argparse.Namespace) -> int:
         cache = workbench.cache()
         fulls = [workbench.find(name, options.data_dir, cache) for name in options.models]
         limits = roofline.measure(device())
+        memory.release()  # the limits' operands: servers need the room
         dtype = dtype_of(options.dtype, limits)
         each_model = 2 * len(systems) + len(wanted) * options.repeats
         steps = Steps(each_model * len(fulls))
@@ -107,6 +110,7 @@ def _run(options: argparse.Namespace) -> int:
                 cache_dir=cache,
                 dtype=dtype,
                 cases=wanted,
+                gpu_share=_share_of(systems) if device() == "cuda" else None,
                 llama_python=options.llama_cpp_python and options.llama_cpp_python.absolute(),
             )
             results = asyncio.run(
@@ -115,7 +119,7 @@ def _run(options: argparse.Namespace) -> int:
             rows += results[0]
             ratios += results[1]
             notes += results[2]
-            gc.collect()  # models hold cycles, and the next ones need their memory
+            memory.release()  # the next ones need it
         steps.end()
         return deliver(
             document_of(
@@ -169,7 +173,8 @@ async def _one_model(
         async with asyncio.TaskGroup() as group:
             for system in systems:
                 steps.begin(f"{bench.full.name}: starting {system.label}")
-                if system.via == "HTTP":
+                # On one card they would measure each other's memory as their own.
+                if system.via == "HTTP" and bench.gpu_share is None:
                     group.create_task(start(system))
                 else:
                     await start(system)
@@ -187,6 +192,11 @@ async def _one_model(
     finally:
         for runner in runners:
             await runner.up.running.close()
+
+
+def _share_of(systems: Sequence[System]) -> float:
+    """The share of a GPU's memory for each: all are up at once, and each would take nine tenths."""
+    return math.floor(100 * GPU_SHARE / len(systems)) / 100
 
 
 def _check_room(bench: Bench) -> None:

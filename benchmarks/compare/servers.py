@@ -71,8 +71,8 @@ async def start_ours(bench: Bench, scheme: QuantScheme) -> Up:
     command += ["--engine", "vllm", "--served-model-name", _MODEL, "--port", str(port)]
     command += ["--quant", str(scheme), "--data-dir", str(bench.cache_dir)]
     command += ["--dtype", bench.dtype, "--max-model-len", str(bench.length)]
-    command += ["--max-num-seqs", str(bench.batch), "--log-level", "error", "--enforce-eager"]
-    command += ["--no-enable-prefix-caching"]
+    command += ["--max-num-seqs", str(bench.batch), "--log-level", "error"]
+    command += ["--no-enable-prefix-caching", *_on_its_device(bench)]
     return await _up(bench, "intramural-vllm", command, port, "/readyz")
 
 
@@ -85,8 +85,16 @@ async def start_vllm(bench: Bench, scheme: QuantScheme) -> Up:  # noqa: ARG001 -
     command += ["--model", str(bench.full.path), "--served-model-name", _MODEL]
     command += ["--host", "127.0.0.1", "--port", str(port), "--dtype", bench.dtype]
     command += ["--max-model-len", str(bench.length), "--max-num-seqs", str(bench.batch)]
-    command += ["--enforce-eager", "--no-enable-prefix-caching", "--uvicorn-log-level", "warning"]
+    command += ["--no-enable-prefix-caching", "--uvicorn-log-level", "warning"]
+    command += _on_its_device(bench)
     return await _up(bench, "vllm-serve", command, port, "/health")
+
+
+def _on_its_device(bench: Bench) -> list[str]:
+    """Flags of both: a part of the card, with captured graphs; on a CPU without the compiler."""
+    if bench.gpu_share is None:
+        return ["--enforce-eager"]
+    return ["--gpu-memory-utilization", str(bench.gpu_share)]
 
 
 async def _up(bench: Bench, name: str, command: Sequence[str], port: int, ready: str) -> Up:

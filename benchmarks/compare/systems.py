@@ -31,6 +31,7 @@ class Bench:
         cache_dir: for what has to be made.
         dtype: of weights that are not quantised, and of arithmetic.
         cases: that will be asked for.
+        gpu_share: of a card's memory, for each system; None on a CPU.
         llama_python: an interpreter with llama-cpp-python; None where there is none.
     """
 
@@ -39,6 +40,7 @@ class Bench:
     dtype: Dtype
     cases: Sequence[Case]
     llama_python: Path | None
+    gpu_share: float | None = None
 
     @property
     def length(self) -> int:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import gc
 import json
 import time
 from collections.abc import Callable, Sequence
@@ -20,6 +19,7 @@ from benchmarks import cases, roofline, workbench
 from benchmarks.cases import Case
 from benchmarks.engine import running
 from benchmarks.options import add_engine, add_schemes
+from benchmarks.quality import memory
 from benchmarks.report.document import Row, doubts
 from benchmarks.report.output import add_output, deliver, document_of, refusals
 from benchmarks.report.steps import Steps
@@ -153,6 +153,7 @@ def _run(options: argparse.Namespace) -> int:
         cache = workbench.cache()
         full = workbench.find(options.model, options.data_dir, cache)
         limits = roofline.measure(device())
+        memory.release()  # the limits' operands: an engine in another process needs the room
         plan = Plan(
             engine=options.engine,
             dtype=dtype_of(options.dtype, limits),
@@ -167,7 +168,7 @@ def _run(options: argparse.Namespace) -> int:
             scheme_rows, skipped = uvloop.run(_measure(artifact, scheme, plan, limits, steps))
             rows += scheme_rows
             notes += skipped
-            gc.collect()  # the model holds cycles, and the next one needs its memory
+            memory.release()  # the next one needs it
         steps.end()
         return deliver(
             document_of(
@@ -245,9 +246,13 @@ async def _rounds(
 
 
 def _engine(folder: Path, plan: Plan) -> Engine:
-    """Tokens are not held to be sent in pairs: nobody is at the other end."""
+    """Tokens are not held to be sent in pairs: nobody is at the other end.
+
+    On a CPU vLLM goes without its compiler, for which a start would wait. On a GPU
+    its captured graphs are most of its speed at small batches.
+    """
     is_vllm = plan.engine == "vllm"
-    vllm = VllmSettings(enforce_eager=True, enable_prefix_caching=False)
+    vllm = VllmSettings(enforce_eager=device() == "cpu", enable_prefix_caching=False)
     settings = EngineSettings(
         dtype=plan.dtype,
         max_num_seqs=max(case.batch for case in plan.cases),

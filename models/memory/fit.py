@@ -23,14 +23,18 @@ from models.memory.shapes import ModelShape
 from models.refs import QuantScheme
 from models.stored_config import stated_dtype
 
-GPU_SHARE = 0.9
+GPU_SHARE = 0.92
 """Share of a GPU's memory that vLLM takes unless told otherwise."""
 CPU_KV_SHARE = 0.4
 """Share of the free memory that our own batching gives to its KV cache."""
 RUNTIME_BYTES = 1 << 30
 """Code, context and compiled kernels of a process that runs a model."""
-MAX_BATCHED_TOKENS, MAX_SEQUENCES = 512, 32
-"""Most tokens and sequences of one step: the server's defaults."""
+CPU_STEP = (512, 32)
+"""Most tokens and sequences of one step on a CPU: the server's defaults."""
+GPU_STEP, LARGE_GPU_STEP = (2048, 256), (8192, 1024)
+"""The same on a GPU, by vLLM's defaults for a server."""
+LARGE_GPU_BYTES = 70 << 30
+"""Memory of a GPU from which on vLLM takes the larger."""
 GPU_BLOCK, CPU_BLOCK = 16, 64
 """Tokens of a block of the KV cache, which is never shared between sequences."""
 
@@ -147,7 +151,10 @@ def fit(request: Request, scheme: QuantScheme, place: Place, memory_bytes: int) 
     """
     cost = weights(request, scheme, place)
     shape = shapes.read(request.config)
-    overhead = RUNTIME_BYTES + activation_bytes(shape, sizes.DTYPE_BYTES[cost.dtype])
+    step = CPU_STEP
+    if place is Place.GPU:
+        step = LARGE_GPU_STEP if memory_bytes >= LARGE_GPU_BYTES else GPU_STEP
+    overhead = RUNTIME_BYTES + activation_bytes(shape, sizes.DTYPE_BYTES[cost.dtype], step)
     share = GPU_SHARE if place is Place.GPU else 1.0
     usable = int(memory_bytes * share)
     room = usable - overhead - cost.weights_bytes
@@ -167,14 +174,18 @@ def fit(request: Request, scheme: QuantScheme, place: Place, memory_bytes: int) 
     )
 
 
-def activation_bytes(shape: ModelShape, item_bytes: int) -> int:
+def activation_bytes(shape: ModelShape, item_bytes: int, step: tuple[int, int]) -> int:
     """An estimate of one step's largest intermediate results.
 
     The gated feed-forward holds two products and their result for each token of the step; the
     logits of each sequence are held in float32, and once more while they are sorted to sample.
+
+    Args:
+        step: most tokens and sequences of it.
     """
-    step = MAX_BATCHED_TOKENS * (3 * shape.intermediate_size + 4 * shape.hidden_size) * item_bytes
-    return step + 2 * 4 * MAX_SEQUENCES * shape.vocab_size
+    tokens, sequences = step
+    hidden = tokens * (3 * shape.intermediate_size + 4 * shape.hidden_size) * item_bytes
+    return hidden + 2 * 4 * sequences * shape.vocab_size
 
 
 def dtype_of(config: Mapping[str, Any]) -> str:

@@ -45,11 +45,11 @@ class FakeEngine:
         settings = settings or EngineSettings()
         self._fake: FakeSettings = settings.fake
         max_model_len = settings.max_model_len or settings.kv_cache_tokens or _DEFAULT_MAX_MODEL_LEN
-        kv_cache_tokens = settings.kv_cache_tokens or settings.max_num_seqs * max_model_len
+        kv_cache_tokens = settings.kv_cache_tokens or settings.num_seqs * max_model_len
         self._info = EngineInfo(
             name="fake",
             max_model_len=min(max_model_len, kv_cache_tokens),
-            max_num_seqs=settings.max_num_seqs,
+            max_num_seqs=settings.num_seqs,
             kv_cache_tokens=kv_cache_tokens,
             vocab_size=self._fake.vocab_size,
             eos_token_ids=self._fake.eos_token_ids,

@@ -8,6 +8,10 @@ from pathlib import Path
 
 from serve.config import Device, Dtype
 
+DEFAULT_SEQS, DEFAULT_STEP_TOKENS = 32, 512
+"""Sequences and tokens of one step where nothing is asked for: right for some cores, and small for
+a GPU, where vLLM's own defaults hold."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FakeSettings:
@@ -75,8 +79,9 @@ class EngineSettings:
         device: ``auto`` is a GPU where there is one.
         max_model_len: most tokens of prompt and completion; None is the model's own, or as many as
             the KV cache holds where that is fewer.
-        max_num_seqs: most sequences in one batch.
-        max_num_batched_tokens: most tokens in one forward; at least one per running sequence.
+        max_num_seqs: most sequences in one batch; None is ``num_seqs``, or vLLM's own on a GPU.
+        max_num_batched_tokens: most tokens in one forward; at least one per running sequence. None
+            is ``step_tokens``, or vLLM's own on a GPU.
         kv_cache_tokens: bound of the KV cache; None derives it from the memory that is free.
         max_hold_s: longest that a token may wait to be sent with the next one; 0 sends each alone.
         vllm: for the vLLM engine alone.
@@ -86,9 +91,21 @@ class EngineSettings:
     dtype: Dtype = "auto"
     device: Device = "auto"
     max_model_len: int | None = None
-    max_num_seqs: int = 32
-    max_num_batched_tokens: int = 512
+    max_num_seqs: int | None = None
+    max_num_batched_tokens: int | None = None
     kv_cache_tokens: int | None = None
     max_hold_s: float = 0.010
     vllm: VllmSettings = VllmSettings()
     fake: FakeSettings = FakeSettings()
+
+    @property
+    def num_seqs(self) -> int:
+        """Most sequences in one batch, where our own default holds."""
+        if self.max_num_seqs is not None:
+            return self.max_num_seqs
+        return min(DEFAULT_SEQS, self.max_num_batched_tokens or DEFAULT_SEQS)
+
+    @property
+    def step_tokens(self) -> int:
+        """Most tokens in one forward, where our own default holds; at least ``num_seqs``."""
+        return max(self.max_num_batched_tokens or DEFAULT_STEP_TOKENS, self.num_seqs)

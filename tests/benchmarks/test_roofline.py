@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 
 from benchmarks import roofline
 from benchmarks.metrics.batch import Batch
@@ -102,3 +103,48 @@ def test_this_machine_has_limits(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_fastest_type_is_a_floating_one(rates: dict[str, float], dtype: str) -> None:
     limits = Roofline(device="cpu", threads=2, bytes_s=1.0, kernel="sum", flops_s_by_dtype=rates)
     assert limits.dtype == dtype
+
+
+class Gpu:
+    """A stand-in for torch.cuda: a run takes 5 ms by its clock, and what is asked of it is kept."""
+
+    def __init__(self, free_bytes: int) -> None:
+        self.asked: list[str] = []
+        self._free_bytes = free_bytes
+
+    def Event(self, *, enable_timing: bool) -> Gpu:  # noqa: N802 - torch's name
+        assert enable_timing
+        return self
+
+    def record(self) -> None:
+        self.asked.append("record")
+
+    def synchronize(self) -> None:
+        self.asked.append("synchronize")
+
+    def elapsed_time(self, end: Gpu) -> float:
+        return 5.0 if end is self else 0.0
+
+    def mem_get_info(self) -> tuple[int, int]:
+        return self._free_bytes, 80 << 30
+
+
+def test_a_gpu_is_timed_by_its_own_clock_once_it_is_warm(monkeypatch: pytest.MonkeyPatch) -> None:
+    gpu = Gpu(80 << 30)
+    monkeypatch.setattr(torch, "cuda", gpu)
+    monkeypatch.setattr(roofline, "_SECONDS", 0.001)
+    seconds = roofline._best_s(lambda: gpu.asked.append("run"), "cuda")
+    assert seconds == 0.005
+    a_run = ["synchronize", "record", "run", "record", "synchronize"]
+    assert gpu.asked == ["run"] * 3 + a_run * 2
+
+
+@pytest.mark.parametrize(
+    ("free_bytes", "operand"), [(80 << 30, 1 << 30), (1 << 30, 1 << 28), (0, 1 << 20)]
+)
+def test_a_gpus_operands_are_of_a_gibibyte_where_there_is_room(
+    free_bytes: int, operand: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch, "cuda", Gpu(free_bytes))
+    assert roofline._operand_bytes("cuda") == operand
+    assert roofline._operand_bytes("cpu") == roofline._READ_BYTES

@@ -10,7 +10,6 @@ OTHERS: dict[str, frozenset[str]] = {
     "curl, OpenSSL, CUDA": frozenset(
         {
             *("ALL_PROXY", "CURL_CA_BUNDLE", "HTTP_PROXY", "SSL_CERT_DIR"),
-            "CUDA_VISIBLE_DEVICES",
         }
     ),
     "huggingface_hub": frozenset({"hf_hub_download", "snapshot_download"}),

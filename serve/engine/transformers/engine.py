@@ -38,7 +38,7 @@ from serve.engine.settings import EngineSettings
 from serve.engine.transformers import warm_up
 from serve.engine.transformers.kv_cache import BLOCK_SIZE, KVCache
 from serve.engine.transformers.layers import attention, bfloat16_linear, fused_linear
-from serve.engine.transformers.loader import loading, served_dtypes, weight_memory
+from serve.engine.transformers.loader import loading, served_dtypes, slow_layers, weight_memory
 from serve.engine.transformers.loader.stored_scheme import DeclaredScheme
 from serve.engine.transformers.model_runner import ModelRunner
 from serve.engine.transformers.scheduler import Scheduler, SequenceState
@@ -131,7 +131,7 @@ class TransformersEngine:
         info = EngineInfo(
             name="transformers",
             max_model_len=max_model_len,
-            max_num_seqs=settings.max_num_seqs,
+            max_num_seqs=settings.num_seqs,
             kv_cache_tokens=cache.num_blocks * BLOCK_SIZE,
             vocab_size=model.config.get_text_config().vocab_size,
             eos_token_ids=loaded.eos_token_ids,
@@ -144,8 +144,8 @@ class TransformersEngine:
         scheduler = Scheduler(
             num_blocks=cache.num_blocks,
             block_size=BLOCK_SIZE,
-            max_num_seqs=settings.max_num_seqs,
-            max_num_batched_tokens=max(settings.max_num_batched_tokens, settings.max_num_seqs),
+            max_num_seqs=settings.num_seqs,
+            max_num_batched_tokens=settings.step_tokens,
             is_repeatable=runner.is_repeatable,
         )
         return cls(loaded, info, scheduler, runner, CrossThreadDelivery(settings.max_hold_s))
@@ -228,6 +228,7 @@ def _load(path: Path, settings: EngineSettings, progress: Progress) -> _LoadedMo
     model_files.tell_differences(path)
     declared = loading.read_declared_scheme(path)
     device = loading.pick_device(settings.device)
+    slow_layers.tell(declared, device.type)
     model = loading.load_model(path, config, settings=settings, device=device, progress=progress)
     num_parameters = served_dtypes.num_parameters(model)
     expected = warm_up.reference_logits(model)

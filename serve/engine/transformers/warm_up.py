@@ -79,7 +79,7 @@ def choose_lengths(
                 f"{free_bytes / 1e9:.1f} GB are free."
             )
     else:
-        num_blocks = settings.max_num_seqs * -(-max_model_len // BLOCK_SIZE)
+        num_blocks = settings.num_seqs * -(-max_model_len // BLOCK_SIZE)
         if free_bytes is not None:
             num_blocks = min(
                 num_blocks, int(free_bytes * _KV_SHARE) // (bytes_per_token * BLOCK_SIZE)

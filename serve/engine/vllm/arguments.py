@@ -16,6 +16,8 @@ from serve.errors import StartupError
 from serve.suggestion import near
 
 MAX_LOGPROBS = 20
+LEAST_STEP_TOKENS = 2048
+"""Tokens of a step by vLLM's own default on the smallest card; larger cards have more."""
 
 OWN_FLAGS: Mapping[str, str] = {
     "model": "--model",
@@ -91,8 +93,6 @@ def base_arguments(path: Path, settings: EngineSettings) -> dict[str, Any]:
         "load_format": "safetensors",
         "generation_config": "vllm",
         "dtype": settings.dtype,
-        "max_num_seqs": settings.max_num_seqs,
-        "max_num_batched_tokens": max(settings.max_num_batched_tokens, settings.max_num_seqs),
         "tensor_parallel_size": vllm.tensor_parallel_size,
         "pipeline_parallel_size": vllm.pipeline_parallel_size,
         "enable_prefix_caching": vllm.enable_prefix_caching is not False,
@@ -110,7 +110,19 @@ def base_arguments(path: Path, settings: EngineSettings) -> dict[str, Any]:
         arguments["logits_processors"] = list(vllm.logits_processors)
     if settings.max_model_len is not None:
         arguments["max_model_len"] = settings.max_model_len
-    return arguments
+    return arguments | _batch(settings)
+
+
+def _batch(settings: EngineSettings) -> dict[str, int]:
+    """Sizes of a step that are asked for; where none are, the platform's hold."""
+    seqs, tokens = settings.max_num_seqs, settings.max_num_batched_tokens
+    sizes = {} if seqs is None else {"max_num_seqs": seqs}
+    if tokens is not None:
+        return sizes | {"max_num_batched_tokens": max(tokens, seqs or 1)}
+    if seqs is not None and seqs > LEAST_STEP_TOKENS:
+        # More than the tokens of vLLM's own step may be, which it would refuse.
+        sizes["max_num_batched_tokens"] = 2 * seqs
+    return sizes
 
 
 def extra_arguments(settings: EngineSettings, known: Collection[str]) -> dict[str, Any]:

@@ -76,7 +76,7 @@ def plan(
         _refuse_tokens(settings.kv_cache_tokens, size, weight_bytes, free_bytes)
     else:
         room = _room(settings, weight_bytes, free_bytes)
-        size, why = _share(settings.max_num_seqs, length, per_token, room)
+        size, why = _share(settings.num_seqs, length, per_token, room)
     fits = length if per_token is None else _tokens_that_fit(size, per_token)
     if fits < min(length, BLOCK_TOKENS) or (settings.max_model_len and fits < length):
         raise StartupError(

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from vllm import AsyncEngineArgs
+from vllm.config import SchedulerConfig
 from vllm.exceptions import VLLMClientError
 from vllm.inputs.engine import tokens_input
 from vllm.lora.request import LoRARequest
@@ -123,7 +124,7 @@ class VllmEngine:
         llm.logger_manager, llm.log_stats = heartbeat, False
         router = TokenRouter(settings.max_hold_s)
         llm.output_processor = router
-        engine = cls(llm, _info(llm, path, config, files, arguments), heartbeat, router, reaper)
+        engine = cls(llm, _info(llm, path, config, files), heartbeat, router, reaper)
         engine._check_served(path, config)
         if adapters.paths:
             engine._load_adapters(adapters.paths)
@@ -274,9 +275,10 @@ def _info(
     path: Path,
     config: Mapping[str, Any],
     files: WeightFiles,
-    arguments: Mapping[str, Any],
 ) -> EngineInfo:
     model, cache = llm.vllm_config.model_config, llm.vllm_config.cache_config
+    scheduler = llm.vllm_config.scheduler_config
+    _tell_sizes(config, model.max_model_len, scheduler)
     capabilities: set[Capability] = {"logprobs", "seed", "min_p", "logit_bias", "penalties"}
     if cache.enable_prefix_caching:
         capabilities.add("prefix_cache")
@@ -285,7 +287,7 @@ def _info(
     return EngineInfo(
         name="vllm",
         max_model_len=model.max_model_len,
-        max_num_seqs=arguments["max_num_seqs"],
+        max_num_seqs=scheduler.max_num_seqs,
         kv_cache_tokens=cache.kv_cache_size_tokens or cache.num_gpu_blocks * cache.block_size,
         vocab_size=vocab_size,
         eos_token_ids=frozenset(token for token in eos_token_ids if token < vocab_size),
@@ -295,6 +297,24 @@ def _info(
         num_parameters=_num_parameters(config, files),
         weight_bytes=files.total_bytes,
     )
+
+
+def _tell_sizes(config: Mapping[str, Any], served_length: int, scheduler: SchedulerConfig) -> None:
+    """Log what came of sizes that were left to vLLM."""
+    log.info(
+        "vllm sizes",
+        extra={
+            "max_model_len": served_length,
+            "max_num_seqs": scheduler.max_num_seqs,
+            "max_num_batched_tokens": scheduler.max_num_batched_tokens,
+        },
+    )
+    length = context_length(config)
+    if length is not None and served_length < length:
+        log.warning(
+            "context is shorter than the model's own",
+            extra={"max_model_len": served_length, "limit": length},
+        )
 
 
 def _num_parameters(config: Mapping[str, Any], files: WeightFiles) -> int:

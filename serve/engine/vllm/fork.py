@@ -24,6 +24,7 @@ from typing import Any
 from vllm import AsyncEngineArgs
 from vllm.config import VllmConfig
 from vllm.platforms import current_platform
+from vllm.usage.usage_lib import UsageContext
 from vllm.utils import system_utils
 from vllm.utils.ompmultiprocessing import OMPProcessManager
 from vllm.v1.engine import utils as engine_utils
@@ -59,7 +60,8 @@ def deaf_to_signals() -> Iterator[None]:
 
 def launch(arguments: AsyncEngineArgs) -> AsyncLLM:
     """Start vLLM's processes. Blocks until the model is loaded; raises what vLLM raises."""
-    config = arguments.create_engine_config()
+    # Where a size of a step is left to vLLM, a server's default: without it, that of no use at all.
+    config = arguments.create_engine_config(UsageContext.OPENAI_API_SERVER)
     with deaf_to_signals():
         choose_start_method(config)
         return AsyncLLM.from_vllm_config(config)

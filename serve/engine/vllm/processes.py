@@ -9,12 +9,13 @@ import contextlib
 import os
 import signal
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from multiprocessing import resource_tracker
 from pathlib import Path
 
 from models.memory.host_memory import read_text
+from serve.engine.vllm.kinship import Kinship, parent_of
 
 PROC = Path("/proc")
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - looked at, and only tidied up
@@ -40,11 +41,15 @@ class Process:
 
 def family(pids: Iterable[int], proc: Path = PROC) -> list[Process]:
     """The processes and all that descend from them."""
+    return _with_descendants(pids, Kinship(proc))
+
+
+def _with_descendants(pids: Iterable[int], kinship: Kinship) -> list[Process]:
     processes = []
     for pid in pids:
-        process = Process.of(pid, proc)
+        process = Process.of(pid, kinship.proc)
         if process is not None:
-            processes += [process, *family(_children(pid, proc), proc)]
+            processes += [process, *_with_descendants(kinship.children(pid), kinship)]
     return processes
 
 
@@ -55,11 +60,12 @@ def engine_family(cores: Iterable[int], proc: Path = PROC) -> list[Process]:
     fork server itself is not among them.
     """
     processes: dict[Process, None] = {}
+    kinship = Kinship(proc)
     for core in cores:
-        processes |= dict.fromkeys(family([core], proc))
-        parent = _parent(core, proc)
+        processes |= dict.fromkeys(_with_descendants([core], kinship))
+        parent = parent_of(core, proc)
         if parent is not None and parent not in {0, 1, os.getpid()}:
-            processes |= dict.fromkeys(family(_children(parent, proc), proc))
+            processes |= dict.fromkeys(_with_descendants(kinship.children(parent), kinship))
     return list(processes)
 
 
@@ -154,14 +160,3 @@ def _inode(file: Path) -> str:
     with contextlib.suppress(OSError):
         return str(file.stat().st_ino)
     return ""
-
-
-def _parent(pid: int, proc: Path) -> int | None:
-    fields = read_text(proc / str(pid) / "stat").rpartition(")")[2].split()
-    return int(fields[1]) if len(fields) > 1 else None
-
-
-def _children(pid: int, proc: Path) -> Iterator[int]:
-    with contextlib.suppress(OSError):
-        for task in sorted((proc / str(pid) / "task").iterdir()):
-            yield from map(int, read_text(task / "children").split())

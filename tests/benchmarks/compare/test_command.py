@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from benchmarks.__main__ import main
+from benchmarks.compare import command
+from benchmarks.compare.registry import known
 from tests.benchmarks.documents import printed_report
 
 pytestmark = pytest.mark.usefixtures("_quick_limits")
@@ -53,3 +55,8 @@ def test_what_cannot_be_measured_is_refused(
         main(words)
     assert ended.value.code == 2
     assert capsys.readouterr().err.startswith("error: ")
+
+
+@pytest.mark.parametrize(("number", "share"), [(1, 0.92), (4, 0.23), (7, 0.13)])
+def test_all_systems_together_take_what_one_would_of_a_gpu(number: int, share: float) -> None:
+    assert command._share_of(known()[:1] * number) == share

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -115,3 +116,17 @@ async def test_an_answer_that_is_not_whole_is_no_measurement(monkeypatch) -> Non
     monkeypatch.setattr(servers, "stream", stream)
     with pytest.raises(RuntimeError, match="status 500"):
         await Server(Child(), Endpoint.parse("http://127.0.0.1:1")).ask_all("x", [[1]], 5)
+
+
+@pytest.mark.parametrize("name", STARTS)
+async def test_on_a_gpu_each_has_its_part_and_captured_graphs(name, commands) -> None:
+    await STARTS[name](replace(BENCH, gpu_share=0.22), QuantScheme.NONE)
+    assert flag(commands[0], "--gpu-memory-utilization") == "0.22"
+    assert "--enforce-eager" not in commands[0]
+
+
+@pytest.mark.parametrize("name", STARTS)
+async def test_on_a_cpu_neither_waits_for_a_compiler(name, commands) -> None:
+    await STARTS[name](BENCH, QuantScheme.NONE)
+    assert "--enforce-eager" in commands[0]
+    assert "--gpu-memory-utilization" not in commands[0]

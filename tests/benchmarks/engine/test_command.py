@@ -8,8 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks import cases
 from benchmarks.__main__ import main
-from benchmarks.engine.command import add_sweep, cases_of, dtype_of
+from benchmarks.engine import command
+from benchmarks.engine.command import Plan, add_sweep, cases_of, dtype_of
+from serve.engine.settings import EngineSettings
 from tests.benchmarks.documents import LIMITS, printed_report
 
 pytestmark = pytest.mark.usefixtures("_quick_limits")
@@ -72,3 +75,20 @@ def test_the_fastest_type_is_the_machines_and_others_are_taken_as_given() -> Non
     limits = replace(LIMITS, flops_s_by_dtype={"float32": 1.0, "bfloat16": 9.0})
     assert dtype_of("fastest", limits) == "bfloat16"
     assert dtype_of("float32", limits) == "float32"
+
+
+@pytest.mark.parametrize(("device", "is_eager"), [("cuda", False), ("cpu", True)])
+def test_vllm_goes_without_its_compiler_on_a_cpu_alone(
+    device: str, is_eager: bool, tiny: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[EngineSettings] = []
+
+    def build(_name: str, _folder: Path, settings: EngineSettings, _progress: object) -> None:
+        asked.append(settings)
+
+    monkeypatch.setattr(command, "device", lambda: device)
+    monkeypatch.setattr(command, "build", build)
+    plan = Plan(engine="vllm", dtype="auto", cases=list(cases.prefills([2], [16])), repeats=1)
+    command._engine(tiny, plan)
+    assert asked[0].vllm.enforce_eager is is_eager
+    assert asked[0].max_num_batched_tokens is None

@@ -8,6 +8,7 @@ import weakref
 from types import SimpleNamespace
 
 import pytest
+import torch
 
 from benchmarks.quality import memory
 
@@ -52,3 +53,13 @@ def test_another_c_library_has_nothing_to_trim(monkeypatch) -> None:
     monkeypatch.setattr(gc, "collect", lambda: 0)
     monkeypatch.setattr(ctypes, "CDLL", lambda _: SimpleNamespace())
     memory.release()
+
+
+def test_a_gpus_memory_is_given_back_once_nothing_holds_it(calls, monkeypatch) -> None:
+    order: list[str] = []
+    monkeypatch.setattr(gc, "collect", lambda: order.append("collect"))
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: order.append("empty"))
+    memory.release()
+    assert order == ["collect", "empty"]
+    assert calls == [0]

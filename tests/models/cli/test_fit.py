@@ -38,7 +38,7 @@ def test_an_alias_that_is_not_here(run):
     assert "7,615,616,512 parameters" in said
     assert "int4" in said
     assert "5.03 GB" in said
-    assert "vLLM takes 90%" in said
+    assert "vLLM takes 92%" in said
     assert "fp8" not in said
 
 

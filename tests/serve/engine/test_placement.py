@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 import torch
 
 from models.refs import QuantScheme
-from serve.engine import placement, registry
+from serve.engine import gpus, placement, registry
+from serve.engine.gpus import Gpu
 from serve.engine.registry import choose
 from serve.errors import StartupError
 
 
 @pytest.fixture
-def gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+def gpu(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A machine with a Blackwell GPU and a vLLM for it: there is none here to ask."""
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda: (10, 0))
+    placement._capability.cache_clear()
+    blackwell = Gpu(
+        name="B200", capability=(10, 0), total_bytes=1, free_bytes=1, is_integrated=False
+    )
+    monkeypatch.setattr(gpus, "visible", lambda: (blackwell,))
+    monkeypatch.setattr(torch.cuda, "get_device_capability", None)  # it would leave a context
     monkeypatch.setattr(registry, "_is_installed", lambda name: True)
     monkeypatch.setattr(registry, "_is_cpu_build", lambda: False)
+    yield
+    placement._capability.cache_clear()
 
 
 def test_on_a_cpu_the_transformers_engine_takes_what_it_can() -> None:

@@ -31,6 +31,8 @@ def refuse(
     """
     plain = model_files.settled(folder, read_json(folder / "config.json") or {}).config
     needed = resident_bytes(plain, files, dtype=dtype)
+    if device.type == "cuda" and "quantization_config" not in plain:
+        _refuse_host(folder, needed)
     free = free_bytes(device)
     if free is None:
         return
@@ -43,9 +45,28 @@ def refuse(
     _refuse_cache(plain, settings, dtype=dtype, left_bytes=free - needed)
 
 
+def _refuse_host(folder: Path, needed: int) -> None:
+    """Refuse weights that the host cannot hold: transformers makes the model there, then moves it.
+
+    Raises:
+        StartupError: it would not fit.
+    """
+    free = host_memory.available_bytes()
+    if free is not None and needed > free:
+        raise StartupError(
+            f"Not enough memory: {folder.name} is {needed / 1e9:.1f} GB, which this engine loads "
+            f"into the host's memory before the GPU's, and {free / 1e9:.1f} GB are free there. "
+            "Take --engine vllm, a smaller or quantised model, or free memory."
+        )
+
+
 def free_bytes(device: torch.device) -> int | None:
-    """Memory still free on the device; None where it is not known."""
+    """Memory still free on the device; None where it is not known.
+
+    What torch keeps of a GPU for later counts as free: it is given back first.
+    """
     if device.type == "cuda":
+        torch.cuda.empty_cache()
         return int(torch.cuda.mem_get_info(device)[0])
     return host_memory.available_bytes()
 

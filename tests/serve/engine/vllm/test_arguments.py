@@ -45,6 +45,28 @@ def test_settings_go_through_under_vllms_names() -> None:
     assert arguments["max_num_batched_tokens"] == 900  # at least one for each sequence
 
 
+SIZES = ("max_num_seqs", "max_num_batched_tokens")
+
+
+@pytest.mark.parametrize(
+    ("asked", "expected"),
+    [
+        ((None, None), {}),
+        ((64, None), {"max_num_seqs": 64}),
+        ((None, 4096), {"max_num_batched_tokens": 4096}),
+        ((2048, None), {"max_num_seqs": 2048}),
+        ((4096, None), {"max_num_seqs": 4096, "max_num_batched_tokens": 8192}),
+        ((64, 4096), {"max_num_seqs": 64, "max_num_batched_tokens": 4096}),
+    ],
+)
+def test_sizes_of_a_step_are_vllms_unless_asked_for(
+    asked: tuple[int | None, int | None], expected: dict[str, int]
+) -> None:
+    settings = EngineSettings(max_num_seqs=asked[0], max_num_batched_tokens=asked[1])
+    arguments = base_arguments(Path("m"), settings)
+    assert {name: arguments[name] for name in SIZES if name in arguments} == expected
+
+
 def test_workers_are_on_this_machine_unless_ray_is_asked_for() -> None:
     spread = VllmSettings(pipeline_parallel_size=2, distributed_executor_backend="ray")
     name = "distributed_executor_backend"

@@ -10,8 +10,10 @@ import torch
 
 from models.memory import host_memory
 from serve.engine import model_files
+from serve.engine.settings import EngineSettings
 from serve.engine.transformers.layers import bfloat16_linear, fused_linear
 from serve.engine.transformers.loader import loading, served_dtypes, weight_memory
+from serve.errors import StartupError
 from tests.serve.engine.checkpoints import edit, load, refuse
 from tests.tiny_models import write_tiny_model
 
@@ -66,3 +68,32 @@ def test_a_cache_that_cannot_fit_is_refused_before_a_weight_is_read(
     monkeypatch.setattr(host_memory, "available_bytes", lambda: 5_000_000)
     monkeypatch.setattr(loading.AutoModelForCausalLM, "from_pretrained", None)
     refuse(folder, match, **settings)
+
+
+def test_what_torch_keeps_of_a_gpu_counts_as_free(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: asked.append("empty"))
+
+    def mem_get_info(device: torch.device) -> tuple[int, int]:
+        asked.append(str(device))
+        return 5, 9
+
+    monkeypatch.setattr(torch.cuda, "mem_get_info", mem_get_info)
+    assert weight_memory.free_bytes(torch.device("cuda", 1)) == 5
+    assert asked == ["empty", "cuda:1"]
+
+
+def test_a_model_on_its_way_to_a_gpu_has_to_fit_the_host(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(host_memory, "available_bytes", lambda: 100_000)
+    monkeypatch.setattr(weight_memory, "free_bytes", lambda _: 10**12)
+    files = model_files.weight_files(folder)
+    with pytest.raises(StartupError, match=r"host's memory before the GPU's.*--engine vllm"):
+        weight_memory.refuse(
+            folder,
+            files,
+            EngineSettings(),
+            dtype=torch.float32,
+            device=torch.device("cuda"),
+        )
