@@ -19,6 +19,8 @@ from models.errors import UnknownShapeError
 from models.memory.context import context_length
 from models.memory.families import FAMILIES, Family
 
+_MOST_LAYERS = 10_000  # each is gone through; the deepest model known has 126
+
 
 @dataclass(frozen=True, slots=True)
 class Linear:
@@ -137,7 +139,7 @@ def attention_layers(config: Mapping[str, Any]) -> tuple[AttentionLayer, ...]:
         heads = _count(text["num_attention_heads"])
         head_dim = _head_dim(text)
         kv_heads = _count(text.get("num_key_value_heads") or heads)
-        num_layers = _count(text["num_hidden_layers"])
+        num_layers = _layers(text)
         latent = None
         key_dim = value_dim = head_dim
         if text.get("kv_lora_rank"):
@@ -162,7 +164,7 @@ def attention_layers(config: Mapping[str, Any]) -> tuple[AttentionLayer, ...]:
 
 def _shape(name: str, family: Family, text: Mapping[str, Any]) -> ModelShape:
     hidden, vocab = _count(text["hidden_size"]), _count(text["vocab_size"])
-    heads, num_layers = _count(text["num_attention_heads"]), _count(text["num_hidden_layers"])
+    heads, num_layers = _count(text["num_attention_heads"]), _layers(text)
     attention, rest = (_mla if family.mla else _attention)(family, text)
     linears = [replace(x, count=num_layers) for x in attention]
     rest = num_layers * (rest + family.norms * hidden) + hidden
@@ -269,6 +271,13 @@ def _windows(text: Mapping[str, Any], num_layers: int) -> Iterator[int | None]:
         else:
             slides = True
         yield window if slides else None
+
+
+def _layers(text: Mapping[str, Any]) -> int:
+    num_layers = _count(text["num_hidden_layers"])
+    if num_layers > _MOST_LAYERS:
+        raise ValueError(f"{num_layers:,} layers, and at most {_MOST_LAYERS:,} are counted")
+    return num_layers
 
 
 def _head_dim(text: Mapping[str, Any]) -> int:

@@ -136,6 +136,7 @@ QWEN2 = {"model_type": "qwen2", **SIZES}
         ({"hidden_size": 0}, "0 is no size"),
         ({"num_hidden_layers": True}, "True is no size"),
         ({"num_hidden_layers": -1}, "-1 is no size"),
+        ({"num_hidden_layers": 10**9}, "1,000,000,000 layers, and at most 10,000"),
         ({"vocab_size": None}, "None is no size"),
     ],
 )
