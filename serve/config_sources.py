@@ -70,7 +70,9 @@ def _from_file(file: Path | None) -> dict[str, Any]:
         values = tomllib.loads(
             plain_file.read(file, MAX_FILE_BYTES, may_be_link=True).decode("utf-8")
         )
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except RecursionError:
+        raise StartupError(f"config file {file} cannot be read: it is nested too deeply") from None
+    except (OSError, ValueError) as error:  # a number of too many digits is a plain ValueError
         raise StartupError(f"config file {file} cannot be read: {error}") from None
     named = {key.replace("-", "_"): value for key, value in values.items()}
     for name in named:

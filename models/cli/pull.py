@@ -173,8 +173,9 @@ def _token(path: Path | None) -> str | None:
             .decode("ascii")
             .strip()
         )
-    except (OSError, UnicodeDecodeError) as error:
-        raise OriginError(f"--token-file {path} cannot be read ({type(error).__name__}).") from None
+    except (OSError, UnicodeDecodeError) as error:  # whose own text may show bytes of the file
+        reason = error.strerror if isinstance(error, OSError) else "it is not ASCII"
+        raise OriginError(f"--token-file {path} cannot be read: {reason}.") from None
     if not token or any(letter.isspace() for letter in token):
         raise OriginError(f"--token-file {path} does not hold one token and nothing else.")
     return token

@@ -23,7 +23,7 @@ from typing import NoReturn
 from urllib.parse import urlsplit
 
 import httpx2
-from huggingface_hub import HfApi, constants, get_hf_file_metadata, hf_hub_url
+from huggingface_hub import HfApi, ModelCardData, constants, get_hf_file_metadata, hf_hub_url
 from huggingface_hub.errors import (
     EntryNotFoundError,
     GatedRepoError,
@@ -116,7 +116,7 @@ class HubOrigin:
             self._raise(error, ref)
         if not _COMMIT.fullmatch(info.sha or "") or info.siblings is None:
             raise OriginError(f"{self.endpoint} answers, but not as a hub does: no commit.")
-        card = info.card_data
+        card = info.card_data if isinstance(info.card_data, ModelCardData) else None
         licence = card.get("license") if card is not None else None
         if card is not None and licence == "other":  # the Hub's word for one with its own name
             licence = card.get("license_name") or licence

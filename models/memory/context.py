@@ -55,10 +55,13 @@ def _stretched(rope: Mapping[str, Any], text: Mapping[str, Any], stated: int) ->
 
 
 def _ropes(text: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """RoPE parameters by newer or older name; some models have a set for each kind of layer."""
-    for key in ("rope_parameters", "rope_scaling"):
+    """RoPE parameters by older or newer name; some models have a set for each kind of layer.
+
+    Where both are there, transformers takes the older one.
+    """
+    for key in ("rope_scaling", "rope_parameters"):
         parameters = text.get(key)
-        if isinstance(parameters, Mapping):
+        if parameters and isinstance(parameters, Mapping):
             sets = [value for value in parameters.values() if isinstance(value, Mapping)]
             return sets or [parameters]
     return []

@@ -92,6 +92,8 @@ def signature_of(path: Path) -> tuple[int, ...] | None:
 
 def read_keys(path: Path) -> tuple[StoredKey, ...]:
     with _explained(path):
+        # Before its mode: who is told to chmod a link to a device would chmod the device.
+        text = plain_file.read(path, MAX_FILE_BYTES, may_be_link=True).decode("utf-8")
         found = path.stat()
         mode = stat.S_IMODE(found.st_mode)
         if mode & _too_much(found, os.geteuid()):
@@ -101,7 +103,6 @@ def read_keys(path: Path) -> tuple[StoredKey, ...]:
                 "CIFS or WSL's drives, that changes nothing: keep the file on another)."
             )
         _refuse_links_out(path)
-        text = plain_file.read(path, MAX_FILE_BYTES, may_be_link=True).decode("utf-8")
     try:
         document = json.loads(text)
         if document["version"] != FORMAT_VERSION:
@@ -163,9 +164,13 @@ def _utc(text: str) -> datetime:
 
 
 def write_keys(path: Path, keys: tuple[StoredKey, ...]) -> None:
-    """Replace the file: a reader sees the old one or the new one, also after a power cut."""
+    """Replace the file: a reader sees the old one or the new one, also after a power cut.
+
+    A link stays one, and what it leads to is replaced: others may read that by its own name.
+    """
     document = {"version": FORMAT_VERSION, "keys": [_entry(key) for key in keys]}
     with _explained(path):
+        path = Path(os.path.realpath(path, strict=path.is_symlink()))
         descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=_staged(path))  # mode 0600
         staged = Path(name)
         try:

@@ -17,6 +17,7 @@ BROAD_EXCEPT_ALLOWED = {
     "serve/api/http/middleware.py": "a defect becomes a 500 without detail",
     "serve/service/requests.py": "a defect is recorded as one, and goes on",
     "serve/engine/transformers/step_loop.py": "the boundary of the engine's thread",
+    "serve/engine/transformers/loader/loading.py": "an odd config.json raises whatever Python can",
     "serve/pipeline/template.py": "a template raises whatever Python can raise",
     "serve/engine/transformers/sampler.py": "what fails for one row is that request's error",
     "serve/engine/delivery.py": "what fails for one stream is that stream's error",

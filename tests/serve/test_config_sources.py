@@ -66,6 +66,9 @@ def test_bad_values_name_their_source(
     [
         ("prot = 1", r"unknown setting 'prot'\. Did you mean port"),
         ("port = ", "cannot be read"),
+        (f"port = {'9' * 5000}", "cannot be read: .*5000 digits"),
+        (f"port = {'[' * 10_000}", "cannot be read: it is nested too deeply"),
+        ("x." * 10_000 + "y = 1", "unknown setting 'x'|nested too deeply"),
     ],
 )
 def test_bad_files_say_what_is_wrong(tmp_path: Path, text: str, message: str) -> None:

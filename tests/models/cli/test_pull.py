@@ -182,6 +182,11 @@ def test_a_file_that_is_no_token(tmp_path, capsys, content):
     assert "--token-file" in capsys.readouterr().err
 
 
+def test_a_token_s_file_that_cannot_be_read_says_why(tmp_path, capsys):
+    assert main(["pull", "acme/tiny", "--token-file", str(tmp_path)]) == 2
+    assert "is not a plain file but a folder" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("number", ["0", "65", "x", "-1"])
 def test_numbers_of_files_at_a_time_have_bounds(number, capsys):
     with pytest.raises(SystemExit):

@@ -178,6 +178,12 @@ def test_a_licence_with_a_name_of_its_own(hub):
     assert HubOrigin(endpoint=hub.url, token=False).listing(REF).licence == "acme-research"
 
 
+@pytest.mark.parametrize("card", ["text", ["mit"], 7])
+def test_a_card_that_is_none_has_no_licence(hub, card):
+    hub.repos[REPO].card = card
+    assert HubOrigin(endpoint=hub.url, token=False).listing(REF).licence is None
+
+
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 410])
 def test_what_will_not_pass(hub, status):
     hub.fault("revision/main", status=status)

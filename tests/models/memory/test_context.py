@@ -76,3 +76,10 @@ def test_what_states_no_length(stated: Any) -> None:
 
 def test_a_whole_number_may_be_written_as_a_float() -> None:
     assert context_length({"max_position_embeddings": 2048.0}) == 2048
+
+
+def test_of_both_names_the_older_counts_as_transformers_has_it() -> None:
+    yarn = {"type": "yarn", "factor": 4.0}
+    both = STATED | {"rope_parameters": {"rope_type": "default"}, "rope_scaling": yarn}
+    assert context_length(both) == 131072
+    assert context_length(both | {"rope_scaling": {}}) == 32768

@@ -136,6 +136,7 @@ QWEN2 = {"model_type": "qwen2", **SIZES}
         ({"hidden_size": 0}, "0 is no size"),
         ({"num_hidden_layers": True}, "True is no size"),
         ({"num_hidden_layers": -1}, "-1 is no size"),
+        ({"num_hidden_layers": 10**9}, "num_hidden_layers is 1,000,000,000; at most"),
         ({"vocab_size": None}, "None is no size"),
     ],
 )

@@ -217,6 +217,30 @@ def test_what_is_no_regular_file_is_refused_and_never_waited_for(path: Path) -> 
         read_keys(path)
 
 
+def test_a_device_is_named_before_a_mode_that_is_not_to_be_changed(path: Path) -> None:
+    path.symlink_to("/dev/zero")
+    with pytest.raises(StartupError, match="not a plain file but a device") as refusal:
+        read_keys(path)
+    assert "chmod" not in str(refusal.value)
+
+
+def test_a_link_is_written_through(path: Path) -> None:
+    target = path.with_name("real.json")
+    write_keys(target, (stored(),))
+    path.symlink_to(target.name)
+    write_keys(path, (stored(), stored("def")))
+    assert path.is_symlink()
+    assert len(read_keys(target)) == 2
+
+
+@pytest.mark.parametrize("leads_to", ["keys.json", "nowhere/keys.json"])
+def test_a_link_that_leads_nowhere_is_refused_and_kept(path: Path, leads_to: str) -> None:
+    path.symlink_to(leads_to)
+    with pytest.raises(StartupError, match=f"API key file {path} "):
+        write_keys(path, (stored(),))
+    assert path.is_symlink()
+
+
 def test_a_huge_file_is_refused_unread(path: Path) -> None:
     path.touch(0o600)
     os.truncate(path, 1 << 40)

@@ -17,6 +17,7 @@ from transformers.utils import logging as transformers_logging
 
 from models.memory.context import context_length
 from models.stored_config import stated_dtype
+from quantize.meta_parameters import no_parameter_memory
 from serve.engine import end_tokens, model_files
 from serve.engine.model_files import WeightFiles, read_json, weight_file_names, weight_files
 from serve.engine.protocol import Progress
@@ -61,10 +62,33 @@ def _transformers_config(folder: Path, plain: Mapping[str, Any]) -> PretrainedCo
         config: PretrainedConfig = AutoConfig.from_pretrained(
             folder, local_files_only=True, trust_remote_code=False
         )
-    except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
+    except Exception as error:  # whatever an odd config.json makes it raise
         kind = plain.get("model_type", "none given")
-        raise _refusal(folder, f"transformers cannot read its config.json ({kind})") from error
+        what = f"transformers cannot read its config.json ({kind}{_reason(error)})"
+        raise _refusal(folder, what) from error
+    if getattr(config, "head_dim", 0) is None:  # as if not given: some families then reckon it
+        del config.head_dim
     return config
+
+
+def _reason(error: Exception) -> str:
+    """The words of a check of one key; other errors of transformers may name paths or be pages."""
+    if not type(error).__name__.startswith("StrictDataclass"):  # huggingface_hub's, bare Exceptions
+        return ""
+    return ": " + str(error).splitlines()[-1].strip()[:200]
+
+
+def _refuse_unbuildable(folder: Path, config: PretrainedConfig) -> None:
+    """Tell whether config.json alone is why a model could not be loaded."""
+    try:
+        with no_parameter_memory():
+            AutoModelForCausalLM.from_config(config, attn_implementation="eager")
+    except Exception as error:
+        raise StartupError(
+            f"{folder.name}: transformers cannot build the model that its config.json describes "
+            f"({type(error).__name__}: {str(error)[:200]}). Correct config.json, or fetch the "
+            "model anew."
+        ) from error
 
 
 def _take_what_is_stored(config: PretrainedConfig, settled: Mapping[str, Any]) -> None:
@@ -170,16 +194,23 @@ def _plain_model(
             trust_remote_code=False,
             attn_implementation="eager",
             output_loading_info=True,
+            ignore_mismatched_sizes=True,  # they are refused below, by name
         )
-    except (OSError, ValueError, RuntimeError, KeyError) as error:
+    except Exception as error:
+        _refuse_unbuildable(folder, config)
         raise StartupError(f"{folder.name}: the weights cannot be loaded: {error}") from error
     finally:
         transformers_logging.set_tqdm_hook(previous)
-    missing = sorted(map(str, (*report["missing_keys"], *report["mismatched_keys"])))
+    for name, stored, described in sorted(report["mismatched_keys"])[:1]:
+        raise StartupError(
+            f"{folder.name}: {name} is stored as {list(stored)}, and config.json describes "
+            f"{list(described)}. Correct config.json, or fetch the model anew."
+        )
+    missing = sorted(map(str, report["missing_keys"]))
     if missing:  # transformers would run on with random numbers there
         raise StartupError(
-            f"{folder.name}: {len(missing)} weights are missing or of another shape than "
-            f"config.json says, among them {missing[0]}."
+            f"{folder.name}: {len(missing)} weights are missing that config.json describes, among "
+            f"them {missing[0]}."
         )
     unplaced.check(model, tensors, map(str, report["unexpected_keys"]))
     return model
@@ -215,6 +246,10 @@ def _refuse_unsupported(folder: Path, config: PretrainedConfig) -> None:
     kinds = set(getattr(text, "layer_types", None) or ()) - _ATTENTION_KINDS
     if kinds:
         raise _refusal(folder, f"it has layers of another kind ({', '.join(sorted(kinds))})")
+    if "sliding_attention" in (getattr(text, "layer_types", None) or ()):
+        window = getattr(text, "sliding_window", None)
+        if not isinstance(window, int) or window < 1:
+            raise _refusal(folder, f"its layers attend to a window of {window!r} tokens")
     if any(rope.get("rope_type") == "dynamic" for rope in _rope_parameters(text)):
         raise _refusal(folder, "its dynamic RoPE would depend on what else is in the batch")
     model_class = AutoModelForCausalLM._model_mapping.get(type(config), None)  # noqa: SLF001

@@ -54,7 +54,37 @@ def test_missing_weights_are_not_made_up(folder: Path) -> None:
 
 def test_weights_of_another_shape(folder: Path) -> None:
     edit(folder, intermediate_size=128)
-    refuse(folder, "weights")
+    refuse(folder, r"mlp.down_proj.weight is stored as \[128, 256\], .* describes \[128, 128\]")
+
+
+@pytest.mark.parametrize(
+    ("changes", "match"),
+    [
+        ({"rms_norm_eps": "1e-6"}, "'rms_norm_eps' expected float, got str"),
+        ({"layer_types": ["full_attention"]}, r"\(2\) must be equal .* `layer_types` \(1\)"),
+        ({"num_key_value_heads": 0}, "ZeroDivisionError"),
+        ({"hidden_act": "wow"}, "cannot build the model .*KeyError: 'wow'"),
+        ({"rope_scaling": {"rope_type": "wavy", "factor": 2.0}}, "cannot build .*'wavy'"),
+        ({"rope_scaling": {"rope_type": "yarn", "factor": "4"}}, "cannot (build|read)"),
+    ],
+    ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
+)
+def test_a_key_that_no_model_can_be_built_with_is_named(
+    folder: Path, changes: dict[str, Any], match: str
+) -> None:
+    edit(folder, **changes)
+    refuse(folder, match)
+
+
+def test_a_window_of_no_tokens_is_refused(folder: Path) -> None:
+    kinds = ["sliding_attention"] * 2
+    edit(folder, use_sliding_window=True, sliding_window=0, max_window_layers=0, layer_types=kinds)
+    refuse(folder, "a window of (0|None) tokens")
+
+
+def test_a_size_of_heads_that_is_null_is_as_if_not_given(folder: Path) -> None:
+    edit(folder, head_dim=None)
+    assert load(folder).config.num_attention_heads == 4
 
 
 def test_the_models_own_length_is_that_before_longrope_changes_its_frequencies() -> None:
