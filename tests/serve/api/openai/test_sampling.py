@@ -70,17 +70,17 @@ def test_stop_is_one_string_or_several(stop: Any, expected: tuple[str, ...]) -> 
 @pytest.mark.parametrize(
     ("stop", "message"),
     [
-        ([None], "must be a string or an array of strings"),
+        ([None], r"stop\[0\] must be a string, not null\."),
         ("x" * (MAX_STOP_CHARS + 1), f"has {MAX_STOP_CHARS + 1} characters"),
         (["a"] * (MAX_STOPS + 1), f"has {MAX_STOPS + 1} strings: at most {MAX_STOPS}"),
-        ([1], "must be a string or an array of strings"),
-        ({"a": 1}, "must be a string or an array of strings"),
+        (["x", 1], r"stop\[1\] must be a string, not 1\."),
+        ({"a": 1}, "must be a string or an array of strings, not an object"),
     ],
 )
 def test_other_stops_are_refused_with_the_limit_and_the_value(stop: Any, message: str) -> None:
     with pytest.raises(InvalidRequest, match=message) as refused:
         fields(stop=stop).stops()
-    assert refused.value.param == "stop"
+    assert (refused.value.param or "").startswith("stop")
 
 
 def test_stream_options_matter_in_streams_only() -> None:
