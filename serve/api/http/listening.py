@@ -188,7 +188,12 @@ def _cannot_listen(address: str, port: int, error: Exception) -> StartupError:
 
 
 def _plain(host: str) -> str:
-    """The host in its shortest form: without a URL's brackets, an address as RFC 5952 has it."""
+    """The host in its shortest form: without a URL's brackets, an address as RFC 5952 has it.
+
+    ``*`` is every address; as a name it would be looked up as two that cannot share a port.
+    """
+    if host == "*":
+        return _ANY_IPV6
     is_bracketed = host.startswith("[") and host.endswith("]") and ":" in host
     host = host[1:-1] if is_bracketed else host
     try:
