@@ -30,7 +30,7 @@ def refusal_of(fields: bytes, *, chat: bool = True) -> InvalidRequest:
         (USER + b',"top_p":-0.0', "top_p", "must be greater than 0, not -0.0."),
         (USER + b',"logit_bias":{"7":1e2,"8":1e3}', "logit_bias.8", "at most 100, not 1e3."),
         (USER + b',"stream":null,"n":true', "n", "must be an integer, not true."),
-        (USER + b',"model":false', None, "same name twice"),
+        (USER + b',"model":false', None, 'same name twice: "model".'),
         (USER + b',"max_token":5', "max_token", "Did you mean max_tokens"),
         (b'"messages":[{"role":"user","content":true}]', "messages[0].content", ", not true."),
         (b'"messages":[{"role":"user","contents":"x"}]', "messages[0].content", "is required."),
