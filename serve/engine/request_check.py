@@ -7,6 +7,8 @@ from collections.abc import Collection
 from serve.engine.protocol import Capability, EngineInfo, EngineRequest, SamplingParams
 from serve.errors import ContextLengthExceeded, InvalidRequest, UnsupportedField
 
+MAX_SHOWN_DIGITS = 20
+
 
 def check_request(info: EngineInfo, request: EngineRequest) -> None:
     """Refuse what the engine could not run.
@@ -77,8 +79,14 @@ def check_sampling(info: EngineInfo, sampling: SamplingParams) -> None:
 
 def check_vocabulary(info: EngineInfo, token_ids: Collection[int], param: str) -> None:
     """Raises InvalidRequest unless all ids are in the vocabulary."""
-    if token_ids and not (min(token_ids) >= 0 and max(token_ids) < info.vocab_size):
+    if not token_ids:
+        return
+    lowest, highest = min(token_ids), max(token_ids)
+    if lowest < 0 or highest >= info.vocab_size:
+        wrong = f"{lowest if lowest < 0 else highest}"
+        shown = wrong if len(wrong) <= MAX_SHOWN_DIGITS else f"{wrong[:MAX_SHOWN_DIGITS]}..."
         raise InvalidRequest(
-            f"{param} has a token id out of range: this model's are 0 to {info.vocab_size - 1}.",
+            f"{param} has a token id out of range, {shown}: this model's are 0 to "
+            f"{info.vocab_size - 1}.",
             param=param,
         )

@@ -137,9 +137,7 @@ class Pipeline:
         num_choices = len(request.prompts) * request.n
         with self.admission.slots(num_choices):
             request.timeline.admitted_at = self._clock()
-            prompts = [
-                await self._prompts.render(self.renderer, prompt) for prompt in request.prompts
-            ]
+            prompts = await self._rendered(request.prompts)
             engine_requests = self._engine_requests(request, prompts)
             request.timeline.usage.prompt_tokens = sum(map(len, prompts))
             request.timeline.submitted_at = self._clock()
@@ -155,6 +153,15 @@ class Pipeline:
             async with aclosing(merged) as events:
                 async for event in events:
                     yield event
+
+    async def _rendered(self, prompts: Sequence[Prompt]) -> list[list[int]]:
+        """Token ids of each prompt; others have their turn between, for each takes milliseconds."""
+        rendered: list[list[int]] = []
+        for prompt in prompts:
+            if rendered:
+                await asyncio.sleep(0)
+            rendered.append(await self._prompts.render(self.renderer, prompt))
+        return rendered
 
     async def _choice(
         self,

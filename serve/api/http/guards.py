@@ -22,7 +22,7 @@ BODY_PATIENCE = 6
 """A whole body may take this many times as long as one piece of it."""
 
 _JSON_TYPE = re.compile(
-    rb"application/json[ \t]*(?:;[ \t]*charset=\"?utf-8\"?[ \t]*)?", re.IGNORECASE
+    rb"application/json[ \t]*(?:;[ \t]*charset=\"?utf-?8\"?[ \t]*)?", re.IGNORECASE
 )
 
 

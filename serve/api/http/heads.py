@@ -83,6 +83,7 @@ def read_head(head: bytes, max_bytes: int) -> Head:
     check_request_line(line)
     if not _FIELDS.fullmatch(fields):
         raise InvalidRequest(_fault_of(fields))
+    _check_hosts(head, is_old=line.endswith(b"1.0"))
     length = _length_of(head, is_old=line.endswith(b"1.0"))
     if not line.partition(b" ")[2].startswith((b"/", b"*")):
         head = _in_origin_form(head, line)
@@ -107,6 +108,15 @@ def _fault_of(fields: bytes) -> str:
         if line and not re.match(_TOKEN + b":", line):
             return "A header line is not 'Name: value', without a space before the colon."
     return "The headers break HTTP's rules."
+
+
+def _check_hosts(head: bytes, *, is_old: bool) -> None:
+    """Refuse a head with too many or too few hosts (section 3.2 of RFC 9112)."""
+    num_hosts = len(_HOST.findall(head))
+    if num_hosts > 1:
+        raise InvalidRequest(f"The request has {num_hosts} Host headers: send one.")
+    if not num_hosts and not is_old:
+        raise InvalidRequest("The request has no Host header: HTTP/1.1 needs one.")
 
 
 def _length_of(head: bytes, *, is_old: bool) -> int | None:
@@ -156,9 +166,7 @@ def _in_origin_form(head: bytes, line: bytes) -> bytes:
         path = b"/" + path
     fields = head[len(line) + 1 :]  # from the line feed, by which a header's name is found
     host = b"\nHost: " + authority
-    num_hosts = len(_HOST.findall(fields))
-    if num_hosts == 1:
-        fields = _HOST.sub(lambda _match: host, fields)
-    elif num_hosts == 0 and version == b"HTTP/1.0":
+    fields, num_hosts = _HOST.subn(lambda _match: host, fields)
+    if not num_hosts:
         fields = host + b"\r" + fields
     return b"%b %b %b\r%b" % (method, path, version, fields)

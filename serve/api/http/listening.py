@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import logging
+import re
 import socket
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -38,11 +39,17 @@ def check_exposure(config: Config) -> None:
     """Refuse to listen beyond loopback without keys, and to let any web page ask without one.
 
     Raises:
-        StartupError: there are no keys, and --host is not loopback or --allowed-origins is open.
+        StartupError: there are no keys, and --host is not loopback or --allowed-origins is open;
+            or --host is more than a host, of which keys would make no address.
     """
+    host = _plain(config.host)
+    if "/" in host or re.search(r"^[^:]*:\d+$|\]:", host):
+        raise StartupError(
+            f"--host {config.host} is more than an address or a name: give that alone, and the "
+            "port by --port."
+        )
     if config.api_key_file is not None:
         return
-    host = _plain(config.host)
     if not (is_loopback_name(host) or is_loopback_address(host)):
         raise StartupError(
             f"--host {config.host} is not loopback and there are no API keys, so anyone could ask. "
@@ -188,7 +195,12 @@ def _cannot_listen(address: str, port: int, error: Exception) -> StartupError:
 
 
 def _plain(host: str) -> str:
-    """The host in its shortest form: without a URL's brackets, an address as RFC 5952 has it."""
+    """The host in its shortest form: without a URL's brackets, an address as RFC 5952 has it.
+
+    ``*`` is every address; as a name it would be looked up as two that cannot share a port.
+    """
+    if host == "*":
+        return _ANY_IPV6
     is_bracketed = host.startswith("[") and host.endswith("]") and ":" in host
     host = host[1:-1] if is_bracketed else host
     try:

@@ -216,7 +216,10 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         raise InvalidJson(f"An object of the body has {len(pairs)} names: at most {MAX_NAMES}.")
     value = dict(pairs)
     if len(value) != len(pairs):
-        raise InvalidJson("An object of the body has the same name twice.")
+        unseen = dict.fromkeys(value)
+        name = next(name for name, _ in pairs if unseen.pop(name, name) is not None)
+        shown = json.dumps(name if len(name) <= SHOWN_CHARS else f"{name[:SHOWN_CHARS]}...")
+        raise InvalidJson(f"An object of the body has the same name twice: {shown}.")
     return value
 
 

@@ -13,6 +13,7 @@ from serve.api.openai.encoders import TextEncoder
 from serve.api.openai.errors import problem
 from serve.api.openai.fields import PROMPT_FIELDS
 from serve.api.openai.parsing import parse_body
+from serve.api.openai.refusals import shown
 from serve.api.openai.sampling import MAX_LOGPROBS, SamplingFields
 from serve.api.openai.schemas import Completion, generating
 from serve.api.policy import INFER
@@ -119,7 +120,7 @@ def _prompts(value: Any) -> tuple[Prompt, ...]:
     if isinstance(value, str):
         return (_text(value),)
     if not (isinstance(value, list) and value):
-        raise _misshapen()
+        raise _misshapen("an empty array" if value == [] else shown(value))
     value = whole_numbers(value)
     kinds = set(map(type, value))
     if kinds == {int}:
@@ -131,7 +132,7 @@ def _prompts(value: Any) -> tuple[Prompt, ...]:
     if kinds == {str}:
         return tuple(map(_text, value))
     if kinds != {list}:
-        raise _misshapen()
+        raise _misshapen(_odd_one(value))
     return tuple(map(_tokens, value))
 
 
@@ -144,15 +145,23 @@ def _text(text: str) -> TextPrompt:
 def _tokens(token_ids: list[Any]) -> TokensPrompt:
     token_ids = whole_numbers(token_ids)
     if set(map(type, token_ids)) - {int}:
-        raise _misshapen()
+        raise _misshapen(_odd_one(token_ids))
     if not token_ids:
         raise InvalidRequest("A prompt is empty: give at least one token.", param="prompt")
     return TokensPrompt(tuple(token_ids))
 
 
-def _misshapen() -> InvalidRequest:
+def _odd_one(values: list[Any]) -> str:
+    """The entry that is of another type than the first, or of none that a prompt can have."""
+    first = type(values[0])
+    odd = (value for value in values if type(value) is not first)
+    entry = next(odd, values[0]) if first in (int, str, list) else values[0]
+    return f"an array with {shown(entry)} in it"
+
+
+def _misshapen(given: str) -> InvalidRequest:
     return InvalidRequest(
         "prompt must be a string, an array of strings, an array of token ids or an array of such "
-        "arrays, and not empty.",
+        f"arrays, and not empty; not {given}.",
         param="prompt",
     )

@@ -76,6 +76,15 @@ IGNORED_FIELDS: dict[str, str] = {
     "cache_prompt": "llama.cpp's hint for its cache",
     "provider": "a router's choice among upstream servers; there is one",
     "keep_alive": "how long Ollama keeps a model in memory; this one stays",
+    "mirostat_tau": "of mirostat, which is refused unless it is off",
+    "mirostat_eta": "of mirostat, which is refused unless it is off",
+    "dynatemp_exponent": "of dynatemp_range, which is refused unless it is off",
+    "dry_base": "of dry_multiplier, which is refused unless it is off",
+    "dry_allowed_length": "of dry_multiplier, which is refused unless it is off",
+    "dry_penalty_last_n": "of dry_multiplier, which is refused unless it is off",
+    "dry_sequence_breakers": "of dry_multiplier, which is refused unless it is off",
+    "xtc_threshold": "of xtc_probability, which is refused unless it is off",
+    "smoothing_curve": "of smoothing_factor, which is refused unless it is off",
     "stream_interval": "how many tokens to gather per event; events come as tokens do",
 }
 """Accepted with any value, without effect. The value is the reason."""
@@ -97,7 +106,7 @@ UNSUPPORTED_FIELDS: dict[str, Unsupported] = {
     "echo": Unsupported("the prompt is not repeated in the answer"),
     "suffix": Unsupported("text can be continued, not filled in"),
     "functions": Unsupported("it is deprecated; use tools"),
-    "function_call": Unsupported("it is deprecated; use tool_choice"),
+    "function_call": Unsupported("it is deprecated; use tool_choice", ("none", "auto")),
     "reasoning_effort": Unsupported("the model has no such control"),
     "verbosity": Unsupported("the model has no such control", ("medium",)),
     "web_search_options": Unsupported(

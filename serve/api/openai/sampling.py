@@ -11,6 +11,7 @@ from pydantic import BeforeValidator, Field, WithJsonSchema
 
 from serve.api.dialect import Encoder, Parsed
 from serve.api.openai.bodies import INT64_MAX, WHOLE, WHOLE_ITEMS, Body, is_empty
+from serve.api.openai.refusals import cut, shown
 from serve.engine.protocol import SamplingParams
 from serve.errors import InvalidRequest, UnsupportedField
 from serve.pipeline.events import UNBOUNDED_TOKENS, Generation
@@ -158,8 +159,14 @@ class SamplingFields(Body):
             InvalidRequest: not a string or few short ones.
         """
         given: Any = [self.stop] if isinstance(self.stop, str) else self.stop or []
-        if not (isinstance(given, list) and all(isinstance(stop, str) for stop in given)):
-            raise InvalidRequest("stop must be a string or an array of strings.", param="stop")
+        if not isinstance(given, list):
+            raise InvalidRequest(
+                f"stop must be a string or an array of strings, not {shown(given)}.", param="stop"
+            )
+        for index, stop in enumerate(given):
+            if not isinstance(stop, str):
+                param = f"stop[{index}]"
+                raise InvalidRequest(f"{param} must be a string, not {shown(stop)}.", param=param)
         given = [stop for stop in given if stop]  # an empty one would end each answer at once
         if len(given) > MAX_STOPS:
             raise InvalidRequest(
@@ -201,7 +208,7 @@ def _token_id(key: str) -> int:
     # names of one token ("5" and "05"), one would be lost.
     if not (key.isascii() and key.isdigit() and len(key) <= 10 and key == str(int(key))):
         raise InvalidRequest(
-            f"logit_bias has the name {json.dumps(key[:60])}, which is not a token id: write ids "
+            f"logit_bias has the name {json.dumps(cut(key))}, which is not a token id: write ids "
             'as plain digits, such as {"42": -100}.',
             param="logit_bias",
         )

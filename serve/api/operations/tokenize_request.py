@@ -16,6 +16,12 @@ class TokenizeRequest(Body):
     """``prompt`` or ``messages``; ``add_special_tokens`` is true by default for a prompt only."""
 
     kept_fields: ClassVar = frozenset({"prompt"})
+    elsewhere: ClassVar = {
+        "tokens": "is a field of /detokenize: send this body there, or a prompt here.",
+        "content": "is another server's name: here it is prompt.",
+        "text": "is another server's name: here it is prompt.",
+        "input": "is a field of other routes: this one takes a prompt or messages.",
+    }
 
     model: str | None = None
     prompt: str | None = None
@@ -50,6 +56,12 @@ class TokenizeRequest(Body):
 
 
 class DetokenizeRequest(Body):
+    elsewhere: ClassVar = {
+        "prompt": "is a field of /tokenize: send this body there, or tokens here.",
+        "messages": "is a field of /tokenize: send this body there, or tokens here.",
+        "token_ids": "is another server's name: here it is tokens.",
+    }
+
     model: str | None = None
     tokens: Annotated[list[int], Field(fail_fast=True), WHOLE_ITEMS]
 

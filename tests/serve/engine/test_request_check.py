@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from serve.engine.protocol import EngineInfo, EngineRequest, Grammar, SamplingParams
-from serve.engine.request_check import check_request
+from serve.engine.request_check import check_request, check_vocabulary
 from serve.errors import ContextLengthExceeded, InvalidRequest, UnsupportedField
 
 INFO = EngineInfo(
@@ -63,6 +63,16 @@ def test_refusals_name_the_field(fields: dict[str, Any], message: str, param: st
     with pytest.raises(InvalidRequest, match=message) as refusal:
         check(**fields)
     assert refusal.value.param == param
+
+
+@pytest.mark.parametrize(
+    ("ids", "shown"), [([5, 100], "100"), ([-1, 100], "-1"), ([10**4000], "1" + "0" * 19 + "...")]
+)
+def test_a_token_id_out_of_range_is_shown(ids: list[int], shown: str) -> None:
+    with pytest.raises(InvalidRequest) as refusal:
+        check_vocabulary(INFO, ids, "prompt")
+    wanted = f"prompt has a token id out of range, {shown}: this model's are 0 to 99."
+    assert refusal.value.message == wanted
 
 
 def test_a_long_name_of_an_adapter_is_cut() -> None:

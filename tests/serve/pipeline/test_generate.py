@@ -5,6 +5,7 @@ Runs on the fake engine, which passes the same contract as the real ones.
 
 from __future__ import annotations
 
+import asyncio
 import random
 from contextlib import aclosing
 from dataclasses import replace
@@ -206,6 +207,23 @@ async def test_refusals_come_before_started_and_hold_nothing(
     with pytest.raises(error, match=message):
         await anext(pipeline.generate(request_))
     assert is_free(pipeline)
+
+
+async def test_others_have_their_turn_between_the_prompts_of_a_request() -> None:
+    turns = 0
+
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    neighbour = asyncio.create_task(others())
+    request = request_of(*[TextPrompt("x")] * 8, max_tokens=1)
+    async with aclosing(pipeline_of().generate(request)) as events:
+        assert isinstance(await anext(events), Started)
+    neighbour.cancel()
+    assert turns >= 7
 
 
 @pytest.mark.parametrize("max_tokens", [56, 57, 64_000, 2**63 - 1])

@@ -98,6 +98,7 @@ async def test_a_web_page_cannot_post_without_asking_first() -> None:
         ("application/json", 400),
         ("application/json; charset=utf-8", 400),
         ('APPLICATION/JSON;charset="UTF-8"', 400),
+        ("application/json; charset=utf8", 400),
         ("application/json; charset=utf-16", 415),
         ("application/json; boundary=x", 415),
         ("application/jsonp", 415),

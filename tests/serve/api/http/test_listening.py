@@ -66,6 +66,15 @@ def test_every_web_page_may_ask_only_where_there_are_keys(origin: str, tmp_path:
     check_exposure(Config(allowed_origins=origins[:1]))
 
 
+@pytest.mark.parametrize(
+    "host", ["localhost:8000", "127.0.0.1:80", "[::1]:8000", "http://localhost", "a/b"]
+)
+def test_a_host_with_a_port_or_a_scheme_is_told_where_it_goes(host: str, tmp_path: Path) -> None:
+    for keys in (None, tmp_path / "keys.json"):
+        with pytest.raises(StartupError, match=r"give that alone, and the port by --port"):
+            check_exposure(Config(host=host, api_key_file=keys))
+
+
 HAS_IPV6 = _has_ipv6()
 
 
@@ -86,6 +95,7 @@ def reached(host: str, port: int) -> bool:
         ("[0:0::1]", ["::1"], "http://[::1]:{}"),
         ("::", ["127.0.0.1", "::1"], "http://[::]:{}"),
         ("[0::0]", ["127.0.0.1", "::1"], "http://[::]:{}"),
+        ("*", ["127.0.0.1", "::1"], "http://[::]:{}"),
         ("0.0.0.0", ["127.0.0.1"], "http://0.0.0.0:{}"),
     ],
 )

@@ -41,6 +41,18 @@ def test_what_official_clients_send_for_themselves_is_ignored(name: str) -> None
     assert name in FIELDS.ignored
 
 
+async def test_samplers_that_are_off_may_bring_their_parameters() -> None:
+    off = {"mirostat": 0, "dry_multiplier": 0, "xtc_probability": 0.0, "dynatemp_range": 0}
+    theirs = {"mirostat_tau": 5, "mirostat_eta": 0.1, "dry_base": 1.75, "dynatemp_exponent": 1}
+    async with house().client() as client:
+        for given in (off | theirs, theirs, {"function_call": "none", "functions": []}):
+            response = await client.post("/v1/chat/completions", json=chat(**given))
+            assert response.status_code == 200, response.text
+        for given in (off | theirs | {"mirostat": 2}, {"function_call": {"name": "f"}}):
+            response = await client.post("/v1/chat/completions", json=chat(**given))
+            assert response.json()["error"]["code"] == "unsupported_parameter"
+
+
 @pytest.mark.parametrize("name", ["functions", "echo", "suffix", "guided_json", "audio"])
 def test_what_would_change_the_answer_is_refused_with_a_reason(name: str) -> None:
     assert FIELDS.refused[name].reason

@@ -251,7 +251,6 @@ WHERE: list[dict[str, Any]] = [
     chat(temperature=CANARY),
     chat(tools=[{"type": "function", "function": {"name": CANARY + "!"}}]),
     chat(user=CANARY, zzz=CANARY),
-    chat(logit_bias={CANARY: 1}),
 ]
 
 

@@ -30,7 +30,7 @@ def refusal_of(fields: bytes, *, chat: bool = True) -> InvalidRequest:
         (USER + b',"top_p":-0.0', "top_p", "must be greater than 0, not -0.0."),
         (USER + b',"logit_bias":{"7":1e2,"8":1e3}', "logit_bias.8", "at most 100, not 1e3."),
         (USER + b',"stream":null,"n":true', "n", "must be an integer, not true."),
-        (USER + b',"model":false', None, "same name twice"),
+        (USER + b',"model":false', None, 'same name twice: "model".'),
         (USER + b',"max_token":5', "max_token", "Did you mean max_tokens"),
         (b'"messages":[{"role":"user","content":true}]', "messages[0].content", ", not true."),
         (b'"messages":[{"role":"user","contents":"x"}]', "messages[0].content", "is required."),
@@ -55,6 +55,8 @@ def refusal_of(fields: bytes, *, chat: bool = True) -> InvalidRequest:
         (b'"n":1', "messages", "messages is required."),
         (b'"prompt":"x"', "prompt", "a field of /v1/completions: send this body there"),
         (b'"input":"x"', "input", "this one takes messages"),
+        (USER + b',"stop":5', "stop", "must be a string or an array of strings, not 5."),
+        (USER + b',"logit_bias":{"a b":1}', "logit_bias", 'which is not a token id'),
     ],
 )
 def test_a_chat_is_refused_in_the_clients_own_words(
@@ -71,6 +73,22 @@ def test_a_chat_sent_to_completions_is_told_where_it_belongs() -> None:
     assert refusal_of(b'"prompt":"x","max_completion_tokens":5', chat=False).message.endswith(
         "here it is max_tokens."
     )
+
+
+@pytest.mark.parametrize(
+    ("prompt", "given"),
+    [
+        (b"5", "5"),
+        (b"null", "null"),
+        (b"[]", "an empty array"),
+        (b'[1,"a"]', "an array with a string in it"),
+        (b'["a",null]', "an array with null in it"),
+        (b"[1.5]", "an array with 1.5 in it"),
+        (b"[[1],[2,true]]", "an array with true in it"),
+    ],
+)
+def test_a_misshapen_prompt_is_told_what_it_is(prompt: bytes, given: str) -> None:
+    assert refusal_of(b'"prompt":' + prompt, chat=False).message.endswith(f"; not {given}.")
 
 
 def test_a_string_is_shown_only_where_it_is_a_number_or_a_truth() -> None:

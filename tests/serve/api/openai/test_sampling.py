@@ -9,6 +9,7 @@ import pytest
 
 from serve.api.openai.fields import FIELDS
 from serve.api.openai.parsing import parse_body
+from serve.api.openai.refusals import cut
 from serve.api.openai.sampling import MAX_STOP_CHARS, MAX_STOPS, SamplingFields
 from serve.engine.protocol import SamplingParams
 from serve.errors import InvalidRequest, UnsupportedField
@@ -55,7 +56,7 @@ def test_a_bias_of_no_token_is_refused(name: str) -> None:
         params(logit_bias={name: 1, "5": 2})
     assert refused.value.param == "logit_bias"
     message = str(refused.value)
-    assert message.startswith(f"logit_bias has the name {json.dumps(name[:60])}, ")
+    assert message.startswith(f"logit_bias has the name {json.dumps(cut(name))}, ")
     assert "plain digits" in message
 
 
@@ -81,17 +82,17 @@ def test_stop_is_one_string_or_several(stop: Any, expected: tuple[str, ...]) -> 
 @pytest.mark.parametrize(
     ("stop", "message"),
     [
-        ([None], "must be a string or an array of strings"),
+        ([None], r"stop\[0\] must be a string, not null\."),
         ("x" * (MAX_STOP_CHARS + 1), f"has {MAX_STOP_CHARS + 1} characters"),
         (["a"] * (MAX_STOPS + 1), f"has {MAX_STOPS + 1} strings: at most {MAX_STOPS}"),
-        ([1], "must be a string or an array of strings"),
-        ({"a": 1}, "must be a string or an array of strings"),
+        (["x", 1], r"stop\[1\] must be a string, not 1\."),
+        ({"a": 1}, "must be a string or an array of strings, not an object"),
     ],
 )
 def test_other_stops_are_refused_with_the_limit_and_the_value(stop: Any, message: str) -> None:
     with pytest.raises(InvalidRequest, match=message) as refused:
         fields(stop=stop).stops()
-    assert refused.value.param == "stop"
+    assert (refused.value.param or "").startswith("stop")
 
 
 def test_stream_options_matter_in_streams_only() -> None:

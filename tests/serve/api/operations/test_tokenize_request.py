@@ -47,6 +47,23 @@ def test_what_does_not_go_together(given: dict[str, Any], message: str, param: s
     assert refused.value.param == param
 
 
+@pytest.mark.parametrize(
+    ("kind", "name", "message"),
+    [
+        (TokenizeRequest, "tokens", "tokens is a field of /detokenize: send this body there"),
+        (TokenizeRequest, "content", "here it is prompt"),
+        (DetokenizeRequest, "prompt", "prompt is a field of /tokenize: send this body there"),
+        (DetokenizeRequest, "token_ids", "here it is tokens"),
+    ],
+)
+def test_the_other_routes_body_is_told_where_it_belongs(
+    kind: type[TokenizeRequest | DetokenizeRequest], name: str, message: str
+) -> None:
+    with pytest.raises(InvalidRequest, match=message) as refused:
+        parse_body(kind, {name: "x"}, FIELDS)
+    assert refused.value.param == name
+
+
 def test_more_tokens_than_a_context_are_refused_with_both_numbers() -> None:
     body = parse_body(DetokenizeRequest, {"tokens": [1] * 9}, FIELDS)
     body.check_length(9)
