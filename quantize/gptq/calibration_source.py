@@ -8,8 +8,10 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
+from models import regular_file
 from quantize.errors import OptionError
 from quantize.formats.forms import Linear, Part
+from quantize.measuring.texts import MAX_TEXT_BYTES
 from quantize.plan.scheme_plan import SchemePlan
 
 WINDOW_TOKENS, NUM_WINDOWS = 512, 32
@@ -29,9 +31,11 @@ def source_mark(source: str) -> str:
     if source == SELF:
         return SELF
     try:
-        return hashlib.sha256(Path(source).read_bytes()).hexdigest()[:12]
+        # No pipe: the file is read once more, for its text.
+        content = regular_file.read(Path(source), max_bytes=MAX_TEXT_BYTES)
     except OSError as error:
         raise OptionError(f"--calibrate {source} cannot be read: {error.strerror}") from None
+    return hashlib.sha256(content).hexdigest()[:12]
 
 
 def memory_bytes(plan: SchemePlan, source: str) -> int:

@@ -1,5 +1,7 @@
 """What --calibrate names, before its text is read."""
 
+import os
+
 import pytest
 
 from models.refs import QuantScheme
@@ -48,3 +50,10 @@ def test_a_model_that_writes_itself_is_held_whole():
     made, _ = plan(many, {}, OPTIONS)
     assert memory_bytes(made, SELF) - made.source_bytes == 650_000_000
     assert memory_bytes(made, "x.txt") < made.source_bytes
+
+
+@pytest.mark.parametrize(("name", "kind"), [("pipe", "a pipe"), ("/dev/zero", "a device")])
+def test_a_source_without_an_end_is_refused_unread(tmp_path, name, kind):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(OptionError, match=f"cannot be read: it is {kind}"):
+        source_mark(str(tmp_path / name))
