@@ -62,8 +62,8 @@ def settle(folder: Path, config: Mapping[str, Any]) -> StoredConfig:
         config: the folder's config.json.
 
     Raises:
-        ModelRefusedError: a file is no whole safetensors file, or the index is not JSON.
-        OSError: a file cannot be read.
+        ModelRefusedError: a file cannot be read, is no whole safetensors file, or the index is not
+            JSON.
     """
     tensors = _tensors(folder)
     settled = dict(config)
@@ -165,6 +165,10 @@ def _tensors(folder: Path) -> dict[str, StoredTensor]:
             entries = safetensors_header.tensors(file)
         except HeaderFault as fault:
             raise ModelRefusedError(f"{folder.name}/{file.name} {fault}.") from None
+        except OSError as error:
+            raise ModelRefusedError(
+                f"{folder.name}/{file.name} cannot be read: {error.strerror or error}."
+            ) from None
         data = 8 + int.from_bytes(_first_bytes(file), "little")
         for name, entry in entries.items():
             tensors[name] = StoredTensor(entry, file, data + entry.begin)

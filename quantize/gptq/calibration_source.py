@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from models import regular_file
+from models import plain_file
 from quantize.errors import OptionError
 from quantize.formats.forms import Linear, Part
 from quantize.measuring.texts import MAX_TEXT_BYTES
@@ -32,7 +32,7 @@ def source_mark(source: str) -> str:
         return SELF
     try:
         # No pipe: the file is read once more, for its text.
-        content = regular_file.read(Path(source), max_bytes=MAX_TEXT_BYTES)
+        content = plain_file.read(Path(source), MAX_TEXT_BYTES, may_be_link=True)
     except OSError as error:
         raise OptionError(f"--calibrate {source} cannot be read: {error.strerror}") from None
     return hashlib.sha256(content).hexdigest()[:12]

@@ -134,3 +134,9 @@ def test_files_that_are_damaged_are_named(tmp_path: Path) -> None:
     (tmp_path / "model.safetensors.index.json").write_text("[")
     with pytest.raises(ModelRefusedError, match=r"index\.json"):
         settle(tmp_path, {})
+
+
+def test_a_folder_in_place_of_the_weights_is_named(tmp_path: Path) -> None:
+    (tmp_path / "model.safetensors").mkdir()
+    with pytest.raises(ModelRefusedError, match=r"model\.safetensors cannot be read: .* a folder"):
+        settle(tmp_path, {})

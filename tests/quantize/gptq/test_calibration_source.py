@@ -55,5 +55,5 @@ def test_a_model_that_writes_itself_is_held_whole():
 @pytest.mark.parametrize(("name", "kind"), [("pipe", "a pipe"), ("/dev/zero", "a device")])
 def test_a_source_without_an_end_is_refused_unread(tmp_path, name, kind):
     os.mkfifo(tmp_path / "pipe")
-    with pytest.raises(OptionError, match=f"cannot be read: it is {kind}"):
+    with pytest.raises(OptionError, match=f"cannot be read: is not a plain file but {kind}"):
         source_mark(str(tmp_path / name))

@@ -56,7 +56,7 @@ def refusal_of(fields: bytes, *, chat: bool = True) -> InvalidRequest:
         (b'"prompt":"x"', "prompt", "a field of /v1/completions: send this body there"),
         (b'"input":"x"', "input", "this one takes messages"),
         (USER + b',"stop":5', "stop", "must be a string or an array of strings, not 5."),
-        (USER + b',"logit_bias":{"a b":1}', "logit_bias", 'which is not a token id'),
+        (USER + b',"logit_bias":{"a b":1}', "logit_bias", "which is not a token id"),
     ],
 )
 def test_a_chat_is_refused_in_the_clients_own_words(
