@@ -8,12 +8,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 INLINE_BYTES = 65_536
 """Reading a body of this size takes about 2 ms where it is all small values, else much less."""
 
 T = TypeVar("T")
+
+_thread = ThreadPoolExecutor(1, "bodies")
+"""One for all bodies: two would compete with the loop for the interpreter lock, and each thread
+keeps memory of its own.
+"""
 
 
 async def off_loop(num_bytes: int, work: Callable[[], T]) -> T:
@@ -24,4 +30,4 @@ async def off_loop(num_bytes: int, work: Callable[[], T]) -> T:
     """
     if num_bytes <= INLINE_BYTES:
         return work()
-    return await asyncio.to_thread(work)
+    return await asyncio.get_running_loop().run_in_executor(_thread, work)
