@@ -148,10 +148,19 @@ class AnswerErrors:
                 await send_problem(stopped, problem, send)
             raise
         except Exception as exception:  # noqa: BLE001  the one answer to defects: 500, no detail
-            error = error_of(exception, call.record.request_id)
-            call.failed(error)
-            if not has_started:
-                await send_problem(error, problem, send, _extra_headers(exception))
+            await _answer(exception, call, None if has_started else send, problem)
+
+
+async def _answer(exception: Exception, call: Call, send: Send | None, problem: Problem) -> None:
+    """Record an exception, and send its answer where one can still be sent.
+
+    In a frame of its own: a name for the error in a frame that the error passed would be a circle
+    through all those frames, and a body of a megabyte would stay until the collector finds it.
+    """
+    error = error_of(exception, call.record.request_id)
+    call.failed(error)
+    if send is not None:
+        await send_problem(error, problem, send, _extra_headers(exception))
 
 
 class BoundHeaders:
