@@ -24,20 +24,13 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WeightFiles:
-    """The folder's weights by name, as the headers describe them.
-
-    ``num_parameters`` counts stored numbers: packed ones count once per word.
-    """
+    """The folder's weights by name, as the headers describe them."""
 
     tensors: Mapping[str, TensorEntry]
 
     @property
     def total_bytes(self) -> int:
         return sum(entry.num_bytes for entry in self.tensors.values())
-
-    @property
-    def num_parameters(self) -> int:
-        return sum(entry.num_elements for entry in self.tensors.values())
 
 
 def read_json(path: Path) -> dict[str, Any] | None:

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from models.errors import UnknownShapeError
-from models.memory import fit, host_memory, shapes, sizes
+from models.memory import fit, host_memory, shapes, sizes, stored_numbers
 from serve.engine import model_files
 from serve.engine.model_files import WeightFiles, read_json
 from serve.engine.settings import EngineSettings
@@ -80,12 +80,12 @@ def resident_bytes(config: Mapping[str, Any], files: WeightFiles, *, dtype: torc
         files: of the folder; they count where config.json does not tell.
         dtype: in which the weights are held.
     """
+    if "quantization_config" in config:  # the files are what is held
+        return files.total_bytes
     try:
         shape = shapes.read(config)
     except UnknownShapeError:
-        return files.num_parameters * dtype.itemsize
-    if "quantization_config" in config:  # the files are what is held
-        return files.total_bytes
+        return stored_numbers.count(config, files.tensors) * dtype.itemsize
     return sizes.weights_bytes(shape, item_bytes=dtype.itemsize)
 
 

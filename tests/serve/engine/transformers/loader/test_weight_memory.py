@@ -10,11 +10,13 @@ import pytest
 import torch
 
 from models.memory import host_memory
+from models.refs import QuantScheme
 from serve.engine import model_files
 from serve.engine.settings import EngineSettings
 from serve.engine.transformers.layers import bfloat16_linear, fused_linear
 from serve.engine.transformers.loader import loading, served_dtypes, weight_memory
 from serve.errors import StartupError
+from tests.quantized_models import write_quantized
 from tests.serve.engine.checkpoints import edit, load, refuse
 from tests.tiny_models import write_tiny_model
 
@@ -45,6 +47,15 @@ def test_a_kind_of_unknown_size_counts_as_its_files_do(folder: Path) -> None:
     edit(folder, model_type="nonesuch")
     files = model_files.weight_files(folder)
     assert memory_needed(folder, torch.float32) == files.total_bytes
+
+
+def test_packed_weights_of_an_unknown_kind_are_held_as_their_files_are(
+    folder: Path, tmp_path: Path
+) -> None:
+    packed = write_quantized(folder, tmp_path / "int4", QuantScheme.INT4)
+    edit(packed, model_type="nonesuch")
+    held = model_files.weight_files(packed).total_bytes
+    assert memory_needed(packed, torch.float32) == held
 
 
 def test_too_little_memory_is_said_with_numbers(
