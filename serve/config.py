@@ -10,7 +10,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    field_serializer,
+    field_validator,
+    model_validator,
+)
 
 from models.refs import QuantScheme
 from models.target import ModelTarget
@@ -21,6 +28,9 @@ from serve.environment import xdg
 from serve.origins import origin_of
 
 ENV_PREFIX = "INTRAMURAL_"
+AUTO = "auto"
+OR_AUTO = ("max_num_seqs", "max_num_batched_tokens")
+"""Numbers that engine and device choose where none is given. ``auto`` says so; here it is None."""
 
 EngineSetting = Literal["auto", EngineName, "fake"]
 Dtype = Literal["auto", "bfloat16", "float16", "float32"]
@@ -88,14 +98,14 @@ class Config(BaseModel):
         None,
         ge=1,
         le=4096,
-        description="Most sequences that are decoded in one batch. Default: 32; with vLLM on a GPU "
-        "vLLM's own for the card, 256 or more.",
+        description="Most sequences that are decoded in one batch. `auto` is 32; with vLLM on a "
+        "GPU vLLM's own for the card, 256 or more.",
     )
     max_num_batched_tokens: int | None = Field(
         None,
         ge=1,
         description="Most tokens in one forward: bounds how long a prefill holds up decodes. "
-        "Default: 512; with vLLM on a GPU vLLM's own for the card, 2048 or more.",
+        "`auto` is 512; with vLLM on a GPU vLLM's own for the card, 2048 or more.",
     )
     kv_cache_tokens: int | None = Field(
         None,
@@ -249,6 +259,15 @@ class Config(BaseModel):
         gt=0,
         description="Pace of each stream of the fake engine. Default: as fast as it can.",
     )
+
+    @field_validator(*OR_AUTO, mode="before")
+    @classmethod
+    def _is_left_open(cls, given: object) -> object:
+        return None if given == AUTO else given
+
+    @field_serializer(*OR_AUTO, when_used="json")
+    def _as_given(self, number: int | None) -> int | str:
+        return AUTO if number is None else number
 
     @field_validator("allowed_origins")
     @classmethod

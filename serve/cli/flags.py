@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from serve.config import Config, env_of, flag_of
+from serve.config import AUTO, OR_AUTO, Config, env_of, flag_of
 from serve.errors import StartupError
 from serve.suggestion import near
 
@@ -122,6 +122,8 @@ def _add(group: argparse._ArgumentGroup, name: str, field: FieldInfo) -> None:
         options |= {"action": "append", "metavar": "NAME=PATH"}
     elif name == "engine_arg":
         options |= {"action": "append", "metavar": "NAME=VALUE"}
+    elif name in OR_AUTO:
+        options["metavar"] = "INT|auto"
     elif type_name(field.annotation) == "bool":
         options["action"] = argparse.BooleanOptionalAction
     else:
@@ -148,6 +150,8 @@ def default_text(name: str, field: FieldInfo) -> str:
     if field.default_factory is not None:
         factory = {"data_dir": ".local/share", "state_dir": ".local/state"}[name]
         return f"default: ~/{factory}/intramural"
+    if name in OR_AUTO:
+        return f"default: {AUTO}"
     if field.default in (None, (), PydanticUndefined):
         return ""
     return f"default: {field.default}"

@@ -6,6 +6,7 @@ import asyncio
 import json
 import logging
 import os
+import sys
 import threading
 from collections.abc import Coroutine, Sequence
 from typing import Any, NoReturn, Self
@@ -22,6 +23,7 @@ from models.errors import ManifestError
 from models.refs import Artifact, QuantScheme
 from quantize.ensure import source_digest
 from serve import bootstrap
+from serve.assembly import RefusedLoadError
 from serve.cli.flags import parse, settings
 from serve.config import Config
 from serve.config_sources import load_config
@@ -56,17 +58,22 @@ def run_serve(argv: Sequence[str]) -> int:
 
 
 def _run(serving: Coroutine[Any, Any, None], bars: LoadingBars) -> None:
-    """Run the server to its end; without waiting for threads that a signal found loading."""
+    """Run the server to its end; without waiting for threads that load what nobody will serve."""
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        refused = ""
         try:
             runner.run(serving)
         except bootstrap.LoadInterruptedError as interruption:
             code = 128 + interruption.number
+        except RefusedLoadError as refusal:
+            code, refused = 2, f"error: {refusal}"
         except SystemExit as end:  # a second signal
             code = end.code if isinstance(end.code, int) else 1
         else:
             return
         bars.close()
+        if refused:
+            print(refused, file=sys.stderr)
         _leave(code)
 
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import logging
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,18 +24,13 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WeightFiles:
-    """The folder's weights as the headers describe them: bytes by tensor name.
+    """The folder's weights by name, as the headers describe them."""
 
-    ``num_parameters`` counts stored numbers: packed ones count once per word.
-    """
-
-    tensor_bytes: Mapping[str, int]
-    num_parameters: int
-    dtypes: frozenset[str]
+    tensors: Mapping[str, TensorEntry]
 
     @property
     def total_bytes(self) -> int:
-        return sum(self.tensor_bytes.values())
+        return sum(entry.num_bytes for entry in self.tensors.values())
 
 
 def read_json(path: Path) -> dict[str, Any] | None:
@@ -90,11 +84,7 @@ def weight_files(folder: Path) -> WeightFiles:
     entries: dict[str, TensorEntry] = {}
     for name in weight_file_names(folder):
         entries |= _entries(folder, name)
-    return WeightFiles(
-        tensor_bytes={name: entry.num_bytes for name, entry in entries.items()},
-        num_parameters=sum(math.prod(entry.shape) for entry in entries.values()),
-        dtypes=frozenset(entry.dtype for entry in entries.values()),
-    )
+    return WeightFiles(tensors=entries)
 
 
 def _entries(folder: Path, name: str) -> dict[str, TensorEntry]:

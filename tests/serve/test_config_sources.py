@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from serve.cli.flags import parse, settings
+from serve.config import env_of, flag_of
 from serve.config_sources import load_config
 from serve.errors import StartupError
 
@@ -18,6 +19,24 @@ def test_flags_win_over_environment_and_that_over_the_file(tmp_path: Path) -> No
     env = {"INTRAMURAL_PORT": "10", "INTRAMURAL_MAX_NUM_SEQS": "20"}
     config = load_config({"port": "100"}, file=file, env=env)
     assert (config.port, config.max_num_seqs, config.max_model_len) == (100, 20, 3)
+
+
+@pytest.mark.parametrize("name", ["max_num_seqs", "max_num_batched_tokens"])
+def test_auto_from_every_source_leaves_a_size_to_engine_and_device(
+    name: str, tmp_path: Path
+) -> None:
+    """And takes back the number of a source that comes before."""
+    number, auto = tmp_path / "number.toml", tmp_path / "auto.toml"
+    number.write_text(f"{name} = 64")
+    auto.write_text(f'{name} = "auto"')
+    flags = settings(parse([flag_of(name), "auto"]))
+    for config in (
+        load_config({}, env={}),
+        load_config(flags, file=number, env={}),
+        load_config({}, file=number, env={env_of(name): "auto"}),
+        load_config({}, file=auto, env={}),
+    ):
+        assert getattr(config, name) is None
 
 
 def test_adapters_come_by_name_from_every_source(tmp_path: Path) -> None:
@@ -41,6 +60,7 @@ def test_adapters_come_by_name_from_every_source(tmp_path: Path) -> None:
         ({"port": "99999"}, {}, r"--port \(command line\).*65535, not '99999'"),
         ({"engine": "tensorrt"}, {}, r"--engine .*'transformers'"),
         ({}, {"INTRAMURAL_MAX_NUM_SEQS": "0"}, r"--max-num-seqs \(environment\).*not '0'"),
+        ({"max_num_batched_tokens": "Auto"}, {}, r"--max-num-batched-tokens .*not 'Auto'"),
         ({}, {"INTRAMURAL_POTR": "1"}, r"unknown setting INTRAMURAL_POTR\. Did you mean .*_PORT"),
         ({"served_model_name": ("a", " ")}, {}, "a name is empty"),
         ({"lora": ("a",)}, {}, "--lora a: NAME=PATH is needed"),

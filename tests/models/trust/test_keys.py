@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import hashlib
-import shutil
 import stat
 import subprocess
 
@@ -9,6 +8,7 @@ import pytest
 
 from models.errors import SignatureError
 from models.trust import keys
+from tests.programs import needs
 
 
 def openssl(*words) -> str:
@@ -19,7 +19,7 @@ def openssl(*words) -> str:
     return result.stdout
 
 
-needs_openssl = pytest.mark.skipif(not shutil.which("openssl"), reason="needs the openssl command")
+needs_openssl = needs("openssl")
 
 
 def test_a_pair_is_made_for_its_owner_alone(tmp_path):

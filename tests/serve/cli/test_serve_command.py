@@ -85,6 +85,19 @@ def test_print_config_prints_what_config_reads(tmp_path: Path) -> None:
     assert load_config({}, file=file, env={}) == config
 
 
+@pytest.mark.parametrize("given", [{}, {"max_num_seqs": 7}, {"max_num_batched_tokens": "7"}])
+def test_what_engine_and_device_choose_is_printed_as_auto(
+    given: dict[str, object], tmp_path: Path
+) -> None:
+    config = load_config(given, env={})
+    file = tmp_path / "printed.toml"
+    file.write_text(as_toml(config))
+    printed = tomllib.loads(file.read_text())
+    for name in ("max_num_seqs", "max_num_batched_tokens"):
+        assert printed[name] == (7 if name in given else "auto")
+    assert load_config({}, file=file, env={}) == config
+
+
 def test_settings_that_are_not_set_are_shown_as_comments(
     capsys: pytest.CaptureFixture[str],
 ) -> None:

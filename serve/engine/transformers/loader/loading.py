@@ -23,6 +23,7 @@ from serve.engine.model_files import WeightFiles, read_json, weight_file_names, 
 from serve.engine.protocol import Progress
 from serve.engine.settings import EngineSettings
 from serve.engine.transformers.loader import (
+    placing,
     quantized_loading,
     stored_scheme,
     unplaced,
@@ -162,7 +163,8 @@ def load_model(
             progress=progress,
             total_bytes=files.total_bytes,
         )
-    model = _plain_model(tensors, config, files, dtype=dtype, progress=progress)
+    with placing.placed_on(device):
+        model = _plain_model(tensors, config, files, dtype=dtype, progress=progress)
     model = model.to(device).eval().requires_grad_(False)
     progress("load_weights", files.total_bytes, files.total_bytes)
     return model
@@ -232,11 +234,11 @@ def _reporting(files: WeightFiles, progress: Progress) -> Callable[..., object]:
 def _counted(
     items: Iterable[tuple[str, Any]], files: WeightFiles, progress: Progress
 ) -> Iterator[tuple[str, Any]]:
-    done = 0
+    done, total = 0, files.total_bytes
     for name, mapping in items:
         yield name, mapping
-        done += files.tensor_bytes.get(name, 0)
-        progress("load_weights", done, files.total_bytes)
+        done += files.tensors[name].num_bytes if name in files.tensors else 0
+        progress("load_weights", done, total)
 
 
 def _refuse_unsupported(folder: Path, config: PretrainedConfig) -> None:
