@@ -67,7 +67,8 @@ def test_the_type_of_most_bytes_counts_and_not_that_of_scales_and_integers(tmp_p
         "a.weight_scale": ("F32", bytes(4096)),
         "b.weight": ("I8", bytes(4096)),
     }
-    assert stated_dtype(settle(write(tmp_path, tensors), {}).config) == "bfloat16"
+    config = {"quantization_config": {}}
+    assert stated_dtype(settle(write(tmp_path, tensors), config).config) == "bfloat16"
 
 
 def test_the_language_models_part_is_corrected_too(tmp_path: Path) -> None:
@@ -89,8 +90,7 @@ def test_a_head_of_its_own_is_the_models_head(tmp_path: Path) -> None:
 
 def test_a_head_that_differs_in_its_last_byte_alone(tmp_path: Path) -> None:
     size = (1 << 22) + 2  # more than one piece of the comparison
-    write(tmp_path, {EMBEDDING: ("BF16", bytes(size))}, "one")
-    write(tmp_path, {HEAD: ("BF16", bytes(size - 1) + b"\1")}, "two")
+    write(tmp_path, {EMBEDDING: ("BF16", bytes(size)), HEAD: ("BF16", bytes(size - 1) + b"\1")})
     assert settle(tmp_path, {"tie_word_embeddings": True}).config["tie_word_embeddings"] is False
 
 
@@ -104,7 +104,8 @@ def test_a_copy_of_the_embedding_stays_tied(tmp_path: Path, prefix: str) -> None
 
 def test_an_embedding_that_is_quantised_is_not_the_full_head(tmp_path: Path) -> None:
     tensors = {f"{EMBEDDING}_packed": ("I8", bytes(8)), HEAD: ("F32", bytes(8))}
-    settled = settle(write(tmp_path, tensors), {"tie_word_embeddings": True})
+    config = {"tie_word_embeddings": True, "quantization_config": {}}
+    settled = settle(write(tmp_path, tensors), config)
     assert settled.config["tie_word_embeddings"] is False
 
 

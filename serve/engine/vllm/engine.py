@@ -31,12 +31,13 @@ from vllm.v1.engine.async_llm import AsyncLLM
 from vllm.v1.engine.exceptions import EngineDeadError as VllmDeadError
 
 from models import temporary_folder
-from models.errors import UnknownShapeError
+from models.errors import ModelRefusedError, UnknownShapeError
 from models.memory import shapes, sizes
 from models.memory.context import context_length
+from quantize import described_model, transformers_config
 from serve import timeline
 from serve.engine import end_tokens, model_files
-from serve.engine.model_files import WeightFiles
+from serve.engine.model_files import Checkpoint, WeightFiles
 from serve.engine.protocol import (
     Capability,
     EngineInfo,
@@ -98,10 +99,11 @@ class VllmEngine:
         Raises:
             StartupError: vLLM cannot run this model, this way, on this machine.
         """
-        config = model_files.settled(path, cpu.read_config(path)).config
-        model_files.tell_differences(path)
-        files = model_files.weight_files(path)
-        adapters = lora.plan(path, settings.vllm, current_platform.device_type)
+        checkpoint = model_files.read(path, cpu.read_config(path))
+        _refuse_misfit(checkpoint)
+        checkpoint.tell_differences()
+        config, files = checkpoint.config, checkpoint.files
+        adapters = lora.plan(checkpoint, settings.vllm, current_platform.device_type)
         arguments = _arguments(path, config, settings, files, adapters)
         set_engine_environment({"VLLM_RPC_BASE_PATH": _own_folder()})
         if settings.vllm.enforce_eager:
@@ -110,7 +112,7 @@ class VllmEngine:
         return_large_buffers()
         reaper = Reaper()
         try:
-            with LoadWatch(path, progress, reaper), temporary_files_in(_own_folder()):
+            with LoadWatch(path, files.names, progress, reaper), temporary_files_in(_own_folder()):
                 llm = fork.launch(AsyncEngineArgs(**arguments))
         except _FAILURES as error:
             reaper.close()
@@ -258,6 +260,23 @@ def _arguments(
         **adapters.arguments,
         **extra_arguments(settings, AsyncEngineArgs.__dataclass_fields__),
     }
+
+
+def _refuse_misfit(checkpoint: Checkpoint) -> None:
+    """Compare the stored tensors with config.json, as the transformers engine does.
+
+    A family that transformers does not know, or builds otherwise, is vLLM's own business.
+
+    Raises:
+        StartupError: another model than the trained one would answer.
+    """
+    folder, config = checkpoint.folder, checkpoint.config
+    if checkpoint.is_quantized or transformers_config.is_foreign(config):
+        return
+    try:
+        described_model.check_folder(folder, config, checkpoint.tensors)
+    except ModelRefusedError as refusal:
+        raise StartupError(str(refusal)) from None
 
 
 def _stretched_context(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -22,9 +22,10 @@ WEIGHTS = "model.safetensors"
 
 
 def load(folder: Path, **settings: Any) -> Any:
+    checkpoint = loading.read_checkpoint(folder)
     return loading.load_model(
-        folder,
-        loading.read_config(folder),
+        checkpoint,
+        loading.read_config(checkpoint),
         settings=EngineSettings(**settings),
         device=torch.device("cpu"),
         progress=lambda *_: None,

@@ -37,7 +37,8 @@ def bare(folder: Path) -> Path:
 
 
 def ends(folder: Path) -> set[int]:
-    return set(end_tokens.eos_token_ids(folder, loading.read_config(folder)))
+    config = loading.read_config(loading.read_checkpoint(folder))
+    return set(end_tokens.eos_token_ids(folder, config))
 
 
 @pytest.mark.parametrize(

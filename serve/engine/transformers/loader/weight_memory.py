@@ -10,15 +10,13 @@ import torch
 
 from models.errors import UnknownShapeError
 from models.memory import fit, host_memory, shapes, sizes
-from serve.engine import model_files
-from serve.engine.model_files import WeightFiles, read_json
+from serve.engine.model_files import Checkpoint, WeightFiles
 from serve.engine.settings import EngineSettings
 from serve.errors import StartupError
 
 
 def refuse(
-    folder: Path,
-    files: WeightFiles,
+    checkpoint: Checkpoint,
     settings: EngineSettings,
     *,
     dtype: torch.dtype,
@@ -29,9 +27,9 @@ def refuse(
     Raises:
         StartupError: for the weights, or for the KV cache that is asked for beside them.
     """
-    plain = model_files.settled(folder, read_json(folder / "config.json") or {}).config
-    needed = resident_bytes(plain, files, dtype=dtype)
-    if device.type == "cuda" and "quantization_config" not in plain:
+    folder, config = checkpoint.folder, checkpoint.config
+    needed = resident_bytes(config, checkpoint.files, dtype=dtype)
+    if device.type == "cuda" and not checkpoint.is_quantized:
         _refuse_host(folder, needed)
     free = free_bytes(device)
     if free is None:
@@ -42,7 +40,7 @@ def refuse(
             f"{str(dtype).removeprefix('torch.')}, and {free / 1e9:.1f} GB are free on "
             f"{device.type}. Take a smaller or quantised model, or free memory."
         )
-    _refuse_cache(plain, settings, dtype=dtype, left_bytes=free - needed)
+    _refuse_cache(config, settings, dtype=dtype, left_bytes=free - needed)
 
 
 def _refuse_host(folder: Path, needed: int) -> None:
@@ -83,7 +81,7 @@ def resident_bytes(config: Mapping[str, Any], files: WeightFiles, *, dtype: torc
         shape = shapes.read(config)
     except UnknownShapeError:
         return files.num_parameters * dtype.itemsize
-    if "quantization_config" in config:  # the files are what is held
+    if config.get("quantization_config") is not None:  # the files are what is held
         return files.total_bytes
     return sizes.weights_bytes(shape, item_bytes=dtype.itemsize)
 

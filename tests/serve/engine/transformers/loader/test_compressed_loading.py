@@ -47,7 +47,7 @@ def check(folder: Path, target: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Both ways of computing against the dequantised weights; the model as the loops have it."""
     reference = dequantised(folder, target)
     model = load(folder, dtype="float32")
-    served_dtypes.check(model, loading.read_declared_scheme(folder))
+    served_dtypes.check(model, loading.read_declared_scheme(loading.read_checkpoint(folder)))
     for length in (1, 70):
         assert distance(logits(model, length), logits(reference, length)) < ROUNDED
     with monkeypatch.context() as patched:

@@ -157,4 +157,4 @@ def test_yarn_lengthens_the_context(folder: Path) -> None:
         max_position_embeddings=256,
         rope_parameters={"rope_type": "yarn", "factor": 4.0, "rope_theta": 1e4},
     )
-    assert loading.model_max_len(loading.read_config(folder)) == 1024
+    assert loading.model_max_len(loading.read_config(loading.read_checkpoint(folder))) == 1024

@@ -8,7 +8,6 @@ import pytest
 import torch
 
 from models.refs import QuantScheme
-from serve.engine import model_files
 from serve.engine.settings import EngineSettings
 from serve.engine.transformers.kernels import native
 from serve.engine.transformers.loader import loading
@@ -60,15 +59,15 @@ def test_a_plain_weight_of_another_shape_is_named(int8: Path) -> None:
 
 def test_bytes_are_reported_up_to_the_last(folders: dict[str, Path]) -> None:
     steps: list[tuple[str, int, int]] = []
-    folder = folders["int8"]
+    checkpoint = loading.read_checkpoint(folders["int8"])
     loading.load_model(
-        folder,
-        loading.read_config(folder),
+        checkpoint,
+        loading.read_config(checkpoint),
         settings=EngineSettings(),
         device=torch.device("cpu"),
         progress=lambda *step: steps.append(step),
     )
     assert {phase for phase, _, _ in steps} == {"load_weights"}
     assert [done for _, done, _ in steps] == sorted(done for _, done, _ in steps)
-    assert steps[-1][1] == steps[-1][2] == model_files.weight_files(folder).total_bytes
+    assert steps[-1][1] == steps[-1][2] == checkpoint.files.total_bytes
     assert len(steps) > 8  # as it goes, not at the end alone

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
@@ -19,8 +18,8 @@ from tests.tiny_models import write_tiny_model
 
 
 def memory_needed(folder: Path, dtype: torch.dtype) -> int:
-    plain = json.loads((folder / "config.json").read_text())
-    return weight_memory.resident_bytes(plain, model_files.weight_files(folder), dtype=dtype)
+    checkpoint = model_files.read(folder)
+    return weight_memory.resident_bytes(checkpoint.config, checkpoint.files, dtype=dtype)
 
 
 @pytest.mark.parametrize("architecture", ["qwen2", "gemma2"])
@@ -36,13 +35,13 @@ def test_the_memory_asked_for_is_the_memory_taken(
     fused_linear.fuse(model)
     bfloat16_linear.install(model)
     assert memory_needed(folder, torch.bfloat16) == served_dtypes.resident_bytes(model)
-    assert memory_needed(folder, torch.bfloat16) == model_files.weight_files(folder).total_bytes
-    assert memory_needed(folder, torch.float32) == 2 * model_files.weight_files(folder).total_bytes
+    assert memory_needed(folder, torch.bfloat16) == model_files.read(folder).files.total_bytes
+    assert memory_needed(folder, torch.float32) == 2 * model_files.read(folder).files.total_bytes
 
 
 def test_a_kind_of_unknown_size_counts_as_its_files_do(folder: Path) -> None:
     edit(folder, model_type="nonesuch")
-    files = model_files.weight_files(folder)
+    files = model_files.read(folder).files
     assert memory_needed(folder, torch.float32) == files.total_bytes
 
 
@@ -88,11 +87,9 @@ def test_a_model_on_its_way_to_a_gpu_has_to_fit_the_host(
 ) -> None:
     monkeypatch.setattr(host_memory, "available_bytes", lambda: 100_000)
     monkeypatch.setattr(weight_memory, "free_bytes", lambda _: 10**12)
-    files = model_files.weight_files(folder)
     with pytest.raises(StartupError, match=r"host's memory before the GPU's.*--engine vllm"):
         weight_memory.refuse(
-            folder,
-            files,
+            model_files.read(folder),
             EngineSettings(),
             dtype=torch.float32,
             device=torch.device("cuda"),
