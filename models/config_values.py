@@ -7,6 +7,7 @@ its own. Keys that are not there are not looked at: an engine has its family's o
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -83,7 +84,7 @@ def fault(config: Mapping[str, Any]) -> str | None:
     """
     nested = config.get("text_config")
     text = nested if isinstance(nested, Mapping) else config
-    return next(filter(None, (*_faults(text), _eos_fault(config))), None)
+    return next(filter(None, itertools.chain(_faults(text), (_eos_fault(config),))), None)
 
 
 def _eos_fault(config: Mapping[str, Any]) -> str | None:
@@ -112,7 +113,7 @@ def _faults(text: Mapping[str, Any]) -> Iterator[str | None]:
 
 def _heads_fault(text: Mapping[str, Any]) -> str | None:
     heads, groups = text.get("num_attention_heads"), text.get("num_key_value_heads")
-    if type(heads) is int and type(groups) is int and heads % groups:
+    if type(heads) is int and type(groups) is int and groups and heads % groups:
         return (
             f"num_key_value_heads is {groups} in its config.json, which does not divide the "
             f"num_attention_heads {heads}"

@@ -61,9 +61,17 @@ def weights_bytes(folder: Path) -> int:
     return sum(file.stat().st_size for file in files if file.is_file())
 
 
+def stray_weights(folder: Path) -> list[str]:
+    """Weight files beside the one that is the model, in a folder without an index of shards."""
+    if (folder / INDEX).is_file():
+        return []
+    files = folder.glob("[!.]*.safetensors")
+    return sorted(path.name for path in files if path.name != WEIGHTS and path.is_file())
+
+
 def _other_weights(folder: Path) -> str:
-    """What to do about weights under other names than those that are read."""
-    others = sorted(path.name for path in folder.glob("[!.]*.safetensors") if path.is_file())
+    """What to do about weights under other names than the one that is read."""
+    others = stray_weights(folder)
     if not others:
         return ""
     return f" ({others[0]} is there: rename it, or bring {INDEX}, which lists the shards)"

@@ -102,13 +102,12 @@ def _unknown_name(part: PretrainedConfig) -> str | None:
 
 
 def _reason(error: Exception, config: Mapping[str, Any]) -> str:
-    """The key and the value that were refused; other errors may name paths, or be pages."""
-    if not type(error).__name__.startswith("StrictDataclass"):  # huggingface_hub's, bare Exceptions
-        return ""
-    text = str(error).splitlines()[-1].strip()
+    """The key and the value that were refused; other errors are cited, unless they name paths."""
+    text = (["", *str(error).splitlines()])[-1].strip()
     field = _FIELD.search(text)
     if field is None:
-        return ": " + re.sub(r"^\w+(Error|Exception): ", "", text)[:_MAX_REASON].rstrip(".")
+        text = re.sub(r"^\w+(Error|Exception): ", "", text)[:_MAX_REASON].rstrip(".")
+        return "" if not text or "/" in text else f": {text}"
     key = field[1]
     nested = config.get("text_config")
     places = [config, nested] if isinstance(nested, Mapping) else [config]

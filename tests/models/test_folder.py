@@ -29,7 +29,7 @@ def test_a_whole_folder_lacks_nothing(tmp_path):
 def test_missing_files_are_named(tmp_path):
     assert folder.missing(tmp_path) == [
         "config.json",
-        "*.safetensors",
+        "model.safetensors",
         "a tokenizer (tokenizer.json or tokenizer.model or vocab.json or tekken.json)",
     ]
 

@@ -24,9 +24,9 @@ from tests.serve.engine.checkpoints import distance, edit, load, put, refuse
         ({"auto_map": {"AutoModelForCausalLM": "evil.Model"}}, "auto_map"),
         ({"quantization_config": {"quant_method": "gptq"}}, "quantised with gptq"),
         ({"model_type": "t5", "architectures": ["T5"]}, "encoder-decoder"),
-        ({"model_type": "mamba"}, "cannot run"),
+        ({"model_type": "mamba"}, "cannot read its config.json .mamba.: .*layer_types"),
         ({"model_type": "bloom"}, "cannot be replaced"),
-        ({"model_type": "nonesuch"}, "cannot read"),
+        ({"model_type": "nonesuch"}, "knows no model of the kind 'nonesuch'"),
         ({"model_type": "vit"}, "no causal language model"),
         ({"layer_types": ["linear_attention", "full_attention"]}, "linear_attention"),
         (
@@ -60,12 +60,12 @@ def test_weights_of_another_shape(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "match"),
     [
-        ({"rms_norm_eps": "1e-6"}, "'rms_norm_eps' expected float, got str"),
+        ({"rms_norm_eps": "1e-6"}, "rms_norm_eps is '1e-6' in .*, which is no number"),
         ({"layer_types": ["full_attention"]}, r"\(2\) must be equal .* `layer_types` \(1\)"),
-        ({"num_key_value_heads": 0}, "ZeroDivisionError"),
-        ({"hidden_act": "wow"}, "cannot build the model .*KeyError: 'wow'"),
-        ({"rope_scaling": {"rope_type": "wavy", "factor": 2.0}}, "cannot build .*'wavy'"),
-        ({"rope_scaling": {"rope_type": "yarn", "factor": "4"}}, "cannot (build|read)"),
+        ({"num_key_value_heads": 0}, "num_key_value_heads is 0 in .*, which is no whole number"),
+        ({"hidden_act": "wow"}, "hidden_act is 'wow' in .*, which transformers does not know"),
+        ({"rope_scaling": {"rope_type": "wavy", "factor": 2.0}}, "rope_type is 'wavy' in .* knows"),
+        ({"rope_scaling": {"rope_type": "yarn", "factor": "4"}}, "the factor '4', which is no"),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
 )
@@ -79,7 +79,7 @@ def test_a_key_that_no_model_can_be_built_with_is_named(
 def test_a_window_of_no_tokens_is_refused(folder: Path) -> None:
     kinds = ["sliding_attention"] * 2
     edit(folder, use_sliding_window=True, sliding_window=0, max_window_layers=0, layer_types=kinds)
-    refuse(folder, "a window of (0|None) tokens")
+    refuse(folder, "sliding_window is 0 in its config.json")
 
 
 def test_a_size_of_heads_that_is_null_is_as_if_not_given(folder: Path) -> None:
