@@ -24,7 +24,7 @@ from typing import Any
 
 from models import config_values, weight_headers
 from models.errors import ModelRefusedError
-from models.tensor_names import EMBEDDINGS, HEADS, weight_of
+from models.tensor_names import EMBEDDINGS, HEADS, parts_of
 from models.weight_headers import Tensors
 
 _NAMES = {"F64": "float32", "F32": "float32", "F16": "float16", "BF16": "bfloat16"}
@@ -101,10 +101,14 @@ def _settle_head(config: dict[str, Any], tensors: Tensors) -> str | None:
     is_tied = any(part.get("tie_word_embeddings") for part in _parts(config))
     if config.get("tie_word_embeddings", False) is None:  # as absent: transformers takes no null
         del config["tie_word_embeddings"]
-    head, embedding = weight_of(HEADS, tensors), weight_of(EMBEDDINGS, tensors)
-    if head is None:
-        return None
-    if embedding is not None and tensors[head].equals(tensors[embedding]):
+    if not is_tied and config.get("tie_word_embeddings") is False:
+        return None  # as stored: nothing to compare
+    head, embedding = parts_of(HEADS, tensors), parts_of(EMBEDDINGS, tensors)
+    if all(
+        part in embedding and tensors[name].equals(tensors[embedding[part]])
+        for part, name in head.items()
+        if part != "bias"
+    ):
         return None
     _state(config, "tie_word_embeddings", False)
     if not is_tied:

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -78,17 +77,18 @@ def check(folder: Path, model: PreTrainedModel, tensors: Tensors) -> list[str]:
         ModelRefusedError: a weight is missing, of another shape, or belongs to a layer of the model
             that has no such weight.
     """
-    placement = _placement(model, tensors)
+    placed, left, has_joined = _placed(model, tensors)
     parameters = dict(model.named_parameters(remove_duplicate=False))
-    for name, stored in sorted(placement.placed.items()):
+    for name, stored in sorted(placed.items()):
         described = parameters.get(name)
         shape = tensors[stored].entry.shape
         if described is not None and shape != tuple(described.shape):
             raise ModelRefusedError(mismatch(folder, stored, shape, described.shape))
-    absent = [] if placement.has_joined else _missing(model, parameters, placement.placed)
+    # Which parameters joined tensors become is known once they are loaded.
+    absent = [] if has_joined else _missing(model, parameters, placed)
     if absent:
         raise ModelRefusedError(missing(folder, absent))
-    left = without_known(model, placement.left)
+    left = without_known(model, left)
     for name in left:
         entry = tensors[name].entry
         if entry.dtype not in weight_headers.FLOATS or not 1 <= len(entry.shape) <= _MAX_RANK:
@@ -184,44 +184,71 @@ def _homeless(folder: Path, model: PreTrainedModel, name: str) -> str:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Placement:
-    """Where stored tensors go.
+class Names:
+    """Stored names as transformers changes them when it loads, to those of the model's modules.
 
-    Attributes:
-        placed: stored names by the name in the model.
-        left: stored names without a place.
-        has_joined: some are made into others (experts that are joined), whose names are not known.
+    Families were built anew between releases, and a base model is saved without its prefix.
     """
 
-    placed: Mapping[str, str]
-    left: list[str]
-    has_joined: bool
+    def __init__(self, model: PreTrainedModel) -> None:
+        changes = get_model_conversion_mapping(model)
+        self._renamings = [change for change in changes if isinstance(change, WeightRenaming)]
+        self._converters = [change for change in changes if isinstance(change, WeightConverter)]
+        self._prefix = model.base_model_prefix
+        self._places: dict[str, torch.Tensor] = dict(model.named_parameters(remove_duplicate=False))
+        self._places |= dict(model.named_buffers(remove_duplicate=False))
+
+    def of_tensor(self, stored: str) -> str | None:
+        """The parameter that a stored tensor is; None for one that is joined with others.
+
+        A name without a place in the model is one that the model does not have.
+        """
+        name, joined = self._renamed(stored)
+        if name not in self._places and stored in self._places:
+            return stored
+        return name if joined is None else None
+
+    def of_part(self, stored: str) -> str:
+        """The same of a part of a quantised matrix, such as ``q_proj.weight_packed``."""
+        owner, part = stored, ""
+        while owner:
+            owner, _, last = owner.rpartition(".")
+            part = f".{last}{part}"
+            name, joined = self._renamed(f"{owner}.weight")
+            if joined is None and name in self._places:
+                return name.removesuffix(".weight") + part
+        return self.of_tensor(stored) or stored
+
+    def of_module(self, stored: str) -> str:
+        """The same of a module."""
+        return self.of_part(f"{stored}.weight").removesuffix(".weight")
+
+    def has(self, name: str) -> bool:
+        """Whether the model has a parameter or a buffer of this name."""
+        return name in self._places
+
+    def _renamed(self, stored: str) -> tuple[str, str | None]:
+        changed: tuple[str, str | None] = rename_source_key(
+            stored, self._renamings, self._converters, self._prefix, self._places
+        )
+        return changed
 
 
-def _placement(model: PreTrainedModel, tensors: Tensors) -> _Placement:
-    """Names are changed as transformers changes them when it loads."""
-    changes = get_model_conversion_mapping(model)
-    renamings = [change for change in changes if isinstance(change, WeightRenaming)]
-    converters = [change for change in changes if isinstance(change, WeightConverter)]
-    places = dict.fromkeys(name for name, _ in model.named_parameters(remove_duplicate=False))
-    places |= dict.fromkeys(name for name, _ in model.named_buffers(remove_duplicate=False))
+def _placed(model: PreTrainedModel, tensors: Tensors) -> tuple[Mapping[str, str], list[str], bool]:
+    """Stored names by the parameter's, those without a place, and whether some are joined."""
+    names = Names(model)
     placed: dict[str, str] = {}
     left: list[str] = []
     has_joined = False
     for stored in tensors:
-        name, joined = rename_source_key(
-            stored, renamings, converters, model.base_model_prefix, places
-        )
-        if name not in places and stored in places:
-            name, joined = stored, None
-        if joined is not None:
+        name = names.of_tensor(stored)
+        if name is None:
             has_joined = True
-        elif name in places:
+        elif names.has(name):
             placed[name] = stored
         else:
             left.append(stored)
-    return _Placement(placed, left, has_joined)
+    return placed, left, has_joined
 
 
 def _missing(

@@ -227,10 +227,9 @@ def _load(path: Path, settings: EngineSettings, progress: Progress) -> _LoadedMo
     checkpoint = loading.read_checkpoint(path)
     config = loading.read_config(checkpoint)
     checkpoint.tell_differences()
-    declared = loading.read_declared_scheme(checkpoint)
     device = loading.pick_device(settings.device)
-    slow_layers.tell(declared, device.type)
-    model = loading.load_model(
+    slow_layers.tell(loading.read_declared_scheme(checkpoint), device.type)
+    model, declared = loading.load_model(
         checkpoint, config, settings=settings, device=device, progress=progress
     )
     num_parameters = served_dtypes.num_parameters(model)

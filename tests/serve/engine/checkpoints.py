@@ -23,13 +23,14 @@ WEIGHTS = "model.safetensors"
 
 def load(folder: Path, **settings: Any) -> Any:
     checkpoint = loading.read_checkpoint(folder)
-    return loading.load_model(
+    model, _ = loading.load_model(
         checkpoint,
         loading.read_config(checkpoint),
         settings=EngineSettings(**settings),
         device=torch.device("cpu"),
         progress=lambda *_: None,
     )
+    return model
 
 
 def dequantised(folder: Path, target: Path) -> Any:

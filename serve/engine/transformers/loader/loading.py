@@ -115,8 +115,8 @@ def load_model(
     settings: EngineSettings,
     device: torch.device,
     progress: Progress,
-) -> PreTrainedModel:
-    """The model in evaluation mode on its device.
+) -> tuple[PreTrainedModel, DeclaredScheme | None]:
+    """The model in evaluation mode on its device, and the scheme that its layers are to have.
 
     Raises:
         StartupError: not enough memory, or weights that do not fit the config.
@@ -141,7 +141,7 @@ def load_model(
     model = _plain_model(checkpoint, config, dtype=dtype, progress=progress)
     model = model.to(device).eval().requires_grad_(False)
     progress("load_weights", files.total_bytes, files.total_bytes)
-    return model
+    return model, None
 
 
 def _refuse_misfit(checkpoint: Checkpoint, config: PretrainedConfig) -> None:

@@ -40,13 +40,18 @@ def load(
     device: torch.device,
     progress: Progress,
     total_bytes: int,
-) -> PreTrainedModel:
-    """The model in evaluation mode on its device. Reports ``load_weights`` in bytes.
+) -> tuple[PreTrainedModel, DeclaredScheme]:
+    """The model in evaluation mode on its device, and the scheme by its layers' names.
+
+    Reports ``load_weights`` in bytes.
 
     Raises:
         StartupError: the weights do not fit config.json.
     """
     model = _empty_model(tensors.folder, config, dtype)
+    in_model = described_model.Names(model)
+    tensors.rename(in_model.of_part)
+    declared = declared.renamed(in_model.of_module)
     mark = bnb_loading.MARKS.get(declared.scheme, compressed_loading.MARK)
     stored = [name for name, _ in model.named_modules() if f"{name}.{mark}" in tensors]
     tables = [name for name in stored if isinstance(model.get_submodule(name), nn.Embedding)]
@@ -66,7 +71,7 @@ def load(
     used |= _fill(model, tensors, dtype=dtype, device=device)
     _refuse_unread(model, tensors, described_model.without_known(model, tensors.names() - used))
     progress("load_weights", total_bytes, total_bytes)
-    return model.to(device).eval().requires_grad_(False)
+    return model.to(device).eval().requires_grad_(False), declared
 
 
 def _empty_model(folder: Path, config: PretrainedConfig, dtype: torch.dtype) -> PreTrainedModel:
@@ -148,7 +153,8 @@ def _fill(
         if stored.shape != parameter.shape:
             raise StartupError(
                 f"{tensors.folder.name}: {name} is {list(stored.shape)}, not "
-                f"{list(parameter.shape)} as config.json says."
+                f"{list(parameter.shape)} as config.json says. Correct config.json, or make the "
+                "model anew: python -m quantize."
             )
         copy = torch.empty(stored.shape, dtype=dtype, device=device).copy_(stored)
         module.register_parameter(leaf, nn.Parameter(copy, requires_grad=False))
