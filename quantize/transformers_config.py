@@ -55,7 +55,8 @@ def read(folder: Path, config: Mapping[str, Any]) -> PretrainedConfig:
     if kind == "mistral" and "layer_types" in config:  # as transformers' AutoConfig takes it
         kind = "ministral"
     try:
-        made: PretrainedConfig = CONFIG_MAPPING[kind].from_dict(copy.deepcopy(dict(config)))
+        values = copy.deepcopy(dict(config)) | {"model_type": kind}
+        made: PretrainedConfig = CONFIG_MAPPING[kind].from_dict(values)
     except Exception as error:  # whatever an odd value makes it raise
         what = f"transformers cannot read its config.json ({kind}){_reason(error, config)}"
         raise _refusal(folder, what) from error

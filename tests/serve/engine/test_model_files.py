@@ -79,3 +79,13 @@ def test_damaged_weights_are_a_refusal(folder: Path) -> None:
     (folder / "model.safetensors").write_bytes(b"\xff" * 16)
     with pytest.raises(StartupError, match=r"model\.safetensors"):
         model_files.read(folder, {})
+
+
+def test_what_contradicts_itself_is_a_refusal(folder: Path) -> None:
+    with pytest.raises(StartupError, match=r"^copy: rope_theta is 0 .*Correct config\.json"):
+        model_files.read(folder, {"rope_theta": 0})
+
+
+def test_no_config_is_no_model_folder(tmp_path: Path) -> None:
+    with pytest.raises(StartupError, match=r"no readable config\.json"):
+        model_files.read(tmp_path)

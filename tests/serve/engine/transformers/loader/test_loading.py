@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import shutil
 from pathlib import Path
 from typing import Any
@@ -9,13 +11,16 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from transformers import Phi3Config, Qwen2Config
+from transformers import AutoModelForCausalLM, GPT2Config, Phi3Config, Qwen2Config
 
 from models.refs import QuantScheme
+from models.rules import safetensors_header
+from serve.engine.registry import build
+from serve.engine.settings import EngineSettings
 from serve.engine.transformers.loader import loading
 from serve.errors import StartupError
 from tests.quantized_models import write_quantized
-from tests.serve.engine.checkpoints import distance, edit, load, put, refuse
+from tests.serve.engine.checkpoints import distance, edit, load, logits, put, refuse
 
 
 @pytest.mark.parametrize(
@@ -158,3 +163,52 @@ def test_yarn_lengthens_the_context(folder: Path) -> None:
         rope_parameters={"rope_type": "yarn", "factor": 4.0, "rope_theta": 1e4},
     )
     assert loading.model_max_len(loading.read_config(loading.read_checkpoint(folder))) == 1024
+
+
+def test_headers_are_read_once_in_a_start(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[str] = []
+    tensors = safetensors_header.tensors
+
+    def counted(path: Path, *budget: Any) -> Any:
+        read.append(path.name)
+        return tensors(path, *budget)
+
+    monkeypatch.setattr(safetensors_header, "tensors", counted)
+    engine = build("transformers", folder, EngineSettings(kv_cache_tokens=1024), lambda *_: None)
+    asyncio.run(engine.close())
+    assert read == ["model.safetensors"]
+
+
+def test_a_checkpoint_that_does_not_fit_is_refused_before_a_weight_is_read(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loading.AutoModelForCausalLM, "from_pretrained", None)
+    edit(folder, num_hidden_layers=1, layer_types=["full_attention"])
+    refuse(folder, r"layers\.1\..*weight is stored, .* has no such weight there")
+
+
+def test_what_lies_beside_the_model_is_told(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    put(folder, {"tower.fc.weight": torch.ones(4, 4)})
+    with caplog.at_level(logging.WARNING):
+        load(folder)
+    (record,) = [record for record in caplog.records if "no place" in record.message]
+    assert (record.count, record.first) == (1, "tower.fc.weight")  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("odd", [{"return_dict": False}, {"pad_token_id": 5000}], ids=str)
+def test_what_is_for_other_programs_changes_no_answer(
+    folder: Path, tiny_qwen2: Path, odd: dict[str, Any]
+) -> None:
+    edit(folder, **odd)
+    assert torch.equal(logits(load(folder), 9), logits(load(tiny_qwen2), 9))
+
+
+def test_weights_beside_the_models_own_are_no_part_of_it(folder: Path) -> None:
+    save_file({"x.weight": torch.ones(9, 9).half()}, folder / "consolidated.safetensors")
+    assert load(folder).dtype is torch.float32
+
+
+def test_a_length_by_the_familys_own_name(tmp_path: Path) -> None:
+    sizes = {"vocab_size": 64, "n_embd": 32, "n_layer": 1, "n_head": 1, "n_positions": 128}
+    AutoModelForCausalLM.from_config(GPT2Config(**sizes)).save_pretrained(tmp_path)
+    assert loading.model_max_len(loading.read_config(loading.read_checkpoint(tmp_path))) == 128

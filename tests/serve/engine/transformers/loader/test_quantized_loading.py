@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from models.refs import QuantScheme
 from serve.engine.settings import EngineSettings
@@ -13,7 +15,17 @@ from serve.engine.transformers.kernels import native
 from serve.engine.transformers.loader import loading
 from serve.engine.transformers.loader.stored_scheme import RUNS
 from tests.quantized_models import write_quantized
-from tests.serve.engine.checkpoints import dequantised, distance, edit, load, logits, put, refuse
+from tests.serve.engine.checkpoints import (
+    WEIGHTS,
+    dequantised,
+    distance,
+    edit,
+    load,
+    logits,
+    put,
+    quantization,
+    refuse,
+)
 from tests.tiny_models import write_tiny_model
 
 EXACT, ROUNDED = 1e-5, 0.07
@@ -71,3 +83,44 @@ def test_bytes_are_reported_up_to_the_last(folders: dict[str, Path]) -> None:
     assert [done for _, done, _ in steps] == sorted(done for _, done, _ in steps)
     assert steps[-1][1] == steps[-1][2] == checkpoint.files.total_bytes
     assert len(steps) > 8  # as it goes, not at the end alone
+
+
+def test_parts_are_read_under_the_names_that_the_checkpoint_has(
+    folders: dict[str, Path], int8: Path
+) -> None:
+    """A base model is saved without its prefix, and quantised by the names that it has."""
+    stored = load_file(int8 / WEIGHTS)
+    save_file(
+        {name.removeprefix("model."): tensor for name, tensor in stored.items()}, int8 / WEIGHTS
+    )
+    table = quantization(int8)
+    for group in table["config_groups"].values():
+        group["targets"] = [name.removeprefix("model.") for name in group["targets"]]
+    edit(int8, quantization_config=table)
+    assert torch.equal(logits(load(int8), 9), logits(load(folders["int8"]), 9))
+
+
+def test_what_lies_beside_a_quantised_model_is_told_and_a_layers_part_refused(
+    int8: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    put(int8, {"tower.fc.weight": torch.ones(4, 4)})
+    with caplog.at_level(logging.WARNING):
+        load(int8)
+    assert "no place" in caplog.text
+    put(int8, {"model.layers.2.mlp.up_proj.weight_packed": torch.ones(4, 4)})
+    refuse(int8, r"1 weights have no place .*layers\.2\.")
+
+
+def test_left_overs_that_transformers_knows_are_passed_over(
+    int8: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    put(int8, {"model.layers.0.self_attn.rotary_emb.inv_freq": torch.ones(16)})
+    with caplog.at_level(logging.WARNING):
+        load(int8)
+    assert "no place" not in caplog.text
+
+
+def test_a_size_that_is_not_the_packed_one_is_said_in_plain_types(int8: Path) -> None:
+    edit(int8, intermediate_size=512)
+    said = refuse(int8, r"is int32 of \[.*\], not int32 of \[.* as config\.json says\. Correct")
+    assert "torch" not in said
