@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from models import stored_config
+from models.memory.plain_models import is_plain
 from quantize.plan import planning
 from quantize.write import result, source
 from quantize.write.source import SourceTensor
@@ -24,7 +25,8 @@ def model_of(folder: Path) -> tuple[Sequence[SourceTensor], Mapping[str, Any]]:
     config = result.config_of(folder)
     planning.check_suitable(config)
     stored = stored_config.settle(folder, config)
-    from quantize import described_model  # noqa: PLC0415 - transformers, 2 s
+    if not is_plain(stored.config, stored.tensors):
+        from quantize import described_model  # noqa: PLC0415 - transformers, 2 s
 
-    described_model.check_folder(folder, stored.config, stored.tensors)
+        described_model.check_folder(folder, stored.config, stored.tensors)
     return source.of_headers(stored.tensors), stored.config
