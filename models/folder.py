@@ -70,7 +70,7 @@ def stray_weights(folder: Path) -> list[str]:
 
 
 def _other_weights(folder: Path) -> str:
-    """What to do about weights under other names than the one that is read."""
+    """Advice on weights under other names than the one that is read."""
     others = stray_weights(folder)
     if not others:
         return ""
