@@ -65,6 +65,8 @@ def settle(folder: Path, config: Mapping[str, Any]) -> StoredConfig:
     tensors = weight_headers.read(folder)
     _refuse_undeclared(folder, config, tensors)
     settled = dict(config)
+    if not settled.get("text_config", True):  # says nothing: the keys stand at the top
+        del settled["text_config"]
     try:
         differences = [_settle_head(settled, tensors), _settle_dtype(settled, tensors)]
     except OSError as error:

@@ -55,8 +55,7 @@ def read(folder: Path, config: Mapping[str, Any]) -> PretrainedConfig:
     if kind == "mistral" and "layer_types" in config:  # as transformers' AutoConfig takes it
         kind = "ministral"
     try:
-        values = copy.deepcopy(dict(config)) | {"model_type": kind}
-        made: PretrainedConfig = CONFIG_MAPPING[kind].from_dict(values)
+        made: PretrainedConfig = CONFIG_MAPPING[kind].from_dict(_values(config, kind))
     except Exception as error:  # whatever an odd value makes it raise
         what = f"transformers cannot read its config.json ({kind}){_reason(error, config)}"
         raise _refusal(folder, what) from error
@@ -66,6 +65,16 @@ def read(folder: Path, config: Mapping[str, Any]) -> PretrainedConfig:
         if fault is not None:
             raise _refusal(folder, fault)
     return made
+
+
+def _values(config: Mapping[str, Any], kind: str) -> dict[str, Any]:
+    """A copy for transformers' class, with what means nothing left out."""
+    values = copy.deepcopy(dict(config)) | {"model_type": kind}
+    if "text_config" not in getattr(CONFIG_MAPPING[kind], "sub_configs", {}):
+        values.pop("text_config", None)  # a text model's own keys stand at the top
+    if values.get("num_key_value_heads", 0) is None:  # some families take no null, and mean this
+        values["num_key_value_heads"] = values.get("num_attention_heads")
+    return values
 
 
 def is_foreign(config: Mapping[str, Any]) -> bool:

@@ -64,6 +64,17 @@ def test_whatever_is_odd_is_not_plain(tiny: Path, changes: dict[str, Any]) -> No
     assert not judged(tiny, **changes)
 
 
+def test_a_matrix_that_lies_the_other_way_round_is_not_plain(tiny: Path, tmp_path: Path) -> None:
+    """Two of them are as many numbers in as many matrices of each shape."""
+    tensors = load_file(tiny / "model.safetensors")
+    for name in ("up_proj", "down_proj"):
+        key = f"model.layers.0.mlp.{name}.weight"
+        tensors[key] = tensors[key].T.contiguous()
+    save_file(tensors, tmp_path / "model.safetensors")
+    (tmp_path / "config.json").write_bytes((tiny / "config.json").read_bytes())
+    assert not judged(tmp_path)
+
+
 @pytest.mark.parametrize(
     ("old", "new"),
     [
