@@ -50,6 +50,10 @@ _TYPES: Mapping[str, tuple[type, ...]] = {
 _ACTIVATIONS = frozenset({"silu", "gelu", "gelu_pytorch_tanh"})
 _LAYERS = frozenset({"full_attention", "sliding_attention"})
 _ROPES = frozenset({"default", "linear", "llama3", "yarn"})
+_STATED = frozenset({"num_key_value_heads", "num_attention_heads", "num_hidden_layers"})
+"""What transformers has a number of its own for, in some families, where it is not stated."""
+_WITHOUT_HEAD_DIM = frozenset({"llama", "mistral", "phi3", "qwen2"})
+"""Families whose heads have their share of the hidden size where nothing is stated."""
 _NAME = re.compile(
     r"(?:model\.(?:embed_tokens|norm|layers\.(\d+)\.(?:"
     r"self_attn\.(?:[qkvo]_proj|qkv_proj|[qk]_norm)|mlp\.(?:gate|up|down|gate_up)_proj|"
@@ -106,6 +110,9 @@ def _stored_matrices(tensors: Tensors) -> Iterator[tuple[str, tuple[int, ...]]]:
 
 def _has_plain_values(config: Mapping[str, Any]) -> bool:
     """Whether all that is stated is known, and of the type that it usually has."""
+    computes_head_dim = config["model_type"] in _WITHOUT_HEAD_DIM
+    if not _STATED <= config.keys() or not (computes_head_dim or config.get("head_dim")):
+        return False
     for key, value in config.items():
         if not isinstance(value, _TYPES.get(key, ())) or (
             isinstance(value, bool) and bool not in _TYPES[key]
