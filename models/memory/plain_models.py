@@ -111,7 +111,7 @@ def _stored_matrices(tensors: Tensors) -> Iterator[tuple[str, tuple[int, ...]]]:
 def _has_plain_values(config: Mapping[str, Any]) -> bool:
     """Whether all that is stated is known, and of the type that it usually has."""
     computes_head_dim = config["model_type"] in _WITHOUT_HEAD_DIM
-    if not _STATED <= config.keys() or not (computes_head_dim or config.get("head_dim")):
+    if not config.keys() >= _STATED or not (computes_head_dim or config.get("head_dim")):
         return False
     for key, value in config.items():
         if not isinstance(value, _TYPES.get(key, ())) or (
