@@ -117,18 +117,6 @@ def read(folder: Path) -> Adapter:
     return Adapter(path=folder, rank=max(_ranks(config)), tensors=tensors)
 
 
-def weights_of(model: Path) -> dict[str, TensorEntry]:
-    """The tensors of a model's folder that models/policy.py let pass.
-
-    Raises:
-        OSError: a file cannot be read.
-    """
-    weights: dict[str, TensorEntry] = {}
-    for path in sorted(model.glob("*.safetensors")):
-        weights |= safetensors_header.tensors(path)
-    return weights
-
-
 def misfit(adapter: Adapter, weights: Mapping[str, TensorEntry]) -> str | None:
     """The reason why the adapter does not fit a model of these weights, or None.
 

@@ -16,6 +16,7 @@ from models.refs import QuantScheme
 
 CONFIG = "config.json"
 INDEX = "model.safetensors.index.json"
+WEIGHTS = "model.safetensors"
 MAX_BYTES = 32 << 20
 """Most bytes of config.json or an index that are read here; models/policy.py is stricter."""
 TOKENIZERS = ("tokenizer.json", "tokenizer.model", "vocab.json", "tekken.json")
@@ -28,15 +29,52 @@ def missing(folder: Path) -> list[str]:
         ModelNotFoundError: its index of shards cannot be read.
     """
     lacks = [] if (folder / CONFIG).is_file() else [CONFIG]
-    if (folder / INDEX).is_file():
-        shards = _read_json(folder / INDEX).get("weight_map", {})
-        names = sorted({str(name) for name in shards.values()}) if isinstance(shards, dict) else []
-        lacks += [name for name in names if not (folder / name).is_file()]
-    elif not any(folder.glob("*.safetensors")):
-        lacks.append("*.safetensors")
+    absent = [name for name in weight_files(folder) if not (folder / name).is_file()]
+    lacks += [WEIGHTS + _other_weights(folder)] if absent == [WEIGHTS] else absent
     if not any((folder / name).is_file() for name in TOKENIZERS):
         lacks.append("a tokenizer (" + " or ".join(TOKENIZERS) + ")")
     return lacks
+
+
+def weight_files(folder: Path) -> list[str]:
+    """Names of the files that hold the weights: the shards of the index, or the one file.
+
+    What else lies beside them (another framework's copy, a shard that no index names) is no part of
+    the model. Whether they are there is not looked at.
+
+    Raises:
+        ModelNotFoundError: the index cannot be read.
+    """
+    if not (folder / INDEX).is_file():
+        return [WEIGHTS]
+    shards = _read_json(folder / INDEX).get("weight_map")
+    return sorted({str(name) for name in shards.values()}) if isinstance(shards, dict) else []
+
+
+def weights_bytes(folder: Path) -> int:
+    """Bytes of the weight files that are there.
+
+    Raises:
+        ModelNotFoundError: the index of shards cannot be read.
+    """
+    files = (folder / name for name in weight_files(folder))
+    return sum(file.stat().st_size for file in files if file.is_file())
+
+
+def stray_weights(folder: Path) -> list[str]:
+    """Weight files beside the one that is the model, in a folder without an index of shards."""
+    if (folder / INDEX).is_file():
+        return []
+    files = folder.glob("[!.]*.safetensors")
+    return sorted(path.name for path in files if path.name != WEIGHTS and path.is_file())
+
+
+def _other_weights(folder: Path) -> str:
+    """Advice on weights under other names than the one that is read."""
+    others = stray_weights(folder)
+    if not others:
+        return ""
+    return f" ({others[0]} is there: rename it, or bring {INDEX}, which lists the shards)"
 
 
 def size_bytes(folder: Path) -> int:

@@ -9,38 +9,28 @@ two differ, what is stored wins, and the difference is told in a sentence. Looke
   nothing), or the other one of 16 bits (which loses numbers). A narrower one than is stored is
   kept: it is how the model's makers run it.
 
-Shapes are not looked at: an engine refuses weights that do not fit its layers.
+Refused are values that no model can be computed with (models/config_values.py), and weights that
+are stored as whole numbers, or with a scale, where config.json does not say so: read as they are
+they would be another model's. Shapes are compared in quantize/described_model.py, which knows the
+layers.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from models import folder as model_folder
+from models import config_values, weight_headers
 from models.errors import ModelRefusedError
-from models.rules import safetensors_header, strict_json
-from models.rules.safetensors_header import HeaderFault, TensorEntry
-from models.rules.strict_json import JsonFault
+from models.tensor_names import EMBEDDINGS, HEADS, parts_of
+from models.weight_headers import Tensors
 
-EMBEDDINGS = ("embed_tokens", "wte", "word_embeddings", "tok_embeddings", "embed_in")
-HEADS = ("lm_head", "embed_out")
 _NAMES = {"F64": "float32", "F32": "float32", "F16": "float16", "BF16": "bfloat16"}
 _STATED = frozenset({"float32", "float16", "bfloat16"})
-_PIECE_BYTES = 1 << 22
-_MAX_INDEX_BYTES = 64 << 20
-
-
-@dataclass(frozen=True, slots=True)
-class StoredTensor:
-    """A tensor's header entry, and the place of its bytes."""
-
-    entry: TensorEntry
-    file: Path
-    begin: int
+_WEIGHTS = (".weight", ".weight_packed", ".qweight")
+_DECLARATIONS = ("quantization_config", "compression_config")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,33 +39,46 @@ class StoredConfig:
 
     Attributes:
         differences: one sentence for each that a user should know of.
+        tensors: what was read to know it, for whoever asks next.
     """
 
     config: Mapping[str, Any]
     differences: tuple[str, ...] = ()
+    tensors: Tensors = field(default_factory=dict)
 
 
 def settle(folder: Path, config: Mapping[str, Any]) -> StoredConfig:
-    """The configuration of a folder, settled; as it is where the folder holds no safetensors files.
+    """The configuration of a folder, settled; as it is where the folder holds no weights.
 
     Args:
         config: the folder's config.json.
 
     Raises:
-        ModelRefusedError: a file cannot be read, is no whole safetensors file, or the index is not
-            JSON.
+        ModelRefusedError: a weight file or the index cannot be read, config.json has a value that
+            no model can be computed with, or weights are quantised and it does not say so.
     """
-    tensors = _tensors(folder)
+    fault = config_values.fault(config)
+    if fault is not None:
+        raise ModelRefusedError(
+            f"{folder.name}: {fault}. Correct config.json, or fetch the model anew."
+        )
+    tensors = weight_headers.read(folder)
+    _refuse_undeclared(folder, config, tensors)
     settled = dict(config)
-    differences = [_settle_head(settled, tensors), _settle_dtype(settled, tensors)]
-    return StoredConfig(settled, tuple(filter(None, differences)))
+    if not settled.get("text_config", True):  # says nothing: the keys stand at the top
+        del settled["text_config"]
+    try:
+        differences = [_settle_head(settled, tensors), _settle_dtype(settled, tensors)]
+    except OSError as error:
+        raise ModelRefusedError(
+            f"{folder.name}: the weights cannot be read: {error.strerror or error}."
+        ) from None
+    return StoredConfig(settled, tuple(filter(None, differences)), tensors)
 
 
 def stated_dtype(config: Mapping[str, Any]) -> str | None:
     """The type of the numbers that config.json states; None where it states none that is known."""
-    text = config.get("text_config")
-    places = [text] if isinstance(text, Mapping) else []
-    for place in (*places, config):
+    for place in reversed(_parts(config)):
         for key in ("dtype", "torch_dtype"):
             name = str(place.get(key)).removeprefix("torch.")
             if name in _STATED:
@@ -83,7 +86,7 @@ def stated_dtype(config: Mapping[str, Any]) -> str | None:
     return None
 
 
-def _settle_dtype(config: dict[str, Any], tensors: Mapping[str, StoredTensor]) -> str | None:
+def _settle_dtype(config: dict[str, Any], tensors: Tensors) -> str | None:
     stated, stored = stated_dtype(config), _stored_dtype(tensors)
     if stored is None or stated == stored or (stored == "float32" and stated is not None):
         return None
@@ -96,13 +99,18 @@ def _settle_dtype(config: dict[str, Any], tensors: Mapping[str, StoredTensor]) -
     )
 
 
-def _settle_head(config: dict[str, Any], tensors: Mapping[str, StoredTensor]) -> str | None:
-    head = _find(tensors, HEADS)
-    if head is None:
-        return None
-    embedding = _find(tensors, EMBEDDINGS)
-    is_tied = config.get("tie_word_embeddings")
-    if embedding is not None and _are_equal(head, embedding):
+def _settle_head(config: dict[str, Any], tensors: Tensors) -> str | None:
+    is_tied = any(part.get("tie_word_embeddings") for part in _parts(config))
+    if config.get("tie_word_embeddings", False) is None:  # as absent: transformers takes no null
+        del config["tie_word_embeddings"]
+    if not is_tied and config.get("tie_word_embeddings") is False:
+        return None  # as stored: nothing to compare
+    head, embedding = parts_of(HEADS, tensors), parts_of(EMBEDDINGS, tensors)
+    if all(
+        part in embedding and tensors[name].equals(tensors[embedding[part]])
+        for part, name in head.items()
+        if part != "bias"
+    ):
         return None
     _state(config, "tie_word_embeddings", False)
     if not is_tied:
@@ -123,7 +131,13 @@ def _state(config: dict[str, Any], key: str, value: object) -> None:
         config["text_config"] = kept | {key: value}
 
 
-def _stored_dtype(tensors: Mapping[str, StoredTensor]) -> str | None:
+def _parts(config: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The whole, and its part on the language model."""
+    text = config.get("text_config")
+    return [config, text] if isinstance(text, Mapping) else [config]
+
+
+def _stored_dtype(tensors: Tensors) -> str | None:
     """The type of most bytes of weights that are not quantised."""
     sizes: dict[str, int] = {}
     for name, tensor in tensors.items():
@@ -133,62 +147,13 @@ def _stored_dtype(tensors: Mapping[str, StoredTensor]) -> str | None:
     return max(sizes, key=lambda dtype: sizes[dtype]) if sizes else None
 
 
-def _find(tensors: Mapping[str, StoredTensor], modules: tuple[str, ...]) -> StoredTensor | None:
-    """The weight of the first of these modules that is stored in full."""
-    ends = tuple(f"{module}.weight" for module in modules)
+def _refuse_undeclared(folder: Path, config: Mapping[str, Any], tensors: Tensors) -> None:
+    if any(part.get(key) is not None for part in _parts(config) for key in _DECLARATIONS):
+        return
     for name, tensor in tensors.items():
-        if name in ends or name.endswith(tuple(f".{end}" for end in ends)):
-            return tensor
-    return None
-
-
-def _are_equal(one: StoredTensor, other: StoredTensor) -> bool:
-    """Whether two tensors hold the same bytes. Reads them in pieces, to the first that differs."""
-    if (one.entry.dtype, one.entry.shape) != (other.entry.dtype, other.entry.shape):
-        return False
-    with one.file.open("rb") as left, other.file.open("rb") as right:
-        for begin in range(0, one.entry.num_bytes, _PIECE_BYTES):
-            size = min(_PIECE_BYTES, one.entry.num_bytes - begin)
-            pieces = (
-                os.pread(left.fileno(), size, one.begin + begin),
-                os.pread(right.fileno(), size, other.begin + begin),
-            )
-            if pieces[0] != pieces[1]:
-                return False
-    return True
-
-
-def _tensors(folder: Path) -> dict[str, StoredTensor]:
-    tensors: dict[str, StoredTensor] = {}
-    for file in _weight_files(folder):
-        try:
-            entries = safetensors_header.tensors(file)
-        except HeaderFault as fault:
-            raise ModelRefusedError(f"{folder.name}/{file.name} {fault}.") from None
-        except OSError as error:
+        if name.endswith(_WEIGHTS) and tensor.entry.dtype not in weight_headers.FLOATS:
             raise ModelRefusedError(
-                f"{folder.name}/{file.name} cannot be read: {error.strerror or error}."
-            ) from None
-        data = 8 + int.from_bytes(_first_bytes(file), "little")
-        for name, entry in entries.items():
-            tensors[name] = StoredTensor(entry, file, data + entry.begin)
-    return tensors
-
-
-def _weight_files(folder: Path) -> list[Path]:
-    """The files that the index names, as far as they are here; without one, all there are."""
-    index = folder / model_folder.INDEX
-    if not index.is_file():
-        return sorted(folder.glob("*.safetensors"))
-    try:
-        document = strict_json.read(index, max_bytes=_MAX_INDEX_BYTES)
-    except JsonFault as fault:
-        raise ModelRefusedError(f"{folder.name}/{index.name} {fault}.") from None
-    named = document.get("weight_map") if isinstance(document, Mapping) else None
-    names = {str(name) for name in named.values()} if isinstance(named, Mapping) else set()
-    return [folder / name for name in sorted(names) if (folder / name).is_file()]
-
-
-def _first_bytes(file: Path) -> bytes:
-    with file.open("rb") as stream:
-        return stream.read(8)
+                f"{folder.name}: {name} is stored quantised, as {tensor.entry.dtype}, and "
+                "config.json has no quantization_config that says how. Fetch the model anew, or "
+                "take the full weights."
+            )

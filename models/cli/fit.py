@@ -128,7 +128,7 @@ def _request(options: argparse.Namespace) -> tuple[Request, QuantScheme | None]:
         config = stored_config.settle(path, _config(path)).config
         stored = folder.scheme_of(path)
         if stored is not QuantScheme.NONE:
-            size = sum(file.stat().st_size for file in path.glob("*.safetensors")) or None
+            size = folder.weights_bytes(path) or None
     request = Request(
         config=config,
         weights_bytes=size,

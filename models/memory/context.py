@@ -19,9 +19,12 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from models import rope
+
 _MOST = 1 << 40
+_LENGTHS = ("max_position_embeddings", "n_positions", "max_seq_len")
+"""Keys of the length, by family: GPT-2 has the second, MPT the third."""
 _STRETCHED = frozenset({"linear", "dynamic"})
-_LONGROPE = frozenset({"longrope", "su"})
 
 
 def context_length(config: Mapping[str, Any]) -> int | None:
@@ -32,11 +35,11 @@ def context_length(config: Mapping[str, Any]) -> int | None:
     """
     nested = config.get("text_config")
     text = nested if isinstance(nested, Mapping) else config
-    stated = _length(text.get("max_position_embeddings"))
+    stated = next(filter(None, (_length(text.get(key)) for key in _LENGTHS)), None)
     if stated is None:
         return None
-    ropes = _ropes(text)
-    originals = [_original(rope, text) for rope in ropes if _kind(rope) in _LONGROPE]
+    ropes = rope.parameters(text)
+    originals = [_original(one, text) for one in ropes if rope.kind(one) in rope.LONGROPE]
     if originals:
         return min(stated, *(original or stated for original in originals))
     if len(ropes) != 1:
@@ -44,36 +47,19 @@ def context_length(config: Mapping[str, Any]) -> int | None:
     return _stretched(ropes[0], text, stated)
 
 
-def _stretched(rope: Mapping[str, Any], text: Mapping[str, Any], stated: int) -> int:
-    factor = _factor(rope.get("factor"))
-    original = _original(rope, text)
-    if _kind(rope) == "yarn":
+def _stretched(one: Mapping[str, Any], text: Mapping[str, Any], stated: int) -> int:
+    factor = _factor(one.get("factor"))
+    original = _original(one, text)
+    if rope.kind(one) == "yarn":
         return max(stated, _times(original or stated, factor))
-    if _kind(rope) in _STRETCHED and not str(text.get("model_type")).startswith("gemma3"):
+    if rope.kind(one) in _STRETCHED and not str(text.get("model_type")).startswith("gemma3"):
         return max(stated, _times(original, factor)) if original else _times(stated, factor)
     return stated
 
 
-def _ropes(text: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """RoPE parameters by older or newer name; some models have a set for each kind of layer.
-
-    Where both are there, transformers takes the older one.
-    """
-    for key in ("rope_scaling", "rope_parameters"):
-        parameters = text.get(key)
-        if parameters and isinstance(parameters, Mapping):
-            sets = [value for value in parameters.values() if isinstance(value, Mapping)]
-            return sets or [parameters]
-    return []
-
-
-def _kind(rope: Mapping[str, Any]) -> str:
-    return str(rope.get("rope_type") or rope.get("type"))
-
-
-def _original(rope: Mapping[str, Any], text: Mapping[str, Any]) -> int | None:
+def _original(one: Mapping[str, Any], text: Mapping[str, Any]) -> int | None:
     key = "original_max_position_embeddings"
-    return _length(text.get(key)) or _length(rope.get(key))
+    return _length(text.get(key)) or _length(one.get(key))
 
 
 def _length(value: Any) -> int | None:

@@ -23,7 +23,7 @@ from typing import Any
 from models.errors import UnknownShapeError
 from models.memory import shapes
 from models.rules.safetensors_header import TensorEntry
-from models.stored_config import EMBEDDINGS, HEADS
+from models.tensor_names import EMBEDDINGS, HEADS
 
 _BESIDE = frozenset(
     (

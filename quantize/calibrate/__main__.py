@@ -20,7 +20,7 @@ from models.progress import JsonLines, Progress, size
 from models.refs import Artifact, QuantScheme
 from models.staging import staged
 from models.trust.manifest import QUANTISED_FROM
-from quantize import ensure
+from quantize import ensure, suitable
 from quantize.calibrate import calibration_result, llm_compressor, texts
 from quantize.cli import report_tables
 from quantize.cli.options import add_shared, parser_of, positive, target_of
@@ -30,7 +30,7 @@ from quantize.plan.choices import Choice
 from quantize.plan.scheme_plan import GROUP_SIZES, QuantOptions, SchemePlan
 from quantize.plan.tables import Width
 from quantize.protocol import CALIBRATED, Method
-from quantize.write import result, source
+from quantize.write import result
 from quantize.write.source import SourceTensor
 
 SCHEMES = (QuantScheme.INT4, QuantScheme.INT8_WEIGHT_ONLY, QuantScheme.INT8_W8A8)
@@ -107,8 +107,7 @@ def plan_of(full: Artifact, options: argparse.Namespace) -> SchemePlan:
     method = Method(options.method)
     if method is Method.AWQ and quant.scheme is not QuantScheme.INT4:
         raise OptionError(f"awq is for int4, not for {quant.scheme}: take --method gptq.")
-    tensors = source.tensors_of(full.path)
-    plan = _largest(tensors, result.config_of(full.path), quant)
+    plan = _largest(*suitable.model_of(full.path), quant)
     # Beside the model: the sums over the inputs of one decoder layer's matrices, in float32.
     layer = plan.layers[0].name.rpartition(".layers.")[2].partition(".")[0]
     linears = [linear for linear in plan.layers if f".layers.{layer}." in linear.name]

@@ -47,7 +47,7 @@ def take(
     fault = fault_of(written, plan)
     if fault is not None:
         raise QuantizeError(f"what was written is not what was planned: {fault}.")
-    names = source.weight_files(written)
+    names = model_folder.weight_files(written)
     for name in names:
         (written / name).rename(staging.tree / name)
     if (written / model_folder.INDEX).is_file():

@@ -15,6 +15,7 @@ from typing import Protocol, Self
 
 import torch
 
+from models import folder as model_folder
 from quantize.errors import QuantizeError
 from quantize.formats.forms import ROW_UNIT, TORCH, Linear, StoredTensor
 from quantize.protocol import Quantizer
@@ -73,7 +74,7 @@ class Folder:
         self._tensors = {tensor.name: tensor for tensor in source.tensors_of(path)}
         self._layers = {linear.name: linear for linear in layers}
         self._quantizer = quantizer
-        self._files = Files(path, source.weight_files(path))
+        self._files = Files(path, model_folder.weight_files(path))
 
     def __enter__(self) -> Self:
         self._files.__enter__()

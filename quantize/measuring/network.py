@@ -19,11 +19,15 @@ from typing import Any
 
 import torch
 from torch import nn
-from transformers import AutoConfig, AutoModelForCausalLM, PretrainedConfig, PreTrainedModel
+from transformers import AutoModelForCausalLM, PretrainedConfig, PreTrainedModel
 
+from models import stored_config
+from models.errors import ModelRefusedError
+from quantize import described_model, transformers_config
 from quantize.errors import QuantizeError
 from quantize.measuring.matrices import Folder, Matrix
 from quantize.meta_parameters import no_parameter_memory
+from quantize.write import result
 
 Multiply = Callable[[str, torch.Tensor], torch.Tensor]
 """A layer's name and its inputs, float32 ``[n, num_in]`` → products ``[n, num_out]``, no bias."""
@@ -193,9 +197,10 @@ def _final(text: PretrainedConfig) -> Callable[[torch.Tensor], torch.Tensor]:
 
 def _config(path: Path) -> PretrainedConfig:
     try:
-        config = AutoConfig.from_pretrained(path, local_files_only=True, trust_remote_code=False)
-    except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
-        raise QuantizeError(f"transformers cannot read config.json of {path.name}.") from error
-    if AutoModelForCausalLM._model_mapping.get(type(config), None) is None:  # noqa: SLF001
+        settled = stored_config.settle(path, result.config_of(path)).config
+        config = transformers_config.read(path, settled)
+    except ModelRefusedError as refusal:
+        raise QuantizeError(str(refusal)) from None
+    if not described_model.is_known(config):
         raise QuantizeError(f"{path.name} ({config.model_type}) is no causal language model.")
     return config

@@ -9,11 +9,12 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from models.tensor_names import EMBEDDINGS, HEADS
 from quantize.errors import OptionError
 from quantize.formats import forms
 from quantize.formats.forms import Linear, Part
 from quantize.plan.scheme_plan import Skip
-from quantize.plan.tables import EMBEDDINGS, HEAD, Stays, is_tied, with_tied_head
+from quantize.plan.tables import HEAD, Stays, is_tied, with_tied_head
 from quantize.write.source import SourceTensor
 
 FUSED = (("q_proj", "k_proj", "v_proj"), ("gate_proj", "up_proj"))
@@ -70,7 +71,7 @@ def part_of(name: str) -> Part:
     last = name.rpartition(".")[2]
     if last in EMBEDDINGS:
         return Part.EMBEDDING
-    return Part.HEAD if last == HEAD else Part.LAYERS
+    return Part.HEAD if last in HEADS else Part.LAYERS
 
 
 def _reason(name: str, tensor: SourceTensor, part: Part) -> str | None:

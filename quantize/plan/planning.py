@@ -14,18 +14,19 @@ from typing import Any
 from models.memory import host_cpus
 from models.progress import size
 from models.refs import QuantScheme
+from models.tensor_names import EMBEDDINGS
 from quantize import registry
 from quantize.errors import OptionError, UnsuitableModelError
 from quantize.formats.forms import Linear, Part
 from quantize.plan.candidates import COLUMN, ROW, candidates, partners
 from quantize.plan.choices import BY_QUALITY, Choice
 from quantize.plan.scheme_plan import Output, QuantOptions, SchemePlan, Skip
-from quantize.plan.tables import EMBEDDINGS, HEAD, is_tied, stays, table_of
+from quantize.plan.tables import HEAD, is_tied, stays, table_of
 from quantize.protocol import Quantizer
 from quantize.write.source import SourceTensor
 
 PROCESS_BYTES = 360_000_000
-"""The memory of Python and torch, measured."""
+"""The memory of Python and torch, measured; transformers takes 100 MB more where it is asked."""
 CHUNK_BYTES = 16 << 20
 """The bytes of a matrix that a worker has at once, rounded to whole rows."""
 _CHUNKS_PER_WORKER = 3

@@ -13,11 +13,12 @@ from typing import Any
 
 from models.memory.families import READS_EMBEDDING
 from models.refs import QuantScheme
+from models.tensor_names import EMBEDDINGS, HEADS, weight_of
 from quantize.errors import OptionError
 from quantize.write.source import SourceTensor
 
-EMBEDDINGS = ("embed_tokens", "wte", "word_embeddings", "tok_embeddings")
-HEAD = "lm_head"
+HEAD = HEADS[0]
+"""The name of the head that is written."""
 READS_NO_HEAD = frozenset(
     {"bloom", "falcon_h1", "gpt_oss", "jamba", "mamba", "mamba2", "opt", "plamo3", "qwen3_next"}
     | {"step3_text", "zamba2"}
@@ -87,13 +88,13 @@ def stays(
 
 def is_tied(tensors: Sequence[SourceTensor]) -> bool:
     """Whether the head is stored as the embedding only."""
-    return not any(tensor.name == f"{HEAD}.weight" for tensor in tensors)
+    return weight_of(HEADS, (tensor.name for tensor in tensors)) is None
 
 
 def table_of(tensors: Sequence[SourceTensor]) -> SourceTensor | None:
     """The embedding."""
-    names = tuple(f"{name}.weight" for name in EMBEDDINGS)
-    return next((tensor for tensor in tensors if tensor.name.endswith(names)), None)
+    name = weight_of(EMBEDDINGS, (tensor.name for tensor in tensors))
+    return next((tensor for tensor in tensors if tensor.name == name), None)
 
 
 def with_tied_head(tensors: Sequence[SourceTensor]) -> Sequence[SourceTensor]:

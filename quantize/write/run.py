@@ -22,14 +22,14 @@ from pathlib import Path
 
 import torch
 
-from models import disk_space, store, stored_config
+from models import disk_space, store
 from models import folder as model_folder
 from models.memory import host_memory
 from models.progress import Progress, size
 from models.refs import Artifact
 from models.staging import Staging, staged
 from models.trust.manifest import QUANTISED_FROM, Manifest
-from quantize import registry
+from quantize import registry, suitable
 from quantize.ensure import RECIPE
 from quantize.errors import QuantizeError
 from quantize.gptq.calibration_source import memory_bytes, source_mark
@@ -76,9 +76,9 @@ class Quantisation:
 
         Raises:
             UnsuitableModelError, OptionError: it cannot be done.
+            ModelRefusedError: the weights are not those of the model that config.json describes.
         """
-        tensors = source.tensors_of(self.source.path)
-        config = stored_config.settle(self.source.path, result.config_of(self.source.path)).config
+        tensors, config = suitable.model_of(self.source.path)
         plan, quantizer = planning.plan(tensors, config, self.options)
         if self.calibrate is not None:
             plan = replace(plan, peak_memory_bytes=memory_bytes(plan, self.calibrate))
@@ -204,7 +204,7 @@ class Quantisation:
             searched = self.options.scheme_options(is_tied=is_tied)
             plain = registry.quantizer(quantizer.scheme, replace(searched, method=Method.RTN))
         with (
-            source.Files(self.source.path, source.weight_files(self.source.path)) as files,
+            source.Files(self.source.path, model_folder.weight_files(self.source.path)) as files,
             Writer(
                 tensors=by_name,
                 files=files,

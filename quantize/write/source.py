@@ -11,10 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from models import folder as model_folder
-from models.errors import ModelRefusedError, UnstableFileError
-from models.rules import safetensors_header, strict_json
-from models.rules.safetensors_header import HeaderFault
+from models import weight_headers
+from models.errors import UnstableFileError
+from models.weight_headers import Tensors
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,30 +37,24 @@ def tensors_of(folder: Path) -> list[SourceTensor]:
     """All tensors, in the order in which they lie: file by file, from front to back.
 
     Raises:
-        ModelRefusedError: a file is no whole safetensors file.
-        OSError: one cannot be read.
+        ModelRefusedError: a file cannot be read, or is no whole safetensors file.
     """
+    return of_headers(weight_headers.read(folder))
+
+
+def of_headers(tensors: Tensors) -> list[SourceTensor]:
+    """The same of headers that are read already."""
     return [
         SourceTensor(
             name=name,
-            file=file,
-            dtype=entry.dtype,
-            shape=entry.shape,
-            begin=_data_begin(folder / file) + entry.begin,
-            num_bytes=entry.num_bytes,
+            file=tensor.file.name,
+            dtype=tensor.entry.dtype,
+            shape=tensor.entry.shape,
+            begin=tensor.begin,
+            num_bytes=tensor.entry.num_bytes,
         )
-        for file in weight_files(folder)
-        for name, entry in _entries(folder / file).items()
+        for name, tensor in tensors.items()
     ]
-
-
-def weight_files(folder: Path) -> list[str]:
-    """The files that hold the weights: those of the index, or the one that there is."""
-    index = folder / model_folder.INDEX
-    if index.is_file():
-        document = strict_json.read(index, max_bytes=64 << 20)
-        return sorted(set(document["weight_map"].values()))
-    return sorted(path.name for path in folder.glob("*.safetensors"))
 
 
 class Files:
@@ -110,15 +103,3 @@ class Files:
 def _marks(descriptor: int) -> tuple[int, int]:
     stat = os.fstat(descriptor)
     return stat.st_size, stat.st_mtime_ns
-
-
-def _entries(path: Path) -> dict[str, safetensors_header.TensorEntry]:
-    try:
-        return safetensors_header.tensors(path)
-    except HeaderFault as fault:
-        raise ModelRefusedError(f"{path} {fault}.") from None
-
-
-def _data_begin(path: Path) -> int:
-    with path.open("rb") as file:
-        return 8 + int.from_bytes(file.read(8), "little")

@@ -10,7 +10,7 @@ from models.errors import FitError, ModelError
 from models.memory import fit as fitting
 from models.memory import host_memory, shapes, sizes
 from models.memory.fit import Fit, Place, Request
-from models.refs import Artifact, QuantScheme
+from models.refs import QuantScheme
 from models.rules import strict_json
 from models.rules.strict_json import JsonFault
 from models.store import resolve
@@ -90,7 +90,7 @@ def _request(config: Config) -> tuple[Request, QuantScheme]:
         plain = strict_json.read(artifact.path / folder.CONFIG, max_bytes=policy.MAX_CONFIG_BYTES)
         settings: Mapping[str, Any] = stored_config.settle(artifact.path, plain).config
         if artifact.scheme is not QuantScheme.NONE:
-            scheme, size = artifact.scheme, _stored_bytes(artifact)
+            scheme, size = artifact.scheme, folder.weights_bytes(artifact.path) or None
     else:
         settings = _published(config.model)
     if scheme is None:
@@ -125,10 +125,6 @@ def _published(model: str) -> Mapping[str, Any]:
     if sizes_of_model is None:
         raise StartupError(f"{model!r} is not here, and the catalog has no sizes for it.")
     return sizes_of_model
-
-
-def _stored_bytes(artifact: Artifact) -> int | None:
-    return sum(file.stat().st_size for file in artifact.path.glob("*.safetensors")) or None
 
 
 def _finding(config: Config, result: Fit) -> Finding:

@@ -36,8 +36,8 @@ def eos_token_ids(folder: Path, config: PretrainedConfig) -> frozenset[int]:
     """
     text_config = config.get_text_config()
     vocab_size = getattr(text_config, "vocab_size", None)
-    tokens = _tokens(folder)
     tokenizer_config = read_json(folder / "tokenizer_config.json") or {}
+    tokens = _tokens(folder, tokenizer_config)
     special_map = read_json(folder / "special_tokens_map.json") or {}
     generation = read_json(folder / "generation_config.json") or {}
     named: dict[str, list[Any]] = {
@@ -60,18 +60,16 @@ def eos_token_ids(folder: Path, config: PretrainedConfig) -> frozenset[int]:
     return frozenset().union(*ids.values())
 
 
-def is_well_formed(config: Mapping[str, Any]) -> bool:
-    """Whether ``eos_token_id`` of a config.json is of a type that transformers reads."""
-    parts = [config, *(part for part in config.values() if isinstance(part, dict))]
-    return all(type(value) is int for part in parts for value in _listed(part.get("eos_token_id")))
-
-
-def _tokens(folder: Path) -> dict[str, int]:
-    """Ids of the added tokens of tokenizer.json, by their names; of the plain ones behind them."""
+def _tokens(folder: Path, tokenizer_config: Mapping[str, Any]) -> dict[str, Any]:
+    """Ids by name. Where files differ, tokenizer.json is right: text is encoded by it."""
     tokenizer = read_json(folder / "tokenizer.json") or {}
     model = tokenizer.get("model")
     vocabulary = model.get("vocab") if isinstance(model, dict) else None
-    tokens: dict[str, int] = {}
+    tokens: dict[str, Any] = read_json(folder / "added_tokens.json") or {}
+    decoder = tokenizer_config.get("added_tokens_decoder")
+    for number, token in decoder.items() if isinstance(decoder, dict) else ():
+        if number.isdecimal() and isinstance(token, dict) and isinstance(token.get("content"), str):
+            tokens[token["content"]] = int(number)
     if isinstance(vocabulary, dict):
         tokens |= vocabulary
     elif isinstance(vocabulary, list):  # a unigram model's: names and scores, by id
@@ -115,9 +113,11 @@ def _turn_ends(
 
 
 def _listed(value: Any) -> list[Any]:
+    """The values, of which 2.0 is 2."""
     if value is None:
         return []
-    return value if isinstance(value, list) else [value]
+    values = value if isinstance(value, list) else [value]
+    return [int(one) if isinstance(one, float) and one.is_integer() else one for one in values]
 
 
 def _is_id(value: object, vocab_size: int | None) -> bool:
@@ -129,6 +129,11 @@ def _is_id(value: object, vocab_size: int | None) -> bool:
 def _tell(folder: Path, ids: Mapping[str, list[int]], *, has_odd: bool) -> None:
     """Log where files name different tokens, or what is none."""
     sets = {frozenset(of_file) for of_file in ids.values() if of_file}
+    if not sets:
+        log.warning(
+            "no file names an end-of-sequence token: answers end at max_tokens or a stop string",
+            extra={"model": folder.name},
+        )
     if len(sets) < 2 and not has_odd:
         return
     said = "; ".join(

@@ -7,6 +7,7 @@ text piece by piece is in detokenize.py, what a token is in bytes in token_bytes
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -20,6 +21,8 @@ from serve.pipeline.detokenize import ByteDetokenizer, Detokenizer, WindowDetoke
 from serve.pipeline.guard import ControlGuard, encode_plainly
 from serve.pipeline.panics import NO_PANIC
 from serve.pipeline.token_bytes import TokenBytes
+
+log = logging.getLogger(__name__)
 
 MAX_TOKEN_ID = 2**32 - 1
 """Ids are u32 to `tokenizers`, which raises on any other."""
@@ -76,7 +79,13 @@ class ModelTokenizer:
             config = json.loads(config_file.read_text("utf-8")) if config_file.is_file() else {}
         except Exception as error:  # noqa: BLE001 - `tokenizers` raises bare Exception
             raise StartupError(f"{folder.name}: the tokenizer cannot be read: {error}") from None
-        return cls(tokenizer, config, vocab_size or tokenizer.get_vocab_size())
+        size = tokenizer.get_vocab_size()
+        if vocab_size is not None and size > vocab_size:
+            log.warning(
+                "the tokenizer has tokens that the model has not: a prompt with one is refused",
+                extra={"model": folder.name, "count": size - vocab_size},
+            )
+        return cls(tokenizer, config, vocab_size or size)
 
     def encode(self, text: str, *, add_special_tokens: bool) -> list[int]:
         """Token ids of a text; names of special tokens in it count as these tokens.

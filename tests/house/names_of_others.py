@@ -19,7 +19,7 @@ OTHERS: dict[str, frozenset[str]] = {
     "torch": frozenset({"enable_gqa", "qlinear_pointwise", "_weight_int8pack_mm"}),
     "bitsandbytes": frozenset({"int8_scaled_mm"}),
     "transformers": frozenset(
-        {"cancel_request", "masking_utils", "_name_or_path", "_preprocess_mask_arguments"}
+        {"cancel_request", "configuration_files", "masking_utils", "_preprocess_mask_arguments"}
     ),
     "compressed-tensors": frozenset({"quantization/quant_args.py", "config/format.py"}),
     "vLLM": frozenset(

@@ -29,7 +29,7 @@ def test_a_whole_folder_lacks_nothing(tmp_path):
 def test_missing_files_are_named(tmp_path):
     assert folder.missing(tmp_path) == [
         "config.json",
-        "*.safetensors",
+        "model.safetensors",
         "a tokenizer (tokenizer.json or tokenizer.model or vocab.json or tekken.json)",
     ]
 
@@ -40,6 +40,30 @@ def test_missing_shards_are_named(tmp_path):
     (path / folder.INDEX).write_text(json.dumps({"weight_map": shards}))
     (path / "model-1.safetensors").write_bytes(safetensors())
     assert folder.missing(path) == ["model-2.safetensors"]
+
+
+def test_weights_under_another_name_are_no_weights_and_are_named(tmp_path):
+    path = whole(tmp_path / "m")
+    (path / "model.safetensors").rename(path / "weights.safetensors")
+    (path / "a.safetensors").mkdir()
+    (lack,) = folder.missing(path)
+    assert lack.startswith("model.safetensors (weights.safetensors is there: rename it, or bring")
+
+
+def test_only_the_models_own_weights_count(tmp_path):
+    path = whole(tmp_path / "m")
+    size = folder.weights_bytes(path)
+    assert size == (path / "model.safetensors").stat().st_size
+    for name in ("consolidated", ".hidden"):
+        (path / f"{name}.safetensors").write_bytes(safetensors(5000))
+    assert folder.weight_files(path) == ["model.safetensors"]
+    assert folder.weights_bytes(path) == size
+    assert folder.stray_weights(path) == ["consolidated.safetensors"]
+    shards = {"a": "consolidated.safetensors", "b": "not-here.safetensors"}
+    (path / folder.INDEX).write_text(json.dumps({"weight_map": shards}))
+    assert folder.weight_files(path) == sorted(shards.values())
+    assert folder.weights_bytes(path) > 5000
+    assert folder.stray_weights(path) == []
 
 
 def test_size_counts_plain_files(tmp_path):

@@ -67,7 +67,8 @@ def test_the_type_of_most_bytes_counts_and_not_that_of_scales_and_integers(tmp_p
         "a.weight_scale": ("F32", bytes(4096)),
         "b.weight": ("I8", bytes(4096)),
     }
-    assert stated_dtype(settle(write(tmp_path, tensors), {}).config) == "bfloat16"
+    config = {"quantization_config": {}}
+    assert stated_dtype(settle(write(tmp_path, tensors), config).config) == "bfloat16"
 
 
 def test_the_language_models_part_is_corrected_too(tmp_path: Path) -> None:
@@ -89,8 +90,7 @@ def test_a_head_of_its_own_is_the_models_head(tmp_path: Path) -> None:
 
 def test_a_head_that_differs_in_its_last_byte_alone(tmp_path: Path) -> None:
     size = (1 << 22) + 2  # more than one piece of the comparison
-    write(tmp_path, {EMBEDDING: ("BF16", bytes(size))}, "one")
-    write(tmp_path, {HEAD: ("BF16", bytes(size - 1) + b"\1")}, "two")
+    write(tmp_path, {EMBEDDING: ("BF16", bytes(size)), HEAD: ("BF16", bytes(size - 1) + b"\1")})
     assert settle(tmp_path, {"tie_word_embeddings": True}).config["tie_word_embeddings"] is False
 
 
@@ -104,7 +104,8 @@ def test_a_copy_of_the_embedding_stays_tied(tmp_path: Path, prefix: str) -> None
 
 def test_an_embedding_that_is_quantised_is_not_the_full_head(tmp_path: Path) -> None:
     tensors = {f"{EMBEDDING}_packed": ("I8", bytes(8)), HEAD: ("F32", bytes(8))}
-    settled = settle(write(tmp_path, tensors), {"tie_word_embeddings": True})
+    config = {"tie_word_embeddings": True, "quantization_config": {}}
+    settled = settle(write(tmp_path, tensors), config)
     assert settled.config["tie_word_embeddings"] is False
 
 
@@ -140,3 +141,57 @@ def test_a_folder_in_place_of_the_weights_is_named(tmp_path: Path) -> None:
     (tmp_path / "model.safetensors").mkdir()
     with pytest.raises(ModelRefusedError, match=r"model\.safetensors cannot be read: .* a folder"):
         settle(tmp_path, {})
+
+
+@pytest.mark.parametrize("part", [{}, {"text_config": {"tie_word_embeddings": True}}], ids=str)
+def test_a_tie_of_the_language_models_part_is_told_too(
+    tmp_path: Path, part: dict[str, Any]
+) -> None:
+    tensors = {EMBEDDING: ("F32", b"abcd"), HEAD: ("F32", b"abce")}
+    settled = settle(write(tmp_path, tensors), {"dtype": "float32", **part})
+    assert settled.config["tie_word_embeddings"] is False
+    assert bool(settled.differences) == bool(part)
+
+
+def test_a_tie_of_null_is_as_if_it_were_not_there(tmp_path: Path) -> None:
+    assert settle(tmp_path, {"tie_word_embeddings": None}).config == {}
+
+
+@pytest.mark.parametrize("nothing", [{}, None], ids=str)
+def test_a_part_that_says_nothing_is_as_if_it_were_not_there(tmp_path: Path, nothing: Any) -> None:
+    assert settle(tmp_path, {"text_config": nothing, "vocab_size": 3}).config == {"vocab_size": 3}
+
+
+def test_a_quantised_head_of_its_own_is_the_models_head(tmp_path: Path) -> None:
+    config = {"quantization_config": {}, "tie_word_embeddings": True}
+    tensors = {"embed_tokens.weight_packed": ("I8", b"ab"), "lm_head.weight_packed": ("I8", b"ab")}
+    assert not settle(write(tmp_path, tensors), config).differences
+    tensors["lm_head.weight_packed"] = ("I8", b"ax")
+    settled = settle(write(tmp_path, tensors), config)
+    assert settled.config["tie_word_embeddings"] is False
+    assert settled.differences
+
+
+@pytest.mark.parametrize("name", ["a.weight", "a.weight_packed", "a.qweight"])
+def test_quantised_weights_that_config_json_does_not_declare(tmp_path: Path, name: str) -> None:
+    write(tmp_path, {name: ("I8", b"ab"), "b.attn.bias": ("I8", b"m")})
+    with pytest.raises(ModelRefusedError, match=f"{name} is stored quantised, as I8, and config"):
+        settle(tmp_path, {"quantization_config": None})
+    for declared in ({"compression_config": {}}, {"text_config": {"quantization_config": {}}}):
+        assert settle(tmp_path, declared).config == declared
+
+
+def test_whole_numbers_that_are_no_weights_need_no_declaration(tmp_path: Path) -> None:
+    assert settle(write(tmp_path, {"h.0.attn.bias": ("I8", b"m")}), {}).config == {}
+
+
+def test_a_value_that_cannot_be_computed_with_is_refused_by_the_folders_name(
+    tmp_path: Path,
+) -> None:
+    with pytest.raises(ModelRefusedError, match=f"^{tmp_path.name}: rope_theta is 0 in its .*anew"):
+        settle(tmp_path, {"rope_theta": 0})
+
+
+def test_what_was_read_is_handed_on(tmp_path: Path) -> None:
+    tensors = settle(write(tmp_path, {"a.weight": ("F32", b"abcd")}), {}).tensors
+    assert list(tensors) == ["a.weight"]

@@ -23,7 +23,7 @@ from typing import TypeVar
 import torch
 from transformers import PreTrainedModel
 
-from serve.engine import end_tokens, model_files
+from serve.engine import end_tokens
 from serve.engine.delivery import CrossThreadDelivery
 from serve.engine.protocol import (
     Capability,
@@ -224,12 +224,14 @@ def _in_a_thread_that_ends(work: Callable[[], _Result]) -> _Result:
 
 def _load(path: Path, settings: EngineSettings, progress: Progress) -> _LoadedModel:
     """The model of a folder. Raises StartupError as ``from_folder`` does."""
-    config = loading.read_config(path)
-    model_files.tell_differences(path)
-    declared = loading.read_declared_scheme(path)
+    checkpoint = loading.read_checkpoint(path)
+    config = loading.read_config(checkpoint)
+    checkpoint.tell_differences()
     device = loading.pick_device(settings.device)
-    slow_layers.tell(declared, device.type)
-    model = loading.load_model(path, config, settings=settings, device=device, progress=progress)
+    slow_layers.tell(loading.read_declared_scheme(checkpoint), device.type)
+    model, declared = loading.load_model(
+        checkpoint, config, settings=settings, device=device, progress=progress
+    )
     num_parameters = served_dtypes.num_parameters(model)
     expected = warm_up.reference_logits(model)
     fused_linear.fuse(model)

@@ -95,15 +95,27 @@ def choose_lengths(
 
 
 def reference_logits(model: PreTrainedModel) -> list[torch.Tensor]:
-    """Last logits ``[V]`` of the check's prompts, by the model as it was loaded."""
+    """Last logits ``[V]`` of the check's prompts, by the model as it was loaded.
+
+    Raises:
+        StartupError: they are no numbers.
+    """
     model.set_attn_implementation("eager")
     with torch.inference_mode():
-        return [
+        logits = [
             model(input_ids=torch.tensor([prompt], device=model.device), use_cache=False).logits[
                 0, -1
             ]
             for prompt in _check_prompts(model)
         ]
+    if not all(bool(one.isfinite().all()) for one in logits):
+        name = str(model.dtype).removeprefix("torch.")
+        raise StartupError(
+            f"The model's own logits hold NaN or infinity in {name}: a weight is damaged, a value "
+            "of config.json cannot be computed with, or the type is too narrow for it. Fetch the "
+            "model anew, or take --dtype float32."
+        )
+    return logits
 
 
 def check_arithmetic(

@@ -47,6 +47,7 @@ OWN_FLAGS: Mapping[str, str] = {
 FIXED: Mapping[str, str] = {
     "trust_remote_code": "no code from a model's folder is run",
     "load_format": "weights are loaded from safetensors only",
+    "config_format": "a model is what its config.json says",
     "tokenizer": "text stays above the engine",
     "skip_tokenizer_init": "text stays above the engine",
     "generation_config": "sampling comes from the request",
@@ -91,6 +92,7 @@ def base_arguments(path: Path, settings: EngineSettings) -> dict[str, Any]:
         "skip_tokenizer_init": True,
         "trust_remote_code": False,
         "load_format": "safetensors",
+        "config_format": "hf",  # else params.json, where a consolidated.safetensors lies there too
         "generation_config": "vllm",
         "dtype": settings.dtype,
         "tensor_parallel_size": vllm.tensor_parallel_size,

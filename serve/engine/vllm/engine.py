@@ -35,7 +35,7 @@ from models.memory import stored_numbers
 from models.memory.context import context_length
 from serve import timeline
 from serve.engine import end_tokens, model_files
-from serve.engine.model_files import WeightFiles
+from serve.engine.model_files import Checkpoint, WeightFiles
 from serve.engine.protocol import (
     Capability,
     EngineInfo,
@@ -46,7 +46,7 @@ from serve.engine.protocol import (
 )
 from serve.engine.request_check import check_request
 from serve.engine.settings import EngineSettings
-from serve.engine.vllm import cpu, fork, lora, processes, served_dtypes
+from serve.engine.vllm import cpu, fork, lora, processes, served_dtypes, stored_model
 from serve.engine.vllm.allocator import return_large_buffers
 from serve.engine.vllm.arguments import base_arguments, extra_arguments
 from serve.engine.vllm.heartbeat import Heartbeat
@@ -97,11 +97,12 @@ class VllmEngine:
         Raises:
             StartupError: vLLM cannot run this model, this way, on this machine.
         """
-        config = model_files.settled(path, cpu.read_config(path)).config
-        model_files.tell_differences(path)
-        files = model_files.weight_files(path)
-        adapters = lora.plan(path, settings.vllm, current_platform.device_type)
-        arguments = _arguments(path, config, settings, files, adapters)
+        checkpoint = model_files.read(path, cpu.read_config(path))
+        stored_model.refuse_misfit(checkpoint)
+        checkpoint.tell_differences()
+        config, files = checkpoint.config, checkpoint.files
+        adapters = lora.plan(checkpoint, settings.vllm, current_platform.device_type)
+        arguments = _arguments(checkpoint, settings, adapters)
         set_engine_environment({"VLLM_RPC_BASE_PATH": _own_folder()})
         if settings.vllm.enforce_eager:
             # Else the first request for logprobs would wait for a compiler, 10 s and more.
@@ -109,7 +110,7 @@ class VllmEngine:
         return_large_buffers()
         reaper = Reaper()
         try:
-            with LoadWatch(path, progress, reaper), temporary_files_in(_own_folder()):
+            with LoadWatch(path, files.names, progress, reaper), temporary_files_in(_own_folder()):
                 llm = fork.launch(AsyncEngineArgs(**arguments))
         except _FAILURES as error:
             reaper.close()
@@ -236,10 +237,8 @@ def _remove_rendezvous_files() -> None:
 
 
 def _arguments(
-    path: Path,
-    config: Mapping[str, Any],
+    checkpoint: Checkpoint,
     settings: EngineSettings,
-    files: WeightFiles,
     adapters: lora.LoraPlan,
 ) -> dict[str, Any]:
     """All engine arguments; later ones go before earlier ones.
@@ -248,25 +247,16 @@ def _arguments(
         StartupError: memory is short, or an argument is not for operators to give.
     """
     device = current_platform.device_type
-    weight_bytes = files.total_bytes + adapters.num_bytes
+    config = checkpoint.config
+    weight_bytes = checkpoint.files.total_bytes + adapters.num_bytes
     return {
-        **base_arguments(path, settings),
-        **_stretched_context(config),
+        **base_arguments(checkpoint.folder, settings),
+        **stored_model.stretched_context(config),
         "dtype": cpu.pick_dtype(config, settings),
         **platform_arguments(device, config, settings, weight_bytes),
         **adapters.arguments,
         **extra_arguments(settings, AsyncEngineArgs.__dataclass_fields__),
     }
-
-
-def _stretched_context(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The length that YaRN makes of the one stated: vLLM takes the latter, whatever the factor."""
-    rope = config.get("rope_parameters") or config.get("rope_scaling")
-    length = context_length(config)
-    is_yarn = isinstance(rope, Mapping) and "yarn" in (rope.get("rope_type"), rope.get("type"))
-    if not is_yarn or length in (None, config.get("max_position_embeddings")):
-        return {}
-    return {"hf_overrides": {"max_position_embeddings": length}}
 
 
 def _info(

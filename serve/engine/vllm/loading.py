@@ -22,7 +22,6 @@ from pathlib import Path
 from typing import Self
 
 from models.memory.host_memory import read_text
-from serve.engine.model_files import weight_file_names
 from serve.engine.protocol import Progress
 from serve.engine.vllm.processes import PROC, Process, engine_family, shared_memory
 from serve.engine.vllm.reaper import Reaper
@@ -78,13 +77,16 @@ class LoadWatch:
 
     Args:
         folder: the model's.
+        names: of its weight files.
         progress: called with the phases, from a thread.
         reaper: given the processes and their shared memory, so that they are ended with this one
             also while they load.
     """
 
-    def __init__(self, folder: Path, progress: Progress, reaper: Reaper) -> None:
-        files = [(folder / name).resolve() for name in weight_file_names(folder)]
+    def __init__(
+        self, folder: Path, names: Iterable[str], progress: Progress, reaper: Reaper
+    ) -> None:
+        files = [(folder / name).resolve() for name in names]
         sizes = {file: file.stat().st_size for file in files}
         self._progress = LoadProgress(sizes, progress)
         self._reaper = reaper

@@ -20,6 +20,7 @@ from typing import Any
 from models import adapter as folders
 from models.errors import ModelError
 from models.rules.safetensors_header import TensorEntry
+from serve.engine.model_files import Checkpoint
 from serve.engine.settings import VllmSettings
 from serve.errors import StartupError
 
@@ -46,11 +47,11 @@ class LoraPlan:
     num_bytes: int = 0
 
 
-def plan(model: Path, settings: VllmSettings, device: str) -> LoraPlan:
+def plan(model: Checkpoint, settings: VllmSettings, device: str) -> LoraPlan:
     """Check every adapter, and size vLLM's places for them.
 
     Args:
-        model: the folder of the model that they adapt.
+        model: that they adapt.
         device: vLLM's word for it: ``cpu``, ``cuda``.
 
     Raises:
@@ -58,8 +59,10 @@ def plan(model: Path, settings: VllmSettings, device: str) -> LoraPlan:
     """
     if not settings.adapters:
         return LoraPlan(paths={}, arguments={})
-    weights = folders.weights_of(model)
-    adapters = {name: _read(name, path, model.name, weights) for name, path in settings.adapters}
+    weights = {name: tensor.entry for name, tensor in model.tensors.items()}
+    adapters = {
+        name: _read(name, path, model.folder.name, weights) for name, path in settings.adapters
+    }
     rank = _max_rank(adapters, settings.max_lora_rank)
     slots = settings.max_loras or min(
         len(adapters), MAX_SLOTS if device != "cpu" else len(adapters)

@@ -83,3 +83,9 @@ def test_of_both_names_the_older_counts_as_transformers_has_it() -> None:
     both = STATED | {"rope_parameters": {"rope_type": "default"}, "rope_scaling": yarn}
     assert context_length(both) == 131072
     assert context_length(both | {"rope_scaling": {}}) == 32768
+
+
+@pytest.mark.parametrize("key", ["n_positions", "max_seq_len"])
+def test_a_length_by_the_familys_own_name(key: str) -> None:
+    assert context_length({key: 1024}) == 1024
+    assert context_length({key: 1024, "max_position_embeddings": 2048}) == 2048

@@ -22,13 +22,15 @@ WEIGHTS = "model.safetensors"
 
 
 def load(folder: Path, **settings: Any) -> Any:
-    return loading.load_model(
-        folder,
-        loading.read_config(folder),
+    checkpoint = loading.read_checkpoint(folder)
+    model, _ = loading.load_model(
+        checkpoint,
+        loading.read_config(checkpoint),
         settings=EngineSettings(**settings),
         device=torch.device("cpu"),
         progress=lambda *_: None,
     )
+    return model
 
 
 def dequantised(folder: Path, target: Path) -> Any:

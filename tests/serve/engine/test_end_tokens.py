@@ -37,7 +37,8 @@ def bare(folder: Path) -> Path:
 
 
 def ends(folder: Path) -> set[int]:
-    return set(end_tokens.eos_token_ids(folder, loading.read_config(folder)))
+    config = loading.read_config(loading.read_checkpoint(folder))
+    return set(end_tokens.eos_token_ids(folder, config))
 
 
 @pytest.mark.parametrize(
@@ -58,7 +59,7 @@ def ends(folder: Path) -> set[int]:
         (None, END, {"text": IM_END}, {END}),
         (None, END, 5, {END}),
         (None, END, "", {END}),
-        ([END, None, "2", [3], {"id": 4}, 5.0, True, -1, 1024, 2**70, 7], None, None, {END, 7}),
+        ([END, None, "2", [3], {"id": 4}, 5.0, True, -1, 1024, 2**70, 7], None, None, {END, 5, 7}),
         ({"a": 1}, END, None, {END}),
         ("2", END, None, {END}),
         (True, END, None, {END}),
@@ -148,4 +149,25 @@ def test_what_differs_is_said_in_one_line(bare: Path, caplog: pytest.LogCaptureF
 @pytest.mark.parametrize("odd", ["2", {"a": 1}, True, 2.0, [1, None], [[1]], ["</s>"]])
 def test_a_config_that_names_no_ids_is_refused_in_words(folder: Path, odd: Any) -> None:
     edit(folder, eos_token_id=odd)
-    refuse(folder, "eos_token_id in its config.json is no token id")
+    refuse(folder, "eos_token_id is .* in its config.json, which is no token id")
+
+
+def test_tokens_that_other_files_than_the_tokenizers_add_are_known(bare: Path) -> None:
+    decoder = {"9": {"content": "<|done|>"}, "x": {"content": "a"}, "10": 5}
+    write(bare, tokenizer_config={"eos_token": "<|done|>", "added_tokens_decoder": decoder})
+    assert ends(bare) == {9}
+    write(bare, tokenizer_config={"eos_token": "<|done|>"}, added_tokens={"<|done|>": 8})
+    assert ends(bare) == {8}
+
+
+def test_text_is_encoded_by_the_tokenizers_own_ids(bare: Path) -> None:
+    decoder = {"9": {"content": IM_END}}
+    write(bare, tokenizer_config={"eos_token": IM_END, "added_tokens_decoder": decoder})
+    assert ends(bare) == {IM}
+
+
+def test_that_nothing_ends_an_answer_is_said(bare: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO, "serve.engine.end_tokens"):
+        assert ends(bare) == set()
+    (record,) = caplog.records
+    assert "no file names an end-of-sequence token" in record.message

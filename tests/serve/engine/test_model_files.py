@@ -37,8 +37,8 @@ def test_headers_give_bytes_numbers_and_types_of_all_files_in_the_index(tmp_path
     names = {"one": "a.safetensors", "two": "a.safetensors", "three": "b.safetensors"}
     index = tmp_path / "model.safetensors.index.json"
     index.write_text(json.dumps({"weight_map": names}))
-    assert model_files.weight_file_names(tmp_path) == ["a.safetensors", "b.safetensors"]
-    files = model_files.weight_files(tmp_path)
+    files = model_files.read(tmp_path, {"quantization_config": {}}).files
+    assert files.names == ("a.safetensors", "b.safetensors")
     found = {name: (entry.dtype, entry.num_bytes) for name, entry in files.tensors.items()}
     assert found == {"one": ("F32", 48), "two": ("BF16", 10), "three": ("I8", 7)}
     assert files.total_bytes == 65
@@ -51,7 +51,7 @@ def test_a_file_of_the_index_that_is_missing_is_named(tmp_path: Path) -> None:
     names = {"one": "a.safetensors", "two": "b.safetensors"}
     (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": names}))
     with pytest.raises(StartupError, match=r"^model: b\.safetensors is missing"):
-        model_files.weight_files(folder)
+        model_files.read(folder, {})
 
 
 @pytest.mark.parametrize("text", ["", "[1]", "{", "null", "\xff"])
@@ -65,12 +65,12 @@ def test_differences_between_config_and_weights_are_told(
     folder: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     embedding = load_file(folder / "model.safetensors")["model.embed_tokens.weight"]
-    model_files.tell_differences(folder)
+    model_files.read(folder).tell_differences()
     assert not caplog.records
     put(folder, "head.safetensors", **{"lm_head.weight": embedding.flip(0).contiguous()})
     weight_map = {"lm_head.weight": "head.safetensors", "rest": "model.safetensors"}
     (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": weight_map}))
-    model_files.tell_differences(folder)
+    model_files.read(folder).tell_differences()
     (record,) = caplog.records
     assert "head of its own" in record.reason  # type: ignore[attr-defined]
 
@@ -78,4 +78,14 @@ def test_differences_between_config_and_weights_are_told(
 def test_damaged_weights_are_a_refusal(folder: Path) -> None:
     (folder / "model.safetensors").write_bytes(b"\xff" * 16)
     with pytest.raises(StartupError, match=r"model\.safetensors"):
-        model_files.settled(folder, {})
+        model_files.read(folder, {})
+
+
+def test_what_contradicts_itself_is_a_refusal(folder: Path) -> None:
+    with pytest.raises(StartupError, match=r"^copy: rope_theta is 0 .*Correct config\.json"):
+        model_files.read(folder, {"rope_theta": 0})
+
+
+def test_no_config_is_no_model_folder(tmp_path: Path) -> None:
+    with pytest.raises(StartupError, match=r"no readable config\.json"):
+        model_files.read(tmp_path)

@@ -111,8 +111,8 @@ def _int8_fault(parts: Mapping[str, torch.Tensor], module: nn.Linear) -> str | N
     shape = (module.out_features, module.in_features)
     if tuple(parts["weight"].shape) != shape or parts["weight"].dtype is not torch.int8:
         return (
-            f"weight is {parts['weight'].dtype} of {list(parts['weight'].shape)}, not "
-            f"torch.int8 of {list(shape)}"
+            f"weight is {_type(parts['weight'].dtype)} of {list(parts['weight'].shape)}, not "
+            f"int8 of {list(shape)}"
         )
     if int(parts["weight_format"]) != 0:
         return f"weight_format is {int(parts['weight_format'])}, not 0: row by row"
@@ -125,7 +125,12 @@ def _part_fault(
     tensor = parts[part]
     if tensor.dtype is dtype and tensor.numel() == num:
         return None
-    return f"{part} is {tensor.dtype} of {tensor.numel()} numbers, not {dtype} of {num}"
+    actual, expected = _type(tensor.dtype), _type(dtype)
+    return f"{part} is {actual} of {tensor.numel()} numbers, not {expected} of {num}"
+
+
+def _type(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
 
 
 def _state(stored: torch.Tensor) -> Mapping[str, Any]:

@@ -149,10 +149,15 @@ def _part(
         stored = stored[:, None]
     if stored.dtype not in dtypes or tuple(stored.shape) != shape:
         raise StartupError(
-            f"{tensors.folder.name}: {name} is {stored.dtype} of {list(stored.shape)}, not "
-            f"{' or '.join(map(str, dtypes))} of {list(shape)} as config.json says."
+            f"{tensors.folder.name}: {name} is {_type(stored.dtype)} of {list(stored.shape)}, not "
+            f"{' or '.join(map(_type, dtypes))} of {list(shape)} as config.json says. Correct "
+            "config.json, or make the model anew: python -m quantize."
         )
     return stored
+
+
+def _type(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
 
 
 def _layer(

@@ -7,93 +7,72 @@ tells is refused before a weight is read; what only the running model tells is r
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoConfig, AutoModelForCausalLM, PretrainedConfig, PreTrainedModel
+from transformers import AutoModelForCausalLM, PretrainedConfig, PreTrainedModel
 from transformers.utils import logging as transformers_logging
 
+from models.errors import ModelRefusedError
 from models.memory.context import context_length
 from models.stored_config import stated_dtype
-from quantize.meta_parameters import no_parameter_memory
-from serve.engine import end_tokens, model_files
-from serve.engine.model_files import WeightFiles, read_json, weight_file_names, weight_files
+from quantize import described_model, transformers_config
+from serve.engine import model_files
+from serve.engine.model_files import Checkpoint, WeightFiles, read_json
 from serve.engine.protocol import Progress
 from serve.engine.settings import EngineSettings
 from serve.engine.transformers.loader import (
     placing,
     quantized_loading,
     stored_scheme,
-    unplaced,
     weight_memory,
 )
 from serve.engine.transformers.loader.stored_scheme import DeclaredScheme
 from serve.engine.transformers.loader.stored_tensors import Tensors
 from serve.errors import StartupError
 
+log = logging.getLogger(__name__)
+
 _ATTENTION_KINDS = {"full_attention", "sliding_attention"}
 _DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16, "float32": torch.float32}
 
 
-def read_config(folder: Path) -> PretrainedConfig:
-    """The model's configuration.
+def read_checkpoint(folder: Path) -> Checkpoint:
+    """The folder as it is before a weight is read.
 
     Raises:
-        StartupError: no folder, no or unreadable config.json, or a kind of model that this engine
-            does not run.
+        StartupError: no folder, no or unreadable config.json, damaged weights, or a kind of
+            quantisation that this engine does not run.
     """
     plain = read_json(folder / "config.json")
-    if plain is None:
-        raise StartupError(f"{folder.name}: no readable config.json, so this is no model folder.")
-    if "auto_map" in plain:
-        raise _refusal(folder, "it brings its own Python code (auto_map), which is never run here")
-    if not end_tokens.is_well_formed(plain):
-        raise _refusal(folder, "eos_token_id in its config.json is no token id and no list of them")
-    stored_scheme.declared_scheme(folder, plain)
-    config = _transformers_config(folder, plain)
-    _refuse_unsupported(folder, config)
-    _take_what_is_stored(config, model_files.settled(folder, plain).config)
-    return config
+    if plain is not None:
+        if "auto_map" in plain:
+            reason = "it brings its own Python code (auto_map), which is never run here"
+            raise _refusal(folder, reason)
+        stored_scheme.declared_scheme(folder, plain)
+    return model_files.read(folder, plain)
 
 
-def _transformers_config(folder: Path, plain: Mapping[str, Any]) -> PretrainedConfig:
+def read_config(checkpoint: Checkpoint) -> PretrainedConfig:
+    """The model's configuration, with type and tie of the head as the stored tensors have them.
+
+    Raises:
+        StartupError: a kind of model that this engine does not run.
+    """
     try:
-        config: PretrainedConfig = AutoConfig.from_pretrained(
-            folder, local_files_only=True, trust_remote_code=False
-        )
-    except Exception as error:  # whatever an odd config.json makes it raise
-        kind = plain.get("model_type", "none given")
-        what = f"transformers cannot read its config.json ({kind}{_reason(error)})"
-        raise _refusal(folder, what) from error
-    if getattr(config, "head_dim", 0) is None:  # as if not given: some families then reckon it
-        del config.head_dim
+        config = transformers_config.read(checkpoint.folder, checkpoint.config)
+    except ModelRefusedError as refusal:
+        raise StartupError(str(refusal)) from None
+    _refuse_unsupported(checkpoint.folder, config)
+    _take_what_is_stored(config, checkpoint.config)
     return config
-
-
-def _reason(error: Exception) -> str:
-    """The words of a check of one key; other errors of transformers may name paths or be pages."""
-    if not type(error).__name__.startswith("StrictDataclass"):  # huggingface_hub's, bare Exceptions
-        return ""
-    return ": " + str(error).splitlines()[-1].strip()[:200]
-
-
-def _refuse_unbuildable(folder: Path, config: PretrainedConfig) -> None:
-    """Tell whether config.json alone is why a model could not be loaded."""
-    try:
-        with no_parameter_memory():
-            AutoModelForCausalLM.from_config(config, attn_implementation="eager")
-    except Exception as error:
-        raise StartupError(
-            f"{folder.name}: transformers cannot build the model that its config.json describes "
-            f"({type(error).__name__}: {str(error)[:200]}). Correct config.json, or fetch the "
-            "model anew."
-        ) from error
 
 
 def _take_what_is_stored(config: PretrainedConfig, settled: Mapping[str, Any]) -> None:
-    """Set the type of the numbers and the tie of the head as the stored tensors have them."""
+    """Set type and tie in every part: a part that does not state them has its family's own."""
     dtype = stated_dtype(settled)
     is_untied = settled.get("tie_word_embeddings") is False
     for part in {id(part): part for part in (config, config.get_text_config())}.values():
@@ -103,13 +82,13 @@ def _take_what_is_stored(config: PretrainedConfig, settled: Mapping[str, Any]) -
             part.tie_word_embeddings = False
 
 
-def read_declared_scheme(folder: Path) -> DeclaredScheme | None:
+def read_declared_scheme(checkpoint: Checkpoint) -> DeclaredScheme | None:
     """The scheme that config.json declares; None for a model that is not quantised.
 
     Raises:
         StartupError: this engine does not run it.
     """
-    return stored_scheme.declared_scheme(folder, read_json(folder / "config.json") or {})
+    return stored_scheme.declared_scheme(checkpoint.folder, checkpoint.config)
 
 
 def model_max_len(config: PretrainedConfig) -> int:
@@ -135,27 +114,28 @@ def pick_dtype(dtype: str, config: PretrainedConfig) -> torch.dtype:
 
 
 def load_model(
-    folder: Path,
+    checkpoint: Checkpoint,
     config: PretrainedConfig,
     *,
     settings: EngineSettings,
     device: torch.device,
     progress: Progress,
-) -> PreTrainedModel:
-    """The model in evaluation mode on its device.
+) -> tuple[PreTrainedModel, DeclaredScheme | None]:
+    """The model in evaluation mode on its device, and the scheme that its layers are to have.
 
     Raises:
-        StartupError: no safetensors, not enough memory, or weights that do not fit the config.
+        StartupError: not enough memory, or weights that do not fit the config.
     """
-    files = weight_files(folder)
+    files = checkpoint.files
     dtype = pick_dtype(settings.dtype, config)
-    declared = read_declared_scheme(folder)
-    weight_memory.refuse(folder, files, settings, dtype=dtype, device=device)
+    declared = read_declared_scheme(checkpoint)
+    if declared is None:
+        _refuse_misfit(checkpoint, config)
+    weight_memory.refuse(checkpoint, settings, dtype=dtype, device=device)
     progress("load_weights", 0, files.total_bytes)
-    tensors = Tensors(folder, weight_file_names(folder))
     if declared is not None:
         return quantized_loading.load(
-            tensors,
+            Tensors(checkpoint.folder, files.names),
             config,
             declared,
             dtype=dtype,
@@ -164,27 +144,41 @@ def load_model(
             total_bytes=files.total_bytes,
         )
     with placing.placed_on(device):
-        model = _plain_model(tensors, config, files, dtype=dtype, progress=progress)
+        model = _plain_model(checkpoint, config, dtype=dtype, progress=progress)
     model = model.to(device).eval().requires_grad_(False)
     progress("load_weights", files.total_bytes, files.total_bytes)
-    return model
+    return model, None
+
+
+def _refuse_misfit(checkpoint: Checkpoint, config: PretrainedConfig) -> None:
+    """Compare what is stored with the model that config.json describes, and tell what is left.
+
+    Raises:
+        StartupError: another model than the trained one would answer.
+    """
+    folder = checkpoint.folder
+    try:
+        described = described_model.empty(folder, config)
+        left = described_model.check(folder, described, checkpoint.tensors)
+    except ModelRefusedError as refusal:
+        raise StartupError(str(refusal)) from None
+    if left:
+        log.warning(
+            "stored tensors have no place in the model that config.json describes",
+            extra={"model": folder.name, "count": len(left), "first": left[0]},
+        )
 
 
 def _plain_model(
-    tensors: Tensors,
-    config: PretrainedConfig,
-    files: WeightFiles,
-    *,
-    dtype: torch.dtype,
-    progress: Progress,
+    checkpoint: Checkpoint, config: PretrainedConfig, *, dtype: torch.dtype, progress: Progress
 ) -> PreTrainedModel:
     """A model that is not quantised, by transformers' own way.
 
     Raises:
-        StartupError: a weight is missing, of another shape, without a place, or cannot be read.
+        StartupError: a weight is missing, of another shape, or cannot be read.
     """
-    folder = tensors.folder
-    previous = transformers_logging.set_tqdm_hook(_reporting(files, progress))
+    folder = checkpoint.folder
+    previous = transformers_logging.set_tqdm_hook(_reporting(checkpoint.files, progress))
     try:
         model: PreTrainedModel
         model, report = AutoModelForCausalLM.from_pretrained(
@@ -199,22 +193,15 @@ def _plain_model(
             ignore_mismatched_sizes=True,  # they are refused below, by name
         )
     except Exception as error:
-        _refuse_unbuildable(folder, config)
         raise StartupError(f"{folder.name}: the weights cannot be loaded: {error}") from error
     finally:
         transformers_logging.set_tqdm_hook(previous)
+    # What joins several tensors into one is seen here alone.
     for name, stored, described in sorted(report["mismatched_keys"])[:1]:
-        raise StartupError(
-            f"{folder.name}: {name} is stored as {list(stored)}, and config.json describes "
-            f"{list(described)}. Correct config.json, or fetch the model anew."
-        )
+        raise StartupError(described_model.mismatch(folder, name, stored, described))
     missing = sorted(map(str, report["missing_keys"]))
     if missing:  # transformers would run on with random numbers there
-        raise StartupError(
-            f"{folder.name}: {len(missing)} weights are missing that config.json describes, among "
-            f"them {missing[0]}."
-        )
-    unplaced.check(model, tensors, map(str, report["unexpected_keys"]))
+        raise StartupError(described_model.missing(folder, missing))
     return model
 
 

@@ -9,21 +9,26 @@ is the model and its largest layer.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
+from pathlib import Path
 
 import torch
 from torch import nn
-from transformers import AutoModelForCausalLM, PretrainedConfig, PreTrainedModel
+from transformers import PretrainedConfig, PreTrainedModel
 
-from quantize.meta_parameters import no_parameter_memory
+from models.errors import ModelRefusedError
+from quantize import described_model
 from serve.engine.protocol import Progress
 from serve.engine.transformers.layers import fused_linear
 from serve.engine.transformers.layers.packed_linear import PackedEmbedding
 from serve.engine.transformers.layers.quantized_linear import QuantizedLinear
-from serve.engine.transformers.loader import bnb_loading, compressed_loading, unplaced
+from serve.engine.transformers.loader import bnb_loading, compressed_loading
 from serve.engine.transformers.loader.stored_scheme import DeclaredScheme
 from serve.engine.transformers.loader.stored_tensors import Tensors
 from serve.errors import StartupError
+
+log = logging.getLogger(__name__)
 
 
 def load(
@@ -35,13 +40,18 @@ def load(
     device: torch.device,
     progress: Progress,
     total_bytes: int,
-) -> PreTrainedModel:
-    """The model in evaluation mode on its device. Reports ``load_weights`` in bytes.
+) -> tuple[PreTrainedModel, DeclaredScheme]:
+    """The model in evaluation mode on its device, and the scheme by its layers' names.
+
+    Reports ``load_weights`` in bytes.
 
     Raises:
         StartupError: the weights do not fit config.json.
     """
-    model = _empty_model(config, dtype)
+    model = _empty_model(tensors.folder, config, dtype)
+    in_model = described_model.Names(model)
+    tensors.rename(in_model.of_part)
+    declared = declared.renamed(in_model.of_module)
     mark = bnb_loading.MARKS.get(declared.scheme, compressed_loading.MARK)
     stored = [name for name, _ in model.named_modules() if f"{name}.{mark}" in tensors]
     tables = [name for name in stored if isinstance(model.get_submodule(name), nn.Embedding)]
@@ -59,26 +69,35 @@ def load(
     for name in tables:
         _share_with_heads(model, name)
     used |= _fill(model, tensors, dtype=dtype, device=device)
-    unread = unplaced.without_known(model, tensors.names() - used)
-    if unread:
-        raise StartupError(
-            f"{tensors.folder.name}: {len(unread)} weights have no place in the model that "
-            f"config.json describes, among them {unread[0]}."
-        )
+    _refuse_unread(model, tensors, described_model.without_known(model, tensors.names() - used))
     progress("load_weights", total_bytes, total_bytes)
-    return model.to(device).eval().requires_grad_(False)
+    return model.to(device).eval().requires_grad_(False), declared
 
 
-def _empty_model(config: PretrainedConfig, dtype: torch.dtype) -> PreTrainedModel:
+def _empty_model(folder: Path, config: PretrainedConfig, dtype: torch.dtype) -> PreTrainedModel:
     """The model without its weights, and without its quantisation, which is not transformers'."""
     plain = type(config).from_dict(
         {key: value for key, value in config.to_dict().items() if key != "quantization_config"}
     )
-    with no_parameter_memory():
-        model: PreTrainedModel = AutoModelForCausalLM.from_config(
-            plain, dtype=dtype, attn_implementation="eager"
+    try:
+        return described_model.empty(folder, plain, dtype)
+    except ModelRefusedError as refusal:
+        raise StartupError(str(refusal)) from None
+
+
+def _refuse_unread(model: PreTrainedModel, tensors: Tensors, names: Sequence[str]) -> None:
+    """Refuse what belongs to a layer and was not read; tell of all else (a vision tower)."""
+    parts = [name for name in names if described_model.is_within(model, name)]
+    if parts:
+        raise StartupError(
+            f"{tensors.folder.name}: {len(parts)} weights have no place in the model that "
+            f"config.json describes, among them {parts[0]}."
         )
-    return model
+    if names:
+        log.warning(
+            "stored tensors have no place in the model that config.json describes",
+            extra={"model": tensors.folder.name, "count": len(names), "first": names[0]},
+        )
 
 
 def _install_linears(
@@ -134,7 +153,8 @@ def _fill(
         if stored.shape != parameter.shape:
             raise StartupError(
                 f"{tensors.folder.name}: {name} is {list(stored.shape)}, not "
-                f"{list(parameter.shape)} as config.json says."
+                f"{list(parameter.shape)} as config.json says. Correct config.json, or make the "
+                "model anew: python -m quantize."
             )
         copy = torch.empty(stored.shape, dtype=dtype, device=device).copy_(stored)
         module.register_parameter(leaf, nn.Parameter(copy, requires_grad=False))

@@ -7,8 +7,8 @@ checks what became of them.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -68,6 +68,15 @@ class DeclaredScheme:
     scheme: QuantScheme
     ignore: Sequence[str] = ()
     groups: Sequence[tuple[Sequence[str], Form]] = ()
+
+    def renamed(self, to_model: Callable[[str], str]) -> DeclaredScheme:
+        """The same by the names that the model has for its layers; patterns stay as they are."""
+
+        def new(name: str) -> str:
+            return name if name.startswith("re:") or name in _CLASSES else to_model(name)
+
+        groups = tuple((tuple(map(new, targets)), form) for targets, form in self.groups)
+        return replace(self, ignore=tuple(map(new, self.ignore)), groups=groups)
 
     def covers(self, layer: str) -> bool:
         """Whether a linear layer of this name is to be quantised."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import torch
@@ -17,14 +18,18 @@ class Tensors:
         StartupError: a file is missing or broken.
     """
 
-    def __init__(self, folder: Path, names: list[str]) -> None:
+    def __init__(self, folder: Path, names: Iterable[str]) -> None:
         self.folder = folder
         self.done_bytes = 0
         try:
             files = [safe_open(folder / name, framework="pt") for name in names]
         except (OSError, ValueError, RuntimeError, SafetensorError) as error:
             raise StartupError(f"{folder.name}: the weights cannot be read: {error}") from error
-        self._files = {name: file for file in files for name in _names(file)}
+        self._files = {name: (file, name) for file in files for name in _names(file)}
+
+    def rename(self, to_model: Callable[[str], str]) -> None:
+        """Give every tensor the name that the model has for it."""
+        self._files = {to_model(name): stored for name, stored in self._files.items()}
 
     def __contains__(self, name: str) -> bool:
         return name in self._files
@@ -35,7 +40,8 @@ class Tensors:
     def read(self, name: str) -> torch.Tensor:
         """Raises StartupError when the checkpoint has no such tensor, or a broken one."""
         try:
-            tensor: torch.Tensor = self._files[name].get_tensor(name)  # type: ignore[no-untyped-call]
+            file, stored = self._files[name]
+            tensor: torch.Tensor = file.get_tensor(stored)  # type: ignore[no-untyped-call]
         except KeyError:
             raise StartupError(
                 f"{self.folder.name}: 1 weights are missing, {name}, which config.json asks for."

@@ -10,16 +10,14 @@ import torch
 
 from models.errors import UnknownShapeError
 from models.memory import fit, host_memory, shapes, sizes, stored_numbers
-from serve.engine import model_files
-from serve.engine.model_files import WeightFiles, read_json
+from serve.engine.model_files import Checkpoint, WeightFiles
 from serve.engine.settings import EngineSettings
 from serve.engine.transformers.loader import placing
 from serve.errors import StartupError
 
 
 def refuse(
-    folder: Path,
-    files: WeightFiles,
+    checkpoint: Checkpoint,
     settings: EngineSettings,
     *,
     dtype: torch.dtype,
@@ -30,10 +28,10 @@ def refuse(
     Raises:
         StartupError: for the weights, or for the KV cache that is asked for beside them.
     """
-    plain = model_files.settled(folder, read_json(folder / "config.json") or {}).config
-    needed = resident_bytes(plain, files, dtype=dtype)
-    if device.type == "cuda" and "quantization_config" not in plain:
-        _refuse_host(folder, placing.most_bytes_held(files.tensors, dtype.itemsize))
+    folder, config = checkpoint.folder, checkpoint.config
+    needed = resident_bytes(config, checkpoint.files, dtype=dtype)
+    if device.type == "cuda" and not checkpoint.is_quantized:
+        _refuse_host(folder, placing.most_bytes_held(checkpoint.files.tensors, dtype.itemsize))
     free = free_bytes(device)
     if free is None:
         return
@@ -43,7 +41,7 @@ def refuse(
             f"{str(dtype).removeprefix('torch.')}, and {free / 1e9:.1f} GB are free on "
             f"{device.type}. Take a smaller or quantised model, or free memory."
         )
-    _refuse_cache(plain, settings, dtype=dtype, left_bytes=free - needed)
+    _refuse_cache(config, settings, dtype=dtype, left_bytes=free - needed)
 
 
 def _refuse_host(folder: Path, needed: int) -> None:
@@ -80,7 +78,7 @@ def resident_bytes(config: Mapping[str, Any], files: WeightFiles, *, dtype: torc
         files: of the folder; they count where config.json does not tell.
         dtype: in which the weights are held.
     """
-    if "quantization_config" in config:  # the files are what is held
+    if config.get("quantization_config") is not None:  # the files are what is held
         return files.total_bytes
     try:
         shape = shapes.read(config)

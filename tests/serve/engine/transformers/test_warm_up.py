@@ -16,7 +16,7 @@ from serve.engine.transformers.kv_cache import BLOCK_SIZE
 from serve.engine.transformers.layers import attention
 from serve.engine.transformers.warm_up import choose_lengths
 from serve.errors import StartupError
-from tests.serve.engine.checkpoints import load, refuse
+from tests.serve.engine.checkpoints import load, put, refuse
 from tests.tiny_models import write_tiny_model
 
 
@@ -78,3 +78,9 @@ def test_the_self_check_finds_wrong_arithmetic(
     right = attention._attend
     monkeypatch.setattr(attention, "_attend", lambda *a, **k: right(*a, **(k | {"scaling": 0.5})))
     refuse(folder, "a way this engine does not support: logits differ")
+
+
+def test_logits_that_are_no_numbers_are_said_to_be_none(folder: Path) -> None:
+    weight = torch.full((256, 128), float("nan"))
+    put(folder, {"model.layers.0.mlp.up_proj.weight": weight})
+    refuse(folder, "own logits hold NaN or infinity in float32: a weight is damaged")

@@ -21,6 +21,7 @@ def test_what_is_unsafe_by_default_is_fixed() -> None:
     arguments = base_arguments(Path("model"), EngineSettings())
     assert arguments["trust_remote_code"] is False
     assert arguments["load_format"] == "safetensors"
+    assert arguments["config_format"] == "hf"  # never params.json
     assert arguments["enable_log_requests"] is False
     assert arguments["skip_tokenizer_init"] is True
     assert arguments["generation_config"] == "vllm"

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
+from serve.engine import model_files
 from serve.engine.protocol import Engine
 from serve.engine.registry import build
 from serve.engine.settings import EngineSettings, VllmSettings
@@ -157,7 +158,7 @@ async def test_an_engine_that_dies_over_an_adapter_is_not_waited_for() -> None:
 def plan_of(
     model: Path, adapters: dict[str, Path], device: str = "cpu", **vllm: Any
 ) -> lora.LoraPlan:
-    return lora.plan(model, settings(adapters, **vllm).vllm, device)
+    return lora.plan(model_files.read(model), settings(adapters, **vllm).vllm, device)
 
 
 def test_places_are_made_for_what_is_there(tiny_qwen2: Path, adapters: dict[str, Path]) -> None:

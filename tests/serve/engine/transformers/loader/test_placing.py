@@ -45,13 +45,15 @@ def host_bytes() -> int:
 
 
 def on_meta(folder: Path, progress: Any = lambda *_: None, **settings: Any) -> Any:
-    return loading.load_model(
-        folder,
-        loading.read_config(folder),
+    checkpoint = model_files.read(folder)
+    model, _ = loading.load_model(
+        checkpoint,
+        loading.read_config(checkpoint),
         settings=EngineSettings(**settings),
         device=META,
         progress=progress,
     )
+    return model
 
 
 @pytest.mark.usefixtures("_own_objects_alone")
@@ -62,7 +64,7 @@ def test_the_host_never_holds_more_than_a_piece_of_the_model(
     """Converted on the way, so that no tensor is merely a view of its file."""
     monkeypatch.setitem(ARCHITECTURES, "mixtral", ("MixtralConfig", EXPERTS))
     folder = write_tiny_model(tmp_path / "m", architecture, num_hidden_layers=4)
-    tensors = model_files.weight_files(folder).tensors
+    tensors = model_files.read(folder).files.tensors
     held: list[int] = []
     model = on_meta(folder, lambda *_: held.append(host_bytes()), dtype="bfloat16")
     assert {parameter.device for parameter in model.parameters()} == {META}

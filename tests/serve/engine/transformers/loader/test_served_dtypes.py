@@ -50,7 +50,7 @@ def test_no_weight_is_held_twice_and_the_bytes_are_told(
     tensors = load_file(folders[scheme] / WEIGHTS)
     twice = sum(part.nbytes for name, part in tensors.items() if name.startswith("lm_head."))
     assert bool(twice) is has_tables
-    files = model_files.weight_files(folders[scheme]).total_bytes - twice
+    files = model_files.read(folders[scheme]).files.total_bytes - twice
     texts = 4_000  # shapes, levels and what else is read once and not kept
     zeros = 5_000  # of 4 bits on disk, in a byte each
     assert files - texts <= served_dtypes.resident_bytes(model) <= files + zeros

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -22,8 +21,8 @@ from tests.tiny_models import write_tiny_model
 
 
 def memory_needed(folder: Path, dtype: torch.dtype) -> int:
-    plain = json.loads((folder / "config.json").read_text())
-    return weight_memory.resident_bytes(plain, model_files.weight_files(folder), dtype=dtype)
+    checkpoint = model_files.read(folder)
+    return weight_memory.resident_bytes(checkpoint.config, checkpoint.files, dtype=dtype)
 
 
 @pytest.mark.parametrize("architecture", ["qwen2", "gemma2"])
@@ -39,13 +38,13 @@ def test_the_memory_asked_for_is_the_memory_taken(
     fused_linear.fuse(model)
     bfloat16_linear.install(model)
     assert memory_needed(folder, torch.bfloat16) == served_dtypes.resident_bytes(model)
-    assert memory_needed(folder, torch.bfloat16) == model_files.weight_files(folder).total_bytes
-    assert memory_needed(folder, torch.float32) == 2 * model_files.weight_files(folder).total_bytes
+    assert memory_needed(folder, torch.bfloat16) == model_files.read(folder).files.total_bytes
+    assert memory_needed(folder, torch.float32) == 2 * model_files.read(folder).files.total_bytes
 
 
 def test_a_kind_of_unknown_size_counts_as_its_files_do(folder: Path) -> None:
     edit(folder, model_type="nonesuch")
-    files = model_files.weight_files(folder)
+    files = model_files.read(folder).files
     assert memory_needed(folder, torch.float32) == files.total_bytes
 
 
@@ -54,7 +53,7 @@ def test_packed_weights_of_an_unknown_kind_are_held_as_their_files_are(
 ) -> None:
     packed = write_quantized(folder, tmp_path / "int4", QuantScheme.INT4)
     edit(packed, model_type="nonesuch")
-    held = model_files.weight_files(packed).total_bytes
+    held = model_files.read(packed).files.total_bytes
     assert memory_needed(packed, torch.float32) == held
 
 
@@ -105,8 +104,7 @@ def test_the_largest_weight_has_to_fit_the_host_on_its_way_to_a_gpu(
     monkeypatch.setattr(weight_memory, "free_bytes", lambda _: 10**12)
     with nullcontext() if is_enough else pytest.raises(StartupError, match="the largest weight of"):
         weight_memory.refuse(
-            folder,
-            model_files.weight_files(folder),
+            model_files.read(folder),
             EngineSettings(),
             dtype=torch.float32,
             device=torch.device("cuda"),
