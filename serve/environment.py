@@ -63,6 +63,11 @@ def client_api_key() -> str | None:
     return key or None
 
 
+def wants_colour() -> bool:
+    """Whether a terminal may be given colours: not with NO_COLOR (no-color.org), nor a dumb one."""
+    return not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
 def leave_out_foreign_variables() -> None:
     """Take out what other programs left in the environment and libraries here would follow.
 
