@@ -14,39 +14,7 @@ from rich.console import Console
 
 from serve.cli.loading_bars import AboveBars, LoadingBars
 from serve.observe import logs
-
-
-class Terminal(io.StringIO):
-    """A stream that says that it is one."""
-
-    def isatty(self) -> bool:
-        return True
-
-
-def rows_of(written: str) -> list[str]:
-    """What stands in each row once a terminal has obeyed what was written; without colours."""
-    rows, row, column = [""], 0, 0
-    position = 0
-    while position < len(written):
-        rest = written[position:]
-        match rest[0]:
-            case "\x1b":
-                end = next(i for i, char in enumerate(rest) if char.isalpha())
-                if rest[end] == "A":
-                    row -= int(rest[2:end])
-                elif rest[end] == "K":
-                    rows[row] = "" if rest[2:end] == "2" else rows[row][:column]
-                position += end
-            case "\r":
-                column = 0
-            case "\n":
-                row, column = row + 1, 0
-                rows += [""] * (row + 1 - len(rows))
-            case char:
-                rows[row] = rows[row][:column].ljust(column) + char + rows[row][column + 1 :]
-                column += 1
-        position += 1
-    return [text.rstrip() for text in rows]
+from tests.terminal import Terminal, rows_of
 
 
 def test_bars_are_for_terminals_only() -> None:

@@ -13,16 +13,10 @@ from serve.observe import logs
 from serve.observe.terminal_lines import printable, seconds
 from serve.timeline import Timeline, Usage
 from tests.serve.observe.records import finished, refused
+from tests.terminal import Terminal
 
 CLOCK = re.compile(r"[0-2][0-9]:[0-5][0-9]:[0-5][0-9]  ")
 CANARY = "canary-5c1e"
-
-
-class Terminal(io.StringIO):
-    """A stream that says that it is one."""
-
-    def isatty(self) -> bool:
-        return True
 
 
 @pytest.fixture
