@@ -146,7 +146,7 @@ def _extras(record: logging.LogRecord) -> dict[str, Any]:
 
 
 def _told(record: logging.LogRecord) -> dict[str, Any]:
-    """What a line for people says beside its message; of an object, only its type."""
+    """The fields that a line for people has beside its message; of an object, only its type."""
     arm = {"arm": _context["arm"]} if "arm" in _context else {}
     told: dict[str, Any] = {}
     for name, value in _extras(record).items():

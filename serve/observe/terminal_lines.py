@@ -135,7 +135,7 @@ def _times(fields: Fields) -> list[str]:
 
 
 def _endings(fields: Fields, paint: Paint) -> list[str]:
-    """What was not as usual: a refusal or an error, a caller that left, the length's bound."""
+    """Endings that are not the usual one: an error, a caller that left, the length's bound."""
     endings = []
     if fields["error_code"]:
         endings.append(paint("red", printable(fields["error_code"])))

@@ -66,8 +66,8 @@ class Answer:
     def summary(self) -> str:
         """The line below an answer: ``15 tokens · TTFT 48 ms · 250 tok/s · 0.11 s``."""
         parts = ["stopped"] if self.was_stopped else []
-        if self.completion_tokens is not None:
-            parts.append(f"{self.completion_tokens} tokens")
+        if (count := self.completion_tokens) is not None:
+            parts.append(f"{count} token{'' if count == 1 else 's'}")
         if self.ttft_s is not None:
             parts.append(f"TTFT {seconds(self.ttft_s)}")
         if self.tokens_per_s is not None:

@@ -16,7 +16,7 @@ from serve.cli.chat.server import Server
 
 @dataclass(slots=True, kw_only=True)
 class Parameters:
-    """What goes with each question."""
+    """The parameters that go with each question."""
 
     model: str
     temperature: float = 0.0

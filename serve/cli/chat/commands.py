@@ -28,7 +28,7 @@ class ModelNames(Protocol):
 
 @dataclass(slots=True)
 class State:
-    """What commands change."""
+    """The part of a chat that commands change."""
 
     conversation: Conversation
     parameters: Parameters
@@ -113,8 +113,8 @@ def _load(state: State, name: str) -> str:
 def _help(_: State, __: str) -> str:
     rows = [(f"/{name} {command.argument}", command.help) for name, command in COMMANDS.items()]
     rows += [
-        ("\\ at a line's end", 'goes on in the next one; so does what stands between two """'),
-        ("Ctrl-C", "stops the answer that is coming; at the prompt it clears the line"),
+        ("\\ at a line's end", 'goes on in the next one; so does text in """'),
+        ("Ctrl-C", "stops an answer; at the prompt it clears the line"),
         ("Ctrl-D", "ends"),
     ]
     width = max(len(left) for left, _ in rows)

@@ -1,4 +1,4 @@
-"""Where an answer is shown while it comes: as it is for programs, as Markdown on a terminal."""
+"""Displays of an answer while it comes: as it is for programs, as Markdown on a terminal."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Protocol, TextIO
 from rich.console import Console
 
 from serve import timeline
-from serve.cli.chat.markdown_rows import rows, split
+from serve.cli.chat.markdown_rows import blocks, rows
 from serve.cli.chat.row_painter import RowPainter
 
 FRAME_S = 0.03
@@ -101,8 +101,8 @@ class MarkdownDisplay:
         self._open = ""
 
     def _draw(self) -> None:
-        finished, self._open = split(self._open)
-        settled = [*rows(finished, self._console), ""] if finished.strip() else []
+        *finished, self._open = blocks(self._open) or [""]
+        settled = [row for block in finished for row in (*rows(block, self._console), "")]
         shown = rows(self._open, self._console)
         self._painter.paint([*settled, *shown])
         self._painter.release(len(settled))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+from itertools import pairwise
 from types import MappingProxyType
 from typing import ClassVar
 
@@ -47,11 +48,11 @@ class AnswerMarkdown(Markdown):
                     child.content = f"![{child.content}]({child.attrs.get('src', '')})"
 
 
-def split(source: str) -> tuple[str, str]:
-    """The blocks that are finished, and the one that may still grow: a list, a table, a fence.
+def blocks(source: str) -> list[str]:
+    """The blocks of some Markdown (a paragraph, a list, a table, a fence), as they are written.
 
-    A block is finished when another has begun below it (CommonMark 0.31, appendix: only the last
-    block of a level is open).
+    Only the last one may still grow: a block is finished when another has begun below it
+    (CommonMark 0.31, appendix "A parsing strategy"). None of an empty source.
     """
     starts = [
         token.map[0]
@@ -59,13 +60,13 @@ def split(source: str) -> tuple[str, str]:
         if token.level == 0 and token.map is not None and token.nesting >= 0
     ]
     lines = source.split("\n")
-    begin = starts[-1] if starts else 0
-    finished = "\n".join(lines[:begin])
-    return (finished + "\n" if begin else ""), "\n".join(lines[begin:])
+    edges = [0, *starts[1:], len(lines)]
+    found = ["\n".join(lines[begin:end]) for begin, end in pairwise(edges)]
+    return [f"{block}\n" for block in found[:-1]] + found[-1:] if source else []
 
 
 def rows(source: str, console: Console) -> list[str]:
-    """The rows of some Markdown, with the escape sequences of the console's colours.
+    """The rows of a block, with the escape sequences of the console's colours.
 
     None is as wide as the terminal, whose cursor would hang between two rows behind such a one.
     """

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from serve.cli.chat.history import History
 from serve.cli.main import main
 from tests.serve.cli.chat.stand_in import USAGE, Reply, StandIn, refusal, standing_in
 from tests.terminal import Terminal, on_terminal
@@ -94,21 +95,20 @@ def test_a_conversation_on_a_terminal(tmp_path: Path) -> None:
         assert set(server.paths) == {"/v1/models", "/v1/chat/completions"}
 
 
-def test_a_history_that_was_asked_for_is_there_the_next_time(tmp_path: Path) -> None:
-    state = {"XDG_STATE_HOME": str(tmp_path)}
-    with standing_in(Reply(["One."]), Reply(["Two."])) as server:
+def test_a_history_that_was_asked_for_is_kept_and_there(tmp_path: Path) -> None:
+    History(tmp_path / "intramural").append("remember me")
+    with standing_in(Reply(["One."])) as server:
         words = ("-m", "serve", "chat", "--url", server.url, "--model", "demo", "--history")
-        for keys, shown in (("remember me\r", "One."), ("\x1b[A\x1b[A\r", "Two.")):
-            with on_terminal(*words, **state) as terminal:
-                terminal.wait_for(PROMPT)
-                terminal.type(keys)
-                terminal.wait_for(shown)
-                terminal.wait_for(PROMPT)
-                terminal.type("/exit\r")
-                assert terminal.wait() == 0
-        assert contents(server) == ["remember me"]
-    file = tmp_path / "intramural/chat-history"
-    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+        with on_terminal(*words, XDG_STATE_HOME=str(tmp_path)) as terminal:
+            terminal.wait_for(PROMPT)
+            terminal.type("\x1b[A, too\r")
+            terminal.wait_for("One.")
+            terminal.wait_for(PROMPT)
+            terminal.type("/exit\r")
+            assert terminal.wait() == 0
+        assert contents(server) == ["remember me, too"]
+    kept = History(tmp_path / "intramural").lines
+    assert kept == ["remember me", "remember me, too", "/exit"]
 
 
 def test_a_pipe_is_the_question_and_the_answer_is_plain(
