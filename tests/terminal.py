@@ -94,6 +94,12 @@ class Pty:
                 raise AssertionError(f"no {text!r} in {self.written[begin:]!r}")
         self._seen = self.written.index(text, begin) + len(text)
 
+    def hang_up(self) -> None:
+        """Close the terminal, as a window is closed."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+        self._descriptor = -1
+
     def wait(self) -> int:
         """Read to the end, and the exit code."""
         deadline = time.monotonic() + PATIENCE_S
@@ -127,8 +133,8 @@ def on_terminal(*arguments: str, columns: int = 80, rows: int = 24, **extra: str
         env=unset | dict(variables) | {"TTY": os.ttyname(theirs)},
         start_new_session=True,
     )
+    terminal = Pty(process, ours)
     try:
-        terminal = Pty(process, ours)
         while not _is_open(process, theirs):  # until it has the terminal, ours must not close
             time.sleep(0.005)
         os.close(theirs)
@@ -137,7 +143,7 @@ def on_terminal(*arguments: str, columns: int = 80, rows: int = 24, **extra: str
         if process.poll() is None:
             process.kill()
             process.wait(30)
-        os.close(ours)
+        terminal.hang_up()
 
 
 def _is_open(process: subprocess.Popen[bytes], terminal: int) -> bool:
