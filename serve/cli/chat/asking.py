@@ -56,6 +56,7 @@ def ask(
     """
     answer = Answer(model=parameters.model, sent_at=timeline.now())
     body = parameters.body(conversation.asked(question))
+    display.begin()
     try:
         with quiet_input(), closing(server.events(body)) as events:
             for event in events:
@@ -64,8 +65,7 @@ def ask(
         answer.was_stopped = True
     finally:
         answer.ended_at = timeline.now()
-        if answer.text:
-            display.end()
+        display.end()
     if answer.text or not answer.was_stopped:
         conversation.keep(question, answer.text)
     return answer

@@ -12,6 +12,7 @@ from serve import timeline
 from serve.cli.chat.markdown_rows import blocks, rows
 from serve.cli.chat.row_painter import RowPainter
 
+WAITING = "\x1b[2m…\x1b[0m"
 FRAME_S = 0.03
 """The least time between two paintings."""
 SHARE = 4
@@ -36,12 +37,16 @@ def harmless(text: str) -> str:
 class Display(Protocol):
     """A place where one answer is shown."""
 
+    def begin(self) -> None:
+        """Show that an answer is waited for."""
+        ...
+
     def add(self, part: str) -> None:
         """Show a piece of text that came."""
         ...
 
     def end(self) -> None:
-        """Show what is left, and end the row."""
+        """Show what is left, and end the row; of an answer that never came, nothing."""
         ...
 
 
@@ -58,6 +63,8 @@ class PlainDisplay:
         self._is_terminal = is_terminal
         self._last = ""
 
+    def begin(self) -> None: ...
+
     def add(self, part: str) -> None:
         shown = harmless(part) if self._is_terminal else part
         self._out.write(shown)
@@ -65,13 +72,15 @@ class PlainDisplay:
         self._last = shown or self._last
 
     def end(self) -> None:
-        if not self._last.endswith("\n"):
+        if self._last and not self._last.endswith("\n"):
             self._out.write("\n")
             self._out.flush()
 
 
 class NoDisplay:
     """Shows nothing: the answer is printed in another form, when it is whole."""
+
+    def begin(self) -> None: ...
 
     def add(self, part: str) -> None: ...
 
@@ -87,6 +96,9 @@ class MarkdownDisplay:
         self._open = ""
         self._next_at = float("-inf")
         self._num_open = 0
+
+    def begin(self) -> None:
+        self._painter.paint([WAITING])
 
     def add(self, part: str) -> None:
         self._open += harmless(part)

@@ -84,9 +84,24 @@ def test_an_answer_cannot_steer_the_terminal(text: str, pictures: str) -> None:
     assert "\x1b]" not in file.getvalue()
 
 
+@pytest.mark.parametrize("parts", [[], ["x"]])
+def test_what_shows_that_an_answer_is_waited_for_is_gone_in_the_end(parts: list[str]) -> None:
+    file = io.StringIO()
+    display = MarkdownDisplay(Console(file=file, width=80, force_terminal=True))
+    display.begin()
+    assert rows_of(file.getvalue()) == ["…", ""]
+    for part in parts:
+        display.add(part)
+    display.end()
+    assert rows_of(file.getvalue()) == [*parts, ""]
+
+
 def test_a_program_gets_the_text_as_it_is() -> None:
     file = io.StringIO()
     display = PlainDisplay(file)
+    display.begin()
+    display.end()
+    assert file.getvalue() == ""
     for part in ("**a**\x1b", "[1m\n"):
         display.add(part)
     display.end()
@@ -95,6 +110,7 @@ def test_a_program_gets_the_text_as_it_is() -> None:
 
 def test_nothing_is_shown_where_nothing_shall_be(capsys: pytest.CaptureFixture[str]) -> None:
     display = NoDisplay()
+    display.begin()
     display.add("x")
     display.end()
     assert capsys.readouterr().out == ""
