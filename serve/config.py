@@ -254,6 +254,11 @@ class Config(BaseModel):
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="Least severe log line."
     )
+    log_format: Literal["auto", "json", "text"] = Field(
+        "auto",
+        description="Form of log lines: `text` is for people, `json` an object a line; `auto` "
+        "takes text on a terminal, else JSON.",
+    )
     fake_tokens_per_s: float | None = Field(
         None,
         gt=0,

@@ -54,13 +54,28 @@ def client_api_key() -> str | None:
     Raises:
         StartupError: it has a character that a header cannot carry. The key is not shown.
     """
-    key = os.environ.get("OPENAI_API_KEY", "").strip()
+    given = os.environ.get("OPENAI_API_KEY", "")
+    return valid_api_key(given, "OPENAI_API_KEY") if given.strip() else None
+
+
+def valid_api_key(given: str, origin: str) -> str:
+    """The key without white space around it.
+
+    Raises:
+        StartupError: as for ``client_api_key``; ``origin`` is named.
+    """
+    key = given.strip()
     if not all("!" <= char <= "~" for char in key):
         raise StartupError(
-            "OPENAI_API_KEY has a space, a control character or a letter beyond ASCII within it, "
+            f"{origin} has a space, a control character or a letter beyond ASCII within it, "
             "which no key has. Set it anew."
         )
-    return key or None
+    return key
+
+
+def wants_colour() -> bool:
+    """Whether a terminal may be given colours: not with NO_COLOR (no-color.org), nor a dumb one."""
+    return not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
 def leave_out_foreign_variables() -> None:

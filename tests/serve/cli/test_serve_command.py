@@ -14,7 +14,7 @@ from rich.console import Console
 from models.refs import Artifact, QuantScheme
 from serve.bootstrap import Ready
 from serve.cli.main import main
-from serve.cli.serve_command import LoadingBars, _count, _quality, as_toml, banner
+from serve.cli.serve_command import _count, _quality, as_toml, banner
 from serve.config_sources import load_config
 from serve.engine.fake import FakeEngine
 from serve.provenance.proof import Mode, Proof
@@ -114,25 +114,3 @@ def test_settings_that_are_not_set_are_shown_as_comments(
 )
 def test_parameters_are_counted_for_people(number: int, text: str) -> None:
     assert _count(number) == text
-
-
-def test_bars_are_for_terminals_only() -> None:
-    file = io.StringIO()
-    with LoadingBars(Console(file=file)) as bars:
-        bars("load_weights", 1, 2)
-    assert file.getvalue() == ""
-
-
-def test_a_bar_for_each_phase_with_bytes_where_they_are_bytes() -> None:
-    file = io.StringIO()
-    with LoadingBars(Console(file=file, force_terminal=True, width=100)) as bars:
-        bars("load_weights", 3_000_000, 9_000_000)
-        bars("warm_up", 0, 0)
-        bars("verify", 5_000_000, 5_000_000)
-        tasks = {task.description: task for task in bars._progress.tasks}
-    assert list(tasks) == ["load weights", "warm up", "verify"]
-    assert tasks["load weights"].fields["amount"] == "3 of 9 MB"
-    assert tasks["warm up"].fields["amount"] == ""
-    assert tasks["warm up"].total is None, "a phase without a total has no end in sight"
-    assert tasks["load weights"].stop_time is not None, "the next phase ends it"
-    assert tasks["verify"].stop_time is not None, "beside the others, it ends by itself"

@@ -207,6 +207,7 @@ def test_access_line_of_a_finished_request(lines):
         "cached_tokens": 4,
         "queue_s": 0.002,
         "ttft_s": 0.05,
+        "tokens_per_s": 100.0,
         "duration_s": 0.1,
         "finish_reason": "stop",
         "error_code": None,
