@@ -26,7 +26,7 @@ from typing import Any, TextIO
 
 import orjson
 
-from serve.observe.record import PROBES, RequestRecord
+from serve.observe.record import PARTS, PROBES, RequestRecord
 
 log = logging.getLogger(__name__)
 access = logging.getLogger("intramural.access")
@@ -164,7 +164,8 @@ class AccessLog:
 
 
 def _level(record: RequestRecord) -> int:
-    if record.route in PROBES and record.status != 500:
+    is_quiet = record.route in PROBES or record.route.startswith(PARTS)
+    if is_quiet and record.status != 500:
         return logging.DEBUG
     return logging.WARNING if record.status >= 500 else logging.INFO
 

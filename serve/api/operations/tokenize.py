@@ -81,14 +81,24 @@ def routes(state: ServerState) -> tuple[RouteSpec, ...]:
             handler=tokenize,
             policy=INFER,
             method="POST",
-            openapi={"tags": tags, "responses": described(Tokens), "body": TokenizeRequest},
+            openapi={
+                "tags": tags,
+                "responses": described(Tokens),
+                "body": TokenizeRequest,
+                "example": {"model": "demo", "prompt": "What is TTFT?", "return_token_strs": True},
+            },
         ),
         RouteSpec(
             path="/detokenize",
             handler=detokenize,
             policy=INFER,
             method="POST",
-            openapi={"tags": tags, "responses": described(Text), "body": DetokenizeRequest},
+            openapi={
+                "tags": tags,
+                "responses": described(Text),
+                "body": DetokenizeRequest,
+                "example": {"model": "demo", "tokens": [11, 42]},
+            },
         ),
     )
 
