@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import json
 import re
+import shutil
 import subprocess
 import tempfile
 import time
@@ -120,10 +121,11 @@ def chromium(driver: str, browser: str) -> Iterator[Browser]:
         driver: the program chromedriver.
         browser: the program chromium, of the same version.
     """
-    with tempfile.TemporaryDirectory() as profile, _driver(driver, Path(profile)) as url:
+    with _folder() as folder, _driver(driver, folder / "driver.log") as url:
         options = {
             "binary": browser,
-            "args": [*FLAGS, f"--user-data-dir={profile}/profile"],
+            "args": [*FLAGS, f"--user-data-dir={folder / 'profile'}"],
+            "prefs": {"session.restore_on_startup": 4, "session.startup_urls": ["about:blank"]},
         }
         wanted = {"goog:chromeOptions": options, "goog:loggingPrefs": _logs()}
         with httpx.Client(base_url=url, trust_env=False, timeout=2 * TIMEOUT_S) as client:
@@ -152,9 +154,23 @@ def _logs() -> dict[str, str]:
 
 
 @contextmanager
-def _driver(program: str, folder: Path) -> Iterator[str]:
+def _folder() -> Iterator[Path]:
+    """A folder that is gone afterwards: the browser's last process writes when its driver ended."""
+    folder = Path(tempfile.mkdtemp(prefix="chromium-"))
+
+    def is_gone() -> bool:
+        shutil.rmtree(folder, ignore_errors=True)
+        return not folder.exists()
+
+    try:
+        yield folder
+    finally:
+        wait_for(is_gone, f"{folder} is removed")
+
+
+@contextmanager
+def _driver(program: str, log: Path) -> Iterator[str]:
     """The driver's address. It takes a free port, and says which."""
-    log = folder / "driver.log"
     with log.open("w") as output:
         process = subprocess.Popen([program, "--port=0"], stdout=output, stderr=output)
     try:

@@ -54,8 +54,8 @@ class Documentation:
             version=app.version,
             routes=[*app.routes, *self._public.routes],
             description=(
-                "An OpenAI-compatible server. Accepted and without effect: "
-                f"{', '.join(sorted(IGNORED_FIELDS))}."
+                "An OpenAI-compatible server.\n\nAccepted and without effect: "
+                f"{', '.join(f'`{name}`' for name in sorted(IGNORED_FIELDS))}."
             ),
         )
         _, definitions = models_json_schema(

@@ -116,10 +116,12 @@ export class Reference {
 const idOf = (method, path) => `${method}-${path}`.toLowerCase().replace(/[^a-z0-9]+/g, "-").replace(/-$/, "");
 
 function introduction({ version, description }) {
+  const [first, ...rest] = description.split("\n\n");
   return element("section", { class: "introduction" },
     element("h1", {}, "API reference"),
     element("p", { class: "note" }, `Intramural ${version}. Made of this server's own /openapi.json.`),
-    paragraphs(description),
+    paragraphs(first),
+    rest.length ? element("details", {}, element("summary", {}, "Fields without effect"), paragraphs(rest.join("\n\n"))) : null,
     element("details", {}, element("summary", {}, "Guides: files of the repository"),
       element("ul", {}, ...GUIDES.map(([file, about]) => element("li", {}, element("code", {}, file), `: ${about}`)))));
 }

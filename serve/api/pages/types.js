@@ -30,9 +30,9 @@ function joined(lists, between) {
 export function limitsOf(schema) {
   const own = [];
   own.push(range(schema.minimum, schema.exclusiveMinimum, schema.maximum, schema.exclusiveMaximum));
-  own.push(counted(schema.minLength, schema.maxLength, "characters"));
-  own.push(counted(schema.minItems, schema.maxItems, "items"));
-  own.push(counted(schema.minProperties, schema.maxProperties, "names"));
+  own.push(counted(schema.minLength, schema.maxLength, "character"));
+  own.push(counted(schema.minItems, schema.maxItems, "item"));
+  own.push(counted(schema.minProperties, schema.maxProperties, "name"));
   if (schema.pattern) own.push(`matches ${schema.pattern}`);
   const inner = [...(schema.anyOf ?? schema.oneOf ?? [])].map(limitsOf);
   if (schema.items) inner.push(each(limitsOf(schema.items), "each "));
@@ -60,7 +60,7 @@ function range(least, above, most, below) {
 const isHuge = (bound) => bound !== undefined && !Number.isSafeInteger(bound) && Math.abs(bound) > 2 ** 53;
 
 function counted(least, most, what) {
-  if (least !== undefined && most !== undefined) return `${least} to ${most} ${what}`;
-  if (most !== undefined) return `at most ${most.toLocaleString("en")} ${what}`;
-  return least === undefined ? "" : `at least ${least} ${what === "characters" && least === 1 ? "character" : what}`;
+  if (least !== undefined && most !== undefined) return `${least} to ${most.toLocaleString("en")} ${what}s`;
+  if (most !== undefined) return `at most ${most.toLocaleString("en")} ${what}s`;
+  return least === undefined ? "" : `at least ${least} ${what}${least === 1 ? "" : "s"}`;
 }
