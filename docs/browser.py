@@ -43,7 +43,7 @@ class Browser:
         self._command("POST", "url", {"url": url})
 
     def script(self, body: str, *arguments: object) -> Any:
-        """What a function with this body returns; of a promise, what it is fulfilled with."""
+        """Run a function with this body: its value; of a promise, what it is fulfilled with."""
         return self._command("POST", "execute/sync", {"script": body, "args": list(arguments)})
 
     def until(self, condition: str, *arguments: object) -> Any:
@@ -140,7 +140,7 @@ def chromium(driver: str, browser: str) -> Iterator[Browser]:
 
 
 def wait_for(look: Callable[[], Any], what: str) -> Any:
-    """What ``look`` returns, once it is true. Raises TimeoutError."""
+    """Look until there is something true, and return it. Raises TimeoutError."""
     deadline = time.monotonic() + TIMEOUT_S
     while not (found := look()):
         if time.monotonic() > deadline:

@@ -32,14 +32,12 @@ WIDTH = 92
 
 def main() -> int:
     """Start, ask, draw, stop."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     url = f"http://127.0.0.1:{port}"
     command = [sys.executable, "-m", "serve", "--model", "demo", "--port", str(port)]
-    server = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=_environment())
+    server = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment())
     try:
-        _wait_ready(url)
+        wait_ready(url)
         answers = [(question, _ask(url, question)) for question in QUESTIONS]
     finally:
         server.terminate()
@@ -58,6 +56,13 @@ def main() -> int:
     return 0
 
 
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
 def _with_port(line: str, port: int) -> str:
     """The line as it looks on the default port; a border stays where it is."""
     shown = line.replace(f":{port}", ":8000")
@@ -72,16 +77,18 @@ def _ask(url: str, question: str) -> str:
         capture_output=True,
         text=True,
         check=True,
-        env=_environment(),
+        env=environment(),
     )
     return finished.stdout.strip()
 
 
-def _environment() -> dict[str, str]:
+def environment() -> dict[str, str]:
+    """Ours, with the width of the picture."""
     return os.environ | {"COLUMNS": str(WIDTH)}
 
 
-def _wait_ready(url: str) -> None:
+def wait_ready(url: str) -> None:
+    """Wait until the server answers. Raises SystemExit where it does not."""
     deadline = time.monotonic() + READY_TIMEOUT_S
     while time.monotonic() < deadline:
         try:

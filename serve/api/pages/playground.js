@@ -28,11 +28,8 @@ export class Playground {
     document.addEventListener("keydown", (event) => event.key === "Escape" && this.stop());
     byId("stop").addEventListener("click", () => this.stop());
     byId("new-chat").addEventListener("click", () => this.#reset());
-    const turns = byId("turns");
-    turns.addEventListener("grown", () => this.#isFollowing && turns.scrollTo({ top: turns.scrollHeight }));
-    turns.addEventListener("scroll", () => {
-      this.#isFollowing = turns.scrollHeight - turns.scrollTop - turns.clientHeight < NEAR_END_PX;
-    });
+    byId("turns").addEventListener("grown", () => this.#isFollowing && scroller().scrollTo({ top: scroller().scrollHeight }));
+    for (const scrolled of [byId("turns"), document]) scrolled.addEventListener("scroll", () => this.#look());
     for (const id of ["model-panel", "parameter-panel"]) byId(id).open = !NARROW.matches;
   }
 
@@ -55,6 +52,12 @@ export class Playground {
   /** End the answer that is coming. What has come stays. */
   stop() {
     this.#running?.abort();
+  }
+
+  /** Whether the end of the conversation is in sight: only then what comes is followed. */
+  #look() {
+    const { scrollHeight, scrollTop, clientHeight } = scroller();
+    this.#isFollowing = scrollHeight - scrollTop - clientHeight < NEAR_END_PX;
   }
 
   #reset() {
@@ -126,5 +129,10 @@ export class Playground {
     byId("stop").hidden = !isRunning;
     byId("send").hidden = isRunning;
     byId("send").disabled = !this.#models.name || byId("prompt").value.trim() === "";
+    // A button that was pressed and is gone leaves the focus nowhere.
+    if (document.activeElement === document.body && this.#turns.length) byId("prompt").focus();
   }
 }
+
+/** On a narrow screen the page is scrolled, else the conversation. */
+const scroller = () => (NARROW.matches ? document.scrollingElement : byId("turns"));

@@ -5,8 +5,8 @@ routes that ask. Each file has a route of its own, from a fixed table: no name t
 is ever looked up, and a path that is not in the table is refused like any other.
 
 The policy of its content (CSP level 3) lets the page run and load nothing but these files, send to
-no other host, be in no frame, and write HTML nowhere (Trusted Types). ``no-cache`` has a browser ask
-each time, and the entity tag makes the answer a 304 (RFC 9110, section 13.1.2).
+no other host, be in no frame, and write HTML nowhere (Trusted Types). ``no-cache`` has a browser
+ask each time, and the entity tag makes the answer a 304 (RFC 9110, section 13.1.2).
 """
 
 from __future__ import annotations

@@ -6,6 +6,7 @@ import { codeBlock, copyButton, element } from "./dom.js";
 import { GrowingText } from "./markdown.js";
 
 const ROUTE = "v1/chat/completions";
+const LEAST_MS = 20; // of an answer that came all at once there is no rate to tell
 
 export class Turn {
   #api; #node; #body; #foot; #answer = null; #frame = null;
@@ -102,9 +103,9 @@ export class Turn {
       problem ? element("p", { class: "problem", role: "alert" }, wordsOf(problem)) : "",
       element("div", { class: "buttons" },
         element("span", { class: "note figures" }, figuresOf(figures, this.state)),
-        element("span", { class: "gap" }),
-        this.answer ? copyButton(() => this.answer, "Copy answer") : null,
-        element("button", { type: "button", class: "quiet small again", click: () => this.onAgain() }, "Ask again")),
+        element("span", { class: "together" },
+          this.answer ? copyButton(() => this.answer, "Copy answer") : null,
+          element("button", { type: "button", class: "quiet small again", click: () => this.onAgain() }, "Ask again"))),
       shown);
     this.#node.dispatchEvent(new CustomEvent("grown", { bubbles: true }));
   }
@@ -120,7 +121,7 @@ function wordsOf(problem) {
 function figuresOf({ startedAt, firstAt, lastAt, endedAt, usage, finish }, state) {
   const parts = [];
   if (usage) parts.push(`${usage.completion_tokens} tokens`);
-  if (usage && usage.completion_tokens > 1 && lastAt > firstAt) {
+  if (usage && usage.completion_tokens > 1 && lastAt - firstAt >= LEAST_MS) {
     parts.push(`${((usage.completion_tokens - 1) / ((lastAt - firstAt) / 1000)).toFixed(1)} tok/s`);
   }
   if (firstAt !== null) parts.push(`first token ${duration(firstAt - startedAt)}`);

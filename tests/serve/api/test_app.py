@@ -28,7 +28,17 @@ async def test_every_route_and_method_wants_the_key(locked: tuple[House, str]) -
     paths = {route.path_format.replace("{model}", "demo") for route in routes}
     assert len(paths) >= 9
     async with home.client() as client:
-        odd = {"/nope", "/docs/", "/pages", "/pages/", "/pages/page.html", "/redoc", "/v1", "/%2Flivez", "/livez/"}
+        odd = {
+            "/nope",
+            "/docs/",
+            "/pages",
+            "/pages/",
+            "/pages/page.html",
+            "/redoc",
+            "/v1",
+            "/%2Flivez",
+            "/livez/",
+        }
         for path in sorted(paths | odd | {"/health/", "/healthz", "/v1/health"}):
             for method in METHODS:
                 response = await client.request(method, path)

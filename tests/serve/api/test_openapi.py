@@ -37,7 +37,9 @@ async def test_what_needs_no_key_says_so() -> None:
         paths = (await client.get("/openapi.json")).json()["paths"]
     public = {route.path for route in routes_of(home.state) if route.policy.is_public}
     open_paths = {
-        path for path, methods in paths.items() if next(iter(methods.values())).get("security") == []
+        path
+        for path, methods in paths.items()
+        if next(iter(methods.values())).get("security") == []
     }
     assert open_paths == public & paths.keys()
     assert "/livez" in open_paths

@@ -139,7 +139,9 @@ def test_no_text_holds_up_the_page(page: Browser, name: str) -> None:
 
 
 def test_events_are_found_wherever_the_stream_is_cut(page: Browser) -> None:
-    stream = ": note\r\ndata: one\r\n\r\ndata:two\ndata: 2\n\nid: 3\rdata: three\r\r\n\ndata: [DONE]\n\n"
+    stream = (
+        ": note\r\ndata: one\r\ndata: 1\r\n\r\ndata:two\n\nid: 3\rdata: three\r\r\ndata: [DONE]\n\n"
+    )
     found: list[Any] = page.script(
         """
         const [stream] = arguments;
@@ -148,7 +150,8 @@ def test_events_are_found_wherever_the_stream_is_cut(page: Browser) -> None:
             for (let first = 0; first <= stream.length; first++) {
                 for (let last = first; last <= stream.length; last++) {
                     const parser = new EventParser();
-                    const cuts = [stream.slice(0, first), stream.slice(first, last), stream.slice(last)];
+                    const ends = [[0, first], [first, last], [last, stream.length]];
+                    const cuts = ends.map(([start, end]) => stream.slice(start, end));
                     all.push(JSON.stringify(cuts.flatMap((piece) => parser.feed(piece))));
                 }
             }
@@ -157,11 +160,11 @@ def test_events_are_found_wherever_the_stream_is_cut(page: Browser) -> None:
         """,
         stream,
     )
-    assert [json.loads(each) for each in found] == [["one", "two\n2", "three", "[DONE]"]]
+    assert [json.loads(each) for each in found] == [["one\n1", "two", "three", "[DONE]"]]
 
 
 def test_curl_says_the_very_request_whatever_is_in_it(page: Browser) -> None:
-    body = {"model": "demo", "prompt": "it's $HOME `x` \\ \"q\"\n\u2028你好", "stream": True}
+    body = {"model": "demo", "prompt": 'it\'s $HOME `x` \\ "q"\n\u2028你好', "stream": True}
     curl = page.script(
         "return import('/pages/curl.js').then(({curlOf}) => curlOf(arguments[0]))",
         {"address": "http://h/v1/completions", "method": "POST", "body": body, "hasKey": True},

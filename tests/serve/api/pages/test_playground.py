@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import shlex
-
+from itertools import pairwise
 from typing import Any
 
 import pytest
 
 from docs.browser import ESCAPE, SHIFT, TAB, Browser, wait_for
-from models.quality import Quality
+from models.quality import Quality, TextFigures
 from models.refs import QuantScheme
 from serve.service.directory import Weights
 from tests.programs import needs
@@ -32,8 +32,7 @@ HOSTILE = (
     "[run](javascript:window.harmed=1) [data](data:text/html,x) ![i](http://192.0.2.1/i.png)\n\n"
     "<a href='javascript:alert(1)'>x</a> <style>*{display:none}</style> &lt;b&gt;\n"
 )
-QUALITY = {
-    "num_weights": 1000,
+FIGURES: dict[str, Any] = {
     "num_tokens": 2006,
     "kl_mean": 0.00114,
     "kl_median": 0.001,
@@ -41,21 +40,20 @@ QUALITY = {
     "top1": 0.9786,
     "base_perplexity": 9.1,
     "perplexity": 9.13,
-    "better": None,
-    "texts": [
-        {
-            "name": "english",
-            "sha256": "0" * 64,
-            **{"num_tokens": 2006, "kl_mean": 0.001, "kl_median": 0.001, "kl_p99": 0.01},
-            **{"top1": 0.9, "base_perplexity": 9.1, "perplexity": 9.13},
-        }
-    ],
 }
+QUALITY = Quality(
+    **FIGURES,
+    num_weights=1000,
+    texts=(TextFigures(**FIGURES, name="english", sha256="0" * 64),),
+    better=None,
+)
 
 
 def body_of(browser: Browser) -> dict[str, Any]:
     """The body of the last answer's curl, as a shell would pass it on."""
-    curl = browser.script("return [...document.querySelectorAll('.request code')].at(-1).textContent")
+    curl = browser.script(
+        "return [...document.querySelectorAll('.request code')].at(-1).textContent"
+    )
     words = shlex.split(curl.replace("\\\n", " "))
     body: dict[str, Any] = json.loads(words[words.index("-d") + 1])
     return body
@@ -71,7 +69,7 @@ def test_an_answer_is_seen_token_by_token_with_its_figures(browser: Browser) -> 
         seen = browser.script("return window.seen")
         assert seen[-1] == ANSWER
         assert len(seen) >= 4
-        assert all(later.startswith(earlier) for earlier, later in zip(seen, seen[1:]))
+        assert all(later.startswith(earlier) for earlier, later in pairwise(seen))
         num_tokens = len(script_of(ANSWER))
         figures = browser.text(".figures")
         assert figures.startswith(f"{num_tokens} tokens · ")
@@ -100,7 +98,10 @@ def test_the_parameters_and_the_history_go_into_the_request(browser: Browser) ->
                 {"role": "assistant", "content": first},
                 {"role": "user", "content": "你好"},
             ],
-            **{"temperature": 0.5, "top_p": 0.9, "max_tokens": 3, "seed": 7},
+            "temperature": 0.5,
+            "top_p": 0.9,
+            "max_tokens": 3,
+            "seed": 7,
             "stop": ["it's", "\n\n"],
             "stream": True,
             "stream_options": {"include_usage": True},
@@ -150,9 +151,7 @@ def test_text_of_an_answer_does_nothing(browser: Browser) -> None:
         assert any("TrustedHTML" in line for line in browser.console())
 
 
-def test_a_key_is_asked_for_and_kept_nowhere(
-    browser: Browser, locked: tuple[House, str]
-) -> None:
+def test_a_key_is_asked_for_and_kept_nowhere(browser: Browser, locked: tuple[House, str]) -> None:
     home, key = locked
     refused = ("401 (Unauthorized)",)
     with served(home) as url:
@@ -232,14 +231,13 @@ def test_a_server_that_is_gone_is_said_to_be(browser: Browser) -> None:
 
 def test_it_says_which_weights_these_are(browser: Browser) -> None:
     home = house()
-    quality = Quality.from_json(QUALITY)
-    home.publish(digest="sha256:" + "ab" * 32, scheme=QuantScheme.INT8, quality=quality)
+    home.publish(digest="sha256:" + "ab" * 32, scheme=QuantScheme.INT8, quality=QUALITY)
     with served(home) as url:
         browser.open(url)
         browser.until(READY)
         facts = browser.text("#facts")
         assert "int8" in facts
-        assert quality.line in facts
+        assert QUALITY.line in facts
         assert "sha256:" + "ab" * 6 in facts
         assert is_clean(browser, url)
 
@@ -276,6 +274,9 @@ def test_it_fits_360_pixels_and_everything_has_a_name(browser: Browser, path: st
         if path == "/":
             ask(browser)
             browser.until(ANSWERED)
+            browser.script(
+                "document.querySelectorAll('details').forEach((part) => part.open = true)"
+            )
         else:
             browser.until("document.querySelector('.entry')")
         widths = browser.script(

@@ -39,7 +39,8 @@ def test_it_has_every_route_type_and_field(browser: Browser) -> None:
             assert field["description"].replace("`", "").split(":")[0] in text
         assert "1 to 128" in text, "limits of n"
         dead = browser.script(
-            "return [...document.querySelectorAll('#reference a')].map((link) => link.hash.slice(1))"
+            "return [...document.querySelectorAll('#reference a')]"
+            ".map((link) => link.hash.slice(1))"
             ".filter((id) => !document.getElementById(id))"
         )
         assert dead == []

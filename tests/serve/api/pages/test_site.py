@@ -1,4 +1,4 @@
-"""The page's files over HTTP: public, cached by their tags, under a strict policy, and no others."""
+"""The page's files over HTTP: public, cached by their tags, under a strict policy; no others."""
 
 from __future__ import annotations
 
@@ -135,10 +135,14 @@ def _luminance(colour: str) -> float:
 
 def test_text_is_told_from_its_ground_in_both_colours() -> None:
     css = (FOLDER / "page.css").read_text("utf-8")
-    schemes = [dict(re.findall(r"--([a-z-]+): (#[0-9a-f]+);", part)) for part in css.split("@media")]
+    schemes = [
+        dict(re.findall(r"--([a-z-]+): (#[0-9a-f]+);", part)) for part in css.split("@media")
+    ]
     light, dark = schemes[0], schemes[1]
     assert light.keys() == dark.keys()
-    pairs = [(text, ground) for text in ("text", "soft", "accent") for ground in ("ground", "raised")]
+    pairs = [
+        (text, ground) for text in ("text", "soft", "accent") for ground in ("ground", "raised")
+    ]
     pairs += [("text", "mine"), ("on-accent", "accent"), ("bad", "bad-ground"), ("bad", "raised")]
     for colours in (light, {**light, **dark}):
         for text, ground in pairs:
