@@ -29,7 +29,7 @@ TIMEOUT_S = 30
 POLL_S = 0.02
 ELEMENT = "element-6066-11e4-a52e-4f735466cecf"
 """The name under which an element's id is sent (WebDriver, section 12.1)."""
-ESCAPE, ENTER, SHIFT, TAB = "\ue00c", "\ue007", "\ue008", "\ue004"
+ESCAPE, ENTER, SHIFT, TAB, CONTROL = "\ue00c", "\ue007", "\ue008", "\ue004", "\ue009"
 
 
 class Browser:

@@ -12,8 +12,8 @@ const api = new Api();
 const playground = new Playground(api);
 const reference = new Reference(api, () => playground.modelName);
 const connection = new Connection(api, {
-  onModels: (cards) => {
-    playground.take(cards);
+  onModels: (cards, version) => {
+    playground.take(cards, version);
     reference.refresh();
   },
   onKey: () => reference.refresh({ isNew: true }),

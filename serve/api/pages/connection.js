@@ -10,7 +10,7 @@ const IN_BYTES = new Set(["download", "verify_source", "quantize", "measure", "v
 export class Connection {
   #api; #onModels; #onKey; #timer = null; #attempt = 0; #failures = 0;
 
-  /** `onModels` is told of the cards of /v1/models; `onKey` that there is another key, or none. */
+  /** `onModels` is told of the cards of /v1/models and the answer of /version, if any; `onKey` that there is another key, or none. */
   constructor(api, { onModels, onKey }) {
     this.#api = api;
     this.#onModels = onModels;
@@ -27,10 +27,11 @@ export class Connection {
     clearTimeout(this.#timer);
     try {
       const models = (await this.#api.get("v1/models")).data;
+      const version = await this.#api.get("version").catch(() => null); // nice to have
       if (attempt !== this.#attempt) return;
       this.#failures = 0;
       byId("state").hidden = true;
-      this.#onModels(models);
+      this.#onModels(models, version);
     } catch (problem) {
       if (attempt === this.#attempt) this.explain(problem);
     }

@@ -3,7 +3,7 @@
 import { byId, copyButton, element } from "./dom.js";
 
 export class ModelChoice {
-  #cards = [];
+  #cards = []; #version = null;
 
   constructor() {
     byId("model").addEventListener("change", () => this.#showFacts());
@@ -15,7 +15,8 @@ export class ModelChoice {
   }
 
   /** Take the cards of /v1/models; what was chosen stays chosen where it is still served. */
-  take(cards) {
+  take(cards, version) {
+    this.#version = version;
     const select = byId("model");
     const before = select.value;
     this.#cards = cards;
@@ -27,20 +28,21 @@ export class ModelChoice {
 
   #showFacts() {
     const card = this.#cards.find(({ id }) => id === this.name);
-    byId("facts").replaceChildren(...(card ? factsOf(card).flatMap(([name, value, hint]) => [
+    byId("facts").replaceChildren(...(card ? factsOf(card, this.#version).flatMap(([name, value, hint]) => [
       element("dt", {}, name),
       element("dd", { title: hint }, value),
     ]) : []));
   }
 }
 
-function factsOf(card) {
+function factsOf(card, version) {
   const facts = [["Context", `${card.max_model_len.toLocaleString("en")} tokens`]];
   if (card.parent) facts.push(["Adapter of", card.parent]);
   const digest = card.digest;
   facts.push(["Digest", digest ? element("span", {}, element("code", {}, shortened(digest)), " ", copyButton(digest)) : "not known", digest]);
   facts.push(["Weights", card.quantization === "none" ? "full, not quantised" : card.quantization]);
   if (card.quantization !== "none") facts.push(["Quality", qualityOf(card)]);
+  if (version) facts.push(["Server", ["Intramural", version.version, version.commit?.slice(0, 12)].filter(Boolean).join(" ")]);
   return facts;
 }
 

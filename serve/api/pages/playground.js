@@ -43,8 +43,8 @@ export class Playground {
   }
 
   /** Take the models that may be asked. */
-  take(cards) {
-    this.#models.take(cards);
+  take(cards, version) {
+    this.#models.take(cards, version);
     this.#refresh();
     if (byId("key-panel").hidden && !byId("playground").hidden) byId("prompt").focus();
   }

@@ -14,6 +14,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from importlib import resources
 from typing import Final
 
@@ -96,6 +97,7 @@ def routes(state: ServerState) -> tuple[RouteSpec, ...]:
     )
 
 
+@cache
 def _read(name: str, media_type: str) -> File:
     content = resources.files(__package__).joinpath(name).read_bytes()
     return File(content, media_type, f'"{hashlib.sha256(content).hexdigest()[:32]}"')

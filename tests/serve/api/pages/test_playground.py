@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
-from docs.browser import ESCAPE, SHIFT, TAB, Browser, wait_for
+from docs.browser import CONTROL, ESCAPE, SHIFT, TAB, Browser, wait_for
 from models.quality import Quality, TextFigures
 from models.refs import QuantScheme
 from serve.service.directory import Weights
+from serve.version import server_version
 from tests.programs import needs
 from tests.serve.api.house import ANSWER, House, house, is_free, pipeline_of, script_of
 from tests.serve.api.pages.served import ANSWERED, READY, ask, is_clean, served
@@ -60,19 +61,19 @@ def body_of(browser: Browser) -> dict[str, Any]:
 
 
 def test_an_answer_is_seen_token_by_token_with_its_figures(browser: Browser) -> None:
-    home = house(pipeline_of(tokens_per_s=40))
+    script = script_of("\n\n".join([ANSWER] * 4))
+    home = house(pipeline_of(tokens_per_s=60, script=script))
     with served(home) as url:
         browser.open(url)
         browser.script(WATCH)
         ask(browser)
         browser.until(ANSWERED)
         seen = browser.script("return window.seen")
-        assert seen[-1] == ANSWER
+        assert seen[-1] == ANSWER * 4, "four paragraphs"
         assert len(seen) >= 4
         assert all(later.startswith(earlier) for earlier, later in pairwise(seen))
-        num_tokens = len(script_of(ANSWER))
         figures = browser.text(".figures")
-        assert figures.startswith(f"{num_tokens} tokens · ")
+        assert figures.startswith(f"{len(script)} tokens · ")
         assert "tok/s · first token " in figures
         assert browser.text("#told") == "The answer is complete."
         assert is_clean(browser, url)
@@ -239,7 +240,24 @@ def test_it_says_which_weights_these_are(browser: Browser) -> None:
         assert "int8" in facts
         assert QUALITY.line in facts
         assert "sha256:" + "ab" * 6 in facts
+        assert f"Intramural {server_version()}" in facts
         assert is_clean(browser, url)
+
+
+@pytest.mark.parametrize("has_clipboard", [True, False])
+def test_an_answer_is_copied_also_over_plain_http(browser: Browser, has_clipboard: bool) -> None:
+    text = "# One\n\n*two*"
+    with served(house(pipeline_of(script=script_of(text)))) as url:
+        browser.open(url)
+        if not has_clipboard:
+            browser.script("Object.defineProperty(navigator, 'clipboard', {value: undefined})")
+        ask(browser)
+        browser.until(ANSWERED)
+        browser.click(".together button")
+        browser.until("document.querySelector('.together button').textContent === 'Copied'")
+        browser.click("#prompt")
+        browser.key(CONTROL, "v")
+        assert browser.script("return document.querySelector('#prompt').value") == text
 
 
 def test_it_is_used_with_the_keyboard_alone(browser: Browser) -> None:
