@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import re
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
@@ -26,6 +28,7 @@ FLAGS = (
     *("--disable-dev-shm-usage", "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"),
 )
 TIMEOUT_S = 30
+END_S = 10
 POLL_S = 0.02
 ELEMENT = "element-6066-11e4-a52e-4f735466cecf"
 """The name under which an element's id is sent (WebDriver, section 12.1)."""
@@ -67,12 +70,18 @@ class Browser:
         """Type into the first such element."""
         self._command("POST", f"element/{self._find(selector)}/value", {"text": text})
 
-    def key(self, *keys: str) -> None:
-        """Press these keys together, wherever the focus is."""
+    def press(self, *keys: str) -> None:
+        """Press one key after the other, wherever the focus is."""
+        self._keys([{"type": kind, "value": key} for key in keys for kind in ("keyDown", "keyUp")])
+
+    def chord(self, *keys: str) -> None:
+        """Press these keys together."""
         down = [{"type": "keyDown", "value": key} for key in keys]
-        up = [{"type": "keyUp", "value": key} for key in reversed(keys)]
-        actions = [{"type": "key", "id": "keyboard", "actions": down + up}]
-        self._command("POST", "actions", {"actions": actions})
+        self._keys(down + [{"type": "keyUp", "value": key} for key in reversed(keys)])
+
+    def _keys(self, actions: list[dict[str, str]]) -> None:
+        keyboard = {"type": "key", "id": "keyboard", "actions": actions}
+        self._command("POST", "actions", {"actions": [keyboard]})
 
     def look(self, *, width: int, height: int, is_dark: bool = False) -> None:
         """Take a window of this size, in CSS pixels, and a colour scheme."""
@@ -121,7 +130,7 @@ def chromium(driver: str, browser: str) -> Iterator[Browser]:
         driver: the program chromedriver.
         browser: the program chromium, of the same version.
     """
-    with _folder() as folder, _driver(driver, folder / "driver.log") as url:
+    with _folder() as folder, _driver(driver, folder) as url:
         options = {
             "binary": browser,
             "args": [*FLAGS, f"--user-data-dir={folder / 'profile'}"],
@@ -132,11 +141,12 @@ def chromium(driver: str, browser: str) -> Iterator[Browser]:
             session = _answer(
                 client.post("/session", json={"capabilities": {"alwaysMatch": wanted}})
             )
-            client.base_url = httpx.URL(f"{url}/session/{session['sessionId']}/")
+            path = f"/session/{session['sessionId']}"
+            client.base_url = httpx.URL(f"{url}{path}/")
             try:
                 yield Browser(client)
             finally:
-                client.delete("")
+                _end(url + path, session["capabilities"]["goog:processID"])
 
 
 def wait_for(look: Callable[[], Any], what: str) -> Any:
@@ -147,6 +157,14 @@ def wait_for(look: Callable[[], Any], what: str) -> Any:
             raise TimeoutError(f"not within {TIMEOUT_S} s: {what}")
         time.sleep(POLL_S)
     return found
+
+
+def _end(session: str, process: int) -> None:
+    """End the browser; one that does not answer is killed."""
+    try:
+        _answer(httpx.delete(session, timeout=END_S, trust_env=False))
+    except httpx.TransportError:
+        os.kill(process, signal.SIGKILL)
 
 
 def _logs() -> dict[str, str]:
@@ -169,10 +187,12 @@ def _folder() -> Iterator[Path]:
 
 
 @contextmanager
-def _driver(program: str, log: Path) -> Iterator[str]:
+def _driver(program: str, folder: Path) -> Iterator[str]:
     """The driver's address. It takes a free port, and says which."""
+    log = folder / "driver.log"
+    command = ["env", f"TMPDIR={folder}", program, "--port=0"]  # the browser's own folders, too
     with log.open("w") as output:
-        process = subprocess.Popen([program, "--port=0"], stdout=output, stderr=output)
+        process = subprocess.Popen(command, stdout=output, stderr=output)
     try:
         found = wait_for(
             lambda: re.search(r"started successfully on port (\d+)", log.read_text("utf-8")),

@@ -20,10 +20,9 @@ def window() -> Iterator[Browser]:
 
 
 @pytest.fixture
-def browser(window: Browser) -> Iterator[Browser]:
-    """The window, of a usual size; what a test leaves in its logs fails it."""
+def browser(window: Browser) -> Browser:
+    """The window, of a usual size, and nothing in its logs."""
     window.look(width=1200, height=800)
     window.requests()
     window.console()
-    yield window
-    window.open("about:blank")
+    return window

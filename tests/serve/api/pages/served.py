@@ -41,7 +41,7 @@ def served(home: House) -> Iterator[str]:
         loop.close()
 
 
-def ask(browser: Browser, text: str = "Where is the audit log?") -> None:
+def ask(browser: Browser, text: str = "Where?") -> None:
     """Write a message and send it."""
     browser.until(READY)
     browser.type("#prompt", text + "\ue007")

@@ -121,7 +121,7 @@ def test_a_stop_ends_the_request_on_the_server(browser: Browser, way: str) -> No
         if way == "button":
             browser.click("#stop")
         else:
-            browser.key(ESCAPE)
+            browser.press(ESCAPE)
         browser.until(ANSWERED)
         assert "stopped by you" in browser.text(".figures")
         assert browser.text(".answer").startswith("a")
@@ -228,6 +228,7 @@ def test_a_server_that_is_gone_is_said_to_be(browser: Browser) -> None:
     assert "The server does not answer" in browser.text(".turn .problem")
     assert browser.text("#state-title") == "No answer"
     assert not browser.script("return document.querySelector('#state-again').hidden")
+    browser.open("about:blank")  # or it would go on asking
 
 
 def test_it_says_which_weights_these_are(browser: Browser) -> None:
@@ -256,7 +257,7 @@ def test_an_answer_is_copied_also_over_plain_http(browser: Browser, has_clipboar
         browser.click(".together button")
         browser.until("document.querySelector('.together button').textContent === 'Copied'")
         browser.click("#prompt")
-        browser.key(CONTROL, "v")
+        browser.chord(CONTROL, "v")
         assert browser.script("return document.querySelector('#prompt').value") == text
 
 
@@ -266,15 +267,16 @@ def test_it_is_used_with_the_keyboard_alone(browser: Browser) -> None:
         browser.until(READY)
         assert browser.script("return document.activeElement.id") == "prompt"
         browser.type("#prompt", "One")
-        browser.key(SHIFT, "\ue007")
+        browser.chord(SHIFT, "\ue007")
         browser.type("#prompt", "two\ue007")
         browser.until(ANSWERED)
         assert body_of(browser)["messages"][0]["content"] == "One\ntwo"
-        reached = set()
-        browser.script("document.activeElement.blur()")
-        for _ in range(40):
-            browser.key(TAB)
-            reached.add(browser.script("return document.activeElement.id"))
+        browser.script(
+            "window.reached = []; document.activeElement.blur();"
+            "document.addEventListener('focusin', ({target}) => window.reached.push(target.id))"
+        )
+        browser.press(*40 * [TAB])
+        reached = set(browser.script("return window.reached"))
         wanted = browser.script(
             "return [...document.querySelectorAll('input, textarea, select, button, header a')]"
             ".filter((node) => node.checkVisibility() && !node.disabled && node.id)"
