@@ -41,14 +41,12 @@ WIDTH = 92
 
 def main() -> int:
     """Start, ask, draw, stop."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     url = f"http://127.0.0.1:{port}"
     command = [sys.executable, "-m", "serve", "--model", "demo", "--port", str(port)]
-    server = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=_environment())
+    server = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment())
     try:
-        _wait_ready(url)
+        wait_ready(url)
         with Server(url, None) as asked:
             answers = [(question, _ask(asked, question)) for question in QUESTIONS]
     finally:
@@ -77,6 +75,13 @@ def _as_wide(match: re.Match[str]) -> str:
     return f'textLength="{room:.1f}"{rest}>{text}'
 
 
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
 def _with_port(line: str, port: int) -> str:
     """The line as it looks on the default port; a border stays where it is."""
     shown = line.replace(f":{port}", ":8000")
@@ -90,11 +95,13 @@ def _ask(server: Server, question: str) -> Answer:
     return ask(server, Parameters(model="demo"), Conversation(), question, NoDisplay())
 
 
-def _environment() -> dict[str, str]:
+def environment() -> dict[str, str]:
+    """Ours, with the width of the picture."""
     return os.environ | {"COLUMNS": str(WIDTH)}
 
 
-def _wait_ready(url: str) -> None:
+def wait_ready(url: str) -> None:
+    """Wait until the server answers. Raises SystemExit where it does not."""
     deadline = time.monotonic() + READY_TIMEOUT_S
     while time.monotonic() < deadline:
         try:

@@ -214,6 +214,11 @@ class Config(BaseModel):
         "writes them: `https://chat.example.org`, `http://localhost:5173`. `*` is every page, and "
         "needs --api-key-file. Default: none.",
     )
+    playground: bool = Field(
+        True,
+        description="Serve a page for browsers: a playground at /, the API reference at /docs. It "
+        "needs no key; what it asks for does.",
+    )
     max_body_bytes: int | None = Field(
         None,
         ge=1024,

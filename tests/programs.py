@@ -14,6 +14,8 @@ from collections.abc import Iterable, Sequence
 import pytest
 
 PACKAGES = {
+    "chromedriver": "chromium-driver",
+    "chromium": "chromium",
     "kubectl": "kubernetes-client",
     "nginx": "nginx-light",
     "openssl": "openssl",

@@ -29,7 +29,7 @@ from typing import Any, Literal, TextIO
 import orjson
 
 from serve.environment import wants_colour
-from serve.observe.record import PROBES, RequestRecord
+from serve.observe.record import PARTS, PROBES, RequestRecord
 from serve.observe.terminal_lines import TerminalFormatter
 
 log = logging.getLogger(__name__)
@@ -201,7 +201,8 @@ class AccessLog:
 
 
 def _level(record: RequestRecord) -> int:
-    if record.route in PROBES and record.status != 500:
+    is_quiet = record.route in PROBES or record.route.startswith(PARTS)
+    if is_quiet and record.status != 500:
         return logging.DEBUG
     return logging.WARNING if record.status >= 500 else logging.INFO
 

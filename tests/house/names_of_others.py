@@ -45,6 +45,9 @@ ELSEWHERE: dict[str, dict[str, str]] = {
         "--database-url": "designed and not built, as the page says",
         "--cache-url": "designed and not built, as the page says",
     },
+    "docs/browser.py": {
+        "--host-resolver-rules": "Chromium's",
+    },
     "docs/kubernetes.md": {
         "k8s/mine/kustomization.yaml": "a file that the reader makes",
     },

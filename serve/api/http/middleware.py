@@ -90,7 +90,6 @@ class RecordCall:
             headers = [
                 (b"x-request-id", record.request_id.encode()),
                 (b"x-content-type-options", b"nosniff"),
-                (b"cache-control", b"no-store"),
                 *_client_request_id(scope),
             ]
 
@@ -101,7 +100,10 @@ class RecordCall:
                         headers.append((b"x-intramural-arm", self._arm))
                     if self._service.is_leaving:
                         headers.append((b"connection", b"close"))
-                    message["headers"] = [*message.get("headers", ()), *headers]
+                    own = message.get("headers", ())
+                    if not any(name == b"cache-control" for name, _ in own):
+                        headers.append((b"cache-control", b"no-store"))
+                    message["headers"] = [*own, *headers]
                 await send(message)
 
             try:

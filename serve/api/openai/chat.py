@@ -120,7 +120,15 @@ class ChatCompletions:
     name = "create_chat_completion"
     policy = INFER
     openapi: Mapping[str, Any] = generating(
-        ChatRequest, ChatCompletion, tag="chat", description="Continue a conversation."
+        ChatRequest,
+        ChatCompletion,
+        tag="chat",
+        description="Continue a conversation.",
+        example={
+            "model": "demo",
+            "messages": [{"role": "user", "content": "What is TTFT?"}],
+            "stream": True,
+        },
     )
 
     def parse(self, body: Mapping[str, Any]) -> Parsed:

@@ -14,6 +14,7 @@ from serve.errors import RouteNotFound
 from serve.version import server_version
 
 _TEXT: dict[str, Any] = {"text/plain": {"schema": {"type": "string"}}}
+_OBJECT: dict[str, Any] = {"application/json": {"schema": {"type": "object"}}}
 
 
 def routes(state: ServerState) -> tuple[RouteSpec, ...]:
@@ -49,5 +50,10 @@ def routes(state: ServerState) -> tuple[RouteSpec, ...]:
             policy=METRICS,
             openapi={"tags": tags, "responses": {200: {"content": _TEXT}}},
         ),
-        RouteSpec(path="/openapi.json", handler=openapi, policy=ANY_KEY),
+        RouteSpec(
+            path="/openapi.json",
+            handler=openapi,
+            policy=ANY_KEY,
+            openapi={"tags": tags, "responses": {200: {"content": _OBJECT}}},
+        ),
     )

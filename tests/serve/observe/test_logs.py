@@ -227,6 +227,8 @@ def test_access_line_of_a_refusal(lines):
         ({"route": "/livez"}, "debug"),
         ({"route": "/readyz", "status": 503}, "debug"),
         ({"route": "/metrics", "status": 500}, "warning"),
+        ({"route": "/pages/app.js"}, "debug"),
+        ({"route": "/"}, "info"),
         ({"status": 503}, "warning"),
         ({"status": 500}, "warning"),
         ({"status": 429}, "info"),

@@ -13,6 +13,7 @@ from starlette.routing import Route
 from serve.api.app import DIALECTS, routes_of
 from serve.api.http.guards import Policies
 from serve.api.openai.chat import ChatCompletions
+from serve.api.pages import site
 from serve.api.policy import ANY_KEY, INFER, PUBLIC, Policy
 from serve.governance.principal import ANONYMOUS, Principal
 from tests.serve.api.house import (
@@ -209,6 +210,7 @@ def test_every_route_of_the_product_has_its_policy() -> None:
         ("GET", "/version"): None,
         ("GET", "/metrics"): "metrics",
         ("GET", "/openapi.json"): None,
+        **{("GET", path): None for path in site.FILES},
     }
 
 
