@@ -109,7 +109,6 @@ def _settle_head(config: dict[str, Any], tensors: Tensors) -> str | None:
     if all(
         part in embedding and tensors[name].equals(tensors[embedding[part]])
         for part, name in head.items()
-        if part != "bias"
     ):
         return None
     _state(config, "tie_word_embeddings", False)

@@ -7,7 +7,6 @@ transformers refuses is said in words of ours, by the key and the value that it 
 
 from __future__ import annotations
 
-import copy
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -69,7 +68,8 @@ def read(folder: Path, config: Mapping[str, Any]) -> PretrainedConfig:
 
 def _values(config: Mapping[str, Any], kind: str) -> dict[str, Any]:
     """A copy for transformers' class, with what means nothing left out."""
-    values = copy.deepcopy(dict(config)) | {"model_type": kind}
+    copied = PretrainedConfig._decode_special_floats(dict(config))  # noqa: SLF001 - infinity
+    values: dict[str, Any] = copied | {"model_type": kind}
     if "text_config" not in getattr(CONFIG_MAPPING[kind], "sub_configs", {}):
         values.pop("text_config", None)  # a text model's own keys stand at the top
     if values.get("num_key_value_heads", 0) is None:  # some families take no null, and mean this
@@ -87,7 +87,7 @@ def _take_what_serves(part: PretrainedConfig) -> None:
     """Undo what a folder's makers set for their own programs: answers as tuples, padding."""
     part.return_dict = True
     part.output_attentions = part.output_hidden_states = False
-    if getattr(part, "head_dim", 0) is None:  # as if not given: some families then reckon it
+    if vars(part).get("head_dim", 0) is None:  # as if not given: some families then reckon it
         del part.head_dim
     padding, size = getattr(part, "pad_token_id", None), getattr(part, "vocab_size", None)
     if type(padding) is int and type(size) is int and not -size <= padding < size:

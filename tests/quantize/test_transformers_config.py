@@ -50,6 +50,11 @@ def test_what_a_folders_makers_set_for_their_own_programs_is_undone() -> None:
     assert read(HERE, QWEN2 | {"pad_token_id": 999}).pad_token_id == 999
 
 
+def test_infinity_is_read_as_transformers_writes_it() -> None:
+    hybrid = {"model_type": "granitemoehybrid", "time_step_limit": [0.0, {"__float__": "Infinity"}]}
+    assert list(read(HERE, QWEN2 | hybrid).time_step_limit) == [0.0, float("inf")]
+
+
 def test_what_some_families_take_no_null_for_is_what_it_means() -> None:
     mistral = QWEN2 | {"model_type": "mistral", "num_key_value_heads": None}
     assert read(HERE, mistral).num_key_value_heads == 4
