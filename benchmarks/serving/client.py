@@ -21,6 +21,7 @@ from typing import Any, Self, cast
 from urllib.parse import urlsplit
 
 from benchmarks.trace import Trace
+from models import tls
 
 _EVENT = b'data: {"'  # in a text the quote would be escaped
 _WITHOUT_TOKENS = (
@@ -56,12 +57,15 @@ class Endpoint:
 
         Raises:
             ValueError: it is no such address.
+            CertificatesError: it is https, and the certificates to trust cannot be read.
         """
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ValueError(f"--url {url}: an address such as http://127.0.0.1:8000 is needed")
         path = parts.path.rstrip("/")
         is_tls = parts.scheme == "https"
+        if is_tls:
+            tls.check_certificates()
         return cls(
             host=parts.hostname,
             port=parts.port or (443 if is_tls else 80),

@@ -39,7 +39,7 @@ from huggingface_hub.utils import (
     parse_ratelimit_headers,
 )
 
-from models import catalog
+from models import catalog, tls
 from models.errors import OriginError, TransientOriginError
 from models.hub import bounded_client
 from models.hub.bounded_client import HubFaultError
@@ -67,6 +67,7 @@ class HubOrigin:
 
     Raises:
         OriginError: the endpoint is no address, or would make the token readable on its way.
+        CertificatesError: the certificates to trust cannot be read.
     """
 
     def __init__(self, *, endpoint: str | None = None, token: str | bool | None = None) -> None:
@@ -84,6 +85,8 @@ class HubOrigin:
                 "that is not the address of a hub. Write https://HOST, without a name and a "
                 "password in it; a token goes into HF_TOKEN or --token-file."
             )
+        if address.scheme == "https":
+            tls.check_certificates()
         if self.has_token and address.scheme == "http" and address.hostname not in _LOOPBACK:
             raise OriginError(
                 f"{self.endpoint} would get your token unencrypted. Use https, or send none "

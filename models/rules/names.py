@@ -10,6 +10,8 @@ import unicodedata
 from collections.abc import Iterable
 
 MAX_NAME_BYTES = 255
+_UNSHOWN = frozenset({"Cc", "Zl", "Zp"})
+"""Categories of Unicode: control characters, and separators of lines and of paragraphs."""
 
 
 def fault(name: str) -> str | None:
@@ -42,6 +44,11 @@ def clash(names: Iterable[str]) -> tuple[str, str] | None:
         if seen.setdefault(folded, name) != name:
             return seen[folded], name
     return None
+
+
+def is_one_line(text: str) -> bool:
+    """Whether a message that shows the text stays on its line: it has no control characters."""
+    return not any(unicodedata.category(char) in _UNSHOWN for char in text)
 
 
 def printable(text: str) -> str:

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import json
-import ssl
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 import httpx
 from rich.console import Console
+from rich.text import Text
 
+from models.rules.names import printable
 from serve.cli.flags import Parser
-from serve.environment import client_api_key
+from serve.environment import client_api_key, client_tls
 from serve.errors import StartupError
+
+_NOT_OURS = (ValueError, LookupError, TypeError, AttributeError, RecursionError)
+_CONTROLS = {
+    code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160)) if code not in b"\t\n"
+}
 
 HELP = (
     "/system TEXT sets the system message · /reset forgets the conversation · /exit or Ctrl-D ends"
@@ -29,7 +35,7 @@ def run_chat(argv: Sequence[str]) -> int:
         headers=headers,
         timeout=None,  # noqa: S113
         trust_env=False,
-        verify=ssl.create_default_context(),
+        verify=client_tls(arguments.url),
     ) as client:
         chat = Chat(client, arguments.model or _only_model(client), Console(), arguments)
         if arguments.message:
@@ -71,7 +77,9 @@ class Chat:
 
     def loop(self) -> None:
         """Read lines and act on them until /exit or the end of input."""
-        self._console.print(f"[bold]{self._model}[/] · {HELP}", style="dim", highlight=False)
+        self._console.print(
+            Text.assemble((printable(self._model), "bold"), f" · {HELP}"), style="dim"
+        )
         while True:
             try:
                 text = self._console.input("[bold green]›[/] ").strip()
@@ -100,12 +108,14 @@ class Chat:
         try:
             for part in self._stream():
                 answer += part
-                self._console.print(part, end="", markup=False, highlight=False, soft_wrap=True)
+                self._console.print(
+                    _shown(part), end="", markup=False, highlight=False, soft_wrap=True
+                )
             self._console.print()
         except KeyboardInterrupt:
             self._console.print(" [interrupted]", style="dim", markup=False)
         except (httpx.HTTPError, StartupError) as error:
-            self._console.print(f"error: {error}", style="red", markup=False)
+            self._console.print(f"error: {_shown(str(error))}", style="red", markup=False)
             self._messages.pop()
             return False
         self._messages.append({"role": "assistant", "content": answer})
@@ -131,23 +141,45 @@ class Chat:
             for line in response.iter_lines():
                 if not line.startswith("data: ") or line == "data: [DONE]":
                     continue
-                event = json.loads(line.removeprefix("data: "))
-                if "error" in event:
-                    raise StartupError(event["error"]["message"])
-                for choice in event["choices"]:
-                    yield choice["delta"].get("content") or ""
+                yield _text_of(line.removeprefix("data: "))
+
+
+def _text_of(event: str) -> str:
+    """The text that an event of the stream brings.
+
+    Raises:
+        StartupError: it is an error, or none that we know.
+    """
+    try:
+        document = json.loads(event)
+        if "error" in document:
+            raise StartupError(str(document["error"]["message"]))
+        return "".join(choice["delta"].get("content") or "" for choice in document["choices"])
+    except _NOT_OURS:
+        raise StartupError("the server streams something else than chat completions.") from None
+
+
+def _shown(text: str) -> str:
+    """A server's text for a terminal: what would steer that is written as escapes."""
+    return text.translate(_CONTROLS)
 
 
 def _only_model(client: httpx.Client) -> str:
     try:
         response = client.get("/v1/models")
-    except httpx.HTTPError as error:
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise StartupError(
             f"no server answers at {client.base_url} ({error}). Start one with `make serve`."
         ) from None
     if response.status_code != httpx.codes.OK:
         raise StartupError(_message_of(response.content, response.status_code))
-    return str(response.json()["data"][0]["id"])
+    try:
+        return str(response.json()["data"][0]["id"])
+    except _NOT_OURS:
+        raise StartupError(
+            f"{client.base_url} answers, and lists no models as OpenAI's API does. Is it the "
+            "address of such a server? Else name the model: --model."
+        ) from None
 
 
 def _message_of(body: bytes, status: int) -> str:

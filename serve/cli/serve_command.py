@@ -18,6 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from models import temporary_folder
+from models.cli import output
 from models.errors import ManifestError
 from models.refs import Artifact, QuantScheme
 from quantize.ensure import source_digest
@@ -43,7 +44,7 @@ def run_serve(argv: Sequence[str]) -> int:
         print(as_toml(config), end="")
         return 0
     logs.configure(config.log_level)
-    console = Console(stderr=True)
+    console = output.console(stderr=True)
     with LoadingBars(console) as bars:
 
         def on_ready(ready: bootstrap.Ready) -> None:

@@ -146,7 +146,7 @@ def test_payloads_that_are_no_statement_are_refused(tmp_path, payload):
 
 def test_a_file_that_is_too_large_or_a_link_is_refused(tmp_path):
     (tmp_path / SIGNATURE).write_bytes(b" " * (signature_file.MAX_BYTES + 1))
-    with pytest.raises(SignatureError, match="larger than 8 MiB"):
+    with pytest.raises(SignatureError, match="at most 8,388,608 are read"):
         signature_file.read(tmp_path)
     (tmp_path / SIGNATURE).rename(tmp_path / "x")
     (tmp_path / SIGNATURE).symlink_to("x")
