@@ -56,7 +56,13 @@ class Journal:
             entered = {name: _done(entry) for name, entry in document["done"].items()}
         except FileNotFoundError:
             return not any(tree.iterdir())
-        except (ValueError, KeyError, TypeError):  # not one of ours, or damaged: begin anew
+        except (
+            OSError,
+            ValueError,
+            KeyError,
+            TypeError,
+            RecursionError,
+        ):  # not one of ours, or damaged: begin anew
             return False
         self.done = {
             name: done for name, done in entered.items() if _is_here(tree / name, done.size)

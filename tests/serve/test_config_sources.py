@@ -87,7 +87,9 @@ def test_an_editors_byte_order_mark_is_passed_over(tmp_path: Path) -> None:
 def test_what_is_no_text_is_told_in_one_line_without_an_error_number(tmp_path: Path) -> None:
     file = tmp_path / "serve.toml"
     file.write_bytes(b'model = "d\xe9mo"')
-    with pytest.raises(StartupError, match=r"serve\.toml cannot be read: is not UTF-8 text") as told:
+    with pytest.raises(
+        StartupError, match=r"serve\.toml cannot be read: is not UTF-8 text"
+    ) as told:
         load_config({}, file=file, env={})
     assert "TOML file of settings" in str(told.value)
     with pytest.raises(StartupError) as told:

@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 import json
 import os
+import socket
 
 import pytest
 from hypothesis import given
@@ -271,3 +272,17 @@ def test_two_different_lists_of_files_never_share_a_digest(files, data):
     other = data.draw(entries.filter(lambda file: file != ordered[index]))
     changed = (*ordered[:index], other, *ordered[index + 1 :])
     assert dataclasses.replace(base, files=changed).digest != base.digest
+
+
+def test_what_is_no_file_is_named_and_not_waited_for(folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    os.mkfifo(MANIFEST)
+    held = os.open(MANIFEST, os.O_RDWR)  # nothing to read, and somebody who may write yet
+    with pytest.raises(ManifestError, match="is not a plain file but a pipe"):
+        Manifest.read(folder)
+    os.close(held)
+    (folder / MANIFEST).unlink()
+    with socket.socket(socket.AF_UNIX) as unix:
+        unix.bind(MANIFEST)
+    with pytest.raises(ManifestError, match="is not a plain file but a socket"):
+        Manifest.read(folder)

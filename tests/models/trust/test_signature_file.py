@@ -4,6 +4,7 @@ import base64
 import contextlib
 import copy
 import json
+import os
 from typing import Any
 
 import pytest
@@ -163,3 +164,9 @@ def test_damage_is_one_of_our_errors(data):
     damaged = raw[:start] + data.draw(st.binary(max_size=8)) + raw[end:]
     with contextlib.suppress(signature_file.JsonFault):
         signature_file.parse(damaged)
+
+
+def test_what_is_no_file_is_named(tmp_path):
+    os.mkfifo(tmp_path / SIGNATURE)
+    with pytest.raises(SignatureError, match="is not a plain file but a pipe"):
+        signature_file.read(tmp_path)

@@ -148,3 +148,42 @@ def test_no_prompt_goes_to_a_proxy_of_the_environment(
         with pytest.raises(BlockingIOError):
             proxy.accept()
     assert "no server answers at http://127.0.0.1:9" in capsys.readouterr().err
+
+
+def test_an_answer_cannot_steer_the_terminal() -> None:
+    chat, file = conversation(Server(stream("a\x1b[2Jb\x9b", "c\n\u200d字")))
+    assert chat.say("Hi")
+    assert file.getvalue() == "a\\x1b[2Jb\\x9bc\n\u200d字\n"
+
+
+def test_a_models_name_is_no_markup(monkeypatch: pytest.MonkeyPatch) -> None:
+    chat, file = conversation(Server())
+    chat._model = "[/x]\x1b[2J"
+    monkeypatch.setattr(Console, "input", lambda *_: "/exit")
+    chat.loop()
+    assert file.getvalue().startswith("[/x]\\x1b[2J · /system")
+
+
+@pytest.mark.parametrize("event", ["no json", "[]", '{"choices": [{}]}', '{"error": "x"}'])
+def test_a_stream_of_something_else_is_an_error(event: str) -> None:
+    chat, file = conversation(Server(stream(end=f"data: {event}\n\n")))
+    assert not chat.say("Hi")
+    assert "error: the server streams something else" in file.getvalue()
+
+
+@pytest.mark.parametrize("body", ["<html>", "[]", "{}", '{"data": []}', '{"data": [{}]}'])
+def test_a_server_of_something_else_is_told(body: str) -> None:
+    transport = httpx.MockTransport(lambda _: httpx.Response(200, text=body))
+    client = httpx.Client(transport=transport, base_url="http://server")
+    with pytest.raises(StartupError, match="lists no models as OpenAI's API does"):
+        module._only_model(client)
+
+
+def test_certificates_that_cannot_be_read_are_named(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", "/dev/zero")
+    assert main(["chat", "Hi", "--url", "https://127.0.0.1:9"]) == 2
+    assert "SSL_CERT_FILE names /dev/zero" in capsys.readouterr().err
+    assert main(["doctor", "--url", "https://127.0.0.1:9"]) == 2
+    assert "SSL_CERT_FILE names /dev/zero" in capsys.readouterr().err
