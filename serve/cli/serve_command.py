@@ -6,6 +6,7 @@ import asyncio
 import json
 import logging
 import os
+import resource
 import threading
 from collections.abc import Coroutine, Sequence
 from typing import Any, NoReturn, Self
@@ -27,6 +28,7 @@ from serve.cli.flags import parse, settings
 from serve.config import Config
 from serve.config_sources import load_config
 from serve.engine.vllm.processes import end_descendants
+from serve.errors import StartupError
 from serve.observe import logs
 from serve.observe.startup import BESIDE
 from serve.provenance.quality import Standing
@@ -36,6 +38,10 @@ GONE_S = 1.0
 IN_BYTES = frozenset({"download", "verify_source", "quantize", "measure", "verify", "load_weights"})
 
 
+LEAST_FILES = 64
+"""Descriptors that a start needs, and some connections; systems give 1,024 and more."""
+
+
 def run_serve(argv: Sequence[str]) -> int:
     """Run the server until a signal ends it; returns the exit code."""
     namespace = parse(argv)
@@ -43,6 +49,7 @@ def run_serve(argv: Sequence[str]) -> int:
     if namespace.print_config:
         print(as_toml(config), end="")
         return 0
+    _check_descriptors()
     logs.configure(config.log_level)
     console = output.console(stderr=True)
     with LoadingBars(console) as bars:
@@ -54,6 +61,20 @@ def run_serve(argv: Sequence[str]) -> int:
 
         _run(bootstrap.serve(config, on_progress=bars, on_ready=on_ready), bars)
     return 0
+
+
+def _check_descriptors() -> None:
+    """Refuse to start where the first connections would find no descriptor left.
+
+    Raises:
+        StartupError: this process may open too few files.
+    """
+    most, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if most != resource.RLIM_INFINITY and most < LEAST_FILES:
+        raise StartupError(
+            f"this process may open {most} files at a time, and a server needs {LEAST_FILES} and "
+            "one for each connection. Raise the limit: `ulimit -n 4096`, LimitNOFILE= of systemd."
+        )
 
 
 def _run(serving: Coroutine[Any, Any, None], bars: LoadingBars) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import resource
 import shlex
 import tomllib
 from pathlib import Path
@@ -123,3 +124,15 @@ def test_a_bar_for_each_phase_with_bytes_where_they_are_bytes() -> None:
     assert tasks["warm up"].total is None, "a phase without a total has no end in sight"
     assert tasks["load weights"].stop_time is not None, "the next phase ends it"
     assert tasks["verify"].stop_time is not None, "beside the others, it ends by itself"
+
+
+def test_a_process_with_too_few_descriptors_does_not_start(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (63, before[1]))
+    try:
+        assert main(["--engine", "fake", "--host", "192.0.2.1"]) == 2
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+    assert capsys.readouterr().err.startswith("error: this process may open 63 files at a time")
