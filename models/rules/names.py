@@ -6,6 +6,7 @@ for one file when it is checked and for another when it is loaded.
 
 from __future__ import annotations
 
+import json
 import unicodedata
 from collections.abc import Iterable
 
@@ -56,6 +57,16 @@ def printable(text: str) -> str:
     return "".join(
         char if char.isprintable() else char.encode("unicode_escape").decode() for char in text
     )
+
+
+def quoted(text: str) -> str:
+    """The text as JSON has it, in quotes, on one line of what can be seen."""
+    return unhidden(json.dumps(text, ensure_ascii=False))
+
+
+def unhidden(text: str) -> str:
+    """The text with control and invisible characters written as JSON's escapes."""
+    return "".join(char if char.isprintable() else json.dumps(char)[1:-1] for char in text)
 
 
 def printable_lines(text: str) -> str:
