@@ -77,9 +77,9 @@ def test_names_for_clients_and_adapters_stay_on_a_line_too() -> None:
 def test_a_file_of_settings_has_no_shell_so_home_is_put_in_place(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setenv("HOME", "/home/x")
+    monkeypatch.setenv("HOME", "/srv/x")
     config = load_config({"api_key_file": "~/keys.json", "state_dir": "~/state"}, env={})
-    assert str(config.api_key_file) == "/home/x/keys.json"
-    assert str(config.state_dir) == "/home/x/state"
+    assert str(config.api_key_file) == "/srv/x/keys.json"
+    assert str(config.state_dir) == "/srv/x/state"
     with pytest.raises(StartupError, match="names a home directory, and there is none"):
         load_config({"data_dir": "~nobody-of-that-name/x"}, env={})
