@@ -100,7 +100,7 @@ class BoundBody:
         if has_body:
             types = header_values(scope, b"content-type")
             if len(types) != 1 or not _JSON_TYPE.fullmatch(types[0]):
-                given = f"is {_shown(types)}, not JSON" if types else "is not given"
+                given = f"is {_shown(types)}, not JSON in UTF-8" if types else "is not given"
                 raise UnsupportedMediaType(
                     f"The body's content type {given}: send 'Content-Type: application/json'."
                 )

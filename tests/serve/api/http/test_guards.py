@@ -282,7 +282,7 @@ class Known:
 @pytest.mark.parametrize(
     ("headers", "says"),
     [
-        ({"content-type": "text/plain"}, 'content type is "text/plain", not JSON: send'),
+        ({"content-type": "text/plain"}, 'content type is "text/plain", not JSON in UTF-8: send'),
         ({"content-type": "x" * 80}, f'is "{"x" * 60}", not JSON'),
         ({}, "content type is not given: send 'Content-Type: application/json'."),
         (JSON | {"content-encoding": "gzip"}, '(Content-Encoding: "gzip"): send it as it is.'),
