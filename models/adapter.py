@@ -88,12 +88,11 @@ def read(folder: Path) -> Adapter:
         ModelNotFoundError: it is no adapter's folder, or cannot be read.
         ModelRefusedError: it breaks a rule; the message has the first few breaches.
     """
-    for name in (CONFIG, WEIGHTS):
-        if not (folder / name).is_file():
-            raise ModelNotFoundError(
-                f"the adapter {folder} has no {name}: a folder as PEFT's save_pretrained() writes "
-                "it is needed, in safetensors."
-            )
+    for name in plain_file.absent(folder, (CONFIG, WEIGHTS)):
+        raise ModelNotFoundError(
+            f"the adapter {folder} has no {name}: a folder as PEFT's save_pretrained() writes it "
+            "is needed, in safetensors."
+        )
     try:
         refusals = [
             refusal

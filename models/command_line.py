@@ -48,8 +48,10 @@ def path_of(text: str) -> Path:
     """A path of the command line, which messages and logs can show on one line.
 
     Raises:
-        argparse.ArgumentTypeError: they could not.
+        argparse.ArgumentTypeError: they could not, or it is empty.
     """
+    if not text:
+        raise argparse.ArgumentTypeError("the path is empty: name one, or leave the option out")
     if not names.is_one_line(text):
         raise argparse.ArgumentTypeError(
             f"the path {text!r} has a control character in it: rename it, or reach it by a link"

@@ -27,11 +27,11 @@ def missing(folder: Path) -> list[str]:
     Raises:
         ModelNotFoundError: its index of shards cannot be read.
     """
-    lacks = [] if (folder / CONFIG).is_file() else [CONFIG]
+    lacks = plain_file.absent(folder, [CONFIG])
     if (folder / INDEX).is_file():
         shards = _read_json(folder / INDEX).get("weight_map", {})
         names = sorted({str(name) for name in shards.values()}) if isinstance(shards, dict) else []
-        lacks += [name for name in names if not (folder / name).is_file()]
+        lacks += plain_file.absent(folder, names)
     elif not any(folder.glob("*.safetensors")):
         lacks.append("*.safetensors")
     if not any((folder / name).is_file() for name in TOKENIZERS):

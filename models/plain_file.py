@@ -10,7 +10,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
@@ -111,6 +111,12 @@ def kind_of(path: Path) -> str | None:
     except OSError:
         return None
     return None if stat.S_ISREG(mode) else _kind(mode)
+
+
+def absent(folder: Path, names: Iterable[str]) -> list[str]:
+    """Those of the names that no file in the folder has; with what has one instead of a file."""
+    kinds = {name: kind_of(folder / name) for name in names if not (folder / name).is_file()}
+    return [name if kind is None else f"{name} ({kind} is there)" for name, kind in kinds.items()]
 
 
 def _open(path: Path, flags: int) -> int:

@@ -111,12 +111,16 @@ class _Stream(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         at = time.monotonic()
-        self._end = (self._end + data)[-END_BYTES:]
+        seen = self._end + data
+        self._end = seen[-END_BYTES:]
         if self.trace.status is None:
-            if len(self._end) < len(b"HTTP/1.1 200"):
+            if len(seen) < len(b"HTTP/1.1 200"):
                 return
-            self.trace.status = int(self._end[9:12])
-            data = self._end
+            if not (seen.startswith(b"HTTP/1.") and seen[9:12].isdigit()):
+                self._finish(at)  # without a status: no server of HTTP
+                return
+            self.trace.status = int(seen[9:12])
+            data = seen
         if self.trace.status != 200:
             return  # a refusal; the server closes after it
         block, newline, rest = (self._rest + data).rpartition(b"\n")

@@ -54,6 +54,8 @@ def generate(path: Path, *, password: bytes | None = None) -> tuple[Path, str]:
     Raises:
         SignatureError: a file of that name is there, or none can be written.
     """
+    if path.name in ("", ".."):
+        raise SignatureError(f"{path} is a folder. Name a file for the private key.")
     key = ec.generate_private_key(ec.SECP256R1())
     secret = key.private_bytes(
         serialization.Encoding.PEM,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -15,6 +16,7 @@ from serve.cli.flags import Parser
 from serve.environment import client_api_key, client_tls
 from serve.errors import StartupError
 
+MAX_LINE_CHARS = 1 << 20
 _NOT_OURS = (ValueError, LookupError, TypeError, AttributeError, RecursionError)
 _CONTROLS = {
     code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160)) if code not in b"\t\n"
@@ -82,7 +84,7 @@ class Chat:
         )
         while True:
             try:
-                text = self._console.input("[bold green]›[/] ").strip()
+                text = self._line().strip()
             except (EOFError, KeyboardInterrupt):
                 self._console.print()
                 return
@@ -120,6 +122,27 @@ class Chat:
             return False
         self._messages.append({"role": "assistant", "content": answer})
         return True
+
+    def _line(self) -> str:
+        """The next line of standard input; of a file or a pipe, whose lines may have no end.
+
+        Raises:
+            EOFError: there is none.
+            StartupError: it is too long.
+        """
+        prompt = "[bold green]›[/] "
+        if sys.stdin.isatty():
+            return self._console.input(prompt)
+        self._console.print(prompt, end="")
+        line = sys.stdin.readline(MAX_LINE_CHARS + 1)
+        if not line:
+            raise EOFError
+        if len(line) > MAX_LINE_CHARS:
+            raise StartupError(
+                f"a line of standard input has more than {MAX_LINE_CHARS:,} characters: send less "
+                "at once."
+            )
+        return line
 
     def _set_system(self, text: str | None) -> None:
         self._messages = [m for m in self._messages if m["role"] != "system"]

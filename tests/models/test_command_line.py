@@ -125,6 +125,9 @@ def test_paths_of_the_command_line_stay_on_a_line(capsys: pytest.CaptureFixture[
     parser = command_line.Parser(prog="x")
     parser.add_argument("--file", type=Path)
     assert parser.parse_args(["--file", "a b\udcff"]).file == Path("a b\udcff")
+    with pytest.raises(SystemExit):
+        parser.parse_args(["--file", ""])
+    assert "the path is empty: name one, or leave the option out" in capsys.readouterr().err
     for text in ("a\nb", "\x1b[31m", "a\u2028"):
         with pytest.raises(SystemExit):
             parser.parse_args(["--file", text])

@@ -4,6 +4,7 @@ import hashlib
 import shutil
 import stat
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -120,3 +121,9 @@ def test_a_link_that_leads_nowhere_is_there_already(tmp_path):
     with pytest.raises(SignatureError, match="is there already"):
         keys.generate(tmp_path / "ours.pem")
     assert [path.name for path in tmp_path.iterdir()] == ["ours.pub"]
+
+
+@pytest.mark.parametrize("name", [".", "/", ".."])
+def test_a_folder_is_no_file_for_a_key(name):
+    with pytest.raises(SignatureError, match="is a folder. Name a file for the private key"):
+        keys.generate(Path(name))

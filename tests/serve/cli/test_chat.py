@@ -5,8 +5,10 @@ from __future__ import annotations
 import io
 import json
 import socket
+import sys
 from argparse import Namespace
 from collections.abc import Callable
+from pathlib import Path
 
 import httpx
 import pytest
@@ -89,10 +91,10 @@ def test_a_question_that_failed_may_be_asked_again(answer: httpx.Response, shown
 
 
 def test_commands_of_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:
-    lines = iter(["/system Be kind.", "", "One", "/help", "/reset", "Two", "/system", "Three"])
+    lines = ["/system Be kind.", "", "One", "/help", "/reset", "Two", "/system", "Three", "/exit"]
     server = Server(*(stream("ok") for _ in range(3)))
     chat, file = conversation(server)
-    monkeypatch.setattr(Console, "input", lambda *_: next(lines, "/exit"))
+    monkeypatch.setattr(sys, "stdin", io.StringIO("\n".join(lines)))
     chat.loop()
     system = {"role": "system", "content": "Be kind."}
     one, two, three = (body["messages"] for body in server.bodies)
@@ -103,11 +105,26 @@ def test_commands_of_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_end_of_input_ends_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", io.StringIO())
+    conversation(Server())[0].loop()
+
+
+def test_the_end_of_input_at_a_terminal_ends_it(monkeypatch: pytest.MonkeyPatch) -> None:
     def closed(*_: object) -> str:
         raise EOFError
 
+    terminal = io.StringIO()
+    monkeypatch.setattr(terminal, "isatty", lambda: True)
+    monkeypatch.setattr(sys, "stdin", terminal)
     monkeypatch.setattr(Console, "input", closed)
     conversation(Server())[0].loop()
+
+
+def test_a_line_without_end_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    with Path("/dev/zero").open() as endless:
+        monkeypatch.setattr(sys, "stdin", endless)
+        with pytest.raises(StartupError, match="a line of standard input has more than 1,048,576"):
+            conversation(Server())[0].loop()
 
 
 def test_the_first_model_of_the_server_is_asked() -> None:
@@ -159,7 +176,7 @@ def test_an_answer_cannot_steer_the_terminal() -> None:
 def test_a_models_name_is_no_markup(monkeypatch: pytest.MonkeyPatch) -> None:
     chat, file = conversation(Server())
     chat._model = "[/x]\x1b[2J"
-    monkeypatch.setattr(Console, "input", lambda *_: "/exit")
+    monkeypatch.setattr(sys, "stdin", io.StringIO("/exit\n"))
     chat.loop()
     assert file.getvalue().startswith("[/x]\\x1b[2J · /system")
 
