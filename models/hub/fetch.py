@@ -90,8 +90,7 @@ class HubOrigin:
                 "that is not the address of a hub. Write https://HOST, without a name and a "
                 "password in it; a token goes into HF_TOKEN or --token-file."
             )
-        if address.scheme == "https":
-            tls.check_certificates()
+        tls.check_certificates()  # the client reads them for any address
         if self.has_token and address.scheme == "http" and address.hostname not in _LOOPBACK:
             raise OriginError(
                 f"{self.endpoint} would get your token unencrypted. Use https, or send none "

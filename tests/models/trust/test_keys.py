@@ -125,5 +125,5 @@ def test_a_link_that_leads_nowhere_is_there_already(tmp_path):
 
 @pytest.mark.parametrize("name", [".", "/", ".."])
 def test_a_folder_is_no_file_for_a_key(name):
-    with pytest.raises(SignatureError, match="is a folder. Name a file for the private key"):
+    with pytest.raises(SignatureError, match=r"is a folder\. Name a file for the private key"):
         keys.generate(Path(name))
