@@ -28,8 +28,8 @@ def missing(folder: Path) -> list[str]:
     Raises:
         ModelNotFoundError: its index of shards cannot be read.
     """
-    lacks = [] if (folder / CONFIG).is_file() else [CONFIG]
-    absent = [name for name in weight_files(folder) if not (folder / name).is_file()]
+    lacks = plain_file.absent(folder, [CONFIG])
+    absent = plain_file.absent(folder, weight_files(folder))
     lacks += [WEIGHTS + _other_weights(folder)] if absent == [WEIGHTS] else absent
     if not any((folder / name).is_file() for name in TOKENIZERS):
         lacks.append("a tokenizer (" + " or ".join(TOKENIZERS) + ")")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from functools import cached_property
 from pathlib import Path
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import (
     BaseModel,
@@ -19,7 +19,10 @@ from pydantic import (
     model_validator,
 )
 
+from models import home
+from models.errors import HomelessError
 from models.refs import QuantScheme
+from models.rules import names
 from models.target import ModelTarget
 from quantize.errors import OptionError
 from quantize.plan.choices import NAMED, Choice, budget_of
@@ -36,6 +39,9 @@ EngineSetting = Literal["auto", EngineName, "fake"]
 Dtype = Literal["auto", "bfloat16", "float16", "float32"]
 Device = Literal["auto", "cpu", "cuda"]
 Verify = Literal["auto", "full", "quick", "off"]
+
+
+_PATHS = ("trusted_keys", "api_key_file", "data_dir", "state_dir")
 
 
 class Config(BaseModel):
@@ -278,6 +284,23 @@ class Config(BaseModel):
     @field_serializer(*OR_AUTO, when_used="json")
     def _as_given(self, number: int | None) -> int | str:
         return AUTO if number is None else number
+
+    @field_validator("model", "served_model_name", "lora", *_PATHS)
+    @classmethod
+    def _are_shown_on_a_line(cls, value: Any) -> Any:
+        for text in map(str, value if isinstance(value, tuple) else (value,)):
+            if not names.is_one_line(text):
+                raise ValueError("it has a control character in it: rename what it names")
+        return value
+
+    @field_validator(*_PATHS)
+    @classmethod
+    def _are_whole_paths(cls, path: Path | None) -> Path | None:
+        """A shell puts the home directory in place of ``~``; a file of settings has no shell."""
+        try:
+            return None if path is None else home.expanded(path)
+        except HomelessError as error:
+            raise ValueError(str(error)) from None
 
     @field_validator("allowed_origins")
     @classmethod

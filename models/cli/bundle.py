@@ -24,6 +24,7 @@ from models.errors import (
 )
 from models.lockfile import LockFile
 from models.progress import JsonLines, Progress, size
+from models.rules.names import printable_lines
 from models.store import DEMO, DirectoryStore, locate
 from models.trust.verified_cache import Stamps
 
@@ -179,7 +180,8 @@ def _bundle(options: argparse.Namespace) -> int:
             "key_id": bundled.key_id,
         }
 
-    return _run(options, work)
+    # Here a signature fails by its key alone, which says nothing of the model.
+    return _run(options, work, tuple(kind for kind in NOT_OK if kind is not SignatureError))
 
 
 def _import(options: argparse.Namespace) -> int:
@@ -205,7 +207,11 @@ def _import(options: argparse.Namespace) -> int:
     return _run(options, work)
 
 
-def _run(options: argparse.Namespace, work: Callable[[Progress], Result]) -> int:
+def _run(
+    options: argparse.Namespace,
+    work: Callable[[Progress], Result],
+    not_ok: tuple[type[ModelError], ...] = NOT_OK,
+) -> int:
     """Run a command, and print its result or its error, in JSON or in words."""
     view = JsonLines(sys.stdout)
     try:
@@ -214,11 +220,11 @@ def _run(options: argparse.Namespace, work: Callable[[Progress], Result]) -> int
     except ModelError as error:
         if options.json:
             view.event("error", kind=type(error).__name__, message=str(error))
-        elif not isinstance(error, NOT_OK):
+        elif not isinstance(error, not_ok):
             raise
         else:
-            print(f"not done: {error}", file=sys.stderr)
-        return 1 if isinstance(error, NOT_OK) else 2
+            print(f"not done: {printable_lines(str(error))}", file=sys.stderr)
+        return 1 if isinstance(error, not_ok) else 2
     except KeyboardInterrupt:
         print("interrupted; run it again to go on with what is there", file=sys.stderr)
         return 130

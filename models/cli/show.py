@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from rich import box
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from models import catalog, folder, policy, reports
 from models.catalog import CatalogEntry
+from models.cli import output
 from models.cli.options import Commands, command
 from models.errors import ManifestError, ModelError
 from models.quality import Quality
@@ -115,7 +115,7 @@ def _list(options: argparse.Namespace) -> int:
             row.get("licence", "-"),
             _origin(row) + gate,
         )
-    console = Console()
+    console = output.console()
     if not console.is_terminal:
         console.width = _WIDTH
     console.print(table)

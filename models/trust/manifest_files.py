@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from models import plain_file
 from models.errors import ManifestError
 from models.rules.bookkeeping import is_bookkeeping
 
@@ -79,7 +80,8 @@ def plain_files(folder: Path) -> Iterator[tuple[str, int]]:
     for path, entry in walk(folder):
         fault = path_fault(path)
         if fault is None and not entry.is_file(follow_symlinks=False):
-            fault = "is a link, or not a plain file"
+            kind = plain_file.kind_of(Path(entry.path)) or "something else"
+            fault = "is a link" if entry.is_symlink() else f"is not a plain file but {kind}"
         if fault:
             raise ManifestError(f"{folder} cannot have a manifest: {path!r} {fault}.")
         yield path, entry.stat(follow_symlinks=False).st_size

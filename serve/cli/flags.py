@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
+from models import command_line
 from serve.config import AUTO, OR_AUTO, Config, env_of, flag_of
 from serve.errors import StartupError
 from serve.suggestion import near
@@ -26,7 +27,7 @@ GROUPS = {
 """The field that opens each group of --help; fields follow their order in Config."""
 
 
-class Parser(argparse.ArgumentParser):
+class Parser(command_line.Parser):
     """An argument parser that raises StartupError instead of exiting."""
 
     def error(self, message: str) -> NoReturn:

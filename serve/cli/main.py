@@ -5,9 +5,9 @@ Exit codes: 0 success; 1 failed while running; 2 wrong arguments or settings; 13
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Sequence
 
+from models import command_line
 from serve.environment import leave_out_foreign_variables
 from serve.errors import StartupError
 
@@ -19,8 +19,8 @@ def main(argv: Sequence[str]) -> int:
     try:
         return command(rest)
     except StartupError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+        command_line.complain(str(error))
+        return command_line.REFUSED
     except KeyboardInterrupt:
         return 130
 

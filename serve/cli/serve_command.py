@@ -6,17 +6,19 @@ import asyncio
 import json
 import logging
 import os
+import resource
 import sys
 from collections.abc import Coroutine, Sequence
 from typing import Any, NoReturn
 
 import uvloop
-from rich.console import Console, Group
+from rich.console import Group
 from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
 from models import temporary_folder
+from models.cli import output
 from models.errors import ManifestError
 from models.refs import Artifact, QuantScheme
 from quantize.ensure import source_digest
@@ -27,11 +29,16 @@ from serve.cli.loading_bars import AboveBars, LoadingBars
 from serve.config import Config
 from serve.config_sources import load_config
 from serve.engine.vllm.processes import end_descendants
+from serve.errors import StartupError
 from serve.observe import logs
 from serve.provenance.quality import Standing
 
 GONE_S = 1.0
 """Patience with killed processes of an engine that was starting."""
+
+
+LEAST_FILES = 64
+"""Descriptors that a start needs, and some connections; systems give 1,024 and more."""
 
 
 def run_serve(argv: Sequence[str]) -> int:
@@ -41,7 +48,8 @@ def run_serve(argv: Sequence[str]) -> int:
     if namespace.print_config:
         print(as_toml(config), end="")
         return 0
-    console = Console(stderr=True)
+    _check_descriptors()
+    console = output.console(stderr=True)
     bars = LoadingBars(console)
     logs.configure(config.log_level, AboveBars(bars), config.log_format)
     with bars:
@@ -53,6 +61,20 @@ def run_serve(argv: Sequence[str]) -> int:
 
         _run(bootstrap.serve(config, on_progress=bars, on_ready=on_ready), bars)
     return 0
+
+
+def _check_descriptors() -> None:
+    """Refuse to start where the first connections would find no descriptor left.
+
+    Raises:
+        StartupError: this process may open too few files.
+    """
+    most, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if most != resource.RLIM_INFINITY and most < LEAST_FILES:
+        raise StartupError(
+            f"this process may open {most} files at a time, and a server needs {LEAST_FILES} and "
+            "one for each connection. Raise the limit: `ulimit -n 4096`, LimitNOFILE= of systemd."
+        )
 
 
 def _run(serving: Coroutine[Any, Any, None], bars: LoadingBars) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import re
-import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -20,6 +19,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from serve.doctor.finding import Finding, failure, ok, skipped, warning
+from serve.environment import client_tls
 from serve.errors import StartupError
 from serve.governance.loopback import is_loopback_host
 
@@ -88,7 +88,7 @@ class Deployment:
             timeout=TIMEOUT_S,
             trust_env=False,
             transport=transport,
-            verify=ssl.create_default_context(),  # the system's authorities, or SSL_CERT_FILE
+            verify=client_tls(url),
         )
 
     def __enter__(self) -> Self:

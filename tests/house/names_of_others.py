@@ -9,7 +9,7 @@ OTHERS: dict[str, frozenset[str]] = {
     "pip": frozenset({"--hash"}),
     "curl, OpenSSL, CUDA": frozenset(
         {
-            *("ALL_PROXY", "CURL_CA_BUNDLE", "HTTP_PROXY", "SSL_CERT_DIR"),
+            *("ALL_PROXY", "CURL_CA_BUNDLE", "HTTP_PROXY"),
         }
     ),
     "huggingface_hub": frozenset({"hf_hub_download", "snapshot_download"}),

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from release.errors import ReleaseError
@@ -48,7 +50,10 @@ def test_what_pins_nothing_is_refused(tmp_path, line):
 
 
 def test_a_lock_that_is_not_there(tmp_path):
-    with pytest.raises(ReleaseError, match="cannot be read"):
+    with pytest.raises(ReleaseError, match="cannot be read: No such file"):
+        read(tmp_path / "x.lock")
+    os.mkfifo(tmp_path / "x.lock")
+    with pytest.raises(ReleaseError, match="is not a plain file but a pipe"):
         read(tmp_path / "x.lock")
 
 

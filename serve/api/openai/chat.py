@@ -82,10 +82,11 @@ class ChatRequest(SamplingFields):
         """The tools that the prompt tells of. Raises UnsupportedField for what binds a model."""
         for index, tool in enumerate(self.tools or ()):
             if tool.function.strict:
+                param = f"tools[{index}].function.strict"
                 raise UnsupportedField(
-                    "strict needs answers constrained to a grammar, which this server does not "
+                    f"{param} needs answers constrained to a grammar, which this server does not "
                     "offer: leave it out.",
-                    param=f"tools[{index}].function.strict",
+                    param=param,
                 )
         self._check_choice()
         if self.tool_choice == "none" or not self.tools:

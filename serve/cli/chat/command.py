@@ -30,6 +30,8 @@ from serve.suggestion import near
 STDIN = "-"
 INTERRUPTED = 130
 MAX_KEY_FILE_BYTES = 4096
+MAX_PIPED_BYTES = 16 << 20
+"""Of a question from a pipe; a body for a context of 160,000 tokens may have as much."""
 EPILOG = """\
 Without a question it is a conversation, on a terminal; /help there lists the commands. Input from a
 pipe is the question, or follows it where its last word is `-`: cat report.txt | ... chat Sum up: -
@@ -123,11 +125,25 @@ def _question(arguments: argparse.Namespace) -> str | None:
         return None
     question = " ".join(words)
     if words[-1] == STDIN:
-        given = sys.stdin.buffer.read().decode("utf-8", "replace").rstrip("\n")
+        given = _piped()
         question = "\n".join(part for part in (" ".join(words[:-1]), given) if part)
     if not question.strip():
         raise StartupError("the question is empty: give one as an argument, or by a pipe")
     return question
+
+
+def _piped() -> str:
+    """What the pipe brings.
+
+    Raises:
+        StartupError: it is more than a question can be.
+    """
+    given = sys.stdin.buffer.read(MAX_PIPED_BYTES + 1)
+    if len(given) > MAX_PIPED_BYTES:
+        raise StartupError(
+            f"standard input has more than {MAX_PIPED_BYTES:,} bytes: send less at once."
+        )
+    return given.decode("utf-8", "replace").rstrip("\n")
 
 
 def _key(file: Path | None) -> Key | None:

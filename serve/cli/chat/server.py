@@ -7,7 +7,6 @@ environment is read, no redirect followed.
 from __future__ import annotations
 
 import json
-import ssl
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from typing import Any, Self
@@ -15,6 +14,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
+from serve.environment import client_tls
 from serve.errors import StartupError
 from serve.observe.terminal_lines import printable
 
@@ -87,7 +87,7 @@ class Server:
             timeout=httpx.Timeout(None, connect=CONNECT_TIMEOUT_S),
             trust_env=False,
             follow_redirects=False,
-            verify=_authorities(base),
+            verify=client_tls(base),
             transport=transport,
         )
 
@@ -111,7 +111,7 @@ class Server:
             raise self._refusal(response)
         try:
             names = [str(entry["id"]) for entry in response.json()["data"]]
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             raise AskError(
                 f"{self.base} answers, but not as an OpenAI-compatible server does: there is no "
                 "list of models at /v1/models. Is --url the server's address?"
@@ -177,13 +177,6 @@ class Server:
         return f"The key that was sent is from {self._key.origin}."
 
 
-def _authorities(base: str) -> ssl.SSLContext:
-    """The authorities that are trusted: the system's; none, which are read sooner, without TLS."""
-    if base.startswith("https:"):
-        return ssl.create_default_context()
-    return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-
-
 def _chunks(response: httpx.Response) -> Iterator[dict[str, Any]]:
     """Server-sent events (WHATWG HTML, section 9.2) whose data is a JSON object each."""
     for line in response.iter_lines():
@@ -192,7 +185,7 @@ def _chunks(response: httpx.Response) -> Iterator[dict[str, Any]]:
             continue
         try:
             chunk = json.loads(data)
-        except ValueError:
+        except (ValueError, RecursionError):
             raise AskError("the answer broke off: what came is no JSON") from None
         if not isinstance(chunk, dict):
             raise AskError("the answer broke off: what came is no object")

@@ -98,6 +98,8 @@ def test_what_cannot_be_done_ends_with_2(data, tmp_path, capsys):
     assert "error: " in capsys.readouterr().err
     code, events = told(data, capsys, "bundle", "no-such-model", "--out", tmp_path / "out")
     assert (code, events[-1]["kind"]) == (2, "ModelNotFoundError")
+    code, events = told(data, capsys, "bundle", NAME, "--out", tmp_path, "--sign", "/dev/null")
+    assert (code, events[-1]["kind"]) == (2, "SignatureError")
 
 
 def test_a_stored_model_is_held_to_its_pin(data, tmp_path, capsys):

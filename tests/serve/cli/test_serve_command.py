@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import resource
 import shlex
 import tomllib
 from pathlib import Path
@@ -114,3 +115,15 @@ def test_settings_that_are_not_set_are_shown_as_comments(
 )
 def test_parameters_are_counted_for_people(number: int, text: str) -> None:
     assert _count(number) == text
+
+
+def test_a_process_with_too_few_descriptors_does_not_start(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (63, before[1]))
+    try:
+        assert main(["--engine", "fake", "--host", "192.0.2.1"]) == 2
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+    assert capsys.readouterr().err.startswith("error: this process may open 63 files at a time")

@@ -279,3 +279,19 @@ class Known:
 
     def authenticate(self, _credentials: object) -> Principal:
         return self._principal
+
+
+@pytest.mark.parametrize(
+    ("headers", "says"),
+    [
+        ({"content-type": "text/plain"}, 'content type is "text/plain", not JSON in UTF-8: send'),
+        ({"content-type": "x" * 80}, f'is "{"x" * 60}", not JSON'),
+        ({}, "content type is not given: send 'Content-Type: application/json'."),
+        (JSON | {"content-encoding": "gzip"}, '(Content-Encoding: "gzip"): send it as it is.'),
+    ],
+)
+async def test_a_refused_kind_of_body_is_named(headers: dict[str, str], says: str) -> None:
+    async with house().client() as client:
+        answer = await client.post(CHAT, content=b"{}", headers=headers)
+    assert answer.status_code == 415
+    assert says in answer.json()["error"]["message"]

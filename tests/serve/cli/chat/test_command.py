@@ -262,3 +262,22 @@ def test_no_prompt_goes_to_a_proxy_of_the_environment(
         with pytest.raises(BlockingIOError):
             proxy.accept()
     assert "no server answers at http://127.0.0.1:9" in capsys.readouterr().err
+
+
+def test_a_pipe_without_end_is_refused(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with Path("/dev/zero").open() as endless:
+        monkeypatch.setattr(sys, "stdin", endless)
+        assert main(["chat"]) == 2
+    assert "standard input has more than 16,777,216 bytes" in capsys.readouterr().err
+
+
+def test_certificates_that_cannot_be_read_are_named(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", "/dev/zero")
+    assert main(["chat", "Hi", "--url", "https://127.0.0.1:9"]) == 2
+    assert "SSL_CERT_FILE names /dev/zero" in capsys.readouterr().err
+    assert main(["doctor", "--url", "https://127.0.0.1:9"]) == 2
+    assert "SSL_CERT_FILE names /dev/zero" in capsys.readouterr().err
