@@ -33,6 +33,7 @@ class Reply(BaseModel):
 
 class Version(Reply):
     version: str
+    commit: str | None
 
 
 class Problem(Reply):
