@@ -26,7 +26,7 @@ class BuildWithCommit(build_py):
         """Build, then write the commit."""
         super().run()
         known = os.environ.get("SOURCE_COMMIT", "") or commit.of_checkout(ROOT)
-        if known and not self.editable_mode:
+        if known is not None and commit.is_commit(known) and not self.editable_mode:
             (Path(self.build_lib) / "serve" / commit.BAKED).write_text(f"{known}\n", "utf-8")
 
 

@@ -15,11 +15,16 @@ BAKED = "commit.txt"
 _COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 
 
+def is_commit(text: str) -> bool:
+    """Whether this is a commit in full: 40 hexadecimal digits, or 64."""
+    return _COMMIT.fullmatch(text) is not None
+
+
 def of_package(package: Path = PACKAGE) -> str | None:
     """The commit that this package was built from, or that its checkout is at; None if unknown."""
     baked = _first_line(package / BAKED)
     if baked is not None:
-        return baked if _COMMIT.fullmatch(baked) else None
+        return baked if is_commit(baked) else None
     return of_checkout(package.parent)
 
 
@@ -32,11 +37,11 @@ def of_checkout(root: Path) -> str | None:
     if head is None:
         return None
     if not head.startswith("ref:"):
-        return head if _COMMIT.fullmatch(head) else None
+        return head if is_commit(head) else None
     name = head.removeprefix("ref:").strip()
     shared = git / (_first_line(git / "commondir") or ".")
     commit = _first_line(git / name) or _first_line(shared / name) or _packed(shared, name)
-    return commit if commit is not None and _COMMIT.fullmatch(commit) else None
+    return commit if commit is not None and is_commit(commit) else None
 
 
 def _packed(git: Path, name: str) -> str | None:
