@@ -4,7 +4,7 @@ PYTHON ?=
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: help setup setup-dev serve chat test lint format bench prove calibrate-env bundle wheel image docs lock clean
+.PHONY: help setup setup-dev serve chat test lint format bench prove calibrate-env bundle image docs lock clean
 
 help:  ## show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -62,9 +62,6 @@ OUT   ?= dist/bundle
 MODEL ?= demo
 bundle: setup  ## all that a machine without a network needs: OUT=DIR MODEL=NAME SIGN=KEY
 	@$(BIN)/python -m release --out "$(OUT)" --model "$(MODEL)" $(if $(SIGN),--sign "$(SIGN)")
-
-wheel: setup  ## dist/intramural-VERSION-py3-none-any.whl, for pip and uv: docs/install.md
-	@$(BIN)/python -m pip wheel --quiet --no-index --no-deps --no-build-isolation --wheel-dir dist . && ls dist/intramural-*.whl
 
 FOR ?= cpu
 image:  ## a container image, with buildah: FOR=cpu|gpu ARGS="--base NAME@sha256:... --wheels DIR"

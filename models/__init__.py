@@ -6,8 +6,9 @@ Every command of ours imports this package first, so here is where a wrong Pytho
 import sys
 
 if not (3, 11) <= sys.version_info[:2] <= (3, 13):
-    sys.exit(
-        "error: this is Python %d.%d (%s); Intramural needs 3.11, 3.12 or 3.13. In a checkout "
-        "`make setup` finds one and makes .venv: run .venv/bin/python."
-        % (sys.version_info[0], sys.version_info[1], sys.executable)
+    sys.exit(  # no f-string: the oldest Pythons read this, too
+        "error: this is Python {}.{} ({}); Intramural needs 3.11, 3.12 or 3.13. In a checkout "
+        "`make setup` finds one and makes .venv: run .venv/bin/python.".format(  # noqa: UP032
+            sys.version_info[0], sys.version_info[1], sys.executable
+        )
     )

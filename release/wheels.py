@@ -116,7 +116,7 @@ def held_to(lock: Sequence[Locked], folder: Path, progress: Progress) -> list[Wh
 
 
 def own(folder: Path) -> Wheel:
-    """Our own sources as a wheel that knows its commit, from this checkout, built without a network.
+    """Our own sources as a wheel that knows its commit, built without a network.
 
     Raises:
         ReleaseError: it cannot be built.

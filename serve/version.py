@@ -24,5 +24,5 @@ def server_commit() -> str | None:
 
 
 def version_line() -> str:
-    """What ``--version`` prints."""
+    """The line that ``--version`` prints."""
     return f"intramural {server_version()} (commit {server_commit() or 'unknown'})"

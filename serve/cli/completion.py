@@ -1,4 +1,4 @@
-"""What completes `intramural`'s commands, flags and models in bash, zsh and fish.
+"""Completion of `intramural`'s commands, flags and models in bash, zsh and fish.
 
 A script is made from the table of commands, the settings and the catalog; the models of the data
 folder are looked up when somebody presses Tab. Nothing of ours is run then.

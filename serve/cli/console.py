@@ -59,12 +59,12 @@ def words_of(name: str, given: Sequence[str]) -> list[str]:
 
 
 def help_text() -> str:
-    """What `intramural --help` prints."""
+    """The text of `intramural --help`."""
     lines = [
         "usage: intramural COMMAND ...",
         "",
-        "A language model on your own machine: in the terminal, or behind an OpenAI-compatible API.",
-        "No prompt leaves it.",
+        "A language model on your own machine: in the terminal, or behind an OpenAI-compatible",
+        "API. No prompt leaves it.",
     ]
     groups: dict[str, dict[str, Command]] = {}
     for name, command in COMMANDS.items():
@@ -95,8 +95,8 @@ def _run(name: str, given: Sequence[str]) -> int:
     answers = name in {"chat", "run"} and not HELP & set(given)
     # What a model says is never changed; what the command says of itself is.
     if not answers:
-        sys.stdout = SpokenStream(sys.stdout)  # type: ignore[assignment]
-    sys.stderr = SpokenStream(sys.stderr)  # type: ignore[assignment]
+        sys.stdout = SpokenStream(sys.stdout)
+    sys.stderr = SpokenStream(sys.stderr)
     sys.argv = [f"intramural {name}", *words_of(name, given)]
     try:
         runpy.run_module(command.module, run_name="__main__", alter_sys=True)

@@ -36,7 +36,11 @@ COMMANDS = {
         "models", "models that are known, and those on this machine", ("list",), group="get models"
     ),
     "pull": Command(
-        "models", "fetch a model, checked and pinned", ("pull",), takes_model=True, group="get models"
+        "models",
+        "fetch a model, checked and pinned",
+        ("pull",),
+        takes_model=True,
+        group="get models",
     ),
     "models": Command(
         "models",

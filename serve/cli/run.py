@@ -24,7 +24,7 @@ import httpx
 from rich.console import Console
 
 from serve.cli.flags import add_settings, parse_with, settings, subparser
-from serve.config import Config, flag_of
+from serve.config import flag_of
 from serve.config_sources import load_config
 from serve.environment import client_api_key
 from serve.errors import StartupError
@@ -147,7 +147,7 @@ def own_server(flags: Sequence[str], port: int) -> Iterator[str]:
 
 
 def _python() -> list[str]:
-    """The interpreter, told to take no module from the current folder unless our sources are there."""
+    """The interpreter; it takes no module from the current folder but for our own sources."""
     is_checkout = Path(__file__).resolve().parents[2] == Path.cwd()
     return [sys.executable] if is_checkout else [sys.executable, "-P"]
 
@@ -175,7 +175,7 @@ def _when_ready(process: subprocess.Popen[bytes], url: str, log: Path) -> str:
 
 
 def _last_words(log: Path, code: int) -> str:
-    """Why the server ended: what it said for people, or else the end of its log."""
+    """The reason why the server ended: what it said for people, or else the end of its log."""
     lines = log.read_text("utf-8", "replace").splitlines()
     said = [line for line in lines if line and not line.startswith("{")] or lines
     text = "\n".join(said[-TAIL_LINES:]).removeprefix("error: ")
@@ -214,7 +214,9 @@ def _terminated_as_interrupted() -> Iterator[None]:
     def interrupt(_number: int, _frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 
-    before = {number: signal.signal(number, interrupt) for number in (signal.SIGTERM, signal.SIGHUP)}
+    before = {
+        number: signal.signal(number, interrupt) for number in (signal.SIGTERM, signal.SIGHUP)
+    }
     try:
         yield
     finally:

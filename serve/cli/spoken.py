@@ -1,4 +1,4 @@
-"""What commands print, in the words of who typed `intramural`: `intramural models`, not
+"""Texts of commands in the words of who typed `intramural`: `intramural models`, not
 `python -m models`, which another Python might not have.
 """
 

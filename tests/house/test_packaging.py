@@ -85,8 +85,7 @@ NOT_ASKED_FOR = {
     "llama_cpp": "a peer that is measured, in an environment of its own",
     "gguf": "as llama_cpp",
     "bitsandbytes": "of nf4 and bnb-int8 alone; the lock has it",
-    "triton": "comes with torch's builds for GPUs",
-    "torchao": "never installed: looked for, to be refused",
+    "matplotlib": "plots of benchmarks' reports, which say so where it is missing",
 }
 """What our modules import and the wheel does not ask for, and why."""
 
@@ -100,7 +99,9 @@ def asked_for(names: list[str]) -> set[str]:
             continue
         found.add(name)
         needs = map(Requirement, importlib.metadata.requires(name) or [])
-        names += [one.name for one in needs if one.marker is None or one.marker.evaluate({"extra": ""})]
+        names += [
+            one.name for one in needs if one.marker is None or one.marker.evaluate({"extra": ""})
+        ]
     return found
 
 

@@ -25,6 +25,8 @@ def test_it_is_told_what_is_needed(
 def test_nothing_of_others_is_imported_before(package: str) -> None:
     text = (ROOT / package / "__init__.py").read_text()
     starts = (ROOT / package / "__main__.py").read_text()
-    assert "import models" in text or package == "models" or (
-        package == "serve" and starts.index("from models") < starts.index("from serve")
+    assert (
+        "import models" in text
+        or package == "models"
+        or (package == "serve" and starts.index("from models") < starts.index("from serve"))
     )

@@ -35,7 +35,9 @@ def test_its_command_and_its_variables_are_ours() -> None:
 
 def test_a_stop_waits_longer_than_the_server_does() -> None:
     waits_s = Config.model_fields["shutdown_timeout"].default
-    assert int(settings("TimeoutStopSec")[0]) > waits_s + Config.model_fields["shutdown_delay"].default
+    assert (
+        int(settings("TimeoutStopSec")[0]) > waits_s + Config.model_fields["shutdown_delay"].default
+    )
 
 
 @needs("systemd-analyze")

@@ -54,9 +54,7 @@ def test_a_server_of_this_model_is_asked(
     assert started == []
 
 
-@pytest.mark.parametrize(
-    ("names", "is_free"), [(None, True), (["another"], False), ([], False)]
-)
+@pytest.mark.parametrize(("names", "is_free"), [(None, True), (["another"], False), ([], False)])
 def test_else_one_is_started_on_a_port_that_is_free(
     monkeypatch: pytest.MonkeyPatch,
     asked: list[list[str]],
