@@ -14,13 +14,17 @@ from collections.abc import Iterable, Sequence
 import pytest
 
 PACKAGES = {
+    "bash": "bash",
     "chromedriver": "chromium-driver",
     "chromium": "chromium",
+    "fish": "fish",
     "kubectl": "kubernetes-client",
     "nginx": "nginx-light",
     "openssl": "openssl",
     "strace": "strace",
+    "systemd-analyze": "systemd",
     "xargs": "findutils",
+    "zsh": "zsh",
 }
 """Debian's package of each program."""
 _SYSTEM = "/usr/local/sbin:/usr/sbin:/sbin"

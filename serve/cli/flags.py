@@ -40,8 +40,9 @@ def build_parser() -> Parser:
         prog="python -m serve",
         description="Serve a language model behind an OpenAI-compatible API, inside your walls.",
         epilog=(
-            "commands: `python -m serve chat` talks to a running server, `python -m serve keys`\n"
-            "makes and revokes API keys, `python -m serve doctor` says what is wrong.\n"
+            "commands: `python -m serve run MODEL` chats with a model, `python -m serve chat`\n"
+            "talks to a running server, `python -m serve keys` makes and revokes API keys,\n"
+            "`python -m serve doctor` says what is wrong. --version names version and commit.\n"
             f"Every flag is also an environment variable ({env_of('max_model_len')}) and a key of\n"
             "the --config file (max_model_len); flags win over the environment, and that over\n"
             "the file. docs/config.md has the table."
@@ -49,6 +50,7 @@ def build_parser() -> Parser:
         allow_abbrev=False,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    parser.add_argument("--version", action="store_true", help="print version and commit, and exit")
     parser.add_argument(
         "--print-config", action="store_true", help="print the settings in force as TOML, and exit"
     )

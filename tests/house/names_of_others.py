@@ -6,7 +6,7 @@ OTHERS: dict[str, frozenset[str]] = {
     "docker and podman": frozenset(
         {"--cap-drop", "--network", "--read-only", "--security-opt", "--shm-size", "--tmpfs"}
     ),
-    "pip": frozenset({"--hash"}),
+    "uv": frozenset({"--torch-backend"}),
     "curl, OpenSSL, CUDA": frozenset(
         {
             *("ALL_PROXY", "CURL_CA_BUNDLE", "HTTP_PROXY"),

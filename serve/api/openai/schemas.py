@@ -53,6 +53,7 @@ class StartReply(Reply):
 
 class Version(Reply):
     version: str
+    commit: str | None
 
 
 class Problem(Reply):
