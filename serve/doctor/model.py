@@ -85,7 +85,7 @@ def verified(machine: Machine) -> Finding:
 
 
 def _fault_of_trusted_keys(config: Config) -> str | None:
-    """Why no signature can be judged; None where it can, or where none is asked for."""
+    """The reason why no signature can be judged; None where it can, or where none is asked for."""
     if config.signature_keys is None:
         return None
     try:
