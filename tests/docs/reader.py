@@ -85,12 +85,12 @@ class Reader:
 
     def close(self) -> None:
         """End the server, and then the shell with all that it started."""
-        self._say("[ -z \"$server\" ] || kill $server 2> /dev/null; wait; exit")
+        end = '[ -z "$server" ] || kill $server 2> /dev/null; wait; exit\n'
         try:
-            self._shell.wait(60)
+            self._shell.communicate(end, timeout=60)
         except subprocess.TimeoutExpired:
             os.killpg(self._shell.pid, signal.SIGKILL)
-            self._shell.wait(30)
+            self._shell.communicate()
 
     def run(self, page: str, command: Command) -> Step:
         """Run it to its end, or a server until it is ready. Never raises for what it does."""
@@ -150,5 +150,3 @@ def is_server(command: Command) -> bool:
         and _SERVES.fullmatch(command.text) is not None
         and _ONCE.search(command.text) is None
     )
-
-

@@ -176,7 +176,7 @@ def test_a_command_of_a_shell_block_is_parsed_to_its_values() -> None:
 def test_commands_end_where_the_prose_or_a_pipe_goes_on() -> None:
     text = (
         "Run `python -m models list`, or python -m models du | sort.\n  python -m serve   # it\n"
-        'x = "python -m serve chat."; python -m serve chat "What is it?"   # it'
+        'x = "python -m serve chat."\npython -m serve chat "What is it?"   # it'
     )
     assert [command for _, command in commands.commands(text)] == [
         "models list",
