@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 from models import command_line, folder, progress, store
 from models.cli import output
+from models.cli.options import data_dir_flag
 from models.errors import HomelessError, ModelError
 from models.memory import fit
 from models.memory.fit import Fit, Place, Request
@@ -140,9 +141,8 @@ def _print_result(
         report_tables.print_report(model.report, output.console())
     if model.quality is not None:
         report_tables.print_quality(model.quality, work.options.scheme, output.console())
-    print(
-        f"serve it: python -m serve --model {work.target.name if not options.out else model.path}"
-    )
+    where = model.path if options.out else work.target.name + data_dir_flag(options.data_dir)
+    print(f"serve it: python -m serve --model {where}")
 
 
 def _print_full(options: argparse.Namespace, source: Artifact, view: JsonLines) -> None:

@@ -12,7 +12,7 @@ from models import plain_file, progress
 from models.bundle.media import Media
 from models.bundle.read import Import, Imported
 from models.bundle.write import DEFAULT_SPLIT, FAT32_MAX_BYTES, Bundle, Bundled
-from models.cli.options import MAX_SECRET_BYTES, Commands, command, size_in_bytes
+from models.cli.options import MAX_SECRET_BYTES, Commands, command, data_dir_flag, size_in_bytes
 from models.errors import (
     BundleError,
     HashMismatchError,
@@ -194,7 +194,7 @@ def _import(options: argparse.Namespace) -> int:
             name=options.name,
             update=options.update,
         ).run()
-        return _imported_text(imported), {
+        return _imported_text(imported, options.data_dir), {
             "outcome": str(imported.outcome),
             "name": imported.name,
             "path": str(imported.path),
@@ -250,14 +250,14 @@ def _bundled_text(bundled: Bundled) -> str:
     )
 
 
-def _imported_text(imported: Imported) -> str:
+def _imported_text(imported: Imported, data_dir: Path) -> str:
     verb = "imported" if imported.outcome == "imported" else "here already, and whole:"
     signer = "who made the bundle was not asked (--trust DIR)"
     if imported.seal is not None:
         signer = f"signed by {imported.seal.key_file.name} ({imported.seal.key_id})"
     return (
         f"{verb} {imported.name}\n  {imported.path}\n  {imported.index.digest}\n{signer}\n"
-        f"serve it: python -m serve --model {imported.name}"
+        f"serve it: python -m serve --model {imported.name}{data_dir_flag(data_dir)}"
     )
 
 

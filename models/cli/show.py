@@ -121,8 +121,7 @@ def _list(options: argparse.Namespace) -> int:
     console.print(table)
     num_here = sum(row["present"] for row in listed)
     console.print(
-        f"{num_here} of {len(listed)} on this machine. `python -m models show NAME` says how to "
-        "place one.",
+        f"{num_here} of {len(listed)} on this machine. `python -m models pull NAME` fetches one.",
         highlight=False,
     )
     return 0

@@ -48,6 +48,16 @@ ELSEWHERE: dict[str, dict[str, str]] = {
     "docs/browser.py": {
         "--host-resolver-rules": "Chromium's",
     },
+    "docs/clients.md": {
+        **dict.fromkeys(("with_structured_output", "bind_tools"), "LangChain's methods"),
+        **dict.fromkeys(("OpenAILike", "context_window"), "LlamaIndex's class, and its argument"),
+        "AsyncOpenAI": "openai's class",
+    },
+    "docs/tls.md": {"--cacert": "curl's"},
+    "docs/troubleshooting.md": {
+        "INTRAMURAL_MAX_SEQS": "a typing error, as the message shows it",
+        "CERTIFICATE_VERIFY_FAILED": "OpenSSL's",
+    },
     "docs/kubernetes.md": {
         "k8s/mine/kustomization.yaml": "a file that the reader makes",
     },

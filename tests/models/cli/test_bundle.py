@@ -52,7 +52,7 @@ def test_from_one_store_to_another_with_a_signature(data, over_there, tmp_path, 
     assert run(over_there, "import", out, "--trust", tmp_path / "k.pub") == 0
     said = capsys.readouterr().out
     assert "signed by k.pub" in said
-    assert f"python -m serve --model {NAME}" in said
+    assert f"python -m serve --model {NAME} --data-dir {over_there}\n" in said
     assert run(over_there, "verify", NAME) == 0
     assert contents(over_there / "models" / NAME) == contents(data / "models" / NAME)
 

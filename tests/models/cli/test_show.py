@@ -28,7 +28,9 @@ def test_list_as_json_has_the_catalog_and_what_is_here(tmp_path, capsys):
 
 def test_list_as_a_table(tmp_path, capsys):
     assert main(["list", "--data-dir", str(tmp_path)]) == 0
-    assert "qwen2.5-32b" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "qwen2.5-32b" in said
+    assert "models pull NAME" in said
 
 
 def test_show_a_model_that_is_here(tmp_path, capsys):
