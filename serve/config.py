@@ -27,6 +27,7 @@ from models.target import ModelTarget
 from quantize.errors import OptionError
 from quantize.plan.choices import NAMED, Choice, budget_of
 from quantize.plan.scheme_support import EngineName
+from serve import config_checks
 from serve.environment import xdg
 from serve.origins import origin_of
 
@@ -314,30 +315,16 @@ class Config(BaseModel):
         return self
 
     @model_validator(mode="after")
-    def _loras(self) -> Self:
-        seen: set[str] = set()
-        for given in self.lora:
-            name, _, path = given.partition("=")
-            if not (name.strip() and path.strip()):
-                raise ValueError(f"--lora {given[:80]}: NAME=PATH is needed")
-            if name in self.model_names:
-                raise ValueError(f"--lora {given[:80]}: the model itself has that name")
-            if name in seen:
-                raise ValueError(f"--lora {given[:80]}: the name is given twice")
-            seen.add(name)
-        for setting in ("max_loras", "max_lora_rank"):
-            if not self.lora and getattr(self, setting) is not None:
-                raise ValueError(f"{flag_of(setting)} is for adapters, and there is no --lora")
-        return self
-
-    @model_validator(mode="after")
-    def _signatures(self) -> Self:
-        if self.trusted_keys is not None and not self.require_signature:
-            raise ValueError("--trusted-keys is heeded with --require-signature only: add that")
-        if self.require_signature and self.verify == "off":
-            raise ValueError("--require-signature needs the files verified: not --verify off")
-        if self.require_signature and self.lora:
-            raise ValueError("--require-signature: adapters (--lora) cannot be signed yet")
+    def _go_together(self) -> Self:
+        bounds = {flag_of(name): getattr(self, name) for name in ("max_loras", "max_lora_rank")}
+        config_checks.check_adapters(self.lora, self.model_names, bounds)
+        config_checks.check_signatures(
+            self.trusted_keys,
+            is_required=self.require_signature,
+            is_verified=self.verify != "off",
+            has_adapters=bool(self.lora),
+        )
+        config_checks.check_step(self.max_num_batched_tokens, self.max_num_seqs)
         return self
 
     @field_validator("quant")
@@ -354,16 +341,6 @@ class Config(BaseModel):
     def _quant(self) -> Self:
         if self.engine == "fake" and self.quant != "auto":
             raise ValueError("--quant: the fake engine has no weights. Leave one of them out")
-        return self
-
-    @model_validator(mode="after")
-    def _step(self) -> Self:
-        tokens, seqs = self.max_num_batched_tokens, self.max_num_seqs
-        if tokens is not None and seqs is not None and tokens < seqs:
-            raise ValueError(
-                f"--max-num-batched-tokens is {tokens}, which is less than "
-                f"--max-num-seqs {seqs}: a step holds a token of every sequence"
-            )
         return self
 
     @property

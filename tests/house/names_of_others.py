@@ -56,7 +56,6 @@ ELSEWHERE: dict[str, dict[str, str]] = {
     "docs/tls.md": {"--cacert": "curl's"},
     "docs/troubleshooting.md": {
         "INTRAMURAL_MAX_SEQS": "a typing error, as the message shows it",
-        "CERTIFICATE_VERIFY_FAILED": "OpenSSL's",
     },
     "docs/kubernetes.md": {
         "k8s/mine/kustomization.yaml": "a file that the reader makes",

@@ -133,7 +133,7 @@ def _question(arguments: argparse.Namespace) -> str | None:
 
 
 def _piped() -> str:
-    """What the pipe brings.
+    """Text that the pipe brings.
 
     Raises:
         StartupError: it is more than a question can be.
