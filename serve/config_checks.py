@@ -1,4 +1,4 @@
-"""What several settings say together: each check refuses a combination that means nothing.
+"""Checks of what several settings say together: each refuses a combination that means nothing.
 
 They take plain values, and raise ValueError with the flags' names; config.py calls them.
 """
