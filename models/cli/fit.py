@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,8 @@ from models.cli.options import Commands, command, size_in_bytes, whole_number
 from models.errors import FitError, ModelNotFoundError, UnknownShapeError
 from models.memory import fit, host_memory, shapes
 from models.memory.fit import Place, Request
-from models.refs import QuantScheme
+from models.other_formats import require_readable
+from models.refs import QuantScheme, Scheme
 from models.rules import strict_json
 from models.rules.strict_json import JsonFault
 from models.store import places, resolve
@@ -117,7 +118,7 @@ def _fit(options: argparse.Namespace) -> int:
     return 0
 
 
-def _request(options: argparse.Namespace) -> tuple[Request, QuantScheme | None]:
+def _request(options: argparse.Namespace) -> tuple[Request, Scheme | None]:
     """The request, and the scheme of the folder that is here; None where none is."""
     target = ModelTarget.parse(options.name)
     path = _folder(target, options.data_dir)
@@ -143,6 +144,7 @@ def _request(options: argparse.Namespace) -> tuple[Request, QuantScheme | None]:
 def _folder(target: ModelTarget, data_dir: Path) -> Path | None:
     """The folder of this model, once it is allowed; None where there is no config.json."""
     for _, path in places(target, data_dir):
+        require_readable(path)
         if (path / folder.CONFIG).is_file():
             policy.check(path.resolve())
             return path.resolve()
@@ -172,7 +174,7 @@ def _config(path: Path) -> Mapping[str, Any]:
     return read
 
 
-def _schemes(scheme: str | None, stored: QuantScheme | None) -> list[QuantScheme]:
+def _schemes(scheme: str | None, stored: Scheme | None) -> Sequence[Scheme]:
     if stored is not None and stored is not QuantScheme.NONE:
         if scheme not in (None, str(stored)):
             raise FitError(

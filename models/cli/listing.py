@@ -26,7 +26,7 @@ from models.memory import shapes, this_machine
 from models.memory.fit import Request
 from models.memory.this_machine import Room
 from models.memory.verdicts import FIRST, Answer, verdicts
-from models.refs import QuantScheme
+from models.refs import QuantScheme, Scheme
 from models.rules import strict_json
 from models.rules.strict_json import JsonFault
 from models.store import DEMO, DEMO_WEIGHTS, DirectoryStore
@@ -88,7 +88,7 @@ def _row(
 
 
 def _fit(
-    path: Path, scheme: QuantScheme | None, config: Mapping[str, Any] | None, room: Room | None
+    path: Path, scheme: Scheme | None, config: Mapping[str, Any] | None, room: Room | None
 ) -> dict[str, Any] | None:
     if room is None or config is None or scheme is None:
         return None
@@ -113,7 +113,7 @@ def _config(path: Path) -> Mapping[str, Any] | None:
     return config if isinstance(config, Mapping) else None
 
 
-def _scheme(path: Path) -> QuantScheme | None:
+def _scheme(path: Path) -> Scheme | None:
     try:
         return folder.scheme_of(path)
     except ModelError:  # not whole, or in a way that we do not know; `show` says which

@@ -20,7 +20,7 @@ from typing import Any
 from models.errors import FitError
 from models.memory import shapes, sizes
 from models.memory.shapes import ModelShape
-from models.refs import QuantScheme
+from models.refs import OtherScheme, Scheme
 from models.stored_config import stated_dtype
 
 GPU_SHARE = 0.92
@@ -72,7 +72,7 @@ class Request:
 class Weights:
     """Costs that do not depend on the memory. Bytes are those of one device."""
 
-    scheme: QuantScheme
+    scheme: Scheme
     num_parameters: int
     dtype: str
     weights_bytes: int
@@ -105,7 +105,7 @@ class Fit:
     weights: Weights = field(repr=False)
 
 
-def weights(request: Request, scheme: QuantScheme, place: Place = Place.GPU) -> Weights:
+def weights(request: Request, scheme: Scheme, place: Place = Place.GPU) -> Weights:
     """Bytes of weights and KV cache on one device.
 
     Raises:
@@ -123,6 +123,8 @@ def weights(request: Request, scheme: QuantScheme, place: Place = Place.GPU) -> 
     item = sizes.DTYPE_BYTES[dtype]
     if request.weights_bytes is not None:
         size = -(-request.weights_bytes // request.num_gpus)
+    elif isinstance(scheme, OtherScheme):
+        raise FitError(f"what {scheme} weights take is known of weights that are here alone.")
     else:
         size = sizes.weights_bytes(shape, scheme, item_bytes=item, num_gpus=request.num_gpus)
     sequence = _per_sequence(shape, request, place)
@@ -142,7 +144,7 @@ def weights(request: Request, scheme: QuantScheme, place: Place = Place.GPU) -> 
     )
 
 
-def fit(request: Request, scheme: QuantScheme, place: Place, memory_bytes: int) -> Fit:
+def fit(request: Request, scheme: Scheme, place: Place, memory_bytes: int) -> Fit:
     """The fit of the model into ``memory_bytes`` of one device.
 
     Raises:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -10,7 +10,7 @@ from models.errors import FitError, UnknownShapeError
 from models.memory import fit
 from models.memory.fit import Request
 from models.memory.this_machine import Room
-from models.refs import QuantScheme
+from models.refs import QuantScheme, Scheme
 
 FIRST = (QuantScheme.NONE, QuantScheme.INT8, QuantScheme.INT4)
 """Full weights, and what ``--quant`` is mostly asked for."""
@@ -38,9 +38,7 @@ class Verdict:
     longest_context: int
 
 
-def verdicts(
-    request: Request, stored: QuantScheme, room: Room
-) -> Mapping[QuantScheme, Verdict] | None:
+def verdicts(request: Request, stored: Scheme, room: Room) -> Mapping[Scheme, Verdict] | None:
     """The verdict of each scheme that these weights can be served in; None where sizes are unknown.
 
     Args:
@@ -48,14 +46,14 @@ def verdicts(
         stored: its folder's scheme. Of full weights others can be made, of others nothing.
         room: the memory.
     """
-    schemes = FIRST if stored is QuantScheme.NONE else (stored,)
+    schemes: Sequence[Scheme] = FIRST if stored is QuantScheme.NONE else (stored,)
     try:
         return {scheme: _verdict(request, scheme, room) for scheme in schemes}
     except (UnknownShapeError, FitError):
         return None
 
 
-def _verdict(request: Request, scheme: QuantScheme, room: Room) -> Verdict:
+def _verdict(request: Request, scheme: Scheme, room: Room) -> Verdict:
     result = fit.fit(request, scheme, room.place, room.num_bytes)
     answer = Answer.SHORT if result.longest_context else Answer.NO
     if result.longest_context >= result.weights.context:

@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import Self
 
 from models import folder as model_folder
+from models import hub_cache
 from models.durable import write_whole
 from models.errors import ManifestError, ManifestMissingError
 from models.refs import ModelRef
@@ -176,7 +177,8 @@ def read_bytes(folder: Path) -> bytes:
     """
     path = folder / MANIFEST
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+        flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+        descriptor = os.open(hub_cache.place_of(path), flags)
         with os.fdopen(descriptor, "rb") as file:
             raw = file.read(MAX_BYTES + 1)
     except FileNotFoundError:

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from models import hub_cache
 from models.errors import SignatureError
 from models.rules import strict_json
 from models.rules.strict_json import JsonFault
@@ -46,7 +47,8 @@ def read(folder: Path) -> Statement:
     """
     path = folder / SIGNATURE
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+        flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+        descriptor = os.open(hub_cache.place_of(path), flags)
         with os.fdopen(descriptor, "rb") as file:
             raw = file.read(MAX_BYTES + 1)
     except FileNotFoundError:

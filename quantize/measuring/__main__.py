@@ -50,6 +50,7 @@ def _run(options: argparse.Namespace) -> None:
     quantised = store.resolve(options.quantised, options.data_dir)
     manifest = _manifest(full, quantised)
     layers, quantizer = layers_of(full.path, quantised.path)
+    scheme = quantizer.scheme
     check_memory()
     with progress.shown(as_json=False) as meter:
         quality = Measurement(
@@ -58,8 +59,8 @@ def _run(options: argparse.Namespace) -> None:
             layers=layers,
             quantizer=quantizer,
             texts=texts_of(options.text),
-        ).run(meter, better_of(full.path, quantised.scheme))
-    report_tables.print_quality(quality, quantised.scheme, Console(highlight=False))
+        ).run(meter, better_of(full.path, scheme))
+    report_tables.print_quality(quality, scheme, Console(highlight=False))
     if manifest is not None:
         replace(manifest, quality=quality).write(quantised.path)
 

@@ -12,7 +12,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from models.quality import Quality
-from models.refs import QuantScheme
+from models.refs import QuantScheme, Scheme
 from serve.errors import ModelNotFound, NotReady
 from serve.version import server_version
 
@@ -48,7 +48,7 @@ class Weights:
     """
 
     digest: str | None = None
-    scheme: QuantScheme = QuantScheme.NONE
+    scheme: Scheme = QuantScheme.NONE
     quality: Quality | None = None
 
 
