@@ -54,6 +54,8 @@ class Request:
         config: the model's config.json.
         weights_bytes: of the stored weights, where they are here and already quantised; they stand
             in place of the computed ones.
+        own_weights_bytes: the same as our own batching holds them (models/memory/
+            stored_weights.py); None takes ``weights_bytes``.
         kv_item_bytes: of a number in the KV cache; None takes the model's own type.
         context: most tokens of a sequence; None takes the model's own.
         concurrency: sequences at once.
@@ -62,6 +64,7 @@ class Request:
 
     config: Mapping[str, Any]
     weights_bytes: int | None = None
+    own_weights_bytes: int | None = None
     kv_item_bytes: int | None = None
     context: int | None = None
     concurrency: int = 1
@@ -122,11 +125,18 @@ def weights(request: Request, scheme: Scheme, place: Place = Place.GPU) -> Weigh
     dtype = dtype_of(request.config)
     item = sizes.DTYPE_BYTES[dtype]
     if request.weights_bytes is not None:
-        size = -(-request.weights_bytes // request.num_gpus)
+        own = request.own_weights_bytes if place is Place.CPU else None
+        size = -(-(own or request.weights_bytes) // request.num_gpus)
     elif isinstance(scheme, OtherScheme):
         raise FitError(f"what {scheme} weights take is known of weights that are here alone.")
     else:
-        size = sizes.weights_bytes(shape, scheme, item_bytes=item, num_gpus=request.num_gpus)
+        size = sizes.weights_bytes(
+            shape,
+            scheme,
+            item_bytes=item,
+            num_gpus=request.num_gpus,
+            by_vllm=place is Place.GPU,
+        )
     sequence = _per_sequence(shape, request, place)
     return Weights(
         scheme=scheme,

@@ -28,7 +28,7 @@ _KEYS = (
     "checksum",
 )
 _OPTIONAL = ("quality",)
-_SCHEMES: Mapping[str, Scheme] = {str(scheme): scheme for scheme in (*QuantScheme, *OtherScheme)}
+_SCHEMES: tuple[Scheme, ...] = (*QuantScheme, *OtherScheme)
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _TIME = re.compile(r"\d{4}-[01]\d-[0-3]\dT[0-2]\d:[0-5]\d:[0-6]\dZ", re.ASCII)
 
@@ -124,7 +124,7 @@ def parse(raw: bytes, make: type[AnyFields]) -> tuple[str, AnyFields]:
         files=_files(document["files"]),
         source=_source(document["source"]),
         licence=licence,
-        scheme=_SCHEMES[document["scheme"]],
+        scheme=_SCHEMES[_SCHEMES.index(document["scheme"])],
         tools=tools,
         created_at=_matching(document, "created_at", _TIME),
         quality=_quality(document),
