@@ -12,6 +12,7 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from models import hub_cache
 from models.refs import QuantScheme
 from models.target import ModelTarget
 from quantize.errors import OptionError
@@ -317,7 +318,9 @@ class Config(BaseModel):
     @property
     def model_names(self) -> tuple[str, ...]:
         """Names under which clients may ask for the model; the first is its id."""
-        return self.served_model_name or (Path(self.model).name or self.model,)
+        path = Path(self.model)
+        name = hub_cache.name_of(path.expanduser().absolute()) or path.name or self.model
+        return self.served_model_name or (name,)
 
     @cached_property
     def target(self) -> ModelTarget:
