@@ -1,5 +1,6 @@
 # The two commands that matter: `make serve` and `make test`. Each sets up what it needs.
-PYTHON ?= python3.11
+# PYTHON=/path/to/python3.12 names the interpreter; else requirements/install.sh looks for one that fits.
+PYTHON ?=
 VENV   := .venv
 BIN    := $(VENV)/bin
 
@@ -13,10 +14,10 @@ setup: $(VENV)/.cpu  ## make .venv with what serving on a CPU needs
 setup-dev: $(VENV)/.dev  ## the same, with what tests and lint need
 
 $(VENV)/.cpu: requirements/cpu.lock
-	@sh requirements/install.sh $(PYTHON) $(VENV) requirements/cpu.lock && touch $@
+	@sh requirements/install.sh "$(PYTHON)" $(VENV) requirements/cpu.lock && touch $@
 
 $(VENV)/.dev: requirements/dev.lock
-	@sh requirements/install.sh $(PYTHON) $(VENV) requirements/dev.lock && touch $@ $(VENV)/.cpu
+	@sh requirements/install.sh "$(PYTHON)" $(VENV) requirements/dev.lock && touch $@ $(VENV)/.cpu
 
 serve: setup  ## start the demo model on http://127.0.0.1:8000
 	@exec $(BIN)/python -m serve --model demo
@@ -55,7 +56,7 @@ prove: setup-dev  ## the long proofs: properties 5,000 times, 200 kills of vLLM,
 calibrate-env: $(VENV)-calibrate/.done  ## the environment of `python -m quantize.calibrate` (llmcompressor)
 
 $(VENV)-calibrate/.done: requirements/calibrate.lock
-	@sh requirements/install.sh $(PYTHON) $(VENV)-calibrate requirements/calibrate.lock && touch $@
+	@sh requirements/install.sh "$(PYTHON)" $(VENV)-calibrate requirements/calibrate.lock && touch $@
 
 OUT   ?= dist/bundle
 MODEL ?= demo

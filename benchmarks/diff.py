@@ -16,13 +16,13 @@ from pathlib import Path
 from typing import Literal
 
 from rich import box
-from rich.console import Console
 from rich.table import Table
 
 from benchmarks import intervals
 from benchmarks.report.document import Document, Row
 from benchmarks.report.figures import KINDS
 from benchmarks.report.output import refusals
+from models.cli import output
 from models.cli.options import Commands, command
 
 SCHEMA = "intramural.benchmark-diff/1"
@@ -141,7 +141,7 @@ def _run(options: argparse.Namespace) -> int:
                 f"{options.before} and {options.after} have no figure of the same model, system "
                 "and case in common"
             )
-    console = Console(stderr=options.json)
+    console = output.console(stderr=options.json)
     differs = machine_differs(before, after)
     for line in differs:
         console.print(f"not the same machine: {line}", style="yellow", highlight=False)

@@ -22,10 +22,9 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from rich.console import Console
-
 from benchmarks.report.document import Document, Row
 from benchmarks.report.output import refusals
+from models.cli import output
 from models.cli.options import Commands, command
 
 SCHEMA = "intramural.capacity-plan/1"
@@ -190,7 +189,7 @@ def _run(options: argparse.Namespace) -> int:
             headroom=options.headroom,
             spare=options.spare,
         )
-    console = Console(stderr=options.json, highlight=False)
+    console = output.console(stderr=options.json)
     if capacity is None:
         console.print(
             f"no level of {options.sweep} has {options.share:.0%} of its requests within the "

@@ -13,11 +13,20 @@ import socket
 import subprocess
 import sys
 import time
+from html import unescape
 from pathlib import Path
 
 import httpx
+from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
+
+from serve.cli.chat.answer import Answer
+from serve.cli.chat.asking import Parameters, ask
+from serve.cli.chat.conversation import Conversation
+from serve.cli.chat.display import NoDisplay
+from serve.cli.chat.markdown_rows import rows
+from serve.cli.chat.server import Server
 
 OUTPUT = Path(__file__).parent / "demo.svg"
 QUESTIONS = (
@@ -32,15 +41,14 @@ WIDTH = 92
 
 def main() -> int:
     """Start, ask, draw, stop."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     url = f"http://127.0.0.1:{port}"
     command = [sys.executable, "-m", "serve", "--model", "demo", "--port", str(port)]
-    server = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=_environment())
+    server = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment())
     try:
-        _wait_ready(url)
-        answers = [(question, _ask(url, question)) for question in QUESTIONS]
+        wait_ready(url)
+        with Server(url, None) as asked:
+            answers = [(question, _ask(asked, question)) for question in QUESTIONS]
     finally:
         server.terminate()
         _, log = server.communicate(timeout=60)
@@ -50,12 +58,28 @@ def main() -> int:
     console.print(Text("\n".join(banner)))
     for question, answer in answers:
         console.print(Text(f'$ python -m serve chat "{question}"', style="bold green"))
-        console.print(Text(answer))
+        console.print(Text.from_ansi("\n".join(rows(answer.text, console))))
+        console.print(Text(answer.summary, style="dim"))
     # rich would have the viewer fetch a font from a public host; ours dials nobody.
     svg = re.sub(r"@font-face \{.*?\}", "", console.export_svg(title="Intramural"), flags=re.DOTALL)
-    OUTPUT.write_text(svg, "utf-8")
+    OUTPUT.write_text(re.sub(r'textLength="([0-9.]+)"([^>]*)>([^<]*)', _as_wide, svg), "utf-8")
     print(f"wrote {OUTPUT.name}")
     return 0
+
+
+def _as_wide(match: re.Match[str]) -> str:
+    """A text with the room of its columns: rich counts a Chinese character as one, not two."""
+    length, rest, text = match.groups()
+    characters = unescape(text)
+    room = float(length) * cell_len(characters) / max(1, len(characters))
+    return f'textLength="{room:.1f}"{rest}>{text}'
+
+
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 def _with_port(line: str, port: int) -> str:
@@ -66,22 +90,18 @@ def _with_port(line: str, port: int) -> str:
     return shown[:-1] + " " * (len(line) - len(shown)) + "│"
 
 
-def _ask(url: str, question: str) -> str:
-    finished = subprocess.run(
-        [sys.executable, "-m", "serve", "chat", "--url", url, question],
-        capture_output=True,
-        text=True,
-        check=True,
-        env=_environment(),
-    )
-    return finished.stdout.strip()
+def _ask(server: Server, question: str) -> Answer:
+    """The answer as `python -m serve chat` has it on a terminal, in a conversation of its own."""
+    return ask(server, Parameters(model="demo"), Conversation(), question, NoDisplay())
 
 
-def _environment() -> dict[str, str]:
+def environment() -> dict[str, str]:
+    """Ours, with the width of the picture."""
     return os.environ | {"COLUMNS": str(WIDTH)}
 
 
-def _wait_ready(url: str) -> None:
+def wait_ready(url: str) -> None:
+    """Wait until the server answers. Raises SystemExit where it does not."""
     deadline = time.monotonic() + READY_TIMEOUT_S
     while time.monotonic() < deadline:
         try:

@@ -18,7 +18,7 @@ from pydantic.fields import FieldInfo
 
 from serve import errors
 from serve.cli.flags import GROUPS, default_text, literal_choices, type_name
-from serve.config import ENV_PREFIX, Config, env_of, flag_of
+from serve.config import AUTO, ENV_PREFIX, OR_AUTO, Config, env_of, flag_of
 from serve.errors import RequestError, StartupError
 from serve.observe.families import FAMILIES
 
@@ -50,7 +50,9 @@ def config_page() -> str:
 def _setting(name: str, field: FieldInfo) -> tuple[str, ...]:
     choices = literal_choices(field.annotation)
     kind = " \\| ".join(f"`{choice}`" for choice in choices) or type_name(field.annotation)
-    if name in {"served_model_name", "lora", "allowed_origins"}:
+    if name in OR_AUTO:
+        kind += f" or `{AUTO}`"
+    elif name in {"served_model_name", "lora", "allowed_origins"}:
         kind += ", repeated (environment: separated by commas)"
     elif name == "engine_arg":
         kind += ", repeated (environment: separated by spaces)"

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from models import command_line
 from models.cli import bundle, fit, listing, output, pull, show, storage, trust
 from models.errors import ModelError
-from models.rules import names
 
 GROUPS = (listing, show, pull, trust, bundle, storage, fit)
 
@@ -37,8 +36,8 @@ def main(argv: Sequence[str]) -> int:
         options = _parser().parse_args(argv)
         code: int = options.run(options)
     except ModelError as error:
-        print(f"error: {names.printable_lines(str(error))}", file=sys.stderr)
-        return 2
+        command_line.complain(str(error))
+        return command_line.REFUSED
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
@@ -46,7 +45,7 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = command_line.Parser(
         prog="python -m models",
         description="Which models are known, and which are on this machine.",
         epilog=EPILOG,

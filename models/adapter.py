@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from models import policy
+from models import plain_file, policy
 from models.errors import ModelNotFoundError, ModelRefusedError
 from models.rules import safetensors_header
 from models.rules.safetensors_header import TensorEntry
@@ -88,12 +88,11 @@ def read(folder: Path) -> Adapter:
         ModelNotFoundError: it is no adapter's folder, or cannot be read.
         ModelRefusedError: it breaks a rule; the message has the first few breaches.
     """
-    for name in (CONFIG, WEIGHTS):
-        if not (folder / name).is_file():
-            raise ModelNotFoundError(
-                f"the adapter {folder} has no {name}: a folder as PEFT's save_pretrained() writes "
-                "it is needed, in safetensors."
-            )
+    for name in plain_file.absent(folder, (CONFIG, WEIGHTS)):
+        raise ModelNotFoundError(
+            f"the adapter {folder} has no {name}: a folder as PEFT's save_pretrained() writes it "
+            "is needed, in safetensors."
+        )
     try:
         refusals = [
             refusal
@@ -146,11 +145,10 @@ def _holds(packed: TensorEntry, num_in: int, num_out: int) -> bool:
 
 def _config(path: Path) -> dict[str, Any]:
     """The configuration; empty, which lacks all that is needed, where it is not to be read."""
-    if path.stat().st_size > policy.MAX_CONFIG_BYTES:
-        return {}
     try:
-        document = json.loads(path.read_bytes(), object_pairs_hook=_once)
-    except (ValueError, RecursionError):
+        raw = plain_file.read(path, policy.MAX_CONFIG_BYTES)
+        document = json.loads(raw, object_pairs_hook=_once)
+    except (plain_file.TooLargeError, ValueError, RecursionError):
         return {}
     return document if isinstance(document, dict) else {}
 

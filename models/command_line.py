@@ -2,22 +2,61 @@
 
 A descriptor that is closed at the start would be given to the next file that is opened, a socket or
 a model's weights, and what is printed would be written into it. A reader that has enough
-(``| head -1``) ends the command quietly; a stream that takes no more is an error in one line.
+(``| head -1``) ends the command quietly; a stream that takes no more is an error in one line. So is
+a file or folder that the system does not let a command have, and that no command has words for.
 """
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import errno
 import os
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from models.rules import names
+
+if TYPE_CHECKING:
+    from _typeshed import SupportsWrite
 
 BROKEN_PIPE = 141
 """The exit code of a program that SIGPIPE ended, as shells have it (128 + 13)."""
 
+REFUSED = 2
+"""The exit code of a command that cannot do what it was asked to do."""
+
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF})
+_TOO_MANY = frozenset({errno.EMFILE, errno.ENFILE})
 _closed: set[int] = set()
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser that takes no control characters in paths, and shows none of other words."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.register("type", Path, path_of)
+
+    def _print_message(self, message: str, file: SupportsWrite[str] | None = None) -> None:
+        super()._print_message(names.printable_lines(message), file)
+
+
+def path_of(text: str) -> Path:
+    """A path of the command line, which messages and logs can show on one line.
+
+    Raises:
+        argparse.ArgumentTypeError: they could not, or it is empty.
+    """
+    if not text:
+        raise argparse.ArgumentTypeError("the path is empty: name one, or leave the option out")
+    if not names.is_one_line(text):
+        raise argparse.ArgumentTypeError(
+            f"the path {text!r} has a control character in it: rename it, or reach it by a link"
+        )
+    return Path(text)
 
 
 def run(main: Callable[[Sequence[str]], int]) -> int:
@@ -34,14 +73,33 @@ def run(main: Callable[[Sequence[str]], int]) -> int:
     except BrokenPipeError:
         code = BROKEN_PIPE
     except OSError as error:
-        if error.filename is not None or error.errno not in _FULL:
+        if error.filename is None and error.errno in _FULL:
+            code = 1
+            complain(f"the output cannot be written: {error.strerror}")
+        elif error.filename is None and error.errno not in _TOO_MANY:
             raise
-        code = 1
-        with contextlib.suppress(OSError):
-            print(f"error: the output cannot be written: {error.strerror}", file=sys.stderr)
+        else:
+            code = REFUSED
+            complain(words_of(error))
     for descriptor in (1, 2):
         _let_go(descriptor)
     return code
+
+
+def complain(message: str) -> None:
+    """Say on stderr why a command ends; where that takes nothing, the exit code has to do."""
+    with contextlib.suppress(OSError):
+        print(f"error: {names.printable_lines(message)}", file=sys.stderr, flush=True)
+
+
+def words_of(error: BaseException) -> str:
+    """The message of an error; of the system's, the files that it is about and what it says."""
+    if not isinstance(error, OSError) or error.strerror is None:
+        return str(error)
+    if error.errno in _TOO_MANY:
+        return f"{error.strerror}: raise the limit of this process (ulimit -n)"
+    files = [file for file in (error.filename, error.filename2) if file is not None]
+    return "".join(f"{names.printable(str(file))}: " for file in files) + error.strerror
 
 
 def stdout_is_closed() -> bool:

@@ -22,6 +22,7 @@
     ├── NotIntactError        files differ from the manifest
     ├── BundleError           a bundle is none, contradicts itself, or cannot be made here
     │   └── PartsMissingError     parts of it are missing or damaged
+    ├── CertificatesError     the certificates that the environment names cannot be read
     ├── HomelessError         a folder of the user's is needed, and there is no home directory
     └── SignatureError        unsigned, signed by an unknown key, or signed for other bytes
 
@@ -121,6 +122,10 @@ class BundleError(ModelError):
 
 class PartsMissingError(BundleError):
     """Parts of a bundle were not found, or are damaged. Names each; what was good is kept."""
+
+
+class CertificatesError(ModelError):
+    """SSL_CERT_FILE or SSL_CERT_DIR names what holds no certificates, or cannot be read."""
 
 
 class HomelessError(ModelError):

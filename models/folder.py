@@ -28,8 +28,8 @@ def missing(folder: Path) -> list[str]:
     Raises:
         ModelNotFoundError: its index of shards cannot be read.
     """
-    lacks = [] if (folder / CONFIG).is_file() else [CONFIG]
-    absent = [name for name in weight_files(folder) if not (folder / name).is_file()]
+    lacks = plain_file.absent(folder, [CONFIG])
+    absent = plain_file.absent(folder, weight_files(folder))
     lacks += [WEIGHTS + _other_weights(folder)] if absent == [WEIGHTS] else absent
     if not any((folder / name).is_file() for name in TOKENIZERS):
         lacks.append("a tokenizer (" + " or ".join(TOKENIZERS) + ")")
@@ -70,7 +70,7 @@ def stray_weights(folder: Path) -> list[str]:
 
 
 def _other_weights(folder: Path) -> str:
-    """What to do about weights under other names than the one that is read."""
+    """Advice on weights under other names than the one that is read."""
     others = stray_weights(folder)
     if not others:
         return ""

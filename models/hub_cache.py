@@ -90,7 +90,7 @@ def snapshot_of(entry: Path) -> Path | None:
 
 
 def advice_on(text: str) -> str | None:
-    """How to serve what this text names from the cache; None where nothing of it is there.
+    """Advice on serving what this text names from the cache; None where nothing of it is there.
 
     Args:
         text: a path of an entry, the name of one, or ``ORG/NAME``.

@@ -62,7 +62,7 @@ class LockFile:
         """
         try:
             document = json.loads(plain_file.read(self.path, MAX_BYTES, may_be_link=True))
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return {}
         except OSError as error:
             raise LockFileError(f"{self.path} cannot be read: {error.strerror}") from None

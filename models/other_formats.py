@@ -60,7 +60,7 @@ def scheme(quantization: Mapping[str, Any]) -> OtherScheme | None:
 
 
 def unreadable_quantization(config: Mapping[str, Any]) -> str | None:
-    """What config.json says of a format that no engine here reads, and what to do; else None."""
+    """The line on config.json of a format that no engine here reads; None for others."""
     quantization = config.get("quantization_config")
     method = quantization.get("quant_method") if isinstance(quantization, Mapping) else None
     if method in ("exl2", "exl3"):
@@ -75,7 +75,7 @@ def unreadable_quantization(config: Mapping[str, Any]) -> str | None:
 
 
 def unreadable_files(path: Path) -> str | None:
-    """What is to be done about a file, or a folder whose weights are in no safetensors; else None.
+    """The line on a file, or on a folder whose weights are in no safetensors; None for others.
 
     Args:
         path: of a file, or of a folder.

@@ -11,7 +11,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
@@ -55,19 +55,19 @@ def opened(
         may_be_pipe: a shell's ``<(command)`` will do. One without a writer is empty.
 
     Raises:
-        OSError: it cannot be opened, is a link of no cache, or is no plain file.
+        OSError: it cannot be opened, is a link of no cache, or is no plain file; with the file's
+            name.
     """
     if may_be_link:
-        descriptor = os.open(path, _FLAGS)
+        descriptor = _open(path, _FLAGS)
     else:
-        descriptor = os.open(hub_cache.place_of(path), _FLAGS | os.O_NOFOLLOW)
+        descriptor = _open(hub_cache.place_of(path), _FLAGS | os.O_NOFOLLOW)
     try:
         mode = os.fstat(descriptor).st_mode
         if may_be_pipe and stat.S_ISFIFO(mode):
             os.set_blocking(descriptor, True)
         elif not stat.S_ISREG(mode):
-            kind = next((name for is_kind, name in _KINDS if is_kind(mode)), "something else")
-            raise OSError(0, f"is not a plain file but {kind}", str(path))
+            raise _not_plain(path, mode)
         with os.fdopen(descriptor, "rb", closefd=False) as file:
             yield file
     finally:
@@ -81,14 +81,73 @@ def read(
 
     Raises:
         TooLargeError: it has more than ``max_bytes``.
-        OSError: as in `opened`, or it cannot be read.
+        OSError: as in `opened`, or it cannot be read; with the file's name.
     """
     with opened(path, may_be_link=may_be_link, may_be_pipe=may_be_pipe) as file:
         size = os.fstat(file.fileno()).st_size
-        raw = b"" if size > max_bytes else file.read(max_bytes + 1)
+        try:
+            # Nothing at all: some files of the kernel's would have a reader wait.
+            raw = b"" if size > max_bytes else file.read(max_bytes + 1) or b""
+        except OSError as error:  # of a file that is open it does not have the name
+            raise OSError(error.errno, error.strerror, str(path)) from None
     if max(size, len(raw)) > max_bytes:
         raise TooLargeError(path, max(size, len(raw)), max_bytes)
     return raw
+
+
+def read_text(
+    path: Path, max_bytes: int, *, may_be_link: bool = False, may_be_pipe: bool = False
+) -> str:
+    """The file as UTF-8, without the byte order mark that some editors put first.
+
+    Raises:
+        OSError: as in `read`, or it is not UTF-8.
+    """
+    raw = read(path, max_bytes, may_be_link=may_be_link, may_be_pipe=may_be_pipe)
+    try:
+        return raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        place = f"line {raw[: error.start].count(10) + 1}"
+        raise OSError(0, f"is not UTF-8 text ({place})", str(path)) from None
+
+
+def kind_of(path: Path) -> str | None:
+    """The kind of thing that a path leads to, such as "a pipe"; None of a file, and of nothing."""
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return None
+    return None if stat.S_ISREG(mode) else _kind(mode)
+
+
+def absent(folder: Path, names: Iterable[str]) -> list[str]:
+    """Those of the names that no file in the folder has; with what has one instead of a file."""
+    kinds = {name: kind_of(folder / name) for name in names if not (folder / name).is_file()}
+    return [name if kind is None else f"{name} ({kind} is there)" for name, kind in kinds.items()]
+
+
+def _open(path: Path, flags: int) -> int:
+    """The descriptor. The system's words for what cannot be opened so are those for other things.
+
+    Raises:
+        OSError: as in `opened`.
+    """
+    try:
+        return os.open(path, flags)
+    except OSError as error:
+        if error.errno == errno.ELOOP and flags & os.O_NOFOLLOW and path.is_symlink():
+            raise OSError(0, "is a link, which could lead anywhere", str(path)) from None
+        if error.errno == errno.ENXIO:  # no such device or address: so it is with sockets
+            raise _not_plain(path, path.stat().st_mode) from None
+        raise
+
+
+def _not_plain(path: Path, mode: int) -> OSError:
+    return OSError(0, f"is not a plain file but {_kind(mode)}", str(path))
+
+
+def _kind(mode: int) -> str:
+    return next((name for is_kind, name in _KINDS if is_kind(mode)), "something else")
 
 
 def hole_bytes(descriptor: int) -> int:

@@ -222,7 +222,8 @@ def _by_kind(path: Path, name: str) -> Refusal | None:
     if stat.S_ISDIR(mode):
         return Refusal(name, "depth", f"it lies more than {MAX_DEPTH} folders deep")
     if not stat.S_ISREG(mode):
-        return Refusal(name, "special-file", "it is not a plain file")
+        kind = plain_file.kind_of(path) or "something else"
+        return Refusal(name, "special-file", f"it is not a plain file but {kind}; remove it")
     if path.name.startswith("."):
         return Refusal(name, "hidden", "hidden files are not part of a model")
     return None

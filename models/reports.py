@@ -11,9 +11,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from models import home
+from models import home, plain_file
 
 FOLDER = "reports"
+MAX_BYTES = 64 << 20
 
 
 def path_of(data_dir: Path, name: str) -> Path:
@@ -31,7 +32,7 @@ def summary(data_dir: Path, name: str, digest: str | None) -> dict[str, Any] | N
     """
     path = path_of(data_dir, name)
     try:
-        report = json.loads(path.read_bytes())
+        report = json.loads(plain_file.read(path, MAX_BYTES, may_be_link=True))
         overall, quantised = report["agreement"]["all"], report["quantised"]
         return {
             "path": str(path),

@@ -14,7 +14,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 import models
-from models import catalog, folder, home, hub_cache, other_formats, policy
+from models import catalog, folder, home, hub_cache, other_formats, plain_file, policy
 from models.catalog import CatalogEntry
 from models.errors import ModelError, ModelNotFoundError
 from models.refs import Artifact
@@ -32,6 +32,26 @@ class DirectoryStore:
     def __init__(self, data_dir: Path) -> None:
         self.root = home.expanded(data_dir) / "models"
 
+    def is_there(self) -> bool:
+        """Whether there is a folder of models. Before the first model there is none.
+
+        Raises:
+            ModelNotFoundError: something else is in its place, or it cannot be looked at.
+        """
+        for path in (self.root.parent, self.root):
+            if _is_dir(path):
+                continue
+            if os.path.lexists(path):
+                what = plain_file.kind_of(path) or (
+                    "a file" if path.is_file() else "a link that leads nowhere"
+                )
+                raise ModelNotFoundError(
+                    f"{path} is {what}, and models lie in a folder. Name another with --data-dir, "
+                    "or move it away."
+                )
+            return False
+        return True
+
     def path_of(self, name: str) -> Path:
         """The path of the folder of this name, whether or not it is there.
 
@@ -45,8 +65,12 @@ class DirectoryStore:
         return self.root / name
 
     def names(self) -> list[str]:
-        """Names of the folders that are there, whole or not."""
-        if not self.root.is_dir():
+        """Names of the folders that are there, whole or not.
+
+        Raises:
+            ModelNotFoundError: something else is where the folder of models should be.
+        """
+        if not self.is_there():
             return []
         return sorted(
             path.name for path in self.root.iterdir() if path.is_dir() and is_plain_name(path.name)
@@ -140,6 +164,7 @@ def locate(model: str | ModelTarget, data_dir: Path) -> tuple[str, Path]:
             return name, path
         other_formats.require_readable(path)
     store = DirectoryStore(data_dir)
+    store.is_there()
     if target.entry is not None and target.revision is None:
         raise ModelNotFoundError(how_to_place(target.entry, store) + _in_the_cache(target))
     raise ModelNotFoundError(_nothing_known(target, store))

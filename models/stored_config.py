@@ -65,6 +65,8 @@ def settle(folder: Path, config: Mapping[str, Any]) -> StoredConfig:
     tensors = weight_headers.read(folder)
     _refuse_undeclared(folder, config, tensors)
     settled = dict(config)
+    if not settled.get("text_config", True):  # says nothing: the keys stand at the top
+        del settled["text_config"]
     try:
         differences = [_settle_head(settled, tensors), _settle_dtype(settled, tensors)]
     except OSError as error:
@@ -107,7 +109,6 @@ def _settle_head(config: dict[str, Any], tensors: Tensors) -> str | None:
     if all(
         part in embedding and tensors[name].equals(tensors[embedding[part]])
         for part, name in head.items()
-        if part != "bias"
     ):
         return None
     _state(config, "tie_word_embeddings", False)

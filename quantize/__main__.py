@@ -9,10 +9,9 @@ import sys
 import textwrap
 from collections.abc import Sequence
 
-from rich.console import Console
-
 from models import command_line, folder, progress, store
 from models.cli import output
+from models.cli.options import data_dir_flag
 from models.errors import HomelessError, ModelError
 from models.memory import fit
 from models.memory.fit import Fit, Place, Request
@@ -78,13 +77,13 @@ def main(argv: Sequence[str]) -> int:
     try:
         options = _parser().parse_args(argv)
     except HomelessError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+        command_line.complain(str(error))
+        return command_line.REFUSED
     try:
         return _run(options, view)
     except ModelError as error:
         report_tables.print_error(error, view, as_json=options.json)
-        return 2
+        return command_line.REFUSED
     except KeyboardInterrupt:
         print("interrupted; run it again to go on with what is there", file=sys.stderr)
         return 130
@@ -113,7 +112,7 @@ def _run(options: argparse.Namespace, view: JsonLines) -> int:
         if options.json:
             view.event("plan", choice=str(choice), **report_tables.plan_facts(plan, fits))
         else:
-            console = Console(stderr=not options.dry_run, highlight=False)
+            console = output.console(stderr=not options.dry_run)
             report_tables.print_plan(plan, fits, console, choice=choice)
         quantised = None if options.dry_run else work.run()
     if quantised is not None:
@@ -139,12 +138,11 @@ def _print_result(
     verb = "here already:" if model.report is None else "made"
     print(f"{verb} {work.target.name}\n  {model.path}\n  {model.digest}")
     if model.report is not None:
-        report_tables.print_report(model.report, Console(highlight=False))
+        report_tables.print_report(model.report, output.console())
     if model.quality is not None:
-        report_tables.print_quality(model.quality, work.options.scheme, Console(highlight=False))
-    print(
-        f"serve it: python -m serve --model {work.target.name if not options.out else model.path}"
-    )
+        report_tables.print_quality(model.quality, work.options.scheme, output.console())
+    where = model.path if options.out else work.target.name + data_dir_flag(options.data_dir)
+    print(f"serve it: python -m serve --model {where}")
 
 
 def _print_full(options: argparse.Namespace, source: Artifact, view: JsonLines) -> None:

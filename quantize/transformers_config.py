@@ -7,7 +7,6 @@ transformers refuses is said in words of ours, by the key and the value that it 
 
 from __future__ import annotations
 
-import copy
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -55,8 +54,7 @@ def read(folder: Path, config: Mapping[str, Any]) -> PretrainedConfig:
     if kind == "mistral" and "layer_types" in config:  # as transformers' AutoConfig takes it
         kind = "ministral"
     try:
-        values = copy.deepcopy(dict(config)) | {"model_type": kind}
-        made: PretrainedConfig = CONFIG_MAPPING[kind].from_dict(values)
+        made: PretrainedConfig = CONFIG_MAPPING[kind].from_dict(_values(config, kind))
     except Exception as error:  # whatever an odd value makes it raise
         what = f"transformers cannot read its config.json ({kind}){_reason(error, config)}"
         raise _refusal(folder, what) from error
@@ -66,6 +64,17 @@ def read(folder: Path, config: Mapping[str, Any]) -> PretrainedConfig:
         if fault is not None:
             raise _refusal(folder, fault)
     return made
+
+
+def _values(config: Mapping[str, Any], kind: str) -> dict[str, Any]:
+    """A copy for transformers' class, with what means nothing left out."""
+    copied = PretrainedConfig._decode_special_floats(dict(config))  # noqa: SLF001 - infinity
+    values: dict[str, Any] = copied | {"model_type": kind}
+    if "text_config" not in getattr(CONFIG_MAPPING[kind], "sub_configs", {}):
+        values.pop("text_config", None)  # a text model's own keys stand at the top
+    if values.get("num_key_value_heads", 0) is None:  # some families take no null, and mean this
+        values["num_key_value_heads"] = values.get("num_attention_heads")
+    return values
 
 
 def is_foreign(config: Mapping[str, Any]) -> bool:
@@ -78,7 +87,7 @@ def _take_what_serves(part: PretrainedConfig) -> None:
     """Undo what a folder's makers set for their own programs: answers as tuples, padding."""
     part.return_dict = True
     part.output_attentions = part.output_hidden_states = False
-    if getattr(part, "head_dim", 0) is None:  # as if not given: some families then reckon it
+    if vars(part).get("head_dim", 0) is None:  # as if not given: some families then reckon it
         del part.head_dim
     padding, size = getattr(part, "pad_token_id", None), getattr(part, "vocab_size", None)
     if type(padding) is int and type(size) is int and not -size <= padding < size:

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from models import progress
+from models import command_line, progress
 from models.cli.bundle import plan
 from models.cli.options import default_data_dir
 from models.errors import ModelError
@@ -50,8 +50,8 @@ def main(argv: Sequence[str]) -> int:
         with progress.shown() as meter:
             released = _plan(options, meter).run()
     except (ModelError, ReleaseError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+        command_line.complain(str(error))
+        return command_line.REFUSED
     except KeyboardInterrupt:
         print("interrupted; run it again to go on with what is there", file=sys.stderr)
         return 130
@@ -94,7 +94,7 @@ def _print_result(released: Released, *, as_json: bool) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = command_line.Parser(
         prog="python -m release",
         description="All that a machine without a network needs to serve, in one folder.",
         epilog=EPILOG,
@@ -128,4 +128,4 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(command_line.run(main))

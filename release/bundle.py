@@ -110,7 +110,7 @@ class Release:
                 )
 
     def _write_texts(self, own: Wheel, others: Sequence[Wheel], model: Index) -> None:
-        text = self.lock.read_text("utf-8").rstrip("\n")
+        text = release_lock.text_of(self.lock).rstrip("\n")
         pinned = f"{own.name}=={own.version} \\\n    --hash=sha256:{own.sha256}\n"
         write_whole(self.folder / "requirements.lock", f"{text}\n{pinned}".encode())
         write_whole(self.folder / "sbom.cdx.json", sbom.bill(own, others, model))

@@ -9,8 +9,10 @@ from pathlib import Path
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import NormalizedName, canonicalize_name
 
+from models import plain_file
 from release.errors import ReleaseError
 
+MAX_BYTES = 16 << 20
 _HASH = re.compile(r"--hash=sha256:([0-9a-f]{64})")
 
 
@@ -35,14 +37,24 @@ def read(path: Path) -> list[Locked]:
     Raises:
         ReleaseError: it cannot be read, or a line of it pins no version or no hash.
     """
-    try:
-        text = path.read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ReleaseError(f"the lock {path} cannot be read: {error}") from None
-    joined = re.sub(r"\s*\\\n\s*", " ", text)
+    joined = re.sub(r"\s*\\\n\s*", " ", text_of(path))
     lines = [line.split(" #", 1)[0].strip() for line in joined.splitlines()]
     packages = [_locked(path, line) for line in lines if line and not line.startswith("#")]
     return [locked for locked in packages if locked is not None]
+
+
+def text_of(path: Path) -> str:
+    """A lock's text.
+
+    Raises:
+        ReleaseError: it cannot be read.
+    """
+    try:
+        return plain_file.read_text(path, MAX_BYTES, may_be_link=True)
+    except OSError as error:
+        raise ReleaseError(
+            f"the lock {path} cannot be read: {error.strerror or error}. Name one with --lock."
+        ) from None
 
 
 def _locked(path: Path, line: str) -> Locked | None:

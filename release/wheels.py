@@ -25,6 +25,7 @@ from models.progress import Progress
 from models.trust.hashing import sha256_files
 from release.errors import ReleaseError
 from release.lock import Locked
+from serve import commit
 
 ROOT = Path(__file__).resolve().parents[1]
 EPOCH = "1577836800"
@@ -115,7 +116,7 @@ def held_to(lock: Sequence[Locked], folder: Path, progress: Progress) -> list[Wh
 
 
 def own(folder: Path) -> Wheel:
-    """Our own sources as a wheel, from this checkout, built without a network.
+    """Our own sources as a wheel that knows its commit, built without a network.
 
     Raises:
         ReleaseError: it cannot be built.
@@ -128,7 +129,7 @@ def own(folder: Path) -> Wheel:
         for name in sorted(tops):
             ignored = shutil.ignore_patterns("__pycache__")
             shutil.copytree(ROOT / name, copy / name, ignore=ignored)
-        for name in ("pyproject.toml", "README.md", "LICENSE"):
+        for name in ("pyproject.toml", "setup.py", "README.md", "LICENSE"):
             shutil.copy(ROOT / name, copy)
         command = [
             *(sys.executable, "-m", "pip", "wheel", "--disable-pip-version-check", "--quiet"),
@@ -137,7 +138,8 @@ def own(folder: Path) -> Wheel:
         ]
         ended = subprocess.run(
             command,
-            env=os.environ | {"SOURCE_DATE_EPOCH": EPOCH},
+            env=os.environ
+            | {"SOURCE_DATE_EPOCH": EPOCH, "SOURCE_COMMIT": commit.of_checkout(ROOT) or ""},
             capture_output=True,
             text=True,
             check=False,

@@ -45,6 +45,10 @@ took 3 % of the server's time (docs/lab-notes.md). Requests leave few cycles beh
 """
 
 
+class RefusedLoadError(StartupError):
+    """Weights are refused while a thread loads them: nothing but the process's end ends that."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Loaded:
     """The parts that ``assemble`` has brought up. ``reason`` says why this engine was chosen."""
@@ -65,7 +69,12 @@ async def assemble(
     metrics: Metrics,
     progress: Progress,
 ) -> Loaded:
-    """Fetch and prove the weights, bring the engine up, and open the gate."""
+    """Fetch and prove the weights, bring the engine up, and open the gate.
+
+    Raises:
+        StartupError: one of these failed.
+        RefusedLoadError: so did the proof, and the engine may be loading for minutes still.
+    """
     try:
         artifact = await _weights(config, environment, progress)
         claim = await asyncio.to_thread(
@@ -161,17 +170,27 @@ def _runnable(config: Config) -> tuple[Choice, ...]:
 
 
 async def _beside(
-    proving_it: Awaitable[Proof], building: Awaitable[tuple[Engine, str]]
+    proving_it: Awaitable[Proof], building_it: Awaitable[tuple[Engine, str]]
 ) -> tuple[Proof, tuple[Engine, str]]:
-    """Both results. An engine that has loaded weights which are not proven is closed."""
-    proof, built = await asyncio.gather(proving_it, building, return_exceptions=True)
-    if isinstance(proof, BaseException):
-        if not isinstance(built, BaseException):
-            await built[0].close()
-        raise proof
-    if isinstance(built, BaseException):
-        raise built
-    return proof, built
+    """Both results. An engine that has loaded weights which are not proven is closed.
+
+    Raises:
+        RefusedLoadError: they are refused before they are loaded.
+        StartupError: otherwise; what is wrong with the files goes before what an engine says.
+    """
+    building = asyncio.ensure_future(building_it)
+    try:
+        proof = await proving_it
+    except asyncio.CancelledError:
+        building.cancel()
+        raise
+    except StartupError as refusal:
+        if not building.done():
+            raise RefusedLoadError(str(refusal)) from None
+        if building.exception() is None:
+            await building.result()[0].close()
+        raise
+    return proof, await building
 
 
 def _build_engine(config: Config, artifact: Artifact, progress: Progress) -> tuple[Engine, str]:

@@ -269,9 +269,10 @@ def _stop_on_signals() -> Stop:
 
 def _reload_on_hangup(keys: KeyRing | None, stop: Stop) -> None:
     """Read the key file again on SIGHUP, as services do; end when a terminal hung up."""
+    on_terminal = sys.stderr.isatty()  # asked now: a terminal that hung up says that it is none
 
     def on_hangup() -> None:
-        if sys.stderr.isatty():
+        if on_terminal:
             stop.on_signal(signal.SIGHUP)
         elif keys is not None:
             keys.reload()

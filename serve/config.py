@@ -8,25 +8,41 @@ from __future__ import annotations
 
 from functools import cached_property
 from pathlib import Path
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    field_serializer,
+    field_validator,
+    model_validator,
+)
 
-from models import hub_cache
+from models import home, hub_cache
+from models.errors import HomelessError
 from models.refs import QuantScheme
+from models.rules import names
 from models.target import ModelTarget
 from quantize.errors import OptionError
 from quantize.plan.choices import NAMED, Choice, budget_of
 from quantize.plan.scheme_support import EngineName
+from serve import config_checks
 from serve.environment import xdg
 from serve.origins import origin_of
 
 ENV_PREFIX = "INTRAMURAL_"
+AUTO = "auto"
+OR_AUTO = ("max_num_seqs", "max_num_batched_tokens")
+"""Numbers that engine and device choose where none is given. ``auto`` says so; here it is None."""
 
 EngineSetting = Literal["auto", EngineName, "fake"]
 Dtype = Literal["auto", "bfloat16", "float16", "float32"]
 Device = Literal["auto", "cpu", "cuda"]
 Verify = Literal["auto", "full", "quick", "off"]
+
+
+_PATHS = ("trusted_keys", "api_key_file", "data_dir", "state_dir")
 
 
 class Config(BaseModel):
@@ -89,14 +105,14 @@ class Config(BaseModel):
         None,
         ge=1,
         le=4096,
-        description="Most sequences that are decoded in one batch. Default: 32; with vLLM on a GPU "
-        "vLLM's own for the card, 256 or more.",
+        description="Most sequences that are decoded in one batch. `auto` is 32; with vLLM on a "
+        "GPU vLLM's own for the card, 256 or more.",
     )
     max_num_batched_tokens: int | None = Field(
         None,
         ge=1,
         description="Most tokens in one forward: bounds how long a prefill holds up decodes. "
-        "Default: 512; with vLLM on a GPU vLLM's own for the card, 2048 or more.",
+        "`auto` is 512; with vLLM on a GPU vLLM's own for the card, 2048 or more.",
     )
     kv_cache_tokens: int | None = Field(
         None,
@@ -205,6 +221,11 @@ class Config(BaseModel):
         "writes them: `https://chat.example.org`, `http://localhost:5173`. `*` is every page, and "
         "needs --api-key-file. Default: none.",
     )
+    playground: bool = Field(
+        True,
+        description="Serve a page for browsers: a playground at /, the API reference at /docs. It "
+        "needs no key; what it asks for does.",
+    )
     max_body_bytes: int | None = Field(
         None,
         ge=1024,
@@ -245,11 +266,42 @@ class Config(BaseModel):
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="Least severe log line."
     )
+    log_format: Literal["auto", "json", "text"] = Field(
+        "auto",
+        description="Form of log lines: `text` is for people, `json` an object a line; `auto` "
+        "takes text on a terminal, else JSON.",
+    )
     fake_tokens_per_s: float | None = Field(
         None,
         gt=0,
         description="Pace of each stream of the fake engine. Default: as fast as it can.",
     )
+
+    @field_validator(*OR_AUTO, mode="before")
+    @classmethod
+    def _is_left_open(cls, given: object) -> object:
+        return None if given == AUTO else given
+
+    @field_serializer(*OR_AUTO, when_used="json")
+    def _as_given(self, number: int | None) -> int | str:
+        return AUTO if number is None else number
+
+    @field_validator("model", "served_model_name", "lora", *_PATHS)
+    @classmethod
+    def _are_shown_on_a_line(cls, value: Any) -> Any:
+        for text in map(str, value if isinstance(value, tuple) else (value,)):
+            if not names.is_one_line(text):
+                raise ValueError("it has a control character in it: rename what it names")
+        return value
+
+    @field_validator(*_PATHS)
+    @classmethod
+    def _are_whole_paths(cls, path: Path | None) -> Path | None:
+        """A shell puts the home directory in place of ``~``; a file of settings has no shell."""
+        try:
+            return None if path is None else home.expanded(path)
+        except HomelessError as error:
+            raise ValueError(str(error)) from None
 
     @field_validator("allowed_origins")
     @classmethod
@@ -263,30 +315,16 @@ class Config(BaseModel):
         return self
 
     @model_validator(mode="after")
-    def _loras(self) -> Self:
-        seen: set[str] = set()
-        for given in self.lora:
-            name, _, path = given.partition("=")
-            if not (name.strip() and path.strip()):
-                raise ValueError(f"--lora {given[:80]}: NAME=PATH is needed")
-            if name in self.model_names:
-                raise ValueError(f"--lora {given[:80]}: the model itself has that name")
-            if name in seen:
-                raise ValueError(f"--lora {given[:80]}: the name is given twice")
-            seen.add(name)
-        for setting in ("max_loras", "max_lora_rank"):
-            if not self.lora and getattr(self, setting) is not None:
-                raise ValueError(f"{flag_of(setting)} is for adapters, and there is no --lora")
-        return self
-
-    @model_validator(mode="after")
-    def _signatures(self) -> Self:
-        if self.trusted_keys is not None and not self.require_signature:
-            raise ValueError("--trusted-keys is heeded with --require-signature only: add that")
-        if self.require_signature and self.verify == "off":
-            raise ValueError("--require-signature needs the files verified: not --verify off")
-        if self.require_signature and self.lora:
-            raise ValueError("--require-signature: adapters (--lora) cannot be signed yet")
+    def _go_together(self) -> Self:
+        bounds = {flag_of(name): getattr(self, name) for name in ("max_loras", "max_lora_rank")}
+        config_checks.check_adapters(self.lora, self.model_names, bounds)
+        config_checks.check_signatures(
+            self.trusted_keys,
+            is_required=self.require_signature,
+            is_verified=self.verify != "off",
+            has_adapters=bool(self.lora),
+        )
+        config_checks.check_step(self.max_num_batched_tokens, self.max_num_seqs)
         return self
 
     @field_validator("quant")
@@ -303,16 +341,6 @@ class Config(BaseModel):
     def _quant(self) -> Self:
         if self.engine == "fake" and self.quant != "auto":
             raise ValueError("--quant: the fake engine has no weights. Leave one of them out")
-        return self
-
-    @model_validator(mode="after")
-    def _step(self) -> Self:
-        tokens, seqs = self.max_num_batched_tokens, self.max_num_seqs
-        if tokens is not None and seqs is not None and tokens < seqs:
-            raise ValueError(
-                f"--max-num-batched-tokens is {tokens}, which is less than "
-                f"--max-num-seqs {seqs}: a step holds a token of every sequence"
-            )
         return self
 
     @property

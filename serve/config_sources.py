@@ -67,13 +67,17 @@ def _from_file(file: Path | None) -> dict[str, Any]:
     if file is None:
         return {}
     try:
-        values = tomllib.loads(
-            plain_file.read(file, MAX_FILE_BYTES, may_be_link=True).decode("utf-8")
-        )
+        values = tomllib.loads(plain_file.read_text(file, MAX_FILE_BYTES, may_be_link=True))
+    except OSError as error:
+        raise StartupError(
+            f"config file {file} cannot be read: {error.strerror or error}. It is a TOML file of "
+            "settings, as --print-config prints one."
+        ) from None
     except RecursionError:
         raise StartupError(f"config file {file} cannot be read: it is nested too deeply") from None
-    except (OSError, ValueError) as error:  # a number of too many digits is a plain ValueError
-        raise StartupError(f"config file {file} cannot be read: {error}") from None
+    except ValueError as error:  # a number of too many digits is a plain ValueError
+        reason = error if isinstance(error, tomllib.TOMLDecodeError) else "a number is too long"
+        raise StartupError(f"config file {file} cannot be read: not TOML: {reason}") from None
     named = {key.replace("-", "_"): value for key, value in values.items()}
     for name in named:
         if name not in Config.model_fields:

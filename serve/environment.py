@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import os
 import re
+import ssl
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from models import home, temporary_folder
-from models.errors import HomelessError
+from models import home, temporary_folder, tls
+from models.errors import CertificatesError, HomelessError
 from models.memory import host_cpus
 from serve.errors import StartupError
 
@@ -54,13 +55,40 @@ def client_api_key() -> str | None:
     Raises:
         StartupError: it has a character that a header cannot carry. The key is not shown.
     """
-    key = os.environ.get("OPENAI_API_KEY", "").strip()
+    given = os.environ.get("OPENAI_API_KEY", "")
+    return valid_api_key(given, "OPENAI_API_KEY") if given.strip() else None
+
+
+def valid_api_key(given: str, origin: str) -> str:
+    """The key without white space around it.
+
+    Raises:
+        StartupError: as for ``client_api_key``; ``origin`` is named.
+    """
+    key = given.strip()
     if not all("!" <= char <= "~" for char in key):
         raise StartupError(
-            "OPENAI_API_KEY has a space, a control character or a letter beyond ASCII within it, "
+            f"{origin} has a space, a control character or a letter beyond ASCII within it, "
             "which no key has. Set it anew."
         )
-    return key or None
+    return key
+
+
+def wants_colour() -> bool:
+    """Whether a terminal may be given colours: not with NO_COLOR (no-color.org), nor a dumb one."""
+    return not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def client_tls(url: str) -> ssl.SSLContext:
+    """The TLS of our clients: authorities of SSL_CERT_FILE and SSL_CERT_DIR, or the system's.
+
+    Raises:
+        StartupError: they cannot be read.
+    """
+    try:
+        return tls.client_context(url)
+    except CertificatesError as error:
+        raise StartupError(str(error)) from None
 
 
 def leave_out_foreign_variables() -> None:

@@ -9,6 +9,8 @@ import os
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests import programs
+
 # Before torch is imported, and for every server that a test starts. The models are so small that a
 # second thread only waits, and it waits by spinning: beside another process of `pytest -n` each
 # would take the other's time. What several threads compute, test_panels.py compares.
@@ -24,4 +26,15 @@ settings.load_profile("default")
 @pytest.fixture(scope="session")
 def is_proving(pytestconfig: pytest.Config) -> bool:
     """Whether this is `make prove`, which takes the time that it needs."""
-    return bool(pytestconfig.getoption("--hypothesis-profile") == "prove")
+    return _is_proving(pytestconfig)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Before a fixture is made: see tests/programs.py."""
+    names = [name for mark in item.iter_markers(programs.MARK) for name in mark.args]
+    programs.require(names, is_proving=_is_proving(item.config))
+
+
+def _is_proving(config: pytest.Config) -> bool:
+    return bool(config.getoption("--hypothesis-profile") == "prove")

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-
-from rich.console import Console
 
 from benchmarks import workbench
 from benchmarks.options import add_engine
@@ -22,7 +19,8 @@ from benchmarks.quality.measuring import measure
 from benchmarks.quality.report import Report
 from benchmarks.quality.sequences import read_items
 from benchmarks.quality.table import Row
-from models import store
+from models import command_line, store
+from models.cli import output
 from models.cli.options import Commands, command
 from models.durable import write_whole
 from models.errors import ModelError
@@ -154,9 +152,19 @@ def judged(report: Report, *, is_own_evaluation: bool) -> Report:
 def _run(options: argparse.Namespace) -> int:
     harden_environment()
     try:
-        reports, rows, written = _measured(options)
+        reports, rows, distances = _measured(options)
     except (ModelError, ServeError, ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        command_line.complain(command_line.words_of(error))
+        return REFUSED
+    try:
+        written = [
+            path
+            for report, kl in zip(reports, distances, strict=True)
+            for path in _write(options, report, kl)
+        ]
+    except OSError as error:  # what was measured is printed all the same
+        _print(reports, rows, [], as_json=options.json)
+        command_line.complain(command_line.words_of(error))
         return REFUSED
     _print(reports, rows, written, as_json=options.json)
     if options.gate and any(report.failed for report in reports):
@@ -164,8 +172,10 @@ def _run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _measured(options: argparse.Namespace) -> tuple[list[Report], list[Row], list[Path]]:
-    """The reports with their verdicts, all rows of the table, and the files that were written."""
+def _measured(
+    options: argparse.Namespace,
+) -> tuple[list[Report], list[Row], list[Sequence[float]]]:
+    """The reports with their verdicts, all rows of the table, and each report's KL divergences."""
     base = store.resolve(options.base, options.data_dir)
     quantised = [store.resolve(name, options.data_dir) for name in options.quantised]
     if len({artifact.name for artifact in quantised}) < len(quantised):
@@ -182,12 +192,7 @@ def _measured(options: argparse.Namespace) -> tuple[list[Report], list[Row], lis
         if python is not None:
             files = options.gguf or llama.files_of(base, python, workbench.cache(), progress)
             rows += llama.rows(files, results.forced, python, progress)
-    written = [
-        path
-        for report, measured in zip(reports, results.measured, strict=True)
-        for path in _write(options, report, measured.kl)
-    ]
-    return reports, rows, written
+    return reports, rows, [measured.kl for measured in results.measured]
 
 
 def _run_options(
@@ -202,7 +207,7 @@ def _run_options(
         llama.check(options.llama_cpp_python)
     is_demo = base.name == store.DEMO
     items = options.items or (DEMO_ITEMS if is_demo else ITEMS)
-    chosen = [(path.name, path.read_text("utf-8")) for path in options.text]
+    chosen = [(text.name, text.content) for text in texts.of_files(options.text)]
     own = [] if is_demo else [(text.name, text.content) for text in texts.built_in()]
     made_file = options.made
     return QualityOptions(
@@ -240,7 +245,7 @@ def _print(
     reports: Sequence[Report], rows: Sequence[Row], written: Sequence[Path], *, as_json: bool
 ) -> None:
     """The tables, the verdicts, and on the last line of stdout the table as JSON."""
-    console = Console(stderr=as_json)
+    console = output.console(stderr=as_json)
     if not console.is_terminal:
         console.width = max(console.width, _WIDTH)
     base = reports[0].base

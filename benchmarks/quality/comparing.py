@@ -1,9 +1,9 @@
 """A base and any number of quantised models side by side, over the same tokens, step by step.
 
 The distributions of a step are compared as soon as all models have computed them and forgotten
-before the next: what is kept is four numbers a token and model, whatever the vocabulary. On the
-transformers engine nothing touches the disk. vLLM's processes hand their rows over in files of
-together at most ``DISK_BYTES``.
+before the next: what is kept is four numbers a token and model, whatever the vocabulary, and
+nothing touches the disk. For the transformers engine; of vLLM one model at a time is up
+(``recorded.py``).
 """
 
 from __future__ import annotations
@@ -14,18 +14,16 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, aclosing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import torch
 
-from benchmarks.quality import forcing, vllm_forcing
+from benchmarks.quality import forcing
 from benchmarks.quality.forcing import Step
 from benchmarks.quality.formulas import Rows, compare, joined
 from benchmarks.quality.sequences import Forced
 from serve.engine.protocol import Engine
 from serve.engine.transformers.engine import TransformersEngine
-
-DISK_BYTES = 128 << 20
-"""Most bytes of distributions on disk at any time, of all models together."""
 
 Report = Callable[[int], None]
 
@@ -44,8 +42,8 @@ async def compared(
     """Each quantised model against the base, in the order of the scored tokens.
 
     Args:
-        base: idle.
-        quantised: idle, not empty, of the same kind of engine.
+        base: idle, on the transformers engine.
+        quantised: the same, not empty.
         sequences: each must fit into the engines' contexts.
         report: told of the bytes of the base's logits as they are done.
 
@@ -59,9 +57,8 @@ async def compared(
     async with AsyncExitStack() as stack:
         # One thread for all engines: each that computes would have an OpenMP pool of its own.
         thread = stack.enter_context(ThreadPoolExecutor(1, "forcing"))
-        share = DISK_BYTES // (1 + len(quantised))
         steps = [
-            await stack.enter_async_context(aclosing(_steps(running, sequences, thread, share)))
+            await stack.enter_async_context(aclosing(_steps(running, sequences, thread)))
             for running in (base, *quantised)
         ]
         async for rows, logits in steps[0]:
@@ -70,7 +67,7 @@ async def compared(
                 raise RuntimeError(
                     "two engines took other steps: their distributions are of other tokens"
                 )
-            with _one_thread():
+            with on_one_thread():
                 for its_rows, (_, its_logits) in zip(parts, others, strict=True):
                     its_rows.append(compare(logits.cpu(), its_logits.cpu(), tokens[rows]))
             places += rows
@@ -80,23 +77,16 @@ async def compared(
 
 
 async def _steps(
-    running: Running, sequences: Sequence[Forced], thread: ThreadPoolExecutor, most_bytes: int
+    running: Running, sequences: Sequence[Forced], thread: ThreadPoolExecutor
 ) -> AsyncGenerator[Step, None]:
-    engine = running.engine
-    if isinstance(engine, TransformersEngine):
-        in_process = forcing.forced_logits(engine, sequences)
-        loop = asyncio.get_running_loop()
-        while (step := await loop.run_in_executor(thread, next, in_process, None)) is not None:
-            yield step
-        return
-    forced_steps = vllm_forcing.forced_logits(engine, sequences, running.folder, most_bytes)
-    async with aclosing(forced_steps) as steps:
-        async for step in steps:
-            yield step
+    in_process = forcing.forced_logits(cast("TransformersEngine", running.engine), sequences)
+    loop = asyncio.get_running_loop()
+    while (step := await loop.run_in_executor(thread, next, in_process, None)) is not None:
+        yield step
 
 
 @contextmanager
-def _one_thread() -> Iterator[None]:
+def on_one_thread() -> Iterator[None]:
     """Many short operations: on a busy machine, threads that wait for each other at every one of
     them took 30 times as long as a single thread (Machine A of the lab notes, load 6).
     """

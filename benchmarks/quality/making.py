@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
+from benchmarks import json_lines
 from benchmarks.quality.report import Making
 from models.trust.manifest import Manifest
 
@@ -17,13 +17,10 @@ def read_making(path: Path, folder: Path) -> Making:
         folder: that was made, with its manifest.
 
     Raises:
-        ValueError: the file tells of no run, or of one that made something else.
+        ValueError: the file cannot be read, or tells of no run, or of one that made something else.
         ManifestError: the folder has no manifest to compare with.
-        OSError: the file cannot be read.
     """
-    lines = path.read_text("utf-8").splitlines()
-    event = json.loads(lines[-1]) if lines else None
-    match event:
+    match json_lines.last(path):
         case {
             "event": "done",
             "digest": digest,

@@ -1,7 +1,8 @@
 """Everything that the quality reports hold, of a base and what was made of it, on one engine.
 
-The base stays loaded; beside it as many of the quantised models as the free memory holds, one at
-least. ``comparing.py`` compares their distributions; ``engines.py`` builds the engines.
+On the transformers engine the base stays loaded; beside it as many of the quantised models as the
+free memory holds, one at least (``comparing.py``). Of vLLM one model at a time is up
+(``recorded.py``). ``engines.py`` builds the engines.
 """
 
 from __future__ import annotations
@@ -9,14 +10,14 @@ from __future__ import annotations
 import asyncio
 import os
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 
-from benchmarks.quality import comparing, memory, sequences, tensors
+from benchmarks.quality import comparing, memory, recorded, sequences, tensors
 from benchmarks.quality.agreement import by_source
 from benchmarks.quality.comparing import Running
 from benchmarks.quality.engines import EngineFigures, Engines, QualityOptions, beginning_of
@@ -83,7 +84,8 @@ async def measure(
     prompts = await sequences.prompts(renderer, options.items) if options.items else []
     with tempfile.TemporaryDirectory(prefix="intramural-quality-") as scratch:
         engines = Engines(options, renderer, prompts, Path(scratch), progress)
-        run = await _run(engines, base, groups(quantised, options.engine), options, progress)
+        run_models = _in_turn if options.engine == "vllm" else _side_by_side
+        run = await run_models(engines, base, quantised, options, progress)
     memory.release()
     progress.phase("weights")
     num_weights = await asyncio.to_thread(tensors.num_weights, base.path)
@@ -106,28 +108,67 @@ async def measure(
     return Results(measured=measured, forced=run.forced)
 
 
-async def _run(
+async def _side_by_side(
     engines: Engines,
     base: Artifact,
-    groups_of_models: Iterable[Sequence[Artifact]],
+    quantised: Sequence[Artifact],
     options: QualityOptions,
     progress: Progress,
 ) -> _Run:
     """All that engines are needed for. None is alive afterwards, but in cycles."""
-    quantised: list[EngineFigures] = []
+    figures: list[EngineFigures] = []
     rows: list[Rows] = []
     async with engines.running(base) as (own, load_s):
-        answered = await engines.answers(own.engine)
-        longest = own.engine.info.max_model_len
-        begins = beginning_of(base.path, longest) if options.texts else ()
-        forced = engines.forced(answered, longest, begins)
-        base_figures = await engines.figures(own.engine, load_s, base.name, answered)
-        for group in groups_of_models:
+        base_figures, forced = await _asked(engines, base, own, load_s, options)
+        for group in groups(quantised):
             group_figures, group_rows = await _compared(engines, own, group, forced, progress)
-            quantised += group_figures
+            figures += group_figures
             rows += group_rows
             memory.release()
-    return _Run(base=base_figures, quantised=quantised, rows=rows, forced=forced)
+    return _Run(base=base_figures, quantised=figures, rows=rows, forced=forced)
+
+
+async def _in_turn(
+    engines: Engines,
+    base: Artifact,
+    quantised: Sequence[Artifact],
+    options: QualityOptions,
+    progress: Progress,
+) -> _Run:
+    """The same, and no two engines are up at any time."""
+    figures: list[EngineFigures] = []
+    rows: list[Rows] = []
+    with tempfile.TemporaryFile(prefix="intramural-quality-") as file:
+        async with engines.running(base) as (own, load_s):
+            base_figures, forced = await _asked(engines, base, own, load_s, options)
+            num_bytes = _logit_bytes(own, forced)
+            progress.phase("record", num_bytes)
+            its_rows = await recorded.record(own, forced, file, progress.advance)
+        for artifact in quantised:
+            memory.release()
+            async with engines.running(artifact) as (other, load_s):
+                answered = await engines.answers(other.engine)
+                figures.append(await engines.figures(other.engine, load_s, artifact.name, answered))
+                progress.phase("compare", num_bytes)
+                rows.append(await recorded.compared(its_rows, other, forced, progress.advance))
+    return _Run(base=base_figures, quantised=figures, rows=rows, forced=forced)
+
+
+async def _asked(
+    engines: Engines, base: Artifact, own: Running, load_s: float, options: QualityOptions
+) -> tuple[EngineFigures, list[Forced]]:
+    """The base's figures, and the sequences that all models are to score."""
+    answered = await engines.answers(own.engine)
+    longest = own.engine.info.max_model_len
+    begins = beginning_of(base.path, longest) if options.texts else ()
+    forced = engines.forced(answered, longest, begins)
+    return await engines.figures(own.engine, load_s, base.name, answered), forced
+
+
+def _logit_bytes(base: Running, forced: Sequence[Forced]) -> int:
+    """Bytes of the base's logits at all scored tokens."""
+    num_tokens = sum(len(sequence.scored) for sequence in forced)
+    return num_tokens * base.engine.info.vocab_size * _LOGIT_BYTES
 
 
 async def _compared(
@@ -146,8 +187,7 @@ async def _compared(
             running.append(other)
             answered = await engines.answers(other.engine)
             figures.append(await engines.figures(other.engine, load_s, artifact.name, answered))
-        num_tokens = sum(len(sequence.scored) for sequence in forced)
-        progress.phase("compare", num_tokens * base.engine.info.vocab_size * _LOGIT_BYTES)
+        progress.phase("compare", _logit_bytes(base, forced))
         rows = await comparing.compared(base, running, forced, progress.advance)
     return figures, rows
 
@@ -158,11 +198,10 @@ def machine() -> str:
     return f"{os.cpu_count()} cores, {torch.get_num_threads()} threads, load {load:.1f}"
 
 
-def groups(quantised: Sequence[Artifact], engine: str) -> Iterator[list[Artifact]]:
+def groups(quantised: Sequence[Artifact]) -> Iterator[list[Artifact]]:
     """The models in groups that are loaded at the same time, in order.
 
-    A group holds as many as fit into the memory that is free when it is begun, one at least. vLLM's
-    engines of one process end together, the base's with the others', so there all are one group.
+    A group holds as many as fit into the memory that is free when it is begun, one at least.
     """
     group: list[Artifact] = []
     free, needed = None, 0
@@ -171,7 +210,7 @@ def groups(quantised: Sequence[Artifact], engine: str) -> Iterator[list[Artifact
         if group and free is not None and needed + own_bytes > free:
             yield group
             group, needed = [], 0
-        if not group and engine != "vllm":
+        if not group:
             free = available_bytes()
         group.append(artifact)
         needed += own_bytes

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import json
 from collections.abc import Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmarks import json_lines
 from benchmarks.quality.graders import grade
 from serve.engine.protocol import Engine, EngineRequest, SamplingParams
 from serve.pipeline.events import ChatPrompt
@@ -58,12 +58,15 @@ def read_items(path: Path) -> list[dict[str, Any]]:
     """Questions as JSON lines: ``messages``, ``expect`` and perhaps ``tools``.
 
     Raises:
-        ValueError: a line is not such an item, or there is none.
-        OSError: the file cannot be read.
+        ValueError: it cannot be read, a line is not such an item, or there is none.
     """
-    items = [json.loads(line) for line in path.read_text("utf-8").splitlines() if line.strip()]
-    if not items or not all(isinstance(i, dict) and {"messages", "expect"} <= {*i} for i in items):
-        raise ValueError(f"{path}: every line must be an object with messages and expect")
+    items = []
+    for number, item in json_lines.rows(path):
+        if not {"messages", "expect"} <= {*item}:
+            raise ValueError(f"{path}, line {number}: an object with messages and expect is needed")
+        items.append(item)
+    if not items:
+        raise ValueError(f"{path} holds no question")
     return items
 
 

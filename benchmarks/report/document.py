@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Self
 
+from benchmarks import json_lines
 from benchmarks.roofline import Roofline
 
 SCHEMA = "intramural.benchmark/1"
@@ -115,16 +116,17 @@ class Document:
         """The report in a file: the JSON alone, or as the last line of a command's output.
 
         Raises:
-            DocumentError: it is none.
-            OSError: it cannot be read.
+            DocumentError: it is none, or cannot be read.
         """
-        lines = path.read_text("utf-8").strip().splitlines()
         try:
-            fields = json.loads(lines[-1]) if lines else None
+            fields = json_lines.last(path)
+        except ValueError as error:
+            raise DocumentError(str(error)) from None
+        try:
             if not isinstance(fields, dict) or fields.pop("schema", None) != SCHEMA:
                 raise DocumentError(f"{path}: its last line is no report of form {SCHEMA}.")
             return cls(**_values(fields))
-        except (json.JSONDecodeError, TypeError, KeyError, AttributeError) as error:
+        except (TypeError, KeyError, AttributeError) as error:
             raise DocumentError(f"{path} is not a whole report: {error}") from None
 
 

@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
 from benchmarks import machine
 from benchmarks.report.document import Document, KindOfReport, Ratio, Row
 from benchmarks.report.table import tables
 from benchmarks.roofline import Roofline
+from models import command_line
+from models.cli import output
 from models.durable import write_whole
 from models.errors import ModelError
 from serve.errors import ServeError
 
-REFUSED = 2
+REFUSED = command_line.REFUSED
 _WIDTH = 140  # of tables that go into a file
 
 
@@ -39,7 +38,7 @@ def refusals() -> Iterator[None]:
     try:
         yield
     except (ModelError, ServeError, ValueError, OSError, RuntimeError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        command_line.complain(command_line.words_of(error))
         raise SystemExit(REFUSED) from None
 
 
@@ -75,7 +74,7 @@ def document_of(
 
 def deliver(document: Document, options: argparse.Namespace) -> int:
     """Print and write it; returns the exit code."""
-    console = Console(stderr=options.json)
+    console = output.console(stderr=options.json)
     if not console.is_terminal:
         console.width = _WIDTH
     if not options.json:
@@ -83,10 +82,12 @@ def deliver(document: Document, options: argparse.Namespace) -> int:
             console.print(table)
     for note in document.notes:
         console.print(f"note: {note}", style="yellow", highlight=False, soft_wrap=True)
-    if options.out is not None:
-        for path in write(document, options.out):
-            console.print(f"written: {path}", highlight=False, soft_wrap=True)
-    print(document.to_json())
+    try:
+        if options.out is not None:
+            for path in write(document, options.out):
+                console.print(f"written: {path}", markup=False, highlight=False, soft_wrap=True)
+    finally:
+        print(document.to_json(), flush=True)  # what was measured is not lost with a full disk
     return 0
 
 

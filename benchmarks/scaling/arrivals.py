@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import math
 import random
 from dataclasses import dataclass
 from pathlib import Path
+
+from benchmarks import json_lines
 
 DAY_S = 86_400.0
 
@@ -55,15 +56,11 @@ def read(path: Path) -> list[Request]:
     """Requests of a JSON Lines file: {"at_s": seconds, "tokens": of the answer}, in any order.
 
     Raises:
-        ValueError: a line is not such an object; it names the line.
-        OSError: the file cannot be read.
+        ValueError: it cannot be read, or a line is not such an object; it names the line.
     """
     requests = []
-    for number, line in enumerate(path.read_text("utf-8").splitlines(), 1):
-        if not line.strip():
-            continue
+    for number, row in json_lines.rows(path):
         try:
-            row = json.loads(line)
             request = Request(at_s=float(row["at_s"]), tokens=int(row["tokens"]))
         except (ValueError, TypeError, KeyError) as error:
             raise ValueError(

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
+from benchmarks import json_lines
 from benchmarks.scaling import arrivals, picture, plans, report
 from benchmarks.scaling.replica import Costs
 from benchmarks.scaling.simulation import Day
+from models import command_line
+from models.cli import output
 
-REFUSED = 2
+REFUSED = command_line.REFUSED
 
 _EPILOG = """\
 A day's requests are played against fixed sizes, against the HorizontalPodAutoscaler of
@@ -36,7 +36,7 @@ ASSUMED = {"start_s": 120.0, "first_token_s": 0.15, "one_s": 0.012, "full_s": 0.
 
 def parser() -> argparse.ArgumentParser:
     """The command's arguments."""
-    command_parser = argparse.ArgumentParser(
+    command_parser = command_line.Parser(
         prog="python -m benchmarks.scaling",
         description="What autoscaling saves in a day, and what it costs in waiting.",
         epilog=_EPILOG,
@@ -78,12 +78,11 @@ def costs_of(options: argparse.Namespace) -> Costs:
     """One replica's costs, from the file and the flags.
 
     Raises:
-        ValueError: a value is missing, unknown or out of range.
-        OSError: the file cannot be read.
+        ValueError: the file cannot be read, or a value is missing, unknown or out of range.
     """
     costs_fields: dict[str, Any] = dict(ASSUMED)
     if options.costs is not None:
-        costs_fields = json.loads(options.costs.read_text("utf-8"))
+        costs_fields = _measured(options.costs)
     for name in ("start_s", "kv_tokens"):
         if getattr(options, name) is not None:
             costs_fields[name] = getattr(options, name)
@@ -94,6 +93,16 @@ def costs_of(options: argparse.Namespace) -> Costs:
     if min(costs.first_token_s, costs.one_s, costs.full_s, costs.slots, costs.kv_tokens) <= 0:
         raise ValueError(f"{costs}: times, slots and the KV cache of a replica must be above 0.")
     return costs
+
+
+def _measured(path: Path) -> dict[str, Any]:
+    try:
+        measured = json.loads(json_lines.text_of(path))
+    except (json.JSONDecodeError, RecursionError) as error:
+        raise ValueError(f"{path} is no JSON: {str(error)[:100]}.") from None
+    if not isinstance(measured, dict):
+        raise ValueError(f"{path}: it is not what `measure` prints (a JSON object)")  # noqa: TRY004
+    return measured
 
 
 def _check(options: argparse.Namespace) -> None:
@@ -110,7 +119,7 @@ def _check(options: argparse.Namespace) -> None:
 def main(argv: Sequence[str]) -> int:
     """Play the day against every plan; returns the exit code."""
     options = parser().parse_args(argv)
-    console = Console(stderr=True)
+    console = output.console(stderr=True)
     try:
         _check(options)
         costs = costs_of(options)
@@ -126,15 +135,20 @@ def main(argv: Sequence[str]) -> int:
         for plan in plans.plans(options.static, **bounds):
             console.print(f"playing {len(day):,} requests against {plan.name}", style="dim")
             outcomes.append(Day(plan, costs).run(day))
-        if options.png is not None:
-            picture.draw(options.png, day, outcomes)
-    except (ValueError, OSError, ImportError) as error:
-        print(f"error: {error}", file=sys.stderr)
+    except ValueError as error:
+        command_line.complain(str(error))
         return REFUSED
     rows = [
         report.row(outcome, target_s=options.target_s, gpus=options.gpus) for outcome in outcomes
     ]
     if not options.json:
-        Console().print(report.table(rows, target_s=options.target_s))
-    print(json.dumps({"target_s": options.target_s, "num_requests": len(day), "plans": rows}))
+        output.console().print(report.table(rows, target_s=options.target_s))
+    document = {"target_s": options.target_s, "num_requests": len(day), "plans": rows}
+    print(json.dumps(document), flush=True)
+    try:
+        if options.png is not None:
+            picture.draw(options.png, day, outcomes)
+    except (OSError, ImportError) as error:
+        command_line.complain(command_line.words_of(error))
+        return REFUSED
     return 0

@@ -21,6 +21,7 @@ from typing import Any, Self, cast
 from urllib.parse import urlsplit
 
 from benchmarks.trace import Trace
+from models import tls
 
 _EVENT = b'data: {"'  # in a text the quote would be escaped
 _WITHOUT_TOKENS = (
@@ -56,12 +57,15 @@ class Endpoint:
 
         Raises:
             ValueError: it is no such address.
+            CertificatesError: it is https, and the certificates to trust cannot be read.
         """
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ValueError(f"--url {url}: an address such as http://127.0.0.1:8000 is needed")
         path = parts.path.rstrip("/")
         is_tls = parts.scheme == "https"
+        if is_tls:
+            tls.check_certificates()
         return cls(
             host=parts.hostname,
             port=parts.port or (443 if is_tls else 80),
@@ -107,12 +111,16 @@ class _Stream(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         at = time.monotonic()
-        self._end = (self._end + data)[-END_BYTES:]
+        seen = self._end + data
+        self._end = seen[-END_BYTES:]
         if self.trace.status is None:
-            if len(self._end) < len(b"HTTP/1.1 200"):
+            if len(seen) < len(b"HTTP/1.1 200"):
                 return
-            self.trace.status = int(self._end[9:12])
-            data = self._end
+            if not (seen.startswith(b"HTTP/1.") and seen[9:12].isdigit()):
+                self._finish(at)  # without a status: no server of HTTP
+                return
+            self.trace.status = int(seen[9:12])
+            data = seen
         if self.trace.status != 200:
             return  # a refusal; the server closes after it
         block, newline, rest = (self._rest + data).rpartition(b"\n")

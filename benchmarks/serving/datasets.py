@@ -7,13 +7,14 @@ is with its tokenizer is asked for first, with one request.
 from __future__ import annotations
 
 import itertools
-import json
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
+
+from benchmarks import json_lines
 
 _SYLLABLES = tuple(first + second for first in "bdklmnrst" for second in "aeiou")
 _MARGIN_TOKENS = 8
@@ -101,7 +102,7 @@ def _tools(shape: Shape, source: random.Random) -> Iterator[PlannedRequest]:
 
 def _conversations(shape: Shape, source: random.Random) -> Iterator[PlannedRequest]:
     """Lines of ``{"conversations": [{"from", "value"}]}`` (ShareGPT) or ``{"messages": [...]}``."""
-    conversations = [_messages(line) for line in _lines(shape)]
+    conversations = [_messages(line) for _, line in _lines(shape)]
     usable = [messages for messages in conversations if messages]
     if not usable:
         raise ValueError(f"{shape.path}: no line has conversations or messages")
@@ -112,12 +113,12 @@ def _conversations(shape: Shape, source: random.Random) -> Iterator[PlannedReque
 
 def _replay(shape: Shape, source: random.Random) -> Iterator[PlannedRequest]:
     """Lines of ``{"at_s", "input_tokens", "output_tokens"}``, sent when they were; it ends."""
-    for line in _lines(shape):
+    for number, line in _lines(shape):
         try:
             own = (float(line["at_s"]), int(line["input_tokens"]), int(line["output_tokens"]))
         except (KeyError, TypeError, ValueError):
             raise ValueError(
-                f"{shape.path}: a line needs at_s, input_tokens and output_tokens"
+                f"{shape.path}, line {number}: at_s, input_tokens and output_tokens are needed"
             ) from None
         at_s, num_in, num_out = own
         words = max(1, round(num_in * shape.words_per_token))
@@ -144,20 +145,14 @@ def requests(name: str, shape: Shape, seed: int) -> Iterator[PlannedRequest]:
 
     Raises:
         ValueError: it needs a file, or the file is not what it should be; perhaps on the way.
-        OSError: the file cannot be read.
     """
     if name in FROM_FILES and shape.path is None:
         raise ValueError(f"--dataset {name} needs --file FILE.jsonl")
     return DATASETS[name](shape, random.Random(f"{name} {seed}"))
 
 
-def _lines(shape: Shape) -> list[dict[str, Any]]:
-    path = shape.path or Path()
-    try:
-        lines = [json.loads(line) for line in path.read_text("utf-8").splitlines() if line.strip()]
-    except ValueError as error:
-        raise ValueError(f"{path} is no JSONL: {error}") from None
-    return [line for line in lines if isinstance(line, dict)]
+def _lines(shape: Shape) -> Iterator[tuple[int, dict[str, Any]]]:
+    return json_lines.rows(shape.path or Path())
 
 
 def _messages(line: Mapping[str, Any]) -> list[dict[str, str]]:

@@ -9,8 +9,6 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
 from benchmarks import machine, workbench
 from benchmarks.options import ENGINES, add_schemes
 from benchmarks.report.output import REFUSED, refusals
@@ -20,6 +18,7 @@ from benchmarks.trial.asking import Asker
 from benchmarks.trial.findings import Check, Findings, Outcome, judged
 from benchmarks.trial.serving import ServerOptions, StartError
 from models import store
+from models.cli import output
 from models.cli.options import Commands, command
 from models.durable import write_whole
 from models.refs import QuantScheme
@@ -103,7 +102,7 @@ def _run(options: argparse.Namespace) -> int:
         if options.out is not None:
             options.out.mkdir(parents=True, exist_ok=True)
             write_whole(options.out / "trial.json", document.encode() + b"\n")
-    console = Console(stderr=options.json)
+    console = output.console(stderr=options.json)
     if not console.is_terminal:
         console.width = _WIDTH
     if not options.json:

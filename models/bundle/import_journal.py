@@ -20,7 +20,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from models import durable
+from models import durable, plain_file
 from models.bundle.index import Index
 from models.bundle.media import RawIndex
 from models.bundle.stream import Span, spans
@@ -28,6 +28,7 @@ from models.durable import write_whole
 from models.staging import Staging
 from models.trust.manifest_files import FileEntry
 
+MAX_JOURNAL_BYTES = 1 << 20
 JOURNAL, KEPT_INDEX, KEPT_SEAL = "import.json", "import.bundle.json", "import.bundle.sig"
 
 
@@ -140,7 +141,7 @@ class Received:
     def _journal(self) -> set[int]:
         """Numbers of the parts that are here already; none where it is another bundle's tree."""
         try:
-            document = json.loads((self._parts / JOURNAL).read_bytes())
+            document = json.loads(plain_file.read(self._parts / JOURNAL, MAX_JOURNAL_BYTES))
         except (OSError, ValueError, RecursionError):
             return set()
         match document:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-import stat
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from models import plain_file
 from models.bundle.index import INDEX_SUFFIX, MAX_BYTES, SEAL_SUFFIX
 from models.bundle.seal import MAX_BYTES as MAX_SEAL_BYTES
 from models.bundle.stream import CHUNK_BYTES
@@ -61,8 +60,8 @@ class Media:
         return cls(folders=folders, index=index)
 
     def copies(self, name: str) -> list[Path]:
-        """Every file with a part's name, in the order of the folders."""
-        return [folder / name for folder in self.folders if (folder / name).is_file()]
+        """All that has a part's name, in the order of the folders."""
+        return [folder / name for folder in self.folders if os.path.lexists(folder / name)]
 
 
 def read_index(path: Path) -> RawIndex:
@@ -74,7 +73,7 @@ def read_index(path: Path) -> RawIndex:
     seal = path.with_name(path.name.removesuffix(INDEX_SUFFIX) + SEAL_SUFFIX)
     try:
         raw = _bytes(path, MAX_BYTES)
-        signature = _bytes(seal, MAX_SEAL_BYTES) if seal.is_file() else None
+        signature = _bytes(seal, MAX_SEAL_BYTES) if os.path.lexists(seal) else None
     except OSError as error:
         raise BundleError(
             f"{error.filename or path} cannot be read: {error.strerror or error}"
@@ -84,6 +83,16 @@ def read_index(path: Path) -> RawIndex:
 
 class MediumError(Exception):
     """A medium failed while it was read; not an OSError, which would be this machine's disk."""
+
+
+def size_of(path: Path) -> int:
+    """Bytes of a copy of a part. Raises MediumError: it is no file, or cannot be looked at."""
+    if (kind := plain_file.kind_of(path)) is not None:
+        raise MediumError(f"is not a plain file but {kind}")
+    try:
+        return path.stat().st_size
+    except OSError as error:
+        raise MediumError(error.strerror or str(error)) from None
 
 
 @dataclass(slots=True)
@@ -111,6 +120,8 @@ def _folder(path: Path) -> Path:
         return path
     if path.is_file():
         return path.parent
+    if (kind := plain_file.kind_of(path)) is not None:
+        raise BundleError(f"{path} is {kind}. Name folders, an index or parts.")
     raise BundleError(
         f"{path} is neither a folder nor a file that is there. Is the medium mounted?"
     )
@@ -126,23 +137,7 @@ def _indexes(folder: Path) -> list[Path]:
 
 
 def _bytes(path: Path, most: int) -> bytes:
-    with _opened(path) as descriptor, os.fdopen(os.dup(descriptor), "rb") as file:
-        raw = file.read(most + 1)
-    if len(raw) > most:
-        raise BundleError(f"{path} has more than {most:,} bytes, so it is not what its name says.")
-    return raw
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[int]:
-    """The file, read only; a pipe or a device is refused, and none is waited for."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-    try:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise OSError(0, "is not a plain file", str(path))
-        yield descriptor
-    finally:
-        os.close(descriptor)
+    return plain_file.read(path, most, may_be_link=True)
 
 
 def _read_part(path: Path, size: int) -> Iterator[bytes]:
@@ -151,7 +146,8 @@ def _read_part(path: Path, size: int) -> Iterator[bytes]:
     Raises:
         OSError: it cannot be read, or is no plain file.
     """
-    with _opened(path) as descriptor:
+    with plain_file.opened(path, may_be_link=True) as file:
+        descriptor = file.fileno()
         os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_SEQUENTIAL)
         while size > 0 and (chunk := os.read(descriptor, min(CHUNK_BYTES, size))):
             size -= len(chunk)

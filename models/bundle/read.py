@@ -25,7 +25,7 @@ from models.bundle import index as bundle_index
 from models.bundle import seal
 from models.bundle.import_journal import KEPT_INDEX, Received
 from models.bundle.index import Index, Part
-from models.bundle.media import Media, MediumError, RawIndex, Reading, read_index
+from models.bundle.media import Media, MediumError, RawIndex, Reading, read_index, size_of
 from models.bundle.seal import Seal
 from models.errors import (
     BundleError,
@@ -223,7 +223,7 @@ class Import:
             Reading(path, part.size, self.progress),
         )
         try:
-            found_size = path.stat().st_size
+            found_size = size_of(path)
             if found_size != part.size:
                 return f"{path} is damaged: it has {found_size:,} bytes, not {part.size:,}"
             sha256 = received.write(number, reading)

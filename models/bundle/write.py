@@ -20,7 +20,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from models import disk_space, durable, policy
+from models import disk_space, durable, plain_file, policy
 from models.bundle import index as bundle_index
 from models.bundle.index import Index, Part, index_name, part_name, seal_name
 from models.bundle.stream import CHUNK_BYTES, spans
@@ -28,7 +28,7 @@ from models.durable import new_name, put_in_place, write_whole
 from models.errors import BundleError, NotIntactError, StoreBusyError
 from models.lockfile import Pin
 from models.progress import Progress, size
-from models.trust import keys
+from models.trust import keys, signature_file
 from models.trust.manifest import MANIFEST, SIGNATURE, Manifest, read_bytes
 from models.trust.manifest_files import FileEntry
 from models.trust.verified_cache import Stamps
@@ -137,7 +137,8 @@ class Bundle:
         path = self.folder / index_name(self.name)
         if not path.exists():
             return
-        old = bundle_index.parse(path.read_bytes(), where=str(path))
+        raw = plain_file.read(path, bundle_index.MAX_BYTES)
+        old = bundle_index.parse(raw, where=str(path))
         if old.digest != Manifest.read(self.source).digest or old.split != self.split:
             raise BundleError(
                 f"{self.folder} holds another bundle of {self.name!r} ({old.digest}, parts of "
@@ -159,7 +160,7 @@ class Bundle:
         report.require_ok()
         own = {MANIFEST: raw}
         with suppress(FileNotFoundError):
-            own[SIGNATURE] = (self.source / SIGNATURE).read_bytes()
+            own[SIGNATURE] = plain_file.read(self.source / SIGNATURE, signature_file.MAX_BYTES)
         entries = [
             FileEntry(path=path, size=len(data), sha256=hashlib.sha256(data).hexdigest())
             for path, data in own.items()
@@ -208,7 +209,7 @@ class Bundle:
     def _same(self, path: Path, chunks: Iterator[bytes]) -> str | None:
         """The SHA-256 of a part that holds just these bytes; None where it does not."""
         whole, is_equal = hashlib.sha256(), True
-        with path.open("rb", buffering=CHUNK_BYTES) as here:
+        with plain_file.opened(path) as here:
             for chunk in chunks:  # to the end in any case: the model's files are hashed on the way
                 whole.update(chunk)
                 is_equal = is_equal and here.read(len(chunk)) == chunk
@@ -232,7 +233,7 @@ class Bundle:
     ) -> Iterator[bytes]:
         """A stretch of the stream, counted and hashed file by file unless it was before."""
         for span in spans(files, begin, end):
-            with (self.source / span.file.path).open("rb", buffering=0) as source:
+            with plain_file.opened(self.source / span.file.path) as source:
                 source.seek(span.begin)
                 left = span.size
                 while left:

@@ -12,7 +12,7 @@ from models import plain_file, progress
 from models.bundle.media import Media
 from models.bundle.read import Import, Imported
 from models.bundle.write import DEFAULT_SPLIT, FAT32_MAX_BYTES, Bundle, Bundled
-from models.cli.options import MAX_SECRET_BYTES, Commands, command, size_in_bytes
+from models.cli.options import MAX_SECRET_BYTES, Commands, command, data_dir_flag, size_in_bytes
 from models.errors import (
     BundleError,
     HashMismatchError,
@@ -24,6 +24,7 @@ from models.errors import (
 )
 from models.lockfile import LockFile
 from models.progress import JsonLines, Progress, size
+from models.rules.names import printable_lines
 from models.store import DEMO, DirectoryStore, locate
 from models.trust.verified_cache import Stamps
 
@@ -179,7 +180,8 @@ def _bundle(options: argparse.Namespace) -> int:
             "key_id": bundled.key_id,
         }
 
-    return _run(options, work)
+    # Here a signature fails by its key alone, which says nothing of the model.
+    return _run(options, work, tuple(kind for kind in NOT_OK if kind is not SignatureError))
 
 
 def _import(options: argparse.Namespace) -> int:
@@ -192,7 +194,7 @@ def _import(options: argparse.Namespace) -> int:
             name=options.name,
             update=options.update,
         ).run()
-        return _imported_text(imported), {
+        return _imported_text(imported, options.data_dir), {
             "outcome": str(imported.outcome),
             "name": imported.name,
             "path": str(imported.path),
@@ -205,7 +207,11 @@ def _import(options: argparse.Namespace) -> int:
     return _run(options, work)
 
 
-def _run(options: argparse.Namespace, work: Callable[[Progress], Result]) -> int:
+def _run(
+    options: argparse.Namespace,
+    work: Callable[[Progress], Result],
+    not_ok: tuple[type[ModelError], ...] = NOT_OK,
+) -> int:
     """Run a command, and print its result or its error, in JSON or in words."""
     view = JsonLines(sys.stdout)
     try:
@@ -214,11 +220,11 @@ def _run(options: argparse.Namespace, work: Callable[[Progress], Result]) -> int
     except ModelError as error:
         if options.json:
             view.event("error", kind=type(error).__name__, message=str(error))
-        elif not isinstance(error, NOT_OK):
+        elif not isinstance(error, not_ok):
             raise
         else:
-            print(f"not done: {error}", file=sys.stderr)
-        return 1 if isinstance(error, NOT_OK) else 2
+            print(f"not done: {printable_lines(str(error))}", file=sys.stderr)
+        return 1 if isinstance(error, not_ok) else 2
     except KeyboardInterrupt:
         print("interrupted; run it again to go on with what is there", file=sys.stderr)
         return 130
@@ -244,14 +250,14 @@ def _bundled_text(bundled: Bundled) -> str:
     )
 
 
-def _imported_text(imported: Imported) -> str:
+def _imported_text(imported: Imported, data_dir: Path) -> str:
     verb = "imported" if imported.outcome == "imported" else "here already, and whole:"
     signer = "who made the bundle was not asked (--trust DIR)"
     if imported.seal is not None:
         signer = f"signed by {imported.seal.key_file.name} ({imported.seal.key_id})"
     return (
         f"{verb} {imported.name}\n  {imported.path}\n  {imported.index.digest}\n{signer}\n"
-        f"serve it: python -m serve --model {imported.name}"
+        f"serve it: python -m serve --model {imported.name}{data_dir_flag(data_dir)}"
     )
 
 

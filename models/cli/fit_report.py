@@ -6,9 +6,9 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from rich import box
-from rich.console import Console
 from rich.table import Table
 
+from models.cli import output
 from models.memory.fit import CPU_KV_SHARE, GPU_SHARE, Fit, Place, Request, Weights
 
 
@@ -34,7 +34,7 @@ class Report:
 
     def print(self) -> None:
         """A table, and under it what it assumes."""
-        console = Console(highlight=False, markup=False)
+        console = output.console()
         first = self.costs[0]
         console.print(
             f"{self.name}: {first.num_parameters:,} parameters, {first.dtype}; "

@@ -19,6 +19,7 @@ from rich.text import Text
 
 from models import catalog, folder, policy
 from models.catalog import CatalogEntry
+from models.cli import output
 from models.cli.options import Commands, command
 from models.cli.show import identity
 from models.errors import ModelError
@@ -133,7 +134,7 @@ def _list(options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps(listed, indent=2))
         return 0
-    console = Console(highlight=False)
+    console = output.console()
     is_long = options.long or (console.is_terminal and console.width >= _LONG_WIDTH)
     table = _table(listed, is_long=is_long)
     if not console.is_terminal:  # in a pipe names are searched for, and so not folded

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import re
+import shlex
 import textwrap
 from collections.abc import Callable
 from pathlib import Path
@@ -59,6 +60,13 @@ def default_data_dir() -> Path:
     if data_dir:
         return Path(data_dir)
     return home.xdg("XDG_DATA_HOME", ".local/share")
+
+
+def data_dir_flag(data_dir: Path) -> str:
+    """`` --data-dir DIR`` for a command that is shown; empty where it is the server's default."""
+    if data_dir == default_data_dir():
+        return ""
+    return f" --data-dir {shlex.quote(str(data_dir))}"
 
 
 def size_in_bytes(text: str) -> int:

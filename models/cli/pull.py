@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from models import catalog, home, plain_file, progress
-from models.cli.options import MAX_SECRET_BYTES, Commands, command, whole_number
+from models.cli.options import MAX_SECRET_BYTES, Commands, command, data_dir_flag, whole_number
 from models.errors import InvalidRefError, ModelError, OriginError
 from models.progress import JsonLines
 from models.refs import ModelRef
@@ -91,15 +91,15 @@ def _run(options: argparse.Namespace) -> int:
             commit=pulled.ref.revision if pulled.ref else None,
         )
     else:
-        _print(pulled)
+        _print(pulled, options.data_dir)
     return 0
 
 
-def _print(pulled: Pulled) -> None:
+def _print(pulled: Pulled, data_dir: Path) -> None:
     verb = "pulled" if pulled.outcome == "pulled" else "here already:"
     source = f" ({pulled.ref})" if pulled.ref else ""
     print(f"{verb} {pulled.name}{source}\n  {pulled.path}\n  {pulled.digest or 'no manifest'}")
-    print(f"serve it: python -m serve --model {pulled.name}")
+    print(f"serve it: python -m serve --model {pulled.name}{data_dir_flag(data_dir)}")
 
 
 def _plan(options: argparse.Namespace, meter: progress.Progress) -> Pull:

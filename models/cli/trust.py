@@ -168,13 +168,16 @@ def _facts(proof: Proof) -> dict[str, Any]:
 
 
 def _sign(options: argparse.Namespace) -> int:
+    from models.trust.keys import private_key_id
     from models.trust.signing import sign
 
+    password = _password(options)
+    private_key_id(options.key, password)  # before the long work, not after it
     name, path = locate(options.name, options.data_dir)
     try:
         policy.check(path)
         report = _proven(options, name, path)
-        key_id = sign(report, options.key, password=_password(options))
+        key_id = sign(report, options.key, password=password)
     except (NotIntactError, ModelRefusedError, UnstableFileError) as error:
         print(f"not signed: {error}", file=sys.stderr)
         return 1

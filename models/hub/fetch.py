@@ -16,9 +16,11 @@ No message of ours holds an address with a query: those of the CDN carry signatu
 from __future__ import annotations
 
 import logging
+import os
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import NoReturn
 from urllib.parse import urlsplit
 
@@ -39,7 +41,7 @@ from huggingface_hub.utils import (
     parse_ratelimit_headers,
 )
 
-from models import catalog
+from models import catalog, plain_file, tls
 from models.errors import OriginError, TransientOriginError
 from models.hub import bounded_client
 from models.hub.bounded_client import HubFaultError
@@ -52,6 +54,7 @@ LISTING_S = 300.0
 """Seconds for all of the listing."""
 HEADERS_S = 120.0
 """Seconds for the headers of any other answer, redirects included."""
+MAX_TOKEN_BYTES = 64 << 10
 TRANSIENT = frozenset({408, 425, 429, 500, 502, 503, 504})
 _LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 _COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -67,6 +70,7 @@ class HubOrigin:
 
     Raises:
         OriginError: the endpoint is no address, or would make the token readable on its way.
+        CertificatesError: the certificates to trust cannot be read.
     """
 
     def __init__(self, *, endpoint: str | None = None, token: str | bool | None = None) -> None:
@@ -76,6 +80,8 @@ class HubOrigin:
         # Its warnings name addresses, with their signatures.
         logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
         self.endpoint = (endpoint or constants.ENDPOINT).rstrip("/")
+        if token is None:
+            _check_token_file(Path(constants.HF_TOKEN_PATH))
         self._headers = build_hf_headers(token=token, library_name="intramural")
         self._senders: dict[str, str] = {}
         address = urlsplit(self.endpoint)
@@ -84,6 +90,7 @@ class HubOrigin:
                 "that is not the address of a hub. Write https://HOST, without a name and a "
                 "password in it; a token goes into HF_TOKEN or --token-file."
             )
+        tls.check_certificates()  # the client reads them for any address
         if self.has_token and address.scheme == "http" and address.hostname not in _LOOPBACK:
             raise OriginError(
                 f"{self.endpoint} would get your token unencrypted. Use https, or send none "
@@ -316,6 +323,24 @@ _EMPTY = frozenset(
 """Hashes of no bytes: git's of the blob, SHA-1, SHA-256."""
 
 
+def _check_token_file(path: Path) -> None:
+    """Look at the file of the Hub's token before the client reads it, whatever it is.
+
+    Raises:
+        OriginError: it is none that could be read; no file is no token, and so is the null device.
+    """
+    try:
+        if str(path) != os.devnull:
+            plain_file.read_text(path, MAX_TOKEN_BYTES, may_be_link=True)
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    except OSError as error:
+        raise OriginError(
+            f"the Hub's token in {path} (HF_TOKEN_PATH) cannot be read: {error.strerror or error}. "
+            "Move that away, or give a token in HF_TOKEN or --token-file."
+        ) from None
+
+
 def _is_size(value: object) -> bool:
     """Whether a listing's size is one, or is not given."""
     return value is None or (type(value) is int and 0 <= value < 1 << 63)
@@ -339,5 +364,5 @@ def _retry_after_s(response: httpx2.Response) -> float | None:
 
 def _reason(error: Exception) -> str:
     """The kind of error and the system's word for it, never an address."""
-    text = str(error)
+    text = re.sub(r"\[Errno -?\d+\] ", "", str(error))
     return type(error).__name__ if not text or "://" in text else f"{type(error).__name__}: {text}"

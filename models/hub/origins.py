@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
-from io import RawIOBase
 from pathlib import Path
-from typing import Protocol
+from typing import BinaryIO, Protocol
 
+from models import plain_file
 from models.errors import ManifestMissingError, OriginError, UnstableFileError
 from models.refs import ModelRef
+from models.trust import signature_file
 from models.trust.manifest import MANIFEST, SIGNATURE, Manifest
 from models.trust.manifest_files import plain_files
 
@@ -131,7 +133,9 @@ class FolderOrigin:
                     ref=manifest.source,
                     licence=manifest.licence,
                     manifest=manifest,
-                    signature=signature.read_bytes() if signature.is_file() else None,
+                    signature=plain_file.read(signature, signature_file.MAX_BYTES)
+                    if os.path.lexists(signature)
+                    else None,
                 )
             return Listing(files=tuple(self._offer(path) for path, _ in plain_files(self.folder)))
         except OSError as error:
@@ -148,11 +152,11 @@ class FolderOrigin:
             UnstableFileError: it was written to meanwhile, so the copy may be of two versions.
         """
         del ref
-        try:
-            source = (self.folder / file.path).open("rb", buffering=0)
-        except OSError as error:
-            raise self._unreadable(error) from None
-        with source:
+        with ExitStack() as stack:
+            try:
+                source = stack.enter_context(plain_file.opened(self.folder / file.path))
+            except OSError as error:
+                raise self._unreadable(error) from None
             source.seek(offset)
             yield offset, self._chunks(source)
         if file.version and self._offer(file.path) != file:
@@ -165,7 +169,7 @@ class FolderOrigin:
         del file
         return self.folder.name, self.folder.name
 
-    def _chunks(self, source: RawIOBase) -> Iterator[bytes]:
+    def _chunks(self, source: BinaryIO) -> Iterator[bytes]:
         try:
             while chunk := source.read(CHUNK_BYTES):
                 yield chunk

@@ -31,10 +31,12 @@ RUNTIME_BYTES = 1 << 30
 """Code, context and compiled kernels of a process that runs a model."""
 CPU_STEP = (512, 32)
 """Most tokens and sequences of one step on a CPU: the server's defaults."""
-GPU_STEP, LARGE_GPU_STEP = (2048, 256), (8192, 1024)
+GPU_STEP = (2048, 256)
 """The same on a GPU, by vLLM's defaults for a server."""
-LARGE_GPU_BYTES = 70 << 30
-"""Memory of a GPU from which on vLLM takes the larger."""
+LARGER_GPU_STEPS = ((160 << 30, (16_384, 1024)), (70 << 30, (8192, 1024)))
+"""Those from so many bytes of memory on. An A100 of 80 GB, which a size does not tell, keeps the
+smaller. Source: the defaults in the engine arguments of vLLM 0.32.
+"""
 GPU_BLOCK, CPU_BLOCK = 16, 64
 """Tokens of a block of the KV cache, which is never shared between sequences."""
 
@@ -154,6 +156,11 @@ def weights(request: Request, scheme: Scheme, place: Place = Place.GPU) -> Weigh
     )
 
 
+def gpu_step(memory_bytes: int) -> tuple[int, int]:
+    """Most tokens and sequences of one step of vLLM's on a GPU of this memory."""
+    return next((step for least, step in LARGER_GPU_STEPS if memory_bytes >= least), GPU_STEP)
+
+
 def fit(request: Request, scheme: Scheme, place: Place, memory_bytes: int) -> Fit:
     """The fit of the model into ``memory_bytes`` of one device.
 
@@ -163,9 +170,7 @@ def fit(request: Request, scheme: Scheme, place: Place, memory_bytes: int) -> Fi
     """
     cost = weights(request, scheme, place)
     shape = shapes.read(request.config)
-    step = CPU_STEP
-    if place is Place.GPU:
-        step = LARGE_GPU_STEP if memory_bytes >= LARGE_GPU_BYTES else GPU_STEP
+    step = CPU_STEP if place is Place.CPU else gpu_step(memory_bytes)
     overhead = RUNTIME_BYTES + activation_bytes(shape, sizes.DTYPE_BYTES[cost.dtype], step)
     share = GPU_SHARE if place is Place.GPU else 1.0
     usable = int(memory_bytes * share)

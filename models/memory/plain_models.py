@@ -1,16 +1,17 @@
 """Whether a folder is plainly the model that its config.json describes.
 
 For the families whose sizes are known here (families.py): the stored numbers are as many as
-config.json describes, in as many layers, under the usual names, and each of its keys is known and
-has a value of its usual type. Then there is nothing to ask transformers for, which takes seconds
-and 200 MB to import. False says only that it has to be asked (quantize/described_model.py).
+config.json describes, in as many layers and matrices of these shapes, under the usual names, and
+each of its keys is known and has a value of its usual type. Then there is nothing to ask
+transformers for, which takes seconds and 200 MB to import. False says only that it has to be asked
+(quantize/described_model.py).
 """
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from types import NoneType
 from typing import Any
 
@@ -18,6 +19,7 @@ from models import rope
 from models.errors import UnknownShapeError
 from models.memory import shapes
 from models.memory.families import FAMILIES
+from models.memory.shapes import ModelShape
 from models.weight_headers import Tensors
 
 _TYPES: Mapping[str, tuple[type, ...]] = {
@@ -48,6 +50,10 @@ _TYPES: Mapping[str, tuple[type, ...]] = {
 _ACTIVATIONS = frozenset({"silu", "gelu", "gelu_pytorch_tanh"})
 _LAYERS = frozenset({"full_attention", "sliding_attention"})
 _ROPES = frozenset({"default", "linear", "llama3", "yarn"})
+_STATED = frozenset({"num_key_value_heads", "num_attention_heads", "num_hidden_layers"})
+"""What transformers has a number of its own for, in some families, where it is not stated."""
+_WITHOUT_HEAD_DIM = frozenset({"llama", "mistral", "phi3", "qwen2"})
+"""Families whose heads have their share of the hidden size where nothing is stated."""
 _NAME = re.compile(
     r"(?:model\.(?:embed_tokens|norm|layers\.(\d+)\.(?:"
     r"self_attn\.(?:[qkvo]_proj|qkv_proj|[qk]_norm)|mlp\.(?:gate|up|down|gate_up)_proj|"
@@ -70,12 +76,43 @@ def is_plain(config: Mapping[str, Any], tensors: Tensors) -> bool:
         and all(names)
         and layers == set(range(len(shape.layers)))
         and shape.num_parameters == sum(math.prod(one.entry.shape) for one in tensors.values())
+        and all(map(_matrices(shape).__contains__, _stored_matrices(tensors)))
         and _has_plain_values(config)
     )
 
 
+def _matrices(shape: ModelShape) -> frozenset[tuple[str, tuple[int, ...]]]:
+    """Name and shape of each kind of matrix."""
+    hidden, width, layer = shape.hidden_size, shape.intermediate_size, shape.layers[0]
+    queries, keys = shape.num_heads * layer.key_dim, layer.num_kv_heads * layer.key_dim
+    return frozenset(
+        {
+            ("embed_tokens", (shape.vocab_size, hidden)),
+            ("lm_head", (shape.vocab_size, hidden)),
+            ("q_proj", (queries, hidden)),
+            ("k_proj", (keys, hidden)),
+            ("v_proj", (keys, hidden)),
+            ("o_proj", (hidden, queries)),
+            ("qkv_proj", (queries + 2 * keys, hidden)),
+            ("gate_proj", (width, hidden)),
+            ("up_proj", (width, hidden)),
+            ("gate_up_proj", (2 * width, hidden)),
+            ("down_proj", (hidden, width)),
+        }
+    )
+
+
+def _stored_matrices(tensors: Tensors) -> Iterator[tuple[str, tuple[int, ...]]]:
+    for name, tensor in tensors.items():
+        if len(tensor.entry.shape) != 1:
+            yield name.split(".")[-2], tensor.entry.shape
+
+
 def _has_plain_values(config: Mapping[str, Any]) -> bool:
     """Whether all that is stated is known, and of the type that it usually has."""
+    computes_head_dim = config["model_type"] in _WITHOUT_HEAD_DIM
+    if not config.keys() >= _STATED or not (computes_head_dim or config.get("head_dim")):
+        return False
     for key, value in config.items():
         if not isinstance(value, _TYPES.get(key, ())) or (
             isinstance(value, bool) and bool not in _TYPES[key]

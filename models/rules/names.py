@@ -6,10 +6,13 @@ for one file when it is checked and for another when it is loaded.
 
 from __future__ import annotations
 
+import json
 import unicodedata
 from collections.abc import Iterable
 
 MAX_NAME_BYTES = 255
+_UNSHOWN = frozenset({"Cc", "Zl", "Zp"})
+"""Categories of Unicode: control characters, and separators of lines and of paragraphs."""
 
 
 def fault(name: str) -> str | None:
@@ -44,11 +47,26 @@ def clash(names: Iterable[str]) -> tuple[str, str] | None:
     return None
 
 
+def is_one_line(text: str) -> bool:
+    """Whether a message that shows the text stays on its line: it has no control characters."""
+    return not any(unicodedata.category(char) in _UNSHOWN for char in text)
+
+
 def printable(text: str) -> str:
     """The text on one line, with control and invisible characters written as escapes."""
     return "".join(
         char if char.isprintable() else char.encode("unicode_escape").decode() for char in text
     )
+
+
+def quoted(text: str) -> str:
+    """The text as JSON has it, in quotes, on one line of what can be seen."""
+    return unhidden(json.dumps(text, ensure_ascii=False))
+
+
+def unhidden(text: str) -> str:
+    """The text with control and invisible characters written as JSON's escapes."""
+    return "".join(char if char.isprintable() else json.dumps(char)[1:-1] for char in text)
 
 
 def printable_lines(text: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 
 _MOST = 60
@@ -18,5 +19,7 @@ def is_positive(value: object) -> bool:
 
 
 def shown(value: object) -> str:
-    """The value as Python writes it, cut to what a message holds."""
+    """The value, in JSON's words where those are plain, cut to what a message holds."""
+    if value is None or isinstance(value, bool):
+        return json.dumps(value)
     return repr(value)[:_MOST]

@@ -65,6 +65,10 @@ class TensorEntry:
     def num_bytes(self) -> int:
         return self.end - self.begin
 
+    @property
+    def num_elements(self) -> int:
+        return math.prod(self.shape)
+
 
 def fault(path: Path, budget: Budget | None = None) -> str | None:
     """The fault of the file, or None.

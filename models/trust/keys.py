@@ -54,6 +54,8 @@ def generate(path: Path, *, password: bytes | None = None) -> tuple[Path, str]:
     Raises:
         SignatureError: a file of that name is there, or none can be written.
     """
+    if path.name in ("", ".."):
+        raise SignatureError(f"{path} is a folder. Name a file for the private key.")
     key = ec.generate_private_key(ec.SECP256R1())
     secret = key.private_bytes(
         serialization.Encoding.PEM,
@@ -64,14 +66,18 @@ def generate(path: Path, *, password: bytes | None = None) -> tuple[Path, str]:
     )
     public = path.with_name(f"{path.name.removesuffix('.pem')}.pub")
     for target in (path, public):
-        if target.exists():
+        if os.path.lexists(target):
             raise SignatureError(f"{target} is there already; a key is never overwritten.")
+    made: list[Path] = []
     try:
         for target, data, mode in ((path, secret, 0o600), (public, _pem(key.public_key()), 0o644)):
             descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+            made.append(target)
             with os.fdopen(descriptor, "wb") as file:
                 file.write(data)
     except OSError as error:
+        for target in made:  # half a pair, or half a key, would only be in the way
+            target.unlink(missing_ok=True)
         raise SignatureError(
             f"{error.filename or path} cannot be written: {error.strerror or error}"
         ) from None

@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import hashlib
 import importlib.metadata
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -27,7 +26,7 @@ from pathlib import Path
 from typing import Self
 
 from models import folder as model_folder
-from models import hub_cache
+from models import plain_file
 from models.durable import write_whole
 from models.errors import ManifestError, ManifestMissingError
 from models.refs import ModelRef
@@ -177,10 +176,7 @@ def read_bytes(folder: Path) -> bytes:
     """
     path = folder / MANIFEST
     try:
-        flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
-        descriptor = os.open(hub_cache.place_of(path), flags)
-        with os.fdopen(descriptor, "rb") as file:
-            raw = file.read(MAX_BYTES + 1)
+        return plain_file.read(path, MAX_BYTES)
     except FileNotFoundError:
         raise ManifestMissingError(
             f"{folder} has no {MANIFEST}, so there is nothing to check its files against. "
@@ -188,9 +184,6 @@ def read_bytes(folder: Path) -> bytes:
         ) from None
     except OSError as error:
         raise ManifestError(f"{path} cannot be read: {error.strerror or error}") from None
-    if len(raw) > MAX_BYTES:
-        raise ManifestError(f"{path} is larger than {MAX_BYTES >> 20} MiB.")
-    return raw
 
 
 def _own_version() -> dict[str, str]:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from models import hub_cache
+from models import hub_cache, plain_file
 from models.errors import ManifestError
 from models.rules.bookkeeping import is_bookkeeping
 
@@ -80,9 +80,11 @@ def plain_files(folder: Path) -> Iterator[tuple[str, int]]:
     """
     for path, entry in walk(folder):
         fault = path_fault(path)
-        status = hub_cache.place_of(Path(entry.path)).lstat()
+        place = hub_cache.place_of(Path(entry.path))
+        status = place.lstat()
         if fault is None and not stat.S_ISREG(status.st_mode):
-            fault = "is a link, or not a plain file"
+            kind = plain_file.kind_of(place) or "something else"
+            fault = "is a link" if entry.is_symlink() else f"is not a plain file but {kind}"
         if fault:
             raise ManifestError(f"{folder} cannot have a manifest: {path!r} {fault}.")
         yield path, status.st_size

@@ -10,13 +10,12 @@ from __future__ import annotations
 
 import base64
 import binascii
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from models import hub_cache
+from models import plain_file
 from models.errors import SignatureError
 from models.rules import strict_json
 from models.rules.strict_json import JsonFault
@@ -47,10 +46,7 @@ def read(folder: Path) -> Statement:
     """
     path = folder / SIGNATURE
     try:
-        flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
-        descriptor = os.open(hub_cache.place_of(path), flags)
-        with os.fdopen(descriptor, "rb") as file:
-            raw = file.read(MAX_BYTES + 1)
+        raw = plain_file.read(path, MAX_BYTES)
     except FileNotFoundError:
         raise SignatureError(
             f"the model folder {folder} is not signed: it has no {SIGNATURE}. "
@@ -58,8 +54,6 @@ def read(folder: Path) -> Statement:
         ) from None
     except OSError as error:
         raise SignatureError(f"{path} cannot be read: {error.strerror or error}") from None
-    if len(raw) > MAX_BYTES:
-        raise SignatureError(f"{path} is larger than {MAX_BYTES >> 20} MiB.")
     try:
         return parse(raw)
     except JsonFault as fault:

@@ -87,6 +87,8 @@ class Stamps:
     def of_absent(self) -> Iterator[Path]:
         """Files of stamps whose artifact is gone, and of stamps that cannot be used."""
         for path in sorted(self.root.glob("*")):
+            if path.is_dir():  # none of ours
+                continue
             stamp = _read(path)
             if stamp is None or not stamp.folder.is_dir():
                 yield path

@@ -11,9 +11,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
 from models import command_line, disk_space, progress, store
+from models.cli import output
 from models.errors import ModelError
 from models.memory import host_memory
 from models.progress import JsonLines, Progress, size
@@ -74,7 +73,7 @@ def _run(options: argparse.Namespace, view: JsonLines) -> None:
     if options.json:
         view.event("plan", **report_tables.plan_facts(plan, []))
     else:
-        report_tables.print_plan(plan, [], Console(stderr=not options.dry_run, highlight=False))
+        report_tables.print_plan(plan, [], output.console(stderr=not options.dry_run))
     if options.dry_run:
         return
     if not llm_compressor.is_here():

@@ -124,11 +124,9 @@ def _of_demo() -> Text:
 
 def _read(file: Path, render: Render) -> list[str]:
     try:
-        whole = plain_file.read(file, MAX_TEXT_BYTES, may_be_link=True, may_be_pipe=True).decode(
-            "utf-8"
-        )
-    except (OSError, ValueError) as error:
-        raise OptionError(f"{file} cannot be read as UTF-8 text: {error}") from None
+        whole = plain_file.read_text(file, MAX_TEXT_BYTES, may_be_link=True, may_be_pipe=True)
+    except OSError as error:
+        raise OptionError(f"{file} cannot be read: {error.strerror or error}") from None
     if file.suffix != ".jsonl":
         return [whole]
     lines = enumerate(whole.splitlines(), 1)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from models import home
+from models import command_line, home
 from models.cli.options import default_data_dir
 from models.refs import Artifact, QuantScheme
 from models.store import DirectoryStore
@@ -26,7 +26,7 @@ from quantize.write.source import tensors_of
 
 def parser_of(prog: str, description: str, epilog: str) -> argparse.ArgumentParser:
     """A parser that shows its epilog as it is written, and guesses no option from its beginning."""
-    return argparse.ArgumentParser(
+    return command_line.Parser(
         prog=prog,
         description=description,
         epilog=epilog,
@@ -91,12 +91,14 @@ def target_of(options: argparse.Namespace, full: Artifact, choice: Choice) -> Pa
     """The folder of the result.
 
     Raises:
-        OptionError: it lies in the model itself.
+        OptionError: it lies in the model itself, or is a link.
     """
     if options.out is None:
         name = artifact_name(full.name, choice)
         return DirectoryStore(options.data_dir).path_of(name)
     target: Path = home.expanded(options.out).absolute()
+    if target.is_symlink():
+        raise OptionError(f"--out {options.out} is a link. Name the folder that it leads to.")
     if target == full.path or full.path in target.parents:
         raise OptionError(f"--out {options.out} lies in the model itself. Name another folder.")
     return target

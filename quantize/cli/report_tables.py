@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections import Counter
 from dataclasses import asdict
 from typing import Any
@@ -11,6 +10,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from models import command_line
 from models.errors import ModelError
 from models.memory.fit import Fit
 from models.progress import JsonLines, duration, size
@@ -81,7 +81,7 @@ def print_error(error: ModelError, view: JsonLines, *, as_json: bool) -> None:
     if as_json:
         view.event("error", kind=type(error).__name__, message=str(error))
     else:
-        sys.stderr.write(f"error: {error}\n")
+        command_line.complain(str(error))
 
 
 def print_plan(

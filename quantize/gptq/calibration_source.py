@@ -32,10 +32,10 @@ def source_mark(source: str) -> str:
         return SELF
     try:
         # No pipe: the file is read once more, for its text.
-        content = plain_file.read(Path(source), MAX_TEXT_BYTES, may_be_link=True)
+        text = plain_file.read_text(Path(source), MAX_TEXT_BYTES, may_be_link=True)
     except OSError as error:
         raise OptionError(f"--calibrate {source} cannot be read: {error.strerror}") from None
-    return hashlib.sha256(content).hexdigest()[:12]
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 def memory_bytes(plan: SchemePlan, source: str) -> int:

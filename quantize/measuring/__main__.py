@@ -7,9 +7,8 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 
-from rich.console import Console
-
 from models import command_line, progress, store
+from models.cli import output
 from models.errors import ManifestMissingError, ModelError
 from models.refs import Artifact
 from models.trust.manifest import QUANTISED_FROM, SIGNATURE, Manifest
@@ -38,8 +37,8 @@ def main(argv: Sequence[str]) -> int:
     try:
         _run(options)
     except (ModelError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+        command_line.complain(command_line.words_of(error))
+        return command_line.REFUSED
     except KeyboardInterrupt:
         return 130
     return 0
@@ -60,7 +59,7 @@ def _run(options: argparse.Namespace) -> None:
             quantizer=quantizer,
             texts=texts_of(options.text),
         ).run(meter, better_of(full.path, scheme))
-    report_tables.print_quality(quality, scheme, Console(highlight=False))
+    report_tables.print_quality(quality, scheme, output.console())
     if manifest is not None:
         replace(manifest, quality=quality).write(quantised.path)
 

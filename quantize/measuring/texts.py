@@ -62,12 +62,11 @@ def of_files(files: Sequence[Path]) -> tuple[Text, ...]:
     texts = []
     for file in files:
         try:
-            content = plain_file.read(
-                file, MAX_TEXT_BYTES, may_be_link=True, may_be_pipe=True
-            ).decode("utf-8")
-        except (OSError, ValueError) as error:
+            content = plain_file.read_text(file, MAX_TEXT_BYTES, may_be_link=True, may_be_pipe=True)
+        except OSError as error:
             raise OptionError(
-                f"--measure-text {file} cannot be read as UTF-8 text: {error}"
+                f"the text {file} cannot be read: {error.strerror or error}. Name a file of plain "
+                "text in UTF-8."
             ) from None
         texts.append(Text(name=file.name, content=content, most_tokens=LONGEST_OWN))
     return tuple(texts)

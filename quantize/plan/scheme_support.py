@@ -150,7 +150,7 @@ def _fault(scheme: Scheme, place: Placement) -> str | None:
 
 
 def _other_fault(scheme: OtherScheme, place: Placement) -> str | None:
-    """From the sources of vLLM 0.32: ``get_min_capability`` of each method, and its kernels."""
+    """The reason against another tool's scheme, by the sources of vLLM 0.32; None where it runs."""
     if place.engine == "transformers":
         return _OTHER_TRANSFORMERS.get(scheme, "vLLM alone reads it")
     if scheme is OtherScheme.BITSANDBYTES:
@@ -182,7 +182,7 @@ _OTHER_SINCE: Mapping[OtherScheme, Capability] = {
 }
 """Compute capabilities from which on vLLM has a kernel. GPTQ's own is 6.0, and its kernel's 7.5."""
 _NEEDS_AVX512 = frozenset({OtherScheme.AWQ, OtherScheme.GPTQ})
-_NO_FP8_KERNEL = "vLLM has kernels for it on processors with AMX only, which nobody has tried"
+_NO_FP8_KERNEL = "vLLM has kernels for it on processors with AMX alone, which nobody has tried"
 _OTHER_ON_VLLM_CPU: Mapping[OtherScheme, str] = {
     OtherScheme.FP8_TENSOR: _NO_FP8_KERNEL,
     OtherScheme.FP8_BLOCK: _NO_FP8_KERNEL,

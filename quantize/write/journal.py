@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from models import plain_file
 from models.durable import write_whole
 from quantize.plan.layout import Shard
 from quantize.plan.scheme_plan import SchemePlan
@@ -20,6 +21,7 @@ from quantize.write.row_chunks import LayerError
 
 FORMAT = "intramural-quantize/2"
 NAME = "quantize.json"
+MAX_BYTES = 64 << 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,13 +50,19 @@ class Journal:
     def load(self, tree: Path) -> bool:
         """Take up what an earlier run left. Returns False where that was for something else."""
         try:
-            document = json.loads(self._path.read_bytes())
+            document = json.loads(plain_file.read(self._path, MAX_BYTES))
             if document["fingerprint"] != self._fingerprint:
                 return False
             entered = {name: _done(entry) for name, entry in document["done"].items()}
         except FileNotFoundError:
             return not any(tree.iterdir())
-        except (ValueError, KeyError, TypeError):  # not one of ours, or damaged: begin anew
+        except (
+            OSError,
+            ValueError,
+            KeyError,
+            TypeError,
+            RecursionError,
+        ):  # not one of ours, or damaged: begin anew
             return False
         self.done = {
             name: done for name, done in entered.items() if _is_here(tree / name, done.size)

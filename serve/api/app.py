@@ -30,6 +30,7 @@ from serve.api.openai.completions import Completions
 from serve.api.openai.errors import problem
 from serve.api.openapi import Documentation
 from serve.api.operations import health, metrics, tokenize
+from serve.api.pages import site
 from serve.api.routes import RouteSpec, ServerState
 from serve.version import server_version
 
@@ -72,11 +73,15 @@ def routes_of(state: ServerState, dialects: Sequence[Dialect] = DIALECTS) -> lis
         *tokenize.routes(state),
         *health.routes(state),
         *metrics.routes(state),
+        *site.routes(state),
     ]
 
 
 def create_protected_app(routes: Sequence[RouteSpec]) -> ProtectedApp:
-    """The routes that need a caller who is known, without what learns that."""
+    """The routes that need a caller who is known, without what learns that.
+
+    Those that do not are described with the others, and not served.
+    """
     app = ProtectedApp(
         title="Intramural",
         version=server_version(),
@@ -87,8 +92,7 @@ def create_protected_app(routes: Sequence[RouteSpec]) -> ProtectedApp:
     )
     app.documentation = Documentation()
     for route in routes:
-        if not route.policy.is_public:
-            app.documentation.add(app.router, route)
+        app.documentation.add(app.router, route)
     # A public route in another method than its own is found by nobody, and comes here.
     public = {route.path: route.method for route in routes if route.policy.is_public}
     app.router.default = partial(_not_found, public)

@@ -38,8 +38,8 @@ class RouteSpec:
     """One route.
 
     Attributes:
-        openapi: what it adds to /openapi.json: ``tags``, ``responses``, and ``body``, the type of
-            its body. Empty hides the route.
+        openapi: what it adds to /openapi.json: ``tags``, ``responses``, ``body``, the type of its
+            body, and ``example``, one of them. Empty hides the route.
     """
 
     path: str

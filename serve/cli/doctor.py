@@ -6,11 +6,11 @@ import argparse
 import json
 from collections.abc import Iterator, Sequence
 
-from rich.console import Console
 from rich.status import Status
 from rich.table import Table
 from rich.text import Text
 
+from models.cli import output
 from serve.cli.flags import add_settings, parse_with, settings, subparser
 from serve.config_sources import load_config
 from serve.doctor.checks import examine_deployment, examine_machine
@@ -56,7 +56,7 @@ def run_doctor(argv: Sequence[str]) -> int:
     group.add_argument("--strict", action="store_true", help="exit with 1 on warnings, too")
     add_settings(parser)
     arguments = parse_with(parser, argv)
-    console = Console(stderr=True)
+    console = output.console(stderr=True)
     with console.status("checking") as status:
         findings = list(_examine(arguments, status))
     if arguments.json:
@@ -65,7 +65,7 @@ def run_doctor(argv: Sequence[str]) -> int:
         document["ok"] = not _has_failed(findings, is_strict=arguments.strict)
         print(json.dumps(document, indent=1))
     else:
-        Console().print(table(findings))
+        output.console().print(table(findings))
     return int(_has_failed(findings, is_strict=arguments.strict))
 
 

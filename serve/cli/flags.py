@@ -12,7 +12,8 @@ from typing import Any, NoReturn
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from serve.config import Config, env_of, flag_of
+from models import command_line
+from serve.config import AUTO, OR_AUTO, Config, env_of, flag_of
 from serve.errors import StartupError
 from serve.suggestion import near
 
@@ -26,7 +27,7 @@ GROUPS = {
 """The field that opens each group of --help; fields follow their order in Config."""
 
 
-class Parser(argparse.ArgumentParser):
+class Parser(command_line.Parser):
     """An argument parser that raises StartupError instead of exiting."""
 
     def error(self, message: str) -> NoReturn:
@@ -39,8 +40,9 @@ def build_parser() -> Parser:
         prog="python -m serve",
         description="Serve a language model behind an OpenAI-compatible API, inside your walls.",
         epilog=(
-            "commands: `python -m serve chat` talks to a running server, `python -m serve keys`\n"
-            "makes and revokes API keys, `python -m serve doctor` says what is wrong.\n"
+            "commands: `python -m serve run MODEL` chats with a model, `python -m serve chat`\n"
+            "talks to a running server, `python -m serve keys` makes and revokes API keys,\n"
+            "`python -m serve doctor` says what is wrong. --version names version and commit.\n"
             f"Every flag is also an environment variable ({env_of('max_model_len')}) and a key of\n"
             "the --config file (max_model_len); flags win over the environment, and that over\n"
             "the file. docs/config.md has the table."
@@ -48,6 +50,7 @@ def build_parser() -> Parser:
         allow_abbrev=False,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    parser.add_argument("--version", action="store_true", help="print version and commit, and exit")
     parser.add_argument(
         "--print-config", action="store_true", help="print the settings in force as TOML, and exit"
     )
@@ -122,6 +125,8 @@ def _add(group: argparse._ArgumentGroup, name: str, field: FieldInfo) -> None:
         options |= {"action": "append", "metavar": "NAME=PATH"}
     elif name == "engine_arg":
         options |= {"action": "append", "metavar": "NAME=VALUE"}
+    elif name in OR_AUTO:
+        options["metavar"] = "INT|auto"
     elif type_name(field.annotation) == "bool":
         options["action"] = argparse.BooleanOptionalAction
     else:
@@ -148,6 +153,8 @@ def default_text(name: str, field: FieldInfo) -> str:
     if field.default_factory is not None:
         factory = {"data_dir": ".local/share", "state_dir": ".local/state"}[name]
         return f"default: ~/{factory}/intramural"
+    if name in OR_AUTO:
+        return f"default: {AUTO}"
     if field.default in (None, (), PydanticUndefined):
         return ""
     return f"default: {field.default}"

@@ -5,13 +5,16 @@ from __future__ import annotations
 import argparse
 import datetime as dt
 import json
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
-from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from models import command_line
+from models.cli import output
+from models.rules.names import printable
 from serve.cli.flags import Parser
 from serve.config import Config
 from serve.config_sources import load_config
@@ -74,9 +77,12 @@ def _create(file: Path, arguments: argparse.Namespace) -> int:
         ) from None
     if arguments.json:
         return 0
-    console = Console(stderr=True)
-    console.print(f"This is the only time the key is shown. Its hash is in {file}.", style="dim")
-    console.print(f"Serve with it: python -m serve --api-key-file {file}", style="dim")
+    console = output.console(stderr=True)
+    for line in (
+        f"This is the only time the key is shown. Its hash is in {file}.",
+        f"Serve with it: python -m serve --api-key-file {shlex.quote(str(file))}",
+    ):
+        console.print(line, style="dim", markup=False, highlight=False, soft_wrap=True)
     return 0
 
 
@@ -88,8 +94,8 @@ def _list(file: Path, *, as_json: bool) -> int:
     table = Table("id", "name", "created", "expires", "state")
     for entry in entries:
         expires = entry.expires_at.date().isoformat() if entry.expires_at else "never"
-        table.add_row(
-            entry.key_id, entry.name, entry.created_at.date().isoformat(), expires, entry.state
-        )
-    Console().print(table)
+        # Not as markup, and without control characters: the file may be of another hand.
+        cells = (entry.key_id, entry.name, entry.created_at.date().isoformat(), expires)
+        table.add_row(*(Text(printable(cell)) for cell in cells), entry.state)
+    output.console().print(table)
     return 0

@@ -1,15 +1,16 @@
-"""The choice of a command: `python -m serve [FLAGS]`, `… chat`, `… keys`, `… doctor`.
+"""The choice of a command: `python -m serve [FLAGS]`, `… run`, `… chat`, `… keys`, `… doctor`.
 
 Exit codes: 0 success; 1 failed while running; 2 wrong arguments or settings; 130 interrupted.
 """
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Sequence
 
+from models import command_line
 from serve.environment import leave_out_foreign_variables
 from serve.errors import StartupError
+from serve.version import version_line
 
 
 def main(argv: Sequence[str]) -> int:
@@ -19,8 +20,8 @@ def main(argv: Sequence[str]) -> int:
     try:
         return command(rest)
     except StartupError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+        command_line.complain(str(error))
+        return command_line.REFUSED
     except KeyboardInterrupt:
         return 130
 
@@ -28,6 +29,12 @@ def main(argv: Sequence[str]) -> int:
 def _choose(argv: Sequence[str]) -> tuple[Callable[[Sequence[str]], int], Sequence[str]]:
     # Imported late: `keys` and `chat` start at once, without the server's imports.
     name = argv[0] if argv else ""
+    if name == "--version":
+        return _print_version, argv[1:]
+    if name == "run":
+        from serve.cli.run import run_model
+
+        return run_model, argv[1:]
     if name == "chat":
         from serve.cli.chat import run_chat
 
@@ -43,3 +50,8 @@ def _choose(argv: Sequence[str]) -> tuple[Callable[[Sequence[str]], int], Sequen
     from serve.cli.serve_command import run_serve
 
     return run_serve, argv
+
+
+def _print_version(_argv: Sequence[str]) -> int:
+    print(version_line())
+    return 0

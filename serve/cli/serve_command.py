@@ -6,33 +6,39 @@ import asyncio
 import json
 import logging
 import os
-import threading
+import resource
+import sys
 from collections.abc import Coroutine, Sequence
-from typing import Any, NoReturn, Self
+from typing import Any, NoReturn
 
 import uvloop
-from rich.console import Console, Group
+from rich.console import Group
 from rich.panel import Panel
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
 
 from models import temporary_folder
+from models.cli import output
 from models.errors import ManifestError
 from models.refs import Artifact, QuantScheme
 from quantize.ensure import source_digest
 from serve import bootstrap
+from serve.assembly import RefusedLoadError
 from serve.cli.flags import parse, settings
+from serve.cli.loading_bars import AboveBars, LoadingBars
 from serve.config import Config
 from serve.config_sources import load_config
 from serve.engine.vllm.processes import end_descendants
+from serve.errors import StartupError
 from serve.observe import logs
-from serve.observe.startup import BESIDE
 from serve.provenance.quality import Standing
 
 GONE_S = 1.0
 """Patience with killed processes of an engine that was starting."""
-IN_BYTES = frozenset({"download", "verify_source", "quantize", "measure", "verify", "load_weights"})
+
+
+LEAST_FILES = 64
+"""Descriptors that a start needs, and some connections; systems give 1,024 and more."""
 
 
 def run_serve(argv: Sequence[str]) -> int:
@@ -42,9 +48,11 @@ def run_serve(argv: Sequence[str]) -> int:
     if namespace.print_config:
         print(as_toml(config), end="")
         return 0
-    logs.configure(config.log_level)
-    console = Console(stderr=True)
-    with LoadingBars(console) as bars:
+    _check_descriptors()
+    console = output.console(stderr=True)
+    bars = LoadingBars(console)
+    logs.configure(config.log_level, AboveBars(bars), config.log_format)
+    with bars:
 
         def on_ready(ready: bootstrap.Ready) -> None:
             bars.close()
@@ -55,18 +63,37 @@ def run_serve(argv: Sequence[str]) -> int:
     return 0
 
 
+def _check_descriptors() -> None:
+    """Refuse to start where the first connections would find no descriptor left.
+
+    Raises:
+        StartupError: this process may open too few files.
+    """
+    most, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if most != resource.RLIM_INFINITY and most < LEAST_FILES:
+        raise StartupError(
+            f"this process may open {most} files at a time, and a server needs {LEAST_FILES} and "
+            "one for each connection. Raise the limit: `ulimit -n 4096`, LimitNOFILE= of systemd."
+        )
+
+
 def _run(serving: Coroutine[Any, Any, None], bars: LoadingBars) -> None:
-    """Run the server to its end; without waiting for threads that a signal found loading."""
+    """Run the server to its end; without waiting for threads that load what nobody will serve."""
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        refused = ""
         try:
             runner.run(serving)
         except bootstrap.LoadInterruptedError as interruption:
             code = 128 + interruption.number
+        except RefusedLoadError as refusal:
+            code, refused = 2, f"error: {refusal}"
         except SystemExit as end:  # a second signal
             code = end.code if isinstance(end.code, int) else 1
         else:
             return
         bars.close()
+        if refused:
+            print(refused, file=sys.stderr)
         _leave(code)
 
 
@@ -84,52 +111,6 @@ def as_toml(config: Config) -> str:
     for name, value in config.model_dump(mode="json").items():
         lines.append(f"# {name} =" if value is None else f"{name} = {json.dumps(value)}")
     return "\n".join(lines) + "\n"
-
-
-class LoadingBars:
-    """A progress bar for each start-up phase on a terminal; silent elsewhere.
-
-    Called with phase, done and total, from any thread.
-    """
-
-    def __init__(self, console: Console) -> None:
-        self._progress = Progress(
-            TextColumn("{task.description:>14}"),
-            BarColumn(),
-            TextColumn("{task.fields[amount]}"),
-            TimeElapsedColumn(),
-            console=console,
-            transient=True,
-            disable=not console.is_terminal,
-        )
-        self._tasks: dict[str, TaskID] = {}
-        self._lock = threading.Lock()
-
-    def __enter__(self) -> Self:
-        self._progress.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def __call__(self, phase: str, done: int, total: int) -> None:
-        with self._lock:
-            if phase not in self._tasks:
-                if phase not in BESIDE:
-                    for name, task in self._tasks.items():
-                        if name not in BESIDE:
-                            self._progress.stop_task(task)
-                name = phase.replace("_", " ")
-                self._tasks[phase] = self._progress.add_task(name, amount="", total=total or None)
-            amount = f"{done / 1e6:,.0f} of {total / 1e6:,.0f} MB" if phase in IN_BYTES else ""
-            if phase in BESIDE and done >= total:
-                self._progress.stop_task(self._tasks[phase])
-            self._progress.update(
-                self._tasks[phase], completed=done, total=total or None, amount=amount
-            )
-
-    def close(self) -> None:
-        self._progress.stop()
 
 
 def banner(ready: bootstrap.Ready) -> Group:

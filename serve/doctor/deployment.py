@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import re
-import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -20,17 +19,22 @@ from urllib.parse import urlsplit
 import httpx
 
 from serve.doctor.finding import Finding, failure, ok, skipped, warning
+from serve.environment import client_tls
 from serve.errors import StartupError
 from serve.governance.loopback import is_loopback_host
 
 TIMEOUT_S = 5.0
 SKEW_WARNING_S, SKEW_FAILURE_S = 5.0, 60.0
 FULL_CACHE = 0.95
+ENGINE_GAUGE = "requests_running"
+"""A metric that is there once an engine is."""
 _SAMPLE = re.compile(r"^intramural_(\w+)(?:\{[^}]*\})? (\S+)$", re.MULTILINE)
 
+STARTING = "not_ready"
+"""The code of a server that loads its model, which is nothing that is wrong with it."""
 UNREADY: Mapping[str, str] = MappingProxyType(
     {
-        "not_ready": "Wait: /startupz shows how far it is.",
+        STARTING: "Wait: /startupz shows how far it is.",
         "draining": "It is about to end. If nobody restarts it, start it.",
         "engine_dead": "Its engine died. It comes back by itself; if not, see the server's log.",
     }
@@ -88,7 +92,7 @@ class Deployment:
             timeout=TIMEOUT_S,
             trust_env=False,
             transport=transport,
-            verify=ssl.create_default_context(),  # the system's authorities, or SSL_CERT_FILE
+            verify=client_tls(url),
         )
 
     def __enter__(self) -> Self:
@@ -155,7 +159,8 @@ def ready(deployment: Deployment) -> Finding:
     advice = UNREADY.get(answer.code)
     if advice is None:
         return _unexpected("/readyz", answer)
-    return failure(f"It is not ready: {answer.code}.", advice)
+    level = warning if answer.code == STARTING else failure
+    return level(f"It is not ready: {answer.code}.", advice)
 
 
 def gate(deployment: Deployment) -> Finding:
@@ -163,7 +168,7 @@ def gate(deployment: Deployment) -> Finding:
     answer = deployment.get("/v1/models", with_key=False)
     if answer.status == httpx.codes.UNAUTHORIZED:
         return ok("Who has no key is refused.")
-    if answer.status != httpx.codes.OK:
+    if answer.status != httpx.codes.OK and answer.code != STARTING:
         return _unexpected("/v1/models without a key", answer)
     if deployment.is_loopback:
         return skipped("It asks for no key, on loopback.")
@@ -181,7 +186,7 @@ def transport(deployment: Deployment) -> Finding:
         return skipped("Plain HTTP, on loopback.")
     return warning(
         "Plain HTTP: keys and prompts can be read on their way.",
-        "Put a proxy with a certificate in front; docs/replicas.md has one for nginx.",
+        "Put a proxy with a certificate in front: docs/tls.md has nginx and Caddy.",
     )
 
 
@@ -195,6 +200,8 @@ def models(deployment: Deployment) -> Finding:
             f"The key in OPENAI_API_KEY is refused: {_message(answer)}",
             "`python -m serve keys list` on its machine shows ids, states and expiry.",
         )
+    if answer.code == STARTING:
+        return skipped("Not known before it has started.")
     data = answer.json().get("data")
     cards = [card for card in data if isinstance(card, dict)] if isinstance(data, list) else []
     if answer.status != httpx.codes.OK or not cards:
@@ -219,12 +226,14 @@ def load(deployment: Deployment) -> Finding:
     figures: dict[str, float] = {}
     for name, value in _SAMPLE.findall(answer.body):
         figures[name] = figures.get(name, 0.0) + float(value)
-    if answer.status != httpx.codes.OK or "requests_running" not in figures:
+    if answer.status == httpx.codes.OK and "build_info" in figures and ENGINE_GAUGE not in figures:
+        return skipped("Not known before it has started.")
+    if answer.status != httpx.codes.OK or ENGINE_GAUGE not in figures:
         return _unexpected("/metrics", answer)
     usage = figures.get("kv_cache_usage_ratio", 0.0)
     waiting = figures.get("requests_waiting", 0.0)
     summary = (
-        f"{figures['requests_running']:.0f} sequences run, {waiting:.0f} wait; "
+        f"{figures[ENGINE_GAUGE]:.0f} sequences run, {waiting:.0f} wait; "
         f"the KV cache is used to {usage:.0%}."
     )
     if waiting and usage >= FULL_CACHE:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from models import catalog, folder, policy, stored_config
-from models.errors import FitError, ModelError
+from models.errors import FitError, ModelError, ModelNotFoundError, SignatureError
 from models.memory import fit as fitting
 from models.memory import host_memory, shapes, sizes
 from models.memory.fit import Fit, Place, Request
@@ -14,6 +14,7 @@ from models.refs import QuantScheme, Scheme
 from models.rules import strict_json
 from models.rules.strict_json import JsonFault
 from models.store import resolve
+from models.trust import keys
 from serve.config import Config
 from serve.doctor.finding import Finding, failure, ok, skipped, warning
 from serve.doctor.machine import Machine
@@ -54,10 +55,18 @@ def verified(machine: Machine) -> Finding:
                 f"The model {config.model!r} is not on this machine.",
                 f"`python -m models pull {config.model}`, or `import` it from a bundle.",
             )
+        if (fault := _fault_of_trusted_keys(config)) is not None:
+            return failure(
+                f"No file was looked at: {fault}",
+                "The model may be whole. Bring its signer's public key by another way than the "
+                "model, or name the folder that has it with --trusted-keys.",
+            )
         artifact = resolve(config.target.base, config.data_dir)
         how = "quick" if config.verify == "auto" else config.verify
         claim = proof.claim(artifact, config.data_dir, how=how, trusted_keys=config.signature_keys)
         proven = proof.prove(claim, config.data_dir, machine.progress)
+    except ModelNotFoundError as error:
+        return failure(str(error), "Look at --model and --data-dir.")
     except (ModelError, StartupError) as error:
         return failure(
             str(error),
@@ -73,6 +82,17 @@ def verified(machine: Machine) -> Finding:
             f"--verify off: the files of {artifact.name} are not looked at.", "Leave it out."
         )
     return ok(f"{artifact.name} is what its manifest says: {proven}.")
+
+
+def _fault_of_trusted_keys(config: Config) -> str | None:
+    """The reason why no signature can be judged; None where it can, or where none is asked for."""
+    if config.signature_keys is None:
+        return None
+    try:
+        keys.trusted(config.signature_keys)
+    except SignatureError as error:
+        return str(error)
+    return None
 
 
 def _memory(machine: Machine) -> tuple[Place, int | None]:

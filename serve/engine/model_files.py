@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import logging
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import Any
 from models import folder as model_folder
 from models import stored_config
 from models.errors import ModelError
+from models.rules.safetensors_header import TensorEntry
 from models.weight_headers import Tensors
 from serve.errors import StartupError
 
@@ -24,19 +24,14 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WeightFiles:
-    """The folder's weights as the headers describe them: bytes by tensor name.
-
-    ``num_parameters`` counts stored numbers: packed ones count once per word.
-    """
+    """The folder's weights by name, as the headers describe them."""
 
     names: tuple[str, ...]
-    tensor_bytes: Mapping[str, int]
-    num_parameters: int
-    dtypes: frozenset[str]
+    tensors: Mapping[str, TensorEntry]
 
     @property
     def total_bytes(self) -> int:
-        return sum(self.tensor_bytes.values())
+        return sum(entry.num_bytes for entry in self.tensors.values())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,6 +95,8 @@ def read(folder: Path, config: Mapping[str, Any] | None = None) -> Checkpoint:
         settled = stored_config.settle(folder, plain)
     except ModelError as refusal:
         raise StartupError(str(refusal)) from None
+    except OSError as error:
+        raise StartupError(f"{folder.name}: the weights cannot be read: {error}") from error
     if absent:
         raise StartupError(
             f"{folder.name}: {absent[0]} is missing. This server loads weights from safetensors "
@@ -111,10 +108,5 @@ def read(folder: Path, config: Mapping[str, Any] | None = None) -> Checkpoint:
         config=settled.config,
         differences=settled.differences,
         tensors=settled.tensors,
-        files=WeightFiles(
-            names=tuple(names),
-            tensor_bytes={name: entry.num_bytes for name, entry in entries.items()},
-            num_parameters=sum(math.prod(entry.shape) for entry in entries.values()),
-            dtypes=frozenset(entry.dtype for entry in entries.values()),
-        ),
+        files=WeightFiles(names=tuple(names), tensors=entries),
     )

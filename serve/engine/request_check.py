@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+from models.rules.names import quoted
 from serve.engine.protocol import Capability, EngineInfo, EngineRequest, SamplingParams
 from serve.errors import ContextLengthExceeded, InvalidRequest, UnsupportedField
 
@@ -35,7 +36,7 @@ def check_request(info: EngineInfo, request: EngineRequest) -> None:
         )
     if request.adapter is not None and request.adapter not in info.adapters:
         raise InvalidRequest(
-            f"There is no adapter {request.adapter[:60]!r}; there are: "
+            f"There is no adapter {quoted(request.adapter[:60])}; there are: "
             f"{', '.join(info.adapters) or 'none'}.",
             param="model",
         )

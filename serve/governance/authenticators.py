@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from models.rules.names import quoted
 from serve.errors import Forbidden, InvalidApiKey
 from serve.governance.keys import KeyRing
 from serve.governance.loopback import is_loopback_host
@@ -70,7 +71,7 @@ class Loopback:
         """The anonymous principal. Raises Forbidden."""
         hosts = credentials.hosts
         if len(hosts) != 1 or not is_loopback_host(hosts[0]):
-            asked = f"{hosts[0][:_SHOWN_CHARS]!r}" if len(hosts) == 1 else f"{len(hosts)} hosts"
+            asked = quoted(hosts[0][:_SHOWN_CHARS]) if len(hosts) == 1 else f"{len(hosts)} hosts"
             raise Forbidden(
                 f"This server has no API keys, so it answers to loopback hosts only: localhost, "
                 f"127.0.0.1, [::1]. It was asked by {asked}. Ask it by one of these, or start it "

@@ -93,7 +93,7 @@ def signature_of(path: Path) -> tuple[int, ...] | None:
 def read_keys(path: Path) -> tuple[StoredKey, ...]:
     with _explained(path):
         # Before its mode: who is told to chmod a link to a device would chmod the device.
-        text = plain_file.read(path, MAX_FILE_BYTES, may_be_link=True).decode("utf-8")
+        text = plain_file.read_text(path, MAX_FILE_BYTES, may_be_link=True)
         found = path.stat()
         mode = stat.S_IMODE(found.st_mode)
         if mode & _too_much(found, os.geteuid()):
@@ -103,12 +103,20 @@ def read_keys(path: Path) -> tuple[StoredKey, ...]:
                 "CIFS or WSL's drives, that changes nothing: keep the file on another)."
             )
         _refuse_links_out(path)
+    if not text.strip():
+        _refuse(
+            path, "is empty. Move it away, and make a new one with `python -m serve keys create`"
+        )
     try:
         document = json.loads(text)
         if document["version"] != FORMAT_VERSION:
             raise ValueError(f"version {document['version']!r}, not {FORMAT_VERSION}")
         keys = tuple(_stored(entry) for entry in document["keys"])
-    except (ValueError, TypeError, KeyError, RecursionError) as error:
+    except json.JSONDecodeError as error:
+        _refuse(path, f"is not a key file of ours: it is no JSON ({error})")
+    except KeyError as error:
+        _refuse(path, f"is not a key file of ours: it lacks {error.args[0]!r}")
+    except (ValueError, TypeError, RecursionError) as error:
         _refuse(path, f"is not a key file of ours ({type(error).__name__}: {error})")
     if len({key.key_id for key in keys}) != len(keys):
         _refuse(path, "names a key id twice")
@@ -215,8 +223,8 @@ def _explained(path: Path) -> Iterator[None]:
             f"API key file {path} is not there. Make it, and a first key, with "
             "`python -m serve keys create`."
         ) from None
-    except (OSError, UnicodeDecodeError) as error:
-        reason = str(error.strerror) if isinstance(error, OSError) else "is not UTF-8"
+    except OSError as error:
+        reason = error.strerror or str(error)
         if reason.startswith(("is ", "has ")):
             reason = f"it {reason}"
         raise StartupError(f"API key file {path} cannot be used: {reason}") from None

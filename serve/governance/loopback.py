@@ -38,21 +38,23 @@ def is_loopback_host(host: str) -> bool:
     """Whether a ``Host`` header (RFC 9110, section 7.2) names this machine by itself.
 
     With or without a port, in upper or lower case, with or without the dot that ends an absolute
-    name. 0.0.0.0 and [::] count, too: whoever connects to them reaches this machine. Other
-    spellings of addresses (decimal, octal, short, mapped into IPv6) do not: browsers never send
-    them.
+    name. 0.0.0.0 and [::] count, too: whoever connects to them reaches this machine; and so do IPv4
+    addresses that are mapped into IPv6, which browsers send as [::ffff:7f00:1]. Other spellings of
+    addresses (decimal, octal, short) do not: browsers never send them.
     """
     match = _HOST.fullmatch(host) if len(host) <= MAX_HOST_CHARS else None
     if match is None:
         return False
     if match["v6"]:
-        address = _ipv6(match["v6"])
-        return address is not None and (address == IPv6Address(IPV6_LOOPBACK) or not int(address))
+        ipv6 = _ipv6(match["v6"])
+        return ipv6 is not None and _reaches_us(ipv6.ipv4_mapped or ipv6)
     name = match["name"]
     ipv4 = _ipv4(name.removesuffix("."))
-    if ipv4 is not None:
-        return ipv4.is_loopback or ipv4.is_unspecified
-    return is_loopback_name(name)
+    return is_loopback_name(name) if ipv4 is None else _reaches_us(ipv4)
+
+
+def _reaches_us(address: IPv4Address | IPv6Address) -> bool:
+    return address.is_loopback or address.is_unspecified
 
 
 def _ipv4(text: str) -> IPv4Address | None:

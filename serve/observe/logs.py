@@ -1,11 +1,11 @@
-"""Logs: one JSON object a line, on stderr; and the access log. Never text of prompts or answers.
+"""Logs: one record a line, on stderr; and the access log. Never text of prompts or answers.
 
-::
+On a terminal the lines are for people (terminal_lines.py); elsewhere each is one JSON object::
 
     {"ts": "2026-01-31T09:30:00.123456Z", "level": "info", "logger": "serve.bootstrap",
      "msg": "draining", "signal": "SIGTERM"}
 
-Every line has the experiment arm as ``arm`` where there is one, and the weights' digest as
+Every JSON line has the experiment arm as ``arm`` where there is one, and the weights' digest as
 ``model_digest`` once they are proven. What a caller passes as ``extra`` becomes a field.
 An exception becomes its type and where it was raised; its message and the values of variables stay
 out, because they may hold text of a client.
@@ -13,20 +13,24 @@ out, because they may hold text of a client.
 
 from __future__ import annotations
 
+import io
 import json
 import logging
 import re
 import sys
 import threading
 import traceback
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import PurePath
 from types import MappingProxyType
-from typing import Any, TextIO
+from typing import Any, Literal, TextIO
 
 import orjson
 
-from serve.observe.record import PROBES, RequestRecord
+from serve.environment import wants_colour
+from serve.observe.record import PARTS, PROBES, RequestRecord
+from serve.observe.terminal_lines import TerminalFormatter
 
 log = logging.getLogger(__name__)
 access = logging.getLogger("intramural.access")
@@ -49,8 +53,13 @@ _context: dict[str, str] = {}
 _VALUES = re.compile(r"[\n(<{].*", re.DOTALL)
 
 
-def configure(level: str, stream: TextIO | None = None) -> None:
-    """Send all logging of the process to stderr as JSON lines. Calling it again replaces it.
+Form = Literal["auto", "json", "text"]
+
+
+def configure(
+    level: str, stream: TextIO | io.TextIOBase | None = None, form: Form = "json"
+) -> None:
+    """Send all logging of the process to stderr. Calling it again replaces it.
 
     uvicorn's loggers lose their own handlers; its access log is off, because it writes raw paths
     and ours says more. Threads that die of an exception are logged like everything else.
@@ -58,9 +67,10 @@ def configure(level: str, stream: TextIO | None = None) -> None:
     Args:
         level: least severe line to write: debug, info, warning or error.
         stream: where to; stderr unless given.
+        form: ``json``, ``text`` for people, or ``auto``, which is text on a terminal.
     """
     handler = QuietHandler(stream or sys.stderr)
-    handler.setFormatter(JsonFormatter())
+    handler.setFormatter(formatter(form, is_terminal=handler.stream.isatty()))
     root = logging.getLogger()
     for old in root.handlers[:]:
         if isinstance(old, QuietHandler):
@@ -74,6 +84,14 @@ def configure(level: str, stream: TextIO | None = None) -> None:
     logging.getLogger("uvicorn.access").disabled = True
     logging.captureWarnings(capture=True)
     threading.excepthook = _thread_died
+
+
+def formatter(form: Form, *, is_terminal: bool) -> logging.Formatter:
+    """The formatter of a form, as ``configure`` has it; in colour on a terminal that wants it."""
+    if form == "json" or (form == "auto" and not is_terminal):
+        return JsonFormatter()
+    has_colour = is_terminal and wants_colour()
+    return TerminalFormatter(_message, _told, describe, has_colour=has_colour)
 
 
 class QuietHandler(logging.StreamHandler[Any]):
@@ -112,9 +130,8 @@ class JsonFormatter(logging.Formatter):
             "msg": _message(record),
             **_context,
         }
-        for name, value in vars(record).items():
-            if name not in _STANDARD:
-                fields[f"{name}_" if name in fields else name] = value
+        for name, value in _extras(record).items():
+            fields[f"{name}_" if name in fields else name] = value
         if record.exc_info and record.exc_info[1] is not None:
             fields["exception"] = describe(record.exc_info[1])
         try:
@@ -122,6 +139,26 @@ class JsonFormatter(logging.Formatter):
         except TypeError:  # integers beyond 64 bits, keys that are no text, lone surrogates, loops
             kept = {name: fields.pop(name) for name in ("ts", "level", "logger", "msg")}
             return json.dumps(kept | {"unwritable": sorted(fields)})
+
+
+def _extras(record: logging.LogRecord) -> dict[str, Any]:
+    return {name: value for name, value in vars(record).items() if name not in _STANDARD}
+
+
+def _told(record: logging.LogRecord) -> dict[str, Any]:
+    """The fields that a line for people has beside its message; of an object, only its type."""
+    arm = {"arm": _context["arm"]} if "arm" in _context else {}
+    told: dict[str, Any] = {}
+    for name, value in _extras(record).items():
+        parts = value if isinstance(value, Mapping) else {name: value}
+        told |= {str(part): _scalar(parts[part]) for part in parts}
+    return told | arm
+
+
+def _scalar(value: object) -> object:
+    is_plain = value is None or isinstance(value, (str, float))
+    is_plain |= isinstance(value, int) and value.bit_length() <= 64
+    return value if is_plain else _type_name(value)
 
 
 def describe(error: BaseException) -> list[dict[str, Any]]:
@@ -164,7 +201,8 @@ class AccessLog:
 
 
 def _level(record: RequestRecord) -> int:
-    if record.route in PROBES and record.status != 500:
+    is_quiet = record.route in PROBES or record.route.startswith(PARTS)
+    if is_quiet and record.status != 500:
         return logging.DEBUG
     return logging.WARNING if record.status >= 500 else logging.INFO
 
@@ -184,6 +222,7 @@ def _fields(record: RequestRecord) -> dict[str, Any]:
         "cached_tokens": timeline.usage.cached_tokens,
         "queue_s": _rounded(timeline.queue_s),
         "ttft_s": _rounded(timeline.ttft_s),
+        "tokens_per_s": round(1 / tpot_s, 3) if (tpot_s := timeline.tpot_s) else None,
         "duration_s": _rounded(timeline.e2e_s),
         "finish_reason": timeline.finish_reason,
         "error_code": record.error_code,

@@ -9,6 +9,8 @@ from serve.timeline import Timeline
 
 PROBES = frozenset({"/livez", "/readyz", "/startupz", "/metrics"})
 """Routes that machines ask every few seconds, and that refuse while the model loads."""
+PARTS = "/pages/"
+"""What the routes of the page's scripts and styles begin with: the page's own line says enough."""
 
 
 @dataclass(slots=True, kw_only=True)

@@ -140,8 +140,8 @@ class ControlGuard:
         return self._word if _is_of_word(character) else self._other
 
     def _skeleton(self, text: str) -> Skeleton:
-        with NO_PANIC:
-            encoding = self._tokenizer.encode(text, add_special_tokens=False)
+        with NO_PANIC:  # a batch of one, as in encode_plainly, and with offsets
+            encoding = self._tokenizer.encode_batch([text], add_special_tokens=False)[0]
         ids: list[int] = []
         spans: list[tuple[int, Span]] = []
         for token_id, (start, end) in zip(encoding.ids, encoding.offsets, strict=True):

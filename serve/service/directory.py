@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Literal, Protocol
 
 from models.quality import Quality
 from models.refs import QuantScheme, Scheme
+from models.rules.names import quoted
 from serve.errors import ModelNotFound, NotReady
+from serve.suggestion import near
 from serve.version import server_version
 
 if TYPE_CHECKING:
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from serve.pipeline.events import Event, GenerateRequest, Generation, Prompt
 
 LOADING_RETRY_S = 5
+SHOWN_CHARS = 60
 
 ServedState = Literal["loading", "resident"]
 
@@ -130,8 +133,10 @@ class Directory:
             return self.default
         served = self._entries.get(name)
         if served is None:
+            shown, served_names = name[:SHOWN_CHARS], ", ".join(self._entries)
             raise ModelNotFound(
-                f"The model {name[:60]!r} is not served here. Served: {', '.join(self._entries)}.",
+                f"The model {quoted(shown)} is not served here.{near(shown, self._entries)} "
+                f"Served: {served_names}.",
                 param="model",
             )
         return served

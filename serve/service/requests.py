@@ -22,6 +22,7 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
 from contextlib import aclosing, asynccontextmanager, contextmanager
 
+from models.rules.names import quoted
 from serve import timeline
 from serve.errors import Draining, Forbidden, InternalError, ModelNotFound, RequestError
 from serve.governance.audit import Audit
@@ -216,8 +217,8 @@ class Service:
     def _allowed(self, call: Call, served: Served) -> Served:
         if not _may_ask(call, served):
             raise ModelNotFound(
-                f"The model {served.name!r} is not served to this key. /v1/models lists those that "
-                "are.",
+                f"The model {quoted(served.name)} is not served to this key. /v1/models lists "
+                "those that are.",
                 param="model",
             )
         return served

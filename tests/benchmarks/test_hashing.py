@@ -1,15 +1,13 @@
 from __future__ import annotations
 
 import json
-import shutil
 
 import pytest
 
 from benchmarks import hashing
+from tests.programs import needs
 
-needs_commands = pytest.mark.skipif(
-    not (shutil.which("openssl") and shutil.which("xargs")), reason="needs openssl and xargs"
-)
+needs_commands = needs("openssl", "xargs")
 
 
 @needs_commands

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import random
 import re
-import shutil
 import signal
 import subprocess
 import threading
@@ -23,6 +22,7 @@ from typing import Self
 import httpx
 import openai
 
+from tests import programs
 from tests.e2e.server import REPOSITORY, Server, free_port, serving, wait_ready
 
 CONFIGURATION = REPOSITORY / "k8s" / "nginx" / "intramural.conf"
@@ -48,10 +48,6 @@ http {{
     include {folder}/intramural.conf;
 }}
 """
-
-
-def nginx_program() -> str | None:
-    return shutil.which("nginx", path="/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin")
 
 
 def configuration(folder: Path, port: int, ports: Sequence[int]) -> str:
@@ -82,7 +78,7 @@ def proxy(
     folder: Path, ports: Sequence[int], *, text: str | None = None, port: int | None = None
 ) -> Iterator[Nginx]:
     """Nginx in front of these ports, with the shipped configuration unless a text is given."""
-    program = nginx_program()
+    program = programs.find("nginx")
     assert program is not None
     folder.mkdir()
     port = free_port() if port is None else port

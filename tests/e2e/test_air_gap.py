@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -22,6 +21,7 @@ from tests.e2e.alone import UNSHARE
 from tests.e2e.server import REPOSITORY
 from tests.hub.emulator import Hub
 from tests.hub.pulls import NAME, REPO, pull
+from tests.programs import skip_without_own_network
 from tests.tiny_models import write_tiny_model
 
 ASK_OUT = "import socket; socket.create_connection(('192.0.2.1', 80), timeout=5)"
@@ -57,11 +57,7 @@ def pulled(tmp_path, monkeypatch) -> Path:
 
 
 def test_pull_bundle_import_verify_serve(tmp_path, pulled):
-    if (
-        shutil.which("unshare") is None
-        or subprocess.run([*UNSHARE, "true"], check=False).returncode
-    ):
-        pytest.skip("a network namespace of one's own is not permitted here")
+    skip_without_own_network(UNSHARE)
     assert "Network is unreachable" in isolated("-c", ASK_OUT).stderr
     there, usb1, usb2 = tmp_path / "there", tmp_path / "usb1", tmp_path / "usb2"
     command = [sys.executable, "-m", "models"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import socket
 import subprocess
@@ -14,7 +15,9 @@ from pathlib import Path
 import httpx
 import pytest
 
+from models import store
 from serve.api.http.listening import _has_ipv6
+from serve.engine.vllm.processes import Process
 from serve.governance import keys
 from tests.e2e.server import REPOSITORY, environment, free_port, run_serve, serving
 
@@ -185,6 +188,49 @@ def test_a_signal_while_the_weights_load_does_not_wait_for_them(
         process.kill()
     assert process.returncode == code
     assert "Traceback" not in errors
+
+
+REFUSED_WHILE_LOADING = """\
+import subprocess, sys, threading, time
+from serve import assembly
+from models import command_line
+from serve.cli.main import main
+
+is_loading, prove = threading.Event(), assembly.proving.prove
+
+def load(*_):
+    print(subprocess.Popen(["sleep", "600"]).pid, flush=True)
+    is_loading.set()
+    time.sleep(600)
+
+def prove_then(*given):
+    is_loading.wait()
+    return prove(*given)
+
+assembly._build_engine, assembly.proving.prove = load, prove_then
+sys.exit(command_line.run(main))
+"""
+
+
+def test_an_added_file_ends_a_start_while_the_weights_load(tmp_path: Path) -> None:
+    """With the processes that load, and not after them: an hour for a large model."""
+    folder = shutil.copytree(store.demo().path, tmp_path / "m")
+    (folder / "NOTES.md").write_text("not there when the manifest was made")
+    words = ["--model", str(folder), "--engine", "fake", "--verify", "quick"]
+    ended = subprocess.run(
+        [sys.executable, "-c", REFUSED_WHILE_LOADING, *words, "--port", str(free_port())],
+        cwd=REPOSITORY,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,  # and not 600
+    )
+    assert ended.returncode == 2
+    assert "is not what its manifest says" in ended.stderr
+    assert "NOTES.md" in ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert Process.of(int(ended.stdout)) is None
 
 
 def test_a_hangup_reads_the_keys_again_and_odd_surroundings_do_not_matter(tmp_path: Path) -> None:

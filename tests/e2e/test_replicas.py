@@ -26,16 +26,14 @@ from tests.e2e.replicas import (
     Nginx,
     Replica,
     configuration,
-    nginx_program,
     proxy,
     replicas,
 )
 from tests.e2e.server import REPOSITORY, free_port
 from tests.kills import num_kills
+from tests.programs import needs, skip_without_own_network
 
-pytestmark = pytest.mark.skipif(
-    nginx_program() is None, reason="nginx is not installed (apt install nginx-light)"
-)
+pytestmark = needs("nginx")
 FAKE = ["--model", "demo", "--engine", "fake", "--fake-tokens-per-s", "80"]
 REAL = ["--model", "demo", "--engine", "transformers", "--device", "cpu"]
 
@@ -162,8 +160,7 @@ def test_an_experiment_keeps_each_key_with_its_arm(
 
 def test_three_replicas_across_an_air_gap(tmp_path: Path, is_proving: bool) -> None:
     """From a bundle, where no interface but loopback is up."""
-    if subprocess.run([*UNSHARE, "true"], check=False).returncode:
-        pytest.skip("a network namespace of one's own is not permitted here")
+    skip_without_own_network(UNSHARE)
     bundle(DEMO_WEIGHTS, tmp_path)
     program = [*UNSHARE, sys.executable, "-m", "tests.e2e.replicas_alone", tmp_path]
     program += ["transformers" if is_proving else "fake"]

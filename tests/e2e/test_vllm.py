@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -16,6 +15,7 @@ import httpx
 import pytest
 
 from serve.engine.vllm.processes import shared_memory
+from tests import programs
 from tests.e2e.alone import UNSHARE
 from tests.e2e.server import (
     REPOSITORY,
@@ -91,11 +91,7 @@ def test_a_killed_engine_comes_back(server: Server, victim: str) -> None:
 
 def isolated(*, tracer: list[str], folder: Path, tiny: Path) -> dict[str, object]:
     """The last line of `alone.py`, run without a network; skips where that is not permitted."""
-    if (
-        shutil.which("unshare") is None
-        or subprocess.run([*UNSHARE, "true"], check=False).returncode
-    ):
-        pytest.skip("a network namespace of one's own is not permitted here")
+    programs.skip_without_own_network(UNSHARE)
     program = [sys.executable, "-m", "tests.e2e.alone", str(folder)]
     ended = subprocess.run(
         [*tracer, *UNSHARE, *program, "--model", str(tiny), *ARGUMENTS],
@@ -111,10 +107,15 @@ def isolated(*, tracer: list[str], folder: Path, tiny: Path) -> dict[str, object
     return result
 
 
-def test_it_serves_without_a_network_and_dials_nowhere(tmp_path: Path, tiny: Path) -> None:
+def test_it_serves_without_a_network_and_dials_nowhere(
+    tmp_path: Path, tiny: Path, *, is_proving: bool
+) -> None:
     trace = tmp_path / "trace"
     strace = ["strace", "-f", "--seccomp-bpf", "-e", "trace=connect,sendto", "-o", str(trace)]
-    result = isolated(tracer=strace if shutil.which("strace") else [], folder=tmp_path, tiny=tiny)
+    if is_proving:
+        programs.require(["strace"], is_proving=True)
+    tracer = [] if programs.find("strace") is None else strace
+    result = isolated(tracer=tracer, folder=tmp_path, tiny=tiny)
     assert result["interfaces"] == ["lo"]
     assert result["code"] == 0
     assert result["answer"]["usage"]["completion_tokens"] == 5  # type: ignore[index]

@@ -73,7 +73,7 @@ def commands(text: str) -> Iterator[tuple[int, str]]:
         command = re.sub(r"<\w+>", "X", command)
         command = _END.split(command, maxsplit=1)[0].strip()
         if command.split(".")[0].split(" ")[0] in OURS:
-            yield match.start(), command.rstrip(".,:)'\"")
+            yield match.start(), _without_prose(command)
 
 
 def faults(command: str, *, is_whole: bool = False) -> Iterator[str]:
@@ -150,6 +150,14 @@ def _children(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentPar
         if isinstance(action, argparse._SubParsersAction):
             return dict(action.choices)
     return {}
+
+
+def _without_prose(command: str) -> str:
+    """The command without what the sentence around it goes on with: quotes that it opened stay."""
+    bare = command.rstrip(".,:)")
+    while bare.endswith(("'", '"')) and bare.count(bare[-1]) % 2:
+        bare = bare[:-1].rstrip(".,:)")
+    return bare
 
 
 def _words(command: str) -> list[str]:

@@ -6,10 +6,10 @@ OTHERS: dict[str, frozenset[str]] = {
     "docker and podman": frozenset(
         {"--cap-drop", "--network", "--read-only", "--security-opt", "--shm-size", "--tmpfs"}
     ),
-    "pip": frozenset({"--hash"}),
+    "uv": frozenset({"--torch-backend"}),
     "curl, OpenSSL, CUDA": frozenset(
         {
-            *("ALL_PROXY", "CURL_CA_BUNDLE", "HTTP_PROXY", "SSL_CERT_DIR"),
+            *("ALL_PROXY", "CURL_CA_BUNDLE", "HTTP_PROXY"),
         }
     ),
     "huggingface_hub": frozenset({"hf_hub_download", "snapshot_download"}),
@@ -19,7 +19,7 @@ OTHERS: dict[str, frozenset[str]] = {
     "torch": frozenset({"enable_gqa", "qlinear_pointwise", "_weight_int8pack_mm"}),
     "bitsandbytes": frozenset({"int8_scaled_mm"}),
     "transformers": frozenset(
-        {"cancel_request", "masking_utils", "_name_or_path", "_preprocess_mask_arguments"}
+        {"cancel_request", "configuration_files", "masking_utils", "_preprocess_mask_arguments"}
     ),
     "compressed-tensors": frozenset({"quantization/quant_args.py", "config/format.py"}),
     "vLLM": frozenset(
@@ -44,6 +44,18 @@ ELSEWHERE: dict[str, dict[str, str]] = {
     "docs/adr/0013-state-that-replicas-share.md": {
         "--database-url": "designed and not built, as the page says",
         "--cache-url": "designed and not built, as the page says",
+    },
+    "docs/browser.py": {
+        "--host-resolver-rules": "Chromium's",
+    },
+    "docs/clients.md": {
+        **dict.fromkeys(("with_structured_output", "bind_tools"), "LangChain's methods"),
+        **dict.fromkeys(("OpenAILike", "context_window"), "LlamaIndex's class, and its argument"),
+        "AsyncOpenAI": "openai's class",
+    },
+    "docs/tls.md": {"--cacert": "curl's"},
+    "docs/troubleshooting.md": {
+        "INTRAMURAL_MAX_SEQS": "a typing error, as the message shows it",
     },
     "docs/kubernetes.md": {
         "k8s/mine/kustomization.yaml": "a file that the reader makes",

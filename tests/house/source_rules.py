@@ -13,6 +13,8 @@ FORBIDDEN_CALLS = frozenset({"eval", "exec", "__import__"})
 FORBIDDEN_ATTRIBUTES = frozenset(
     {"torch.load", "yaml.load", "yaml.unsafe_load", "yaml.full_load", "joblib.load", "os.system"}
 )
+BOUNDED_READERS = frozenset({"plain_file", "host_memory", "network"})
+"""Modules with functions of these names; the last is of sizes."""
 BROAD = frozenset({"Exception", "BaseException"})
 
 
@@ -75,6 +77,17 @@ def broad_excepts(source: str) -> Iterator[str]:
             for kind in caught:
                 if kind is None or (isinstance(kind, ast.Name) and kind.id in BROAD):
                     yield f"{node.lineno}: except {kind.id if isinstance(kind, ast.Name) else ''}"
+
+
+def readers(source: str) -> Iterator[str]:
+    """Files that are read whole by other means than models/plain_file.py, which waits for none."""
+    for node in ast.walk(_parse(source)):
+        match node:
+            case ast.Call(func=ast.Name(id="open")):
+                yield f"{node.lineno}: open()"
+            case ast.Call(func=ast.Attribute(attr="read_text" | "read_bytes" as name, value=value)):
+                if not (isinstance(value, ast.Name) and value.id in BOUNDED_READERS):
+                    yield f"{node.lineno}: .{name}()"
 
 
 def asserts(source: str) -> Iterator[str]:

@@ -17,7 +17,7 @@ from tests.house.names_of_others import ELSEWHERE, OTHERS
 from tests.house.repository_names import Names, declared_flags, of_repository
 from tests.house.tree import PROGRAMS, ROOT, files, python_files
 
-PAGES = ("README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md")
+PAGES = ("README.md", "README.zh-CN.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md")
 
 NAMES = Names(
     files=frozenset(
@@ -174,11 +174,16 @@ def test_a_command_of_a_shell_block_is_parsed_to_its_values() -> None:
 
 
 def test_commands_end_where_the_prose_or_a_pipe_goes_on() -> None:
-    text = "Run `python -m models list`, or python -m models du | sort.\n  python -m serve   # it"
+    text = (
+        "Run `python -m models list`, or python -m models du | sort.\n  python -m serve   # it\n"
+        'x = "python -m serve chat."\npython -m serve chat "What is it?"   # it'
+    )
     assert [command for _, command in commands.commands(text)] == [
         "models list",
         "models du",
         "serve",
+        "serve chat",
+        'serve chat "What is it?"',
     ]
 
 

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import ast
 import fnmatch
+import importlib.metadata
 import re
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
-from tests.house.tree import PACKAGES, ROOT, files, pyproject
+from release import lock as release_lock
+from tests.house.tree import PACKAGES, ROOT, files, pyproject, python_files
 
 MODEL_PATHS = ("models", "models/demo", "models/demo/weights", "models/demo/weights/x.safetensors")
 
@@ -69,6 +76,81 @@ def test_the_packages_listed_are_those_on_disk():
 
 def test_the_distribution_cannot_be_uploaded():
     assert "Private :: Do Not Upload" in pyproject()["project"]["classifiers"]
+
+
+NOT_ASKED_FOR = {
+    "vllm": "an extra, or the lock: engines are chosen",
+    "llmcompressor": "has an environment of its own (requirements/calibrate.lock)",
+    "loguru": "as llmcompressor, whose log it is",
+    "llama_cpp": "a peer that is measured, in an environment of its own",
+    "gguf": "as llama_cpp",
+    "bitsandbytes": "of nf4 and bnb-int8 alone; the lock has it",
+    "matplotlib": "plots of benchmarks' reports, which say so where it is missing",
+}
+"""What our modules import and the wheel does not ask for, and why."""
+
+
+def asked_for(names: list[str]) -> set[str]:
+    """These distributions and all that they ask for, without extras."""
+    found: set[str] = set()
+    while names:
+        name = canonicalize_name(names.pop())
+        if name in found:
+            continue
+        found.add(name)
+        needs = map(Requirement, importlib.metadata.requires(name) or [])
+        names += [
+            one.name for one in needs if one.marker is None or one.marker.evaluate({"extra": ""})
+        ]
+    return found
+
+
+def imported(tree: ast.Module) -> Iterator[str]:
+    """The top-level names of all imports, those within functions too."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name.partition(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield (node.module or "").partition(".")[0]
+
+
+def test_the_wheel_asks_for_all_that_its_modules_import():
+    named = [Requirement(one).name for one in pyproject()["project"]["dependencies"]]
+    there = asked_for(named)
+    homes = importlib.metadata.packages_distributions()
+    names = {
+        name
+        for path in python_files(*PACKAGES)
+        for name in imported(ast.parse(path.read_text("utf-8")))
+    } - {*sys.stdlib_module_names, *PACKAGES, "_typeshed"}  # of type checkers alone
+    missing = {n for n in names if not there & {canonicalize_name(d) for d in homes.get(n, [])}}
+    assert missing == NOT_ASKED_FOR.keys()
+
+
+def test_the_locks_have_what_torch_asks_for():
+    """Its row is put in by hand: requirements/torch.lock."""
+    needs = asked_for(["torch"])
+    for name in ("cpu", "dev", "calibrate"):
+        locked = {one.name for one in release_lock.read(ROOT / "requirements" / f"{name}.lock")}
+        assert needs - locked == set()
+
+
+def test_one_row_of_torch_is_in_every_lock_for_cpus():
+    (row,) = release_lock.read(ROOT / "requirements" / "torch.lock")
+    assert len(row.hashes) == 3  # one for each Python
+    for name in ("cpu", "dev", "calibrate"):
+        assert row in release_lock.read(ROOT / "requirements" / f"{name}.lock")
+
+
+def test_the_pythons_are_the_same_wherever_they_are_named():
+    project = pyproject()["project"]
+    versions = ["3.11", "3.12", "3.13"]
+    assert project["requires-python"] == ">=3.11,<3.14"
+    told = [c.rpartition(" ")[2] for c in project["classifiers"] if " Python :: 3." in c]
+    assert told == versions
+    script = (ROOT / "requirements" / "install.sh").read_text()
+    assert f"{' | '.join(versions)})" in script
+    assert "for python in 3.11 3.12 3.13" in (ROOT / "requirements" / "lock.sh").read_text()
 
 
 def test_every_folder_of_python_is_a_package():

@@ -12,7 +12,7 @@ PACKAGES = ("serve", "models", "quantize", "benchmarks")
 PROGRAMS = (*PACKAGES, "docs", "release")
 TEXTS = frozenset(
     {
-        *(".py", ".sh", ".toml", ".md", ".txt", ".svg", ".jinja"),
+        *(".py", ".sh", ".toml", ".md", ".txt", ".svg", ".jinja", ".html", ".css", ".js"),
         *(".in", ".lock", ".yaml", ".yml", ".json", ".cfg", ".ini"),
     }
 )

@@ -143,6 +143,7 @@ SHAPES: dict[str, Answer] = {
     "status 999": always(whole(b"", "999 What")),
     "status of words": always(b"HTTP/1.1 abc OK\r\n\r\n"),
     "only continues": without_end(b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
+    "files of continues": serves(without_end(b"", b"HTTP/1.1 100 Continue\r\n\r\n" * 64)),
     "no content": always(head("204 No Content")),
     "html": always(whole(b"<html>log in</html>", Content_Type="text/html")),
     "json of a list": lists(b"[]"),

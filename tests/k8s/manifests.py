@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import json
-import shutil
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,11 +13,11 @@ from typing import Any
 
 import kubernetes_validate
 import kubernetes_validate.utils
-import pytest
 import yaml
 from jsonschema import Draft202012Validator
 
 from tests.house.tree import ROOT
+from tests.programs import needs
 
 Manifest = dict[str, Any]
 
@@ -34,9 +33,7 @@ kubernetes_validate.utils.schema_contents = cache(kubernetes_validate.utils.sche
 """It reads and parses megabytes for each object: once will do."""
 SCHEMAS = Path(__file__).parent / "schemas"
 
-needs_kubectl = pytest.mark.skipif(
-    shutil.which("kubectl") is None, reason="kubectl is not installed, and it renders the manifests"
-)
+needs_kubectl = needs("kubectl")
 
 
 @cache

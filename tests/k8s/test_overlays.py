@@ -6,6 +6,7 @@ import re
 
 import pytest
 
+from models.memory.fit import GPU_STEP
 from serve.observe.families import FAMILIES
 from tests.k8s.manifests import K8S, RENDERED, ROOT, get, needs_kubectl, pods, render, settings
 from tests.k8s.network_rules import selects
@@ -103,6 +104,35 @@ def test_who_may_come_in():
     }
 
 
+def test_sizes_of_a_step_are_vllms_own():
+    """Numbers of ours would be those of one card, and leave a larger one idle."""
+    pinned = [
+        (name, literal)
+        for name in ("overlays/gpu", "overlays/airgapped", "overlays/multi-node", "variants/hpa")
+        for each in render(name)
+        if each["kind"] == "ConfigMap"
+        for literal in each.get("data", {})
+        if literal in {"INTRAMURAL_MAX_NUM_SEQS", "INTRAMURAL_MAX_NUM_BATCHED_TOKENS"}
+    ]
+    assert pinned == []
+
+
+def test_replicas_are_asked_for_before_the_sequences_of_one_are_taken():
+    """0.7 of what vLLM takes on the cards that the component is for."""
+    num_sequences = GPU_STEP[1]
+    scaler = get(render("variants/hpa"), "HorizontalPodAutoscaler", "intramural")
+    targets = {
+        metric["pods"]["metric"]["name"]: metric["pods"]["target"]["averageValue"]
+        for metric in scaler["spec"]["metrics"]
+    }
+    route = get(render("variants/keda"), "InterceptorRoute", "intramural")
+    in_flight = route["spec"]["scalingMetric"]["concurrency"]["targetValue"]
+    assert int(targets["intramural_requests_admitted"]) == in_flight == 7 * num_sequences // 10
+    page = (ROOT / "docs/kubernetes.md").read_text("utf-8")
+    assert f"| `intramural_requests_admitted` | {in_flight} | 0.7 of the {num_sequences} " in page
+    assert f"{in_flight} requests per replica" in page
+
+
 def sources() -> str:
     """All that the manifests and their page say."""
     texts = [path.read_text("utf-8") for path in K8S.rglob("*.yaml")]
@@ -134,7 +164,7 @@ def test_the_canary_differs_in_what_is_tried_and_shares_the_rest():
         settings(manifests, each["spec"]["template"]["spec"]["containers"][0])
         for each in (stable, canary)
     )
-    assert {name for name in ours if ours[name] != theirs[name]} == {
+    assert {name for name in ours | theirs if ours.get(name) != theirs.get(name)} == {
         "INTRAMURAL_ARM",
         "INTRAMURAL_MAX_NUM_BATCHED_TOKENS",
     }

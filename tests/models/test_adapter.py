@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import re
 from contextlib import suppress
 from pathlib import Path
@@ -223,3 +224,10 @@ def test_any_value_passes_or_is_refused(
     configure(folder, **{key: value})
     with suppress(ModelRefusedError):
         assert adapter.read(folder).rank >= 2
+
+
+def test_what_is_there_instead_of_a_file_is_named(folder: Path) -> None:
+    (folder / adapter.CONFIG).unlink()
+    os.mkfifo(folder / adapter.CONFIG)
+    with pytest.raises(ModelNotFoundError, match=r"adapter_config\.json \(a pipe is there\)"):
+        adapter.read(folder)

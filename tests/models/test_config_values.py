@@ -30,7 +30,7 @@ from models.memory import shapes
         ({"eos_token_id": "</s>"}, "eos_token_id is '</s>'"),
         ({"eos_token_id": [1, None]}, "no token id and no list"),
         ({"text_config": {"rope_theta": 0}}, "rope_theta is 0"),
-        ({"text_config": {"eos_token_id": True}}, "eos_token_id is True"),
+        ({"text_config": {"eos_token_id": True}}, "eos_token_id is true"),
         ({"logits_scaling": float("nan")}, "logits_scaling is nan"),
         ({"vocab_size": "9" * 200}, f"vocab_size is '{'9' * 59} in"),
     ],

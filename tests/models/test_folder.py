@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 
 import pytest
 
@@ -122,3 +123,13 @@ def test_unreadable_config(tmp_path):
     (tmp_path / "config.json").write_bytes(b"\xff")
     with pytest.raises(ModelNotFoundError):
         folder.scheme_of(tmp_path)
+
+
+def test_what_is_there_instead_of_a_file_is_named(tmp_path):
+    path = whole(tmp_path / "m")
+    (path / "config.json").unlink()
+    os.mkfifo(path / "config.json")
+    assert folder.missing(path) == ["config.json (a pipe is there)"]
+    (path / "config.json").unlink()
+    (path / "config.json").symlink_to("/dev/zero")
+    assert folder.missing(path) == ["config.json (a device is there)"]

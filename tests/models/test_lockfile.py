@@ -59,3 +59,11 @@ def test_writers_do_not_lose_each_other_s_pins(tmp_path):
     for thread in threads:
         thread.join()
     assert len(LockFile(tmp_path).read()) == 8
+
+
+def test_where_no_folder_can_be_there_are_no_pins(tmp_path):
+    (tmp_path / "file").touch()
+    lock = LockFile(tmp_path / "file" / "data")
+    assert lock.read() == {}
+    with pytest.raises(LockFileError, match="cannot be written: Not a directory"):
+        lock.put("x", PIN)

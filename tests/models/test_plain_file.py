@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from models import plain_file
-from models.plain_file import MAX_HOLE_BYTES, TooLargeError, hole_fault, read
+from models.plain_file import MAX_HOLE_BYTES, TooLargeError, hole_fault, kind_of, read, read_text
 
 
 def test_up_to_the_limit(tmp_path):
@@ -29,16 +29,56 @@ def bound(path):
         unix.bind(str(path))
 
 
-def link(path):
-    path.symlink_to("/dev/zero")
+KINDS = [(pipe, "a pipe"), (bound, "a socket"), (os.mkdir, "a folder")]
 
 
-@pytest.mark.parametrize("put", [pipe, bound, link, os.mkdir])
-def test_what_is_no_plain_file_is_refused_at_once(tmp_path, monkeypatch, put):
+@pytest.mark.parametrize(("put", "kind"), KINDS)
+def test_what_is_no_plain_file_is_refused_at_once_and_named(tmp_path, monkeypatch, put, kind):
     monkeypatch.chdir(tmp_path)  # a socket's path is short
     put(Path("x"))
-    with pytest.raises(OSError, match=r"plain file|links|No such device|Is a directory"):
+    with pytest.raises(OSError, match=f"is not a plain file but {kind}") as caught:
         read(tmp_path / "x", 4)
+    assert caught.value.filename == str(tmp_path / "x")
+    assert kind_of(tmp_path / "x") == kind
+
+
+def test_a_link_is_refused_for_what_it_is(tmp_path):
+    (tmp_path / "x").symlink_to("/dev/zero")
+    with pytest.raises(OSError, match="is a link, which could lead anywhere"):
+        read(tmp_path / "x", 4)
+    (tmp_path / "loop").symlink_to("loop")
+    with pytest.raises(OSError, match="Too many levels of symbolic links"):
+        read(tmp_path / "loop", 4, may_be_link=True)
+
+
+def test_a_pipe_that_another_holds_open_is_no_file_either(tmp_path):
+    os.mkfifo(tmp_path / "x")
+    held = os.open(tmp_path / "x", os.O_RDWR)
+    with pytest.raises(OSError, match="a pipe"):
+        read(tmp_path / "x", 4)
+    os.close(held)
+
+
+def test_a_file_that_cannot_be_read_is_named():
+    with pytest.raises(OSError, match="Input/output error") as caught:
+        read(Path("/proc/self/mem"), 4)
+    assert caught.value.filename == "/proc/self/mem"
+
+
+def test_a_text_has_no_byte_order_mark_and_is_utf_8(tmp_path):
+    path = tmp_path / "x"
+    path.write_bytes(b"\xef\xbb\xbfa\r\n")
+    assert read_text(path, 9) == "a\r\n"
+    path.write_bytes(b"a\nb\n\xff")
+    with pytest.raises(OSError, match=r"is not UTF-8 text \(line 3\)") as caught:
+        read_text(path, 9)
+    assert caught.value.filename == str(path)
+
+
+def test_a_file_and_nothing_are_of_no_other_kind(tmp_path):
+    (tmp_path / "x").touch()
+    assert kind_of(tmp_path / "x") is None
+    assert kind_of(tmp_path / "absent") is None
 
 
 def test_a_link_of_the_operator_leads_to_a_file(tmp_path):

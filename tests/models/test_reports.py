@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -63,3 +64,13 @@ def test_a_report_that_lacks_something_is_none(tmp_path, missing):
 
 def test_no_report_is_none(tmp_path):
     assert reports.summary(tmp_path, "m", DIGEST) is None
+
+
+def test_a_report_that_is_no_file_is_none_and_not_waited_for(tmp_path):
+    path = reports.path_of(tmp_path, "m")
+    path.parent.mkdir()
+    os.mkfifo(path)
+    assert reports.summary(tmp_path, "m", None) is None
+    path.unlink()
+    path.symlink_to("/dev/zero")
+    assert reports.summary(tmp_path, "m", None) is None

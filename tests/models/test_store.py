@@ -189,3 +189,14 @@ def test_a_folder_that_cannot_be_read(tmp_path, data_dir):
             resolve(str(path), data_dir)
     finally:
         path.chmod(0o700)
+
+
+@pytest.mark.parametrize("put", [Path.touch, os.mkfifo, lambda path: path.symlink_to(path.name)])
+def test_what_stands_where_the_models_should_be_is_named(tmp_path, put):
+    put(tmp_path / "models")
+    says = "models is (a file|a pipe|a link that leads nowhere), and models lie in a folder"
+    with pytest.raises(ModelNotFoundError, match=says):
+        DirectoryStore(tmp_path).names()
+    (tmp_path / "models").rename(tmp_path / "data")
+    with pytest.raises(ModelNotFoundError, match=r"data is .*Name another with --data-dir"):
+        resolve("qwen2-0.5b", tmp_path / "data")

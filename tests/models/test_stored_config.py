@@ -157,6 +157,11 @@ def test_a_tie_of_null_is_as_if_it_were_not_there(tmp_path: Path) -> None:
     assert settle(tmp_path, {"tie_word_embeddings": None}).config == {}
 
 
+@pytest.mark.parametrize("nothing", [{}, None], ids=str)
+def test_a_part_that_says_nothing_is_as_if_it_were_not_there(tmp_path: Path, nothing: Any) -> None:
+    assert settle(tmp_path, {"text_config": nothing, "vocab_size": 3}).config == {"vocab_size": 3}
+
+
 def test_a_quantised_head_of_its_own_is_the_models_head(tmp_path: Path) -> None:
     config = {"quantization_config": {}, "tie_word_embeddings": True}
     tensors = {"embed_tokens.weight_packed": ("I8", b"ab"), "lm_head.weight_packed": ("I8", b"ab")}

@@ -10,6 +10,7 @@ NAMES = (
     "language_model.lm_head.weight_packed",
     "language_model.lm_head.weight_scale",
     "lm_head.bias",
+    "lm_head.dense.weight",
 )
 
 
@@ -23,6 +24,5 @@ def test_parts_are_found_by_what_they_are() -> None:
     assert parts_of(HEADS, NAMES) == {
         "weight_packed": NAMES[2],
         "weight_scale": NAMES[3],
-        "bias": NAMES[4],
     }
     assert parts_of(EMBEDDINGS, NAMES) == {"weight": NAMES[0]}

@@ -44,7 +44,9 @@ def test_a_dry_run_prints_the_plan_and_writes_nothing(tmp_path, capsys):
 
 def test_a_folder_goes_to_a_folder(tmp_path, capsys):
     assert main(["demo", "--scheme", "fp8", "--out", str(tmp_path / "out")]) == 0
-    assert "made out" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "made out" in said
+    assert said.endswith(f"serve it: python -m serve --model {tmp_path / 'out'}\n")
     assert (tmp_path / "out" / "manifest.json").is_file()
 
 

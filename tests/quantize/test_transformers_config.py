@@ -50,6 +50,21 @@ def test_what_a_folders_makers_set_for_their_own_programs_is_undone() -> None:
     assert read(HERE, QWEN2 | {"pad_token_id": 999}).pad_token_id == 999
 
 
+def test_infinity_is_read_as_transformers_writes_it() -> None:
+    hybrid = {"model_type": "granitemoehybrid", "time_step_limit": [0.0, {"__float__": "Infinity"}]}
+    assert list(read(HERE, QWEN2 | hybrid).time_step_limit) == [0.0, float("inf")]
+
+
+def test_what_some_families_take_no_null_for_is_what_it_means() -> None:
+    mistral = QWEN2 | {"model_type": "mistral", "num_key_value_heads": None}
+    assert read(HERE, mistral).num_key_value_heads == 4
+
+
+def test_a_text_models_own_keys_stand_at_the_top() -> None:
+    config = read(HERE, QWEN2 | {"text_config": {"hidden_size": 8}})
+    assert config.get_text_config().hidden_size == 128
+
+
 def test_no_other_file_is_followed_and_nothing_is_changed(tmp_path: Path) -> None:
     """transformers itself reads the file that ``configuration_files`` names for its release."""
     (tmp_path / "config.5.0.0.json").write_text('{"model_type": "llama", "hidden_size": 8}')

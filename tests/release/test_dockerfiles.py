@@ -99,7 +99,7 @@ def test_every_package_goes_in_and_nothing_else(name):
     """Both files copy, and .dockerignore lets through, what pyproject.toml lists."""
     listed = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
     tops = {one.partition(".")[0] for one in listed["tool"]["setuptools"]["packages"]}
-    wanted = tops | {"pyproject.toml", "README.md", "LICENSE"}
+    wanted = tops | {"pyproject.toml", "setup.py", "README.md", "LICENSE"}
     copied = {
         word for value in Dockerfile(text_of(name)).values("COPY") for word in value.split()[:-1]
     }

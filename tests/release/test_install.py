@@ -23,6 +23,7 @@ from tests.house.tree import ROOT
 from tests.hub.emulator import Hub
 from tests.hub.pulls import NAME, REPO, pull, tiny_repo
 from tests.models.bundle.bundles import flip
+from tests.programs import skip_without_own_network
 from tests.release.wheels import lock, made, repacked
 
 NEEDED = ("rich", "cryptography", "cffi", "jinja2", "markupsafe")
@@ -112,11 +113,7 @@ def test_no_file_names_an_index_or_an_address(bundle):
 
 
 def test_it_installs_and_imports_without_a_network(bundle, tmp_path):
-    if (
-        shutil.which("unshare") is None
-        or subprocess.run([*UNSHARE, "true"], check=False).returncode
-    ):
-        pytest.skip("a network namespace of one's own is not permitted here")
+    skip_without_own_network(UNSHARE)
     into, data = tmp_path / "env", tmp_path / "data"
     words = ["--into", into, "--trust", bundle.trust, "--data-dir", data]
     result = install(bundle.folder, *words, "--python", sys.executable, alone=True)

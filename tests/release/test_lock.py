@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import os
+import sys
+
 import pytest
 
 from release.errors import ReleaseError
@@ -17,6 +20,8 @@ def test_our_own_locks_are_read(name, torch):
     path = ROOT / "requirements" / name
     locked = read(path)
     pinned = [line for line in path.read_text("utf-8").splitlines() if line[:1].isalnum()]
+    if sys.version_info < (3, 12):
+        pinned = [line for line in pinned if "python_full_version >= '3.12'" not in line]
     assert len(locked) == len(pinned)
     assert len({one.name for one in locked}) == len(locked)
     assert any(one.name == "torch" and one.version == torch for one in locked)
@@ -48,7 +53,10 @@ def test_what_pins_nothing_is_refused(tmp_path, line):
 
 
 def test_a_lock_that_is_not_there(tmp_path):
-    with pytest.raises(ReleaseError, match="cannot be read"):
+    with pytest.raises(ReleaseError, match="cannot be read: No such file"):
+        read(tmp_path / "x.lock")
+    os.mkfifo(tmp_path / "x.lock")
+    with pytest.raises(ReleaseError, match="is not a plain file but a pipe"):
         read(tmp_path / "x.lock")
 
 

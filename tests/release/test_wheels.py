@@ -11,8 +11,13 @@ from models.progress import Progress
 from release import lock as release_lock
 from release import wheels
 from release.errors import ReleaseError
+from serve import commit
+from tests.house.tree import PACKAGES, ROOT, files, name_of
 from tests.hub.pulls import Watch
 from tests.release.wheels import lock, made
+
+WEIGHTS = {name_of(path) for path in (ROOT / "models" / "demo" / "weights").iterdir()}
+"""Left out of tests/house/tree.py's files, as nobody wrote them."""
 
 
 @pytest.fixture(autouse=True)
@@ -94,15 +99,19 @@ def test_our_own_wheel_has_all_that_is_needed_and_is_the_same_again(tmp_path):
     own = wheels.own(tmp_path / "one")
     assert wheels.own(tmp_path / "two").sha256 == own.sha256
     with zipfile.ZipFile(own.path) as archive:
-        names = set(archive.namelist())
+        names = {name for name in archive.namelist() if ".dist-info/" not in name}
+        told = archive.read(f"serve/{commit.BAKED}").decode().strip()
+        (entry,) = (n for n in archive.namelist() if n.endswith("/entry_points.txt"))
+        assert "intramural = serve.cli.console:main" in archive.read(entry).decode()
         archive.extractall(tmp_path / "installed")
-    assert {
-        "models/catalog.toml",
-        "models/demo/weights/model.safetensors",
-        "models/bundle/read.py",
-        "serve/__main__.py",
-    } <= names
-    assert not any(name.startswith(("tests/", "release/", "docs/")) for name in names)
+    on_disk = {
+        name_of(path)
+        for name in PACKAGES
+        for path in files(ROOT / name)
+        if path.name != "README.md"
+    }
+    assert names == {*on_disk, *WEIGHTS, f"serve/{commit.BAKED}"}
+    assert told == commit.of_checkout(ROOT)
     result = subprocess.run(
         [sys.executable, "-m", "models", "verify", "demo", "--data-dir", str(tmp_path)],
         cwd=tmp_path / "installed",

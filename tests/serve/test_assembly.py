@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 from collections.abc import Iterator
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import pytest
 
 from serve import assembly
-from serve.assembly import assemble
+from serve.assembly import RefusedLoadError, assemble
 from serve.config import Config
 from serve.errors import StartupError
 from serve.observe.metrics import Metrics
@@ -86,6 +87,57 @@ async def test_an_engine_whose_weights_are_not_proven_is_closed() -> None:
     async def built() -> Any:
         return engine, "asked for"
 
+    building = asyncio.ensure_future(built())
+    await building
     with pytest.raises(StartupError, match="digest differs"):
-        await assembly._beside(unproven(), built())
+        await assembly._beside(unproven(), building)
     assert closed == [True]
+
+
+async def test_weights_that_are_refused_are_not_loaded_to_their_end() -> None:
+    """As a thread loads them, which nothing can end, the process has to: the type says so."""
+    is_loaded = asyncio.Event()
+
+    async def unproven() -> Any:
+        raise StartupError("a file too many")
+
+    async def built() -> Any:
+        await is_loaded.wait()
+
+    building = asyncio.ensure_future(built())
+    with pytest.raises(RefusedLoadError, match="a file too many"):
+        await assembly._beside(unproven(), building)
+    assert not building.done()
+    is_loaded.set()
+    await building
+
+
+@pytest.mark.parametrize("is_proven", [True, False])
+async def test_what_is_wrong_with_the_files_is_told_before_what_an_engine_made_of_them(
+    *, is_proven: bool
+) -> None:
+    is_hashed = asyncio.Event()
+
+    async def proof() -> Any:
+        await is_hashed.wait()
+        if not is_proven:
+            raise StartupError("the digest differs")
+
+    async def built() -> Any:
+        raise StartupError("the weights cannot be read")
+
+    building = asyncio.ensure_future(built())
+    beside = asyncio.ensure_future(assembly._beside(proof(), building))
+    await asyncio.wait({building})
+    is_hashed.set()
+    with pytest.raises(StartupError, match="cannot be read" if is_proven else "digest differs"):
+        await beside
+
+
+async def test_a_start_that_is_ended_ends_both() -> None:
+    forever = [asyncio.ensure_future(asyncio.Event().wait()) for _ in range(2)]
+    beside = asyncio.ensure_future(assembly._beside(*forever))  # type: ignore[arg-type]
+    await asyncio.sleep(0)
+    beside.cancel()
+    await asyncio.wait({beside, *forever})
+    assert all(task.cancelled() for task in (beside, *forever))

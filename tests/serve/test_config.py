@@ -58,3 +58,28 @@ def test_an_arm_is_a_plain_word(arm: str) -> None:
     with pytest.raises(StartupError, match="--arm"):
         load_config({"arm": arm}, env={})
     assert load_config({"arm": "canary_2.b"}, env={}).arm == "canary_2.b"
+
+
+@pytest.mark.parametrize("name", ["model", "data_dir", "state_dir", "api_key_file", "trusted_keys"])
+@pytest.mark.parametrize("char", ["\0", "\n", "\x1b", "\x9b", "\u2028"])
+def test_what_no_message_could_show_on_a_line_names_nothing(name: str, char: str) -> None:
+    with pytest.raises(StartupError, match="has a control character in it") as refused:
+        load_config({name: f"a{char}b", "require_signature": True}, env={})
+    assert char not in str(refused.value)
+
+
+def test_names_for_clients_and_adapters_stay_on_a_line_too() -> None:
+    for setting in ("served_model_name", "lora"):
+        with pytest.raises(StartupError, match="has a control character in it"):
+            load_config({setting: ("a=b\n",)}, env={})
+
+
+def test_a_file_of_settings_has_no_shell_so_home_is_put_in_place(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("HOME", "/srv/x")
+    config = load_config({"api_key_file": "~/keys.json", "state_dir": "~/state"}, env={})
+    assert str(config.api_key_file) == "/srv/x/keys.json"
+    assert str(config.state_dir) == "/srv/x/state"
+    with pytest.raises(StartupError, match="names a home directory, and there is none"):
+        load_config({"data_dir": "~nobody-of-that-name/x"}, env={})

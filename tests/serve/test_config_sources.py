@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from serve.cli.flags import parse, settings
+from serve.config import env_of, flag_of
 from serve.config_sources import load_config
 from serve.errors import StartupError
 
@@ -18,6 +19,24 @@ def test_flags_win_over_environment_and_that_over_the_file(tmp_path: Path) -> No
     env = {"INTRAMURAL_PORT": "10", "INTRAMURAL_MAX_NUM_SEQS": "20"}
     config = load_config({"port": "100"}, file=file, env=env)
     assert (config.port, config.max_num_seqs, config.max_model_len) == (100, 20, 3)
+
+
+@pytest.mark.parametrize("name", ["max_num_seqs", "max_num_batched_tokens"])
+def test_auto_from_every_source_leaves_a_size_to_engine_and_device(
+    name: str, tmp_path: Path
+) -> None:
+    """And takes back the number of a source that comes before."""
+    number, auto = tmp_path / "number.toml", tmp_path / "auto.toml"
+    number.write_text(f"{name} = 64")
+    auto.write_text(f'{name} = "auto"')
+    flags = settings(parse([flag_of(name), "auto"]))
+    for config in (
+        load_config({}, env={}),
+        load_config(flags, file=number, env={}),
+        load_config({}, file=number, env={env_of(name): "auto"}),
+        load_config({}, file=auto, env={}),
+    ):
+        assert getattr(config, name) is None
 
 
 def test_adapters_come_by_name_from_every_source(tmp_path: Path) -> None:
@@ -41,6 +60,7 @@ def test_adapters_come_by_name_from_every_source(tmp_path: Path) -> None:
         ({"port": "99999"}, {}, r"--port \(command line\).*65535, not '99999'"),
         ({"engine": "tensorrt"}, {}, r"--engine .*'transformers'"),
         ({}, {"INTRAMURAL_MAX_NUM_SEQS": "0"}, r"--max-num-seqs \(environment\).*not '0'"),
+        ({"max_num_batched_tokens": "Auto"}, {}, r"--max-num-batched-tokens .*not 'Auto'"),
         ({}, {"INTRAMURAL_POTR": "1"}, r"unknown setting INTRAMURAL_POTR\. Did you mean .*_PORT"),
         ({"served_model_name": ("a", " ")}, {}, "a name is empty"),
         ({"lora": ("a",)}, {}, "--lora a: NAME=PATH is needed"),
@@ -65,8 +85,8 @@ def test_bad_values_name_their_source(
     ("text", "message"),
     [
         ("prot = 1", r"unknown setting 'prot'\. Did you mean port"),
-        ("port = ", "cannot be read"),
-        (f"port = {'9' * 5000}", "cannot be read: .*5000 digits"),
+        ("port = ", "cannot be read: not TOML: Invalid value"),
+        (f"port = {'9' * 5000}", "cannot be read: not TOML: a number is too long"),
         (f"port = {'[' * 10_000}", "cannot be read: it is nested too deeply"),
         ("x." * 10_000 + "y = 1", "unknown setting 'x'|nested too deeply"),
     ],
@@ -76,6 +96,25 @@ def test_bad_files_say_what_is_wrong(tmp_path: Path, text: str, message: str) ->
     file.write_text(text)
     with pytest.raises(StartupError, match=message):
         load_config({}, file=file, env={})
+
+
+def test_an_editors_byte_order_mark_is_passed_over(tmp_path: Path) -> None:
+    file = tmp_path / "serve.toml"
+    file.write_bytes(b"\xef\xbb\xbfport = 7")
+    assert load_config({}, file=file, env={}).port == 7
+
+
+def test_what_is_no_text_is_told_in_one_line_without_an_error_number(tmp_path: Path) -> None:
+    file = tmp_path / "serve.toml"
+    file.write_bytes(b'model = "d\xe9mo"')
+    with pytest.raises(
+        StartupError, match=r"serve\.toml cannot be read: is not UTF-8 text"
+    ) as told:
+        load_config({}, file=file, env={})
+    assert "TOML file of settings" in str(told.value)
+    with pytest.raises(StartupError) as told:
+        load_config({}, file=Path("/dev/zero"), env={})
+    assert "Errno" not in str(told.value)
 
 
 def test_a_missing_file_is_an_error(tmp_path: Path) -> None:

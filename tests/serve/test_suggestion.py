@@ -11,6 +11,12 @@ def test_a_slip_is_answered_with_the_name() -> None:
     assert near("temprature", KNOWN) == " Did you mean temperature?"
 
 
+def test_one_that_is_nearly_the_same_is_named_alone() -> None:
+    known = ["include_usage", "include_obfuscation", "continuous_usage_stats"]
+    assert near("include_usages", known) == " Did you mean include_usage?"
+    assert near("include_us", known).startswith(" Did you mean include_usage or ")
+
+
 def test_several_are_offered_the_nearest_first_and_three_at_most() -> None:
     assert near("top_x", KNOWN).removesuffix("?").count(" or ") == 2
     assert near("max_token", KNOWN).startswith(" Did you mean max_tokens")

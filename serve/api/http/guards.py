@@ -10,6 +10,7 @@ from typing import Final
 from starlette.routing import BaseRoute, Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from models.rules.names import quoted
 from serve import timeline
 from serve.api.http.middleware import call_of, header_values
 from serve.api.policy import ANY_KEY, PUBLIC, Policy
@@ -18,6 +19,7 @@ from serve.governance.authenticators import Credentials
 from serve.service.requests import Service
 
 POLICY_KEY: Final = "intramural.policy"
+SHOWN_CHARS = 60
 BODY_PATIENCE = 6
 """A whole body may take this many times as long as one piece of it."""
 
@@ -91,15 +93,16 @@ class BoundBody:
         max_bytes = policy.max_body_bytes or self._max_bytes()
         lengths = header_values(scope, b"content-length")
         has_body = bool(header_values(scope, b"transfer-encoding")) or lengths not in ([], [b"0"])
-        if header_values(scope, b"content-encoding"):
+        if codings := header_values(scope, b"content-encoding"):
             raise UnsupportedMediaType(
-                "The body is compressed (Content-Encoding): send it as it is."
+                f"The body is encoded (Content-Encoding: {_shown(codings)}): send it as it is."
             )
         if has_body:
             types = header_values(scope, b"content-type")
             if len(types) != 1 or not _JSON_TYPE.fullmatch(types[0]):
+                given = f"is {_shown(types)}, not JSON in UTF-8" if types else "is not given"
                 raise UnsupportedMediaType(
-                    "The body's content type is not JSON: send 'Content-Type: application/json'."
+                    f"The body's content type {given}: send 'Content-Type: application/json'."
                 )
         for length in lengths:
             if not re.fullmatch(rb"[0-9]{1,15}", length):
@@ -143,6 +146,11 @@ def _too_large(num_bytes: int, max_bytes: int) -> BodyTooLarge:
     return BodyTooLarge(
         f"The body has {num_bytes} bytes or more: at most {max_bytes}. Send less at once."
     )
+
+
+def _shown(values: Sequence[bytes]) -> str:
+    """The values of a header, as far as an error shows them."""
+    return quoted(", ".join(_texts(values))[:SHOWN_CHARS])
 
 
 def _texts(values: Sequence[bytes]) -> tuple[str, ...]:

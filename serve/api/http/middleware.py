@@ -90,7 +90,6 @@ class RecordCall:
             headers = [
                 (b"x-request-id", record.request_id.encode()),
                 (b"x-content-type-options", b"nosniff"),
-                (b"cache-control", b"no-store"),
                 *_client_request_id(scope),
             ]
 
@@ -101,7 +100,10 @@ class RecordCall:
                         headers.append((b"x-intramural-arm", self._arm))
                     if self._service.is_leaving:
                         headers.append((b"connection", b"close"))
-                    message["headers"] = [*message.get("headers", ()), *headers]
+                    own = message.get("headers", ())
+                    if not any(name == b"cache-control" for name, _ in own):
+                        headers.append((b"cache-control", b"no-store"))
+                    message["headers"] = [*own, *headers]
                 await send(message)
 
             try:
@@ -148,10 +150,19 @@ class AnswerErrors:
                 await send_problem(stopped, problem, send)
             raise
         except Exception as exception:  # noqa: BLE001  the one answer to defects: 500, no detail
-            error = error_of(exception, call.record.request_id)
-            call.failed(error)
-            if not has_started:
-                await send_problem(error, problem, send, _extra_headers(exception))
+            await _answer(exception, call, None if has_started else send, problem)
+
+
+async def _answer(exception: Exception, call: Call, send: Send | None, problem: Problem) -> None:
+    """Record an exception, and send its answer where one can still be sent.
+
+    In a frame of its own: a name for the error in a frame that the error passed would be a circle
+    through all those frames, and a body of a megabyte would stay until the collector finds it.
+    """
+    error = error_of(exception, call.record.request_id)
+    call.failed(error)
+    if send is not None:
+        await send_problem(error, problem, send, _extra_headers(exception))
 
 
 class BoundHeaders:

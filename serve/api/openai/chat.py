@@ -82,10 +82,11 @@ class ChatRequest(SamplingFields):
         """The tools that the prompt tells of. Raises UnsupportedField for what binds a model."""
         for index, tool in enumerate(self.tools or ()):
             if tool.function.strict:
+                param = f"tools[{index}].function.strict"
                 raise UnsupportedField(
-                    "strict needs answers constrained to a grammar, which this server does not "
+                    f"{param} needs answers constrained to a grammar, which this server does not "
                     "offer: leave it out.",
-                    param=f"tools[{index}].function.strict",
+                    param=param,
                 )
         self._check_choice()
         if self.tool_choice == "none" or not self.tools:
@@ -120,7 +121,15 @@ class ChatCompletions:
     name = "create_chat_completion"
     policy = INFER
     openapi: Mapping[str, Any] = generating(
-        ChatRequest, ChatCompletion, tag="chat", description="Continue a conversation."
+        ChatRequest,
+        ChatCompletion,
+        tag="chat",
+        description="Continue a conversation.",
+        example={
+            "model": "demo",
+            "messages": [{"role": "user", "content": "What is TTFT?"}],
+            "stream": True,
+        },
     )
 
     def parse(self, body: Mapping[str, Any]) -> Parsed:

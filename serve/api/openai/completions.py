@@ -103,6 +103,7 @@ class Completions:
         Completion,
         tag="completions",
         description="Continue one or more prompts.",
+        example={"model": "demo", "prompt": "Once upon a time", "max_tokens": 16},
     )
 
     def parse(self, body: Mapping[str, Any]) -> Parsed:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 
+from models.rules.names import quoted
 from serve.api.http.strict_json import JsonObject
 from serve.api.openai.bodies import Body
 from serve.api.openai.fields import FieldTable
-from serve.api.openai.refusals import MAX_ECHO_CHARS, Path, refusal
+from serve.api.openai.refusals import MAX_ECHO_CHARS, Path, param_of, refusal
 from serve.errors import InvalidRequest, UnsupportedField
 from serve.suggestion import near
 
@@ -37,7 +38,7 @@ def parse_body(kind: type[B], data: Mapping[str, Any], table: FieldTable) -> B:
     def written(path: Path) -> str | None:
         return data.written(path) if isinstance(data, JsonObject) else None
 
-    raise refusal(first, known, written, lambda path: _names(kind, path))
+    raise refusal(first, known, written, lambda path: _names(kind, known, path))
 
 
 def _is_declared(kind: type[Body], name: str, value: object, table: FieldTable) -> bool:
@@ -57,14 +58,16 @@ def _is_declared(kind: type[Body], name: str, value: object, table: FieldTable) 
         raise InvalidRequest(f"{name} {kind.elsewhere[name]}", param=name)
     shown = name[:MAX_ECHO_CHARS]
     raise InvalidRequest(
-        f"Unknown field {shown!r}.{near(shown, kind.model_fields)} Leave it out.", param=shown
+        f"Unknown field {quoted(shown)}.{near(shown, kind.model_fields)} Leave it out.",
+        param=param_of((name,)),
     )
 
 
-def _names(kind: type[BaseModel], path: Path) -> list[str]:
+def _names(kind: type[BaseModel], data: Any, path: Path) -> list[str]:
     """Names that an object at a path may have: of every type that can stand there."""
     kinds = {kind}
     for step in path:
+        data = data[step]
         if isinstance(step, str):
             kinds = {
                 inner
@@ -72,7 +75,17 @@ def _names(kind: type[BaseModel], path: Path) -> list[str]:
                 if step in outer.model_fields
                 for inner in _models_in(outer.model_fields[step].rebuild_annotation())
             }
-    return sorted({name for each in kinds for name in each.model_fields})
+    meant = {each for each in kinds if _is_meant(each, data)} or kinds
+    return sorted({name for each in meant for name in each.model_fields})
+
+
+def _is_meant(kind: type[BaseModel], data: Mapping[str, Any]) -> bool:
+    """Whether an object's own words for what it is, role and type, are those of a kind."""
+    return all(
+        data[tag] in get_args(kind.model_fields[tag].annotation)
+        for tag in ("role", "type")
+        if tag in data and tag in kind.model_fields
+    )
 
 
 def _models_in(annotation: Any) -> set[type[BaseModel]]:

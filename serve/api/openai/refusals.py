@@ -14,6 +14,7 @@ from typing import Any
 
 from pydantic_core import ErrorDetails
 
+from models.rules.names import quoted, unhidden
 from serve.api.openai.bodies import UNOFFERED
 from serve.errors import InvalidRequest, UnsupportedField
 from serve.suggestion import near
@@ -66,7 +67,8 @@ def refusal(
 def param_of(path: Sequence[int | str]) -> str:
     """A path as clients write it: ``messages[2].content``."""
     text = "".join(
-        f"[{step}]" if isinstance(step, int) else f".{step[:MAX_ECHO_CHARS]}" for step in path
+        f"[{step}]" if isinstance(step, int) else f".{unhidden(step[:MAX_ECHO_CHARS])}"
+        for step in path
     )
     return text.removeprefix(".")[:MAX_PARAM_CHARS]
 
@@ -140,10 +142,12 @@ def _demand(error: ErrorDetails) -> str:
         kind = "finite_number"
     if kind in _DEMANDS:
         return _DEMANDS[kind]
-    unit = " characters" if kind.startswith("string") else " entries"
+    one, many = ("character", "characters") if kind.startswith("string") else ("entry", "entries")
     for name, words in _LIMITS.items():
         if name in context:
-            return words.format(_plain(context[name])) + (unit if name.endswith("length") else "")
+            limit = _plain(context[name])
+            unit = f" {one if limit == 1 else many}" if name.endswith("length") else ""
+            return words.format(limit) + unit
     message = error["msg"].removeprefix("Input ")
     return message.replace("should be", "must be", 1).replace("should have", "must have", 1)
 
@@ -157,7 +161,7 @@ def _given(kind: str, value: Any, number: str | None) -> str:
     if number is not None:
         return f", not {cut(number)}"
     if isinstance(value, str) and kind in _ENUM_ERRORS:
-        return f", not {json.dumps(value[:MAX_ECHO_CHARS])}"
+        return f", not {quoted(value[:MAX_ECHO_CHARS])}"
     hint = (
         "; send it without quotes" if isinstance(value, str) and _TELLING.fullmatch(value) else ""
     )

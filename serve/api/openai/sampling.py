@@ -167,17 +167,16 @@ class SamplingFields(Body):
             if not isinstance(stop, str):
                 param = f"stop[{index}]"
                 raise InvalidRequest(f"{param} must be a string, not {shown(stop)}.", param=param)
+            if len(stop) > MAX_STOP_CHARS:
+                param = f"stop[{index}]" if isinstance(self.stop, list) else "stop"
+                raise InvalidRequest(
+                    f"{param} has {len(stop)} characters: at most {MAX_STOP_CHARS}.", param=param
+                )
         given = [stop for stop in given if stop]  # an empty one would end each answer at once
         if len(given) > MAX_STOPS:
             raise InvalidRequest(
                 f"stop has {len(given)} strings: at most {MAX_STOPS}.", param="stop"
             )
-        for stop in given:
-            if len(stop) > MAX_STOP_CHARS:
-                raise InvalidRequest(
-                    f"A string of stop has {len(stop)} characters: at most {MAX_STOP_CHARS}.",
-                    param="stop",
-                )
         return tuple(given)
 
     def sampling(self, *, max_tokens: int, num_logprobs: int | None) -> SamplingParams:

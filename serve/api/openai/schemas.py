@@ -31,8 +31,29 @@ class Reply(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
+class Condition(Reply):
+    status: Literal["alive", "ready"]
+
+
+class PhaseReply(Reply):
+    """A phase of the start. ``done`` and ``total`` are bytes where weights are read or fetched."""
+
+    name: str
+    done: int
+    total: int
+    duration_s: float
+    eta_s: float | None
+    is_finished: bool
+
+
+class StartReply(Reply):
+    status: Literal["starting", "started", "failed"]
+    phases: list[PhaseReply]
+
+
 class Version(Reply):
     version: str
+    commit: str | None
 
 
 class Problem(Reply):
@@ -180,7 +201,12 @@ def described(shape: type[BaseModel], *, stream: bool = False) -> dict[int | str
 
 
 def generating(
-    body: type[BaseModel], answer: type[BaseModel], *, tag: str, description: str
+    body: type[BaseModel],
+    answer: type[BaseModel],
+    *,
+    tag: str,
+    description: str,
+    example: Mapping[str, Any],
 ) -> dict[str, Any]:
     """The part of /openapi.json that a dialect's route adds."""
     return {
@@ -188,6 +214,7 @@ def generating(
         "description": description,
         "responses": described(answer, stream=True),
         "body": body,
+        "example": example,
     }
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from starlette.requests import Request
 from starlette.responses import Response
 
-from serve.api.openai.schemas import JsonReply
+from serve.api.openai.schemas import PROBLEM, Condition, JsonReply, StartReply
 from serve.api.policy import PUBLIC
 from serve.api.routes import RouteSpec, ServerState
 
@@ -34,7 +34,7 @@ def routes(state: ServerState) -> tuple[RouteSpec, ...]:
         return JsonReply({"status": "ready"})
 
     async def health(request: Request) -> Response:
-        """The same as /readyz.
+        """The same as /readyz, under the name that front ends and routers ask for.
 
         Raises:
             Unavailable: as readyz does.
@@ -48,9 +48,13 @@ def routes(state: ServerState) -> tuple[RouteSpec, ...]:
         retry = {"retry-after": str(STARTUP_RETRY_S)}
         return JsonReply(state.startup.snapshot(), status_code=503, headers=retry)
 
+    tags = ["probes"]
+    alive = {"tags": tags, "responses": {200: {"model": Condition}}}
+    ready = {"tags": tags, "responses": {200: {"model": Condition}, 503: PROBLEM}}
+    start = {"tags": tags, "responses": {200: {"model": StartReply}, 503: {"model": StartReply}}}
     return (
-        RouteSpec(path="/livez", handler=livez, policy=PUBLIC),
-        RouteSpec(path="/readyz", handler=readyz, policy=PUBLIC),
-        RouteSpec(path="/startupz", handler=startupz, policy=PUBLIC),
-        RouteSpec(path="/health", handler=health, policy=PUBLIC),
+        RouteSpec(path="/livez", handler=livez, policy=PUBLIC, openapi=alive),
+        RouteSpec(path="/readyz", handler=readyz, policy=PUBLIC, openapi=ready),
+        RouteSpec(path="/startupz", handler=startupz, policy=PUBLIC, openapi=start),
+        RouteSpec(path="/health", handler=health, policy=PUBLIC, openapi=ready),
     )

@@ -11,17 +11,18 @@ from serve.api.openai.schemas import JsonReply, Version
 from serve.api.policy import ANY_KEY, METRICS
 from serve.api.routes import RouteSpec, ServerState
 from serve.errors import RouteNotFound
-from serve.version import server_version
+from serve.version import server_commit, server_version
 
 _TEXT: dict[str, Any] = {"text/plain": {"schema": {"type": "string"}}}
+_OBJECT: dict[str, Any] = {"application/json": {"schema": {"type": "object"}}}
 
 
 def routes(state: ServerState) -> tuple[RouteSpec, ...]:
     """The routes that tell of the server itself."""
 
     async def version(_request: Request) -> Response:
-        """The server's version."""
-        return JsonReply({"version": server_version()})
+        """The server's version, and the commit of its sources; null where that is not known."""
+        return JsonReply({"version": server_version(), "commit": server_commit()})
 
     async def metrics(_request: Request) -> Response:
         """Figures in Prometheus' text format."""
@@ -49,5 +50,10 @@ def routes(state: ServerState) -> tuple[RouteSpec, ...]:
             policy=METRICS,
             openapi={"tags": tags, "responses": {200: {"content": _TEXT}}},
         ),
-        RouteSpec(path="/openapi.json", handler=openapi, policy=ANY_KEY),
+        RouteSpec(
+            path="/openapi.json",
+            handler=openapi,
+            policy=ANY_KEY,
+            openapi={"tags": tags, "responses": {200: {"content": _OBJECT}}},
+        ),
     )

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -35,6 +35,14 @@ MAX_WAITING: Final = 62
 SLICE_TOKENS: Final = 1024
 INLINE_TOKENS: Final = 4096
 """More ids than this become text on a thread."""
+_TOKENIZE: Final[dict[str, Any]] = {
+    "body": TokenizeRequest,
+    "example": {"model": "demo", "prompt": "What is TTFT?", "return_token_strs": True},
+}
+_DETOKENIZE: Final[dict[str, Any]] = {
+    "body": DetokenizeRequest,
+    "example": {"model": "demo", "tokens": [11, 42]},
+}
 
 
 def routes(state: ServerState) -> tuple[RouteSpec, ...]:
@@ -81,14 +89,14 @@ def routes(state: ServerState) -> tuple[RouteSpec, ...]:
             handler=tokenize,
             policy=INFER,
             method="POST",
-            openapi={"tags": tags, "responses": described(Tokens), "body": TokenizeRequest},
+            openapi={"tags": tags, "responses": described(Tokens), **_TOKENIZE},
         ),
         RouteSpec(
             path="/detokenize",
             handler=detokenize,
             policy=INFER,
             method="POST",
-            openapi={"tags": tags, "responses": described(Text), "body": DetokenizeRequest},
+            openapi={"tags": tags, "responses": described(Text), **_DETOKENIZE},
         ),
     )
 

@@ -39,7 +39,10 @@ class TokenizeRequest(Body):
         """
         has_prompt = bool(self.prompt) or (self.prompt is not None and self.messages is None)
         if has_prompt == (self.messages is not None):
-            raise InvalidRequest("Send either prompt or messages.", param="prompt")
+            given = (
+                "Both prompt and messages are" if has_prompt else "Neither prompt nor messages is"
+            )
+            raise InvalidRequest(f"{given} given: send one of them.", param="prompt")
         if self.messages is not None:
             if self.add_special_tokens:
                 raise UnsupportedField(

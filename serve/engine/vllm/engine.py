@@ -31,8 +31,7 @@ from vllm.v1.engine.async_llm import AsyncLLM
 from vllm.v1.engine.exceptions import EngineDeadError as VllmDeadError
 
 from models import temporary_folder
-from models.errors import UnknownShapeError
-from models.memory import shapes, sizes
+from models.memory import stored_numbers
 from models.memory.context import context_length
 from serve import timeline
 from serve.engine import end_tokens, model_files
@@ -293,7 +292,7 @@ def _info(
         capabilities=frozenset(capabilities),
         dtype=str(model.dtype).removeprefix("torch."),
         device=current_platform.device_type,
-        num_parameters=_num_parameters(config, files),
+        num_parameters=stored_numbers.of_model(config, files.tensors),
         weight_bytes=files.total_bytes,
     )
 
@@ -314,11 +313,3 @@ def _tell_sizes(config: Mapping[str, Any], served_length: int, scheduler: Schedu
             "context is shorter than the model's own",
             extra={"max_model_len": served_length, "limit": length},
         )
-
-
-def _num_parameters(config: Mapping[str, Any], files: WeightFiles) -> int:
-    """The model's numbers by its configuration, as packed weights are words; else by its files."""
-    try:
-        return sizes.weights_bytes(shapes.read(config), item_bytes=1)
-    except UnknownShapeError:
-        return files.num_parameters

@@ -1,9 +1,8 @@
 """Details of other tools' weights that vLLM refuses in its processes. No vLLM in here.
 
 Which method runs on which device is quantize/plan/scheme_support.py's table; here stands what
-depends on the numbers in config.json. From the sources of vLLM 0.32: ``auto_awq.py``,
-``auto_gptq.py``, ``utils/gptq_utils.py`` and ``utils/marlin_utils.py`` of its
-``model_executor/layers/quantization``.
+depends on the numbers in config.json. It is taken from the sources of vLLM 0.32: its AWQ and GPTQ
+configurations, and the groups that its Marlin kernels take.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What vLLM has to be told, or spared, of a folder whose files do not agree.
+"""Folders whose files do not agree: what vLLM has to be told of them, and spared.
 
 vLLM reads a model's folder itself: a head of its own it finds, as seen with 0.32, the length that
 YaRN makes it has to be told. What would make it fail in its processes, in whose logs nobody looks

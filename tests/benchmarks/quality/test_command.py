@@ -125,3 +125,14 @@ def test_a_verdict_says_which_line_failed():
     )
     assert len(judged(report(top1=0.8, kl=0.5, right=90), is_own_evaluation=False).failed) == 2
     assert judged(report("int4", top1=0.9, kl=0.05), is_own_evaluation=False).failed == ()
+
+
+def test_what_was_measured_is_printed_where_the_report_cannot_be_written(
+    tmp_path, base, words, capsys
+):
+    (tmp_path / "file").touch()
+    words = [*words, "--no-items", "--out", str(tmp_path / "file"), "--json"]
+    assert main(["quality", str(base), str(base), *words]) == 2
+    shown = capsys.readouterr()
+    assert json.loads(shown.out.splitlines()[-1])["rows"]
+    assert shown.err.splitlines()[-1] == f"error: {tmp_path / 'file'}: File exists"

@@ -18,6 +18,7 @@ from models.progress import Progress, Silent
 from models.refs import Artifact
 from models.store import demo
 from serve.engine.fake import FakeEngine
+from serve.engine.settings import VllmSettings
 
 GB = 1 << 30
 OPTIONS = QualityOptions(
@@ -49,8 +50,8 @@ def sizes(monkeypatch) -> Callable[..., None]:
     return become
 
 
-def names(quantised: list[Artifact], engine: str = "transformers") -> list[list[str]]:
-    return [[model.name for model in group] for group in measuring.groups(quantised, engine)]
+def names(quantised: list[Artifact]) -> list[list[str]]:
+    return [[model.name for model in group] for group in measuring.groups(quantised)]
 
 
 def test_a_group_is_what_fits_into_free_memory(sizes) -> None:
@@ -69,11 +70,9 @@ def test_memory_is_read_anew_for_every_group(sizes) -> None:
     assert names(models(4)) == [["m0"], ["m1", "m2", "m3"]]
 
 
-def test_where_nobody_knows_what_is_free_and_on_vllm_all_are_one_group(sizes) -> None:
+def test_where_nobody_knows_what_is_free_all_are_one_group(sizes) -> None:
     sizes(None)
     assert names(models(3)) == [["m0", "m1", "m2"]]
-    sizes(0)
-    assert names(models(3), "vllm") == [["m0", "m1", "m2"]]
 
 
 class Engine(FakeEngine):
@@ -82,6 +81,11 @@ class Engine(FakeEngine):
     def __init__(self, settings) -> None:
         super().__init__(settings)
         self.own = self
+        self.is_up = True
+
+    async def close(self) -> None:
+        await super().close()
+        self.is_up = False
 
 
 class Run:
@@ -90,22 +94,27 @@ class Run:
     Attributes:
         built: references to the engines, the base's first.
         alive: for each engine that was built, how many were alive before it.
+        up: for each engine that was built, how many were not closed before it.
         at: how many are alive at each phase.
     """
 
     def __init__(self, monkeypatch, *, frees: bool = False) -> None:
         self.built: list[weakref.ref[Engine]] = []
         self.alive: list[int] = []
+        self.up: list[int] = []
         self.at: dict[str, int] = {}
         monkeypatch.setattr(engines, "build", self.build)
         monkeypatch.setattr(measuring, "beginning_of", lambda *_: ())
         if not frees:
             monkeypatch.setattr(measuring.memory, "release", lambda: None)
         monkeypatch.setattr(measuring.comparing, "compared", self.compared)
+        monkeypatch.setattr(measuring.recorded, "record", self.record)
+        monkeypatch.setattr(measuring.recorded, "compared", self.against)
 
     def build(self, _name, _path, settings, _progress) -> Engine:
         self.alive.append(self.num_alive())
-        engine = Engine(settings)
+        self.up.append(sum(engine.is_up for it in self.built if (engine := it()) is not None))
+        engine = Engine(replace(settings, vllm=VllmSettings()))
         self.built.append(weakref.ref(engine))
         return engine
 
@@ -116,6 +125,15 @@ class Run:
         self.at[name] = self.num_alive()
 
     def advance(self, _: int) -> None: ...
+
+    async def record(self, _base, _forced, file, _report) -> str:
+        assert file.read() == b""
+        return "recorded"
+
+    async def against(self, base, other, forced, report) -> Rows:
+        assert base == "recorded"
+        (rows,) = await self.compared(base, [other], forced, report)
+        return rows
 
     async def compared(self, _base, quantised, forced, _report) -> list[Rows]:
         await asyncio.sleep(0)  # as a real one does: the loop lets go of what it handed over
@@ -157,10 +175,20 @@ async def test_models_of_a_group_are_up_together(monkeypatch, sizes) -> None:
     assert run.alive == [0, 1, 2]
 
 
-async def test_each_report_has_its_own_model_and_tokens(monkeypatch, sizes) -> None:
+async def test_of_vllm_no_two_models_are_up_at_any_time(monkeypatch, sizes) -> None:
+    """However much of the host's memory is free: on one card the shares of two never fit."""
+    run = Run(monkeypatch)
+    sizes(100 * GB)
+    await measuring.measure(demo(), models(3), replace(OPTIONS, engine="vllm"), run)
+    assert run.up == [0, 0, 0, 0]
+
+
+@pytest.mark.parametrize("engine", ["transformers", "vllm"])
+async def test_each_report_has_its_own_model_and_tokens(monkeypatch, sizes, engine) -> None:
     Run(monkeypatch)
     sizes(0)
-    results = await measuring.measure(demo(), models(2), OPTIONS, Progress(Silent()))
+    options = replace(OPTIONS, engine=engine)
+    results = await measuring.measure(demo(), models(2), options, Progress(Silent()))
     reports = [measured.report for measured in results.measured]
     assert [report.quantised.name for report in reports] == ["m0", "m1"]
     assert {report.base.name for report in reports} == {"demo"}

@@ -1,12 +1,10 @@
 """Forcing through vLLM: its files stay below their bound, and no row is taken for another's.
 
-Here an engine stands in that does what vLLM's worker does; test_small_model.py has vLLM itself.
+Here an engine stands in that does what vLLM's worker does (standing.py); test_small_model.py has
+vLLM itself.
 """
 
 from __future__ import annotations
-
-import json
-from pathlib import Path
 
 import pytest
 import torch
@@ -15,35 +13,7 @@ from hypothesis import strategies as st
 
 from benchmarks.quality import vllm_forcing
 from benchmarks.quality.sequences import Forced
-from serve.engine.fake import FakeEngine
-from serve.engine.protocol import TokenChunk
-from serve.engine.settings import EngineSettings, FakeSettings
-
-VOCAB = 50
-
-
-class Standing(FakeEngine):
-    """Says what it is made to say; its logits tell the token and how much came before it."""
-
-    def __init__(self, folder: Path, *, loses: int = 0, says: int = 0) -> None:
-        settings = EngineSettings(max_model_len=512, fake=FakeSettings(vocab_size=VOCAB))
-        super().__init__(settings)
-        self.folder, self.loses, self.says, self.most = folder, loses, says, 0
-
-    async def stream(self, request):
-        plan = vllm_forcing.plan_path(self.folder, request.prompt_token_ids)
-        tokens = json.loads(plan.read_bytes())
-        with vllm_forcing.rows_path(plan).open("wb") as file:
-            for number, token in enumerate(tokens[self.loses :]):
-                file.write(logits(len(request.prompt_token_ids) + number, token).numpy().tobytes())
-        self.most = max(self.most, sum(p.stat().st_size for p in self.folder.glob("*.rows")))
-        yield TokenChunk(token_ids=[token + self.says for token in tokens], finish_reason="length")
-
-
-def logits(before: int, token: int) -> torch.Tensor:
-    row = torch.zeros(VOCAB)
-    row[0], row[1] = before, token
-    return row
+from tests.benchmarks.quality.standing import VOCAB, Standing, logits
 
 
 def sequences(sizes: list[tuple[int, int]]) -> list[Forced]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from argparse import Namespace
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -53,3 +54,18 @@ def test_what_a_user_can_put_right_is_a_message_and_exit_code_2(error, capsys) -
 def test_a_defect_is_not_hidden() -> None:
     with pytest.raises(KeyError), output.refusals():
         raise KeyError("x")
+
+
+def test_what_was_measured_is_printed_where_the_files_cannot_be_written(capsys) -> None:
+    with pytest.raises(SystemExit) as ended, output.refusals():
+        output.deliver(compared(), Namespace(json=True, out=Path("/dev/null")))
+    assert ended.value.code == output.REFUSED
+    shown = capsys.readouterr()
+    assert shown.out == compared().to_json() + "\n"
+    assert shown.err.splitlines()[-1] == "error: /dev/null: File exists"
+
+
+def test_names_with_brackets_are_printed_as_they_are(capsys) -> None:
+    document = replace(compared(), notes=["[/x] [red]y :warning:"])
+    output.deliver(document, Namespace(json=False, out=None))
+    assert "note: [/x] [red]y :warning:" in capsys.readouterr().out

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 
 import pytest
 
@@ -51,3 +52,17 @@ def test_costs_that_are_none_are_refused(tmp_path, capsys):
     assert "not what `measure` prints" in capsys.readouterr().err
     file.write_text(json.dumps(command.ASSUMED | {"one_s": 0}))
     assert command.main(["--costs", str(file)]) == command.REFUSED
+
+
+def test_the_document_is_printed_where_the_picture_cannot_be_drawn(capsys):
+    assert command.main(["--peak", "0.01", "--png", "/dev/null/day.png", "--json"]) == 2
+    shown = capsys.readouterr()
+    assert json.loads(shown.out)["num_requests"]
+    assert shown.err.splitlines()[-1] == "error: /dev/null/day.png: Not a directory"
+
+
+def test_files_that_are_none_are_named(tmp_path, capsys):
+    os.mkfifo(tmp_path / "pipe")
+    for flag in ("--costs", "--arrivals"):
+        assert command.main([flag, str(tmp_path / "pipe")]) == 2
+        assert "pipe cannot be read: is not a plain file but a pipe" in capsys.readouterr().err

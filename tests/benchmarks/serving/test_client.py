@@ -151,3 +151,14 @@ def test_the_route_follows_the_body_and_the_key_is_sent() -> None:
     asked = endpoint.request({"prompt": "x"})
     assert asked.startswith(b"POST /v1/completions HTTP/1.1\r\n")
     assert b"Authorization: Bearer sk-1\r\n" in asked
+
+
+def test_a_whole_answer_may_come_at_once() -> None:
+    words = [chunk({"content": "word"})] * 100
+    trace = fed([HEAD + b"".join(map(event, [ROLE, *words, *LAST])) + b"0\r\n\r\n"])
+    assert (trace.error, trace.status, len(trace.arrivals_at)) == (None, 200, 100)
+
+
+@pytest.mark.parametrize("said", [b"SSH-2.0-OpenSSH_9.2\r\n", b"HTTP/1.1 abc OK\r\n\r\n"])
+def test_what_is_no_http_is_an_error_of_the_trace(said: bytes) -> None:
+    assert fed([said, said]).error == "the connection was closed"

@@ -90,8 +90,8 @@ def test_a_recording_is_replayed_as_it_was(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "text", "said"),
     [
-        ("replay", '{"at_s": 1}', "needs at_s"),
-        ("replay", "no json", "no JSONL"),
+        ("replay", '{"at_s": 1}', "line 1: at_s"),
+        ("replay", "no json", "line 1, is no JSON"),
         ("conversations", '{"conversations": []}', "no line has"),
         ("conversations", None, "needs --file"),
     ],

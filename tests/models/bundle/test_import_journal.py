@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import os
 
 import pytest
 
@@ -162,3 +163,12 @@ def test_a_signature_is_kept_for_the_next_medium(staging, opened, content):
     received.keep(0)
     opened()
     assert (staging.parts / KEPT_SEAL).read_bytes() == b"signed"
+
+
+def test_a_journal_that_is_no_file_begins_anew(staging, opened, content):
+    received = opened()
+    received.write(0, [content(0)])
+    received.keep(0)
+    (staging.parts / JOURNAL).unlink()
+    os.mkfifo(staging.parts / JOURNAL)
+    assert opened().done == set()

@@ -5,7 +5,7 @@ import os
 import pytest
 
 from models.bundle.index import MAX_BYTES
-from models.bundle.media import Media, MediumError, Reading, read_index
+from models.bundle.media import Media, MediumError, Reading, read_index, size_of
 from models.errors import BundleError
 from models.progress import Progress
 from tests.hub.pulls import Watch
@@ -79,11 +79,11 @@ def test_an_index_that_is_too_large_or_no_file_is_refused(tmp_path):
     path = tmp_path / "m.bundle.json"
     with path.open("wb") as file:
         file.truncate(MAX_BYTES + 1)
-    with pytest.raises(BundleError, match=r"more than 8,388,608 bytes"):
+    with pytest.raises(BundleError, match=r"at most 8,388,608 are read"):
         read_index(path)
     path.unlink()
     os.mkfifo(path)  # which nobody writes to: it is not waited for
-    with pytest.raises(BundleError, match="is not a plain file"):
+    with pytest.raises(BundleError, match="is not a plain file but a pipe"):
         read_index(path)
 
 
@@ -106,3 +106,24 @@ def test_a_part_that_cannot_be_read_is_the_mediums_fault(tmp_path):
         list(reading(tmp_path / "p", 4))
     with pytest.raises(MediumError, match="not a plain file"):
         list(reading(tmp_path, 4))
+
+
+def test_what_is_no_file_has_a_parts_name_and_is_none(tmp_path):
+    here = medium(tmp_path / "a")
+    os.mkfifo(here / "p")
+    (here / "q").symlink_to("nowhere")
+    media = Media.of([here])
+    assert [media.copies("p"), media.copies("q")] == [[here / "p"], [here / "q"]]
+    with pytest.raises(MediumError, match="is not a plain file but a pipe"):
+        size_of(here / "p")
+    with pytest.raises(MediumError, match="No such file"):
+        size_of(here / "q")
+    with pytest.raises(BundleError, match=r"p is a pipe\. Name folders, an index or parts"):
+        Media.of([here / "p"])
+
+
+def test_a_signature_that_is_no_file_is_not_passed_over(tmp_path):
+    here = medium(tmp_path / "a", m_bundle_json=b"{}")
+    os.mkfifo(here / "m.bundle.sig")
+    with pytest.raises(BundleError, match=r"m\.bundle\.sig cannot be read: .* a pipe"):
+        Media.of([here])

@@ -174,3 +174,10 @@ def test_a_disk_that_fails_is_told(source, tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(BundleError, match="file"):
         write(source, tmp_path / "file")
+
+
+def test_an_index_that_is_no_file_is_named_and_not_waited_for(source, out):
+    out.mkdir()
+    os.mkfifo(out / INDEX)
+    with pytest.raises(BundleError, match=r"bundle\.json: is not a plain file but a pipe"):
+        write(source, out)

@@ -52,7 +52,7 @@ def test_from_one_store_to_another_with_a_signature(data, over_there, tmp_path, 
     assert run(over_there, "import", out, "--trust", tmp_path / "k.pub") == 0
     said = capsys.readouterr().out
     assert "signed by k.pub" in said
-    assert f"python -m serve --model {NAME}" in said
+    assert f"python -m serve --model {NAME} --data-dir {over_there}\n" in said
     assert run(over_there, "verify", NAME) == 0
     assert contents(over_there / "models" / NAME) == contents(data / "models" / NAME)
 
@@ -98,6 +98,8 @@ def test_what_cannot_be_done_ends_with_2(data, tmp_path, capsys):
     assert "error: " in capsys.readouterr().err
     code, events = told(data, capsys, "bundle", "no-such-model", "--out", tmp_path / "out")
     assert (code, events[-1]["kind"]) == (2, "ModelNotFoundError")
+    code, events = told(data, capsys, "bundle", NAME, "--out", tmp_path, "--sign", "/dev/null")
+    assert (code, events[-1]["kind"]) == (2, "SignatureError")
 
 
 def test_a_stored_model_is_held_to_its_pin(data, tmp_path, capsys):

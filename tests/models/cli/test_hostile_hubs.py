@@ -16,7 +16,7 @@ from huggingface_hub import close_session
 from models.__main__ import main
 from models.hub import bounded_client, fetch, pull, transfer
 from tests.house.tree import ROOT
-from tests.hub.hostile import REPO, SHAPES, HostileHub
+from tests.hub.hostile import REPO, SHAPES, HostileHub, Send
 
 MOST_SENT = 64 << 20
 """Bytes that a hub gets to send before it is left; sockets' buffers are among them."""
@@ -79,6 +79,32 @@ def test_a_drip_is_ended_by_its_pace(
 
     monkeypatch.setitem(SHAPES, "drip", drip)
     assert "bytes in" in refused("drip", tmp_path, capsys)
+
+
+@pytest.mark.parametrize("flood", ["only continues", "files of continues"])
+def test_what_comes_before_an_answer_is_bounded_in_bytes(
+    flood: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert "bytes before its answer begins; at most 262,144" in refused(flood, tmp_path, capsys)
+
+
+@pytest.mark.parametrize("piece", [b"X-A: b\r\n", b"\r\nHTTP/1.1 100 Continue\r\n"])
+def test_what_comes_before_an_answer_is_bounded_in_time(
+    piece: bytes,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(bounded_client, "pace", bounded_client.Pace(least_bytes=1, window_s=0.05))
+
+    def drip(_: object, send: Send) -> None:
+        send(b"HTTP/1.1 100 Continue\r\n")
+        while True:
+            send(piece)
+            time.sleep(0.01)
+
+    monkeypatch.setitem(SHAPES, "drip", drip)
+    assert "and no answer" in refused("drip", tmp_path, capsys)
 
 
 def test_a_process_of_its_own_is_bounded_in_time_and_memory(

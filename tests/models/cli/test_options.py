@@ -5,7 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from models.cli.options import command, default_data_dir, size_in_bytes, whole_number
+from models.cli.options import (
+    command,
+    data_dir_flag,
+    default_data_dir,
+    size_in_bytes,
+    whole_number,
+)
 
 
 @pytest.fixture
@@ -80,3 +86,10 @@ def test_whole_numbers_are_above_nought():
     for text in ("0", "-1", "1.5", "", "x", "²"):
         with pytest.raises(argparse.ArgumentTypeError, match="is no whole number above 0"):
             whole_number(text)
+
+
+def test_a_shown_command_names_the_data_directory_unless_the_server_finds_it(monkeypatch):
+    assert data_dir_flag(default_data_dir()) == ""
+    assert data_dir_flag(Path("/srv/our models")) == " --data-dir '/srv/our models'"
+    monkeypatch.setenv("INTRAMURAL_DATA_DIR", "/srv/models")
+    assert data_dir_flag(Path("/srv/models")) == ""

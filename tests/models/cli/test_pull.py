@@ -198,5 +198,6 @@ def test_from_a_folder_under_any_name(tmp_path, capsys):
     folder = whole(tmp_path / "brought")
     code = main(["pull", "our-tune", "--from", str(folder), "--data-dir", str(tmp_path / "d")])
     assert code == 0
-    assert "python -m serve --model our-tune" in capsys.readouterr().out
+    served = f"serve it: python -m serve --model our-tune --data-dir {tmp_path / 'd'}\n"
+    assert capsys.readouterr().out.endswith(served)
     assert DirectoryStore(tmp_path / "d").find("our-tune")

@@ -204,3 +204,13 @@ def test_a_folder_whose_name_no_store_could_have_is_verified(data, tmp_path):
     odd = whole(tmp_path / "our model")
     Manifest.build(odd).write(odd)
     assert run(data, "verify", odd) == 0
+
+
+def test_a_key_that_cannot_be_used_is_found_before_the_long_work(data, folder, pair, capsys):
+    capsys.readouterr()
+    for words in (["--key", pair[1]], ["--key", pair[0], "--password-file", "/dev/zero"]):
+        assert run(data, "sign", "our-tune", *words) == 2
+        told = capsys.readouterr().err
+        assert told.startswith("error: ")
+        assert len(told.splitlines()) == 1, "no file was hashed before"
+    assert not (folder / SIGNATURE).exists()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import os
 import ssl
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -17,7 +18,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import NameOID
 from huggingface_hub.utils import close_session
 
-from models.errors import OriginError, TransientOriginError
+from models.errors import CertificatesError, OriginError, TransientOriginError
 from models.hub.fetch import HubOrigin
 from models.hub.origins import OriginFile
 from models.refs import ModelRef
@@ -315,3 +316,30 @@ def server_context(folder: Path) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(folder / "certificate.pem", folder / "key.pem")
     return context
+
+
+@pytest.mark.parametrize(
+    ("put", "says"),
+    [
+        (os.mkfifo, "is not a plain file but a pipe"),
+        (lambda path: path.symlink_to("/dev/zero"), "is not a plain file but a device"),
+        (lambda path: path.write_bytes(b"\xff"), "is not UTF-8 text"),
+    ],
+)
+def test_a_token_file_that_is_none_is_named_and_not_waited_for(hub, tmp_path, put, says):
+    put(tmp_path / "none")
+    with pytest.raises(OriginError, match=f"none .HF_TOKEN_PATH. cannot be read: {says}"):
+        HubOrigin(endpoint=hub.url)
+    assert not HubOrigin(endpoint=hub.url, token=False).has_token
+    assert HubOrigin(endpoint=hub.url, token="given").has_token
+
+
+def test_the_null_device_is_no_token(hub, monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.HF_TOKEN_PATH", os.devnull)
+    assert not HubOrigin(endpoint=hub.url).has_token
+
+
+def test_certificates_that_cannot_be_read_are_found_before_the_first_request(hub, monkeypatch):
+    monkeypatch.setenv("SSL_CERT_FILE", "/dev/zero")
+    with pytest.raises(CertificatesError, match="SSL_CERT_FILE names /dev/zero"):
+        HubOrigin(endpoint=hub.url, token=False)

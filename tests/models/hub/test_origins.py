@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -90,3 +92,27 @@ def test_what_is_not_there_is_named(folder, tmp_path):
         FolderOrigin(folder).open(None, gone, 0),
     ):
         pass
+
+
+@pytest.mark.parametrize("kind", ["a pipe", "a link"])
+def test_what_a_manifest_lists_and_is_no_file_is_not_copied(folder, kind):
+    Manifest.build(folder).write(folder)
+    origin = FolderOrigin(folder)
+    (offered,) = (f for f in origin.listing(None).files if f.path == "tokenizer.json")
+    (folder / "tokenizer.json").unlink()
+    if kind == "a pipe":
+        os.mkfifo(folder / "tokenizer.json")
+    else:
+        (folder / "tokenizer.json").symlink_to("/etc/hostname")
+    with (
+        pytest.raises(OriginError, match=f"cannot be read: is .*{kind}"),
+        origin.open(None, offered, 0),
+    ):
+        raise AssertionError("it was opened")
+
+
+def test_a_signature_that_is_no_file_is_named(folder):
+    Manifest.build(folder).write(folder)
+    os.mkfifo(folder / SIGNATURE)
+    with pytest.raises(OriginError, match=r"model\.sig cannot be read: .* a pipe"):
+        FolderOrigin(folder).listing(None)

@@ -49,6 +49,7 @@ def test_what_transformers_saved_is_plain(tmp_path: Path, architecture: str) -> 
         {"model_type": "qwen3"},
         {"model_type": "nonesuch"},
         {"hidden_act": "foo"},
+        {"num_key_value_heads": "absent"},
         {"layer_types": ["full_attention"] * 3},
         {"layer_types": ["linear_attention"]},
         {"rope_parameters": {"rope_type": "foo"}},
@@ -62,6 +63,24 @@ def test_what_transformers_saved_is_plain(tmp_path: Path, architecture: str) -> 
 def test_whatever_is_odd_is_not_plain(tiny: Path, changes: dict[str, Any]) -> None:
     assert judged(tiny)
     assert not judged(tiny, **changes)
+
+
+def test_a_size_of_heads_that_a_family_has_of_its_own_is_not_plain(tmp_path: Path) -> None:
+    folder = write_tiny_model(tmp_path / "m", "qwen3", num_hidden_layers=1)
+    assert judged(folder)
+    assert not judged(folder, head_dim="absent")
+    assert not judged(folder, head_dim=None)
+
+
+def test_a_matrix_that_lies_the_other_way_round_is_not_plain(tiny: Path, tmp_path: Path) -> None:
+    """Two of them are as many numbers in as many matrices of each shape."""
+    tensors = load_file(tiny / "model.safetensors")
+    for name in ("up_proj", "down_proj"):
+        key = f"model.layers.0.mlp.{name}.weight"
+        tensors[key] = tensors[key].T.contiguous()
+    save_file(tensors, tmp_path / "model.safetensors")
+    (tmp_path / "config.json").write_bytes((tiny / "config.json").read_bytes())
+    assert not judged(tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from models.rules import names
@@ -33,3 +35,21 @@ def test_names_that_clash(one, other):
 
 def test_names_are_said_without_what_a_terminal_obeys():
     assert names.printable("a b\x1b[2J\u202e\udcffé\n") == "a b\\x1b[2J\\u202e\\udcffé\\n"
+
+
+def test_a_text_in_quotes_is_json_on_one_line_of_what_can_be_seen():
+    text = 'a"\\\0\n\x1b\x9b\u202e\u2028\U000e0001é模'
+    shown = names.quoted(text)
+    assert json.loads(shown) == text
+    assert shown == '"a\\"\\\\\\u0000\\n\\u001b\\u009b\\u202e\\u2028\\udb40\\udc01é模"'
+    assert shown.isprintable()
+
+
+@pytest.mark.parametrize("text", ["a b", "é模", "a\u200db", "\udcff"])
+def test_texts_of_one_line(text):
+    assert names.is_one_line(text)
+
+
+@pytest.mark.parametrize("text", ["a\n", "\0", "\x1b", "\x7f", "\x85", "\u2028", "\u2029"])
+def test_texts_that_a_line_cannot_show(text):
+    assert not names.is_one_line(text)

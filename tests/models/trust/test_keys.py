@@ -1,14 +1,15 @@
 from __future__ import annotations
 
 import hashlib
-import shutil
 import stat
 import subprocess
+from pathlib import Path
 
 import pytest
 
 from models.errors import SignatureError
 from models.trust import keys
+from tests.programs import needs
 
 
 def openssl(*words) -> str:
@@ -19,7 +20,7 @@ def openssl(*words) -> str:
     return result.stdout
 
 
-needs_openssl = pytest.mark.skipif(not shutil.which("openssl"), reason="needs the openssl command")
+needs_openssl = needs("openssl")
 
 
 def test_a_pair_is_made_for_its_owner_alone(tmp_path):
@@ -106,3 +107,23 @@ def test_a_private_key_that_is_not_there(tmp_path):
     (tmp_path / "x").write_text("x")
     with pytest.raises(SignatureError, match="cannot be used as a private key"):
         keys.private_key_id(tmp_path / "x")
+
+
+def test_half_a_pair_is_not_left_behind(tmp_path):
+    name = "k" * 252  # with .pub it is longer than a name can be
+    with pytest.raises(SignatureError, match="cannot be written: File name too long"):
+        keys.generate(tmp_path / name)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_link_that_leads_nowhere_is_there_already(tmp_path):
+    (tmp_path / "ours.pub").symlink_to("elsewhere")
+    with pytest.raises(SignatureError, match="is there already"):
+        keys.generate(tmp_path / "ours.pem")
+    assert [path.name for path in tmp_path.iterdir()] == ["ours.pub"]
+
+
+@pytest.mark.parametrize("name", [".", "/", ".."])
+def test_a_folder_is_no_file_for_a_key(name):
+    with pytest.raises(SignatureError, match=r"is a folder\. Name a file for the private key"):
+        keys.generate(Path(name))

@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 import json
 import os
+import socket
 
 import pytest
 from hypothesis import given
@@ -152,7 +153,7 @@ def test_a_manifest_that_is_a_link_is_refused(folder):
 
 def test_a_manifest_that_is_too_large_is_refused(folder):
     (folder / MANIFEST).write_bytes(b" " * ((4 << 20) + 1))
-    with pytest.raises(ManifestError, match="larger than 4 MiB"):
+    with pytest.raises(ManifestError, match="at most 4,194,304 are read"):
         Manifest.read(folder)
 
 
@@ -271,3 +272,17 @@ def test_two_different_lists_of_files_never_share_a_digest(files, data):
     other = data.draw(entries.filter(lambda file: file != ordered[index]))
     changed = (*ordered[:index], other, *ordered[index + 1 :])
     assert dataclasses.replace(base, files=changed).digest != base.digest
+
+
+def test_what_is_no_file_is_named_and_not_waited_for(folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    os.mkfifo(MANIFEST)
+    held = os.open(MANIFEST, os.O_RDWR)  # nothing to read, and somebody who may write yet
+    with pytest.raises(ManifestError, match="is not a plain file but a pipe"):
+        Manifest.read(folder)
+    os.close(held)
+    (folder / MANIFEST).unlink()
+    with socket.socket(socket.AF_UNIX) as unix:
+        unix.bind(MANIFEST)
+    with pytest.raises(ManifestError, match="is not a plain file but a socket"):
+        Manifest.read(folder)

@@ -4,6 +4,7 @@ import base64
 import contextlib
 import copy
 import json
+import os
 from typing import Any
 
 import pytest
@@ -146,7 +147,7 @@ def test_payloads_that_are_no_statement_are_refused(tmp_path, payload):
 
 def test_a_file_that_is_too_large_or_a_link_is_refused(tmp_path):
     (tmp_path / SIGNATURE).write_bytes(b" " * (signature_file.MAX_BYTES + 1))
-    with pytest.raises(SignatureError, match="larger than 8 MiB"):
+    with pytest.raises(SignatureError, match="at most 8,388,608 are read"):
         signature_file.read(tmp_path)
     (tmp_path / SIGNATURE).rename(tmp_path / "x")
     (tmp_path / SIGNATURE).symlink_to("x")
@@ -163,3 +164,9 @@ def test_damage_is_one_of_our_errors(data):
     damaged = raw[:start] + data.draw(st.binary(max_size=8)) + raw[end:]
     with contextlib.suppress(signature_file.JsonFault):
         signature_file.parse(damaged)
+
+
+def test_what_is_no_file_is_named(tmp_path):
+    os.mkfifo(tmp_path / SIGNATURE)
+    with pytest.raises(SignatureError, match="is not a plain file but a pipe"):
+        signature_file.read(tmp_path)

@@ -86,3 +86,10 @@ def test_a_file_is_settled_when_both_its_times_are_old():
     assert not is_settled((1, fresh, old, 1), now)
     assert not is_settled((1, old, fresh, 1), now)
     assert not is_settled((1, now + 10**12, old, 1), now)
+
+
+def test_a_folder_among_the_stamps_is_none_of_ours(tmp_path, folder):
+    kept = Stamps(tmp_path / "data")
+    (kept.root / "x.json").mkdir(parents=True)
+    (kept.root / "y.json").touch()
+    assert list(kept.of_absent()) == [kept.root / "y.json"]

@@ -50,7 +50,7 @@ def test_what_cannot_be_read_is_said(tmp_path: Path) -> None:
         with pytest.raises(OptionError, match="cannot be read"):
             texts.text_of(path, store.demo(), render)
     (tmp_path / "bytes.txt").write_bytes(b"\xff\xfe")
-    with pytest.raises(OptionError, match="cannot be read as UTF-8"):
+    with pytest.raises(OptionError, match="cannot be read: is not UTF-8"):
         texts.text_of(tmp_path / "bytes.txt", store.demo(), render)
 
 

@@ -159,3 +159,11 @@ def test_a_quantised_model_is_refused_before_a_budget_is_counted(full: Artifact)
     (full.path / "config.json").write_text('{"quantization_config": {}}')
     with pytest.raises(UnsuitableModelError, match="already"):
         choice_of(parsed("--scheme", "auto:1MB"), full)
+
+
+def test_a_link_is_no_folder_for_the_result(tmp_path: Path) -> None:
+    full = Artifact(name="m", path=tmp_path / "m", scheme=QuantScheme.NONE)
+    (tmp_path / "out").symlink_to("nowhere")
+    options = parsed("--scheme", "int8", "--out", str(tmp_path / "out"))
+    with pytest.raises(OptionError, match=r"out is a link\. Name the folder that it leads to"):
+        target_of(options, full, Choice(scheme=QuantScheme.INT8))

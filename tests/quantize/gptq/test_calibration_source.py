@@ -57,3 +57,9 @@ def test_a_source_without_an_end_is_refused_unread(tmp_path, name, kind):
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(OptionError, match=f"cannot be read: is not a plain file but {kind}"):
         source_mark(str(tmp_path / name))
+
+
+def test_a_source_that_is_no_text_is_refused_before_the_long_work(tmp_path):
+    (tmp_path / "t.txt").write_bytes(b"\xff\xfeh\0i\0")
+    with pytest.raises(OptionError, match=r"t\.txt cannot be read: is not UTF-8 text"):
+        source_mark(str(tmp_path / "t.txt"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -105,3 +106,9 @@ def test_the_fingerprint_is_of_all_that_the_bytes_depend_on() -> None:
     }
     assert len(marks) == 5
     assert fingerprint("sha256:1", plan(model(), {}, options)[0], shards) in marks
+
+
+@pytest.mark.parametrize("put", [os.mkfifo, os.mkdir, lambda path: path.write_text("[" * 100_000)])
+def test_what_is_no_journal_is_of_something_else(parts: Path, tree: Path, put) -> None:
+    put(parts / NAME)
+    assert loaded(parts, tree) is None

@@ -8,16 +8,17 @@ from typing import Any
 from starlette.routing import Mount, Route
 
 from serve.api.app import create_protected_app, routes_of
+from serve.api.pages import site
 from serve.api.routes import RouteSpec
 from tests.serve.api.house import MODEL, House, bearer, house
 
-PUBLIC = {"/livez", "/readyz", "/startupz", "/health"}
-
+PROBES = {"/livez", "/readyz", "/startupz", "/health"}
+PUBLIC = PROBES | site.FILES.keys()
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "PROPFIND", "get")
 
 
-def test_the_public_list_is_the_probes() -> None:
+def test_the_public_list_is_the_probes_and_the_pages() -> None:
     assert {r.path for r in routes_of(house().state) if r.policy.is_public} == PUBLIC
 
 
@@ -27,7 +28,17 @@ async def test_every_route_and_method_wants_the_key(locked: tuple[House, str]) -
     paths = {route.path_format.replace("{model}", "demo") for route in routes}
     assert len(paths) >= 9
     async with home.client() as client:
-        odd = {"/", "/nope", "/docs", "/redoc", "/v1", "//livez", "/livez/"}
+        odd = {
+            "/nope",
+            "/docs/",
+            "/pages",
+            "/pages/",
+            "/pages/page.html",
+            "/redoc",
+            "/v1",
+            "/%2Flivez",
+            "/livez/",
+        }
         for path in sorted(paths | odd | {"/health/", "/healthz", "/v1/health"}):
             for method in METHODS:
                 response = await client.request(method, path)
@@ -35,7 +46,7 @@ async def test_every_route_and_method_wants_the_key(locked: tuple[House, str]) -
                 assert response.headers["www-authenticate"] == "Bearer"
 
 
-async def test_only_the_probes_methods_are_public(locked: tuple[House, str]) -> None:
+async def test_only_their_own_methods_are_public(locked: tuple[House, str]) -> None:
     home, _ = locked
     async with home.client() as client:
         for path in PUBLIC:
@@ -44,14 +55,14 @@ async def test_only_the_probes_methods_are_public(locked: tuple[House, str]) -> 
                 assert response.status_code == (200 if method.upper() in {"GET", "HEAD"} else 401)
 
 
-def test_nothing_but_one_mount_stands_beside_the_probes() -> None:
+def test_nothing_but_one_mount_stands_beside_the_public_routes() -> None:
     def inner(app: Any) -> Iterator[Any]:
         while app is not None:
             yield app
             app = getattr(app, "_app", None)
 
     router = list(inner(house().app))[-1]
-    assert [type(route) for route in router.routes] == [Route, Route, Route, Route, Mount]
+    assert [type(route) for route in router.routes] == [Route] * len(PUBLIC) + [Mount]
     assert router.routes[-1].path == ""
     assert router.default is router.routes[-1].app
 

@@ -180,5 +180,7 @@ def test_the_description_is_kept(operation: Any, mode: GenerationMode) -> None:
 
     run()
     if mode is GenerationMode.POSITIVE and "{model}" not in operation.label:
-        assert seen[200] >= 10, "the description lets clients through to an answer"
+        # Of a route without a body and without a key there is one request.
+        least = 1 if operation.definition.raw.get("security") == [] else 10
+        assert seen[200] >= least, "the description lets clients through to an answer"
     assert is_free(HOUSE.pipeline)

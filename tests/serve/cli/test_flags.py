@@ -87,4 +87,5 @@ def test_types_and_defaults_are_told_in_plain_words() -> None:
     assert default_text("port", fields["port"]) == "default: 8000"
     assert default_text("api_key_file", fields["api_key_file"]) == ""
     assert default_text("lora", fields["lora"]) == ""
+    assert default_text("max_num_seqs", fields["max_num_seqs"]) == "default: auto"
     assert default_text("data_dir", fields["data_dir"]) == "default: ~/.local/share/intramural"

@@ -140,3 +140,32 @@ def test_no_key_is_made_where_nobody_could_read_it(
     assert main(["keys", "create"]) == 2
     assert "none was made" in capsys.readouterr().err
     assert not file.exists()
+
+
+def test_names_are_shown_as_they_are_and_never_steer_a_terminal(
+    file: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "120")
+    assert main(["keys", "create", "--name", "[/x][red]a"]) == 0
+    assert main(["keys", "create", "--name", "other"]) == 0
+    file.write_text(file.read_text().replace("other", "b\\u001b[2J"))
+    capsys.readouterr()
+    assert main(["keys", "list"]) == 0
+    shown = capsys.readouterr().out
+    assert "[/x][red]a" in shown
+    assert r"b\x1b[2J" in shown
+
+
+def test_a_path_with_a_line_feed_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["keys", "list", "--file", "a\nb"]) == 2
+    assert capsys.readouterr().err == (
+        "error: argument --file: the path 'a\\nb' has a control character in it: rename it, or "
+        "reach it by a link\n"
+    )
+
+
+def test_the_command_that_is_told_can_be_pasted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["keys", "create", "--file", str(tmp_path / "my keys [old].json")]) == 0
+    assert f"--api-key-file '{tmp_path}/my keys [old].json'" in capsys.readouterr().err

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import resource
 import shlex
 import tomllib
 from pathlib import Path
@@ -14,7 +15,7 @@ from rich.console import Console
 from models.refs import Artifact, QuantScheme
 from serve.bootstrap import Ready
 from serve.cli.main import main
-from serve.cli.serve_command import LoadingBars, _count, _quality, as_toml, banner
+from serve.cli.serve_command import _count, _quality, as_toml, banner
 from serve.config_sources import load_config
 from serve.engine.fake import FakeEngine
 from serve.provenance.proof import Mode, Proof
@@ -85,6 +86,19 @@ def test_print_config_prints_what_config_reads(tmp_path: Path) -> None:
     assert load_config({}, file=file, env={}) == config
 
 
+@pytest.mark.parametrize("given", [{}, {"max_num_seqs": 7}, {"max_num_batched_tokens": "7"}])
+def test_what_engine_and_device_choose_is_printed_as_auto(
+    given: dict[str, object], tmp_path: Path
+) -> None:
+    config = load_config(given, env={})
+    file = tmp_path / "printed.toml"
+    file.write_text(as_toml(config))
+    printed = tomllib.loads(file.read_text())
+    for name in ("max_num_seqs", "max_num_batched_tokens"):
+        assert printed[name] == (7 if name in given else "auto")
+    assert load_config({}, file=file, env={}) == config
+
+
 def test_settings_that_are_not_set_are_shown_as_comments(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -103,23 +117,13 @@ def test_parameters_are_counted_for_people(number: int, text: str) -> None:
     assert _count(number) == text
 
 
-def test_bars_are_for_terminals_only() -> None:
-    file = io.StringIO()
-    with LoadingBars(Console(file=file)) as bars:
-        bars("load_weights", 1, 2)
-    assert file.getvalue() == ""
-
-
-def test_a_bar_for_each_phase_with_bytes_where_they_are_bytes() -> None:
-    file = io.StringIO()
-    with LoadingBars(Console(file=file, force_terminal=True, width=100)) as bars:
-        bars("load_weights", 3_000_000, 9_000_000)
-        bars("warm_up", 0, 0)
-        bars("verify", 5_000_000, 5_000_000)
-        tasks = {task.description: task for task in bars._progress.tasks}
-    assert list(tasks) == ["load weights", "warm up", "verify"]
-    assert tasks["load weights"].fields["amount"] == "3 of 9 MB"
-    assert tasks["warm up"].fields["amount"] == ""
-    assert tasks["warm up"].total is None, "a phase without a total has no end in sight"
-    assert tasks["load weights"].stop_time is not None, "the next phase ends it"
-    assert tasks["verify"].stop_time is not None, "beside the others, it ends by itself"
+def test_a_process_with_too_few_descriptors_does_not_start(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (63, before[1]))
+    try:
+        assert main(["--engine", "fake", "--host", "192.0.2.1"]) == 2
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+    assert capsys.readouterr().err.startswith("error: this process may open 63 files at a time")

@@ -80,6 +80,8 @@ async def test_a_server_that_loads_says_how_far_it_is() -> None:
     found = await examine(home)
     assert found["started"].level == "warning"
     assert "load_weights 50%" in found["started"].summary
+    assert found["ready"].level == "warning"
+    assert "failure" not in levels(found).values(), "it starts, and nothing is wrong with it"
     home.state.startup.fail("no")
     assert (await examine(home))["started"].level == "failure"
 

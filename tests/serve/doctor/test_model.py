@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from models.trust import keys
 from models.trust.manifest import Manifest
 from serve.doctor import model
 from tests.serve.doctor.machines import machine, with_gpu
@@ -55,6 +56,32 @@ def test_bytes_that_are_not_the_manifests_are_a_failure(tmp_path: Path) -> None:
     assert found.level == "failure"
     assert "model.safetensors" in found.summary
     assert model.verified(machine(tmp_path, model=str(folder), verify="off")).level == "warning"
+
+
+def test_where_no_key_is_trusted_the_model_is_not_what_is_wrong(tmp_path: Path) -> None:
+    folder = write_tiny_model(tmp_path / "tiny")
+    Manifest.build(folder).write(folder)
+    (tmp_path / "trust").mkdir()
+    asked = machine(
+        tmp_path, model=str(folder), require_signature=True, trusted_keys=tmp_path / "trust"
+    )
+    found = model.verified(asked)
+    assert found.level == "failure"
+    assert "no trusted key" in found.summary
+    assert "--trusted-keys" in found.advice
+    assert "Serve nothing" not in found.advice
+    keys.generate(tmp_path / "trust" / "signer.pem")
+    (tmp_path / "trust" / "signer.pem").unlink()
+    unsigned = model.verified(asked)
+    assert unsigned.level == "failure"
+    assert "Serve nothing of it" in unsigned.advice
+
+
+def test_a_name_of_nothing_is_no_broken_model(tmp_path: Path) -> None:
+    found = model.verified(machine(tmp_path, model="/no/such"))
+    assert found.level == "failure"
+    assert "--model" in found.advice
+    assert "Serve nothing" not in found.advice
 
 
 def test_a_budget_is_reckoned_as_what_fits_into_it(tmp_path: Path) -> None:

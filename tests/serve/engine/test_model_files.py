@@ -39,9 +39,9 @@ def test_headers_give_bytes_numbers_and_types_of_all_files_in_the_index(tmp_path
     index.write_text(json.dumps({"weight_map": names}))
     files = model_files.read(tmp_path, {"quantization_config": {}}).files
     assert files.names == ("a.safetensors", "b.safetensors")
-    assert files.tensor_bytes == {"one": 48, "two": 10, "three": 7}
-    assert (files.total_bytes, files.num_parameters) == (65, 24)
-    assert files.dtypes == {"F32", "BF16", "I8"}
+    found = {name: (entry.dtype, entry.num_bytes) for name, entry in files.tensors.items()}
+    assert found == {"one": ("F32", 48), "two": ("BF16", 10), "three": ("I8", 7)}
+    assert files.total_bytes == 65
 
 
 def test_a_file_of_the_index_that_is_missing_is_named(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import errno
 import fcntl
 import json
 import os
+import socket
 import stat
 import tempfile
 from collections.abc import Callable
@@ -285,3 +286,32 @@ def test_a_key_that_was_stored_is_shown_though_its_folder_cannot_be_synced(
     monkeypatch.setattr(os, "fsync", fsync)
     key = keys.create(path)
     assert [entry.key_id for entry in read_keys(path)] == [key[3:15]]
+
+
+def refusal_of(path: Path, content: bytes) -> str:
+    path.write_bytes(content)
+    path.chmod(0o600)
+    with pytest.raises(StartupError) as refused:
+        read_keys(path)
+    return str(refused.value)
+
+
+def test_what_is_wrong_is_said_in_words_and_not_in_pythons(path: Path) -> None:
+    assert "is empty. Move it away, and make a new one with" in refusal_of(path, b" \n")
+    assert "it is no JSON (Expecting" in refusal_of(path, b"{")
+    assert "it lacks 'keys'" in refusal_of(path, b'{"version": 1}')
+    assert "it is not UTF-8 text (line 2)" in refusal_of(path, b"{\n\xff")
+
+
+def test_an_editors_byte_order_mark_and_line_ends_are_passed_over(path: Path) -> None:
+    write_keys(path, (stored(),))
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes().replace(b"\n", b"\r\n"))
+    assert read_keys(path) == (stored(),)
+
+
+def test_a_socket_is_called_one(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(path.parent)
+    with socket.socket(socket.AF_UNIX) as unix:
+        unix.bind(path.name)
+    with pytest.raises(StartupError, match="it is not a plain file but a socket"):
+        read_keys(path)

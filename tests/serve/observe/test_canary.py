@@ -53,9 +53,10 @@ class _Failing:
 @pytest.mark.parametrize("pipeline", [None, _Failing()], ids=["loading", "failing"])
 async def test_what_a_client_writes_is_not_kept(place, pipeline):
     method, path, options = HIDING_PLACES[place]
-    stream = io.StringIO()
-    handler = logging.StreamHandler(stream)
+    stream, people = io.StringIO(), io.StringIO()
+    handler, for_people = logging.StreamHandler(stream), logging.StreamHandler(people)
     handler.setFormatter(logs.JsonFormatter())
+    for_people.setFormatter(logs.formatter("text", is_terminal=True))
     metrics = Metrics()
     directory = Directory(("demo",), created=0)
     if pipeline is not None:
@@ -66,6 +67,7 @@ async def test_what_a_client_writes_is_not_kept(place, pipeline):
         options = {"headers": {"content-type": "application/json"}} | options
     root = logging.getLogger()
     root.addHandler(handler)
+    root.addHandler(for_people)
     before = root.level
     root.setLevel(logging.DEBUG)
     try:
@@ -76,9 +78,12 @@ async def test_what_a_client_writes_is_not_kept(place, pipeline):
     finally:
         logging.getLogger("httpx").disabled = False
         root.removeHandler(handler)
+        root.removeHandler(for_people)
         root.setLevel(before)
     assert "intramural.access" in stream.getvalue()
     if place == "tokenize" and pipeline is not None:  # the defect is logged, without its message
         assert "RuntimeError" in stream.getvalue()
     assert CANARY not in stream.getvalue().lower()
+    assert len(people.getvalue().splitlines()) >= len(stream.getvalue().splitlines()) > 0
+    assert CANARY not in people.getvalue().lower()
     assert CANARY not in metrics.render()[0].decode().lower()

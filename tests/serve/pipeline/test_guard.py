@@ -281,3 +281,21 @@ def test_reasoning_that_a_template_takes_off_is_taken_off() -> None:
     assert (ids.count(end), ids[-1]) == (1, end)
     assert ids[-2] != end
     assert "why" not in template.render([of_client(m) for m in conversation(answered, "qwen3")], [])
+
+
+class LetsGoOfTheLock:
+    """A tokenizer that refuses the one call which keeps the interpreter lock for a whole text."""
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        self._tokenizer = tokenizer
+
+    def __getattr__(self, name: str) -> object:
+        assert name != "encode", "encode() holds up every other thread; encode a batch of one"
+        return getattr(self._tokenizer, name)
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_prompts_and_skeletons_are_encoded_without_the_interpreter_lock(name: str) -> None:
+    watching = ControlGuard(LetsGoOfTheLock(shape(name)))  # type: ignore[arg-type]
+    text = client("a word " * MAX_SKELETON_CHARS) + HEAD + client("x") + TAIL
+    assert watching.encode(text) == guard(name).encode(text)

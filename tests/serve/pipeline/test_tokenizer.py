@@ -53,6 +53,18 @@ def test_a_folder_is_read_with_or_without_its_config(tmp_path: Path) -> None:
         ModelTokenizer.load(tmp_path)
 
 
+def test_tokens_that_the_model_has_not_are_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "tokenizer.json").write_text(BYTE_LEVEL._tokenizer.to_str())
+    size = BYTE_LEVEL._tokenizer.get_vocab_size()
+    ModelTokenizer.load(tmp_path, size)
+    assert not caplog.records
+    ModelTokenizer.load(tmp_path, size - 3)
+    (record,) = caplog.records
+    assert record.count == 3  # type: ignore[attr-defined]
+
+
 @pytest.mark.parametrize("text", ["", END, f"a{END}b{SPECIAL[0]}", "no token at all", "<|im_end"])
 def test_guarded_text_holds_no_special_token_and_arrives_unchanged(text: str) -> None:
     special = {BYTE_LEVEL._tokenizer.token_to_id(token) for token in SPECIAL}

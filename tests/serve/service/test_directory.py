@@ -118,3 +118,12 @@ def test_a_long_name_is_cut_in_the_refusal() -> None:
         Directory(("demo",), created=0).find("x" * 1000)
     assert "x" * 60 in refused.value.message
     assert "x" * 61 not in refused.value.message
+
+
+def test_an_unknown_name_is_shown_in_jsons_words_with_one_like_it() -> None:
+    directory = Directory(("demo", "org/poet"), created=0)
+    with pytest.raises(ModelNotFound, match=r'"dem" is not served here\. Did you mean demo\?'):
+        directory.find("dem")
+    with pytest.raises(ModelNotFound) as refused:
+        directory.find("a\0b'\x1b[31m")
+    assert r"""The model "a\u0000b'\u001b[31m" is not served""" in refused.value.message

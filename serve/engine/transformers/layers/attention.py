@@ -10,9 +10,10 @@ Grouped-query attention without repeating keys: in decode the G query heads that
 key-value head become G query rows of that head, [B, Hkv, G, D] against [B, Hkv, L, D].
 
 A prompt chunk in bfloat16 on the CPU goes in tiles of a few rows, each two plain matrix products,
-small enough that a tile's scores stay in the cache; a tile reads only the columns that it may see,
-so the causal half is never computed. torch's fused kernel computes bfloat16 without the processor's
-own instructions for it unless it has AMX, several times as slowly (ADR 0003).
+small enough that a tile's scores stay in the cache; a tile reads few columns but those that it may
+see (``sizes.py``), so most of the causal half is never computed. torch's fused kernel computes
+bfloat16 without the processor's own instructions for it unless it has AMX, several times as slowly
+(ADR 0003).
 """
 
 from __future__ import annotations
@@ -20,11 +21,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from torch.nn.functional import scaled_dot_product_attention
+from torch.nn.functional import pad, scaled_dot_product_attention
 from transformers import AttentionInterface
 
 from serve.engine.transformers.kv_cache import LayerShape
 from serve.engine.transformers.layers import tiles
+from serve.engine.transformers.layers.sizes import rounded
 from serve.engine.transformers.step_plan import Span, StepPlan
 
 IMPLEMENTATION = "intramural"
@@ -253,40 +255,58 @@ def attend_in_tiles(
     """
     num_rows, num_heads, dim = query.shape
     num_groups = keys.shape[0]
-    output = query.new_empty(num_rows, num_heads, values.shape[-1])
     dtype = query.dtype if tiles.has_bfloat16_products() else torch.float32
-    query, keys, values = (part.to(dtype).contiguous() for part in (query, keys, values))
-    for start in range(0, num_rows, _TILE):
-        stop = min(start + _TILE, num_rows)
-        size, end = stop - start, past + stop
-        window = layer.sliding_window
-        first = 0 if window is None else max(0, past + start + 1 - window)
+    num_filled = -(-num_rows // _TILE) * _TILE
+    num_columns = rounded(past + num_filled)
+    query = pad(query.to(dtype), (0, 0, 0, 0, 0, num_filled - num_rows))
+    keys, values = (
+        pad(part[:, : past + num_rows].to(dtype), (0, 0, 0, num_columns - past - num_rows))
+        for part in (keys, values)
+    )
+    output = query.new_empty(num_filled, num_heads, values.shape[-1])
+    for start in range(0, num_filled, _TILE):
+        first, width = _columns(past + start, num_columns, layer.sliding_window)
         # Queries that share a key head become rows of one product: [Hkv, G * size, D].
-        tile = query[start:stop].view(size, num_groups, -1, dim).permute(1, 2, 0, 3)
+        tile = query[start : start + _TILE].view(_TILE, num_groups, -1, dim).permute(1, 2, 0, 3)
         tile = tile.reshape(num_groups, -1, dim)
-        scores = (tile @ keys[:, first:end].transpose(-1, -2)).float()
-        scores.mul_(_scale(layer.scaling, dim))  # [Hkv, G * size, end - first]
+        scores = (tile @ keys[:, first : first + width].transpose(-1, -2)).float()
+        scores.mul_(_scale(layer.scaling, dim))  # [Hkv, G * size, width]
         if layer.softcap is not None:
             scores.div_(layer.softcap).tanh_().mul_(layer.softcap)
-        _hide(scores.view(num_groups, -1, size, end - first), window)
+        _hide(scores, past + start - first, layer.sliding_window)
         weights = scores.softmax(-1).to(values.dtype)
-        attended = (weights @ values[:, first:end]).view(num_groups, -1, size, values.shape[-1])
-        output[start:stop] = attended.permute(2, 0, 1, 3).reshape(size, num_heads, -1)
-    return output
+        attended = weights @ values[:, first : first + width]
+        attended = attended.view(num_groups, -1, _TILE, values.shape[-1])
+        output[start : start + _TILE] = attended.permute(2, 0, 1, 3).reshape(_TILE, num_heads, -1)
+    return output[:num_rows]
 
 
-def _hide(scores: torch.Tensor, sliding_window: int | None) -> None:
+def _columns(row: int, num_columns: int, sliding_window: int | None) -> tuple[int, int]:
+    """The first column that a tile reads, and how many: one of few sizes.
+
+    Args:
+        row: the column of the tile's first row's own.
+        num_columns: that there are.
+        sliding_window: as in ``paged_attention``.
+    """
+    first = 0 if sliding_window is None else max(0, row + 1 - sliding_window)
+    width = rounded(row + _TILE - first)
+    return min(first, num_columns - width), width
+
+
+def _hide(scores: torch.Tensor, own: int, sliding_window: int | None) -> None:
     """Set what a row may not see to -inf.
 
     Args:
-        scores: ``[Hkv, G, size, L]``; the last row's own column is the last one.
+        scores: ``[Hkv, G * _TILE, width]``, contiguous.
+        own: the column of a tile's first row's own; row i's is ``own + i``.
         sliding_window: as in ``paged_attention``.
     """
-    size, width = scores.shape[-2:]
-    # Only the last `size` columns can lie ahead of a row.
-    ahead = torch.ones(size, size, dtype=torch.bool, device=scores.device).triu(1)
-    scores[..., width - size :].masked_fill_(ahead, -torch.inf)
+    scores = scores.view(-1, _TILE, scores.shape[-1])
+    # The columns before the first row's own lie ahead of none.
+    ahead = torch.ones(_TILE, scores.shape[-1] - own, dtype=torch.bool).triu(1)
+    scores[..., own:].masked_fill_(ahead, -torch.inf)
     if sliding_window is not None:
-        rows = torch.arange(width - size, width, device=scores.device)[:, None]
-        columns = torch.arange(width, device=scores.device)
+        rows = torch.arange(own, own + _TILE)[:, None]
+        columns = torch.arange(scores.shape[-1])
         scores.masked_fill_(columns <= rows - sliding_window, -torch.inf)

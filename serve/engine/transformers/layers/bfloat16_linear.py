@@ -2,10 +2,10 @@
 
 A few rows, where reading the weights is what takes time, go through a loop of our own: torch's
 product over a plain weight reaches a quarter to a half of the memory's speed (docs/lab-notes.md).
-Many are multiplied by torch where the processor multiplies bfloat16; on one with AVX2 alone torch
-computes one number at a time, and tiles of weights are widened to float32 on their way through the
-cache instead (``tiles.py``). The weight itself stays as it is, so a tied head shares its
-embedding's.
+Many are multiplied by torch where the processor multiplies bfloat16, in few sizes (``sizes.py``);
+on one with AVX2 alone torch computes one number at a time, and tiles of weights are widened to
+float32 on their way through the cache instead (``tiles.py``). The weight itself stays as it is, so
+a tied head shares its embedding's.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from serve.engine.transformers.kernels import stored_matrix
-from serve.engine.transformers.layers import tiles
+from serve.engine.transformers.layers import sizes, tiles
 
 
 class BFloat16Linear(nn.Linear):
@@ -30,7 +30,8 @@ class BFloat16Linear(nn.Linear):
         rows = x.reshape(-1, self.in_features)
         result = None if self.matrix is None else stored_matrix.multiply(self.matrix, rows)
         if result is None and self._is_fast_in_torch:
-            return super().forward(x)
+            result = super().forward(sizes.filled(rows))[: len(rows)]
+            return result.view(*x.shape[:-1], self.out_features)
         if result is None:
             result = tiles.multiply(
                 rows, self.out_features, lambda start, stop: self.weight[start:stop]

@@ -13,6 +13,8 @@ from collections.abc import Callable
 
 import torch
 
+from serve.engine.transformers.layers import sizes
+
 TILE = 256
 """Outputs unpacked at a time: for many inputs about a core's share of the last cache."""
 
@@ -40,10 +42,12 @@ def multiplied_as(rows: torch.Tensor) -> torch.dtype:
 
 def multiply(rows: torch.Tensor, num_out: int, tile: Tile) -> torch.Tensor:
     """``[N, in]`` to ``[N, num_out]``, in ``multiplied_as(rows)``."""
-    dtype = multiplied_as(rows)
+    dtype, num_rows = multiplied_as(rows), len(rows)
     rows = rows.to(dtype)
+    if dtype is torch.bfloat16 and not rows.is_cuda:
+        rows = sizes.filled(rows)
     result = rows.new_empty(len(rows), num_out)
     for start in range(0, num_out, TILE):
         stop = min(start + TILE, num_out)
         torch.mm(rows, tile(start, stop).to(dtype).t(), out=result[:, start:stop])
-    return result
+    return result[:num_rows]

@@ -24,7 +24,12 @@ from serve.engine import model_files
 from serve.engine.model_files import Checkpoint, WeightFiles, read_json
 from serve.engine.protocol import Progress
 from serve.engine.settings import EngineSettings
-from serve.engine.transformers.loader import quantized_loading, stored_scheme, weight_memory
+from serve.engine.transformers.loader import (
+    placing,
+    quantized_loading,
+    stored_scheme,
+    weight_memory,
+)
 from serve.engine.transformers.loader.stored_scheme import DeclaredScheme
 from serve.engine.transformers.loader.stored_tensors import Tensors
 from serve.errors import StartupError
@@ -138,7 +143,8 @@ def load_model(
             progress=progress,
             total_bytes=files.total_bytes,
         )
-    model = _plain_model(checkpoint, config, dtype=dtype, progress=progress)
+    with placing.placed_on(device):
+        model = _plain_model(checkpoint, config, dtype=dtype, progress=progress)
     model = model.to(device).eval().requires_grad_(False)
     progress("load_weights", files.total_bytes, files.total_bytes)
     return model, None
@@ -215,11 +221,11 @@ def _reporting(files: WeightFiles, progress: Progress) -> Callable[..., object]:
 def _counted(
     items: Iterable[tuple[str, Any]], files: WeightFiles, progress: Progress
 ) -> Iterator[tuple[str, Any]]:
-    done = 0
+    done, total = 0, files.total_bytes
     for name, mapping in items:
         yield name, mapping
-        done += files.tensor_bytes.get(name, 0)
-        progress("load_weights", done, files.total_bytes)
+        done += files.tensors[name].num_bytes if name in files.tensors else 0
+        progress("load_weights", done, total)
 
 
 def _refuse_unsupported(folder: Path, config: PretrainedConfig) -> None:

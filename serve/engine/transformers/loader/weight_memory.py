@@ -9,9 +9,10 @@ from typing import Any
 import torch
 
 from models.errors import UnknownShapeError
-from models.memory import fit, host_memory, shapes, sizes
+from models.memory import fit, host_memory, shapes, sizes, stored_numbers
 from serve.engine.model_files import Checkpoint, WeightFiles
 from serve.engine.settings import EngineSettings
+from serve.engine.transformers.loader import placing
 from serve.errors import StartupError
 
 
@@ -30,7 +31,7 @@ def refuse(
     folder, config = checkpoint.folder, checkpoint.config
     needed = resident_bytes(config, checkpoint.files, dtype=dtype)
     if device.type == "cuda" and not checkpoint.is_quantized:
-        _refuse_host(folder, needed)
+        _refuse_host(folder, placing.most_bytes_held(checkpoint.files.tensors, dtype.itemsize))
     free = free_bytes(device)
     if free is None:
         return
@@ -44,7 +45,7 @@ def refuse(
 
 
 def _refuse_host(folder: Path, needed: int) -> None:
-    """Refuse weights that the host cannot hold: transformers makes the model there, then moves it.
+    """Refuse weights whose largest piece the host cannot hold on its way to the GPU.
 
     Raises:
         StartupError: it would not fit.
@@ -52,9 +53,9 @@ def _refuse_host(folder: Path, needed: int) -> None:
     free = host_memory.available_bytes()
     if free is not None and needed > free:
         raise StartupError(
-            f"Not enough memory: {folder.name} is {needed / 1e9:.1f} GB, which this engine loads "
-            f"into the host's memory before the GPU's, and {free / 1e9:.1f} GB are free there. "
-            "Take --engine vllm, a smaller or quantised model, or free memory."
+            f"Not enough memory: the largest weight of {folder.name} is {needed / 1e9:.1f} GB. It "
+            f"passes through the host's memory, where {free / 1e9:.1f} GB are free. Take a "
+            "smaller or quantised model, or free memory."
         )
 
 
@@ -77,12 +78,12 @@ def resident_bytes(config: Mapping[str, Any], files: WeightFiles, *, dtype: torc
         files: of the folder; they count where config.json does not tell.
         dtype: in which the weights are held.
     """
+    if config.get("quantization_config") is not None:  # the files are what is held
+        return files.total_bytes
     try:
         shape = shapes.read(config)
     except UnknownShapeError:
-        return files.num_parameters * dtype.itemsize
-    if config.get("quantization_config") is not None:  # the files are what is held
-        return files.total_bytes
+        return stored_numbers.count(config, files.tensors) * dtype.itemsize
     return sizes.weights_bytes(shape, item_bytes=dtype.itemsize)
 
 

@@ -175,7 +175,7 @@ async def test_a_listed_page_asks_by_a_loopback_host_only() -> None:
     async with with_origins().client() as client:
         answer = await client.get("/v1/models", headers={"origin": PAGE, "host": "evil.example"})
     assert answer.status_code == 403
-    assert "'evil.example'" in answer.json()["error"]["message"]
+    assert '"evil.example"' in answer.json()["error"]["message"]
 
 
 async def test_over_a_socket_a_preflight_keeps_its_connection() -> None:

@@ -13,6 +13,7 @@ from starlette.routing import Route
 from serve.api.app import DIALECTS, routes_of
 from serve.api.http.guards import Policies
 from serve.api.openai.chat import ChatCompletions
+from serve.api.pages import site
 from serve.api.policy import ANY_KEY, INFER, PUBLIC, Policy
 from serve.governance.principal import ANONYMOUS, Principal
 from tests.serve.api.house import (
@@ -209,6 +210,7 @@ def test_every_route_of_the_product_has_its_policy() -> None:
         ("GET", "/version"): None,
         ("GET", "/metrics"): "metrics",
         ("GET", "/openapi.json"): None,
+        **{("GET", path): None for path in site.FILES},
     }
 
 
@@ -277,3 +279,19 @@ class Known:
 
     def authenticate(self, _credentials: object) -> Principal:
         return self._principal
+
+
+@pytest.mark.parametrize(
+    ("headers", "says"),
+    [
+        ({"content-type": "text/plain"}, 'content type is "text/plain", not JSON in UTF-8: send'),
+        ({"content-type": "x" * 80}, f'is "{"x" * 60}", not JSON'),
+        ({}, "content type is not given: send 'Content-Type: application/json'."),
+        (JSON | {"content-encoding": "gzip"}, '(Content-Encoding: "gzip"): send it as it is.'),
+    ],
+)
+async def test_a_refused_kind_of_body_is_named(headers: dict[str, str], says: str) -> None:
+    async with house().client() as client:
+        answer = await client.post(CHAT, content=b"{}", headers=headers)
+    assert answer.status_code == 415
+    assert says in answer.json()["error"]["message"]

@@ -71,6 +71,8 @@ def test_what_would_change_the_answer_is_refused_with_a_reason(name: str) -> Non
         ("best_of", True),
         ("min_tokens", 0.5),
         ("modalities", ["text", "audio"]),
+        ("top_n_sigma", 1),
+        ("grammar", "root ::= x"),
     ],
 )
 def test_a_value_that_asks_for_something_is_not_neutral(name: str, value: object) -> None:
@@ -79,7 +81,14 @@ def test_a_value_that_asks_for_something_is_not_neutral(name: str, value: object
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("length_penalty", 1.0), ("best_of", 1.0), ("min_tokens", -0.0), ("typical_p", 1)],
+    [
+        ("length_penalty", 1.0),
+        ("best_of", 1.0),
+        ("min_tokens", -0.0),
+        ("typical_p", 1),
+        ("top_n_sigma", -1),
+        ("top_n_sigma", -1.0),
+    ],
 )
 def test_a_default_may_be_written_as_any_number(name: str, value: object) -> None:
     assert FIELDS.refused[name].is_neutral(value)

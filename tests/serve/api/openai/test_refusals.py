@@ -57,6 +57,32 @@ def refusal_of(fields: bytes, *, chat: bool = True) -> InvalidRequest:
         (b'"input":"x"', "input", "this one takes messages"),
         (USER + b',"stop":5', "stop", "must be a string or an array of strings, not 5."),
         (USER + b',"logit_bias":{"a b":1}', "logit_bias", "which is not a token id"),
+        (USER + b',"stop":["a","%s"]' % (b"x" * 1025), "stop[1]", "stop[1] has 1025 characters"),
+        (USER + b',"stop":"%s"' % (b"x" * 1025), "stop", "stop has 1025 characters"),
+        (b'"messages":[]', "messages", "must have at least 1 entry, not 0."),
+        (
+            USER + b',"tools":[{"function":{"name":"f","strict":true}}]',
+            "tools[0].function.strict",
+            "tools[0].function.strict needs answers constrained",
+        ),
+        (
+            b'"messages":[{"role":"user","content":"x","cotnent":1}]',
+            "messages[0].cotnent",
+            "is not a field of this object. Did you mean content? Leave it out.",
+        ),
+        (
+            b'"messages":[{"role":"assistant","content":"x","reasoning_conten":1}]',
+            "messages[0].reasoning_conten",
+            "Did you mean reasoning_content",
+        ),
+        (USER + b',"m\\u0000x":1', r"m\u0000x", r'Unknown field "m\u0000x".'),
+        (USER + b',"a\xe2\x80\xaeb\xc3\xa9":1', "a\\u202ebé", r'Unknown field "a\u202ebé".'),
+        (
+            b'"messages":[{"role":"user","content":"x","a\\r\\nb\\u001b[31m":1}]',
+            r"messages[0].a\r\nb\u001b[31m",
+            r"messages[0].a\r\nb\u001b[31m is not a field",
+        ),
+        (b'"messages":[{"role":"a\\u009bb"}]', "messages[0].role", r'not "a\u009bb".'),
     ],
 )
 def test_a_chat_is_refused_in_the_clients_own_words(

@@ -34,8 +34,8 @@ def test_messages_are_a_chat_with_its_tools() -> None:
 @pytest.mark.parametrize(
     ("given", "message", "param"),
     [
-        ({}, "either prompt or messages", "prompt"),
-        ({"prompt": "x", "messages": MESSAGES}, "either prompt or messages", "prompt"),
+        ({}, "Neither prompt nor messages is given", "prompt"),
+        ({"prompt": "x", "messages": MESSAGES}, "Both prompt and messages are given", "prompt"),
         ({"prompt": ""}, "prompt is empty", "prompt"),
         ({"prompt": "x", "tools": TOOLS}, "tools go with messages", "tools"),
         ({"messages": MESSAGES, "add_special_tokens": True}, "writes its", "add_special_tokens"),

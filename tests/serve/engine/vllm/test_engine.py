@@ -8,11 +8,13 @@ import signal
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 import pytest_asyncio
 
+from models.memory import fit
 from serve.engine.protocol import Engine
 from serve.engine.registry import build
 from serve.engine.settings import EngineSettings, VllmSettings
@@ -22,6 +24,9 @@ from serve.errors import EngineDeadError, InvalidRequest, StartupError
 from tests.contracts.engine import EngineContract, Kill, collect, prompt_of, request, tokens
 
 pytest.importorskip("vllm", reason="vLLM is not installed")
+from vllm.engine import arg_utils
+from vllm.usage.usage_lib import UsageContext
+
 pytestmark = [
     pytest.mark.asyncio(loop_scope="module"),
     pytest.mark.filterwarnings("ignore"),  # of vLLM's own imports
@@ -101,6 +106,22 @@ async def test_what_it_is(engine: Engine, keeper: Keeper) -> None:
     names = [phase for phase, _, _ in keeper.phases]
     assert list(dict.fromkeys(names))[:4] == ["import", "load_weights", "allocate_kv", "warm_up"]
     assert ("import", 1, 1) in keeper.phases
+
+
+@pytest.mark.parametrize("gib", [24, 69, 70, 159, 160])
+async def test_models_fit_reckons_with_vllms_own_steps(
+    gib: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the installed vLLM takes on a card of this memory, which nobody has here."""
+    card = SimpleNamespace(
+        get_device_total_memory=lambda: gib << 30,
+        get_device_name=lambda: "a card",
+        is_tpu=lambda: False,
+        is_cpu=lambda: False,
+    )
+    monkeypatch.setattr(arg_utils, "current_platform", card)
+    both = arg_utils.EngineArgs.get_batch_defaults(1)
+    assert fit.gpu_step(gib << 30) == tuple(each[UsageContext.OPENAI_API_SERVER] for each in both)
 
 
 async def test_greedy_tokens_are_the_transformers_engines(engine: Engine, tiny_qwen2: Path) -> None:

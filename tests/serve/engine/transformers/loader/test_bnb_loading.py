@@ -23,12 +23,12 @@ from tests.serve.engine.checkpoints import WEIGHTS, put, refuse
 @pytest.mark.parametrize(
     ("scheme", "part", "other", "match"),
     [
-        ("nf4", "weight", torch.zeros(5, 1).byte(), "weight is torch.uint8 of 5 numbers"),
-        ("nf4", "weight.absmax", torch.zeros(512).half(), "absmax is torch.float16"),
+        ("nf4", "weight", torch.zeros(5, 1).byte(), "weight is uint8 of 5 numbers"),
+        ("nf4", "weight.absmax", torch.zeros(512).half(), "absmax is float16"),
         ("nf4", "weight.quant_map", torch.zeros(16), "other levels than nf4"),
         ("nf4", "weight.quant_state.bitsandbytes__nf4", torch.zeros(3).byte(), "quant_type None"),
-        ("bnb-int8", "weight", torch.zeros(9, 128).char(), "weight is torch.int8 of .9, 128."),
-        ("bnb-int8", "SCB", torch.zeros(9), "SCB is torch.float32 of 9 numbers, not"),
+        ("bnb-int8", "weight", torch.zeros(9, 128).char(), "weight is int8 of .9, 128."),
+        ("bnb-int8", "SCB", torch.zeros(9), "SCB is float32 of 9 numbers, not"),
         ("bnb-int8", "weight_format", torch.tensor(1).byte(), "not 0: row by row"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",

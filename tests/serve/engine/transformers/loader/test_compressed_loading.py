@@ -174,15 +174,15 @@ def words(*shape: int) -> torch.Tensor:
     ("part", "other", "match"),
     [
         ("weight_packed", None, f"missing, {UP}.weight_packed"),
-        ("weight_packed", words(9, 16), r"up_proj.weight_packed is torch.int32 of \[9, 16\], not"),
-        ("weight_packed", words(256, 32), r"of \[256, 32\], not torch.int32 of \[256, 16\]"),
-        ("weight_packed", words(256, 16).long(), r"is torch.int64 of .* not torch.int32 of"),
+        ("weight_packed", words(9, 16), r"up_proj.weight_packed is int32 of \[9, 16\], not"),
+        ("weight_packed", words(256, 32), r"of \[256, 32\], not int32 of \[256, 16\]"),
+        ("weight_packed", words(256, 16).long(), r"is int64 of .* not int32 of"),
         ("weight_scale", torch.ones(256), r"weight_scale is .* of \[256\], not .* of \[256, 4\]"),
         ("weight_scale", torch.ones(256, 2), r"of \[256, 2\], not .* of \[256, 4\] as config.json"),
-        ("weight_scale", words(256, 4), "weight_scale is torch.int32 of"),
+        ("weight_scale", words(256, 4), "weight_scale is int32 of"),
         ("weight_zero_point", None, f"missing, {UP}.weight_zero_point"),
-        ("weight_zero_point", words(256, 4), r"of \[256, 4\], not torch.int32 of \[32, 4\]"),
-        ("weight_zero_point", words(32, 4).char(), "weight_zero_point is torch.int8 of"),
+        ("weight_zero_point", words(256, 4), r"of \[256, 4\], not int32 of \[32, 4\]"),
+        ("weight_zero_point", words(32, 4).char(), "weight_zero_point is int8 of"),
         ("g_idx", torch.zeros(3), f"1 weights have no place .* {UP}.g_idx"),
         ("weight_scale", None, f"missing, {UP}.weight,"),
     ],
@@ -206,8 +206,8 @@ def test_weights_in_bytes_that_are_broken_are_named(
         refuse(folder, match)
 
     refused("missing, .*up_proj.weight", weight=None)
-    refused("up_proj.weight is torch.int8 of .*, not torch.int8", weight=torch.zeros(9, 128).char())
-    refused("up_proj.weight is torch.float32", weight=torch.zeros(256, 128))
+    refused("up_proj.weight is int8 of .*, not int8", weight=torch.zeros(9, 128).char())
+    refused("up_proj.weight is float32", weight=torch.zeros(256, 128))
     refused("layers differ, first .*up_proj is bfloat16", weight_scale=None)
 
 
@@ -215,7 +215,7 @@ def test_a_layer_of_other_bits_than_promised(int4: Path) -> None:
     table = quantization(int4)
     del table["config_groups"]["group_1"]  # q, k and v of 8 bits
     edit(int4, quantization_config=table)
-    refuse(int4, r"q_proj.weight_packed is torch.int32 of .128, 32., not torch.int32 of .128, 16.")
+    refuse(int4, r"q_proj.weight_packed is int32 of .128, 32., not int32 of .128, 16.")
 
 
 def test_layers_that_no_group_names(int8: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import shutil
 from pathlib import Path
@@ -15,8 +14,8 @@ from transformers import AutoModelForCausalLM, GPT2Config, Phi3Config, Qwen2Conf
 
 from models.refs import QuantScheme
 from models.rules import safetensors_header
-from serve.engine.registry import build
 from serve.engine.settings import EngineSettings
+from serve.engine.transformers import engine
 from serve.engine.transformers.loader import loading
 from serve.errors import StartupError
 from tests.quantized_models import write_quantized
@@ -174,8 +173,7 @@ def test_headers_are_read_once_in_a_start(folder: Path, monkeypatch: pytest.Monk
         return tensors(path, *budget)
 
     monkeypatch.setattr(safetensors_header, "tensors", counted)
-    engine = build("transformers", folder, EngineSettings(kv_cache_tokens=1024), lambda *_: None)
-    asyncio.run(engine.close())
+    engine._load(folder, EngineSettings(), lambda *_: None)
     assert read == ["model.safetensors"]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shutil
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from safetensors.torch import load_file, save_file
 from models.refs import QuantScheme
 from serve.engine.settings import EngineSettings
 from serve.engine.transformers.kernels import native
-from serve.engine.transformers.loader import loading
+from serve.engine.transformers.loader import loading, served_dtypes
 from serve.engine.transformers.loader.stored_scheme import RUNS
 from tests.quantized_models import write_quantized
 from tests.serve.engine.checkpoints import (
@@ -86,18 +87,27 @@ def test_bytes_are_reported_up_to_the_last(folders: dict[str, Path]) -> None:
 
 
 def test_parts_are_read_under_the_names_that_the_checkpoint_has(
-    folders: dict[str, Path], int8: Path
+    folders: dict[str, Path], tmp_path: Path
 ) -> None:
     """A base model is saved without its prefix, and quantised by the names that it has."""
-    stored = load_file(int8 / WEIGHTS)
-    save_file(
-        {name.removeprefix("model."): tensor for name, tensor in stored.items()}, int8 / WEIGHTS
+    kept = write_quantized(folders["none"], tmp_path / "kept", QuantScheme.INT8, ignore=r"\.0\.")
+    bare = Path(shutil.copytree(kept, tmp_path / "bare"))
+    (bare / "manifest.json").unlink()
+    stored = load_file(bare / WEIGHTS)
+    save_file({name.removeprefix("model."): part for name, part in stored.items()}, bare / WEIGHTS)
+    table = quantization(bare)
+    table["ignore"] = [name.removeprefix("model.") for name in table["ignore"]]
+    edit(bare, quantization_config=table)
+    checkpoint = loading.read_checkpoint(bare)
+    model, declared = loading.load_model(
+        checkpoint,
+        loading.read_config(checkpoint),
+        settings=EngineSettings(),
+        device=torch.device("cpu"),
+        progress=lambda *_: None,
     )
-    table = quantization(int8)
-    for group in table["config_groups"].values():
-        group["targets"] = [name.removeprefix("model.") for name in group["targets"]]
-    edit(int8, quantization_config=table)
-    assert torch.equal(logits(load(int8), 9), logits(load(folders["int8"]), 9))
+    served_dtypes.check(model, declared)
+    assert torch.equal(logits(model, 9), logits(load(kept), 9))
 
 
 def test_what_lies_beside_a_quantised_model_is_told_and_a_layers_part_refused(

@@ -1,0 +1,80 @@
+"""The commands of `intramural`: what each runs, and a line on it. A table, and nothing else."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """One command.
+
+    Attributes:
+        module: run as ``python -m`` would.
+        summary: for --help and completion.
+        words: put before what the user gives.
+        commands: that it has below itself, for completion; tests hold them to its parser.
+        takes_model: its first word is a model's name, or a folder.
+        group: of --help.
+    """
+
+    module: str
+    summary: str
+    words: tuple[str, ...] = ()
+    commands: tuple[str, ...] = ()
+    takes_model: bool = False
+    group: str = "use a model"
+
+
+COMMANDS = {
+    "run": Command(
+        "serve", "chat with a model, or ask it one question", ("run",), takes_model=True
+    ),
+    "serve": Command("serve", "serve a model over HTTP", takes_model=True),
+    "chat": Command("serve", "chat with a server that is running", ("chat",)),
+    "list": Command(
+        "models", "models that are known, and those on this machine", ("list",), group="get models"
+    ),
+    "pull": Command(
+        "models",
+        "fetch a model, checked and pinned",
+        ("pull",),
+        takes_model=True,
+        group="get models",
+    ),
+    "models": Command(
+        "models",
+        "all that can be done with stored models: show, fit, verify, rm, ...",
+        commands=(
+            *("list", "show", "pull", "verify", "keygen", "sign", "bundle", "import"),
+            *("rm", "du", "gc", "fit"),
+        ),
+        group="get models",
+    ),
+    "quantize": Command(
+        "quantize", "make a model smaller: int8, int4, ...", takes_model=True, group="get models"
+    ),
+    "keys": Command(
+        "serve",
+        "make, list and revoke API keys",
+        ("keys",),
+        commands=("create", "list", "revoke"),
+        group="operate",
+    ),
+    "doctor": Command(
+        "serve", "what is wrong with this machine or a server", ("doctor",), group="operate"
+    ),
+    "bench": Command(
+        "benchmarks",
+        "measure engines, servers, and what quantising cost",
+        commands=("engine", "serving", "compare", "diff", "plan", "quality", "trial"),
+        group="operate",
+    ),
+}
+OWN = {
+    "completion": "print what completes these commands in bash, zsh or fish",
+    "version": "print the version and the commit",
+    "help": "print this; `help COMMAND` is `COMMAND --help`",
+}
+"""Commands that the console itself answers."""
+SHELLS = ("bash", "zsh", "fish")

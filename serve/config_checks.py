@@ -1,0 +1,55 @@
+"""What several settings say together: each check refuses a combination that means nothing.
+
+They take plain values, and raise ValueError with the flags' names; config.py calls them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+
+def check_adapters(
+    adapters: Iterable[str], model_names: Iterable[str], bounds: Mapping[str, int | None]
+) -> None:
+    """Check the adapters' names.
+
+    Args:
+        adapters: ``NAME=PATH`` each.
+        model_names: those of the model itself.
+        bounds: of adapters, by their flags.
+    """
+    seen: set[str] = set()
+    for given in adapters:
+        name, _, path = given.partition("=")
+        if not (name.strip() and path.strip()):
+            raise ValueError(f"--lora {given[:80]}: NAME=PATH is needed")
+        if name in model_names:
+            raise ValueError(f"--lora {given[:80]}: the model itself has that name")
+        if name in seen:
+            raise ValueError(f"--lora {given[:80]}: the name is given twice")
+        seen.add(name)
+    for flag, bound in bounds.items():
+        if not seen and bound is not None:
+            raise ValueError(f"{flag} is for adapters, and there is no --lora")
+
+
+def check_signatures(
+    trusted_keys: Path | None, *, is_required: bool, is_verified: bool, has_adapters: bool
+) -> None:
+    """Check that a signature can be asked for."""
+    if trusted_keys is not None and not is_required:
+        raise ValueError("--trusted-keys is heeded with --require-signature only: add that")
+    if is_required and not is_verified:
+        raise ValueError("--require-signature needs the files verified: not --verify off")
+    if is_required and has_adapters:
+        raise ValueError("--require-signature: adapters (--lora) cannot be signed yet")
+
+
+def check_step(num_tokens: int | None, num_seqs: int | None) -> None:
+    """Check that a step has room for a token of every sequence."""
+    if num_tokens is not None and num_seqs is not None and num_tokens < num_seqs:
+        raise ValueError(
+            f"--max-num-batched-tokens is {num_tokens}, which is less than "
+            f"--max-num-seqs {num_seqs}: a step holds a token of every sequence"
+        )

@@ -1,0 +1,55 @@
+"""Settings that mean nothing together are refused, with the flags that are at fault."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from serve import config_checks as checks
+
+
+def test_what_goes_together_passes() -> None:
+    checks.check_adapters(["a=/a", "b=/b"], ("m",), {"--max-loras": 2})
+    checks.check_adapters([], ("m",), {"--max-loras": None})
+    checks.check_signatures(Path("k"), is_required=True, is_verified=True, has_adapters=False)
+    checks.check_signatures(None, is_required=False, is_verified=False, has_adapters=True)
+    checks.check_step(32, 32)
+    checks.check_step(None, 64)
+
+
+@pytest.mark.parametrize(
+    ("adapters", "said"),
+    [
+        (["a"], "NAME=PATH is needed"),
+        (["=/a"], "NAME=PATH is needed"),
+        (["m=/a"], "the model itself has that name"),
+        (["a=/a", "a=/b"], "the name is given twice"),
+        ([], "--max-loras is for adapters, and there is no --lora"),
+    ],
+)
+def test_adapters_that_cannot_be(adapters: list[str], said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        checks.check_adapters(adapters, ("m",), {"--max-loras": 1})
+
+
+@pytest.mark.parametrize(
+    ("keys", "required", "verified", "adapters", "said"),
+    [
+        (Path("k"), False, True, False, "--trusted-keys is heeded with --require-signature"),
+        (None, True, False, False, "not --verify off"),
+        (None, True, True, True, "cannot be signed yet"),
+    ],
+)
+def test_signatures_that_cannot_be_asked_for(
+    keys: Path | None, *, required: bool, verified: bool, adapters: bool, said: str
+) -> None:
+    with pytest.raises(ValueError, match=said):
+        checks.check_signatures(
+            keys, is_required=required, is_verified=verified, has_adapters=adapters
+        )
+
+
+def test_a_step_holds_a_token_of_every_sequence() -> None:
+    with pytest.raises(ValueError, match="is 31, which is less than --max-num-seqs 32"):
+        checks.check_step(31, 32)
