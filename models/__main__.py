@@ -7,10 +7,10 @@ import sys
 from collections.abc import Sequence
 
 from models import command_line
-from models.cli import bundle, fit, output, pull, show, storage, trust
+from models.cli import bundle, fit, listing, output, pull, show, storage, trust
 from models.errors import ModelError
 
-GROUPS = (show, pull, trust, bundle, storage, fit)
+GROUPS = (listing, show, pull, trust, bundle, storage, fit)
 
 EPILOG = """\
 where models live:
@@ -18,7 +18,7 @@ where models live:
   DIR is --data-dir, or INTRAMURAL_DATA_DIR, or ~/.local/share/intramural.
 
 examples:
-  python -m models list                what the catalog knows, and what is on this machine
+  python -m models list                what the catalog knows, what is here, and what fits
   python -m models pull qwen2-0.5b     fetch it from the Hub, checked and pinned
   python -m models fit qwen2.5-7b --gpu 24GB   what it costs in memory, and what fits
   python -m models verify qwen2-0.5b   are its bytes the ones that were meant

@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from models import plain_file
+from models import hub_cache, other_formats, plain_file
 from models.errors import ModelNotFoundError, UnknownSchemeError
-from models.refs import QuantScheme
+from models.refs import OtherScheme, QuantScheme, Scheme
 
 CONFIG = "config.json"
 INDEX = "model.safetensors.index.json"
@@ -79,37 +79,39 @@ def _other_weights(folder: Path) -> str:
 
 def size_bytes(folder: Path) -> int:
     """Bytes of the plain files directly in the folder."""
-    return sum(
-        path.stat().st_size for path in folder.iterdir() if path.is_file() and not path.is_symlink()
-    )
+    places = map(hub_cache.place_of, folder.iterdir())
+    return sum(path.stat().st_size for path in places if path.is_file() and not path.is_symlink())
 
 
-def scheme_of(folder: Path) -> QuantScheme:
+def scheme_of(folder: Path) -> Scheme:
     """The way the weights are stored, from ``quantization_config`` in config.json.
 
     Raises:
         ModelNotFoundError: config.json cannot be read.
-        UnknownSchemeError: it names a scheme that we do not know.
+        UnknownSchemeError: it names a scheme that no engine here reads; with what to do.
     """
-    quant = _read_json(folder / CONFIG).get("quantization_config")
+    config = _read_json(folder / CONFIG)
+    quant = config.get("quantization_config")
     if quant is None:
         return QuantScheme.NONE
-    scheme = _scheme(quant) if isinstance(quant, dict) else None
+    scheme = _scheme(quant) or other_formats.scheme(quant) if isinstance(quant, dict) else None
     if scheme is None:
         method = quant.get("quant_method") if isinstance(quant, dict) else quant
+        known = ", ".join((*QuantScheme, *OtherScheme))
         raise UnknownSchemeError(
             f"the model folder {folder} is quantised in a way that is not supported "
-            f"(quantization_config: {method!r}). Known: {', '.join(QuantScheme)}."
+            f"(quantization_config: {method!r}). Known: {known}. Take the full weights, and "
+            "--quant int4 or int8."
         )
     return scheme
 
 
 def _scheme(quant: Mapping[str, Any]) -> QuantScheme | None:
     match quant:
-        case {"quant_method": "bitsandbytes", "load_in_8bit": True}:
+        case {"quant_method": "bitsandbytes", "load_in_8bit": True, "llm_int8_threshold": 0 | 0.0}:
             return QuantScheme.BNB_INT8
         case {"quant_method": "bitsandbytes", "load_in_4bit": True, "bnb_4bit_quant_type": "nf4"}:
-            return QuantScheme.NF4
+            return None if quant.get("bnb_4bit_use_double_quant") else QuantScheme.NF4
         case {"quant_method": "compressed-tensors", "config_groups": dict(groups)}:
             return _mixed({_group_scheme(group) for group in groups.values()})
     return None

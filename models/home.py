@@ -52,3 +52,16 @@ def expanded(path: Path) -> Path:
         raise HomelessError(
             f"{path} names a home directory, and there is none of that user. Give the whole path."
         ) from None
+
+
+def hub_cache() -> Path | None:
+    """Hugging Face's cache, where huggingface_hub has it; None without a home directory."""
+    for variable in ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"):
+        if os.environ.get(variable):
+            return expanded(Path(os.environ[variable]))
+    if os.environ.get("HF_HOME"):
+        return expanded(Path(os.environ["HF_HOME"])) / "hub"
+    base, found = os.environ.get("XDG_CACHE_HOME"), home()
+    if base:
+        return expanded(Path(base)) / "huggingface" / "hub"
+    return None if found is None else found / ".cache/huggingface/hub"

@@ -2,7 +2,8 @@
 
 A pipe, a socket or a device under the name of a file would block or never end, and a file that
 grows while it is read would fill the memory: a file is opened without blocking and without
-following a link, must be a plain one, and at most so many bytes of it are read.
+following a link (but one of Hugging Face's cache: models/hub_cache.py), must be a plain one, and at
+most so many bytes of it are read.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
+
+from models import hub_cache
 
 MAX_HOLE_BYTES = 1 << 30
 """Most bytes that a file may claim and not have. Weights are no zeros; a hole is no weights."""
@@ -52,9 +55,13 @@ def opened(
         may_be_pipe: a shell's ``<(command)`` will do. One without a writer is empty.
 
     Raises:
-        OSError: it cannot be opened, is a link, or is no plain file; with the file's name.
+        OSError: it cannot be opened, is a link of no cache, or is no plain file; with the file's
+            name.
     """
-    descriptor = _open(path, _FLAGS if may_be_link else _FLAGS | os.O_NOFOLLOW)
+    if may_be_link:
+        descriptor = _open(path, _FLAGS)
+    else:
+        descriptor = _open(hub_cache.place_of(path), _FLAGS | os.O_NOFOLLOW)
     try:
         mode = os.fstat(descriptor).st_mode
         if may_be_pipe and stat.S_ISFIFO(mode):

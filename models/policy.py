@@ -34,7 +34,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from models import plain_file
+from models import hub_cache, plain_file
 from models.errors import ModelNotFoundError, ModelRefusedError
 from models.rules import (
     bookkeeping,
@@ -71,6 +71,10 @@ The same holds for names with "vocab" in them."""
 
 _PICKLE = "loading it can run code; convert the model to safetensors"
 _CODE = "a model brings no code of its own"
+_LINK = (
+    "links can lead out of the folder, but for those of Hugging Face's cache into the same entry's "
+    "blobs; copy with `cp -rL`"
+)
 _FORMAT = "weights are read from safetensors only"
 SUFFIX_RULES: dict[str, tuple[str, str]] = {
     **dict.fromkeys(
@@ -212,9 +216,9 @@ def _walk(folder: Path, root: Path, depth: int, count: Iterator[int]) -> Iterato
 
 
 def _by_kind(path: Path, name: str) -> Refusal | None:
-    mode = path.lstat().st_mode
+    mode = hub_cache.place_of(path).lstat().st_mode
     if stat.S_ISLNK(mode):
-        return Refusal(name, "symlink", "links can lead out of the folder; copy with `cp -rL`")
+        return Refusal(name, "symlink", _LINK)
     if stat.S_ISDIR(mode):
         return Refusal(name, "depth", f"it lies more than {MAX_DEPTH} folders deep")
     if not stat.S_ISREG(mode):
@@ -329,7 +333,7 @@ def _by_vocabulary(path: Path, name: str, budget: Budget) -> Refusal | None:
 
 
 def _by_template(path: Path, name: str, budget: Budget) -> Refusal | None:
-    num_bytes = path.lstat().st_size
+    num_bytes = hub_cache.place_of(path).lstat().st_size
     if num_bytes <= templates.MAX_TEMPLATE_BYTES:  # else refused by that alone
         budget.take_template(num_bytes)
     fault = templates.file_fault(path)

@@ -1,4 +1,4 @@
-"""The nouns of this package: ModelRef (where from), QuantScheme (how stored), Artifact (what here).
+"""The nouns of this package: ModelRef (where from), Scheme (how stored), Artifact (what here).
 
 Plain values: nothing here touches the disk or the network.
 """
@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Self
+from typing import Self, TypeAlias
 
 from models.errors import InvalidRefError
 
@@ -82,6 +82,22 @@ class QuantScheme(StrEnum):
     BNB_INT8 = "bnb-int8"
 
 
+class OtherScheme(StrEnum):
+    """Weights that another tool quantised. Nothing here makes them; vLLM reads some."""
+
+    AWQ = "awq"
+    GPTQ = "gptq"
+    FP8_TENSOR = "fp8-tensor"  # transformers' and vLLM's "fp8": a scale for each matrix
+    FP8_BLOCK = "fp8-block"  # the same method, a scale for each block of 128 by 128
+    FBGEMM_FP8 = "fbgemm-fp8"
+    MODELOPT_FP8 = "modelopt-fp8"
+    MXFP4 = "mxfp4"
+    BITSANDBYTES = "bitsandbytes"  # in another of its forms than the two of QuantScheme
+
+
+Scheme: TypeAlias = QuantScheme | OtherScheme
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Artifact:
     """A model folder on this machine that passed models/policy.py.
@@ -97,7 +113,7 @@ class Artifact:
 
     name: str
     path: Path
-    scheme: QuantScheme = QuantScheme.NONE
+    scheme: Scheme = QuantScheme.NONE
     ref: ModelRef | None = None
     marks: Mapping[str, tuple[int, int, int, int]] | None = field(
         default=None, repr=False, compare=False

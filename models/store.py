@@ -14,7 +14,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 import models
-from models import catalog, folder, home, plain_file, policy
+from models import catalog, folder, home, hub_cache, other_formats, plain_file, policy
 from models.catalog import CatalogEntry
 from models.errors import ModelError, ModelNotFoundError
 from models.refs import Artifact
@@ -152,15 +152,21 @@ def locate(model: str | ModelTarget, data_dir: Path) -> tuple[str, Path]:
 
     Raises:
         ModelNotFoundError: as in ``resolve``.
+        ModelRefusedError: it is a file of another format.
     """
     target = ModelTarget.parse(model)
     for name, path in places(target, data_dir):
-        if _is_built_in(target) or _is_dir(path):
+        if _is_built_in(target):
             return name, path
+        if _is_dir(path):
+            if not (path / folder.CONFIG).exists() and (advice := hub_cache.advice_on(str(path))):
+                raise ModelNotFoundError(advice)
+            return name, path
+        other_formats.require_readable(path)
     store = DirectoryStore(data_dir)
     store.is_there()
     if target.entry is not None and target.revision is None:
-        raise ModelNotFoundError(how_to_place(target.entry, store))
+        raise ModelNotFoundError(how_to_place(target.entry, store) + _in_the_cache(target))
     raise ModelNotFoundError(_nothing_known(target, store))
 
 
@@ -176,7 +182,7 @@ def places(target: ModelTarget, data_dir: Path) -> Iterator[tuple[str, Path]]:
     if target.revision is None and target.name is not None and is_plain_name(target.name):
         yield target.name, DirectoryStore(data_dir).path_of(target.name)
     if target.folder is not None:
-        yield target.folder.name, target.folder
+        yield hub_cache.name_of(target.folder.absolute()) or target.folder.name, target.folder
 
 
 def _is_built_in(target: ModelTarget) -> bool:
@@ -206,6 +212,7 @@ def load_folder(path: Path, *, name: str) -> Artifact:
         UnknownSchemeError: its quantisation is none that we know.
     """
     path = path.resolve()
+    other_formats.require_readable(path)
     marks = None
     try:
         # Else it is some other folder, of which there is nothing to refuse.
@@ -265,7 +272,13 @@ def _nothing_known(target: ModelTarget, store: DirectoryStore) -> str:
     return (
         f"there is no model {text!r}: no alias of the catalog, no folder of that path and "
         f"nothing in {store.root}.{hint}"
-    )
+    ) + _in_the_cache(target)
+
+
+def _in_the_cache(target: ModelTarget) -> str:
+    """Advice, on a line of its own, where Hugging Face's cache has this repository."""
+    advice = hub_cache.advice_on(target.repo or target.text)
+    return f"\n{advice}" if advice else ""
 
 
 def _how_to_quantise(target: ModelTarget, store: DirectoryStore) -> str | None:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from models.errors import ManifestError, ManifestMissingError, ModelError, ModelNotFoundError
 from models.lockfile import LockFile
-from models.refs import Artifact, QuantScheme
+from models.refs import Artifact, QuantScheme, Scheme
 from models.store import DirectoryStore
 from models.target import quantised_name
 from models.trust import pinned
@@ -131,7 +131,7 @@ def find(name: str, choice: Choice, data_dir: Path, *, full: Path | None) -> Fou
 
 
 def _is_former(
-    scheme: QuantScheme, wanted: QuantScheme, tools: Mapping[str, str], full: Path | None
+    scheme: Scheme, wanted: QuantScheme, tools: Mapping[str, str], full: Path | None
 ) -> bool:
     """Whether it is of the format that the name stood for before.
 

@@ -16,7 +16,7 @@ import gc
 from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass, replace
 
-from models.refs import Artifact, QuantScheme
+from models.refs import Artifact, Scheme
 from quantize.plan.choices import BY_QUALITY, Choice
 from serve.config import Config
 from serve.engine import registry
@@ -148,7 +148,7 @@ async def _weights(config: Config, environment: Mapping[str, str], progress: Pro
     )
 
 
-def _choose(config: Config, scheme: QuantScheme) -> tuple[str, str]:
+def _choose(config: Config, scheme: Scheme) -> tuple[str, str]:
     """The engine for weights of this scheme, and why. Blocks.
 
     Raises:

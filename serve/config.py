@@ -19,7 +19,7 @@ from pydantic import (
     model_validator,
 )
 
-from models import home
+from models import home, hub_cache
 from models.errors import HomelessError
 from models.refs import QuantScheme
 from models.rules import names
@@ -346,7 +346,9 @@ class Config(BaseModel):
     @property
     def model_names(self) -> tuple[str, ...]:
         """Names under which clients may ask for the model; the first is its id."""
-        return self.served_model_name or (Path(self.model).name or self.model,)
+        path = Path(self.model)
+        name = hub_cache.name_of(path.expanduser().absolute()) or path.name or self.model
+        return self.served_model_name or (name,)
 
     @cached_property
     def target(self) -> ModelTarget:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +12,15 @@ from models import folder, policy, stored_config
 from models.cli.fit_report import Report
 from models.cli.options import Commands, command, size_in_bytes, whole_number
 from models.errors import FitError, ModelNotFoundError, UnknownShapeError
-from models.memory import fit, host_memory, shapes
+from models.memory import fit, host_memory, shapes, stored_weights
 from models.memory.fit import Place, Request
-from models.refs import QuantScheme
+from models.other_formats import require_readable
+from models.refs import QuantScheme, Scheme
 from models.rules import strict_json
 from models.rules.strict_json import JsonFault
 from models.store import places, resolve
 from models.target import ModelTarget
+from models.weight_headers import Tensors
 
 _KV_TYPES = {"auto": None, "bfloat16": 2, "fp8": 1, "fp8_e4m3": 1, "fp8_e5m2": 1}
 _FREE = "free"
@@ -117,21 +119,24 @@ def _fit(options: argparse.Namespace) -> int:
     return 0
 
 
-def _request(options: argparse.Namespace) -> tuple[Request, QuantScheme | None]:
+def _request(options: argparse.Namespace) -> tuple[Request, Scheme | None]:
     """The request, and the scheme of the folder that is here; None where none is."""
     target = ModelTarget.parse(options.name)
     path = _folder(target, options.data_dir)
-    stored, size = None, None
+    stored, size, own = None, None, None
     if path is None:
         config = _published(target, options.data_dir)
     else:
-        config = stored_config.settle(path, _config(path)).config
+        settled = stored_config.settle(path, _config(path))
+        config = settled.config
         stored = folder.scheme_of(path)
         if stored is not QuantScheme.NONE:
-            size = folder.weights_bytes(path) or None
+            size = stored_weights.total_bytes(settled.tensors) or None
+            own = _own_bytes(path, settled.tensors) or None
     request = Request(
         config=config,
         weights_bytes=size,
+        own_weights_bytes=own,
         kv_item_bytes=_KV_TYPES[options.kv_cache_dtype],
         context=options.context,
         concurrency=options.concurrency,
@@ -140,9 +145,19 @@ def _request(options: argparse.Namespace) -> tuple[Request, QuantScheme | None]:
     return request, stored
 
 
+def _own_bytes(path: Path, tensors: Tensors) -> int:
+    try:
+        return stored_weights.own_bytes(tensors)
+    except OSError as error:
+        raise ModelNotFoundError(
+            f"{path.name}: the weights cannot be read: {error.strerror or error}"
+        ) from None
+
+
 def _folder(target: ModelTarget, data_dir: Path) -> Path | None:
     """The folder of this model, once it is allowed; None where there is no config.json."""
     for _, path in places(target, data_dir):
+        require_readable(path)
         if (path / folder.CONFIG).is_file():
             policy.check(path.resolve())
             return path.resolve()
@@ -172,7 +187,7 @@ def _config(path: Path) -> Mapping[str, Any]:
     return read
 
 
-def _schemes(scheme: str | None, stored: QuantScheme | None) -> list[QuantScheme]:
+def _schemes(scheme: str | None, stored: Scheme | None) -> Sequence[Scheme]:
     if stored is not None and stored is not QuantScheme.NONE:
         if scheme not in (None, str(stored)):
             raise FitError(

@@ -72,7 +72,7 @@ class Report:
         if Place.CPU in fits:
             lines.append(
                 f"Assumed on a CPU: our own engine, {_gb(fits[Place.CPU].overhead_bytes)} for "
-                "itself and one step, a tied output head stored twice, and "
+                "itself and one step, a tied output head held once, and "
                 f"{CPU_KV_SHARE:.0%} of what is left for the KV cache."
             )
         return lines

@@ -21,6 +21,7 @@ from models.errors import (
     SignatureError,
     UnstableFileError,
 )
+from models.other_formats import require_readable
 from models.progress import Progress, size
 from models.store import locate
 from models.trust import pinned
@@ -108,6 +109,7 @@ def add_commands(commands: Commands) -> None:
 
 def _verify(options: argparse.Namespace) -> int:
     name, path = locate(options.name, options.data_dir)
+    require_readable(path)
     facts: dict[str, Any] = {"ok": False, "name": name, "path": str(path), "mode": options.mode}
     try:
         proof = _proof(options, path)

@@ -20,7 +20,7 @@ from typing import Any
 from models.errors import FitError
 from models.memory import shapes, sizes
 from models.memory.shapes import ModelShape
-from models.refs import QuantScheme
+from models.refs import OtherScheme, Scheme
 from models.stored_config import stated_dtype
 
 GPU_SHARE = 0.92
@@ -56,6 +56,8 @@ class Request:
         config: the model's config.json.
         weights_bytes: of the stored weights, where they are here and already quantised; they stand
             in place of the computed ones.
+        own_weights_bytes: the same as our own batching holds them (models/memory/
+            stored_weights.py); None takes ``weights_bytes``.
         kv_item_bytes: of a number in the KV cache; None takes the model's own type.
         context: most tokens of a sequence; None takes the model's own.
         concurrency: sequences at once.
@@ -64,6 +66,7 @@ class Request:
 
     config: Mapping[str, Any]
     weights_bytes: int | None = None
+    own_weights_bytes: int | None = None
     kv_item_bytes: int | None = None
     context: int | None = None
     concurrency: int = 1
@@ -74,7 +77,7 @@ class Request:
 class Weights:
     """Costs that do not depend on the memory. Bytes are those of one device."""
 
-    scheme: QuantScheme
+    scheme: Scheme
     num_parameters: int
     dtype: str
     weights_bytes: int
@@ -107,7 +110,7 @@ class Fit:
     weights: Weights = field(repr=False)
 
 
-def weights(request: Request, scheme: QuantScheme, place: Place = Place.GPU) -> Weights:
+def weights(request: Request, scheme: Scheme, place: Place = Place.GPU) -> Weights:
     """Bytes of weights and KV cache on one device.
 
     Raises:
@@ -124,9 +127,18 @@ def weights(request: Request, scheme: QuantScheme, place: Place = Place.GPU) -> 
     dtype = dtype_of(request.config)
     item = sizes.DTYPE_BYTES[dtype]
     if request.weights_bytes is not None:
-        size = -(-request.weights_bytes // request.num_gpus)
+        own = request.own_weights_bytes if place is Place.CPU else None
+        size = -(-(own or request.weights_bytes) // request.num_gpus)
+    elif isinstance(scheme, OtherScheme):
+        raise FitError(f"what {scheme} weights take is known of weights that are here alone.")
     else:
-        size = sizes.weights_bytes(shape, scheme, item_bytes=item, num_gpus=request.num_gpus)
+        size = sizes.weights_bytes(
+            shape,
+            scheme,
+            item_bytes=item,
+            num_gpus=request.num_gpus,
+            by_vllm=place is Place.GPU,
+        )
     sequence = _per_sequence(shape, request, place)
     return Weights(
         scheme=scheme,
@@ -149,7 +161,7 @@ def gpu_step(memory_bytes: int) -> tuple[int, int]:
     return next((step for least, step in LARGER_GPU_STEPS if memory_bytes >= least), GPU_STEP)
 
 
-def fit(request: Request, scheme: QuantScheme, place: Place, memory_bytes: int) -> Fit:
+def fit(request: Request, scheme: Scheme, place: Place, memory_bytes: int) -> Fit:
     """The fit of the model into ``memory_bytes`` of one device.
 
     Raises:

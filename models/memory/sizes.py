@@ -29,6 +29,7 @@ def weights_bytes(
     *,
     item_bytes: int = 2,
     num_gpus: int = 1,
+    by_vllm: bool = True,
 ) -> int:
     """Bytes of the weights on one device.
 
@@ -40,13 +41,19 @@ def weights_bytes(
         scheme: of the layers' matrices.
         item_bytes: of a number that is not quantised.
         num_gpus: devices that share each matrix; the embedding is shared too, the rest copied.
+        by_vllm: vLLM holds a tied head that is quantised beside the embedding; our own batching
+            holds the two as one, and int4's zero points in bytes.
     """
-    tables = _tables_bytes(shape, scheme, item_bytes)
-    matrices = sum(linear_bytes(linear, scheme, item_bytes) for linear in shape.linears)
+    tables = _tables_bytes(shape, scheme, item_bytes, by_vllm=by_vllm)
+    matrices = sum(
+        linear_bytes(linear, scheme, item_bytes, by_vllm=by_vllm) for linear in shape.linears
+    )
     return -(-(tables + matrices) // num_gpus) + shape.rest * item_bytes
 
 
-def linear_bytes(linear: Linear, scheme: QuantScheme, item_bytes: int) -> int:
+def linear_bytes(
+    linear: Linear, scheme: QuantScheme, item_bytes: int, *, by_vllm: bool = True
+) -> int:
     """Bytes of equal matrices with their scales."""
     num_weights = linear.num_out * linear.num_in
     match scheme:
@@ -56,8 +63,10 @@ def linear_bytes(linear: Linear, scheme: QuantScheme, item_bytes: int) -> int:
             size = num_weights + linear.num_out * item_bytes
         case QuantScheme.INT8 | QuantScheme.INT4 if linear.num_in % GROUP:
             size = num_weights * item_bytes
-        case QuantScheme.INT4 if not linear.is_sensitive:  # half a byte for a zero point
-            size = num_weights // 2 + num_weights // GROUP * item_bytes + num_weights // GROUP // 2
+        case QuantScheme.INT4 if not linear.is_sensitive:
+            groups = num_weights // GROUP
+            zero_points = groups // 2 if by_vllm else groups  # half a byte each, or a byte
+            size = num_weights // 2 + groups * item_bytes + zero_points
         case QuantScheme.INT8 | QuantScheme.INT4:
             size = num_weights + num_weights // GROUP * item_bytes
         case QuantScheme.NF4:
@@ -67,11 +76,10 @@ def linear_bytes(linear: Linear, scheme: QuantScheme, item_bytes: int) -> int:
     return size * linear.count
 
 
-def _tables_bytes(shape: ModelShape, scheme: QuantScheme, item_bytes: int) -> int:
+def _tables_bytes(shape: ModelShape, scheme: QuantScheme, item_bytes: int, *, by_vllm: bool) -> int:
     """Bytes of embedding and output head; a tied head is stored too once both are quantised.
 
-    That is what vLLM holds; our own batching holds the two as one. int4 has 4 bits for an embedding
-    that is not the head too.
+    int4 has 4 bits for an embedding that is not the head too.
     """
     full = (shape.embedding + shape.head) * item_bytes
     groups = [size for size in _TABLE_GROUPS if shape.hidden_size % size == 0]
@@ -79,6 +87,8 @@ def _tables_bytes(shape: ModelShape, scheme: QuantScheme, item_bytes: int) -> in
         return full
     small = shape.embedding + shape.embedding // groups[0] * item_bytes  # the head's too
     if shape.family in READS_EMBEDDING:
+        if shape.is_tied and not by_vllm:
+            return small
         if shape.is_tied or scheme is QuantScheme.INT8:
             return 2 * small
         return small + shape.embedding // 2 + shape.embedding // GROUP * item_bytes

@@ -9,6 +9,9 @@ from __future__ import annotations
 
 import os
 import re
+from pathlib import Path
+
+from models import hub_cache
 
 TOOLS = frozenset({".cache", ".git", ".gitattributes", ".gitignore"})
 """Of download tools, folder or file."""
@@ -29,10 +32,10 @@ _NFS = re.compile(r"\.nfs[0-9a-f]{8,}")
 
 
 def is_bookkeeping(entry: os.DirEntry[str]) -> bool:
-    """Whether the entry is passed over. A link never is."""
-    if entry.is_symlink():
-        return False
+    """Whether the entry is passed over. A link is only where a cache keeps a tool's file so."""
     name = entry.name
+    if entry.is_symlink():
+        return name in TOOLS and hub_cache.blob_of(Path(entry.path)) is not None
     if name in TOOLS:
         return True
     if entry.is_dir(follow_symlinks=False):

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
+from models import hub_cache
 from models.trust.manifest import NEVER_LISTED, Manifest
 from models.trust.manifest_files import walk
 from models.trust.verified_cache import Marks, Stamp, marks_of
@@ -54,7 +56,7 @@ class OnDisk:
 
 
 def on_disk(folder: Path) -> OnDisk:
-    """Look at names and records; opens no file and follows no link.
+    """Look at names and records; opens no file, and follows no link but a cache's.
 
     Raises:
         OSError: something cannot be looked at.
@@ -64,8 +66,9 @@ def on_disk(folder: Path) -> OnDisk:
     for path, entry in walk(folder):
         if path in NEVER_LISTED:
             continue
-        if entry.is_file(follow_symlinks=False):
-            plain[path] = entry.stat(follow_symlinks=False)
+        status = hub_cache.place_of(Path(entry.path)).lstat()
+        if stat.S_ISREG(status.st_mode):
+            plain[path] = status
         else:
             strange.add(path)
     return OnDisk(plain=plain, strange=frozenset(strange))

@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from models import plain_file
+from models import hub_cache, plain_file
 from models.errors import UnstableFileError
 from models.memory import host_cpus
 
@@ -76,7 +76,7 @@ def hash_files(paths: Sequence[Path], on_bytes: OnBytes | None = None) -> list[F
                 on_bytes(num_bytes)
                 has_failed = False
 
-    sizes = [path.lstat().st_size for path in paths]
+    sizes = [hub_cache.place_of(path).lstat().st_size for path in paths]
     largest_first = sorted(range(len(paths)), key=lambda index: -sizes[index])
     num_threads = min(len(paths), host_cpus.num_threads())
     with ThreadPoolExecutor(num_threads, thread_name_prefix="sha256") as pool:
@@ -128,8 +128,8 @@ def _check_holes(descriptor: int, path: Path) -> None:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[int]:
-    """The file, read only, no link followed. Every OSError from within names the file."""
-    descriptor = os.open(path, _FLAGS)
+    """The file, read only; of links a cache's alone. Every OSError from within names the file."""
+    descriptor = os.open(hub_cache.place_of(path), _FLAGS)
     try:
         yield descriptor
     except OSError as error:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import itertools
 import os
 import re
+import stat
 import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from models import plain_file
+from models import hub_cache, plain_file
 from models.errors import ManifestError
 from models.rules.bookkeeping import is_bookkeeping
 
@@ -79,12 +80,14 @@ def plain_files(folder: Path) -> Iterator[tuple[str, int]]:
     """
     for path, entry in walk(folder):
         fault = path_fault(path)
-        if fault is None and not entry.is_file(follow_symlinks=False):
-            kind = plain_file.kind_of(Path(entry.path)) or "something else"
+        place = hub_cache.place_of(Path(entry.path))
+        status = place.lstat()
+        if fault is None and not stat.S_ISREG(status.st_mode):
+            kind = plain_file.kind_of(place) or "something else"
             fault = "is a link" if entry.is_symlink() else f"is not a plain file but {kind}"
         if fault:
             raise ManifestError(f"{folder} cannot have a manifest: {path!r} {fault}.")
-        yield path, entry.stat(follow_symlinks=False).st_size
+        yield path, status.st_size
 
 
 def walk(folder: Path, prefix: str = "") -> Iterator[tuple[str, os.DirEntry[str]]]:

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from models.errors import InvalidRefError, ManifestError
 from models.quality import Quality, QualityFault
-from models.refs import ModelRef, QuantScheme
+from models.refs import ModelRef, OtherScheme, QuantScheme, Scheme
 from models.rules.strict_json import MAX_DEPTH, is_deeper
 from models.trust.manifest_files import FileEntry
 
@@ -28,6 +28,7 @@ _KEYS = (
     "checksum",
 )
 _OPTIONAL = ("quality",)
+_SCHEMES: tuple[Scheme, ...] = (*QuantScheme, *OtherScheme)
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _TIME = re.compile(r"\d{4}-[01]\d-[0-3]\dT[0-2]\d:[0-5]\d:[0-6]\dZ", re.ASCII)
 
@@ -54,7 +55,7 @@ class Fields:
     files: tuple[FileEntry, ...]
     source: ModelRef | None
     licence: str | None
-    scheme: QuantScheme
+    scheme: Scheme
     tools: Mapping[str, str]
     created_at: str
     quality: Quality | None = None
@@ -114,8 +115,8 @@ def parse(raw: bytes, make: type[AnyFields]) -> tuple[str, AnyFields]:
         raise FormatError("tools must map names to versions")
     if licence is not None and not isinstance(licence, str):
         raise FormatError(f"licence is {licence!r}, neither text nor null")
-    if document["scheme"] not in list(QuantScheme):
-        raise FormatError(f"scheme {document['scheme']!r} is none of {', '.join(QuantScheme)}")
+    if document["scheme"] not in _SCHEMES:
+        raise FormatError(f"scheme {document['scheme']!r} is none of {', '.join(_SCHEMES)}")
     digest = _matching(document, "digest", _DIGEST)
     if document["checksum"] != _checksum(document):
         raise FormatError("it is damaged: its checksum is not that of the rest")
@@ -123,7 +124,7 @@ def parse(raw: bytes, make: type[AnyFields]) -> tuple[str, AnyFields]:
         files=_files(document["files"]),
         source=_source(document["source"]),
         licence=licence,
-        scheme=QuantScheme(document["scheme"]),
+        scheme=_SCHEMES[_SCHEMES.index(document["scheme"])],
         tools=tools,
         created_at=_matching(document, "created_at", _TIME),
         quality=_quality(document),

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from models import hub_cache
 from models.errors import NotIntactError
 from models.trust.manifest_files import walk
 from models.trust.verified_cache import Marks, marks_of
@@ -20,10 +21,18 @@ MAX_SHOWN = 8
 def marks_in(folder: Path) -> dict[str, Marks]:
     """The marks of everything in a folder that is no folder, by relative path.
 
+    A link of Hugging Face's cache has marks of its own, and so has the file that it leads to.
+
     Raises:
         OSError: something cannot be looked at.
     """
-    return {path: marks_of(entry.stat(follow_symlinks=False)) for path, entry in walk(folder)}
+    marks: dict[str, Marks] = {}
+    for path, entry in walk(folder):
+        marks[path] = marks_of(entry.stat(follow_symlinks=False))
+        blob = hub_cache.blob_of(Path(entry.path)) if entry.is_symlink() else None
+        if blob is not None:
+            marks[f"{path} -> blobs/{blob.name}"] = marks_of(blob.lstat())
+    return marks
 
 
 def require_unchanged(folder: Path, before: Mapping[str, Marks]) -> None:

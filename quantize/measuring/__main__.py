@@ -49,6 +49,7 @@ def _run(options: argparse.Namespace) -> None:
     quantised = store.resolve(options.quantised, options.data_dir)
     manifest = _manifest(full, quantised)
     layers, quantizer = layers_of(full.path, quantised.path)
+    scheme = quantizer.scheme
     check_memory()
     with progress.shown(as_json=False) as meter:
         quality = Measurement(
@@ -57,8 +58,8 @@ def _run(options: argparse.Namespace) -> None:
             layers=layers,
             quantizer=quantizer,
             texts=texts_of(options.text),
-        ).run(meter, better_of(full.path, quantised.scheme))
-    report_tables.print_quality(quality, quantised.scheme, output.console())
+        ).run(meter, better_of(full.path, scheme))
+    report_tables.print_quality(quality, scheme, output.console())
     if manifest is not None:
         replace(manifest, quality=quality).write(quantised.path)
 

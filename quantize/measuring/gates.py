@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from models.progress import size
 from models.quality import Figures, Quality
-from models.refs import QuantScheme
+from models.refs import OtherScheme, QuantScheme, Scheme
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,8 +74,10 @@ def failures(gate: Gate, figures: Figures) -> list[str]:
     return faults
 
 
-def complaint(quality: Quality, scheme: QuantScheme) -> str | None:
+def complaint(quality: Quality, scheme: Scheme) -> str | None:
     """A complaint that a model lost too much, with what loses less; None where it keeps enough."""
+    if isinstance(scheme, OtherScheme):
+        return None  # another tool's, for which there is no gate
     faults = failures(gate_of(scheme, quality.num_weights), quality)
     if not faults:
         return None

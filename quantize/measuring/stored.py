@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from models import folder
-from models.refs import QuantScheme
+from models.refs import OtherScheme, QuantScheme
 from quantize import registry
 from quantize.errors import UnsuitableModelError
 from quantize.formats.forms import Form, Linear, Part
@@ -38,6 +38,11 @@ def layers_of(full: Path, quantised: Path) -> tuple[list[Linear], Quantizer]:
     scheme = folder.scheme_of(quantised)
     if scheme is QuantScheme.NONE:
         raise UnsuitableModelError(f"{quantised.name} holds nothing that is quantised.")
+    if isinstance(scheme, OtherScheme):
+        raise UnsuitableModelError(
+            f"{quantised.name} is {scheme}, which another tool made, and is not read here. Measure "
+            "it through an engine: python -m benchmarks quality."
+        )
     quantizer = registry.quantizer(scheme, SchemeOptions())
     tensors = {tensor.name: tensor for tensor in source.tensors_of(quantised)}
     sources = {tensor.name: tensor for tensor in source.tensors_of(full)}

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from models import weight_headers
+from models import hub_cache, weight_headers
 from models.errors import UnstableFileError
 from models.weight_headers import Tensors
 
@@ -68,7 +68,8 @@ class Files:
 
     def __enter__(self) -> Self:
         for name in self._names:
-            descriptor = os.open(self._folder / name, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+            place = hub_cache.place_of(self._folder / name)
+            descriptor = os.open(place, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
             self._open[name] = descriptor
             self._before[name] = _marks(descriptor)
         return self

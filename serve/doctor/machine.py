@@ -9,8 +9,8 @@ from importlib import metadata
 from pathlib import Path
 
 from models.memory import host_memory
+from models.memory.nvidia import Driver, ask_driver
 from serve.config import Config
-from serve.doctor.nvidia import Driver, ask_driver
 from serve.engine.protocol import Progress
 
 

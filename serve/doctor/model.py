@@ -10,7 +10,7 @@ from models.errors import FitError, ModelError, ModelNotFoundError, SignatureErr
 from models.memory import fit as fitting
 from models.memory import host_memory, shapes, sizes
 from models.memory.fit import Fit, Place, Request
-from models.refs import QuantScheme
+from models.refs import QuantScheme, Scheme
 from models.rules import strict_json
 from models.rules.strict_json import JsonFault
 from models.store import resolve
@@ -101,9 +101,9 @@ def _memory(machine: Machine) -> tuple[Place, int | None]:
     return Place.CPU, host_memory.available_bytes(machine.root)
 
 
-def _request(config: Config) -> tuple[Request, QuantScheme]:
+def _request(config: Config) -> tuple[Request, Scheme]:
     """Raises FitError, ModelError, StartupError, JsonFault, OSError."""
-    scheme: QuantScheme | None = None
+    scheme: Scheme | None = None
     size = None
     if fetching.is_here(config.target, config.data_dir):
         artifact = resolve(config.target.base, config.data_dir)

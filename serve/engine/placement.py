@@ -8,7 +8,7 @@ from typing import cast, get_args
 
 import torch
 
-from models.refs import QuantScheme
+from models.refs import Scheme
 from quantize.plan.scheme_support import EngineName, Placement, Refusal, refusal
 from serve.engine import gpus
 
@@ -40,7 +40,7 @@ def _capability() -> tuple[int, int]:
     return seen[0].capability if seen else torch.cuda.get_device_capability()
 
 
-def refused(scheme: QuantScheme, engine: str, device: str) -> Refusal | None:
+def refused(scheme: Scheme, engine: str, device: str) -> Refusal | None:
     """The refusal of a scheme by an engine on this machine; None where it runs it.
 
     The fake engine, which has no weights, refuses none.

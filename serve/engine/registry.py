@@ -9,7 +9,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import get_args
 
-from models.refs import QuantScheme
+from models.refs import QuantScheme, Scheme
 from serve.config import Config, flag_of
 from serve.engine.protocol import Engine, Progress
 from serve.engine.settings import EngineSettings, VllmSettings
@@ -35,7 +35,7 @@ def choose(
     device: str = "auto",
     *,
     with_adapters: bool = False,
-    scheme: QuantScheme = QuantScheme.NONE,
+    scheme: Scheme = QuantScheme.NONE,
 ) -> tuple[str, str]:
     """The engine to use for a value of ``--engine``, and the reason, for the log.
 

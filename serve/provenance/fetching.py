@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from models import hub_cache
 from models.errors import ModelError, ModelNotFoundError
 from models.lockfile import LockFile
 from models.refs import Artifact
@@ -49,6 +50,8 @@ async def obtain(
         if is_offline:
             raise StartupError(_absent(target, data_dir) + "\n--offline forbids fetching it.")
         log.info("fetching", extra={"model": target.text})
+        if (advice := hub_cache.advice_on(target.repo or target.text)) is not None:
+            log.info("fetching", extra={"notice": advice})
         await _pull(target.text, data_dir, environment, progress)
         return await asyncio.to_thread(resolve, target.base, data_dir)
     except ModelError as error:

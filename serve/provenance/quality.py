@@ -11,7 +11,7 @@ import shlex
 from dataclasses import dataclass
 
 from models.quality import Quality
-from models.refs import Artifact, QuantScheme
+from models.refs import Artifact, OtherScheme, QuantScheme, Scheme
 from models.trust.manifest import Manifest
 from quantize.measuring import gates
 from serve.errors import StartupError
@@ -33,7 +33,7 @@ class Standing:
         remedy: how to find out, where nothing is known.
     """
 
-    scheme: QuantScheme
+    scheme: Scheme
     quality: Quality | None = None
     complaint: str | None = None
     remedy: str = ""
@@ -89,6 +89,8 @@ def standing(artifact: Artifact, manifest: Manifest | None, least: str | None) -
 
 def _remedy(artifact: Artifact) -> str:
     """The command that measures; it needs the full weights."""
+    if isinstance(artifact.scheme, OtherScheme):
+        return "Another tool made it; ask who published it."
     full = artifact.name.rpartition("--")[0] or "FULL"
     return f"To find out: python -m quantize.measuring {full} {shlex.quote(artifact.name)}"
 

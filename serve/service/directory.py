@@ -12,7 +12,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from models.quality import Quality
-from models.refs import QuantScheme
+from models.refs import QuantScheme, Scheme
 from models.rules.names import quoted
 from serve.errors import ModelNotFound, NotReady
 from serve.suggestion import near
@@ -51,7 +51,7 @@ class Weights:
     """
 
     digest: str | None = None
-    scheme: QuantScheme = QuantScheme.NONE
+    scheme: Scheme = QuantScheme.NONE
     quality: Quality | None = None
 
 

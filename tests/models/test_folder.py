@@ -87,7 +87,10 @@ def test_size_counts_plain_files(tmp_path):
         (compressed(group(8, "int")), QuantScheme.INT8_WEIGHT_ONLY),
         (compressed(group(4, "int")), QuantScheme.INT4),
         (compressed(group(8, "float", {"num_bits": 8})), QuantScheme.FP8),
-        ({"quant_method": "bitsandbytes", "load_in_8bit": True}, QuantScheme.BNB_INT8),
+        (
+            {"quant_method": "bitsandbytes", "load_in_8bit": True, "llm_int8_threshold": 0.0},
+            QuantScheme.BNB_INT8,
+        ),
         (
             {
                 "quant_method": "bitsandbytes",
@@ -105,7 +108,7 @@ def test_scheme(tmp_path, quant, scheme):
 @pytest.mark.parametrize(
     "quant",
     [
-        *({}, [], "int8", {"quant_method": "gptq"}, compressed(), compressed(group(3, "int"))),
+        *({}, [], "int8", {"quant_method": "hqq"}, compressed(), compressed(group(3, "int"))),
         {"quant_method": "compressed-tensors", "config_groups": [1]},
         compressed(group(8, "int"), group(4, "int")),
         compressed("x"),

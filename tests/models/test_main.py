@@ -34,6 +34,6 @@ def test_an_interruption_is_code_130(tmp_path, capsys, monkeypatch):
     def interrupt(options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("models.cli.show._list", interrupt)
+    monkeypatch.setattr("models.cli.listing._list", interrupt)
     assert main(["list", "--data-dir", str(tmp_path)]) == 130
     assert capsys.readouterr().err == "interrupted\n"

@@ -83,3 +83,9 @@ def test_a_file_of_settings_has_no_shell_so_home_is_put_in_place(
     assert str(config.state_dir) == "/srv/x/state"
     with pytest.raises(StartupError, match="names a home directory, and there is none"):
         load_config({"data_dir": "~nobody-of-that-name/x"}, env={})
+
+
+def test_a_snapshot_of_a_cache_is_served_under_its_repository_s_name() -> None:
+    snapshot = "/hub/models--acme--tiny/snapshots/" + "c" * 40
+    assert Config(model=snapshot).model_names == ("acme--tiny",)
+    assert Config(model="./my-model").model_names == ("my-model",)

@@ -46,7 +46,15 @@ from serve.engine.protocol import (
 )
 from serve.engine.request_check import check_request
 from serve.engine.settings import EngineSettings
-from serve.engine.vllm import cpu, fork, lora, processes, served_dtypes, stored_model
+from serve.engine.vllm import (
+    cpu,
+    fork,
+    lora,
+    other_schemes,
+    processes,
+    served_dtypes,
+    stored_model,
+)
 from serve.engine.vllm.allocator import return_large_buffers
 from serve.engine.vllm.arguments import base_arguments, extra_arguments
 from serve.engine.vllm.heartbeat import Heartbeat
@@ -98,7 +106,7 @@ class VllmEngine:
             StartupError: vLLM cannot run this model, this way, on this machine.
         """
         checkpoint = model_files.read(path, cpu.read_config(path))
-        stored_model.refuse_misfit(checkpoint)
+        stored_model.refuse_misfit(checkpoint, current_platform.device_type)
         checkpoint.tell_differences()
         config, files = checkpoint.config, checkpoint.files
         adapters = lora.plan(checkpoint, settings.vllm, current_platform.device_type)
@@ -138,7 +146,7 @@ class VllmEngine:
         self._info = replace(self._info, dtype=dtype)
         if scheme is None:
             return
-        ignore = (config.get("quantization_config") or {}).get("ignore") or ()
+        ignore = served_dtypes.ignored(config.get("quantization_config") or {})
         fault = asyncio.run(served_dtypes.check(self._llm, scheme, ignore))
         if fault is not None:
             asyncio.run(self.close())
@@ -252,6 +260,7 @@ def _arguments(
     return {
         **base_arguments(checkpoint.folder, settings),
         **stored_model.stretched_context(config),
+        **other_schemes.arguments(served_dtypes.scheme_in(checkpoint.folder)),
         "dtype": cpu.pick_dtype(config, settings),
         **platform_arguments(device, config, settings, weight_bytes),
         **adapters.arguments,

@@ -53,22 +53,23 @@ class PanelKernel(MPLinearKernel):  # type: ignore[misc]  # vLLM is not typed
         return True, None
 
     def process_weights_after_loading(self, layer: torch.nn.Module) -> None:
-        words, scale, zero_words = self._get_weight_params(layer)
+        stored_words, stored_scale, zero_words = self._get_weight_params(layer)
+        words, scale = _outputs_first(stored_words), _outputs_first(stored_scale)
         bits: Literal[8, 4] = _BITS[self.config.weight_type]
         zeros = None
         if self.config.zero_points:
             zeros = packed_weights.of_zero_words(zero_words.data, len(scale))
         panels = Integers(
             bits=bits,
-            weight=packed_weights.of_words(words.data, bits, self.config.partition_weight_shape[0]),
-            scale=scale.data,
+            weight=packed_weights.of_words(words, bits, self.config.partition_weight_shape[0]),
+            scale=scale,
             zeros=zeros,
         ).panels()
         sizes = (panels.num_out, panels.num_in, panels.groups, int(panels.has_zeros))
         self._form = (bits, *sizes, panels.scale_bytes)
         for name, data in ((self.w_q_name, panels.weight), (self.w_s_name, panels.scale)):
             setattr(layer, name, torch.nn.Parameter(data, requires_grad=False))
-        if zeros is not None:
+        if zero_words is not None:  # GPTQ stores them without need
             setattr(layer, self.w_zp_name, None)
 
     def apply_weights(
@@ -79,6 +80,12 @@ class PanelKernel(MPLinearKernel):  # type: ignore[misc]  # vLLM is not typed
         if bias is not None:
             result = result + bias
         return result.view(*x.shape[:-1], self._form[1])
+
+
+def _outputs_first(parameter: Any) -> torch.Tensor:
+    """The numbers with a row for each output. AWQ and GPTQ have a row for each input, or group."""
+    data: torch.Tensor = parameter.data
+    return data.t() if getattr(parameter, "output_dim", 0) == 1 else data
 
 
 @torch.library.custom_op("intramural::multiply_panels", mutates_args=())

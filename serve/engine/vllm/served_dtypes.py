@@ -17,10 +17,10 @@ from typing import Any
 
 from models.errors import UnknownSchemeError
 from models.folder import scheme_of
-from models.refs import QuantScheme
+from models.refs import OtherScheme, QuantScheme, Scheme
 from serve.engine.vllm import lora
 
-_METHODS: Mapping[QuantScheme, tuple[str, ...]] = {
+_METHODS: Mapping[Scheme, tuple[str, ...]] = {
     QuantScheme.NONE: (),
     QuantScheme.INT8: ("CompressedTensorsWNA16",),
     QuantScheme.INT8_W8A8: ("CompressedTensorsW8A8Int8",),
@@ -29,8 +29,19 @@ _METHODS: Mapping[QuantScheme, tuple[str, ...]] = {
     QuantScheme.FP8: ("CompressedTensorsW8A8Fp8", "CompressedTensorsW8A16Fp8"),
     QuantScheme.NF4: ("BitsAndBytesLinearMethod",),
     QuantScheme.BNB_INT8: ("BitsAndBytesLinearMethod",),
+    OtherScheme.AWQ: ("AutoAWQMarlinLinearMethod", "AutoAWQLinearMethod"),
+    OtherScheme.GPTQ: ("AutoGPTQLinearMethod",),
+    OtherScheme.FP8_TENSOR: ("Fp8LinearMethod",),
+    OtherScheme.FP8_BLOCK: ("Fp8LinearMethod",),
+    OtherScheme.FBGEMM_FP8: ("FBGEMMFp8LinearMethod",),
+    OtherScheme.MODELOPT_FP8: ("ModelOptLinearMethod",),
+    OtherScheme.MXFP4: ("GptOssMxfp4MoEMethod", "Mxfp4MoEMethod"),
+    OtherScheme.BITSANDBYTES: ("BitsAndBytesLinearMethod",),
 }
-WORDS: Mapping[QuantScheme, str] = {
+_OF_EXPERTS = frozenset({OtherScheme.MXFP4})
+"""Schemes of experts alone: linear layers keep their type."""
+_FOUR_BITS = frozenset({OtherScheme.AWQ, OtherScheme.GPTQ})
+WORDS: Mapping[Scheme, str] = {
     QuantScheme.INT8: "int8 (W8A{})",
     QuantScheme.INT8_WEIGHT_ONLY: "int8 (W8A{})",
     QuantScheme.INT8_W8A8: "int8 (W8A8)",
@@ -38,14 +49,18 @@ WORDS: Mapping[QuantScheme, str] = {
     QuantScheme.FP8: "fp8",
     QuantScheme.NF4: "nf4",
     QuantScheme.BNB_INT8: "bnb-int8",
+    OtherScheme.AWQ: "awq (W4A{})",
+    OtherScheme.GPTQ: "gptq (W4A{})",
+    **{scheme: str(scheme) for scheme in OtherScheme if scheme not in _FOUR_BITS},
 }
+_EXPERTS = re.compile(r"\(\w+\): \w*(?:MoE|Experts)\w*\((?:quant=(\w+))?")
 _LAYER = re.compile(r"\((\w+)\): \w*ParallelLinear\((?:quant=(\w+))?")
 _HEAD = {"lm_head", "re:.*lm_head", "re:.*lm_head.*"}
 _ANSWER_S = 60.0
 
 
-def scheme_in(folder: Path) -> QuantScheme | None:
-    """The checkpoint's scheme; None for one of vLLM's that is not among ours, such as GPTQ."""
+def scheme_in(folder: Path) -> Scheme | None:
+    """The checkpoint's scheme; None for one that has no name here."""
     try:
         return scheme_of(folder)
     except UnknownSchemeError:
@@ -53,7 +68,7 @@ def scheme_in(folder: Path) -> QuantScheme | None:
 
 
 def describe(
-    config: Mapping[str, Any], scheme: QuantScheme | None, dtype: str, *, device: str = "cpu"
+    config: Mapping[str, Any], scheme: Scheme | None, dtype: str, *, device: str = "cpu"
 ) -> str:
     """The type for banner and metrics: ``bfloat16``, or ``int8 (W8A8), bfloat16``.
 
@@ -68,7 +83,7 @@ def describe(
     return f"{words}, {dtype}"
 
 
-def fault(text: str, scheme: QuantScheme, ignore: Sequence[str] = ()) -> str | None:
+def fault(text: str, scheme: Scheme, ignore: Sequence[str] = ()) -> str | None:
     """A difference between a worker's model and config.json; None where there is none.
 
     Args:
@@ -78,6 +93,8 @@ def fault(text: str, scheme: QuantScheme, ignore: Sequence[str] = ()) -> str | N
             output head, plain layers are not an error: vLLM's names are not the checkpoint's.
     """
     methods = _METHODS[scheme]
+    if scheme in _OF_EXPERTS:
+        return _fault_of_experts(text, scheme)
     layers = Counter((name, method or "no quantisation") for name, method in _LAYER.findall(text))
     allowed = set(methods) | ({"no quantisation"} if not methods or set(ignore) - _HEAD else set())
     wrong = sorted({f"{name} with {method}" for name, method in layers if method not in allowed})
@@ -88,7 +105,21 @@ def fault(text: str, scheme: QuantScheme, ignore: Sequence[str] = ()) -> str | N
     return None
 
 
-async def check(llm: Any, scheme: QuantScheme, ignore: Sequence[str]) -> str | None:
+def _fault_of_experts(text: str, scheme: Scheme) -> str | None:
+    methods = {method or "no quantisation" for method in _EXPERTS.findall(text)}
+    if methods and methods <= set(_METHODS[scheme]):
+        return None
+    found = ", ".join(sorted(methods)) or "nothing"
+    return f"vLLM computes experts with {found}, and the checkpoint is {scheme}"
+
+
+def ignored(table: Mapping[str, Any]) -> list[str]:
+    """The layers that a ``quantization_config`` leaves as they are, whatever its tool calls it."""
+    keys = ("ignore", "modules_to_not_convert", "ignored_layers", "exclude_modules", "dynamic")
+    return [str(name) for key in keys for name in table.get(key) or ()]
+
+
+async def check(llm: Any, scheme: Scheme, ignore: Sequence[str]) -> str | None:
     """Ask every worker. Runs in an event loop of its own, as ``lora.preload`` does.
 
     Args:

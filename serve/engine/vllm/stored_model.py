@@ -16,13 +16,18 @@ from models.errors import ModelRefusedError
 from models.memory.context import context_length
 from quantize import described_model
 from serve.engine.model_files import Checkpoint
+from serve.engine.vllm import other_schemes, served_dtypes
 from serve.errors import StartupError
 
 
-def refuse_misfit(checkpoint: Checkpoint) -> None:
+def refuse_misfit(checkpoint: Checkpoint, device: str = "cpu") -> None:
     """Compare the stored tensors with config.json, as the transformers engine does.
 
     A family that transformers does not know is vLLM's own business.
+
+    Args:
+        checkpoint: of the model.
+        device: that vLLM runs on, in its words.
 
     Raises:
         StartupError: another model than the trained one would answer, or weights lie there that
@@ -37,6 +42,13 @@ def refuse_misfit(checkpoint: Checkpoint) -> None:
             "--engine transformers."
         )
     if checkpoint.is_quantized:
+        table = checkpoint.config["quantization_config"]
+        fault = other_schemes.fault(served_dtypes.scheme_in(folder), table, device)
+        if fault is not None:
+            raise StartupError(
+                f"vLLM cannot run {folder.name}: {fault}. Take the model's full weights, and "
+                "--quant int4 or int8."
+            )
         return
     try:
         described_model.check_folder(folder, checkpoint.config, checkpoint.tensors)

@@ -103,7 +103,7 @@ def test_a_quantised_folder_is_what_it_is(run, tmp_path):
     schemes = json.loads(said)["schemes"]
     assert code == 0
     assert [row["scheme"] for row in schemes] == ["int4"]
-    assert schemes[0]["weights_bytes"] == (folder / "model.safetensors").stat().st_size
+    assert schemes[0]["weights_bytes"] == 1000  # without the header of the file
     code, said = run(str(folder), "--quant", "int8")
     assert code == 2
     assert "stored as int4" in said

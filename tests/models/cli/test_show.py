@@ -1,4 +1,4 @@
-"""`list` and `show`: what the catalog knows, and what is here."""
+"""`show`: one model, and whether it could be served."""
 
 from __future__ import annotations
 
@@ -6,31 +6,10 @@ import dataclasses
 import json
 
 from models.__main__ import main
-from models.cli.show import rows
 from models.refs import ModelRef
 from models.trust.manifest import QUANTISED_FROM, Manifest
 from tests.models.folders import whole
 from tests.models.test_quality import QUALITY
-
-
-def test_list_as_json_has_the_catalog_and_what_is_here(tmp_path, capsys):
-    whole(tmp_path / "models" / "qwen2-0.5b")
-    whole(tmp_path / "models" / "our-tune")
-    assert main(["list", "--json", "--data-dir", str(tmp_path)]) == 0
-    rows = {row["alias"]: row for row in json.loads(capsys.readouterr().out)}
-    assert rows["qwen2-0.5b"]["present"]
-    assert rows["qwen2-0.5b"]["size_bytes"] > 0
-    assert rows["our-tune"]["present"]
-    assert not rows["qwen2-7b"]["present"]
-    assert rows["qwen2-7b"]["size_bytes"] is None
-    assert rows["qwen2-7b"]["repo"] == "Qwen/Qwen2-7B-Instruct"
-
-
-def test_list_as_a_table(tmp_path, capsys):
-    assert main(["list", "--data-dir", str(tmp_path)]) == 0
-    said = capsys.readouterr().out
-    assert "qwen2.5-32b" in said
-    assert "models pull NAME" in said
 
 
 def test_show_a_model_that_is_here(tmp_path, capsys):
@@ -73,16 +52,6 @@ def test_list_and_show_know_what_a_quantised_model_was_made_from(tmp_path, capsy
     assert "(int4)" in capsys.readouterr().out
 
 
-def test_the_list_in_a_pipe_has_names_that_can_be_looked_for(tmp_path, capsys):
-    name = "an-owner--a-model-with-a-long-name-Instruct--int8"
-    whole(tmp_path / "models" / name)
-    assert main(["list", "--data-dir", str(tmp_path)]) == 0
-    out = capsys.readouterr().out
-    assert name in out
-    assert "HuggingFaceTB/SmolLM2-1.7B-Instruct" in out
-    assert "1.00 B" in out  # gemma3-1b, of 999,885,952
-
-
 def test_show_tells_what_quantising_cost(tmp_path, capsys):
     path = whole(tmp_path / "models" / "our-tune--int8")
     dataclasses.replace(Manifest.build(path), quality=QUALITY).write(path)
@@ -110,21 +79,6 @@ def test_show_a_refused_folder(tmp_path, capsys):
 def test_show_an_unknown_name(tmp_path, capsys):
     assert main(["show", "qwen3-4", "--data-dir", str(tmp_path)]) == 2
     assert "Did you mean qwen3-4b" in capsys.readouterr().err
-
-
-def test_the_built_in_model_is_listed_from_this_installation(tmp_path):
-    (demo,) = (row for row in rows(tmp_path) if row["alias"] == "demo")
-    assert demo["present"]
-    assert demo["path"].endswith("models/demo/weights")
-    whole(tmp_path / "models" / "demo")  # cannot take its place
-    assert [row["path"] for row in rows(tmp_path) if row["alias"] == "demo"] == [demo["path"]]
-
-
-def test_a_folder_that_is_not_whole_is_listed_without_a_scheme(tmp_path):
-    (tmp_path / "models" / "broken").mkdir(parents=True)
-    (row,) = (row for row in rows(tmp_path) if row["alias"] == "broken")
-    assert (row["present"], row["size_bytes"], row["scheme"]) == (True, 0, None)
-    assert row["digest"] is None
 
 
 def test_show_in_words_writes_numbers_and_truths_for_people(tmp_path, capsys):

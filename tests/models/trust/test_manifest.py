@@ -116,7 +116,7 @@ def test_the_bookkeeping_of_download_tools_is_no_part_of_it(folder):
 
 
 def test_the_scheme_is_the_folder_s(tmp_path):
-    quant = {"quant_method": "bitsandbytes", "load_in_8bit": True}
+    quant = {"quant_method": "bitsandbytes", "load_in_8bit": True, "llm_int8_threshold": 0.0}
     assert Manifest.build(whole(tmp_path / "q", quantization_config=quant)).scheme == "bnb-int8"
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.refs import QuantScheme
+from models.refs import OtherScheme, QuantScheme
 from quantize.plan.scheme_support import Capability, Placement, refusal
 
 S = QuantScheme
@@ -29,6 +31,47 @@ def test_what_is_named_instead_runs_there(scheme: QuantScheme, place: Placement)
         assert refusal(refused.instead, place) is None
         assert str(scheme) in str(refused)
         assert f"--quant {refused.instead}" in str(refused)
+
+
+@given(st.sampled_from(OtherScheme), places)
+def test_of_another_tool_s_weights_vllm_or_full_ones_are_named(
+    scheme: OtherScheme, place: Placement
+) -> None:
+    refused = refusal(scheme, place)
+    if refused is None:
+        assert place.engine == "vllm"
+    elif refused.advice == "Take --engine vllm.":
+        assert refusal(scheme, replace(place, engine="vllm")) is None
+    else:
+        assert refusal(refused.instead, place) is None
+        assert f"full weights, and --quant {refused.instead}" in str(refused)
+
+
+@pytest.mark.parametrize(
+    ("scheme", "capability", "runs"),
+    [
+        (OtherScheme.AWQ, None, True),
+        (OtherScheme.GPTQ, None, True),
+        (OtherScheme.MXFP4, None, False),
+        (OtherScheme.FBGEMM_FP8, None, False),
+        (OtherScheme.MODELOPT_FP8, None, False),
+        (OtherScheme.FP8_TENSOR, None, False),
+        (OtherScheme.FP8_BLOCK, None, False),
+        (OtherScheme.AWQ, TURING, True),
+        (OtherScheme.AWQ, (7, 0), False),
+        (OtherScheme.FP8_BLOCK, TURING, True),
+        (OtherScheme.FBGEMM_FP8, TURING, False),
+        (OtherScheme.MODELOPT_FP8, HOPPER, True),
+        (OtherScheme.MXFP4, TURING, False),
+        (OtherScheme.MXFP4, BLACKWELL, True),
+        (OtherScheme.BITSANDBYTES, HOPPER, False),
+    ],
+)
+def test_where_vllm_reads_another_tool_s_weights(
+    scheme: OtherScheme, capability: Capability | None, runs: bool
+) -> None:
+    refused = refusal(scheme, Placement(engine="vllm", capability=capability))
+    assert (refused is None) is runs
 
 
 @given(places)

@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from models.errors import ModelNotFoundError, UnknownSchemeError
 from models.folder import scheme_of
-from models.refs import QuantScheme
+from models.refs import OtherScheme, QuantScheme
 from quantize.plan.scheme_support import BITSANDBYTES
 from serve.errors import StartupError
 
@@ -136,10 +136,12 @@ def declared_scheme(folder: Path, config: Mapping[str, Any]) -> DeclaredScheme |
             f"its weights are quantised with {method or 'an unnamed method'}, in a way that it "
             f"does not know. It runs {', '.join(RUNS)}",
         ) from None
+    if isinstance(scheme, OtherScheme):
+        raise _refusal(folder, _other_fault(scheme, table))
     if scheme not in RUNS:
         raise _refusal(folder, f"its weights are {scheme} and {_NO_FP8}")
     is_bnb = scheme in BITSANDBYTES
-    fault = _bitsandbytes_fault(table) if is_bnb else _compressed_fault(table)
+    fault = None if is_bnb else _compressed_fault(table)
     if fault is not None:
         raise _refusal(folder, f"{fault}. Make it anew: python -m quantize --scheme {scheme}")
     if is_bnb:
@@ -161,18 +163,21 @@ def _compressed_fault(table: Mapping[str, Any]) -> str | None:
     return next(filter(None, (_names_fault(table.get("ignore") or []), *faults)), None)
 
 
-def _bitsandbytes_fault(table: Mapping[str, Any]) -> str | None:
-    """A property of a bitsandbytes checkpoint that is not computed here; None where all is."""
-    if table.get("load_in_4bit"):
-        if table.get("bnb_4bit_use_double_quant"):
-            return "its scales are quantised too (bnb_4bit_use_double_quant)"
-        return None
-    if table.get("llm_int8_threshold", 6.0) != 0:  # what bitsandbytes takes where none is given
+def _other_fault(scheme: OtherScheme, table: Mapping[str, Any]) -> str:
+    """The reason against another tool's checkpoint, and what to do."""
+    if scheme is not OtherScheme.BITSANDBYTES:
+        return f"its weights are {scheme}, which vLLM alone reads (--engine vllm)"
+    again = "Make it anew: python -m quantize --scheme"
+    if not table.get("load_in_4bit"):
         return (
             "columns with outliers would be computed in 16 bits (llm_int8_threshold), and which "
-            "those are depends on what else is in the batch"
+            f"those are depends on what else is in the batch. {again} {QuantScheme.BNB_INT8}"
         )
-    return None
+    if table.get("bnb_4bit_use_double_quant"):
+        fault = "its scales are quantised too (bnb_4bit_use_double_quant)"
+    else:
+        fault = f"its 4 bits are {table.get('bnb_4bit_quant_type', 'fp4')}, not nf4"
+    return f"{fault}. {again} {QuantScheme.NF4}"
 
 
 def _skipped(name: str) -> str:

@@ -98,6 +98,24 @@ def test_zero_points_go_into_the_panels() -> None:
     assert (kernel.apply_weights(layer, x).double() - expected).norm() / expected.norm() < 0.01
 
 
+@pytest.mark.skipif(not native.is_available(), reason="loops cannot be compiled here")
+def test_a_row_for_each_input_is_turned_over() -> None:
+    """As AWQ and GPTQ have it: words of 8 inputs by outputs, and scales of groups by outputs."""
+    torch.manual_seed(1)
+    kernel, layer, weight = kernel_of(4)
+    for name in ("words", "scale"):
+        parameter = torch.nn.Parameter(getattr(layer, name).data.t().contiguous(), False)
+        parameter.input_dim, parameter.output_dim = 0, 1
+        setattr(layer, name, parameter)
+    layer.zeros = torch.nn.Parameter(torch.zeros(2, 5, dtype=torch.int32), requires_grad=False)
+    kernel.w_zp_name = "zeros"  # GPTQ has them, symmetric as it is
+    kernel.process_weights_after_loading(layer)
+    assert layer.zeros is None
+    x = torch.randn(3, COLUMNS)
+    expected = x.double() @ weight.T
+    assert (kernel.apply_weights(layer, x).double() - expected).norm() / expected.norm() < 0.01
+
+
 @pytest.mark.parametrize("bits", [8, 4])
 def test_rows_of_an_embedding_are_looked_up(bits: int) -> None:
     half = 1 << (bits - 1)

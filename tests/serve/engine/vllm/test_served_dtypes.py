@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from models.refs import QuantScheme
+from models.refs import OtherScheme, QuantScheme
 from serve.engine.registry import build
 from serve.engine.settings import EngineSettings, VllmSettings
 from serve.engine.vllm import served_dtypes
@@ -58,9 +58,42 @@ def test_descriptions(
     assert fault is None if expected is None else expected in str(fault)
 
 
+@pytest.mark.parametrize(
+    ("scheme", "methods", "expected"),
+    [
+        (OtherScheme.AWQ, ["AutoAWQMarlinLinearMethod", "AutoAWQLinearMethod"], None),
+        (OtherScheme.GPTQ, ["AutoGPTQLinearMethod"], None),
+        (OtherScheme.GPTQ, [None], "layer0 with no quantisation, and the checkpoint is gptq"),
+        (OtherScheme.FP8_BLOCK, ["AutoGPTQLinearMethod"], "the checkpoint is fp8-block"),
+        (OtherScheme.MODELOPT_FP8, ["ModelOptLinearMethod"], None),
+        (OtherScheme.MXFP4, [None], "experts with nothing, and the checkpoint is mxfp4"),
+    ],
+)
+def test_descriptions_of_other_tools_weights(
+    scheme: OtherScheme, methods: list[str | None], expected: str | None
+) -> None:
+    fault = served_dtypes.fault(description(*methods), scheme)
+    assert fault is None if expected is None else expected in str(fault)
+
+
+def test_mxfp4_is_of_experts_alone() -> None:
+    text = description(None) + "\n(experts): FusedMoE(quant={}, num=4)"
+    assert served_dtypes.fault(text.format("GptOssMxfp4MoEMethod"), OtherScheme.MXFP4) is None
+    found = served_dtypes.fault(text.format("Fp8MoEMethod"), OtherScheme.MXFP4)
+    assert found == "vLLM computes experts with Fp8MoEMethod, and the checkpoint is mxfp4"
+
+
+def test_layers_that_stay_are_found_by_any_tool_s_key() -> None:
+    assert served_dtypes.ignored({"ignore": ["lm_head"]}) == ["lm_head"]
+    table = {"modules_to_not_convert": ["a"], "exclude_modules": ["b"], "ignored_layers": None}
+    assert served_dtypes.ignored(table) == ["a", "b"]
+
+
 def test_what_is_said_of_other_schemes() -> None:
-    gptq: dict[str, Any] = {"quantization_config": {"quant_method": "gptq"}}
-    assert served_dtypes.describe(gptq, None, "float16") == "gptq, float16"
+    gptq: dict[str, Any] = {"quantization_config": {"quant_method": "hqq"}}
+    assert served_dtypes.describe(gptq, None, "float16") == "hqq, float16"
+    assert served_dtypes.describe({}, OtherScheme.GPTQ, "float16") == "gptq (W4A8), float16"
+    assert served_dtypes.describe({}, OtherScheme.MXFP4, "float16") == "mxfp4, float16"
     assert served_dtypes.describe({}, QuantScheme.NONE, "float16") == "float16"
     for device, word in (("cpu", "int4 (W4A8)"), ("cuda", "int4 (W4A16)")):
         words = served_dtypes.describe({}, QuantScheme.INT4, "bfloat16", device=device)

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from serve.doctor import nvidia
-from serve.doctor.nvidia import Gpu, ask_driver
+from models.memory import nvidia
+from models.memory.nvidia import Gpu, ask_driver
 
 GPU = (
     "<gpu><product_name>{name}</product_name><fb_memory_usage>"
