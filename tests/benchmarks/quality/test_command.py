@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.__main__ import main
+from benchmarks.quality import command, table
 from benchmarks.quality.command import judged
 from tests.benchmarks.quality.reports import report
 from tests.tiny_models import write_tiny_model
@@ -128,11 +129,15 @@ def test_a_verdict_says_which_line_failed():
 
 
 def test_what_was_measured_is_printed_where_the_report_cannot_be_written(
-    tmp_path, base, words, capsys
+    tmp_path, capsys, monkeypatch
 ):
+    measured = report()  # by hand: measuring is not what is looked at
+    monkeypatch.setattr(
+        command, "_measured", lambda _: ([measured], [table.of_report(measured)], [[0.0]])
+    )
     (tmp_path / "file").touch()
-    words = [*words, "--no-items", "--out", str(tmp_path / "file"), "--json"]
-    assert main(["quality", str(base), str(base), *words]) == 2
+    words = ["base", "other", "--out", str(tmp_path / "file"), "--json"]
+    assert main(["quality", *words]) == 2
     shown = capsys.readouterr()
     assert json.loads(shown.out.splitlines()[-1])["rows"]
     assert shown.err.splitlines()[-1] == f"error: {tmp_path / 'file'}: File exists"

@@ -55,7 +55,7 @@ def test_costs_that_are_none_are_refused(tmp_path, capsys):
 
 
 def test_the_document_is_printed_where_the_picture_cannot_be_drawn(capsys):
-    assert command.main(["--peak", "0.01", "--png", "/dev/null/day.png", "--json"]) == 2
+    assert command.main([*SMALL, "--png", "/dev/null/day.png", "--json"]) == 2
     shown = capsys.readouterr()
     assert json.loads(shown.out)["num_requests"]
     assert shown.err.splitlines()[-1] == "error: /dev/null/day.png: Not a directory"
