@@ -74,7 +74,7 @@ class EngineContract:
         raise NotImplementedError
 
     async def test_an_adapter_that_is_not_there_is_refused(self, engine: Engine) -> None:
-        with pytest.raises(InvalidRequest, match="no adapter 'nobody'"):
+        with pytest.raises(InvalidRequest, match='no adapter "nobody"'):
             await collect(engine, replace(request(), adapter="nobody"))
 
     # Shape of a stream

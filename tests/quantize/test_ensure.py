@@ -104,7 +104,8 @@ def test_what_was_not_made_from_it_is_left_alone(tmp_path: Path, full: Path) -> 
 
 
 def test_a_name_that_lies_is_an_error(tmp_path: Path, full: Path) -> None:
-    quantised(tmp_path, digest_of(full), {"quant_method": "bitsandbytes", "load_in_8bit": True})
+    config = {"quant_method": "bitsandbytes", "load_in_8bit": True, "llm_int8_threshold": 0}
+    quantised(tmp_path, digest_of(full), config)
     with pytest.raises(ModelError, match=r"called int8 and is bnb-int8.*models rm m--int8"):
         find("m", INT8, tmp_path, full=full)
 

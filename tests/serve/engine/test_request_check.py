@@ -53,7 +53,7 @@ def test_one_token_too_many_is_refused_with_the_three_numbers() -> None:
         ({"prompt": []}, "The prompt is empty", None),
         ({"prompt": [5, 100]}, r"token ids outside 0\.\.99", None),
         ({"prompt": [-1]}, r"token ids outside 0\.\.99", None),
-        ({"prompt": [1], "adapter": "cook"}, "no adapter 'cook'; there are: clerk, poet", "model"),
+        ({"prompt": [1], "adapter": "cook"}, 'no adapter "cook"; there are: clerk, poet', "model"),
         ({"prompt": [1], "logit_bias": {100: 1.0}}, r"token id 100; .* 0\.\.99", "logit_bias"),
         ({"prompt": [1], "logit_bias": {-1: 1.0}}, "names token id -1", "logit_bias"),
     ],

@@ -137,7 +137,8 @@ async def test_the_arm_is_told_to_those_who_are_let_in(key_file: Path) -> None:
         assert arm not in (await client.get("/livez")).headers
 
 
-NUM_IDS = 40_000
+NUM_IDS = 40_009
+"""A number that no other list here has."""
 IDS = ",".join(["1"] * NUM_IDS)
 
 
@@ -164,4 +165,4 @@ async def test_a_refused_body_is_freed_without_the_collector(
         finally:
             gc.enable()
     assert response.status_code == status
-    assert max(kept) < NUM_IDS
+    assert NUM_IDS not in kept

@@ -26,7 +26,10 @@ from tests.serve.engine.checkpoints import distance, edit, load, logits, put, re
     ("changes", "match"),
     [
         ({"auto_map": {"AutoModelForCausalLM": "evil.Model"}}, "auto_map"),
-        ({"quantization_config": {"quant_method": "gptq"}}, "quantised with gptq"),
+        (
+            {"quantization_config": {"quant_method": "gptq"}},
+            "its weights are gptq, which vLLM alone reads",
+        ),
         ({"model_type": "t5", "architectures": ["T5"]}, "encoder-decoder"),
         ({"model_type": "mamba"}, "cannot read its config.json .mamba.: .*layer_types"),
         ({"model_type": "bloom"}, "cannot be replaced"),
