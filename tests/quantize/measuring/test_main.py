@@ -6,10 +6,11 @@ import pytest
 
 from models.refs import QuantScheme
 from models.trust.manifest import QUANTISED_FROM, SIGNATURE, Manifest
+from quantize import registry
 from quantize.measuring import __main__ as command
 from quantize.measuring.__main__ import main
 from quantize.plan.scheme_plan import QuantOptions
-from quantize.schemes.by_row import BnbInt8
+from quantize.protocol import SchemeOptions
 from tests.models.folders import whole
 from tests.models.test_quality import QUALITY
 from tests.quantize.measuring.test_stored import quantised
@@ -69,7 +70,8 @@ def test_an_interrupted_run_is_130(tmp_path, monkeypatch):
 
 def test_without_a_manifest_the_figures_are_printed_and_not_kept(tmp_path, capsys, monkeypatch):
     full, other = whole(tmp_path / "full"), whole(tmp_path / "other")
-    monkeypatch.setattr(command, "layers_of", lambda *_: ((), BnbInt8()))
+    quantizer = registry.quantizer(QuantScheme.INT8, SchemeOptions())
+    monkeypatch.setattr(command, "layers_of", lambda *_: ((), quantizer))
     monkeypatch.setattr(command, "check_memory", lambda: None)
     monkeypatch.setattr(command, "better_of", lambda *_: None)
     monkeypatch.setattr(command.Measurement, "run", lambda *_: QUALITY)
