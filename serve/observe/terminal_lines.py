@@ -18,6 +18,8 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
+from models.rules import names
+
 SEPARATOR = " · "
 INDENT = " " * len("09:30:00  ")
 Fields = Mapping[str, Any]
@@ -39,7 +41,7 @@ def printable(text: str) -> str:
         return text
     lines = (line.strip() for line in text.splitlines())
     joined = " ".join(line for line in lines if line)
-    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in joined)
+    return names.printable(joined)
 
 
 class TerminalFormatter(logging.Formatter):
