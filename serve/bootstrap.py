@@ -82,6 +82,7 @@ class Ready:
     has_template: bool
     arm: str | None
     needs_key: bool
+    has_page: bool
 
 
 def check_packages() -> None:
@@ -172,6 +173,7 @@ def _ready(loaded: Loaded, config: Config, *, url: str) -> Ready:
         has_template=loaded.pipeline.renderer.template is not None,
         arm=config.arm,
         needs_key=config.api_key_file is not None,
+        has_page=config.playground,
     )
 
 

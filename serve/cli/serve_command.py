@@ -129,7 +129,7 @@ def banner(ready: bootstrap.Ready) -> Group:
         "memory": f"weights {info.weight_bytes / 1e6:,.0f} MB"
         f" · KV cache {info.kv_cache_tokens:,} tokens",
         "keys": "required" if ready.needs_key else "none, so loopback only",
-        "address": ready.url,
+        "address": ready.url + (" · in a browser, too" if ready.has_page else ""),
     }
     table = Table.grid(padding=(0, 2))
     table.add_column()

@@ -68,6 +68,7 @@ def test_the_command_is_whole_and_asks_what_the_model_takes(
         has_template=has_template,
         arm=None,
         needs_key=True,
+        has_page=route == "completions",
     )
     file = io.StringIO()
     Console(file=file, width=80).print(banner(ready), crop=False)
@@ -75,6 +76,7 @@ def test_the_command_is_whole_and_asks_what_the_model_takes(
     words = shlex.split(command)
     assert words[0] == f"http://127.0.0.1:8000/v1/{route}"
     assert set(json.loads(words[-1])) == {"model", field}
+    assert ("in a browser" in panel) == (route == "completions")
     assert "a" * 64 in "".join(line.strip("│ ") for line in panel.splitlines())
 
 
