@@ -8,6 +8,9 @@ from typing import Any
 from serve import timeline
 from serve.observe.terminal_lines import SEPARATOR, seconds
 
+LEAST_S = 0.01
+"""Of a rate: below it the pieces of the network are measured, not the tokens."""
+
 
 @dataclass(slots=True, kw_only=True)
 class Answer:
@@ -55,12 +58,16 @@ class Answer:
 
     @property
     def tokens_per_s(self) -> float | None:
-        """Tokens after the first one, by the time that they took; None below two, or unknown."""
+        """Tokens after the first one, by the time that they took.
+
+        None below two, where it is not known, and where they came too close together to say: in
+        one piece that was late, say.
+        """
         count = self.completion_tokens
         if count is None or count < 2 or self.first_text_at is None or self.last_text_at is None:
             return None
         took_s = self.last_text_at - self.first_text_at
-        return (count - 1) / took_s if took_s > 0 else None
+        return (count - 1) / took_s if took_s >= LEAST_S else None
 
     @property
     def summary(self) -> str:

@@ -41,6 +41,7 @@ def test_the_times_are_by_the_project_s_formulas() -> None:
         ({"usage": {"completion_tokens": "many"}}, "TTFT 500 ms · 3.00 s"),
         ({"usage": {"completion_tokens": 1}}, "1 token · TTFT 500 ms · 3.00 s"),
         ({"at": (10.5,)}, "11 tokens · TTFT 500 ms · 3.00 s"),
+        ({"at": (10.5, 10.505)}, "11 tokens · TTFT 500 ms · 3.00 s"),
         ({"at": (10.5, 10.6)}, "11 tokens · TTFT 500 ms · 100 tok/s · 3.00 s"),
         ({"at": (), "was_stopped": True, "usage": None}, "stopped · 3.00 s"),
         (
