@@ -26,7 +26,7 @@ from transformers import AttentionInterface
 
 from serve.engine.transformers.kv_cache import LayerShape
 from serve.engine.transformers.layers import tiles
-from serve.engine.transformers.layers.sizes import rounded
+from serve.engine.transformers.layers.sizes import rounded_columns
 from serve.engine.transformers.step_plan import Span, StepPlan
 
 IMPLEMENTATION = "intramural"
@@ -257,7 +257,7 @@ def attend_in_tiles(
     num_groups = keys.shape[0]
     dtype = query.dtype if tiles.has_bfloat16_products() else torch.float32
     num_filled = -(-num_rows // _TILE) * _TILE
-    num_columns = rounded(past + num_filled)
+    num_columns = rounded_columns(past + num_filled)
     query = pad(query.to(dtype), (0, 0, 0, 0, 0, num_filled - num_rows))
     keys, values = (
         pad(part[:, : past + num_rows].to(dtype), (0, 0, 0, num_columns - past - num_rows))
@@ -290,7 +290,7 @@ def _columns(row: int, num_columns: int, sliding_window: int | None) -> tuple[in
         sliding_window: as in ``paged_attention``.
     """
     first = 0 if sliding_window is None else max(0, row + 1 - sliding_window)
-    width = rounded(row + _TILE - first)
+    width = rounded_columns(row + _TILE - first)
     return min(first, num_columns - width), width
 
 

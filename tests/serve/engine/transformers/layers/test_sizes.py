@@ -11,7 +11,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from serve.engine.transformers.layers import attention, bfloat16_linear, tiles
 from serve.engine.transformers.layers.attention import Layer
-from serve.engine.transformers.layers.sizes import filled, rounded
+from serve.engine.transformers.layers.sizes import filled, rounded, rounded_columns
 
 MOST_ROWS = 512
 PRODUCTS = {"aten::mm", "aten::addmm", "aten::bmm"}
@@ -50,6 +50,13 @@ def test_a_size_holds_what_it_is_for_and_is_little_more() -> None:
         assert num <= rounded(num) < num + max(16, num / 4)
 
 
+def test_columns_have_fewer_sizes() -> None:
+    sizes = {rounded_columns(num) for num in range(1, 2049)}
+    assert sizes == {64, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048}
+    for num in range(1, 40_000):
+        assert num <= rounded_columns(num) < num + max(64, num / 2)
+
+
 def test_filling_is_zeros() -> None:
     rows = torch.ones(17, 3)
     assert torch.equal(filled(rows)[:17], rows)
@@ -75,8 +82,8 @@ def test_attention_multiplies_in_few_shapes(shapes: Shapes, window: int | None) 
         keys = torch.randn(1, past + num_rows, 16).to(torch.bfloat16)
         attended = attention.attend_in_tiles(query, keys, keys, layer, past=past)
         assert attended.shape == query.shape
-    # To 1,536 columns there are 22 sizes; in each, products with the keys and with the values.
-    assert 0 < len(shapes.seen) <= 2 * 22
+    # To 1,536 columns there are 9 sizes; in each, products with the keys and with the values.
+    assert 0 < len(shapes.seen) <= 2 * 9
 
 
 @needs_products
