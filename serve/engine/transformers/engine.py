@@ -126,6 +126,8 @@ class TransformersEngine:
         is_quantized = loaded.declared is not None
         warm_up.check_arithmetic(model, runner, loaded.expected, is_quantized=is_quantized)
         served_dtypes.check(model, loaded.declared)
+        if model.device.type == "cpu":
+            warm_up.run_sizes(runner, min(settings.step_tokens, max_model_len))
         progress("warm_up", 1, 1)
 
         info = EngineInfo(

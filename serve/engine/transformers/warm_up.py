@@ -1,4 +1,4 @@
-"""Before the engine serves: learn the layers' shapes, size the KV cache, check the arithmetic.
+"""Before the engine serves: learn shapes, size the KV cache, check the arithmetic, take memory.
 
 The check is the catch-all for models that attend in ways nobody thought of: the logits of random
 prompts, in chunks and mixed through our path, against the model's own forward.
@@ -7,15 +7,17 @@ prompts, in chunks and mixed through our path, against the model's own forward.
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from transformers import PretrainedConfig, PreTrainedModel
 
+from serve import timeline
 from serve.engine.protocol import EngineRequest, SamplingParams
 from serve.engine.settings import EngineSettings
 from serve.engine.transformers.kv_cache import BLOCK_SIZE, LayerShape
 from serve.engine.transformers.layers import attention
+from serve.engine.transformers.layers.sizes import rounded
 from serve.engine.transformers.model_runner import ModelRunner
 from serve.engine.transformers.scheduler import Segment, SequenceState
 from serve.errors import StartupError
@@ -34,6 +36,9 @@ was seen with random weights, 24 layers deep.
 """
 
 _CHECK_LENGTHS = (41, 23)
+
+_MOST_SIZES_S = 0.5
+"""After so long no further size is begun. The demo model takes 0.35 s for all sizes up to 512."""
 
 
 def layer_shapes(model: PreTrainedModel) -> dict[int, LayerShape]:
@@ -139,6 +144,28 @@ def check_arithmetic(
         distance = float((ours.float() - theirs.float()).norm() / theirs.float().norm())
         if not distance <= tolerance:  # NaN is a mismatch too
             raise _mismatch(f"logits differ by {distance:.3f} of their size")
+
+
+def run_sizes(
+    runner: ModelRunner, most_tokens: int, *, clock: Callable[[], float] = timeline.now
+) -> None:
+    """Compute one prompt of each size up to ``most_tokens``, the short ones first, as time allows.
+
+    The memory and the kernels that steps need are taken now: first prompts do not wait for them,
+    and the server is as large when it is ready as it will be (ADR 0032).
+
+    Args:
+        runner: with a KV cache that nobody uses yet.
+        most_tokens: of one step, and no more than the cache holds.
+        clock: monotonic seconds.
+    """
+    begun_at = clock()
+    num_tokens = 0
+    while num_tokens < most_tokens and clock() - begun_at < _MOST_SIZES_S:
+        num_tokens = min(rounded(num_tokens + 1), most_tokens)
+        sequence = _sequence(0, [0] * num_tokens)
+        sequence.block_ids = list(range(-(-num_tokens // BLOCK_SIZE)))
+        runner.logits([Segment(sequence, 0, num_tokens)])
 
 
 def _check_prompts(model: PreTrainedModel) -> list[list[int]]:

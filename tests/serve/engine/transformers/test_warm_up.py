@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,11 @@ import torch
 from models.memory import fit, shapes, sizes
 from serve.engine.settings import EngineSettings
 from serve.engine.transformers import warm_up
+from serve.engine.transformers.engine import TransformersEngine
 from serve.engine.transformers.kv_cache import BLOCK_SIZE
 from serve.engine.transformers.layers import attention
+from serve.engine.transformers.layers.sizes import rounded
+from serve.engine.transformers.scheduler import Segment
 from serve.engine.transformers.warm_up import choose_lengths
 from serve.errors import StartupError
 from tests.serve.engine.checkpoints import load, put, refuse
@@ -84,3 +88,48 @@ def test_logits_that_are_no_numbers_are_said_to_be_none(folder: Path) -> None:
     weight = torch.full((256, 128), float("nan"))
     put(folder, {"model.layers.0.mlp.up_proj.weight": weight})
     refuse(folder, "own logits hold NaN or infinity in float32: a weight is damaged")
+
+
+class Recorder:
+    """A runner that records its chunks; each takes a while on a clock of its own."""
+
+    def __init__(self, chunk_s: float = 0.0) -> None:
+        self.chunks: list[tuple[int, int, int]] = []
+        self._chunk_s = chunk_s
+
+    def logits(self, segments: list[Segment]) -> None:
+        (segment,) = segments
+        blocks = segment.sequence.block_ids
+        assert len(blocks) * BLOCK_SIZE >= segment.num_tokens
+        self.chunks.append((segment.start, segment.num_tokens, max(blocks)))
+
+    def clock(self) -> float:
+        return self._chunk_s * len(self.chunks)
+
+
+@pytest.mark.parametrize(("most", "num_sizes"), [(512, 16), (500, 16), (100, 7), (5, 1)])
+def test_each_size_of_a_prompt_is_computed_once(most: int, num_sizes: int) -> None:
+    runner = Recorder()
+    warm_up.run_sizes(runner, most, clock=runner.clock)  # type: ignore[arg-type]
+    lengths = [num for _, num, _ in runner.chunks]
+    assert lengths == sorted({min(rounded(num), most) for num in range(1, most + 1)})
+    assert len(lengths) == num_sizes
+    assert {start for start, *_ in runner.chunks} == {0}
+    assert max(block for *_, block in runner.chunks) == (most - 1) // BLOCK_SIZE
+
+
+def test_a_slow_model_computes_the_short_sizes_alone() -> None:
+    runner = Recorder(chunk_s=0.2)
+    warm_up.run_sizes(runner, 512, clock=runner.clock)  # type: ignore[arg-type]
+    assert [num for _, num, _ in runner.chunks] == [16, 32, 48]
+
+
+def test_sizes_are_computed_before_the_engine_serves(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+    monkeypatch.setattr(warm_up, "run_sizes", lambda _runner, most: asked.append(most))
+    settings = EngineSettings(device="cpu", max_num_batched_tokens=64, max_num_seqs=2)
+    engine = TransformersEngine.from_folder(folder, settings, lambda *_: None)
+    asyncio.run(engine.close())
+    assert asked == [64]
