@@ -40,8 +40,8 @@ from serve.engine.transformers.layers.fused_linear import Part
 from serve.engine.transformers.layers.quantized_linear import QuantizedLinear
 from serve.engine.transformers.step_plan import StepPlan
 
-MOST_ROWS = 16
-"""Beyond it, unpacking tiles for all rows together is faster; docs/lab-notes.md."""
+MOST_ROWS = 64
+"""A product of more rows takes as long as several of fewer; docs/lab-notes.md."""
 _KNOWN = (LlamaForCausalLM, MistralForCausalLM, Qwen2ForCausalLM, Qwen3ForCausalLM)
 _Call = tuple[native.Kernel, tuple[int, ...]]
 _Matrix = FloatMatrix | Panels
@@ -91,7 +91,7 @@ class CompiledStep:
         return None if products is None else cls(model, cache, products)
 
     def takes(self, plan: StepPlan) -> bool:
-        """Whether a step is one token for each sequence, and few enough."""
+        """Whether a step is one token for each sequence, and no more than ``MOST_ROWS``."""
         rows = len(plan.segments)
         return rows == plan.input_ids.shape[1] and rows <= MOST_ROWS
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 from transformers import PreTrainedModel
@@ -65,20 +66,17 @@ class ModelRunner:
     def _passes(self, segments: Sequence[Segment]) -> list[Sequence[Segment]]:
         """The parts of a step that are computed together.
 
-        With compiled loops: the decodes, as many at a time as these take; each chunk of a prompt
-        with a seed by itself; all other chunks in one. More decodes than the loops take at once,
-        none with a seed, are quicker together with the rest (ADR 0016).
+        With compiled loops: the decodes, in as few equal groups as these take; each chunk of a
+        prompt with a seed by itself; all other chunks in one (ADR 0016).
         """
         if self._compiled is None:
             return [segments]
         decodes = [segment for segment in segments if segment.num_tokens == 1]
-        if len(decodes) > MOST_ROWS and not any(one.sequence.is_seeded for one in segments):
-            return [segments]
         chunks = [segment for segment in segments if segment.num_tokens > 1]
         alone = [[segment] for segment in chunks if segment.sequence.is_seeded]
         others = [segment for segment in chunks if not segment.sequence.is_seeded]
-        few = [decodes[i : i + MOST_ROWS] for i in range(0, len(decodes), MOST_ROWS)]
-        return [*few, *alone, *([others] if others else [])]
+        groups = _equal_groups(decodes, MOST_ROWS) if decodes else []
+        return [*groups, *alone, *([others] if others else [])]
 
     def logits(self, segments: Sequence[Segment]) -> torch.Tensor:
         """float32 ``[B, V]`` of the segments that sample, in the plan's order, decodes first."""
@@ -99,3 +97,10 @@ class ModelRunner:
             **kept,
         ).logits[0]  # [B, V]
         return (logits if self._keeps_rows else logits[plan.last_rows]).float()
+
+
+def _equal_groups(segments: Sequence[Segment], most: int) -> list[Sequence[Segment]]:
+    """As few parts of ``most`` at most as can be, whose sizes differ by one at most."""
+    num_groups = -(-len(segments) // most)
+    bounds = [len(segments) * index // num_groups for index in range(num_groups + 1)]
+    return [segments[first:last] for first, last in pairwise(bounds)]

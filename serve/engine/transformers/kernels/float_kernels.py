@@ -25,6 +25,10 @@ _U16, _I32 = np.uint16, np.int32
 _SLOT = slots(ProductArguments)
 _FREE = {"reassoc", "contract", "nsz"}
 """Freedom that LLVM has with floats: reorder sums and fuse. NaN and infinity stay what they are."""
+_ROWS = 4
+"""Rows in a block; the last ones go in twos and ones."""
+_TILE_BYTES = 1 << 17
+"""Bytes of weights that all rows are multiplied with before the next ones are read."""
 
 compiled = njit(fastmath=_FREE, error_model="numpy", boundscheck=False)
 exact = njit(error_model="numpy", boundscheck=False)
@@ -45,23 +49,18 @@ def narrow(number: Any) -> Any:
     return _U16(((bits + _I32(0x7FFF) + ((bits >> _I32(16)) & _I32(1))) >> _I32(16)) & _I32(0xFFFF))
 
 
-def _dots_of_all(kind: FloatKind) -> Any:
-    """Multiply any number of rows; for each four the weights come from the first cache again."""
+def _dots_of_some(kind: FloatKind) -> Any:
+    """Multiply one row of weights with ``num`` rows: 1, 2 or 4."""
     one, two, four = (dots(kind, num) for num in (1, 2, 4))
 
     @exact
-    def multiply(weight, rows_at, stride, length, sums_at, num_rows):  # type: ignore[no-untyped-def]
-        row = 0
-        while num_rows - row >= 4:
-            four(
-                weight, pointer(rows_at + row * stride), stride, length, pointer(sums_at + 4 * row)
-            )
-            row += 4
-        if num_rows - row >= 2:
-            two(weight, pointer(rows_at + row * stride), stride, length, pointer(sums_at + 4 * row))
-            row += 2
-        if row < num_rows:
-            one(weight, pointer(rows_at + row * stride), stride, length, pointer(sums_at + 4 * row))
+    def multiply(weight, rows, stride, length, sums, num):  # type: ignore[no-untyped-def]
+        if num == 4:
+            four(weight, rows, stride, length, sums)
+        elif num == 2:
+            two(weight, rows, stride, length, sums)
+        else:
+            one(weight, rows, stride, length, sums)
 
     return multiply
 
@@ -71,10 +70,11 @@ def product(kind: FloatKind) -> Kernel:
     """``out = rows @ weight.T``, plus bias, plus what is in ``out`` already.
 
     Of ``ProductArguments`` it does not read groups and blocks, scale, prepared, counter and
-    is_shared. N is ``native.SUMS`` at most.
+    is_shared. Four rows at a time, which stay in a core's first cache, are multiplied with the
+    weights of a tile of outputs, which stay in its second one.
     """
     thread_id, num_threads = native.pool().thread_id, native.pool().num_threads
-    multiply = _dots_of_all(kind)
+    multiply = _dots_of_some(kind)
     weight_bytes = {"bfloat16": 2, "float32": 4}[kind]
 
     @kernel_of(ProductArguments)
@@ -86,17 +86,27 @@ def product(kind: FloatKind) -> Kernel:
         thread, threads = np.int64(thread_id()), np.int64(num_threads())
         biases = carray(pointer(bias_at), num_out, dtype=np.float32)
         out = carray(pointer(arguments[_SLOT.out]), (num_rows, num_out), dtype=np.float32)
-        sums_at = arguments[_SLOT.sums] + 4 * native.SUMS * thread
-        sums = carray(pointer(sums_at), num_rows, dtype=np.float32)
-        for output in range(num_out * thread // threads, num_out * (thread + 1) // threads):
-            weight = pointer(weight_at + output * num_in * weight_bytes)
-            multiply(weight, arguments[_SLOT.rows], 4 * num_in, num_in, sums_at, num_rows)
-            for row in range(num_rows):
-                value = sums[row]
-                if bias_at != 0:
-                    value += biases[output]
-                if adds != 0:
-                    value += out[row, output]
-                out[row, output] = value
+        sums_at = pointer(arguments[_SLOT.sums] + 4 * native.SUMS * thread)
+        sums = carray(sums_at, _ROWS, dtype=np.float32)
+        stride = 4 * num_in
+        first, last = num_out * thread // threads, num_out * (thread + 1) // threads
+        tile = max(1, _TILE_BYTES // (num_in * weight_bytes))
+        for start in range(first, last, tile):
+            row = 0
+            while row < num_rows:
+                left = num_rows - row
+                num = _ROWS if left >= _ROWS else 2 if left >= 2 else 1
+                rows_at = pointer(arguments[_SLOT.rows] + row * stride)
+                for output in range(start, min(start + tile, last)):
+                    weight = pointer(weight_at + output * num_in * weight_bytes)
+                    multiply(weight, rows_at, stride, num_in, sums_at, num)
+                    for r in range(num):
+                        value = sums[r]
+                        if bias_at != 0:
+                            value += biases[output]
+                        if adds != 0:
+                            value += out[row + r, output]
+                        out[row + r, output] = value
+                row += num
 
     return kernel

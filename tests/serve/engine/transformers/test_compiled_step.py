@@ -12,7 +12,7 @@ from torch import nn
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from serve.engine.protocol import EngineRequest, SamplingParams
-from serve.engine.transformers import warm_up
+from serve.engine.transformers import model_runner, warm_up
 from serve.engine.transformers.compiled_step import MOST_ROWS, CompiledStep
 from serve.engine.transformers.kernels import native
 from serve.engine.transformers.kv_cache import BLOCK_SIZE, KVCache
@@ -180,6 +180,31 @@ def test_only_steps_of_few_decodes_are_taken(tiny_qwen2: Path) -> None:
     assert num_rows == []
     runner.logits([Segment(one, 9, 1), Segment(two, 9, 1)])
     assert num_rows == [2]
+
+
+def test_many_decodes_go_in_equal_groups_and_prompts_by_themselves(
+    tiny_qwen2: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(model_runner, "MOST_ROWS", 4)
+    model, cache = load(tiny_qwen2, torch.float32)
+    runner = ModelRunner(model, cache)
+    passes: list[list[int]] = []
+    own = runner._forward
+    monkeypatch.setattr(
+        runner,
+        "_forward",
+        lambda plan: passes.append([one.num_tokens for one in plan.segments]) or own(plan),
+    )
+    states = sequences([10] * 12)
+    decoded, prompts = states[:10], states[10:]
+    for state in decoded:
+        runner.logits([Segment(state, 0, 9)])
+    passes.clear()
+    runner.step([Segment(one, 9, 1) for one in decoded] + [Segment(one, 0, 5) for one in prompts])
+    assert passes == [[1] * 3, [1] * 3, [1] * 4, [5, 5]]
+    passes.clear()
+    runner.step([Segment(one, 5, 5) for one in prompts])
+    assert passes == [[5, 5]]
 
 
 class Opaque(nn.Module):

@@ -36,6 +36,18 @@ def test_rows_in_fours_twos_and_ones(kind: FloatKind) -> None:
         assert torch.equal(result, alone[:rows])  # whatever else is in the step
 
 
+@pytest.mark.parametrize("kind", DTYPES)
+def test_weights_of_several_tiles(kind: FloatKind) -> None:
+    """Three outputs of 16,384 numbers are two tiles of float32 and one of bfloat16, of a thread."""
+    torch.manual_seed(0)
+    num_in = float_kernels._TILE_BYTES // 8
+    weight, x = torch.randn(6, num_in).to(DTYPES[kind]), torch.randn(5, num_in)
+    expected = x.double() @ weight.double().T
+    torch.testing.assert_close(
+        multiplied(kind, weight, x).double(), expected, rtol=1e-4, atol=1e-3 * num_in**0.5
+    )
+
+
 def test_what_is_no_number_stays_in_its_row() -> None:
     weight, x = torch.randn(3, 16), torch.randn(6, 16)
     clean = multiplied("float32", weight, x)
