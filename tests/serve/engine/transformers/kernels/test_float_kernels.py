@@ -38,13 +38,13 @@ def test_rows_in_fours_twos_and_ones(kind: FloatKind) -> None:
 
 @pytest.mark.parametrize("kind", DTYPES)
 def test_weights_of_several_tiles(kind: FloatKind) -> None:
-    """Three outputs of 16,384 numbers are two tiles of float32 and one of bfloat16, of a thread."""
+    """Six outputs of 16,384 numbers: three tiles of float32, two of bfloat16, for one thread."""
     torch.manual_seed(0)
     num_in = float_kernels._TILE_BYTES // 8
     weight, x = torch.randn(6, num_in).to(DTYPES[kind]), torch.randn(5, num_in)
     expected = x.double() @ weight.double().T
     torch.testing.assert_close(
-        multiplied(kind, weight, x).double(), expected, rtol=1e-4, atol=1e-3 * num_in**0.5
+        multiplied(kind, weight, x).double(), expected, rtol=1e-4, atol=1e-2
     )
 
 
