@@ -100,7 +100,7 @@ class ModelRunner:
 
 
 def _equal_groups(segments: Sequence[Segment], most: int) -> list[Sequence[Segment]]:
-    """As few parts of ``most`` at most as can be, whose sizes differ by one at most."""
+    """The fewest parts of ``most`` at most, whose sizes differ by one at most."""
     num_groups = -(-len(segments) // most)
     bounds = [len(segments) * index // num_groups for index in range(num_groups + 1)]
     return [segments[first:last] for first, last in pairwise(bounds)]

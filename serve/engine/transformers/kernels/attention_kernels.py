@@ -17,12 +17,13 @@ from typing import Any
 import numpy as np
 from numba import carray
 
-from serve.engine.transformers.kernels import native
 from serve.engine.transformers.kernels.arguments import AttendArguments, StoreArguments, slots
-from serve.engine.transformers.kernels.float_kernels import compiled, exact, kernel_of, narrow
+from serve.engine.transformers.kernels.compiling import compiled, exact, kernel_of
+from serve.engine.transformers.kernels.float_kernels import narrow
 from serve.engine.transformers.kernels.intrinsics import float_of, pointer
 from serve.engine.transformers.kernels.layer_kernels import exponential, write_normed
 from serve.engine.transformers.kernels.native import Kernel
+from serve.engine.transformers.kernels.threads import num_threads, thread_id
 from serve.engine.transformers.kv_cache import BLOCK_SIZE
 
 _F32, _I32 = np.float32, np.int32
@@ -92,7 +93,6 @@ def _soften(scores: Any, largest: Any) -> Any:
 @functools.cache
 def store(*, is_bfloat16: bool) -> Kernel:
     """Norms, rotation, and the way into the cache, of ``StoreArguments``."""
-    thread_id, num_threads = native.pool().thread_id, native.pool().num_threads
     kind, keep = (np.uint16, _keep_bfloat16) if is_bfloat16 else (np.float32, _keep_floats)
     size = 2 if is_bfloat16 else 4
 
@@ -130,7 +130,6 @@ def store(*, is_bfloat16: bool) -> Kernel:
 @functools.cache
 def attend(*, is_bfloat16: bool) -> Kernel:
     """Attention of one token for each row, of ``AttendArguments``; threads take heads of rows."""
-    thread_id, num_threads = native.pool().thread_id, native.pool().num_threads
     kind = np.uint16 if is_bfloat16 else np.float32
     dot = _dot_bfloat16 if is_bfloat16 else _dot_floats
     add = _add_bfloat16 if is_bfloat16 else _add_floats

@@ -10,7 +10,6 @@ import functools
 from collections.abc import Sequence
 from typing import Any
 
-import llvmlite.binding
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
@@ -25,7 +24,6 @@ from serve.engine.transformers.kernels.vectors import (
 )
 
 _I32, _F32 = ir.IntType(32), ir.FloatType()
-_WIDTHS = (64, 32, 16)
 _AHEAD = 8192
 """Bytes between what is multiplied and what is asked for; docs/lab-notes.md."""
 OUT_STRIDE = 16
@@ -43,18 +41,6 @@ class _BFloat(ir.Type):  # type: ignore[misc]  # llvmlite has no types
 
     def __hash__(self) -> int:
         return hash(_BFloat)
-
-
-@functools.cache
-def is_available() -> bool:
-    """Whether this processor has the instruction, for registers of all three widths."""
-    features = llvmlite.binding.get_host_cpu_features()
-    return bool(features.get("avx512bf16") and features.get("avx512vl"))
-
-
-def width_for(length: int) -> int:
-    """Bytes in a vector for rows of ``length`` bytes, a multiple of 16."""
-    return next(width for width in _WIDTHS if length % width == 0)
 
 
 @functools.cache

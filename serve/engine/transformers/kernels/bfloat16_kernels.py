@@ -11,9 +11,11 @@ from numba import carray
 from serve.engine.transformers.kernels import native
 from serve.engine.transformers.kernels.arguments import ProductArguments, slots
 from serve.engine.transformers.kernels.bfloat16_dot import OUT_STRIDE, dots
-from serve.engine.transformers.kernels.float_kernels import compiled, exact, kernel_of, narrow
+from serve.engine.transformers.kernels.compiling import compiled, exact, kernel_of
+from serve.engine.transformers.kernels.float_kernels import narrow
 from serve.engine.transformers.kernels.intrinsics import count_up, pointer, store_sums
 from serve.engine.transformers.kernels.native import Kernel
+from serve.engine.transformers.kernels.threads import num_threads, thread_id
 
 _SLOT = slots(ProductArguments)
 _ROWS, _OUTPUTS = 4, 4
@@ -93,10 +95,8 @@ def product(width: int) -> Kernel:
     prepares all rows for itself.
 
     Args:
-        width: bytes in a vector, ``bfloat16_dot.width_for`` a row.
+        width: bytes in a vector, ``processor.width_for`` a row.
     """
-    pool = native.pool()
-    thread_id, num_threads = pool.thread_id, pool.num_threads
     multiply = _multiplying(width)
 
     @kernel_of(ProductArguments)

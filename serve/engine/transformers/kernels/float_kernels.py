@@ -8,36 +8,26 @@ them.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from numba import carray, cfunc, njit, types
+from numba import carray
 
 from serve.engine.transformers.kernels import native
 from serve.engine.transformers.kernels.arguments import ProductArguments, slots
+from serve.engine.transformers.kernels.compiling import exact, kernel_of
 from serve.engine.transformers.kernels.intrinsics import bits_of, pointer
 from serve.engine.transformers.kernels.layout import FloatKind
 from serve.engine.transformers.kernels.native import Kernel
+from serve.engine.transformers.kernels.threads import num_threads, thread_id
 from serve.engine.transformers.kernels.vector_dot import dots
 
 _U16, _I32 = np.uint16, np.int32
 _SLOT = slots(ProductArguments)
-_FREE = {"reassoc", "contract", "nsz"}
-"""Freedom that LLVM has with floats: reorder sums and fuse. NaN and infinity stay what they are."""
 _ROWS = 4
 """Rows in a block; the last ones go in twos and ones."""
 _TILE_BYTES = 1 << 17
 """Bytes of weights that all rows are multiplied with before the next ones are read."""
-
-compiled = njit(fastmath=_FREE, error_model="numpy", boundscheck=False)
-exact = njit(error_model="numpy", boundscheck=False)
-
-
-def kernel_of(takes: type[tuple[int, ...]]) -> Callable[[Callable[[Any], None]], Kernel]:
-    """Compile a function of the address of such arguments."""
-    compile_code = cfunc(types.void(types.voidptr), error_model="numpy")
-    return lambda function: Kernel(compile_code(function), takes)
 
 
 @exact
@@ -73,7 +63,6 @@ def product(kind: FloatKind) -> Kernel:
     is_shared. Four rows at a time, which stay in a core's first cache, are multiplied with the
     weights of a tile of outputs, which stay in its second one.
     """
-    thread_id, num_threads = native.pool().thread_id, native.pool().num_threads
     multiply = _dots_of_some(kind)
     weight_bytes = {"bfloat16": 2, "float32": 4}[kind]
 

@@ -17,7 +17,6 @@ from typing import Any
 import numpy as np
 from numba import carray
 
-from serve.engine.transformers.kernels import native
 from serve.engine.transformers.kernels.arguments import (
     CALL_WORDS,
     GateArguments,
@@ -25,7 +24,7 @@ from serve.engine.transformers.kernels.arguments import (
     SequenceArguments,
     slots,
 )
-from serve.engine.transformers.kernels.float_kernels import compiled, exact, kernel_of
+from serve.engine.transformers.kernels.compiling import compiled, exact, kernel_of
 from serve.engine.transformers.kernels.intrinsics import (
     call,
     count_up,
@@ -34,6 +33,7 @@ from serve.engine.transformers.kernels.intrinsics import (
     pointer,
 )
 from serve.engine.transformers.kernels.native import Kernel
+from serve.engine.transformers.kernels.threads import give_way, num_threads, thread_id
 
 _F32, _I32 = np.float32, np.int32
 _NORM, _GATE, _SEQUENCE = slots(NormArguments), slots(GateArguments), slots(SequenceArguments)
@@ -86,7 +86,6 @@ def _gated(gate: Any, up: Any, out: Any) -> None:
 @functools.cache
 def norm() -> Kernel:
     """RMSNorm, of ``NormArguments``."""
-    thread_id, num_threads = native.pool().thread_id, native.pool().num_threads
 
     @kernel_of(NormArguments)
     def kernel(address):  # type: ignore[no-untyped-def]
@@ -106,7 +105,6 @@ def norm() -> Kernel:
 @functools.cache
 def gate() -> Kernel:
     """``silu(gate) * up``, of ``GateArguments``; each thread takes some columns of all rows."""
-    thread_id, num_threads = native.pool().thread_id, native.pool().num_threads
 
     @kernel_of(GateArguments)
     def kernel(address):  # type: ignore[no-untyped-def]
@@ -131,7 +129,6 @@ def sequence() -> Kernel:
     sends threads to sleep at once when there are more than cores, counting those of other callers;
     it made a step of 20 ms one of 30 (docs/lab-notes.md).
     """
-    num_threads, give_way = native.pool().num_threads, native.pool().give_way
 
     @kernel_of(SequenceArguments)
     def kernel(address):  # type: ignore[no-untyped-def]

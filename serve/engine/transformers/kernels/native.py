@@ -17,10 +17,10 @@ import functools
 import importlib.util
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 import torch
 
+from serve.engine.transformers.kernels import machine_code
 from serve.engine.transformers.kernels.arguments import (
     CALL_WORDS,
     ProductArguments,
@@ -40,17 +40,31 @@ def row_bytes(num_in: int) -> int:
     return (2 * num_in + 63) // 64 * 64
 
 
+SYMBOLS = (
+    "intramural_thread_id",
+    "intramural_num_threads",
+    "intramural_barrier",
+    "intramural_give_way",
+)
+"""Names under which kernels call torch's threads (``threads.py``), once ``pool`` was asked."""
+
+
 class Kernel:
     """A compiled ``void (int64 *arguments)``; it finds out which thread of how many it is.
 
     Args:
-        code: what Numba compiled; its ``address`` is good while this lives.
+        object_file: its machine code (``machine_code.py``).
         takes: the ``NamedTuple`` of its arguments.
+
+    Raises:
+        OSError, AttributeError: there are no threads for it, as ``pool`` says.
     """
 
-    def __init__(self, code: Any, takes: type[tuple[int, ...]]) -> None:
-        self._code = code
-        self.address: int = code.address
+    def __init__(self, object_file: bytes, takes: type[tuple[int, ...]]) -> None:
+        pool()
+        self.object_file = object_file
+        self._code = machine_code.Code(object_file)
+        self.address: int = self._code.address
         self.takes = takes
 
     def check(self, arguments: tuple[int, ...]) -> None:
@@ -67,23 +81,29 @@ class Kernel:
 
 
 class _Pool:
-    """OpenMP's entry points, as GCC's compiled code calls them (libgomp's ABI)."""
+    """OpenMP's entry points, as GCC's compiled code calls them (libgomp's ABI).
+
+    Kernels call them by ``SYMBOLS``, whose names are the same in every process.
+    """
 
     def __init__(self, library: ctypes.CDLL) -> None:
         self.enter = library.GOMP_parallel
         self.enter.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint, ctypes.c_uint]
         self.enter.restype = None
-        self.thread_id = library.omp_get_thread_num
-        self.num_threads = library.omp_get_num_threads
-        for function in (self.thread_id, self.num_threads):
-            function.argtypes = []
-            function.restype = ctypes.c_int
-        self.barrier = library.GOMP_barrier
-        self.barrier.argtypes = []
-        self.barrier.restype = None
-        self.give_way = ctypes.CDLL(None).sched_yield
-        self.give_way.argtypes = []
-        self.give_way.restype = ctypes.c_int
+        functions = (
+            library.omp_get_thread_num,
+            library.omp_get_num_threads,
+            library.GOMP_barrier,
+            ctypes.CDLL(None).sched_yield,
+        )
+        addresses = (ctypes.cast(function, ctypes.c_void_p).value for function in functions)
+        machine_code.add_symbols(
+            {
+                name: address
+                for name, address in zip(SYMBOLS, addresses, strict=True)
+                if address is not None
+            }
+        )
 
 
 @functools.cache

@@ -15,12 +15,13 @@ from numba import carray
 
 from serve.engine.transformers.kernels import native
 from serve.engine.transformers.kernels.arguments import ProductArguments, UnpackArguments, slots
-from serve.engine.transformers.kernels.float_kernels import exact, kernel_of
+from serve.engine.transformers.kernels.compiling import exact, kernel_of
 from serve.engine.transformers.kernels.intrinsics import count_up, float_of, pointer, store_sums
 from serve.engine.transformers.kernels.layout import BLOCK, PANEL, Form
 from serve.engine.transformers.kernels.native import Kernel
 from serve.engine.transformers.kernels.panel_dot import dots
 from serve.engine.transformers.kernels.rounding import round_block
+from serve.engine.transformers.kernels.threads import barrier, num_threads, thread_id
 
 _F32, _I32 = np.float32, np.int32
 _SLOT, _UNPACK = slots(ProductArguments), slots(UnpackArguments)
@@ -123,8 +124,6 @@ def product(form: Form) -> Kernel:
 
     It reads all of ``ProductArguments``; threads take their parts of whole panels.
     """
-    pool = native.pool()
-    thread_id, num_threads, barrier = pool.thread_id, pool.num_threads, pool.barrier
     write, multiply = _row_of_bytes(form.zero), _multiplying(form)
 
     @kernel_of(ProductArguments)
@@ -163,7 +162,6 @@ def unpack(form: Form) -> Kernel:
 
     It reads ``UnpackArguments``.
     """
-    thread_id, num_threads = native.pool().thread_id, native.pool().num_threads
     bits, entry_bytes, has_zeros = form.bits, form.entry_bytes, form.has_zeros
     is_narrow, zero, scales_bytes = form.scale_bytes == 2, _F32(form.zero), PANEL * form.scale_bytes
     num_halves, mask = 8 // bits, _I32((1 << bits) - 1)

@@ -2,41 +2,17 @@
 
 from __future__ import annotations
 
-import llvmlite.binding
 import pytest
 import torch
 
-from serve.engine.transformers.kernels import bfloat16_dot
+from serve.engine.transformers.kernels import bfloat16_dot, processor
 from serve.engine.transformers.kernels.bfloat16_dot import OUT_STRIDE
-from serve.engine.transformers.kernels.float_kernels import exact
+from serve.engine.transformers.kernels.compiling import exact
 from serve.engine.transformers.kernels.intrinsics import pointer
 
 needs_instruction = pytest.mark.skipif(
-    not bfloat16_dot.is_available(), reason="this processor sums no products of bfloat16"
+    not processor.sums_bfloat16(), reason="this processor sums no products of bfloat16"
 )
-
-
-@pytest.mark.parametrize(
-    ("length", "width"), [(64, 64), (128, 64), (96, 32), (32, 32), (16, 16), (144, 16)]
-)
-def test_rows_are_whole_vectors_of_the_widest_kind(length: int, width: int) -> None:
-    assert bfloat16_dot.width_for(length) == width
-
-
-@pytest.mark.parametrize(
-    ("features", "is_available"),
-    [
-        ({"avx512bf16": True, "avx512vl": True}, True),
-        ({"avx512bf16": True, "avx512vl": False}, False),  # no registers of 32 bytes
-        ({"avx512f": True, "avx512vl": True}, False),
-        ({}, False),
-    ],
-)
-def test_the_instruction_is_there_for_all_widths_or_not(
-    monkeypatch: pytest.MonkeyPatch, features: dict[str, bool], is_available: bool
-) -> None:
-    monkeypatch.setattr(llvmlite.binding, "get_host_cpu_features", lambda: features)
-    assert bfloat16_dot.is_available.__wrapped__() is is_available
 
 
 @needs_instruction

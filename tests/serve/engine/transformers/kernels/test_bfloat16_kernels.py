@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 import torch
 
-from serve.engine.transformers.kernels import bfloat16_dot, bfloat16_kernels, native
+from serve.engine.transformers.kernels import bfloat16_kernels, native, processor
 from serve.engine.transformers.kernels.native import Scratch
 from serve.engine.transformers.kernels.stored_matrix import FloatMatrix
 
 pytestmark = pytest.mark.skipif(
-    not bfloat16_dot.is_available(), reason="this processor sums no products of bfloat16"
+    not processor.sums_bfloat16(), reason="this processor sums no products of bfloat16"
 )
 NUM_IN = 64
 

@@ -43,9 +43,7 @@ def test_weights_of_several_tiles(kind: FloatKind) -> None:
     num_in = float_kernels._TILE_BYTES // 8
     weight, x = torch.randn(6, num_in).to(DTYPES[kind]), torch.randn(5, num_in)
     expected = x.double() @ weight.double().T
-    torch.testing.assert_close(
-        multiplied(kind, weight, x).double(), expected, rtol=1e-4, atol=1e-2
-    )
+    torch.testing.assert_close(multiplied(kind, weight, x).double(), expected, rtol=1e-4, atol=1e-2)
 
 
 def test_what_is_no_number_stays_in_its_row() -> None:

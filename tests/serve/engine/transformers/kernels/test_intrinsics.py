@@ -10,7 +10,7 @@ import torch
 from numba import cfunc, types
 
 from serve.engine.transformers.kernels import intrinsics
-from serve.engine.transformers.kernels.float_kernels import exact
+from serve.engine.transformers.kernels.compiling import exact
 from serve.engine.transformers.kernels.intrinsics import pointer
 from serve.engine.transformers.kernels.layout import LANES
 from tests.serve.engine.transformers.kernels.matrices import bits_of

@@ -17,12 +17,12 @@ from serve.engine.transformers.kernels.arguments import (
     UnpackArguments,
     slots,
 )
-from serve.engine.transformers.kernels.float_kernels import kernel_of
+from serve.engine.transformers.kernels.compiling import kernel_of
 from serve.engine.transformers.kernels.intrinsics import count_up, pointer
 from serve.engine.transformers.kernels.native import CallSequence, Scratch
+from serve.engine.transformers.kernels.threads import thread_id
 
 SLOT, GATE = slots(ProductArguments), slots(GateArguments)
-thread_id = native.pool().thread_id
 
 
 @kernel_of(ProductArguments)

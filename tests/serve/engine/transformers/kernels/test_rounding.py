@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from serve.engine.transformers.kernels import rounding
-from serve.engine.transformers.kernels.float_kernels import exact
+from serve.engine.transformers.kernels.compiling import exact
 from serve.engine.transformers.kernels.intrinsics import pointer
 from serve.engine.transformers.kernels.layout import BLOCK
 from tests.serve.engine.transformers.kernels.matrices import rounded

@@ -9,7 +9,7 @@ from numba import types
 from numba.extending import intrinsic
 
 from serve.engine.transformers.kernels import vectors
-from serve.engine.transformers.kernels.float_kernels import exact
+from serve.engine.transformers.kernels.compiling import exact
 from serve.engine.transformers.kernels.intrinsics import pointer
 
 LANES = 4

@@ -1,0 +1,59 @@
+"""Object files that any process can load."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from numba import carray, njit, types
+
+from serve.engine.transformers.kernels import machine_code, native
+
+SYMBOLS = frozenset(native.SYMBOLS)
+
+
+def object_file(function: Callable[[Any], None]) -> bytes:
+    dispatcher = njit(types.void(types.voidptr), no_cpython_wrapper=True, no_cfunc_wrapper=True)(
+        function
+    )
+    [(signature, compiled)] = dispatcher.overloads.items()
+    name = compiled.fndesc.llvm_func_name
+    return machine_code.object_file(dispatcher.inspect_llvm(signature), name, SYMBOLS)
+
+
+def add_two(address: Any) -> None:
+    numbers = carray(address, 2, dtype=np.int64)
+    numbers[0] = numbers[1] + 2
+
+
+def test_the_function_runs_from_its_object_file() -> None:
+    code = machine_code.Code(object_file(add_two))
+    numbers = np.array([0, 40])
+    ctypes.CFUNCTYPE(None, ctypes.c_void_p)(code.address)(numbers.ctypes.data)
+    assert numbers.tolist() == [42, 40]
+
+
+def test_it_holds_nothing_of_numba() -> None:
+    code = object_file(add_two)
+    assert machine_code.ENTRY.encode() in code
+    for stranger in (b"numba_", b"NRT_", b"Py"):
+        assert stranger not in code
+
+
+def allocate(address: Any) -> None:
+    numbers = carray(address, 2, dtype=np.int64)
+    numbers[0] = np.zeros(numbers[1]).sum()
+
+
+def test_what_needs_numba_when_it_runs_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"A kernel calls NRT_.*, which only the process"):
+        object_file(allocate)
+
+
+def test_what_is_asked_of_a_processor_is_its_name_and_all_it_can_do() -> None:
+    name, features = machine_code.processor()
+    assert name
+    assert "+" in features
