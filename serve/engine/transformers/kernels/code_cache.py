@@ -25,7 +25,7 @@ from pathlib import Path
 from models import home, plain_file
 from models.durable import write_whole
 from models.errors import HomelessError
-from serve.engine.transformers.kernels import machine_code
+from serve.engine.transformers.kernels import processor
 from serve.environment import operator_environment
 
 MAX_BYTES = 1 << 20
@@ -88,7 +88,7 @@ def _digest(settings: tuple[tuple[str, str], ...]) -> str:
         *(f"{name} {importlib.metadata.version(name)}" for name in ("numba", "llvmlite")),
         platform.python_version(),
         platform.machine(),
-        *machine_code.processor(),
+        *processor.identity(),
         repr(settings),
     ]
     whole = hashlib.sha256()

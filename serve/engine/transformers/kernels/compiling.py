@@ -29,7 +29,7 @@ def kernel_of(takes: type[tuple[int, ...]]) -> Callable[[Callable[[Any], None]],
         OSError, AttributeError: there are no threads for it, as ``native.pool`` says.
         ValueError: it calls what no other process has.
     """
-    native.pool()
+    native.name_threads()
     compile_code = njit(
         types.void(types.voidptr),
         error_model="numpy",

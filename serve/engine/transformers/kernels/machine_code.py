@@ -12,7 +12,8 @@ import functools
 from collections.abc import Mapping
 from typing import Any
 
-import llvmlite.binding as llvm
+from serve.engine.transformers.kernels import processor
+from serve.engine.transformers.kernels.processor import llvm
 
 ENTRY = "intramural_kernel"
 _OF_THE_C_LIBRARY = frozenset({"memcpy", "memmove", "memset", "sqrtf"})
@@ -51,8 +52,8 @@ class Code:
 
     def __init__(self, object_file: bytes) -> None:
         _start_llvm()
-        self._engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), _target_machine())
-        self._engine.add_object_file(llvm.ObjectFileRef.from_data(object_file))
+        self._engine = llvm().create_mcjit_compiler(llvm().parse_assembly(""), _target_machine())
+        self._engine.add_object_file(llvm().ObjectFileRef.from_data(object_file))
         self._engine.finalize_object()
         self.address: int = self._engine.get_function_address(ENTRY)
 
@@ -60,7 +61,7 @@ class Code:
 def add_symbols(addresses: Mapping[str, int]) -> None:
     """Say where the functions are that kernels call by name."""
     for name, address in addresses.items():
-        llvm.add_symbol(name, address)
+        llvm().add_symbol(name, address)
 
 
 def object_file(assembly: str, name: str, symbols: frozenset[str]) -> bytes:
@@ -75,24 +76,19 @@ def object_file(assembly: str, name: str, symbols: frozenset[str]) -> bytes:
         ValueError: it calls others, which a process that loads it would not have.
     """
     _start_llvm()
-    module = llvm.parse_assembly(assembly)
-    module.link_in(llvm.parse_assembly(_WRAPPER.format(name=name)))
+    module = llvm().parse_assembly(assembly)
+    module.link_in(llvm().parse_assembly(_WRAPPER.format(name=name)))
     for each in (*module.functions, *module.global_variables):
         if not each.is_declaration and each.name != ENTRY:
             each.linkage = "internal"
     machine = _target_machine()
-    passes = llvm.create_new_module_pass_manager()
+    passes = llvm().create_new_module_pass_manager()
     passes.add_global_dead_code_eliminate_pass()
-    passes.run(module, llvm.create_pass_builder(machine, llvm.create_pipeline_tuning_options()))
+    passes.run(module, llvm().create_pass_builder(machine, llvm().create_pipeline_tuning_options()))
     module.verify()
     _refuse_strangers(module, symbols)
     code: bytes = machine.emit_object(module)
     return code
-
-
-def processor() -> tuple[str, str]:
-    """LLVM's name of this processor, and all that it can do."""
-    return llvm.get_host_cpu_name(), llvm.get_host_cpu_features().flatten()
 
 
 def _refuse_strangers(module: Any, symbols: frozenset[str]) -> None:
@@ -111,13 +107,13 @@ def _refuse_strangers(module: Any, symbols: frozenset[str]) -> None:
 
 @functools.cache
 def _start_llvm() -> None:
-    llvm.initialize_native_target()
-    llvm.initialize_native_asmprinter()
+    llvm().initialize_native_target()
+    llvm().initialize_native_asmprinter()
 
 
 def _target_machine() -> Any:
-    name, features = processor()
-    target = llvm.Target.from_default_triple()
+    name, features = processor.identity()
+    target = llvm().Target.from_default_triple()
     return target.create_target_machine(
         opt=3, cpu=name, features=features, codemodel="jitdefault", reloc="default", jit=True
     )

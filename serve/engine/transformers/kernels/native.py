@@ -46,7 +46,7 @@ SYMBOLS = (
     "intramural_barrier",
     "intramural_give_way",
 )
-"""Names under which kernels call torch's threads (``threads.py``), once ``pool`` was asked."""
+"""Names by which kernels call torch's threads (``threads.py``), once ``name_threads`` has run."""
 
 
 class Kernel:
@@ -61,7 +61,7 @@ class Kernel:
     """
 
     def __init__(self, object_file: bytes, takes: type[tuple[int, ...]]) -> None:
-        pool()
+        name_threads()
         self.object_file = object_file
         self._code = machine_code.Code(object_file)
         self.address: int = self._code.address
@@ -83,7 +83,9 @@ class Kernel:
 class _Pool:
     """OpenMP's entry points, as GCC's compiled code calls them (libgomp's ABI).
 
-    Kernels call them by ``SYMBOLS``, whose names are the same in every process.
+    Attributes:
+        enter: run a function on all threads.
+        addresses: of what kernels call from there, by the names of ``SYMBOLS``.
     """
 
     def __init__(self, library: ctypes.CDLL) -> None:
@@ -96,14 +98,10 @@ class _Pool:
             library.GOMP_barrier,
             ctypes.CDLL(None).sched_yield,
         )
-        addresses = (ctypes.cast(function, ctypes.c_void_p).value for function in functions)
-        machine_code.add_symbols(
-            {
-                name: address
-                for name, address in zip(SYMBOLS, addresses, strict=True)
-                if address is not None
-            }
-        )
+        self.addresses = {
+            name: ctypes.cast(function, ctypes.c_void_p).value or 0
+            for name, function in zip(SYMBOLS, functions, strict=True)
+        }
 
 
 @functools.cache
@@ -115,6 +113,16 @@ def pool() -> _Pool:
         AttributeError: it is another library of that name.
     """
     return _Pool(ctypes.CDLL(str(_POOL)))
+
+
+@functools.cache
+def name_threads() -> None:
+    """Let kernels find torch's threads. It imports LLVM.
+
+    Raises:
+        OSError, AttributeError: as ``pool``.
+    """
+    machine_code.add_symbols(pool().addresses)
 
 
 @functools.cache

@@ -7,7 +7,7 @@ import pytest
 import torch
 from llvmlite.binding import get_host_cpu_features
 
-from serve.engine.transformers.kernels import byte_sums, panel_dot, panel_kernels, panels
+from serve.engine.transformers.kernels import byte_sums, panel_dot, panel_kernels, panels, registry
 from tests.serve.engine.transformers.kernels.matrices import (
     EXACT,
     KINDS,
@@ -53,6 +53,7 @@ def test_every_instruction_gives_the_same(
     if instruction != "none" and not get_host_cpu_features().get(instruction):
         pytest.skip(f"this processor has no {instruction}")
     weight, meant = matrix(KINDS[name], 83, 160)
+    registry.panel_product(weight.form)  # before the patch: what is compiled is kept
     monkeypatch.setattr(byte_sums, "instruction", lambda: instruction)
     monkeypatch.setattr(panel_kernels, "dots", panel_dot.dots.__wrapped__)
     kernel = panel_kernels.product.__wrapped__(weight.form)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from serve.engine.transformers.kernels import code_cache, machine_code
+from serve.engine.transformers.kernels import code_cache, processor
 
 CODE = b"machine code"
 
@@ -72,7 +72,7 @@ def test_another_users_folder_is_not_read(folder: Path, monkeypatch: pytest.Monk
 @pytest.mark.parametrize(
     "change",
     [
-        lambda patch: patch.setattr(machine_code, "processor", lambda: ("znver9", "+avx512")),
+        lambda patch: patch.setattr(processor, "identity", lambda: ("znver9", "+avx512")),
         lambda patch: patch.setattr(code_cache.platform, "python_version", lambda: "3.99.0"),
         lambda patch: patch.setattr(code_cache.importlib.metadata, "version", lambda _: "99"),
         lambda patch: patch.setenv("NUMBA_OPT", "1"),

@@ -51,9 +51,3 @@ def allocate(address: Any) -> None:
 def test_what_needs_numba_when_it_runs_is_refused() -> None:
     with pytest.raises(ValueError, match=r"A kernel calls NRT_.*, which only the process"):
         object_file(allocate)
-
-
-def test_what_is_asked_of_a_processor_is_its_name_and_all_it_can_do() -> None:
-    name, features = machine_code.processor()
-    assert name
-    assert "+" in features

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import llvmlite.binding
 import pytest
 
 from serve.engine.transformers.kernels import processor
+from tests.house.tree import ROOT
 
 
 @pytest.mark.parametrize(
@@ -29,3 +33,21 @@ def test_the_instruction_is_there_for_all_widths_or_not(
 ) -> None:
     monkeypatch.setattr(llvmlite.binding, "get_host_cpu_features", lambda: features)
     assert processor.sums_bfloat16.__wrapped__() is sums_bfloat16
+
+
+def test_what_is_asked_of_a_processor_is_its_name_and_all_it_can_do() -> None:
+    name, features = processor.identity()
+    assert name
+    assert "+" in features
+
+
+def test_llvm_is_not_imported_with_the_kernels() -> None:
+    """vLLM's CPU build fails in a process that has imported it."""
+    program = (
+        "import sys; from serve.engine.transformers.kernels import native, registry\n"
+        "print(native.is_available(), 'llvmlite' in sys.modules)"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert ran.stdout == "True False\n"
