@@ -1,0 +1,102 @@
+"""`python -m serve wait model|keys`: return when a server with these settings has what it needs.
+
+For what starts a server and cannot see into its volumes, such as an init container of Kubernetes:
+a server without its model or its keys ends, and would be started again in a loop. What is waited
+for is said once, and again whenever it is something else. Nothing is loaded, made or fetched.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import NoReturn
+
+from models.errors import ModelError
+from models.rules.names import printable_lines
+from serve.cli.flags import Parser
+from serve.config import Config, env_of
+from serve.config_sources import load_config
+from serve.errors import StartupError
+from serve.governance import keys
+from serve.provenance.quantising import QuantRequest, present
+
+INTERVAL_S = 5.0
+
+
+def missing_model(config: Config) -> str | None:
+    """The reason why the model, stored as the settings ask, is not there; None when it is."""
+    request = QuantRequest(
+        target=config.target,
+        choice=config.quant_choice,
+        num_bytes=config.quant_bytes or 0,
+        data_dir=config.data_dir,
+        num_devices=config.tensor_parallel_size,
+    )
+    try:
+        found = present(request)
+    except (ModelError, StartupError) as error:
+        return str(error)
+    return None if found.artifact is not None else f"{found.reason}."
+
+
+def missing_keys(config: Config) -> str | None:
+    """The reason why no caller could be let in; None when a key is enabled."""
+    file = config.api_key_file
+    if file is None:
+        return f"No key file is named: set {env_of('api_key_file')}."
+    try:
+        entries = keys.list_keys(file)
+    except StartupError as error:
+        return str(error)
+    if not any(entry.state == "enabled" for entry in entries):
+        return f"None of the {len(entries)} keys in {file} is enabled: nobody could ask."
+    return None
+
+
+CHECKS: Mapping[str, Callable[[Config], str | None]] = {
+    "model": missing_model,
+    "keys": missing_keys,
+}
+
+
+def run_wait(argv: Sequence[str], sleep: Callable[[float], None] = time.sleep) -> int:
+    """Wait for one of them; returns the exit code."""
+    arguments = _parser().parse_args(list(argv))
+    signal.signal(signal.SIGTERM, _end)  # the first process of a container has no default for it
+    check, what = CHECKS[arguments.what], f"the {arguments.what}"
+    told = None
+    while (reason := _reason(check)) is not None:
+        if reason != told:
+            advice = f"\n{arguments.advice}" if arguments.advice else ""
+            print(f"waiting for {what}: {printable_lines(reason + advice)}", file=sys.stderr)
+            told = reason
+        sleep(INTERVAL_S)
+    print(f"{what} {'are' if arguments.what == 'keys' else 'is'} there", file=sys.stderr)
+    return 0
+
+
+def _reason(check: Callable[[Config], str | None]) -> str | None:
+    """Settings that are refused are waited for, too: who is started anew for them gets the same."""
+    try:
+        return check(load_config({}))
+    except StartupError as error:
+        return f"the settings are refused. {error}"
+
+
+def _end(number: int, _frame: object) -> NoReturn:
+    sys.exit(128 + number)
+
+
+def _parser() -> Parser:
+    parser = Parser(
+        prog="python -m serve wait",
+        description="Wait until a server with the settings of the environment has its model, or a "
+        "key that is enabled. It says what it waits for, and never gives up.",
+        epilog="exit codes: 0 it is there; 2 wrong arguments; 130, 143 ended by a signal",
+        allow_abbrev=False,
+    )
+    parser.add_argument("what", choices=tuple(CHECKS), help="what to wait for")
+    parser.add_argument("--advice", metavar="TEXT", help="printed with what is missing")
+    return parser
