@@ -49,13 +49,6 @@ def test_every_component_is_part_of_something_that_is_tested():
     ] == []
 
 
-def test_weights_as_they_were_fetched_are_not_quantised():
-    manifests = render("variants/full-weights")
-    server = get(manifests, "Deployment", "intramural")["spec"]["template"]["spec"]
-    assert settings(manifests, server["initContainers"][0])["INTRAMURAL_QUANT"] == "none"
-    assert not any("python -m quantize" in str(pod.containers) for pod in pods(manifests))
-
-
 def test_the_deployment_fits_on_two_screens():
     lines = (K8S / "base/server/deployment.yaml").read_text("utf-8").splitlines()
     assert len(lines) <= MAX_DEPLOYMENT_LINES
