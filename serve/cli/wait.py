@@ -22,7 +22,7 @@ from serve.errors import StartupError
 from serve.governance import keys
 from serve.provenance.quantising import QuantRequest, present
 
-INTERVAL_S = 5.0
+INTERVAL_S = 2.0
 
 
 def missing_model(config: Config) -> str | None:

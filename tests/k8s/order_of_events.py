@@ -10,6 +10,7 @@ is said of them here, tests/k8s/test_waits.py tries by running them.
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 from collections.abc import Iterator
@@ -23,7 +24,8 @@ LOOP = "crash loop"
 """The state that none may end in."""
 IMMUTABLE = {"Job": ("template", "selector"), "Deployment": ("selector",)}
 """Fields below spec that the API server lets nobody change."""
-_RETRIED = re.compile(r"until (?P<command>.+); do sleep \d+; done")
+_RETRIED = re.compile(r"until (?P<commands>.+); do sleep \d+; done")
+_UNHEARD = re.compile(r" >/dev/null 2>&1")
 _IDLE = "trap exit TERM; sleep infinity & wait"
 _BUILT_IN = frozenset({DEMO})
 
@@ -55,6 +57,8 @@ class Cluster:
         mirror_asks_token: so does the mirror.
         has_volumes: there is a storage class for the claims.
         serving: for each workload the model that its ready pods serve.
+        done: for each workload its pods' template, and how many of their steps are over. A step
+            that is over is not done again in the same pod.
     """
 
     data: dict[str, set[str]] = field(default_factory=dict)
@@ -67,6 +71,7 @@ class Cluster:
     has_volumes: bool = True
     objects: dict[tuple[str, str], Manifest] = field(default_factory=dict)
     serving: dict[str, str] = field(default_factory=dict)
+    done: dict[str, tuple[str, int]] = field(default_factory=dict)
 
     def apply(self, manifests: list[Manifest]) -> list[str]:
         """`kubectl apply`: returns what the API server refuses. Nothing is pruned."""
@@ -87,10 +92,14 @@ class Cluster:
     def settle(self) -> dict[str, State]:
         """The state of each workload once nothing moves any more."""
         while True:
-            before = set(self.store), dict(self.serving)
+            before = set(self.store), dict(self.done)
             states = {pod.owner: self._state(pod) for pod in self.pods()}
-            if before == (self.store, self.serving):
+            if before == (self.store, self.done):
                 return states
+
+    def restart(self, owner: str) -> None:
+        """`kubectl rollout restart`."""
+        self.done.pop(owner, None)
 
     def pods(self) -> list[Pod]:
         return list(pods(list(self.objects.values())))
@@ -105,14 +114,24 @@ class Cluster:
         if self.asks_login and not self._has_login(pod):
             return State("waiting for the image", "Init:ImagePullBackOff")
         steps = pod.spec.get("initContainers", [])
+        template = json.dumps(pod.spec, sort_keys=True)
+        former, num_done = self.done.get(pod.owner, ("", 0))
         for number, container in enumerate([*steps, *pod.spec["containers"]]):
+            if former == template and number < num_done:
+                continue
+            self.done[pod.owner] = template, number
             status = f"Init:{number}/{len(steps)}" if number < len(steps) else "Running"
-            command, is_retried = command_of(container)
-            lacks = Step(self, pod, container).lacks(command)
+            commands, is_retried = commands_of(container)
+            step = Step(self, pod, container)
+            lacks: str | None = None
+            for command in commands:
+                if (lacks := step.lacks(command)) is None:
+                    break
             if lacks is not None:
-                ends = not is_retried
-                name = LOOP if ends else f"waiting for {lacks}"
-                return State(name, f"{status.split(':')[0]}:CrashLoopBackOff" if ends else status)
+                if not is_retried:
+                    return State(LOOP, "CrashLoopBackOff")
+                return State(f"waiting for {lacks}", status)
+        self.done[pod.owner] = template, len(steps) + 1
         if pod.component == "server":
             self.serving[pod.owner] = _wanted(self._settings(pod.spec["containers"][0]))
             return State("serving", "Running")
@@ -127,24 +146,23 @@ class Cluster:
         return settings(list(self.objects.values()), container)
 
 
-def command_of(container: Manifest) -> tuple[list[str], bool]:
-    """The words of the one command of ours that a container runs, and whether it is tried again.
+def commands_of(container: Manifest) -> tuple[list[list[str]], bool]:
+    """The commands of ours that a container runs until one is done, and whether that is tried again.
 
     Raises:
         ValueError: the command is of a form that this model does not know.
     """
-    words = container["command"]
+    words, is_retried = container["command"], False
+    commands = [words]
     if words[:2] == ["sh", "-c"]:
         if words[2].endswith(_IDLE):
-            return ["idle"], False
+            return [["idle"]], False
         match = _RETRIED.fullmatch(words[2])
-        script = match["command"] if match else words[2]
-        words = shlex.split(script)
-    else:
-        match = None
-    if words[:2] != ["python", "-m"]:
+        script, is_retried = (match["commands"] if match else words[2]), match is not None
+        commands = [shlex.split(_UNHEARD.sub("", part)) for part in script.split(" || ")]
+    if any(each[:2] != ["python", "-m"] for each in commands):
         raise ValueError(f"{words} is none that this model knows")
-    return words[2:], match is not None or words[2:4] == ["serve", "wait"]
+    return [each[2:] for each in commands], is_retried or words[2:4] == ["serve", "wait"]
 
 
 @dataclass(frozen=True)
@@ -162,7 +180,7 @@ class Step:
             ValueError: the command is none that this model knows.
         """
         values = self.cluster._settings(self.container)  # noqa: SLF001 - two halves of one model
-        words = [values.get(word.removeprefix("$"), word) for word in command]
+        words = [re.sub(r"\$(\w+)", lambda name: values[name[1]], word) for word in command]
         verb = words[1] if words[0] in {"models", "serve"} and len(words) > 1 else words[0]
         if verb in self.cluster.faults:
             return self.cluster.faults[verb]
@@ -171,8 +189,10 @@ class Step:
                 return None
             case ["models", "pull", name]:
                 return self._pulled(name)
-            case ["models", "import", folder, "--trust", keys]:
-                return self._imported(folder, keys)
+            case ["models", "show", name]:
+                return None if self._has(name) else "the model"
+            case ["models", "import", index, "--trust", keys]:
+                return self._imported(index, keys)
             case ["models", "verify", name, *_]:
                 return None if self._has(name) else "the model"
             case ["quantize", name, "--scheme", scheme, "--if-needed"]:
@@ -208,13 +228,12 @@ class Step:
             return "the mirror"
         return self._stored(name)
 
-    def _imported(self, folder: str, keys: str) -> str | None:
-        volume = self._volume(folder)
-        if volume is None or not self.cluster.media:
+    def _imported(self, index: str, keys: str) -> str | None:
+        folder, _, file = index.rpartition("/")
+        name = file.removesuffix(".bundle.json")
+        if self._volume(folder) is None or name not in self.cluster.media:
             return "media"
-        if not self._files(keys):
-            return "a trusted key"
-        return next(filter(None, map(self._stored, sorted(self.cluster.media))), None)
+        return self._stored(name) if self._files(keys) else "a trusted key"
 
     def _made(self, name: str, made: str) -> str | None:
         if not self._has(name):
