@@ -138,7 +138,9 @@ def present(request: QuantRequest) -> Found:
     """
     full, choice = _full_weights(request), request.choice
     if choice is None and request.num_bytes:
-        return Found(artifact=None, reason="which scheme a budget of bytes means, a start finds out")
+        return Found(
+            artifact=None, reason="which scheme a budget of bytes means, a start finds out"
+        )
     if full is not None and (choice is None or _is_it(full, choice)):
         return Found(artifact=full, reason=f"{full.name} is there")
     if choice is None or choice.scheme is QuantScheme.NONE:

@@ -37,7 +37,9 @@ class User:
     @property
     def words(self) -> list[str]:
         """What is put before a command."""
-        groups = ["--groups", ",".join(map(str, self.groups))] if self.groups else ["--clear-groups"]
+        groups = (
+            ["--groups", ",".join(map(str, self.groups))] if self.groups else ["--clear-groups"]
+        )
         reading = [f"--{kind}-caps=+dac_read_search" for kind in ("inh", "ambient")]
         return ["setpriv", f"--reuid={self.uid}", f"--regid={self.gid}", *groups, *reading, "--"]
 

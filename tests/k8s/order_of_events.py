@@ -26,6 +26,8 @@ IMMUTABLE = {"Job": ("template", "selector"), "Deployment": ("selector",)}
 """Fields below spec that the API server lets nobody change."""
 _RETRIED = re.compile(r"until (?P<commands>.+); do sleep \d+; done")
 _UNHEARD = re.compile(r" >/dev/null 2>&1")
+IDLE = ["idle"]
+"""What stands for the script of a container that does nothing more."""
 _IDLE = "trap exit TERM; sleep infinity & wait"
 _BUILT_IN = frozenset({DEMO})
 
@@ -133,7 +135,7 @@ class Cluster:
                 return State(f"waiting for {lacks}", status)
         self.done[pod.owner] = template, len(steps) + 1
         if pod.component == "server":
-            self.serving[pod.owner] = _wanted(self._settings(pod.spec["containers"][0]))
+            self.serving[pod.owner] = _wanted(self.environment(pod.spec["containers"][0]))
             return State("serving", "Running")
         return State("filled", "Running")
 
@@ -142,12 +144,12 @@ class Cluster:
         names = [each["name"] for each in account.get("imagePullSecrets", ())]
         return any(self.data.get(name) for name in names)
 
-    def _settings(self, container: Manifest) -> dict[str, str]:
+    def environment(self, container: Manifest) -> dict[str, str]:
         return settings(list(self.objects.values()), container)
 
 
 def commands_of(container: Manifest) -> tuple[list[list[str]], bool]:
-    """The commands of ours that a container runs until one is done, and whether that is tried again.
+    """The commands of ours that a container tries until one is done, and whether it goes on so.
 
     Raises:
         ValueError: the command is of a form that this model does not know.
@@ -156,7 +158,7 @@ def commands_of(container: Manifest) -> tuple[list[list[str]], bool]:
     commands = [words]
     if words[:2] == ["sh", "-c"]:
         if words[2].endswith(_IDLE):
-            return [["idle"]], False
+            return [IDLE], False
         match = _RETRIED.fullmatch(words[2])
         script, is_retried = (match["commands"] if match else words[2]), match is not None
         commands = [shlex.split(_UNHEARD.sub("", part)) for part in script.split(" || ")]
@@ -179,14 +181,14 @@ class Step:
         Raises:
             ValueError: the command is none that this model knows.
         """
-        values = self.cluster._settings(self.container)  # noqa: SLF001 - two halves of one model
+        if command == IDLE:
+            return None
+        values = self.cluster.environment(self.container)
         words = [re.sub(r"\$(\w+)", lambda name: values[name[1]], word) for word in command]
         verb = words[1] if words[0] in {"models", "serve"} and len(words) > 1 else words[0]
         if verb in self.cluster.faults:
             return self.cluster.faults[verb]
         match words:
-            case ["idle"]:
-                return None
             case ["models", "pull", name]:
                 return self._pulled(name)
             case ["models", "show", name]:
@@ -207,7 +209,9 @@ class Step:
         raise ValueError(f"{words} is none that this model knows")
 
     def _has(self, name: str) -> bool:
-        return name in _BUILT_IN | (self.cluster.store if self._volume("/var/lib/intramural") else set())
+        return name in _BUILT_IN | (
+            self.cluster.store if self._volume("/var/lib/intramural") else set()
+        )
 
     def _has_key(self, values: dict[str, str]) -> bool:
         folder, _, name = values["INTRAMURAL_API_KEY_FILE"].rpartition("/")

@@ -124,7 +124,7 @@ def _container_house(container: Manifest) -> Iterator[str]:
 
 
 def _gpu_faults(pod: Pod, container: Manifest) -> Iterator[str]:
-    """NVIDIA's runtime obeys a variable, which images set to all: whoever asked for no GPU gets none.
+    """NVIDIA's runtime obeys a variable, which images set to all. Who asked for no GPU gets none.
 
     Who asked gets it from the device plugin, and a variable of the manifest's would win over that.
     """

@@ -41,19 +41,37 @@ def test_a_folder_of_ones_own_is_in_order(tmp_path):
     (tmp_path / "kustomization.yaml").write_text(text.replace("[../", f"[{above}/"))
     manifests = render(str(tmp_path))
     assert faults(manifests) == []
-    job = get(manifests, "Job", "intramural-prefetch")["spec"]["template"]["spec"]
-    assert [step["name"] for step in job["initContainers"]] == ["pull", "verify"]
+    prefetch = get(manifests, "Deployment", "intramural-prefetch")["spec"]["template"]["spec"]
+    names = [step["name"] for step in prefetch["initContainers"]]
+    assert names == ["pull", "verify", "quantise"]
 
 
 @needs_kubectl
-def test_every_secret_that_is_patched_exists():
-    names = {
-        each["metadata"]["name"]
-        for name in RENDERED
-        for each in render(name)
-        if each["kind"] == "Secret"
+def test_all_that_is_filled_by_hand_exists_and_all_that_is_empty_is_told_how_to_be_filled():
+    """A page and the comment in the manifest itself; what cannot be empty is made by `create`."""
+    rendered = [each for name in RENDERED for each in render(name)]
+    texts = [path.read_text("utf-8") for path in (ROOT / "docs").glob("*.md")]
+    texts += [path.read_text("utf-8") for path in K8S.rglob("*.yaml")]
+    told = re.findall(r"patch (secret|configmap) (\S+)", "\n".join(texts))
+    empty = {
+        (each["kind"].lower(), each["metadata"]["name"])
+        for each in rendered
+        if each["kind"] in {"Secret", "ConfigMap"} and "data" not in each
     }
-    assert set(re.findall(r"patch secret (\S+)", PAGE)) == names
+    assert set(told) == empty
+    made = re.findall(r"create secret (?:tls|docker-registry) (\S+)", PAGE)
+    used = [
+        *(name["name"] for each in rendered for name in each.get("imagePullSecrets", ())),
+        *(t["secretName"] for e in rendered if e["kind"] == "Ingress" for t in e["spec"]["tls"]),
+    ]
+    assert set(made) == set(used)
+
+
+@needs_kubectl
+def test_every_component_for_a_site_is_explained():
+    text = (K8S / "variants/site/kustomization.yaml").read_text("utf-8")
+    for name in (*re.findall(r"components/(\S+)", text), "openshift"):
+        assert f"| `{name}` |" in PAGE
 
 
 @needs_kubectl

@@ -1,4 +1,4 @@
-"""The key file in a Secret's volume: read, followed through the kubelet's exchange, and by any user."""
+"""The key file in a Secret's volume is read by any user, and through the kubelet's exchange."""
 
 from __future__ import annotations
 

@@ -77,7 +77,9 @@ def test_servers_wait_for_the_model_and_then_for_a_key(node: Node, tmp_path: Pat
         node.running(manifests, found["wait-for-model"]) as for_model,
         node.running(manifests, found["wait-for-keys"]) as for_keys,
     ):
-        for_model.says(f"waiting for the model: {MODEL} is not in the store.\nThe prefetch makes it")
+        for_model.says(
+            f"waiting for the model: {MODEL} is not in the store.\nThe prefetch makes it"
+        )
         for_keys.says("keys.json is not there")
         put_model(node)
         made = tmp_path / "made.json"
@@ -109,7 +111,8 @@ def test_media_are_waited_for_and_filled_as_the_page_says(node: Node, tmp_path: 
         running.says(f"{MODEL}.bundle.json is neither a folder nor a file that is there")
         assert list(media.iterdir()) == []
         fill(node, usb)
-        assert sorted(path.name for path in media.iterdir()) == sorted(os.listdir(usb))
+        names = [sorted(path.name for path in folder.iterdir()) for folder in (media, usb)]
+        assert names[0] == names[1]
         running.says("there is no trusted key in")
         mount(trusted, {"signer.pub": (tmp_path / "signer.pub").read_bytes()})
         running.ends()
@@ -124,11 +127,15 @@ def fill(node: Node, usb: Path) -> None:
     """What docs/kubernetes.md says to do, with a kubectl that runs its command in this node."""
     page = (ROOT / "docs/kubernetes.md").read_text("utf-8")
     (block,) = (each for each in blocks(page) if "cat > /media" in each.text)
-    script = f'shift 7; [ "$1" = -- ] || exit 9; shift; exec sh -c "$(echo "$3" | sed "s:/media:{node.place("/media")}:")"'
+    here = node.place("/media")
+    script = (
+        'shift 7; [ "$1" = -- ] || exit 9; shift; '
+        f'exec sh -c "$(echo "$3" | sed "s:/media:{here}:")"'
+    )
     (node.folder / "bin/kubectl").write_text(f"#!/bin/sh\n{script}\n")
     (node.folder / "bin/kubectl").chmod(0o755)
     subprocess.run(
-        ["sh", "-euc", block.text.replace("/media/usb", str(usb))],
+        ["sh", "-euc", block.text.partition("cd &&")[0].replace("/media/usb", str(usb))],
         env={"PATH": f"{node.folder}/bin:/usr/bin:/bin"},
         check=True,
     )

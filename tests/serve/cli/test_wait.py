@@ -69,7 +69,8 @@ def test_a_model_is_waited_for_until_it_is_there_as_it_is_served(
     assert waited("model", "--advice", advice, events=events) == 0
     said = capsys.readouterr().err
     assert said == (
-        f"waiting for the model: qwen2.5-7b--int8 is not in the store.\n{advice}\nthe model is there\n"
+        f"waiting for the model: qwen2.5-7b--int8 is not in the store.\n{advice}\n"
+        "the model is there\n"
     )
 
 
@@ -86,23 +87,22 @@ def test_full_weights_of_the_catalogue_are_waited_for(
 
 
 @pytest.mark.parametrize(
-    ("model", "quant", "said"),
+    ("named", "said"),
     [
-        ("our-tune", "int8", "there is no model 'our-tune'"),
-        ("qwen2.5-7b", "auto:6GB", "a start finds out"),
-        ("qwen2.5-7b", "int7", "the settings are refused. --quant"),
+        (("our-tune", "int8"), "there is no model 'our-tune'"),
+        (("qwen2.5-7b", "auto:6GB"), "a start finds out"),
+        (("qwen2.5-7b", "int7"), "the settings are refused. --quant"),
     ],
 )
 def test_what_never_comes_is_said_once(
     settings: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
-    model: str,
-    quant: str,
+    named: tuple[str, str],
     said: str,
 ) -> None:
-    monkeypatch.setenv("INTRAMURAL_MODEL", model)
-    monkeypatch.setenv("INTRAMURAL_QUANT", quant)
+    monkeypatch.setenv("INTRAMURAL_MODEL", named[0])
+    monkeypatch.setenv("INTRAMURAL_QUANT", named[1])
 
     def ended() -> None:
         raise KeyboardInterrupt
@@ -137,7 +137,7 @@ def test_keys_are_waited_for_until_one_is_enabled(
     events = [
         lambda: file.touch(0o600),
         lambda: file.write_text("{"),
-        lambda: file.unlink(),
+        file.unlink,
         revoked,
         lambda: keys.create(file),
     ]
