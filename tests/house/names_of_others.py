@@ -13,7 +13,13 @@ OTHERS: dict[str, frozenset[str]] = {
         }
     ),
     "kubectl and Kubernetes": frozenset(
-        {"--previous", "CrashLoopBackOff", "ProgressDeadlineExceeded", "allowVolumeExpansion"}
+        {
+            "--ignore-errors",
+            "--previous",
+            "CrashLoopBackOff",
+            "ProgressDeadlineExceeded",
+            "allowVolumeExpansion",
+        }
     ),
     "huggingface_hub": frozenset({"hf_hub_download", "snapshot_download"}),
     "model_signing": frozenset({"--signature"}),

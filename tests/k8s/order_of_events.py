@@ -22,7 +22,11 @@ from tests.k8s.network_rules import selects
 
 LOOP = "crash loop"
 """The state that none may end in."""
-IMMUTABLE = {"Job": ("template", "selector"), "Deployment": ("selector",)}
+IMMUTABLE = {
+    "Job": ("template", "selector"),
+    "Deployment": ("selector",),
+    "PersistentVolumeClaim": ("accessModes", "storageClassName", "volumeName"),
+}
 """Fields below spec that the API server lets nobody change."""
 _RETRIED = re.compile(r"until (?P<commands>.+); do sleep \d+; done")
 _UNHEARD = re.compile(r" >/dev/null 2>&1")

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import os
 import re
 import shlex
+import subprocess
 
 from serve.cli.keys import _parser
 from tests.k8s.manifests import K8S, RENDERED, ROOT, get, needs_kubectl, render
 from tests.k8s.rules import faults
+from tests.k8s.test_order_of_events import FILLED
 
 PAGE = (ROOT / "docs/kubernetes.md").read_text("utf-8")
 BLOCKS = re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL)
@@ -65,6 +69,43 @@ def test_all_that_is_filled_by_hand_exists_and_all_that_is_empty_is_told_how_to_
         *(t["secretName"] for e in rendered if e["kind"] == "Ingress" for t in e["spec"]["tls"]),
     ]
     assert set(made) == set(used)
+
+
+PATCH = re.compile(
+    r"kubectl -n intramural patch (secret|configmap) (\S+)\s(?:\\\n)?\s*(-p \"(?:\\.|[^\"\\])*\")"
+)
+
+
+def patches() -> set[tuple[str, str, str]]:
+    """Kind, name and patch of each such command, of the pages and of the manifests' comments."""
+    texts = [path.read_text("utf-8") for path in (ROOT / "docs").glob("*.md")]
+    manifests = (path.read_text("utf-8") for path in K8S.rglob("*.yaml"))
+    comments = (re.sub(r"^#", "", text, flags=re.MULTILINE) for text in manifests)
+    return {found for text in (*texts, *comments) for found in PATCH.findall(text)}
+
+
+@needs_kubectl
+def test_patches_put_in_what_is_mounted_and_looked_for(tmp_path):
+    """Run by the shell that they are written for, on an object here."""
+    for name in ("keys.json", "signer.pub", "ca.pem"):
+        (tmp_path / name).write_text(f"what is in {name}")
+    filled: dict[str, set[str]] = {}
+    for kind, name, patch in patches():
+        empty = {"apiVersion": "v1", "kind": {"secret": "Secret"}.get(kind, "ConfigMap")}
+        (tmp_path / "object.json").write_text(json.dumps(empty | {"metadata": {"name": name}}))
+        ran = subprocess.run(
+            ["sh", "-euc", f"kubectl patch --local -f object.json -o json {patch}"],
+            cwd=tmp_path,
+            env={"PATH": os.environ["PATH"], "KEY": "sk-x", "HF_TOKEN": "hf_x"},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        document = json.loads(ran.stdout)
+        for field in ("data", "binaryData", "stringData"):
+            filled.setdefault(name, set()).update(document.get(field, {}))
+    assert filled.pop("intramural-metrics-key") == {"token"}
+    assert filled == {name: files for name, files in FILLED.items() if name != "intramural-pull"}
 
 
 @needs_kubectl
