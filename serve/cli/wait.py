@@ -20,13 +20,18 @@ from serve.config import Config, env_of
 from serve.config_sources import load_config
 from serve.errors import StartupError
 from serve.governance import keys
+from serve.provenance import proof, quality
 from serve.provenance.quantising import QuantRequest, present
 
 INTERVAL_S = 2.0
 
 
 def missing_model(config: Config) -> str | None:
-    """The reason why the model, stored as the settings ask, is not there; None when it is."""
+    """The reason why a start would not take the model from the store; None when it would.
+
+    It is there as the settings ask, signed and good enough where they ask for that. Its files are
+    not hashed, and whether a device can hold it is not known here.
+    """
     request = QuantRequest(
         target=config.target,
         choice=config.quant_choice,
@@ -36,9 +41,16 @@ def missing_model(config: Config) -> str | None:
     )
     try:
         found = present(request)
+        if found.artifact is None:
+            return f"{found.reason}."
+        claim = proof.claim(
+            found.artifact, config.data_dir, how=config.verify, trusted_keys=config.signature_keys
+        )
+        if config.min_quality is not None:
+            quality.standing(found.artifact, claim.manifest, config.min_quality)
     except (ModelError, StartupError) as error:
         return str(error)
-    return None if found.artifact is not None else f"{found.reason}."
+    return None
 
 
 def missing_keys(config: Config) -> str | None:

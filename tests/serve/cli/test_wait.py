@@ -12,7 +12,10 @@ from pathlib import Path
 import pytest
 
 from models.target import ModelTarget
+from models.trust import keys as signing_keys
 from models.trust.manifest import QUANTISED_FROM, Manifest
+from models.trust.signing import sign
+from models.trust.verify import Mode, verify
 from quantize.plan.choices import Choice
 from serve.cli.main import main
 from serve.cli.wait import run_wait
@@ -123,6 +126,34 @@ def test_a_model_that_is_quantised_otherwise_is_told(
     )
     with pytest.raises(StartupError, match="quantised to int8 already"):
         present(request)
+
+
+def test_what_a_start_would_refuse_is_waited_for(
+    settings: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    full = put(settings, "qwen2.5-7b")
+    made = put(
+        settings,
+        "qwen2.5-7b--int8",
+        made_from=Manifest.read(full).digest,
+        quantization_config=INT8,
+    )
+    monkeypatch.setenv("INTRAMURAL_REQUIRE_SIGNATURE", "true")
+    monkeypatch.setenv("INTRAMURAL_MIN_QUALITY", "gate")
+    public, _ = signing_keys.generate(settings / "signer.pem")
+
+    def signed() -> None:
+        (settings / "trusted-keys").mkdir()
+        public.rename(settings / "trusted-keys" / "signer.pub")
+        sign(verify(made, Mode.FULL), settings / "signer.pem")
+
+    def unmeasured() -> None:
+        monkeypatch.delenv("INTRAMURAL_MIN_QUALITY")
+
+    assert waited("model", events=[signed, unmeasured]) == 0
+    said = capsys.readouterr().err
+    assert "trusted" in said
+    assert "--min-quality gate: NOT KNOWN" in said
 
 
 def test_keys_are_waited_for_until_one_is_enabled(
