@@ -23,7 +23,7 @@ PLACES = (
     *("/etc/intramural/hub", "/etc/intramural/ca", "/media", "/tmp/state"),
 )
 """Where volumes are mounted, and what the settings call a place within one."""
-PATIENCE_S = 20
+PATIENCE_S = 120
 
 
 @dataclass(frozen=True)
