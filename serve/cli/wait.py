@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import NoReturn
 
+from models.command_line import words_of
 from models.errors import ModelError
 from models.rules.names import printable_lines
 from serve.cli.flags import Parser
@@ -90,11 +91,17 @@ def run_wait(argv: Sequence[str], sleep: Callable[[float], None] = time.sleep) -
 
 
 def _reason(check: Callable[[Config], str | None]) -> str | None:
-    """Settings that are refused are waited for, too: who is started anew for them gets the same."""
+    """The reason to wait on; None when there is none.
+
+    Settings that are refused are one, too: who is started anew for them gets the same. So is a
+    file server that is away.
+    """
     try:
         return check(load_config({}))
     except StartupError as error:
         return f"the settings are refused. {error}"
+    except OSError as error:
+        return f"{words_of(error)}."
 
 
 def _end(number: int, _frame: object) -> NoReturn:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -177,6 +180,18 @@ def test_keys_are_waited_for_until_one_is_enabled(
     for reason in ("is not there", "is empty", "it is no JSON", "None of the 1 keys"):
         assert reason in said
     assert said.endswith("the keys are there\n")
+
+
+def test_a_file_server_that_is_away_is_waited_for(
+    settings: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def away(*_: object) -> NoReturn:
+        raise OSError(errno.ESTALE, os.strerror(errno.ESTALE), "models")
+
+    monkeypatch.setattr("serve.cli.wait.present", away)
+    with pytest.raises(StopIteration):
+        waited("model", events=[])
+    assert "waiting for the model: models: Stale file handle." in capsys.readouterr().err
 
 
 def test_settings_without_a_key_file_are_told(
