@@ -99,6 +99,7 @@ def test_a_wait_ends_at_once_when_its_pod_does(node: Node, name: str) -> None:
         assert running.process.wait(30) == 128 + signal.SIGTERM
 
 
+@pytest.mark.usefixtures("takes_its_time")
 def test_media_are_waited_for_and_filled_as_the_page_says(node: Node, tmp_path: Path) -> None:
     manifests, found = render("overlays/airgapped"), steps("overlays/airgapped")
     media, trusted = node.place("/media"), node.place("/etc/intramural/trusted-keys")
