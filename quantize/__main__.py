@@ -17,8 +17,10 @@ from models.memory import fit
 from models.memory.fit import Fit, Place, Request
 from models.progress import JsonLines
 from models.refs import Artifact, QuantScheme
+from quantize import ensure
 from quantize.cli import report_tables
 from quantize.cli.options import (
+    AS_IT_IS,
     add_shared,
     add_storing,
     add_texts,
@@ -75,7 +77,7 @@ def main(argv: Sequence[str]) -> int:
     output.accept_any_name()
     view = JsonLines(sys.stdout)
     try:
-        options = _parser().parse_args(argv)
+        options = _parsed(argv)
     except HomelessError as error:
         command_line.complain(str(error))
         return command_line.REFUSED
@@ -95,6 +97,13 @@ def _run(options: argparse.Namespace, view: JsonLines) -> int:
     if choice.scheme is QuantScheme.NONE:
         _print_full(options, source, view)
         return 0
+    is_replacing: bool = options.replace
+    if options.if_needed:
+        found = ensure.find(source.name, choice, options.data_dir, full=source.path)
+        if found.artifact is not None:
+            _print_present(options, found.artifact, view)
+            return 0
+        is_replacing = found.is_stale
     with progress.shown(as_json=options.json) as meter:
         work = Quantisation(
             source=source,
@@ -103,7 +112,7 @@ def _run(options: argparse.Namespace, view: JsonLines) -> int:
             data_dir=options.data_dir,
             progress=meter,
             shard_bytes=options.shard_size,
-            is_replacing=options.replace,
+            is_replacing=is_replacing,
             texts=() if options.no_measure else texts_of(options.measure_text),
             calibrate=options.calibrate,
         )
@@ -145,18 +154,38 @@ def _print_result(
     print(f"serve it: python -m serve --model {where}")
 
 
+def _print_present(options: argparse.Namespace, artifact: Artifact, view: JsonLines) -> None:
+    """Nothing is to be made: a server would take what is there."""
+    digest = ensure.digest_of(artifact.path)
+    if options.json:
+        facts = {"name": artifact.name, "path": str(artifact.path), "digest": digest}
+        view.event("done", outcome="present", **facts, report=None, quality=None)
+    else:
+        print(f"here already: {artifact.name}\n  {artifact.path}\n  {digest}")
+
+
 def _print_full(options: argparse.Namespace, source: Artifact, view: JsonLines) -> None:
-    """The full weights are within the budget."""
+    """The full weights are meant, or within the budget."""
     if options.json:
         view.event("plan", choice=str(QuantScheme.NONE))
     else:
-        print(f"{source.name} fits as it is: nothing is made")
+        print(f"{source.name} is taken as it is: nothing is made")
 
 
 def _fit(source: Artifact, plan: SchemePlan, num_gpus: int, memory_bytes: int) -> Fit:
     config = json.loads((source.path / folder.CONFIG).read_bytes())
     request = Request(config=config, weights_bytes=plan.output_bytes, num_gpus=num_gpus)
     return fit.fit(request, plan.scheme, Place.GPU, memory_bytes)
+
+
+def _parsed(argv: Sequence[str]) -> argparse.Namespace:
+    parser = _parser()
+    options = parser.parse_args(argv)
+    if options.scheme in AS_IT_IS and not options.if_needed:
+        parser.error(f"argument --scheme: {options.scheme} is what the model is already")
+    if options.if_needed and (options.out is not None or options.replace):
+        parser.error("--if-needed decides itself and looks in the store: no --out, no --replace")
+    return options
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -174,6 +203,12 @@ def _parser() -> argparse.ArgumentParser:
         metavar="FILE",
         help="of int8 and int4: round by what a text needs (GPTQ): .txt, .jsonl, or `self` for "
         "what the model writes itself",
+    )
+    add(
+        "--if-needed",
+        action="store_true",
+        help="make nothing where the store has what a server would take, and replace what is out "
+        "of date; then `none` and `auto` are taken, and make nothing",
     )
     add("--no-measure", action="store_true", help="do not measure what it cost")
     add_texts(parser, "--measure-text")

@@ -21,6 +21,7 @@ PACKAGES = {
     "kubectl": "kubernetes-client",
     "nginx": "nginx-light",
     "openssl": "openssl",
+    "setpriv": "util-linux",
     "strace": "strace",
     "systemd-analyze": "systemd",
     "xargs": "findutils",

@@ -17,11 +17,16 @@ from models.store import resolve
 from models.target import ModelTarget
 from models.trust.manifest import QUANTISED_FROM, Manifest
 
+EPILOG = """\
+exit codes: 0 it could be served; 1 the catalogue knows it, and it is not here or not in order; 2 it
+is of no catalogue, and not here or refused: the message says why
+"""
+
 
 def add_commands(commands: Commands) -> None:
     """Add `show`."""
     text = "one model: facts, and whether it could be served"
-    show = command(commands, "show", text=text, run=_show)
+    show = command(commands, "show", text=text, run=_show, epilog=EPILOG)
     show.add_argument("name", metavar="NAME", help="alias, repository or folder")
 
 
@@ -70,7 +75,7 @@ def _show(options: argparse.Namespace) -> int:
         facts |= {} if report is None else {"quality": report}
     if options.json:
         print(json.dumps(facts, indent=2))
-        return 0
+        return int(problem is not None)
     if "measured" in facts:
         facts["measured"] = Quality.from_json(facts["measured"]).line
     if "quality" in facts:
@@ -80,7 +85,7 @@ def _show(options: argparse.Namespace) -> int:
             print(f"{key.replace('_', ' '):>16}  {_shown(value)}")
     if problem is not None:
         print(f"\n{names.printable_lines(problem)}")
-    return 0
+    return int(problem is not None)
 
 
 def _shown(value: object) -> str:

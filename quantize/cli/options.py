@@ -23,6 +23,9 @@ from quantize.protocol import DATA_FREE, Method
 from quantize.write import result
 from quantize.write.source import tensors_of
 
+AS_IT_IS = ("none", "auto")
+"""Words of ``--quant`` with which nothing is made. Whoever quantises means none of them."""
+
 
 def parser_of(prog: str, description: str, epilog: str) -> argparse.ArgumentParser:
     """A parser that shows its epilog as it is written, and guesses no option from its beginning."""
@@ -156,6 +159,8 @@ def choice_of(options: argparse.Namespace, source: Artifact) -> Choice:
         OptionError: nothing is so small, or it does not go together.
         UnsuitableModelError: the model cannot be quantised.
     """
+    if options.scheme in AS_IT_IS:
+        return Choice(scheme=QuantScheme.NONE)
     num_bytes = budget_of(options.scheme)
     if num_bytes is None:
         return Choice.parse(options.scheme)
@@ -201,8 +206,8 @@ def _method(options: argparse.Namespace, choice: Choice) -> Method | None:
 
 def _scheme(text: str) -> str:
     try:
-        if budget_of(text) is None and Choice.parse(text).scheme is QuantScheme.NONE:
-            raise OptionError("none is what the model is already")
+        if text not in AS_IT_IS and budget_of(text) is None:
+            Choice.parse(text)
     except OptionError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
     return text

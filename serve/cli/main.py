@@ -1,4 +1,4 @@
-"""The choice of a command: `python -m serve [FLAGS]`, `… run`, `… chat`, `… keys`, `… doctor`.
+"""The choice of a command: `python -m serve [FLAGS]`, or `… run`, chat, keys, doctor, wait.
 
 Exit codes: 0 success; 1 failed while running; 2 wrong arguments or settings; 130 interrupted.
 """
@@ -47,6 +47,10 @@ def _choose(argv: Sequence[str]) -> tuple[Callable[[Sequence[str]], int], Sequen
         from serve.cli.doctor import run_doctor
 
         return run_doctor, argv[1:]
+    if name == "wait":
+        from serve.cli.wait import run_wait
+
+        return run_wait, argv[1:]
     from serve.cli.serve_command import run_serve
 
     return run_serve, argv

@@ -127,6 +127,27 @@ async def obtain(
     return stored.artifact
 
 
+def present(request: QuantRequest) -> Found:
+    """The artifact that a start loads without fetching or making anything; or why there is none.
+
+    Blocks. Its files are not hashed: the start does that.
+
+    Raises:
+        StartupError: the model is quantised otherwise already.
+        ModelError: what is here is refused or damaged.
+    """
+    full, choice = _full_weights(request), request.choice
+    if choice is None and request.num_bytes:
+        return Found(
+            artifact=None, reason="which scheme a budget of bytes means, a start finds out"
+        )
+    if full is not None and (choice is None or _is_it(full, choice)):
+        return Found(artifact=full, reason=f"{full.name} is there")
+    if choice is None or choice.scheme is QuantScheme.NONE:
+        return Found(artifact=None, reason=f"{_name(request)} is not in the store")
+    return _find(request, choice, full)
+
+
 async def _best(request: QuantRequest, environment: Mapping[str, str]) -> Choice:
     """The first of ``request.among`` that fits into the budget.
 

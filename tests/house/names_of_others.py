@@ -12,6 +12,15 @@ OTHERS: dict[str, frozenset[str]] = {
             *("ALL_PROXY", "CURL_CA_BUNDLE", "HTTP_PROXY"),
         }
     ),
+    "kubectl and Kubernetes": frozenset(
+        {
+            "--ignore-errors",
+            "--previous",
+            "CrashLoopBackOff",
+            "ProgressDeadlineExceeded",
+            "allowVolumeExpansion",
+        }
+    ),
     "huggingface_hub": frozenset({"hf_hub_download", "snapshot_download"}),
     "model_signing": frozenset({"--signature"}),
     "llama.cpp": frozenset({"--kl-divergence"}),

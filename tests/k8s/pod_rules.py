@@ -24,7 +24,11 @@ def pod_faults(manifests: list[Manifest]) -> Iterator[str]:
         for fault in (*_standard(pod), *_house(pod)):
             yield f"{pod.owner}: {fault}"
         for container in pod.containers:
-            for fault in (*_container_standard(container), *_container_house(container)):
+            for fault in (
+                *_container_standard(container),
+                *_container_house(container),
+                *_gpu_faults(pod, container),
+            ):
                 yield f"{pod.owner}/{container['name']}: {fault}"
 
 
@@ -36,6 +40,10 @@ def _standard(pod: Pod) -> Iterator[str]:
     for volume in spec.get("volumes", ()):
         for kind in set(volume) - {"name"} - VOLUMES:
             yield f"volume {volume['name']} is of the kind {kind}"
+    if pod.is_openshifts:
+        for name in {"runAsUser", "runAsGroup", "fsGroup"} & set(context):
+            yield f"{name} is set, and OpenShift gives its own"
+        context = context | {"runAsUser": "OpenShift's"}
     yield from _identity(context, is_pod=True)
     if context.get("sysctls"):
         yield "it sets sysctls"
@@ -86,7 +94,7 @@ def _house(pod: Pod) -> Iterator[str]:
         yield "the service account is not intramural's own"
     if pod.spec.get("enableServiceLinks") is not False:
         yield "service links would set INTRAMURAL_ variables"
-    if pod.spec["securityContext"].get("fsGroup") != 10001:
+    if not pod.is_openshifts and pod.spec["securityContext"].get("fsGroup") != 10001:
         yield "without fsGroup 10001 it cannot read its keys or write the store"
     for volume in pod.spec.get("volumes", ()):
         if "emptyDir" in volume and "sizeLimit" not in volume["emptyDir"]:
@@ -105,10 +113,34 @@ def _container_house(container: Manifest) -> Iterator[str]:
         yield "memory has no limit"
     if not {"cpu", "memory"} <= set(resources.get("requests", {})):
         yield "cpu and memory are not requested"
+    if container.get("workingDir") != "/tmp":
+        yield "workingDir is the image's, which another user may not enter"
+    if {"name": "HOME", "value": "/tmp"} not in container.get("env", ()):
+        yield "HOME is the image's"
     for variable in container.get("env", ()):
         value = variable.get("value", "")
         if SECRET_NAME.search(variable["name"]) and value and not value.startswith("/"):
             yield f"{variable['name']} holds a literal"
+
+
+def _gpu_faults(pod: Pod, container: Manifest) -> Iterator[str]:
+    """NVIDIA's runtime obeys a variable, which images set to all. Who asked for no GPU gets none.
+
+    Who asked gets it from the device plugin, and a variable of the manifest's would win over that.
+    """
+    (visible,) = [
+        variable["value"]
+        for variable in container.get("env", ())
+        if variable["name"] == "NVIDIA_VISIBLE_DEVICES"
+    ] or [None]
+    has_gpu = "nvidia.com/gpu" in container.get("resources", {}).get("limits", {})
+    if has_gpu and visible is not None:
+        yield "NVIDIA_VISIBLE_DEVICES is set, and the device plugin's word does not count"
+    if not has_gpu and visible != "void":
+        yield "NVIDIA_VISIBLE_DEVICES is not void: it may see GPUs that it did not ask for"
+    has_gpus = any("nvidia.com/gpu" in str(each.get("resources")) for each in pod.containers)
+    if pod.spec.get("runtimeClassName") and not has_gpus:
+        yield "runtimeClassName is set, and nothing asks for a GPU"
 
 
 def secret_faults(manifests: list[Manifest]) -> Iterator[str]:

@@ -107,29 +107,20 @@ def _gpu_faults(server: Manifest, values: dict[str, str]) -> Iterator[str]:
 def _deployment_faults(manifests: list[Manifest]) -> Iterator[str]:
     for each in manifests:
         where = f"{each['kind']}/{each['metadata']['name']}"
-        if each["kind"] == "Deployment":
+        if each["kind"] == "Job":
+            yield f"{where}: a Job cannot be changed, so the next apply would fail"
+        template = each.get("spec", {}).get("template", {}).get("metadata", {})
+        component = template.get("labels", {}).get("app.kubernetes.io/component")
+        if each["kind"] == "Deployment" and component == "prefetch":
+            if each["spec"].get("strategy") != {"type": "Recreate"}:
+                yield f"{where}: two would work on the store at once"
+        elif each["kind"] == "Deployment":
             spread = each["spec"]["template"]["spec"].get("topologySpreadConstraints", ())
             if not any(term["topologyKey"] == "kubernetes.io/hostname" for term in spread):
                 yield f"{where}: replicas are not spread over nodes"
             rolling = each["spec"].get("strategy", {}).get("rollingUpdate", {})
             if rolling.get("maxUnavailable") != 0:
                 yield f"{where}: an update takes replicas away before new ones are ready"
-        if each["kind"] == "LeaderWorkerSet":
-            group = each["spec"]["leaderWorkerTemplate"]
-            (server,) = group["leaderTemplate"]["spec"]["containers"]
-            values = settings(manifests, server)
-            if group["size"] != int(values.get("INTRAMURAL_PIPELINE_PARALLEL_SIZE", 1)):
-                yield f"{where}: size is not pipeline-parallel-size"
-            if values.get("INTRAMURAL_DISTRIBUTED_EXECUTOR_BACKEND") != "ray":
-                yield f"{where}: its server does not use Ray"
-            if group.get("restartPolicy") != "RecreateGroupOnPodRestart":
-                yield f"{where}: a group that lost a member would stay"
-            for role in ("leaderTemplate", "workerTemplate"):
-                if (
-                    settings(manifests, group[role]["spec"]["containers"][0]).get("RAY_AUTH_MODE")
-                    != "token"
-                ):
-                    yield f"{where}/{role}: Ray takes work from anybody"
 
 
 def _selector_faults(manifests: list[Manifest]) -> Iterator[str]:
@@ -150,20 +141,21 @@ def _selector_faults(manifests: list[Manifest]) -> Iterator[str]:
 
 
 def _prefetch_faults(manifests: list[Manifest]) -> Iterator[str]:
-    (job,) = (pod for pod in pods(manifests) if pod.component == "prefetch")
-    steps = [" ".join(container["command"]) for container in job.containers]
+    (prefetch,) = (pod for pod in pods(manifests) if pod.component == "prefetch")
+    steps = [" ".join(container["command"]) for container in prefetch.containers]
     if not any("models verify" in step for step in steps):
-        yield f"{job.owner}: nothing verifies"
+        yield f"{prefetch.owner}: nothing verifies"
     for pod in server_pods(manifests):
-        waiting = pod.spec.get("initContainers", [{}])[0]
-        if "models show" not in " ".join(waiting.get("command", ())):
-            yield f"{pod.owner}: it does not wait for the model"
+        waits = [each["command"][2:5] for each in pod.spec.get("initContainers", ())]
+        for what in ("model", "keys"):
+            if ["serve", "wait", what] not in waits:
+                yield f"{pod.owner}: it does not wait for the {what}"
     if any("models pull" in step for step in steps) and not any(
-        selects(each["spec"]["podSelector"], job.labels) and each["spec"].get("egress")
+        selects(each["spec"]["podSelector"], prefetch.labels) and each["spec"].get("egress")
         for each in manifests
         if each["kind"] == "NetworkPolicy"
     ):
-        yield f"{job.owner}: it pulls and reaches nothing"
+        yield f"{prefetch.owner}: it pulls and reaches nothing"
 
 
 def _scaling_faults(manifests: list[Manifest]) -> Iterator[str]:

@@ -27,16 +27,12 @@ def server(manifests: list[Manifest]) -> Manifest:
     return pod(manifests)["containers"][0]
 
 
-def job(manifests: list[Manifest]) -> Manifest:
-    return get(manifests, "Job", "intramural-prefetch")["spec"]["template"]["spec"]
+def prefetch(manifests: list[Manifest]) -> Manifest:
+    return get(manifests, "Deployment", "intramural-prefetch")["spec"]["template"]["spec"]
 
 
 def policy(manifests: list[Manifest], name: str) -> Manifest:
     return get(manifests, "NetworkPolicy", name)["spec"]
-
-
-def group(manifests: list[Manifest]) -> Manifest:
-    return get(manifests, "LeaderWorkerSet", "intramural")["spec"]["leaderWorkerTemplate"]
 
 
 def values(manifests: list[Manifest]) -> Manifest:
@@ -77,7 +73,7 @@ def add(where: Callable[[list[Manifest]], Any], value: Any) -> Mutation:
     return lambda manifests: where(manifests).append(value)
 
 
-CPU, GPU, MANY = "overlays/cpu", "overlays/gpu", "overlays/multi-node"
+CPU, GPU, SITE, OPENSHIFT = "overlays/cpu", "overlays/gpu", "variants/site", "variants/openshift"
 CONTEXT = within(server, "securityContext")
 IDENTITY = within(pod, "securityContext")
 OUT = within(of("prefetch-to-mirror"), "egress")
@@ -115,14 +111,37 @@ MUTATIONS: dict[str, tuple[str, Mutation, str]] = {
         put(server, ports=[{"name": "http", "containerPort": 8000, "hostPort": 80}]),
         "port of the node",
     ),
-    "the Job as root": (CPU, put(within(job, "securityContext"), runAsUser=0), "Job/"),
-    "a worker that escalates": (
-        MANY,
-        put(
-            within(group, "workerTemplate", "spec", "containers", 0, "securityContext"),
-            allowPrivilegeEscalation=True,
-        ),
-        "workerTemplate/worker",
+    "the prefetch as root": (
+        CPU,
+        put(within(prefetch, "securityContext"), runAsUser=0),
+        "intramural-prefetch: runAsUser",
+    ),
+    "a user that OpenShift refuses": (
+        OPENSHIFT,
+        put(IDENTITY, runAsUser=10001),
+        "OpenShift gives its own",
+    ),
+    "no group for the volumes": (SITE, put(IDENTITY, fsGroup=None), "without fsGroup"),
+    "the image's folder, which another user may not enter": (
+        OPENSHIFT,
+        put(server, workingDir=None),
+        "workingDir",
+    ),
+    "a home that the image names": (OPENSHIFT, put(server, env=None), "HOME"),
+    "every GPU of the node for a container that asked for none": (
+        GPU,
+        lambda m: prefetch(m)["initContainers"][0]["env"].pop(1),
+        "not void",
+    ),
+    "no GPU for the one that asked": (
+        GPU,
+        add(within(server, "env"), {"name": "NVIDIA_VISIBLE_DEVICES", "value": "void"}),
+        "device plugin",
+    ),
+    "NVIDIA's runtime for a pod without a GPU": (
+        SITE,
+        put(prefetch, runtimeClassName="nvidia"),
+        "nothing asks for a GPU",
     ),
     "a namespace without enforcement": (
         CPU,
@@ -223,13 +242,20 @@ MUTATIONS: dict[str, tuple[str, Mutation, str]] = {
         ),
         "may leave",
     ),
-    "a group that may leave": (
-        MANY,
-        add(
-            within(of("group"), "egress"),
-            {"to": [{"ipBlock": {"cidr": "10.1.1.1/32"}}], "ports": [{"port": 443}]},
-        ),
-        "may leave",
+    "to a public address of IPv6": (
+        GPU,
+        put(within(OUT, 1), to=[{"ipBlock": {"cidr": "2001:db8::1/128"}}]),
+        "not private",
+    ),
+    "to half of the intranet, by IPv6": (
+        GPU,
+        put(within(OUT, 1), to=[{"ipBlock": {"cidr": "fd00:20::/64"}}]),
+        "more than",
+    ),
+    "an ingress that anybody may be": (
+        SITE,
+        put(within(of("ingress-to-server"), "ingress", 0), **{"from": [{}]}),
+        "empty peer",
     ),
     # Life
     "too little time to start": (
@@ -288,24 +314,32 @@ MUTATIONS: dict[str, tuple[str, Mutation, str]] = {
         put(values, INTRAMURAL_TENSOR_PARALLEL_SIZE="2"),
         "tensor-parallel-size is 2",
     ),
-    "a start before the model is there": (CPU, put(pod, initContainers=None), "wait"),
+    "a start before the model is there": (
+        CPU,
+        lambda m: pod(m)["initContainers"].pop(0),
+        "wait for the model",
+    ),
+    "a start without a key": (
+        CPU,
+        lambda m: pod(m)["initContainers"].pop(1),
+        "wait for the keys",
+    ),
+    "a Job, which cannot be changed": (
+        CPU,
+        lambda m: get(m, "Deployment", "intramural-prefetch").update(kind="Job"),
+        "a Job cannot be changed",
+    ),
+    "two that work on the store": (
+        CPU,
+        put(within(lambda m: get(m, "Deployment", "intramural-prefetch"), "spec"), strategy=None),
+        "two would work",
+    ),
     "a model that nobody verified": (
         CPU,
-        lambda m: job(m)["initContainers"].clear(),
+        lambda m: prefetch(m)["initContainers"].clear(),
         "nothing verifies",
     ),
     "a pull without a way": (GPU, drop("NetworkPolicy", "prefetch-to-mirror"), "reaches nothing"),
-    "a group smaller than its stages": (MANY, put(group, size=1), "pipeline-parallel-size"),
-    "a group that stays incomplete": (
-        MANY,
-        put(group, restartPolicy="None"),
-        "lost a member",
-    ),
-    "a Ray that takes work from anybody": (
-        MANY,
-        lambda m: group(m)["leaderTemplate"]["spec"]["containers"][0]["env"].pop(5),
-        "from anybody",
-    ),
     "replicas that each apply resets": (
         "variants/hpa",
         lambda m: deployment(m).update(replicas=2),

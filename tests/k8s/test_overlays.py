@@ -19,10 +19,11 @@ MAX_DEPLOYMENT_LINES = 90
 
 
 def test_there_are_the_overlays_that_are_promised():
-    promised = {f"overlays/{name}" for name in ("cpu", "gpu", "airgapped", "multi-node")}
+    promised = {f"overlays/{name}" for name in ("cpu", "gpu", "airgapped")}
     assert promised < set(RENDERED)
     assert {
-        f"variants/{name}" for name in ("hpa", "keda", "gateway", "canary", "inference-pool")
+        f"variants/{name}"
+        for name in ("hpa", "keda", "gateway", "canary", "inference-pool", "site", "openshift")
     } < set(RENDERED)
 
 
@@ -46,19 +47,6 @@ def test_every_component_is_part_of_something_that_is_tested():
         for path in (K8S / "components").iterdir()
         if f"components/{path.name}" not in used
     ] == []
-
-
-def test_weights_as_they_were_fetched_are_waited_for_by_their_name(tmp_path):
-    above = "../" * len(tmp_path.resolve().parts) + K8S.as_posix()[1:]
-    (tmp_path / "kustomization.yaml").write_text(
-        "apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\n"
-        f"resources: [{above}/overlays/gpu]\ncomponents: [{above}/components/full-weights]\n"
-    )
-    manifests = render(str(tmp_path))
-    assert faults(manifests) == []
-    waiting = get(manifests, "Deployment", "intramural")["spec"]["template"]["spec"]
-    assert settings(manifests, waiting["initContainers"][0])["MODEL"] == "qwen2.5-7b"
-    assert not any("quantize" in str(pod.containers) for pod in pods(manifests))
 
 
 def test_the_deployment_fits_on_two_screens():
@@ -87,10 +75,7 @@ def reach(name: str, direction: str) -> dict[str, set[str]]:
         ("overlays/gpu", {"prefetch": {"prefetch-to-mirror"}}),
         ("variants/keda", {"prefetch": {"prefetch-to-mirror"}}),
         ("variants/hpa", {"prefetch": {"prefetch-to-mirror"}}),
-        (
-            "overlays/multi-node",
-            {"prefetch": {"prefetch-to-mirror"}, "server": {"group"}, "worker": {"group"}},
-        ),
+        ("variants/site", {"prefetch": {"prefetch-to-mirror"}}),
     ],
 )
 def test_who_may_leave(name, outward):
@@ -108,7 +93,7 @@ def test_sizes_of_a_step_are_vllms_own():
     """Numbers of ours would be those of one card, and leave a larger one idle."""
     pinned = [
         (name, literal)
-        for name in ("overlays/gpu", "overlays/airgapped", "overlays/multi-node", "variants/hpa")
+        for name in ("overlays/gpu", "overlays/airgapped", "variants/full-weights", "variants/hpa")
         for each in render(name)
         if each["kind"] == "ConfigMap"
         for literal in each.get("data", {})

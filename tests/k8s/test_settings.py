@@ -13,6 +13,7 @@ import models.__main__
 import quantize.__main__
 from docs import cluster_settings
 from models import catalog
+from serve.cli import wait
 from serve.cli.flags import parse
 from serve.cli.flags import settings as given
 from serve.config import Config, env_of
@@ -27,6 +28,7 @@ from tests.k8s.manifests import (
     render,
     settings,
 )
+from tests.k8s.order_of_events import IDLE, commands_of
 
 PARSERS = {"models": models.__main__._parser, "quantize": quantize.__main__._parser}
 
@@ -36,18 +38,15 @@ def commands(manifests: list[Manifest]) -> Iterator[tuple[list[str], dict[str, s
     for pod in pods(manifests):
         for container in pod.containers:
             values = settings(manifests, container)
-            command = [expanded(word, values) for word in container["command"]]
-            if command[0] == "sh":
-                script = re.sub(r"\\\n", " ", command[-1])
-                for name, value in values.items():
-                    script = script.replace(f'"${name}"', value)
-                lines = re.split(r"[;\n]", script)
-                words = [shlex.split(line) for line in lines]
-                found = [line[line.index("python") :] for line in words if "python" in line]
-            else:
-                found = [command]
-            for each in found:
-                yield each, values
+            for words in commands_of(container)[0]:
+                command = [filled(expanded(word, values), values) for word in words]
+                if words != IDLE:
+                    yield ["python", "-m", *command], values
+
+
+def filled(word: str, values: dict[str, str]) -> str:
+    """The word with the shell's variables replaced; one that is not set stays."""
+    return re.sub(r"\$(\w+)", lambda name: values.get(name[1], name[0]), word)
 
 
 def faults(command: list[str], values: dict[str, str]) -> Iterator[str]:
@@ -57,8 +56,11 @@ def faults(command: list[str], values: dict[str, str]) -> Iterator[str]:
         yield f"{command} is not one of ours"
     ours = {name: value for name, value in values.items() if name.startswith("INTRAMURAL_")}
     try:
-        config = load_config(given(parse(arguments)) if module == "serve" else {}, env=ours)
-        if module != "serve":
+        is_server = module == "serve" and arguments[:1] != ["wait"]
+        config = load_config(given(parse(arguments)) if is_server else {}, env=ours)
+        if arguments[:1] == ["wait"]:
+            wait._parser().parse_args(arguments[1:])
+        elif module != "serve":
             PARSERS[module]().parse_args(arguments)
     except StartupError as error:
         yield str(error)
@@ -67,7 +69,7 @@ def faults(command: list[str], values: dict[str, str]) -> Iterator[str]:
     else:
         if catalog.load().find(config.model) is None:
             yield f"{config.model} is no alias"
-        if "$(" in shlex.join(command):
+        if any("$" in word for word in command):
             yield f"{shlex.join(command)}: a reference was not resolved"
 
 
@@ -76,7 +78,7 @@ def faults(command: list[str], values: dict[str, str]) -> Iterator[str]:
 def test_every_command_and_setting_is_taken(name):
     found = list(commands(render(name)))
     modules = {command[2] for command, _ in found}
-    assert {"serve", "models"} <= modules
+    assert {"serve", "models", "quantize"} <= modules
     assert [fault for command, values in found for fault in faults(command, values)] == []
 
 
@@ -88,6 +90,9 @@ def test_every_command_and_setting_is_taken(name):
         (["python", "-m", "serve"], {"INTRAMURAL_MAX_NUM_SEQS": "0"}),
         (["python", "-m", "serve"], {"INTRAMURAL_PORT": "80 80"}),
         (["python", "-m", "serve"], {"INTRAMURAL_MODEL": "llama9-1b"}),
+        (["python", "-m", "serve", "wait", "godot"], {}),
+        (["python", "-m", "serve", "wait", "model", "--advise", "x"], {}),
+        (["python", "-m", "models", "verify", "$INTRAMURAL_MODLE"], {}),
         (["python", "-m", "models", "fetch", "demo"], {}),
         (["python", "-m", "models", "pull", "$(MODEL)"], {}),
         (["python", "-m", "quantize", "demo", "--scheme", "int7"], {}),
@@ -106,7 +111,7 @@ def test_others_are_refused(command, values, capsys):
 @pytest.mark.parametrize("name", RENDERED)
 def test_servers_never_fetch_and_never_listen_without_keys(name):
     for command, values in commands(render(name)):
-        if command[2] == "serve":
+        if command[2:] == ["serve"]:
             ours = {key: value for key, value in values.items() if key.startswith("INTRAMURAL_")}
             config = load_config({}, env=ours)
             assert config.offline

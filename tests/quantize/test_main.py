@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
 from models.refs import QuantScheme
+from models.store import demo
+from models.trust.manifest import QUANTISED_FROM, Manifest
 from quantize.__main__ import main
+from tests.models.folders import whole
+
+WEIGHTS = {"num_bits": 8, "type": "int", "strategy": "group"}
+PER_CHANNEL = {
+    "weights": {"num_bits": 8, "type": "int", "strategy": "channel"},
+    "input_activations": {"num_bits": 8, "type": "int", "strategy": "token", "dynamic": True},
+}
 
 
 def events(capsys: pytest.CaptureFixture[str]) -> list[dict]:
@@ -103,3 +113,56 @@ def test_a_budget_takes_only_what_it_may(tmp_path, capsys):
     command = ["demo", "--scheme", "auto:20MB", "--data-dir", str(tmp_path), "--dry-run", "--json"]
     assert main([*command, "--among", "int4", "int4-down"]) == 0
     assert events(capsys)[0]["choice"] == "int4"
+
+
+def stored(tmp_path: Path, group: dict[str, object], made_from: str) -> Path:
+    """What somebody made in another way, as demo--int8."""
+    config = {"quant_method": "compressed-tensors", "config_groups": {"group_0": group}}
+    folder = whole(tmp_path / "models" / "demo--int8", quantization_config=config)
+    Manifest.build(folder, tools={QUANTISED_FROM: made_from}).write(folder)
+    return folder
+
+
+def test_nothing_is_made_where_a_server_would_take_what_is_there(tmp_path, capsys):
+    digest = Manifest.build(demo().path).digest
+    folder = stored(tmp_path, {"weights": WEIGHTS}, digest)
+    own = Manifest.read(folder).digest
+    words = ["demo", "--scheme", "int8", "--data-dir", str(tmp_path)]
+    assert main(words) == 2  # another recipe
+    capsys.readouterr()
+    assert main([*words, "--if-needed"]) == 0
+    assert f"here already: demo--int8\n  {folder}\n  {own}" in capsys.readouterr().out
+    assert main([*words, "--if-needed", "--json"]) == 0
+    (done,) = events(capsys)
+    assert (done["outcome"], done["digest"]) == ("present", own)
+
+
+@pytest.mark.parametrize("what", ["former format", "other weights"])
+def test_what_is_out_of_date_is_made_anew(tmp_path, capsys, what):
+    digest = Manifest.build(demo().path).digest
+    group = PER_CHANNEL if what == "former format" else {"weights": WEIGHTS}
+    folder = stored(tmp_path, group, digest if what == "former format" else "sha256:" + "0" * 64)
+    before = Manifest.read(folder).digest
+    words = ["demo", "--scheme", "int8", "--no-measure", "--data-dir", str(tmp_path)]
+    assert main([*words, "--if-needed"]) == 0
+    capsys.readouterr()
+    made = Manifest.read(folder)
+    assert made.digest != before
+    assert made.tools[QUANTISED_FROM] == digest
+
+
+@pytest.mark.parametrize("scheme", ["none", "auto"])
+def test_weights_as_they_are_need_nothing(tmp_path, capsys, scheme):
+    words = ["demo", "--scheme", scheme, "--data-dir", str(tmp_path)]
+    assert main([*words, "--if-needed"]) == 0
+    assert "nothing is made" in capsys.readouterr().out
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(SystemExit):
+        main(words)
+
+
+@pytest.mark.parametrize("words", [["--replace"], ["--out", "x"]])
+def test_what_decides_itself_is_told_nothing_else(words, capsys):
+    with pytest.raises(SystemExit):
+        main(["demo", "--scheme", "int8", "--if-needed", *words])
+    assert "decides itself" in capsys.readouterr().err

@@ -63,10 +63,12 @@ def test_show_tells_what_quantising_cost(tmp_path, capsys):
 
 
 def test_show_a_known_model_that_is_not_here_says_how_to_place_it(tmp_path, capsys):
-    assert main(["show", "qwen3-4b", "--data-dir", str(tmp_path)]) == 0
+    assert main(["show", "qwen3-4b", "--data-dir", str(tmp_path)]) == 1
     out = capsys.readouterr().out
     assert "4,022,468,096" in out
     assert "python -m models pull qwen3-4b" in out
+    assert main(["show", "qwen3-4b", "--json", "--data-dir", str(tmp_path)]) == 1
+    assert json.loads(capsys.readouterr().out)["present"] is False
 
 
 def test_show_a_refused_folder(tmp_path, capsys):
