@@ -21,6 +21,8 @@ PACKAGES = {
     "kubectl": "kubernetes-client",
     "nginx": "nginx-light",
     "openssl": "openssl",
+    "prometheus": "prometheus",
+    "promtool": "prometheus",
     "strace": "strace",
     "systemd-analyze": "systemd",
     "xargs": "findutils",
