@@ -200,7 +200,7 @@ def a_slow_engine_is_rolled_out_and_back(site: Site, folder: Path) -> Iterator[N
 def the_process_gets_no_cpu(site: Site, folder: Path) -> Iterator[None]:
     server = site.fake()
     yield
-    is_over = site.enter(starved(server.process.pid, stopped_s=0.35, running_s=0.002))
+    is_over = site.enter(starved(server.process.pid, stopped_s=2.2, running_s=0.002))
     yield
     is_over.set()
 
