@@ -55,6 +55,11 @@ class Prometheus:
     def firing(self) -> set[str]:
         return {name for name, states in self.alerts().items() if "firing" in states}
 
+    def ever(self, state: str) -> set[str]:
+        """The alerts that were ``pending`` or ``firing`` at any time of the last hour."""
+        was = f'count by (alertname) (count_over_time(ALERTS{{alertstate="{state}"}}[1h]))'
+        return {each["metric"]["alertname"] for each in self.query(was)}
+
     def until(self, is_so: Callable[[], bool], what: str, *, within_s: float) -> None:
         """Look until it is so. Raises AssertionError where that takes longer."""
         deadline = time.monotonic() + within_s
