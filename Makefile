@@ -39,12 +39,14 @@ lint: setup-dev  ## ruff, mypy, import contracts, generated docs, Dockerfiles
 	$(BIN)/python -m docs.generate --check
 	$(BIN)/hadolint Dockerfile.cpu Dockerfile.gpu
 	$(BIN)/python -m docs.cluster_settings --check
+	$(BIN)/python -m docs.monitoring_files --check
 
 format: setup-dev  ## ruff's fixes and format, and the generated docs
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 	$(BIN)/python -m docs.generate
 	$(BIN)/python -m docs.cluster_settings
+	$(BIN)/python -m docs.monitoring_files
 
 bench: setup-dev  ## ours beside its peers, on two models: bench-out/. LLAMA=PYTHON with llama-cpp-python
 	$(BIN)/python -m benchmarks compare demo random:0.5b --budget 150 --out bench-out $(if $(LLAMA),--llama-cpp-python "$(LLAMA)")

@@ -124,6 +124,8 @@ async def serve(
     logs.set_arm(config.arm)
     metrics.set_arm(config.arm)
     keys = KeyRing.load(config.api_key_file) if config.api_key_file else None
+    if keys is not None:
+        metrics.attach_key_file(lambda: keys.is_in_force)
     directory = Directory(config.model_names, tuple(config.adapters), created=int(time.time()))
     service = Service(directory, authenticators_for(keys), listeners=(logs.AccessLog(), metrics))
     state = ServerState(config=config, service=service, startup=startup, metrics=metrics)

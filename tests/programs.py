@@ -21,6 +21,8 @@ PACKAGES = {
     "kubectl": "kubernetes-client",
     "nginx": "nginx-light",
     "openssl": "openssl",
+    "prometheus": "prometheus",
+    "promtool": "prometheus",
     "setpriv": "util-linux",
     "strace": "strace",
     "systemd-analyze": "systemd",

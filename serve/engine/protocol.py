@@ -185,12 +185,18 @@ class EngineInfo:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineLoad:
-    """A snapshot. ``kv_cache_usage`` is in [0, 1]; ``num_steps`` only ever grows."""
+    """A snapshot. ``kv_cache_usage`` is in [0, 1]; ``num_steps`` and ``num_deaths`` only ever grow.
+
+    Attributes:
+        num_deaths: how often one died that was to be followed by another; an engine by itself
+            knows of none.
+    """
 
     num_running: int
     num_waiting: int
     kv_cache_usage: float
     num_steps: int = 0
+    num_deaths: int = 0
 
 
 class Engine(Protocol):

@@ -69,6 +69,7 @@ class Supervisor:
         self._sleep = sleep
         self._up_since = clock()
         self._num_early_deaths = 0
+        self._num_deaths = 0
         self._steps_of_the_dead = 0
         self._is_closed = False
         self._closing = threading.Lock()
@@ -80,16 +81,21 @@ class Supervisor:
     def load(self) -> EngineLoad:
         if self._engine is None:
             return EngineLoad(
-                num_running=0, num_waiting=0, kv_cache_usage=0.0, num_steps=self._steps_of_the_dead
+                num_running=0,
+                num_waiting=0,
+                kv_cache_usage=0.0,
+                num_steps=self._steps_of_the_dead,
+                num_deaths=self._num_deaths,
             )
         load = self._engine.load()
-        if not self._steps_of_the_dead:
+        if not self._num_deaths:
             return load
         return EngineLoad(
             num_running=load.num_running,
             num_waiting=load.num_waiting,
             kv_cache_usage=load.kv_cache_usage,
             num_steps=load.num_steps + self._steps_of_the_dead,
+            num_deaths=self._num_deaths,
         )
 
     def stream(self, request: EngineRequest) -> AsyncGenerator[TokenChunk, None]:
@@ -166,6 +172,7 @@ class Supervisor:
     async def _taken_down(self) -> Callable[[], Engine]:
         """Close the dead engine and let go of it. Returns what the first attempt is to be."""
         dead, self._engine = self._up(), None
+        self._num_deaths += 1
         self._steps_of_the_dead += dead.load().num_steps
         salvaged = self._salvage(dead) if self._num_early_deaths < 2 else None
         await dead.close()

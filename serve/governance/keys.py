@@ -131,6 +131,7 @@ class KeyRing:
         self._signature = signature_of(path)
         self._keys = {key.key_id: key for key in read_keys(path)}
         self._checked_at = clock()
+        self._is_in_force = True
         salt = secrets.token_hex(16)
         self._nobody = StoredKey(
             key_id="",
@@ -148,6 +149,11 @@ class KeyRing:
 
     def __len__(self) -> int:
         return len(self._keys)
+
+    @property
+    def is_in_force(self) -> bool:
+        """Whether the keys are those of the file, at the last look at it."""
+        return self._is_in_force
 
     def authenticate(self, header: str | None) -> Principal:
         """The caller that an Authorization header stands for.
@@ -191,6 +197,8 @@ class KeyRing:
         try:
             self._keys = {key.key_id: key for key in read_keys(self._path)}
         except StartupError as error:
+            self._is_in_force = False
             logger.error("API keys not reloaded, the ones known stay in force: %s", error)  # noqa: TRY400
         else:
+            self._is_in_force = True
             logger.info("API keys reloaded: %d keys", len(self._keys))

@@ -14,7 +14,7 @@ from typing import Literal
 PREFIX = "intramural_"
 
 Kind = Literal["counter", "gauge", "histogram"]
-Source = Literal["requests", "engine", "process"]
+Source = Literal["requests", "scrape", "process"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,8 +22,8 @@ class Family:
     """One metric.
 
     Attributes:
-        source: `requests` are updated when a request is over, `engine` are read from the engine
-            when somebody scrapes, `process` are set once.
+        source: `requests` are updated when a request is over, `scrape` are read from the engine
+            and its neighbours when somebody scrapes, `process` are set once.
         buckets: upper bounds of a histogram, in its unit, ascending, without +Inf.
     """
 
@@ -133,15 +133,28 @@ FAMILIES: tuple[Family, ...] = (
     _family(
         "requests_admitted",
         "gauge",
-        "engine",
+        "scrape",
         "Sequences that hold an admission slot, from admission to the end of the answer.",
     ),
-    _family("requests_running", "gauge", "engine", "Sequences in the engine's batch."),
-    _family("requests_waiting", "gauge", "engine", "Sequences that wait in the engine."),
+    _family("requests_running", "gauge", "scrape", "Sequences in the engine's batch."),
+    _family("requests_waiting", "gauge", "scrape", "Sequences that wait in the engine."),
     _family(
-        "kv_cache_usage_ratio", "gauge", "engine", "Used part of the KV cache, between 0 and 1."
+        "kv_cache_usage_ratio", "gauge", "scrape", "Used part of the KV cache, between 0 and 1."
     ),
-    _family("engine_steps_total", "counter", "engine", "Forward passes of the engine."),
+    _family("engine_steps_total", "counter", "scrape", "Forward passes of the engine."),
+    _family(
+        "engine_deaths_total",
+        "counter",
+        "scrape",
+        "Times that the engine died or hung and was taken down; the server builds it anew.",
+    ),
+    _family(
+        "key_file_usable",
+        "gauge",
+        "scrape",
+        "1 while the file of API keys is the one in force; 0 where the newest one cannot be used "
+        "and the keys before it stay. There while the model loads, too; absent without a key file.",
+    ),
     _family(
         "model_info",
         "gauge",

@@ -54,26 +54,32 @@ class Metrics:
         ProcessCollector(registry=self._registry)
         PlatformCollector(registry=self._registry)
         GCCollector(registry=self._registry)
-        own = {name: family for name, family in BY_NAME.items() if family.source != "engine"}
+        own = {name: family for name, family in BY_NAME.items() if family.source != "scrape"}
         self._counters = {n: self._counter(f) for n, f in own.items() if f.kind == "counter"}
         self._gauges = {n: self._gauge(f) for n, f in own.items() if f.kind == "gauge"}
         itl = own.pop("inter_token_latency_seconds")
         self._histograms = {n: self._histogram(f) for n, f in own.items() if f.kind == "histogram"}
         self._itl = PooledHistogram(itl)
         self._registry.register(self._itl)
-        self._engine = EngineCollector(engine_load)
-        self._registry.register(self._engine)
+        self._scraped = ScrapeCollector(engine_load)
+        self._registry.register(self._scraped)
         self._routes: set[str] = set()
         self._codes = error_codes()
+        for code in self._codes:  # from 0 on: a rate of a series that begins at 1 misses the 1
+            self._counters["refusals_total"].labels(code=code)
         self._gauges["build_info"].labels(version=server_version()).set(1)
 
     def attach_engine(self, load: Callable[[], EngineLoad]) -> None:
         """Read this engine from now on. ``load`` is called on scrapes and must not block."""
-        self._engine.load = load
+        self._scraped.load = load
 
     def attach_admission(self, num_admitted: Callable[[], int]) -> None:
         """Read the number of admitted sequences from here on scrapes."""
-        self._engine.num_admitted = num_admitted
+        self._scraped.num_admitted = num_admitted
+
+    def attach_key_file(self, is_usable: Callable[[], bool]) -> None:
+        """Ask here on scrapes whether the key file as it is now is the one in force."""
+        self._scraped.is_key_file_usable = is_usable
 
     def set_model(self, info: EngineInfo, model_name: str) -> None:
         """Say in ``model_info`` what is served."""
@@ -197,15 +203,16 @@ class PooledHistogram(Collector):
         )
 
 
-class EngineCollector(Collector):
-    """Reads the engine at scrape time. Without an engine its families have no samples."""
+class ScrapeCollector(Collector):
+    """Reads the engine and its neighbours at scrape time. What is not there has no samples."""
 
     def __init__(self, load: Callable[[], EngineLoad] | None) -> None:
         self.load = load
         self.num_admitted: Callable[[], int] | None = None
+        self.is_key_file_usable: Callable[[], bool] | None = None
 
     def describe(self) -> Iterator[Metric]:
-        """Names for the registry, without asking the engine."""
+        """Names for the registry, without asking anybody."""
         yield from self._metrics({})
 
     def collect(self) -> Iterator[Metric]:
@@ -214,6 +221,8 @@ class EngineCollector(Collector):
 
     def _values(self) -> dict[str, float]:
         values: dict[str, float] = {}
+        if self.is_key_file_usable is not None:
+            values["key_file_usable"] = self.is_key_file_usable()
         if self.num_admitted is not None:
             values["requests_admitted"] = self.num_admitted()
         if self.load is not None:
@@ -225,11 +234,12 @@ class EngineCollector(Collector):
             values["requests_waiting"] = load.num_waiting
             values["kv_cache_usage_ratio"] = load.kv_cache_usage
             values["engine_steps_total"] = load.num_steps
+            values["engine_deaths_total"] = load.num_deaths
         return values
 
     def _metrics(self, values: dict[str, float]) -> Iterator[Metric]:
         for name, family in BY_NAME.items():
-            if family.source == "engine":
+            if family.source == "scrape":
                 kind = GaugeMetricFamily if family.kind == "gauge" else CounterMetricFamily
                 yield kind(family.name, family.meaning, value=values.get(name))
 

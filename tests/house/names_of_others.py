@@ -69,6 +69,11 @@ ELSEWHERE: dict[str, dict[str, str]] = {
     "docs/kubernetes.md": {
         "k8s/mine/kustomization.yaml": "a file that the reader makes",
     },
+    "docs/monitoring.md": {
+        **dict.fromkeys(("ruleSelector", "podMonitorSelector"), "of the operator's Prometheus"),
+        "searchNamespace": "of the chart of Grafana's sidecar",
+        "container_memory_working_set_bytes": "the kubelet's metric",
+    },
     "docs/lab-notes.md": {
         "benchmarks.engine_streams": "a command of then",
         "benchmarks.engine_vs_transformers": "a command of then",

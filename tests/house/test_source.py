@@ -67,6 +67,7 @@ READERS_ALLOWED = {
     "benchmarks/serving/hold.py": _KERNEL,
     "docs/cluster_settings.py": _OWN,
     "docs/generate.py": _OWN,
+    "docs/monitoring_files.py": _OWN,
     "release/bundle.py": _WRITTEN,
     "release/wheels.py": _OWN,
 }

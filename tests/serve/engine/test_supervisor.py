@@ -95,6 +95,7 @@ async def test_it_comes_back_and_serves(
     stream = supervisor.stream(request(max_tokens=400))
     await anext(stream)
     steps = supervisor.load().num_steps
+    assert supervisor.load().num_deaths == 0
     first.die("killed")
     with pytest.raises(EngineDeadError):
         async for _ in stream:
@@ -105,6 +106,7 @@ async def test_it_comes_back_and_serves(
     async for chunk in supervisor.stream(request()):
         assert chunk.token_ids
     assert supervisor.load().num_steps > steps
+    assert supervisor.load().num_deaths == 1
     assert len(builder.built) == 1
     assert threading.get_ident() not in builder.threads
 
@@ -120,6 +122,7 @@ async def test_while_it_is_down_requests_are_refused(clock: Clock) -> None:
         await supervisor.check_health()
     load = supervisor.load()
     assert (load.num_running, load.num_waiting, load.kv_cache_usage) == (0, 0, 0)
+    assert load.num_deaths == 1
     assert supervisor.info == first.info
     await supervisor.close()
 

@@ -143,10 +143,13 @@ def test_a_bad_new_file_leaves_the_old_keys_in_force(
         path.chmod(0o644)
     else:
         path.write_text("{")
+    assert ring.is_in_force
     clock.now = 1.0
     assert ring.authenticate(bearer(key))
+    assert not ring.is_in_force
     clock.now = 2.0
     assert ring.authenticate(bearer(key))
+    assert not ring.is_in_force
     errors = [record for record in caplog.records if record.levelname == "ERROR"]
     assert len(errors) == 1, "one line per bad file, not one per second"
     path.write_text(good)
@@ -154,6 +157,7 @@ def test_a_bad_new_file_leaves_the_old_keys_in_force(
     other = keys.create(path)
     clock.now = 3.0
     assert ring.authenticate(bearer(other))
+    assert ring.is_in_force
 
 
 def test_writers_do_not_lose_each_others_keys(path: Path) -> None:

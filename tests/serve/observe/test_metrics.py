@@ -73,7 +73,25 @@ def test_a_refusal_is_counted_and_times_nothing():
 def test_a_probe_that_says_not_yet_is_no_refusal():
     metrics = Metrics()
     metrics.request_finished(refused(route="/readyz"))
-    assert not [name for name in scrape(metrics) if name.startswith("refusals_total")]
+    samples = scrape(metrics)
+    assert samples['refusals_total{code="not_ready"}'] == 0
+    assert sum(samples[name] for name in samples if name.startswith("refusals_total")) == 0
+
+
+def test_every_refusal_is_there_before_the_first_one():
+    """A rate misses what a series is born with."""
+    samples = scrape(Metrics())
+    assert {name for name in samples if name.startswith("refusals_total")} == {
+        f'refusals_total{{code="{code}"}}' for code in error_codes()
+    }
+
+
+def test_the_key_file_is_asked_for_at_scrape_time():
+    metrics = Metrics()
+    assert "key_file_usable" not in scrape(metrics)
+    answers = iter([True, False])
+    metrics.attach_key_file(lambda: next(answers))
+    assert [scrape(metrics)["key_file_usable"] for _ in range(2)] == [1, 0]
 
 
 def test_a_disconnect_is_counted_with_the_tokens_it_used():
@@ -104,22 +122,27 @@ def test_labels_come_from_closed_sets(monkeypatch):
 def test_the_engine_is_read_at_scrape_time():
     metrics = Metrics()
     assert "requests_running" not in scrape(metrics)
-    loads = iter([(1, 2, 0.25, 10), (3, 0, 0.5, 11)])
+    loads = iter([(1, 2, 0.25, 10, 0), (3, 0, 0.5, 11, 1)])
 
     def load() -> EngineLoad:
-        running, waiting, usage, steps = next(loads)
+        running, waiting, usage, steps, deaths = next(loads)
         return EngineLoad(
-            num_running=running, num_waiting=waiting, kv_cache_usage=usage, num_steps=steps
+            num_running=running,
+            num_waiting=waiting,
+            kv_cache_usage=usage,
+            num_steps=steps,
+            num_deaths=deaths,
         )
 
     metrics.attach_engine(load)
     metrics.attach_admission(lambda: 7)
-    for running, waiting, usage, steps in ((1, 2, 0.25, 10), (3, 0, 0.5, 11)):
+    for running, waiting, usage, steps, deaths in ((1, 2, 0.25, 10, 0), (3, 0, 0.5, 11, 1)):
         samples = scrape(metrics)
         assert samples["requests_running"] == running
         assert samples["requests_waiting"] == waiting
         assert samples["kv_cache_usage_ratio"] == usage
         assert samples["engine_steps_total"] == steps
+        assert samples["engine_deaths_total"] == deaths
         assert samples["requests_admitted"] == 7
 
 
@@ -157,6 +180,7 @@ def test_the_scrape_holds_exactly_the_families_of_the_table():
         lambda: EngineLoad(num_running=0, num_waiting=0, kv_cache_usage=0.0, num_steps=0)
     )
     metrics.attach_admission(lambda: 0)
+    metrics.attach_key_file(lambda: True)
     metrics.set_model(INFO, "demo")
     metrics.set_arm("blue")
     metrics.request_finished(finished(error_code="engine_dead"))

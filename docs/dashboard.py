@@ -1,0 +1,281 @@
+"""The Grafana dashboard: its rows and panels, and the JSON that Grafana reads.
+
+A row for each question of an operator, three panels a line. Queries take the variables
+``$datasource`` and ``$job`` and, where they rate, Grafana's ``$__rate_interval``.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+SCHEMA_VERSION = 39
+"""Of Grafana 11's JSON; newer releases read it and migrate it."""
+COLUMNS, WIDTH, HEIGHT = 24, 8, 8
+SOURCE = {"type": "prometheus", "uid": "${datasource}"}
+
+_JOB = 'job=~"$job"'
+_RATE = "[$__rate_interval]"
+
+
+@dataclass(frozen=True, slots=True)
+class Panel:
+    """A panel of lines over time.
+
+    Attributes:
+        unit: Grafana's id of it.
+        queries: of each line or bundle of lines: PromQL, and the legend.
+    """
+
+    title: str
+    unit: str
+    description: str
+    queries: tuple[tuple[str, str], ...]
+
+
+def _rate(metric: str, labels: str = "", by: str = "") -> str:
+    """The sum of a counter's rates over all replicas."""
+    total = f"sum by ({by})" if by else "sum"
+    return (
+        f"{total} (rate(intramural_{metric}{{{', '.join(filter(None, (_JOB, labels)))}}}{_RATE}))"
+    )
+
+
+def _gauge(metric: str) -> str:
+    return f"intramural_{metric}{{{_JOB}}}"
+
+
+def _quantiles(metric: str) -> tuple[tuple[str, str], ...]:
+    """Median, 95th and 99th percentile of a histogram over all replicas."""
+    buckets = _rate(f"{metric}_bucket", by="le")
+    return tuple(
+        (f"histogram_quantile({share}, {buckets})", name)
+        for share, name in ((0.5, "median"), (0.95, "p95"), (0.99, "p99"))
+    )
+
+
+ROWS: dict[str, tuple[Panel, ...]] = {
+    "Is it there": (
+        Panel(
+            "Replicas",
+            "short",
+            "Replicas that answer a scrape, and those of them that have an engine.",
+            (
+                (f"sum (up{{{_JOB}}})", "answering"),
+                (f"count ({_gauge('requests_running')}) or vector(0)", "ready"),
+            ),
+        ),
+        Panel(
+            "Requests by status",
+            "reqps",
+            "HTTP requests that are over. 499: the client left before there was an answer.",
+            ((_rate("requests_total", by="status"), "{{status}}"),),
+        ),
+        Panel(
+            "Refusals by code",
+            "reqps",
+            "Requests that ended in an error, also in mid-stream, by the codes of docs/errors.md; "
+            "and clients that left before their answer was complete.",
+            (
+                (_rate("refusals_total", by="code"), "{{code}}"),
+                (_rate("disconnects_total"), "client left"),
+            ),
+        ),
+    ),
+    "Is it quick": (
+        Panel(
+            "Time to first token",
+            "s",
+            "From a request's arrival to its first token. The alert's objective: 95 % within 2 s.",
+            _quantiles("time_to_first_token_seconds"),
+        ),
+        Panel(
+            "Time between tokens",
+            "s",
+            "People read about five tokens a second: 0.2 s.",
+            _quantiles("inter_token_latency_seconds"),
+        ),
+        Panel(
+            "Duration and way to the engine",
+            "s",
+            "From arrival to the end of the answer, and to the hand-over to the engine.",
+            (
+                (_quantiles("request_duration_seconds")[1][0], "whole answer, p95"),
+                (_quantiles("request_queue_seconds")[1][0], "to the engine, p95"),
+            ),
+        ),
+    ),
+    "What limits it": (
+        Panel(
+            "Sequences",
+            "short",
+            "Admitted, in the engine's batch, and waiting in the engine. Waiting should be 0.",
+            tuple(
+                (f"sum ({_gauge(f'requests_{state}')})", state)
+                for state in ("admitted", "running", "waiting")
+            ),
+        ),
+        Panel(
+            "KV cache in use",
+            "percentunit",
+            "By replica. Above 0.95 with requests waiting: memory for contexts is what limits.",
+            ((_gauge("kv_cache_usage_ratio"), "{{instance}}"),),
+        ),
+        Panel(
+            "Engine",
+            "short",
+            "Forward passes a second by replica; deaths of engines in the last hour.",
+            (
+                (_rate("engine_steps_total", by="instance"), "steps/s {{instance}}"),
+                (f"sum (increase({_gauge('engine_deaths_total')}[1h]))", "deaths in 1 h"),
+            ),
+        ),
+        Panel(
+            "Tokens",
+            "short",
+            "Tokens a second: of prompts, those of them that the prefix cache had, and generated.",
+            (
+                (_rate("prompt_tokens_total"), "prompt"),
+                (_rate("cached_tokens_total"), "prompt, cached"),
+                (_rate("completion_tokens_total"), "generated"),
+            ),
+        ),
+        Panel(
+            "Tokens by model",
+            "short",
+            "Prompt and completion tokens a second, by the name that was asked for.",
+            ((_rate("model_tokens_total", by="model, kind"), "{{model}} {{kind}}"),),
+        ),
+        Panel(
+            "Requests by model",
+            "reqps",
+            "Requests that reached the engine, by the name that was asked for.",
+            ((_rate("model_requests_total", by="model"), "{{model}}"),),
+        ),
+    ),
+    "How is the process": (
+        Panel(
+            "Resident memory",
+            "bytes",
+            "Of the server's own process; vLLM's engine runs in others.",
+            ((f"process_resident_memory_bytes{{{_JOB}}}", "{{instance}}"),),
+        ),
+        Panel(
+            "Processor",
+            "short",
+            "Cores in use by the server's own process.",
+            ((f"rate(process_cpu_seconds_total{{{_JOB}}}{_RATE})", "{{instance}}"),),
+        ),
+        Panel(
+            "Answering a scrape",
+            "s",
+            "Milliseconds, unless the event loop is held up.",
+            ((f"scrape_duration_seconds{{{_JOB}}}", "{{instance}}"),),
+        ),
+        Panel(
+            "File descriptors",
+            "percentunit",
+            "Open ones as a share of the limit. Each connection takes one.",
+            (
+                (
+                    f"process_open_fds{{{_JOB}}} / process_max_fds{{{_JOB}}}",
+                    "{{instance}}",
+                ),
+            ),
+        ),
+        Panel(
+            "Key file in force",
+            "bool_yes_no",
+            "No: the newest key file cannot be used, and the keys before it stay.",
+            ((_gauge("key_file_usable"), "{{instance}}"),),
+        ),
+        Panel(
+            "What runs",
+            "short",
+            "A line per version, model and engine: two in a roll-out, else one.",
+            (
+                (f"count by (version) ({_gauge('build_info')})", "{{version}}"),
+                (
+                    f"count by (model, engine, device) ({_gauge('model_info')})",
+                    "{{model}} {{engine}} {{device}}",
+                ),
+            ),
+        ),
+    ),
+}
+
+
+def dashboard() -> dict[str, Any]:
+    """The JSON model, as Grafana's import and its provisioning take it."""
+    return {
+        "uid": "intramural",
+        "title": "Intramural",
+        "tags": ["intramural"],
+        "schemaVersion": SCHEMA_VERSION,
+        "editable": True,
+        "graphTooltip": 1,
+        "refresh": "30s",
+        "time": {"from": "now-3h", "to": "now"},
+        "timezone": "browser",
+        "templating": {"list": _variables()},
+        "panels": list(_panels()),
+    }
+
+
+def text() -> str:
+    """The file."""
+    return json.dumps(dashboard(), indent=1) + "\n"
+
+
+def _variables() -> list[dict[str, Any]]:
+    query = "label_values(intramural_build_info, job)"
+    return [
+        {"name": "datasource", "label": "Prometheus", "type": "datasource", "query": "prometheus"},
+        {
+            "name": "job",
+            "label": "Job",
+            "type": "query",
+            "datasource": SOURCE,
+            "definition": query,
+            "query": {"query": query, "refId": "jobs"},
+            "refresh": 2,
+            "includeAll": True,
+            "multi": True,
+            "current": {"text": ["All"], "value": ["$__all"]},
+        },
+    ]
+
+
+def _panels() -> Iterator[dict[str, Any]]:
+    number, top = 0, 0
+    for title, panels in ROWS.items():
+        number += 1
+        place = {"h": 1, "w": COLUMNS, "x": 0, "y": top}
+        yield {"id": number, "type": "row", "title": title, "gridPos": place, "panels": []}
+        top += 1
+        for index, panel in enumerate(panels):
+            number += 1
+            line, column = divmod(index, COLUMNS // WIDTH)
+            place = {"h": HEIGHT, "w": WIDTH, "x": column * WIDTH, "y": top + line * HEIGHT}
+            yield _panel(number, panel, place)
+        top += -(-len(panels) // (COLUMNS // WIDTH)) * HEIGHT
+
+
+def _panel(number: int, panel: Panel, place: dict[str, int]) -> dict[str, Any]:
+    targets = [
+        {"refId": chr(ord("A") + index), "datasource": SOURCE, "expr": query, "legendFormat": name}
+        for index, (query, name) in enumerate(panel.queries)
+    ]
+    return {
+        "id": number,
+        "type": "timeseries",
+        "title": panel.title,
+        "description": panel.description,
+        "datasource": SOURCE,
+        "gridPos": place,
+        "fieldConfig": {"defaults": {"unit": panel.unit, "min": 0}, "overrides": []},
+        "options": {"legend": {"displayMode": "list", "placement": "bottom", "showLegend": True}},
+        "targets": targets,
+    }
