@@ -182,7 +182,10 @@ def _parsed(argv: Sequence[str]) -> argparse.Namespace:
     parser = _parser()
     options = parser.parse_args(argv)
     if options.scheme in AS_IT_IS and not options.if_needed:
-        parser.error(f"argument --scheme: {options.scheme} is what the model is already")
+        parser.error(
+            f"argument --scheme: {options.scheme} is what the model is already. Name a scheme to "
+            "make, such as int8; --if-needed takes it, and makes nothing"
+        )
     if options.if_needed and (options.out is not None or options.replace):
         parser.error("--if-needed decides itself and looks in the store: no --out, no --replace")
     return options

@@ -166,3 +166,13 @@ def test_what_decides_itself_is_told_nothing_else(words, capsys):
     with pytest.raises(SystemExit):
         main(["demo", "--scheme", "int8", "--if-needed", *words])
     assert "decides itself" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("scheme", ["none", "auto"])
+def test_what_makes_nothing_is_refused_unless_it_may(
+    scheme: str, capsys: pytest.CaptureFixture
+) -> None:
+    with pytest.raises(SystemExit):
+        main(["demo", "--scheme", scheme])
+    error = capsys.readouterr().err
+    assert f"{scheme} is what the model is already. Name a scheme to make" in error

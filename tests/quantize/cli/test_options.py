@@ -80,7 +80,7 @@ def test_devices_are_a_whole_number_above_0(text: str, capsys: pytest.CaptureFix
     assert f"{text!r} is no whole number above 0" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("text", ["none", "int5", "auto:", "auto:0GB"])
+@pytest.mark.parametrize("text", ["int5", "auto:", "auto:0GB"])
 def test_a_scheme_that_is_none_is_argparses_error(text: str, capsys: pytest.CaptureFixture) -> None:
     with pytest.raises(SystemExit):
         parsed("--scheme", text)
