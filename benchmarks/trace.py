@@ -36,6 +36,7 @@ class Trace:
         cached_tokens: prompt tokens that came from a prefix cache.
         status: of HTTP; None for an engine, and where no answer came.
         error: in words; None for an answer that came whole.
+        is_own_error: the client's own, not the server's: it gave up, or could not send.
     """
 
     due_at: float | None = None
@@ -49,6 +50,7 @@ class Trace:
     finish_reason: str | None = None
     status: int | None = None
     error: str | None = None
+    is_own_error: bool = False
 
     def shifted(self, seconds: float) -> Trace:
         """The same request on a clock that shows ``seconds`` more."""

@@ -83,6 +83,18 @@ def _kinds() -> Mapping[str, Kind]:
         "error_share": Kind(
             "errors", "share", "less", "share without a whole answer, refusals apart"
         ),
+        "own_error_share": Kind(
+            "own errors", "share", "less", "share that the load generator failed at, or gave up"
+        ),
+        "offered_s": Kind(
+            "offered", "1/s", "neither", "requests really sent per second, in the steady window"
+        ),
+        "answered_s": Kind(
+            "answered", "1/s", "more", "whole answers per second, in the steady window"
+        ),
+        "kept_share": Kind(
+            "kept up", "share", "more", "answers of the steady window, of the requests sent in it"
+        ),
         "concurrency": Kind(
             "in flight", "", "neither", "requests in flight on average, `sum(e2e) / duration`"
         ),

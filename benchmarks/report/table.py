@@ -14,10 +14,10 @@ from benchmarks.report.figures import KINDS
 from models.progress import size
 
 _SERVING = (
-    *("requests_s", "output_tokens_s", "concurrency", "goodput_s", "attainment"),
+    *("offered_s", "answered_s", "output_tokens_s", "concurrency", "goodput_s", "attainment"),
     *("ttft_ms_p50", "ttft_ms_p99", "tpot_ms_p50", "tpot_ms_p99", "itl_ms_p99"),
 )
-_IF_ANY = ("refusal_share", "error_share")
+_IF_ANY = ("refusal_share", "error_share", "own_error_share")
 """Shown where they are not 0. All other figures of a serving run are in the JSON alone."""
 
 
