@@ -18,6 +18,7 @@ from benchmarks.compare.rounds import Rules, Runner
 from benchmarks.compare.systems import Bench, MissingError, System
 from benchmarks.engine.command import Sweep, add_sweep, cases_of, device, dtype_of
 from benchmarks.quality import memory
+from benchmarks.report import output
 from benchmarks.report.document import Ratio, Row, doubts
 from benchmarks.report.output import add_output, deliver, document_of, refusals
 from benchmarks.report.steps import Steps
@@ -90,6 +91,7 @@ def _run(options: argparse.Namespace) -> int:
     harden_environment()
     with refusals():
         wanted = cases_of(options)
+        output.check(options)
         systems = [system for system in known() if _is_wanted(system, options.only)]
         if not systems:
             names = ", ".join(system.label for system in known())

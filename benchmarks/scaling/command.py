@@ -31,7 +31,11 @@ The last line of stdout is one JSON document. Exit codes: 0 told, 2 refused.
 """
 
 ASSUMED = {"start_s": 120.0, "first_token_s": 0.15, "one_s": 0.012, "full_s": 0.03, "slots": 64}
-"""Of a GPU replica with a 7B model. Nobody measured this: it shows what the command does."""
+"""Of a GPU replica with a 7B model. Nobody measured this: it shows what the command does.
+
+The simulated autoscaler's target is 0.7 of these slots. That of k8s/components/hpa is 0.7 of vLLM's
+256 on a card below 70 GiB: the share is the same, and a replica of your own has its own number.
+"""
 
 
 def parser() -> argparse.ArgumentParser:

@@ -1,4 +1,4 @@
-"""A day as a picture: requests per second, and each plan's replicas."""
+"""A day as a picture: requests per second, and each plan's replicas; dotted, a fixed number."""
 
 from __future__ import annotations
 
@@ -28,16 +28,18 @@ def draw(path: Path, requests: Sequence[Request], outcomes: Sequence[Outcome]) -
     """
     from matplotlib.figure import Figure  # noqa: PLC0415 - a dependency of pictures alone
 
-    figure = Figure(figsize=(10, 6), layout="constrained")
+    figure = Figure(figsize=(12, 6), layout="constrained")
     above, below = figure.subplots(2, 1, sharex=True)
     above.plot(*zip(*rates(requests), strict=True), color="#444444")
     above.set_ylabel("requests per second")
     for outcome in outcomes:
-        if outcome.plan.scaler is not None and outcome.counts:
+        if outcome.counts:
             hours = [at / 3600 for at, _ in outcome.counts]
-            below.step(hours, [count for _, count in outcome.counts], label=outcome.plan.name)
+            counts = [count for _, count in outcome.counts]
+            style = ":" if outcome.plan.scaler is None else "-"
+            below.step(hours, counts, style, label=outcome.plan.name)
     below.set_ylabel("replicas, those that start and leave too")
     below.set_xlabel("hour of the day")
     below.set_xlim(0, 24)
-    below.legend()
+    below.legend(frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
     figure.savefig(path, dpi=120)
