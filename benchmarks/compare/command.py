@@ -98,6 +98,12 @@ def _run(options: argparse.Namespace) -> int:
             raise ValueError(f"--only {' '.join(options.only)}: no such system. There are {names}")
         cache = workbench.cache()
         fulls = [workbench.find(name, options.data_dir, cache) for name in options.models]
+        names = [full.name for full in fulls]
+        if twice := [name for name in names if names.count(name) > 1]:
+            raise ValueError(
+                f"two models are called {twice[0]}, and a report tells them apart by their names: "
+                "rename a folder, or reach it by a link of another name"
+            )
         limits = roofline.measure(device())
         memory.release()  # the limits' operands: servers need the room
         dtype = dtype_of(options.dtype, limits)
@@ -123,6 +129,7 @@ def _run(options: argparse.Namespace) -> int:
             notes += results[2]
             memory.release()  # the next ones need it
         steps.end()
+        output.set_aside("compare", options)
         return deliver(
             document_of(
                 "compare",

@@ -172,6 +172,7 @@ def _run(options: argparse.Namespace) -> int:
             notes += skipped
             memory.release()  # the next one needs it
         steps.end()
+        output.set_aside("engine", options)
         return deliver(
             document_of(
                 "engine",

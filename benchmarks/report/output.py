@@ -6,6 +6,7 @@ import argparse
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ def add_output(parser: argparse.ArgumentParser) -> None:
         "--out",
         type=Path,
         metavar="DIR",
-        help="also write KIND.json, .html and .png there",
+        help="also write KIND.json, .html and .png there; earlier ones get a name with their time",
     )
 
 
@@ -109,6 +110,21 @@ def check(options: argparse.Namespace) -> None:
     options.out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryFile(dir=options.out):
         pass
+
+
+def set_aside(kind: KindOfReport, options: argparse.Namespace) -> None:
+    """Give an earlier report in --out a name of its own, by when it was written.
+
+    Raises:
+        OSError: it cannot be renamed.
+    """
+    if options.out is None:
+        return
+    for suffix in (".json", ".html", ".png"):
+        path = (options.out / kind).with_suffix(suffix)
+        if path.is_file():
+            at = datetime.fromtimestamp(path.stat().st_mtime, UTC)
+            path.rename(path.with_stem(f"{kind}-{at:%Y%m%dT%H%M%S.%fZ}"))
 
 
 def keep(document: Document, options: argparse.Namespace) -> None:

@@ -87,8 +87,8 @@ def _figure(width: float, height: float) -> Figure:
         from matplotlib.figure import Figure  # noqa: PLC0415 - only --out needs it
     except ImportError:
         raise PlotError(
-            "--out draws charts with matplotlib, which is not installed: `make setup-dev`, or "
-            "leave --out out; the JSON is on stdout in any case."
+            "--out draws charts with matplotlib, which is not installed: `make setup` installs it, "
+            "or leave --out out; the JSON is on stdout in any case."
         ) from None
     return Figure(figsize=(width, height), layout="constrained")
 

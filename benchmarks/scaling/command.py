@@ -126,6 +126,8 @@ def main(argv: Sequence[str]) -> int:
     console = output.console(stderr=True)
     try:
         _check(options)
+        if options.png is not None:
+            picture.check(options.png)
         costs = costs_of(options)
         day = (
             arrivals.office_day(
@@ -139,8 +141,8 @@ def main(argv: Sequence[str]) -> int:
         for plan in plans.plans(options.static, **bounds):
             console.print(f"playing {len(day):,} requests against {plan.name}", style="dim")
             outcomes.append(Day(plan, costs).run(day))
-    except ValueError as error:
-        command_line.complain(str(error))
+    except (ValueError, OSError, ImportError) as error:
+        command_line.complain(command_line.words_of(error))
         return REFUSED
     rows = [
         report.row(outcome, target_s=options.target_s, gpus=options.gpus) for outcome in outcomes

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -19,12 +20,25 @@ def rates(requests: Sequence[Request]) -> list[tuple[float, float]]:
     return [((number + 0.5) * BIN_S / 3600, count / BIN_S) for number, count in enumerate(counts)]
 
 
+def check(path: Path) -> None:
+    """Check, before a day is played, that it can be drawn.
+
+    Raises:
+        ImportError: matplotlib is not installed.
+        OSError: the folder is not there, or cannot be written.
+    """
+    import matplotlib.figure  # noqa: F401, PLC0415 - a dependency of pictures alone
+
+    with tempfile.TemporaryFile(dir=path.parent):
+        pass
+
+
 def draw(path: Path, requests: Sequence[Request], outcomes: Sequence[Outcome]) -> None:
     """Write the PNG.
 
     Raises:
         OSError: it cannot be written.
-        ImportError: matplotlib is not installed (requirements/dev.lock has it).
+        ImportError: matplotlib is not installed.
     """
     from matplotlib.figure import Figure  # noqa: PLC0415 - a dependency of pictures alone
 
@@ -32,10 +46,11 @@ def draw(path: Path, requests: Sequence[Request], outcomes: Sequence[Outcome]) -
     above, below = figure.subplots(2, 1, sharex=True)
     above.plot(*zip(*rates(requests), strict=True), color="#444444")
     above.set_ylabel("requests per second")
-    for outcome in outcomes:
+    for number, outcome in enumerate(outcomes):
         if outcome.counts:
             hours = [at / 3600 for at, _ in outcome.counts]
-            counts = [count for _, count in outcome.counts]
+            # A little apart, or equal numbers would hide each other.
+            counts = [count + 0.05 * number for _, count in outcome.counts]
             style = ":" if outcome.plan.scaler is None else "-"
             below.step(hours, counts, style, label=outcome.plan.name)
     below.set_ylabel("replicas, those that start and leave too")

@@ -216,6 +216,7 @@ def _run(options: argparse.Namespace) -> int:
             rounds=options.rounds,
             send=plan.send,
         )
+        output.set_aside("serving", options)
         return _measured(book, wanted, endpoint, options)
 
 
