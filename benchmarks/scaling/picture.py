@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -57,4 +58,6 @@ def draw(path: Path, requests: Sequence[Request], outcomes: Sequence[Outcome]) -
     below.set_xlabel("hour of the day")
     below.set_xlim(0, 24)
     below.legend(frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
-    figure.savefig(path, dpi=120)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=120)
+    path.write_bytes(buffer.getvalue())
