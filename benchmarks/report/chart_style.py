@@ -1,4 +1,4 @@
-"""What all charts have in common: colours, sizes of text, and the frame."""
+"""The style of all charts: colours, sizes of text, and the frame."""
 
 from __future__ import annotations
 

@@ -91,7 +91,7 @@ def _rates(rows: Sequence[Row], title: str) -> Chart:
 
 
 def _scale(axes: Axes) -> None:
-    """From 0 on where all values are of one size, else logarithmic, in plain numbers."""
+    """Begin at 0 where all values are of one size; else be logarithmic, in plain numbers."""
     values = [
         value
         for line in axes.lines

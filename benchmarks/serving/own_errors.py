@@ -24,7 +24,7 @@ _ADVICE = {
 
 
 def words(error: OSError) -> str | None:
-    """What is wrong on this side; None where the server or its network is at fault."""
+    """Words for what is wrong on this side; None where the server or its network is at fault."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return (
             "its certificate is not trusted here: name the authority in SSL_CERT_FILE "

@@ -1,4 +1,4 @@
-"""From level to level until the server's capacity is known.
+"""The walk from level to level until the server's capacity is known.
 
 An open loop doubles its rate until answers do not keep up, with short levels; then the geometric
 middle between the highest rate that was kept up with and the lowest that was not, with long ones,
@@ -128,7 +128,7 @@ def borne_s(row: Row) -> float:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Capacity:
-    """What a sweep found.
+    """The findings of a sweep.
 
     Attributes:
         answers_s: per second: at the highest level that was kept up with, or the median of those
@@ -149,7 +149,7 @@ class Capacity:
         return f"capacity: {self.answers_s:.3g} answers/s; {kept}; saturated at {full}"
 
     def facts(self) -> dict[str, float | str]:
-        """For the report's settings."""
+        """Facts for the report's settings."""
         return {
             "capacity_answers_s": self.answers_s,
             "kept_up_at": "" if self.kept_up is None else self.kept_up.case,
