@@ -7,7 +7,8 @@ import asyncio
 import json
 import math
 import signal
-from collections.abc import Coroutine, Sequence
+from collections import Counter
+from collections.abc import Coroutine, Iterable, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -98,12 +99,7 @@ def _run(options: argparse.Namespace) -> int:
             raise ValueError(f"--only {' '.join(options.only)}: no such system. There are {names}")
         cache = workbench.cache()
         fulls = [workbench.find(name, options.data_dir, cache) for name in options.models]
-        names = [full.name for full in fulls]
-        if twice := [name for name in names if names.count(name) > 1]:
-            raise ValueError(
-                f"two models are called {twice[0]}, and a report tells them apart by their names: "
-                "rename a folder, or reach it by a link of another name"
-            )
+        _check_names(full.name for full in fulls)
         limits = roofline.measure(device())
         memory.release()  # the limits' operands: servers need the room
         dtype = dtype_of(options.dtype, limits)
@@ -201,6 +197,16 @@ async def _one_model(
     finally:
         for runner in runners:
             await runner.up.running.close()
+
+
+def _check_names(models: Iterable[str]) -> None:
+    """Raises ValueError: two models have one name, and rows of a report would be mixed up."""
+    name, count = Counter(models).most_common(1)[0]
+    if count > 1:
+        raise ValueError(
+            f"{count} models are called {name}, and a report tells them apart by their names: "
+            "rename a folder, or reach it by a link of another name"
+        )
 
 
 def _share_of(systems: Sequence[System]) -> float:

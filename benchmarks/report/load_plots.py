@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from benchmarks.report.chart_style import OURS, SMALL, THEIRS, Chart, finish
 from benchmarks.report.document import Row
 
@@ -95,7 +97,7 @@ def _scale(axes: Axes) -> None:
     values = [
         value
         for line in axes.lines
-        for value in map(float, line.get_ydata())
+        for value in np.asarray(line.get_ydata(), dtype=float)
         if value > 0  # not of the levels without an answer, which are NaN
     ]
     if values and max(values) >= _LOG_FROM * min(values):

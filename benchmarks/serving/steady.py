@@ -65,7 +65,7 @@ def by_chance(in_flight: float) -> float:
 
 
 def steady(traces: Sequence[Trace], concurrency: int | None = None) -> Steady | None:
-    """The window's counts; None where the level is too short to have one.
+    """The window's counts; None where the level is too short to have one as long as an answer.
 
     Args:
         traces: of the whole level.
@@ -84,6 +84,8 @@ def steady(traces: Sequence[Trace], concurrency: int | None = None) -> Steady | 
     good = [trace for trace in traces if Request(trace).is_good]
     took_s = sorted((trace.finished_at or ends_at) - trace.sent_at for trace in good)
     length_s = ends_at - begins_at
+    if took_s and length_s < took_s[len(took_s) // 10]:
+        return None
     sent = sum(begins_at < at <= ends_at for at in sent_at)
     return Steady(
         length_s=length_s,

@@ -161,13 +161,13 @@ def capacity(rows: Sequence[Row]) -> Capacity:
     """The capacity that the levels of a sweep show; at least one."""
     if "offered_requests_s" not in rows[0].facts:
         most = max(rows, key=answers_s)
-        full = rows[-1] if len(rows) > 1 and next_concurrency(rows, 1) is None else None
-        return Capacity(answers_s=answers_s(most), kept_up=most, saturated=full)
+        last = rows[-1] if len(rows) > 1 and next_concurrency(rows, 1) is None else None
+        return Capacity(answers_s=answers_s(most), kept_up=most, saturated=last)
     kept_up, saturated = bracket(rows, keeps_up)
     full = [answers_s(row) for row in rows if not keeps_up(row)]
     borne = 0.0 if kept_up is None else borne_s(kept_up)
-    most = max(borne, statistics.median(full) if full else 0.0)
-    return Capacity(answers_s=most, kept_up=kept_up, saturated=saturated)
+    answered = max(borne, statistics.median(full) if full else 0.0)
+    return Capacity(answers_s=answered, kept_up=kept_up, saturated=saturated)
 
 
 def _of(row: Row) -> str:

@@ -39,7 +39,11 @@ def test_a_closed_loops_window_begins_when_all_have_been_answered_once() -> None
     assert window.answered_s == 4.0
 
 
-@pytest.mark.parametrize("traces", [[], EVEN[:1], [EVEN[0], EVEN[0]]])
+HASTE = [trace(0.001 * at, 1.0, 2.0) for at in range(10)]
+"""Sent in a hundredth of what an answer takes: nothing has settled."""
+
+
+@pytest.mark.parametrize("traces", [[], EVEN[:1], [EVEN[0], EVEN[0]], HASTE])
 def test_what_is_too_short_has_no_window(traces: list[Trace]) -> None:
     assert steady.steady(traces) is None
 
