@@ -20,7 +20,7 @@ _SERVING = (
 )
 _IF_ANY = ("refusal_share", "error_share", "own_error_share")
 _STEADY = ("offered_s", "answered_s")
-"""Shown where they are there and not 0. All other figures of a serving run are in the JSON alone."""
+"""Shown where they are there and not 0. All other figures of a load are in the JSON alone."""
 
 
 def tables(document: Document) -> Iterator[Table]:

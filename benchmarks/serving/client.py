@@ -81,8 +81,8 @@ class Endpoint:
         return f"{scheme}://{host}:{self.port}{self.path}"
 
     def request(self, body: dict[str, Any]) -> bytes:
-        """A whole POST: to /chat/completions where the body has messages, else to /completions."""
-        route = "/chat/completions" if "messages" in body else "/completions"
+        """A whole POST to the body's route."""
+        route = route_of(body)
         payload = json.dumps(body).encode()
         key = f"Authorization: Bearer {self.api_key}\r\n" if self.api_key else ""
         head = (
@@ -91,6 +91,11 @@ class Endpoint:
             "Connection: close\r\n\r\n"
         )
         return head.encode() + payload
+
+
+def route_of(body: dict[str, Any]) -> str:
+    """/chat/completions where the body has messages, else /completions."""
+    return "/chat/completions" if "messages" in body else "/completions"
 
 
 class _Stream(asyncio.Protocol):
@@ -208,7 +213,8 @@ async def stream(
     if trace.finished_at is None:
         trace.finished_at = time.monotonic()
     if trace.error is None and not trace.completion_tokens:
-        trace.error = "the server told no usage: it must honour stream_options.include_usage"
+        trace.completion_tokens = len(trace.arrivals_at)
+        trace.has_usage = False
     return trace
 
 

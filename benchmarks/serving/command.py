@@ -21,7 +21,7 @@ from benchmarks.report.output import REFUSABLE, add_output, deliver, document_of
 from benchmarks.report.steps import Steps
 from benchmarks.serving import datasets, load, walk
 from benchmarks.serving.arrivals import PATTERNS
-from benchmarks.serving.client import Endpoint, stream
+from benchmarks.serving.client import Endpoint, route_of, stream
 from benchmarks.serving.datasets import DATASETS, Shape
 from benchmarks.serving.load import Level
 from benchmarks.serving.measuring import Book, sweep_closed, sweep_open
@@ -335,6 +335,23 @@ async def words_per_token(endpoint: Endpoint, shape: Shape) -> float:
     body = next(datasets.requests("synthetic", probe, 0)).body
     num_words = len(body["messages"][0]["content"].split())
     trace = await stream(endpoint, endpoint.request(body), timeout_s=120)
-    if trace.error is not None or not trace.prompt_tokens:
+    if trace.error is not None:
         raise ValueError(f"{endpoint.url}: a first request was not answered: {trace.error}")
-    return num_words / trace.prompt_tokens
+    return num_words / (trace.prompt_tokens or unstreamed_tokens(endpoint, body) or num_words)
+
+
+def unstreamed_tokens(endpoint: Endpoint, body: dict[str, Any]) -> int:
+    """The prompt's tokens by an answer in one piece, for servers without usage in streams; or 0."""
+    asked = {name: value for name, value in body.items() if not name.startswith("stream")}
+    request = urllib.request.Request(  # noqa: S310 - http(s), by parse
+        endpoint.url + route_of(asked),
+        json.dumps(asked).encode(),
+        {"Content-Type": "application/json"},
+    )
+    if endpoint.api_key:
+        request.add_header("Authorization", f"Bearer {endpoint.api_key}")
+    try:
+        with direct.open(request, timeout=120) as response:
+            return int(json.load(response)["usage"]["prompt_tokens"])
+    except (urllib.error.URLError, OSError, ValueError, LookupError, TypeError):
+        return 0

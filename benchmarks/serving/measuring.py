@@ -79,6 +79,11 @@ class Book:
                 f"{level.label}: DO NOT TRUST, {len(own)} of {len(traces)} requests failed by the "
                 f"load generator's own errors, not the server's: {own[0].error}"
             )
+        if not all(trace.has_usage for trace in traces):
+            self.notes.append(
+                "the server tells no usage in streams (stream_options.include_usage): tokens of "
+                "answers are counted as chunks, each of which may hold several"
+            )
         if client.is_bottleneck:
             self.notes.append(f"{level.label}: DO NOT TRUST, {client}")
 

@@ -211,6 +211,22 @@ def test_what_is_no_http_is_an_error_of_the_trace(said: bytes) -> None:
     assert "no HTTP that can be read" in str(fed([said, said]).error)
 
 
+async def test_without_usage_chunks_are_counted_and_it_is_told() -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(HEAD + b"".join(map(event, [ROLE, *WORDS, chunk({}, "stop"), "[DONE]"])))
+        writer.write(b"0\r\n\r\n")
+        writer.close()
+        await writer.wait_closed()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    endpoint = Endpoint.parse(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+    trace = await stream(endpoint, endpoint.request({}))
+    assert (trace.error, trace.completion_tokens, trace.has_usage) == (None, len(WORDS), False)
+    server.close()
+    await server.wait_closed()
+
+
 async def test_no_files_left_is_not_the_servers_error() -> None:
     async with serving(Stub()) as endpoint:
         request = endpoint.request({"model": "m", "messages": [], "max_tokens": 3})
