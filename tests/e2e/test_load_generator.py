@@ -18,6 +18,7 @@ from typing import Any
 
 import pytest
 
+from models.store import DEMO_WEIGHTS
 from tests.e2e.replicas import configuration, proxy
 from tests.e2e.server import REPOSITORY, Server, environment, free_port, serving
 from tests.programs import needs
@@ -94,6 +95,49 @@ def test_the_planned_replicas_hold_the_targets_behind_nginx(server: Server, tmp_
             report = benchmark("serving", "--url", front.url, "--model", "demo", *SHAPE, *load)
             assert report["rows"][0]["medians"]["attainment"] >= 0.95
             assert not any(errors(report))
+
+
+VLLM = """
+import argparse
+from vllm.benchmarks.serve import add_cli_args, main
+parser = argparse.ArgumentParser()
+add_cli_args(parser)
+main(parser.parse_args())
+"""
+"""`vllm bench serve`; the command itself asks for metadata that the build for CPUs has not."""
+
+
+def test_vllms_client_sees_the_same(server: Server, tmp_path: Path) -> None:
+    """One stream at a time, ours, theirs, ours: within 5 %.
+
+    Not compared is the mean of ITL: theirs has a sample for each chunk, also those without tokens.
+    """
+    words = ["--backend", "openai-chat", "--endpoint", "/v1/chat/completions", "--ignore-eos"]
+    words += ["--base-url", server.url, "--model", "demo", "--tokenizer", str(DEMO_WEIGHTS)]
+    words += ["--dataset-name", "random", "--random-input-len", "64", "--random-output-len", "32"]
+    words += ["--num-prompts", "30", "--max-concurrency", "1", "--disable-tqdm", "--save-result"]
+    words += ["--result-dir", str(tmp_path), "--result-filename", "theirs.json"]
+    words += ["--percentile-metrics", "ttft,tpot,itl,e2el", "--temperature", "0"]
+    ours = ["serving", "--url", server.url, "--concurrency", "1", "--requests", "30"]
+    ours += ["--input", "64", "--output", "32"]
+    before = benchmark(*ours)["rows"][0]["medians"]
+    subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", VLLM, *words],
+        cwd=tmp_path,
+        env=environment(HF_HUB_OFFLINE="1", VLLM_NO_USAGE_STATS="1"),
+        capture_output=True,
+        timeout=300,
+        check=True,
+    )
+    after = benchmark(*ours)["rows"][0]["medians"]
+    theirs = json.loads((tmp_path / "theirs.json").read_text())
+    pairs = {"requests_s": "request_throughput", "output_tokens_s": "output_throughput"}
+    for stem, their_stem in (("ttft", "ttft"), ("tpot", "tpot"), ("itl", "itl"), ("e2e", "e2el")):
+        pairs[f"{stem}_ms_p50"] = f"median_{their_stem}_ms"
+        if stem != "itl":
+            pairs[f"{stem}_ms_mean"] = f"mean_{their_stem}_ms"
+    for own, their in pairs.items():
+        assert (before[own] + after[own]) / 2 == pytest.approx(theirs[their], rel=0.05), own
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
