@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
-import urllib.error
-import urllib.request
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,18 +10,18 @@ from typing import Any
 
 import uvloop
 
-from benchmarks.direct_http import direct
-from benchmarks.metrics.request import Targets
 from benchmarks.report import output
 from benchmarks.report.document import Document, Row
 from benchmarks.report.output import REFUSABLE, add_output, deliver, document_of, refusals
 from benchmarks.report.steps import Steps
 from benchmarks.serving import datasets, load, walk
 from benchmarks.serving.arrivals import PATTERNS
-from benchmarks.serving.client import Endpoint, route_of, stream
+from benchmarks.serving.client import Endpoint
 from benchmarks.serving.datasets import DATASETS, Shape
+from benchmarks.serving.first_requests import first_model, words_per_token
 from benchmarks.serving.load import Level
 from benchmarks.serving.measuring import Book, sweep_closed, sweep_open
+from benchmarks.serving.wanted import check, levels_of, targets_of
 from benchmarks.serving.watch import ClientLoad
 from benchmarks.stopping import StoppedError, stoppable
 from benchmarks.trace import Trace
@@ -55,7 +52,6 @@ _EPILOG = """
 
     exit codes: 0 measured, 1 no request was answered, 2 refused, 130 and 143 ended by a signal
 """
-_PROBE_WORDS = 60
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,60 +134,11 @@ def add_command(commands: Commands) -> None:
     add_output(parser)
 
 
-def targets_of(words: Sequence[str]) -> Targets:
-    """Read targets such as ``ttft=500``, in milliseconds.
-
-    Raises:
-        ValueError: another name, or no number above 0.
-    """
-    targets = {}
-    for word in words:
-        name, _, value = word.partition("=")
-        try:
-            milliseconds = float(value)
-        except ValueError:
-            milliseconds = 0.0
-        if name not in ("ttft", "tpot", "e2e") or milliseconds <= 0:
-            raise ValueError(f"--slo {word}: ttft=MS, tpot=MS and e2e=MS are known")
-        targets[f"{name}_s"] = milliseconds / 1e3
-    return Targets(**targets)
-
-
-def levels_of(options: argparse.Namespace) -> list[Level]:
-    """The levels that were asked for; of a sweep the first alone."""
-    count, timeout_s = options.requests, options.timeout
-    if options.dataset == "replay":
-        return [Level(count=count or 1_000_000, timeout_s=timeout_s)]
-    if options.rate:
-        if min(options.rate) <= 0:
-            raise ValueError(
-                f"--rate has {min(options.rate):g}; a rate must be above 0 requests per second."
-            )
-        return [
-            Level(
-                count=count or max(8, round(8 * rate)),
-                rate=rate,
-                pattern=options.pattern,
-                timeout_s=timeout_s,
-            )
-            for rate in options.rate
-        ]
-    concurrencies = options.concurrency or [1, 8, 32]
-    if min(concurrencies) < 1:
-        raise ValueError(
-            f"--concurrency has {min(concurrencies)}; at least 1 request must be in flight."
-        )
-    return [
-        Level(count=count or 8 * concurrency, concurrency=concurrency, timeout_s=timeout_s)
-        for concurrency in concurrencies
-    ]
-
-
 def _run(options: argparse.Namespace) -> int:
     with refusals():
         wanted = levels_of(options)
         targets = targets_of(options.slo)
-        _check(options)
+        check(options)
         output.check(options)
         endpoint = Endpoint.parse(options.url, client_api_key())
         shape = Shape(
@@ -285,73 +232,3 @@ def _levels(book: Book, wanted: Sequence[Level], options: argparse.Namespace) ->
 
 def _load_of(row: Row) -> float:
     return row.facts.get("offered_requests_s", row.facts.get("offered_concurrency", 0.0))
-
-
-def _check(options: argparse.Namespace) -> None:
-    """Raises ValueError: a number is out of its range, or options do not go together."""
-    for name in ("max_levels", "rounds", "requests", "input", "output"):
-        value = getattr(options, name)
-        if value is not None and value < 1:
-            raise ValueError(f"--{name.replace('_', '-')} is {value} and must be at least 1.")
-    for name in ("level_seconds", "timeout"):
-        if not (value := getattr(options, name)) > 0:
-            raise ValueError(
-                f"--{name.replace('_', '-')} is {value:g} and must be above 0 seconds."
-            )
-    if not 0 <= options.spread <= 1:
-        raise ValueError(f"--spread is {options.spread:g} and must be from 0 to 1.")
-    if options.sweep and options.dataset == "replay":
-        raise ValueError(
-            "--sweep chooses when requests are sent, and --dataset replay has it: one of them"
-        )
-
-
-def first_model(endpoint: Endpoint) -> str:
-    """The first that the server lists.
-
-    Raises:
-        ValueError: it lists none, or does not answer.
-    """
-    request = urllib.request.Request(f"{endpoint.url}/models")  # noqa: S310 - http(s), by parse
-    if endpoint.api_key:
-        request.add_header("Authorization", f"Bearer {endpoint.api_key}")
-    try:
-        with direct.open(request, timeout=10) as response:
-            return str(json.load(response)["data"][0]["id"])
-    except (urllib.error.URLError, OSError, ValueError, LookupError, TypeError) as error:
-        raise ValueError(
-            f"{endpoint.url}/models: {error}. Is the server up, the key in OPENAI_API_KEY? "
-            "Else name the model with --model"
-        ) from None
-
-
-async def words_per_token(endpoint: Endpoint, shape: Shape) -> float:
-    """The number of our words for one token of this server's tokenizer, by one short request.
-
-    Raises:
-        ValueError: it was not answered.
-    """
-    probe = replace(shape, input_tokens=_PROBE_WORDS, output_tokens=1, spread=0.0)
-    body = next(datasets.requests("synthetic", probe, 0)).body
-    num_words = len(body["messages"][0]["content"].split())
-    trace = await stream(endpoint, endpoint.request(body), timeout_s=120)
-    if trace.error is not None:
-        raise ValueError(f"{endpoint.url}: a first request was not answered: {trace.error}")
-    return num_words / (trace.prompt_tokens or unstreamed_tokens(endpoint, body) or num_words)
-
-
-def unstreamed_tokens(endpoint: Endpoint, body: dict[str, Any]) -> int:
-    """The prompt's tokens by an answer in one piece, for servers without usage in streams; or 0."""
-    asked = {name: value for name, value in body.items() if not name.startswith("stream")}
-    request = urllib.request.Request(  # noqa: S310 - http(s), by parse
-        endpoint.url + route_of(asked),
-        json.dumps(asked).encode(),
-        {"Content-Type": "application/json"},
-    )
-    if endpoint.api_key:
-        request.add_header("Authorization", f"Bearer {endpoint.api_key}")
-    try:
-        with direct.open(request, timeout=120) as response:
-            return int(json.load(response)["usage"]["prompt_tokens"])
-    except (urllib.error.URLError, OSError, ValueError, LookupError, TypeError):
-        return 0
