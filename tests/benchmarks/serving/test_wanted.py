@@ -49,9 +49,16 @@ def test_a_replay_is_one_level_of_all_that_was_recorded() -> None:
 
 
 GOOD = {
-    "max_levels": 20, "rounds": 1, "requests": None, "input": 128, "output": 64,
-    "level_seconds": 120.0, "timeout": 600.0, "spread": 0.0,
-    "sweep": False, "dataset": "synthetic",
+    "max_levels": 20,
+    "rounds": 1,
+    "requests": None,
+    "input": 128,
+    "output": 64,
+    "level_seconds": 120.0,
+    "timeout": 600.0,
+    "spread": 0.0,
+    "sweep": False,
+    "dataset": "synthetic",
 }
 
 
