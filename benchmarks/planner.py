@@ -4,9 +4,9 @@ From a serving sweep of one replica, by two laws of queues that hold whatever th
 (Little 1961; Denning and Buzen 1978, the interactive response time formula):
 
     demand      X = N / (Z + R)     N users who think Z seconds and wait R for each answer
-    capacity    the level with the most answers per second at which at least --share of all requests
-                met the targets; what a user asks for in other numbers of tokens than the sweep's
-                counts by its output tokens
+    capacity    the level with the most answers per second that was kept up with, and at which at
+                least --share of all requests met the targets; what a user asks for in other numbers
+                of tokens than the sweep's counts by its output tokens
     replicas    ceil(X / (capacity * headroom)), and --spare more
 
 Not a simulation: it says nothing about bursts shorter than the autoscaler's minute. Its headroom is
@@ -24,6 +24,7 @@ from pathlib import Path
 
 from benchmarks.report.document import Document, Row
 from benchmarks.report.output import refusals
+from benchmarks.serving.walk import ATTAINMENT, borne_s, keeps_up
 from models.cli import output
 from models.cli.options import Commands, command
 
@@ -122,22 +123,22 @@ def plan(
         headroom: share of a replica's capacity that is used, in (0, 1].
         spare: replicas that may fail or be updated at the busiest time.
     """
-    usable = [row for row in rows if (row.median("attainment") or 0.0) >= share]
-    best = max(usable, key=lambda row: row.median("requests_s") or 0.0, default=None)
+    usable = [row for row in rows if keeps_up(row) and (row.median("attainment") or 0.0) >= share]
+    best = max(usable, key=borne_s, default=None)
     if best is None:
         return None
-    requests_s, answer_s = best.median("requests_s"), best.median("e2e_ms_mean")
+    requests_s, answer_s = borne_s(best), best.median("e2e_ms_mean")
     measured = best.median("completion_tokens")
     if not requests_s or not answer_s or not measured:
         return None
+    flying = max(1.0, requests_s * answer_s / 1e3)  # in flight on average (Little)
     scale = (users.tokens or measured) / measured
     requests_s, answer_s = requests_s / scale, answer_s / 1e3 * scale
-    in_flight = max(1, math.floor((best.median("concurrency") or 1.0) * headroom))
+    in_flight = max(1, math.floor(flying * headroom))
     demand_s = users.count / (users.think_s + answer_s)
     needed = max(1, math.ceil(demand_s / (requests_s * headroom) - 1e-9))
     # Of Poisson arrivals the number in flight is Poisson's, too (M/G/inf): two deviations more.
-    mean = max(1.0, best.median("concurrency") or 1.0)
-    seqs = math.ceil(mean + 2 * math.sqrt(mean))
+    seqs = math.ceil(flying + 2 * math.sqrt(flying))
     return Plan(
         level=best.case,
         requests_s=requests_s,
@@ -167,7 +168,7 @@ def add_command(commands: Commands) -> None:
     add("--users", type=int, required=True, metavar="N", help="at the busiest time")
     add("--think-time", type=float, default=30, metavar="SECONDS", help="between questions (30)")
     add("--tokens", type=float, help="of an answer (default: as in the sweep)")
-    add("--share", type=float, default=0.95, help="of requests that meet the targets (0.95)")
+    add("--share", type=float, default=ATTAINMENT, help="of requests that meet the targets (0.95)")
     add("--headroom", type=float, default=0.8, help="share of the capacity that is used (0.8)")
     add("--spare", type=int, default=1, help="replicas that may be missing (1)")
 
@@ -192,8 +193,9 @@ def _run(options: argparse.Namespace) -> int:
     console = output.console(stderr=options.json)
     if capacity is None:
         console.print(
-            f"no level of {options.sweep} has {options.share:.0%} of its requests within the "
-            f"targets {document.settings['targets_ms']}: begin the sweep lower, or ask for less",
+            f"no level of {options.sweep} was kept up with and has {options.share:.0%} of its "
+            f"requests within the targets {document.settings['targets_ms']}: begin the sweep "
+            "lower, or ask for less",
             style="bold red",
         )
         return UNMET

@@ -32,10 +32,12 @@ class Trace:
             has one count for the whole answer, in ``usage``.
         finished_at: the answer was complete or given up.
         prompt_tokens: as the server or engine counted them.
-        completion_tokens: the same; never a count of chunks.
+        completion_tokens: the same; a count of chunks only where there is no usage.
         cached_tokens: prompt tokens that came from a prefix cache.
         status: of HTTP; None for an engine, and where no answer came.
         error: in words; None for an answer that came whole.
+        has_usage: the server counted the tokens.
+        is_own_error: the client's own, not the server's: it gave up, or could not send.
     """
 
     due_at: float | None = None
@@ -49,6 +51,8 @@ class Trace:
     finish_reason: str | None = None
     status: int | None = None
     error: str | None = None
+    is_own_error: bool = False
+    has_usage: bool = True
 
     def shifted(self, seconds: float) -> Trace:
         """The same request on a clock that shows ``seconds`` more."""

@@ -7,7 +7,8 @@ import asyncio
 import json
 import math
 import signal
-from collections.abc import Coroutine, Sequence
+from collections import Counter
+from collections.abc import Coroutine, Iterable, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -18,6 +19,7 @@ from benchmarks.compare.rounds import Rules, Runner
 from benchmarks.compare.systems import Bench, MissingError, System
 from benchmarks.engine.command import Sweep, add_sweep, cases_of, device, dtype_of
 from benchmarks.quality import memory
+from benchmarks.report import output
 from benchmarks.report.document import Ratio, Row, doubts
 from benchmarks.report.output import add_output, deliver, document_of, refusals
 from benchmarks.report.steps import Steps
@@ -90,12 +92,14 @@ def _run(options: argparse.Namespace) -> int:
     harden_environment()
     with refusals():
         wanted = cases_of(options)
+        output.check(options)
         systems = [system for system in known() if _is_wanted(system, options.only)]
         if not systems:
             names = ", ".join(system.label for system in known())
             raise ValueError(f"--only {' '.join(options.only)}: no such system. There are {names}")
         cache = workbench.cache()
         fulls = [workbench.find(name, options.data_dir, cache) for name in options.models]
+        _check_names(full.name for full in fulls)
         limits = roofline.measure(device())
         memory.release()  # the limits' operands: servers need the room
         dtype = dtype_of(options.dtype, limits)
@@ -121,6 +125,7 @@ def _run(options: argparse.Namespace) -> int:
             notes += results[2]
             memory.release()  # the next ones need it
         steps.end()
+        output.set_aside("compare", options)
         return deliver(
             document_of(
                 "compare",
@@ -192,6 +197,16 @@ async def _one_model(
     finally:
         for runner in runners:
             await runner.up.running.close()
+
+
+def _check_names(models: Iterable[str]) -> None:
+    """Raises ValueError: two models have one name, and rows of a report would be mixed up."""
+    name, count = Counter(models).most_common(1)[0]
+    if count > 1:
+        raise ValueError(
+            f"{count} models are called {name}, and a report tells them apart by their names: "
+            "rename a folder, or reach it by a link of another name"
+        )
 
 
 def _share_of(systems: Sequence[System]) -> float:

@@ -20,6 +20,7 @@ from benchmarks.cases import Case
 from benchmarks.engine import running
 from benchmarks.options import add_engine, add_schemes
 from benchmarks.quality import memory
+from benchmarks.report import output
 from benchmarks.report.document import Row, doubts
 from benchmarks.report.output import add_output, deliver, document_of, refusals
 from benchmarks.report.steps import Steps
@@ -150,6 +151,7 @@ def _run(options: argparse.Namespace) -> int:
     harden_environment()
     with refusals():
         wanted = cases_of(options)
+        output.check(options)
         cache = workbench.cache()
         full = workbench.find(options.model, options.data_dir, cache)
         limits = roofline.measure(device())
@@ -170,6 +172,7 @@ def _run(options: argparse.Namespace) -> int:
             notes += skipped
             memory.release()  # the next one needs it
         steps.end()
+        output.set_aside("engine", options)
         return deliver(
             document_of(
                 "engine",

@@ -73,9 +73,16 @@ class Load:
 
     @property
     def error_share(self) -> float:
-        """Share that brought no whole answer and was not refused."""
-        failed = sum(not (one.is_good or one.is_refused) for one in self.requests)
+        """Share that brought no whole answer, was not refused and did not fail by the client."""
+        failed = sum(
+            not (one.is_good or one.is_refused or one.trace.is_own_error) for one in self.requests
+        )
         return failed / len(self.requests)
+
+    @property
+    def own_error_share(self) -> float:
+        """Share that the client itself failed at, or gave up: never the server's errors."""
+        return sum(one.trace.is_own_error for one in self.requests) / len(self.requests)
 
     @property
     def concurrency(self) -> float:

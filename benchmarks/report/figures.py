@@ -46,6 +46,18 @@ _PER_REQUEST = {
 _POINTS = ("p50", "p90", "p95", "p99", "mean")
 
 
+_WINDOW = {
+    "offered_s": Kind(
+        "offered", "1/s", "neither", "requests really sent per second, in the steady window"
+    ),
+    "answered_s": Kind("answered", "1/s", "more", "whole answers per second, in the steady window"),
+    "kept_share": Kind(
+        "kept up", "share", "more", "answers of the steady window, of the requests sent in it"
+    ),
+}
+"""Of the steady part of a level: benchmarks/serving/steady.py."""
+
+
 def _kinds() -> Mapping[str, Kind]:
     kinds = {
         "prefill_tokens_s": Kind(
@@ -83,6 +95,9 @@ def _kinds() -> Mapping[str, Kind]:
         "error_share": Kind(
             "errors", "share", "less", "share without a whole answer, refusals apart"
         ),
+        "own_error_share": Kind(
+            "own errors", "share", "less", "share that the load generator failed at, or gave up"
+        ),
         "concurrency": Kind(
             "in flight", "", "neither", "requests in flight on average, `sum(e2e) / duration`"
         ),
@@ -94,6 +109,7 @@ def _kinds() -> Mapping[str, Kind]:
             "tokens out", "", "neither", "completion tokens of an answer, on average"
         ),
     }
+    kinds |= _WINDOW
     for stem, meaning in _PER_REQUEST.items():
         for point in _POINTS:
             kinds[f"{stem}_ms_{point}"] = Kind(f"{stem.upper()} {point}", "ms", "less", meaning)

@@ -28,12 +28,12 @@ footer { color: #666; margin-top: 3rem; font-size: 13px }
 """
 
 
-def page(document: Document, pictures: Mapping[str, str]) -> str:
-    """The whole file; ``pictures`` are SVGs by title."""
+def page(document: Document, pictures: Sequence[tuple[str, str]]) -> str:
+    """The whole file; ``pictures`` are titles and SVGs."""
     return "\n".join(_parts(document, pictures)) + "\n"
 
 
-def _parts(document: Document, pictures: Mapping[str, str]) -> Iterator[str]:
+def _parts(document: Document, pictures: Sequence[tuple[str, str]]) -> Iterator[str]:
     title = f"{document.kind} benchmark, {document.made_at}"
     yield '<!doctype html>\n<html lang="en">\n<meta charset="utf-8">'
     yield f"<title>{escape(title)}</title>\n<style>{_STYLE}</style>"
@@ -44,7 +44,7 @@ def _parts(document: Document, pictures: Mapping[str, str]) -> Iterator[str]:
         items = "".join(f"<li>{escape(note)}</li>" for note in document.notes)
         yield f'<ul class="notes">{items}</ul>'
     yield '<div class="charts">'
-    for name, picture in pictures.items():
+    for name, picture in pictures:
         yield f"<figure aria-label={_quoted(name)}>{picture}</figure>"
     yield "</div>"
     if document.roofline is not None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ from models.errors import ModelError
 from serve.errors import ServeError
 
 REFUSED = command_line.REFUSED
+REFUSABLE = (ModelError, ServeError, ValueError, OSError, RuntimeError)
 _WIDTH = 140  # of tables that go into a file
 
 
@@ -28,7 +31,7 @@ def add_output(parser: argparse.ArgumentParser) -> None:
         "--out",
         type=Path,
         metavar="DIR",
-        help="also write KIND.json, .html and .png there",
+        help="also write KIND.json, .html and .png there; earlier ones get a name with their time",
     )
 
 
@@ -37,7 +40,7 @@ def refusals() -> Iterator[None]:
     """End the command with a message and the exit code 2 where a user can put it right."""
     try:
         yield
-    except (ModelError, ServeError, ValueError, OSError, RuntimeError) as error:
+    except REFUSABLE as error:
         command_line.complain(command_line.words_of(error))
         raise SystemExit(REFUSED) from None
 
@@ -91,24 +94,77 @@ def deliver(document: Document, options: argparse.Namespace) -> int:
     return 0
 
 
-def write(document: Document, folder: Path) -> list[Path]:
-    """The files of a report.
+def check(options: argparse.Namespace) -> None:
+    """Check, before anything is measured, that --out can be written and drawn.
+
+    Raises:
+        OSError: the folder cannot be made or written.
+        RuntimeError: matplotlib cannot be imported.
+    """
+    if options.out is None:
+        return
+    # Drawing needs matplotlib, which no other part needs.
+    from benchmarks.report import plots  # noqa: PLC0415
+
+    plots.check()
+    options.out.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=options.out):
+        pass
+
+
+def set_aside(kind: KindOfReport, options: argparse.Namespace) -> None:
+    """Give an earlier report in --out a name of its own, by when it was written.
+
+    Raises:
+        OSError: it cannot be renamed.
+    """
+    if options.out is None:
+        return
+    for suffix in (".json", ".html", ".png"):
+        path = (options.out / kind).with_suffix(suffix)
+        if path.is_file():
+            at = datetime.fromtimestamp(path.stat().st_mtime, UTC)
+            path.rename(path.with_stem(f"{kind}-{at:%Y%m%dT%H%M%S.%fZ}"))
+
+
+def keep(document: Document, options: argparse.Namespace) -> None:
+    """Write the JSON of a run that goes on to --out, so that nothing measured is lost.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    if options.out is not None:
+        write_whole(_json_path(document, options.out), document.to_json().encode() + b"\n")
+
+
+def write(document: Document, folder: Path) -> Iterator[Path]:
+    """The files of a report, each named once it is written; the JSON before anything is drawn.
 
     Raises:
         OSError: they cannot be written.
-        RuntimeError: matplotlib is not installed.
+        RuntimeError: the charts cannot be drawn; the JSON is there.
     """
-    # Drawing needs matplotlib, which no other part needs.
-    from benchmarks.report import html, plots  # noqa: PLC0415
-
     folder.mkdir(parents=True, exist_ok=True)
-    stem = folder / document.kind
-    pictures = plots.draw(document)
-    written = {
-        stem.with_suffix(".json"): document.to_json().encode() + b"\n",
-        stem.with_suffix(".html"): html.page(document, pictures).encode(),
-        stem.with_suffix(".png"): plots.overview(document),
-    }
-    for path, content in written.items():
-        write_whole(path, content)
-    return list(written)
+    path = _json_path(document, folder)
+    write_whole(path, document.to_json().encode() + b"\n")
+    yield path
+    for suffix, content in _drawn(document, path).items():
+        write_whole(path.with_suffix(suffix), content)
+        yield path.with_suffix(suffix)
+
+
+def _drawn(document: Document, path: Path) -> dict[str, bytes]:
+    from benchmarks.report import html, plots  # noqa: PLC0415 - as in `check`
+
+    try:
+        page = html.page(document, plots.draw(document)).encode()
+        return {".html": page, ".png": plots.overview(document)}
+    except Exception as error:
+        what = f"{type(error).__name__}: {error}"
+        raise RuntimeError(
+            f"the report is in {path}, and its charts were not drawn: {what}"
+        ) from error
+
+
+def _json_path(document: Document, folder: Path) -> Path:
+    return (folder / document.kind).with_suffix(".json")

@@ -6,9 +6,12 @@ Ours are the dark bars. Whiskers go from the least sample to the most.
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import textwrap
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from benchmarks.report import load_plots
+from benchmarks.report.chart_style import INK, SMALL, Chart, finish, tints
 from benchmarks.report.document import Document, Row
 from benchmarks.report.figures import KINDS
 from benchmarks.report.table import groups
@@ -17,29 +20,32 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_OURS = ("#0b3d91", "#2f6fd0", "#7fb0f5", "#00a0a0")
-_THEIRS = ("#b85c00", "#d98f3a", "#8a8a8a", "#5f8f5f", "#a05f8f", "#c9b037")
-_INK, _GRID = "#222222", "#dddddd"
 _BAR_FIGURES = ("prefill_tokens_s", "decode_tokens_s")
 _SHARES = ("mfu", "mbu")
-Draw = Callable[["Axes"], None]
+_WIDTH, _HEIGHT = 8.6, 4.2
+"""Inches of a chart; one with many bars is wider."""
+_BESIDE, _BAR = 3.2, 0.18
+"""Inches of what stands beside the bars, and of each bar."""
+_GIGA = 1e9
+_CROWDED = 12
+"""From so many bars on, what stands on them is turned."""
 
 
 class PlotError(RuntimeError):
     """There is no matplotlib; the message says what to do."""
 
 
-def draw(document: Document) -> Mapping[str, str]:
-    """SVGs by title.
+def draw(document: Document) -> list[tuple[str, str]]:
+    """Titles and SVGs, in the order of the report.
 
     Raises:
         PlotError: matplotlib is not installed.
     """
-    pictures = {}
+    pictures = []
     for title, chart in _charts(document):
-        figure = _figure(7.6, 3.6)
+        figure = _figure(_width(document), _HEIGHT)
         chart(figure.add_subplot())
-        pictures[title] = _svg(figure)
+        pictures.append((title, _svg(figure)))
     return pictures
 
 
@@ -50,8 +56,9 @@ def overview(document: Document, *, columns: int = 2) -> bytes:
         PlotError: matplotlib is not installed.
     """
     charts = list(_charts(document))
+    columns = min(columns, max(1, len(charts)))
     lines = max(1, -(-len(charts) // columns))
-    figure = _figure(7.6 * columns, 3.6 * lines)
+    figure = _figure(_width(document) * columns, _HEIGHT * lines)
     for number, (_, chart) in enumerate(charts):
         chart(figure.add_subplot(lines, columns, number + 1))
     buffer = io.BytesIO()
@@ -59,13 +66,29 @@ def overview(document: Document, *, columns: int = 2) -> bytes:
     return buffer.getvalue()
 
 
+def _width(document: Document) -> float:
+    most = max(
+        (
+            len({row.name for row in rows}) * len({row.case for row in rows})
+            for _, rows in groups(document.rows)
+        ),
+        default=0,
+    )
+    return _WIDTH if document.kind == "serving" else max(_WIDTH, _BESIDE + _BAR * most)
+
+
+def check() -> None:
+    """Raises PlotError: matplotlib is not installed."""
+    _figure(1, 1)
+
+
 def _figure(width: float, height: float) -> Figure:
     try:
         from matplotlib.figure import Figure  # noqa: PLC0415 - only --out needs it
     except ImportError:
         raise PlotError(
-            "--out draws charts with matplotlib, which is not installed: `make setup-dev`, or "
-            "leave --out out; the JSON is on stdout in any case."
+            "--out draws charts with matplotlib, which is not installed: `make setup` installs it, "
+            "or leave --out out; the JSON is on stdout in any case."
         ) from None
     return Figure(figsize=(width, height), layout="constrained")
 
@@ -77,61 +100,62 @@ def _svg(figure: Figure) -> str:
     return text[text.index("<svg") :]
 
 
-def _charts(document: Document) -> Iterator[tuple[str, Draw]]:
+def _charts(document: Document) -> Iterator[tuple[str, Chart]]:
     if document.kind == "serving":
-        yield from _load_charts(document.rows)
+        yield from load_plots.charts(document.rows)
         return
     for title, rows in groups(document.rows):
         for name in _BAR_FIGURES:
-            if name in rows[0].samples:
-                yield f"{title}: {KINDS[name].label}", _bars(rows, name, title)
+            drawn = [row for row in rows if row.samples.get(name)]
+            if drawn:
+                yield f"{title}: {KINDS[name].label}", _bars(drawn, name, title)
     if document.roofline is not None and any("flops_per_byte" in r.facts for r in document.rows):
         yield "roofline", _roofline(document)
 
 
-def colours(names: Sequence[str]) -> dict[str, str]:
-    """A colour for each system: ours are blue."""
-    ours = [name for name in names if name.startswith("intramural")]
-    others = [name for name in names if name not in ours]
-    return {
-        **{name: _OURS[at % len(_OURS)] for at, name in enumerate(ours)},
-        **{name: _THEIRS[at % len(_THEIRS)] for at, name in enumerate(others)},
-    }
-
-
-def _bars(rows: Sequence[Row], figure: str, title: str) -> Draw:
+def _bars(rows: Sequence[Row], figure: str, title: str) -> Chart:
     """Systems side by side for each case, with the share of the machine's limit on each bar."""
 
     def chart(axes: Axes) -> None:
         names = list(dict.fromkeys(row.name for row in rows))
         cases = list(dict.fromkeys(row.case for row in rows))
-        tints = colours(names)
+        colours = tints(names)
         width = 0.84 / len(names)
+        is_crowded = len(names) * len(cases) > _CROWDED
         for row in rows:
-            samples = row.samples.get(figure)
-            if not samples:
-                continue
+            samples = row.samples[figure]
             place = cases.index(row.case) + (names.index(row.name) - (len(names) - 1) / 2) * width
             height = row.median(figure) or 0.0
             whiskers = [[height - min(samples)], [max(samples) - height]]
-            axes.bar(place, height, width * 0.94, color=tints[row.name], yerr=whiskers, ecolor=_INK)
+            axes.bar(
+                place, height, width * 0.94, color=colours[row.name], yerr=whiskers, ecolor=INK
+            )
             share = next((row.median(name) for name in _SHARES if name in row.samples), None)
             if share is not None:
                 axes.annotate(
-                    f"{share:.0%}", (place, max(samples)), ha="center", va="bottom", fontsize=7
+                    f"{share:.0%}",
+                    (place, max(samples)),
+                    xytext=(0, 2),
+                    textcoords="offset points",
+                    ha="center",
+                    va="bottom",
+                    fontsize=SMALL,
+                    rotation=90 if is_crowded else 0,
                 )
         for name in names:
-            axes.bar(0, 0, color=tints[name], label=name)
-        axes.set_xticks(range(len(cases)), cases, fontsize=8)
+            axes.bar(0, 0, color=colours[name], label=name)
+        axes.set_xticks(range(len(cases)), [textwrap.fill(case, 18) for case in cases])
+        axes.margins(y=0.16)
         shares = " and ".join(
             KINDS[name].label for name in _SHARES if any(name in row.samples for row in rows)
         )
-        _finish(axes, f"{title}: {KINDS[figure].label}, tok/s ({shares} on the bars)")
+        on_bars = f" ({shares} on the bars)" if shares else ""
+        finish(axes, f"{title}: {KINDS[figure].label}, tok/s{on_bars}")
 
     return chart
 
 
-def _roofline(document: Document) -> Draw:
+def _roofline(document: Document) -> Chart:
     """Operations per second against operations per byte: the machine's roof, and every case."""
 
     def chart(axes: Axes) -> None:
@@ -139,7 +163,7 @@ def _roofline(document: Document) -> Draw:
         if roofline is None:
             return
         rows = [row for row in document.rows if "flops_per_byte" in row.facts]
-        tints = colours(list(dict.fromkeys(row.name for row in rows)))
+        colours = tints(list(dict.fromkeys(row.name for row in rows)))
         ridge = roofline.flops_s / roofline.bytes_s
         at = [row.facts["flops_per_byte"] for row in rows]
         left, right = min([*at, ridge]) / 2, max([*at, ridge]) * 2
@@ -147,86 +171,21 @@ def _roofline(document: Document) -> Draw:
             min(roofline.flops_s, flops_per_byte * roofline.bytes_s)
             for flops_per_byte in (left, ridge, right)
         ]
-        axes.plot([left, ridge, right], roof, color=_INK, linewidth=1.5)
+        axes.plot([left, ridge, right], [one / _GIGA for one in roof], color=INK, linewidth=1.5)
         for row in rows:
             intensity = row.facts["flops_per_byte"]
             achieved = (row.median("mfu") or 0.0) * roofline.flops_s
             achieved = achieved or (row.median("mbu") or 0.0) * roofline.bytes_s * intensity
             mark = "s" if "mfu" in row.samples else "o"
-            axes.plot(intensity, achieved, mark, color=tints[row.name], markersize=6)
-        for name, tint in tints.items():
-            axes.plot([], [], "o", color=tint, label=name)
+            axes.plot(intensity, achieved / _GIGA, mark, color=colours[row.name], markersize=6)
+        for name, colour in colours.items():
+            axes.plot([], [], "o", color=colour, label=name)
         axes.set_xscale("log")
         axes.set_yscale("log")
-        axes.set_xlabel("operations per byte (circles decode, squares prefill)", fontsize=8)
-        _finish(axes, "roofline: operations per second")
+        for axis in (axes.xaxis, axes.yaxis):  # powers would be smaller than other text
+            axis.set_major_formatter("{x:,g}")
+            axis.set_minor_formatter("")
+        axes.set_xlabel("operations per byte (circles decode, squares prefill)", fontsize=SMALL)
+        finish(axes, "roofline: billions of operations per second")
 
     return chart
-
-
-def _load_charts(rows: Sequence[Row]) -> Iterator[tuple[str, Draw]]:
-    yield "latency against throughput", _latency_against_throughput(rows)
-    for stem in ("ttft", "tpot"):
-        yield f"{stem.upper()} against load", _percentiles(rows, stem)
-    yield "answers and refusals against load", _rates(rows)
-
-
-def _latency_against_throughput(rows: Sequence[Row]) -> Draw:
-    def chart(axes: Axes) -> None:
-        for point, style in (("p50", "o-"), ("p99", "s--")):
-            pairs = [
-                (row.median("output_tokens_s"), row.median(f"tpot_ms_{point}")) for row in rows
-            ]
-            known = [(x, y) for x, y in pairs if x is not None and y is not None]
-            axes.plot(*zip(*known, strict=True), style, color=_OURS[0], label=f"TPOT {point}")
-            pairs = [
-                (row.median("output_tokens_s"), row.median(f"ttft_ms_{point}")) for row in rows
-            ]
-            known = [(x, y) for x, y in pairs if x is not None and y is not None]
-            axes.plot(*zip(*known, strict=True), style, color=_THEIRS[0], label=f"TTFT {point}")
-        axes.set_yscale("log")
-        axes.set_xlabel("output, tok/s", fontsize=8)
-        _finish(axes, "latency against throughput, ms")
-
-    return chart
-
-
-def _percentiles(rows: Sequence[Row], stem: str) -> Draw:
-    def chart(axes: Axes) -> None:
-        for point, tint in zip(("p50", "p90", "p95", "p99"), (*_OURS[:3], _THEIRS[0]), strict=True):
-            values = [row.median(f"{stem}_ms_{point}") for row in rows]
-            axes.plot(range(len(rows)), values, "o-", color=tint, label=point)  # type: ignore[arg-type]
-        axes.set_yscale("log")
-        _levels(axes, rows)
-        _finish(axes, f"{stem.upper()} against load, ms")
-
-    return chart
-
-
-def _rates(rows: Sequence[Row]) -> Draw:
-    def chart(axes: Axes) -> None:
-        for name, tint in (("requests_s", _OURS[1]), ("goodput_s", _OURS[0])):
-            values = [row.median(name) for row in rows]
-            axes.plot(range(len(rows)), values, "o-", color=tint, label=KINDS[name].label)  # type: ignore[arg-type]
-        refused = [
-            (row.median("requests_s") or 0.0) * (row.median("refusal_share") or 0.0) for row in rows
-        ]
-        axes.plot(range(len(rows)), refused, "s--", color=_THEIRS[0], label="refused")
-        _levels(axes, rows)
-        _finish(axes, "answers, goodput and refusals per second")
-
-    return chart
-
-
-def _levels(axes: Axes, rows: Sequence[Row]) -> None:
-    axes.set_xticks(range(len(rows)), [row.case for row in rows], fontsize=7, rotation=20)
-
-
-def _finish(axes: Axes, title: str) -> None:
-    axes.set_title(title, fontsize=10, color=_INK, loc="left")
-    axes.grid(visible=True, axis="y", color=_GRID, linewidth=0.7)
-    axes.set_axisbelow(True)
-    axes.tick_params(labelsize=8)
-    for side in ("top", "right"):
-        axes.spines[side].set_visible(False)
-    axes.legend(fontsize=7, frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))

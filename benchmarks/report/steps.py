@@ -14,13 +14,13 @@ class Steps:
     """Counts the steps of a run. On a terminal the line changes in place.
 
     Args:
-        total: steps to do.
+        total: steps to do; None where nobody knows.
         stream: instead of stderr.
     """
 
     def __init__(
         self,
-        total: int,
+        total: int | None,
         *,
         stream: TextIO | None = None,
         clock: Callable[[], float] = time.monotonic,
@@ -33,8 +33,8 @@ class Steps:
 
     def begin(self, name: str) -> None:
         """The next step begins. The time left is that of the steps so far, on average."""
-        line = f"{self._done + 1:>3} of {self._total}  {name}"
-        if self._done:
+        line = f"{self._done + 1:>3}{self._of}  {name}"
+        if self._done and self._total is not None:
             each_s = (self._clock() - self._began_at) / self._done
             line += f"  ({duration(each_s * (self._total - self._done))} left)"
         self._done += 1
@@ -42,7 +42,11 @@ class Steps:
 
     def note(self, name: str) -> None:
         """The step goes on, with something else; on a terminal in the place of its line."""
-        self._show(f"{self._done:>3} of {self._total}  {name}")
+        self._show(f"{self._done:>3}{self._of}  {name}")
+
+    @property
+    def _of(self) -> str:
+        return "" if self._total is None else f" of {self._total}"
 
     def _show(self, line: str) -> None:
         is_live = self._stream.isatty()
@@ -53,7 +57,8 @@ class Steps:
 
     def fewer(self, count: int) -> None:
         """Note that so many steps will not be done."""
-        self._total -= count
+        if self._total is not None:
+            self._total -= count
 
     def end(self) -> None:
         """Make room for what is printed next."""

@@ -14,11 +14,13 @@ from benchmarks.report.figures import KINDS
 from models.progress import size
 
 _SERVING = (
-    *("requests_s", "output_tokens_s", "concurrency", "goodput_s", "attainment"),
+    *("requests_s", "offered_s", "answered_s", "output_tokens_s", "concurrency"),
+    *("goodput_s", "attainment"),
     *("ttft_ms_p50", "ttft_ms_p99", "tpot_ms_p50", "tpot_ms_p99", "itl_ms_p99"),
 )
-_IF_ANY = ("refusal_share", "error_share")
-"""Shown where they are not 0. All other figures of a serving run are in the JSON alone."""
+_IF_ANY = ("refusal_share", "error_share", "own_error_share")
+_STEADY = ("offered_s", "answered_s")
+"""Shown where they are there and not 0. All other figures of a load are in the JSON alone."""
 
 
 def tables(document: Document) -> Iterator[Table]:
@@ -62,7 +64,7 @@ def shown(rows: Sequence[Row]) -> list[str]:
     return [
         name
         for name in columns(rows[0])
-        if name not in _IF_ANY or any(row.median(name) for row in rows)
+        if name not in (*_IF_ANY, *_STEADY) or any(row.median(name) for row in rows)
     ]
 
 

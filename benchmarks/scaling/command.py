@@ -31,7 +31,11 @@ The last line of stdout is one JSON document. Exit codes: 0 told, 2 refused.
 """
 
 ASSUMED = {"start_s": 120.0, "first_token_s": 0.15, "one_s": 0.012, "full_s": 0.03, "slots": 64}
-"""Of a GPU replica with a 7B model. Nobody measured this: it shows what the command does."""
+"""Of a GPU replica with a 7B model. Nobody measured this: it shows what the command does.
+
+The simulated autoscaler's target is 0.7 of these slots. That of k8s/components/hpa is 0.7 of vLLM's
+256 on a card below 70 GiB: the share is the same, and a replica of your own has its own number.
+"""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -122,6 +126,8 @@ def main(argv: Sequence[str]) -> int:
     console = output.console(stderr=True)
     try:
         _check(options)
+        if options.png is not None:
+            picture.check(options.png)
         costs = costs_of(options)
         day = (
             arrivals.office_day(
@@ -135,8 +141,8 @@ def main(argv: Sequence[str]) -> int:
         for plan in plans.plans(options.static, **bounds):
             console.print(f"playing {len(day):,} requests against {plan.name}", style="dim")
             outcomes.append(Day(plan, costs).run(day))
-    except ValueError as error:
-        command_line.complain(str(error))
+    except (ValueError, OSError, ImportError) as error:
+        command_line.complain(command_line.words_of(error))
         return REFUSED
     rows = [
         report.row(outcome, target_s=options.target_s, gpus=options.gpus) for outcome in outcomes

@@ -1,7 +1,9 @@
-"""A day as a picture: requests per second, and each plan's replicas."""
+"""A day as a picture: requests per second, and each plan's replicas; dotted, a fixed number."""
 
 from __future__ import annotations
 
+import io
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -19,25 +21,43 @@ def rates(requests: Sequence[Request]) -> list[tuple[float, float]]:
     return [((number + 0.5) * BIN_S / 3600, count / BIN_S) for number, count in enumerate(counts)]
 
 
+def check(path: Path) -> None:
+    """Check, before a day is played, that it can be drawn.
+
+    Raises:
+        ImportError: matplotlib is not installed.
+        OSError: the folder is not there, or cannot be written.
+    """
+    import matplotlib.figure  # noqa: F401, PLC0415 - a dependency of pictures alone
+
+    with tempfile.TemporaryFile(dir=path.parent):
+        pass
+
+
 def draw(path: Path, requests: Sequence[Request], outcomes: Sequence[Outcome]) -> None:
     """Write the PNG.
 
     Raises:
         OSError: it cannot be written.
-        ImportError: matplotlib is not installed (requirements/dev.lock has it).
+        ImportError: matplotlib is not installed.
     """
     from matplotlib.figure import Figure  # noqa: PLC0415 - a dependency of pictures alone
 
-    figure = Figure(figsize=(10, 6), layout="constrained")
+    figure = Figure(figsize=(12, 6), layout="constrained")
     above, below = figure.subplots(2, 1, sharex=True)
     above.plot(*zip(*rates(requests), strict=True), color="#444444")
     above.set_ylabel("requests per second")
-    for outcome in outcomes:
-        if outcome.plan.scaler is not None and outcome.counts:
+    for number, outcome in enumerate(outcomes):
+        if outcome.counts:
             hours = [at / 3600 for at, _ in outcome.counts]
-            below.step(hours, [count for _, count in outcome.counts], label=outcome.plan.name)
+            # A little apart, or equal numbers would hide each other.
+            counts = [count + 0.05 * number for _, count in outcome.counts]
+            style = ":" if outcome.plan.scaler is None else "-"
+            below.step(hours, counts, style, label=outcome.plan.name)
     below.set_ylabel("replicas, those that start and leave too")
     below.set_xlabel("hour of the day")
     below.set_xlim(0, 24)
-    below.legend()
-    figure.savefig(path, dpi=120)
+    below.legend(frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=120)
+    path.write_bytes(buffer.getvalue())

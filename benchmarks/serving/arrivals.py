@@ -15,7 +15,7 @@ PATTERNS: tuple[Pattern, ...] = ("constant", "poisson", "burst")
 
 
 def schedule(
-    pattern: Pattern, rate: float, count: int, *, burst: int = 10, seed: int = 0
+    pattern: Pattern, rate: float, count: int, *, burst: int = 10, seed: int | str = 0
 ) -> Iterator[float]:
     """Seconds from the start at which each of ``count`` requests is due.
 

@@ -1,17 +1,14 @@
 """A client for streamed completions that costs so little that it can hold thousands of streams.
 
-One raw asyncio protocol and one connection per stream (HTTP/1.1 over TCP or TLS). While tokens
-arrive it notes the time and counts events in the bytes, and decodes nothing; only the end of the
-stream is read as JSON, for the finish reason and the server's own count of tokens.
-
-An event carries tokens unless it is the role's, the finish reason's or the usage's, which are known
-by their bytes. That is so for content, for tool calls and for reasoning. Servers write their JSON
-with or without spaces; the first event says which.
+One asyncio protocol and one connection per stream (HTTP/1.1 over TCP or TLS). httptools, which
+uvicorn reads requests with, reads the answer: any status line, interim answers, chunks, a length,
+or an end by closing. Each event is read as JSON (events.py); tokens are the server's own count.
 """
 
 from __future__ import annotations
 
 import asyncio
+import functools
 import json
 import socket
 import ssl
@@ -20,20 +17,23 @@ from dataclasses import dataclass
 from typing import Any, Self, cast
 from urllib.parse import urlsplit
 
+import httptools
+
+from benchmarks.serving import own_errors
+from benchmarks.serving.events import EventReader
 from benchmarks.trace import Trace
 from models import tls
 
-_EVENT = b'data: {"'  # in a text the quote would be escaped
-_WITHOUT_TOKENS = (
-    b'content":""',
-    b'"text":""',
-    b'"delta":{}',
-    b'"choices":[]',
-    b'"role":"assistant","content":null',
-)
-_SPACED = tuple(mark.replace(b":", b": ").replace(b",", b", ") for mark in _WITHOUT_TOKENS)
-END_BYTES = 4096
-"""The last events of a stream fit in here: finish reason, usage and [DONE]."""
+OK = 200
+_LENIENCIES = {
+    "lenient_optional_cr_before_lf": True,
+    "lenient_optional_lf_after_cr": True,
+    "lenient_optional_crlf_after_chunk": True,
+    "lenient_spaces_after_chunk_size": True,
+    "lenient_chunked_length": True,
+    "lenient_data_after_close": True,
+}
+"""What servers write beside the standard, and what can be understood all the same."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,8 +81,8 @@ class Endpoint:
         return f"{scheme}://{host}:{self.port}{self.path}"
 
     def request(self, body: dict[str, Any]) -> bytes:
-        """A whole POST: to /chat/completions where the body has messages, else to /completions."""
-        route = "/chat/completions" if "messages" in body else "/completions"
+        """A whole POST to the body's route."""
+        route = route_of(body)
         payload = json.dumps(body).encode()
         key = f"Authorization: Bearer {self.api_key}\r\n" if self.api_key else ""
         head = (
@@ -93,6 +93,11 @@ class Endpoint:
         return head.encode() + payload
 
 
+def route_of(body: dict[str, Any]) -> str:
+    """/chat/completions where the body has messages, else /completions."""
+    return "/chat/completions" if "messages" in body else "/completions"
+
+
 class _Stream(asyncio.Protocol):
     """Fills in the trace; ``over`` is done when there will be no more."""
 
@@ -100,9 +105,11 @@ class _Stream(asyncio.Protocol):
         self.trace = trace
         self._request = request
         self._over = over
-        self._rest = b""  # an event that is not whole yet
-        self._end = b""
-        self._marks: tuple[bytes, ...] = ()
+        self._events = EventReader(trace)
+        self._parser = httptools.HttpResponseParser(self)
+        self._parser.set_dangerous_leniencies(**_LENIENCIES)
+        self._is_whole = False  # the answer's end was told, by its length or its last chunk
+        self._at = 0.0
         self._transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -110,74 +117,62 @@ class _Stream(asyncio.Protocol):
         self._transport.write(self._request)
 
     def data_received(self, data: bytes) -> None:
-        at = time.monotonic()
-        seen = self._end + data
-        self._end = seen[-END_BYTES:]
-        if self.trace.status is None:
-            if len(seen) < len(b"HTTP/1.1 200"):
-                return
-            if not (seen.startswith(b"HTTP/1.") and seen[9:12].isdigit()):
-                self._finish(at)  # without a status: no server of HTTP
-                return
-            self.trace.status = int(seen[9:12])
-            data = seen
-        if self.trace.status != 200:
-            return  # a refusal; the server closes after it
-        block, newline, rest = (self._rest + data).rpartition(b"\n")
-        self._rest = rest
-        if newline and (num_events := block.count(_EVENT)):
-            if not self._marks:
-                self._marks = _SPACED if b'": ' in block else _WITHOUT_TOKENS
-            for mark in self._marks:
-                num_events -= block.count(mark)
-            if num_events > 0:
-                self.trace.arrivals_at.extend([at] * num_events)
-        if self._end.endswith(b"0\r\n\r\n"):
-            self._finish(at)
-
-    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's
-        self._finish(time.monotonic())
-
-    def _finish(self, at: float) -> None:
         if self._over.done():
             return
-        self.trace.finished_at = at
-        self.trace.error = _read_end(self.trace, self._end)
+        self._at = time.monotonic()
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserError as error:
+            self._finish(f"no HTTP that can be read: {error}")
+        else:
+            if self._is_whole:
+                self._finish()
+
+    def on_headers_complete(self) -> None:  # of httptools, as the next two
+        self.trace.status = self._parser.get_status_code()
+
+    def on_body(self, body: bytes) -> None:
+        self._events.feed(body, self._at)
+
+    def on_message_complete(self) -> None:
+        # Interim answers, 100 and 103, come before the one that counts (RFC 9110, section 15.2).
+        if self.trace.status is not None and self.trace.status >= OK:
+            self._is_whole = True
+        else:
+            self.trace.status = None
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._at = time.monotonic()
+        self._finish(f"the connection was lost: {exc}" if exc else "the connection was closed")
+
+    def _finish(self, cut: str | None = None) -> None:
+        """The end, or what cut the answer short."""
+        if self._over.done():
+            return
+        self._events.finish(self._at)
+        self.trace.finished_at = self._at
+        self.trace.error = self._error(cut)
         if self._transport is not None:
             self._transport.close()
         self._over.set_result(None)
 
-
-def _read_end(trace: Trace, end: bytes) -> str | None:
-    """Finish reason and usage from a stream's last bytes; what is missing is the error."""
-    if trace.status != 200:
-        shown = end.partition(b"\r\n\r\n")[2][:300].decode("utf-8", "replace")
-        return f"status {trace.status}: {shown}" if trace.status else "the connection was closed"
-    is_done = False
-    for line in end.split(b"\n"):
-        if line.startswith(b"data: [DONE]"):
-            is_done = True
-        elif line.startswith(_EVENT):
-            try:
-                event = json.loads(line[6:])
-            except ValueError:  # the rest of an event whose beginning is gone
-                continue
-            if event.get("error"):
-                return f"error in the stream: {json.dumps(event['error'])[:300]}"
-            _read_event(trace, event)
-    if trace.finish_reason is None or not is_done:
-        return f"the stream ended after {len(trace.arrivals_at)} chunks without reason and [DONE]"
-    return None
-
-
-def _read_event(trace: Trace, event: dict[str, Any]) -> None:
-    usage = event.get("usage") or {}
-    trace.prompt_tokens = usage.get("prompt_tokens", trace.prompt_tokens)
-    trace.completion_tokens = usage.get("completion_tokens", trace.completion_tokens)
-    details = usage.get("prompt_tokens_details") or {}
-    trace.cached_tokens = details.get("cached_tokens") or trace.cached_tokens
-    for choice in event.get("choices") or []:
-        trace.finish_reason = choice.get("finish_reason") or trace.finish_reason
+    def _error(self, cut: str | None) -> str | None:
+        trace, events = self.trace, self._events
+        shown = events.beginning.decode("utf-8", "replace")
+        if trace.status is None:
+            return cut or "no status came"
+        if trace.status != OK:
+            return f"status {trace.status}: {shown}"
+        if events.error is not None:
+            return events.error
+        if not events.num_events:
+            return f"no stream of events, but: {shown}" if shown else f"an empty answer ({cut})"
+        # Without a length or chunks the end of the connection is the answer's; a reason, and [DONE]
+        # or an end that was told, tell it from one that was cut short.
+        if trace.finish_reason is None or not (events.is_done or self._is_whole):
+            why = "without reason and [DONE]" if cut is None else f"by then {cut}"
+            return f"the stream ended after {len(trace.arrivals_at)} chunks, {why}"
+        return None
 
 
 async def stream(
@@ -193,29 +188,40 @@ async def stream(
     """
     loop = asyncio.get_running_loop()
     over: asyncio.Future[None] = loop.create_future()
+    context = trusting() if endpoint.is_tls else None
     trace = Trace(due_at=due_at, sent_at=time.monotonic())
     transport: asyncio.Transport | None = None
     try:
         async with asyncio.timeout(timeout_s):
             transport, _ = await loop.create_connection(
-                lambda: _Stream(request, trace, over),
-                endpoint.host,
-                endpoint.port,
-                ssl=ssl.create_default_context() if endpoint.is_tls else None,
+                lambda: _Stream(request, trace, over), endpoint.host, endpoint.port, ssl=context
             )
             await over
     except TimeoutError:
-        trace.error = f"no end within {timeout_s:g} s; {len(trace.arrivals_at)} chunks came"
+        trace.is_own_error = True
+        trace.error = (
+            f"given up after {timeout_s:g} s (--timeout): no end by then; "
+            f"{len(trace.arrivals_at)} chunks came"
+        )
     except OSError as error:
-        trace.error = f"no connection: {error}"
+        own = own_errors.words(error)
+        trace.is_own_error = own is not None
+        trace.error = f"no connection: {own or error}"
     finally:
         if transport is not None:
             transport.close()
     if trace.finished_at is None:
         trace.finished_at = time.monotonic()
     if trace.error is None and not trace.completion_tokens:
-        trace.error = "the server told no usage: it must honour stream_options.include_usage"
+        trace.completion_tokens = len(trace.arrivals_at)
+        trace.has_usage = False
     return trace
+
+
+@functools.cache
+def trusting() -> ssl.SSLContext:
+    """The one context of all connections: making it reads the system's certificates."""
+    return ssl.create_default_context()
 
 
 def free_port() -> int:

@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 import argparse
-import json
-import urllib.error
-import urllib.request
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import uvloop
 
-from benchmarks.direct_http import direct
-from benchmarks.metrics.request import Targets
-from benchmarks.report.document import Row
-from benchmarks.report.output import add_output, deliver, document_of, refusals
+from benchmarks.report import output
+from benchmarks.report.document import Document, Row
+from benchmarks.report.output import REFUSABLE, add_output, deliver, document_of, refusals
 from benchmarks.report.steps import Steps
-from benchmarks.serving import datasets, levels, load
+from benchmarks.serving import datasets, load, walk
 from benchmarks.serving.arrivals import PATTERNS
-from benchmarks.serving.client import Endpoint, stream
+from benchmarks.serving.client import Endpoint
 from benchmarks.serving.datasets import DATASETS, Shape
+from benchmarks.serving.first_requests import first_model, words_per_token
 from benchmarks.serving.load import Level
+from benchmarks.serving.measuring import Book, sweep_closed, sweep_open
+from benchmarks.serving.wanted import check, levels_of, targets_of
+from benchmarks.serving.watch import ClientLoad
+from benchmarks.stopping import StoppedError, stoppable
+from benchmarks.trace import Trace
+from models import command_line
 from models.cli.options import Commands, command
 from serve.environment import client_api_key
 
@@ -29,7 +33,7 @@ _EPILOG = """
     examples:
       python -m benchmarks serving --concurrency 1 8 32                  closed loop
       python -m benchmarks serving --rate 4 --pattern poisson --slo ttft=500 tpot=50
-      python -m benchmarks serving --rate 1 --sweep --out bench-out      doubles until saturated
+      python -m benchmarks serving --rate 1 --sweep --out bench-out      finds the capacity
       python -m benchmarks serving --url https://host/v1 --dataset conversations --file talks.jsonl
       python -m benchmarks serving --dataset replay --file recorded.jsonl
 
@@ -44,20 +48,31 @@ _EPILOG = """
     The key is taken from OPENAI_API_KEY. Tokens are the server's own count (`usage`), never chunks.
     The last line of stdout is the report as JSON: docs/benchmarks.md.
 
-    exit codes: 0 measured, 1 no request was answered, 2 refused
+    What was measured until Ctrl-C or SIGTERM is reported; --out has it after every level.
+
+    exit codes: 0 measured, 1 no request was answered, 2 refused, 130 and 143 ended by a signal
 """
-_PROBE_WORDS = 60
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """The measurement of each level."""
+    """The requests of every level, and where they go."""
 
     endpoint: Endpoint
     dataset: str
     shape: Shape
-    targets: Targets
-    rounds: int
+
+    def send(self, level: Level) -> tuple[list[Trace], ClientLoad]:
+        """All requests of a level, to their ends.
+
+        Raises:
+            ValueError: a file has none.
+        """
+        planned = datasets.requests(self.dataset, self.shape, level.seed)
+        traces, client = uvloop.run(load.run(self.endpoint, level, planned))
+        if not traces:
+            raise ValueError(f"--file {self.shape.path}: no requests in it")
+        return traces, client
 
 
 def add_command(commands: Commands) -> None:
@@ -81,9 +96,25 @@ def add_command(commands: Commands) -> None:
         "--concurrency", type=int, nargs="+", metavar="N", help="closed loop: requests in flight"
     )
     add("--pattern", choices=PATTERNS, default="poisson", help="of an open loop (poisson)")
-    add("--sweep", action="store_true", help="double the first level until the server is saturated")
-    add("--max-levels", type=int, default=8, help="of a sweep (default: %(default)s)")
-    add("--requests", type=int, metavar="N", help="per level (default: 8 s of the rate, or 8 each)")
+    add(
+        "--sweep",
+        action="store_true",
+        help="find the capacity: from the first level up, and then between",
+    )
+    add("--max-levels", type=int, default=20, help="of a sweep (default: %(default)s)")
+    add(
+        "--level-seconds",
+        type=float,
+        default=120,
+        metavar="SECONDS",
+        help="most for sending the requests of a sweep's level (default: %(default)s)",
+    )
+    add(
+        "--requests",
+        type=int,
+        metavar="N",
+        help="per level (default: 8 s of the rate, or 8 each; of a sweep, what judging it needs)",
+    )
     add("--rounds", type=int, default=1, help="of each level, for its noise (default: 1)")
     add("--dataset", choices=[*DATASETS], default="synthetic")
     add("--file", type=Path, metavar="JSONL", help="for conversations and replay")
@@ -103,62 +134,15 @@ def add_command(commands: Commands) -> None:
     add_output(parser)
 
 
-def targets_of(words: Sequence[str]) -> Targets:
-    """Read targets such as ``ttft=500``, in milliseconds.
-
-    Raises:
-        ValueError: another name, or no number above 0.
-    """
-    targets = {}
-    for word in words:
-        name, _, value = word.partition("=")
-        try:
-            milliseconds = float(value)
-        except ValueError:
-            milliseconds = 0.0
-        if name not in ("ttft", "tpot", "e2e") or milliseconds <= 0:
-            raise ValueError(f"--slo {word}: ttft=MS, tpot=MS and e2e=MS are known")
-        targets[f"{name}_s"] = milliseconds / 1e3
-    return Targets(**targets)
-
-
-def levels_of(options: argparse.Namespace) -> list[Level]:
-    """The levels that were asked for; of a sweep the first alone."""
-    count, timeout_s = options.requests, options.timeout
-    if options.dataset == "replay":
-        return [Level(count=count or 1_000_000, timeout_s=timeout_s)]
-    if options.rate:
-        if min(options.rate) <= 0:
-            raise ValueError(
-                f"--rate has {min(options.rate):g}; a rate must be above 0 requests per second."
-            )
-        return [
-            Level(
-                count=count or max(8, round(8 * rate)),
-                rate=rate,
-                pattern=options.pattern,
-                timeout_s=timeout_s,
-            )
-            for rate in options.rate
-        ]
-    concurrencies = options.concurrency or [1, 8, 32]
-    if min(concurrencies) < 1:
-        raise ValueError(
-            f"--concurrency has {min(concurrencies)}; at least 1 request must be in flight."
-        )
-    return [
-        Level(count=count or 8 * concurrency, concurrency=concurrency, timeout_s=timeout_s)
-        for concurrency in concurrencies
-    ]
-
-
 def _run(options: argparse.Namespace) -> int:
     with refusals():
         wanted = levels_of(options)
+        targets = targets_of(options.slo)
+        check(options)
+        output.check(options)
         endpoint = Endpoint.parse(options.url, client_api_key())
-        model = options.model or first_model(endpoint)
         shape = Shape(
-            model=model,
+            model=options.model or first_model(endpoint),
             input_tokens=options.input,
             output_tokens=options.output,
             spread=options.spread,
@@ -170,86 +154,81 @@ def _run(options: argparse.Namespace) -> int:
             endpoint=endpoint,
             dataset=options.dataset,
             shape=replace(shape, words_per_token=per_token),
-            targets=targets_of(options.slo),
+        )
+        book = Book(
+            model=shape.model,
+            system=options.name,
+            targets=targets,
+            seed=options.seed,
             rounds=options.rounds,
+            send=plan.send,
         )
-        rows, notes = _climb(plan, wanted, options)
-        code = deliver(
-            document_of(
-                "serving",
-                options,
-                settings={
-                    "url": endpoint.url,
-                    "dataset": options.dataset,
-                    "targets_ms": dict(word.split("=") for word in options.slo),
-                },
-                rows=rows,
-                notes=notes,
-            ),
-            options,
-        )
-        return code if any(row.median("requests_s") for row in rows) else 1
+        output.set_aside("serving", options)
+        return _measured(book, wanted, endpoint, options)
 
 
-def _climb(
-    plan: Plan, wanted: Sequence[Level], options: argparse.Namespace
-) -> tuple[list[Row], list[str]]:
-    walk = levels.climb(wanted[0], options.max_levels) if options.sweep else iter(wanted)
-    steps = Steps((options.max_levels if options.sweep else len(wanted)) * plan.rounds)
-    rows: list[Row] = []
-    notes: list[str] = []
-    for level in walk:
-        rounds = []
-        for number in range(plan.rounds):
-            steps.begin(level.label)
-            planned = datasets.requests(plan.dataset, plan.shape, options.seed + number)
-            traces, client = uvloop.run(load.run(plan.endpoint, level, planned))
-            if not traces:
-                raise ValueError(f"--file {plan.shape.path}: no requests in it")
-            rounds.append(levels.figures(traces, plan.targets))
-            errors = sorted({trace.error for trace in traces if trace.error})
-            notes += [f"{level.label}: {error}" for error in errors[:3]]
-            if client.is_bottleneck:
-                notes.append(f"{level.label}: DO NOT TRUST, {client}")
-        rows.append(levels.row(plan.shape.model, options.name, level, rounds, client))
-        if options.sweep and levels.is_saturated(rows):
-            notes.append(f"saturated at {level.label}")
-            break
-    steps.end()
-    if any(row.median("spread_share") for row in rows):
-        notes.append("ITL: chunks held several tokens; their gaps are spread over them")
-    return rows, list(dict.fromkeys(notes))
+def _measured(
+    book: Book, wanted: Sequence[Level], endpoint: Endpoint, options: argparse.Namespace
+) -> int:
+    """Measure and report; what was measured until Ctrl-C, SIGTERM or an error is reported, too."""
+    settings: dict[str, Any] = {
+        "url": endpoint.url,
+        "dataset": options.dataset,
+        "seed": options.seed,
+        "targets_ms": dict(word.split("=") for word in options.slo),
+    }
 
+    def report() -> Document:
+        notes = list(dict.fromkeys(book.notes))
+        return document_of("serving", options, settings=settings, rows=book.rows, notes=notes)
 
-def first_model(endpoint: Endpoint) -> str:
-    """The first that the server lists.
-
-    Raises:
-        ValueError: it lists none, or does not answer.
-    """
-    request = urllib.request.Request(f"{endpoint.url}/models")  # noqa: S310 - http(s), by parse
-    if endpoint.api_key:
-        request.add_header("Authorization", f"Bearer {endpoint.api_key}")
+    steps = Steps(None if options.sweep else len(wanted) * options.rounds)
+    book.on_step = steps.begin
+    book.on_row = lambda: output.keep(report(), options)
+    code = 0
     try:
-        with direct.open(request, timeout=10) as response:
-            return str(json.load(response)["data"][0]["id"])
-    except (urllib.error.URLError, OSError, ValueError, LookupError, TypeError) as error:
-        raise ValueError(
-            f"{endpoint.url}/models: {error}. Is the server up, the key in OPENAI_API_KEY? "
-            "Else name the model with --model"
-        ) from None
+        with stoppable():
+            _levels(book, wanted, options)
+    except StoppedError as stopped:
+        code = stopped.code
+        book.notes.append(f"ended by {stopped.name}: this is what was measured until then")
+    except REFUSABLE as error:
+        if book.rows:
+            book.notes.append(f"ended by an error: {command_line.words_of(error)}")
+            steps.end()
+            deliver(report(), options)
+        raise
+    steps.end()
+    book.rows.sort(key=_load_of)
+    if options.sweep and book.rows:
+        found = walk.capacity(book.rows)
+        settings |= found.facts()
+        book.notes.append(str(found))
+    if any(row.median("spread_share") for row in book.rows):
+        book.notes.append("ITL: chunks held several tokens; their gaps are spread over them")
+    if code and not book.rows:
+        command_line.complain("ended before a level was measured: there is nothing to report")
+        return code
+    deliver(report(), options)
+    return code or (0 if any(row.median("requests_s") for row in book.rows) else 1)
 
 
-async def words_per_token(endpoint: Endpoint, shape: Shape) -> float:
-    """The number of our words for one token of this server's tokenizer, by one short request.
+def _levels(book: Book, wanted: Sequence[Level], options: argparse.Namespace) -> None:
+    first = wanted[0]
+    if not options.sweep:
+        for level in wanted:
+            book.take(level)
+    elif first.rate is not None:
+        sweep_open(
+            book,
+            first,
+            num_requests=options.requests,
+            most_levels=options.max_levels,
+            most_s=options.level_seconds,
+        )
+    else:
+        sweep_closed(book, first, num_requests=options.requests, most_levels=options.max_levels)
 
-    Raises:
-        ValueError: it was not answered.
-    """
-    probe = replace(shape, input_tokens=_PROBE_WORDS, output_tokens=1, spread=0.0)
-    body = next(datasets.requests("synthetic", probe, 0)).body
-    num_words = len(body["messages"][0]["content"].split())
-    trace = await stream(endpoint, endpoint.request(body), timeout_s=120)
-    if trace.error is not None or not trace.prompt_tokens:
-        raise ValueError(f"{endpoint.url}: a first request was not answered: {trace.error}")
-    return num_words / trace.prompt_tokens
+
+def _load_of(row: Row) -> float:
+    return row.facts.get("offered_requests_s", row.facts.get("offered_concurrency", 0.0))

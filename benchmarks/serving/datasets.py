@@ -140,7 +140,7 @@ DATASETS: Mapping[str, _Make] = MappingProxyType(
 FROM_FILES = frozenset({"conversations", "replay"})
 
 
-def requests(name: str, shape: Shape, seed: int) -> Iterator[PlannedRequest]:
+def requests(name: str, shape: Shape, seed: int | str) -> Iterator[PlannedRequest]:
     """The requests of a data set.
 
     Raises:

@@ -1,27 +1,31 @@
-"""Rows of the report out of traces, and the walk from level to level until saturation."""
+"""Rows of the report out of traces: the figures of a round, and a level's facts."""
 
 from __future__ import annotations
 
+import math
 import statistics
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
 
 from benchmarks.metrics.load import Load
 from benchmarks.metrics.percentiles import by_name
 from benchmarks.metrics.request import Targets
 from benchmarks.report.document import Row
 from benchmarks.serving.load import Level
+from benchmarks.serving.steady import Steady, is_saturated, steady
 from benchmarks.serving.watch import ClientLoad
 from benchmarks.trace import Trace
 
-GAIN = 1.05
-"""A closed loop is saturated where twice the requests bring less than this in throughput."""
-KEPT = 0.9
-"""An open loop is saturated where fewer than this share of what is offered is answered."""
 
+def figures(
+    traces: Sequence[Trace], targets: Targets, concurrency: int | None = None
+) -> dict[str, float]:
+    """All figures of one round, by their names in ``benchmarks.report.figures``.
 
-def figures(traces: Sequence[Trace], targets: Targets) -> dict[str, float]:
-    """All figures of one round, by their names in ``benchmarks.report.figures``."""
+    Args:
+        traces: of all its requests.
+        targets: for goodput.
+        concurrency: of a closed loop.
+    """
     load = Load(traces, targets)
     values = {
         "requests_s": load.requests_s,
@@ -31,9 +35,14 @@ def figures(traces: Sequence[Trace], targets: Targets) -> dict[str, float]:
         "attainment": load.attainment,
         "refusal_share": load.refusal_share,
         "error_share": load.error_share,
+        "own_error_share": load.own_error_share,
         "concurrency": load.concurrency,
         "spread_share": load.spread_share,
     }
+    if (window := steady(traces, concurrency)) is not None:
+        values |= {"offered_s": window.offered_s, "answered_s": window.answered_s}
+        if concurrency is None:
+            values["kept_share"] = window.kept_share
     for stem in ("ttft", "itl", "tpot", "e2e"):
         values |= by_name(load.percentiles_ms(stem), stem)
     if load.good:
@@ -42,8 +51,33 @@ def figures(traces: Sequence[Trace], targets: Targets) -> dict[str, float]:
     return values
 
 
+def judgement(windows: Sequence[Steady | None], *, is_long: bool) -> dict[str, float]:
+    """Whether an open level is saturated, as facts of its row; empty where it has no window.
+
+    Args:
+        windows: of its rounds.
+        is_long: the level is long enough to be judged closely.
+    """
+    whole = [window for window in windows if window is not None]
+    if not whole:
+        return {"is_long": float(is_long)}
+    chance = statistics.median(window.chance for window in whole) / math.sqrt(len(whole))
+    kept = statistics.median(window.kept_share for window in whole)
+    return {
+        "is_long": float(is_long),
+        "chance_share": chance,
+        "is_saturated": float(is_saturated(kept, chance, is_long=is_long)),
+    }
+
+
 def row(
-    model: str, system: str, level: Level, rounds: Sequence[Mapping[str, float]], client: ClientLoad
+    model: str,
+    system: str,
+    level: Level,
+    rounds: Sequence[Mapping[str, float]],
+    client: ClientLoad,
+    *,
+    judged: Mapping[str, float] | None = None,
 ) -> Row:
     """One level; a figure that a round has not (no answers) has fewer samples."""
     names = dict.fromkeys(name for figures in rounds for name in figures)
@@ -64,31 +98,5 @@ def row(
         via="HTTP",
         case=level.label,
         samples={name: [figures[name] for figures in rounds if name in figures] for name in names},
-        facts=facts,
+        facts=facts | dict(judged or {}),
     )
-
-
-def climb(first: Level, most: int) -> Iterator[Level]:
-    """Twice the load each time, up to ``most`` levels."""
-    level = first
-    for _ in range(most):
-        yield level
-        if level.rate is not None:
-            level = replace(level, rate=level.rate * 2, count=level.count * 2)
-        elif level.concurrency is not None:
-            level = replace(level, concurrency=level.concurrency * 2, count=level.count * 2)
-        else:
-            return
-
-
-def is_saturated(rows: Sequence[Row]) -> bool:
-    """Whether the last level brought no more than the one before, or less than was offered."""
-    last = rows[-1]
-    answered = last.median("requests_s") or 0.0
-    offered = last.facts.get("offered_requests_s")
-    if offered is not None:
-        return answered < KEPT * offered
-    if len(rows) < 2:
-        return False
-    before = rows[-2].median("output_tokens_s") or 0.0
-    return (last.median("output_tokens_s") or 0.0) < GAIN * before

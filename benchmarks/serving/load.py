@@ -29,6 +29,7 @@ class Level:
         concurrency: requests in flight: of a closed loop exactly, of an open one at most.
         pattern: of an open loop.
         timeout_s: for one request.
+        seed: of an open loop's gaps, and of the prompts.
     """
 
     count: int
@@ -36,6 +37,7 @@ class Level:
     concurrency: int | None = None
     pattern: Pattern = "poisson"
     timeout_s: float = 600.0
+    seed: int | str = 0
 
     @property
     def label(self) -> str:
@@ -88,7 +90,7 @@ async def run(
 
 def _dues(level: Level, planned: Sequence[PlannedRequest]) -> list[float | None]:
     if level.rate is not None:
-        return list(schedule(level.pattern, level.rate, len(planned)))
+        return list(schedule(level.pattern, level.rate, len(planned), seed=level.seed))
     if level.concurrency is None:
         return [request.at_s for request in planned]
     return [None] * len(planned)

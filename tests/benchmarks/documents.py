@@ -65,6 +65,8 @@ def level_row(case: str, rate: float, *, attainment: float = 1.0, e2e_ms: float 
     """One level of a sweep; two requests in flight for each per second, at 2 s an answer."""
     figures = {
         "requests_s": rate,
+        "offered_s": rate,
+        "answered_s": rate,
         "output_tokens_s": rate * 100,
         "goodput_s": rate * attainment,
         "attainment": attainment,

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import math
+import random
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,10 +15,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks.__main__ import main
+from benchmarks.metrics.request import Targets
 from benchmarks.planner import Users, plan
+from benchmarks.scaling.arrivals import Request
+from benchmarks.scaling.replica import Costs
+from benchmarks.scaling.simulation import Day
+from benchmarks.scaling.simulation import Plan as DayPlan
+from benchmarks.serving.load import Level
+from benchmarks.serving.measuring import sweep_open
 from serve.config import Config, env_of
 from serve.observe.families import FAMILIES
 from tests.benchmarks.documents import document, level_row
+from tests.benchmarks.serving.simulated import SimulatedServer, book
 
 SWEEP = [
     level_row("poisson 1/s", 1.0),
@@ -33,6 +43,54 @@ def test_the_plan_by_hand() -> None:
     assert found.demand_s == pytest.approx(100 / 32)
     assert found.replicas == math.ceil(100 / 32 / (2.0 * 0.8)) + 1 == 3
     assert found.admitted_per_replica == 3  # 4 in flight at 2/s, 80 % of them
+
+
+def test_a_saturated_level_is_not_planned_on() -> None:
+    """A short level may meet its targets before its queue is long."""
+    full = replace(level_row("poisson 3/s", 3.0), facts={"is_saturated": 1.0})
+    found = plan([*SWEEP[:2], full], Users(count=100, think_s=30.0), **RULES)
+    assert found is not None
+    assert found.level == "poisson 2/s"
+
+
+def test_no_more_is_planned_on_than_was_sent() -> None:
+    lucky = level_row("poisson 2/s", 2.0)
+    lucky.samples["answered_s"][0] = 2.5
+    found = plan([lucky], Users(count=100, think_s=30.0), **RULES)
+    assert found is not None
+    assert found.requests_s == 2.0
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_the_replicas_hold_the_targets_when_the_users_come(seed: int) -> None:
+    """A sweep, its plan, and two minutes of these users, all in simulated time."""
+    targets = Targets(ttft_s=0.3)
+    server = SimulatedServer(slots=16, answer_s=0.32)
+    swept = book(server, seed, targets)
+    first = Level(count=1, rate=4.0)
+    sweep_open(swept, first, num_requests=None, most_levels=20, most_s=120.0)
+    found = plan(swept.rows, Users(count=500, think_s=3.0), **RULES)
+    assert found is not None
+    costs = Costs(
+        start_s=1.0,
+        first_token_s=server.answer_s / 16,
+        one_s=server.answer_s / 16,
+        full_s=server.answer_s / 16,
+        slots=16,
+    )
+    chance = random.Random(seed)
+    at, requests = 0.0, []
+    while at < 120:
+        at += chance.expovariate(found.demand_s)
+        requests.append(Request(at_s=at, tokens=16))
+
+    def attainment(replicas: int) -> float:
+        return Day(DayPlan(name="fixed", fixed=replicas), costs).run(requests).attainment(0.3)
+
+    assert attainment(found.replicas) >= 0.95
+    assert attainment(found.replicas - 1) >= 0.95, "the spare one may be missing"
+    least = math.floor(found.demand_s / server.capacity_s)
+    assert not least or attainment(least) < 0.95, "too few do not"
 
 
 def test_longer_answers_need_more() -> None:

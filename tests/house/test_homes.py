@@ -55,7 +55,7 @@ HOMES: dict[str, tuple[str, ...]] = {
     "safetensors": MODELS_RUN,
     "rich": (*COMMAND_LINES, "benchmarks/", "docs/"),
     "httpx": ("serve/cli/", "serve/doctor/deployment.py", "benchmarks/", "docs/"),
-    "matplotlib": ("benchmarks/report/plots.py", "benchmarks/scaling/picture.py"),
+    "matplotlib": ("benchmarks/report/", "benchmarks/scaling/picture.py"),
     "llama_cpp": ("benchmarks/compare/llama/",),
     "gguf": ("benchmarks/compare/llama/",),
     "PIL": ("benchmarks/quality/plots.py",),

@@ -85,7 +85,6 @@ NOT_ASKED_FOR = {
     "llama_cpp": "a peer that is measured, in an environment of its own",
     "gguf": "as llama_cpp",
     "bitsandbytes": "of nf4 and bnb-int8 alone; the lock has it",
-    "matplotlib": "plots of benchmarks' reports, which say so where it is missing",
 }
 """What our modules import and the wheel does not ask for, and why."""
 

@@ -57,6 +57,12 @@ def test_what_cannot_be_measured_is_refused(
     assert capsys.readouterr().err.startswith("error: ")
 
 
+def test_two_models_of_one_name_would_be_one_in_the_charts() -> None:
+    command._check_names(["demo", "other"])
+    with pytest.raises(ValueError, match="2 models are called demo"):
+        command._check_names(["demo", "other", "demo"])
+
+
 @pytest.mark.parametrize(("number", "share"), [(1, 0.92), (4, 0.23), (7, 0.13)])
 def test_all_systems_together_take_what_one_would_of_a_gpu(number: int, share: float) -> None:
     assert command._share_of(known()[:1] * number) == share

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import re
+import sys
 from argparse import Namespace
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from benchmarks.report import output
+from benchmarks.report import output, plots
 from benchmarks.report.document import Document
 from benchmarks.report.output import write
 from tests.benchmarks.documents import compared
 
 
 def test_the_files_are_written(tmp_path: Path) -> None:
-    written = write(compared(), tmp_path / "out")
+    written = list(write(compared(), tmp_path / "out"))
     assert [path.name for path in written] == ["compare.json", "compare.html", "compare.png"]
     assert Document.read(written[0]).ratios == compared().ratios
 
@@ -63,6 +65,51 @@ def test_what_was_measured_is_printed_where_the_files_cannot_be_written(capsys) 
     shown = capsys.readouterr()
     assert shown.out == compared().to_json() + "\n"
     assert shown.err.splitlines()[-1] == "error: /dev/null: File exists"
+
+
+def test_what_a_report_needs_is_checked_before(tmp_path: Path, monkeypatch) -> None:
+    output.check(Namespace(out=None))
+    output.check(Namespace(out=tmp_path / "new" / "folder"))
+    assert list((tmp_path / "new" / "folder").iterdir()) == []
+    with pytest.raises(OSError, match="File exists"):
+        output.check(Namespace(out=Path("/dev/null")))
+    with pytest.raises(OSError, match=r"Permission|Read-only|No such"):
+        output.check(Namespace(out=Path("/proc")))
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    with pytest.raises(RuntimeError, match="make setup"):
+        output.check(Namespace(out=tmp_path))
+
+
+def test_a_report_is_written_before_it_is_drawn(capsys, monkeypatch, tmp_path: Path) -> None:
+    def broken(_: Document) -> None:
+        assert (tmp_path / "compare.json").is_file()
+        raise KeyError("a font")
+
+    monkeypatch.setattr(plots, "draw", broken)
+    with pytest.raises(SystemExit) as ended, output.refusals():
+        output.deliver(compared(), Namespace(json=True, out=tmp_path))
+    assert ended.value.code == output.REFUSED
+    shown = capsys.readouterr()
+    assert Document.read(tmp_path / "compare.json").rows == compared().rows
+    assert shown.out == compared().to_json() + "\n"
+    assert f"the report is in {tmp_path / 'compare.json'}, and its charts" in shown.err
+
+
+def test_a_run_that_goes_on_keeps_what_it_has(tmp_path: Path) -> None:
+    output.keep(compared(), Namespace(out=None))
+    output.keep(compared(), Namespace(out=tmp_path))
+    assert [path.name for path in tmp_path.iterdir()] == ["compare.json"]
+
+
+def test_an_earlier_report_gets_a_name_of_its_own(tmp_path: Path) -> None:
+    options = Namespace(out=tmp_path)
+    for _ in range(2):
+        output.set_aside("compare", options)
+        output.keep(compared(), options)
+    names = sorted(path.name for path in tmp_path.iterdir())
+    assert len(names) == 2
+    assert re.fullmatch(r"compare-\d{8}T\d{6}\.\d{6}Z\.json", names[0])
+    assert Document.read(tmp_path / names[0]).rows == compared().rows
 
 
 def test_names_with_brackets_are_printed_as_they_are(capsys) -> None:

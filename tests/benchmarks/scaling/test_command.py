@@ -54,11 +54,19 @@ def test_costs_that_are_none_are_refused(tmp_path, capsys):
     assert command.main(["--costs", str(file)]) == command.REFUSED
 
 
-def test_the_document_is_printed_where_the_picture_cannot_be_drawn(capsys):
+def test_a_picture_that_cannot_be_written_is_refused_before_the_day(capsys):
     assert command.main([*SMALL, "--png", "/dev/null/day.png", "--json"]) == 2
     shown = capsys.readouterr()
+    assert shown.out == ""
+    assert "/dev/null" in shown.err
+    assert "playing" not in shown.err
+
+
+def test_the_document_is_printed_where_the_picture_cannot_be_drawn(tmp_path, capsys):
+    assert command.main([*SMALL, "--png", str(tmp_path), "--json"]) == 2
+    shown = capsys.readouterr()
     assert json.loads(shown.out)["num_requests"]
-    assert shown.err.splitlines()[-1] == "error: /dev/null/day.png: Not a directory"
+    assert shown.err.splitlines()[-1] == f"error: {tmp_path}: Is a directory"
 
 
 def test_files_that_are_none_are_named(tmp_path, capsys):

@@ -29,7 +29,7 @@ def test_a_bin_stands_at_its_middle_in_hours() -> None:
     assert hours[-1] == pytest.approx(24 - 2.5 / 60)
 
 
-def test_the_picture_is_a_png_with_fixed_plans_left_out(tmp_path, recwarn) -> None:
+def test_the_picture_is_a_png(tmp_path) -> None:
     scaled = Plan(name="hpa", fixed=1, scaler=plans.scaler(1, 2, 2))
     outcomes = [
         Outcome(plan=Plan(name="static 1", fixed=1), counts=[(15.0, 1)]),
@@ -38,11 +38,13 @@ def test_the_picture_is_a_png_with_fixed_plans_left_out(tmp_path, recwarn) -> No
     path = tmp_path / "day.png"
     picture.draw(path, [Request(at_s=1.0, tokens=1)], outcomes)
     with Image.open(io.BytesIO(path.read_bytes())) as image:
-        assert (image.format, image.size) == ("PNG", (1200, 720))
+        assert (image.format, image.size) == ("PNG", (1440, 720))
 
 
 def test_without_matplotlib_there_is_no_picture(tmp_path, monkeypatch) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    with pytest.raises(ImportError):
+        picture.check(tmp_path / "day.png")
     with pytest.raises(ImportError):
         picture.draw(tmp_path / "day.png", [], [])
     assert list(tmp_path.iterdir()) == []

@@ -1,108 +1,92 @@
-"""The serving command: its levels, targets, and refusals."""
+"""The command: what is measured is reported, however the run ends."""
 
 from __future__ import annotations
 
-import io
 import json
-import urllib.request
 from argparse import Namespace
+from pathlib import Path
 
 import pytest
 
 from benchmarks.serving import command
 from benchmarks.serving.client import Endpoint
-from benchmarks.serving.command import levels_of, targets_of
-from benchmarks.serving.datasets import Shape
+from benchmarks.serving.load import Level
+from benchmarks.stopping import StoppedError
 from benchmarks.trace import Trace
-from tests.benchmarks.traces import trace
+from tests.benchmarks.documents import printed_report
+from tests.benchmarks.serving.simulated import SimulatedServer, book
+
+LEVELS = [Level(count=60, rate=4.0), Level(count=60, rate=8.0)]
 
 
-def test_targets_are_milliseconds() -> None:
-    assert targets_of(["ttft=500", "tpot=50"]).ttft_s == 0.5
-    assert not targets_of([])
+def options(out: Path, **facts: object) -> Namespace:
+    given = {"out": out, "json": True, "sweep": False, "slo": [], "dataset": "synthetic"}
+    given |= {"seed": 0, "rounds": 1, "requests": None, "max_levels": 20, "level_seconds": 120.0}
+    return Namespace(**given | {"command_line": ["serving"]} | facts)
 
 
-def test_levels_have_enough_requests() -> None:
-    options = {"requests": None, "timeout": 9.0, "dataset": "synthetic", "pattern": "poisson"}
-    rates = levels_of(Namespace(rate=[0.5, 20.0], concurrency=None, **options))
-    assert [level.count for level in rates] == [8, 160]
-    closed = levels_of(Namespace(rate=None, concurrency=None, **options))
-    assert [level.count for level in closed] == [8, 64, 256]
+def run(server: SimulatedServer, given: Namespace) -> int:
+    return command._measured(book(server), LEVELS, Endpoint.parse("http://host:1"), given)
 
 
-@pytest.mark.parametrize("word", ["speed=3", "ttft", "ttft=fast", "tpot=0", "e2e=-5"])
-def test_a_target_that_is_none_is_named(word: str) -> None:
-    with pytest.raises(ValueError, match=f"--slo {word}: ttft=MS, tpot=MS and e2e=MS are known"):
-        targets_of(["ttft=1", word])
+class Broken(SimulatedServer):
+    """Answers one level, and ends the next with an error."""
+
+    error: BaseException
+
+    def send(self, level: Level) -> tuple[list[Trace], object]:  # type: ignore[override]
+        if self.levels:
+            raise self.error
+        return super().send(level)
 
 
-@pytest.mark.parametrize(
-    ("facts", "message"),
-    [
-        ({"rate": [1.0, 0.0]}, "--rate has 0; a rate must be above 0"),
-        ({"concurrency": [8, 0]}, "--concurrency has 0; at least 1"),
-    ],
-)
-def test_a_load_of_nothing_is_refused(facts: dict, message: str) -> None:
-    options = {"requests": None, "timeout": 9.0, "dataset": "synthetic", "pattern": "poisson"}
-    with pytest.raises(ValueError, match=message):
-        levels_of(Namespace(**({"rate": None, "concurrency": None} | options | facts)))
+def test_levels_are_reported_in_the_order_of_their_load(tmp_path: Path, capsys) -> None:
+    assert run(SimulatedServer(), options(tmp_path, sweep=True)) == 0
+    report = printed_report(capsys)
+    rates = [row["facts"]["offered_requests_s"] for row in report["rows"]]
+    assert rates == sorted(rates)
+    assert report["settings"]["capacity_answers_s"] == pytest.approx(50, rel=0.1)
+    assert json.loads((tmp_path / "serving.json").read_text())["rows"] == report["rows"]
 
 
-def test_a_replay_is_one_level_of_all_that_was_recorded() -> None:
-    options = Namespace(requests=None, timeout=9.0, dataset="replay", rate=[4.0], concurrency=None)
-    (level,) = levels_of(options)
-    assert (level.label, level.timeout_s) == ("replay", 9.0)
-    assert level.count >= 10_000
+def test_what_was_measured_until_a_signal_is_reported(tmp_path: Path, capsys) -> None:
+    server = Broken()
+    server.error = StoppedError(15)
+    assert run(server, options(tmp_path)) == 143
+    report = printed_report(capsys)
+    assert [row["case"] for row in report["rows"]] == ["poisson 4/s"]
+    assert "ended by SIGTERM: this is what was measured until then" in report["notes"]
+    assert (tmp_path / "serving.png").is_file()
 
 
-def answers(monkeypatch, reply: object) -> list[urllib.request.Request]:
-    asked = []
-
-    def opened(request, timeout):
-        asked.append(request)
-        if isinstance(reply, Exception):
-            raise reply
-        return io.BytesIO(json.dumps(reply).encode())
-
-    monkeypatch.setattr(command.direct, "open", opened)
-    return asked
+def test_what_was_measured_until_an_error_is_reported(tmp_path: Path, capsys) -> None:
+    server = Broken()
+    server.error = ValueError("--file f: no requests in it")
+    with pytest.raises(ValueError, match="no requests"):
+        run(server, options(tmp_path))
+    report = printed_report(capsys)
+    assert [row["case"] for row in report["rows"]] == ["poisson 4/s"]
+    assert "ended by an error: --file f: no requests in it" in report["notes"]
 
 
-def test_the_first_listed_model_is_asked_for_with_the_key(monkeypatch) -> None:
-    asked = answers(monkeypatch, {"data": [{"id": "m"}, {"id": "n"}]})
-    assert command.first_model(Endpoint.parse("http://host:1", "secret")) == "m"
-    assert asked[0].full_url == "http://host:1/v1/models"
-    assert asked[0].get_header("Authorization") == "Bearer secret"
+def test_a_run_that_was_ended_before_a_level_has_nothing_to_report(tmp_path, capsys) -> None:
+    server = Broken()
+    server.error = StoppedError(2)
+    server.levels.append(LEVELS[0])
+    assert run(server, options(tmp_path)) == 130
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert "ended before a level was measured" in shown.err
+    assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("reply", [OSError("refused"), {"data": []}, {"error": 1}, []])
-def test_a_server_that_lists_no_model_is_refused_with_what_to_do(monkeypatch, reply) -> None:
-    answers(monkeypatch, reply)
-    with pytest.raises(ValueError, match=r"/models: .*name the model with --model"):
-        command.first_model(Endpoint.parse("http://host:1"))
+def test_a_level_is_on_disk_before_the_next_one_begins(tmp_path: Path, capsys) -> None:
+    class Looking(SimulatedServer):
+        def send(self, level: Level) -> tuple[list[Trace], object]:  # type: ignore[override]
+            if self.levels:
+                kept = json.loads((tmp_path / "serving.json").read_text())
+                assert [row["case"] for row in kept["rows"]] == ["poisson 4/s"]
+            return super().send(level)
 
-
-async def test_words_per_token_follow_from_the_servers_own_count(monkeypatch) -> None:
-    bodies: list[dict] = []
-
-    async def stream(_, request: bytes, *, timeout_s: float):
-        bodies.append(json.loads(request.partition(b"\r\n\r\n")[2]))
-        return trace(0.0, 1.0, prompt_tokens=100)
-
-    monkeypatch.setattr(command, "stream", stream)
-    shape = Shape(model="m", input_tokens=999, output_tokens=9, spread=0.5)
-    found = await command.words_per_token(Endpoint.parse("http://host:1"), shape)
-    (body,) = bodies
-    assert found == len(body["messages"][0]["content"].split()) / 100
-    assert body["max_tokens"] == 1
-
-
-async def test_a_first_request_that_fails_is_no_measurement(monkeypatch) -> None:
-    async def stream(*_, **__):
-        return Trace(error="status 401")
-
-    monkeypatch.setattr(command, "stream", stream)
-    shape = Shape(model="m", input_tokens=9, output_tokens=9)
-    with pytest.raises(ValueError, match="first request was not answered: status 401"):
-        await command.words_per_token(Endpoint.parse("http://host:1"), shape)
+    assert run(Looking(), options(tmp_path)) == 0
+    assert len(printed_report(capsys)["rows"]) == 2

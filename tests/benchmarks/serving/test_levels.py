@@ -1,4 +1,4 @@
-"""From traces to rows, and the walk until saturation."""
+"""From traces to rows."""
 
 from __future__ import annotations
 
@@ -6,34 +6,12 @@ from benchmarks.metrics.request import Targets
 from benchmarks.report.figures import KINDS
 from benchmarks.serving import levels
 from benchmarks.serving.load import Level
+from benchmarks.serving.steady import steady
 from benchmarks.serving.watch import ClientLoad
 from benchmarks.trace import Trace
 from tests.benchmarks.traces import trace
 
 CLIENT = ClientLoad(cpu_share=0.1, lag_ms_p50=0.1, lag_ms_p99=1.0, late_ms_p99=1.0)
-
-
-def row(rate: float, answered: float, tokens: float):
-    level = Level(count=8, rate=rate) if rate else Level(count=8, concurrency=2)
-    return levels.row(
-        "m", "s", level, [{"requests_s": answered, "output_tokens_s": tokens}], CLIENT
-    )
-
-
-def test_saturation_of_open_and_closed_loops() -> None:
-    assert not levels.is_saturated([row(4.0, 3.9, 1)])
-    assert levels.is_saturated([row(4.0, 3.0, 1)])
-    assert not levels.is_saturated([row(0, 1, 100)])
-    assert not levels.is_saturated([row(0, 1, 100), row(0, 1, 150)])
-    assert levels.is_saturated([row(0, 1, 100), row(0, 1, 103)])
-
-
-def test_a_sweep_doubles() -> None:
-    rates = [level.rate for level in levels.climb(Level(count=8, rate=1.0), 3)]
-    assert rates == [1.0, 2.0, 4.0]
-    closed = list(levels.climb(Level(count=8, concurrency=2), 3))
-    assert [(level.concurrency, level.count) for level in closed] == [(2, 8), (4, 16), (8, 32)]
-    assert len(list(levels.climb(Level(count=8), 3))) == 1
 
 
 def test_a_row_has_what_was_offered_and_how_the_client_did() -> None:
@@ -52,6 +30,18 @@ def test_figures_of_a_round_are_named_as_reports_name_them() -> None:
     assert set(found) <= set(KINDS)
     assert (found["prompt_tokens"], found["completion_tokens"]) == (6, 2)
     assert (found["requests_s"], found["goodput_s"]) == (0.5, 0.0)
+    assert "answered_s" not in found, "one request has no steady window"
+
+
+def test_an_open_level_says_whether_it_was_kept_up_with() -> None:
+    even = [trace(float(at), at + 0.5, at + 1.0) for at in range(40)]
+    assert levels.figures(even, Targets())["kept_share"] == 1.0
+    assert "kept_share" not in levels.figures(even, Targets(), concurrency=1)
+    judged = levels.judgement([steady(even)], is_long=True)
+    assert (judged["is_saturated"], judged["is_long"]) == (0.0, 1.0)
+    piled = [trace(float(at), 2.0 * at + 0.5, 2.0 * at + 1.0) for at in range(40)]
+    assert levels.judgement([steady(piled), steady(piled)], is_long=True)["is_saturated"] == 1.0
+    assert levels.judgement([None], is_long=False) == {"is_long": 0.0}
 
 
 def test_a_round_without_an_answer_has_no_times() -> None:
