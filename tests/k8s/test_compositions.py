@@ -77,3 +77,8 @@ def test_a_setting_of_a_component_is_every_arms(
         ("Deployment/intramural", "Deployment/intramural-canary", "Deployment/intramural-prefetch"),
         value,
     )
+
+
+def test_openshift_goes_with_an_overlay_that_asks_for_no_name(tmp_path: Path) -> None:
+    manifests = rendered(tmp_path, "overlays/airgapped", "openshift")
+    assert all(pod.is_openshifts for pod in pods(manifests))
