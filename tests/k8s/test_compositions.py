@@ -79,6 +79,28 @@ def test_a_setting_of_a_component_is_every_arms(
     )
 
 
+def test_the_prefetch_quantises_for_as_many_devices_as_share_a_layer(tmp_path: Path) -> None:
+    """Else a matrix comes out that cannot be divided, and every start fails."""
+    manifests = rendered(tmp_path, "overlays/gpu")
+    (prefetch,) = (pod for pod in pods(manifests) if pod.component == "prefetch")
+    script = prefetch.spec["initContainers"][-1]["command"][-1]
+    (tmp_path / "python").write_text('#!/bin/sh\necho "$@"\n')
+    (tmp_path / "python").chmod(0o700)
+    variables = {"INTRAMURAL_MODEL": "m", "INTRAMURAL_QUANT": "int4", "PATH": str(tmp_path)}
+    told = []
+    for size in ({}, {"INTRAMURAL_TENSOR_PARALLEL_SIZE": "4"}):
+        ran = subprocess.run(
+            ["/bin/sh", "-c", script],
+            env=variables | size,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        told.append(ran.stdout.split())
+    common = ["-m", "quantize", "m", "--scheme", "int4", "--tp"]
+    assert told == [[*common, "1", "--if-needed"], [*common, "4", "--if-needed"]]
+
+
 def test_openshift_goes_with_an_overlay_that_asks_for_no_name(tmp_path: Path) -> None:
     manifests = rendered(tmp_path, "overlays/airgapped", "openshift")
     assert all(pod.is_openshifts for pod in pods(manifests))
