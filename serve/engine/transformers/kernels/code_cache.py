@@ -61,6 +61,7 @@ def write(name: str, code: bytes) -> None:
     """Keep a kernel's object file. Where that cannot be done, the next start compiles it again."""
     folder = _folder()
     if folder is None:
+        _say_once("there is no home directory, and XDG_CACHE_HOME names no folder")
         return
     try:
         _make(folder)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from models import home
 from serve.engine.transformers.kernels import code_cache, processor
 
 CODE = b"machine code"
@@ -119,6 +120,19 @@ def test_the_log_says_why_nothing_is_kept(folder: Path, caplog: pytest.LogCaptur
     [record] = caplog.records
     assert str(folder) in record.__dict__["reason"]
     assert "chmod 700" in record.__dict__["reason"]
+
+
+def test_who_has_no_home_is_told_so(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    code_cache._say_once.cache_clear()
+    monkeypatch.setenv("XDG_CACHE_HOME", "relative")
+    monkeypatch.setattr(home, "home", lambda: None)
+    with caplog.at_level("INFO"):
+        code_cache.write("gate", CODE)
+    assert code_cache.read("gate") is None
+    [record] = caplog.records
+    assert "no home directory" in record.__dict__["reason"]
 
 
 def test_another_users_folder_is_not_read(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
