@@ -78,19 +78,16 @@ def _make(folder: Path) -> None:
     """
     root = folder.parent
     root.parent.mkdir(parents=True, exist_ok=True)
-    for each in (root, folder):
-        try:
-            each.mkdir(mode=0o700)
-        except FileExistsError:
-            is_new = False
-        else:
-            is_new = True
-        if not _is_there_and_private(each):
-            raise OSError(
-                0, "is not this user's own folder, closed to others (chmod 700)", str(each)
-            )
-    if is_new:
-        _forget_all_but(MOST_KEYS, root)
+    _make_private(root)
+    if not folder.exists():
+        _forget_all_but(MOST_KEYS - 1, root)
+    _make_private(folder)
+
+
+def _make_private(folder: Path) -> None:
+    folder.mkdir(mode=0o700, exist_ok=True)
+    if not _is_there_and_private(folder):
+        raise OSError(0, "is not this user's own folder, closed to others (chmod 700)", str(folder))
 
 
 @functools.cache
