@@ -18,10 +18,15 @@ _NO_LOCKS = _NOT_OFFERED | {errno.ENOLCK, errno.EBADF}
 _UNREADABLE = frozenset({errno.EACCES, errno.EPERM})
 
 
-def write_whole(path: Path, data: bytes) -> None:
+def write_whole(path: Path, data: bytes, *, mode: int | None = None) -> None:
     """Write by rename, with the file and then its folder on the disk when this returns.
 
     A crash can leave ``.NAME.new`` beside it, which the next write replaces.
+
+    Args:
+        path: of the file.
+        data: all of its content.
+        mode: of the file, whatever the umask says; as the umask says where there is none.
 
     Raises:
         OSError: it could not be written; an older file is as it was.
@@ -30,6 +35,8 @@ def write_whole(path: Path, data: bytes) -> None:
     new.unlink(missing_ok=True)
     try:
         with new.open("xb") as file:
+            if mode is not None:
+                os.fchmod(file.fileno(), mode)
             file.write(data)
             file.flush()
             sync(file.fileno())

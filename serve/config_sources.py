@@ -91,10 +91,11 @@ def _from_env(env: Mapping[str, str]) -> dict[str, Any]:
     values: dict[str, Any] = {}
     known = {env_of(name): name for name in Config.model_fields}
     for variable, value in env.items():
-        if not variable.startswith(ENV_PREFIX) or _is_of_a_service(variable, value):
+        spelt = variable.upper()
+        if not spelt.startswith(ENV_PREFIX) or _is_of_a_service(variable, value):
             continue
         if variable not in known:
-            raise StartupError(f"environment: unknown setting {variable}.{near(variable, known)}")
+            raise StartupError(f"environment: unknown setting {variable}.{near(spelt, known)}")
         name = known[variable]
         separator = _SEPARATORS.get(name)
         values[name] = tuple(value.split(separator.strip() or None)) if separator else value

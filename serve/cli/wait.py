@@ -43,7 +43,7 @@ def missing_model(config: Config) -> str | None:
     try:
         found = present(request)
         if found.artifact is None:
-            return f"{found.reason}."
+            return f"{found.reason.removesuffix('.')}."
         claim = proof.claim(
             found.artifact, config.data_dir, how=config.verify, trusted_keys=config.signature_keys
         )

@@ -109,6 +109,8 @@ def read_keys(path: Path) -> tuple[StoredKey, ...]:
         )
     try:
         document = json.loads(text)
+        if not isinstance(document, dict) or not isinstance(document.get("keys", []), list):
+            raise ValueError("it is an object with a list of keys")  # noqa: TRY004
         if document["version"] != FORMAT_VERSION:
             raise ValueError(f"version {document['version']!r}, not {FORMAT_VERSION}")
         keys = tuple(_stored(entry) for entry in document["keys"])

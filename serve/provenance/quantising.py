@@ -138,14 +138,21 @@ def present(request: QuantRequest) -> Found:
     """
     full, choice = _full_weights(request), request.choice
     if choice is None and request.num_bytes:
-        return Found(
-            artifact=None, reason="which scheme a budget of bytes means, a start finds out"
-        )
+        return Found(artifact=None, reason=_unchosen(request))
     if full is not None and (choice is None or _is_it(full, choice)):
         return Found(artifact=full, reason=f"{full.name} is there")
     if choice is None or choice.scheme is QuantScheme.NONE:
         return Found(artifact=None, reason=f"{_name(request)} is not in the store")
     return _find(request, choice, full)
+
+
+def _unchosen(request: QuantRequest) -> str:
+    budget = f"auto:{request.num_bytes}"
+    return (
+        f"--quant {budget} is a size, of which only a start that may make weights makes a scheme. "
+        f"Name the scheme: `python -m quantize {request.target.base.text} --scheme {budget} "
+        "--dry-run` says which it is"
+    )
 
 
 async def _best(request: QuantRequest, environment: Mapping[str, str]) -> Choice:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import re
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -33,6 +34,7 @@ VERSIONS = ("1.32", "1.37")
 """The oldest Kubernetes that is meant, and the newest that the validator knows."""
 kubernetes_validate.utils.schema_contents = cache(kubernetes_validate.utils.schema_contents)
 """It reads and parses megabytes for each object: once will do."""
+_VARIABLE = re.compile(r"\$(?:(\w+)|\{(\w+):-(\w+)\})")
 SCHEMAS = Path(__file__).parent / "schemas"
 
 needs_kubectl = needs("kubectl")
@@ -115,6 +117,13 @@ def settings(manifests: list[Manifest], container: Manifest) -> dict[str, str]:
         if "value" in variable:
             values[variable["name"]] = expanded(variable["value"], values)
     return values
+
+
+def filled(word: str, values: dict[str, str]) -> str:
+    """The word with the shell's variables replaced; one without a value or a default stays."""
+    return _VARIABLE.sub(
+        lambda found: values.get(found[1] or found[2]) or found[3] or found[0], word
+    )
 
 
 def expanded(text: str, values: dict[str, str]) -> str:

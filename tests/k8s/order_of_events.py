@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from models.store import DEMO
-from tests.k8s.manifests import Manifest, Pod, pods, settings
+from tests.k8s.manifests import Manifest, Pod, filled, pods, settings
 from tests.k8s.network_rules import selects
 
 LOOP = "crash loop"
@@ -188,7 +188,7 @@ class Step:
         if command == IDLE:
             return None
         values = self.cluster.environment(self.container)
-        words = [re.sub(r"\$(\w+)", lambda name: values[name[1]], word) for word in command]
+        words = [filled(word, values) for word in command]
         verb = words[1] if words[0] in {"models", "serve"} and len(words) > 1 else words[0]
         if verb in self.cluster.faults:
             return self.cluster.faults[verb]
@@ -201,7 +201,7 @@ class Step:
                 return self._imported(index, keys)
             case ["models", "verify", name, *_]:
                 return None if self._has(name) else "the model"
-            case ["quantize", name, "--scheme", scheme, "--if-needed"]:
+            case ["quantize", name, "--scheme", scheme, "--tp", _, "--if-needed"]:
                 return self._made(name, name if scheme == "none" else f"{name}--{scheme}")
             case ["serve", "wait", "model", *_]:
                 return None if self._has(_wanted(values)) else "the model"

@@ -23,6 +23,7 @@ from tests.k8s.manifests import (
     RENDERED,
     Manifest,
     expanded,
+    filled,
     needs_kubectl,
     pods,
     render,
@@ -42,11 +43,6 @@ def commands(manifests: list[Manifest]) -> Iterator[tuple[list[str], dict[str, s
                 command = [filled(expanded(word, values), values) for word in words]
                 if words != IDLE:
                     yield ["python", "-m", *command], values
-
-
-def filled(word: str, values: dict[str, str]) -> str:
-    """The word with the shell's variables replaced; one that is not set stays."""
-    return re.sub(r"\$(\w+)", lambda name: values.get(name[1], name[0]), word)
 
 
 def faults(command: list[str], values: dict[str, str]) -> Iterator[str]:

@@ -113,3 +113,16 @@ def test_a_site_where_nothing_is_filled_waits() -> None:
     cluster = Cluster()
     cluster.apply(render("variants/site"))
     assert check(cluster.settle()) == {"waiting for the mirror", "waiting for the model"}
+
+
+def test_names_are_asked_for_where_openshift_answers_them() -> None:
+    """Its name server is no pod of kube-system, and policies see its port, not the Service's."""
+    rule = get(render("variants/openshift"), "NetworkPolicy", "prefetch-to-mirror")["spec"][
+        "egress"
+    ][0]
+    (peer,) = rule["to"]
+    assert peer["namespaceSelector"]["matchLabels"] == {
+        "kubernetes.io/metadata.name": "openshift-dns"
+    }
+    assert {port["port"] for port in rule["ports"]} == {5353}
+    assert "openshift-dns" not in str(render("overlays/gpu"))

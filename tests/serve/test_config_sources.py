@@ -62,6 +62,8 @@ def test_adapters_come_by_name_from_every_source(tmp_path: Path) -> None:
         ({}, {"INTRAMURAL_MAX_NUM_SEQS": "0"}, r"--max-num-seqs \(environment\).*not '0'"),
         ({"max_num_batched_tokens": "Auto"}, {}, r"--max-num-batched-tokens .*not 'Auto'"),
         ({}, {"INTRAMURAL_POTR": "1"}, r"unknown setting INTRAMURAL_POTR\. Did you mean .*_PORT"),
+        ({}, {"intramural_port": "1"}, r"intramural_port\. Did you mean INTRAMURAL_PORT\?"),
+        ({}, {"Intramural_Modle": "x"}, r"Intramural_Modle\. Did you mean INTRAMURAL_MODEL\?"),
         ({"served_model_name": ("a", " ")}, {}, "a name is empty"),
         ({"lora": ("a",)}, {}, "--lora a: NAME=PATH is needed"),
         ({"lora": (" =/x",)}, {}, "NAME=PATH is needed"),

@@ -96,7 +96,7 @@ def test_full_weights_of_the_catalogue_are_waited_for(
     ("named", "said"),
     [
         (("our-tune", "int8"), "there is no model 'our-tune'"),
-        (("qwen2.5-7b", "auto:6GB"), "a start finds out"),
+        (("qwen2.5-7b", "auto:6GB"), "--quant auto:6000000000 is a size"),
         (("qwen2.5-7b", "int7"), "the settings are refused. --quant"),
     ],
 )

@@ -300,6 +300,9 @@ def test_what_is_wrong_is_said_in_words_and_not_in_pythons(path: Path) -> None:
     assert "is empty. Move it away, and make a new one with" in refusal_of(path, b" \n")
     assert "it is no JSON (Expecting" in refusal_of(path, b"{")
     assert "it lacks 'keys'" in refusal_of(path, b'{"version": 1}')
+    assert "an object with a list of keys" in refusal_of(path, b"null")
+    assert "an object with a list of keys" in refusal_of(path, b"[]")
+    assert "an object with a list of keys" in refusal_of(path, b'{"version": 1, "keys": "sk-1"}')
     assert "it is not UTF-8 text (line 2)" in refusal_of(path, b"{\n\xff")
 
 

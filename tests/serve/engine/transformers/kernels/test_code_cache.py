@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from models import home
 from serve.engine.transformers.kernels import code_cache, processor
 
 CODE = b"machine code"
@@ -56,11 +59,80 @@ def _large(folder: Path) -> None:
         pytest.param(lambda folder: folder.chmod(0o777), id="a folder that all may write to"),
         pytest.param(lambda folder: _replace_by_link(folder, "gate"), id="a link"),
         pytest.param(lambda folder: _replace_by_link(folder, ""), id="a folder that is a link"),
+        pytest.param(lambda folder: folder.parent.chmod(0o777), id="a root that all may write to"),
+        pytest.param(
+            lambda folder: _replace_by_link(folder.parent, ""), id="a root that is a link"
+        ),
     ],
 )
 def test_what_may_be_anothers_is_not_run(folder: Path, spoil: Callable[[Path], None]) -> None:
     spoil(folder)
     assert code_cache.read("gate") is None
+
+
+@pytest.mark.parametrize("umask", [0o000, 0o002, 0o077])
+def test_what_is_kept_is_closed_whatever_the_umask(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, umask: int
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    former = os.umask(umask)
+    try:
+        code_cache.write("gate", CODE)
+    finally:
+        os.umask(former)
+    assert code_cache.read("gate") == CODE
+    assert [
+        path.stat().st_mode & 0o077 for path in (tmp_path / "intramural/kernels").rglob("*")
+    ] == [
+        0,
+        0,
+    ]
+
+
+def test_a_link_in_its_place_costs_nothing_elsewhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    for number in range(2 * code_cache.MOST_KEYS):
+        (elsewhere / f"{number:032x}").mkdir(parents=True)
+    (tmp_path / "intramural").mkdir()
+    (tmp_path / "intramural/kernels").symlink_to(elsewhere)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    code_cache.write("gate", CODE)
+    assert code_cache.read("gate") is None
+    assert len(list(elsewhere.iterdir())) == 2 * code_cache.MOST_KEYS
+
+
+def test_only_folders_of_keys_are_forgotten(folder: Path) -> None:
+    for number in range(2 * code_cache.MOST_KEYS):
+        (folder.parent / f"of somebody {number}").mkdir()
+    shutil.rmtree(folder)
+    code_cache.write("gate", CODE)
+    assert len(list(folder.parent.iterdir())) == 2 * code_cache.MOST_KEYS + 1
+
+
+def test_the_log_says_why_nothing_is_kept(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    code_cache._say_once.cache_clear()
+    folder.chmod(0o770)
+    with caplog.at_level("INFO"):
+        code_cache.write("gate", CODE)
+        code_cache.write("norm", CODE)
+    [record] = caplog.records
+    assert str(folder) in record.__dict__["reason"]
+    assert "chmod 700" in record.__dict__["reason"]
+
+
+def test_who_has_no_home_is_told_so(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    code_cache._say_once.cache_clear()
+    monkeypatch.setenv("XDG_CACHE_HOME", "relative")
+    monkeypatch.setattr(home, "home", lambda: None)
+    with caplog.at_level("INFO"):
+        code_cache.write("gate", CODE)
+    assert code_cache.read("gate") is None
+    [record] = caplog.records
+    assert "no home directory" in record.__dict__["reason"]
 
 
 def test_another_users_folder_is_not_read(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -114,7 +186,7 @@ def test_where_nothing_can_be_written_nothing_is_kept(
 
 def test_old_keys_are_forgotten(folder: Path) -> None:
     for number in range(2 * code_cache.MOST_KEYS):
-        (folder.parent / f"old-{number}").mkdir()
+        (folder.parent / f"{number:032x}").mkdir()
     (folder / "gate").unlink()
     folder.rmdir()
     code_cache.write("gate", CODE)
