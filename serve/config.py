@@ -294,6 +294,11 @@ class Config(BaseModel):
                 raise ValueError("it has a control character in it: rename what it names")
         return value
 
+    @field_validator(*_PATHS, mode="before")
+    @classmethod
+    def _are_not_empty(cls, value: Any) -> Any:
+        return config_checks.not_empty(value)
+
     @field_validator(*_PATHS)
     @classmethod
     def _are_whole_paths(cls, path: Path | None) -> Path | None:

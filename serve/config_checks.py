@@ -1,4 +1,4 @@
-"""Checks of what several settings say together: each refuses a combination that means nothing.
+"""Checks of settings beyond their types: each refuses a value or a combination that means nothing.
 
 They take plain values, and raise ValueError with the flags' names; config.py calls them.
 """
@@ -7,6 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+
+
+def not_empty(path: object) -> object:
+    """The path as it was given. An empty one would be the folder of whoever starts the server."""
+    if isinstance(path, str) and not path.strip():
+        raise ValueError("it is empty: name a path, or leave the setting out")
+    return path
 
 
 def check_adapters(

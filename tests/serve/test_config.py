@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from pydantic import ValidationError
 
 from models.refs import QuantScheme
 from serve.cli.flags import parse, settings
@@ -72,6 +73,14 @@ def test_names_for_clients_and_adapters_stay_on_a_line_too() -> None:
     for setting in ("served_model_name", "lora"):
         with pytest.raises(StartupError, match="has a control character in it"):
             load_config({setting: ("a=b\n",)}, env={})
+
+
+@pytest.mark.parametrize("name", ["api_key_file", "data_dir", "state_dir", "trusted_keys"])
+@pytest.mark.parametrize("path", ["", " "])
+def test_an_empty_path_is_no_folder(name: str, path: str) -> None:
+    """It would be the one in which the server was started."""
+    with pytest.raises(ValidationError, match="it is empty: name a path"):
+        Config.model_validate({name: path})
 
 
 def test_a_file_of_settings_has_no_shell_so_home_is_put_in_place(
