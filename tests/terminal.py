@@ -10,6 +10,7 @@ import os
 import pty
 import re
 import select
+import signal
 import struct
 import subprocess
 import sys
@@ -132,6 +133,8 @@ def on_terminal(*arguments: str, columns: int = 80, rows: int = 24, **extra: str
         cwd=REPOSITORY,
         env=unset | dict(variables) | {"TTY": os.ttyname(theirs)},
         start_new_session=True,
+        # A job in the background of a script ignores SIGINT, and so would all that it starts.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
     )
     terminal = Pty(process, ours)
     try:
