@@ -8,7 +8,9 @@ A kernel is compiled in a second or so, and loaded in a millisecond.
 from __future__ import annotations
 
 import functools
+import importlib
 from collections.abc import Callable
+from typing import Any
 
 from serve.engine.transformers.kernels import code_cache, native, processor
 from serve.engine.transformers.kernels.arguments import (
@@ -39,106 +41,76 @@ def float_product(kind: FloatKind, num_in: int) -> Kernel:
 
 @functools.cache
 def _bfloat16_product(width: int) -> Kernel:
-    def compiled() -> Kernel:
-        from serve.engine.transformers.kernels import bfloat16_kernels  # noqa: PLC0415 - Numba
-
-        return bfloat16_kernels.product(width)
-
-    return _kept(f"bfloat16_product_{width}", ProductArguments, compiled)
+    return _kept(
+        f"bfloat16_product_{width}",
+        ProductArguments,
+        lambda: _loops("bfloat16_kernels").product(width),
+    )
 
 
 @functools.cache
 def _float_product(kind: FloatKind) -> Kernel:
-    def compiled() -> Kernel:
-        from serve.engine.transformers.kernels import float_kernels  # noqa: PLC0415 - Numba
-
-        return float_kernels.product(kind)
-
-    return _kept(f"{kind}_widened_product", ProductArguments, compiled)
+    return _kept(
+        f"{kind}_widened_product", ProductArguments, lambda: _loops("float_kernels").product(kind)
+    )
 
 
 @functools.cache
 def panel_product(form: Form) -> Kernel:
     """The product of rows with panels of this form."""
-
-    def compiled() -> Kernel:
-        from serve.engine.transformers.kernels import panel_kernels  # noqa: PLC0415 - Numba
-
-        return panel_kernels.product(form)
-
-    return _kept(f"panel_product_{_name(form)}", ProductArguments, compiled)
+    return _kept(
+        f"panel_product_{_name(form)}",
+        ProductArguments,
+        lambda: _loops("panel_kernels").product(form),
+    )
 
 
 @functools.cache
 def panel_unpacking(form: Form) -> Kernel:
     """The way from panels back to weights."""
-
-    def compiled() -> Kernel:
-        from serve.engine.transformers.kernels import panel_kernels  # noqa: PLC0415 - Numba
-
-        return panel_kernels.unpack(form)
-
-    return _kept(f"panel_unpacking_{_name(form)}", UnpackArguments, compiled)
+    return _kept(
+        f"panel_unpacking_{_name(form)}",
+        UnpackArguments,
+        lambda: _loops("panel_kernels").unpack(form),
+    )
 
 
 @functools.cache
 def norm() -> Kernel:
     """RMSNorm."""
-
-    def compiled() -> Kernel:
-        from serve.engine.transformers.kernels import layer_kernels  # noqa: PLC0415 - Numba
-
-        return layer_kernels.norm()
-
-    return _kept("norm", NormArguments, compiled)
+    return _kept("norm", NormArguments, lambda: _loops("layer_kernels").norm())
 
 
 @functools.cache
 def gate() -> Kernel:
     """``silu(gate) * up``."""
-
-    def compiled() -> Kernel:
-        from serve.engine.transformers.kernels import layer_kernels  # noqa: PLC0415 - Numba
-
-        return layer_kernels.gate()
-
-    return _kept("gate", GateArguments, compiled)
+    return _kept("gate", GateArguments, lambda: _loops("layer_kernels").gate())
 
 
 @functools.cache
 def store(*, is_bfloat16: bool) -> Kernel:
     """Rotated keys, and values, into a KV cache of bfloat16 or float32."""
-
-    def compiled() -> Kernel:
-        from serve.engine.transformers.kernels import attention_kernels  # noqa: PLC0415 - Numba
-
-        return attention_kernels.store(is_bfloat16=is_bfloat16)
-
-    return _kept(f"store_{_cache_type(is_bfloat16)}", StoreArguments, compiled)
+    return _kept(
+        f"store_{_cache_type(is_bfloat16)}",
+        StoreArguments,
+        lambda: _loops("attention_kernels").store(is_bfloat16=is_bfloat16),
+    )
 
 
 @functools.cache
 def attend(*, is_bfloat16: bool) -> Kernel:
     """Attention of one token for each row, over such a cache."""
-
-    def compiled() -> Kernel:
-        from serve.engine.transformers.kernels import attention_kernels  # noqa: PLC0415 - Numba
-
-        return attention_kernels.attend(is_bfloat16=is_bfloat16)
-
-    return _kept(f"attend_{_cache_type(is_bfloat16)}", AttendArguments, compiled)
+    return _kept(
+        f"attend_{_cache_type(is_bfloat16)}",
+        AttendArguments,
+        lambda: _loops("attention_kernels").attend(is_bfloat16=is_bfloat16),
+    )
 
 
 @functools.cache
 def sequence() -> Kernel:
     """The one that calls the others."""
-
-    def compiled() -> Kernel:
-        from serve.engine.transformers.kernels import layer_kernels  # noqa: PLC0415 - Numba
-
-        return layer_kernels.sequence()
-
-    return _kept("sequence", SequenceArguments, compiled)
+    return _kept("sequence", SequenceArguments, lambda: _loops("layer_kernels").sequence())
 
 
 def _kept(name: str, takes: type[tuple[int, ...]], compiled: Callable[[], Kernel]) -> Kernel:
@@ -149,6 +121,11 @@ def _kept(name: str, takes: type[tuple[int, ...]], compiled: Callable[[], Kernel
     kernel = compiled()
     code_cache.write(name, kernel.object_file)
     return kernel
+
+
+def _loops(module: str) -> Any:
+    """The module of loops of this name; it imports Numba."""
+    return importlib.import_module(f"{__package__}.{module}")
 
 
 def _name(form: Form) -> str:
