@@ -36,8 +36,15 @@ raised:
 fine:
   ret void
 }}}}
+define void @NRT_MemInfo_call_dtor(ptr %memory) {{{{
+  call void @llvm.trap()
+  unreachable
+}}}}
 """
-"""The entry. A kernel raises nothing; one that does ends the process rather than go on wrongly."""
+"""The entry, and what frees Numba's memory, to which some of its versions leave ways that no kernel
+goes. A kernel raises nothing and owns no memory; one that did would end the process rather than go
+on wrongly.
+"""
 
 
 class Code:

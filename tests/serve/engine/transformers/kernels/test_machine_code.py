@@ -51,3 +51,25 @@ def allocate(address: Any) -> None:
 def test_what_needs_numba_when_it_runs_is_refused() -> None:
     with pytest.raises(ValueError, match=r"A kernel calls NRT_.*, which only the process"):
         object_file(allocate)
+
+
+_NEVER_FREES = """
+declare void @NRT_MemInfo_call_dtor(ptr)
+define i32 @kernel(ptr %result, ptr %error, ptr %arguments) {
+  %memory = load ptr, ptr %arguments
+  %is_owned = icmp ne ptr %memory, null
+  br i1 %is_owned, label %free, label %end
+free:
+  call void @NRT_MemInfo_call_dtor(ptr %memory)
+  br label %end
+end:
+  ret i32 0
+}
+"""
+
+
+def test_a_way_to_free_what_no_kernel_owns_is_no_stranger() -> None:
+    """Numba 0.68 leaves such ways in; 0.65, of the lock files, takes them out."""
+    code = machine_code.Code(machine_code.object_file(_NEVER_FREES, "kernel", SYMBOLS))
+    nothing = np.zeros(1, np.int64)
+    ctypes.CFUNCTYPE(None, ctypes.c_void_p)(code.address)(nothing.ctypes.data)
