@@ -34,11 +34,13 @@ class Usage:
         prompt_tokens: tokens of the rendered prompt(s), each counted once whatever ``n`` is.
         completion_tokens: tokens consumed: those that made the text, the stop token included.
         cached_tokens: prompt tokens that the engine took from a prefix cache.
+        reasoning_tokens: those of ``completion_tokens`` that were reasoning.
     """
 
     prompt_tokens: int = 0
     completion_tokens: int = 0
     cached_tokens: int = 0
+    reasoning_tokens: int = 0
 
     @property
     def total_tokens(self) -> int:

@@ -23,44 +23,21 @@ from dataclasses import dataclass, field
 from typing import Literal, Protocol, TypeAlias
 
 from models.progress import ProgressCallback
+from serve.engine.grammars.grammar import Grammar
 from serve.timeline import FinishReason
 
 Capability = Literal[
-    "logprobs", "seed", "min_p", "logit_bias", "penalties", "prefix_cache", "grammar"
+    "logprobs",
+    "prompt_logprobs",
+    "seed",
+    "min_p",
+    "logit_bias",
+    "penalties",
+    "token_rules",
+    "prefix_cache",
+    "grammar",
 ]
-GrammarKind = Literal["json_schema", "regex", "choice", "lark", "structural"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Grammar:
-    """The language that a completion has to be of, in no engine's own terms.
-
-    Hashable, so that what an engine compiles from it can be cached.
-
-    Attributes:
-        kind: what the other two hold.
-        text: a JSON schema, a regular expression, a Lark grammar, or a structural form: the JSON
-            of a format in which some parts are constrained and the text around them is free.
-            Empty for ``choice``.
-        choices: the completions to choose from. For ``choice`` only.
-
-    Raises:
-        ValueError: the wrong one of ``text`` and ``choices`` is given, or neither.
-    """
-
-    kind: GrammarKind
-    text: str = ""
-    choices: tuple[str, ...] = ()
-
-    def __post_init__(self) -> None:
-        filled = [name for name in ("text", "choices") if getattr(self, name)]
-        needed = "choices" if self.kind == "choice" else "text"
-        if filled != [needed]:
-            raise ValueError(
-                f"A grammar of kind {self.kind} needs {needed} and nothing else; "
-                f"given: {', '.join(filled) or 'nothing'}."
-            )
-
+"""``token_rules`` are ``min_tokens``, ``allowed_token_ids`` and ``bad_words``."""
 
 Progress: TypeAlias = ProgressCallback
 """Start-up progress, as engines tell it while they load: ``load_weights`` in bytes, others in
@@ -89,7 +66,15 @@ class SamplingParams:
         num_logprobs: None for none; k for the chosen token's and the k most likely ones'. 0..20.
             They are of the model's own distribution: before temperature, penalties and bias.
         stop_token_ids: end the sequence as the model's own end-of-sequence tokens do.
-        ignore_eos: generate on past the model's end-of-sequence tokens.
+        ignore_eos: generate on past the model's end-of-sequence tokens. Not with a grammar, which
+            ends the completion.
+        num_prompt_logprobs: None for none; k for those of each prompt token and of the k most
+            likely ones at its place. 0..20. A prompt with them is computed in full, whatever is
+            cached. For engines of the capability ``prompt_logprobs``.
+        min_tokens: tokens before which no token of ``stop_token_ids`` or end-of-sequence may come,
+            unless the grammar allows nothing else. 0..max_tokens.
+        allowed_token_ids: no others may come, but for those that end the sequence; None is all.
+        bad_words: sequences of token ids, none of which may be completed. Each of at least one.
         grammar: the completion is of this language, up to where ``max_tokens`` cuts it; None is
             free text. For engines of the capability ``grammar``.
     """
@@ -107,6 +92,10 @@ class SamplingParams:
     num_logprobs: int | None = None
     stop_token_ids: frozenset[int] = frozenset()
     ignore_eos: bool = False
+    num_prompt_logprobs: int | None = None
+    min_tokens: int = 0
+    allowed_token_ids: frozenset[int] | None = None
+    bad_words: tuple[tuple[int, ...], ...] = ()
     grammar: Grammar | None = None
 
 
@@ -131,11 +120,16 @@ class EngineRequest:
 
 @dataclass(frozen=True, slots=True)
 class TokenLogprob:
-    """Natural logs of probabilities at one position: of the chosen token, and of the top ones."""
+    """Natural logs of probabilities at one position: of the chosen token, and of the top ones.
+
+    Attributes:
+        rank: of the chosen token among all, from 1; for prompt tokens only.
+    """
 
     token_id: int
     logprob: float
     top: tuple[tuple[int, float], ...] = ()
+    rank: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,12 +139,15 @@ class TokenChunk:
     Attributes:
         token_ids: at least one.
         logprobs: one per token when asked for, else None.
+        prompt_logprobs: on the first chunk only, where they were asked for: one per prompt token;
+            the first token's is None, for nothing stands before it.
         cached_tokens: prompt tokens taken from a prefix cache (the same in every chunk).
         finish_reason: on the last chunk only: ``stop`` or ``length``.
     """
 
     token_ids: Sequence[int]
     logprobs: Sequence[TokenLogprob] | None = None
+    prompt_logprobs: Sequence[TokenLogprob | None] | None = None
     cached_tokens: int = 0
     finish_reason: FinishReason | None = None
 

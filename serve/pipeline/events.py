@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from serve.engine.grammars.grammar import Grammar
 from serve.engine.protocol import SamplingParams
 from serve.errors import RequestError
 from serve.timeline import FinishReason, Timeline, Usage
@@ -19,17 +20,41 @@ Channel = Literal["content", "reasoning", "refusal"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChatPrompt:
-    """Messages for the model's chat template, as plain JSON values, with tools if any."""
+    """Messages for the model's chat template, as plain JSON values, with tools if any.
+
+    Attributes:
+        options: further variables for the template, plain JSON, none of them one that the server
+            sets itself.
+        opens_answer: whether the prompt ends where the assistant's turn begins.
+        continues_last: the last message, the assistant's, is left open and continued. Not with
+            ``opens_answer``.
+    """
 
     messages: tuple[Mapping[str, Any], ...]
     tools: tuple[Mapping[str, Any], ...] = ()
+    options: Mapping[str, Any] = field(default_factory=dict)
+    opens_answer: bool = True
+    continues_last: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class TextPrompt:
-    """Text to continue, tokenised as it stands."""
+    """Text to continue, tokenised as it stands.
+
+    Attributes:
+        add_special_tokens: with the tokenizer's own BOS/EOS.
+    """
 
     text: str
+    add_special_tokens: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class FillPrompt:
+    """Text with a gap, for models that were taught to fill one (FIM tokens)."""
+
+    prefix: str
+    suffix: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +64,49 @@ class TokensPrompt:
     token_ids: tuple[int, ...]
 
 
-Prompt = ChatPrompt | TextPrompt | TokensPrompt
+Prompt = ChatPrompt | TextPrompt | FillPrompt | TokensPrompt
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallableTool:
+    """A function that a model may call.
+
+    Attributes:
+        parameters: the JSON schema of its arguments; None where the client gave none.
+        is_strict: arguments are to be of the schema, whatever the model would write.
+    """
+
+    name: str
+    parameters: Mapping[str, Any] | None = None
+    is_strict: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolUse:
+    """The way in which an answer may call tools.
+
+    Attributes:
+        tools: those that may be called; the prompt may tell of more. At least one.
+        is_required: at least one call has to come, and nothing but calls.
+        is_parallel: more than one call may come.
+    """
+
+    tools: tuple[CallableTool, ...]
+    is_required: bool = False
+    is_parallel: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReasoningUse:
+    """The way in which an answer may reason before it says anything.
+
+    Attributes:
+        is_shown: whether the client is sent the reasoning.
+        max_tokens: most tokens of it; None is as many as come.
+    """
+
+    is_shown: bool = True
+    max_tokens: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +118,19 @@ class Generation:
         sampling: ``max_tokens`` is UNBOUNDED_TOKENS where the client named none.
         stop: strings that end a choice; they are not part of its text.
         cache_salt: of the client's own: only its requests of the same salt share prefixes.
+        format: the language of the answer's content: not of its reasoning, and not of a turn of
+            calls. ``sampling.grammar`` is made of it, and is never set by a dialect itself.
+        tool_use: None where no tool may be called; for chats only.
+        reasoning: for chats only.
+        bad_words: texts that may not come; token ids of them go into ``sampling``.
+        best_of: candidates for each prompt, of which the ``n`` likeliest are returned; None is
+            ``n``. At least ``n``.
+        echoes: each choice's text begins with its prompt's; with log-probabilities, so do they.
+        keeps_stop: a stop string that ends a choice is part of its text.
+        shows_special: special tokens are part of the text, by their names.
+        wants_token_ids: PromptTokens and TokenIds are sent.
+        truncates_to: only the last so many tokens of each prompt count; None is all.
+        truncates_end: the first so many instead.
     """
 
     prompts: tuple[Prompt, ...]
@@ -58,6 +138,17 @@ class Generation:
     sampling: SamplingParams
     stop: tuple[str, ...] = ()
     cache_salt: str | None = None
+    format: Grammar | None = None
+    tool_use: ToolUse | None = None
+    reasoning: ReasoningUse = ReasoningUse()
+    bad_words: tuple[str, ...] = ()
+    best_of: int | None = None
+    echoes: bool = False
+    keeps_stop: bool = False
+    shows_special: bool = False
+    wants_token_ids: bool = False
+    truncates_to: int | None = None
+    truncates_end: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,16 +177,19 @@ class TokenText:
         raw: its exact bytes; none where it has no text, as a special token. The bytes of all tokens
             joined are the UTF-8 of the text, but for characters that nobody finished.
         top: the most likely tokens at its place, most likely first.
+        logprob: None for a prompt's first token, which nothing stands before.
         token_id: None where it is not known.
         offset: characters of the choice's text before the one in which it begins.
+        rank: among all tokens, from 1; for prompt tokens only.
     """
 
     text: str
     raw: bytes
-    logprob: float
+    logprob: float | None
     top: tuple[TokenText, ...] = ()
     token_id: int | None = None
     offset: int = 0
+    rank: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,6 +201,30 @@ class Started:
     """
 
     prompt_tokens: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PromptTokens:
+    """One prompt as the model read it; after Started, where the client asked for it.
+
+    Attributes:
+        prompt: which of the request's, from 0.
+        logprobs: one per token, where they were asked for; without offsets.
+    """
+
+    prompt: int
+    token_ids: tuple[int, ...]
+    logprobs: tuple[TokenText, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenIds:
+    """Ids of the tokens of one choice that came, where the client asked for them. Stages pass it
+    on.
+    """
+
+    index: int
+    token_ids: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,7 +269,7 @@ class Finished:
     error: RequestError | None = None
 
 
-ChoiceEvent = TextDelta | ToolCallDelta | Finished
+ChoiceEvent = TextDelta | ToolCallDelta | TokenIds | Finished
 """Events of one choice, which pass its stages (stages.py)."""
 
-Event = Started | ChoiceEvent
+Event = Started | PromptTokens | ChoiceEvent

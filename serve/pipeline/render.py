@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from serve.errors import InvalidRequest, UnsupportedField
-from serve.pipeline.events import ChatPrompt, Prompt, TextPrompt, TokensPrompt
+from serve.pipeline.events import ChatPrompt, FillPrompt, Prompt, TextPrompt, TokensPrompt
 from serve.pipeline.template import ChatTemplate, TooMuchInlineError, load_template
 from serve.pipeline.tokenizer import ModelTokenizer
 from serve.pipeline.tool_arguments import with_parsed_arguments
@@ -57,6 +57,8 @@ class Renderer:
             token_ids = await _encode(
                 partial(self.tokenizer.encode, add_special_tokens=add_special_tokens), prompt.text
             )
+        elif isinstance(prompt, FillPrompt):
+            raise InvalidRequest("This model has no tokens for a gap in a text.", param="suffix")
         elif _num_chars_left((prompt.messages, prompt.tools), INLINE_CHARS) > 0:
             try:
                 text = self._render_chat(prompt, is_inline=True)

@@ -19,7 +19,8 @@ from typing import Any
 
 import pytest
 
-from serve.engine.protocol import Engine, EngineRequest, Grammar, SamplingParams, TokenChunk
+from serve.engine.grammars.grammar import Grammar
+from serve.engine.protocol import Engine, EngineRequest, SamplingParams, TokenChunk
 from serve.errors import (
     ContextLengthExceeded,
     EngineDeadError,

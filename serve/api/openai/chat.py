@@ -9,7 +9,7 @@ from pydantic import Field, WithJsonSchema
 
 from serve.api.dialect import Parsed
 from serve.api.openai.bodies import WHOLE
-from serve.api.openai.encoders import ChatEncoder
+from serve.api.openai.chat_encoder import ChatEncoder
 from serve.api.openai.errors import problem
 from serve.api.openai.fields import FIELDS
 from serve.api.openai.messages import Messages, Tool, Tools, chat_prompt

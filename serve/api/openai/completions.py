@@ -9,13 +9,13 @@ from pydantic import Field, WithJsonSchema
 
 from serve.api.dialect import Parsed
 from serve.api.openai.bodies import WHOLE, whole_numbers
-from serve.api.openai.encoders import TextEncoder
 from serve.api.openai.errors import problem
 from serve.api.openai.fields import PROMPT_FIELDS
 from serve.api.openai.parsing import parse_body
 from serve.api.openai.refusals import shown
 from serve.api.openai.sampling import MAX_LOGPROBS, SamplingFields
 from serve.api.openai.schemas import Completion, generating
+from serve.api.openai.text_encoder import TextEncoder
 from serve.api.policy import INFER
 from serve.errors import InvalidRequest, UnsupportedField
 from serve.pipeline.events import Generation, Prompt, TextPrompt, TokensPrompt

@@ -17,7 +17,6 @@ import orjson
 from serve.api.dialect import Identity
 from serve.api.json_lists import JsonLists, in_pieces
 from serve.api.openai.errors import problem
-from serve.api.openai.logprobs import chat_logprobs, text_logprobs
 from serve.errors import InternalError, RequestError
 from serve.pipeline.answer import Answer, CollectedChoice
 from serve.pipeline.events import Event, Finished, TextDelta, TokenText
@@ -26,8 +25,8 @@ from serve.timeline import Usage
 DONE = b"data: [DONE]\n\n"
 
 
-class _Encoder(ABC):
-    """The parts that chat and text share (a serve.api.dialect.Encoder).
+class OpenAIEncoder(ABC):
+    """The parts that chat_encoder.py and text_encoder.py share (a serve.api.dialect.Encoder).
 
     Args:
         has_usage_chunk: whether a stream ends with a chunk of counts; all others say null then.
@@ -70,7 +69,7 @@ class _Encoder(ABC):
         """The end; before it, where it was asked for, a chunk of counts and no choices."""
         if not self._has_usage_chunk:
             return DONE
-        return self._head + b'],"usage":' + orjson.dumps(_usage(usage)) + b"}\n\n" + DONE
+        return self._head + b'],"usage":' + orjson.dumps(usage_fields(usage)) + b"}\n\n" + DONE
 
     def add(self, event: Event) -> None:
         """Take an event of a whole answer. Log-probabilities are kept as JSON, a tenth of them.
@@ -99,7 +98,7 @@ class _Encoder(ABC):
             else:
                 yield b"null"
             yield b',"finish_reason":' + orjson.dumps(choice.reason) + b"}"
-        yield b'],"usage":' + orjson.dumps(_usage(usage)) + b"}"
+        yield b'],"usage":' + orjson.dumps(usage_fields(usage)) + b"}"
 
     def _lists_of(self, index: int) -> JsonLists:
         lists = self._lists.get(index)
@@ -134,87 +133,7 @@ class _Encoder(ABC):
         """Log-probabilities of tokens of a choice, in order."""
 
 
-class ChatEncoder(_Encoder):
-    """``chat.completion`` and ``chat.completion.chunk``.
-
-    A choice's first chunk carries its role. It is sent together with the choice's first text, so
-    that the time of the first chunk is the time of the first token.
-    """
-
-    id_prefix = "chatcmpl-"
-    chunk_kind = "chat.completion.chunk"
-    whole_kind = "chat.completion"
-
-    def __init__(self, identity: Identity, *, has_usage_chunk: bool, has_logprobs: bool) -> None:
-        super().__init__(identity, has_usage_chunk=has_usage_chunk, has_logprobs=has_logprobs)
-        self._opened: set[int] = set()
-
-    def _delta(self, event: TextDelta) -> bytes:
-        delta = b'{"content":' + orjson.dumps(event.text) + b"}"
-        logprobs = orjson.dumps(self._logprobs(event.logprobs)) if event.logprobs else b"null"
-        return self._opening(event.index) + self._chunk(event.index, delta, logprobs, b"null")
-
-    def _finish(self, event: Finished) -> bytes:
-        reason = b'"' + event.reason.encode() + b'"'
-        return self._opening(event.index) + self._chunk(event.index, b"{}", b"null", reason)
-
-    def _opening(self, index: int) -> bytes:
-        if index in self._opened:
-            return b""
-        self._opened.add(index)
-        delta = b'{"role":"assistant","content":"","refusal":null}'
-        return self._chunk(index, delta, b"null", b"null")
-
-    def _chunk(self, index: int, delta: bytes, logprobs: bytes, reason: bytes) -> bytes:
-        return b'%b{"index":%d,"delta":%b,"logprobs":%b,"finish_reason":%b}%b' % (
-            self._head,
-            index,
-            delta,
-            logprobs,
-            reason,
-            self._tail,
-        )
-
-    def _text(self, choice: CollectedChoice) -> dict[str, Any]:
-        message = {"role": "assistant", "content": choice.text, "refusal": None}
-        return {"index": choice.index, "message": message}
-
-    def _logprobs(self, tokens: Sequence[TokenText]) -> dict[str, Any]:
-        return chat_logprobs(tokens)
-
-
-class TextEncoder(_Encoder):
-    """``text_completion``, which has one shape for chunks and for whole answers."""
-
-    id_prefix = "cmpl-"
-    chunk_kind = "text_completion"
-    whole_kind = "text_completion"
-
-    def _delta(self, event: TextDelta) -> bytes:
-        logprobs = orjson.dumps(self._logprobs(event.logprobs)) if event.logprobs else b"null"
-        return self._chunk(event.index, orjson.dumps(event.text), logprobs, b"null")
-
-    def _finish(self, event: Finished) -> bytes:
-        return self._chunk(event.index, b'""', b"null", b'"' + event.reason.encode() + b'"')
-
-    def _chunk(self, index: int, text: bytes, logprobs: bytes, reason: bytes) -> bytes:
-        return b'%b{"index":%d,"text":%b,"logprobs":%b,"finish_reason":%b}%b' % (
-            self._head,
-            index,
-            text,
-            logprobs,
-            reason,
-            self._tail,
-        )
-
-    def _text(self, choice: CollectedChoice) -> dict[str, Any]:
-        return {"index": choice.index, "text": choice.text}
-
-    def _logprobs(self, tokens: Sequence[TokenText]) -> dict[str, Any]:
-        return text_logprobs(tokens)
-
-
-def _usage(usage: Usage) -> dict[str, Any]:
+def usage_fields(usage: Usage) -> dict[str, Any]:
     return {
         "prompt_tokens": usage.prompt_tokens,
         "completion_tokens": usage.completion_tokens,

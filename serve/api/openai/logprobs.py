@@ -93,5 +93,7 @@ def _free_name(token: TokenText, taken: Collection[str]) -> str:
     return name
 
 
-def _finite(logprob: float) -> float:
+def _finite(logprob: float | None) -> float:
+    if logprob is None:
+        return LOWEST_LOGPROB
     return max(LOWEST_LOGPROB, logprob) if math.isfinite(logprob) else LOWEST_LOGPROB

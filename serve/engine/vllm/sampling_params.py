@@ -7,7 +7,8 @@ import hashlib
 from vllm import SamplingParams as VllmSamplingParams
 from vllm.sampling_params import RequestOutputKind, StructuredOutputsParams
 
-from serve.engine.protocol import EngineInfo, Grammar, SamplingParams
+from serve.engine.grammars.grammar import Grammar
+from serve.engine.protocol import EngineInfo, SamplingParams
 
 MIN_TEMPERATURE = 0.01
 """vLLM raises lower ones to this, and would draw where hardly anything is left to draw from: they

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from serve.engine.protocol import EngineInfo, EngineRequest, Grammar, SamplingParams
+from serve.engine.grammars.grammar import Grammar
+from serve.engine.protocol import EngineInfo, EngineRequest, SamplingParams
 from serve.engine.request_check import check_request, check_vocabulary
 from serve.errors import ContextLengthExceeded, InvalidRequest, UnsupportedField
 

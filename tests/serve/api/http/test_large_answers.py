@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from serve.api.openai.encoders import ChatEncoder, TextEncoder
+from serve.api.openai.chat_encoder import ChatEncoder
+from serve.api.openai.text_encoder import TextEncoder
 from serve.pipeline.generate import Pipeline
 from tests.serve.api.house import CHAT, EOS, House, chat, events_of, house, pipeline_of
 from tests.serve.api.ticker import Ticker

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from serve.engine.protocol import EngineInfo, Grammar, SamplingParams
+from serve.engine.grammars.grammar import Grammar
+from serve.engine.protocol import EngineInfo, SamplingParams
 
 pytest.importorskip("vllm", reason="vLLM is not installed")
 pytestmark = pytest.mark.filterwarnings("ignore")  # of vLLM's own imports

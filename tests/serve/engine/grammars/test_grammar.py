@@ -1,4 +1,4 @@
-"""Values that pass between the pipeline and an engine: which grammars can be made."""
+"""Grammars as values: which can be made, and that equal ones are one."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from serve.engine.protocol import Grammar
+from serve.engine.grammars.grammar import Grammar
 
 
 @pytest.mark.parametrize(

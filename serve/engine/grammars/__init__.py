@@ -1,0 +1,1 @@
+"""Grammars: the languages that completions are held to. The home of llguidance."""
