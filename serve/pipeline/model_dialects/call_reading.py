@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -14,7 +15,7 @@ from serve.pipeline.model_dialects.dialect import (
     TaggedCall,
 )
 from serve.pipeline.model_dialects.reading import EndedError, MalformedError, Reader, Wait
-from serve.pipeline.model_dialects.values import json_of
+from serve.pipeline.model_dialects.values import json_of, quoted_value
 
 MAX_NAME_CHARS = 256
 MAX_KEY_CHARS = 1024
@@ -149,6 +150,8 @@ def _arguments(reader: Reader, call: ToldCall, first: str) -> Wait[None]:
 
 
 def _named_call(reader: Reader, body: NamedCall, call: ToldCall) -> Wait[None]:
+    if body.name_open is not None:
+        yield from reader.until([body.name_open.strip()], MAX_NAME_CHARS)
     call.name = yield from _name(reader, body.name_end)
     if body.id_end is not None:
         mark = reader.at
@@ -218,41 +221,20 @@ def _is_argument(reader: Reader, syntax: CallSyntax, body: TaggedCall) -> Wait[b
 
 def _argument(reader: Reader, body: TaggedCall, schema: Mapping[str, Any]) -> Wait[tuple[str, str]]:
     """An argument's key and its value as JSON."""
-    key, _ = yield from reader.until([body.key_end.strip()], MAX_KEY_CHARS)
+    key_ends = [end for end in (body.key_end, body.key_end_other) if end is not None]
+    key, end = yield from reader.until([end.strip() for end in key_ends], MAX_KEY_CHARS)
     key = key.strip()
-    if body.text_is_quoted:
-        return key, json_of((yield from _quoted(reader)), schema, key, is_quoted=True)
-    head, tail = _tail(body.key_end), body.value_end
-    if head:
-        yield from _skip_exactly(reader, head)
-    core = tail.strip()
-    ends = [tail, core] if core != tail else [core]
-    value, _ = yield from reader.until(ends, len(reader.text) + (1 << 30))
-    return key, json_of(value, schema, key, is_quoted=False)
-
-
-def _quoted(reader: Reader) -> Wait[str]:
-    """A literal of JSON or Python, up to the comma or bracket behind it."""
-    parts: list[str] = []
-    if (yield from reader.skip_space()) == "'":
-        parts.append("'")
-        reader.at += 1
-        while (character := (yield from reader.peek())) != "'":
-            reader.at += 1
-            parts.append(character)
-            if character == "\\":
-                parts.append((yield from reader.peek()))
-                reader.at += 1
-        parts.append("'")
-        reader.at += 1
-        return "".join(parts)
-    if (yield from reader.peek()) in '"{[':
-        yield from reader.raw_value(parts.append)
-        return "".join(parts)
-    while (character := (yield from reader.peek())) not in ",)]}" and not character.isspace():
-        parts.append(character)
-        reader.at += 1
-    return "".join(parts)
+    is_other = body.key_end_other is not None and end == body.key_end_other.strip()
+    if body.quote:
+        written = yield from quoted_value(reader, body.quote)
+        yield from reader.match(body.value_end)
+        return key, json_of(written, schema, key, quote=body.quote)
+    yield from _skip_exactly(reader, _tail(body.key_end))
+    core = body.value_end.strip()
+    ends = [body.value_end, core] if core != body.value_end else [core]
+    value, _ = yield from reader.until(ends, sys.maxsize)
+    kind = None if body.key_end_other is None else not is_other
+    return key, json_of(value, schema, key, is_text=kind)
 
 
 def _skip_exactly(reader: Reader, space: str) -> Wait[None]:

@@ -62,10 +62,13 @@ class NamedCall:
 
     Attributes:
         name_end: the literal between the name and the arguments, or the id where there is one.
-        id_end: the literal between the id and the arguments; None where there is no id.
+        id_end: the literal between an id or number behind the name and the arguments; None where
+            there is none.
+        name_open: the literal between an id before the name and the name; None where there is none.
     """
 
     name_end: str
+    name_open: str | None = None
     id_end: str | None = None
 
 
@@ -77,19 +80,19 @@ class TaggedCall:
         name_end: the literal behind the name, before the first argument or the close.
         key_open: before an argument's key.
         key_end: between key and value.
+        key_end_other: the same before a value that is no text, where that is another literal.
         value_end: behind the value.
         separator: between two arguments.
-        text_is_quoted: strings are written as in JSON or Python, with quotes, not as they are.
-        quote: the quotes around them.
+        quote: what stands around strings; where nothing does, they are written as they are.
     """
 
     name_end: str
     key_open: str
     key_end: str
     value_end: str
+    key_end_other: str | None = None
     separator: str = ""
-    text_is_quoted: bool = False
-    quote: str = '"'
+    quote: str = ""
 
 
 CallBody = JsonCall | NamedCall | TaggedCall

@@ -116,7 +116,7 @@ class _Key:
 @lru_cache(_KEPT)
 def _derived(key: _Key) -> ModelDialect:
     texts = key.texts
-    probe = Probe(texts.render, [text for text in texts.end_texts if text])
+    probe = Probe(texts.render, [text for text in texts.end_texts if text], list(texts.tokens))
     dialect = deriving.derive(probe, texts.template)
     if dialect.reasoning is None and dialect.calls is None:
         return NO_DIALECT

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,8 +17,10 @@ Render = Callable[[Messages, Messages, bool], str]
 USER, CONTENT, THOUGHT = "Quzuser", "Quzcontent", "Quzthought"
 FIRST, SECOND = "quzfirst", "quzsecond"
 KEYS, VALUES = ("quzkeya", "quzkeyb"), ("Quzvaluea", "Quzvalueb")
+NUMBER = 918273645
 IDS = ("Quzid0001", "Quzid0002")
 """Nine letters and digits: some templates take no other ids."""
+_ATOM = r"</?[^\s<>=\"']+>|</?[^\s<>=\"']+|\s+|\w+|."
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,10 +30,12 @@ class Probe:
     Args:
         render: the template.
         end_texts: names of the tokens that end a turn.
+        names: of all tokens that a literal may hold, which are never cut.
     """
 
     render: Render
     end_texts: Sequence[str]
+    names: Sequence[str] = ()
 
     def answer(self, message: Mapping[str, Any], *last: str) -> str | None:
         """The words of an assistant's turn; None where the template does not render it.
@@ -86,8 +91,12 @@ class Probe:
         return whole[whole.rfind(CONTENT) + len(CONTENT) :] if CONTENT in whole else ""
 
 
-def calls(*arguments: Mapping[str, Any], content: str | None = None) -> dict[str, Any]:
-    """An assistant's message that calls FIRST, then SECOND, with these arguments."""
+def calls(*arguments: Mapping[str, Any], content: str = "") -> dict[str, Any]:
+    """An assistant's message that calls FIRST, then SECOND, with these arguments.
+
+    Args:
+        content: not None, which some templates write as a word.
+    """
     names = (FIRST, SECOND)
     return {
         "content": content,
@@ -113,6 +122,13 @@ def _tool(name: str) -> dict[str, Any]:
 
 
 TOOLS = [_tool(FIRST), _tool(SECOND)]
+
+
+def atoms(text: str, names: Sequence[str] = ()) -> list[str]:
+    """A text in parts that are not cut: names of tokens, tags, words, runs of white space."""
+    known = "|".join(re.escape(name) for name in sorted(names, key=len, reverse=True) if name)
+    pattern = f"{known}|{_ATOM}" if known else _ATOM
+    return re.findall(pattern, text)
 
 
 def _turn_start(prompt: str, whole: str) -> int:

@@ -67,7 +67,7 @@ PYTHONIC = ModelDialect(
             key_end="=",
             value_end="",
             separator=", ",
-            text_is_quoted=True,
+            quote='"',
         ),
         close=")",
         separator=", ",

@@ -41,7 +41,7 @@ def _any_argument(lark: Lark, body: TaggedCall) -> str:
     key = lark.up_to(body.key_end) if body.key_end.strip() else "/[A-Za-z0-9_]+/"
     value = (
         lark.part(Grammar(kind="json_schema", text="{}"))
-        if body.text_is_quoted
+        if body.quote
         else lark.up_to(body.value_end)
     )
     return f"({opened} {key} {value})"
@@ -51,7 +51,7 @@ def _value(lark: Lark, body: TaggedCall, declared: Any, schema: Mapping[str, Any
     """A value and the literal behind it."""
     end = lark.literal(body.value_end)
     is_text = isinstance(declared, Mapping) and declared.get("type") == "string"
-    if is_text and not body.text_is_quoted:
+    if is_text and not body.quote:
         choices = declared.get("enum")
         if isinstance(choices, list) and choices and all(isinstance(one, str) for one in choices):
             return f"({' | '.join(lark.literal(one) for one in choices)}) {end}"
