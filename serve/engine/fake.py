@@ -231,9 +231,7 @@ def _wake(waiter: asyncio.Future[None]) -> None:
         waiter.set_result(None)
 
 
-def _ruled(
-    tokens: Iterator[int], sampling: SamplingParams, ends: frozenset[int]
-) -> Iterator[int]:
+def _ruled(tokens: Iterator[int], sampling: SamplingParams, ends: frozenset[int]) -> Iterator[int]:
     """The tokens that ``min_tokens``, ``allowed_token_ids`` and ``bad_words`` let through."""
     allowed = sampling.allowed_token_ids
     if not (sampling.min_tokens or sampling.bad_words) and allowed is None:

@@ -55,7 +55,7 @@ class TokenizeRequest(Body):
             raise InvalidRequest("prompt is empty: give some text.", param="prompt")
         if self.tools is not None:
             raise InvalidRequest("tools go with messages, not with a prompt.", param="tools")
-        return TextPrompt(self.prompt)
+        return TextPrompt(self.prompt, add_special_tokens=self.add_special_tokens is not False)
 
 
 class DetokenizeRequest(Body):
