@@ -20,7 +20,7 @@ from serve.api.http.pieces import PiecewiseReply
 from serve.api.http.strict_json import parse_object
 from serve.api.http.turnstile import Turnstile
 from serve.api.json_lists import JsonLists, in_pieces
-from serve.api.openai.fields import FIELDS
+from serve.api.openai.fields import PROMPT_FIELDS
 from serve.api.openai.parsing import parse_body
 from serve.api.openai.schemas import JsonReply, Text, Tokens, described
 from serve.api.operations.tokenize_request import DetokenizeRequest, TokenizeRequest
@@ -107,7 +107,7 @@ async def _raw_body(state: ServerState, request: Request) -> bytes:
 
 async def _parsed(raw: bytes, kind: type[B]) -> B:
     """The body as its type has it. Raises RequestError."""
-    return await off_loop(len(raw), lambda: parse_body(kind, parse_object(raw), FIELDS))
+    return await off_loop(len(raw), lambda: parse_body(kind, parse_object(raw), PROMPT_FIELDS))
 
 
 def _pipeline(state: ServerState, request: Request, model: str | None) -> TextPipeline:
