@@ -59,9 +59,7 @@ def routes(state: ServerState) -> tuple[RouteSpec, ...]:
         async with turnstile.passed():
             body = await _parsed(raw, TokenizeRequest)
             pipeline = _pipeline(state, request, body.model)
-            token_ids = await pipeline.encode(
-                body.to_prompt(), add_special_tokens=body.add_special_tokens is not False
-            )
+            token_ids = await pipeline.encode(body.to_prompt())
             lists = await _token_lists(pipeline, token_ids, has_texts=bool(body.return_token_strs))
         return PiecewiseReply(in_pieces(lists.pieces()))
 

@@ -62,7 +62,7 @@ class TokenizeRequest(TemplateFields):
                     f"{name} is for a conversation: it goes with messages, not with a prompt.",
                     param=name,
                 )
-        return TextPrompt(self.prompt)
+        return TextPrompt(self.prompt, add_special_tokens=self.add_special_tokens is not False)
 
 
 class DetokenizeRequest(Body):
