@@ -80,7 +80,7 @@ class CompletionRequest(SamplingFields):
         return Generation(
             prompts=self._prompts(),
             n=n,
-            best_of=self.best_of,
+            best_of=None if self.best_of == n else self.best_of,
             sampling=self.sampling(max_tokens=max_tokens, num_logprobs=self.logprobs),
             stop=self.stops(),
             cache_salt=self.cache_salt,
