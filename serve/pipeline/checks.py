@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from serve.engine.protocol import EngineInfo
 from serve.engine.request_check import check_sampling, check_vocabulary
-from serve.errors import ContextLengthExceeded, InvalidRequest
+from serve.errors import ContextLengthExceeded, InvalidRequest, UnsupportedField
 from serve.pipeline.answer_size import check_answer_size
 from serve.pipeline.events import UNBOUNDED_TOKENS, FillPrompt, Generation, TokensPrompt
 from serve.pipeline.prompt_view import engine_prompt_logprobs
@@ -20,16 +20,30 @@ def check_generation(info: EngineInfo, generation: Generation) -> None:
     """
     _check_contradictions(generation)
     check_sampling(info, generation.sampling)
-    if engine_prompt_logprobs(generation) is not None and "prompt_logprobs" not in (
-        info.capabilities
-    ):
-        raise InvalidRequest(
+    _check_capabilities(info, generation)
+    check_answer_size(info, generation)
+    _check_prompts(info, generation)
+
+
+def _check_capabilities(info: EngineInfo, generation: Generation) -> None:
+    """Check what the sampling does not say yet, for the pipeline makes it of other fields."""
+    asks_engine = engine_prompt_logprobs(generation) is not None
+    if asks_engine and "prompt_logprobs" not in info.capabilities:
+        raise UnsupportedField(
             f"echo with logprobs needs those of the prompt, which the {info.name} engine does not "
             "compute. Leave one of them out.",
             param="echo",
         )
-    check_answer_size(info, generation)
-    _check_prompts(info, generation)
+    if generation.bad_words and "token_rules" not in info.capabilities:
+        raise UnsupportedField(
+            f"The {info.name} engine does not support bad_words. Leave it out.", param="bad_words"
+        )
+    if generation.best_of is not None and "logprobs" not in info.capabilities:
+        raise UnsupportedField(
+            f"best_of needs log-probabilities, which the {info.name} engine does not compute. "
+            "Leave it out.",
+            param="best_of",
+        )
 
 
 def _check_contradictions(generation: Generation) -> None:

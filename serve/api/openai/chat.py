@@ -15,9 +15,10 @@ from serve.api.openai.errors import problem
 from serve.api.openai.fields import FIELDS
 from serve.api.openai.messages import Messages
 from serve.api.openai.parsing import parse_body
-from serve.api.openai.sampling import MAX_LOGPROBS, SamplingFields, TokenCount
+from serve.api.openai.sampling import SamplingFields, TokenCount
 from serve.api.openai.schemas import ChatCompletion, generating
 from serve.api.openai.template_fields import TemplateFields
+from serve.api.openai.token_fields import MAX_LOGPROBS
 from serve.api.openai.tools import ToolFields
 from serve.api.policy import INFER
 from serve.errors import InvalidRequest
