@@ -91,6 +91,8 @@ class ChatTemplate:
         self._default = None if source is None else compile_template(source)
         self._tool_use = self._default if tool_use is None else compile_template(tool_use)
         with_tools = source if tool_use is None else tool_use
+        self.tools_source = with_tools or ""
+        """The source of the template that is used where there are tools."""
         self.has_tools = with_tools is not None and "tools" in _names(with_tools)
         """Whether it says anything about tools; else a model would never see them."""
         sources = [text for text in (source, tool_use) if text is not None]

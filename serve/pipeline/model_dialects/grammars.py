@@ -100,7 +100,8 @@ def _rest(lark: Lark, dialect: ModelDialect, wish: Wish, loose: Collection[str])
     """What comes after the reasoning; None where it cannot be said."""
     content = lark.text() if wish.format is None else lark.part(wish.format)
     if dialect.content_open:
-        content = f"{lark.literal(dialect.content_open)} {content}"
+        closed = lark.literal(dialect.content_close) if wish.format is not None else ""
+        content = f"{lark.literal(dialect.content_open)} {content} {closed}"
     use, syntax = wish.tool_use, dialect.calls
     if use is None or syntax is None:
         return content
@@ -110,7 +111,7 @@ def _rest(lark: Lark, dialect: ModelDialect, wish: Wish, loose: Collection[str])
     opened = (syntax.section_open + syntax.open).lstrip()
     if use.is_required:
         return f"{lark.literal(opened)} {behind}"
-    if wish.format is not None or dialect.content_open:
+    if wish.format is not None or dialect.has_either:
         return f"({content} | {lark.literal(opened)} {behind})"
     if syntax.trigger:
         return f"({content} | {lark.up_to(opened)} {behind})"

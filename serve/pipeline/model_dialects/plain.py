@@ -48,6 +48,7 @@ class PlainReading:
     ) -> None:
         self._reader = reader
         self._telling = telling
+        self._dialect = dialect
         self._reasoning = dialect.reasoning
         self._syntax = dialect.calls if tools is not None else None
         self._tools: Tools = tools or {}
@@ -64,10 +65,7 @@ class PlainReading:
         """Read all of it."""
         if self._reasoning is not None:
             yield from self._read_reasoning(self._reasoning.open, self._reasoning.close)
-        if self._syntax is None:
-            yield from self._tell_until("content", ())
-        else:
-            yield from self._read_content(self._syntax)
+        yield from self._read_content()
         self._telling.finish()
 
     def _read_reasoning(self, opened: str, closed: str) -> Wait[None]:
@@ -93,26 +91,41 @@ class PlainReading:
                 return
             self._reader.at += 1
 
-    def _read_content(self, syntax: CallSyntax) -> Wait[None]:
-        reader, trigger = self._reader, syntax.trigger
-        ends = [syntax.lead + trigger, trigger] if trigger else []
+    def _read_content(self) -> Wait[None]:
+        opened, closed = self._dialect.content_open, self._dialect.content_close
+        if opened.strip() and (yield from self._reader.match(opened)):
+            yield from self._skip_space_of(opened[len(opened.rstrip()) :])
+        closings = {closed, closed.strip()} - {""}
+        syntax = self._syntax
+        trigger = "" if syntax is None else _trigger(syntax)
+        ends = [*closings]
+        if syntax is not None and trigger:
+            ends += [syntax.lead + trigger, trigger]
         while True:
-            if isinstance(syntax.body, JsonCall) and not self._telling.has_content:
+            if syntax is not None and not self._telling.has_content:
                 yield from self._read_bare_calls(syntax)
             if self.has_ended():
                 return
             found = yield from self._tell_until("content", ends)
             if found is None:
                 return
-            reader.at -= len(trigger)
-            start = reader.at
-            lead = found[: len(found) - len(trigger)]
-            is_told = yield from self._read_section(syntax)
+            if found in closings or syntax is None:
+                continue
+            self._reader.at -= len(trigger)
+            yield from self._read_called(syntax, found[: len(found) - len(trigger)], trigger)
             if self.has_ended():
                 return
-            if not is_told:
-                self._telling.say("content", lead + reader.text[start : start + len(trigger)])
-                reader.at = start + len(trigger)
+
+    def _read_called(self, syntax: CallSyntax, lead: str, trigger: str) -> Wait[None]:
+        """Read calls, where their trigger stands here; else it is content."""
+        reader, start = self._reader, self._reader.at
+        if syntax.trigger:
+            is_told = yield from self._read_section(syntax)
+        else:
+            is_told = yield from self._read_bare_calls(syntax)
+        if not is_told:
+            self._telling.say("content", lead + reader.text[start : start + len(trigger)])
+            reader.at = start + len(trigger)
 
     def _read_section(self, syntax: CallSyntax) -> Wait[bool]:
         """Read calls that stand together. Returns whether one was told; else the place is as it
@@ -176,11 +189,13 @@ class PlainReading:
                 return
             yield
 
-    def _read_bare_calls(self, syntax: CallSyntax) -> Wait[None]:
-        """Read calls without their tag, where an answer begins with them: JSON of the very form,
-        naming a tool that there is. Else the place is as it was.
+    def _read_bare_calls(self, syntax: CallSyntax) -> Wait[bool]:
+        """Read calls without a tag: JSON of the very form, naming a tool that there is. Returns
+        whether there was one; else the place is as it was.
         """
-        reader = self._reader
+        reader, has_told = self._reader, False
+        if not isinstance(syntax.body, JsonCall):
+            return False
         while True:
             mark = reader.at
             told: list[tuple[str | None, str]] = []
@@ -193,13 +208,14 @@ class PlainReading:
                     yield from reader.match("```")
             except MalformedError:
                 reader.at = mark
-                return
+                return has_told
+            has_told = True
             tell = self._telling.call()
             for name, text in told:
                 tell(name, text)
             if not self._is_parallel:
                 self._is_call_over = True
-                return
+                return True
             yield from reader.match(syntax.separator)
 
     def _fence(self) -> Wait[bool]:
@@ -228,6 +244,13 @@ class PlainReading:
             if reader.is_over:
                 return None
             yield
+
+
+def _trigger(syntax: CallSyntax) -> str:
+    """The text with which calls begin: of a bare call, the first of its own."""
+    if syntax.trigger or not syntax.pieces:
+        return syntax.trigger
+    return syntax.pieces[0].text.strip()
 
 
 def _kept_in(told: list[tuple[str | None, str]]) -> Tell:
