@@ -207,7 +207,7 @@ class ChatTemplate:
         return self._num_nulls(None) > self._num_nulls("")
 
     def _num_nulls(self, content: str | None) -> int:
-        """How often None stands in a small conversation with such a content beside a call."""
+        """The times that None stands in a small conversation with such a content beside a call."""
         call = {"type": "function", "id": "call00000", "function": {"name": "f", "arguments": {}}}
         asked = {"role": "assistant", "content": content, "tool_calls": [call]}
         messages: _Messages = [{"role": "user", "content": "Hello"}, asked]

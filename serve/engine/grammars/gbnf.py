@@ -43,6 +43,6 @@ def lark_of(text: str) -> str:
         return gbnf_to_lark.gbnf_to_lark(text)
     except RecursionError:
         raise ValueError("is nested too deeply") from None
-    except Exception as error:  # noqa: BLE001 - a parser of another's, over a client's text
+    except Exception as error:  # noqa: BLE001 - llguidance raises bare Exception
         reason = str(error).partition(" at line ")[0]
         raise ValueError(f"is not good GBNF: {reason[:80]}") from None
