@@ -95,6 +95,8 @@ def test_values_are_json_or_text() -> None:
         (("max_model_len=9",), "--max-model-len"),
         (("trust_remote_code=true",), "no code from a model's folder"),
         (("load-format=auto",), "safetensors only"),
+        (('structured_outputs_config={"backend": "auto"}',), "as the other engine"),
+        (("reasoning-parser=qwen3",), "text stays above"),
         (("data_parallel_address=1.2.3.4",), "on this machine"),
         (("seed=1", "seed=2"), "given twice"),
     ],
@@ -105,7 +107,8 @@ def test_others_are_refused_with_the_reason(given: tuple[str, ...], message: str
 
 
 def test_every_flag_named_is_a_flag() -> None:
-    from serve.config import Config, flag_of
+    from serve.config import Config
+    from serve.setting_names import flag_of
 
     assert set(OWN_FLAGS.values()) <= {flag_of(name) for name in Config.model_fields}
     assert not set(OWN_FLAGS) & set(FIXED)
