@@ -43,6 +43,7 @@ class ChatRequest(ToolFields, TemplateFields, SamplingFields):
         Raises:
             InvalidRequest: fields that contradict each other.
         """
+        grammar, param = self.format()
         return Generation(
             prompts=(self.chat_prompt(self.messages, self.told_tools()),),
             n=self.n or 1,
@@ -51,7 +52,8 @@ class ChatRequest(ToolFields, TemplateFields, SamplingFields):
             ),
             stop=self.stops(),
             cache_salt=self.cache_salt,
-            format=self.format(),
+            format=grammar,
+            format_param=param,
             tool_use=self.tool_use(),
             reasoning=self.reasoning_use(),
         )

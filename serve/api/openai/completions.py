@@ -77,6 +77,7 @@ class CompletionRequest(SamplingFields):
                 param="best_of",
             )
         max_tokens = DEFAULT_MAX_TOKENS if self.max_tokens is None else self.max_tokens
+        grammar, param = self.format()
         return Generation(
             prompts=self._prompts(),
             n=n,
@@ -84,7 +85,8 @@ class CompletionRequest(SamplingFields):
             sampling=self.sampling(max_tokens=max_tokens, num_logprobs=self.logprobs),
             stop=self.stops(),
             cache_salt=self.cache_salt,
-            format=self.format(),
+            format=grammar,
+            format_param=param,
             echoes=bool(self.echo),
         )
 
