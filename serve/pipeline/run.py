@@ -14,6 +14,7 @@ from serve.errors import InternalError, RequestError
 from serve.pipeline.answer_plan import AnswerPlan
 from serve.pipeline.bad_words import bad_word_ids
 from serve.pipeline.best_of import Score
+from serve.pipeline.checks import check_bound
 from serve.pipeline.choice import Choice
 from serve.pipeline.engine_requests import EngineRequests, RenderedPrompt, num_candidates
 from serve.pipeline.events import (
@@ -225,6 +226,7 @@ class Run:
         """
         request, sampling = self._request, self._request.sampling
         if self._plan.grammar is not None:
+            check_bound(sampling, "tools" if request.format is None else "a format")
             sampling = replace(sampling, grammar=self._plan.grammar)
         if request.bad_words:
             encode = partial(self._renderer.tokenizer.encode, add_special_tokens=False)

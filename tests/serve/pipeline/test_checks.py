@@ -22,7 +22,10 @@ from serve.pipeline.events import (
 )
 
 INFO = FakeEngine(EngineSettings(max_model_len=64)).info
-JSON = Grammar(kind="json_schema", text="{}")
+JSON: dict[str, Any] = {
+    "format": Grammar(kind="json_schema", text="{}"),
+    "format_param": "response_format",
+}
 
 
 def generation_of(**given: Any) -> Generation:
@@ -44,9 +47,9 @@ def generation_of(**given: Any) -> Generation:
         ({"min_tokens": 9}, ("min_tokens is 9", "max_tokens is 8"), "min_tokens"),
         ({"max_tokens": 0}, ("max_tokens is 0", "echo", "prompt_logprobs"), "max_tokens"),
         ({"n": 3, "best_of": 2}, ("best_of is 2", "n is 3"), "best_of"),
-        ({"ignore_eos": True, "format": JSON}, ("ignore_eos", "response_format"), "ignore_eos"),
+        ({"ignore_eos": True, **JSON}, ("ignore_eos", "response_format"), "ignore_eos"),
         (
-            {"allowed_token_ids": frozenset({1}), "format": JSON},
+            {"allowed_token_ids": frozenset({1}), **JSON},
             ("allowed_token_ids", "response_format"),
             "allowed_token_ids",
         ),
