@@ -120,9 +120,9 @@ class SectionReading:
         has_told = False
         while True:
             start = reader.at
-            call = ToldCall(self._telling.call())
+            call = ToldCall(self._telling.call(), only)
             try:
-                yield from read_call(reader, syntax, call, self._tools, only)
+                yield from read_call(reader, syntax, call, self._tools)
             except MalformedError as error:
                 if not call.is_told:
                     reader.at = start if has_told else mark
