@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 
 import torch
 from transformers import PreTrainedModel
 
+from serve.engine.transformers import prompt_logprobs
 from serve.engine.transformers.compiled_step import MOST_ROWS, CompiledStep
 from serve.engine.transformers.kv_cache import KVCache
+from serve.engine.transformers.mask_worker import MaskWorker
 from serve.engine.transformers.sampler import Sampled, sample
 from serve.engine.transformers.scheduler import Segment, SequenceState
 from serve.engine.transformers.step_plan import StepPlan, make_plan
@@ -23,6 +25,7 @@ class ModelRunner:
         self._model = model
         self._cache = cache
         self._compiled = CompiledStep.of(model, cache)
+        self._masks = MaskWorker()
         self._keeps_rows = "logits_to_keep" in inspect.signature(model.forward).parameters
 
     def step(self, segments: Sequence[Segment]) -> list[tuple[SequenceState, Sampled]]:
@@ -48,35 +51,66 @@ class ModelRunner:
 
     def _step(self, segments: Sequence[Segment]) -> list[tuple[SequenceState, Sampled]]:
         with torch.inference_mode():
+            masks_are_ready = self._begin_masks(segments)
             sequences: list[SequenceState] = []
             parts: list[torch.Tensor] = []
             passes = self._passes(segments)
             for together in passes:
                 plan = make_plan(together, self._cache, self._model.device)
-                logits = self._forward(plan)
+                logits = self._add_prompt_logprobs(plan, self._forward(plan))
                 if plan.sampled:
                     sequences += [segment.sequence for segment in plan.sampled]
                     # The loops write the next pass's logits to the same place.
                     parts.append(logits if len(passes) == 1 else logits.clone())
+            masks_are_ready()
             if not sequences:
                 return []
             logits = parts[0] if len(parts) == 1 else torch.cat(parts)
             return list(zip(sequences, sample(logits, sequences), strict=True))
 
+    @staticmethod
+    def _add_prompt_logprobs(plan: StepPlan, logits: torch.Tensor) -> torch.Tensor:
+        """Tell prompts their logprobs; the logits ``[B, V]`` of what is sampled are left.
+
+        Args:
+            plan: of a pass.
+            logits: of the plan's ``last_rows``.
+        """
+        if not any(map(prompt_logprobs.rows_of, plan.segments)):
+            return logits
+        kept, row = [], 0
+        for segment in plan.segments:
+            num_rows = prompt_logprobs.rows_of(segment)
+            prompt_logprobs.add(segment.sequence, segment.start, logits[row : row + num_rows])
+            row += num_rows
+            if segment.samples:
+                kept.append(row)
+                row += 1
+        return logits[kept]
+
+    def _begin_masks(self, segments: Sequence[Segment]) -> Callable[[], None]:
+        """Begin to compute the masks of what will be sampled; the result waits for them."""
+        return self._masks.begin(
+            [
+                segment.sequence.mask
+                for segment in segments
+                if segment.samples and segment.sequence.mask is not None
+            ]
+        )
+
     def _passes(self, segments: Sequence[Segment]) -> list[Sequence[Segment]]:
         """The parts of a step that are computed together.
 
         With compiled loops: the decodes, in as few equal groups as these take; each chunk of a
-        prompt with a seed by itself; all other chunks in one (ADR 0016).
+        prompt with a seed by itself; all other chunks in one (ADR 0016). Of chunks that want a row
+        of logits for each token, each by itself, too.
         """
         if self._compiled is None:
-            return [segments]
-        decodes = [segment for segment in segments if segment.num_tokens == 1]
-        chunks = [segment for segment in segments if segment.num_tokens > 1]
-        alone = [[segment] for segment in chunks if segment.sequence.is_seeded]
-        others = [segment for segment in chunks if not segment.sequence.is_seeded]
+            return _chunk_passes(segments, is_repeatable=False)
+        decodes = [segment for segment in segments if segment.is_decode]
+        chunks = [segment for segment in segments if not segment.is_decode]
         groups = _equal_groups(decodes, MOST_ROWS) if decodes else []
-        return [*groups, *alone, *([others] if others else [])]
+        return [*groups, *_chunk_passes(chunks, is_repeatable=True)]
 
     def logits(self, segments: Sequence[Segment]) -> torch.Tensor:
         """float32 ``[B, V]`` of the segments that sample, in the plan's order, decodes first."""
@@ -99,8 +133,31 @@ class ModelRunner:
         return (logits if self._keeps_rows else logits[plan.last_rows]).float()
 
 
+def _chunk_passes(chunks: Sequence[Segment], *, is_repeatable: bool) -> list[Sequence[Segment]]:
+    alone: list[Sequence[Segment]] = []
+    others = []
+    for segment in chunks:
+        if prompt_logprobs.rows_of(segment) or (is_repeatable and segment.sequence.is_seeded):
+            alone.append([segment])
+        else:
+            others.append(segment)
+    return [*alone, *([others] if others else [])]
+
+
 def _equal_groups(segments: Sequence[Segment], most: int) -> list[Sequence[Segment]]:
-    """The fewest parts of ``most`` at most, whose sizes differ by one at most."""
-    num_groups = -(-len(segments) // most)
-    bounds = [len(segments) * index // num_groups for index in range(num_groups + 1)]
-    return [segments[first:last] for first, last in pairwise(bounds)]
+    """The fewest parts of ``most`` rows at most; of one row each, parts that differ by one at most.
+
+    Args:
+        segments: each of fewer rows than ``most``.
+    """
+    num_rows = sum(segment.num_tokens for segment in segments)
+    if num_rows == len(segments):
+        num_groups = -(-num_rows // most)
+        bounds = [num_rows * index // num_groups for index in range(num_groups + 1)]
+        return [segments[first:last] for first, last in pairwise(bounds)]
+    groups: list[list[Segment]] = [[]]
+    for segment in segments:
+        if sum(one.num_tokens for one in groups[-1]) + segment.num_tokens > most:
+            groups.append([])
+        groups[-1].append(segment)
+    return list(groups)
