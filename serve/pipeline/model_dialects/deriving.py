@@ -98,9 +98,9 @@ def _content(probe: Probe, reasoning: ReasoningSyntax | None) -> tuple[str, str]
     before, behind = text.split(CONTENT, 1)
     if reasoning is not None and THOUGHT in before:
         before = common_suffix(before, plain.split(CONTENT, 1)[0], probe.names)
+    for _, closed in THINK_TAGS:
+        before = before[before.rfind(closed) + len(closed) :] if closed in before else before
     opened = before.lstrip() if before.strip() else ""
-    if any(closed in opened for _, closed in THINK_TAGS):
-        opened = ""
     return opened, behind.rstrip() if behind.strip() else ""
 
 
@@ -185,15 +185,15 @@ def _with_other_types(probe: Probe, body: TaggedCall) -> TaggedCall:
 
 
 def _lead(probe: Probe, outer: Mapping[str, str]) -> str:
-    """White space that the template writes between content and the first call."""
+    """What the template writes between content and the first call, white space most often."""
     text = probe.answer(calls(_BOTH, content=CONTENT), *VALUES, FIRST)
     if text is None or CONTENT not in text:
         return ""
     behind = text.split(CONTENT, 1)[1]
-    opened = outer["section_open"] + outer["open"]
-    space = behind[: len(behind) - len(behind.lstrip())]
-    own = opened[: len(opened) - len(opened.lstrip())]
-    return space.removesuffix(own)
+    trigger = (outer["section_open"] + outer["open"]).strip()
+    if not trigger:
+        return behind[: len(behind) - len(behind.lstrip())]
+    return behind.partition(trigger)[0] if trigger in behind else ""
 
 
 def _separators(text: str) -> dict[str, Any]:

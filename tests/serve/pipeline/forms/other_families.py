@@ -51,7 +51,8 @@ OTHERS = [
         "command_r_plus",
         marks=("Action:\n```json",),
         exact=False,
-        odd="calls are JSON over several lines",
+        value_end="\u2028",
+        odd="calls are JSON over several lines, which the filter indent breaks at U+2028, too",
     ),
     Form(
         "phi4_mini",
