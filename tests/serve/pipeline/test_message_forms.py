@@ -14,6 +14,7 @@ CALLED: dict[str, Any] = {"role": "assistant", "content": None, "tool_calls": [C
 THOUGHT: dict[str, Any] = {"role": "assistant", "content": "4", "reasoning_content": "y"}
 USER: dict[str, Any] = {"role": "user", "content": "x"}
 
+EMPTY: dict[str, Any] = {"type": "object", "properties": {}}
 KNOWS_NULL = "{% if m.content is none %}null{% else %}{{ m.content }}{% endif %}"
 
 
@@ -23,11 +24,12 @@ def rendered(source: str, *messages: dict[str, Any]) -> str:
 
 def test_the_first_form_is_what_was_said() -> None:
     messages = [USER, CALLED, THOUGHT]
-    first, *others = variants(messages)
+    (first, tools), *others = variants(messages, ())
     assert first is messages
-    assert any(form[1]["content"] == "" for form in others)
-    assert any("reasoning_content" not in form[2] for form in others)
-    assert list(variants([USER])) == [[USER]]
+    assert tools == ()
+    assert any(form[1]["content"] == "" for form, _ in others)
+    assert any("reasoning_content" not in form[2] for form, _ in others)
+    assert list(variants([USER], ())) == [([USER], ())]
 
 
 def test_only_null_contents_become_empty_ones() -> None:
@@ -73,3 +75,25 @@ def test_messages_without_reasoning_stay_the_same() -> None:
     assert with_thoughts(messages, ["reasoning", "thinking"]) is messages
     assert with_thoughts([THOUGHT], ["reasoning_content"]) == [THOUGHT]
     assert with_thoughts([THOUGHT], ["thinking"]) == [{**THOUGHT, "thinking": "y"}]
+
+
+def test_tools_are_filled_where_a_template_insists() -> None:
+    bare = {"type": "function", "function": {"name": "f"}}
+    whole = {
+        "type": "function",
+        "function": {"name": "f", "description": "", "parameters": EMPTY},
+    }
+    assert [tools for _, tools in variants([USER], [bare])] == [[bare], [whole]]
+    assert [tools for _, tools in variants([USER], [whole])] == [[whole]]
+    source = (
+        "{% for t in tools or [] %}{{ t.function.parameters.properties | length }};{% endfor %}"
+    )
+    assert ChatTemplate(source, {}).render([USER], [bare]) == "0;"
+
+
+def test_null_is_found_beside_arguments_that_are_text() -> None:
+    source = (
+        "{% for m in messages %}{{ m.content }}{% for c in m.tool_calls or [] %}"
+        "{{ ':' + c.function.arguments }}{% endfor %};{% endfor %}"
+    )
+    assert ChatTemplate(source, {}).writes_null

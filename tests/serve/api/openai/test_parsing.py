@@ -96,7 +96,7 @@ CHAT: dict[str, dict[str, Any]] = {
     "parts over the context": message(role="user", content=[{"type": "text", "text": "x"}] * 2000),
     "mm arguments": chat(mm_processor_kwargs={"x": 1}),
     "a regex of another type": chat(guided_regex=["(a+)+$"]),
-    "no grammar": chat(structured_outputs={"grammar": "root"}),
+    "no grammar": chat(structured_outputs={"grammar": ["root"]}),
     "two formats": chat(response_format=SCHEMA, guided_json={"type": "object"}),
     "a schema of text": chat(response_format={"type": "json_object", "schema": "{}"}),
     "a format of another type": chat(response_format={"type": "xml"}),
