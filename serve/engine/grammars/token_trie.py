@@ -6,7 +6,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import TypeAlias
 
-from llguidance import LLMatcher, LLTokenizer
+from llguidance import LLMatcher, LLParserLimits, LLTokenizer
 
 TokenTrie: TypeAlias = LLTokenizer
 Matcher: TypeAlias = LLMatcher
@@ -40,4 +40,17 @@ def load(folder: Path, vocab_size: int, eos_token_ids: Collection[int]) -> Token
 
 def matcher(trie: TokenTrie, text: str) -> Matcher:
     """A grammar's matcher, from ``serialised.serialised``. In an error state if it is none."""
-    return LLMatcher(trie, text, log_level=_SILENT)
+    return LLMatcher(trie, text, log_level=_SILENT, limits=_limits())
+
+
+def _limits() -> LLParserLimits:
+    """Bounds of the work for a grammar and for a mask, some 15 ms at most."""
+    return LLParserLimits(
+        initial_lexer_fuel=150_000,
+        step_lexer_fuel=100_000,
+        step_max_items=50_000,
+        max_items_in_row=2_000,
+        max_lexer_states=50_000,
+        max_grammar_size=60_000,
+        verbose_errors=False,
+    )
