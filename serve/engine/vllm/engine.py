@@ -191,9 +191,13 @@ class VllmEngine:
         """See ``Engine.stream``. Nothing is taken before the first chunk is asked for."""
         check_request(self._info, request)
         llm = self._alive()
-        params = sampling_params(request.sampling, self._info)
+        sampling = request.sampling
+        if sampling.grammar is None:
+            params = sampling_params(sampling, self._info)
+        else:  # which may be of a quarter of a million characters
+            params = await asyncio.to_thread(sampling_params, sampling, self._info)
         prompt = tokens_input(list(request.prompt_token_ids), cache_salt=request.cache_salt)
-        mailbox = self._router.open(request.request_id, request.sampling.num_logprobs)
+        mailbox = self._router.open(request.request_id, sampling.num_logprobs)
         self._heartbeat.opened()
         has_begun = False
         try:

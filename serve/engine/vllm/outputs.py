@@ -195,13 +195,17 @@ class TokenRouter:
 def failure(request: EngineRequest, *, has_begun: bool) -> RequestError:
     """The error of a request that vLLM ended with one."""
     grammar = request.sampling.grammar
-    if grammar is None or has_begun:
+    if grammar is None:
         log.error("a request failed in the engine", extra={"request_id": request.request_id})
         return InternalError(f"The engine failed on this request ({request.request_id}).")
+    if has_begun:
+        what = "takes too much work at this point, or allows no next token"
+    else:
+        what = "does not compile, or allows no first token"
     return InvalidRequest(
-        f"The engine cannot hold a completion to this grammar ({grammar.kind}): it does not "
-        "compile, or it allows no first token that the request's other rules allow too. Change "
-        "the grammar, or leave out allowed_token_ids and bad_words."
+        f"The engine cannot hold the completion to this grammar ({grammar.kind}): it {what} that "
+        "the request's other rules allow too. Simplify it, or leave out allowed_token_ids and "
+        "bad_words."
     )
 
 

@@ -82,4 +82,4 @@ def structured_outputs(grammar: Grammar | None) -> StructuredOutputsParams | Non
     try:
         return StructuredOutputsParams(grammar=serialised(grammar))
     except ValueError as error:
-        raise InvalidRequest(f"This is no grammar of kind {grammar.kind}: {error}") from None
+        raise InvalidRequest(str(error)) from None

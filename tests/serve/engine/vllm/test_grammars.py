@@ -19,7 +19,7 @@ from serve.engine.grammars.grammar import Grammar
 from serve.engine.protocol import Engine, EngineRequest
 from serve.engine.registry import build
 from serve.engine.settings import VllmSettings
-from serve.errors import EngineDeadError, InternalError, InvalidRequest, UnsupportedField
+from serve.errors import EngineDeadError, InvalidRequest, UnsupportedField
 from tests.contracts.engine import collect, prompt_of, request, tokens
 from tests.serve.engine.vllm.living import SETTINGS, Keeper, engine_core, until_dead
 
@@ -122,7 +122,7 @@ async def test_a_grammar_that_fails_fails_its_own_request(
 async def test_a_grammar_that_cannot_go_on_ends_in_an_error(engine: Engine) -> None:
     """After its first token, where the stream has begun."""
     grammar = Grammar(kind="lark", text="start: <[9]> <[10]>")
-    with pytest.raises(InternalError):
+    with pytest.raises(InvalidRequest, match="at this point"):
         await collect(engine, request(grammar=grammar, bad_words=((9, 10),)))
     await engine.check_health()
 

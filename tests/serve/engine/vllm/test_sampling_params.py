@@ -135,5 +135,5 @@ def test_a_grammar_is_ended_by_the_models_own_tokens() -> None:
 
 
 def test_what_is_no_grammar_is_the_clients_error() -> None:
-    with pytest.raises(InvalidRequest, match="no grammar of kind json_schema"):
+    with pytest.raises(InvalidRequest, match="JSON"):
         translated(grammar=Grammar(kind="json_schema", text="{"))
