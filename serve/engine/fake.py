@@ -11,10 +11,13 @@ import random
 from collections import deque
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import cycle
+from typing import get_args
 
+from serve.engine.bad_words import completing
 from serve.engine.protocol import (
+    Capability,
     EngineInfo,
     EngineLoad,
     EngineRequest,
@@ -24,10 +27,11 @@ from serve.engine.protocol import (
 )
 from serve.engine.request_check import check_request
 from serve.engine.settings import EngineSettings, FakeSettings
-from serve.errors import EngineDeadError
+from serve.errors import EngineDeadError, InvalidRequest
 from serve.timeline import FinishReason
 
 _DEFAULT_MAX_MODEL_LEN = 32_768
+_MOST_LEFT_OUT = 10_000
 
 
 @dataclass(slots=True, eq=False)
@@ -53,7 +57,7 @@ class FakeEngine:
             kv_cache_tokens=kv_cache_tokens,
             vocab_size=self._fake.vocab_size,
             eos_token_ids=self._fake.eos_token_ids,
-            capabilities=frozenset({"logprobs", "seed", "min_p", "logit_bias", "penalties"}),
+            capabilities=frozenset(get_args(Capability)) - {"prefix_cache", "grammar"},
             dtype="none",
             device="none",
             adapters=self._fake.adapters,
@@ -141,7 +145,8 @@ class FakeEngine:
         stops = sampling.stop_token_ids
         if not sampling.ignore_eos:
             stops |= self._info.eos_token_ids
-        tokens = self._tokens(request)
+        tokens = _ruled(self._tokens(request), sampling, stops)
+        prompt_logprobs = _prompt_logprobs(request, self._info.vocab_size)
         num_left = sampling.max_tokens
         interval_s = 0.0 if self._fake.tokens_per_s is None else 1 / self._fake.tokens_per_s
         due_at = asyncio.get_running_loop().time()
@@ -160,8 +165,10 @@ class FakeEngine:
             yield TokenChunk(
                 token_ids=chunk,
                 logprobs=_logprobs(chunk, sampling, self._info.vocab_size),
+                prompt_logprobs=prompt_logprobs,
                 finish_reason=finish,
             )
+            prompt_logprobs = None
             if finish is not None:
                 return
 
@@ -212,6 +219,39 @@ class FakeEngine:
 def _wake(waiter: asyncio.Future[None]) -> None:
     if not waiter.done():
         waiter.set_result(None)
+
+
+def _ruled(tokens: Iterator[int], sampling: SamplingParams, stops: frozenset[int]) -> Iterator[int]:
+    """The tokens that the request's rules allow; others are left out, or stand for allowed ones.
+
+    Raises:
+        InvalidRequest: the rules leave none of a long run of tokens.
+    """
+    allowed = sorted(sampling.allowed_token_ids or ())
+    generated: list[int] = []
+    num_left_out = 0
+    for token_id in tokens:
+        is_stop = token_id in stops
+        token = allowed[token_id % len(allowed)] if allowed and not is_stop else token_id
+        is_early = is_stop and len(generated) < sampling.min_tokens
+        if is_early or token in completing(generated, sampling.bad_words):
+            num_left_out += 1
+            if num_left_out > _MOST_LEFT_OUT:
+                raise InvalidRequest("The rules for tokens leave none that may come next.")
+            continue
+        num_left_out = 0
+        generated.append(token)
+        yield token
+
+
+def _prompt_logprobs(request: EngineRequest, vocab_size: int) -> list[TokenLogprob | None] | None:
+    """Made up as those of the completion are; each token is the likeliest."""
+    count = request.sampling.num_prompt_logprobs
+    if count is None:
+        return None
+    sampling = replace(request.sampling, num_logprobs=count)
+    told = _logprobs(list(request.prompt_token_ids[1:]), sampling, vocab_size) or []
+    return [None, *(replace(one, rank=1) for one in told)]
 
 
 def _logprobs(
