@@ -5,9 +5,10 @@
     stream() ── AsyncLLM.generate() ══ unix socket ══▶ EngineCore ─▶ worker(s)     processes
                   one output handler per event loop ◀═ tokens and scheduler figures, every step
 
-Nothing of vLLM's HTTP server, tokenizer or detokenizer is used. With ``fork.py``, which starts
-the processes, and ``sampling_params.py`` the only module that imports vLLM, pinned to releases
-whose ``AsyncLLM`` was read (ADR 0005). Its death and rebirth are supervised by ``supervisor.py``.
+Nothing of vLLM's HTTP server, tokenizer or detokenizer is used; ``grammar_backend.py`` compiles
+grammars in its core. With ``fork.py``, which starts the processes, and ``sampling_params.py`` the
+only module of this process that imports vLLM, pinned to releases whose ``AsyncLLM`` was read (ADR
+0005). Its death and rebirth are supervised by ``supervisor.py``.
 """
 
 from __future__ import annotations

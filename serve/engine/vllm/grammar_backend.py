@@ -163,6 +163,6 @@ def install(arguments: Mapping[str, Any]) -> None:
 
 
 def fault_of(building: Future[Vocabulary]) -> str | None:
-    """Why there are no grammars on this model, or None. Waits for the tokens to be read."""
+    """The reason for no grammars on this model, or None. Waits until the vocabulary is read."""
     error = building.exception()
     return None if error is None else str(error)

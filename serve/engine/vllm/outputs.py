@@ -104,7 +104,7 @@ class TokenRouter:
         return route.internal_id
 
     def prompt_logprobs(self, request_id: str) -> list[Any]:
-        """What came of them with the first token, in parts, for ``of_prompt``. Given once."""
+        """Parts that came with the first token, for ``of_prompt``. Given once."""
         route = self._by_request_id[request_id]
         parts, route.prompt_logprobs = route.prompt_logprobs, []
         return parts

@@ -12,6 +12,7 @@ from typing import Any, cast
 
 import pytest
 import pytest_asyncio
+from tokenizers import Tokenizer
 
 from models.memory import fit
 from serve.engine.protocol import Engine
@@ -42,6 +43,14 @@ class TestVllmContract(EngineContract):
     @pytest_asyncio.fixture(loop_scope="module")
     async def engine(self, keeper: Keeper) -> Engine:  # type: ignore[override]
         return await keeper.engine()
+
+    @pytest.fixture(autouse=True)
+    def tokenizer(self, tiny_qwen2: Path) -> None:
+        self._tokenizer = Tokenizer.from_file(str(tiny_qwen2 / "tokenizer.json"))
+
+    def text_of(self, engine: Engine, token_ids: list[int]) -> str:
+        text: str = self._tokenizer.decode(token_ids, skip_special_tokens=False)
+        return text
 
     @pytest.fixture
     def kill(self) -> Kill:

@@ -54,6 +54,11 @@ LANGUAGES = {
 BROKEN = Grammar(kind="lark", text="start: nothing")
 
 
+def held(prompt: list[int] | None = None, **sampling: Any) -> EngineRequest:
+    """A request that ends where its grammar ends."""
+    return request(prompt, **({"ignore_eos": False, "max_tokens": 200} | sampling))
+
+
 async def texts(engine: Engine, folder: Path, *requests: EngineRequest) -> list[str]:
     """Of completions that all ended by themselves."""
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
@@ -73,8 +78,7 @@ async def test_completions_are_of_their_grammars_language(
     assert "grammar" in engine.info.capabilities
     grammar, language = GRAMMARS[kind], LANGUAGES[kind]
     requests = [
-        request(prompt_of(9, n), grammar=grammar, max_tokens=200, temperature=1.5 * (n % 2), seed=n)
-        for n in range(6)
+        held(prompt_of(9, n), grammar=grammar, temperature=1.5 * (n % 2), seed=n) for n in range(6)
     ]
     for text in await texts(engine, tiny_qwen2, *requests):
         assert language.fullmatch(text), text
@@ -83,12 +87,12 @@ async def test_completions_are_of_their_grammars_language(
 async def test_logprobs_with_a_grammar_are_of_the_models_own_distribution(engine: Engine) -> None:
     plain = (await collect(engine, request(num_logprobs=3, max_tokens=1)))[0].logprobs
     forced = Grammar(kind="lark", text="start: <[9]>")
-    held = (await collect(engine, request(num_logprobs=3, grammar=forced)))[0].logprobs
+    forced_one = (await collect(engine, held(num_logprobs=3, grammar=forced)))[0].logprobs
     assert plain is not None
-    assert held is not None
-    assert held[0].token_id == 9
-    assert dict(held[0].top) == pytest.approx(dict(plain[0].top))
-    assert held[0].logprob < plain[0].logprob
+    assert forced_one is not None
+    assert forced_one[0].token_id == 9
+    assert dict(forced_one[0].top) == pytest.approx(dict(plain[0].top))
+    assert forced_one[0].logprob < plain[0].logprob
 
 
 async def test_free_completions_beside_one_with_a_grammar_are_what_they_were(
@@ -96,10 +100,10 @@ async def test_free_completions_beside_one_with_a_grammar_are_what_they_were(
 ) -> None:
     prompts = [prompt_of(9, n) for n in range(3)]
     alone = [await tokens(engine, request(prompt, max_tokens=30)) for prompt in prompts]
-    held = request(grammar=GRAMMARS["regex"], max_tokens=30)
+    one = held(grammar=GRAMMARS["regex"], max_tokens=30)
     *free, _ = await asyncio.gather(
         *(tokens(engine, request(prompt, max_tokens=30)) for prompt in prompts),
-        texts(engine, tiny_qwen2, held),
+        texts(engine, tiny_qwen2, one),
     )
     assert free == alone
 
@@ -113,7 +117,7 @@ async def test_a_grammar_that_fails_fails_its_own_request(
     stream = engine.stream(request(max_tokens=100))
     await anext(stream)
     with pytest.raises(InvalidRequest, match=f"grammar \\({grammar.kind}\\)"):
-        await collect(engine, request(grammar=grammar, **rules))
+        await collect(engine, held(grammar=grammar, **rules))
     assert sum([len(chunk.token_ids) async for chunk in stream]) >= 98
     await engine.check_health()
     assert engine.load().kv_cache_usage == 0
@@ -123,15 +127,15 @@ async def test_a_grammar_that_cannot_go_on_ends_in_an_error(engine: Engine) -> N
     """After its first token, where the stream has begun."""
     grammar = Grammar(kind="lark", text="start: <[9]> <[10]>")
     with pytest.raises(InvalidRequest, match="at this point"):
-        await collect(engine, request(grammar=grammar, bad_words=((9, 10),)))
+        await collect(engine, held(grammar=grammar, bad_words=((9, 10),)))
     await engine.check_health()
 
 
 async def test_fewest_tokens_end_where_the_grammar_ends(engine: Engine, tiny_qwen2: Path) -> None:
-    held = request(grammar=GRAMMARS["choice"], min_tokens=40, max_tokens=50)
-    assert (await texts(engine, tiny_qwen2, held))[0] in GRAMMARS["choice"].choices
+    one = held(grammar=GRAMMARS["choice"], min_tokens=40, max_tokens=50)
+    assert (await texts(engine, tiny_qwen2, one))[0] in GRAMMARS["choice"].choices
     open_end = Grammar(kind="regex", text="[ab]*")
-    assert len(await tokens(engine, request(grammar=open_end, min_tokens=9, max_tokens=9))) == 9
+    assert len(await tokens(engine, held(grammar=open_end, min_tokens=9, max_tokens=9))) == 9
 
 
 async def test_no_token_that_ends_comes_before_the_fewest(engine: Engine) -> None:
@@ -155,9 +159,9 @@ async def test_only_allowed_tokens_come_and_those_that_end(engine: Engine) -> No
 async def test_bad_words_are_never_completed(engine: Engine) -> None:
     free = await tokens(engine, request(max_tokens=12))
     words = ((free[0],), tuple(free[3:5]))
-    held = await tokens(engine, request(max_tokens=12, bad_words=words))
-    assert free[0] not in held
-    assert tuple(free[3:5]) not in set(pairwise(held))
+    came = await tokens(engine, request(max_tokens=12, bad_words=words))
+    assert free[0] not in came
+    assert tuple(free[3:5]) not in set(pairwise(came))
 
 
 async def test_logprobs_of_the_prompt_are_those_of_its_completion(engine: Engine) -> None:
@@ -189,7 +193,7 @@ async def test_grammars_are_there_again_after_a_death(keeper: Keeper, tiny_qwen2
     with suppress(EngineDeadError):
         await asyncio.wait_for(until_dead(engine), 30)
     engine = await keeper.engine()
-    (text,) = await texts(engine, tiny_qwen2, request(grammar=GRAMMARS["choice"], max_tokens=50))
+    (text,) = await texts(engine, tiny_qwen2, held(grammar=GRAMMARS["choice"], max_tokens=50))
     assert text in GRAMMARS["choice"].choices
 
 
@@ -203,12 +207,12 @@ async def test_drafts_change_nothing_of_a_grammar(tiny_qwen2: Path) -> None:
     try:
         repeated = Grammar(kind="regex", text="(ab){20}c?")
         prompt = Tokenizer.from_file(str(tiny_qwen2 / "tokenizer.json")).encode("ab" * 20).ids
-        held = [request(prompt, grammar=repeated, max_tokens=80) for _ in range(4)]
-        for text in await texts(drafting, tiny_qwen2, *held):
+        ones = [held(prompt, grammar=repeated, max_tokens=80) for _ in range(4)]
+        for text in await texts(drafting, tiny_qwen2, *ones):
             assert re.fullmatch(repeated.text, text)
         for kind, grammar in GRAMMARS.items():
-            held = [request(prompt_of(9, n), grammar=grammar, max_tokens=200) for n in range(3)]
-            for text in await texts(drafting, tiny_qwen2, *held):
+            ones = [held(prompt_of(9, n), grammar=grammar, max_tokens=200) for n in range(3)]
+            for text in await texts(drafting, tiny_qwen2, *ones):
                 assert LANGUAGES[kind].fullmatch(text), text
     finally:
         await drafting.close()
@@ -223,7 +227,7 @@ async def test_a_tokenizer_that_allows_no_grammars_is_told(
         assert "grammar" not in engine.info.capabilities
         assert "no grammars on this model" in caplog.text
         with pytest.raises(UnsupportedField):
-            await collect(engine, request(grammar=GRAMMARS["regex"]))
+            await collect(engine, held(grammar=GRAMMARS["regex"]))
         assert len(await tokens(engine, request(max_tokens=5))) == 5
     finally:
         await engine.close()
