@@ -20,6 +20,7 @@ from serve.engine.protocol import Engine, EngineRequest
 from serve.engine.registry import build
 from serve.engine.settings import VllmSettings
 from serve.errors import EngineDeadError, InvalidRequest, UnsupportedField
+from tests.adapters import write_adapter
 from tests.contracts.engine import collect, prompt_of, request, tokens
 from tests.serve.engine.vllm.living import SETTINGS, Keeper, engine_core, until_dead
 
@@ -216,6 +217,22 @@ async def test_drafts_change_nothing_of_a_grammar(tiny_qwen2: Path) -> None:
                 assert LANGUAGES[kind].fullmatch(text), text
     finally:
         await drafting.close()
+
+
+async def test_an_adapters_completions_are_of_the_grammar_too(
+    tiny_qwen2: Path, tmp_path: Path
+) -> None:
+    write_adapter(tmp_path / "ward", tiny_qwen2, seed=3)
+    vllm = VllmSettings(enforce_eager=True, adapters=(("ward", tmp_path / "ward"),))
+    engine = await asyncio.to_thread(
+        build, "vllm", tiny_qwen2, replace(SETTINGS, vllm=vllm), lambda *_: None
+    )
+    try:
+        ones = [replace(held(grammar=GRAMMARS["lark"]), adapter=name) for name in ("ward", None)]
+        for text in await texts(engine, tiny_qwen2, *ones):
+            assert LANGUAGES["lark"].fullmatch(text), text
+    finally:
+        await engine.close()
 
 
 async def test_a_tokenizer_that_allows_no_grammars_is_told(
