@@ -11,10 +11,11 @@ import random
 from collections import deque
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import cycle
 
 from serve.engine.protocol import (
+    Capability,
     EngineInfo,
     EngineLoad,
     EngineRequest,
@@ -28,6 +29,19 @@ from serve.errors import EngineDeadError
 from serve.timeline import FinishReason
 
 _DEFAULT_MAX_MODEL_LEN = 32_768
+_MAX_TRIES = 1000
+"""Tokens that rules may refuse in a row; after them an allowed one is taken as it is."""
+_CAPABILITIES: frozenset[Capability] = frozenset(
+    {
+        "logprobs",
+        "prompt_logprobs",
+        "seed",
+        "min_p",
+        "logit_bias",
+        "penalties",
+        "token_rules",
+    }
+)
 
 
 @dataclass(slots=True, eq=False)
@@ -53,7 +67,7 @@ class FakeEngine:
             kv_cache_tokens=kv_cache_tokens,
             vocab_size=self._fake.vocab_size,
             eos_token_ids=self._fake.eos_token_ids,
-            capabilities=frozenset({"logprobs", "seed", "min_p", "logit_bias", "penalties"}),
+            capabilities=_CAPABILITIES,
             dtype="none",
             device="none",
             adapters=self._fake.adapters,
@@ -141,7 +155,8 @@ class FakeEngine:
         stops = sampling.stop_token_ids
         if not sampling.ignore_eos:
             stops |= self._info.eos_token_ids
-        tokens = self._tokens(request)
+        tokens = _ruled(self._tokens(request), sampling, stops)
+        prompt_logprobs = _prompt_logprobs(request, self._info.vocab_size)
         num_left = sampling.max_tokens
         interval_s = 0.0 if self._fake.tokens_per_s is None else 1 / self._fake.tokens_per_s
         due_at = asyncio.get_running_loop().time()
@@ -159,9 +174,11 @@ class FakeEngine:
             await self._pace(len(chunk), due_at)
             yield TokenChunk(
                 token_ids=chunk,
-                logprobs=_logprobs(chunk, sampling, self._info.vocab_size),
+                logprobs=_logprobs(chunk, sampling.num_logprobs, self._info.vocab_size),
+                prompt_logprobs=prompt_logprobs,
                 finish_reason=finish,
             )
+            prompt_logprobs = None
             if finish is not None:
                 return
 
@@ -214,21 +231,59 @@ def _wake(waiter: asyncio.Future[None]) -> None:
         waiter.set_result(None)
 
 
+def _ruled(tokens: Iterator[int], sampling: SamplingParams, ends: frozenset[int]) -> Iterator[int]:
+    """The tokens that ``min_tokens``, ``allowed_token_ids`` and ``bad_words`` let through."""
+    allowed = sampling.allowed_token_ids
+    if not (sampling.min_tokens or sampling.bad_words) and allowed is None:
+        yield from tokens
+    generated: list[int] = []
+    while True:
+        for _ in range(_MAX_TRIES):
+            token_id = next(tokens)
+            if _may_come(token_id, generated, sampling, ends):
+                break
+        else:
+            token_id = min(allowed or {token_id})
+        generated.append(token_id)
+        yield token_id
+
+
+def _may_come(
+    token_id: int, generated: list[int], sampling: SamplingParams, ends: frozenset[int]
+) -> bool:
+    if token_id in ends:
+        return len(generated) >= sampling.min_tokens
+    allowed = sampling.allowed_token_ids
+    if allowed is not None and token_id not in allowed:
+        return False
+    return not any(
+        (*generated[len(generated) + 1 - len(word) :], token_id) == word
+        for word in sampling.bad_words
+        if len(word) <= len(generated) + 1
+    )
+
+
+def _prompt_logprobs(request: EngineRequest, vocab_size: int) -> list[TokenLogprob | None] | None:
+    """Those of the prompt's tokens, made up in the same way; none of the first."""
+    num_logprobs = request.sampling.num_prompt_logprobs
+    described = _logprobs(list(request.prompt_token_ids), num_logprobs, vocab_size)
+    if described is None:
+        return None
+    return [None, *(replace(logprob, rank=1) for logprob in described[1:])]
+
+
 def _logprobs(
-    token_ids: list[int], sampling: SamplingParams, vocab_size: int
+    token_ids: list[int], num_logprobs: int | None, vocab_size: int
 ) -> list[TokenLogprob] | None:
     """Made-up logprobs of the right shape: halves, the chosen token first."""
-    if sampling.num_logprobs is None:
+    if num_logprobs is None:
         return None
-    halves = [-0.6931471805599453 * (rank + 1) for rank in range(max(1, sampling.num_logprobs))]
+    halves = [-0.6931471805599453 * (rank + 1) for rank in range(max(1, num_logprobs))]
     return [
         TokenLogprob(
             token_id,
             halves[0],
-            tuple(
-                ((token_id + rank) % vocab_size, halves[rank])
-                for rank in range(sampling.num_logprobs)
-            ),
+            tuple(((token_id + rank) % vocab_size, halves[rank]) for rank in range(num_logprobs)),
         )
         for token_id in token_ids
     ]

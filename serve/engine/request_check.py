@@ -57,6 +57,7 @@ def check_sampling(info: EngineInfo, sampling: SamplingParams) -> None:
         UnsupportedField: a parameter that needs a capability which the engine lacks.
         InvalidRequest: a token id that the model does not have.
     """
+    rule = _first_rule(sampling)
     needs: dict[Capability, tuple[bool, str]] = {
         "logprobs": (sampling.num_logprobs is not None, "logprobs"),
         "seed": (sampling.seed is not None, "seed"),
@@ -67,6 +68,8 @@ def check_sampling(info: EngineInfo, sampling: SamplingParams) -> None:
             or sampling.repetition_penalty != 1.0,
             "presence_penalty",
         ),
+        "prompt_logprobs": (sampling.num_prompt_logprobs is not None, "prompt_logprobs"),
+        "token_rules": (rule is not None, rule or ""),
         "grammar": (sampling.grammar is not None, "a grammar"),
     }
     for capability, (is_needed, field) in needs.items():
@@ -76,6 +79,17 @@ def check_sampling(info: EngineInfo, sampling: SamplingParams) -> None:
             )
     check_vocabulary(info, sampling.logit_bias, "logit_bias")
     check_vocabulary(info, sampling.stop_token_ids, "stop_token_ids")
+    check_vocabulary(info, sampling.allowed_token_ids or (), "allowed_token_ids")
+
+
+def _first_rule(sampling: SamplingParams) -> str | None:
+    """The name of the first rule for tokens that is set; None where none is."""
+    rules = {
+        "min_tokens": sampling.min_tokens > 0,
+        "allowed_token_ids": sampling.allowed_token_ids is not None,
+        "bad_words": bool(sampling.bad_words),
+    }
+    return next((name for name, is_set in rules.items() if is_set), None)
 
 
 def check_vocabulary(info: EngineInfo, token_ids: Collection[int], param: str) -> None:

@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from serve.errors import Draining, InvalidRequest, QueueFull
+from serve.errors import Draining, QueueFull
 
 
 class Admission:
@@ -38,23 +38,29 @@ class Admission:
     def is_closed(self) -> bool:
         return self._is_closed
 
+    def width(self, num_choices: int) -> int:
+        """The choices of one request that may run at once; the others follow as these end.
+
+        One request never holds more sequences than the engine decodes at once. One that has to
+        take turns anyway leaves a slot to others, so that they wait for none of its choices.
+        """
+        if num_choices <= self._max_running:
+            return num_choices
+        return max(1, self._max_running - 1)
+
     @contextmanager
     def slots(self, num_sequences: int) -> Iterator[None]:
         """Hold slots for the choices of one request while the block runs.
 
+        Args:
+            num_sequences: at most ``width`` of what the request has.
+
         Raises:
             Draining: the gate is closed.
-            InvalidRequest: more sequences than this server can ever hold.
             QueueFull: not now.
         """
         if self._is_closed:
             raise Draining("This server is shutting down. Retry: another replica will answer.")
-        if num_sequences > self._capacity:
-            raise InvalidRequest(
-                f"The request has {num_sequences} choices (prompts times n); this server holds at "
-                f"most {self._capacity}. Ask for fewer.",
-                param="n",
-            )
         if self._num_admitted + num_sequences > self._capacity:
             raise QueueFull(
                 f"The server holds {self._num_admitted} of at most {self._capacity} sequences. "

@@ -31,8 +31,9 @@ class AlignedTokens:
             The text that it completes, and the tokens that are in it or before it.
         """
         raw, num_before = self._detokenizer.peek(token_id)
-        if token.raw and raw != token.raw and REPLACEMENT.encode() not in raw:
-            # Its neighbours decide: most often no text stands before it, and so no space.
+        if raw != token.raw and REPLACEMENT.encode() not in raw:
+            # Its neighbours decide: most often no text stands before it, and so no space. Or it
+            # is a special one, and these are shown.
             token = replace(token, raw=raw, text=raw.decode("utf-8", "replace"))
         self._waiting.append(replace(token, offset=self._num_chars + num_before))
         text = self._detokenizer.feed((token_id,))
@@ -43,7 +44,14 @@ class AlignedTokens:
 
     def finish(self) -> tuple[str, list[TokenText]]:
         """The rest of the text, and the tokens in it."""
-        return self._detokenizer.finish(), self._taken()
+        text = self._detokenizer.finish()
+        self._num_chars += len(text)
+        return text, self._taken()
+
+    @property
+    def num_chars(self) -> int:
+        """Characters of the text so far."""
+        return self._num_chars
 
     def _taken(self) -> list[TokenText]:
         taken, self._waiting = self._waiting, []

@@ -13,7 +13,14 @@ from itertools import chain, groupby
 from serve.engine.protocol import TokenChunk, TokenLogprob
 from serve.pipeline.aligned import AlignedTokens
 from serve.pipeline.detokenize import Detokenizer
-from serve.pipeline.events import Channel, ChoiceEvent, Finished, TextDelta, TokenText
+from serve.pipeline.events import (
+    Channel,
+    ChoiceEvent,
+    Finished,
+    TextDelta,
+    TokenIds,
+    TokenText,
+)
 from serve.pipeline.stages import Stage
 from serve.timeline import FinishReason, Usage
 
@@ -31,6 +38,13 @@ class Choice:
         prompt_tokens: of the choice's prompt, for its usage.
         marks: characters that stand for special tokens in the text, by their ids, for a first stage
             that looks for them and takes them out (stop.py). Other special tokens have no text.
+        keeps_end: a token that ends the choice is text, as far as the detokenizer shows it.
+        lists_end: with log-probabilities, such a token is listed, too, so that there is one entry
+            for each token that is counted.
+        tells_ids: ids are told before the text that they came to.
+
+    Attributes:
+        num_chars_before: characters of the choice's text before its first token's: of an echo.
     """
 
     def __init__(
@@ -42,17 +56,43 @@ class Choice:
         describe: Describe,
         prompt_tokens: int = 0,
         marks: Mapping[int, str] | None = None,
+        keeps_end: bool = False,
+        lists_end: bool = False,
+        tells_ids: bool = False,
     ) -> None:
         self._index = index
         self._detokenizer = detokenizer
         self._stages = stages
         self._describe = describe
         self._marks = marks or {}
+        self._keeps_end = keeps_end
+        self._lists_end = lists_end
+        self._tells_ids = tells_ids
+        self.num_chars_before = 0
         self._aligned: AlignedTokens | None = None  # where there are log-probabilities
         self.usage = Usage(prompt_tokens=prompt_tokens)
 
     def feed(self, chunk: TokenChunk) -> list[ChoiceEvent]:
         """The events of a chunk. ``Finished``, if it is there, is the last; its usage is whole."""
+        num_before = self.usage.completion_tokens
+        events = self._passed(chunk)
+        if self.num_chars_before and chunk.logprobs:
+            events = [self._moved(event) for event in events]
+        if self._tells_ids:
+            ids = tuple(chunk.token_ids[: self.usage.completion_tokens - num_before])
+            events.insert(0, TokenIds(index=self._index, token_ids=ids))
+        return events
+
+    def _moved(self, event: ChoiceEvent) -> ChoiceEvent:
+        """An event whose tokens know of the text before them."""
+        if not isinstance(event, TextDelta) or not event.logprobs:
+            return event
+        num_before = self.num_chars_before
+        moved = [replace(token, offset=token.offset + num_before) for token in event.logprobs]
+        return replace(event, logprobs=tuple(moved))
+
+    def _passed(self, chunk: TokenChunk) -> list[ChoiceEvent]:
+        """The events of a chunk, passed through the stages."""
         ids, logprobs, reason = chunk.token_ids, chunk.logprobs, chunk.finish_reason
         if not self._stages:
             return self._consumed(ids, logprobs, reason)
@@ -81,8 +121,9 @@ class Choice:
     ) -> list[ChoiceEvent]:
         """Text and log-probabilities of tokens, and their end. All that is left, where it ends."""
         self.usage.completion_tokens += len(ids)
-        # The stop token is counted and is no text (Engine contract).
-        num_text = len(ids) - 1 if reason == "stop" else len(ids)
+        # The stop token is counted and is no text (Engine contract), unless it was asked for.
+        is_end = reason == "stop" and not self._keeps_end
+        num_text = len(ids) - 1 if is_end else len(ids)
         described: tuple[TokenText, ...] = ()
         if logprobs:
             text, described = self._aligned_text(ids[:num_text], logprobs, is_last=bool(reason))
@@ -110,6 +151,9 @@ class Choice:
         ]
         if is_last:
             pieces.append(aligned.finish())
+            if self._lists_end and len(logprobs) > len(ids):
+                end = replace(self._describe(logprobs[len(ids)]), offset=aligned.num_chars)
+                pieces.append(("", [end]))
         text = "".join([text for text, _ in pieces])
         return text, tuple(chain.from_iterable(tokens for _, tokens in pieces))
 

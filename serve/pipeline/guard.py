@@ -184,6 +184,15 @@ def encode_plainly(
         return tokenizer.encode_batch_fast(texts, add_special_tokens=add_special_tokens)[0].ids
 
 
+def spans_of(tokenizer: Tokenizer, text: str, *, add_special_tokens: bool) -> list[Span]:
+    """The first and last place of each token's characters; (0, 0) of one that has none."""
+    with NO_PANIC:
+        (encoding,) = tokenizer.encode_batch(
+            [str.__str__(text)], add_special_tokens=add_special_tokens
+        )
+    return encoding.offsets
+
+
 def _is_control(token: AddedToken) -> bool:
     """Whether an added token is more than a run of white space, which is ordinary text."""
     return token.special or bool(token.content.replace("▁", " ").strip())

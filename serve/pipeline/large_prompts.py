@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from serve.pipeline.events import ChatPrompt, Prompt, TextPrompt
+from serve.pipeline.events import ChatPrompt, FillPrompt, Prompt, TextPrompt
 from serve.pipeline.render import INLINE_CHARS, Renderer
 
 MAX_AT_ONCE: Final = 2
@@ -22,23 +22,23 @@ class LargePrompts:
     def __init__(self) -> None:
         self._places = asyncio.Semaphore(MAX_AT_ONCE)
 
-    async def render(
-        self, renderer: Renderer, prompt: Prompt, *, add_special_tokens: bool = True
-    ) -> list[int]:
+    async def render(self, renderer: Renderer, prompt: Prompt) -> list[int]:
         """The same as ``renderer.render``, when there is a place.
 
         Raises:
             RequestError: as that does.
         """
         if not _is_large(prompt):
-            return await renderer.render(prompt, add_special_tokens=add_special_tokens)
+            return await renderer.render(prompt)
         async with self._places:
-            return await renderer.render(prompt, add_special_tokens=add_special_tokens)
+            return await renderer.render(prompt)
 
 
 def _is_large(prompt: Prompt) -> bool:
     if isinstance(prompt, TextPrompt):
         return len(prompt.text) > INLINE_CHARS
+    if isinstance(prompt, FillPrompt):
+        return len(prompt.prefix) + len(prompt.suffix) > INLINE_CHARS
     if not isinstance(prompt, ChatPrompt):
         return False
     num_chars = 0

@@ -10,6 +10,7 @@ from typing import Any
 
 from serve.errors import InvalidRequest, UnsupportedField
 from serve.pipeline.events import ChatPrompt, FillPrompt, Prompt, TextPrompt, TokensPrompt
+from serve.pipeline.fill import FillTokens, fill_tokens
 from serve.pipeline.template import ChatTemplate, TooMuchInlineError, load_template
 from serve.pipeline.tokenizer import ModelTokenizer
 from serve.pipeline.tool_arguments import with_parsed_arguments
@@ -32,6 +33,7 @@ class Renderer:
     def __init__(self, tokenizer: ModelTokenizer, template: ChatTemplate | None) -> None:
         self.tokenizer = tokenizer
         self.template = template
+        self._fill_tokens = fill_tokens(tokenizer.token_id)
 
     @classmethod
     def load(cls, folder: Path, vocab_size: int | None = None) -> Renderer:
@@ -39,12 +41,13 @@ class Renderer:
         tokenizer = ModelTokenizer.load(folder, vocab_size)
         return cls(tokenizer, load_template(folder, tokenizer.config))
 
-    async def render(self, prompt: Prompt, *, add_special_tokens: bool = True) -> list[int]:
-        """Token ids of a prompt.
+    @property
+    def fill_tokens(self) -> FillTokens | None:
+        """The model's tokens for a gap in a text; None where it has none."""
+        return self._fill_tokens
 
-        Args:
-            add_special_tokens: for TextPrompt: the tokenizer's own BOS/EOS. A chat template writes
-                its own.
+    async def render(self, prompt: Prompt) -> list[int]:
+        """Token ids of a prompt.
 
         Raises:
             InvalidRequest: the template refuses it, an id is out of vocabulary, or nothing is left.
@@ -55,10 +58,11 @@ class Renderer:
             token_ids = list(prompt.token_ids)
         elif isinstance(prompt, TextPrompt):
             token_ids = await _encode(
-                partial(self.tokenizer.encode, add_special_tokens=add_special_tokens), prompt.text
+                partial(self.tokenizer.encode, add_special_tokens=prompt.add_special_tokens),
+                prompt.text,
             )
         elif isinstance(prompt, FillPrompt):
-            raise InvalidRequest("This model has no tokens for a gap in a text.", param="suffix")
+            token_ids = await self._fill(prompt)
         elif _num_chars_left((prompt.messages, prompt.tools), INLINE_CHARS) > 0:
             try:
                 text = self._render_chat(prompt, is_inline=True)
@@ -71,6 +75,20 @@ class Renderer:
         if not token_ids:
             raise InvalidRequest("The prompt is empty: give at least one token.", param="prompt")
         return token_ids
+
+    async def _fill(self, prompt: FillPrompt) -> list[int]:
+        """A prompt with a gap. Names of control tokens in the client's text are plain text."""
+        tokens = self._fill_tokens
+        if tokens is None:
+            raise UnsupportedField(
+                "suffix is not supported: this model has no tokens for a gap in a text (FIM). "
+                "Leave it out, or ask a model that was taught to fill one.",
+                param="suffix",
+            )
+        encode = self.tokenizer.encode_rendered
+        prefix = await _encode(encode, of_client(prompt.prefix))
+        suffix = await _encode(encode, of_client(prompt.suffix))
+        return [*self.tokenizer.begin_ids, *tokens.join(prefix, suffix)]
 
     def _render_chat(self, prompt: ChatPrompt, *, is_inline: bool = False) -> str:
         if self.template is None:

@@ -28,10 +28,16 @@ _FIRST_MARK = 0xD800
 
 @dataclass(frozen=True, slots=True)
 class StopPatterns:
-    """Stop strings with marks, and the marks by the ids of the tokens that they stand for."""
+    """Stop strings with marks.
+
+    Attributes:
+        marks: by the ids of the tokens that they stand for.
+        names: of these tokens, by their marks.
+    """
 
     strings: tuple[str, ...]
     marks: Mapping[int, str] = field(default_factory=dict)
+    names: Mapping[str, str] = field(default_factory=dict)
 
 
 def stop_patterns(strings: Sequence[str], special_ids: Mapping[str, int]) -> StopPatterns:
@@ -56,7 +62,11 @@ def stop_patterns(strings: Sequence[str], special_ids: Mapping[str, int]) -> Sto
         for way in ways or (marked, spelt):
             joined = plain[0] + "".join(a + b for a, b in zip(way, plain[1:], strict=True))
             patterns[joined] = None
-    return StopPatterns(tuple(patterns), {special_ids[name]: mark_of[name] for name in names})
+    return StopPatterns(
+        tuple(patterns),
+        {special_ids[name]: mark_of[name] for name in names},
+        {mark_of[name]: name for name in names},
+    )
 
 
 class StopStrings:
@@ -65,14 +75,26 @@ class StopStrings:
     Args:
         strings: each non-empty; none at all lets everything pass.
         marks: of special tokens in them, see ``stop_patterns``.
+        names: of these tokens, by their marks; for a stop string that is kept.
+        keeps_stop: the string that ends the choice is part of its text; of two that begin at one
+            place it is the shorter.
     """
 
-    def __init__(self, strings: Sequence[str], marks: Mapping[int, str] | None = None) -> None:
+    def __init__(
+        self,
+        strings: Sequence[str],
+        marks: Mapping[int, str] | None = None,
+        *,
+        names: Mapping[str, str] | None = None,
+        keeps_stop: bool = False,
+    ) -> None:
         marks = marks or {}
         self._strings = tuple(strings)
         self._marks = marks
-        self._firsts = frozenset([s[0] for s in strings]).union(marks.values())
+        self._firsts = frozenset([s[0] for s in self._strings]).union(marks.values())
         self._without_marks = dict.fromkeys(map(ord, marks.values()))
+        self._with_names = {ord(mark): name for mark, name in (names or {}).items()}
+        self._keeps_stop = keeps_stop
         self._held = ""
         # Tokens that begin in what is held, each with the marks that have to pass before it.
         self._waiting: list[tuple[TokenText, int]] = []
@@ -90,9 +112,9 @@ class StopStrings:
                     passed.append(event)  # nothing of a stop string begins in it
                     continue
                 self._wait(event.logprobs)
-                text, is_stopped = self._cut(self._held + event.text)
-                passed += self._delta(event.index, text)
-                if is_stopped:
+                text, stop = self._cut(self._held + event.text)
+                passed += self._delta(event.index, text, kept=stop if self._keeps_stop else "")
+                if stop:
                     return [*passed, Finished(index=event.index, reason="stop")]
             elif isinstance(event, Finished):
                 passed += self._delta(event.index, self._held, is_last=True)
@@ -107,29 +129,34 @@ class StopStrings:
             self._num_marked += is_marked
             self._waiting.append((token, self._num_marked if is_marked else 0))
 
-    def _cut(self, text: str) -> tuple[str, bool]:
-        """The part of a text that is safe to send, and whether a stop string ends it."""
-        cut = min((at for s in self._strings if (at := text.find(s)) >= 0), default=-1)
-        if cut >= 0:
-            return text[:cut], True
+    def _cut(self, text: str) -> tuple[str, str]:
+        """The part of a text that is safe to send, and the stop string that ends it, if any."""
+        found = [(at, len(s), s) for s in self._strings if (at := text.find(s)) >= 0]
+        if found:
+            at, _, stop = min(found)
+            return text[:at], stop
         keep = self._num_held(text)
         self._held = text[len(text) - keep :]
-        return text[: len(text) - keep], False
+        return text[: len(text) - keep], ""
 
     def _num_held(self, text: str) -> int:
         """Length of the longest suffix that is a proper prefix of a stop string."""
         return self._prefixes.feed(text[len(self._held) :])
 
-    def _delta(self, index: int, text: str, *, is_last: bool = False) -> list[ChoiceEvent]:
+    def _delta(
+        self, index: int, text: str, *, kept: str = "", is_last: bool = False
+    ) -> list[ChoiceEvent]:
         """Text without its marks, and the tokens that begin in it; nothing where there is neither.
 
         Args:
+            kept: a stop string behind it that is text, too, its special tokens by their names.
             is_last: no text follows: no token waits for any.
         """
         if self._marks:
-            length = len(text)
+            self._num_marks += sum(map((text + kept).count, self._marks.values()))
             text = text.translate(self._without_marks)
-            self._num_marks += length - len(text)
+            kept = kept.translate(self._with_names)
+        text += kept
         self._num_chars += len(text)
         num_begun = len(self._waiting)
         if not is_last:

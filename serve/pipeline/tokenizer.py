@@ -18,7 +18,7 @@ from tokenizers import Tokenizer, pre_tokenizers
 from serve.errors import InvalidRequest, StartupError
 from serve.pipeline import token_bytes
 from serve.pipeline.detokenize import ByteDetokenizer, Detokenizer, WindowDetokenizer
-from serve.pipeline.guard import ControlGuard, encode_plainly
+from serve.pipeline.guard import ControlGuard, encode_plainly, spans_of
 from serve.pipeline.panics import NO_PANIC
 from serve.pipeline.token_bytes import TokenBytes
 
@@ -43,6 +43,7 @@ class ModelTokenizer:
         self.vocab_size = vocab_size
         added = tokenizer.get_added_tokens_decoder()
         self._special_ids = frozenset(i for i, token in added.items() if token.special)
+        self._added_names = {token.content: i for i, token in added.items()}
         self._guard = ControlGuard(tokenizer)
         parts = token_bytes.decoder_parts(json.loads(tokenizer.to_str()).get("decoder"))
         self._byte_of = _char_to_byte() if token_bytes.is_byte_level(parts) else {}
@@ -53,6 +54,7 @@ class ModelTokenizer:
         self._special_names = {added[i].content: i for i in self._special_ids}
         self._has_local_bytes = bool(self._anchor) and token_bytes.is_local(parts)
         self._token_bytes = TokenBytes(self._bytes_of)
+        self._shown_bytes = TokenBytes(self._bytes_shown)
         if self._byte_of:  # cheap, and so no request waits for it
             for token_id in tokenizer.get_vocab(with_added_tokens=True).values():
                 self._token_bytes[token_id] = self._bytes_of(token_id)
@@ -95,6 +97,14 @@ class ModelTokenizer:
         """
         return encode_plainly(self._tokenizer, text, add_special_tokens=add_special_tokens)
 
+    @property
+    def begin_ids(self) -> list[int]:
+        """Ids that the tokenizer puts before a text of its own accord; most often a BOS."""
+        plain = self.encode("a", add_special_tokens=False)
+        whole = self.encode("a", add_special_tokens=True)
+        at = next((at for at in range(len(whole)) if whole[at:][: len(plain)] == plain), 0)
+        return whole[:at]
+
     def encode_rendered(self, text: str) -> list[int]:
         """Token ids of a rendered chat, in which a client's text is plain whatever it spells.
 
@@ -114,23 +124,41 @@ class ModelTokenizer:
         """Text of token ids, special tokens shown."""
         return _decode(self._tokenizer, token_ids, skip_special_tokens=False)
 
-    def detokenizer(self, prompt: Sequence[int] = ()) -> Detokenizer:
+    def offsets(self, text: str, *, add_special_tokens: bool) -> list[int]:
+        """The place of each token of ``encode`` in the text: characters before it.
+
+        What no token holds, such as white space that a normaliser takes away, is the next one's.
+        """
+        end = 0
+        places: list[int] = []
+        for first, last in spans_of(self._tokenizer, text, add_special_tokens=add_special_tokens):
+            places.append(min(first, end) if last else end)
+            end = max(end, last)
+        return places
+
+    def detokenizer(
+        self, prompt: Sequence[int] = (), *, shows_special: bool = False
+    ) -> Detokenizer:
         """A fresh incremental detokenizer for one choice.
 
         Args:
             prompt: ids that its text continues; none where it is a text of its own, such as the
                 answer in a chat.
+            shows_special: special tokens are text, by their names.
         """
+        has_text = self._is_token if shows_special else self._has_text
+        token_bytes = self._shown_bytes if shows_special else self._token_bytes
         if self._byte_of:
-            return ByteDetokenizer(self._token_bytes, prompt=prompt)
+            return ByteDetokenizer(token_bytes, prompt=prompt)
         if self._has_local_bytes:
             return ByteDetokenizer(
-                self._token_bytes,
-                first_bytes=self._first_bytes_of,
-                has_text=self._has_text,
+                token_bytes,
+                first_bytes=self._first_bytes_of if not shows_special else self._first_shown_of,
+                has_text=has_text,
                 prompt=prompt,
             )
-        return WindowDetokenizer(self.decode, prompt=prompt, has_text=self._has_text)
+        decode = self.decode_raw if shows_special else self.decode
+        return WindowDetokenizer(decode, prompt=prompt, has_text=has_text)
 
     def token_bytes(self, token_id: int) -> bytes:
         """The bytes of one token inside a text. Special ones and ids of no token have none."""
@@ -141,6 +169,10 @@ class ModelTokenizer:
         if token_id in self._special_ids:
             return self._token_of(token_id) or ""
         return self._token_bytes[token_id].decode("utf-8", "replace")
+
+    def token_id(self, name: str) -> int | None:
+        """The id of the added token of that name; None where there is none."""
+        return self._added_names.get(name)
 
     @property
     def special_ids(self) -> Mapping[str, int]:
@@ -163,6 +195,20 @@ class ModelTokenizer:
 
     def _has_text(self, token_id: int) -> bool:
         return token_id not in self._special_ids and self._token_of(token_id) is not None
+
+    def _is_token(self, token_id: int) -> bool:
+        return self._token_of(token_id) is not None
+
+    def _bytes_shown(self, token_id: int) -> bytes:
+        """The bytes of a token where special ones are shown."""
+        if token_id in self._special_ids:
+            return (self._token_of(token_id) or "").encode()
+        return self._token_bytes[token_id]
+
+    def _first_shown_of(self, token_id: int) -> bytes:
+        if token_id in self._special_ids:
+            return self._bytes_shown(token_id)
+        return self._first_bytes_of(token_id)
 
     def _bytes_of(self, token_id: int) -> bytes:
         token = self._token_of(token_id)

@@ -21,6 +21,7 @@ import secrets
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
 from contextlib import aclosing, asynccontextmanager, contextmanager
+from dataclasses import fields
 
 from models.rules.names import quoted
 from serve import timeline
@@ -238,11 +239,7 @@ def _may_ask(call: Call, served: Served) -> bool:
 
 def _request(call: Call, served: Served, generation: Generation) -> GenerateRequest:
     return GenerateRequest(
-        prompts=generation.prompts,
-        n=generation.n,
-        sampling=generation.sampling,
-        stop=generation.stop,
-        cache_salt=generation.cache_salt,
+        **{part.name: getattr(generation, part.name) for part in fields(Generation)},
         request_id=call.record.request_id,
         tenant=_caller(call).tenant,
         adapter=served.adapter,

@@ -3,61 +3,134 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import orjson
 
 from serve.api.dialect import Identity
 from serve.api.openai.encoders import OpenAIEncoder
 from serve.api.openai.logprobs import chat_logprobs
-from serve.pipeline.answer import CollectedChoice
-from serve.pipeline.events import Finished, TextDelta, TokenText
+from serve.pipeline.answer import CollectedCall, CollectedChoice
+from serve.pipeline.events import Finished, TextDelta, TokenText, ToolCallDelta
+from serve.timeline import FinishReason, Usage
 
 
 class ChatEncoder(OpenAIEncoder):
     """``chat.completion`` and ``chat.completion.chunk``.
 
     A choice's first chunk carries its role. It is sent together with the choice's first text, so
-    that the time of the first chunk is the time of the first token.
+    that the time of the first chunk is the time of the first token. Reasoning has both of its
+    names, ``reasoning`` and ``reasoning_content``: clients read the one or the other.
+
+    Args:
+        has_functions: the tools came as ``functions``, so a call goes as ``function_call``.
     """
 
     id_prefix = "chatcmpl-"
     chunk_kind = "chat.completion.chunk"
     whole_kind = "chat.completion"
+    channels: ClassVar = frozenset({"content", "reasoning", "refusal"})
 
-    def __init__(self, identity: Identity, *, has_usage_chunk: bool, has_logprobs: bool) -> None:
+    def __init__(
+        self,
+        identity: Identity,
+        *,
+        has_usage_chunk: bool,
+        has_logprobs: bool,
+        has_functions: bool = False,
+    ) -> None:
         super().__init__(identity, has_usage_chunk=has_usage_chunk, has_logprobs=has_logprobs)
+        self._has_functions = has_functions
         self._opened: set[int] = set()
 
     def _delta(self, event: TextDelta) -> bytes:
-        delta = b'{"content":' + orjson.dumps(event.text) + b"}"
+        text = orjson.dumps(event.text)
+        if event.channel == "reasoning":
+            delta = b'{"reasoning":' + text + b',"reasoning_content":' + text + b"}"
+        elif event.channel == "refusal":
+            delta = b'{"refusal":' + text + b"}"
+        else:
+            delta = b'{"content":' + text + b"}"
         logprobs = orjson.dumps(self._logprobs(event.logprobs)) if event.logprobs else b"null"
-        return self._opening(event.index) + self._chunk(event.index, delta, logprobs, b"null")
+        return self._opening(event) + self._chunk(event.index, delta, logprobs, b"null")
+
+    def _call(self, event: ToolCallDelta) -> bytes:
+        """The chunks of more of a call: what it is, then its arguments, as OpenAI sends them."""
+        chunks = [self._opening(event)]
+        if event.call_id is not None or event.name is not None:
+            head = {"name": event.name, "arguments": ""}
+            chunks.append(self._call_chunk(event, {"id": event.call_id, "type": "function"}, head))
+        if event.arguments:
+            chunks.append(self._call_chunk(event, {}, {"arguments": event.arguments}))
+        return b"".join(chunks)
+
+    def _call_chunk(
+        self, event: ToolCallDelta, facts: dict[str, Any], function: dict[str, Any]
+    ) -> bytes:
+        delta: dict[str, Any] = {"function_call": function}
+        if not self._has_functions:
+            delta = {"tool_calls": [{"index": event.call, **facts, "function": function}]}
+        return self._chunk(event.index, orjson.dumps(delta), b"null", b"null")
 
     def _finish(self, event: Finished) -> bytes:
-        reason = b'"' + event.reason.encode() + b'"'
-        return self._opening(event.index) + self._chunk(event.index, b"{}", b"null", reason)
+        reason = b'"' + self._reason(event.reason).encode() + b'"'
+        return self._opening(event) + self._chunk(event.index, b"{}", b"null", reason)
 
-    def _opening(self, index: int) -> bytes:
-        if index in self._opened:
+    def _opening(self, event: TextDelta | ToolCallDelta | Finished) -> bytes:
+        """The chunk of a choice's role, before its first other one.
+
+        Content is null where something else than content comes first, which may be all that comes.
+        """
+        if event.index in self._opened:
             return b""
-        self._opened.add(index)
-        delta = b'{"role":"assistant","content":"","refusal":null}'
-        return self._chunk(index, delta, b"null", b"null")
+        self._opened.add(event.index)
+        is_other = isinstance(event, ToolCallDelta) or (
+            isinstance(event, TextDelta) and event.channel != "content"
+        )
+        content = b"null" if is_other else b'""'
+        delta = b'{"role":"assistant","content":' + content + b',"refusal":null}'
+        return self._chunk(event.index, delta, b"null", b"null")
 
     def _chunk(self, index: int, delta: bytes, logprobs: bytes, reason: bytes) -> bytes:
-        return b'%b{"index":%d,"delta":%b,"logprobs":%b,"finish_reason":%b}%b' % (
+        return b'%b{"index":%d,"delta":%b,"logprobs":%b,"finish_reason":%b%b}%b' % (
             self._head,
             index,
             delta,
             logprobs,
             reason,
-            self._tail,
+            self._choice_extras(index),
+            self._end(),
         )
 
+    def _reason(self, reason: FinishReason) -> str:
+        return "function_call" if self._has_functions and reason == "tool_calls" else reason
+
+    def _message(self, choice: CollectedChoice) -> dict[str, Any]:
+        calls, reasoning = choice.calls, choice.text_of("reasoning")
+        refusal = choice.text_of("refusal") or None
+        content = choice.text or (None if calls or reasoning or refusal else "")
+        message: dict[str, Any] = {"role": "assistant", "content": content, "refusal": refusal}
+        if reasoning:
+            message |= {"reasoning": reasoning, "reasoning_content": reasoning}
+        if calls and self._has_functions:
+            message["function_call"] = _function(calls[0])
+        elif calls:
+            message["tool_calls"] = [
+                {"id": call.call_id, "type": "function", "function": _function(call)}
+                for call in calls
+            ]
+        return message
+
     def _text(self, choice: CollectedChoice) -> dict[str, Any]:
-        message = {"role": "assistant", "content": choice.text, "refusal": None}
-        return {"index": choice.index, "message": message}
+        return {"index": choice.index, "message": self._message(choice)}
 
     def _logprobs(self, tokens: Sequence[TokenText]) -> dict[str, Any]:
         return chat_logprobs(tokens)
+
+    def _usage(self, usage: Usage) -> dict[str, Any]:
+        details = {"reasoning_tokens": usage.reasoning_tokens}
+        return {**super()._usage(usage), "completion_tokens_details": details}
+
+
+def _function(call: CollectedCall) -> dict[str, str]:
+    return {"name": call.name, "arguments": call.arguments}

@@ -61,7 +61,6 @@ class CompletionRequest(SamplingFields):
         Raises:
             InvalidRequest: an empty or misshapen prompt, or fields that contradict each other.
         """
-        self.check_shared()
         n = self.n or 1
         if self.best_of is not None and self.best_of != n:
             raise InvalidRequest(
@@ -89,6 +88,7 @@ class CompletionRequest(SamplingFields):
             sampling=self.sampling(max_tokens=max_tokens, num_logprobs=self.logprobs),
             stop=self.stops(),
             cache_salt=self.cache_salt,
+            format=self.format(),
         )
 
 

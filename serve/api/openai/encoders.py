@@ -10,7 +10,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, ClassVar
 
 import orjson
 
@@ -19,8 +19,17 @@ from serve.api.json_lists import JsonLists, in_pieces
 from serve.api.openai.errors import problem
 from serve.errors import InternalError, RequestError
 from serve.pipeline.answer import Answer, CollectedChoice
-from serve.pipeline.events import Event, Finished, TextDelta, TokenText
-from serve.timeline import Usage
+from serve.pipeline.events import (
+    Channel,
+    Event,
+    Finished,
+    PromptTokens,
+    TextDelta,
+    TokenIds,
+    TokenText,
+    ToolCallDelta,
+)
+from serve.timeline import FinishReason, Usage
 
 DONE = b"data: [DONE]\n\n"
 
@@ -37,6 +46,8 @@ class OpenAIEncoder(ABC):
     id_prefix: str
     chunk_kind: str
     whole_kind: str
+    channels: ClassVar[frozenset[Channel]] = frozenset({"content"})
+    """Those that an answer has words for."""
 
     def __init__(self, identity: Identity, *, has_usage_chunk: bool, has_logprobs: bool) -> None:
         # The answer's id is the request's, so that either finds the other.
@@ -45,6 +56,8 @@ class OpenAIEncoder(ABC):
         self._has_logprobs = has_logprobs
         self._answer = Answer()
         self._lists: dict[int, JsonLists] = {}
+        self._prompts: list[PromptTokens] = []  # of a stream, until its first chunk
+        self._token_ids: dict[int, list[int]] = {}  # of a stream, until the choice's next chunk
         head = orjson.dumps(self._fields(self.chunk_kind))
         self._head = b"data: " + head[:-1] + b',"choices":['
         self._tail = b'],"usage":null}\n\n' if has_usage_chunk else b"]}\n\n"
@@ -55,10 +68,18 @@ class OpenAIEncoder(ABC):
 
     def event(self, event: Event) -> bytes:
         """The chunks of an event."""
-        if isinstance(event, TextDelta) and event.channel == "content":
+        if isinstance(event, TextDelta) and event.channel in self.channels:
             return self._delta(event)
+        if isinstance(event, ToolCallDelta):
+            return self._call(event)
         if isinstance(event, Finished):
             return self._finish(event)
+        if isinstance(event, PromptTokens):
+            self._prompts.append(event)
+            return b""
+        if isinstance(event, TokenIds):
+            self._token_ids.setdefault(event.index, []).extend(event.token_ids)
+            return b""
         raise InternalError(f"This answer has no words for {type(event).__name__}.")
 
     def error(self, error: RequestError) -> bytes:
@@ -69,7 +90,7 @@ class OpenAIEncoder(ABC):
         """The end; before it, where it was asked for, a chunk of counts and no choices."""
         if not self._has_usage_chunk:
             return DONE
-        return self._head + b'],"usage":' + orjson.dumps(usage_fields(usage)) + b"}\n\n" + DONE
+        return self._head + b'],"usage":' + orjson.dumps(self._usage(usage)) + b"}\n\n" + DONE
 
     def add(self, event: Event) -> None:
         """Take an event of a whole answer. Log-probabilities are kept as JSON, a tenth of them.
@@ -77,6 +98,8 @@ class OpenAIEncoder(ABC):
         Raises:
             RequestError: the choice failed; it is the error that ended it.
         """
+        if isinstance(event, TextDelta) and event.channel not in self.channels:
+            raise InternalError(f"This answer has no words for a {event.channel}.")
         if isinstance(event, TextDelta) and event.logprobs:
             self._lists_of(event.index).add(self._logprobs(event.logprobs))
             event = replace(event, logprobs=())
@@ -89,16 +112,18 @@ class OpenAIEncoder(ABC):
     def _whole(self, usage: Usage) -> Iterator[bytes]:
         yield orjson.dumps(self._fields(self.whole_kind))[:-1] + b',"choices":['
         for number, choice in enumerate(self._answer.choices):
-            if choice.tool_calls or choice.deltas.keys() - {"content"}:
-                raise InternalError("This answer has words for its text alone.")
             comma = b"," if number else b""
             yield comma + orjson.dumps(self._text(choice))[:-1] + b',"logprobs":'
             if self._has_logprobs:
                 yield from self._lists_of(choice.index).pieces()
             else:
                 yield b"null"
-            yield b',"finish_reason":' + orjson.dumps(choice.reason) + b"}"
-        yield b'],"usage":' + orjson.dumps(usage_fields(usage)) + b"}"
+            yield b',"finish_reason":' + orjson.dumps(self._reason(choice.reason))
+            if choice.token_ids:
+                yield b',"token_ids":' + orjson.dumps(choice.token_ids)
+            yield b"}"
+        yield b'],"usage":' + orjson.dumps(self._usage(usage))
+        yield self._answer_extras(self._answer.prompts) + b"}"
 
     def _lists_of(self, index: int) -> JsonLists:
         lists = self._lists.get(index)
@@ -116,6 +141,46 @@ class OpenAIEncoder(ABC):
             "system_fingerprint": identity.fingerprint,
         }
 
+    def _end(self) -> bytes:
+        """The end of a chunk, behind its choices: usage, and what only the first chunk has."""
+        if not self._prompts:
+            return self._tail
+        extras = self._answer_extras(self._prompts)
+        self._prompts = []
+        return b"]" + extras + self._tail[1:]
+
+    def _choice_extras(self, index: int) -> bytes:
+        """More fields of a choice in a chunk, each with a comma before it."""
+        token_ids = self._token_ids.pop(index, None)
+        return b"" if token_ids is None else b',"token_ids":' + orjson.dumps(token_ids)
+
+    def _answer_extras(self, prompts: Sequence[PromptTokens]) -> bytes:
+        """More fields of an answer or its first chunk, each with a comma before it.
+
+        Args:
+            prompts: as the model read them, where the client asked for them.
+        """
+        if not prompts:
+            return b""
+        return b',"prompt_token_ids":' + orjson.dumps(prompts[0].token_ids)
+
+    def _reason(self, reason: FinishReason) -> str:
+        """The word for a choice's end."""
+        return reason
+
+    def _usage(self, usage: Usage) -> dict[str, Any]:
+        """The counts of tokens."""
+        return {
+            "prompt_tokens": usage.prompt_tokens,
+            "completion_tokens": usage.completion_tokens,
+            "total_tokens": usage.total_tokens,
+            "prompt_tokens_details": {"cached_tokens": usage.cached_tokens},
+        }
+
+    def _call(self, _event: ToolCallDelta) -> bytes:
+        """The chunks of more of a tool call. Raises InternalError where there can be none."""
+        raise InternalError("This answer has no words for tool calls.")
+
     @abstractmethod
     def _delta(self, event: TextDelta) -> bytes:
         """The chunks of more text."""
@@ -131,12 +196,3 @@ class OpenAIEncoder(ABC):
     @abstractmethod
     def _logprobs(self, tokens: Sequence[TokenText]) -> dict[str, Any]:
         """Log-probabilities of tokens of a choice, in order."""
-
-
-def usage_fields(usage: Usage) -> dict[str, Any]:
-    return {
-        "prompt_tokens": usage.prompt_tokens,
-        "completion_tokens": usage.completion_tokens,
-        "total_tokens": usage.total_tokens,
-        "prompt_tokens_details": {"cached_tokens": usage.cached_tokens},
-    }

@@ -88,18 +88,17 @@ IGNORED_FIELDS: dict[str, str] = {
     "adaptive_decay": "of adaptive_target, which is refused unless it is off",
     "repeat_last_n": "of repeat_penalty, which is refused unless it is off",
     "penalize_nl": "of repeat_penalty, which is refused unless it is off",
+    "guided_decoding_backend": "a choice among vLLM's libraries for grammars; here there is one",
     "stream_interval": "how many tokens to gather per event; events come as tokens do",
 }
 """Accepted with any value, without effect. The value is the reason."""
 
 _TEXT_ONLY = "this server reads and writes text only"
-_NO_GRAMMAR = "answers cannot be constrained to a grammar"
 _TEMPLATE = "prompts are rendered by the model's own chat template only"
 _TOKENS = "it would change which tokens the sampler may choose in a way that no engine here offers"
 _ENGINE = "it is an internal matter of another engine"
 
 _AT_TOP = "its fields belong into the body itself; client libraries put them there"
-_THINKING = "prompts are rendered by the model's own chat template, without such a switch"
 
 UNSUPPORTED_FIELDS: dict[str, Unsupported] = {
     # OpenAI's
@@ -108,9 +107,6 @@ UNSUPPORTED_FIELDS: dict[str, Unsupported] = {
     "best_of": Unsupported("all n choices are returned; use n", (1,)),
     "echo": Unsupported("the prompt is not repeated in the answer"),
     "suffix": Unsupported("text can be continued, not filled in"),
-    "functions": Unsupported("it is deprecated; use tools"),
-    "function_call": Unsupported("it is deprecated; use tool_choice", ("none", "auto")),
-    "reasoning_effort": Unsupported("the model has no such control"),
     "verbosity": Unsupported("the model has no such control", ("medium",)),
     "web_search_options": Unsupported(
         "this server reaches nothing outside its walls", is_wish_if_empty=True
@@ -125,7 +121,6 @@ UNSUPPORTED_FIELDS: dict[str, Unsupported] = {
     "allowed_token_ids": Unsupported(_TOKENS),
     "bad_words": Unsupported(_TOKENS),
     "repetition_detection": Unsupported(_TOKENS),
-    "thinking_token_budget": Unsupported(_TOKENS),
     "watermarking": Unsupported(_TOKENS),
     "logits_processors": Unsupported("clients cannot bring code"),
     "skip_special_tokens": Unsupported("special tokens are never shown", (True,)),
@@ -138,24 +133,13 @@ UNSUPPORTED_FIELDS: dict[str, Unsupported] = {
     "return_token_ids": Unsupported("tokens are returned as text"),
     "return_token_offsets": Unsupported("offsets are in the logprobs of completions"),
     "return_prompt_text": Unsupported("the prompt is not repeated in the answer"),
-    "include_reasoning": Unsupported("reasoning is not told apart from the answer", (True,)),
     "prompt_embeds": Unsupported("prompts are text or token ids"),
-    "add_generation_prompt": Unsupported(_TEMPLATE, (True,)),
-    "continue_final_message": Unsupported(_TEMPLATE),
     "chat_template": Unsupported(_TEMPLATE),
-    "chat_template_kwargs": Unsupported(_TEMPLATE),
-    "documents": Unsupported(_TEMPLATE),
     "add_special_tokens": Unsupported("the tokenizer's and the template's own rules hold"),
     "media_io_kwargs": Unsupported(_TEXT_ONLY),
     "mm_processor_kwargs": Unsupported(_TEXT_ONLY),
     "mm_payload": Unsupported(_TEXT_ONLY),
     "return_mm_kwargs": Unsupported(_TEXT_ONLY),
-    "structured_outputs": Unsupported(_NO_GRAMMAR),
-    "guided_json": Unsupported(_NO_GRAMMAR),
-    "guided_regex": Unsupported(_NO_GRAMMAR),
-    "guided_choice": Unsupported(_NO_GRAMMAR),
-    "guided_grammar": Unsupported(_NO_GRAMMAR),
-    "guided_decoding_backend": Unsupported(_NO_GRAMMAR),
     "priority": Unsupported("requests are served in the order in which they come", (0,)),
     "request_id": Unsupported("the server names requests; send x-client-request-id"),
     "kv_transfer_params": Unsupported(_ENGINE),
@@ -167,10 +151,6 @@ UNSUPPORTED_FIELDS: dict[str, Unsupported] = {
     "options": Unsupported(_AT_TOP),
     "extra_headers": Unsupported("headers are sent as headers"),
     "extra_query": Unsupported("there are no such parameters"),
-    "enable_thinking": Unsupported(_THINKING, (True,)),
-    "thinking": Unsupported(_THINKING),
-    "think": Unsupported(_THINKING, (True,)),
-    "reasoning": Unsupported(_THINKING),
     "do_sample": Unsupported("for the most likely tokens set temperature to 0", (True,)),
     "num_beams": Unsupported("tokens are sampled", (1,)),
     "typical_p": Unsupported(_TOKENS, (1,)),
@@ -189,8 +169,6 @@ UNSUPPORTED_FIELDS: dict[str, Unsupported] = {
     "min_length": Unsupported(_TOKENS, (0,)),
     "samplers": Unsupported("their order is this server's own"),
     "sampler_order": Unsupported("their order is this server's own"),
-    "grammar": Unsupported(_NO_GRAMMAR),
-    "json_schema": Unsupported(_NO_GRAMMAR),
     "mirostat": Unsupported(_TOKENS, (0,)),
     "mirostat_mode": Unsupported(_TOKENS, (0,)),
     "dynatemp_range": Unsupported(_TOKENS, (0,)),
@@ -216,13 +194,30 @@ UNSUPPORTED_FIELDS: dict[str, Unsupported] = {
 ``add_special_tokens`` of /tokenize) are its own, whatever stands here."""
 
 FIELDS = FieldTable(ignored=IGNORED_FIELDS, refused=UNSUPPORTED_FIELDS)
-"""The table of all routes of this family."""
+"""The table of chats."""
+
+_CHATS = "it is for conversations: send messages to /v1/chat/completions"
+CHAT_FIELDS: dict[str, Unsupported] = {
+    "tools": Unsupported(_CHATS),
+    "tool_choice": Unsupported(_CHATS, ("none", "auto")),
+    "functions": Unsupported(_CHATS),
+    "function_call": Unsupported(_CHATS, ("none", "auto")),
+    "reasoning_effort": Unsupported(_CHATS, ("none",)),
+    "reasoning": Unsupported(_CHATS),
+    "enable_thinking": Unsupported(_CHATS, (False,)),
+    "thinking": Unsupported(_CHATS),
+    "think": Unsupported(_CHATS),
+    "include_reasoning": Unsupported(_CHATS, (True,)),
+    "thinking_token_budget": Unsupported(_CHATS, (-1,)),
+    "chat_template_kwargs": Unsupported(_CHATS),
+    "documents": Unsupported(_CHATS),
+    "add_generation_prompt": Unsupported(_CHATS, (True,)),
+    "continue_final_message": Unsupported(_CHATS),
+}
+"""What chats honour, and nothing can be done about in a text that is continued as it stands."""
 
 PROMPT_FIELDS = FieldTable(
     ignored={**IGNORED_FIELDS, "parallel_tool_calls": "there are no tools with a prompt"},
-    refused={
-        **UNSUPPORTED_FIELDS,
-        "tool_choice": Unsupported("tools are for chats", ("none", "auto")),
-    },
+    refused={**UNSUPPORTED_FIELDS, **CHAT_FIELDS},
 )
-"""That of completions, which know of no tools."""
+"""That of routes that know of no conversations, but for what they declare."""

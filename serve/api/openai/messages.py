@@ -1,4 +1,4 @@
-"""Messages and tools of a chat: what clients send, and the plain values that templates read.
+"""Messages of a chat: what clients send, and the plain values that templates read.
 
 Most of a conversation is history: what this server, another one or a client's own code answered
 before. Clients echo it with all that was in that answer, so what cannot change the next one is
@@ -8,15 +8,16 @@ what is dropped.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, ConfigDict, Discriminator, Field, Tag, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 from serve.api.openai.bodies import Body, unoffered
-from serve.pipeline.events import ChatPrompt
 
-MAX_TOOLS = 128
+_ROLES = {"developer": "system", "function": "tool"}
+"""Roles that templates do not know, and those that they do."""
 
 MARKS = frozenset(
     {"cache_control", "copilot_cache_control", "provider_specific_fields", "extra_content", "index"}
@@ -35,9 +36,6 @@ THOUGHTS = frozenset(
         *("thought_signature", "encrypted_content"),
     }
 )
-
-FunctionName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]
-"""OpenAI's own rule for the tools of a request."""
 
 
 class TextPart(Body):
@@ -121,8 +119,10 @@ class UserMessage(Body):
 
 
 class AssistantMessage(Body):
-    """An earlier answer, perhaps of another server. Without any content it is an empty one.
+    """An earlier answer, perhaps of another server. Without any content it is an empty one, but for
+    one that calls tools, which has none.
 
+    ``function_call`` is the older form of a tool call, and counts where there is no other.
     ``refusal`` is its text where it has no other. ``reasoning`` is another server's word for
     ``reasoning_content``, which goes to templates, for some know what to do with it.
     """
@@ -137,7 +137,7 @@ class AssistantMessage(Body):
     reasoning_content: Any = None
     reasoning: Any = None
     audio: Annotated[None, unoffered("this server reads and writes text only")] = None
-    function_call: Annotated[None, unoffered("it is deprecated; use tool_calls")] = None
+    function_call: FunctionCall | None = None
 
 
 class ToolMessage(Body):
@@ -148,54 +148,62 @@ class ToolMessage(Body):
     name: str | None = None
 
 
+class FunctionMessage(Body):
+    """A result in the older form: that of the latest call."""
+
+    ignored_fields: ClassVar = FACTS | {"is_error", "artifact"}
+    role: Literal["function"]
+    content: Content | None
+    name: str
+
+
 Message = Annotated[
-    SystemMessage | UserMessage | AssistantMessage | ToolMessage, Field(discriminator="role")
+    SystemMessage | UserMessage | AssistantMessage | ToolMessage | FunctionMessage,
+    Field(discriminator="role"),
 ]
 
 
-class Function(Body):
-    """``parameters`` is a JSON schema. It goes into the prompt; nothing compiles it."""
-
-    ignored_fields: ClassVar = MARKS
-    kept_fields: ClassVar = frozenset({"description", "parameters"})
-    name: FunctionName
-    description: str | None = None
-    parameters: (
-        Annotated[dict[str, Any], BeforeValidator(lambda given: {} if given == [] else given)]
-        | None
-    ) = None
-    strict: bool | None = None
-
-
-class Tool(Body):
-    ignored_fields: ClassVar = MARKS
-    type: Literal["function"] = "function"
-    function: Function
-
-
 Messages = Annotated[list[Message], Field(min_length=1, fail_fast=True)]
-Tools = Annotated[list[Tool], Field(max_length=MAX_TOOLS, fail_fast=True)]
 """fail_fast: with a megabyte of bad entries, listing all their errors would take seconds."""
 
 
-def chat_prompt(messages: list[Message], tools: list[Tool]) -> ChatPrompt:
-    """Messages and tools as the plain JSON values that chat templates expect."""
-    return ChatPrompt(
-        messages=tuple(map(_plain_message, messages)), tools=tuple(map(_plain_tool, tools))
-    )
+def plain_messages(messages: Sequence[Message]) -> tuple[dict[str, Any], ...]:
+    """Messages as the plain JSON values that chat templates expect.
+
+    A call in the older form, and its result, become a tool call and its result, under an id that
+    depends on the messages before it alone.
+    """
+    plain = []
+    call_id = "call_0"
+    for number, message in enumerate(messages):
+        if isinstance(message, AssistantMessage) and message.function_call:
+            call_id = f"call_{number}"
+        plain.append(_plain_message(message, call_id))
+    return tuple(plain)
 
 
-def _plain_message(message: Message) -> dict[str, Any]:
-    role = "system" if message.role == "developer" else message.role
-    plain: dict[str, Any] = {"role": role, "content": _text(message.content)}
+def _plain_message(message: Message, call_id: str) -> dict[str, Any]:
+    """Args: call_id: of the latest call in the older form, which has none."""
+    plain: dict[str, Any] = {
+        "role": _ROLES.get(message.role, message.role),
+        "content": _text(message.content),
+    }
     if message.name is not None:
         plain["name"] = message.name
     if isinstance(message, ToolMessage):
         plain["tool_call_id"] = message.tool_call_id
+    if isinstance(message, FunctionMessage):
+        plain["tool_call_id"] = call_id
     if isinstance(message, AssistantMessage):
-        plain["content"] = plain["content"] or message.refusal or ""
-        if message.tool_calls:
-            plain["tool_calls"] = list(map(_plain_call, message.tool_calls))
+        calls = list(map(_plain_call, message.tool_calls or ()))
+        if message.function_call and not calls:
+            calls = [{"id": call_id, **_plain_call(ToolCall(function=message.function_call))}]
+        if calls:
+            plain["tool_calls"] = calls
+        has_text = message.content is not None or bool(message.refusal)
+        plain["content"] = (
+            plain["content"] or message.refusal or "" if has_text or not calls else None
+        )
         for thoughts in (message.reasoning_content, message.reasoning):
             if isinstance(thoughts, str):
                 plain.setdefault("reasoning_content", thoughts)
@@ -219,13 +227,3 @@ def _plain_call(call: ToolCall) -> dict[str, Any]:
     function = {"name": call.function.name, "arguments": "" if arguments is None else arguments}
     named = {} if call.id is None else {"id": call.id}
     return {**named, "type": "function", "function": function}
-
-
-def _plain_tool(tool: Tool) -> dict[str, Any]:
-    function = tool.function
-    plain: dict[str, Any] = {"name": function.name}
-    if function.description is not None:
-        plain["description"] = function.description
-    if function.parameters is not None:
-        plain["parameters"] = function.parameters
-    return {"type": "function", "function": plain}

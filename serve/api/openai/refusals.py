@@ -57,7 +57,7 @@ def refusal(
     if kind == UNOFFERED:
         return UnsupportedField(f"{name} is not supported: {error['msg']}.", param=param)
     if kind in _ENUM_ERRORS and isinstance(value, str):
-        reason = _unoffered_kind(path, value)
+        reason = _unoffered_kind(path)
         if reason is not None:
             return UnsupportedField(f"{name} {reason}.", param=param)
     given = _given(kind, value, written(path))
@@ -89,14 +89,12 @@ def cut(text: str) -> str:
     return text if len(text) <= MAX_ECHO_CHARS else f"{text[:MAX_ECHO_CHARS]}..."
 
 
-def _unoffered_kind(path: Path, value: str) -> str | None:
-    """The reason why a kind of part, call or role is not offered; None where it is just wrong."""
+def _unoffered_kind(path: Path) -> str | None:
+    """The reason why a kind of part or call is not offered; None where it is just wrong."""
     if path[-1] == "type" and "content" in path:
         return f'must be "text": {TEXT_ONLY}'
     if path[-1] == "type" and path[0] in {"tools", "messages"}:
         return 'must be "function": there are no other tools'
-    if path[-1] == "role" and value == "function":
-        return '"function" is not supported: it is deprecated; use the role "tool"'
     return None
 
 

@@ -10,10 +10,11 @@ from typing import Annotated, Any, ClassVar
 from pydantic import BeforeValidator, Field, WithJsonSchema
 
 from serve.api.dialect import Encoder, Parsed
-from serve.api.openai.bodies import INT64_MAX, WHOLE, WHOLE_ITEMS, Body, is_empty
+from serve.api.openai.bodies import INT64_MAX, WHOLE, WHOLE_ITEMS, Body
+from serve.api.openai.formats import FormatFields
 from serve.api.openai.refusals import cut, shown
 from serve.engine.protocol import SamplingParams
-from serve.errors import InvalidRequest, UnsupportedField
+from serve.errors import InvalidRequest
 from serve.pipeline.events import UNBOUNDED_TOKENS, Generation
 
 MAX_N = 128
@@ -53,19 +54,6 @@ Stop = Annotated[
 ]
 
 
-TextFormat = Annotated[
-    dict[str, Any],  # the other formats bring fields of their own, and one refusal serves them all
-    WithJsonSchema(
-        {
-            "type": "object",
-            "properties": {"type": {"const": "text"}},
-            "required": ["type"],
-            "additionalProperties": False,
-        }
-    ),
-]
-
-
 class StreamOptions(Body):
     """Options of how a stream is sent; clients send all three with each request.
 
@@ -77,12 +65,12 @@ class StreamOptions(Body):
     include_obfuscation: bool | None = None
 
 
-class SamplingFields(Body):
+class SamplingFields(FormatFields):
     """Null is the same as absent, as in OpenAI's API."""
 
-    flags: ClassVar = frozenset(
-        {"stop", "logit_bias", "stop_token_ids", "stream_options", "response_format", "logprobs"}
-    )
+    flags: ClassVar = FormatFields.flags | {
+        *("stop", "logit_bias", "stop_token_ids", "stream_options", "logprobs"),
+    }
 
     model: str
     n: Annotated[int, Field(ge=1, le=MAX_N), WHOLE] | None = None
@@ -108,21 +96,6 @@ class SamplingFields(Body):
     cache_salt: Annotated[str, Field(min_length=1, max_length=MAX_SALT_CHARS)] | None = None
     stream: bool | None = None
     stream_options: StreamOptions | None = None
-    response_format: TextFormat | None = None
-
-    def check_shared(self) -> None:
-        """Check what one field alone cannot tell.
-
-        Raises:
-            UnsupportedField: another response format than text.
-        """
-        wanted = {k: v for k, v in (self.response_format or {}).items() if not is_empty(v)}
-        if wanted not in ({}, {"type": "text"}):
-            raise UnsupportedField(
-                'response_format must be {"type": "text"}: answers cannot be constrained to a '
-                "grammar.",
-                param="response_format",
-            )
 
     @property
     def has_usage_chunk(self) -> bool:

@@ -123,11 +123,18 @@ class PromptTokensDetails(Reply):
     cached_tokens: int
 
 
+class CompletionTokensDetails(Reply):
+    reasoning_tokens: int
+
+
 class UsageReply(Reply):
+    """``completion_tokens_details`` are there in chats."""
+
     prompt_tokens: int
     completion_tokens: int
     total_tokens: int
     prompt_tokens_details: PromptTokensDetails
+    completion_tokens_details: CompletionTokensDetails | None = None
 
 
 class TopToken(Reply):
@@ -145,20 +152,49 @@ class ChatLogprobs(Reply):
     refusal: None
 
 
+class FunctionReply(Reply):
+    """``arguments`` is JSON text."""
+
+    name: str
+    arguments: str
+
+
+class ToolCallReply(Reply):
+    id: str
+    type: Literal["function"]
+    function: FunctionReply
+
+
 class ChatMessage(Reply):
+    """``content`` is null where there is none, beside tool calls say.
+
+    ``reasoning`` and ``reasoning_content`` are the same text under two names, and there where the
+    model reasoned; ``tool_calls`` where it calls tools, and ``function_call`` in their place where
+    the request had ``functions``.
+    """
+
     role: Literal["assistant"]
-    content: str
-    refusal: None
+    content: str | None
+    refusal: str | None
+    reasoning: str = ""
+    reasoning_content: str = ""
+    tool_calls: list[ToolCallReply] = []
+    function_call: FunctionReply | None = None
 
 
 class ChatChoice(Reply):
+    """``token_ids`` are there where ``return_token_ids`` asks for them."""
+
     index: int
     message: ChatMessage
     logprobs: ChatLogprobs | None
-    finish_reason: Literal["stop", "length"]
+    finish_reason: Literal["stop", "length", "tool_calls", "function_call", "content_filter"]
+    token_ids: list[int] = []
 
 
 class ChatCompletion(Reply):
+    """``prompt_token_ids`` are there where ``return_token_ids`` asks for them."""
+
     id: str
     object: Literal["chat.completion"]
     created: int
@@ -166,6 +202,7 @@ class ChatCompletion(Reply):
     system_fingerprint: str
     choices: list[ChatChoice]
     usage: UsageReply
+    prompt_token_ids: list[int] = []
 
 
 class TextLogprobs(Reply):

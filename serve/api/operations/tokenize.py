@@ -20,7 +20,7 @@ from serve.api.http.pieces import PiecewiseReply
 from serve.api.http.strict_json import parse_object
 from serve.api.http.turnstile import Turnstile
 from serve.api.json_lists import JsonLists, in_pieces
-from serve.api.openai.fields import FIELDS
+from serve.api.openai.fields import PROMPT_FIELDS
 from serve.api.openai.parsing import parse_body
 from serve.api.openai.schemas import JsonReply, Text, Tokens, described
 from serve.api.operations.tokenize_request import DetokenizeRequest, TokenizeRequest
@@ -59,9 +59,7 @@ def routes(state: ServerState) -> tuple[RouteSpec, ...]:
         async with turnstile.passed():
             body = await _parsed(raw, TokenizeRequest)
             pipeline = _pipeline(state, request, body.model)
-            token_ids = await pipeline.encode(
-                body.to_prompt(), add_special_tokens=body.add_special_tokens is not False
-            )
+            token_ids = await pipeline.encode(body.to_prompt())
             lists = await _token_lists(pipeline, token_ids, has_texts=bool(body.return_token_strs))
         return PiecewiseReply(in_pieces(lists.pieces()))
 
@@ -109,7 +107,7 @@ async def _raw_body(state: ServerState, request: Request) -> bytes:
 
 async def _parsed(raw: bytes, kind: type[B]) -> B:
     """The body as its type has it. Raises RequestError."""
-    return await off_loop(len(raw), lambda: parse_body(kind, parse_object(raw), FIELDS))
+    return await off_loop(len(raw), lambda: parse_body(kind, parse_object(raw), PROMPT_FIELDS))
 
 
 def _pipeline(state: ServerState, request: Request, model: str | None) -> TextPipeline:

@@ -7,12 +7,14 @@ from typing import Annotated, ClassVar
 from pydantic import Field
 
 from serve.api.openai.bodies import WHOLE_ITEMS, Body
-from serve.api.openai.messages import Messages, Tools, chat_prompt
+from serve.api.openai.messages import Messages
+from serve.api.openai.template_fields import TemplateFields
+from serve.api.openai.tools import Tools
 from serve.errors import InvalidRequest, UnsupportedField
 from serve.pipeline.events import Prompt, TextPrompt
 
 
-class TokenizeRequest(Body):
+class TokenizeRequest(TemplateFields):
     """``prompt`` or ``messages``; ``add_special_tokens`` is true by default for a prompt only."""
 
     kept_fields: ClassVar = frozenset({"prompt"})
@@ -50,12 +52,17 @@ class TokenizeRequest(Body):
                     "own.",
                     param="add_special_tokens",
                 )
-            return chat_prompt(self.messages, self.tools or [])
+            tools = [tool.function.plain() for tool in self.tools or ()]
+            return self.chat_prompt(self.messages, tools)
         if not self.prompt:
             raise InvalidRequest("prompt is empty: give some text.", param="prompt")
-        if self.tools is not None:
-            raise InvalidRequest("tools go with messages, not with a prompt.", param="tools")
-        return TextPrompt(self.prompt)
+        for name in ("tools", *TemplateFields.model_fields):
+            if getattr(self, name) is not None:
+                raise InvalidRequest(
+                    f"{name} is for a conversation: it goes with messages, not with a prompt.",
+                    param=name,
+                )
+        return TextPrompt(self.prompt, add_special_tokens=self.add_special_tokens is not False)
 
 
 class DetokenizeRequest(Body):

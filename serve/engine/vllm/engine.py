@@ -35,6 +35,7 @@ from models.memory import stored_numbers
 from models.memory.context import context_length
 from serve import timeline
 from serve.engine import end_tokens, model_files
+from serve.engine.delivery import Mailbox
 from serve.engine.model_files import Checkpoint, WeightFiles
 from serve.engine.protocol import (
     Capability,
@@ -47,10 +48,12 @@ from serve.engine.protocol import (
 from serve.engine.request_check import check_request
 from serve.engine.settings import EngineSettings
 from serve.engine.vllm import (
+    asking,
     cpu,
     fork,
     lora,
     other_schemes,
+    outputs,
     processes,
     served_dtypes,
     stored_model,
@@ -59,7 +62,7 @@ from serve.engine.vllm.allocator import return_large_buffers
 from serve.engine.vllm.arguments import base_arguments, extra_arguments
 from serve.engine.vllm.heartbeat import Heartbeat
 from serve.engine.vllm.loading import LoadWatch
-from serve.engine.vllm.outputs import TokenRouter
+from serve.engine.vllm.outputs import RequestFailed, TokenRouter
 from serve.engine.vllm.platform import platform_arguments
 from serve.engine.vllm.reaper import Reaper
 from serve.engine.vllm.sampling_params import sampling_params
@@ -132,8 +135,12 @@ class VllmEngine:
         llm.logger_manager, llm.log_stats = heartbeat, False
         router = TokenRouter(settings.max_hold_s)
         llm.output_processor = router
+        # Grammars are checked by the server, and by the core as it compiles them; vLLM would check
+        # them here, on the event loop, and wants a tokenizer for it.
+        llm.input_processor.structured_outputs_config = None
         engine = cls(llm, _info(llm, path, config, files), heartbeat, router, reaper)
         engine._check_served(path, config)
+        engine._check_grammars(path)
         if adapters.paths:
             engine._load_adapters(adapters.paths)
         return engine
@@ -151,6 +158,15 @@ class VllmEngine:
         if fault is not None:
             asyncio.run(self.close())
             raise StartupError(f"{path.name} would not be served as it is stored: {fault}.")
+
+    def _check_grammars(self, path: Path) -> None:
+        """Offer grammars, unless the core has no use for the model's tokenizer; then say why."""
+        fault = asyncio.run(asking.grammar_fault(self._llm))
+        if fault is None:
+            grammar: frozenset[Capability] = frozenset({"grammar"})
+            self._info = replace(self._info, capabilities=self._info.capabilities | grammar)
+        else:
+            log.warning("no grammars on this model", extra={"model": path.name, "reason": fault})
 
     def _load_adapters(self, paths: Mapping[str, Path]) -> None:
         """Load the adapters. Raises StartupError, with the engine closed, where one is broken."""
@@ -179,14 +195,18 @@ class VllmEngine:
         prompt = tokens_input(list(request.prompt_token_ids), cache_salt=request.cache_salt)
         mailbox = self._router.open(request.request_id, request.sampling.num_logprobs)
         self._heartbeat.opened()
+        has_begun = False
         try:
             adapter = self._loras[request.adapter] if request.adapter else None
             await llm.add_request(request.request_id, prompt, params, lora_request=adapter)
-            is_open = True
-            while is_open:
+            chunk = await self._first(mailbox, request)
+            has_begun = True
+            yield chunk
+            while chunk.finish_reason is None:
                 chunk = await mailbox.take()
-                is_open = chunk.finish_reason is None
                 yield chunk
+        except RequestFailed:
+            raise outputs.failure(request, has_begun=has_begun) from None
         except VLLMClientError as error:
             raise InvalidRequest(f"The engine refuses this request: {error}") from None
         except VllmDeadError:
@@ -197,6 +217,15 @@ class VllmEngine:
             if unfinished_id is not None and not llm.errored:
                 with suppress(VllmDeadError):
                     await llm.abort(unfinished_id, internal=True)
+
+    async def _first(self, mailbox: Mailbox, request: EngineRequest) -> TokenChunk:
+        chunk = await mailbox.take()
+        count = request.sampling.num_prompt_logprobs
+        if count is None:
+            return chunk
+        parts = self._router.prompt_logprobs(request.request_id)
+        values = await asyncio.to_thread(outputs.of_prompt, parts, count)
+        return replace(chunk, prompt_logprobs=values)
 
     async def check_health(self) -> None:
         """Raises EngineDeadError when a process is gone, or no step was made for too long."""
@@ -277,7 +306,15 @@ def _info(
     model, cache = llm.vllm_config.model_config, llm.vllm_config.cache_config
     scheduler = llm.vllm_config.scheduler_config
     _tell_sizes(config, model.max_model_len, scheduler)
-    capabilities: set[Capability] = {"logprobs", "seed", "min_p", "logit_bias", "penalties"}
+    capabilities: set[Capability] = {
+        "logprobs",
+        "prompt_logprobs",
+        "seed",
+        "min_p",
+        "logit_bias",
+        "penalties",
+        "token_rules",
+    }
     if cache.enable_prefix_caching:
         capabilities.add("prefix_cache")
     vocab_size: int = model.get_vocab_size()

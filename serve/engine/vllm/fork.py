@@ -73,7 +73,7 @@ def choose_start_method(config: VllmConfig) -> None:
     Blocks while a fork server is started for the first time, not while it imports.
     """
     if not current_platform.is_cpu() or config.parallel_config.world_size != 1:
-        EngineCoreProc.run_engine_core = staticmethod(_run_engine_core)
+        EngineCoreProc.run_engine_core = staticmethod(run_core)
         engine_utils.get_mp_context = system_utils.get_mp_context
         return
     multiprocessing.get_context("forkserver").set_forkserver_preload(["serve.engine.vllm.preload"])
@@ -85,14 +85,22 @@ def choose_start_method(config: VllmConfig) -> None:
     engine_utils.get_mp_context = _forking
 
 
+def run_core(*args: Any, **kwargs: Any) -> None:
+    """The core's main function: vLLM's own, with our grammars."""
+    from serve.engine.vllm import grammar_backend  # noqa: PLC0415 - its import is the core's
+
+    grammar_backend.install(kwargs)
+    _run_engine_core(*args, **kwargs)
+
+
 def run_engine_core(*args: Any, **kwargs: Any) -> None:
-    """The core's main function: vLLM's own, in a fork. Its worker comes from the same server."""
+    """The core's main function in a fork. Its worker comes from the same server."""
     fork_server: Any = forkserver._forkserver  # noqa: SLF001
     # Python would start another fork server here.
     fork_server.ensure_running = resource_tracker.ensure_running
     multiproc_executor.get_mp_context = _forking
     WorkerProc.worker_main = staticmethod(run_worker)
-    _run_engine_core(*args, **kwargs)
+    run_core(*args, **kwargs)
 
 
 def run_worker(*args: Any, **kwargs: Any) -> None:

@@ -9,17 +9,27 @@ imports nothing of vLLM.
 from __future__ import annotations
 
 import asyncio
+import logging
+import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from serve.engine.delivery import Delivery, Mailbox
-from serve.engine.protocol import TokenLogprob
-from serve.errors import EngineDeadError
+from serve.engine.protocol import EngineRequest, TokenLogprob
+from serve.errors import EngineDeadError, InternalError, InvalidRequest, RequestError
 from serve.timeline import FinishReason
+
+log = logging.getLogger(__name__)
 
 FINISH: Mapping[int, FinishReason] = {0: "stop", 1: "length"}
 """vLLM's numbers; any other means that it gave up on the request."""
+FAILED = 3
+"""vLLM's number for a request that alone failed, such as by its grammar."""
+
+
+class RequestFailed(Exception):
+    """vLLM ended this request with an error, and goes on."""
 
 
 class StepOutput(Protocol):
@@ -28,6 +38,7 @@ class StepOutput(Protocol):
     request_id: str
     new_token_ids: list[int]
     new_logprobs: Any
+    new_prompt_logprobs_tensors: Any
     finish_reason: int | None
     prefill_stats: Any
 
@@ -60,6 +71,7 @@ class _Route:
     mailbox: Mailbox
     num_logprobs: int | None
     internal_id: str | None = None
+    prompt_logprobs: list[Any] = field(default_factory=list)
 
 
 class TokenRouter:
@@ -90,6 +102,12 @@ class TokenRouter:
             return None
         del self._by_internal_id[route.internal_id]
         return route.internal_id
+
+    def prompt_logprobs(self, request_id: str) -> list[Any]:
+        """What came of them with the first token, in parts, for ``of_prompt``. Given once."""
+        route = self._by_request_id[request_id]
+        parts, route.prompt_logprobs = route.prompt_logprobs, []
+        return parts
 
     # What follows is asked by AsyncLLM.
 
@@ -134,9 +152,14 @@ class TokenRouter:
         if output.finish_reason is not None:
             del self._by_internal_id[output.request_id]
             reason = FINISH.get(output.finish_reason)
+            if output.finish_reason == FAILED:
+                mailbox.fail(RequestFailed())
+                return
             if reason is None or not output.new_token_ids:
                 mailbox.fail(EngineDeadError("The engine gave up on this request."))
                 return
+        if output.new_prompt_logprobs_tensors is not None:
+            route.prompt_logprobs.append(output.new_prompt_logprobs_tensors)
         logprobs = None
         if output.new_logprobs is not None and route.num_logprobs is not None:
             logprobs = _logprobs(output.new_logprobs, route.num_logprobs)
@@ -169,8 +192,36 @@ class TokenRouter:
         """Nothing: the heartbeat has them."""
 
 
+def failure(request: EngineRequest, *, has_begun: bool) -> RequestError:
+    """The error of a request that vLLM ended with one."""
+    grammar = request.sampling.grammar
+    if grammar is None or has_begun:
+        log.error("a request failed in the engine", extra={"request_id": request.request_id})
+        return InternalError(f"The engine failed on this request ({request.request_id}).")
+    return InvalidRequest(
+        f"The engine cannot hold a completion to this grammar ({grammar.kind}): it does not "
+        "compile, or it allows no first token that the request's other rules allow too. Change "
+        "the grammar, or leave out allowed_token_ids and bad_words."
+    )
+
+
+def of_prompt(parts: Sequence[Any], num_logprobs: int) -> list[TokenLogprob | None]:
+    """One per prompt token, of which the first has none; takes a while for a long prompt.
+
+    Args:
+        parts: vLLM's tensors ``logprob_token_ids`` and ``logprobs``, both [tokens, 1 + asked], the
+            prompt's own token first, and ``selected_token_ranks``, [tokens], from 1.
+    """
+    results: list[TokenLogprob | None] = [None]
+    for part in parts:
+        ranks = part.selected_token_ranks.tolist()
+        values = _logprobs(part, num_logprobs)
+        results += [replace(one, rank=rank) for one, rank in zip(values, ranks, strict=True)]
+    return results
+
+
 def _logprobs(lists: Any, num_logprobs: int) -> list[TokenLogprob]:
-    """One per token, from vLLM's arrays.
+    """One per token, from vLLM's arrays. What a grammar rules out is no likely token.
 
     Args:
         lists: ``logprob_token_ids`` and ``logprobs``, both [tokens, 1 + asked]: the chosen token
@@ -181,5 +232,6 @@ def _logprobs(lists: Any, num_logprobs: int) -> list[TokenLogprob]:
         lists.logprob_token_ids.tolist(), lists.logprobs.tolist(), strict=True
     ):
         top = zip(token_ids[1 : num_logprobs + 1], values[1 : num_logprobs + 1], strict=True)
-        results.append(TokenLogprob(token_ids[0], values[0], tuple(top)))
+        likely = tuple(pair for pair in top if pair[1] > -math.inf)
+        results.append(TokenLogprob(token_ids[0], values[0], likely))
     return results

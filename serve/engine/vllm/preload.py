@@ -20,6 +20,7 @@ _MODULES = (
     "vllm.v1.executor.multiproc_executor",
     "vllm.v1.worker.cpu_worker",
     "serve.engine.vllm.fork",
+    "serve.engine.vllm.grammar_backend",
 )
 
 WORKER_CPUS = os.sched_getaffinity(0)

@@ -8,7 +8,9 @@ from vllm import SamplingParams as VllmSamplingParams
 from vllm.sampling_params import RequestOutputKind, StructuredOutputsParams
 
 from serve.engine.grammars.grammar import Grammar
+from serve.engine.grammars.serialised import serialised
 from serve.engine.protocol import EngineInfo, SamplingParams
+from serve.errors import InvalidRequest
 
 MIN_TEMPERATURE = 0.01
 """vLLM raises lower ones to this, and would draw where hardly anything is left to draw from: they
@@ -19,12 +21,17 @@ _PLAIN_SEEDS = 2**31
 def sampling_params(sampling: SamplingParams, info: EngineInfo) -> VllmSamplingParams:
     """Our sampling parameters as vLLM's.
 
-    End-of-sequence tokens go in as plain stop tokens: vLLM would ask a tokenizer for them.
-    Temperatures below vLLM's least one are greedy.
+    End-of-sequence tokens go in as plain stop tokens: vLLM would ask a tokenizer for them. With a
+    grammar they always do, for nothing else ends one. Temperatures below vLLM's least one are
+    greedy.
+
+    Raises:
+        InvalidRequest: the grammar is none.
     """
     stops = sampling.stop_token_ids
-    if not sampling.ignore_eos:
+    if not sampling.ignore_eos or sampling.grammar is not None:
         stops |= info.eos_token_ids
+    allowed = sampling.allowed_token_ids
     temperature = 0.0 if sampling.temperature < MIN_TEMPERATURE else sampling.temperature
     return VllmSamplingParams(
         max_tokens=sampling.max_tokens,
@@ -38,6 +45,11 @@ def sampling_params(sampling: SamplingParams, info: EngineInfo) -> VllmSamplingP
         repetition_penalty=sampling.repetition_penalty,
         logit_bias=dict(sampling.logit_bias) or None,
         logprobs=sampling.num_logprobs,
+        prompt_logprobs=sampling.num_prompt_logprobs,
+        min_tokens=sampling.min_tokens,
+        allowed_token_ids=None if allowed is None else sorted(allowed | stops),
+        # Where vLLM puts the tokens of the words that it is given as text.
+        _bad_words_token_ids=[list(word) for word in sampling.bad_words] or None,
         stop_token_ids=sorted(stops),
         ignore_eos=True,
         structured_outputs=structured_outputs(sampling.grammar),
@@ -60,21 +72,14 @@ def _seed(seed: int) -> int:
 
 
 def structured_outputs(grammar: Grammar | None) -> StructuredOutputsParams | None:
-    """A grammar as vLLM's; None is free text.
+    """A grammar as the core's own backend takes it (``grammar_backend.py``); None is free text.
 
-    vLLM compiles it with its own tokenizer, which this server does not load: until it does, no
-    vLLM engine has the capability ``grammar``.
+    Raises:
+        InvalidRequest: it is none.
     """
     if grammar is None:
         return None
-    match grammar.kind:
-        case "json_schema":
-            return StructuredOutputsParams(json=grammar.text)
-        case "regex":
-            return StructuredOutputsParams(regex=grammar.text)
-        case "choice":
-            return StructuredOutputsParams(choice=list(grammar.choices))
-        case "lark":
-            return StructuredOutputsParams(grammar=grammar.text)
-        case "structural":
-            return StructuredOutputsParams(structural_tag=grammar.text)
+    try:
+        return StructuredOutputsParams(grammar=serialised(grammar))
+    except ValueError as error:
+        raise InvalidRequest(f"This is no grammar of kind {grammar.kind}: {error}") from None

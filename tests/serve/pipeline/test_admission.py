@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from serve.errors import Draining, InvalidRequest, QueueFull
+from serve.errors import Draining, QueueFull
 from serve.pipeline.admission import Admission
 
 
@@ -30,12 +30,14 @@ def test_slots_come_back_when_the_block_fails() -> None:
     assert admission.num_admitted == 0
 
 
-def test_what_can_never_fit_is_the_clients_error() -> None:
-    with (
-        pytest.raises(InvalidRequest, match="at most 3"),
-        Admission(max_running=2, max_waiting=1).slots(4),
-    ):
-        pass
+@pytest.mark.parametrize(
+    ("max_running", "num_choices", "width"),
+    [(4, 1, 1), (4, 4, 4), (4, 5, 3), (4, 2048, 3), (1, 1, 1), (1, 2048, 1)],
+)
+def test_a_request_of_any_size_takes_turns_and_leaves_a_slot(
+    max_running: int, num_choices: int, width: int
+) -> None:
+    assert Admission(max_running=max_running, max_waiting=0).width(num_choices) == width
 
 
 async def test_drain_refuses_newcomers_and_waits_for_the_rest() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from serve.pipeline.events import ChatPrompt, Prompt, TextPrompt, TokensPrompt
+from serve.pipeline.events import ChatPrompt, FillPrompt, Prompt, TextPrompt, TokensPrompt
 from serve.pipeline.large_prompts import MAX_AT_ONCE, LargePrompts
 from serve.pipeline.render import INLINE_CHARS
 
@@ -20,14 +20,14 @@ class SlowRenderer:
         self.inside = 0
         self.most = 0
 
-    async def render(self, _prompt: Prompt, *, add_special_tokens: bool = True) -> list[int]:
+    async def render(self, _prompt: Prompt) -> list[int]:
         self.inside += 1
         self.most = max(self.most, self.inside)
         try:
             await self.gate.wait()
         finally:
             self.inside -= 1
-        return [int(add_special_tokens)]
+        return [0]
 
 
 def talk(*contents: Any) -> ChatPrompt:
@@ -45,6 +45,8 @@ LARGE = "x" * (INLINE_CHARS + 1)
         (talk(*["x" * 100] * 200), MAX_AT_ONCE),
         (talk([{"type": "text", "text": LARGE}]), MAX_AT_ONCE),
         (ChatPrompt(messages=(), tools=({"function": {"description": LARGE}},)), MAX_AT_ONCE),
+        (FillPrompt("x", LARGE), MAX_AT_ONCE),
+        (FillPrompt("x", "y"), 6),
         (TextPrompt("x" * INLINE_CHARS), 6),
         (talk("x" * 1000), 6),
         (TokensPrompt((1,) * 100_000), 6),
@@ -53,7 +55,7 @@ LARGE = "x" * (INLINE_CHARS + 1)
 async def test_few_large_ones_are_rendered_at_once(prompt: Prompt, most: int) -> None:
     renderer, prompts = SlowRenderer(), LargePrompts()
     tasks = [
-        asyncio.create_task(prompts.render(renderer, prompt, add_special_tokens=False))  # type: ignore[arg-type]
+        asyncio.create_task(prompts.render(renderer, prompt))  # type: ignore[arg-type]
         for _ in range(6)
     ]
     for _ in range(5):

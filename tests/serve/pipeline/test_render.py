@@ -102,7 +102,7 @@ async def test_a_plain_prompt_keeps_its_beginning_whatever_it_holds(text: str) -
     renderer = Renderer(ModelTokenizer(tokenizer, {}, TOKENIZER.vocab_size), None)
     ids = await renderer.render(TextPrompt(text))
     assert (ids[0], renderer.tokenizer.decode_raw(ids[1:])) == (0, text)
-    without = await renderer.render(TextPrompt(text), add_special_tokens=False)
+    without = await renderer.render(TextPrompt(text, add_special_tokens=False))
     assert without == ids[1:]
 
 

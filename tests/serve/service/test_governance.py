@@ -71,7 +71,7 @@ async def test_the_trail_has_a_beginning_and_an_end() -> None:
 
 ENDS: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
     "dead in the middle": ({"die_after": 5}, chat(), "engine_dead"),
-    "too many choices": ({}, chat(n=8), "invalid_value"),
+    "too long": ({"max_model_len": 8}, chat(), "context_length_exceeded"),
     "stopped": ({}, chat(stop=["log"]), "stop"),
 }
 

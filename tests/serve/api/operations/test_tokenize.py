@@ -11,6 +11,7 @@ import pytest
 
 from serve.api.json_lists import JsonLists
 from serve.api.operations.tokenize import INLINE_TOKENS, MAX_RUNNING, MAX_WAITING, SLICE_TOKENS
+from serve.pipeline.events import Prompt, TextPrompt
 from tests.serve.api.house import chat, house, pipeline_of
 from tests.serve.api.ticker import Ticker
 
@@ -30,17 +31,17 @@ async def test_special_tokens_are_added_unless_told_otherwise(
     monkeypatch: pytest.MonkeyPatch, given: bool | None, expected: bool
 ) -> None:
     home = house()
-    asked: list[bool] = []
+    asked: list[Prompt] = []
 
-    async def encode(_prompt: object, *, add_special_tokens: bool) -> list[int]:
-        asked.append(add_special_tokens)
+    async def encode(prompt: Prompt) -> list[int]:
+        asked.append(prompt)
         return [1]
 
     monkeypatch.setattr(home.pipeline, "encode", encode)
     async with home.client() as client:
         body = {"prompt": "x", "add_special_tokens": given}
         assert (await client.post("/tokenize", json=body)).status_code == 200
-    assert asked == [expected]
+    assert asked == [TextPrompt("x", add_special_tokens=expected)]
 
 
 @pytest.mark.parametrize("has_texts", [True, False])
@@ -79,7 +80,7 @@ async def test_few_are_worked_on_at_once_and_the_rest_come_back_later(
     home = house()
     gate, inside, most = asyncio.Event(), 0, 0
 
-    async def encode(_prompt: object, *, add_special_tokens: bool) -> list[int]:
+    async def encode(_prompt: object) -> list[int]:
         nonlocal inside, most
         inside, most = inside + 1, max(most, inside + 1)
         await gate.wait()

@@ -95,6 +95,8 @@ def test_values_are_json_or_text() -> None:
         (("max_model_len=9",), "--max-model-len"),
         (("trust_remote_code=true",), "no code from a model's folder"),
         (("load-format=auto",), "safetensors only"),
+        (('structured_outputs_config={"backend": "auto"}',), "as the other engine"),
+        (("reasoning-parser=qwen3",), "text stays above"),
         (("data_parallel_address=1.2.3.4",), "on this machine"),
         (("seed=1", "seed=2"), "given twice"),
     ],

@@ -14,9 +14,11 @@ import numpy as np
 import pytest
 
 from serve.engine.delivery import Mailbox
+from serve.engine.grammars.grammar import Grammar
 from serve.engine.protocol import TokenLogprob
-from serve.engine.vllm.outputs import TokenRouter
-from serve.errors import EngineDeadError
+from serve.engine.vllm.outputs import FAILED, RequestFailed, TokenRouter, failure, of_prompt
+from serve.errors import EngineDeadError, InternalError, InvalidRequest
+from tests.contracts.engine import request
 
 
 @dataclass
@@ -24,6 +26,7 @@ class Output:
     request_id: str
     new_token_ids: list[int]
     new_logprobs: Any = None
+    new_prompt_logprobs_tensors: Any = None
     finish_reason: int | None = None
     prefill_stats: Any = None
 
@@ -75,7 +78,7 @@ async def test_a_stop_token_is_a_token(router: TokenRouter) -> None:
 
 
 @pytest.mark.parametrize(
-    "output", [Output("a-1f", [7], finish_reason=2), Output("a-1f", [], None, 1)]
+    "output", [Output("a-1f", [7], finish_reason=2), Output("a-1f", [], finish_reason=1)]
 )
 async def test_what_vllm_gives_up_ends_with_an_error(router: TokenRouter, output: Output) -> None:
     box = opened(router, "a")
@@ -95,6 +98,55 @@ async def test_logprobs_are_the_chosen_ones_and_as_many_as_asked(router: TokenRo
     assert (await box.take()).logprobs == [
         TokenLogprob(5, -2.0, ((9, -0.5), (5, -2.0))),
         TokenLogprob(6, -0.25, ((6, -0.25), (2, -3.0))),
+    ]
+
+
+@pytest.mark.parametrize("token_ids", [[], [7]])
+async def test_what_failed_alone_ends_alone(router: TokenRouter, token_ids: list[int]) -> None:
+    a, b = opened(router, "a"), opened(router, "b")
+    router.process_outputs([Output("a-1f", token_ids, finish_reason=FAILED)], 1.0)
+    with pytest.raises(RequestFailed):
+        await a.take()
+    router.process_outputs([Output("b-1f", [2])], 2.0)
+    assert list((await b.take()).token_ids) == [2]
+    assert router.close("a") is None
+
+
+def test_a_failure_is_the_grammars_before_the_first_token() -> None:
+    plain, held = request(), request(grammar=Grammar(kind="regex", text="[ab]+"))
+    assert isinstance(failure(held, has_begun=False), InvalidRequest)
+    assert "(regex)" in str(failure(held, has_begun=False))
+    for other in (failure(plain, has_begun=False), failure(held, has_begun=True)):
+        assert isinstance(other, InternalError)
+
+
+async def test_tokens_that_a_grammar_rules_out_are_no_likely_ones(router: TokenRouter) -> None:
+    box = opened(router, "a", num_logprobs=2)
+    lists = SimpleNamespace(
+        logprob_token_ids=np.array([[5, 5, 0]]), logprobs=np.array([[0.0, 0.0, -np.inf]])
+    )
+    router.process_outputs([Output("a-1f", [5], lists)], 1.0)
+    assert (await box.take()).logprobs == [TokenLogprob(5, 0.0, ((5, 0.0),))]
+
+
+async def test_logprobs_of_the_prompt_are_kept_for_the_first_chunk(router: TokenRouter) -> None:
+    opened(router, "a")
+    parts = [
+        SimpleNamespace(
+            logprob_token_ids=np.array([[token, 9, 8]]),
+            logprobs=np.array([[-2.0, -0.5, -1.0]]),
+            selected_token_ranks=np.array([rank]),
+        )
+        for token, rank in ((5, 3), (6, 4))
+    ]
+    for part in parts:
+        router.process_outputs([Output("a-1f", [], new_prompt_logprobs_tensors=part)], 1.0)
+    assert router.prompt_logprobs("a") == parts
+    assert router.prompt_logprobs("a") == []
+    assert of_prompt(parts, 1) == [
+        None,
+        TokenLogprob(5, -2.0, ((9, -0.5),), rank=3),
+        TokenLogprob(6, -2.0, ((9, -0.5),), rank=4),
     ]
 
 

@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 
 from serve.engine.grammars.grammar import Grammar
+from serve.engine.grammars.serialised import serialised
 from serve.engine.protocol import EngineInfo, SamplingParams
+from serve.errors import InvalidRequest
 
 pytest.importorskip("vllm", reason="vLLM is not installed")
 pytestmark = pytest.mark.filterwarnings("ignore")  # of vLLM's own imports
@@ -83,21 +85,55 @@ def test_the_rest_goes_through() -> None:
     assert translated().structured_outputs is None
 
 
-@pytest.mark.parametrize(
-    ("grammar", "field", "value"),
-    [
-        (Grammar(kind="json_schema", text='{"type": "object"}'), "json", '{"type": "object"}'),
-        (Grammar(kind="regex", text="[ab]+"), "regex", "[ab]+"),
-        (Grammar(kind="choice", choices=("yes", "no")), "choice", ["yes", "no"]),
-        (Grammar(kind="lark", text='start: "a"'), "grammar", 'start: "a"'),
-        (Grammar(kind="structural", text='{"format": {}}'), "structural_tag", '{"format": {}}'),
-    ],
-    ids=lambda value: value.kind if isinstance(value, Grammar) else "",
+def test_prompt_logprobs_and_min_tokens_go_through() -> None:
+    params = translated(num_prompt_logprobs=0, min_tokens=3)
+    assert (params.prompt_logprobs, params.min_tokens) == (0, 3)
+    assert params.skip_reading_prefix_cache
+    assert params.all_stop_token_ids == {2, 7}  # what min_tokens holds back
+    assert not translated().skip_reading_prefix_cache
+
+
+def test_allowed_tokens_are_those_and_the_ones_that_end() -> None:
+    allowed = frozenset({30, 20})
+    assert translated(allowed_token_ids=allowed).allowed_token_ids == [2, 7, 20, 30]
+    stops = frozenset({9})
+    ended = translated(allowed_token_ids=allowed, stop_token_ids=stops, ignore_eos=True)
+    assert ended.allowed_token_ids == [9, 20, 30]
+    assert translated(allowed_token_ids=frozenset()).allowed_token_ids == [2, 7]
+    assert translated().allowed_token_ids is None
+
+
+def test_bad_words_are_tokens_already() -> None:
+    params = translated(bad_words=((4,), (5, 6)))
+    assert params.bad_words_token_ids == [[4], [5, 6]]
+    assert params.clone().bad_words_token_ids == [[4], [5, 6]]
+    assert params.bad_words == []  # text, which vLLM would split by a tokenizer of its own
+    assert translated().bad_words_token_ids is None
+
+
+GRAMMARS = (
+    Grammar(kind="json_schema", text='{"type": "object"}'),
+    Grammar(kind="regex", text="[ab]+"),
+    Grammar(kind="choice", choices=("yes", 'no ::= "a"\nstart: x')),
+    Grammar(kind="lark", text='start: "a" @b', parts=(("b", Grammar(kind="regex", text="b")),)),
 )
-def test_a_grammar_is_one_of_vllms_structured_outputs(
-    grammar: Grammar, field: str, value: object
-) -> None:
-    outputs = translated(grammar=grammar).structured_outputs
-    names = ("json", "regex", "choice", "grammar", "json_object", "structural_tag")
-    given = {name: getattr(outputs, name) for name in names if getattr(outputs, name) is not None}
-    assert given == {field: value}
+
+
+@pytest.mark.parametrize("grammar", GRAMMARS, ids=lambda grammar: str(grammar.kind))
+def test_a_grammar_reaches_the_core_as_the_text_that_both_engines_compile(grammar: Grammar) -> None:
+    from vllm.v1.serial_utils import MsgpackDecoder, MsgpackEncoder
+    from vllm.v1.structured_output.request import get_structured_output_key
+
+    params = translated(grammar=grammar)
+    sent = MsgpackEncoder().encode(params.clone())
+    received = MsgpackDecoder(type(params)).decode(sent)
+    assert get_structured_output_key(received.structured_outputs)[1] == serialised(grammar)
+
+
+def test_a_grammar_is_ended_by_the_models_own_tokens() -> None:
+    assert translated(grammar=GRAMMARS[0], ignore_eos=True).stop_token_ids == [2, 7]
+
+
+def test_what_is_no_grammar_is_the_clients_error() -> None:
+    with pytest.raises(InvalidRequest, match="no grammar of kind json_schema"):
+        translated(grammar=Grammar(kind="json_schema", text="{"))

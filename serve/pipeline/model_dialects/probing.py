@@ -1,0 +1,147 @@
+"""Renderings of a chat template with sentinels in the place of a model's words."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from serve.pipeline.tool_arguments import Arguments
+
+Messages = Sequence[Mapping[str, Any]]
+Render = Callable[[Messages, Messages, bool], str]
+"""Messages, tools, and whether the assistant's turn is opened at the end; raises what it will."""
+
+USER, CONTENT, THOUGHT = "Quzuser", "Quzcontent", "Quzthought"
+FIRST, SECOND = "quzfirst", "quzsecond"
+KEYS, VALUES = ("quzkeya", "quzkeyb"), ("Quzvaluea", "Quzvalueb")
+NUMBER = 918273645
+IDS = ("Quzid0001", "Quzid0002")
+"""Nine letters and digits: some templates take no other ids."""
+_ATOM = r"</?[^\s<>=\"']+>|</?[^\s<>=\"']+|\s+|\w+|."
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """Renders conversations of sentinels, and cuts the assistant's own words out of them.
+
+    Args:
+        render: the template.
+        end_texts: names of the tokens that end a turn.
+        names: of all tokens that a literal may hold, which are never cut.
+    """
+
+    render: Render
+    end_texts: Sequence[str]
+    names: Sequence[str] = ()
+
+    def answer(self, message: Mapping[str, Any], *last: str) -> str | None:
+        """The words of an assistant's turn; None where the template does not render it.
+
+        Args:
+            message: of the assistant.
+            last: sentinels behind which the turn's end is looked for, the last that is there.
+        """
+        before = [{"role": "user", "content": USER}]
+        turn = {"role": "assistant", **message}
+        try:
+            prompt = self.render(before, TOOLS, True)
+            whole = self.render([*before, turn], TOOLS, False)
+        except Exception:  # noqa: BLE001 - a template can raise whatever Python can
+            return None
+        start = _turn_start(prompt, whole)
+        found = [whole.rfind(text) + len(text) for text in last if text in whole]
+        if not found or max(found) < start:
+            return None
+        return whole[start : self._end(whole, max(found))]
+
+    def opening(self) -> str:
+        """What the prompt ends with, behind the header of the assistant's turn: empty most often,
+        or the beginning of its reasoning.
+        """
+        before = [{"role": "user", "content": USER}]
+        turn = {"role": "assistant", "content": CONTENT}
+        try:
+            prompt = self.render(before, (), True)
+            whole = self.render([*before, turn], (), False)
+        except Exception:  # noqa: BLE001 - as above
+            return ""
+        return prompt[_turn_start(prompt, whole) :]
+
+    def _end(self, whole: str, at: int) -> int:
+        """Where the turn that has its last sentinel before ``at`` ends."""
+        ends = [found for text in self.end_texts if (found := whole.find(text, at)) >= 0]
+        if ends:
+            return min(ends)
+        plain = self._plain_end()
+        return whole.rfind(plain, at) if plain and whole.find(plain, at) >= 0 else len(whole)
+
+    def _plain_end(self) -> str:
+        """What follows the content of a plain turn."""
+        turns = [
+            {"role": "user", "content": USER},
+            {"role": "assistant", "content": CONTENT},
+        ]
+        try:
+            whole = self.render(turns, (), False)
+        except Exception:  # noqa: BLE001 - as above
+            return ""
+        return whole[whole.rfind(CONTENT) + len(CONTENT) :] if CONTENT in whole else ""
+
+
+def calls(*arguments: Mapping[str, Any], content: str = "") -> dict[str, Any]:
+    """An assistant's message that calls FIRST, then SECOND, with these arguments.
+
+    Args:
+        content: not None, which some templates write as a word.
+    """
+    names = (FIRST, SECOND)
+    return {
+        "content": content,
+        "tool_calls": [
+            {
+                "id": IDS[number],
+                "type": "function",
+                "function": {
+                    "name": names[number],
+                    "arguments": Arguments(given, json.dumps(given)),
+                },
+            }
+            for number, given in enumerate(arguments)
+        ],
+    }
+
+
+def _tool(name: str) -> dict[str, Any]:
+    properties = {key: {"type": "string", "description": "A text."} for key in KEYS}
+    parameters = {"type": "object", "properties": properties, "required": list(KEYS)}
+    function = {"name": name, "description": "A tool.", "parameters": parameters}
+    return {"type": "function", "function": function}
+
+
+TOOLS = [_tool(FIRST), _tool(SECOND)]
+
+
+def atoms(text: str, names: Sequence[str] = ()) -> list[str]:
+    """A text in parts that are not cut: names of tokens, tags, words, runs of white space."""
+    known = "|".join(re.escape(name) for name in sorted(names, key=len, reverse=True) if name)
+    pattern = f"{known}|{_ATOM}" if known else _ATOM
+    return re.findall(pattern, text)
+
+
+def _turn_start(prompt: str, whole: str) -> int:
+    """Where the model's own words begin: behind the prompt, or where the two part.
+
+    Two tags that begin alike, ``<think>`` and ``<tool_call>``, part before their first character.
+    """
+    at = common_prefix(prompt, whole)
+    while 0 < at < len(prompt) and not (prompt[at - 1].isspace() or prompt[at - 1] in ">]|"):
+        at -= 1
+    return at
+
+
+def common_prefix(first: str, second: str) -> int:
+    length = min(len(first), len(second))
+    return next((at for at in range(length) if first[at] != second[at]), length)

@@ -1,0 +1,104 @@
+"""What a parser tells of an answer: text by channel, calls, and the tokens that came along."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+
+from serve.pipeline.events import Channel, ChoiceEvent, TextDelta, TokenText, ToolCallDelta
+
+NewId = Callable[[], str]
+Tell = Callable[[str | None, str], None]
+"""Takes a call's name, in its first telling, and more of its arguments' text."""
+
+
+def new_call_id() -> str:
+    """An id for a tool call, as OpenAI's look."""
+    return f"call_{secrets.token_hex(12)}"
+
+
+class Telling:
+    """Gathers the events that reading an answer gives.
+
+    Args:
+        index: of the choice.
+        shows_reasoning: whether reasoning is told.
+        marks: characters that stand for special tokens, none of which is ever told.
+        new_id: makes the ids of calls.
+
+    Attributes:
+        logprobs: tokens that no text was told with yet.
+        num_calls: calls so far.
+        has_content: whether content has begun, since the last call if there was one.
+        is_reasoning: whether what comes next is reasoning.
+    """
+
+    def __init__(self, *, index: int, shows_reasoning: bool, marks: str, new_id: NewId) -> None:
+        self._index = index
+        self._shows_reasoning = shows_reasoning
+        self._without_marks = dict.fromkeys(map(ord, marks))
+        self._new_id = new_id
+        self._events: list[ChoiceEvent] = []
+        self._space = ""
+        self.logprobs: list[TokenText] = []
+        self.num_calls = 0
+        self.has_content = False
+        self.is_reasoning = False
+
+    def taken(self) -> list[ChoiceEvent]:
+        """The events since the last time."""
+        events, self._events = self._events, []
+        return events
+
+    def rest(self) -> list[ChoiceEvent]:
+        """Tokens that no text was told with, at the end."""
+        if not self.logprobs:
+            return []
+        tokens, self.logprobs = tuple(self.logprobs), []
+        return [TextDelta(index=self._index, text="", logprobs=tokens)]
+
+    def say(self, channel: Channel, text: str) -> None:
+        """Tell text. White space that content begins with waits: it is nothing before a call."""
+        text = text.translate(self._without_marks)
+        if channel == "content" and not self.has_content:
+            text, self._space = self._space + text, ""
+            if not text.strip():
+                self._space = text
+                return
+            self.has_content = True
+        self._tell_text(channel, text)
+
+    def finish(self) -> None:
+        """Tell the white space that waits, where the answer is nothing else."""
+        if self._space and not self.num_calls:
+            self._tell_text("content", self._space)
+        self._space = ""
+
+    def call(self) -> Tell:
+        """Tells of the next call."""
+        number = self.num_calls
+
+        def tell(name: str | None, text: str) -> None:
+            text = text.translate(self._without_marks)
+            call_id = None
+            if name is not None:
+                self._space, self.has_content = "", False
+                self.num_calls = number + 1
+                call_id = self._new_id()
+            elif not text:
+                return
+            self._events.append(
+                ToolCallDelta(
+                    index=self._index, call=number, call_id=call_id, name=name, arguments=text
+                )
+            )
+
+        return tell
+
+    def _tell_text(self, channel: Channel, text: str) -> None:
+        if not text or (channel == "reasoning" and not self._shows_reasoning):
+            return
+        tokens, self.logprobs = tuple(self.logprobs), []
+        self._events.append(
+            TextDelta(index=self._index, text=text, channel=channel, logprobs=tokens)
+        )

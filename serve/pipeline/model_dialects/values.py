@@ -1,0 +1,132 @@
+"""Values of arguments that are not written in JSON, as JSON of the type that the tool asks for."""
+
+from __future__ import annotations
+
+import ast
+import json
+import math
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from serve.pipeline.model_dialects.reading import Reader, Wait
+
+_BARE_KEY = re.compile(r"([{,]\s*)([A-Za-z_][\w.-]*)(\s*:)")
+
+
+def json_of(
+    text: str, schema: Mapping[str, Any], key: str, *, quote: str = "", is_text: bool | None = None
+) -> str:
+    """The JSON of a value.
+
+    Args:
+        text: as the model wrote it.
+        schema: of the tool's arguments.
+        key: the argument's name.
+        quote: what stands around strings; without it they are written as they are.
+        is_text: whether it is a string, where the model says so; None is by the schema.
+    """
+    if not quote:
+        if is_text is None:
+            is_text = _is_text(schema, key)
+        if is_text:
+            return json.dumps(text, ensure_ascii=False)
+    stripped = text.strip()
+    if quote and quote not in ("'", '"'):
+        stripped = _with_json_quotes(stripped, quote)
+    try:
+        value = json.loads(stripped, parse_constant=_refuse)
+    except (ValueError, RecursionError):
+        value = _literal(stripped, text)
+    return json.dumps(value, ensure_ascii=False)
+
+
+def quoted_value(reader: Reader, quote: str) -> Wait[str]:
+    """A value as it is written, up to the comma or bracket behind it.
+
+    Args:
+        quote: what stands around strings.
+    """
+    parts: list[str] = []
+    depth = 0
+    yield from reader.skip_space()
+    while True:
+        character = yield from reader.peek()
+        opened = yield from _opened(reader, quote)
+        if opened:
+            parts += (opened, (yield from _string(reader, opened)), opened)
+        elif depth == 0 and character in ",)]}":
+            return "".join(parts)
+        else:
+            depth += (character in "([{") - (character in ")]}")
+            parts.append(character)
+            reader.at += 1
+        if depth == 0 and opened and quote not in ("'", '"'):
+            return "".join(parts)
+
+
+def _opened(reader: Reader, quote: str) -> Wait[str]:
+    """The quotes that begin here, which are read; either of Python's where it is one of them."""
+    for one in ("'", '"') if quote in ("'", '"') else (quote,):
+        while one.startswith(reader.rest) and len(reader.rest) < len(one):
+            yield from reader.more()
+        if reader.text.startswith(one, reader.at):
+            reader.at += len(one)
+            return one
+    return ""
+
+
+def _string(reader: Reader, quote: str) -> Wait[str]:
+    """The inside of a string up to its quotes, which are read."""
+    parts: list[str] = []
+    while True:
+        character = yield from reader.peek()
+        if character == "\\" and len(quote) == 1:
+            reader.at += 1
+            parts += (character, (yield from reader.peek()))
+            reader.at += 1
+            continue
+        while quote.startswith(reader.rest) and len(reader.rest) < len(quote):
+            yield from reader.more()
+        if reader.text.startswith(quote, reader.at):
+            reader.at += len(quote)
+            return "".join(parts)
+        parts.append(character)
+        reader.at += 1
+
+
+def _with_json_quotes(text: str, quote: str) -> str:
+    """Text with JSON's quotes around strings and keys."""
+    parts = text.split(quote)
+    for at in range(len(parts)):
+        inside = at % 2 == 1
+        parts[at] = (
+            json.dumps(parts[at], ensure_ascii=False)
+            if inside
+            else _BARE_KEY.sub(r'\1"\2"\3', parts[at])
+        )
+    return "".join(parts)
+
+
+def _is_text(schema: Mapping[str, Any], key: str) -> bool:
+    """Whether the tool asks for a string, and nothing else, under this key."""
+    properties = schema.get("properties")
+    declared = properties.get(key) if isinstance(properties, Mapping) else None
+    kind = declared.get("type") if isinstance(declared, Mapping) else None
+    return kind in ("string", ["string"])
+
+
+def _literal(stripped: str, text: str) -> Any:
+    """A value in Python's words; else the text itself."""
+    try:
+        value = ast.literal_eval(stripped)
+        json.dumps(value, allow_nan=False)
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+        return text
+    if isinstance(value, float) and not math.isfinite(value):
+        return text
+    return value
+
+
+def _refuse(_word: str) -> Any:
+    raise ValueError
