@@ -14,7 +14,13 @@ class City(BaseModel):
 
 
 HELLO = [{"role": "user", "content": "Say hello."}]
-CITY = [{"role": "user", "content": "Describe the city of Paris as JSON."}]
+CITY = [
+    {
+        "role": "user",
+        "content": "Say where Paris is. Answer only with one line of JSON, as "
+        '{"name": "Rome", "country": "Italy"}, and with nothing else.',
+    }
+]
 ASKED = [{"role": "user", "content": "What is the weather in Paris?"}]
 WEATHER = {
     "type": "function",
@@ -32,10 +38,9 @@ PROVIDERS = ("openai", "hosted_vllm")
 
 
 def _asked(server, provider, messages=HELLO, **more):
-    return {"model": f"{provider}/{server.model}", "api_base": server.url, "api_key": "unused"} | {
-        **{"messages": messages, "max_tokens": 24, "temperature": 0, "num_retries": 0},
-        **more,
-    }
+    asked = {"model": f"{provider}/{server.model}", "api_base": server.url, "api_key": "unused"}
+    asked |= {"messages": messages, "max_tokens": 24, "temperature": 0, "num_retries": 0}
+    return asked | more
 
 
 def _completion(server, provider):

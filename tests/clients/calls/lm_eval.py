@@ -22,13 +22,9 @@ PAIRS = [
 
 
 def _model(server, **more):
-    return get_model("local-completions").create_from_arg_obj(
-        {
-            **{"model": server.model, "base_url": f"{server.url}/completions"},
-            **{"tokenizer": os.environ["TOKENIZER"], "max_length": 2048, "max_retries": 1},
-            **more,
-        }
-    )
+    asked = {"model": server.model, "base_url": f"{server.url}/completions", "max_retries": 1}
+    asked |= {"tokenizer": os.environ["TOKENIZER"], "max_length": 2048}
+    return get_model("local-completions").create_from_arg_obj(asked | more)
 
 
 def _chat(server, **more):
