@@ -13,8 +13,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from serve.cli.flags import GROUPS, default_text
-from serve.config import Config, env_of
+from serve.config import Config
 from serve.config_sources import load_config
+from serve.setting_names import env_of
 
 FILE = Path(__file__).parent.parent / "k8s" / "base" / "server" / "settings.env"
 

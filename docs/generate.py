@@ -18,9 +18,10 @@ from pydantic.fields import FieldInfo
 
 from serve import errors
 from serve.cli.flags import GROUPS, default_text, literal_choices, type_name
-from serve.config import AUTO, ENV_PREFIX, OR_AUTO, Config, env_of, flag_of
+from serve.config import AUTO, OR_AUTO, Config
 from serve.errors import RequestError, StartupError
 from serve.observe.families import FAMILIES
+from serve.setting_names import ENV_PREFIX, env_of, flag_of
 
 FOLDER = Path(__file__).parent
 SOURCE = "<!-- Made by `python -m docs.generate` from {}. Change that, not this. -->\n"

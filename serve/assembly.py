@@ -20,6 +20,7 @@ from models.refs import Artifact, Scheme
 from quantize.plan.choices import BY_QUALITY, Choice
 from serve.config import Config
 from serve.engine import registry
+from serve.engine.grammars.checking import GrammarChecker
 from serve.engine.protocol import Engine, Progress
 from serve.engine.settings import EngineSettings, FakeSettings, VllmSettings
 from serve.engine.supervisor import Supervisor
@@ -31,6 +32,7 @@ from serve.observe.metrics import Metrics
 from serve.observe.startup import Startup
 from serve.pipeline.admission import Admission
 from serve.pipeline.generate import Pipeline
+from serve.pipeline.model_dialects.loading import load_dialect
 from serve.pipeline.render import Renderer
 from serve.pipeline.tokenizer import ModelTokenizer
 from serve.provenance import fetching, quality, quantising
@@ -90,6 +92,13 @@ async def assemble(
             asyncio.to_thread(_build_engine, config, artifact, progress),
         )
         renderer = await asyncio.to_thread(Renderer.load, artifact.path, engine.info.vocab_size)
+        dialect = await asyncio.to_thread(
+            load_dialect,
+            renderer.tokenizer,
+            renderer.template,
+            engine.info.eos_token_ids,
+            config.tool_dialect,
+        )
         await asyncio.to_thread(proving.settle, artifact)
     except StartupError as error:
         startup.fail(str(error))
@@ -102,7 +111,12 @@ async def assemble(
     metrics.attach_engine(engine.load)
     metrics.attach_admission(lambda: admission.num_admitted)
     pipeline = Pipeline(
-        engine=engine, renderer=renderer, admission=admission, stages_for=no_filters
+        engine=engine,
+        renderer=renderer,
+        admission=admission,
+        dialect=dialect,
+        checker=_checker(engine, artifact),
+        stages_for=no_filters,
     )
     directory.publish(
         pipeline,
@@ -115,6 +129,16 @@ async def assemble(
     startup.complete()
     return Loaded(
         artifact=artifact, proof=proof, standing=standing, pipeline=pipeline, reason=reason
+    )
+
+
+def _checker(engine: Engine, artifact: Artifact) -> GrammarChecker | None:
+    """The checker of grammars; None where the engine takes none."""
+    info = engine.info
+    if "grammar" not in info.capabilities:
+        return None
+    return GrammarChecker(
+        artifact.path, vocab_size=info.vocab_size, eos_token_ids=info.eos_token_ids
     )
 
 

@@ -42,6 +42,7 @@ from serve.governance.keys import KeyRing
 from serve.observe import logs
 from serve.observe.metrics import Metrics
 from serve.observe.startup import Startup
+from serve.pipeline.model_dialects.dialect import ModelDialect
 from serve.provenance import fetching
 from serve.provenance.proof import Proof
 from serve.provenance.quality import Standing
@@ -80,6 +81,7 @@ class Ready:
     url: str
     names: tuple[str, ...]
     has_template: bool
+    dialect: ModelDialect
     arm: str | None
     needs_key: bool
     has_page: bool
@@ -173,6 +175,7 @@ def _ready(loaded: Loaded, config: Config, *, url: str) -> Ready:
         url=url,
         names=config.model_names,
         has_template=loaded.pipeline.renderer.template is not None,
+        dialect=loaded.pipeline.dialect.dialect,
         arm=config.arm,
         needs_key=config.api_key_file is not None,
         has_page=config.playground,

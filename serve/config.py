@@ -30,8 +30,8 @@ from quantize.plan.scheme_support import EngineName
 from serve import config_checks
 from serve.environment import xdg
 from serve.origins import origin_of
+from serve.setting_names import flag_of
 
-ENV_PREFIX = "INTRAMURAL_"
 AUTO = "auto"
 OR_AUTO = ("max_num_seqs", "max_num_batched_tokens")
 """Numbers that engine and device choose where none is given. ``auto`` says so; here it is None."""
@@ -92,6 +92,12 @@ class Config(BaseModel):
         description="Name of the experiment arm (variant) that this server is: in the header "
         "`x-intramural-arm` of each answer, in every log line and in the metric "
         "`intramural_arm_info`.",
+    )
+
+    tool_dialect: str = Field(
+        "auto",
+        description="How the model writes tool calls and reasoning. `auto` finds it in the "
+        "model's folder, `none` reads all text as content; else a name of docs/tools.md's table.",
     )
 
     # How much of it
@@ -389,11 +395,3 @@ class Config(BaseModel):
         """Folders of the LoRA adapters, by the names under which clients ask for them."""
         pairs = (given.partition("=") for given in self.lora)
         return {name: Path(path).expanduser() for name, _, path in pairs}
-
-
-def flag_of(name: str) -> str:
-    return "--" + name.replace("_", "-")
-
-
-def env_of(name: str) -> str:
-    return ENV_PREFIX + name.upper()

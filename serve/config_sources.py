@@ -15,9 +15,10 @@ from typing import Any
 from pydantic import ValidationError
 
 from models import plain_file
-from serve.config import ENV_PREFIX, Config, env_of, flag_of
+from serve.config import Config
 from serve.environment import is_service_address, operator_environment
 from serve.errors import StartupError
+from serve.setting_names import ENV_PREFIX, env_of, flag_of
 from serve.suggestion import near
 
 _SEPARATORS = {"served_model_name": ",", "engine_arg": " ", "lora": ",", "allowed_origins": ","}

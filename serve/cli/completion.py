@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from models import catalog
 from serve.cli.console_commands import COMMANDS, OWN, SHELLS
-from serve.config import Config, env_of, flag_of
+from serve.config import Config
+from serve.setting_names import env_of, flag_of
 
 USAGE = """\
 usage: intramural completion bash|zsh|fish

@@ -24,10 +24,10 @@ import httpx
 from rich.console import Console
 
 from serve.cli.flags import add_settings, parse_with, settings, subparser
-from serve.config import flag_of
 from serve.config_sources import load_config
 from serve.environment import client_api_key
 from serve.errors import StartupError
+from serve.setting_names import flag_of
 
 DESCRIPTION = "Chat with a model, or ask it one question: nothing needs to run before."
 EPILOG = """\

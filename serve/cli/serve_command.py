@@ -31,6 +31,7 @@ from serve.config_sources import load_config
 from serve.engine.vllm.processes import end_descendants
 from serve.errors import StartupError
 from serve.observe import logs
+from serve.pipeline.model_dialects.dialect import ModelDialect
 from serve.provenance.quality import Standing
 
 GONE_S = 1.0
@@ -125,6 +126,7 @@ def banner(ready: bootstrap.Ready) -> Group:
         "digest": str(ready.proof),
         **({"arm": ready.arm} if ready.arm else {}),
         "engine": f"{info.name} on {info.device} ({ready.engine_reason})",
+        **_dialect(ready.dialect),
         "capacity": f"{info.max_num_seqs} sequences at once, {info.max_model_len:,} tokens each",
         "memory": f"weights {info.weight_bytes / 1e6:,.0f} MB"
         f" · KV cache {info.kv_cache_tokens:,} tokens",
@@ -154,6 +156,23 @@ def _curl(ready: bootstrap.Ready) -> Text:
         no_wrap=True,
         overflow="ignore",
     )
+
+
+def _dialect(dialect: ModelDialect) -> dict[str, str]:
+    """What the model writes that is not content, and where that was found."""
+    parts = [
+        *(["reasoning"] if dialect.reasoning is not None else []),
+        *(["tool calls"] if dialect.calls is not None else []),
+    ]
+    if not parts:
+        return {}
+    found = {
+        "response_template": "by its response_template",
+        "derived": "derived from its chat template",
+        "table": f"the known dialect {dialect.name}",
+        "none": "",
+    }
+    return {"dialect": f"{' and '.join(parts)}, {found[dialect.source]}"}
 
 
 def _quantised(artifact: Artifact) -> dict[str, str]:

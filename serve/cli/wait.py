@@ -17,12 +17,13 @@ from models.command_line import words_of
 from models.errors import ModelError
 from models.rules.names import printable_lines
 from serve.cli.flags import Parser
-from serve.config import Config, env_of
+from serve.config import Config
 from serve.config_sources import load_config
 from serve.errors import StartupError
 from serve.governance import keys
 from serve.provenance import proof, quality
 from serve.provenance.quantising import QuantRequest, present
+from serve.setting_names import env_of
 
 INTERVAL_S = 2.0
 

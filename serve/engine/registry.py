@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import get_args
 
 from models.refs import QuantScheme, Scheme
-from serve.config import Config, flag_of
+from serve.config import Config
 from serve.engine.protocol import Engine, Progress
 from serve.engine.settings import EngineSettings, VllmSettings
 from serve.errors import StartupError
+from serve.setting_names import flag_of
 
 ENGINES: tuple[str, ...] = tuple(
     name for name in get_args(Config.model_fields["engine"].annotation) if name != "auto"

@@ -84,6 +84,8 @@ class EngineSettings:
             is ``step_tokens``, or vLLM's own on a GPU.
         kv_cache_tokens: bound of the KV cache; None derives it from the memory that is free.
         max_hold_s: longest that a token may wait to be sent with the next one; 0 sends each alone.
+        forces_tokens: of the transformers engine: add tokens that a grammar leaves no choice of
+            without sampling them. No flag turns it off; measurements do.
         vllm: for the vLLM engine alone.
         fake: for the fake engine alone.
     """
@@ -95,6 +97,7 @@ class EngineSettings:
     max_num_batched_tokens: int | None = None
     kv_cache_tokens: int | None = None
     max_hold_s: float = 0.010
+    forces_tokens: bool = True
     vllm: VllmSettings = VllmSettings()
     fake: FakeSettings = FakeSettings()
 

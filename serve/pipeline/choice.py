@@ -21,6 +21,7 @@ from serve.pipeline.events import (
     TokenIds,
     TokenText,
 )
+from serve.pipeline.model_dialects.parsing import AnswerParser
 from serve.pipeline.stages import Stage
 from serve.timeline import FinishReason, Usage
 
@@ -42,6 +43,7 @@ class Choice:
         lists_end: with log-probabilities, such a token is listed, too, so that there is one entry
             for each token that is counted.
         tells_ids: ids are told before the text that they came to.
+        parser: the one of the stages that knows what is reasoning, for the usage.
 
     Attributes:
         num_chars_before: characters of the choice's text before its first token's: of an echo.
@@ -59,6 +61,7 @@ class Choice:
         keeps_end: bool = False,
         lists_end: bool = False,
         tells_ids: bool = False,
+        parser: AnswerParser | None = None,
     ) -> None:
         self._index = index
         self._detokenizer = detokenizer
@@ -68,6 +71,7 @@ class Choice:
         self._keeps_end = keeps_end
         self._lists_end = lists_end
         self._tells_ids = tells_ids
+        self._parser = parser
         self.num_chars_before = 0
         self._aligned: AlignedTokens | None = None  # where there are log-probabilities
         self.usage = Usage(prompt_tokens=prompt_tokens)
@@ -99,6 +103,8 @@ class Choice:
         events: list[ChoiceEvent] = []
         last = len(ids) - 1
         for at in range(len(ids)):
+            if self._parser is not None and self._parser.is_reasoning:
+                self.usage.reasoning_tokens += 1
             own = None if logprobs is None else logprobs[at : at + 1]
             passed: Sequence[ChoiceEvent] = self._consumed(
                 ids[at : at + 1], own, reason if at == last else None

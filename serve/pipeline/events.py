@@ -120,6 +120,7 @@ class Generation:
         cache_salt: of the client's own: only its requests of the same salt share prefixes.
         format: the language of the answer's content: not of its reasoning, and not of a turn of
             calls. ``sampling.grammar`` is made of it, and is never set by a dialect itself.
+        format_param: the client's field that asked for it, for errors.
         tool_use: None where no tool may be called; for chats only.
         reasoning: for chats only.
         bad_words: texts that may not come; token ids of them go into ``sampling``.
@@ -139,6 +140,7 @@ class Generation:
     stop: tuple[str, ...] = ()
     cache_salt: str | None = None
     format: Grammar | None = None
+    format_param: str = "response_format"
     tool_use: ToolUse | None = None
     reasoning: ReasoningUse = ReasoningUse()
     bad_words: tuple[str, ...] = ()

@@ -18,6 +18,7 @@ from contextlib import aclosing
 from serve import timeline
 from serve.engine.protocol import Engine
 from serve.pipeline.admission import Admission
+from serve.pipeline.answer_plan import Checker, plan_answer
 from serve.pipeline.answer_size import check_answer_size
 from serve.pipeline.best_of import best_of
 from serve.pipeline.cache_salt import CacheSalts
@@ -26,6 +27,7 @@ from serve.pipeline.engine_requests import RenderedPrompt, num_candidates, trunc
 from serve.pipeline.events import Event, GenerateRequest, Generation, Prompt, Started
 from serve.pipeline.large_prompts import LargePrompts
 from serve.pipeline.merge import merged
+from serve.pipeline.model_dialects.bound import UNBOUND, BoundDialect
 from serve.pipeline.render import Renderer
 from serve.pipeline.run import Run
 from serve.pipeline.stages import StagesFor
@@ -36,6 +38,8 @@ class Pipeline:
 
     Args:
         salts: of the prefix cache; made here unless given.
+        dialect: of the model; it has none unless it is given.
+        checker: of grammars; None where the engine holds an answer to none.
         stages_for: the stages that follow the stop strings: masking, filters.
         clock: monotonic seconds, the one that stamped the request's ``arrived_at``.
     """
@@ -47,6 +51,8 @@ class Pipeline:
         renderer: Renderer,
         admission: Admission,
         salts: CacheSalts | None = None,
+        dialect: BoundDialect = UNBOUND,
+        checker: Checker | None = None,
         stages_for: StagesFor = lambda _request, _index: (),
         clock: Callable[[], float] = timeline.now,
     ) -> None:
@@ -54,6 +60,8 @@ class Pipeline:
         self.renderer = renderer
         self.admission = admission
         self._salts = salts or CacheSalts()
+        self.dialect = dialect
+        self._checker = checker
         self._prompts = LargePrompts()
         self._stages_for = stages_for
         self._clock = clock
@@ -103,7 +111,7 @@ class Pipeline:
         with self.admission.slots(width):
             request.timeline.admitted_at = self._clock()
             prompts = await self._rendered(request)
-            run = self._run(request, prompts)
+            run = await self._run(request, prompts)
             num_tokens = sum(len(prompt.token_ids) for prompt in prompts)
             request.timeline.usage.prompt_tokens = num_tokens
             request.timeline.submitted_at = self._clock()
@@ -133,13 +141,18 @@ class Pipeline:
         check_answer_size(info, request, sum(len(prompt.token_ids) for prompt in rendered))
         return rendered
 
-    def _run(self, request: GenerateRequest, prompts: Sequence[RenderedPrompt]) -> Run:
+    async def _run(self, request: GenerateRequest, prompts: Sequence[RenderedPrompt]) -> Run:
+        def prompt_end(num_tokens: int) -> str:
+            return self.renderer.tokenizer.decode_raw(prompts[0].token_ids[-num_tokens:])
+
+        plan = await plan_answer(request, self.dialect, self._checker, prompt_end)
         has_cache = "prefix_cache" in self.engine.info.capabilities
         return Run(
             engine=self.engine,
             renderer=self.renderer,
             request=request,
             prompts=prompts,
+            plan=plan,
             salt=self._salts.of(request.tenant, request.cache_salt) if has_cache else None,
             stages_for=self._stages_for,
             clock=self._clock,

@@ -9,18 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from serve.errors import InvalidRequest, UnsupportedField
+from serve.pipeline.chat_text import chat_text
 from serve.pipeline.events import ChatPrompt, FillPrompt, Prompt, TextPrompt, TokensPrompt
 from serve.pipeline.fill import FillTokens, fill_tokens
 from serve.pipeline.template import ChatTemplate, TooMuchInlineError, load_template
 from serve.pipeline.tokenizer import ModelTokenizer
-from serve.pipeline.tool_arguments import with_parsed_arguments
 from serve.pipeline.traced_text import of_client
 
 INLINE_CHARS = 16_384
 """Larger prompts are rendered and tokenised on a thread: the event loop works 5 ms at most."""
-
-ROLES = frozenset({"system", "user", "assistant", "tool"})
-"""What the API lets through as a role. Templates make control tokens from these words."""
 
 
 class Renderer:
@@ -51,7 +48,7 @@ class Renderer:
 
         Raises:
             InvalidRequest: the template refuses it, an id is out of vocabulary, or nothing is left.
-            UnsupportedField: there are tools, and the template does not render them.
+            UnsupportedField: there are tools or documents, and the template does not render them.
         """
         if isinstance(prompt, TokensPrompt):
             self.tokenizer.check_ids(prompt.token_ids, param="prompt")
@@ -63,7 +60,7 @@ class Renderer:
             )
         elif isinstance(prompt, FillPrompt):
             token_ids = await self._fill(prompt)
-        elif _num_chars_left((prompt.messages, prompt.tools), INLINE_CHARS) > 0:
+        elif _num_chars_left(_parts(prompt), INLINE_CHARS) > 0:
             try:
                 text = self._render_chat(prompt, is_inline=True)
             except TooMuchInlineError:
@@ -91,26 +88,17 @@ class Renderer:
         return [*self.tokenizer.begin_ids, *tokens.join(prefix, suffix)]
 
     def _render_chat(self, prompt: ChatPrompt, *, is_inline: bool = False) -> str:
-        if self.template is None:
-            raise InvalidRequest(
-                "This model has no chat template, so it cannot take messages. Use /v1/completions.",
-                param="messages",
-            )
-        if prompt.tools and not self.template.has_tools:
-            raise UnsupportedField(
-                "This model's chat template does not render tools, so the model would never see "
-                "them. Leave tools out, or tell of them in a message.",
-                param="tools",
-            )
-        messages = [_of_client(with_parsed_arguments(message)) for message in prompt.messages]
-        tools = [of_client(tool) for tool in prompt.tools]
-        return self.template.render(messages, tools, is_inline=is_inline)
+        return chat_text(self.template, prompt, is_inline=is_inline)
 
 
 async def _encode(encode: Callable[[str], list[int]], text: str) -> list[int]:
     if len(text) <= INLINE_CHARS:
         return encode(text)
     return await asyncio.to_thread(encode, text)
+
+
+def _parts(prompt: ChatPrompt) -> tuple[Any, ...]:
+    return prompt.messages, prompt.tools, prompt.options
 
 
 def _num_chars_left(value: Any, budget: int) -> int:
@@ -125,11 +113,3 @@ def _num_chars_left(value: Any, budget: int) -> int:
                 break
             budget = _num_chars_left(item, budget - 1)
     return budget
-
-
-def _of_client(message: Mapping[str, Any]) -> dict[str, Any]:
-    """A message whose texts are known for a client's; its role is one of a few words, and ours."""
-    return {
-        key: value if key == "role" and value in ROLES else of_client(value)
-        for key, value in message.items()
-    }

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from functools import partial
 
 from serve.engine.protocol import Engine, SamplingParams, TokenChunk
 from serve.errors import InternalError, RequestError
+from serve.pipeline.answer_plan import AnswerPlan
 from serve.pipeline.bad_words import bad_word_ids
 from serve.pipeline.best_of import Score
 from serve.pipeline.choice import Choice
@@ -23,6 +24,7 @@ from serve.pipeline.events import (
     GenerateRequest,
     Prompt,
 )
+from serve.pipeline.model_dialects.parsing import AnswerParser
 from serve.pipeline.prompt_view import PromptView
 from serve.pipeline.render import Renderer
 from serve.pipeline.slices import next_turn, slices_of
@@ -38,6 +40,7 @@ class Run:
 
     Args:
         prompts: the request's, rendered.
+        plan: how its answers are held and read.
         salt: of the prefix cache.
         stages_for: the stages that follow the stop strings.
         clock: monotonic seconds.
@@ -53,6 +56,7 @@ class Run:
         renderer: Renderer,
         request: GenerateRequest,
         prompts: Sequence[RenderedPrompt],
+        plan: AnswerPlan,
         salt: str | None,
         stages_for: StagesFor,
         clock: Callable[[], float],
@@ -61,6 +65,7 @@ class Run:
         self._renderer = renderer
         self._request = request
         self._prompts = prompts
+        self._plan = plan
         self._stages_for = stages_for
         self._clock = clock
         self._per_prompt = num_candidates(request)
@@ -143,7 +148,7 @@ class Run:
     ) -> Sequence[Event]:
         """The events of a chunk; what is counted of it."""
         record, usage = self._request.timeline, choice.usage
-        num_before = usage.completion_tokens
+        num_before, num_reasoned = usage.completion_tokens, usage.reasoning_tokens
         told = part
         if part.logprobs is not None and self._request.sampling.num_logprobs is None:
             told = replace(part, logprobs=None)  # they were for the score alone
@@ -155,6 +160,7 @@ class Run:
             score.total += sum(logprob.logprob for logprob in part.logprobs[:num_consumed])
         record.tokens_arrived(num_consumed, at, previous_at)
         record.usage.completion_tokens += num_consumed
+        record.usage.reasoning_tokens += usage.reasoning_tokens - num_reasoned
         return events
 
     def _note_cached(self, choice: Choice, chunk: TokenChunk) -> None:
@@ -166,15 +172,17 @@ class Run:
         number = index // self._per_prompt
         token_ids = self._prompts[number].token_ids
         has_logprobs = request.sampling.num_logprobs is not None
+        parser = self._plan.parser(index) if self._plan.parser is not None else None
         return Choice(
             index=index,
             detokenizer=self._renderer.tokenizer.detokenizer(
                 _context(request.prompts[number], token_ids), shows_special=request.shows_special
             ),
-            stages=self._stages(index),
+            stages=self._stages(index, parser),
             describe=self._texts.of,
             prompt_tokens=len(token_ids),
-            marks=stops.marks if stops else None,
+            marks=_joined_marks(stops.marks if stops else {}, self._plan.marks),
+            parser=parser,
             keeps_end=request.keeps_stop,
             lists_end=request.echoes and has_logprobs,
             tells_ids=request.wants_token_ids,
@@ -193,15 +201,15 @@ class Run:
             is_cut=prompt.is_cut,
         )
 
-    def _stages(self, index: int) -> list[Stage]:
+    def _stages(self, index: int, parser: AnswerParser | None) -> list[Stage]:
         """The stages of one choice: stop strings first, for they are of the model's own text."""
         stops, keeps = self._stops, self._request.keeps_stop
-        stop: list[Stage] = []
+        own: list[Stage] = []
         if stops:
-            stop.append(
-                StopStrings(stops.strings, stops.marks, names=stops.names, keeps_stop=keeps)
-            )
-        return [*stop, *self._stages_for(self._request, index)]
+            own.append(StopStrings(stops.strings, stops.marks, names=stops.names, keeps_stop=keeps))
+        if parser is not None:
+            own.append(parser)
+        return [*own, *self._stages_for(self._request, index)]
 
     def _stop_patterns(self) -> StopPatterns | None:
         """None where there are no stop strings. Special tokens that are shown need no marks."""
@@ -212,8 +220,12 @@ class Run:
         return stop_patterns(request.stop, {} if request.shows_special else special_ids)
 
     def _sampling(self) -> SamplingParams:
-        """The client's sampling with what the pipeline knows: words as ids, and what ends a gap."""
+        """The client's sampling with what the pipeline knows: words as ids, what ends a gap, and
+        the grammar.
+        """
         request, sampling = self._request, self._request.sampling
+        if self._plan.grammar is not None:
+            sampling = replace(sampling, grammar=self._plan.grammar)
         if request.bad_words:
             encode = partial(self._renderer.tokenizer.encode, add_special_tokens=False)
             ids = bad_word_ids(request.bad_words, encode)
@@ -226,6 +238,11 @@ class Run:
         if self._per_prompt > request.n and sampling.num_logprobs is None:
             sampling = replace(sampling, num_logprobs=0)
         return sampling
+
+
+def _joined_marks(first: Mapping[int, str], second: Mapping[int, str]) -> dict[int, str]:
+    """Marks of stop strings and of the dialect; a token that is in both has both."""
+    return {i: first.get(i, "") + second.get(i, "") for i in first.keys() | second.keys()}
 
 
 def _context(prompt: Prompt, token_ids: Sequence[int]) -> Sequence[int]:

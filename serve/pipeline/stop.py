@@ -78,6 +78,7 @@ class StopStrings:
         names: of these tokens, by their marks; for a stop string that is kept.
         keeps_stop: the string that ends the choice is part of its text; of two that begin at one
             place it is the shorter.
+        others: marks of a later stage, which count for no character either, and pass this one.
     """
 
     def __init__(
@@ -87,6 +88,7 @@ class StopStrings:
         *,
         names: Mapping[str, str] | None = None,
         keeps_stop: bool = False,
+        others: str = "",
     ) -> None:
         marks = marks or {}
         self._strings = tuple(strings)
@@ -95,6 +97,7 @@ class StopStrings:
         self._without_marks = dict.fromkeys(map(ord, marks.values()))
         self._with_names = {ord(mark): name for mark, name in (names or {}).items()}
         self._keeps_stop = keeps_stop
+        self._others = others
         self._held = ""
         # Tokens that begin in what is held, each with the marks that have to pass before it.
         self._waiting: list[tuple[TokenText, int]] = []
@@ -108,7 +111,7 @@ class StopStrings:
         for event in events:
             if isinstance(event, TextDelta) and event.channel == "content":
                 if not (self._held or self._waiting) and self._firsts.isdisjoint(event.text):
-                    self._num_chars += len(event.text)
+                    self._num_chars += self._length(event.text)
                     passed.append(event)  # nothing of a stop string begins in it
                     continue
                 self._wait(event.logprobs)
@@ -157,7 +160,7 @@ class StopStrings:
             text = text.translate(self._without_marks)
             kept = kept.translate(self._with_names)
         text += kept
-        self._num_chars += len(text)
+        self._num_chars += self._length(text)
         num_begun = len(self._waiting)
         if not is_last:
             begun = map(self._has_begun, self._waiting)
@@ -165,6 +168,9 @@ class StopStrings:
         tokens = tuple(token for token, _ in self._waiting[:num_begun])
         del self._waiting[:num_begun]
         return [TextDelta(index=index, text=text, logprobs=tokens)] if text or tokens else []
+
+    def _length(self, text: str) -> int:
+        return len(text) - sum(map(text.count, self._others))
 
     def _has_begun(self, waiting: tuple[TokenText, int]) -> bool:
         """Whether a token begins in the text that has passed, or stands right behind it."""

@@ -13,6 +13,8 @@ import json
 import logging
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -24,7 +26,7 @@ from jinja2.parser import Parser
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from serve.errors import InvalidRequest, StartupError
-from serve.pipeline.call_ids import in_nine_characters
+from serve.pipeline.message_forms import THOUGHTS, variants, with_empty_contents, with_thoughts
 from serve.pipeline.template_bounds import bound
 from serve.pipeline.template_meter import (
     INLINE,
@@ -36,11 +38,12 @@ from serve.pipeline.template_meter import (
     num_chars,
 )
 from serve.pipeline.template_source import DEFAULT, TOOL_USE, special_tokens_of, templates_of
-from serve.pipeline.tool_arguments import wrapped
 from serve.pipeline.tracing import trace
 
 log = logging.getLogger(__name__)
 
+PROBE = Bounds(steps=20_000, value_chars=1 << 16, made_chars=1 << 18, seconds=1.0)
+"""Bounds of what is rendered to learn about a template."""
 _MAX_FORMAT_CHARS = 256
 _WIDE_DIRECTIVE = re.compile(r"%[-_0^#+]*\d{3,}")
 _Messages = Sequence[Mapping[str, Any]]
@@ -88,15 +91,34 @@ class ChatTemplate:
         self._default = None if source is None else compile_template(source)
         self._tool_use = self._default if tool_use is None else compile_template(tool_use)
         with_tools = source if tool_use is None else tool_use
+        self.tools_source = with_tools or ""
+        """The source of the template that is used where there are tools."""
         self.has_tools = with_tools is not None and "tools" in _names(with_tools)
         """Whether it says anything about tools; else a model would never see them."""
+        sources = [text for text in (source, tool_use) if text is not None]
+        self.variables = frozenset[str]().union(*map(_names, sources))
+        """Names that it reads: what else is given changes nothing."""
+        self._thoughts = [
+            name for name in THOUGHTS if any(re.search(rf"\b{name}\b", text) for text in sources)
+        ]
 
-    def render(self, messages: _Messages, tools: _Messages, *, is_inline: bool = False) -> str:
-        """The prompt, open for the assistant's turn; a TracedText where a client has a part.
+    def render(
+        self,
+        messages: _Messages,
+        tools: _Messages,
+        *,
+        options: Mapping[str, Any] | None = None,
+        opens_answer: bool = True,
+        is_inline: bool = False,
+    ) -> str:
+        """The prompt; a TracedText where a client has a part.
 
-        What serve.pipeline.traced_text.of_client() has made of messages and tools is followed.
+        What serve.pipeline.traced_text.of_client() has made of messages, tools and options is
+        followed.
 
         Args:
+            options: further variables, ``documents`` among them. Those of the server's own win.
+            opens_answer: whether it is open for the assistant's turn.
             is_inline: within what may be done on the event loop.
 
         Raises:
@@ -111,12 +133,17 @@ class ChatTemplate:
                 "/v1/completions, or give the model a default template.",
                 param="messages",
             )
-        bounds = INLINE if is_inline else Bounds.of(num_chars((messages, tools)))
+        options = options or {}
+        bounds = INLINE if is_inline else Bounds.of(num_chars((messages, tools, options)))
         meter = Meter(bounds)
         first: Exception | None = None
-        for given in _variants(messages):
+        if self.writes_null and any(message.get("content", "") is None for message in messages):
+            messages = with_empty_contents(messages)
+        for given in variants(with_thoughts(messages, self._thoughts)):
             try:
-                return self._render(template, given, tools, meter)
+                return self._render(
+                    template, given, tools, meter, options=options, opens_answer=opens_answer
+                )
             except TemplateBoundError as error:
                 if is_inline:
                     raise TooMuchInlineError from None
@@ -156,16 +183,39 @@ class ChatTemplate:
         return reason
 
     def _render(
-        self, template: Template, messages: _Messages, tools: _Messages, meter: Meter
+        self,
+        template: Template,
+        messages: _Messages,
+        tools: _Messages,
+        meter: Meter,
+        *,
+        options: Mapping[str, Any] | None = None,
+        opens_answer: bool = True,
     ) -> str:
+        ours = {
+            "messages": messages,
+            "tools": list(tools) or None,
+            "add_generation_prompt": opens_answer,
+            **self._special_tokens,
+        }
         with metering(meter):
-            return template.render(
-                messages=messages,
-                tools=list(tools) or None,
-                documents=None,
-                add_generation_prompt=True,
-                **self._special_tokens,
-            )
+            return template.render({"documents": None, **(options or {}), **ours})
+
+    @cached_property
+    def writes_null(self) -> bool:
+        """Whether a call without content is rendered with the word None, which nobody said."""
+        return self._num_nulls(None) > self._num_nulls("")
+
+    def _num_nulls(self, content: str | None) -> int:
+        """How often None stands in a small conversation with such a content beside a call."""
+        call = {"type": "function", "id": "call00000", "function": {"name": "f", "arguments": {}}}
+        asked = {"role": "assistant", "content": content, "tool_calls": [call]}
+        messages: _Messages = [{"role": "user", "content": "Hello"}, asked]
+        num = 0
+        for template in filter(None, (self._default, self._tool_use)):
+            with suppress(Exception):  # a template can raise whatever Python can
+                num += self._render(template, messages, (), Meter(PROBE)).count("None")
+        return num
 
 
 def load_template(folder: Path, tokenizer_config: Mapping[str, Any]) -> ChatTemplate | None:
@@ -228,26 +278,6 @@ def _names(source: str) -> set[str]:
     """The variables that a template reads."""
     made = environment()
     return meta.find_undeclared_variables(made.parse(source))
-
-
-def _variants(messages: _Messages) -> Iterator[_Messages]:
-    """The messages as they are; if a template refuses them, in the forms that some insist on."""
-    yield messages
-    forms = [messages]
-    for change in (in_nine_characters, wrapped, _with_empty_contents):
-        changed = [made for form in forms if (made := change(form)) is not form]
-        yield from changed
-        forms += changed
-
-
-def _with_empty_contents(messages: _Messages) -> _Messages:
-    """The messages with "" for a content that is null, beside tool calls say; the same if none."""
-    if all(message.get("content", "") is not None for message in messages):
-        return messages
-    return [
-        {**message, "content": ""} if message.get("content", "") is None else message
-        for message in messages
-    ]
 
 
 _CONTENTS: tuple[Any, ...] = ("Hello", [{"type": "text", "text": "Hello"}])

@@ -51,6 +51,9 @@ class ModelTokenizer:
         self._anchor: list[int] = []
         if not self._byte_of:
             self._anchor = token_bytes.anchor(tokenizer.token_to_id, self.decode)
+        self._added_names = {
+            token.content: i for i, token in added.items() if token.content.strip()
+        }
         self._special_names = {added[i].content: i for i in self._special_ids}
         self._has_local_bytes = bool(self._anchor) and token_bytes.is_local(parts)
         self._token_bytes = TokenBytes(self._bytes_of)
@@ -173,6 +176,11 @@ class ModelTokenizer:
     def token_id(self, name: str) -> int | None:
         """The id of the added token of that name; None where there is none."""
         return self._added_names.get(name)
+
+    @property
+    def added_ids(self) -> Mapping[str, int]:
+        """Ids of all added tokens by their names, but for runs of white space."""
+        return self._added_names
 
     @property
     def special_ids(self) -> Mapping[str, int]:

@@ -23,8 +23,9 @@ from benchmarks.scaling.simulation import Day
 from benchmarks.scaling.simulation import Plan as DayPlan
 from benchmarks.serving.load import Level
 from benchmarks.serving.measuring import sweep_open
-from serve.config import Config, env_of
+from serve.config import Config
 from serve.observe.families import FAMILIES
+from serve.setting_names import env_of
 from tests.benchmarks.documents import document, level_row
 from tests.benchmarks.serving.simulated import SimulatedServer, book
 

@@ -10,8 +10,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from docs.generate import request_errors
-from serve.config import ENV_PREFIX, Config, env_of
+from serve.config import Config
 from serve.observe.families import FAMILIES, PREFIX
+from serve.setting_names import ENV_PREFIX, env_of
 from tests.house import commands
 from tests.house.passages import Passage
 from tests.house.repository_names import Names

@@ -6,8 +6,9 @@ import inspect
 
 import models.errors
 from docs import generate
-from serve.config import Config, env_of, flag_of
+from serve.config import Config
 from serve.observe.families import FAMILIES
+from serve.setting_names import env_of, flag_of
 
 
 def test_the_pages_are_fresh():

@@ -26,6 +26,11 @@ BROAD_EXCEPT_ALLOWED = {
     "serve/engine/delivery.py": "what fails for one stream is that stream's error",
     "serve/engine/supervisor.py": "what fails while an engine is brought back is an attempt",
     "serve/pipeline/tokenizer.py": "the tokenizers library raises bare Exception",
+    "serve/engine/grammars/serialised.py": "llguidance's reader of GBNF raises bare Exception",
+    "serve/engine/grammars/worker.py": "what the work raises is whoever waits for it's",
+    "serve/engine/grammars/background.py": "a vocabulary that cannot be read costs no start",
+    "serve/engine/grammars/vocabulary.py": "a panic of Rust has no type that can be named",
+    "serve/engine/transformers/mask_worker.py": "a mask that fails does so again for its row",
 }
 ASSERT_ALLOWED = {"models/demo/optimizer.py": "narrows a type for mypy; no input is checked"}
 

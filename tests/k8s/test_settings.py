@@ -16,9 +16,10 @@ from models import catalog
 from serve.cli import wait
 from serve.cli.flags import parse
 from serve.cli.flags import settings as given
-from serve.config import Config, env_of
+from serve.config import Config
 from serve.config_sources import load_config
 from serve.errors import StartupError
+from serve.setting_names import env_of
 from tests.k8s.manifests import (
     RENDERED,
     Manifest,

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from serve.cli.console import words_of
 from serve.cli.flags import parse
-from serve.config import Config, env_of
+from serve.config import Config
+from serve.setting_names import env_of
 from tests.house.tree import ROOT
 from tests.programs import needs
 

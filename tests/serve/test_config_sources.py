@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from serve.cli.flags import parse, settings
-from serve.config import env_of, flag_of
 from serve.config_sources import load_config
 from serve.errors import StartupError
+from serve.setting_names import env_of, flag_of
 
 
 def test_flags_win_over_environment_and_that_over_the_file(tmp_path: Path) -> None:

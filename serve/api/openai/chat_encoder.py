@@ -79,17 +79,26 @@ class ChatEncoder(OpenAIEncoder):
     def _opening(self, event: TextDelta | ToolCallDelta | Finished) -> bytes:
         """The chunk of a choice's role, before its first other one.
 
-        Content is null where something else than content comes first, which may be all that comes.
+        Those before it are opened, too: the official client's accumulator takes choices that begin
+        in their order alone. Content is null where something else than content comes first, which
+        may be all that comes.
         """
         if event.index in self._opened:
             return b""
-        self._opened.add(event.index)
-        is_other = isinstance(event, ToolCallDelta) or (
-            isinstance(event, TextDelta) and event.channel != "content"
+        earlier = [index for index in range(event.index) if index not in self._opened]
+        self._opened.update(earlier, (event.index,))
+        is_text = isinstance(event, TextDelta) and event.channel == "content"
+        content = b'""' if is_text or isinstance(event, Finished) else b"null"
+        return b"".join(
+            [
+                *(self._role(index, b"null") for index in earlier),
+                self._role(event.index, content),
+            ]
         )
-        content = b"null" if is_other else b'""'
+
+    def _role(self, index: int, content: bytes) -> bytes:
         delta = b'{"role":"assistant","content":' + content + b',"refusal":null}'
-        return self._chunk(event.index, delta, b"null", b"null")
+        return self._chunk(index, delta, b"null", b"null")
 
     def _chunk(self, index: int, delta: bytes, logprobs: bytes, reason: bytes) -> bytes:
         return b'%b{"index":%d,"delta":%b,"logprobs":%b,"finish_reason":%b%b}%b' % (

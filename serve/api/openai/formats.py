@@ -18,7 +18,7 @@ from typing import Annotated, Any, ClassVar, Final
 
 from pydantic import WithJsonSchema
 
-from serve.api.openai.bodies import Body
+from serve.api.openai.bodies import Body, is_empty
 from serve.api.openai.constraints import (
     ANY_OBJECT,
     any_object_of,
@@ -227,7 +227,7 @@ def structured_outputs_of(value: Any, param: str) -> Grammar:
     }
     given = object_of(value, param)
     check_names(given, param, (*readers, *_RULES, *_UNUSED))
-    found = [name for name in readers if given.get(name, False) is not False]
+    found = [name for name in readers if _asks(name, given.get(name))]
     if len(found) != 1:
         two = " and ".join(f"{param}.{name}" for name in found[:2])
         raise InvalidRequest(
@@ -241,6 +241,11 @@ def structured_outputs_of(value: Any, param: str) -> Grammar:
     if grammar is None:
         raise InvalidRequest(f"{where} must be true.", param=where)
     return _with_rules(grammar, given, param)
+
+
+def _asks(name: str, value: Any) -> bool:
+    """Whether a field of ``structured_outputs`` asks for something: an empty schema does."""
+    return value is not False and (not is_empty(value) or (name == "json" and value == {}))
 
 
 def _with_rules(grammar: Grammar, given: Mapping[str, Any], param: str) -> Grammar:

@@ -13,6 +13,36 @@ _MESSAGES: Final = "The conversation so far, oldest first."
 _TOOLS: Final = "Functions that the model is told of, rendered into the prompt."
 _LOGPROBS: Final = "Log-probabilities of the tokens"
 
+_FORMATS: Final[Mapping[str, str]] = {
+    "response_format": "The answer's language: text, any JSON object, JSON of a schema (strict or "
+    "not), or vLLM's structural tags.",
+    "structured_outputs": "vLLM's: one of `json`, `regex`, `choice`, `grammar`, `json_object` and "
+    "`structural_tag`, and rules for white space and further properties.",
+    "guided_json": "The same as `structured_outputs.json`, under vLLM's older name: a schema or "
+    "its text.",
+    "guided_regex": "The same as `structured_outputs.regex`.",
+    "guided_choice": "The same as `structured_outputs.choice`.",
+    "guided_grammar": "The same as `structured_outputs.grammar`: a Lark grammar, or GBNF.",
+    "guided_json_object": "The same as `structured_outputs.json_object`.",
+    "guided_whitespace_pattern": "The same as `structured_outputs.whitespace_pattern`; goes with "
+    "any format of JSON.",
+    "grammar": "llama.cpp's: a grammar in GBNF, or in Lark.",
+    "json_schema": "llama.cpp's: a schema.",
+}
+_TEMPLATE: Final[Mapping[str, str]] = {
+    "reasoning_effort": "How much the model is to think first; `none` is not at all. A hint: some "
+    "chat templates read it, others do not.",
+    "reasoning": "OpenRouter's: `effort`, `enabled`, `max_tokens` and `exclude`, or a truth.",
+    "enable_thinking": "Whether the model is to think first. A hint, as `reasoning_effort`.",
+    "thinking": "Anthropic's and Z.ai's: whether to think, and with how many tokens; or a truth.",
+    "think": "Ollama's: whether to think, or an effort.",
+    "include_reasoning": "False leaves the reasoning out of the answer.",
+    "thinking_token_budget": "Most tokens of reasoning; -1 is as many as come.",
+    "chat_template_kwargs": "Variables for the model's chat template, of those that it reads.",
+    "documents": "Texts for chat templates that read them, each an object.",
+    "add_generation_prompt": "False leaves out what opens the assistant's turn.",
+    "continue_final_message": "Continue the last message, the assistant's, in place of answering.",
+}
 _SAMPLING: Final[Mapping[str, str]] = {
     "model": _MODEL,
     "n": "How many answers; each is a sequence of the engine's. 1 where it is left out.",
@@ -34,7 +64,7 @@ _SAMPLING: Final[Mapping[str, str]] = {
     "cache_salt": "Requests share cached prefixes only where this text is equal.",
     "stream": "Send the answer as server-sent events while it is made.",
     "stream_options": "How a stream is sent.",
-    "response_format": 'Only `{"type": "text"}`: answers cannot be constrained.',
+    **_FORMATS,
 }
 
 MEANINGS: Final[Mapping[str, Mapping[str, str]]] = {
@@ -44,9 +74,13 @@ MEANINGS: Final[Mapping[str, Mapping[str, str]]] = {
         "max_completion_tokens": "The same as `max_tokens`, under OpenAI's newer name.",
         "logprobs": f"{_LOGPROBS} of the answer.",
         "top_logprobs": "For each token also this many of the likeliest; needs `logprobs`.",
-        "tools": _TOOLS,
-        "tool_choice": "`none` hides the tools from the model; a call cannot be forced.",
-        "parallel_tool_calls": "The model decides how many it calls: false is refused.",
+        "tools": f"{_TOOLS.rstrip('.')}, and may call.",
+        "tool_choice": "`none` hides the tools, `auto` leaves it to the model, `required` wants a "
+        "call; or the one tool, or those, that may be called.",
+        "parallel_tool_calls": "False is one call at most.",
+        "functions": "The older name of `tools`; then the answer has a `function_call`.",
+        "function_call": "The older name of `tool_choice`.",
+        **_TEMPLATE,
     },
     "CompletionRequest": {
         **_SAMPLING,
@@ -64,6 +98,7 @@ MEANINGS: Final[Mapping[str, Mapping[str, str]]] = {
         "tools": _TOOLS,
         "add_special_tokens": "False leaves out those that the tokenizer adds to a prompt.",
         "return_token_strs": "Return each token's text, too.",
+        **_TEMPLATE,
     },
     "DetokenizeRequest": {
         "model": _MODEL,

@@ -7,22 +7,43 @@ the same request is held to the same language on either.
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
+from llguidance import regex_to_lark
+from llguidance.gbnf_to_lark import GbnfToLarkError, gbnf_to_lark
+
+from serve.engine.grammars import bounds, json_schema, structural
 from serve.engine.grammars.grammar import Grammar
+from serve.engine.grammars.refusal import GrammarRefused
 
 JsonObject = dict[str, Any]
 
+_HALF_CHARACTER = (
+    "The grammar holds half of a surrogate pair, which is no character. Send whole characters."
+)
+_INLINE = re.compile(r"%json\s*(?=\{)")
+_LITERALS = re.compile(r'"(?:\\.|[^"\\\n])*"|/(?:\\.|[^/\\\n])*/|//[^\n]*|#[^\n]*')
+_GBNF = re.compile(r"^\s*[A-Za-z][\w-]*\s*::=", re.MULTILINE)
+
 
 def serialised(grammar: Grammar) -> str:
-    """The JSON text that ``llguidance.LLMatcher`` takes; nothing in it is checked.
+    """The JSON text that ``llguidance.LLMatcher`` takes.
 
     Raises:
-        ValueError: a schema is not JSON, or a structural form is none.
+        GrammarRefused: a text is none of its kind, or beyond the bounds. Whether the language is
+            there and has a text in it is found out by compiling.
     """
+    parts = _all_parts(grammar)
+    _check_sizes(grammar, parts)
     main = _entry(grammar)
-    parts = [{"name": name, **_entry(part)} for name, part in _all_parts(grammar)]
-    return json.dumps({"grammars": [main, *parts]}, ensure_ascii=False)
+    entries = [{"name": name, **_entry(part)} for name, part in parts]
+    if grammar.kind == "structural":
+        main, entries = structural.entries(grammar.text)
+    text = json.dumps({"grammars": [main, *entries]}, ensure_ascii=False)
+    if not _is_unicode(text):
+        raise GrammarRefused(_HALF_CHARACTER)
+    return text
 
 
 def _all_parts(grammar: Grammar) -> list[tuple[str, Grammar]]:
@@ -33,19 +54,105 @@ def _all_parts(grammar: Grammar) -> list[tuple[str, Grammar]]:
     return found
 
 
+def _check_sizes(grammar: Grammar, parts: list[tuple[str, Grammar]]) -> None:
+    size = sum(
+        len(one.text) + sum(map(len, one.choices))
+        for one in (grammar, *(part for _, part in parts))
+    )
+    if size > bounds.MAX_TEXT:
+        raise GrammarRefused(
+            f"The grammar has {size} characters; at most {bounds.MAX_TEXT} are taken. "
+            "Make it shorter."
+        )
+    if len(parts) > bounds.MAX_PARTS:
+        raise GrammarRefused(
+            f"The grammar has {len(parts)} parts; at most {bounds.MAX_PARTS} are taken."
+        )
+    for one in (grammar, *(part for _, part in parts)):
+        if len(one.choices) > bounds.MAX_CHOICES:
+            raise GrammarRefused(
+                f"There are {len(one.choices)} choices; at most {bounds.MAX_CHOICES} are taken."
+            )
+        if one.kind == "regex" and len(one.text) > bounds.MAX_REGEX:
+            raise GrammarRefused(
+                f"The regular expression has {len(one.text)} characters; at most "
+                f"{bounds.MAX_REGEX} are taken."
+            )
+        if not all(map(_is_unicode, (one.text, *one.choices))):
+            raise GrammarRefused(_HALF_CHARACTER)
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def _entry(grammar: Grammar) -> JsonObject:
     match grammar.kind:
         case "json_schema":
-            return {"json_schema": _with_options(json.loads(grammar.text), grammar)}
+            schema = json_schema.prepared(
+                json_schema.read(grammar.text), is_closed=grammar.is_closed
+            )
+            return {"json_schema": _with_options(schema, grammar)}
         case "regex":
-            return {"lark_grammar": f"start: /{_in_slashes(grammar.text)}/"}
+            return {"lark_grammar": f"start: /{regex_to_lark(grammar.text, use_ascii='')}/"}
         case "choice":
-            options = " | ".join(json.dumps(text, ensure_ascii=False) for text in grammar.choices)
-            return {"lark_grammar": f"start: {options}"}
+            return {"lark_grammar": f"start: {' | '.join(map(literal, grammar.choices))}"}
         case "lark":
-            return {"lark_grammar": grammar.text}
+            return {"lark_grammar": _lark(grammar.text)}
         case "structural":
-            raise NotImplementedError
+            return {}
+
+
+def literal(text: str) -> str:
+    """A text between quotes, as Lark reads it."""
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def _lark(text: str) -> str:
+    """Lark, or llama.cpp's GBNF turned into it: that has ``::=`` where Lark has a colon."""
+    if not _GBNF.search(text):
+        num_operators = sum(map(_LITERALS.sub("", text).count, "&~"))
+        if num_operators > bounds.MAX_INTERSECTIONS:
+            raise GrammarRefused(
+                f"The grammar has {num_operators} operators & and ~; at most "
+                f"{bounds.MAX_INTERSECTIONS} are taken."
+            )
+        _check_inline_schemas(text)
+        return text
+    if len(text) > bounds.MAX_GBNF:
+        raise GrammarRefused(
+            f"The grammar (GBNF) has {len(text)} characters; at most {bounds.MAX_GBNF} are taken. "
+            "Write it in Lark, or make it shorter."
+        )
+    try:
+        converted: str = gbnf_to_lark(text)
+    except RecursionError:
+        raise GrammarRefused("The grammar (GBNF) is nested too deeply. Make it flatter.") from None
+    except GbnfToLarkError as error:
+        reason, _, place = str(error).partition(" at line ")
+        where = f" at line {place.split(',')[0]}" if place else ""
+        raise GrammarRefused(f"The grammar (GBNF) cannot be read{where}: {reason[:120]}.") from None
+    except Exception as error:  # noqa: BLE001 - llguidance's own converter raises bare Exception
+        reason = str(error)[:120] or type(error).__name__
+        raise GrammarRefused(f"The grammar (GBNF) cannot be read: {reason}.") from None
+    return converted
+
+
+def _check_inline_schemas(text: str) -> None:
+    """Hold schemas within a Lark text (``%json {...}``) to the bounds of a schema."""
+    decoder = json.JSONDecoder()
+    for place in _INLINE.finditer(text):
+        try:
+            schema, _ = decoder.raw_decode(text, place.end())
+        except RecursionError:
+            raise GrammarRefused("A schema in the grammar is nested too deeply.") from None
+        except ValueError:
+            continue  # llguidance will say what is wrong, and where
+        json_schema.read(json.dumps(schema))
 
 
 def _with_options(schema: Any, grammar: Grammar) -> Any:
@@ -58,7 +165,3 @@ def _with_options(schema: Any, grammar: Grammar) -> Any:
         return schema
     wrapped: JsonObject = schema if isinstance(schema, dict) else {"allOf": [schema]}
     return {**wrapped, "x-guidance": {**options, **wrapped.get("x-guidance", {})}}
-
-
-def _in_slashes(pattern: str) -> str:
-    return pattern.replace("/", "\\/")

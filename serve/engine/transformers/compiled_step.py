@@ -91,21 +91,27 @@ class CompiledStep:
         return None if products is None else cls(model, cache, products)
 
     def takes(self, plan: StepPlan) -> bool:
-        """Whether a step is one token for each sequence, and no more than ``MOST_ROWS``."""
-        rows = len(plan.segments)
-        return rows == plan.input_ids.shape[1] and rows <= MOST_ROWS
+        """Whether a step is of decodes alone, and no more than ``MOST_ROWS`` tokens."""
+        is_small = plan.input_ids.shape[1] <= MOST_ROWS
+        return is_small and all(segment.is_decode for segment in plan.segments)
 
     def logits(self, plan: StepPlan) -> torch.Tensor:
         """float32 ``[N, V]`` of a step that ``takes`` says yes to; overwritten by the next."""
-        num_rows = len(plan.segments)
+        num_rows = plan.input_ids.shape[1]
         if plan.fresh_blocks is not None:
             for layer in self._cache.keys:
                 self._cache.clear(layer, plan.fresh_blocks)
         tables = [
             segment.sequence.block_ids[: -(-segment.end // BLOCK_SIZE)] for segment in plan.segments
         ]
-        starts = [0, *accumulate(map(len, tables))][:num_rows]
-        lengths = [segment.end for segment in plan.segments]
+        first_blocks = [0, *accumulate(map(len, tables))]
+        # A row attends up to itself: a layer stores the keys of all rows before any attends.
+        lengths = [at + 1 for segment in plan.segments for at in range(segment.start, segment.end)]
+        starts = [
+            first
+            for segment, first in zip(plan.segments, first_blocks[:-1], strict=True)
+            for _ in range(segment.num_tokens)
+        ]
         blocks = torch.tensor([block for table in tables for block in table])
         self._places[0, :num_rows] = plan.slots
         self._places[1:, :num_rows] = torch.tensor([lengths, starts])

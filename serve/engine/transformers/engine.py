@@ -25,6 +25,8 @@ from transformers import PreTrainedModel
 
 from serve.engine import end_tokens
 from serve.engine.delivery import CrossThreadDelivery
+from serve.engine.grammars.background import BackgroundCompiler
+from serve.engine.grammars.compiling import GrammarCompiler
 from serve.engine.protocol import (
     Capability,
     EngineInfo,
@@ -36,6 +38,7 @@ from serve.engine.protocol import (
 from serve.engine.request_check import check_request
 from serve.engine.settings import EngineSettings
 from serve.engine.transformers import warm_up
+from serve.engine.transformers.grammar_mask import GrammarMask
 from serve.engine.transformers.kv_cache import BLOCK_SIZE, KVCache
 from serve.engine.transformers.layers import attention, bfloat16_linear, fused_linear
 from serve.engine.transformers.loader import loading, served_dtypes, slow_layers, weight_memory
@@ -57,6 +60,7 @@ class _LoadedModel:
     Attributes:
         expected: last logits of the check's prompts, by the model as it was loaded.
         max_len: most tokens that the model itself takes.
+        compiler: of grammars; None where the tokenizer allows none.
     """
 
     model: PreTrainedModel
@@ -65,6 +69,7 @@ class _LoadedModel:
     max_len: int
     eos_token_ids: frozenset[int]
     num_parameters: int
+    compiler: GrammarCompiler | None
 
 
 class TransformersEngine:
@@ -77,11 +82,14 @@ class TransformersEngine:
         scheduler: Scheduler,
         runner: ModelRunner,
         delivery: CrossThreadDelivery,
+        *,
+        forces_tokens: bool = True,
     ) -> None:
         self._loaded: _LoadedModel | None = loaded
         self._info = info
         self._runner: ModelRunner | None = runner
-        self._steps = StepLoop(scheduler, runner.step, delivery)
+        self._compiler = loaded.compiler
+        self._steps = StepLoop(scheduler, runner.step, delivery, forces_tokens=forces_tokens)
 
     @classmethod
     def from_folder(
@@ -137,7 +145,7 @@ class TransformersEngine:
             kv_cache_tokens=cache.num_blocks * BLOCK_SIZE,
             vocab_size=model.config.get_text_config().vocab_size,
             eos_token_ids=loaded.eos_token_ids,
-            capabilities=_CAPABILITIES,
+            capabilities=_CAPABILITIES | ({"grammar"} if loaded.compiler else set()),
             dtype=served_dtypes.describe(model, model.dtype),
             device=model.device.type,
             num_parameters=loaded.num_parameters,
@@ -150,7 +158,9 @@ class TransformersEngine:
             max_num_batched_tokens=settings.step_tokens,
             is_repeatable=runner.is_repeatable,
         )
-        return cls(loaded, info, scheduler, runner, CrossThreadDelivery(settings.max_hold_s))
+        delivery = CrossThreadDelivery(settings.max_hold_s)
+        forces_tokens = settings.forces_tokens
+        return cls(loaded, info, scheduler, runner, delivery, forces_tokens=forces_tokens)
 
     @property
     def info(self) -> EngineInfo:
@@ -173,10 +183,11 @@ class TransformersEngine:
     async def stream(self, request: EngineRequest) -> AsyncGenerator[TokenChunk, None]:
         """See ``Engine.stream``. Nothing is taken before the first chunk is asked for."""
         check_request(self._info, request)
+        mask = await self._mask(request)
         stops = request.sampling.stop_token_ids
         if not request.sampling.ignore_eos:
             stops |= self._info.eos_token_ids
-        sequence = SequenceState(request=request, stop_token_ids=stops)
+        sequence = SequenceState(request=request, stop_token_ids=stops, mask=mask)
         mailbox = self._steps.mailbox()
         self._steps.submit(sequence, mailbox)
         is_open = True
@@ -188,6 +199,13 @@ class TransformersEngine:
         finally:
             if is_open:
                 self._steps.cancel(sequence)
+
+    async def _mask(self, request: EngineRequest) -> GrammarMask | None:
+        """The mask of the request's grammar. Raises InvalidRequest where it is no grammar."""
+        grammar, compiler = request.sampling.grammar, self._compiler
+        if grammar is None or compiler is None:
+            return None
+        return GrammarMask(await compiler.matcher(grammar), compiler, grammar)
 
     async def check_health(self) -> None:
         self._steps.check_health()
@@ -228,6 +246,10 @@ def _load(path: Path, settings: EngineSettings, progress: Progress) -> _LoadedMo
     """The model of a folder. Raises StartupError as ``from_folder`` does."""
     checkpoint = loading.read_checkpoint(path)
     config = loading.read_config(checkpoint)
+    eos_token_ids = end_tokens.eos_token_ids(path, config)
+    compiler = BackgroundCompiler(
+        path, vocab_size=config.get_text_config().vocab_size, eos_token_ids=eos_token_ids
+    )
     checkpoint.tell_differences()
     device = loading.pick_device(settings.device)
     slow_layers.tell(loading.read_declared_scheme(checkpoint), device.type)
@@ -244,8 +266,9 @@ def _load(path: Path, settings: EngineSettings, progress: Progress) -> _LoadedMo
         expected=expected,
         declared=declared,
         max_len=loading.model_max_len(config),
-        eos_token_ids=end_tokens.eos_token_ids(path, config),
+        eos_token_ids=eos_token_ids,
         num_parameters=num_parameters,
+        compiler=compiler.result(),
     )
 
 

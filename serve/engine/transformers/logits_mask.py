@@ -1,11 +1,13 @@
 """The hook by which a sequence's completion is held to a language: which tokens may come next.
 
 The sampler applies the mask of a sequence to its logits, the step loop tells it of every token that
-was chosen. Nothing makes such a mask yet: it is where a compiled ``Grammar`` will act.
+was chosen, and asks which ones can only follow. ``grammar_mask.py`` has the one that is made of a
+``Grammar``.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -14,6 +16,14 @@ if TYPE_CHECKING:
 
 class LogitsMask(Protocol):
     """The state of one sequence. Called by the step thread only; an exception ends its stream."""
+
+    def prepare(self) -> None:
+        """Compute what ``apply`` will need. From any thread, while nothing else is called."""
+        ...
+
+    def allows(self, token_id: int) -> bool:
+        """Whether ``apply`` would leave this token."""
+        ...
 
     def apply(self, logits: torch.Tensor) -> None:
         """Set the logits of all tokens that may not come next to -inf, in place.
@@ -28,4 +38,12 @@ class LogitsMask(Protocol):
 
     def accept(self, token_id: int) -> None:
         """Go on past a token that was chosen, stop tokens included. In order, each once."""
+        ...
+
+    def forced(self) -> Sequence[int]:
+        """The next tokens, as far as ``apply`` would leave no other; none at the language's end."""
+        ...
+
+    def close(self) -> None:
+        """The sequence is over, for whatever reason. Idempotent."""
         ...

@@ -1,4 +1,4 @@
-"""Penalties, bias and mask: the changes of one row of logits before a token is drawn."""
+"""Penalties, bias, mask and token rules: what changes a row of logits before a token is drawn."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import math
 import torch
 
 from serve.engine.protocol import SamplingParams
+from serve.engine.transformers import token_rules
 from serve.engine.transformers.scheduler import SequenceState
 
 _MOST = 1e6
@@ -17,7 +18,7 @@ _LEAST_PENALTY = 1e-250
 
 
 def reshape(row: torch.Tensor, sequence: SequenceState) -> None:
-    """Apply penalties, bias and mask to one row ``[V]`` of float32, in place.
+    """Apply penalties, bias, mask and token rules to one row ``[V]`` of float32, in place.
 
     Where a parameter is so extreme that logits would leave float32, the row is also shifted so
     that its best is 0: the order stays, and so do all differences that a float32 can say.
@@ -28,17 +29,35 @@ def reshape(row: torch.Tensor, sequence: SequenceState) -> None:
     params = sequence.request.sampling
     if not _is_extreme(params):
         _penalise(row, sequence)
-        if sequence.mask is not None:
-            sequence.mask.apply(row)
+        _forbid(row, sequence)
         return
     wide = row.double()
     _penalise(wide, sequence)
+    most = torch.finfo(torch.float32).max
+    visible = wide.clamp(-most, most).float()
+    _forbid(visible, sequence)
+    wide.masked_fill_(visible == -math.inf, -math.inf)
+    best = wide.max()
+    row.copy_(wide - best if bool(best.isfinite()) else wide)
+
+
+def _forbid(row: torch.Tensor, sequence: SequenceState) -> None:
+    """Set what may not come to -inf. The grammar is first: ``min_tokens`` yields to it."""
     if sequence.mask is not None:
-        most = torch.finfo(torch.float32).max
-        visible = wide.clamp(-most, most).float()
-        sequence.mask.apply(visible)
-        wide.masked_fill_(visible == -math.inf, -math.inf)
-    row.copy_(wide - wide.max())
+        sequence.mask.apply(row)
+    token_rules.apply(row, sequence)
+
+
+def has_rules(sequence: SequenceState) -> bool:
+    """Whether the request has penalties, a bias or rules for tokens: all but the mask."""
+    params = sequence.request.sampling
+    return bool(
+        params.logit_bias
+        or params.presence_penalty
+        or params.frequency_penalty
+        or params.repetition_penalty != 1
+        or token_rules.has_any(sequence)
+    )
 
 
 def _is_extreme(params: SamplingParams) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 
 import torch
@@ -11,6 +11,7 @@ from transformers import PreTrainedModel
 
 from serve.engine.transformers.compiled_step import MOST_ROWS, CompiledStep
 from serve.engine.transformers.kv_cache import KVCache
+from serve.engine.transformers.mask_worker import MaskWorker
 from serve.engine.transformers.sampler import Sampled, sample
 from serve.engine.transformers.scheduler import Segment, SequenceState
 from serve.engine.transformers.step_plan import StepPlan, make_plan
@@ -23,6 +24,7 @@ class ModelRunner:
         self._model = model
         self._cache = cache
         self._compiled = CompiledStep.of(model, cache)
+        self._masks = MaskWorker()
         self._keeps_rows = "logits_to_keep" in inspect.signature(model.forward).parameters
 
     def step(self, segments: Sequence[Segment]) -> list[tuple[SequenceState, Sampled]]:
@@ -48,6 +50,7 @@ class ModelRunner:
 
     def _step(self, segments: Sequence[Segment]) -> list[tuple[SequenceState, Sampled]]:
         with torch.inference_mode():
+            masks_are_ready = self._begin_masks(segments)
             sequences: list[SequenceState] = []
             parts: list[torch.Tensor] = []
             passes = self._passes(segments)
@@ -58,10 +61,21 @@ class ModelRunner:
                     sequences += [segment.sequence for segment in plan.sampled]
                     # The loops write the next pass's logits to the same place.
                     parts.append(logits if len(passes) == 1 else logits.clone())
+            masks_are_ready()
             if not sequences:
                 return []
             logits = parts[0] if len(parts) == 1 else torch.cat(parts)
             return list(zip(sequences, sample(logits, sequences), strict=True))
+
+    def _begin_masks(self, segments: Sequence[Segment]) -> Callable[[], None]:
+        """Begin to compute the masks of what will be sampled; the result waits for them."""
+        return self._masks.begin(
+            [
+                segment.sequence.mask
+                for segment in segments
+                if segment.samples and segment.sequence.mask is not None
+            ]
+        )
 
     def _passes(self, segments: Sequence[Segment]) -> list[Sequence[Segment]]:
         """The parts of a step that are computed together.
@@ -71,8 +85,8 @@ class ModelRunner:
         """
         if self._compiled is None:
             return [segments]
-        decodes = [segment for segment in segments if segment.num_tokens == 1]
-        chunks = [segment for segment in segments if segment.num_tokens > 1]
+        decodes = [segment for segment in segments if segment.is_decode]
+        chunks = [segment for segment in segments if not segment.is_decode]
         alone = [[segment] for segment in chunks if segment.sequence.is_seeded]
         others = [segment for segment in chunks if not segment.sequence.is_seeded]
         groups = _equal_groups(decodes, MOST_ROWS) if decodes else []
@@ -100,7 +114,19 @@ class ModelRunner:
 
 
 def _equal_groups(segments: Sequence[Segment], most: int) -> list[Sequence[Segment]]:
-    """The fewest parts of ``most`` at most, whose sizes differ by one at most."""
-    num_groups = -(-len(segments) // most)
-    bounds = [len(segments) * index // num_groups for index in range(num_groups + 1)]
-    return [segments[first:last] for first, last in pairwise(bounds)]
+    """The fewest parts of ``most`` rows at most; of one row each, parts that differ by one at most.
+
+    Args:
+        segments: each of fewer rows than ``most``.
+    """
+    num_rows = sum(segment.num_tokens for segment in segments)
+    if num_rows == len(segments):
+        num_groups = -(-num_rows // most)
+        bounds = [num_rows * index // num_groups for index in range(num_groups + 1)]
+        return [segments[first:last] for first, last in pairwise(bounds)]
+    groups: list[list[Segment]] = [[]]
+    for segment in segments:
+        if sum(one.num_tokens for one in groups[-1]) + segment.num_tokens > most:
+            groups.append([])
+        groups[-1].append(segment)
+    return list(groups)

@@ -21,20 +21,22 @@ import torch
 
 from serve.engine.protocol import SamplingParams, TokenLogprob
 from serve.engine.transformers import logits_reshaping
-from serve.engine.transformers.scheduler import SequenceState
-from serve.errors import InternalError
+from serve.engine.transformers.logits_mask import LogitsMask
+from serve.engine.transformers.scheduler import GREEDY_BELOW, SequenceState
+from serve.errors import InternalError, InvalidRequest, RequestError
 
 log = logging.getLogger(__name__)
 
 _PREFIX = 256
-GREEDY_BELOW = 1e-5
-"""Temperatures below it are greedy, as in vLLM: two logits that differ at all would differ by more
-than a draw can tell, and those that float32 takes for 0 would make NaN of the best."""
 _MOST_TEMPERATURE = 1e30
 
 _NO_SCORES = (
     "The model's scores for the next token are not numbers (NaN or infinite), so none can be "
     "chosen. Change the request; if others fail too, the model's weights are broken."
+)
+_NONE_LEFT = (
+    "No token may come next: allowed_token_ids, bad_words, logit_bias and the grammar leave none. "
+    "Loosen one of them."
 )
 _FAILED = "The engine failed at choosing this request's next token."
 
@@ -45,7 +47,7 @@ class Sampled:
 
     token_id: int
     logprob: TokenLogprob | None
-    error: InternalError | None = None
+    error: RequestError | None = None
 
 
 def sample(logits: torch.Tensor, sequences: Sequence[SequenceState]) -> list[Sampled]:
@@ -64,13 +66,16 @@ def sample(logits: torch.Tensor, sequences: Sequence[SequenceState]) -> list[Sam
     if any(map(_needs_floats, sequences)):
         raw = logits = logits.float()
     best, chosen = logits.max(-1)  # [B]; the first of equals; argmax over bfloat16 is slower
-    errors = _unusable(best)
-    if any(map(_reshapes, sequences)):
+    errors: dict[int, RequestError] = {**_unusable(best)}
+    reshaped = _reshaped(sequences, chosen, errors)
+    if reshaped:
         if any(row.num_logprobs is not None for row in params):
             logits = raw.clone()
-        errors |= _reshape(logits, sequences, errors)
-        best, chosen = logits.max(-1)
-        errors |= _unusable(best, errors)
+        errors |= _reshape(logits, sequences, reshaped)
+        rows = [index for index in reshaped if index not in errors]
+        if rows:
+            best[rows], chosen[rows] = logits[rows].max(-1)
+            errors |= _none_left(best, rows)
     for index in errors:
         raw[index] = logits[index] = 0
         chosen[index] = 0
@@ -89,27 +94,65 @@ def is_greedy(params: SamplingParams) -> bool:
     return params.temperature < GREEDY_BELOW
 
 
-def _unusable(best: torch.Tensor, known: Collection[int] = ()) -> dict[int, InternalError]:
-    """Rows whose best ``[B]`` is no finite number: NaN somewhere, +inf, or no token may come."""
+def _unusable(best: torch.Tensor) -> dict[int, InternalError]:
+    """Rows whose best ``[B]`` is no finite number: NaN somewhere, or infinite."""
     return {
         index: InternalError(_NO_SCORES)
         for index, value in enumerate(best.tolist())
-        if not math.isfinite(value) and index not in known
+        if not math.isfinite(value)
     }
 
 
-def _reshape(
-    logits: torch.Tensor, sequences: Sequence[SequenceState], known: Collection[int]
-) -> dict[int, InternalError]:
-    """Reshape the rows that want it, in place; the errors of those that cannot be."""
-    errors = {}
+def _error_of(best: float) -> RequestError:
+    """Where the best is -inf, none is left; anything else that is no number comes of the scores."""
+    return InvalidRequest(_NONE_LEFT) if best == -math.inf else InternalError(_NO_SCORES)
+
+
+def _none_left(best: torch.Tensor, rows: Sequence[int]) -> dict[int, RequestError]:
+    """Errors of the rows of which reshaping has left no token, or no number."""
+    values = best.tolist()
+    return {index: _error_of(values[index]) for index in rows if not math.isfinite(values[index])}
+
+
+def _reshaped(
+    sequences: Sequence[SequenceState], chosen: torch.Tensor, known: Collection[int]
+) -> list[int]:
+    """The rows that are to be changed before a token is drawn.
+
+    A greedy row that has nothing but a mask is not, where the mask leaves its best token: the best
+    of all is the best of those that are left.
+    """
+    rows = []
     for index, sequence in enumerate(sequences):
-        if index not in known and _reshapes(sequence):
-            try:
-                logits_reshaping.reshape(logits[index], sequence)
-            except Exception:
-                log.exception("a row's parameters or mask failed")
-                errors[index] = InternalError(_FAILED)
+        if index in known or not _reshapes(sequence):
+            continue
+        params, mask = sequence.request.sampling, sequence.mask
+        is_plain = is_greedy(params) and not logits_reshaping.has_rules(sequence)
+        if mask is None or not is_plain or not _allows(mask, int(chosen[index])):
+            rows.append(index)
+    return rows
+
+
+def _allows(mask: LogitsMask, token_id: int) -> bool:
+    try:
+        return mask.allows(token_id)
+    except Exception:  # noqa: BLE001 - it fails again where the row is reshaped, and is told there
+        return False
+
+
+def _reshape(
+    logits: torch.Tensor, sequences: Sequence[SequenceState], rows: Sequence[int]
+) -> dict[int, RequestError]:
+    """Reshape these rows, in place; the errors of those that cannot be."""
+    errors: dict[int, RequestError] = {}
+    for index in rows:
+        try:
+            logits_reshaping.reshape(logits[index], sequences[index])
+        except RequestError as error:
+            errors[index] = error
+        except Exception:
+            log.exception("a row's parameters or mask failed")
+            errors[index] = InternalError(_FAILED)
     return errors
 
 
@@ -156,14 +199,7 @@ def _choose(
 
 def _reshapes(sequence: SequenceState) -> bool:
     """Whether the request changes its row before a token is drawn."""
-    params = sequence.request.sampling
-    return bool(
-        sequence.mask is not None
-        or params.logit_bias
-        or params.presence_penalty
-        or params.frequency_penalty
-        or params.repetition_penalty != 1
-    )
+    return sequence.mask is not None or logits_reshaping.has_rules(sequence)
 
 
 def _needs_floats(sequence: SequenceState) -> bool:

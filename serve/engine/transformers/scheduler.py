@@ -2,7 +2,8 @@
 
 Each step computes at most ``max_num_batched_tokens`` tokens:
 
-1. every running sequence in decode gets its one token, so no prompt freezes a stream;
+1. every running sequence in decode gets its one token, so no prompt freezes a stream, and with it
+   the tokens that a grammar has forced after it;
 2. what is left goes to prompts, oldest first, in chunks;
 3. then waiting sequences are admitted, first come first served, while slots and blocks last.
 
@@ -17,6 +18,7 @@ from __future__ import annotations
 
 import random
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from serve.engine.protocol import EngineRequest
@@ -24,6 +26,13 @@ from serve.engine.transformers.logits_mask import LogitsMask
 from serve.timeline import FinishReason
 
 _SEEDS = 1 << 64
+
+GREEDY_BELOW = 1e-5
+"""Temperatures below it are greedy, as in vLLM: two logits that differ at all would differ by more
+than a draw can tell, and those that float32 takes for 0 would make NaN of the best."""
+
+MOST_FORCED = 32
+"""Generated tokens of a sequence that one step computes together. More are left for the next."""
 
 
 def source_of(seed: int | None) -> random.Random:
@@ -48,6 +57,7 @@ class SequenceState:
         num_computed: leading tokens whose keys and values are in the KV cache.
         block_ids: blocks of the KV cache that hold them, in order.
         mask: what holds the completion to a language; None where every token may follow.
+        num_forced: of the last tokens, how many were added without being sampled.
         source: this sequence's randomness: one draw per sampled token, whatever else is in the
             batch, and kept when the sequence is preempted.
     """
@@ -59,6 +69,7 @@ class SequenceState:
     num_computed: int = 0
     block_ids: list[int] = field(default_factory=list)
     mask: LogitsMask | None = None
+    num_forced: int = 0
     source: random.Random = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -66,15 +77,39 @@ class SequenceState:
         self.num_prompt_tokens = len(self.token_ids)
         self.source = source_of(self.request.sampling.seed)
 
-    def append(self, token_id: int) -> None:
-        """Add a token that was chosen; the mask goes on past it.
+    def append(self, token_id: int, *, is_forced: bool = False) -> None:
+        """Add a token that was chosen, or forced; the mask goes on past it.
 
         Once for each token, in order: one that is computed again after a preemption is not added
         again.
         """
         self.token_ids.append(token_id)
+        self.num_forced = self.num_forced + 1 if is_forced else 0
+        if is_forced and self.request.sampling.temperature >= GREEDY_BELOW:
+            self.source.random()  # as if it had been sampled: what follows draws the same
         if self.mask is not None:
             self.mask.accept(token_id)
+
+    def forced(self) -> Sequence[int]:
+        """Tokens that follow and need no sampling, for the mask leaves no others.
+
+        None where the client wants logprobs, which only a forward can say, or has rules of its own
+        for tokens, which may leave none.
+        """
+        params = self.request.sampling
+        if (
+            self.mask is None
+            or params.num_logprobs is not None
+            or params.allowed_token_ids is not None
+            or params.bad_words
+        ):
+            return ()
+        return self.mask.forced()
+
+    @property
+    def is_decoding(self) -> bool:
+        """Whether only the last token that was sampled is pending, and those forced after it."""
+        return 1 <= self.num_pending <= 1 + self.num_forced
 
     @property
     def num_pending(self) -> int:
@@ -111,6 +146,15 @@ class Segment:
     @property
     def end(self) -> int:
         return self.start + self.num_tokens
+
+    @property
+    def is_decode(self) -> bool:
+        """Whether it is one token, or a few that were generated: the last one and those forced."""
+        sequence = self.sequence
+        num_last = 1 + sequence.num_forced
+        return self.num_tokens == 1 or (
+            self.num_tokens <= MOST_FORCED and self.start >= len(sequence.token_ids) - num_last
+        )
 
     @property
     def samples(self) -> bool:
@@ -163,10 +207,10 @@ class Scheduler:
 
     def schedule(self) -> list[Segment]:
         """Plan one step; mutates queues and blocks. Empty only when there is nothing to run."""
-        segments = self._decodes()
-        budget = self.max_num_batched_tokens - len(segments)
+        segments, budget = self._decodes()
+        decoding = {segment.sequence for segment in segments}
         for sequence in self.running:
-            num_tokens = self._chunk(sequence, budget) if sequence.num_pending > 1 else 0
+            num_tokens = 0 if sequence in decoding else self._chunk(sequence, budget)
             if num_tokens:
                 segments.append(Segment(sequence, sequence.num_computed, num_tokens))
                 budget -= num_tokens
@@ -207,17 +251,24 @@ class Scheduler:
         self._free = _all_free(self.num_blocks)
         return dropped
 
-    def _decodes(self) -> list[Segment]:
-        segments = []
+    def _decodes(self) -> tuple[list[Segment], int]:
+        """A segment for each sequence in decode, and the tokens that are left of the step."""
+        decoding = []
         # Victims come from the end, so those before `sequence` keep what they have been given.
         for sequence in tuple(self.running):
-            if sequence.num_pending != 1:
+            if not sequence.is_decoding:
                 continue
             while sequence.block_ids and not self._grow(sequence):
                 self._preempt(self.running[-1])
             if sequence.block_ids:
-                segments.append(Segment(sequence, sequence.num_computed, 1))
-        return segments
+                decoding.append(sequence)
+        budget = self.max_num_batched_tokens - len(decoding)
+        segments = []
+        for sequence in decoding:
+            num_forced = min(sequence.num_pending - 1, MOST_FORCED - 1, budget)
+            segments.append(Segment(sequence, sequence.num_computed, 1 + num_forced))
+            budget -= num_forced
+        return segments, budget
 
     def _chunk(self, sequence: SequenceState, budget: int) -> int:
         """Tokens of a prefill that this step computes; 0 where it has to wait for the next."""

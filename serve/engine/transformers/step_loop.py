@@ -22,6 +22,7 @@ from serve.engine.delivery import AddressedToken, CrossThreadDelivery, Mailbox
 from serve.engine.protocol import EngineLoad, TokenLogprob
 from serve.engine.transformers.scheduler import Scheduler, Segment, SequenceState
 from serve.errors import EngineDeadError, InternalError, RequestError, StepFailed
+from serve.timeline import FinishReason
 
 _log = logging.getLogger(__name__)
 
@@ -63,6 +64,7 @@ class StepLoop:
         scheduler: the policy; the loop's from here on.
         step: computes segments and returns the sampled tokens.
         delivery: takes them to their streams.
+        forces_tokens: append tokens that a mask leaves no choice of without sampling them.
         stall_after_s: without a finished step for so long, though there is work, it counts as dead.
     """
 
@@ -73,12 +75,14 @@ class StepLoop:
         delivery: CrossThreadDelivery,
         *,
         stall_after_s: float = 120.0,
+        forces_tokens: bool = True,
         clock: Callable[[], float] = timeline.now,
     ) -> None:
         self._scheduler = scheduler
         self._step = step
         self._delivery = delivery
         self._stall_after_s = stall_after_s
+        self._forces_tokens = forces_tokens
         self._clock = clock
         self._orders: SimpleQueue[_Order] = SimpleQueue()
         self._mailboxes: dict[SequenceState, Mailbox] = {}
@@ -191,6 +195,8 @@ class StepLoop:
         elif self._mailboxes.pop(sequence, None) is not None:
             self._taken.discard(sequence)
             self._scheduler.remove(sequence)
+            if sequence.mask is not None:
+                sequence.mask.close()
 
     def _one_step(self) -> None:
         segments = self._scheduler.schedule()
@@ -203,6 +209,8 @@ class StepLoop:
             for sequence, token in sampled:
                 try:
                     self._accept(sequence, token, addressed)
+                except RequestError as error:
+                    self._end(sequence, error)
                 except Exception:  # noqa: BLE001 - one stream's, such as its mask's
                     _log.exception("a token was not accepted")
                     self._end(sequence, InternalError(_TOKEN_FAILED))
@@ -219,12 +227,27 @@ class StepLoop:
         if token.error is not None:
             self._end(sequence, token.error)
             return
+        mailbox = self._mailboxes[sequence]
         sequence.append(token.token_id)
         finish_reason = sequence.finish_reason
-        mailbox = self._mailboxes[sequence]
         addressed.append(AddressedToken(mailbox, token.token_id, token.logprob, finish_reason))
+        if finish_reason is None and self._forces_tokens:
+            finish_reason = self._append_forced(sequence, mailbox, addressed)
         if finish_reason is not None:
             self._forget(sequence)
+
+    @staticmethod
+    def _append_forced(
+        sequence: SequenceState, mailbox: Mailbox, addressed: list[AddressedToken]
+    ) -> FinishReason | None:
+        """Add the tokens that only can follow; their keys and values are the next step's."""
+        for token_id in sequence.forced():
+            sequence.append(token_id, is_forced=True)
+            finish_reason = sequence.finish_reason
+            addressed.append(AddressedToken(mailbox, token_id, None, finish_reason))
+            if finish_reason is not None:
+                return finish_reason
+        return None
 
     def _send(self, addressed: Sequence[AddressedToken]) -> None:
         try:
@@ -246,6 +269,8 @@ class StepLoop:
             self._mailboxes.pop(sequence, None)
         self._taken.discard(sequence)
         self._scheduler.remove(sequence)
+        if sequence.mask is not None:
+            sequence.mask.close()
 
     def _step_failed(self, error: BaseException) -> None:
         """End the streams that ran, or that the scheduler lost, and go on with those that wait.

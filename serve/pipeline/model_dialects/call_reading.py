@@ -65,14 +65,14 @@ class ToldCall:
 
 
 def read_call(
-    reader: Reader, syntax: CallSyntax, call: ToldCall, tools: Tools, *, is_bare: bool = False
+    reader: Reader, syntax: CallSyntax, call: ToldCall, tools: Tools, only: Tools | None = None
 ) -> Wait[None]:
     """Read a call and the literals around it; the place is behind it then.
 
     Args:
         tools: schemas of the arguments, by the name of the tool.
-        is_bare: nothing but its form says that it is one: it has to name one of the tools, and to
-            hold nothing else. For a JsonCall.
+        only: the tools of which it has to name one, and then hold nothing but a call: for calls
+            that nothing but their form tells from text. None where they are told by more.
 
     Raises:
         MalformedError: it is none; or it is broken: then ``call.is_told`` says whether some of it
@@ -82,11 +82,11 @@ def read_call(
     body = syntax.body
     match body:
         case JsonCall():
-            yield from _json_call(reader, body, call, tools if is_bare else None)
+            yield from _json_call(reader, body, call, only)
         case NamedCall():
-            yield from _named_call(reader, body, call)
+            yield from _named_call(reader, body, call, only)
         case TaggedCall():
-            yield from _tagged_call(reader, syntax, body, call, tools)
+            yield from _tagged_call(reader, syntax, call, tools, only)
     call.finish()
     if syntax.close.strip():
         yield from reader.match(syntax.close)
@@ -149,10 +149,12 @@ def _arguments(reader: Reader, call: ToldCall, first: str) -> Wait[None]:
         yield from reader.raw_value(call.argue)
 
 
-def _named_call(reader: Reader, body: NamedCall, call: ToldCall) -> Wait[None]:
+def _named_call(reader: Reader, body: NamedCall, call: ToldCall, only: Tools | None) -> Wait[None]:
     if body.name_open is not None:
         yield from reader.until([body.name_open.strip()], MAX_NAME_CHARS)
     call.name = yield from _name(reader, body.name_end)
+    if only is not None and call.name not in only:
+        raise MalformedError
     if body.id_end is not None:
         mark = reader.at
         try:
@@ -184,12 +186,20 @@ def _name(reader: Reader, end: str) -> Wait[str]:
 
 
 def _tagged_call(
-    reader: Reader, syntax: CallSyntax, body: TaggedCall, call: ToldCall, tools: Tools
+    reader: Reader,
+    syntax: CallSyntax,
+    call: ToldCall,
+    tools: Tools,
+    only: Tools | None,
 ) -> Wait[None]:
+    body = syntax.body
+    assert isinstance(body, TaggedCall)
     ends = [text for text in (body.name_end, body.key_open, syntax.close) if text.strip()]
     name, end = yield from reader.until([text.strip() for text in ends], MAX_NAME_CHARS)
     name = name.strip()
     if not name or any(character.isspace() or character in '{}"<>' for character in name):
+        raise MalformedError
+    if only is not None and name not in only:
         raise MalformedError
     call.name = name
     if end != body.name_end.strip():

@@ -60,8 +60,16 @@ def derive(probe: Probe, source: str) -> ModelDialect:
         source: the template's own text, in which tags are looked for that no rendering shows.
     """
     reasoning = _reasoning(probe, source)
+    opened, closed = _content(probe, reasoning)
+    if reasoning is not None and opened and reasoning.close.endswith(opened):
+        reasoning = replace(reasoning, close=reasoning.close.removesuffix(opened))
     return ModelDialect(
-        name="template", source="derived", reasoning=reasoning, calls=_calls(probe, reasoning)
+        name="template",
+        source="derived",
+        reasoning=reasoning,
+        calls=_calls(probe, reasoning),
+        content_open=opened,
+        content_close=closed,
     )
 
 
@@ -78,6 +86,22 @@ def _reasoning(probe: Probe, source: str) -> ReasoningSyntax | None:
         if closed in source or opening.strip().endswith(opened):
             return ReasoningSyntax(open=f"{opened}\n", close=f"\n{closed}\n\n")
     return None
+
+
+def _content(probe: Probe, reasoning: ReasoningSyntax | None) -> tuple[str, str]:
+    """Literals around content; nothing where there is but white space."""
+    thoughts = {} if reasoning is None else dict.fromkeys(THOUGHT_FIELDS, THOUGHT)
+    text = probe.answer({"content": CONTENT, **thoughts}, CONTENT)
+    plain = probe.answer({"content": CONTENT}, CONTENT)
+    if text is None or plain is None or CONTENT not in text:
+        return "", ""
+    before, behind = text.split(CONTENT, 1)
+    if reasoning is not None and THOUGHT in before:
+        before = common_suffix(before, plain.split(CONTENT, 1)[0], probe.names)
+    for _, closed in THINK_TAGS:
+        before = before[before.rfind(closed) + len(closed) :] if closed in before else before
+    opened = before.lstrip() if before.strip() else ""
+    return opened, behind.rstrip() if behind.strip() else ""
 
 
 def _calls(probe: Probe, reasoning: ReasoningSyntax | None) -> CallSyntax | None:
@@ -161,15 +185,15 @@ def _with_other_types(probe: Probe, body: TaggedCall) -> TaggedCall:
 
 
 def _lead(probe: Probe, outer: Mapping[str, str]) -> str:
-    """White space that the template writes between content and the first call."""
+    """What the template writes between content and the first call, white space most often."""
     text = probe.answer(calls(_BOTH, content=CONTENT), *VALUES, FIRST)
     if text is None or CONTENT not in text:
         return ""
     behind = text.split(CONTENT, 1)[1]
-    opened = outer["section_open"] + outer["open"]
-    space = behind[: len(behind) - len(behind.lstrip())]
-    own = opened[: len(opened) - len(opened.lstrip())]
-    return space.removesuffix(own)
+    trigger = (outer["section_open"] + outer["open"]).strip()
+    if not trigger:
+        return behind[: len(behind) - len(behind.lstrip())]
+    return behind.partition(trigger)[0] if trigger in behind else ""
 
 
 def _separators(text: str) -> dict[str, Any]:

@@ -143,8 +143,9 @@ class ModelDialect:
         source: where it was found.
         reasoning: None where the model has none that is known.
         calls: None where it cannot call tools in a way that is known.
-        content_open: before content; where it is not empty, calls stand in its place and not
-            behind it.
+        content_open: before content; empty most often.
+        content_close: behind it.
+        has_either: calls stand in the place of content, never behind it.
         frame: the framing of a whole answer: ``plain`` is reasoning, content and calls in a row.
     """
 
@@ -153,6 +154,8 @@ class ModelDialect:
     reasoning: ReasoningSyntax | None = None
     calls: CallSyntax | None = None
     content_open: str = ""
+    content_close: str = ""
+    has_either: bool = False
     frame: Literal["plain", "harmony"] = "plain"
 
 

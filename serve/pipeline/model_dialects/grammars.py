@@ -13,7 +13,7 @@ Literals are those of the template, character by character: they are forced, and
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -28,9 +28,6 @@ from serve.pipeline.model_dialects.dialect import (
 )
 from serve.pipeline.model_dialects.lark import Lark
 from serve.pipeline.model_dialects.tagged_grammars import tagged_arguments
-
-IsSupported = Callable[[Mapping[str, Any]], bool]
-"""Whether an engine can hold an answer to a JSON schema."""
 
 _ID = "/[a-zA-Z0-9]{9}/"
 _NUMBER = "/[0-9]{1,3}/"
@@ -54,13 +51,17 @@ class Wish:
 
 
 def grammar_of(
-    dialect: ModelDialect, wish: Wish, *, tokens: Mapping[str, int], is_supported: IsSupported
+    dialect: ModelDialect,
+    wish: Wish,
+    *,
+    tokens: Mapping[str, int],
+    loose: Collection[str] = frozenset(),
 ) -> Grammar | None:
     """The grammar that an answer is held to; None where any text will do.
 
     Args:
         tokens: ids of the tokenizer's added tokens by their names.
-        is_supported: schemas of tools that are not strict and not supported are left out.
+        loose: names of tools whose arguments may be any object, whatever their schema says.
     """
     has_calls = wish.tool_use is not None and dialect.calls is not None
     has_budget = wish.reasoning.max_tokens is not None and dialect.reasoning is not None
@@ -70,7 +71,7 @@ def grammar_of(
     if wish.format is not None and not has_calls and is_plain:
         return wish.format
     lark = Lark(tokens)
-    rest = _rest(lark, dialect, wish, is_supported)
+    rest = _rest(lark, dialect, wish, loose)
     if rest is None:  # calls without anything to know them by: they cannot be held to anything
         return None
     lark.rule("start", f"{_reasoning(lark, dialect.reasoning, wish, rest)}")
@@ -95,21 +96,22 @@ def _reasoning(lark: Lark, syntax: ReasoningSyntax | None, wish: Wish, rest: str
     return f"({lark.literal(opened)} {thought} {behind})? {rest}"
 
 
-def _rest(lark: Lark, dialect: ModelDialect, wish: Wish, is_supported: IsSupported) -> str | None:
+def _rest(lark: Lark, dialect: ModelDialect, wish: Wish, loose: Collection[str]) -> str | None:
     """What comes after the reasoning; None where it cannot be said."""
     content = lark.text() if wish.format is None else lark.part(wish.format)
     if dialect.content_open:
-        content = f"{lark.literal(dialect.content_open)} {content}"
+        closed = lark.literal(dialect.content_close) if wish.format is not None else ""
+        content = f"{lark.literal(dialect.content_open)} {content} {closed}"
     use, syntax = wish.tool_use, dialect.calls
     if use is None or syntax is None:
         return content
-    lark.rule("body", " | ".join(_bodies(lark, syntax, use, is_supported)))
+    lark.rule("body", " | ".join(_bodies(lark, syntax, use, loose)))
     more = _more(lark, syntax) if use.is_parallel else ""
     behind = f"body {lark.literal(syntax.close)} {more} {lark.literal(syntax.section_close)}"
     opened = (syntax.section_open + syntax.open).lstrip()
     if use.is_required:
         return f"{lark.literal(opened)} {behind}"
-    if wish.format is not None or dialect.content_open:
+    if wish.format is not None or dialect.has_either:
         return f"({content} | {lark.literal(opened)} {behind})"
     if syntax.trigger:
         return f"({content} | {lark.up_to(opened)} {behind})"
@@ -124,13 +126,13 @@ def _more(lark: Lark, syntax: CallSyntax) -> str:
     return f"({between} body {lark.literal(syntax.close)})*"
 
 
-def _bodies(lark: Lark, syntax: CallSyntax, use: ToolUse, is_supported: IsSupported) -> list[str]:
+def _bodies(lark: Lark, syntax: CallSyntax, use: ToolUse, loose: Collection[str]) -> list[str]:
     """One call of each tool."""
-    return [_body(lark, syntax, tool, is_supported) for tool in use.tools]
+    return [_body(lark, syntax, tool, loose) for tool in use.tools]
 
 
-def _body(lark: Lark, syntax: CallSyntax, tool: CallableTool, is_supported: IsSupported) -> str:
-    schema = _schema(tool, is_supported)
+def _body(lark: Lark, syntax: CallSyntax, tool: CallableTool, loose: Collection[str]) -> str:
+    schema = _schema(tool, loose)
     body = syntax.body
     if isinstance(body, JsonCall | NamedCall):
         holes = {
@@ -159,9 +161,9 @@ def _json_arguments(lark: Lark, syntax: CallSyntax, schema: Mapping[str, Any]) -
     return lark.part(Grammar(kind="json_schema", text=text, is_closed=True))
 
 
-def _schema(tool: CallableTool, is_supported: IsSupported) -> Mapping[str, Any]:
+def _schema(tool: CallableTool, loose: Collection[str]) -> Mapping[str, Any]:
     """The schema of a tool's arguments; any object where there is none, or none that holds."""
     schema = tool.parameters
-    if not schema or (not tool.is_strict and not is_supported(schema)):
+    if not schema or tool.name in loose:
         return {"type": "object"}
     return schema if schema.get("type") == "object" else {"type": "object", **schema}

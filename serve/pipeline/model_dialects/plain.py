@@ -7,23 +7,20 @@ loses no character but those of the tags and the white space that the template p
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from serve.pipeline.events import Channel
-from serve.pipeline.model_dialects.call_reading import ToldCall, Tools, read_call
-from serve.pipeline.model_dialects.dialect import CallSyntax, JsonCall, ModelDialect
+from serve.pipeline.model_dialects.call_reading import Tools
+from serve.pipeline.model_dialects.dialect import ModelDialect
 from serve.pipeline.model_dialects.reading import (
     EndedError,
-    MalformedError,
     Reader,
     Wait,
     could_grow,
     first_of,
     held,
 )
-from serve.pipeline.model_dialects.telling import Tell, Telling
-
-FENCES = ("```json", "```")
+from serve.pipeline.model_dialects.sections import SectionReading
+from serve.pipeline.model_dialects.telling import Telling
 
 
 class PlainReading:
@@ -48,26 +45,27 @@ class PlainReading:
     ) -> None:
         self._reader = reader
         self._telling = telling
+        self._dialect = dialect
         self._reasoning = dialect.reasoning
-        self._syntax = dialect.calls if tools is not None else None
-        self._tools: Tools = tools or {}
-        self._is_parallel = is_parallel
         self._is_opened = is_thinking
-        self._is_call_over = False
+        self._lead = ""
+        self._calls: SectionReading | None = None
+        if tools is not None and dialect.calls is not None:
+            self._lead = dialect.calls.lead
+            self._calls = SectionReading(
+                reader, telling, dialect.calls, tools=tools, is_parallel=is_parallel
+            )
         telling.is_reasoning = is_thinking and dialect.reasoning is not None
 
     def has_ended(self) -> bool:
         """Whether nothing may follow what has been read."""
-        return self._telling.num_calls > 0 and not self._is_parallel and self._is_call_over
+        return self._calls is not None and self._calls.has_ended
 
     def read(self) -> Wait[None]:
         """Read all of it."""
         if self._reasoning is not None:
             yield from self._read_reasoning(self._reasoning.open, self._reasoning.close)
-        if self._syntax is None:
-            yield from self._tell_until("content", ())
-        else:
-            yield from self._read_content(self._syntax)
+        yield from self._read_content()
         self._telling.finish()
 
     def _read_reasoning(self, opened: str, closed: str) -> Wait[None]:
@@ -93,120 +91,39 @@ class PlainReading:
                 return
             self._reader.at += 1
 
-    def _read_content(self, syntax: CallSyntax) -> Wait[None]:
-        reader, trigger = self._reader, syntax.trigger
-        ends = [syntax.lead + trigger, trigger] if trigger else []
+    def _read_content(self) -> Wait[None]:
+        opened, closed = self._dialect.content_open, self._dialect.content_close
+        if opened.strip() and (yield from self._reader.match(opened)):
+            yield from self._skip_space_of(opened[len(opened.rstrip()) :])
+        closings = {closed, closed.strip()} - {""}
+        ends = [*closings]
+        if self._calls is not None and self._calls.trigger:
+            ends += [self._lead + self._calls.trigger, self._calls.trigger]
+        telling = self._telling
         while True:
-            if isinstance(syntax.body, JsonCall) and not self._telling.has_content:
-                yield from self._read_bare_calls(syntax)
+            if self._calls is not None and not telling.has_content:
+                yield from self._calls.read_without_tags()
             if self.has_ended():
                 return
             found = yield from self._tell_until("content", ends)
             if found is None:
                 return
-            reader.at -= len(trigger)
-            start = reader.at
-            lead = found[: len(found) - len(trigger)]
-            is_told = yield from self._read_section(syntax)
+            if found in closings or self._calls is None:
+                telling.close_content()
+            else:
+                yield from self._read_calls(self._calls, found)
             if self.has_ended():
                 return
-            if not is_told:
-                self._telling.say("content", lead + reader.text[start : start + len(trigger)])
-                reader.at = start + len(trigger)
 
-    def _read_section(self, syntax: CallSyntax) -> Wait[bool]:
-        """Read calls that stand together. Returns whether one was told; else the place is as it
-        was.
-        """
-        reader, mark = self._reader, self._reader.at
-        yield from reader.match(syntax.section_open)
-        has_told = False
-        while True:
-            start = reader.at
-            call = ToldCall(self._telling.call())
-            try:
-                yield from read_call(reader, syntax, call, self._tools)
-            except MalformedError as error:
-                if not call.is_told:
-                    reader.at = start if has_told else mark
-                    return has_told
-                if not isinstance(error, EndedError):
-                    yield from self._read_broken(syntax, call)
-            has_told = True
-            if not self._is_parallel:
-                self._is_call_over = True
-                return True
-            if (yield from self._is_section_over(syntax)):
-                return True
-
-    def _is_section_over(self, syntax: CallSyntax) -> Wait[bool]:
-        """Whether no further call follows in this section; the literals between are read."""
-        reader = self._reader
-        if syntax.section_close.strip() and (yield from reader.match(syntax.section_close)):
-            return True
-        if not (syntax.section_open.strip() or not syntax.open.strip()):
-            return True  # each call has a trigger of its own
-        after = reader.at
-        yield from reader.match(syntax.separator)
-        mark = reader.at
-        try:
-            if syntax.open.strip():
-                begins = yield from reader.match(syntax.open)
-            else:
-                begins = (yield from reader.skip_space()) == "{" or not isinstance(
-                    syntax.body, JsonCall
-                )
-        except EndedError:
-            begins = False
-        reader.at = mark if begins else after
-        return not begins
-
-    def _read_broken(self, syntax: CallSyntax, call: ToldCall) -> Wait[None]:
-        """Tell what follows in a call that is not what it should be as it stands, up to its end."""
-        reader, close = self._reader, syntax.close.strip()
-        while True:
-            found = first_of(reader.text, [close], reader.at) if close else None
-            if found is not None:
-                call.argue(reader.text[reader.at : found[0]].rstrip())
-                reader.at = found[0] + len(close)
-                return
-            if reader.is_over:
-                call.argue(reader.rest)
-                reader.at = len(reader.text)
-                return
-            yield
-
-    def _read_bare_calls(self, syntax: CallSyntax) -> Wait[None]:
-        """Read calls without their tag, where an answer begins with them: JSON of the very form,
-        naming a tool that there is. Else the place is as it was.
-        """
-        reader = self._reader
-        while True:
-            mark = reader.at
-            told: list[tuple[str | None, str]] = []
-            call = ToldCall(_kept_in(told))
-            bare = replace(syntax, open="", close="")
-            try:
-                fence = yield from self._fence()
-                yield from read_call(reader, bare, call, self._tools, is_bare=True)
-                if fence:
-                    yield from reader.match("```")
-            except MalformedError:
-                reader.at = mark
-                return
-            tell = self._telling.call()
-            for name, text in told:
-                tell(name, text)
-            if not self._is_parallel:
-                self._is_call_over = True
-                return
-            yield from reader.match(syntax.separator)
-
-    def _fence(self) -> Wait[bool]:
-        for fence in FENCES:
-            if (yield from self._reader.match(fence)):
-                return True
-        return False
+    def _read_calls(self, calls: SectionReading, found: str) -> Wait[None]:
+        """Read calls behind their trigger; what only looks like one is content."""
+        reader, trigger = self._reader, calls.trigger
+        reader.at -= len(trigger)
+        start = reader.at
+        if not (yield from calls.read(is_first=not self._telling.has_content)):
+            lead = found[: len(found) - len(trigger)]
+            self._telling.say("content", lead + reader.text[start : start + len(trigger)])
+            reader.at = start + len(trigger)
 
     def _tell_until(self, channel: Channel, ends: Sequence[str]) -> Wait[str | None]:
         """Tell text up to the first of some literals, which is read. None where none comes."""
@@ -228,7 +145,3 @@ class PlainReading:
             if reader.is_over:
                 return None
             yield
-
-
-def _kept_in(told: list[tuple[str | None, str]]) -> Tell:
-    return lambda name, text: told.append((name, text))

@@ -109,6 +109,7 @@ HARMONY = ModelDialect(
         pieces=(_NAME, Piece(" <|constrain|>json<|message|>"), _ARGUMENTS),
     ),
     content_open="<|channel|>final<|message|>",
+    has_either=True,
     frame="harmony",
 )
 """gpt-oss: a turn is several messages, each with a channel."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 from serve.pipeline.events import Channel, ChoiceEvent, TextDelta, TokenText, ToolCallDelta
 
@@ -15,6 +16,16 @@ Tell = Callable[[str | None, str], None]
 def new_call_id() -> str:
     """An id for a tool call, as OpenAI's look."""
     return f"call_{secrets.token_hex(12)}"
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """How things were when something began to be held back."""
+
+    num_events: int
+    space: str
+    has_content: bool
+    num_calls: int
 
 
 class Telling:
@@ -40,15 +51,44 @@ class Telling:
         self._new_id = new_id
         self._events: list[ChoiceEvent] = []
         self._space = ""
+        self._is_closed = False
+        self._kept: _Kept | None = None
+        self._releases_at_call = False
         self.logprobs: list[TokenText] = []
         self.num_calls = 0
         self.has_content = False
         self.is_reasoning = False
 
     def taken(self) -> list[ChoiceEvent]:
-        """The events since the last time."""
+        """The events since the last time, but for those that are held."""
+        if self._kept is not None:
+            num_told = self._kept.num_events
+            events, self._events = self._events[:num_told], self._events[num_told:]
+            self._kept = replace(self._kept, num_events=0)
+            return events
         events, self._events = self._events, []
         return events
+
+    def hold(self, *, releases_at_call: bool) -> None:
+        """Hold back what is told from here on, until ``release`` or ``restore``.
+
+        Args:
+            releases_at_call: as soon as a call is told of, it is released.
+        """
+        self._kept = _Kept(len(self._events), self._space, self.has_content, self.num_calls)
+        self._releases_at_call = releases_at_call
+
+    def release(self) -> None:
+        """Let go of what is held."""
+        self._kept = None
+
+    def restore(self) -> None:
+        """Forget what is held, as if nothing had been told of it."""
+        kept, self._kept = self._kept, None
+        if kept is not None:
+            del self._events[kept.num_events :]
+            self._space, self.has_content = kept.space, kept.has_content
+            self.num_calls = kept.num_calls
 
     def rest(self) -> list[ChoiceEvent]:
         """Tokens that no text was told with, at the end."""
@@ -68,9 +108,13 @@ class Telling:
             self.has_content = True
         self._tell_text(channel, text)
 
+    def close_content(self) -> None:
+        """Note that the content has been closed: white space behind it is none."""
+        self.has_content, self._is_closed = False, True
+
     def finish(self) -> None:
         """Tell the white space that waits, where the answer is nothing else."""
-        if self._space and not self.num_calls:
+        if self._space and not self.num_calls and not self._is_closed:
             self._tell_text("content", self._space)
         self._space = ""
 
@@ -82,6 +126,8 @@ class Telling:
             text = text.translate(self._without_marks)
             call_id = None
             if name is not None:
+                if self._releases_at_call:
+                    self.release()
                 self._space, self.has_content = "", False
                 self.num_calls = number + 1
                 call_id = self._new_id()

@@ -81,7 +81,7 @@ def _string(reader: Reader, quote: str) -> Wait[str]:
     parts: list[str] = []
     while True:
         character = yield from reader.peek()
-        if character == "\\" and len(quote) == 1:
+        if character == "\\" and quote in ("'", '"'):
             reader.at += 1
             parts += (character, (yield from reader.peek()))
             reader.at += 1

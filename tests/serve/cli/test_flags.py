@@ -17,8 +17,9 @@ from serve.cli.flags import (
     subparser,
     type_name,
 )
-from serve.config import Config, env_of, flag_of
+from serve.config import Config
 from serve.errors import StartupError
+from serve.setting_names import env_of, flag_of
 
 
 def test_every_setting_has_a_flag_a_name_and_a_description() -> None:

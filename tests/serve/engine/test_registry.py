@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from serve.config import Config, flag_of
+from serve.config import Config
 from serve.engine import registry
 from serve.engine.registry import build, choose
 from serve.engine.settings import EngineSettings, VllmSettings
 from serve.errors import StartupError
+from serve.setting_names import flag_of
 
 
 def test_choosing_an_engine() -> None:

@@ -55,13 +55,6 @@ def test_tools_are_hidden_where_none_may_be_called() -> None:
     assert parsed_of(**fields, tool_choice="none").tools == ()
 
 
-def test_a_strict_tool_is_refused() -> None:
-    tool = {"type": "function", "function": {"name": "look_up", "strict": True}}
-    with pytest.raises(UnsupportedField) as refused:
-        parsed_of(messages=[USER], tools=[tool])
-    assert refused.value.param == "tools[0].function.strict"
-
-
 @pytest.mark.parametrize(
     ("fields", "expected"),
     [
@@ -118,15 +111,9 @@ def test_what_asks_for_nothing_is_not_asked_about(fields: dict[str, Any]) -> Non
 @pytest.mark.parametrize(
     ("fields", "param"),
     [
-        ({"tool_choice": "required"}, "tool_choice"),
-        ({"tool_choice": "any", "tools": [TOOL]}, "tool_choice"),
-        ({"tool_choice": {"type": "function", "function": {"name": "f"}}}, "tool_choice"),
-        ({"tool_choice": {"type": "allowed_tools"}}, "tool_choice"),
-        ({"tools": [TOOL], "parallel_tool_calls": False}, "parallel_tool_calls"),
         ({"tools": [{"type": "custom", "custom": {"name": "x"}}]}, "tools[0].type"),
-        ({"functions": [{"name": "f"}]}, "functions"),
-        ({"function_call": {"name": "f"}}, "function_call"),
-        ({"response_format": {"type": "json_object"}}, "response_format"),
+        ({"chat_template": "{{ messages }}"}, "chat_template"),
+        ({"verbosity": "low"}, "verbosity"),
         ({"web_search_options": {}}, "web_search_options"),
     ],
 )

@@ -190,9 +190,9 @@ def test_tools_are_told_of_as_they_are_described(function: Any, expected: Any) -
     ("message", "param", "kind"),
     [
         ({**PLAIN, "audio": {"id": "a"}}, "audio", UnsupportedField),
-        ({**PLAIN, "function_call": {"name": "f"}}, "function_call", UnsupportedField),
+        ({**PLAIN, "function_call": {"arguments": "{}"}}, "function_call.name", InvalidRequest),
         ({**PLAIN, "tool_calls": [{"type": "custom"}]}, "tool_calls[0].type", UnsupportedField),
-        ({"role": "function", "name": "f", "content": "x"}, "role", UnsupportedField),
+        ({"role": "function", "content": "x"}, "name", InvalidRequest),
         ({"role": "user", "content": [{"type": "image_url"}]}, "content[0].type", UnsupportedField),
         ({**PLAIN, "content": [{"type": "image_url"}]}, "content[0].type", UnsupportedField),
         ({"role": "user", "content": [{"type": "refusal"}]}, "content[0].type", UnsupportedField),

@@ -47,7 +47,7 @@ def refusal_of(fields: bytes, *, chat: bool = True) -> InvalidRequest:
         (
             b'"messages":[{"role":"root","content":"x"}]',
             "messages[0].role",
-            'must be one of "system", "developer", "user", "assistant", "tool", not "root".',
+            '"user", "assistant", "tool", "function", not "root".',
         ),
         (b'"messages":[{"content":"x"}]', "messages[0].role", "is required."),
         (b'"messages":[null]', "messages[0]", "must be an object, not null."),
@@ -61,9 +61,9 @@ def refusal_of(fields: bytes, *, chat: bool = True) -> InvalidRequest:
         (USER + b',"stop":"%s"' % (b"x" * 1025), "stop", "stop has 1025 characters"),
         (b'"messages":[]', "messages", "must have at least 1 entry, not 0."),
         (
-            USER + b',"tools":[{"function":{"name":"f","strict":true}}]',
+            USER + b',"tools":[{"function":{"name":"f","strict":1}}]',
             "tools[0].function.strict",
-            "tools[0].function.strict needs answers constrained",
+            "must be true or false, not 1",
         ),
         (
             b'"messages":[{"role":"user","content":"x","cotnent":1}]',

@@ -12,7 +12,7 @@ from serve.api.openai.parsing import parse_body
 from serve.api.openai.refusals import cut
 from serve.api.openai.sampling import MAX_STOP_CHARS, MAX_STOPS, SamplingFields
 from serve.engine.protocol import SamplingParams
-from serve.errors import InvalidRequest, UnsupportedField
+from serve.errors import InvalidRequest
 
 
 def fields(**given: Any) -> SamplingFields:
@@ -117,13 +117,6 @@ def test_stream_options_matter_in_streams_only() -> None:
 )
 def test_options_that_change_no_answer_are_accepted(options: Any) -> None:
     assert not fields(stream=True, stream_options=options).has_usage_chunk
-
-
-def test_only_text_is_a_format() -> None:
-    for asked in ({"type": "text"}, {"type": "text", "json_schema": None}, {}, [], None, False):
-        fields(response_format=asked).check_shared()
-    with pytest.raises(UnsupportedField, match="cannot be constrained"):
-        fields(response_format={"type": "json_object"}).check_shared()
 
 
 @pytest.mark.parametrize(

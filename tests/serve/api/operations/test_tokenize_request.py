@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from serve.api.openai.fields import FIELDS
+from serve.api.openai.fields import PROMPT_FIELDS
 from serve.api.openai.parsing import parse_body
 from serve.api.operations.tokenize_request import DetokenizeRequest, TokenizeRequest
 from serve.errors import InvalidRequest, RequestError
@@ -17,7 +17,7 @@ TOOLS = [{"type": "function", "function": {"name": "look_up"}}]
 
 
 def tokenize(**given: Any) -> TokenizeRequest:
-    return parse_body(TokenizeRequest, given, FIELDS)
+    return parse_body(TokenizeRequest, given, PROMPT_FIELDS)
 
 
 def test_a_prompt_is_text() -> None:
@@ -37,7 +37,11 @@ def test_messages_are_a_chat_with_its_tools() -> None:
         ({}, "Neither prompt nor messages is given", "prompt"),
         ({"prompt": "x", "messages": MESSAGES}, "Both prompt and messages are given", "prompt"),
         ({"prompt": ""}, "prompt is empty", "prompt"),
-        ({"prompt": "x", "tools": TOOLS}, "tools go with messages", "tools"),
+        (
+            {"prompt": "x", "tools": TOOLS},
+            "tools is for a conversation: it goes with messages",
+            "tools",
+        ),
         ({"messages": MESSAGES, "add_special_tokens": True}, "writes its", "add_special_tokens"),
     ],
 )
@@ -60,12 +64,12 @@ def test_the_other_routes_body_is_told_where_it_belongs(
     kind: type[TokenizeRequest | DetokenizeRequest], name: str, message: str
 ) -> None:
     with pytest.raises(InvalidRequest, match=message) as refused:
-        parse_body(kind, {name: "x"}, FIELDS)
+        parse_body(kind, {name: "x"}, PROMPT_FIELDS)
     assert refused.value.param == name
 
 
 def test_more_tokens_than_a_context_are_refused_with_both_numbers() -> None:
-    body = parse_body(DetokenizeRequest, {"tokens": [1] * 9}, FIELDS)
+    body = parse_body(DetokenizeRequest, {"tokens": [1] * 9}, PROMPT_FIELDS)
     body.check_length(9)
     with pytest.raises(InvalidRequest, match="has 9 ids: at most 8"):
         body.check_length(8)

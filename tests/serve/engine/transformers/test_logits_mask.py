@@ -15,7 +15,7 @@ from serve.engine.protocol import EngineRequest, SamplingParams
 from serve.engine.transformers.sampler import Sampled, sample
 from serve.engine.transformers.scheduler import Scheduler, Segment, SequenceState
 from serve.engine.transformers.step_loop import StepLoop
-from serve.errors import InternalError
+from serve.errors import InternalError, InvalidRequest
 
 VOCAB_SIZE = 50
 STOP = 40
@@ -27,6 +27,7 @@ class EvenOnly:
     def __init__(self, num_tokens: int = 1000) -> None:
         self.num_left = num_tokens
         self.accepted: list[int] = []
+        self.num_closed = 0
 
     def apply(self, logits: torch.Tensor) -> None:
         assert logits.shape == (VOCAB_SIZE,)
@@ -35,6 +36,18 @@ class EvenOnly:
         if self.num_left == 0:
             is_allowed = torch.arange(VOCAB_SIZE) == STOP
         logits.masked_fill_(~is_allowed, -math.inf)
+
+    def prepare(self) -> None:
+        pass
+
+    def allows(self, token_id: int) -> bool:
+        return token_id == STOP if self.num_left == 0 else token_id % 2 == 0 and token_id != STOP
+
+    def forced(self) -> Sequence[int]:
+        return ()
+
+    def close(self) -> None:
+        self.num_closed += 1
 
     def accept(self, token_id: int) -> None:
         self.num_left -= 1
@@ -167,7 +180,7 @@ async def test_a_mask_that_raises_ends_its_stream_alone(method: str) -> None:
 
 async def test_a_mask_that_leaves_no_token_ends_its_stream_with_an_error() -> None:
     (outcome,) = sample(odd_logits(1), [sequence(NothingLeft())])
-    assert isinstance(outcome.error, InternalError)
+    assert isinstance(outcome.error, InvalidRequest)
 
 
 class NothingLeft(EvenOnly):

@@ -107,7 +107,8 @@ def test_others_are_refused_with_the_reason(given: tuple[str, ...], message: str
 
 
 def test_every_flag_named_is_a_flag() -> None:
-    from serve.config import Config, flag_of
+    from serve.config import Config
+    from serve.setting_names import flag_of
 
     assert set(OWN_FLAGS.values()) <= {flag_of(name) for name in Config.model_fields}
     assert not set(OWN_FLAGS) & set(FIXED)

@@ -1,0 +1,84 @@
+"""How far one completion has come in its grammar. The one place that calls a matcher.
+
+llguidance's matcher raises nothing for what a grammar or a token does to it: it enters an error
+state, which is looked at here after each call.
+"""
+
+from __future__ import annotations
+
+from llguidance import LLMatcher
+
+from serve.errors import InvalidRequest
+
+_TOO_COMPLEX = (
+    "The grammar takes too much work at this point of the completion, so the next token cannot be "
+    "chosen. Simplify it: fewer alternatives that begin alike, shorter repetitions."
+)
+
+
+class Matcher:
+    """One completion's state. Not to be used by two threads at once.
+
+    Args:
+        matcher: llguidance's, this one's from here on.
+        vocab_size: of the model. Forced tokens stay below it.
+    """
+
+    __slots__ = ("_matcher", "_vocab_size")
+
+    def __init__(self, matcher: LLMatcher, vocab_size: int) -> None:
+        self._matcher = matcher
+        self._vocab_size = vocab_size
+
+    def copy(self) -> Matcher:
+        """Another completion at the same place: some microseconds."""
+        return Matcher(self._matcher.deep_copy(), self._vocab_size)
+
+    def fill(self, address: int, num_bytes: int) -> None:
+        """Write one bit for each token that may come next: bit ``i % 8`` of byte ``i // 8``.
+
+        Without the interpreter's lock.
+
+        Args:
+            address: of the memory, which is a whole number of 32 bits long.
+            num_bytes: of that memory; as many as ``mask_bytes``.
+
+        Raises:
+            InvalidRequest: the mask takes more work than the bounds allow.
+        """
+        self._matcher.unsafe_compute_mask_ptr(address, num_bytes)
+        # An end without an error is one, too: "stopped" alone is the language's end.
+        if self._matcher.is_error():
+            raise InvalidRequest(_TOO_COMPLEX)
+
+    def accept(self, token_id: int) -> None:
+        """Go on past a token of the last mask; at the language's end, one that ends the sequence.
+
+        Raises:
+            InvalidRequest: more work than the bounds allow.
+        """
+        if not self._matcher.consume_token(token_id):
+            raise InvalidRequest(_TOO_COMPLEX)
+
+    def forced(self) -> list[int]:
+        """The next tokens, as far as each is the only one that its mask leaves. Microseconds."""
+        tokens = self._matcher.compute_ff_tokens()
+        for index, token_id in enumerate(tokens):
+            if token_id >= self._vocab_size:
+                return tokens[:index]
+        return tokens
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether the language is at its end: only a token that ends the sequence may come."""
+        return self._matcher.is_stopped() and not self._matcher.is_error()
+
+    @property
+    def is_accepting(self) -> bool:
+        """Whether the completion may end here."""
+        return self._matcher.is_accepting() and not self._matcher.is_error()
+
+
+def mask_bytes(num_tokens: int) -> int:
+    """Bytes of a mask over so many tokens of llguidance's vocabulary."""
+    return (num_tokens + 31) // 32 * 4

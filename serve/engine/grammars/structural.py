@@ -1,0 +1,110 @@
+"""Structural forms: free text, in which what follows certain texts is held to a schema.
+
+Two forms are read, as vLLM's clients send them: ``{"structures": [{"begin", "schema", "end"}],
+"triggers": [...]}``, and ``{"type": "structural_tag", "format": {"type": "triggered_tags", ...}}``
+with tags whose content is a ``json_schema``. A trigger in angle brackets is a token of that name,
+as in vLLM.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from serve.engine.grammars import bounds, json_schema
+from serve.engine.grammars.refusal import GrammarRefused
+
+JsonObject = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Tag:
+    trigger: str
+    begin: str
+    schema: Any
+    end: str
+
+
+def entries(text: str) -> tuple[JsonObject, list[JsonObject]]:
+    """The grammar of a form in Lark, and those of its tags.
+
+    Raises:
+        GrammarRefused: it is no such form.
+    """
+    tags = _tags(text)
+    names = " | ".join(f"tag_{index}" for index in range(len(tags)))
+    lines = [f"start: ({names})* tail", "tail: TEXT", r"TEXT: /(.|\n)*/"]
+    parts = []
+    for index, tag in enumerate(tags):
+        rest = tag.begin.removeprefix(tag.trigger)
+        body = f"{_literal(rest)} @schema_{index} {_literal(tag.end)}"
+        if tag.trigger.startswith("<") and tag.trigger.endswith(">"):
+            lines.append(f"tag_{index}: TEXT {tag.trigger} {body}")
+        else:
+            lines.append(f"trigger_{index}[lazy]: TEXT {_literal(tag.trigger)}")
+            lines.append(f"tag_{index}: trigger_{index} {body}")
+        parts.append({"name": f"schema_{index}", "json_schema": tag.schema})
+    return {"lark_grammar": "\n".join(lines)}, parts
+
+
+def _literal(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False) if text else ""
+
+
+def _tags(text: str) -> list[_Tag]:
+    try:
+        form = json.loads(text)
+    except (ValueError, RecursionError):
+        raise GrammarRefused("The structural form is not JSON.") from None
+    if isinstance(form, dict) and isinstance(form.get("format"), dict):
+        form = form["format"]
+    if not isinstance(form, dict):
+        raise GrammarRefused("The structural form is no object.")
+    kind = form.get("type", "structural_tag")
+    if kind not in {"structural_tag", "triggered_tags"}:
+        raise GrammarRefused(
+            f"The structural form has a format of type {str(kind)[:40]!r}; triggered_tags is taken."
+        )
+    structures = form.get("tags" if kind == "triggered_tags" else "structures")
+    triggers = form.get("triggers")
+    if (
+        not isinstance(structures, list)
+        or not structures
+        or not isinstance(triggers, list)
+        or not triggers
+        or not all(isinstance(one, str) and one for one in triggers)
+    ):
+        raise GrammarRefused(
+            "The structural form needs structures (or tags), a list of objects, and triggers, a "
+            "list of texts; neither may be empty."
+        )
+    if len(structures) > bounds.MAX_PARTS:
+        raise GrammarRefused(
+            f"The structural form has {len(structures)} structures; at most {bounds.MAX_PARTS} "
+            "are taken."
+        )
+    return [_tag(index, one, triggers) for index, one in enumerate(structures)]
+
+
+def _tag(index: int, structure: Any, triggers: list[str]) -> _Tag:
+    where = f"Structure {index} of the structural form"
+    if not isinstance(structure, dict):
+        raise GrammarRefused(f"{where} is no object.")
+    begin, end = structure.get("begin"), structure.get("end", "")
+    if not isinstance(begin, str) or not isinstance(end, str):
+        raise GrammarRefused(f"{where} needs begin and end, both texts.")
+    trigger = next((one for one in triggers if begin.startswith(one)), None)
+    if trigger is None:
+        raise GrammarRefused(f"{where} begins with none of the triggers.")
+    content = structure.get("content")
+    if isinstance(content, dict) and content.get("type") == "json_schema":
+        schema = content.get("json_schema")
+    elif "schema" in structure:
+        schema = structure["schema"]
+    else:
+        raise GrammarRefused(f"{where} needs a schema, or a content of type json_schema.")
+    read = json_schema.read(json.dumps(schema))
+    return _Tag(
+        trigger=trigger, begin=begin, schema=json_schema.prepared(read, is_closed=False), end=end
+    )

@@ -1,0 +1,60 @@
+"""Dialects of public templates' forms: what a model would write is read back as it was meant.
+
+Here a sample runs; ``make prove`` runs 1,000 conversations of each form, at every single split and
+in 20 random chunkings.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+
+from tests.serve.pipeline.forms.answers import difference
+from tests.serve.pipeline.forms.catalogue import FORMS
+from tests.serve.pipeline.forms.form import Form
+from tests.serve.pipeline.forms.later_forms import LATER_FORMS
+from tests.serve.pipeline.model_dialects.examining import (
+    answers,
+    as_calls,
+    dialect_of,
+    random_cuts,
+    read,
+)
+
+ALL = [*FORMS, *LATER_FORMS]
+SAMPLE = 60
+
+
+@pytest.mark.parametrize("form", ALL, ids=lambda form: form.name)
+def test_an_answer_is_read_as_it_was_meant(form: Form, is_proving: bool) -> None:
+    wrong = []
+    for given, part in answers(form, range(1000 if is_proving else SAMPLE)):
+        whole = read(form, given, part, [])
+        problem = difference(form, given.expected, whole[0], whole[1], as_calls(whole, given))
+        if problem is None and whole[3] != ("tool_calls" if given.expected.calls else "stop"):
+            problem = f"the reason is {whole[3]}"
+        if problem is not None:
+            wrong.append(f"{problem}\n   of {given.text!r}")
+    assert not wrong, f"{len(wrong)} wrong by {dialect_of(form).dialect}:\n" + "\n".join(wrong[:3])
+
+
+@pytest.mark.parametrize("form", ALL, ids=lambda form: form.name)
+def test_any_chunks_give_the_same(form: Form, is_proving: bool) -> None:
+    for number, (given, part) in enumerate(answers(form, range(20 if is_proving else 1))):
+        whole = read(form, given, part, [])
+        size = len(given.ids)
+        splits = range(1, size) if is_proving else range(1, size, max(1, size // 8))
+        for cut in splits:
+            assert read(form, given, part, [cut]) == whole, cut
+        for seed in range(20 if is_proving else 2):
+            cuts = random_cuts(size, seed + 31 * number)
+            assert read(form, given, part, cuts) == whole, cuts
+        assert read(form, given, part, list(range(size))) == whole
+
+
+def test_few_families_need_a_table() -> None:
+    sources = Counter(dialect_of(form).dialect.source for form in ALL if form.calls != "none")
+    named = {dialect_of(form).dialect.name for form in ALL} - {"template", "none"}
+    assert len(named) <= 8
+    assert sources["derived"] >= 40
