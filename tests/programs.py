@@ -20,6 +20,8 @@ PACKAGES = {
     "fish": "fish",
     "kubectl": "kubernetes-client",
     "nginx": "nginx-light",
+    "node": "nodejs",
+    "npm": "npm",
     "openssl": "openssl",
     "prometheus": "prometheus",
     "promtool": "prometheus",

@@ -110,7 +110,7 @@ class Run:
             yield Finished(index=index, reason="error", usage=choice.usage, error=defect)
 
     async def _events(self, index: int, choice: Choice) -> AsyncGenerator[Event, None]:
-        """What the engine says of one candidate: first of its prompt, then what comes behind it."""
+        """Events of one candidate: what is told of its prompt, then of what the engine makes."""
         request, view = self._request, self._view(index)
         is_silent = request.sampling.max_tokens == 0  # nothing behind the prompt was asked for
         if is_silent and self._requests.of(index).sampling.num_prompt_logprobs is None:
@@ -248,5 +248,5 @@ def _joined_marks(first: Mapping[int, str], second: Mapping[int, str]) -> dict[i
 
 
 def _context(prompt: Prompt, token_ids: Sequence[int]) -> Sequence[int]:
-    """What a choice's text continues. The answer in a chat begins one."""
+    """The ids that a choice's text continues. The answer in a chat begins one."""
     return () if isinstance(prompt, ChatPrompt) else token_ids

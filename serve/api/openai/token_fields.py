@@ -79,7 +79,7 @@ class TokenFields(Body):
         return UNBOUNDED_TOKENS if size == -1 else size
 
     def token_options(self, *, n: int, counts: bool) -> TokenOptions:
-        """What the answer tells of tokens.
+        """The answer's part that tells of tokens.
 
         Args:
             n: choices of each prompt.

@@ -1,4 +1,4 @@
-"""What an answer tells of tokens beside its text: their ids, a prompt's, and how many so far.
+"""Tokens beside an answer's text: their ids, a prompt's, and how many they are so far.
 
 The names and shapes are vLLM's: ``token_ids``, ``prompt_token_ids``, ``prompt_logprobs``. In a
 stream the ids of tokens come with the next text of their choice, and a prompt with the first.
@@ -78,7 +78,7 @@ class TokenView:
         return _fields(self._ids.pop(index, None))
 
     def prompt_of(self, index: int) -> bytes:
-        """What is told of a choice's prompt, as fields with a comma before; once for each choice.
+        """The fields that tell of a choice's prompt, with a comma before; once for each choice.
 
         A prompt is whole when its first choice asks; the others ask again until then.
         """

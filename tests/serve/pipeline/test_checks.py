@@ -29,7 +29,7 @@ JSON: dict[str, Any] = {
 
 
 def generation_of(**given: Any) -> Generation:
-    names = SamplingParams.__dataclass_fields__
+    names = SamplingParams.__dataclass_fields__.keys() - Generation.__dataclass_fields__.keys()
     sampling = {name: value for name, value in given.items() if name in names}
     rest = {name: value for name, value in given.items() if name not in names}
     return Generation(

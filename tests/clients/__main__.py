@@ -1,0 +1,31 @@
+"""python -m tests.clients URL MODEL [CLIENT ...]: the usual calls against a server that runs."""
+
+from __future__ import annotations
+
+import sys
+
+from tests.clients.environments import NotInstalled
+from tests.clients.table import CLIENTS, Outcome, outcomes
+
+
+def main(argv: list[str]) -> int:
+    """Print what failed and why, then a row for each client."""
+    url, model, *wanted = argv
+    rows = []
+    is_whole = True
+    for client in wanted or CLIENTS:
+        try:
+            told = outcomes(client, url, model)
+        except (NotInstalled, RuntimeError) as error:
+            told = {"its process": Outcome(str(error), None)}
+        failed = {call: outcome for call, outcome in told.items() if outcome.error}
+        for call, outcome in failed.items():
+            print(f"{client}.{call}: {outcome.error}", flush=True)
+        is_whole = is_whole and not failed
+        rows.append(f"| {client} | {len(told) - len(failed)} of {len(told)} |")
+    print("\n".join(["| client | calls passed |", "|---|---|", *rows]))
+    return 0 if is_whole else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
