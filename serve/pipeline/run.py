@@ -249,4 +249,5 @@ def _joined_marks(first: Mapping[int, str], second: Mapping[int, str]) -> dict[i
 
 def _context(prompt: Prompt, token_ids: Sequence[int]) -> Sequence[int]:
     """The ids that a choice's text continues. The answer in a chat begins one."""
-    return () if isinstance(prompt, ChatPrompt) else token_ids
+    is_begun = isinstance(prompt, ChatPrompt) and not prompt.continues_last
+    return () if is_begun else token_ids
