@@ -21,14 +21,13 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from tokenizers import Tokenizer
-
 from benchmarks.grammar import schemas
 from serve.engine.grammars.grammar import Grammar
 from serve.engine.protocol import Engine, EngineRequest, SamplingParams
 from serve.engine.registry import build
 from serve.engine.settings import EngineSettings
 from serve.environment import harden_environment
+from serve.pipeline.tokenizer import ModelTokenizer
 
 WAYS = ("free", "sampled", "forced")
 
@@ -53,10 +52,10 @@ async def _measure(options: argparse.Namespace) -> dict[str, Any]:
         )
     }
     engines["free"] = engines["sampled"]
-    tokenizer = Tokenizer.from_file(str(options.model / "tokenizer.json"))
+    tokenizer = ModelTokenizer.load(options.model)
     report: dict[str, Any] = {"model": options.model.name, "rounds": options.rounds, "schemas": {}}
     for name, schema in schemas.SCHEMAS.items():
-        prompt = tokenizer.encode(schemas.PROMPT).ids
+        prompt = tokenizer.encode(schemas.PROMPT, add_special_tokens=False)
         grammar = Grammar(kind="json_schema", text=json.dumps(schema), is_compact=True)
         report["schemas"][name] = row = await _alone(engines, prompt, grammar, options.rounds)
         row["neighbour"] = await _beside(engines, prompt, grammar, row["num_tokens"])

@@ -6,6 +6,7 @@ OTHERS: dict[str, frozenset[str]] = {
     "docker and podman": frozenset(
         {"--cap-drop", "--network", "--read-only", "--security-opt", "--shm-size", "--tmpfs"}
     ),
+    "JSON Schema": frozenset({"uniqueItems"}),
     "uv": frozenset({"--torch-backend"}),
     "curl, OpenSSL, CUDA": frozenset(
         {

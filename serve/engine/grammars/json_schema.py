@@ -213,7 +213,7 @@ def _joined(schema: Any) -> set[int]:
 
 
 def _resolve(schema: Any, reference: str) -> Any:
-    """What a reference into the same schema names; None where it names nothing."""
+    """The schema that a reference names, within the same; None where it names nothing."""
     node = schema
     for name in reference.removeprefix("#").split("/")[1:]:
         if not isinstance(node, dict):

@@ -1,4 +1,4 @@
-"""How far one completion has come in its grammar. The one place that calls a matcher.
+"""The place that one completion has reached in its grammar. Nothing else calls a matcher.
 
 llguidance's matcher raises nothing for what a grammar or a token does to it: it enters an error
 state, which is looked at here after each call.

@@ -1,4 +1,4 @@
-"""Why a grammar was refused, in our words. llguidance's own are of its insides."""
+"""Reasons for which a grammar is refused, in our words. llguidance's own are of its insides."""
 
 from __future__ import annotations
 
