@@ -29,7 +29,7 @@ from tests.serve.pipeline.model_dialects.examining import (
 )
 
 ALL = [*FORMS, *LATER_FORMS]
-SAMPLE = 60
+SAMPLE = 2
 
 
 @pytest.mark.parametrize("form", ALL, ids=lambda form: form.name)
