@@ -107,7 +107,7 @@ def _rest(lark: Lark, dialect: ModelDialect, wish: Wish, loose: Collection[str])
         return content
     lark.rule("body", " | ".join(_bodies(lark, syntax, use, loose)))
     more = _more(lark, syntax) if use.is_parallel else ""
-    behind = f"body {lark.literal(syntax.close)} {more} {lark.literal(syntax.section_close)}"
+    behind = f"body {lark.literal(syntax.close)} {more} {_end(lark, syntax, more)}"
     opened = (syntax.section_open + syntax.open).lstrip()
     if use.is_required:
         return f"{lark.literal(opened)} {behind}"
@@ -124,6 +124,19 @@ def _rest(lark: Lark, dialect: ModelDialect, wish: Wish, loose: Collection[str])
 def _more(lark: Lark, syntax: CallSyntax) -> str:
     between = lark.literal(syntax.separator + syntax.open)
     return f"({between} body {lark.literal(syntax.close)})*"
+
+
+def _end(lark: Lark, syntax: CallSyntax, more: str) -> str:
+    """What closes the calls.
+
+    A model may write the space before a next call and then none: it ends there, or the space would
+    force it to call for as long as it may write.
+    """
+    if syntax.section_close or not more:
+        return lark.literal(syntax.section_close)
+    between = syntax.separator + syntax.open
+    space = between[: len(between) - len(between.lstrip())]
+    return f"({lark.literal(space)})?" if space else ""
 
 
 def _bodies(lark: Lark, syntax: CallSyntax, use: ToolUse, loose: Collection[str]) -> list[str]:
