@@ -1,8 +1,8 @@
 """`python -m docs.generate [--check]`: the pages that are made from the code itself.
 
-docs/config.md from serve/config.py, docs/metrics.md from serve/observe/families.py and
-docs/errors.md from serve/errors.py. ``--check`` writes nothing and exits with 1 when a page is
-stale.
+docs/config.md from serve/config.py, docs/metrics.md from serve/observe/families.py,
+docs/errors.md from serve/errors.py and docs/api-fields.md from the types of the routes' bodies.
+``--check`` writes nothing and exits with 1 when a page is stale.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from pathlib import Path
 import annotated_types
 from pydantic.fields import FieldInfo
 
+from docs import api_fields
 from serve import errors
 from serve.cli.flags import GROUPS, default_text, literal_choices, type_name
 from serve.config import AUTO, OR_AUTO, Config
@@ -144,6 +145,11 @@ def errors_page() -> str:
     return "\n".join([*lines, "", startup_line]) + "\n"
 
 
+def fields_page() -> str:
+    """Every field of every route: honoured, ignored or refused."""
+    return "\n".join([SOURCE.format("serve/api/openai"), *api_fields.lines()]) + "\n"
+
+
 def request_errors() -> Iterator[type[RequestError]]:
     """The classes that a client can meet, in the order of the file. Their root is abstract."""
     for _, value in inspect.getmembers(errors, inspect.isclass):
@@ -163,6 +169,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "config.md": config_page,
     "metrics.md": metrics_page,
     "errors.md": errors_page,
+    "api-fields.md": fields_page,
 }
 
 

@@ -13,7 +13,9 @@ from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from itertools import cycle
+from typing import get_args
 
+from serve.engine.bad_words import completing
 from serve.engine.protocol import (
     Capability,
     EngineInfo,
@@ -25,23 +27,11 @@ from serve.engine.protocol import (
 )
 from serve.engine.request_check import check_request
 from serve.engine.settings import EngineSettings, FakeSettings
-from serve.errors import EngineDeadError
+from serve.errors import EngineDeadError, InvalidRequest
 from serve.timeline import FinishReason
 
 _DEFAULT_MAX_MODEL_LEN = 32_768
-_MAX_TRIES = 1000
-"""Tokens that rules may refuse in a row; after them an allowed one is taken as it is."""
-_CAPABILITIES: frozenset[Capability] = frozenset(
-    {
-        "logprobs",
-        "prompt_logprobs",
-        "seed",
-        "min_p",
-        "logit_bias",
-        "penalties",
-        "token_rules",
-    }
-)
+_MOST_LEFT_OUT = 10_000
 
 
 @dataclass(slots=True, eq=False)
@@ -67,7 +57,7 @@ class FakeEngine:
             kv_cache_tokens=kv_cache_tokens,
             vocab_size=self._fake.vocab_size,
             eos_token_ids=self._fake.eos_token_ids,
-            capabilities=_CAPABILITIES,
+            capabilities=frozenset(get_args(Capability)) - {"prefix_cache", "grammar"},
             dtype="none",
             device="none",
             adapters=self._fake.adapters,
@@ -174,7 +164,7 @@ class FakeEngine:
             await self._pace(len(chunk), due_at)
             yield TokenChunk(
                 token_ids=chunk,
-                logprobs=_logprobs(chunk, sampling.num_logprobs, self._info.vocab_size),
+                logprobs=_logprobs(chunk, sampling, self._info.vocab_size),
                 prompt_logprobs=prompt_logprobs,
                 finish_reason=finish,
             )
@@ -231,59 +221,54 @@ def _wake(waiter: asyncio.Future[None]) -> None:
         waiter.set_result(None)
 
 
-def _ruled(tokens: Iterator[int], sampling: SamplingParams, ends: frozenset[int]) -> Iterator[int]:
-    """The tokens that ``min_tokens``, ``allowed_token_ids`` and ``bad_words`` let through."""
-    allowed = sampling.allowed_token_ids
-    if not (sampling.min_tokens or sampling.bad_words) and allowed is None:
-        yield from tokens
+def _ruled(tokens: Iterator[int], sampling: SamplingParams, stops: frozenset[int]) -> Iterator[int]:
+    """The tokens that the request's rules allow; others are left out, or stand for allowed ones.
+
+    Raises:
+        InvalidRequest: the rules leave none of a long run of tokens.
+    """
+    allowed = sorted(sampling.allowed_token_ids or ())
     generated: list[int] = []
-    while True:
-        for _ in range(_MAX_TRIES):
-            token_id = next(tokens)
-            if _may_come(token_id, generated, sampling, ends):
-                break
-        else:
-            token_id = min(allowed or {token_id})
-        generated.append(token_id)
-        yield token_id
-
-
-def _may_come(
-    token_id: int, generated: list[int], sampling: SamplingParams, ends: frozenset[int]
-) -> bool:
-    if token_id in ends:
-        return len(generated) >= sampling.min_tokens
-    allowed = sampling.allowed_token_ids
-    if allowed is not None and token_id not in allowed:
-        return False
-    return not any(
-        (*generated[len(generated) + 1 - len(word) :], token_id) == word
-        for word in sampling.bad_words
-        if len(word) <= len(generated) + 1
-    )
+    num_left_out = 0
+    for token_id in tokens:
+        is_stop = token_id in stops
+        token = allowed[token_id % len(allowed)] if allowed and not is_stop else token_id
+        is_early = is_stop and len(generated) < sampling.min_tokens
+        if is_early or token in completing(generated, sampling.bad_words):
+            num_left_out += 1
+            if num_left_out > _MOST_LEFT_OUT:
+                raise InvalidRequest("The rules for tokens leave none that may come next.")
+            continue
+        num_left_out = 0
+        generated.append(token)
+        yield token
 
 
 def _prompt_logprobs(request: EngineRequest, vocab_size: int) -> list[TokenLogprob | None] | None:
-    """Those of the prompt's tokens, made up in the same way; none of the first."""
-    num_logprobs = request.sampling.num_prompt_logprobs
-    described = _logprobs(list(request.prompt_token_ids), num_logprobs, vocab_size)
-    if described is None:
+    """Made up as those of the completion are; each token is the likeliest."""
+    count = request.sampling.num_prompt_logprobs
+    if count is None:
         return None
-    return [None, *(replace(logprob, rank=1) for logprob in described[1:])]
+    sampling = replace(request.sampling, num_logprobs=count)
+    told = _logprobs(list(request.prompt_token_ids[1:]), sampling, vocab_size) or []
+    return [None, *(replace(one, rank=1) for one in told)]
 
 
 def _logprobs(
-    token_ids: list[int], num_logprobs: int | None, vocab_size: int
+    token_ids: list[int], sampling: SamplingParams, vocab_size: int
 ) -> list[TokenLogprob] | None:
     """Made-up logprobs of the right shape: halves, the chosen token first."""
-    if num_logprobs is None:
+    if sampling.num_logprobs is None:
         return None
-    halves = [-0.6931471805599453 * (rank + 1) for rank in range(max(1, num_logprobs))]
+    halves = [-0.6931471805599453 * (rank + 1) for rank in range(max(1, sampling.num_logprobs))]
     return [
         TokenLogprob(
             token_id,
             halves[0],
-            tuple(((token_id + rank) % vocab_size, halves[rank]) for rank in range(num_logprobs)),
+            tuple(
+                ((token_id + rank) % vocab_size, halves[rank])
+                for rank in range(sampling.num_logprobs)
+            ),
         )
         for token_id in token_ids
     ]

@@ -16,7 +16,8 @@ def check_request(info: EngineInfo, request: EngineRequest) -> None:
 
     Raises:
         ContextLengthExceeded: prompt and ``max_tokens`` together exceed ``info.max_model_len``.
-        UnsupportedField: a grammar, where ``grammar`` is none of the engine's capabilities.
+        UnsupportedField: a grammar, rules for tokens or logprobs of the prompt, where the engine
+            lacks the capability.
         InvalidRequest: an empty prompt, an adapter that is not there, or token ids that the model
             does not have. They would index past the embedding, which kills a step, and with it
             every other stream.
@@ -34,6 +35,7 @@ def check_request(info: EngineInfo, request: EngineRequest) -> None:
             f"The {info.name} engine cannot hold a completion to a grammar "
             f"({sampling.grammar.kind}). Leave it out."
         )
+    _check_rules(info, sampling)
     if request.adapter is not None and request.adapter not in info.adapters:
         raise InvalidRequest(
             f"There is no adapter {quoted(request.adapter[:60])}; there are: "
@@ -50,14 +52,55 @@ def check_request(info: EngineInfo, request: EngineRequest) -> None:
             )
 
 
+def _check_rules(info: EngineInfo, sampling: SamplingParams) -> None:
+    """Refuse rules for tokens that the engine cannot follow, or that contradict each other."""
+    for capability, field in _rules_of(sampling):
+        if capability not in info.capabilities:
+            raise UnsupportedField(
+                f"The {info.name} engine does not support {field}. Leave it out.", param=field
+            )
+    if sampling.grammar is not None and sampling.ignore_eos:
+        raise InvalidRequest(
+            "ignore_eos goes on past the end of a completion, and a grammar ends it. Leave one of "
+            "the two out.",
+            param="ignore_eos",
+        )
+    if not 0 <= sampling.min_tokens <= sampling.max_tokens:
+        raise InvalidRequest(
+            f"min_tokens is {sampling.min_tokens}; it is 0 to max_tokens, {sampling.max_tokens}.",
+            param="min_tokens",
+        )
+    allowed = sampling.allowed_token_ids
+    if allowed is not None and not allowed:
+        raise InvalidRequest(
+            "allowed_token_ids is empty, so no token may come. Name one at least.",
+            param="allowed_token_ids",
+        )
+    check_vocabulary(info, allowed or (), "allowed_token_ids")
+    for word in sampling.bad_words:
+        if not word:
+            raise InvalidRequest("bad_words has one without a token.", param="bad_words")
+        check_vocabulary(info, word, "bad_words")
+
+
+def _rules_of(sampling: SamplingParams) -> list[tuple[Capability, str]]:
+    """The newer fields that are set, with the capability that each needs."""
+    fields: list[tuple[Capability, bool, str]] = [
+        ("token_rules", sampling.min_tokens > 0, "min_tokens"),
+        ("token_rules", sampling.allowed_token_ids is not None, "allowed_token_ids"),
+        ("token_rules", bool(sampling.bad_words), "bad_words"),
+        ("prompt_logprobs", sampling.num_prompt_logprobs is not None, "prompt_logprobs"),
+    ]
+    return [(capability, field) for capability, is_set, field in fields if is_set]
+
+
 def check_sampling(info: EngineInfo, sampling: SamplingParams) -> None:
     """Refuse what the engine cannot do, before anything is made of the prompt.
 
     Raises:
         UnsupportedField: a parameter that needs a capability which the engine lacks.
-        InvalidRequest: a token id that the model does not have.
+        InvalidRequest: a token id that the model does not have, or rules that contradict others.
     """
-    rule = _first_rule(sampling)
     needs: dict[Capability, tuple[bool, str]] = {
         "logprobs": (sampling.num_logprobs is not None, "logprobs"),
         "seed": (sampling.seed is not None, "seed"),
@@ -68,8 +111,6 @@ def check_sampling(info: EngineInfo, sampling: SamplingParams) -> None:
             or sampling.repetition_penalty != 1.0,
             "presence_penalty",
         ),
-        "prompt_logprobs": (sampling.num_prompt_logprobs is not None, "prompt_logprobs"),
-        "token_rules": (rule is not None, rule or ""),
         "grammar": (sampling.grammar is not None, "a grammar"),
     }
     for capability, (is_needed, field) in needs.items():
@@ -79,17 +120,7 @@ def check_sampling(info: EngineInfo, sampling: SamplingParams) -> None:
             )
     check_vocabulary(info, sampling.logit_bias, "logit_bias")
     check_vocabulary(info, sampling.stop_token_ids, "stop_token_ids")
-    check_vocabulary(info, sampling.allowed_token_ids or (), "allowed_token_ids")
-
-
-def _first_rule(sampling: SamplingParams) -> str | None:
-    """The name of the first rule for tokens that is set; None where none is."""
-    rules = {
-        "min_tokens": sampling.min_tokens > 0,
-        "allowed_token_ids": sampling.allowed_token_ids is not None,
-        "bad_words": bool(sampling.bad_words),
-    }
-    return next((name for name, is_set in rules.items() if is_set), None)
+    _check_rules(info, sampling)
 
 
 def check_vocabulary(info: EngineInfo, token_ids: Collection[int], param: str) -> None:

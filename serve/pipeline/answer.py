@@ -46,7 +46,7 @@ class CollectedChoice:
 
     @property
     def text(self) -> str:
-        """What it says, without its reasoning."""
+        """The text that it says, without its reasoning."""
         return self.text_of("content")
 
     def text_of(self, channel: Channel) -> str:

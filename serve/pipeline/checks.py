@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from serve.engine.protocol import EngineInfo
+from serve.engine.protocol import EngineInfo, SamplingParams
 from serve.engine.request_check import check_sampling, check_vocabulary
-from serve.errors import ContextLengthExceeded, InvalidRequest
+from serve.errors import ContextLengthExceeded, InvalidRequest, UnsupportedField
 from serve.pipeline.answer_size import check_answer_size
 from serve.pipeline.events import UNBOUNDED_TOKENS, FillPrompt, Generation, TokensPrompt
 from serve.pipeline.prompt_view import engine_prompt_logprobs
@@ -20,16 +20,30 @@ def check_generation(info: EngineInfo, generation: Generation) -> None:
     """
     _check_contradictions(generation)
     check_sampling(info, generation.sampling)
-    if engine_prompt_logprobs(generation) is not None and "prompt_logprobs" not in (
-        info.capabilities
-    ):
-        raise InvalidRequest(
+    _check_capabilities(info, generation)
+    check_answer_size(info, generation)
+    _check_prompts(info, generation)
+
+
+def _check_capabilities(info: EngineInfo, generation: Generation) -> None:
+    """Check what the sampling does not say yet, for the pipeline makes it of other fields."""
+    asks_engine = engine_prompt_logprobs(generation) is not None
+    if asks_engine and "prompt_logprobs" not in info.capabilities:
+        raise UnsupportedField(
             f"echo with logprobs needs those of the prompt, which the {info.name} engine does not "
             "compute. Leave one of them out.",
             param="echo",
         )
-    check_answer_size(info, generation)
-    _check_prompts(info, generation)
+    if generation.bad_words and "token_rules" not in info.capabilities:
+        raise UnsupportedField(
+            f"The {info.name} engine does not support bad_words. Leave it out.", param="bad_words"
+        )
+    if generation.best_of is not None and "logprobs" not in info.capabilities:
+        raise UnsupportedField(
+            f"best_of needs log-probabilities, which the {info.name} engine does not compute. "
+            "Leave it out.",
+            param="best_of",
+        )
 
 
 def _check_contradictions(generation: Generation) -> None:
@@ -52,24 +66,36 @@ def _check_contradictions(generation: Generation) -> None:
             f"best_of is {generation.best_of} and n is {generation.n}: set best_of to at least n.",
             param="best_of",
         )
-    is_bound = generation.format is not None or sampling.grammar is not None
-    if sampling.ignore_eos and is_bound:
-        raise InvalidRequest(
-            "ignore_eos and a format (response_format, structured_outputs) contradict each other: "
-            "the end of the format is the end of the answer. Leave one of them out.",
-            param="ignore_eos",
-        )
-    if sampling.allowed_token_ids is not None and is_bound:
-        raise InvalidRequest(
-            "allowed_token_ids and a format (response_format, structured_outputs) both say which "
-            "tokens may come, and together could leave none. Leave one of them out.",
-            param="allowed_token_ids",
-        )
+    if generation.format is not None or sampling.grammar is not None:
+        check_bound(sampling, generation.format_param or "a format")
     if generation.echoes and any(isinstance(p, FillPrompt) for p in generation.prompts):
         raise InvalidRequest(
             "echo and suffix contradict each other: what would be repeated has a gap. Leave one "
             "of them out.",
             param="echo",
+        )
+
+
+def check_bound(sampling: SamplingParams, other: str) -> None:
+    """Refuse what cannot be together with a grammar.
+
+    Args:
+        other: the field that the grammar is of.
+
+    Raises:
+        InvalidRequest: the answer is to go on behind its end, or may have some tokens alone.
+    """
+    if sampling.ignore_eos:
+        raise InvalidRequest(
+            f"ignore_eos and {other} contradict each other: where what was asked for is whole, the "
+            "answer ends. Leave one of them out.",
+            param="ignore_eos",
+        )
+    if sampling.allowed_token_ids is not None:
+        raise InvalidRequest(
+            f"allowed_token_ids and {other} both say which tokens may come, and together could "
+            "leave none. Leave one of them out.",
+            param="allowed_token_ids",
         )
 
 

@@ -14,14 +14,40 @@ THOUGHTS = ("reasoning_content", "reasoning", "thinking")
 """Names under which templates read a message's reasoning; the API gives it the first one."""
 
 
-def variants(messages: Messages) -> Iterator[Messages]:
-    """The messages as they are; if a template refuses them, in the forms that some insist on."""
+def variants(messages: Messages, tools: Messages) -> Iterator[tuple[Messages, Messages]]:
+    """Messages and tools as they are; if a template refuses them, in forms that some insist on.
+
+    Each form is made when it is asked for: nearly always the first one is taken.
+    """
+    for given in _message_variants(messages):
+        for told in _tool_variants(tools):
+            yield given, told
+
+
+def _message_variants(messages: Messages) -> Iterator[Messages]:
     yield messages
     forms = [messages]
     for change in (in_nine_characters, wrapped, with_empty_contents, _without_thoughts):
         changed = [made for form in forms if (made := change(form)) is not form]
         yield from changed
         forms += changed
+
+
+def _tool_variants(tools: Messages) -> Iterator[Messages]:
+    """The tools as they are, then with all that a tool may leave out."""
+    yield tools
+    filled = [_filled(tool) for tool in tools]
+    if filled != list(tools):
+        yield filled
+
+
+def _filled(tool: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A tool with a description and parameters, which are empty where the client gave none."""
+    function = tool.get("function")
+    if not isinstance(function, Mapping):
+        return tool
+    parameters = {"type": "object", "properties": {}, **(function.get("parameters") or {})}
+    return {**tool, "function": {"description": "", **function, "parameters": parameters}}
 
 
 def with_empty_contents(messages: Messages) -> Messages:

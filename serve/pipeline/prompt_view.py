@@ -45,7 +45,7 @@ def engine_prompt_logprobs(generation: Generation, sibling: int = 0) -> int | No
 
 
 class PromptView:
-    """What one candidate says of its prompt.
+    """One candidate's words of its prompt.
 
     Args:
         index: of the choice, in its events.
@@ -78,7 +78,7 @@ class PromptView:
     async def events(
         self, logprobs: Logprobs | None, turn: asyncio.Lock
     ) -> AsyncIterator[PromptTokens | TextDelta]:
-        """What comes before the completion.
+        """The events before the completion's.
 
         Args:
             logprobs: of the prompt's tokens, where the engine was asked for them.

@@ -14,6 +14,7 @@ from serve.errors import InternalError, RequestError
 from serve.pipeline.answer_plan import AnswerPlan
 from serve.pipeline.bad_words import bad_word_ids
 from serve.pipeline.best_of import Score
+from serve.pipeline.checks import check_bound
 from serve.pipeline.choice import Choice
 from serve.pipeline.engine_requests import EngineRequests, RenderedPrompt, num_candidates
 from serve.pipeline.events import (
@@ -109,7 +110,7 @@ class Run:
             yield Finished(index=index, reason="error", usage=choice.usage, error=defect)
 
     async def _events(self, index: int, choice: Choice) -> AsyncGenerator[Event, None]:
-        """What the engine says of one candidate: first of its prompt, then what comes behind it."""
+        """Events of one candidate: what is told of its prompt, then of what the engine makes."""
         request, view = self._request, self._view(index)
         is_silent = request.sampling.max_tokens == 0  # nothing behind the prompt was asked for
         if is_silent and self._requests.of(index).sampling.num_prompt_logprobs is None:
@@ -225,6 +226,7 @@ class Run:
         """
         request, sampling = self._request, self._request.sampling
         if self._plan.grammar is not None:
+            check_bound(sampling, "tools" if request.format is None else "a format")
             sampling = replace(sampling, grammar=self._plan.grammar)
         if request.bad_words:
             encode = partial(self._renderer.tokenizer.encode, add_special_tokens=False)
@@ -246,5 +248,5 @@ def _joined_marks(first: Mapping[int, str], second: Mapping[int, str]) -> dict[i
 
 
 def _context(prompt: Prompt, token_ids: Sequence[int]) -> Sequence[int]:
-    """What a choice's text continues. The answer in a chat begins one."""
+    """The ids that a choice's text continues. The answer in a chat begins one."""
     return () if isinstance(prompt, ChatPrompt) else token_ids

@@ -26,7 +26,12 @@ from jinja2.parser import Parser
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from serve.errors import InvalidRequest, StartupError
-from serve.pipeline.message_forms import THOUGHTS, variants, with_empty_contents, with_thoughts
+from serve.pipeline.message_forms import (
+    THOUGHTS,
+    variants,
+    with_empty_contents,
+    with_thoughts,
+)
 from serve.pipeline.template_bounds import bound
 from serve.pipeline.template_meter import (
     INLINE,
@@ -38,6 +43,7 @@ from serve.pipeline.template_meter import (
     num_chars,
 )
 from serve.pipeline.template_source import DEFAULT, TOOL_USE, special_tokens_of, templates_of
+from serve.pipeline.tool_arguments import Arguments
 from serve.pipeline.tracing import trace
 
 log = logging.getLogger(__name__)
@@ -139,10 +145,10 @@ class ChatTemplate:
         first: Exception | None = None
         if self.writes_null and any(message.get("content", "") is None for message in messages):
             messages = with_empty_contents(messages)
-        for given in variants(with_thoughts(messages, self._thoughts)):
+        for given, told in variants(with_thoughts(messages, self._thoughts), tools):
             try:
                 return self._render(
-                    template, given, tools, meter, options=options, opens_answer=opens_answer
+                    template, given, told, meter, options=options, opens_answer=opens_answer
                 )
             except TemplateBoundError as error:
                 if is_inline:
@@ -207,8 +213,9 @@ class ChatTemplate:
         return self._num_nulls(None) > self._num_nulls("")
 
     def _num_nulls(self, content: str | None) -> int:
-        """How often None stands in a small conversation with such a content beside a call."""
-        call = {"type": "function", "id": "call00000", "function": {"name": "f", "arguments": {}}}
+        """The times that None stands in a small conversation with such a content beside a call."""
+        function = {"name": "f", "arguments": Arguments({}, "{}")}
+        call = {"type": "function", "id": "call00000", "function": function}
         asked = {"role": "assistant", "content": content, "tool_calls": [call]}
         messages: _Messages = [{"role": "user", "content": "Hello"}, asked]
         num = 0

@@ -5,10 +5,11 @@ from __future__ import annotations
 import inspect
 
 import models.errors
-from docs import generate
+from docs import api_fields, generate
 from serve.config import Config
 from serve.observe.families import FAMILIES
 from serve.setting_names import env_of, flag_of
+from tests.serve.api.house import house
 
 
 def test_the_pages_are_fresh():
@@ -28,7 +29,7 @@ def test_a_stale_page_is_found_and_written(tmp_path, monkeypatch, capsys):
 
 
 def test_every_setting_metric_and_error_has_a_row():
-    config, metrics, errors = (page() for page in generate.PAGES.values())
+    config, metrics, errors, _ = (page() for page in generate.PAGES.values())
     for name, field in Config.model_fields.items():
         assert f"| `{flag_of(name)}` | `{env_of(name)}` |" in config
         assert field.description
@@ -36,6 +37,36 @@ def test_every_setting_metric_and_error_has_a_row():
         assert f"| `{family.name}` | {family.kind} |" in metrics
     for error in generate.request_errors():
         assert f"| {error.status} | `{error.code}` |" in errors
+
+
+def test_every_field_of_every_route_has_one_row_a_route():
+    rows = {
+        (line.split("`")[1], heading)
+        for heading, _, part in (
+            section.partition("\n") for section in generate.fields_page().split("\n## ")[1:]
+        )
+        for line in part.splitlines()
+        if line.startswith("| `")
+    }
+    for path, body in api_fields.ROUTES.items():
+        for name in body.model_fields:
+            assert (name, f"Honoured by {path}") in rows
+    for table in api_fields.TABLES.values():
+        assert {(name, "Ignored on purpose") for name in table.ignored} <= rows
+        for name in table.refused:
+            is_honoured = all(name in body.model_fields for body in api_fields.ROUTES.values())
+            assert is_honoured or (name, "Refused") in rows
+
+
+async def test_the_page_of_fields_has_every_route_with_a_body():
+    async with house().client() as client:
+        document = (await client.get("/openapi.json")).json()
+    with_bodies = {
+        path
+        for path, methods in document["paths"].items()
+        if "requestBody" in methods.get("post", {})
+    }
+    assert set(api_fields.ROUTES) == with_bodies
 
 
 def test_pages_hold_no_path_of_this_machine():

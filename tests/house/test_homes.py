@@ -43,6 +43,8 @@ HOMES: dict[str, tuple[str, ...]] = {
     "vllm": (
         "serve/engine/vllm/engine.py",
         "serve/engine/vllm/fork.py",
+        "serve/engine/vllm/grammar_backend.py",
+        "serve/engine/vllm/grammar_mask.py",
         "serve/engine/vllm/packed_kernel.py",
         "serve/engine/vllm/sampling_params.py",
         "benchmarks/quality/vllm_worker.py",

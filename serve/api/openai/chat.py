@@ -15,9 +15,10 @@ from serve.api.openai.errors import problem
 from serve.api.openai.fields import FIELDS
 from serve.api.openai.messages import Messages
 from serve.api.openai.parsing import parse_body
-from serve.api.openai.sampling import MAX_LOGPROBS, SamplingFields, TokenCount
+from serve.api.openai.sampling import SamplingFields, TokenCount
 from serve.api.openai.schemas import ChatCompletion, generating
 from serve.api.openai.template_fields import TemplateFields
+from serve.api.openai.token_fields import MAX_LOGPROBS
 from serve.api.openai.tools import ToolFields
 from serve.api.policy import INFER
 from serve.errors import InvalidRequest
@@ -42,6 +43,7 @@ class ChatRequest(ToolFields, TemplateFields, SamplingFields):
         Raises:
             InvalidRequest: fields that contradict each other.
         """
+        grammar, param = self.format()
         return Generation(
             prompts=(self.chat_prompt(self.messages, self.told_tools()),),
             n=self.n or 1,
@@ -50,7 +52,8 @@ class ChatRequest(ToolFields, TemplateFields, SamplingFields):
             ),
             stop=self.stops(),
             cache_salt=self.cache_salt,
-            format=self.format(),
+            format=grammar,
+            format_param=param,
             tool_use=self.tool_use(),
             reasoning=self.reasoning_use(),
         )

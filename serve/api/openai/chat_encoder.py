@@ -10,6 +10,7 @@ import orjson
 from serve.api.dialect import Identity
 from serve.api.openai.encoders import OpenAIEncoder
 from serve.api.openai.logprobs import chat_logprobs
+from serve.api.openai.token_view import NO_TOKENS, TokenOptions
 from serve.pipeline.answer import CollectedCall, CollectedChoice
 from serve.pipeline.events import Finished, TextDelta, TokenText, ToolCallDelta
 from serve.timeline import FinishReason, Usage
@@ -38,8 +39,11 @@ class ChatEncoder(OpenAIEncoder):
         has_usage_chunk: bool,
         has_logprobs: bool,
         has_functions: bool = False,
+        tokens: TokenOptions = NO_TOKENS,
     ) -> None:
-        super().__init__(identity, has_usage_chunk=has_usage_chunk, has_logprobs=has_logprobs)
+        super().__init__(
+            identity, has_usage_chunk=has_usage_chunk, has_logprobs=has_logprobs, tokens=tokens
+        )
         self._has_functions = has_functions
         self._opened: set[int] = set()
 
@@ -134,7 +138,7 @@ class ChatEncoder(OpenAIEncoder):
         return {"index": choice.index, "message": self._message(choice)}
 
     def _logprobs(self, tokens: Sequence[TokenText]) -> dict[str, Any]:
-        return chat_logprobs(tokens)
+        return chat_logprobs(tokens, by_id=self._options.names_by_id)
 
     def _usage(self, usage: Usage) -> dict[str, Any]:
         details = {"reasoning_tokens": usage.reasoning_tokens}

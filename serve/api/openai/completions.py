@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, ClassVar
 
-from pydantic import Field, WithJsonSchema
+from pydantic import BeforeValidator, Field, WithJsonSchema
 
 from serve.api.dialect import Parsed
-from serve.api.openai.bodies import WHOLE, whole_numbers
+from serve.api.openai.bodies import INT64_MAX, WHOLE, whole_numbers
 from serve.api.openai.errors import problem
 from serve.api.openai.fields import PROMPT_FIELDS
 from serve.api.openai.parsing import parse_body
 from serve.api.openai.refusals import shown
-from serve.api.openai.sampling import MAX_LOGPROBS, SamplingFields
+from serve.api.openai.sampling import MAX_N, SamplingFields, token_count
 from serve.api.openai.schemas import Completion, generating
 from serve.api.openai.text_encoder import TextEncoder
+from serve.api.openai.token_fields import MAX_LOGPROBS
 from serve.api.policy import INFER
-from serve.errors import InvalidRequest, UnsupportedField
-from serve.pipeline.events import Generation, Prompt, TextPrompt, TokensPrompt
+from serve.errors import InvalidRequest
+from serve.pipeline.events import FillPrompt, Generation, Prompt, TextPrompt, TokensPrompt
 
-MAX_PROMPTS = 128
-MAX_CHOICES = 128
-"""Prompts times n. Each is a sequence of the engine's, and its text and figures are held."""
+MAX_PROMPTS = 2048
 DEFAULT_MAX_TOKENS = 16
 """OpenAI's own default of this route."""
 
@@ -43,6 +42,12 @@ PromptField = Annotated[
 ]
 
 
+CompletionTokenCount = Annotated[
+    Annotated[int, Field(ge=0, le=INT64_MAX), WHOLE] | None, BeforeValidator(token_count)
+]
+"""0 is for who wants the prompt's log-probabilities and no more."""
+
+
 class CompletionRequest(SamplingFields):
     elsewhere: ClassVar = {
         "messages": "is a field of /v1/chat/completions: send this body there, or a prompt here.",
@@ -52,7 +57,10 @@ class CompletionRequest(SamplingFields):
 
     prompt: PromptField
     logprobs: Annotated[int, Field(ge=0, le=MAX_LOGPROBS), WHOLE] | None = None
-    best_of: Annotated[int, WHOLE] | None = None
+    max_tokens: CompletionTokenCount = None
+    best_of: Annotated[int, Field(ge=1, le=MAX_N), WHOLE] | None = None
+    echo: bool | None = None
+    suffix: str | None = None
     add_special_tokens: bool | None = None
 
     def generation(self) -> Generation:
@@ -62,34 +70,53 @@ class CompletionRequest(SamplingFields):
             InvalidRequest: an empty or misshapen prompt, or fields that contradict each other.
         """
         n = self.n or 1
-        if self.best_of is not None and self.best_of != n:
+        if self.stream and (self.best_of or n) > n:
             raise InvalidRequest(
-                f"best_of is {self.best_of} and n is {n}: all choices are returned, so they must "
-                "be equal. Leave best_of out.",
+                f"best_of is {self.best_of} with n {n} and stream is true: candidates are compared "
+                "when they are over, so there is nothing to stream. Leave one of them out.",
                 param="best_of",
             )
-        if self.add_special_tokens is False:
-            raise UnsupportedField(
-                "add_special_tokens cannot be false: the tokenizer's own rules hold. Send token "
-                "ids for full control.",
-                param="add_special_tokens",
-            )
-        prompts = _prompts(self.prompt)
-        if len(prompts) * n > MAX_CHOICES:
-            raise InvalidRequest(
-                f"The request has {len(prompts)} prompts and n is {n}, which is "
-                f"{len(prompts) * n} choices: at most {MAX_CHOICES}. Ask for fewer at once.",
-                param="n",
-            )
-        max_tokens = self.max_tokens or DEFAULT_MAX_TOKENS
+        max_tokens = DEFAULT_MAX_TOKENS if self.max_tokens is None else self.max_tokens
+        grammar, param = self.format()
         return Generation(
-            prompts=prompts,
+            prompts=self._prompts(),
             n=n,
+            best_of=None if self.best_of == n else self.best_of,
             sampling=self.sampling(max_tokens=max_tokens, num_logprobs=self.logprobs),
             stop=self.stops(),
             cache_salt=self.cache_salt,
-            format=self.format(),
+            format=grammar,
+            format_param=param,
+            echoes=bool(self.echo),
         )
+
+    def _prompts(self) -> tuple[Prompt, ...]:
+        """One prompt or several. Raises InvalidRequest: see ``generation``."""
+        adds = self.add_special_tokens is not False
+        prompts = _prompts(self.prompt, may_be_empty=self.suffix is not None)
+        if self.suffix is None:
+            return tuple(
+                TextPrompt(prompt, add_special_tokens=adds)
+                if isinstance(prompt, str)
+                else TokensPrompt(prompt)
+                for prompt in prompts
+            )
+        if not adds:
+            raise InvalidRequest(
+                "suffix and add_special_tokens false contradict each other: a gap is told by "
+                "special tokens. Leave one of them out.",
+                param="add_special_tokens",
+            )
+        filled: list[Prompt] = []
+        for prompt in prompts:
+            if not isinstance(prompt, str):
+                raise InvalidRequest(
+                    "suffix goes with a prompt that is text, not with token ids. Send text, or "
+                    "the model's own tokens for a gap among the ids.",
+                    param="suffix",
+                )
+            filled.append(FillPrompt(prompt, self.suffix))
+        return tuple(filled)
 
 
 class Completions:
@@ -116,10 +143,14 @@ class Completions:
     problem = staticmethod(problem)
 
 
-def _prompts(value: Any) -> tuple[Prompt, ...]:
-    """One prompt or several, each text or token ids."""
+def _prompts(value: Any, *, may_be_empty: bool) -> Sequence[str | tuple[int, ...]]:
+    """One prompt or several, each text or token ids.
+
+    Args:
+        may_be_empty: a text may be.
+    """
     if isinstance(value, str):
-        return (_text(value),)
+        return _texts([value], may_be_empty=may_be_empty)
     if not (isinstance(value, list) and value):
         raise _misshapen("an empty array" if value == [] else shown(value))
     value = whole_numbers(value)
@@ -131,25 +162,25 @@ def _prompts(value: Any) -> tuple[Prompt, ...]:
             f"prompt has {len(value)} prompts: at most {MAX_PROMPTS}.", param="prompt"
         )
     if kinds == {str}:
-        return tuple(map(_text, value))
+        return _texts(value, may_be_empty=may_be_empty)
     if kinds != {list}:
         raise _misshapen(_odd_one(value))
     return tuple(map(_tokens, value))
 
 
-def _text(text: str) -> TextPrompt:
-    if not text:
+def _texts(texts: list[str], *, may_be_empty: bool) -> Sequence[str]:
+    if not (may_be_empty or all(texts)):
         raise InvalidRequest("A prompt is empty: give at least one token.", param="prompt")
-    return TextPrompt(text)
+    return texts
 
 
-def _tokens(token_ids: list[Any]) -> TokensPrompt:
+def _tokens(token_ids: list[Any]) -> tuple[int, ...]:
     token_ids = whole_numbers(token_ids)
     if set(map(type, token_ids)) - {int}:
         raise _misshapen(_odd_one(token_ids))
     if not token_ids:
         raise InvalidRequest("A prompt is empty: give at least one token.", param="prompt")
-    return TokensPrompt(tuple(token_ids))
+    return tuple(token_ids)
 
 
 def _odd_one(values: list[Any]) -> str:

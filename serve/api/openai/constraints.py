@@ -13,7 +13,6 @@ from typing import Any, Final
 from serve.api.http.strict_json import parse_object
 from serve.api.openai.bodies import is_empty
 from serve.api.openai.refusals import param_of, shown
-from serve.engine.grammars.gbnf import lark_of
 from serve.engine.grammars.grammar import Grammar
 from serve.errors import InvalidJson, InvalidRequest
 from serve.suggestion import near
@@ -37,10 +36,7 @@ def regex_of(value: Any, param: str) -> Grammar:
 
 def grammar_of(value: Any, param: str) -> Grammar:
     """The grammar of a text in Lark's notation or llama.cpp's. Raises InvalidRequest."""
-    try:
-        return Grammar(kind="lark", text=lark_of(text_of(value, param)))
-    except ValueError as error:
-        raise InvalidRequest(f"{param} {error}.", param=param) from None
+    return Grammar(kind="lark", text=text_of(value, param))
 
 
 def choice_of(value: Any, param: str) -> Grammar:

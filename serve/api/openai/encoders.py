@@ -17,6 +17,7 @@ import orjson
 from serve.api.dialect import Identity
 from serve.api.json_lists import JsonLists, in_pieces
 from serve.api.openai.errors import problem
+from serve.api.openai.token_view import NO_TOKENS, TokenOptions, TokenView
 from serve.errors import InternalError, RequestError
 from serve.pipeline.answer import Answer, CollectedChoice
 from serve.pipeline.events import (
@@ -40,6 +41,7 @@ class OpenAIEncoder(ABC):
     Args:
         has_usage_chunk: whether a stream ends with a chunk of counts; all others say null then.
         has_logprobs: whether the client asked for them.
+        tokens: what the client wants to know of tokens.
     """
 
     media_type = b"text/event-stream; charset=utf-8"
@@ -48,16 +50,26 @@ class OpenAIEncoder(ABC):
     whole_kind: str
     channels: ClassVar[frozenset[Channel]] = frozenset({"content"})
     """Those that an answer has words for."""
+    tells_prompts_by_choice: ClassVar[bool] = False
+    """Whether each choice tells of its prompt; else the answer does, for there is one."""
 
-    def __init__(self, identity: Identity, *, has_usage_chunk: bool, has_logprobs: bool) -> None:
+    def __init__(
+        self,
+        identity: Identity,
+        *,
+        has_usage_chunk: bool,
+        has_logprobs: bool,
+        tokens: TokenOptions = NO_TOKENS,
+    ) -> None:
         # The answer's id is the request's, so that either finds the other.
         self._identity = identity
         self._has_usage_chunk = has_usage_chunk
         self._has_logprobs = has_logprobs
         self._answer = Answer()
         self._lists: dict[int, JsonLists] = {}
-        self._prompts: list[PromptTokens] = []  # of a stream, until its first chunk
-        self._token_ids: dict[int, list[int]] = {}  # of a stream, until the choice's next chunk
+        self._options = tokens
+        self._tokens = TokenView(tokens)
+        self._prompt = b""  # what is told of it, until the next end of a chunk
         head = orjson.dumps(self._fields(self.chunk_kind))
         self._head = b"data: " + head[:-1] + b',"choices":['
         self._tail = b'],"usage":null}\n\n' if has_usage_chunk else b"]}\n\n"
@@ -74,11 +86,8 @@ class OpenAIEncoder(ABC):
             return self._call(event)
         if isinstance(event, Finished):
             return self._finish(event)
-        if isinstance(event, PromptTokens):
-            self._prompts.append(event)
-            return b""
-        if isinstance(event, TokenIds):
-            self._token_ids.setdefault(event.index, []).extend(event.token_ids)
+        if isinstance(event, PromptTokens | TokenIds):
+            self._tokens.take(event)
             return b""
         raise InternalError(f"This answer has no words for {type(event).__name__}.")
 
@@ -103,7 +112,10 @@ class OpenAIEncoder(ABC):
         if isinstance(event, TextDelta) and event.logprobs:
             self._lists_of(event.index).add(self._logprobs(event.logprobs))
             event = replace(event, logprobs=())
-        self._answer.add(event)
+        if isinstance(event, PromptTokens | TokenIds):
+            self._tokens.take(event)
+        else:
+            self._answer.add(event)
 
     def whole(self, usage: Usage) -> Iterator[bytes]:
         """The whole answer, in pieces of PIECE_BYTES."""
@@ -119,11 +131,8 @@ class OpenAIEncoder(ABC):
             else:
                 yield b"null"
             yield b',"finish_reason":' + orjson.dumps(self._reason(choice.reason))
-            if choice.token_ids:
-                yield b',"token_ids":' + orjson.dumps(choice.token_ids)
-            yield b"}"
-        yield b'],"usage":' + orjson.dumps(self._usage(usage))
-        yield self._answer_extras(self._answer.prompts) + b"}"
+            yield self._choice_extras(choice.index) + b"}"
+        yield b'],"usage":' + orjson.dumps(self._usage(usage)) + self._prompt + b"}"
 
     def _lists_of(self, index: int) -> JsonLists:
         lists = self._lists.get(index)
@@ -142,27 +151,26 @@ class OpenAIEncoder(ABC):
         }
 
     def _end(self) -> bytes:
-        """The end of a chunk, behind its choices: usage, and what only the first chunk has."""
-        if not self._prompts:
-            return self._tail
-        extras = self._answer_extras(self._prompts)
-        self._prompts = []
-        return b"]" + extras + self._tail[1:]
+        """The end of a chunk, behind its choices: what is told of a prompt, and usage."""
+        prompt, self._prompt = self._prompt, b""
+        if self._options.counts:
+            usage = self._tokens.usage
+            counts = {
+                "prompt_tokens": usage.prompt_tokens,
+                "completion_tokens": usage.completion_tokens,
+                "total_tokens": usage.total_tokens,
+            }
+            return b"]" + prompt + b',"usage":' + orjson.dumps(counts) + b"}\n\n"
+        return b"]" + prompt + self._tail[1:] if prompt else self._tail
 
     def _choice_extras(self, index: int) -> bytes:
-        """More fields of a choice in a chunk, each with a comma before it."""
-        token_ids = self._token_ids.pop(index, None)
-        return b"" if token_ids is None else b',"token_ids":' + orjson.dumps(token_ids)
-
-    def _answer_extras(self, prompts: Sequence[PromptTokens]) -> bytes:
-        """More fields of an answer or its first chunk, each with a comma before it.
-
-        Args:
-            prompts: as the model read them, where the client asked for them.
-        """
-        if not prompts:
-            return b""
-        return b',"prompt_token_ids":' + orjson.dumps(prompts[0].token_ids)
+        """More fields of a choice, each with a comma before it."""
+        ids = self._tokens.ids_of(index)
+        if self.tells_prompts_by_choice:
+            return ids + self._tokens.prompt_of(index)
+        if index == 0:
+            self._prompt += self._tokens.prompt_of(index)
+        return ids
 
     def _reason(self, reason: FinishReason) -> str:
         """The word for a choice's end."""

@@ -43,6 +43,8 @@ _SCHEMA: Final = {"anyOf": [{"type": "object"}, {"type": "boolean"}]}
 _SCHEMA_OR_TEXT: Final = {"anyOf": [{"type": "object"}, {"type": "boolean"}, {"type": "string"}]}
 _RULES: Final = ("disable_any_whitespace", "disable_additional_properties", "whitespace_pattern")
 """vLLM's rules for the JSON of a schema."""
+_KINDS: Final = ("json", "regex", "choice", "grammar", "json_object", "structural_tag")
+"""What vLLM's ``structured_outputs`` may ask for."""
 _UNUSED: Final = frozenset({"disable_fallback", "backend", "_backend", "_backend_was_auto"})
 """Choices among vLLM's own implementations."""
 
@@ -125,8 +127,8 @@ class FormatFields(Body):
     grammar: Text = None
     json_schema: Schema = None
 
-    def format(self) -> Grammar | None:
-        """The language of the answer; None is free text.
+    def format(self) -> tuple[Grammar | None, str]:
+        """The language of the answer, None for free text, and the part of the request that says it.
 
         Raises:
             InvalidRequest: two fields ask for one, or one of them is misshapen.
@@ -139,13 +141,15 @@ class FormatFields(Body):
                 "them.",
                 param=second,
             )
-        grammar = found[0][1] if found else None
+        name, grammar = found[0] if found else ("response_format", None)
+        where = _part_of(name, getattr(self, name))
         if self.guided_whitespace_pattern is None:
-            return grammar
+            return grammar, where
         param = "guided_whitespace_pattern"
         if grammar is None or grammar.kind != "json_schema":
             raise InvalidRequest(f"{param} goes with a format of JSON: leave it out.", param=param)
-        return replace(grammar, whitespace=text_of(self.guided_whitespace_pattern, param))
+        whitespace = text_of(self.guided_whitespace_pattern, param)
+        return replace(grammar, whitespace=whitespace), where
 
     def _formats(self) -> Iterator[tuple[str, Grammar]]:
         """Each field that asks for a format, with it."""
@@ -164,6 +168,16 @@ class FormatFields(Body):
             value = getattr(self, name)
             if value is not None and (grammar := read(value, name)) is not None:
                 yield name, grammar
+
+
+def _part_of(name: str, value: Any) -> str:
+    """The part of a field's value that says the format."""
+    if not isinstance(value, dict) or name not in {"response_format", "structured_outputs"}:
+        return name
+    if isinstance(value.get("json_schema"), dict):
+        return f"{name}.json_schema.schema"
+    part = next((part for part in ("schema", *_KINDS) if _asks(part, value.get(part))), None)
+    return name if part is None else f"{name}.{part}"
 
 
 def response_format_of(value: Any, param: str) -> Grammar | None:
@@ -245,7 +259,9 @@ def structured_outputs_of(value: Any, param: str) -> Grammar:
 
 def _asks(name: str, value: Any) -> bool:
     """Whether a field of ``structured_outputs`` asks for something: an empty schema does."""
-    return value is not False and (not is_empty(value) or (name == "json" and value == {}))
+    return value is not False and (
+        not is_empty(value) or (name in {"json", "schema"} and value == {})
+    )
 
 
 def _with_rules(grammar: Grammar, given: Mapping[str, Any], param: str) -> Grammar:

@@ -43,10 +43,25 @@ _TEMPLATE: Final[Mapping[str, str]] = {
     "add_generation_prompt": "False leaves out what opens the assistant's turn.",
     "continue_final_message": "Continue the last message, the assistant's, in place of answering.",
 }
+_TOKENS: Final[Mapping[str, str]] = {
+    "min_tokens": "Tokens before which the answer does not end by itself.",
+    "bad_words": "Texts that may not come, as tokens spell them at a start and behind a space.",
+    "allowed_token_ids": "No other tokens may come, but for those that end the answer.",
+    "include_stop_str_in_output": "Keep the stop string, or the token, that ended the answer.",
+    "skip_special_tokens": "False shows special tokens in the answer, by their names.",
+    "spaces_between_special_tokens": "Without effect: names of special tokens stand as they come.",
+    "truncate_prompt_tokens": "Only so many tokens of a prompt count, the last ones; -1 is as "
+    "many as fit.",
+    "truncation_side": "`right` keeps the first tokens of a cut prompt in place of the last.",
+    "prompt_logprobs": f"{_LOGPROBS} of the prompt, and of this many of the likeliest for each.",
+    "return_token_ids": "Return the ids of the prompt's and the answer's tokens, too.",
+    "return_tokens_as_token_ids": "Name tokens in log-probabilities `token_id:` and their id.",
+}
 _SAMPLING: Final[Mapping[str, str]] = {
+    **_TOKENS,
     "model": _MODEL,
     "n": "How many answers; each is a sequence of the engine's. 1 where it is left out.",
-    "stop": "Texts that end an answer where they appear; they are cut off.",
+    "stop": "Texts that end an answer where they appear; they are cut off unless it is asked for.",
     "max_tokens": "Most tokens of an answer; more than fit are as many as fit, and so is -1.",
     "temperature": "0 takes the most likely token each time, more makes others likelier. "
     "1 where it is left out.",
@@ -84,12 +99,15 @@ MEANINGS: Final[Mapping[str, Mapping[str, str]]] = {
     },
     "CompletionRequest": {
         **_SAMPLING,
-        "max_tokens": f"{_SAMPLING['max_tokens'].rstrip('.')}. 16 where it is left out.",
+        "max_tokens": f"{_SAMPLING['max_tokens']} 16 where it is left out; 0 says nothing behind "
+        "an `echo`.",
         "prompt": "A text or token ids, or an array of either. It is not rendered: control tokens "
         "count as such.",
         "logprobs": f"{_LOGPROBS}, and of this many of the likeliest for each.",
-        "best_of": "As large as `n`: all answers are returned.",
-        "add_special_tokens": "Only true: the tokenizer's own rules hold.",
+        "best_of": "Make so many answers and return the `n` likeliest, by the mean over tokens.",
+        "echo": "Begin each answer with its prompt; with `logprobs`, with those of the prompt.",
+        "suffix": "Text behind the answer: fill the gap between, where the model knows how.",
+        "add_special_tokens": "False leaves out those that the tokenizer adds to a prompt.",
     },
     "TokenizeRequest": {
         "model": _MODEL,
@@ -106,7 +124,7 @@ MEANINGS: Final[Mapping[str, Mapping[str, str]]] = {
     },
     "StreamOptions": {
         "include_usage": "End the stream with a chunk that counts the tokens.",
-        "continuous_usage_stats": "Without effect: usage comes in the last chunk.",
+        "continuous_usage_stats": "Count the tokens so far in each chunk.",
         "include_obfuscation": "Without effect: chunks are not padded.",
     },
 }

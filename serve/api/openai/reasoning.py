@@ -1,4 +1,4 @@
-"""How an answer reasons: OpenAI's ``reasoning_effort``, and what other servers call it.
+"""Ways to say how an answer reasons: OpenAI's ``reasoning_effort``, and those of other servers.
 
 ::
 

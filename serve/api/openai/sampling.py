@@ -13,6 +13,7 @@ from serve.api.dialect import Encoder, Parsed
 from serve.api.openai.bodies import INT64_MAX, WHOLE, WHOLE_ITEMS, Body
 from serve.api.openai.formats import FormatFields
 from serve.api.openai.refusals import cut, shown
+from serve.api.openai.token_fields import TokenFields
 from serve.engine.protocol import SamplingParams
 from serve.errors import InvalidRequest
 from serve.pipeline.events import UNBOUNDED_TOKENS, Generation
@@ -23,17 +24,16 @@ MAX_STOP_CHARS = 1024
 MAX_STOP_TOKEN_IDS = 128
 MAX_BIASES = 1024
 MAX_SALT_CHARS = 128
-MAX_LOGPROBS = 20
 
 
-def _token_count(value: Any) -> Any:
+def token_count(value: Any) -> Any:
     """-1 is llama.cpp's word, and LM Studio's, for as many as fit."""
     return UNBOUNDED_TOKENS if value == -1 and not isinstance(value, bool) else value
 
 
 Penalty = Annotated[float, Field(ge=-2, le=2)]
 TokenCount = Annotated[
-    Annotated[int, Field(ge=1, le=INT64_MAX), WHOLE] | None, BeforeValidator(_token_count)
+    Annotated[int, Field(ge=1, le=INT64_MAX), WHOLE] | None, BeforeValidator(token_count)
 ]
 """A bound that is more than the room is as good as the room, so no number is too large."""
 Stop = Annotated[
@@ -57,7 +57,7 @@ Stop = Annotated[
 class StreamOptions(Body):
     """Options of how a stream is sent; clients send all three with each request.
 
-    Whatever the last two say, usage comes in the last chunk, and chunks are not padded.
+    Chunks are never padded, whatever the last one says.
     """
 
     include_usage: bool | None = None
@@ -65,12 +65,16 @@ class StreamOptions(Body):
     include_obfuscation: bool | None = None
 
 
-class SamplingFields(FormatFields):
+class SamplingFields(FormatFields, TokenFields):
     """Null is the same as absent, as in OpenAI's API."""
 
-    flags: ClassVar = FormatFields.flags | {
-        *("stop", "logit_bias", "stop_token_ids", "stream_options", "logprobs"),
-    }
+    flags: ClassVar = (
+        FormatFields.flags
+        | TokenFields.flags
+        | {
+            *("stop", "logit_bias", "stop_token_ids", "stream_options", "logprobs"),
+        }
+    )
 
     model: str
     n: Annotated[int, Field(ge=1, le=MAX_N), WHOLE] | None = None
@@ -102,6 +106,13 @@ class SamplingFields(FormatFields):
         """Whether a stream ends with its usage; an answer that is none always has it."""
         return bool(self.stream and self.stream_options and self.stream_options.include_usage)
 
+    @property
+    def counts_tokens(self) -> bool:
+        """Whether each chunk of a stream has the usage so far."""
+        return bool(
+            self.stream and self.stream_options and self.stream_options.continuous_usage_stats
+        )
+
     def parsed(
         self,
         generation: Callable[[], Generation],
@@ -119,9 +130,12 @@ class SamplingFields(FormatFields):
         return Parsed(
             model=self.model,
             is_stream=bool(self.stream),
-            generation=generation,
+            generation=lambda: self.with_token_fields(generation(), counts=self.counts_tokens),
             encoder=partial(
-                encoder, has_usage_chunk=self.has_usage_chunk, has_logprobs=has_logprobs
+                encoder,
+                has_usage_chunk=self.has_usage_chunk,
+                has_logprobs=has_logprobs,
+                tokens=self.token_options(n=self.n or 1, counts=self.counts_tokens),
             ),
         )
 

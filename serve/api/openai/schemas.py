@@ -147,6 +147,14 @@ class ChatToken(TopToken):
     top_logprobs: list[TopToken]
 
 
+class PromptToken(Reply):
+    """A token of a prompt, or one that could stand at its place; ``rank`` counts from 1."""
+
+    logprob: float
+    rank: int
+    decoded_token: str
+
+
 class ChatLogprobs(Reply):
     content: list[ChatToken]
     refusal: None
@@ -193,7 +201,9 @@ class ChatChoice(Reply):
 
 
 class ChatCompletion(Reply):
-    """``prompt_token_ids`` are there where ``return_token_ids`` asks for them."""
+    """``prompt_token_ids`` are there where ``return_token_ids`` asks for them, and
+    ``prompt_logprobs`` where that does.
+    """
 
     id: str
     object: Literal["chat.completion"]
@@ -203,20 +213,28 @@ class ChatCompletion(Reply):
     choices: list[ChatChoice]
     usage: UsageReply
     prompt_token_ids: list[int] = []
+    prompt_logprobs: list[dict[str, PromptToken] | None] = []
 
 
 class TextLogprobs(Reply):
     text_offset: list[int]
-    token_logprobs: list[float]
+    token_logprobs: list[float | None]
     tokens: list[str]
-    top_logprobs: list[dict[str, float]]
+    top_logprobs: list[dict[str, float] | None]
 
 
 class TextChoice(Reply):
+    """``token_ids`` and ``prompt_token_ids`` are there where ``return_token_ids`` asks for them,
+    ``prompt_logprobs`` where ``prompt_logprobs`` does.
+    """
+
     index: int
     text: str
     logprobs: TextLogprobs | None
     finish_reason: Literal["stop", "length"]
+    token_ids: list[int] = []
+    prompt_token_ids: list[int] = []
+    prompt_logprobs: list[dict[str, PromptToken] | None] = []
 
 
 class Completion(Reply):

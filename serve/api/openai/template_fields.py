@@ -1,4 +1,4 @@
-"""What a client may say of how a conversation is rendered, and the prompt that it comes to."""
+"""Fields of how a conversation is rendered, and the prompt that it comes to."""
 
 from __future__ import annotations
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import orjson
 
@@ -19,6 +19,7 @@ class TextEncoder(OpenAIEncoder):
     id_prefix = "cmpl-"
     chunk_kind = "text_completion"
     whole_kind = "text_completion"
+    tells_prompts_by_choice: ClassVar = True
 
     def _delta(self, event: TextDelta) -> bytes:
         logprobs = orjson.dumps(self._logprobs(event.logprobs)) if event.logprobs else b"null"
@@ -28,17 +29,18 @@ class TextEncoder(OpenAIEncoder):
         return self._chunk(event.index, b'""', b"null", b'"' + event.reason.encode() + b'"')
 
     def _chunk(self, index: int, text: bytes, logprobs: bytes, reason: bytes) -> bytes:
-        return b'%b{"index":%d,"text":%b,"logprobs":%b,"finish_reason":%b}%b' % (
+        return b'%b{"index":%d,"text":%b,"logprobs":%b,"finish_reason":%b%b}%b' % (
             self._head,
             index,
             text,
             logprobs,
             reason,
-            self._tail,
+            self._choice_extras(index),
+            self._end(),
         )
 
     def _text(self, choice: CollectedChoice) -> dict[str, Any]:
         return {"index": choice.index, "text": choice.text}
 
     def _logprobs(self, tokens: Sequence[TokenText]) -> dict[str, Any]:
-        return text_logprobs(tokens)
+        return text_logprobs(tokens, by_id=self._options.names_by_id)

@@ -16,7 +16,7 @@ import asyncio
 import gc
 from collections.abc import AsyncGenerator, Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -37,7 +37,7 @@ from serve.engine.protocol import (
 )
 from serve.engine.request_check import check_request
 from serve.engine.settings import EngineSettings
-from serve.engine.transformers import warm_up
+from serve.engine.transformers import prompt_logprobs, warm_up
 from serve.engine.transformers.grammar_mask import GrammarMask
 from serve.engine.transformers.kv_cache import BLOCK_SIZE, KVCache
 from serve.engine.transformers.layers import attention, bfloat16_linear, fused_linear
@@ -49,7 +49,15 @@ from serve.engine.transformers.step_loop import StepLoop
 from serve.errors import EngineDeadError, StartupError
 
 _CAPABILITIES: frozenset[Capability] = frozenset(
-    {"logprobs", "seed", "min_p", "logit_bias", "penalties"}
+    {
+        "logprobs",
+        "prompt_logprobs",
+        "seed",
+        "min_p",
+        "logit_bias",
+        "penalties",
+        "token_rules",
+    }
 )
 
 
@@ -157,6 +165,7 @@ class TransformersEngine:
             max_num_seqs=settings.num_seqs,
             max_num_batched_tokens=settings.step_tokens,
             is_repeatable=runner.is_repeatable,
+            max_logprob_tokens=prompt_logprobs.most_rows(info.vocab_size),
         )
         delivery = CrossThreadDelivery(settings.max_hold_s)
         forces_tokens = settings.forces_tokens
@@ -194,6 +203,9 @@ class TransformersEngine:
         try:
             while is_open:
                 chunk = await mailbox.take()
+                if sequence.prompt_logprobs is not None:
+                    chunk = replace(chunk, prompt_logprobs=sequence.prompt_logprobs)
+                    sequence.prompt_logprobs = None
                 is_open = chunk.finish_reason is None
                 yield chunk
         finally:

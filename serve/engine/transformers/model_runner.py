@@ -9,6 +9,7 @@ from itertools import pairwise
 import torch
 from transformers import PreTrainedModel
 
+from serve.engine.transformers import prompt_logprobs
 from serve.engine.transformers.compiled_step import MOST_ROWS, CompiledStep
 from serve.engine.transformers.kv_cache import KVCache
 from serve.engine.transformers.mask_worker import MaskWorker
@@ -56,7 +57,7 @@ class ModelRunner:
             passes = self._passes(segments)
             for together in passes:
                 plan = make_plan(together, self._cache, self._model.device)
-                logits = self._forward(plan)
+                logits = self._add_prompt_logprobs(plan, self._forward(plan))
                 if plan.sampled:
                     sequences += [segment.sequence for segment in plan.sampled]
                     # The loops write the next pass's logits to the same place.
@@ -66,6 +67,26 @@ class ModelRunner:
                 return []
             logits = parts[0] if len(parts) == 1 else torch.cat(parts)
             return list(zip(sequences, sample(logits, sequences), strict=True))
+
+    @staticmethod
+    def _add_prompt_logprobs(plan: StepPlan, logits: torch.Tensor) -> torch.Tensor:
+        """Tell prompts their logprobs; the logits ``[B, V]`` of what is sampled are left.
+
+        Args:
+            plan: of a pass.
+            logits: of the plan's ``last_rows``.
+        """
+        if not any(map(prompt_logprobs.rows_of, plan.segments)):
+            return logits
+        kept, row = [], 0
+        for segment in plan.segments:
+            num_rows = prompt_logprobs.rows_of(segment)
+            prompt_logprobs.add(segment.sequence, segment.start, logits[row : row + num_rows])
+            row += num_rows
+            if segment.samples:
+                kept.append(row)
+                row += 1
+        return logits[kept]
 
     def _begin_masks(self, segments: Sequence[Segment]) -> Callable[[], None]:
         """Begin to compute the masks of what will be sampled; the result waits for them."""
@@ -81,16 +102,15 @@ class ModelRunner:
         """The parts of a step that are computed together.
 
         With compiled loops: the decodes, in as few equal groups as these take; each chunk of a
-        prompt with a seed by itself; all other chunks in one (ADR 0016).
+        prompt with a seed by itself; all other chunks in one (ADR 0016). Of chunks that want a row
+        of logits for each token, each by itself, too.
         """
         if self._compiled is None:
-            return [segments]
+            return _chunk_passes(segments, is_repeatable=False)
         decodes = [segment for segment in segments if segment.is_decode]
         chunks = [segment for segment in segments if not segment.is_decode]
-        alone = [[segment] for segment in chunks if segment.sequence.is_seeded]
-        others = [segment for segment in chunks if not segment.sequence.is_seeded]
         groups = _equal_groups(decodes, MOST_ROWS) if decodes else []
-        return [*groups, *alone, *([others] if others else [])]
+        return [*groups, *_chunk_passes(chunks, is_repeatable=True)]
 
     def logits(self, segments: Sequence[Segment]) -> torch.Tensor:
         """float32 ``[B, V]`` of the segments that sample, in the plan's order, decodes first."""
@@ -111,6 +131,17 @@ class ModelRunner:
             **kept,
         ).logits[0]  # [B, V]
         return (logits if self._keeps_rows else logits[plan.last_rows]).float()
+
+
+def _chunk_passes(chunks: Sequence[Segment], *, is_repeatable: bool) -> list[Sequence[Segment]]:
+    alone: list[Sequence[Segment]] = []
+    others = []
+    for segment in chunks:
+        if prompt_logprobs.rows_of(segment) or (is_repeatable and segment.sequence.is_seeded):
+            alone.append([segment])
+        else:
+            others.append(segment)
+    return [*alone, *([others] if others else [])]
 
 
 def _equal_groups(segments: Sequence[Segment], most: int) -> list[Sequence[Segment]]:

@@ -21,7 +21,7 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from serve.engine.protocol import EngineRequest
+from serve.engine.protocol import EngineRequest, TokenLogprob
 from serve.engine.transformers.logits_mask import LogitsMask
 from serve.timeline import FinishReason
 
@@ -57,6 +57,8 @@ class SequenceState:
         num_computed: leading tokens whose keys and values are in the KV cache.
         block_ids: blocks of the KV cache that hold them, in order.
         mask: what holds the completion to a language; None where every token may follow.
+        prompt_logprobs: one for each token of the prompt that is computed, and None for the first;
+            None where the request wants none.
         num_forced: of the last tokens, how many were added without being sampled.
         source: this sequence's randomness: one draw per sampled token, whatever else is in the
             batch, and kept when the sequence is preempted.
@@ -70,11 +72,14 @@ class SequenceState:
     block_ids: list[int] = field(default_factory=list)
     mask: LogitsMask | None = None
     num_forced: int = 0
+    prompt_logprobs: list[TokenLogprob | None] | None = field(init=False, default=None)
     source: random.Random = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         self.token_ids = list(self.request.prompt_token_ids)
         self.num_prompt_tokens = len(self.token_ids)
+        if self.request.sampling.num_prompt_logprobs is not None:
+            self.prompt_logprobs = [None]
         self.source = source_of(self.request.sampling.seed)
 
     def append(self, token_id: int, *, is_forced: bool = False) -> None:
@@ -172,6 +177,7 @@ class Scheduler:
         max_num_batched_tokens: most tokens per step; at least ``max_num_seqs``.
         is_repeatable: whether a sequence with a seed is computed in parts that depend on nothing
             but itself: its prompt in chunks of one size, what it generated one by one.
+        max_logprob_tokens: most tokens in one chunk of a prompt whose logprobs are wanted.
     """
 
     def __init__(
@@ -182,6 +188,7 @@ class Scheduler:
         max_num_seqs: int,
         max_num_batched_tokens: int,
         is_repeatable: bool = False,
+        max_logprob_tokens: int | None = None,
     ) -> None:
         if max_num_batched_tokens < max_num_seqs:
             raise ValueError("max_num_batched_tokens must be at least max_num_seqs")
@@ -190,6 +197,7 @@ class Scheduler:
         self.max_num_seqs = max_num_seqs
         self.max_num_batched_tokens = max_num_batched_tokens
         self._is_repeatable = is_repeatable
+        self._max_logprob_tokens = max_logprob_tokens or max_num_batched_tokens
         # What is always left of a step: the oldest prompt never waits for a chunk of this size.
         self._chunk_size = max(1, max_num_batched_tokens - max_num_seqs)
         self.waiting: deque[SequenceState] = deque()
@@ -272,14 +280,16 @@ class Scheduler:
 
     def _chunk(self, sequence: SequenceState, budget: int) -> int:
         """Tokens of a prefill that this step computes; 0 where it has to wait for the next."""
+        chunk_size = self._chunk_size
+        if sequence.prompt_logprobs is not None:
+            chunk_size = min(chunk_size, self._max_logprob_tokens)
+            budget = min(budget, self._max_logprob_tokens)
         if not (self._is_repeatable and sequence.is_seeded):
             return min(sequence.num_pending, budget)
         done = sequence.num_computed
         num_left = sequence.num_prompt_tokens - done
         # After a preemption what was generated is computed as it was before: one by one.
-        num_tokens = (
-            min(self._chunk_size - done % self._chunk_size, num_left) if num_left > 0 else 1
-        )
+        num_tokens = min(chunk_size - done % chunk_size, num_left) if num_left > 0 else 1
         return num_tokens if num_tokens <= budget else 0
 
     def _grow(self, sequence: SequenceState) -> bool:

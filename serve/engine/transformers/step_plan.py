@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 import torch
 
 from serve.engine.transformers.kv_cache import BLOCK_SIZE, KVCache
+from serve.engine.transformers.prompt_logprobs import rows_of
 from serve.engine.transformers.scheduler import Segment
 
 # Contexts up to this many blocks share one group: their padding costs less than another call.
@@ -73,7 +74,8 @@ class StepPlan:
         position_ids: ``[1, T]``.
         slots: ``[T]``, where each token's key and value go.
         fresh_blocks: ``[N]``, blocks whose first token is in this step; None if there are none.
-        last_rows: ``[B]``, rows whose logits are wanted.
+        last_rows: ``[B]``, rows whose logits are wanted: of a segment those that say how likely its
+            prompt's tokens were, then the one that is sampled.
     """
 
     cache: KVCache
@@ -87,7 +89,7 @@ class StepPlan:
 
     @property
     def sampled(self) -> list[Segment]:
-        """The segments whose next token this step decides, in the order of ``last_rows``."""
+        """The segments whose next token this step decides, in the order of their rows."""
         return [segment for segment in self.segments if segment.samples]
 
 
@@ -109,6 +111,8 @@ def make_plan(segments: Sequence[Segment], cache: KVCache, device: torch.device)
         ]
         first_fresh = -(-segment.start // BLOCK_SIZE)
         fresh_blocks += blocks[first_fresh : -(-segment.end // BLOCK_SIZE)]
+        first_row = len(input_ids) - segment.num_tokens
+        last_rows += range(first_row, first_row + rows_of(segment))
         if segment.samples:
             last_rows.append(len(input_ids) - 1)
     packed = torch.tensor([input_ids, positions, slots], device=device)

@@ -6,6 +6,7 @@ import math
 
 import torch
 
+from serve.engine.bad_words import completing
 from serve.engine.transformers.scheduler import SequenceState
 
 
@@ -32,7 +33,8 @@ def apply(row: torch.Tensor, sequence: SequenceState) -> None:
         row.fill_(-math.inf)
         row[allowed] = kept
     if params.bad_words:
-        row[_indices(_completing(sequence), row)] = -math.inf
+        generated = sequence.token_ids[sequence.num_prompt_tokens :]
+        row[_indices(completing(generated, params.bad_words), row)] = -math.inf
     if sequence.num_generated < params.min_tokens and sequence.stop_token_ids:
         stops = _indices(sequence.stop_token_ids, row)
         kept = row[stops]
@@ -43,17 +45,3 @@ def apply(row: torch.Tensor, sequence: SequenceState) -> None:
 
 def _indices(token_ids: frozenset[int] | set[int], row: torch.Tensor) -> torch.Tensor:
     return torch.tensor(sorted(token_ids), dtype=torch.int64, device=row.device)
-
-
-def _completing(sequence: SequenceState) -> set[int]:
-    """The tokens that would complete one of the ``bad_words``, of which the rest stands there.
-
-    As in vLLM, what stands there is what was generated, not the prompt.
-    """
-    generated = sequence.token_ids[sequence.num_prompt_tokens :]
-    completing = set()
-    for word in sequence.request.sampling.bad_words:
-        *begin, last = word
-        if not begin or generated[-len(begin) :] == begin:
-            completing.add(last)
-    return completing

@@ -12,7 +12,7 @@ _ANSWER_S = 120.0
 
 
 async def grammar_fault(llm: Any) -> str | None:
-    """Why the core can hold no completion to a grammar, or None.
+    """The reason why the core can hold no completion to a grammar, or None.
 
     Args:
         llm: vLLM's ``AsyncLLM``, which has served nothing yet.

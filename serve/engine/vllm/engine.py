@@ -5,9 +5,10 @@
     stream() ── AsyncLLM.generate() ══ unix socket ══▶ EngineCore ─▶ worker(s)     processes
                   one output handler per event loop ◀═ tokens and scheduler figures, every step
 
-Nothing of vLLM's HTTP server, tokenizer or detokenizer is used. With ``fork.py``, which starts
-the processes, and ``sampling_params.py`` the only module that imports vLLM, pinned to releases
-whose ``AsyncLLM`` was read (ADR 0005). Its death and rebirth are supervised by ``supervisor.py``.
+Nothing of vLLM's HTTP server, tokenizer or detokenizer is used; ``grammar_backend.py`` compiles
+grammars in its core. With ``fork.py``, which starts the processes, and ``sampling_params.py`` the
+only module of this process that imports vLLM, pinned to releases whose ``AsyncLLM`` was read (ADR
+0005). Its death and rebirth are supervised by ``supervisor.py``.
 """
 
 from __future__ import annotations
@@ -191,9 +192,13 @@ class VllmEngine:
         """See ``Engine.stream``. Nothing is taken before the first chunk is asked for."""
         check_request(self._info, request)
         llm = self._alive()
-        params = sampling_params(request.sampling, self._info)
+        sampling = request.sampling
+        if sampling.grammar is None:
+            params = sampling_params(sampling, self._info)
+        else:  # which may be of a quarter of a million characters
+            params = await asyncio.to_thread(sampling_params, sampling, self._info)
         prompt = tokens_input(list(request.prompt_token_ids), cache_salt=request.cache_salt)
-        mailbox = self._router.open(request.request_id, request.sampling.num_logprobs)
+        mailbox = self._router.open(request.request_id, sampling.num_logprobs)
         self._heartbeat.opened()
         has_begun = False
         try:

@@ -105,13 +105,15 @@ def run_engine_core(*args: Any, **kwargs: Any) -> None:
 
 def run_worker(*args: Any, **kwargs: Any) -> None:
     """The worker's main function: vLLM's own, in a fork, on the CPUs that vLLM chose for it."""
-    from serve.engine.vllm import preload  # noqa: PLC0415 - its import is the fork server's
+    # Their imports are the fork server's, and the worker's.
+    from serve.engine.vllm import grammar_mask, preload  # noqa: PLC0415
 
     os.sched_setaffinity(0, preload.WORKER_CPUS)
     # Counting the tokens above one takes no compiler, for which the first request for logprobs
     # would wait 13 s where no compiled code is at hand.
     sampler.batched_count_greater_than = inspect.unwrap(sampler.batched_count_greater_than)
     packed_kernel.install()
+    grammar_mask.install()
     _run_worker(*args, **kwargs)
 
 

@@ -36,8 +36,8 @@ from vllm.v1.structured_output.backend_types import (
 )
 
 from serve.engine import end_tokens
-from serve.engine.grammars import token_trie
-from serve.engine.grammars.token_trie import Matcher, TokenTrie
+from serve.engine.grammars import of_text, vocabulary
+from serve.engine.grammars.of_text import TextMatcher, Vocabulary
 
 _WORD_BITS = 32
 
@@ -50,7 +50,7 @@ class GrammarState(StructuredOutputGrammar):  # type: ignore[misc]  # vLLM is no
         eos_token_ids: those that end an answer, whichever comes.
     """
 
-    def __init__(self, matcher: Matcher, eos_token_ids: Collection[int]) -> None:
+    def __init__(self, matcher: TextMatcher, eos_token_ids: Collection[int]) -> None:
         self._matcher = matcher
         self._eos_token_ids = eos_token_ids
         # A matcher that can take nothing more stops by itself. An end-of-sequence token that comes
@@ -104,7 +104,7 @@ class GrammarBackend(StructuredOutputBackend):  # type: ignore[misc]
         building: the model's tokens, which may still be read.
     """
 
-    def __init__(self, vllm_config: VllmConfig, building: Future[TokenTrie]) -> None:
+    def __init__(self, vllm_config: VllmConfig, building: Future[Vocabulary]) -> None:
         super().__init__(vllm_config, None, vllm_config.model_config.get_vocab_size())
         self._building = building
 
@@ -114,12 +114,9 @@ class GrammarBackend(StructuredOutputBackend):  # type: ignore[misc]
         grammar_spec: str,
         stop_token_ids: set[int] | None = None,  # noqa: ARG002 - those of one request
     ) -> GrammarState:
-        """Raises ValueError, which vLLM makes the end of this request alone."""
-        trie = self._building.result()
-        matcher = token_trie.matcher(trie, grammar_spec)
-        if matcher.is_error():
-            raise ValueError("The grammar does not compile.")  # whose text is no log's business
-        return GrammarState(matcher, frozenset(trie.eos_tokens))
+        """Raises GrammarRefused, which vLLM makes the end of this request alone."""
+        tokens = self._building.result()
+        return GrammarState(of_text.compiled(tokens, grammar_spec), frozenset(tokens.eos_tokens))
 
     def allocate_token_bitmask(self, max_num_seqs: int) -> torch.Tensor:
         num_words = -(-self._building.result().vocab_size // _WORD_BITS)
@@ -132,7 +129,7 @@ class GrammarBackend(StructuredOutputBackend):  # type: ignore[misc]
 class GrammarManager(StructuredOutputManager):  # type: ignore[misc]
     """vLLM's, with that backend, and without a tokenizer of vLLM's."""
 
-    def __init__(self, building: Future[TokenTrie], vllm_config: VllmConfig) -> None:
+    def __init__(self, building: Future[Vocabulary], vllm_config: VllmConfig) -> None:
         super().__init__(vllm_config)
         self.executor = ThreadPoolExecutor(1, "grammar")
         self.backend = GrammarBackend(vllm_config, building)
@@ -153,17 +150,19 @@ def install(arguments: Mapping[str, Any]) -> None:
         arguments: of vLLM's ``run_engine_core``.
     """
     model = arguments["vllm_config"].model_config
-    building = ThreadPoolExecutor(1, "tokens").submit(
-        token_trie.load,
-        Path(model.model),
-        model.get_vocab_size(),
-        end_tokens.eos_token_ids(Path(model.model), model.hf_config),
+    folder, vocab_size = Path(model.model), model.get_vocab_size()
+    eos_token_ids = end_tokens.eos_token_ids(folder, model.hf_config)
+    building = ThreadPoolExecutor(1, "vocabulary").submit(
+        vocabulary.load,
+        folder,
+        vocab_size=vocab_size,
+        eos_token_ids=[token for token in eos_token_ids if token < vocab_size],
     )
     core.StructuredOutputManager = partial(GrammarManager, building)
     EngineCoreProc.grammar_fault = lambda _: fault_of(building)
 
 
-def fault_of(building: Future[TokenTrie]) -> str | None:
-    """Why there are no grammars on this model, or None. Waits for the tokens to be read."""
+def fault_of(building: Future[Vocabulary]) -> str | None:
+    """The reason for no grammars on this model, or None. Waits until the vocabulary is read."""
     error = building.exception()
-    return None if error is None else f"{type(error).__name__}: {error}"
+    return None if error is None else str(error)

@@ -104,7 +104,7 @@ class TokenRouter:
         return route.internal_id
 
     def prompt_logprobs(self, request_id: str) -> list[Any]:
-        """What came of them with the first token, in parts, for ``of_prompt``. Given once."""
+        """Parts that came with the first token, for ``of_prompt``. Given once."""
         route = self._by_request_id[request_id]
         parts, route.prompt_logprobs = route.prompt_logprobs, []
         return parts
@@ -195,13 +195,17 @@ class TokenRouter:
 def failure(request: EngineRequest, *, has_begun: bool) -> RequestError:
     """The error of a request that vLLM ended with one."""
     grammar = request.sampling.grammar
-    if grammar is None or has_begun:
+    if grammar is None:
         log.error("a request failed in the engine", extra={"request_id": request.request_id})
         return InternalError(f"The engine failed on this request ({request.request_id}).")
+    if has_begun:
+        what = "takes too much work at this point, or allows no next token"
+    else:
+        what = "does not compile, or allows no first token"
     return InvalidRequest(
-        f"The engine cannot hold a completion to this grammar ({grammar.kind}): it does not "
-        "compile, or it allows no first token that the request's other rules allow too. Change "
-        "the grammar, or leave out allowed_token_ids and bad_words."
+        f"The engine cannot hold the completion to this grammar ({grammar.kind}): it {what} that "
+        "the request's other rules allow too. Simplify it, or leave out allowed_token_ids and "
+        "bad_words."
     )
 
 

@@ -21,6 +21,7 @@ _MODULES = (
     "vllm.v1.worker.cpu_worker",
     "serve.engine.vllm.fork",
     "serve.engine.vllm.grammar_backend",
+    "serve.engine.vllm.grammar_mask",
 )
 
 WORKER_CPUS = os.sched_getaffinity(0)

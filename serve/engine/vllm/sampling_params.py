@@ -21,15 +21,14 @@ _PLAIN_SEEDS = 2**31
 def sampling_params(sampling: SamplingParams, info: EngineInfo) -> VllmSamplingParams:
     """Our sampling parameters as vLLM's.
 
-    End-of-sequence tokens go in as plain stop tokens: vLLM would ask a tokenizer for them. With a
-    grammar they always do, for nothing else ends one. Temperatures below vLLM's least one are
-    greedy.
+    End-of-sequence tokens go in as plain stop tokens: vLLM would ask a tokenizer for them.
+    Temperatures below vLLM's least one are greedy.
 
     Raises:
         InvalidRequest: the grammar is none.
     """
     stops = sampling.stop_token_ids
-    if not sampling.ignore_eos or sampling.grammar is not None:
+    if not sampling.ignore_eos:
         stops |= info.eos_token_ids
     allowed = sampling.allowed_token_ids
     temperature = 0.0 if sampling.temperature < MIN_TEMPERATURE else sampling.temperature
@@ -82,4 +81,4 @@ def structured_outputs(grammar: Grammar | None) -> StructuredOutputsParams | Non
     try:
         return StructuredOutputsParams(grammar=serialised(grammar))
     except ValueError as error:
-        raise InvalidRequest(f"This is no grammar of kind {grammar.kind}: {error}") from None
+        raise InvalidRequest(str(error)) from None

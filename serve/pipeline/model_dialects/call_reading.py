@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from serve.pipeline.model_dialects.dialect import (
@@ -28,17 +28,28 @@ class ToldCall:
 
     Args:
         tell: takes the name, once and first, and more of the arguments' text.
+        only: the tools of which it has to name one, and then hold nothing but a call: for calls
+            that nothing but their form tells from text. None where they are told by more.
 
     Attributes:
         name: None until it is known.
     """
 
-    def __init__(self, tell: Callable[[str | None, str], None]) -> None:
+    def __init__(
+        self, tell: Callable[[str | None, str], None], only: Collection[str] | None = None
+    ) -> None:
         self._tell = tell
+        self.only = only
         self._waiting: list[str] = []
         self.name: str | None = None
         self.is_told = False
         self.has_arguments = False
+
+    def call(self, name: str) -> None:
+        """Take the name. Raises MalformedError where it is none of those that it may be."""
+        if self.only is not None and name not in self.only:
+            raise MalformedError
+        self.name = name
 
     def argue(self, text: str) -> None:
         """Add to the arguments; what comes before the name waits for it."""
@@ -64,15 +75,11 @@ class ToldCall:
         self._waiting.clear()
 
 
-def read_call(
-    reader: Reader, syntax: CallSyntax, call: ToldCall, tools: Tools, only: Tools | None = None
-) -> Wait[None]:
+def read_call(reader: Reader, syntax: CallSyntax, call: ToldCall, tools: Tools) -> Wait[None]:
     """Read a call and the literals around it; the place is behind it then.
 
     Args:
         tools: schemas of the arguments, by the name of the tool.
-        only: the tools of which it has to name one, and then hold nothing but a call: for calls
-            that nothing but their form tells from text. None where they are told by more.
 
     Raises:
         MalformedError: it is none; or it is broken: then ``call.is_told`` says whether some of it
@@ -82,11 +89,11 @@ def read_call(
     body = syntax.body
     match body:
         case JsonCall():
-            yield from _json_call(reader, body, call, only)
+            yield from _json_call(reader, body, call)
         case NamedCall():
-            yield from _named_call(reader, body, call, only)
+            yield from _named_call(reader, body, call)
         case TaggedCall():
-            yield from _tagged_call(reader, syntax, call, tools, only)
+            yield from _tagged_call(reader, syntax, body, call, tools)
     call.finish()
     if syntax.close.strip():
         yield from reader.match(syntax.close)
@@ -95,19 +102,17 @@ def read_call(
 Tools = Mapping[str, Mapping[str, Any] | None]
 
 
-def _json_call(reader: Reader, body: JsonCall, call: ToldCall, only: Tools | None) -> Wait[None]:
+def _json_call(reader: Reader, body: JsonCall, call: ToldCall) -> Wait[None]:
     if (yield from reader.skip_space()) != "{":
         raise MalformedError
-    yield from _object(reader, body, call, (), only)
-    if only is not None and not call.has_arguments:
+    yield from _object(reader, body, call, ())
+    if call.only is not None and not call.has_arguments:
         raise MalformedError
     if call.name is not None and not call.has_arguments:
         call.argue("{}")
 
 
-def _object(
-    reader: Reader, body: JsonCall, call: ToldCall, path: JsonPath, only: Tools | None
-) -> Wait[None]:
+def _object(reader: Reader, body: JsonCall, call: ToldCall, path: JsonPath) -> Wait[None]:
     reader.at += 1  # the brace
     while (character := (yield from reader.skip_space())) != "}":
         if character == ",":
@@ -124,14 +129,12 @@ def _object(
         if here == body.name:
             if first != '"':
                 raise MalformedError
-            call.name = _decoded((yield from reader.string()))
-            if only is not None and call.name not in only:
-                raise MalformedError
+            call.call(_decoded((yield from reader.string())))
         elif here == body.arguments:
             yield from _arguments(reader, call, first)
         elif first == "{" and here in (body.name[: len(here)], body.arguments[: len(here)]):
-            yield from _object(reader, body, call, here, only)
-        elif only is not None and key not in _FACTS:
+            yield from _object(reader, body, call, here)
+        elif call.only is not None and key not in _FACTS:
             raise MalformedError
         else:
             yield from reader.raw_value(_ignore)
@@ -149,12 +152,10 @@ def _arguments(reader: Reader, call: ToldCall, first: str) -> Wait[None]:
         yield from reader.raw_value(call.argue)
 
 
-def _named_call(reader: Reader, body: NamedCall, call: ToldCall, only: Tools | None) -> Wait[None]:
+def _named_call(reader: Reader, body: NamedCall, call: ToldCall) -> Wait[None]:
     if body.name_open is not None:
         yield from reader.until([body.name_open.strip()], MAX_NAME_CHARS)
-    call.name = yield from _name(reader, body.name_end)
-    if only is not None and call.name not in only:
-        raise MalformedError
+    call.call((yield from _name(reader, body.name_end)))
     if body.id_end is not None:
         mark = reader.at
         try:
@@ -188,20 +189,16 @@ def _name(reader: Reader, end: str) -> Wait[str]:
 def _tagged_call(
     reader: Reader,
     syntax: CallSyntax,
+    body: TaggedCall,
     call: ToldCall,
     tools: Tools,
-    only: Tools | None,
 ) -> Wait[None]:
-    body = syntax.body
-    assert isinstance(body, TaggedCall)
     ends = [text for text in (body.name_end, body.key_open, syntax.close) if text.strip()]
     name, end = yield from reader.until([text.strip() for text in ends], MAX_NAME_CHARS)
     name = name.strip()
     if not name or any(character.isspace() or character in '{}"<>' for character in name):
         raise MalformedError
-    if only is not None and name not in only:
-        raise MalformedError
-    call.name = name
+    call.call(name)
     if end != body.name_end.strip():
         reader.at -= len(end)
     schema = tools.get(name) or {}

@@ -159,4 +159,11 @@ class ModelDialect:
     frame: Literal["plain", "harmony"] = "plain"
 
 
+def is_weak(trigger: str) -> bool:
+    """Whether calls begin like ordinary text: with brackets or quotes, or with nothing at all."""
+    return not any(
+        character.isalnum() or not character.isascii() or character in "<|" for character in trigger
+    )
+
+
 NO_DIALECT = ModelDialect(name="none", source="none")

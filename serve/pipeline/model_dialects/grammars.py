@@ -15,6 +15,7 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from itertools import takewhile
 from typing import Any
 
 from serve.engine.grammars.grammar import Grammar
@@ -25,6 +26,7 @@ from serve.pipeline.model_dialects.dialect import (
     ModelDialect,
     NamedCall,
     ReasoningSyntax,
+    is_weak,
 )
 from serve.pipeline.model_dialects.lark import Lark
 from serve.pipeline.model_dialects.tagged_grammars import tagged_arguments
@@ -72,53 +74,85 @@ def grammar_of(
         return wish.format
     lark = Lark(tokens)
     rest = _rest(lark, dialect, wish, loose)
-    if rest is None:  # calls without anything to know them by: they cannot be held to anything
-        return None
-    lark.rule("start", f"{_reasoning(lark, dialect.reasoning, wish, rest)}")
+    lark.rule("start", _with_reasoning(lark, dialect.reasoning, wish, rest))
     return lark.grammar()
 
 
-def _reasoning(lark: Lark, syntax: ReasoningSyntax | None, wish: Wish, rest: str) -> str:
+@dataclass(frozen=True, slots=True)
+class _Rest:
+    """What comes after the reasoning.
+
+    Attributes:
+        is_free: whether it may begin with any text, white space too.
+    """
+
+    rule: str
+    is_free: bool
+
+
+def _with_reasoning(lark: Lark, syntax: ReasoningSyntax | None, wish: Wish, rest: _Rest) -> str:
     """The rest, with reasoning before it where there may be some."""
     if syntax is None:
-        return rest
+        return rest.rule
     budget = wish.reasoning.max_tokens
-    closed = syntax.close.strip()
-    tail = syntax.close[len(syntax.close.rstrip()) :]
-    thought = lark.up_to(closed, max_tokens=budget)
-    behind = lark.literal(tail) if tail and rest != "text" else ""
+    thought = lark.up_to(syntax.close.strip(), max_tokens=budget)
+    space = "" if rest.is_free else lark.space()
     if wish.is_thinking:
-        return f"{thought} {behind} {rest}"
-    opened = syntax.open.strip()
-    if budget is not None and rest == "text":
+        return f"{thought} {space} {rest.rule}"
+    opened = f"{lark.space()} {lark.literal(syntax.open.strip())}"
+    if budget is not None and rest.is_free:
         # Else the reasoning could pass for content, which has no bound.
-        return f"({lark.literal(opened)} {thought} {rest} | {lark.text_not_beginning_with(opened)})"
-    return f"({lark.literal(opened)} {thought} {behind})? {rest}"
+        unthought = lark.text_not_beginning_with([syntax.open.strip()])
+        return f"({opened} {thought} {rest.rule} | {unthought})"
+    return f"({opened} {thought} {space})? {rest.rule}"
 
 
-def _rest(lark: Lark, dialect: ModelDialect, wish: Wish, loose: Collection[str]) -> str | None:
-    """What comes after the reasoning; None where it cannot be said."""
-    content = lark.text() if wish.format is None else lark.part(wish.format)
-    if dialect.content_open:
-        closed = lark.literal(dialect.content_close) if wish.format is not None else ""
-        content = f"{lark.literal(dialect.content_open)} {content} {closed}"
+def _rest(lark: Lark, dialect: ModelDialect, wish: Wish, loose: Collection[str]) -> _Rest:
     use, syntax = wish.tool_use, dialect.calls
+    content = _content(lark, dialect, wish)
     if use is None or syntax is None:
         return content
-    lark.rule("body", " | ".join(_bodies(lark, syntax, use, loose)))
+    lark.rule("body", _bodies(lark, syntax, use, loose))
     more = _more(lark, syntax) if use.is_parallel else ""
-    behind = f"body {lark.literal(syntax.close)} {more} {_end(lark, syntax, more)}"
+    closed = f"{lark.literal(syntax.close)} {more} {lark.literal(syntax.section_close)}"
+    behind = f"body {closed} {lark.space()}"
     opened = (syntax.section_open + syntax.open).lstrip()
+    called = f"{lark.literal(opened)} {behind}"
     if use.is_required:
-        return f"{lark.literal(opened)} {behind}"
+        return _Rest(called, is_free=False)
     if wish.format is not None or dialect.has_either:
-        return f"({content} | {lark.literal(opened)} {behind})"
-    if syntax.trigger:
-        return f"({content} | {lark.up_to(opened)} {behind})"
-    first = syntax.pieces[0].text if syntax.pieces and isinstance(syntax.body, JsonCall) else ""
-    if not first.strip():
-        return None
-    return f"({lark.text_not_beginning_with(first)} | {behind})"
+        return _Rest(f"({content.rule} | {called})", is_free=content.is_free)
+    if is_weak(syntax.trigger):
+        # Text may begin like a call, and only that of a tool is one. What tells the two apart has
+        # to be one literal, for a longer one goes before.
+        text = lark.text_not_beginning_with(
+            [_beginning(syntax, tool, opened) for tool in use.tools]
+        )
+        lark.rule("first", _bodies(lark, syntax, use, loose, opened))
+        return _Rest(f"({text} | first {closed} {lark.space()})", is_free=True)
+    before = lark.up_to(opened)
+    if dialect.content_open or dialect.content_close:
+        calls = "*" if use.is_parallel else "?"
+        return _Rest(f"{content.rule} ({before} {behind}){calls} {lark.space()}", is_free=True)
+    if use.is_parallel:
+        return _Rest(f"({before} {behind})* {content.rule}", is_free=True)
+    return _Rest(f"({content.rule} | {before} {behind})", is_free=True)
+
+
+def _content(lark: Lark, dialect: ModelDialect, wish: Wish) -> _Rest:
+    """Content of any text or of the format, with what the model writes around it."""
+    opened, closed = lark.literal(dialect.content_open), lark.literal(dialect.content_close.strip())
+    if wish.format is not None:
+        return _Rest(f"{opened} {lark.part(wish.format)} {closed}", is_free=False)
+    before = f"({lark.space()} {opened})?" if opened else ""
+    behind = f"({closed})?" if closed else ""
+    return _Rest(f"{before} {lark.text()} {behind}", is_free=True)
+
+
+def _beginning(syntax: CallSyntax, tool: CallableTool, opened: str) -> str:
+    """The text with which a call of a tool begins, as far as its name."""
+    pieces = [*takewhile(lambda piece: not piece.is_hole, syntax.pieces)]
+    return opened + "".join(piece.text for piece in pieces) + tool.name
 
 
 def _more(lark: Lark, syntax: CallSyntax) -> str:
@@ -126,50 +160,45 @@ def _more(lark: Lark, syntax: CallSyntax) -> str:
     return f"({between} body {lark.literal(syntax.close)})*"
 
 
-def _end(lark: Lark, syntax: CallSyntax, more: str) -> str:
-    """What closes the calls.
+def _bodies(
+    lark: Lark, syntax: CallSyntax, use: ToolUse, loose: Collection[str], opened: str = ""
+) -> str:
+    """One call of each tool, as alternatives.
 
-    A model may write the space before a next call and then none: it ends there, or the space would
-    force it to call for as long as it may write.
+    Args:
+        opened: a literal before it, which is to be one with the call's own.
     """
-    if syntax.section_close or not more:
-        return lark.literal(syntax.section_close)
-    between = syntax.separator + syntax.open
-    space = between[: len(between) - len(between.lstrip())]
-    return f"({lark.literal(space)})?" if space else ""
+    return " | ".join(_body(lark, syntax, tool, loose, opened) for tool in use.tools)
 
 
-def _bodies(lark: Lark, syntax: CallSyntax, use: ToolUse, loose: Collection[str]) -> list[str]:
-    """One call of each tool."""
-    return [_body(lark, syntax, tool, loose) for tool in use.tools]
-
-
-def _body(lark: Lark, syntax: CallSyntax, tool: CallableTool, loose: Collection[str]) -> str:
-    schema = _schema(tool, loose)
-    body = syntax.body
-    if isinstance(body, JsonCall | NamedCall):
-        holes = {
-            "name": lark.literal(tool.name),
-            "id": _ID,
-            "number": _NUMBER,
-            "arguments": _json_arguments(lark, syntax, schema),
-        }
-        parts = [
-            holes[piece.text] if piece.is_hole else lark.literal(piece.text)
-            for piece in syntax.pieces
-        ]
-        return " ".join(parts)
-    return f"{lark.literal(tool.name + body.name_end)} {tagged_arguments(lark, body, schema)}"
+def _body(
+    lark: Lark, syntax: CallSyntax, tool: CallableTool, loose: Collection[str], opened: str
+) -> str:
+    schema, body = _schema(tool, loose), syntax.body
+    if not isinstance(body, JsonCall | NamedCall):
+        named = lark.literal(opened + tool.name + body.name_end)
+        return f"{named} {tagged_arguments(lark, body, schema)}"
+    holes = {"id": _ID, "number": _NUMBER, "arguments": _json_arguments(lark, syntax, schema)}
+    parts, text = [], opened
+    for piece in syntax.pieces:
+        if piece.is_hole and piece.text in holes:
+            parts += [lark.literal(text), holes[piece.text]]
+            text = ""
+        else:
+            text += tool.name if piece.is_hole else piece.text
+    return " ".join([*parts, lark.literal(text)])
 
 
 def _json_arguments(lark: Lark, syntax: CallSyntax, schema: Mapping[str, Any]) -> str:
     if isinstance(syntax.body, JsonCall) and syntax.body.arguments_are_text:
         return lark.json_text()
-    options = {
+    options: dict[str, object] = {
         "whitespace_flexible": False,
         "item_separator": syntax.item_separator,
         "key_separator": syntax.key_separator,
     }
+    if "\n" in syntax.item_separator:  # over several lines, with an indent that no rule can say
+        options = {"whitespace_flexible": True}
     text = json.dumps({**schema, "x-guidance": options}, ensure_ascii=False)
     return lark.part(Grammar(kind="json_schema", text=text, is_closed=True))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from serve.engine.grammars.grammar import Grammar
 
@@ -44,12 +44,18 @@ class Lark:
         self._rules["TEXT"] = _ANY
         return self.rule("text", "TEXT")
 
-    def text_not_beginning_with(self, prefix: str) -> str:
-        """Any text but one that begins in this way; one of tokens is no text anyway."""
-        [first, *_] = self._pieces(prefix)
-        if first.startswith("<["):
+    def space(self) -> str:
+        """A little white space, or none."""
+        self._rules["SPACE"] = r"/[ \t\r\n]{1,4}/"
+        return "SPACE?"
+
+    def text_not_beginning_with(self, prefixes: Sequence[str]) -> str:
+        """Any text but one that begins in one of these ways; one of tokens is no text anyway."""
+        plain = [pieces[0] for text in prefixes if (pieces := self._pieces(text))]
+        plain = [in_regex(json.loads(text)) for text in plain if not text.startswith("<[")]
+        if not plain:
             return self.text()
-        self._rules["BARE"] = rf"{_ANY} & ~/\s*{in_regex(json.loads(first))}(?s:.*)/"
+        self._rules["BARE"] = rf"{_ANY} & ~/\s*({'|'.join(plain)})(?s:.*)/"
         return self.rule("bare", "BARE")
 
     def up_to(self, literal: str, *, max_tokens: int | None = None) -> str:
@@ -72,6 +78,14 @@ class Lark:
         self._rules[name.upper()] = f"{_ANY} & ~/(?s:.*){in_regex(text)}(?s:.*)/"
         self._rules[f"{name}{bound}"] = name.upper()
         return " ".join([name, first, *others])
+
+    def up_to_any_of(self, ends: str, *, quote: str) -> str:
+        """A value up to one of some characters, which may stand between quotes of any kind."""
+        [mark, *_] = self._pieces(quote)
+        plain = "".join(rf"\x{{{ord(end):x}}}" for end in ends)
+        self._rules["PLAIN"] = f"/[^{plain}]*/"
+        text = self.text()
+        return f"({mark} {text} {mark} | PLAIN)"
 
     def json_text(self) -> str:
         """The inside of a JSON string."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from serve.pipeline.model_dialects.call_reading import ToldCall, Tools, read_call
-from serve.pipeline.model_dialects.dialect import CallSyntax, JsonCall, NamedCall
+from serve.pipeline.model_dialects.dialect import CallSyntax, JsonCall, NamedCall, is_weak
 from serve.pipeline.model_dialects.reading import (
     EndedError,
     MalformedError,
@@ -52,7 +52,7 @@ class SectionReading:
         self._is_parallel = is_parallel
         self.has_ended = False
         self.trigger = _trigger(syntax)
-        self._is_weak = not any(map(_tells, syntax.trigger))
+        self._is_weak = is_weak(syntax.trigger)
 
     def read(self, *, is_first: bool) -> Wait[bool]:
         """Read calls where their trigger stands. Returns whether one was told; else the place is
@@ -120,9 +120,9 @@ class SectionReading:
         has_told = False
         while True:
             start = reader.at
-            call = ToldCall(self._telling.call())
+            call = ToldCall(self._telling.call(), only)
             try:
-                yield from read_call(reader, syntax, call, self._tools, only)
+                yield from read_call(reader, syntax, call, self._tools)
             except MalformedError as error:
                 if not call.is_told:
                     reader.at = start if has_told else mark
@@ -179,8 +179,3 @@ def _trigger(syntax: CallSyntax) -> str:
         return syntax.trigger
     first = syntax.pieces[0]
     return syntax.separator.strip() if first.is_hole else first.text.strip()
-
-
-def _tells(character: str) -> bool:
-    """Whether a character of a trigger makes it more than brackets, as a letter or a mark does."""
-    return character.isalnum() or not character.isascii() or character in "<|"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from serve.engine.grammars.grammar import Grammar
@@ -11,6 +11,8 @@ from serve.pipeline.model_dialects.dialect import TaggedCall
 from serve.pipeline.model_dialects.lark import Lark
 
 _KEEP = ("$defs", "definitions")
+_JSON_QUOTES = ("", "'", '"')
+_WORD = " \t\r\n"
 
 
 def tagged_arguments(lark: Lark, body: TaggedCall, schema: Mapping[str, Any]) -> str:
@@ -20,43 +22,78 @@ def tagged_arguments(lark: Lark, body: TaggedCall, schema: Mapping[str, Any]) ->
     """
     properties = schema.get("properties")
     if not isinstance(properties, Mapping) or not properties:
-        return f"{_any_argument(lark, body)}*" if _is_open(schema) else ""
+        is_open = schema.get("additionalProperties") is not False
+        return _any_arguments(lark, body) if is_open else ""
     listed = schema.get("required")
     required = listed if isinstance(listed, list) else []
-    parts = []
-    for number, (key, declared) in enumerate(properties.items()):
-        separator = lark.literal(body.separator) if number else ""
-        value = _value(lark, body, declared, schema)
-        one = f"{separator} {lark.literal(body.key_open + key + body.key_end)} {value}"
-        parts.append(one if key in required else f"({one})?")
-    return " ".join(parts)
-
-
-def _is_open(schema: Mapping[str, Any]) -> bool:
-    return schema.get("additionalProperties") is not False
-
-
-def _any_argument(lark: Lark, body: TaggedCall) -> str:
-    opened = lark.literal(body.key_open)
-    key = lark.up_to(body.key_end) if body.key_end.strip() else "/[A-Za-z0-9_]+/"
-    value = (
-        lark.part(Grammar(kind="json_schema", text="{}"))
-        if body.quote
-        else lark.up_to(body.value_end)
-    )
-    return f"({opened} {key} {value})"
-
-
-def _value(lark: Lark, body: TaggedCall, declared: Any, schema: Mapping[str, Any]) -> str:
-    """A value and the literal behind it."""
-    end = lark.literal(body.value_end)
-    is_text = isinstance(declared, Mapping) and declared.get("type") == "string"
-    if is_text and not body.quote:
-        choices = declared.get("enum")
-        if isinstance(choices, list) and choices and all(isinstance(one, str) for one in choices):
-            return f"({' | '.join(lark.literal(one) for one in choices)}) {end}"
-        return lark.up_to(body.value_end)
-    inner = declared if isinstance(declared, Mapping) else {}
     kept = {key: schema[key] for key in _KEEP if key in schema}
-    text = json.dumps({**kept, **inner}, ensure_ascii=False)
-    return f"{lark.part(Grammar(kind='json_schema', text=text, is_compact=True))} {end}"
+    written = [
+        (key, _argument(lark, body, key, declared, kept)) for key, declared in properties.items()
+    ]
+    if not body.separator.strip():
+        return " ".join(one if key in required else f"({one})?" for key, one in written)
+    return _separated(lark, body, written, required)
+
+
+def _separated(
+    lark: Lark, body: TaggedCall, written: Sequence[tuple[str, str]], required: Collection[str]
+) -> str:
+    """Arguments between which a separator stands, whichever of them come."""
+    separator, rest = lark.literal(body.separator), ""
+    first: list[str] = []
+    for at in reversed(range(len(written))):
+        key, one = written[at]
+        first.insert(0, f"{one} {rest}")
+        behind = f"{separator} {one}"
+        rest = f"{behind if key in required else f'({behind})?'} {rest}"
+        if key in required:
+            first = first[:1]
+    chosen = f"({' | '.join(first)})"
+    return chosen if any(key in required for key, _ in written) else f"{chosen}?"
+
+
+def _argument(
+    lark: Lark, body: TaggedCall, key: str, declared: Any, kept: Mapping[str, Any]
+) -> str:
+    """An argument: its key, its value, and what is around them."""
+    inner = declared if isinstance(declared, Mapping) else {}
+    is_text = inner.get("type") == "string"
+    between = body.key_end if is_text or body.key_end_other is None else body.key_end_other
+    opened = lark.literal(body.key_open + key + between)
+    end = lark.literal(body.value_end)
+    if is_text and not body.quote:
+        choices = inner.get("enum")
+        if isinstance(choices, list) and choices and all(isinstance(one, str) for one in choices):
+            return f"{opened} ({' | '.join(lark.literal(one) for one in choices)}) {end}"
+        return f"{opened} {lark.up_to(body.value_end)}"
+    return f"{opened} {_value(lark, body, {**kept, **inner})} {end}"
+
+
+def _value(lark: Lark, body: TaggedCall, schema: Mapping[str, Any]) -> str:
+    """A value as JSON, or in Python's words for what is true, false or nothing."""
+    if body.quote not in _JSON_QUOTES:
+        return lark.up_to_any_of(",}", quote=body.quote)
+    text = json.dumps(schema, ensure_ascii=False)
+    options = [lark.part(Grammar(kind="json_schema", text=text, is_compact=not body.quote))]
+    kind = schema.get("type")
+    if kind in (None, "boolean"):
+        options += ['"True"', '"False"']
+    if kind in (None, "null"):
+        options.append('"None"')
+    return f"({' | '.join(options)})"
+
+
+def _any_arguments(lark: Lark, body: TaggedCall) -> str:
+    """Any arguments, none included."""
+    opened = lark.literal(body.key_open)
+    key = lark.up_to(body.key_end) if body.key_end.strip(_WORD) else "/[A-Za-z0-9_]+/"
+    if body.key_end_other is not None:
+        key = f"({key} | {lark.up_to(body.key_end_other)})"
+    if body.quote:
+        value = f"{_value(lark, body, {})} {lark.literal(body.value_end)}"
+    else:
+        value = lark.up_to(body.value_end)
+    one = f"{opened} {key} {value}"
+    if not body.separator.strip():
+        return f"({one})*"
+    return f"({one} ({lark.literal(body.separator)} {one})*)?"

@@ -50,6 +50,46 @@ def test_what_does_not_says_all_the_numbers(
         check_answer_size(INFO, wish(prompts, n, max_tokens, num_logprobs))
 
 
+def test_logprobs_of_prompts_count_once_they_are_known() -> None:
+    plain = wish(4, 2, 1, 0)
+    check_answer_size(INFO, plain, 10**9)
+    asked = replace(plain, sampling=replace(plain.sampling, num_prompt_logprobs=1))
+    check_answer_size(INFO, asked, 249_996)
+    with pytest.raises(InvalidRequest, match=r"500002 .*500000"):
+        check_answer_size(INFO, asked, 249_997)
+    echoed = replace(plain, echoes=True)
+    check_answer_size(INFO, echoed, 249_996)
+    with pytest.raises(InvalidRequest, match=r"500002 .*8 choices.*499994 of prompts"):
+        check_answer_size(INFO, echoed, 249_997)
+
+
+@pytest.mark.parametrize(
+    ("prompts", "n", "max_tokens", "param"),
+    [
+        (128, 128, 256, None),
+        (129, 128, 1, "n"),
+        (2048, 8, 256, None),
+        (2048, 8, 257, "max_tokens"),
+        (1, 128, UNBOUNDED_TOKENS, None),
+    ],
+)
+def test_what_a_whole_answer_holds_is_bounded(
+    prompts: int, n: int, max_tokens: int, param: str | None
+) -> None:
+    generation = wish(prompts, n, max_tokens, None)
+    if param is None:
+        check_answer_size(INFO, generation)
+        return
+    with pytest.raises(InvalidRequest) as refused:
+        check_answer_size(INFO, generation)
+    assert refused.value.param == param
+
+
+def test_candidates_that_are_not_returned_are_held_too() -> None:
+    with pytest.raises(InvalidRequest, match="16512"):
+        check_answer_size(INFO, replace(wish(129, 1, 1, None), best_of=128))
+
+
 def test_one_choice_may_fill_the_longest_context() -> None:
     long = replace(INFO, max_model_len=1_000_000)
     check_answer_size(long, wish(1, 1, UNBOUNDED_TOKENS, 20))

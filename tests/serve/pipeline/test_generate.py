@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import random
 from contextlib import aclosing
-from dataclasses import replace
+from dataclasses import fields, replace
 from itertools import cycle, islice
 
 import pytest
@@ -76,8 +76,12 @@ def request_of(
     n: int = 1,
     stop: tuple[str, ...] = (),
     max_tokens: int = UNBOUNDED_TOKENS,
-    **sampling: object,
+    **given: object,
 ) -> GenerateRequest:
+    """A request; what is given is of its own or of its sampling."""
+    own = {part.name for part in fields(GenerateRequest)}
+    sampling = {name: value for name, value in given.items() if name not in own}
+    rest = {name: value for name, value in given.items() if name in own}
     return GenerateRequest(
         request_id="req-1",
         tenant="tests",
@@ -86,6 +90,7 @@ def request_of(
         stop=stop,
         sampling=SamplingParams(max_tokens=max_tokens, temperature=0, **sampling),  # type: ignore[arg-type]
         timeline=Timeline(arrived_at=timeline.now()),
+        **rest,  # type: ignore[arg-type]
     )
 
 

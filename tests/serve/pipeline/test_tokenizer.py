@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+from tokenizers import processors
 
 from serve.errors import InvalidRequest, StartupError
 from serve.pipeline.tokenizer import ModelTokenizer
@@ -128,6 +129,43 @@ def test_the_bytes_of_pieces_of_words_are_those_inside_a_text() -> None:
     tail = next(name for name in vocabulary if name.startswith("##") and name[2:] in vocabulary)
     assert tokenizer.token_bytes(vocabulary[tail]) == tail[2:].encode()
     assert tokenizer.token_bytes(vocabulary[tail[2:]]) == b" " + tail[2:].encode()
+
+
+@pytest.mark.parametrize("adds", [True, False])
+def test_each_token_has_its_place_in_the_text(adds: bool) -> None:
+    trained = BYTE_LEVEL._tokenizer.from_str(BYTE_LEVEL._tokenizer.to_str())
+    trained.post_processor = processors.Sequence(
+        [
+            processors.ByteLevel(trim_offsets=True),  # which leaves out the spaces of words
+            processors.TemplateProcessing(
+                single="<|endoftext|> $A", special_tokens=[("<|endoftext|>", 0)]
+            ),
+        ]
+    )
+    tokenizer = ModelTokenizer(trained, {}, BYTE_LEVEL.vocab_size)
+    text = "The audit log 🙂🙂 is here"
+    ids = tokenizer.encode(text, add_special_tokens=adds)
+    offsets = tokenizer.offsets(text, add_special_tokens=adds)
+    assert len(offsets) == len(ids)
+    for token_id, offset in zip(ids[adds:], offsets[adds:], strict=True):
+        token = tokenizer.token_text(token_id)
+        assert "\ufffd" in token or text.startswith(token, offset)
+    assert offsets[0] == 0
+
+
+@pytest.mark.parametrize(("around", "ids"), [("<|im_start|> $A", [1]), ("$A <|im_end|>", [])])
+def test_what_a_tokenizer_puts_before_a_text(around: str, ids: list[int]) -> None:
+    trained = BYTE_LEVEL._tokenizer.from_str(BYTE_LEVEL._tokenizer.to_str())
+    names = [("<|im_start|>", 1), ("<|im_end|>", 2)]
+    trained.post_processor = processors.TemplateProcessing(single=around, special_tokens=names)
+    assert ModelTokenizer(trained, {}, BYTE_LEVEL.vocab_size).begin_ids == ids
+    assert BYTE_LEVEL.begin_ids == []
+
+
+def test_a_control_token_is_found_by_its_name() -> None:
+    assert BYTE_LEVEL.token_id("<tool_call>") == BYTE_LEVEL._tokenizer.token_to_id("<tool_call>")
+    assert BYTE_LEVEL.token_id("<|im_end|>") == BYTE_LEVEL.special_ids["<|im_end|>"]
+    assert BYTE_LEVEL.token_id("log") is None
 
 
 def test_ids_are_those_of_the_model_and_no_others() -> None:

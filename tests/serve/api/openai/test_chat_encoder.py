@@ -16,6 +16,7 @@ from serve.api.dialect import Identity
 from serve.api.openai.chat_encoder import ChatEncoder
 from serve.api.openai.schemas import ChatCompletion as Shape
 from serve.api.openai.text_encoder import TextEncoder
+from serve.api.openai.token_view import TokenOptions
 from serve.errors import InternalError
 from serve.pipeline.events import (
     ChoiceEvent,
@@ -192,11 +193,13 @@ def test_token_ids_come_with_the_next_chunk_and_with_the_whole() -> None:
     prompt = PromptTokens(prompt=0, token_ids=(5, 6))
     ids = [TokenIds(index=0, token_ids=(1, 2)), TokenIds(index=0, token_ids=(3,))]
     events: list[Event] = [prompt, ids[0], TEXT[0], ids[1], TEXT[1], STOP]
-    answer = whole(events)
+    shown = TokenOptions(shows_ids=True)
+    answer = whole(events, tokens=shown)
     assert answer["prompt_token_ids"] == [5, 6]
     assert answer["choices"][0]["token_ids"] == [1, 2, 3]
-    for options in ({}, {"has_usage_chunk": True}):
-        first, *others = streamed(events, **options)
+    each: list[dict[str, Any]] = [{}, {"has_usage_chunk": True}]
+    for options in each:
+        first, *others = streamed(events, tokens=shown, **options)
         assert first["prompt_token_ids"] == [5, 6]
         assert not any("prompt_token_ids" in chunk for chunk in others)
         chunks = [first, *others]

@@ -8,8 +8,8 @@ import pytest
 
 from serve.api.dialect import Dialect
 from serve.api.openai.completions import DEFAULT_MAX_TOKENS, MAX_PROMPTS, Completions
-from serve.errors import InvalidRequest, UnsupportedField
-from serve.pipeline.events import Prompt, TextPrompt, TokensPrompt
+from serve.errors import InvalidRequest
+from serve.pipeline.events import FillPrompt, Prompt, TextPrompt, TokensPrompt
 from tests.contracts.dialect import DialectContract
 from tests.serve.api.house import error_code_of, events_of
 
@@ -68,13 +68,39 @@ def test_the_bound_is_openais_own_where_none_is_given() -> None:
     assert Completions().parse(body).generation().sampling.max_tokens == DEFAULT_MAX_TOKENS
 
 
-def test_best_of_must_be_n() -> None:
-    assert prompts_of("a", best_of=2, n=2)
-    with pytest.raises(InvalidRequest, match="best_of is 3 and n is 2"):
-        prompts_of("a", best_of=3, n=2)
+@pytest.mark.parametrize(("best_of", "n", "meant"), [(None, 2, None), (2, 2, None), (3, 2, 3)])
+def test_best_of_is_said_where_it_is_more_than_n(
+    best_of: int | None, n: int, meant: int | None
+) -> None:
+    body = {"model": "demo", "prompt": "a", "best_of": best_of, "n": n}
+    assert Completions().parse(body).generation().best_of == meant
 
 
-def test_special_tokens_cannot_be_left_out() -> None:
-    assert prompts_of("a", add_special_tokens=True)
-    with pytest.raises(UnsupportedField):
-        prompts_of("a", add_special_tokens=False)
+def test_a_stream_tells_all_it_makes() -> None:
+    assert prompts_of("a", best_of=2, n=2, stream=True)
+    with pytest.raises(InvalidRequest, match=r"best_of is 3 with n 2 and stream is true"):
+        prompts_of("a", best_of=3, n=2, stream=True)
+
+
+def test_special_tokens_may_be_left_out() -> None:
+    assert prompts_of("a", add_special_tokens=True) == (TextPrompt("a"),)
+    plain = (TextPrompt("a", add_special_tokens=False),)
+    assert prompts_of("a", add_special_tokens=False) == plain
+
+
+@pytest.mark.parametrize(
+    ("prompt", "expected"),
+    [
+        ("a", (FillPrompt("a", "z"),)),
+        (["a", ""], (FillPrompt("a", "z"), FillPrompt("", "z"))),
+    ],
+)
+def test_a_suffix_makes_a_gap_of_each_prompt(prompt: object, expected: tuple[Prompt, ...]) -> None:
+    assert prompts_of(prompt, suffix="z") == expected
+    assert prompts_of("a", suffix="") == (TextPrompt("a"),)
+
+
+def test_no_tokens_are_not_the_default_number() -> None:
+    body = {"model": "demo", "prompt": "a", "max_tokens": 0, "echo": True}
+    generation = Completions().parse(body).generation()
+    assert (generation.sampling.max_tokens, generation.echoes) == (0, True)

@@ -42,7 +42,7 @@ def test_a_schema_may_be_an_object_a_truth_or_its_text(value: Any, text: str) ->
         (constraints.json_of, '{"a":' + "[" * 99 + "]" * 99 + "}", "x", "deep"),
         (constraints.regex_of, "", "x", "x must have at least 1 character"),
         (constraints.regex_of, ["a"], "x", "x must be a string, not an array"),
-        (constraints.grammar_of, "neither", "x", "x is no grammar"),
+        (constraints.grammar_of, {"root": "a"}, "x", "x must be a string, not an object"),
         (constraints.choice_of, "a", "x", "x must be an array of strings, not a string"),
         (constraints.choice_of, [], "x", "x must be an array of strings, not an empty one"),
         (constraints.choice_of, ["a", 5], "x[1]", "must be a string, not 5"),

@@ -152,6 +152,32 @@ async def test_completions_stop_at_sixteen_tokens_unless_told(client: openai.Asy
     assert answer.usage.prompt_tokens == 3
 
 
+async def test_an_echo_with_logprobs(client: openai.AsyncOpenAI) -> None:
+    answer = await client.completions.create(
+        model=MODEL, prompt="Where is it?", echo=True, logprobs=2, max_tokens=1, best_of=2
+    )
+    (choice,) = answer.choices
+    assert choice.text == "Where is it?The"
+    assert choice.logprobs is not None
+    assert choice.logprobs.tokens is not None
+    assert choice.logprobs.token_logprobs is not None
+    # OpenAI's own answer has null for the first; the client's type does not know it.
+    assert choice.logprobs.token_logprobs[0] is None
+    for token, offset in zip(
+        choice.logprobs.tokens, choice.logprobs.text_offset or (), strict=True
+    ):
+        assert choice.text.startswith(token, offset)
+    assert answer.usage is not None
+    assert answer.usage.completion_tokens == 2
+
+
+async def test_2048_prompts(client: openai.AsyncOpenAI) -> None:
+    answer = await client.completions.create(model=MODEL, prompt=["log"] * 2048, max_tokens=2)
+    strictly(Completion, answer)
+    assert [choice.index for choice in answer.choices] == list(range(2048))
+    assert {choice.text for choice in answer.choices} == {"The audit"}
+
+
 async def test_streamed_completions(client: openai.AsyncOpenAI) -> None:
     stream = await client.completions.create(
         model=MODEL,

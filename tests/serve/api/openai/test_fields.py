@@ -62,11 +62,9 @@ def test_what_would_change_the_answer_is_refused_with_a_reason(name: str) -> Non
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("skip_special_tokens", False),
         ("do_sample", False),
         ("web_search_options", {}),
         ("best_of", True),
-        ("min_tokens", 0.5),
         ("modalities", ["text", "audio"]),
         ("top_n_sigma", 1),
     ],
@@ -80,7 +78,6 @@ def test_a_value_that_asks_for_something_is_not_neutral(name: str, value: object
     [
         ("length_penalty", 1.0),
         ("best_of", 1.0),
-        ("min_tokens", -0.0),
         ("typical_p", 1),
         ("top_n_sigma", -1),
         ("top_n_sigma", -1.0),

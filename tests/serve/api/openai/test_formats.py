@@ -127,6 +127,25 @@ def test_structural_tags_of_either_shape(value: dict[str, Any]) -> None:
     assert generation(**text).format == asked
 
 
+@pytest.mark.parametrize(
+    ("fields", "param"),
+    [
+        ({}, "response_format"),
+        ({"response_format": {"type": "text"}}, "response_format"),
+        ({"response_format": {"type": "json_object"}}, "response_format"),
+        ({"response_format": {"type": "json_object", "schema": SCHEMA}}, "response_format.schema"),
+        ({"response_format": json_schema()}, "response_format.json_schema.schema"),
+        ({"response_format": {"type": "json_schema", "schema": {}}}, "response_format.schema"),
+        ({"structured_outputs": {"regex": "a", "json": None}}, "structured_outputs.regex"),
+        ({"structured_outputs": {"json": {}}}, "structured_outputs.json"),
+        ({"guided_json": SCHEMA}, "guided_json"),
+        ({"grammar": 'start: "a"', "response_format": {"type": "text"}}, "grammar"),
+    ],
+)
+def test_who_finds_fault_with_a_format_can_name_it(fields: dict[str, Any], param: str) -> None:
+    assert generation(**fields).format_param == param
+
+
 def test_schemas_as_pydantic_makes_them() -> None:
     asked = generation(response_format=json_schema(Answer.model_json_schema(), strict=True)).format
     assert asked is not None

@@ -81,6 +81,52 @@ def test_an_answer_of_nothing_is_an_empty_one(message: dict[str, Any]) -> None:
     assert message_of(**message) == {"role": "assistant", "content": ""}
 
 
+def test_no_content_stays_none_beside_calls_and_an_empty_one_empty() -> None:
+    assert answered(None, tool_calls=[CALL])["content"] is None
+    assert message_of(role="assistant", tool_calls=[CALL])["content"] is None
+    assert answered("", tool_calls=[CALL])["content"] == ""
+    assert answered(None, tool_calls=[CALL], refusal="No.")["content"] == "No."
+
+
+def test_an_answer_of_the_official_client_comes_back_as_it_was() -> None:
+    given = {"role": "assistant", "content": None, "tool_calls": [CALL]}
+    for extra in ({}, {"reasoning": "y", "reasoning_content": "y"}):
+        dumped = ChatCompletionMessage.model_validate({**given, **extra}).model_dump()
+        expected = {**given, "reasoning_content": "y"} if extra else given
+        assert message_of(**dumped) == expected
+
+
+def test_calls_in_the_older_form_are_tool_calls() -> None:
+    called = {"name": "f", "arguments": "{}"}
+    older = {"role": "assistant", "content": None, "function_call": called}
+    result = {"role": "function", "name": "f", "content": "5"}
+    messages = prompt_of(USER, older, result, older, result).messages
+    ids = []
+    for call, answer in (messages[1:3], messages[3:5]):
+        (tool_call,) = call["tool_calls"]
+        assert tool_call["function"] == called
+        assert call["content"] is None
+        assert answer == {
+            "role": "tool",
+            "content": "5",
+            "name": "f",
+            "tool_call_id": tool_call["id"],
+        }
+        ids.append(tool_call["id"])
+    assert len(set(ids)) == 2
+    assert prompt_of(USER, older, result).messages == messages[:3]
+    both = message_of(role="assistant", tool_calls=[CALL], function_call=called)
+    assert both["tool_calls"] == [CALL]
+
+
+def test_a_result_without_a_call_is_taken() -> None:
+    for stray in (
+        {"role": "tool", "content": [{"type": "text", "text": "5"}], "tool_call_id": "nobody's"},
+        {"role": "function", "content": "5", "name": "f"},
+    ):
+        assert message_of(**stray)["content"] == "5"
+
+
 @pytest.mark.parametrize("role", ["system", "developer", "user", "assistant", "tool"])
 @pytest.mark.parametrize("content", [[], "", [{"type": "text", "text": ""}]])
 def test_empty_content_is_an_empty_text_in_every_role(role: str, content: Any) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+from tokenizers import Tokenizer
 from transformers import AutoModelForCausalLM
 
 from models.refs import QuantScheme
@@ -67,7 +68,19 @@ async def living(engines: dict[str, Engine], name: str, folder: Path, settings: 
     return engines[name]
 
 
-class TestTransformersContract(EngineContract):
+class OwnContract(EngineContract):
+    """The contract over models whose tokenizer is the tiny one."""
+
+    @pytest.fixture(autouse=True)
+    def tokenizer(self, tiny_qwen2: Path) -> None:
+        self._tokenizer = Tokenizer.from_file(str(tiny_qwen2 / "tokenizer.json"))
+
+    def text_of(self, engine: Engine, token_ids: list[int]) -> str:
+        text: str = self._tokenizer.decode(token_ids, skip_special_tokens=False)
+        return text
+
+
+class TestTransformersContract(OwnContract):
     @pytest.fixture(params=VARIANTS)
     async def engine(
         self, request: pytest.FixtureRequest, tiny_qwen2: Path, engines: dict[str, Engine]
@@ -80,7 +93,7 @@ class TestTransformersContract(EngineContract):
         return break_the_step
 
 
-class TestQuantizedContract(EngineContract):
+class TestQuantizedContract(OwnContract):
     @pytest.fixture(params=["int8", "int4", "nf4"])
     async def engine(
         self,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,15 +12,20 @@ from typing import Any, cast
 
 import pytest
 import pytest_asyncio
+from tokenizers import Tokenizer
 
 from models.memory import fit
 from serve.engine.protocol import Engine
 from serve.engine.registry import build
 from serve.engine.settings import EngineSettings, VllmSettings
 from serve.engine.vllm.processes import shared_memory
-from serve.environment import harden_environment
-from serve.errors import EngineDeadError, InvalidRequest, StartupError
+from serve.errors import (
+    EngineDeadError,
+    InvalidRequest,
+    StartupError,
+)
 from tests.contracts.engine import EngineContract, Kill, collect, prompt_of, request, tokens
+from tests.serve.engine.vllm.living import SETTINGS, Keeper, engine_core, until_dead
 
 pytest.importorskip("vllm", reason="vLLM is not installed")
 from vllm.engine import arg_utils
@@ -32,64 +36,21 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore"),  # of vLLM's own imports
 ]
 
-SETTINGS = EngineSettings(max_num_seqs=8, max_model_len=512, vllm=VllmSettings(enforce_eager=True))
 BLOCK_TOKENS = 128
-
-
-class Keeper:
-    """The engine that is alive; another one after a test that killed it."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._engine: Engine | None = None
-        self.phases: list[tuple[str, int, int]] = []
-
-    async def engine(self) -> Engine:
-        if self._engine is not None:
-            try:
-                await self._engine.check_health()
-            except EngineDeadError:
-                await self.close()
-        if self._engine is None:
-            self._engine = await asyncio.to_thread(
-                build, "vllm", self._folder, SETTINGS, lambda *at: self.phases.append(at)
-            )
-        return self._engine
-
-    async def close(self) -> None:
-        if self._engine is not None:
-            await self._engine.close()
-            self._engine = None
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def keeper(tiny_qwen2: Path) -> AsyncIterator[Keeper]:
-    harden_environment()
-    keeper = Keeper(tiny_qwen2)
-    yield keeper
-    await keeper.close()
-
-
-@pytest_asyncio.fixture(loop_scope="module")
-async def engine(keeper: Keeper) -> Engine:
-    return await keeper.engine()
-
-
-def engine_core(engine: Engine) -> int:
-    """The process that schedules."""
-    return cast("Any", engine)._processes[0].pid
-
-
-async def _until_dead(engine: Engine) -> None:
-    while True:
-        await engine.check_health()
-        await asyncio.sleep(0.01)
 
 
 class TestVllmContract(EngineContract):
     @pytest_asyncio.fixture(loop_scope="module")
     async def engine(self, keeper: Keeper) -> Engine:  # type: ignore[override]
         return await keeper.engine()
+
+    @pytest.fixture(autouse=True)
+    def tokenizer(self, tiny_qwen2: Path) -> None:
+        self._tokenizer = Tokenizer.from_file(str(tiny_qwen2 / "tokenizer.json"))
+
+    def text_of(self, engine: Engine, token_ids: list[int]) -> str:
+        text: str = self._tokenizer.decode(token_ids, skip_special_tokens=False)
+        return text
 
     @pytest.fixture
     def kill(self) -> Kill:
@@ -205,7 +166,7 @@ async def test_a_stopped_engine_is_noticed_and_leaves_nothing(
     known._heartbeat._stall_timeout_s = 0.2
     os.kill(engine_core(engine), signal.SIGSTOP)
     with pytest.raises(EngineDeadError, match="hung"):
-        await asyncio.wait_for(_until_dead(engine), 30)
+        await asyncio.wait_for(until_dead(engine), 30)
     await keeper.close()
     with pytest.raises(EngineDeadError, match="hung"):
         async for _ in stream:

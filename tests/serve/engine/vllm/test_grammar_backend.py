@@ -12,10 +12,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from serve.engine.grammars import token_trie
+from serve.engine.grammars import of_text, vocabulary
 from serve.engine.grammars.grammar import Grammar
+from serve.engine.grammars.of_text import Vocabulary
+from serve.engine.grammars.refusal import GrammarRefused
 from serve.engine.grammars.serialised import serialised
-from serve.engine.grammars.token_trie import TokenTrie
 from tests.tiny_models import write_tokenizer
 
 pytest.importorskip("vllm", reason="vLLM is not installed")
@@ -34,25 +35,25 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def trie(folder: Path) -> TokenTrie:
-    return token_trie.load(folder, VOCAB_SIZE, EOS)
+def trie(folder: Path) -> Vocabulary:
+    return vocabulary.load(folder, vocab_size=VOCAB_SIZE, eos_token_ids=EOS)
 
 
-def state_of(trie: TokenTrie, grammar: Grammar = WORDS) -> Any:
+def state_of(trie: Vocabulary, grammar: Grammar = WORDS) -> Any:
     from serve.engine.vllm.grammar_backend import GrammarState
 
-    return GrammarState(token_trie.matcher(trie, serialised(grammar)), frozenset(EOS))
+    return GrammarState(of_text.compiled(trie, serialised(grammar)), frozenset(EOS))
 
 
-def backend_of(building: Future[TokenTrie]) -> Any:
+def backend_of(building: Future[Vocabulary]) -> Any:
     from serve.engine.vllm.grammar_backend import GrammarBackend
 
     model = SimpleNamespace(get_vocab_size=lambda: VOCAB_SIZE)
     return GrammarBackend(SimpleNamespace(model_config=model), building)
 
 
-def built(trie: TokenTrie) -> Future[TokenTrie]:
-    building: Future[TokenTrie] = Future()
+def built(trie: Vocabulary) -> Future[Vocabulary]:
+    building: Future[Vocabulary] = Future()
     building.set_result(trie)
     return building
 
@@ -65,12 +66,12 @@ def allowed(state: Any) -> set[int]:
     return {i for i in range(VOCAB_SIZE) if mask[1, i // 32].item() >> (i % 32) & 1}
 
 
-def ids(trie: TokenTrie, text: str) -> list[int]:
+def ids(trie: Vocabulary, text: str) -> list[int]:
     """One token for each byte."""
     return [token for letter in text for token in trie.tokenize_str(letter)]
 
 
-def test_masks_are_written_to_the_row_that_is_named(trie: TokenTrie) -> None:
+def test_masks_are_written_to_the_row_that_is_named(trie: Vocabulary) -> None:
     state = state_of(trie)
     assert set(ids(trie, "a")) <= allowed(state)
     assert not set(ids(trie, "bcd")) & allowed(state)
@@ -80,7 +81,7 @@ def test_masks_are_written_to_the_row_that_is_named(trie: TokenTrie) -> None:
 @pytest.mark.parametrize("eos", EOS)
 @pytest.mark.parametrize("grammar", [WORDS, Grammar(kind="regex", text="abcd|abcde")])
 def test_any_of_the_tokens_that_end_an_answer_ends_it(
-    trie: TokenTrie, grammar: Grammar, eos: int
+    trie: Vocabulary, grammar: Grammar, eos: int
 ) -> None:
     state = state_of(trie, grammar)
     assert state.accept_tokens("r", ids(trie, "abcd"))
@@ -93,7 +94,7 @@ def test_any_of_the_tokens_that_end_an_answer_ends_it(
     assert set(EOS) <= allowed(state)
 
 
-def test_what_the_mask_rules_out_is_not_accepted(trie: TokenTrie) -> None:
+def test_what_the_mask_rules_out_is_not_accepted(trie: Vocabulary) -> None:
     (wrong,) = ids(trie, "x")
     state = state_of(trie)
     assert not state.accept_tokens("r", [wrong])
@@ -104,7 +105,7 @@ def test_what_the_mask_rules_out_is_not_accepted(trie: TokenTrie) -> None:
     assert not ended.accept_tokens("r", [wrong])
 
 
-def test_drafts_are_taken_as_far_as_they_are_allowed(trie: TokenTrie) -> None:
+def test_drafts_are_taken_as_far_as_they_are_allowed(trie: Vocabulary) -> None:
     state = state_of(trie)
     drafts = ids(trie, "abbx")
     assert state.validate_tokens(drafts) == drafts[:3]
@@ -114,7 +115,7 @@ def test_drafts_are_taken_as_far_as_they_are_allowed(trie: TokenTrie) -> None:
 
 @settings(max_examples=100)
 @given(st.data())
-def test_what_is_taken_back_was_never_there(trie: TokenTrie, data: st.DataObject) -> None:
+def test_what_is_taken_back_was_never_there(trie: Vocabulary, data: st.DataObject) -> None:
     state, path = state_of(trie), []
     for _ in range(data.draw(st.integers(1, 12))):
         if path and data.draw(st.booleans()):
@@ -133,15 +134,22 @@ def test_what_is_taken_back_was_never_there(trie: TokenTrie, data: st.DataObject
 
 
 @pytest.mark.parametrize(
-    "text", ['{"grammars": [{"lark_grammar": "start: nothing"}]}', "start: x", "", "{"]
+    "text",
+    [
+        '{"grammars": [{"lark_grammar": "start: nothing"}]}',
+        "start: x",
+        "",
+        "{",
+        '{"grammars": [{"json_schema": {"allOf": [{"const": 1}, {"const": 2}]}}]}',
+    ],
 )
-def test_what_does_not_compile_raises_without_its_text(trie: TokenTrie, text: str) -> None:
-    with pytest.raises(ValueError, match=r"^The grammar does not compile\.$") as caught:
+def test_what_does_not_compile_raises_without_its_text(trie: Vocabulary, text: str) -> None:
+    with pytest.raises(GrammarRefused, match=r"^The grammar does not compile\.$") as caught:
         backend_of(built(trie)).compile_grammar(None, text, {2})
     assert caught.value.__cause__ is None
 
 
-def test_masks_are_as_wide_as_the_vocabulary(trie: TokenTrie) -> None:
+def test_masks_are_as_wide_as_the_vocabulary(trie: Vocabulary) -> None:
     assert backend_of(built(trie)).allocate_token_bitmask(5).shape == (5, VOCAB_SIZE // 32)
 
 

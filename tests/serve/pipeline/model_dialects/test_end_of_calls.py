@@ -49,7 +49,7 @@ def may_end(written: str, *, is_parallel: bool, section_close: str = "") -> bool
         (CALL + "\n", True),
         (CALL + "\n" + CALL, True),
         (CALL + "\n" + CALL + "\n", True),
-        (CALL + "\n\n", None),
+        (CALL + "\n" * 5, None),
         (CALL + "\nand", None),
         (CALL[:-1], False),
     ],
@@ -60,7 +60,8 @@ def test_after_calls_and_the_space_behind_them(written: str, expected: bool | No
 
 def test_one_call_alone_ends_at_its_close() -> None:
     assert may_end(CALL, is_parallel=False)
-    assert may_end(CALL + "\n", is_parallel=False) is None
+    assert may_end(CALL + "\n", is_parallel=False)
+    assert may_end(CALL + "\n" + CALL, is_parallel=False) is None
 
 
 def test_a_section_ends_by_its_own_literal() -> None:
