@@ -36,6 +36,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.grammar", description=__doc__)
     parser.add_argument("model", type=Path, help="a model folder, read by the transformers engine")
     parser.add_argument("--rounds", type=int, default=5, help="that count (default: %(default)s)")
+    parser.add_argument("--people", type=int, default=4, help="to extract (default: %(default)s)")
     parser.add_argument("--dtype", default="auto", help="of the weights (default: %(default)s)")
     options = parser.parse_args()
     harden_environment()
@@ -54,12 +55,12 @@ async def _measure(options: argparse.Namespace) -> dict[str, Any]:
     engines["free"] = engines["sampled"]
     tokenizer = ModelTokenizer.load(options.model)
     report: dict[str, Any] = {"model": options.model.name, "rounds": options.rounds, "schemas": {}}
-    for name, schema in schemas.SCHEMAS.items():
+    for name, schema in schemas.schemas(options.people).items():
         prompt = tokenizer.encode(schemas.PROMPT, add_special_tokens=False)
         grammar = Grammar(kind="json_schema", text=json.dumps(schema), is_compact=True)
         report["schemas"][name] = row = await _alone(engines, prompt, grammar, options.rounds)
         row["neighbour"] = await _beside(engines, prompt, grammar, row["num_tokens"])
-        print(f"{name}: {row}")
+        print(f"{name}: {row}", flush=True)
     for engine in (engines["forced"], engines["sampled"]):
         await engine.close()
     return report
