@@ -1,4 +1,4 @@
-"""What a JSON schema makes of itself by references: circles without an end, and joined patterns."""
+"""Checks of what a JSON schema makes of itself: circles without an end, and joined patterns."""
 
 from __future__ import annotations
 
