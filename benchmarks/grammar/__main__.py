@@ -51,7 +51,7 @@ async def _measure(options: argparse.Namespace) -> dict[str, Any]:
         prompt = tokenizer.encode(schemas.PROMPT, add_special_tokens=False)
         grammar = Grammar(kind="json_schema", text=json.dumps(schema), is_compact=True)
         report["schemas"][name] = row = await _alone(engine, prompt, grammar, options.rounds)
-        row["neighbour"] = await _beside(engine, prompt, grammar, row["num_tokens"])
+        row["neighbour"] = await _beside(engine, prompt, grammar, row["num_tokens"], options.rounds)
         print(f"{name}: {row}", flush=True)
     await engine.close()
     return report
@@ -93,23 +93,29 @@ async def _alone(
 
 
 async def _beside(
-    engine: TransformersEngine, prompt: Sequence[int], grammar: Grammar, num_tokens: int
+    engine: TransformersEngine,
+    prompt: Sequence[int],
+    grammar: Grammar,
+    num_tokens: int,
+    rounds: int,
 ) -> dict[str, dict[str, float]]:
     """Gaps of a free stream, in ms, while another is answered in each of the ways."""
-    told = {}
-    for way in WAYS:
-        held = None if way == "free" else grammar
-        engine.force_tokens(is_on=way == "forced")
-        gaps: list[float] = []
-        for _ in range(2):
+    source = random.Random(1)
+    gaps: dict[str, list[float]] = {way: [] for way in WAYS}
+    for _ in range(rounds):
+        for way in source.sample(WAYS, len(WAYS)):
+            engine.force_tokens(is_on=way == "forced")
+            held = None if way == "free" else grammar
             watched = asyncio.create_task(_gaps(engine, _request(prompt, num_tokens, None)))
             limit = num_tokens if way == "free" else 600
             await _run(engine, _request(prompt, limit, held))
-            gaps += (await watched)[2:]
-        gaps.sort()
+            gaps[way] += (await watched)[2:]
+    told = {}
+    for way, times in gaps.items():
+        times.sort()
         told[way] = {
-            "median_ms": round(1000 * statistics.median(gaps), 2),
-            "p99_ms": round(1000 * gaps[int(0.99 * (len(gaps) - 1))], 2),
+            "median_ms": round(1000 * statistics.median(times), 2),
+            "p99_ms": round(1000 * times[int(0.99 * (len(times) - 1))], 2),
         }
     return told
 
