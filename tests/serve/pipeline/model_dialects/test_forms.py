@@ -1,7 +1,7 @@
 """Dialects of public templates' forms: what a model would write is read back as it was meant.
 
-Here a sample runs. ``make prove`` runs 1,000 conversations of each form, whole and in random pieces,
-and ten of them cut at every single character and into 20 random kinds of pieces.
+Here a sample runs. ``make prove`` runs 1,000 conversations of each form, whole and in random
+pieces, and ten of them cut at every single character and into 20 random kinds of pieces.
 """
 
 from __future__ import annotations
