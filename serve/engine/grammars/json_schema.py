@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from serve.engine.grammars import bounds
+from serve.engine.grammars.joined_patterns import JoinCheck
 from serve.engine.grammars.refusal import GrammarRefused
 
 JsonObject = dict[str, Any]
@@ -67,8 +68,10 @@ def read(text: str) -> Any:
     _check_depth(schema)
     for path, part in subschemas(schema):
         _check(path, part)
-        if "allOf" in part:
-            _check_patterns(path, part, schema)
+    _check_pairs(schema)
+    joins = JoinCheck(_targets(schema), KNOWN_FORMATS)
+    for path, part in subschemas(schema):
+        joins.check(path, part)
     return schema
 
 
@@ -113,28 +116,29 @@ def _check(path: str, schema: JsonObject) -> None:
     _check_options(path, schema.get("x-guidance"))
 
 
-def _check_patterns(path: str, part: JsonObject, schema: Any) -> None:
-    """Refuse a schema that joins many patterns into one text."""
-    patterns: set[str] = set()
-    seen: set[int] = set()
-    waiting: list[Any] = [part]
-    while waiting:
-        node = waiting.pop()
-        if not isinstance(node, dict) or id(node) in seen:
-            continue
-        seen.add(id(node))
-        patterns.update(
-            str(node[name]) for name in ("pattern", "format") if isinstance(node.get(name), str)
-        )
-        for name in ("allOf", "anyOf", "oneOf"):
-            waiting += node[name] if isinstance(node.get(name), list) else []
-        if isinstance(node.get("$ref"), str):
-            waiting.append(_resolve(schema, node["$ref"]))
-    if len(patterns) > bounds.MAX_INTERSECTIONS:
-        raise GrammarRefused(
-            f"{path} joins {len(patterns)} patterns and formats by allOf; at most "
-            f"{bounds.MAX_INTERSECTIONS} are taken."
-        )
+def _check_pairs(schema: Any) -> None:
+    """Refuse patternProperties of which too many have to be compared with each other."""
+    num_pairs = 0
+    for path, part in subschemas(schema):
+        patterns = part.get("patternProperties")
+        num_patterns = len(patterns) if isinstance(patterns, dict) else 0
+        num_pairs += num_patterns * (num_patterns - 1) // 2
+        if num_pairs > bounds.MAX_PATTERN_PAIRS:
+            raise GrammarRefused(
+                f"{path} has {num_patterns} patternProperties, with which the schema has "
+                f"{num_pairs} pairs of patterns to compare; at most {bounds.MAX_PATTERN_PAIRS} are "
+                "taken. Name fewer."
+            )
+
+
+def _targets(schema: Any) -> dict[str, Any]:
+    """What each reference of the schema names."""
+    found: dict[str, Any] = {}
+    for _, part in subschemas(schema):
+        name = part.get("$ref")
+        if isinstance(name, str) and name not in found:
+            found[name] = _resolve(schema, name)
+    return found
 
 
 def _check_options(path: str, options: object) -> None:
