@@ -16,6 +16,7 @@ from llguidance.gbnf_to_lark import GbnfToLarkError, gbnf_to_lark
 from serve.engine.grammars import bounds, json_schema, structural
 from serve.engine.grammars.grammar import Grammar
 from serve.engine.grammars.refusal import GrammarRefused
+from serve.engine.grammars.structural import literal
 
 JsonObject = dict[str, Any]
 
@@ -105,11 +106,6 @@ def _entry(grammar: Grammar) -> JsonObject:
             return {"lark_grammar": _lark(grammar.text)}
         case "structural":
             return {}
-
-
-def literal(text: str) -> str:
-    """A text between quotes, as Lark reads it."""
-    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def _lark(text: str) -> str:
