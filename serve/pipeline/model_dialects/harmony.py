@@ -52,6 +52,7 @@ class HarmonyReading:
         self._marks = Literals([self._message, *ends, start])
         self._has_tools = has_tools
         self._is_parallel = is_parallel
+        self._has_read = False  # a message
         self._is_call_over = False
         self._is_cut = False
 
@@ -90,7 +91,8 @@ class HarmonyReading:
             return (yield from reader.until(self._marks, MAX_HEADER_CHARS))
         except EndedError:
             reader.return_to(start)
-            if self._is_header(reader.text[reader.at :]):
+            rest = reader.text[reader.at :]
+            if self._is_header(rest) and (rest.strip() or self._has_read):
                 reader.at = len(reader.text)  # one that broke off
             raise
 
@@ -100,6 +102,7 @@ class HarmonyReading:
 
     def _read_body(self, header: str) -> Wait[None]:
         """Read a message behind its header."""
+        self._has_read = True
         recipient = _RECIPIENT.search(header)
         kind = header.partition(self._channel)[2].strip()
         if recipient is not None and self._has_tools:

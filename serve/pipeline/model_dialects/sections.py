@@ -149,7 +149,7 @@ class SectionReading:
                 is_end = isinstance(error, EndedError)
                 if is_end and call.name and only is None:
                     call.finish()
-                if not call.is_told:
+                if not call.is_told or (self._telling.is_held and not is_end):
                     if has_told:
                         reader.return_to(start)
                     return has_told

@@ -61,6 +61,11 @@ class Telling:
         self.has_content = False
         self.is_reasoning = False
 
+    @property
+    def is_held(self) -> bool:
+        """Whether what is told is held back."""
+        return self._kept is not None
+
     def taken(self) -> list[ChoiceEvent]:
         """The events since the last time, but for those that are held."""
         if self._kept is None:

@@ -15,6 +15,7 @@ from serve.pipeline.model_dialects.bound import BoundDialect, bind
 from serve.pipeline.model_dialects.finding import ModelTexts, find_dialect
 from serve.pipeline.model_dialects.parsing import AnswerParser
 from serve.pipeline.template import ChatTemplate
+from serve.timeline import FinishReason
 from tests.serve.pipeline.forms.answers import Answer, answer, tokenizer_of
 from tests.serve.pipeline.forms.conversations import Call, Conversation, conversation
 from tests.serve.pipeline.forms.form import Form
@@ -75,7 +76,7 @@ def read(form: Form, given: Answer, part: Conversation, cuts: Sequence[int]) -> 
     texts = {"reasoning": "", "content": ""}
     calls: list[list[str]] = []
     for start, end in pairwise(bounds):
-        reason = "stop" if end == len(ids) else None
+        reason: FinishReason | None = "stop" if end == len(ids) else None
         for event in choice.feed(TokenChunk(token_ids=ids[start:end], finish_reason=reason)):
             if isinstance(event, TextDelta):
                 texts[event.channel] += event.text
