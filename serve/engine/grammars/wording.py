@@ -79,7 +79,7 @@ def _of_schema(message: str, schema: Any) -> str:
 
 
 def _has_reference(schema: Any) -> bool:
-    return any("$ref" in part for _, part in json_schema.subschemas(schema))
+    return any("$ref" in part for _, part in subschemas(schema))
 
 
 def _of_text(message: str, grammar: Grammar) -> str:

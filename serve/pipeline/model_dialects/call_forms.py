@@ -160,8 +160,10 @@ def numbered(first: Form, second: Form | None) -> Form:
         pieces += [Piece(parts[0]), Piece("number", is_hole=True), Piece(parts[1])]
     body = first.body
     if isinstance(body, NamedCall) and "number" in {one.text for one in pieces if one.is_hole}:
-        head, _, tail = re.split(r"(\d+)", body.name_end, maxsplit=1)
-        body = NamedCall(name_open=body.name_open, name_end=head, id_end=tail)
+        parts = re.split(r"\d+", body.name_end, maxsplit=1)
+        if len(parts) < 2:
+            return first  # the number stands elsewhere
+        body = NamedCall(name_open=body.name_open, name_end=parts[0], id_end=parts[1])
     return Form(first.start, first.end, body, tuple(pieces))
 
 

@@ -62,7 +62,8 @@ def derive(probe: Probe, source: str) -> ModelDialect:
     reasoning = _reasoning(probe, source)
     opened, closed = _content(probe, reasoning)
     if reasoning is not None and opened and reasoning.close.endswith(opened):
-        reasoning = replace(reasoning, close=reasoning.close.removesuffix(opened))
+        close = reasoning.close.removesuffix(opened)
+        reasoning = replace(reasoning, close=close) if close.strip() else reasoning
     return ModelDialect(
         name="template",
         source="derived",
