@@ -21,7 +21,7 @@ _SPACE = " \t\r\n"
 
 
 class MalformedError(Exception):
-    """What came is not what it has to be at this place."""
+    """The text is not what it has to be at this place."""
 
 
 class EndedError(MalformedError):
