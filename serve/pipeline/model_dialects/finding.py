@@ -1,9 +1,11 @@
-"""Finding a model's dialect in its folder: what it says itself, what its template shows, a table.
+"""Finding a model's dialect in its folder: a table, what it says itself, what its template shows.
 
 ::
 
-    --tool-dialect NAME ──▶ response_template ──▶ derived from the chat template ──▶ table ──▶ none
+    --tool-dialect NAME ──▶ tokens of a family in the table ──▶ response_template ─┐
+                                            none ◀── derived from the chat template ◀┘
 
+What the folder says itself and what its template shows are joined, part by part.
 Deriving takes some tens of renderings, so what a template gives is kept by its digest while the
 process lives.
 """

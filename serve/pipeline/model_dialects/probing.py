@@ -58,8 +58,8 @@ class Probe:
         return whole[start : self._end(whole, max(found))]
 
     def opening(self) -> str:
-        """The end of the prompt, behind the header of the assistant's turn: empty most often, or the
-        beginning of its reasoning.
+        """The end of the prompt, behind the header of the assistant's turn: empty most often, or
+        the beginning of its reasoning.
         """
         before = [{"role": "user", "content": USER}]
         turn = {"role": "assistant", "content": CONTENT}

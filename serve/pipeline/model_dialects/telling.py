@@ -1,4 +1,4 @@
-"""The events that a parser makes of an answer: text by channel, calls, and the tokens that came along."""
+"""Events that a parser makes of an answer: text by channel, calls, the tokens that came along."""
 
 from __future__ import annotations
 
