@@ -22,6 +22,8 @@ MAX_REPEATS = 10_000
 MAX_INTERSECTIONS = 4
 """Operators of Lark that intersect or negate expressions, and different patterns that an allOf
 joins. Compiling takes time by a power of their number: 12 take 150 ms, 16 took 111 s."""
+MAX_REFERENCES = 20_000
+"""Schemas that are looked at, time and again, for the patterns that each ``allOf`` joins."""
 MAX_REGEX = 16 * 1024
 """Characters of one regular expression."""
 MAX_GBNF = 16 * 1024

@@ -7,6 +7,7 @@ from typing import Any
 
 from serve.engine.grammars import json_schema
 from serve.engine.grammars.grammar import Grammar
+from serve.engine.grammars.subschemas import subschemas
 
 TOO_LARGE = "The grammar is too large, or too intricate, to be compiled. Make it smaller."
 TOO_SLOW = "The grammar takes too long to be compiled. Simplify it."
@@ -100,7 +101,7 @@ def _first_line(text: str) -> str:
 
 
 def _where(schema: Any, matches: Any) -> str:
-    for path, part in json_schema.subschemas(schema):
+    for path, part in subschemas(schema):
         if matches(part):
             return path
     return "The schema"
