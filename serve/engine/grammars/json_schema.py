@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from serve.engine.grammars import bounds, references
+from serve.engine.grammars.joined_patterns import JoinCheck
 from serve.engine.grammars.refusal import GrammarRefused
 from serve.engine.grammars.subschemas import JsonObject, resolve, subschemas
 
@@ -51,7 +52,10 @@ def read(text: str) -> Any:
     for path, part in subschemas(schema):
         _check(path, part)
     references.check_circles(schema)
-    references.check_patterns(schema)
+    _check_pairs(schema)
+    joins = JoinCheck(_targets(schema), KNOWN_FORMATS)
+    for path, part in subschemas(schema):
+        joins.check(path, part)
     return schema
 
 
@@ -94,6 +98,31 @@ def _check(path: str, schema: JsonObject) -> None:
             "are taken."
         )
     _check_options(path, schema.get("x-guidance"))
+
+
+def _check_pairs(schema: Any) -> None:
+    """Refuse patternProperties of which too many have to be compared with each other."""
+    num_pairs = 0
+    for path, part in subschemas(schema):
+        patterns = part.get("patternProperties")
+        num_patterns = len(patterns) if isinstance(patterns, dict) else 0
+        num_pairs += num_patterns * (num_patterns - 1) // 2
+        if num_pairs > bounds.MAX_PATTERN_PAIRS:
+            raise GrammarRefused(
+                f"{path} has {num_patterns} patternProperties, with which the schema has "
+                f"{num_pairs} pairs of patterns to compare; at most {bounds.MAX_PATTERN_PAIRS} are "
+                "taken. Name fewer."
+            )
+
+
+def _targets(schema: Any) -> dict[str, Any]:
+    """What each reference of the schema names."""
+    found: dict[str, Any] = {}
+    for _, part in subschemas(schema):
+        name = part.get("$ref")
+        if isinstance(name, str) and name not in found:
+            found[name] = resolve(schema, name)
+    return found
 
 
 def _check_options(path: str, options: object) -> None:

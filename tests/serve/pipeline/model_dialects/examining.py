@@ -48,6 +48,13 @@ def answers(
             yield answer(form, part), part
 
 
+def last_answers(form: Form, seeds: Sequence[int]) -> Iterator[tuple[Answer, Conversation]]:
+    """One answer of each conversation: its last."""
+    for seed in seeds:
+        part = [*conversation(form, seed).ending_with_each_turn()][-1]
+        yield answer(form, part), part
+
+
 def read(form: Form, given: Answer, part: Conversation) -> Parsed:
     """An answer as the pipeline reads it, token by token."""
     bound = dialect_of(form)
