@@ -71,6 +71,9 @@ ELSEWHERE: dict[str, dict[str, str]] = {
         "AsyncOpenAI": "openai's class",
     },
     "docs/tls.md": {"--cacert": "curl's"},
+    "serve/pipeline/model_dialects/harmony.py": {
+        "docs/format.md": "a page of openai-harmony's, as the docstring says",
+    },
     "docs/troubleshooting.md": {
         "INTRAMURAL_MAX_SEQS": "a typing error, as the message shows it",
     },

@@ -26,7 +26,7 @@ _WINDOW_CHARS = 1024
 
 
 class MalformedError(Exception):
-    """What came is not what it has to be at this place."""
+    """The text is not what it has to be at this place."""
 
 
 class EndedError(MalformedError):
