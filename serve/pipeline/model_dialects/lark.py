@@ -90,11 +90,10 @@ class Lark:
 
     def up_to_any_of(self, ends: str, *, quote: str) -> str:
         """A value up to one of some characters, which may stand between quotes of any kind."""
-        [mark, *_] = self._pieces(quote)
-        plain = "".join(rf"\x{{{ord(end):x}}}" for end in ends)
-        self._rules["PLAIN"] = f"/[^{plain}]*/"
-        text = self.text()
-        return f"({mark} {text} {mark} | PLAIN)"
+        # Text of the two cannot begin alike: the longer would count, whatever it is.
+        no_first = in_regex(ends if quote in self._tokens else ends + quote[0])
+        self._rules["PLAIN"] = f"/([^{no_first}][^{in_regex(ends)}]*)?/"
+        return f"({self.literal(quote)} {self.up_to(quote)} | PLAIN)"
 
     def json_text(self) -> str:
         """The inside of a JSON string."""

@@ -14,7 +14,7 @@ from tests.serve.pipeline.conftest import byte_level_tokenizer
 NAMES = ("<s>", "<call>", "<end>")
 TOKENIZER = Tokenizer.from_str(byte_level_tokenizer()._tokenizer.to_str())
 TOKENIZER.add_tokens([AddedToken(name, special=True, normalized=False) for name in NAMES])
-TOKENS = {text: number for text, number in TOKENIZER.get_vocab().items() if text in NAMES}
+TOKENS = {token.content: i for i, token in TOKENIZER.get_added_tokens_decoder().items()}
 
 
 @cache

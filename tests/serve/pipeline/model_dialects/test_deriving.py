@@ -15,7 +15,7 @@ from tests.serve.pipeline.model_dialects.parsed import one_by_one
 HEAD = "{% for m in messages %}<{{ m.role }}>"
 TAIL = "</s>{% endfor %}{% if add_generation_prompt %}<assistant>{% endif %}"
 CALLS = (
-    '{% for c in m.tool_calls or [] %}\n<call>{"name": "{{ c.function.name }}", '
+    '{% for c in m.tool_calls or [] %}{{ "\\n" }}<call>{"name": "{{ c.function.name }}", '
     '"arguments": {{ c.function.arguments | tojson }}}</call>{% endfor %}'
 )
 ONE_BY_ONE = (
@@ -42,11 +42,13 @@ def test_a_template_that_shows_nothing() -> None:
 
 
 def test_calls_behind_content() -> None:
-    calls = derived(f"{HEAD}{{{{ m.content }}}}{CALLS}{TAIL}").calls
+    dialect = derived(f"{HEAD}{{{{ m.content }}}}{CALLS}{TAIL}")
+    calls = dialect.calls
     assert calls is not None
     assert calls.body == JsonCall(name=("name",), arguments=("arguments",))
-    assert (calls.open, calls.close) == ("\n<call>", "</call>")
-    assert calls.trigger == "<call>"
+    assert (calls.open.strip(), calls.close) == ("<call>", "</call>")
+    seen = one_by_one(dialect, 'Well.\n<call>{"name": "get", "arguments": {}}</call>')
+    assert (seen.content, seen.calls) == ("Well.", [("get", "{}")])
 
 
 def test_reasoning_before_content() -> None:
