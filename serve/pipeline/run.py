@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from functools import partial
@@ -182,7 +182,7 @@ class Run:
             stages=self._stages(index, parser),
             describe=self._texts.of,
             prompt_tokens=len(token_ids),
-            marks=_joined_marks(stops.marks if stops else {}, self._plan.marks),
+            marks={**(stops.marks if stops else {}), **self._plan.marks},
             parser=parser,
             keeps_end=request.keeps_stop,
             lists_end=request.echoes and has_logprobs,
@@ -207,7 +207,15 @@ class Run:
         stops, keeps = self._stops, self._request.keeps_stop
         own: list[Stage] = []
         if stops:
-            own.append(StopStrings(stops.strings, stops.marks, names=stops.names, keeps_stop=keeps))
+            own.append(
+                StopStrings(
+                    stops.strings,
+                    stops.marks,
+                    names=stops.names,
+                    keeps_stop=keeps,
+                    others="".join(self._plan.marks.values()),
+                )
+            )
         if parser is not None:
             own.append(parser)
         return [*own, *self._stages_for(self._request, index)]
@@ -218,7 +226,8 @@ class Run:
         if not request.stop:
             return None
         special_ids = self._renderer.tokenizer.special_ids
-        return stop_patterns(request.stop, {} if request.shows_special else special_ids)
+        shown = stop_patterns(request.stop, {} if request.shows_special else special_ids)
+        return shown.sharing(self._plan.marks)
 
     def _sampling(self) -> SamplingParams:
         """The client's sampling with what the pipeline knows: words as ids, what ends a gap, and
@@ -228,9 +237,10 @@ class Run:
         if self._plan.grammar is not None:
             check_bound(sampling, "tools" if request.format is None else "a format")
             sampling = replace(sampling, grammar=self._plan.grammar)
-        if request.bad_words:
+        words = (*request.bad_words, *self._plan.banned)
+        if words:
             encode = partial(self._renderer.tokenizer.encode, add_special_tokens=False)
-            ids = bad_word_ids(request.bad_words, encode)
+            ids = bad_word_ids(words, encode)
             sampling = replace(sampling, bad_words=(*sampling.bad_words, *ids))
         fill = self._renderer.fill_tokens
         is_gap = any(isinstance(prompt, FillPrompt) for prompt in request.prompts)
@@ -242,11 +252,7 @@ class Run:
         return sampling
 
 
-def _joined_marks(first: Mapping[int, str], second: Mapping[int, str]) -> dict[int, str]:
-    """Marks of stop strings and of the dialect; a token that is in both has both."""
-    return {i: first.get(i, "") + second.get(i, "") for i in first.keys() | second.keys()}
-
-
 def _context(prompt: Prompt, token_ids: Sequence[int]) -> Sequence[int]:
     """The ids that a choice's text continues. The answer in a chat begins one."""
-    return () if isinstance(prompt, ChatPrompt) else token_ids
+    is_begun = isinstance(prompt, ChatPrompt) and not prompt.continues_last
+    return () if is_begun else token_ids

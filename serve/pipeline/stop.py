@@ -7,7 +7,7 @@ one that the cut divides is.
 Special tokens have no text, and clients name them as stop strings all the same (``<|im_end|>``,
 ``foo</s>``). Where a stop string spells one, a mark stands for the token in the text: a surrogate,
 which no text can hold. It is matched as a whole, counts for no character, and never passes this
-stage. The name in plain tokens stops, too.
+stage, but for those that a later one looks for. The name in plain tokens stops, too.
 """
 
 from __future__ import annotations
@@ -38,6 +38,20 @@ class StopPatterns:
     strings: tuple[str, ...]
     marks: Mapping[int, str] = field(default_factory=dict)
     names: Mapping[str, str] = field(default_factory=dict)
+
+    def sharing(self, others: Mapping[int, str]) -> StopPatterns:
+        """The same with the marks that a later stage has for tokens, where it has any.
+
+        Args:
+            others: its marks by the ids of the tokens.
+        """
+        shared = {mark: others[i] for i, mark in self.marks.items() if i in others}
+        change = str.maketrans(shared)
+        return StopPatterns(
+            tuple([text.translate(change) for text in self.strings]),
+            {i: mark.translate(change) for i, mark in self.marks.items()},
+            {mark.translate(change): name for mark, name in self.names.items()},
+        )
 
 
 def stop_patterns(strings: Sequence[str], special_ids: Mapping[str, int]) -> StopPatterns:
@@ -78,7 +92,8 @@ class StopStrings:
         names: of these tokens, by their marks; for a stop string that is kept.
         keeps_stop: the string that ends the choice is part of its text; of two that begin at one
             place it is the shorter.
-        others: marks of a later stage, which count for no character either, and pass this one.
+        others: marks of a later stage, which count for no character either, and pass this one;
+            some may be among ``marks``.
     """
 
     def __init__(
@@ -94,7 +109,8 @@ class StopStrings:
         self._strings = tuple(strings)
         self._marks = marks
         self._firsts = frozenset([s[0] for s in self._strings]).union(marks.values())
-        self._without_marks = dict.fromkeys(map(ord, marks.values()))
+        own = set(marks.values()) - set(others)
+        self._without_marks = dict.fromkeys(map(ord, own))
         self._with_names = {ord(mark): name for mark, name in (names or {}).items()}
         self._keeps_stop = keeps_stop
         self._others = others

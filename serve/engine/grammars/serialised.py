@@ -13,9 +13,10 @@ from typing import Any
 from llguidance import regex_to_lark
 from llguidance.gbnf_to_lark import GbnfToLarkError, gbnf_to_lark
 
-from serve.engine.grammars import bounds, json_schema, structural
+from serve.engine.grammars import bounds, json_schema, structural, wording
 from serve.engine.grammars.grammar import Grammar
 from serve.engine.grammars.refusal import GrammarRefused
+from serve.engine.grammars.structural import literal
 
 JsonObject = dict[str, Any]
 
@@ -24,7 +25,9 @@ _HALF_CHARACTER = (
 )
 _INLINE = re.compile(r"%json\s*(?=\{)")
 _LITERALS = re.compile(r'"(?:\\.|[^"\\\n])*"|/(?:\\.|[^/\\\n])*/|//[^\n]*|#[^\n]*')
-_GBNF = re.compile(r"^\s*[A-Za-z][\w-]*\s*::=", re.MULTILINE)
+_GBNF = re.compile(
+    r"^[ \t]*[A-Za-z][\w-]*[ \t]*::=", re.MULTILINE
+)  # no \s: quadratic in blank lines
 
 
 def serialised(grammar: Grammar) -> str:
@@ -40,7 +43,10 @@ def serialised(grammar: Grammar) -> str:
     entries = [{"name": name, **_entry(part)} for name, part in parts]
     if grammar.kind == "structural":
         main, entries = structural.entries(grammar.text)
-    text = json.dumps({"grammars": [main, *entries]}, ensure_ascii=False)
+    try:
+        text = json.dumps({"grammars": [main, *entries]}, ensure_ascii=False, allow_nan=False)
+    except ValueError:  # 1e999 is read as infinity
+        raise GrammarRefused(wording.TOO_LARGE_NUMBER) from None
     if not _is_unicode(text):
         raise GrammarRefused(_HALF_CHARACTER)
     return text
@@ -105,11 +111,6 @@ def _entry(grammar: Grammar) -> JsonObject:
             return {"lark_grammar": _lark(grammar.text)}
         case "structural":
             return {}
-
-
-def literal(text: str) -> str:
-    """A text between quotes, as Lark reads it."""
-    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def _lark(text: str) -> str:

@@ -32,7 +32,9 @@ class BoundDialect:
     @property
     def is_plain(self) -> bool:
         """Whether an answer is nothing but content, whatever is asked of it."""
-        return self.dialect.reasoning is None and self.dialect.frame == "plain"
+        dialect = self.dialect
+        has_frame = bool(dialect.content_open.strip() or dialect.content_close.strip())
+        return dialect.reasoning is None and dialect.frame == "plain" and not has_frame
 
 
 def bind(

@@ -133,13 +133,13 @@ def tagged_form(text: str, name: str, names: Sequence[str]) -> Form | None:
 
 
 def common_prefix(first: str, second: str, names: Sequence[str]) -> str:
-    """What two texts begin with alike, in whole atoms."""
+    """The beginning that two texts share, in whole atoms."""
     pairs = zip(atoms(first, names), atoms(second, names), strict=False)
     return "".join(one for one, _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
 
 
 def common_suffix(first: str, second: str, names: Sequence[str]) -> str:
-    """What two texts end with alike, in whole atoms."""
+    """The end that two texts share, in whole atoms."""
     pairs = zip(reversed(atoms(first, names)), reversed(atoms(second, names)), strict=False)
     alike = [one for one, _ in takewhile(lambda pair: pair[0] == pair[1], pairs)]
     return "".join(reversed(alike))
@@ -160,8 +160,10 @@ def numbered(first: Form, second: Form | None) -> Form:
         pieces += [Piece(parts[0]), Piece("number", is_hole=True), Piece(parts[1])]
     body = first.body
     if isinstance(body, NamedCall) and "number" in {one.text for one in pieces if one.is_hole}:
-        head, _, tail = re.split(r"(\d+)", body.name_end, maxsplit=1)
-        body = NamedCall(name_open=body.name_open, name_end=head, id_end=tail)
+        parts = re.split(r"\d+", body.name_end, maxsplit=1)
+        if len(parts) < 2:
+            return first  # the number stands elsewhere
+        body = NamedCall(name_open=body.name_open, name_end=parts[0], id_end=parts[1])
     return Form(first.start, first.end, body, tuple(pieces))
 
 

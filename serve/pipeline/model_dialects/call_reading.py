@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import sys
+import re
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
@@ -19,6 +19,12 @@ from serve.pipeline.model_dialects.values import json_of, quoted_value
 
 MAX_NAME_CHARS = 256
 MAX_KEY_CHARS = 1024
+_NO_NAME = re.compile(r"[\s{}\"<>]")
+"""What no function's name holds."""
+_NO_KEY = re.compile(r"[\s()\[\]{}\"',<>]")
+"""What no key holds that has nothing before it."""
+_SURROGATE = re.compile(r"[\ud800-\udfff]")
+"""Marks (marks.py), and what is no character at all: a model can write one by an escape."""
 _FACTS = ("type", "id")
 """Keys that a call without its tag may have beside its name and arguments."""
 
@@ -33,6 +39,9 @@ class ToldCall:
 
     Attributes:
         name: None until it is known.
+        is_told: whether it has been told of.
+        has_arguments: whether something of them has come.
+        is_whole: whether all of its arguments have come.
     """
 
     def __init__(
@@ -44,10 +53,11 @@ class ToldCall:
         self.name: str | None = None
         self.is_told = False
         self.has_arguments = False
+        self.is_whole = False
 
     def call(self, name: str) -> None:
         """Take the name. Raises MalformedError where it is none of those that it may be."""
-        if self.only is not None and name not in self.only:
+        if _SURROGATE.search(name) or (self.only is not None and name not in self.only):
             raise MalformedError
         self.name = name
 
@@ -94,9 +104,10 @@ def read_call(reader: Reader, syntax: CallSyntax, call: ToldCall, tools: Tools) 
             yield from _named_call(reader, body, call)
         case TaggedCall():
             yield from _tagged_call(reader, syntax, body, call, tools)
+    call.is_whole = True
     call.finish()
     if syntax.close.strip():
-        yield from reader.match(syntax.close)
+        yield from reader.match_close(syntax.close)
 
 
 Tools = Mapping[str, Mapping[str, Any] | None]
@@ -130,8 +141,9 @@ def _object(reader: Reader, body: JsonCall, call: ToldCall, path: JsonPath) -> W
             if first != '"':
                 raise MalformedError
             call.call(_decoded((yield from reader.string())))
-        elif here == body.arguments:
+        elif here == body.arguments and not call.has_arguments:
             yield from _arguments(reader, call, first)
+            call.is_whole = True
         elif first == "{" and here in (body.name[: len(here)], body.arguments[: len(here)]):
             yield from _object(reader, body, call, here)
         elif call.only is not None and key not in _FACTS:
@@ -144,7 +156,7 @@ def _object(reader: Reader, body: JsonCall, call: ToldCall, path: JsonPath) -> W
 def _arguments(reader: Reader, call: ToldCall, first: str) -> Wait[None]:
     """Arguments as an object, or as a string that holds one."""
     if first == '"':
-        call.argue(_decoded((yield from reader.string())))
+        call.argue(_decoded((yield from reader.string())) or "{}")
     elif first == "n":
         yield from reader.raw_value(_ignore)
         call.argue("{}")
@@ -157,11 +169,11 @@ def _named_call(reader: Reader, body: NamedCall, call: ToldCall) -> Wait[None]:
         yield from reader.until([body.name_open.strip()], MAX_NAME_CHARS)
     call.call((yield from _name(reader, body.name_end)))
     if body.id_end is not None:
-        mark = reader.at
+        mark = reader.place
         try:
             yield from reader.until([body.id_end.strip()], MAX_NAME_CHARS)
         except MalformedError:
-            reader.at = mark
+            reader.return_to(mark)
     if (yield from reader.skip_space()) != "{":
         raise MalformedError
     yield from reader.raw_value(call.argue)
@@ -181,7 +193,7 @@ def _name(reader: Reader, end: str) -> Wait[str]:
             if len(name) > MAX_NAME_CHARS:
                 raise MalformedError
     name = name.strip()
-    if not name or any(character.isspace() or character in '{}"<>' for character in name):
+    if not name or _NO_NAME.search(name):
         raise MalformedError
     return name
 
@@ -196,32 +208,32 @@ def _tagged_call(
     ends = [text for text in (body.name_end, body.key_open, syntax.close) if text.strip()]
     name, end = yield from reader.until([text.strip() for text in ends], MAX_NAME_CHARS)
     name = name.strip()
-    if not name or any(character.isspace() or character in '{}"<>' for character in name):
+    if not name or _NO_NAME.search(name):
         raise MalformedError
     call.call(name)
     if end != body.name_end.strip():
         reader.at -= len(end)
     schema = tools.get(name) or {}
     is_first = True
-    try:
-        while (yield from _is_argument(reader, syntax, body)):
-            key, value = yield from _argument(reader, body, schema)
-            call.argue(f"{'{' if is_first else ', '}{json.dumps(key, ensure_ascii=False)}: {value}")
-            is_first = False
-            yield from reader.match(body.separator)
-    except EndedError:
-        if not call.is_told:
-            raise
-        return
+    while (yield from _is_argument(reader, syntax, body)):
+        key, value = yield from _argument(reader, body, schema)
+        call.argue(f"{'{' if is_first else ', '}{json.dumps(key, ensure_ascii=False)}: {value}")
+        is_first = False
+        yield from reader.match(body.separator)
     call.argue("{}" if is_first else "}")
 
 
 def _is_argument(reader: Reader, syntax: CallSyntax, body: TaggedCall) -> Wait[bool]:
+    """Whether an argument follows. Raises EndedError where the text ends within what comes."""
     if body.key_open.strip():
-        return (yield from reader.match(body.key_open))
-    mark = reader.at
+        if (yield from reader.match(body.key_open)):
+            return True
+        if reader.ends_within(body.key_open):
+            raise EndedError
+        return False
+    mark = reader.place
     is_closed = yield from reader.match(syntax.close)
-    reader.at = mark
+    reader.return_to(mark)
     yield from reader.skip_space()
     return not is_closed
 
@@ -229,27 +241,20 @@ def _is_argument(reader: Reader, syntax: CallSyntax, body: TaggedCall) -> Wait[b
 def _argument(reader: Reader, body: TaggedCall, schema: Mapping[str, Any]) -> Wait[tuple[str, str]]:
     """An argument's key and its value as JSON."""
     key_ends = [end for end in (body.key_end, body.key_end_other) if end is not None]
-    key, end = yield from reader.until([end.strip() for end in key_ends], MAX_KEY_CHARS)
+    key, end = yield from reader.until([end.strip() or end for end in key_ends], MAX_KEY_CHARS)
     key = key.strip()
+    if not body.key_open.strip() and _NO_KEY.search(key):
+        raise MalformedError
     is_other = body.key_end_other is not None and end == body.key_end_other.strip()
+    key_end = body.key_end_other if is_other and body.key_end_other else body.key_end
     if body.quote:
         written = yield from quoted_value(reader, body.quote)
         yield from reader.match(body.value_end)
         return key, json_of(written, schema, key, quote=body.quote)
-    yield from _skip_exactly(reader, _tail(body.key_end))
-    core = body.value_end.strip()
-    ends = [body.value_end, core] if core != body.value_end else [core]
-    value, _ = yield from reader.until(ends, sys.maxsize)
+    yield from reader.skip_exactly(_tail(key_end) if key_end.strip() else "")
+    value, _ = yield from reader.until([body.value_end, body.value_end.strip()])
     kind = None if body.key_end_other is None else not is_other
     return key, json_of(value, schema, key, is_text=kind)
-
-
-def _skip_exactly(reader: Reader, space: str) -> Wait[None]:
-    """Read white space as far as it is that of a literal."""
-    for character in space:
-        if (yield from reader.peek()) != character:
-            return
-        reader.at += 1
 
 
 def _tail(literal: str) -> str:

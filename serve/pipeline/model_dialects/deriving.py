@@ -62,7 +62,8 @@ def derive(probe: Probe, source: str) -> ModelDialect:
     reasoning = _reasoning(probe, source)
     opened, closed = _content(probe, reasoning)
     if reasoning is not None and opened and reasoning.close.endswith(opened):
-        reasoning = replace(reasoning, close=reasoning.close.removesuffix(opened))
+        close = reasoning.close.removesuffix(opened)
+        reasoning = replace(reasoning, close=close) if close.strip() else reasoning
     return ModelDialect(
         name="template",
         source="derived",
@@ -185,7 +186,9 @@ def _with_other_types(probe: Probe, body: TaggedCall) -> TaggedCall:
 
 
 def _lead(probe: Probe, outer: Mapping[str, str]) -> str:
-    """What the template writes between content and the first call, white space most often."""
+    """The text that the template writes between content and the first call: white space most
+    often.
+    """
     text = probe.answer(calls(_BOTH, content=CONTENT), *VALUES, FIRST)
     if text is None or CONTENT not in text:
         return ""

@@ -11,15 +11,19 @@ The format is described in OpenAI's openai-harmony, docs/format.md.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Mapping
 
 from serve.pipeline.events import Channel
 from serve.pipeline.model_dialects.call_reading import ToldCall
-from serve.pipeline.model_dialects.reading import Reader, Wait, first_of
+from serve.pipeline.model_dialects.literals import Literals
+from serve.pipeline.model_dialects.reading import EndedError, MalformedError, Reader, Wait
 from serve.pipeline.model_dialects.telling import Telling
 
 MARKUP = ("<|channel|>", "<|message|>", "<|start|>", "<|end|>", "<|call|>", "<|return|>")
+MAX_HEADER_CHARS = 512
+_ROLE = "assistant"
 _RECIPIENT = re.compile(r"to=(?:functions\.)?([A-Za-z0-9_.-]+)")
 
 
@@ -44,74 +48,112 @@ class HarmonyReading:
         self._reader = reader
         self._telling = telling
         self._channel, self._message, start, *ends = (names[name] for name in MARKUP)
-        self._ends = [*ends, start]
+        self._ends = Literals([*ends, start])
+        self._marks = Literals([self._message, *ends, start])
         self._has_tools = has_tools
         self._is_parallel = is_parallel
+        self._has_read = False  # a message
         self._is_call_over = False
+        self._is_cut = False
 
     def has_ended(self) -> bool:
         """Whether nothing may follow what has been read."""
         return self._is_call_over and not self._is_parallel
 
+    def is_cut(self) -> bool:
+        """Whether the last call broke off before its arguments were whole."""
+        return self._is_cut
+
     def read(self) -> Wait[None]:
         """Read all of it."""
-        reader = self._reader
         while not self.has_ended():
-            header = yield from self._up_to([self._message, *self._ends])
-            if header is None:
-                # Text without any frame: it is all that was said.
-                self._telling.say("content", reader.rest)
-                reader.at = len(reader.text)
-                break
-            text, end = header
+            try:
+                text, end = yield from self._header()
+            except MalformedError:
+                # Text without any frame: it is what was said.
+                if not (yield from self._say("content")):
+                    break
+                continue
             if end == self._message:
                 yield from self._read_body(text)
-            elif text.strip() and self._channel not in text and text.strip() != "assistant":
+            elif not self._is_header(text):
                 self._telling.say("content", text)
         self._telling.finish()
 
+    def _header(self) -> Wait[tuple[str, str]]:
+        """The text before a message or the end of one, and which of the two.
+
+        Raises:
+            MalformedError: there is none, or so much text before it that it is no header.
+        """
+        reader, start = self._reader, self._reader.place
+        try:
+            return (yield from reader.until(self._marks, MAX_HEADER_CHARS))
+        except EndedError:
+            reader.return_to(start)
+            rest = reader.text[reader.at :]
+            if self._is_header(rest) and (rest.strip() or self._has_read):
+                reader.at = len(reader.text)  # one that broke off
+            raise
+
+    def _is_header(self, text: str) -> bool:
+        """Whether text outside of a message is part of a header, which is never told."""
+        return self._channel in text or text.strip() in ("", _ROLE)
+
     def _read_body(self, header: str) -> Wait[None]:
         """Read a message behind its header."""
+        self._has_read = True
         recipient = _RECIPIENT.search(header)
         kind = header.partition(self._channel)[2].strip()
         if recipient is not None and self._has_tools:
-            call = ToldCall(self._telling.call())
-            call.name = recipient[1]
-            yield from self._tell(call.argue)
-            call.finish()
-            self._is_call_over = True
+            yield from self._read_call(recipient[1])
             return
         channel: Channel = "reasoning" if kind.startswith("analysis") else "content"
         self._telling.is_reasoning = channel == "reasoning"
-        yield from self._tell(lambda text: self._telling.say(channel, text))
+        yield from self._say(channel)
         self._telling.is_reasoning = False
 
-    def _tell(self, tell: Callable[[str], None]) -> Wait[None]:
-        """Tell a message's text as it comes, up to its end."""
+    def _read_call(self, name: str) -> Wait[None]:
+        told: list[str] = []
+        call = ToldCall(self._telling.call())
+        call.call(name)
+
+        def argue(text: str) -> None:
+            told.append(text)
+            call.argue(text)
+
+        is_closed = yield from self._tell(argue)
+        self._is_cut = not is_closed and not _is_json("".join(told))
+        if not self._is_cut and not "".join(told).strip():
+            call.argue("{}")
+        call.finish()
+        self._is_call_over = True
+
+    def _say(self, channel: Channel) -> Wait[bool]:
+        return (yield from self._tell(lambda text: self._telling.say(channel, text)))
+
+    def _tell(self, tell: Callable[[str], None]) -> Wait[bool]:
+        """Tell a message's text as it comes, up to its end. Returns whether that came."""
         reader = self._reader
         while True:
-            found = first_of(reader.text, self._ends, reader.at)
-            stop = len(reader.text) if found is None else found[0]
+            found = self._ends.find(reader.text, reader.at, is_over=reader.is_over)
+            keep = 0 if reader.is_over else self._ends.held(reader.text, reader.at)
+            stop = len(reader.text) - keep if found is None else found[0]
             if stop > reader.at:
                 tell(reader.text[reader.at : stop])
             reader.at = stop
             if found is not None:
                 reader.at += len(found[1])
-                return
+                return True
             reader.forget()
             if reader.is_over:
-                return
+                return False
             yield
 
-    def _up_to(self, ends: list[str]) -> Wait[tuple[str, str] | None]:
-        """The text before the first of some names, and which; None at the end of all text."""
-        reader = self._reader
-        while True:
-            found = first_of(reader.text, ends, reader.at)
-            if found is not None:
-                start, end = found
-                text, reader.at = reader.text[reader.at : start], start + len(end)
-                return text, end
-            if reader.is_over:
-                return None
-            yield
+
+def _is_json(text: str) -> bool:
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    return True

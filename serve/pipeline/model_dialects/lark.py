@@ -59,11 +59,13 @@ class Lark:
         return self.rule("bare", "BARE")
 
     def up_to(self, literal: str, *, max_tokens: int | None = None) -> str:
-        """Any text, and the literal that ends it.
+        """Any text, and the literal that ends it; any text where that is empty.
 
         Args:
             max_tokens: most tokens of the text before it.
         """
+        if not literal:
+            return self.text()
         self._rules["TEXT"] = _ANY
         first, *others = self._pieces(literal)
         name = f"until_{len(self._rules)}"

@@ -90,7 +90,8 @@ class AnswerParser:
                 self._reader.is_over = True
                 passed += self._go_on()
                 passed += telling.rest()
-                has_called = event.reason == "stop" and telling.num_calls > 0
+                has_called = telling.num_calls > 0 and not self._read.is_cut()
+                has_called = has_called and event.reason == "stop"
                 passed.append(replace(event, reason="tool_calls") if has_called else event)
             else:
                 passed.append(event)

@@ -6,19 +6,11 @@ loses no character but those of the tags and the white space that the template p
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from serve.pipeline.events import Channel
 from serve.pipeline.model_dialects.call_reading import Tools
 from serve.pipeline.model_dialects.dialect import ModelDialect
-from serve.pipeline.model_dialects.reading import (
-    EndedError,
-    Reader,
-    Wait,
-    could_grow,
-    first_of,
-    held,
-)
+from serve.pipeline.model_dialects.literals import Literals
+from serve.pipeline.model_dialects.reading import Reader, Wait
 from serve.pipeline.model_dialects.sections import SectionReading
 from serve.pipeline.model_dialects.telling import Telling
 
@@ -61,6 +53,10 @@ class PlainReading:
         """Whether nothing may follow what has been read."""
         return self._calls is not None and self._calls.has_ended
 
+    def is_cut(self) -> bool:
+        """Whether the last call broke off before its arguments were whole."""
+        return self._calls is not None and self._calls.is_cut
+
     def read(self) -> Wait[None]:
         """Read all of it."""
         if self._reasoning is not None:
@@ -74,38 +70,29 @@ class PlainReading:
             return
         self._telling.is_reasoning = True
         if begins:
-            yield from self._skip_space_of(opened[len(opened.rstrip()) :])
-        core = closed.strip()
-        found = yield from self._tell_until("reasoning", [closed.rstrip(), core])
+            yield from self._reader.skip_exactly(opened[len(opened.rstrip()) :])
+        ends = Literals([closed.rstrip(), closed.strip()])
+        found = yield from self._tell_until("reasoning", ends)
         self._telling.is_reasoning = False
         if found is not None:
-            yield from self._skip_space_of(closed[len(closed.rstrip()) :])
-
-    def _skip_space_of(self, space: str) -> Wait[None]:
-        """Read white space as far as it is that of a literal."""
-        for character in space:
-            try:
-                if (yield from self._reader.peek()) != character:
-                    return
-            except EndedError:
-                return
-            self._reader.at += 1
+            yield from self._reader.skip_exactly(closed[len(closed.rstrip()) :])
 
     def _read_content(self) -> Wait[None]:
         opened, closed = self._dialect.content_open, self._dialect.content_close
         if opened.strip() and (yield from self._reader.match(opened)):
-            yield from self._skip_space_of(opened[len(opened.rstrip()) :])
+            yield from self._reader.skip_exactly(opened[len(opened.rstrip()) :])
         closings = {closed, closed.strip()} - {""}
         ends = [*closings]
         if self._calls is not None and self._calls.trigger:
             ends += [self._lead + self._calls.trigger, self._calls.trigger]
+        literals = Literals(ends)
         telling = self._telling
         while True:
             if self._calls is not None and not telling.has_content:
                 yield from self._calls.read_without_tags()
             if self.has_ended():
                 return
-            found = yield from self._tell_until("content", ends)
+            found = yield from self._tell_until("content", literals)
             if found is None:
                 return
             if found in closings or self._calls is None:
@@ -119,25 +106,21 @@ class PlainReading:
         """Read calls behind their trigger; what only looks like one is content."""
         reader, trigger = self._reader, calls.trigger
         reader.at -= len(trigger)
-        start = reader.at
         if not (yield from calls.read(is_first=not self._telling.has_content)):
-            lead = found[: len(found) - len(trigger)]
-            self._telling.say("content", lead + reader.text[start : start + len(trigger)])
-            reader.at = start + len(trigger)
+            self._telling.say("content", found)
+            reader.at += len(trigger)
 
-    def _tell_until(self, channel: Channel, ends: Sequence[str]) -> Wait[str | None]:
+    def _tell_until(self, channel: Channel, ends: Literals) -> Wait[str | None]:
         """Tell text up to the first of some literals, which is read. None where none comes."""
         reader = self._reader
         while True:
-            found = first_of(reader.text, ends, reader.at)
-            if found is not None and (
-                reader.is_over or not could_grow(reader.text, found[0], found[1], ends)
-            ):
+            found = ends.find(reader.text, reader.at, is_over=reader.is_over)
+            if found is not None:
                 start, end = found
                 self._telling.say(channel, reader.text[reader.at : start])
                 reader.at = start + len(end)
                 return end
-            keep = 0 if reader.is_over else held(reader.text, reader.at, ends)
+            keep = 0 if reader.is_over else ends.held(reader.text, reader.at)
             stop = len(reader.text) - keep
             self._telling.say(channel, reader.text[reader.at : stop])
             reader.at = stop

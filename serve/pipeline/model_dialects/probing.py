@@ -58,8 +58,8 @@ class Probe:
         return whole[start : self._end(whole, max(found))]
 
     def opening(self) -> str:
-        """What the prompt ends with, behind the header of the assistant's turn: empty most often,
-        or the beginning of its reasoning.
+        """The end of the prompt, behind the header of the assistant's turn: empty most often, or
+        the beginning of its reasoning.
         """
         before = [{"role": "user", "content": USER}]
         turn = {"role": "assistant", "content": CONTENT}
@@ -71,7 +71,7 @@ class Probe:
         return prompt[_turn_start(prompt, whole) :]
 
     def _end(self, whole: str, at: int) -> int:
-        """Where the turn that has its last sentinel before ``at`` ends."""
+        """The end of the turn that has its last sentinel before ``at``."""
         ends = [found for text in self.end_texts if (found := whole.find(text, at)) >= 0]
         if ends:
             return min(ends)
@@ -79,7 +79,7 @@ class Probe:
         return whole.rfind(plain, at) if plain and whole.find(plain, at) >= 0 else len(whole)
 
     def _plain_end(self) -> str:
-        """What follows the content of a plain turn."""
+        """The text that follows the content of a plain turn."""
         turns = [
             {"role": "user", "content": USER},
             {"role": "assistant", "content": CONTENT},
@@ -132,7 +132,7 @@ def atoms(text: str, names: Sequence[str] = ()) -> list[str]:
 
 
 def _turn_start(prompt: str, whole: str) -> int:
-    """Where the model's own words begin: behind the prompt, or where the two part.
+    """The place where the model's own words begin: behind the prompt, or where the two part.
 
     Two tags that begin alike, ``<think>`` and ``<tool_call>``, part before their first character.
     """

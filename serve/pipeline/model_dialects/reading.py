@@ -10,6 +10,8 @@ import re
 from collections.abc import Callable, Generator, Sequence
 from typing import TypeVar
 
+from serve.pipeline.model_dialects.literals import Literals
+
 T = TypeVar("T")
 Wait = Generator[None, None, T]
 """A reading that may wait for more text, and gives a T in the end."""
@@ -18,10 +20,13 @@ _STRUCTURE = re.compile(r'["{}\[\]]')
 _IN_STRING = re.compile(r'["\\]')
 _SCALAR_END = re.compile(r"[\s,}\]]")
 _SPACE = " \t\r\n"
+_NO_SPACE = re.compile(r"[^ \t\r\n]")
+_WINDOW_CHARS = 1024
+"""Characters that are read and stay in the window: each piece of text is joined to them once."""
 
 
 class MalformedError(Exception):
-    """What came is not what it has to be at this place."""
+    """The text is not what it has to be at this place."""
 
 
 class EndedError(MalformedError):
@@ -29,11 +34,12 @@ class EndedError(MalformedError):
 
 
 class Reader:
-    """Text so far, and a place in it.
+    """A window on text, and a place in it. What is read leaves the window, and comes back where
+    somebody returns to a place before it.
 
     Attributes:
-        text: what has come and may still be needed.
-        at: the place; what is before it is read.
+        text: the window.
+        at: the place in it; what is before it is read.
         is_over: whether no more comes.
     """
 
@@ -41,22 +47,41 @@ class Reader:
         self.text = ""
         self.at = 0
         self.is_over = False
+        self._before: list[str] = []  # what left the window and may be returned to
+        self._num_before = 0  # characters before the window, in all
 
     def add(self, text: str) -> None:
         self.text += text
 
-    def forget(self) -> None:
-        """Let go of what is read."""
-        self.text, self.at = self.text[self.at :], 0
-
     @property
-    def rest(self) -> str:
-        return self.text[self.at :]
+    def place(self) -> int:
+        """Characters of the whole text before the place. It stays true while text comes."""
+        return self._num_before + self.at
+
+    def return_to(self, place: int) -> None:
+        """Return to a place of before, none that has been forgotten."""
+        if place < self._num_before:
+            pieces = [self.text]
+            while place < self._num_before:
+                pieces.append(self._before.pop())
+                self._num_before -= len(pieces[-1])
+            self.text = "".join(reversed(pieces))
+        self.at = place - self._num_before
+
+    def forget(self) -> None:
+        """Let go of what is read for good."""
+        self._num_before += self.at
+        self.text, self.at = self.text[self.at :], 0
+        self._before.clear()
 
     def more(self) -> Wait[None]:
         """Wait for more text. Raises EndedError where none comes."""
         if self.is_over:
             raise EndedError
+        if self.at > _WINDOW_CHARS:
+            self._before.append(self.text[: self.at])
+            self._num_before += self.at
+            self.text, self.at = self.text[self.at :], 0
         yield
 
     def peek(self) -> Wait[str]:
@@ -68,53 +93,116 @@ class Reader:
     def skip_space(self) -> Wait[str]:
         """The next character that is no white space, which becomes the place."""
         while True:
-            character = yield from self.peek()
-            if character not in _SPACE:
-                return character
+            match = _NO_SPACE.search(self.text, self.at)
+            if match is not None:
+                self.at = match.start()
+                return match[0]
+            self.at = len(self.text)
+            yield from self.more()
+
+    def skip_exactly(self, space: str) -> Wait[None]:
+        """Read white space as far as it is that of a literal."""
+        for character in space:
+            try:
+                if (yield from self.peek()) != character:
+                    return
+            except EndedError:
+                return
             self.at += 1
+
+    def begins(self, literal: str) -> Wait[bool]:
+        """Whether a literal stands here, character by character; reads it if so."""
+        while not self.is_over and len(self.text) - self.at < len(literal):
+            if not literal.startswith(self.text[self.at :]):
+                return False
+            yield from self.more()
+        if not self.text.startswith(literal, self.at):
+            return False
+        self.at += len(literal)
+        return True
 
     def match(self, literal: str) -> Wait[bool]:
         """Whether a literal stands here, white space in either apart; reads it if so.
 
         At the end of the text a literal of nothing but white space stands everywhere.
         """
-        start = self.at
+        start = self.place
         try:
             for character in literal:
                 if character in _SPACE:
                     continue
                 if (yield from self.skip_space()) != character:
-                    self.at = start
+                    self.return_to(start)
                     return False
                 self.at += 1
         except EndedError:
-            self.at = start
+            self.return_to(start)
             return False
         return True
+
+    def match_close(self, literal: str) -> Wait[None]:
+        """Read a literal if it stands here, or as much of it as the text's end has left."""
+        if not (yield from self.match(literal)) and self.ends_within(literal):
+            self.at = len(self.text)
+
+    def ends_within(self, literal: str) -> bool:
+        """Whether the text ends in the middle of a literal that begins here."""
+        rest = self.text[self.at : self.at + 2 * len(literal) + 1]
+        if not self.is_over or self.at + len(rest) < len(self.text):
+            return False
+        begun, whole = "".join(rest.split()), "".join(literal.split())
+        return bool(begun) and begun != whole and whole.startswith(begun)
 
     def expect(self, literal: str) -> Wait[None]:
         """Read a literal. Raises MalformedError where it does not stand here."""
         if not (yield from self.match(literal)):
-            raise EndedError if self.is_over and not self.rest.strip() else MalformedError
+            is_end = self.is_over and _NO_SPACE.search(self.text, self.at) is None
+            raise EndedError if is_end else MalformedError
 
-    def until(self, ends: Sequence[str], most: int) -> Wait[tuple[str, str]]:
+    def until(
+        self, ends: Literals | Sequence[str], most: int | None = None
+    ) -> Wait[tuple[str, str]]:
         """The text before the first of some literals, and which it was; neither is left.
 
+        Args:
+            most: characters that may come before it; None is any number.
+
         Raises:
-            MalformedError: more than ``most`` characters came without one.
+            MalformedError: more than ``most`` came.
             EndedError: the text ended without one.
         """
-        while True:
-            found = first_of(self.text, ends, self.at)
-            if found is not None and not (
-                not self.is_over and could_grow(self.text, found[0], found[1], ends)
-            ):
-                start, end = found
-                text, self.at = self.text[self.at : start], start + len(end)
-                return text, end
-            if len(self.text) - self.at > most:
+        literals = ends if isinstance(ends, Literals) else Literals(ends)
+        parts: list[str] = []
+        start, num_read = self.place, 0
+
+        def read(end: int) -> None:
+            nonlocal num_read
+            num_read += end - self.at
+            if most is not None and num_read > most:
+                self.return_to(start)
                 raise MalformedError
+            parts.append(self._taken(end))
+
+        while True:
+            left = None if most is None else most - num_read
+            found = literals.find(self.text, self.at, is_over=self.is_over, most=left)
+            if found is not None:
+                read(found[0])
+                self.at += len(found[1])
+                return "".join(parts), found[1]
+            read(len(self.text) - (0 if self.is_over else literals.held(self.text, self.at)))
             yield from self.more()
+
+    def plain(self, marks: re.Pattern[str], tell: Callable[[str], None]) -> Wait[None]:
+        """Read text up to the first of some characters, telling it as it comes.
+
+        Raises:
+            EndedError: the text ended without one.
+        """
+        while (match := marks.search(self.text, self.at)) is None:
+            tell(self._taken(len(self.text)))
+            yield from self.more()
+        tell(self._taken(match.start()))
 
     def string(self) -> Wait[str]:
         """The JSON text of a string that begins here, quotes included."""
@@ -132,26 +220,24 @@ class Reader:
             yield from self._scalar(tell)
             return
         depth, is_string = 0, False
+        seen = self.at
         while True:
-            match = (_IN_STRING if is_string else _STRUCTURE).search(self.text, self.at)
-            if match is None:
-                tell(self._taken(len(self.text)))
+            match = (_IN_STRING if is_string else _STRUCTURE).search(self.text, seen)
+            is_cut = match is not None and match[0] == "\\" and match.end() >= len(self.text)
+            if match is None or is_cut:
+                tell(self._taken(len(self.text) if match is None else match.start()))
                 yield from self.more()
+                seen = self.at
                 continue
-            character = match[0]
+            character, seen = match[0], match.end()
             if character == "\\":
-                if match.end() >= len(self.text):
-                    tell(self._taken(match.start()))
-                    yield from self.more()
-                    continue
-                tell(self._taken(match.end() + 1))
-                continue
-            tell(self._taken(match.end()))
-            if character == '"':
+                seen += 1
+            elif character == '"':
                 is_string = not is_string
             else:
                 depth += 1 if character in "{[" else -1
             if depth <= 0 and not is_string:
+                tell(self._taken(seen))
                 return
 
     def _scalar(self, tell: Callable[[str], None]) -> Wait[None]:
@@ -163,35 +249,8 @@ class Reader:
             tell(self._taken(len(self.text)))
             if self.is_over:
                 return
-            yield
+            yield from self.more()
 
     def _taken(self, end: int) -> str:
         text, self.at = self.text[self.at : end], end
         return text
-
-
-def first_of(text: str, ends: Sequence[str], at: int) -> tuple[int, str] | None:
-    """The earliest of some literals in a text, the longest of those that begin there."""
-    found = [(start, -len(end), end) for end in ends if (start := text.find(end, at)) >= 0]
-    if not found:
-        return None
-    start, _, end = min(found)
-    return start, end
-
-
-def could_grow(text: str, start: int, end: str, ends: Sequence[str]) -> bool:
-    """Whether what was found could still be the beginning of a longer literal, or stand inside one
-    that began before it.
-    """
-    tail = text[start:]
-    return any(len(other) > len(end) and other.startswith(tail) for other in ends)
-
-
-def held(text: str, at: int, literals: Sequence[str]) -> int:
-    """The length of the longest end of a text that could still become one of some literals."""
-    longest = max(map(len, literals), default=1) - 1
-    for length in range(min(longest, len(text) - at), 0, -1):
-        tail = text[len(text) - length :]
-        if any(len(literal) > length and literal.startswith(tail) for literal in literals):
-            return length
-    return 0

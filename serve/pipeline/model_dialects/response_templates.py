@@ -24,6 +24,7 @@ from serve.pipeline.model_dialects.dialect import (
 )
 
 MAX_PATTERN_CHARS = 512
+"""Of a pattern, a literal, or a placeholder."""
 THINKING = ("thinking", "reasoning", "reasoning_content")
 _GROUP = re.compile(r"\(\?P<(?P<name>[a-z_]+)>(?:[^()\\]|\\.)*\)")
 _LOOSE_SPACE = re.compile(r"\\s[*+]\??|\\n[?*]|\\s\?")
@@ -110,7 +111,9 @@ def _json_calls(field: Mapping[str, Any], opened: str, closed: str) -> CallSynta
 
 
 def _path(placeholder: Any) -> JsonPath:
-    match = _PLACEHOLDER.fullmatch(placeholder) if isinstance(placeholder, str) else None
+    if not isinstance(placeholder, str) or len(placeholder) > MAX_PATTERN_CHARS:
+        return ()
+    match = _PLACEHOLDER.fullmatch(placeholder)
     return () if match is None else tuple(match[1].removeprefix("content.").split("."))
 
 
@@ -137,7 +140,9 @@ def _literal(field: Mapping[str, Any], key: str) -> str | None:
     value = field.get(key)
     if isinstance(value, list) and value:
         value = value[0]
-    return value if isinstance(value, str) and value else None
+    if not isinstance(value, str) or not value.strip() or len(value) > MAX_PATTERN_CHARS:
+        return None
+    return value
 
 
 def pattern_pieces(pattern: Any) -> list[Piece] | None:

@@ -11,16 +11,21 @@ from dataclasses import replace
 
 from serve.pipeline.model_dialects.call_reading import ToldCall, Tools, read_call
 from serve.pipeline.model_dialects.dialect import CallSyntax, JsonCall, NamedCall, is_weak
+from serve.pipeline.model_dialects.literals import Literals
 from serve.pipeline.model_dialects.reading import (
     EndedError,
     MalformedError,
     Reader,
     Wait,
-    first_of,
 )
 from serve.pipeline.model_dialects.telling import Telling
 
 FENCES = ("```json", "```")
+MAX_LONG_TRIES = 8
+LONG_TRY_CHARS = 1024
+"""What was read as a call and turns out to be none is read again as text, in which a call may begin
+at any character. So that the work stays in proportion to the text, there are so many tries of more
+characters than this in an answer; behind them all is content."""
 
 
 class SectionReading:
@@ -33,6 +38,7 @@ class SectionReading:
 
     Attributes:
         has_ended: whether nothing may follow what has been read.
+        is_cut: whether the last call that was read broke off before its arguments were whole.
         trigger: the text with which calls may begin; empty where none can.
     """
 
@@ -51,6 +57,8 @@ class SectionReading:
         self._tools = tools
         self._is_parallel = is_parallel
         self.has_ended = False
+        self.is_cut = False
+        self._num_long_tries = 0
         self.trigger = _trigger(syntax)
         self._is_weak = is_weak(syntax.trigger)
 
@@ -61,38 +69,51 @@ class SectionReading:
         Args:
             is_first: whether nothing of the answer's content is before them.
         """
-        if self._is_weak:
-            syntax = self._syntax
-            if not syntax.trigger and isinstance(syntax.body, NamedCall):
-                syntax = replace(syntax, section_open=syntax.separator)
-            return (yield from self._tentative(syntax, must_end=not is_first))
-        return (yield from self._section(self._syntax, only=None))
+        syntax = self._syntax
+        if not self._is_weak:
+            return (yield from self._tried(self._section(syntax, only=None)))
+        if not syntax.trigger and isinstance(syntax.body, NamedCall):
+            syntax = replace(syntax, section_open=syntax.separator)
+        return (yield from self._tried(self._tentative(syntax, must_end=not is_first)))
 
     def read_without_tags(self) -> Wait[bool]:
         """Read calls with which an answer begins, and that miss the tags which they should have."""
         syntax = self._syntax
         if self._is_weak and isinstance(syntax.body, JsonCall | NamedCall):
-            return (yield from self._tentative(syntax, must_end=False))
+            return (yield from self._tried(self._tentative(syntax, must_end=False)))
         if not isinstance(syntax.body, JsonCall):
             return False
         bare = replace(syntax, section_open="", open="", close="", section_close="")
-        return (yield from self._tentative(bare, must_end=True))
+        return (yield from self._tried(self._tentative(bare, must_end=True)))
+
+    def _tried(self, reading: Wait[bool]) -> Wait[bool]:
+        """Read calls, unless too much has been read for nothing. Returns to the place where there
+        are none.
+        """
+        reader, start = self._reader, self._reader.place
+        if self._num_long_tries >= MAX_LONG_TRIES:
+            return False
+        if (yield from reading):
+            self.has_ended = not self._is_parallel
+            return True
+        self._num_long_tries += reader.place - start > LONG_TRY_CHARS
+        reader.return_to(start)
+        return False
 
     def _tentative(self, syntax: CallSyntax, *, must_end: bool) -> Wait[bool]:
         """Read what may be calls, and tell of them once it is known that they are."""
-        reader, telling, start = self._reader, self._telling, self._reader.at
+        telling = self._telling
         telling.hold(releases_at_call=not must_end)
         fence = yield from self._fence()
         is_told = yield from self._section(syntax, only=self._tools)
         if is_told and must_end:
             if fence:
-                yield from reader.match("```")
+                yield from self._reader.match("```")
             is_told = yield from self._is_at_end()
         if is_told:
             telling.release()
         else:
             telling.restore()
-            reader.at, self.has_ended = start, False
         return is_told
 
     def _fence(self) -> Wait[bool]:
@@ -109,31 +130,35 @@ class SectionReading:
         return False
 
     def _section(self, syntax: CallSyntax, *, only: Tools | None) -> Wait[bool]:
-        """Read calls that stand together.
+        """Read calls that stand together. Returns whether one was told; else the place is where it
+        was seen that there is none.
 
         Args:
             only: the tools of which each has to name one; None where any name will do.
         """
-        reader, mark = self._reader, self._reader.at
+        reader = self._reader
         if not (yield from reader.match(syntax.section_open)):
             return False
         has_told = False
         while True:
-            start = reader.at
+            start = reader.place
             call = ToldCall(self._telling.call(), only)
             try:
                 yield from read_call(reader, syntax, call, self._tools)
             except MalformedError as error:
-                if not call.is_told:
-                    reader.at = start if has_told else mark
+                is_end = isinstance(error, EndedError)
+                if is_end and call.name and only is None:
+                    call.finish()
+                if not call.is_told or (self._telling.is_held and not is_end):
+                    if has_told:
+                        reader.return_to(start)
                     return has_told
-                if not isinstance(error, EndedError):
+                if is_end:
+                    reader.at = len(reader.text)
+                else:
                     yield from self._read_broken(syntax, call)
-            has_told = True
-            if not self._is_parallel:
-                self.has_ended = True
-                return True
-            if (yield from self._is_over(syntax)):
+            has_told, self.is_cut = True, not call.is_whole
+            if not self._is_parallel or (yield from self._is_over(syntax)):
                 return True
 
     def _is_over(self, syntax: CallSyntax) -> Wait[bool]:
@@ -143,9 +168,9 @@ class SectionReading:
             return True
         if not (syntax.section_open.strip() or not syntax.open.strip()):
             return True  # each call has a trigger of its own
-        after = reader.at
+        after = reader.place
         yield from reader.match(syntax.separator)
-        mark = reader.at
+        mark = reader.place
         try:
             if syntax.open.strip():
                 begins = yield from reader.match(syntax.open)
@@ -154,23 +179,27 @@ class SectionReading:
                 begins = (yield from reader.skip_space()) == "{" or is_any
         except EndedError:
             begins = False
-        reader.at = mark if begins else after
+        reader.return_to(mark if begins else after)
+        if not begins:
+            yield from reader.match_close(syntax.section_close)
         return not begins
 
     def _read_broken(self, syntax: CallSyntax, call: ToldCall) -> Wait[None]:
         """Tell what follows in a call that is not what it should be as it stands, up to its end."""
-        reader, close = self._reader, syntax.close.strip()
+        reader, close = self._reader, Literals([syntax.close.strip()])
         while True:
-            found = first_of(reader.text, [close], reader.at) if close else None
+            found = close.find(reader.text, reader.at, is_over=reader.is_over)
             if found is not None:
-                call.argue(reader.text[reader.at : found[0]].rstrip())
-                reader.at = found[0] + len(close)
+                call.argue(reader.text[reader.at : found[0]])
+                reader.at = found[0] + len(found[1])
                 return
+            keep = 0 if reader.is_over else close.held(reader.text, reader.at)
+            stop = len(reader.text) - keep
+            call.argue(reader.text[reader.at : stop])
+            reader.at = stop
             if reader.is_over:
-                call.argue(reader.rest)
-                reader.at = len(reader.text)
                 return
-            yield
+            yield from reader.more()
 
 
 def _trigger(syntax: CallSyntax) -> str:

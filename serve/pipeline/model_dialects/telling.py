@@ -1,7 +1,8 @@
-"""What a parser tells of an answer: text by channel, calls, and the tokens that came along."""
+"""Events that a parser makes of an answer: text by channel, calls, the tokens that came along."""
 
 from __future__ import annotations
 
+import re
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -9,6 +10,7 @@ from dataclasses import dataclass, replace
 from serve.pipeline.events import Channel, ChoiceEvent, TextDelta, TokenText, ToolCallDelta
 
 NewId = Callable[[], str]
+_SURROGATE = re.compile(r"[\ud800-\udfff]")
 Tell = Callable[[str | None, str], None]
 """Takes a call's name, in its first telling, and more of its arguments' text."""
 
@@ -20,7 +22,7 @@ def new_call_id() -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Kept:
-    """How things were when something began to be held back."""
+    """The state at which something began to be held back."""
 
     num_events: int
     space: str
@@ -59,14 +61,21 @@ class Telling:
         self.has_content = False
         self.is_reasoning = False
 
+    @property
+    def is_held(self) -> bool:
+        """Whether what is told is held back."""
+        return self._kept is not None
+
     def taken(self) -> list[ChoiceEvent]:
         """The events since the last time, but for those that are held."""
-        if self._kept is not None:
-            num_told = self._kept.num_events
-            events, self._events = self._events[:num_told], self._events[num_told:]
-            self._kept = replace(self._kept, num_events=0)
+        if self._kept is None:
+            events, self._events = self._events, []
             return events
-        events, self._events = self._events, []
+        num_told = self._kept.num_events
+        if not num_told:
+            return []  # what is held may be long, and is not copied at each step
+        events, self._events = self._events[:num_told], self._events[num_told:]
+        self._kept = replace(self._kept, num_events=0)
         return events
 
     def hold(self, *, releases_at_call: bool) -> None:
@@ -123,7 +132,8 @@ class Telling:
         number = self.num_calls
 
         def tell(name: str | None, text: str) -> None:
-            text = text.translate(self._without_marks)
+            # A surrogate that is no mark comes from an escape, and is no text that can be sent.
+            text = _SURROGATE.sub("\ufffd", text.translate(self._without_marks))
             call_id = None
             if name is not None:
                 if self._releases_at_call:
@@ -142,9 +152,11 @@ class Telling:
         return tell
 
     def _tell_text(self, channel: Channel, text: str) -> None:
-        if not text or (channel == "reasoning" and not self._shows_reasoning):
+        if not text:
             return
         tokens, self.logprobs = tuple(self.logprobs), []
+        if channel == "reasoning" and not self._shows_reasoning:
+            return  # its tokens would say it, too
         self._events.append(
             TextDelta(index=self._index, text=text, channel=channel, logprobs=tokens)
         )

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import ast
 import json
-import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from serve.pipeline.model_dialects.reading import Reader, Wait
 
+_PYTHON_QUOTES = ("'", '"')
+"""Either may stand where one of them does."""
+_NO_VALUE = (ValueError, SyntaxError, TypeError, MemoryError, RecursionError)
+_STRUCTURE = ",()[]{}"
 _BARE_KEY = re.compile(r"([{,]\s*)([A-Za-z_][\w.-]*)(\s*:)")
 
 
@@ -32,13 +35,14 @@ def json_of(
         if is_text:
             return json.dumps(text, ensure_ascii=False)
     stripped = text.strip()
-    if quote and quote not in ("'", '"'):
+    if quote and quote not in _PYTHON_QUOTES:
         stripped = _with_json_quotes(stripped, quote)
-    try:
-        value = json.loads(stripped, parse_constant=_refuse)
-    except (ValueError, RecursionError):
-        value = _literal(stripped, text)
-    return json.dumps(value, ensure_ascii=False)
+    for read in (_json, ast.literal_eval):
+        try:
+            return json.dumps(read(stripped), ensure_ascii=False, allow_nan=False)
+        except _NO_VALUE:
+            continue
+    return json.dumps(text, ensure_ascii=False)
 
 
 def quoted_value(reader: Reader, quote: str) -> Wait[str]:
@@ -49,10 +53,13 @@ def quoted_value(reader: Reader, quote: str) -> Wait[str]:
     """
     parts: list[str] = []
     depth = 0
+    quotes = _PYTHON_QUOTES if quote in _PYTHON_QUOTES else (quote,)
+    marks = re.compile("[" + re.escape(_STRUCTURE + "".join(one[0] for one in quotes)) + "]")
     yield from reader.skip_space()
     while True:
+        yield from reader.plain(marks, parts.append)
         character = yield from reader.peek()
-        opened = yield from _opened(reader, quote)
+        opened = yield from _opened(reader, quotes)
         if opened:
             parts += (opened, (yield from _string(reader, opened)), opened)
         elif depth == 0 and character in ",)]}":
@@ -61,37 +68,31 @@ def quoted_value(reader: Reader, quote: str) -> Wait[str]:
             depth += (character in "([{") - (character in ")]}")
             parts.append(character)
             reader.at += 1
-        if depth == 0 and opened and quote not in ("'", '"'):
+        if depth == 0 and opened and quotes != _PYTHON_QUOTES:
             return "".join(parts)
 
 
-def _opened(reader: Reader, quote: str) -> Wait[str]:
-    """The quotes that begin here, which are read; either of Python's where it is one of them."""
-    for one in ("'", '"') if quote in ("'", '"') else (quote,):
-        while one.startswith(reader.rest) and len(reader.rest) < len(one):
-            yield from reader.more()
-        if reader.text.startswith(one, reader.at):
-            reader.at += len(one)
+def _opened(reader: Reader, quotes: Sequence[str]) -> Wait[str]:
+    """The quotes that begin here, which are read; empty where none do."""
+    for one in quotes:
+        if (yield from reader.begins(one)):
             return one
     return ""
 
 
 def _string(reader: Reader, quote: str) -> Wait[str]:
     """The inside of a string up to its quotes, which are read."""
+    if quote not in _PYTHON_QUOTES:
+        return (yield from reader.until([quote]))[0]
     parts: list[str] = []
+    marks = re.compile(rf"[\\{quote}]")
     while True:
+        yield from reader.plain(marks, parts.append)
         character = yield from reader.peek()
-        if character == "\\" and quote in ("'", '"'):
-            reader.at += 1
-            parts += (character, (yield from reader.peek()))
-            reader.at += 1
-            continue
-        while quote.startswith(reader.rest) and len(reader.rest) < len(quote):
-            yield from reader.more()
-        if reader.text.startswith(quote, reader.at):
-            reader.at += len(quote)
+        reader.at += 1
+        if character == quote:
             return "".join(parts)
-        parts.append(character)
+        parts += (character, (yield from reader.peek()))
         reader.at += 1
 
 
@@ -116,16 +117,8 @@ def _is_text(schema: Mapping[str, Any], key: str) -> bool:
     return kind in ("string", ["string"])
 
 
-def _literal(stripped: str, text: str) -> Any:
-    """A value in Python's words; else the text itself."""
-    try:
-        value = ast.literal_eval(stripped)
-        json.dumps(value, allow_nan=False)
-    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
-        return text
-    if isinstance(value, float) and not math.isfinite(value):
-        return text
-    return value
+def _json(text: str) -> Any:
+    return json.loads(text, parse_constant=_refuse)
 
 
 def _refuse(_word: str) -> Any:
