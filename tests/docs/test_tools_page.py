@@ -19,6 +19,8 @@ LIMITS = {
     "properties of one object": bounds.MAX_PROPERTIES,
     "`minItems`": bounds.MAX_REPEATS,
     "patterns and formats": bounds.MAX_INTERSECTIONS,
+    "schemas that `allOf`": bounds.MAX_JOINED,
+    "pairs of `patternProperties`": bounds.MAX_PATTERN_PAIRS,
     "characters of a regular expression": bounds.MAX_REGEX,
     "characters of a grammar in GBNF": bounds.MAX_GBNF,
 }
@@ -38,6 +40,8 @@ def test_the_table_of_dialects_has_them_all() -> None:
 
 def test_the_bounds_are_those_of_the_code() -> None:
     found = dict(rows("| what | most |\n"))
+    declared = [value for name, value in vars(bounds).items() if name.startswith("MAX_")]
+    assert sorted(LIMITS.values()) == sorted(declared)
     assert len(found) == len(LIMITS)
     for begins, most in LIMITS.items():
         (told,) = [value for what, value in found.items() if what.startswith(begins)]
