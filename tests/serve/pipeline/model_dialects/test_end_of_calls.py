@@ -1,4 +1,4 @@
-"""Where calls may end: a model that writes the space before a next call need not make one."""
+"""The end of calls: a model that writes the space before a next call need not make one."""
 
 from __future__ import annotations
 
