@@ -14,6 +14,12 @@ _TOO_COMPLEX = (
     "The grammar takes too much work at this point of the completion, so the next token cannot be "
     "chosen. Simplify it: fewer alternatives that begin alike, shorter repetitions."
 )
+_NAMES_TOKEN = (
+    "The grammar wants the name of one of this model's special tokens as a text, which cannot be "
+    "chosen here. Leave it out of the grammar, or name the token itself, by Lark's <NAME>."
+)
+_UNMATCHED = "doesn't satisfy the grammar"
+"""In llguidance's error: it had allowed a special token in the place of the text that is its name."""
 
 
 class Matcher:
@@ -55,10 +61,12 @@ class Matcher:
         """Go on past a token of the last mask; at the language's end, one that ends the sequence.
 
         Raises:
-            InvalidRequest: more work than the bounds allow.
+            InvalidRequest: more work than the bounds allow; or the text that is wanted is the name
+                of a special token.
         """
         if not self._matcher.consume_token(token_id):
-            raise InvalidRequest(_TOO_COMPLEX)
+            is_unmatched = _UNMATCHED in self._matcher.get_error()
+            raise InvalidRequest(_NAMES_TOKEN if is_unmatched else _TOO_COMPLEX)
 
     def forced(self) -> list[int]:
         """The next tokens, as far as each is the only one that its mask leaves. Microseconds."""
