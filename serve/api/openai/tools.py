@@ -120,6 +120,10 @@ class ToolFields(Body):
             is_parallel=is_parallel,
         )
 
+    def forbids_calls(self) -> bool:
+        """Whether there are tools, and none of them may be called."""
+        return bool(self.tools or self.functions) and self._choice().mode == "none"
+
     def _functions(self) -> list[Function]:
         """The functions of all tools, whatever field they come in. Raises InvalidRequest."""
         if self.tools and self.functions:

@@ -1,4 +1,4 @@
-"""How much of a grammar is taken: bounds of its text, and of the work that it may make.
+"""Bounds of a grammar: of its text, and of the work that it may make.
 
 Compiling cannot be interrupted, so what is given to llguidance is small enough to end soon: the
 worst within these bounds that is known takes some 150 ms of one core without the interpreter's

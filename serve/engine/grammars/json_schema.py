@@ -8,14 +8,13 @@ grammar says so.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any
 
-from serve.engine.grammars import bounds
+from serve.engine.grammars import bounds, references
 from serve.engine.grammars.joined_patterns import JoinCheck
 from serve.engine.grammars.refusal import GrammarRefused
-
-JsonObject = dict[str, Any]
+from serve.engine.grammars.subschemas import JsonObject, resolve, subschemas
 
 KNOWN_FORMATS = frozenset(
     {"date-time", "time", "date", "duration", "email", "hostname", "ipv4", "ipv6", "uuid", "uri"}
@@ -32,22 +31,6 @@ OPTIONS = frozenset(
 )
 """What a schema may say under ``x-guidance``. Not ``lenient``, which would ignore keywords."""
 
-_MAPS = ("properties", "patternProperties", "$defs", "definitions", "dependentSchemas")
-_LISTS = ("allOf", "anyOf", "oneOf", "prefixItems", "items")
-_SINGLE = (
-    "additionalItems",
-    "additionalProperties",
-    "contains",
-    "contentSchema",
-    "else",
-    "if",
-    "items",
-    "not",
-    "propertyNames",
-    "then",
-    "unevaluatedItems",
-    "unevaluatedProperties",
-)
 _REPEATS = ("minItems", "maxItems", "minProperties", "maxProperties", "minContains", "maxContains")
 
 
@@ -68,6 +51,7 @@ def read(text: str) -> Any:
     _check_depth(schema)
     for path, part in subschemas(schema):
         _check(path, part)
+    references.check_circles(schema)
     _check_pairs(schema)
     joins = JoinCheck(_targets(schema), KNOWN_FORMATS)
     for path, part in subschemas(schema):
@@ -137,7 +121,7 @@ def _targets(schema: Any) -> dict[str, Any]:
     for _, part in subschemas(schema):
         name = part.get("$ref")
         if isinstance(name, str) and name not in found:
-            found[name] = _resolve(schema, name)
+            found[name] = resolve(schema, name)
     return found
 
 
@@ -152,32 +136,6 @@ def _check_options(path: str, options: object) -> None:
             f'{path} has "x-guidance" with {unknown[0][:40]!r}; there are '
             f"{', '.join(sorted(OPTIONS))}."
         )
-
-
-def subschemas(schema: Any, path: str = "The schema") -> Iterator[tuple[str, JsonObject]]:
-    """Each object that is a schema, the outermost first, with the words for where it stands."""
-    waiting = [(path, schema)]
-    while waiting:
-        path, node = waiting.pop()
-        if not isinstance(node, dict):
-            continue
-        yield path, node
-        children: list[tuple[str, Any]] = []
-        for name in _MAPS:
-            if isinstance(value := node.get(name), dict):
-                children += [(_at(path, name, key), child) for key, child in value.items()]
-        for name in _LISTS:
-            if isinstance(value := node.get(name), list):
-                children += [(_at(path, name, str(i)), child) for i, child in enumerate(value)]
-        for name in _SINGLE:
-            if isinstance(value := node.get(name), dict):
-                children.append((_at(path, name), value))
-        waiting += reversed(children)
-
-
-def _at(path: str, *names: str) -> str:
-    prefix = "The schema at /" if path == "The schema" else f"{path}/"
-    return prefix + "/".join(name[:60].replace("~", "~0").replace("/", "~1") for name in names)
 
 
 def prepared(schema: Any, *, is_closed: bool) -> Any:
@@ -212,15 +170,5 @@ def _joined(schema: Any) -> set[int]:
             for member in members:
                 joined.add(id(member))
                 if isinstance(member, dict) and isinstance(member.get("$ref"), str):
-                    joined.add(id(_resolve(schema, member["$ref"])))
+                    joined.add(id(resolve(schema, member["$ref"])))
     return joined
-
-
-def _resolve(schema: Any, reference: str) -> Any:
-    """What a reference into the same schema names; None where it names nothing."""
-    node = schema
-    for name in reference.removeprefix("#").split("/")[1:]:
-        if not isinstance(node, dict):
-            return None
-        node = node.get(name.replace("~1", "/").replace("~0", "~"))
-    return node

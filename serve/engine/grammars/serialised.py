@@ -25,7 +25,9 @@ _HALF_CHARACTER = (
 )
 _INLINE = re.compile(r"%json\s*(?=\{)")
 _LITERALS = re.compile(r'"(?:\\.|[^"\\\n])*"|/(?:\\.|[^/\\\n])*/|//[^\n]*|#[^\n]*')
-_GBNF = re.compile(r"^\s*[A-Za-z][\w-]*\s*::=", re.MULTILINE)
+_GBNF = re.compile(
+    r"^[ \t]*[A-Za-z][\w-]*[ \t]*::=", re.MULTILINE
+)  # no \s: quadratic in blank lines
 
 
 def serialised(grammar: Grammar) -> str:

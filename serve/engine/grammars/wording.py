@@ -1,4 +1,4 @@
-"""Why a grammar was refused, in our words. llguidance's own are of its insides."""
+"""Reasons for which a grammar is refused, in our words. llguidance's own are of its insides."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 
 from serve.engine.grammars import json_schema
 from serve.engine.grammars.grammar import Grammar
+from serve.engine.grammars.subschemas import subschemas
 
 TOO_LARGE = "The grammar is too large, or too intricate, to be compiled. Make it smaller."
 TOO_LARGE_NUMBER = "The schema has a number that is too large to be one of JSON's usual ones."
@@ -78,7 +79,7 @@ def _of_schema(message: str, schema: Any) -> str:
 
 
 def _has_reference(schema: Any) -> bool:
-    return any("$ref" in part for _, part in json_schema.subschemas(schema))
+    return any("$ref" in part for _, part in subschemas(schema))
 
 
 def _of_text(message: str, grammar: Grammar) -> str:
@@ -115,7 +116,7 @@ def _first_line(text: str) -> str:
 
 
 def _where(schema: Any, matches: Any) -> str:
-    for path, part in json_schema.subschemas(schema):
+    for path, part in subschemas(schema):
         if matches(part):
             return path
     return "The schema"

@@ -6,7 +6,7 @@ import json
 from contextlib import contextmanager
 
 import openai
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 WEATHER = {
     "type": "function",
@@ -44,8 +44,10 @@ NAMED = {"type": "function", "function": {"name": "get_time"}}
 
 
 class City(BaseModel):
-    name: str
-    country: str
+    """With bounds, as a small model may not find the end of a text."""
+
+    name: str = Field(max_length=24)
+    country: str = Field(max_length=24)
     is_capital: bool
 
 

@@ -101,6 +101,19 @@ REFUSED: dict[str, Grammar] = {
     "references in a circle": schema(
         {"$ref": "#/$defs/a", "$defs": {"a": {"$ref": "#/$defs/b"}, "b": {"$ref": "#/$defs/a"}}}
     ),
+    "a part that is only itself": schema(
+        {
+            "properties": {"a": {"$ref": "#/$defs/a"}},
+            "required": ["a"],
+            "$defs": {"a": {"anyOf": [{"$ref": "#/$defs/a"}]}},
+        }
+    ),
+    "joined by many, over and over": schema(
+        {
+            "properties": {f"p{n}": {"allOf": [{"$ref": "#/$defs/a0"}]} for n in range(900)},
+            "$defs": {f"a{n}": {"allOf": [{"$ref": f"#/$defs/a{n + 1}"}]} for n in range(900)},
+        }
+    ),
     "a reference to the network": schema({"$ref": "http://127.0.0.1:1/schema.json"}),
     "a reference to a file": schema({"$ref": "file:///etc/passwd"}),
     "no instance: false": schema("false"),
