@@ -14,7 +14,7 @@ from serve.pipeline.model_dialects.dialect import (
     NamedCall,
     TaggedCall,
 )
-from serve.pipeline.model_dialects.reading import EndedError, MalformedError, Reader, Wait
+from serve.pipeline.model_dialects.reading import MalformedError, Reader, Wait
 from serve.pipeline.model_dialects.values import json_of, quoted_value
 
 MAX_NAME_CHARS = 256
@@ -96,7 +96,7 @@ def read_call(reader: Reader, syntax: CallSyntax, call: ToldCall, tools: Tools) 
             yield from _tagged_call(reader, syntax, body, call, tools)
     call.finish()
     if syntax.close.strip():
-        yield from reader.match(syntax.close)
+        yield from reader.match_as_far(syntax.close)
 
 
 Tools = Mapping[str, Mapping[str, Any] | None]
@@ -203,16 +203,11 @@ def _tagged_call(
         reader.at -= len(end)
     schema = tools.get(name) or {}
     is_first = True
-    try:
-        while (yield from _is_argument(reader, syntax, body)):
-            key, value = yield from _argument(reader, body, schema)
-            call.argue(f"{'{' if is_first else ', '}{json.dumps(key, ensure_ascii=False)}: {value}")
-            is_first = False
-            yield from reader.match(body.separator)
-    except EndedError:
-        if not call.is_told:
-            raise
-        return
+    while (yield from _is_argument(reader, syntax, body)):
+        key, value = yield from _argument(reader, body, schema)
+        call.argue(f"{'{' if is_first else ', '}{json.dumps(key, ensure_ascii=False)}: {value}")
+        is_first = False
+        yield from reader.match(body.separator)
     call.argue("{}" if is_first else "}")
 
 

@@ -90,8 +90,9 @@ class AnswerParser:
                 self._reader.is_over = True
                 passed += self._go_on()
                 passed += telling.rest()
-                has_called = event.reason == "stop" and telling.num_calls > 0
-                passed.append(replace(event, reason="tool_calls") if has_called else event)
+                has_called = telling.num_calls > 0 and not telling.is_cut
+                is_calls = event.reason == "stop" and has_called
+                passed.append(replace(event, reason="tool_calls") if is_calls else event)
             else:
                 passed.append(event)
         return passed

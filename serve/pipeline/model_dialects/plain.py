@@ -120,7 +120,8 @@ class PlainReading:
         reader, trigger = self._reader, calls.trigger
         reader.at -= len(trigger)
         start = reader.at
-        if not (yield from calls.read(is_first=not self._telling.has_content)):
+        is_read = yield from calls.read(is_first=not self._telling.has_content)
+        if not is_read and not self._telling.is_cut:
             lead = found[: len(found) - len(trigger)]
             self._telling.say("content", lead + reader.text[start : start + len(trigger)])
             reader.at = start + len(trigger)

@@ -92,6 +92,14 @@ class Reader:
             return False
         return True
 
+    def match_as_far(self, literal: str) -> Wait[None]:
+        """Read a literal, or the beginning of it that the text ends with."""
+        if (yield from self.match(literal)) or not self.is_over:
+            return
+        rest = "".join(self.rest.split())
+        if rest and "".join(literal.split()).startswith(rest):
+            self.at = len(self.text)
+
     def expect(self, literal: str) -> Wait[None]:
         """Read a literal. Raises MalformedError where it does not stand here."""
         if not (yield from self.match(literal)):

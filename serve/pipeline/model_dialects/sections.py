@@ -124,10 +124,15 @@ class SectionReading:
             try:
                 yield from read_call(reader, syntax, call, self._tools)
             except MalformedError as error:
+                is_over = isinstance(error, EndedError)
                 if not call.is_told:
-                    reader.at = start if has_told else mark
+                    if is_over and only is None:
+                        self._cut()
+                    else:
+                        reader.at = start if has_told else mark
                     return has_told
-                if not isinstance(error, EndedError):
+                self._telling.is_cut = is_over
+                if not is_over:
                     yield from self._read_broken(syntax, call)
             has_told = True
             if not self._is_parallel:
@@ -135,6 +140,11 @@ class SectionReading:
                 return True
             if (yield from self._is_over(syntax)):
                 return True
+
+    def _cut(self) -> None:
+        """Leave out the beginning of a call, which the answer's end has cut off before its name."""
+        self._telling.is_cut = True
+        self._reader.at = len(self._reader.text)
 
     def _is_over(self, syntax: CallSyntax) -> Wait[bool]:
         """Whether no further call follows in this section; the literals between are read."""

@@ -26,6 +26,7 @@ class _Kept:
     space: str
     has_content: bool
     num_calls: int
+    is_cut: bool
 
 
 class Telling:
@@ -42,6 +43,7 @@ class Telling:
         num_calls: calls so far.
         has_content: whether content has begun, since the last call if there was one.
         is_reasoning: whether what comes next is reasoning.
+        is_cut: whether the answer's end has cut off a call.
     """
 
     def __init__(self, *, index: int, shows_reasoning: bool, marks: str, new_id: NewId) -> None:
@@ -58,6 +60,7 @@ class Telling:
         self.num_calls = 0
         self.has_content = False
         self.is_reasoning = False
+        self.is_cut = False
 
     def taken(self) -> list[ChoiceEvent]:
         """The events since the last time, but for those that are held."""
@@ -75,7 +78,9 @@ class Telling:
         Args:
             releases_at_call: as soon as a call is told of, it is released.
         """
-        self._kept = _Kept(len(self._events), self._space, self.has_content, self.num_calls)
+        self._kept = _Kept(
+            len(self._events), self._space, self.has_content, self.num_calls, self.is_cut
+        )
         self._releases_at_call = releases_at_call
 
     def release(self) -> None:
@@ -88,7 +93,7 @@ class Telling:
         if kept is not None:
             del self._events[kept.num_events :]
             self._space, self.has_content = kept.space, kept.has_content
-            self.num_calls = kept.num_calls
+            self.num_calls, self.is_cut = kept.num_calls, kept.is_cut
 
     def rest(self) -> list[ChoiceEvent]:
         """Tokens that no text was told with, at the end."""
