@@ -14,6 +14,8 @@ from itertools import takewhile
 from typing import Any
 
 from serve.pipeline.model_dialects.dialect import (
+    KEY_MARK,
+    NAME_MARK,
     CallBody,
     JsonCall,
     JsonPath,
@@ -80,7 +82,7 @@ def named_form(text: str, name: str) -> Form | None:
     for start, end, value in _objects(text) if at >= 0 else ():
         if start < behind or not _is_arguments(value):
             continue
-        between = text[behind:start]
+        between = text[behind:start].replace(name, NAME_MARK)
         pieces = [Piece("name", is_hole=True)]
         name_open = name_end = id_end = None
         call_id = next((one for one in IDS if one in between), None)
@@ -111,16 +113,16 @@ def tagged_form(text: str, name: str, names: Sequence[str]) -> Form | None:
     second_value = text.find(VALUES[1], second_key)
     if not key < value < second_key < second_value:
         return None
-    before = text[at + len(name) : key]
+    before = text[at + len(name) : key].replace(name, NAME_MARK)
     key_end = text[key + len(KEYS[0]) : value]
-    between = text[value + len(VALUES[0]) : second_key]
+    between = text[value + len(VALUES[0]) : second_key].replace(KEYS[0], KEY_MARK)
     end = second_value + len(VALUES[1])
     quote = _quote(key_end, between)
     if quote:
         key_end, between, end = key_end[: -len(quote)], between[len(quote) :], end + len(quote)
     key_open = common_suffix(before, between, names)
     rest = between[: len(between) - len(key_open)]
-    value_end = common_prefix(rest, text[end:], names)
+    value_end = common_prefix(rest, text[end:].replace(KEYS[1], KEY_MARK), names)
     body = TaggedCall(
         name_end=before[: len(before) - len(key_open)],
         key_open=key_open,
@@ -129,7 +131,7 @@ def tagged_form(text: str, name: str, names: Sequence[str]) -> Form | None:
         separator=rest[len(value_end) :],
         quote=quote,
     )
-    return Form(at, end + len(value_end), body)
+    return Form(at, end + len(value_end.replace(KEY_MARK, KEYS[1])), body)
 
 
 def common_prefix(first: str, second: str, names: Sequence[str]) -> str:

@@ -8,6 +8,8 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from serve.pipeline.model_dialects.dialect import (
+    KEY_MARK,
+    NAME_MARK,
     CallSyntax,
     JsonCall,
     JsonPath,
@@ -167,7 +169,9 @@ def _arguments(reader: Reader, call: ToldCall, first: str) -> Wait[None]:
 def _named_call(reader: Reader, body: NamedCall, call: ToldCall) -> Wait[None]:
     if body.name_open is not None:
         yield from reader.until([body.name_open.strip()], MAX_NAME_CHARS)
-    call.call((yield from _name(reader, body.name_end)))
+    head, again = _around_name(body.name_end)
+    call.call((yield from _name(reader, head)))
+    yield from reader.expect(again.replace(NAME_MARK, call.name or ""))
     if body.id_end is not None:
         mark = reader.place
         try:
@@ -205,14 +209,17 @@ def _tagged_call(
     call: ToldCall,
     tools: Tools,
 ) -> Wait[None]:
-    ends = [text for text in (body.name_end, body.key_open, syntax.close) if text.strip()]
+    name_end, again = _around_name(body.name_end)
+    closed, _ = _around_name(syntax.close)
+    ends = [text for text in (name_end, body.key_open, closed) if text.strip()]
     name, end = yield from reader.until([text.strip() for text in ends], MAX_NAME_CHARS)
     name = name.strip()
     if not name or _NO_NAME.search(name):
         raise MalformedError
     call.call(name)
-    if end != body.name_end.strip():
+    if end != name_end.strip():
         reader.at -= len(end)
+    yield from reader.expect(again.replace(NAME_MARK, name))
     schema = tools.get(name) or {}
     is_first = True
     while (yield from _is_argument(reader, syntax, body)):
@@ -225,17 +232,20 @@ def _tagged_call(
 
 def _is_argument(reader: Reader, syntax: CallSyntax, body: TaggedCall) -> Wait[bool]:
     """Whether an argument follows. Raises EndedError where the text ends within what comes."""
+    mark = reader.place
+    closed = _around_name(syntax.close)[0]
+    is_closed = bool(closed.strip()) and (yield from reader.match(closed))
+    reader.return_to(mark)
+    if is_closed:
+        return False
     if body.key_open.strip():
         if (yield from reader.match(body.key_open)):
             return True
         if reader.ends_within(body.key_open):
             raise EndedError
         return False
-    mark = reader.place
-    is_closed = yield from reader.match(syntax.close)
-    reader.return_to(mark)
     yield from reader.skip_space()
-    return not is_closed
+    return True
 
 
 def _argument(reader: Reader, body: TaggedCall, schema: Mapping[str, Any]) -> Wait[tuple[str, str]]:
@@ -245,16 +255,28 @@ def _argument(reader: Reader, body: TaggedCall, schema: Mapping[str, Any]) -> Wa
     key = key.strip()
     if not body.key_open.strip() and _NO_KEY.search(key):
         raise MalformedError
+    value_end = body.value_end.replace(KEY_MARK, key)
     is_other = body.key_end_other is not None and end == body.key_end_other.strip()
     key_end = body.key_end_other if is_other and body.key_end_other else body.key_end
     if body.quote:
         written = yield from quoted_value(reader, body.quote)
-        yield from reader.match(body.value_end)
+        yield from reader.match(value_end)
         return key, json_of(written, schema, key, quote=body.quote)
     yield from reader.skip_exactly(_tail(key_end) if key_end.strip() else "")
-    value, _ = yield from reader.until([body.value_end, body.value_end.strip()])
+    value, _ = yield from reader.until([value_end, value_end.strip()])
     kind = None if body.key_end_other is None else not is_other
     return key, json_of(value, schema, key, is_text=kind)
+
+
+def closed_by(syntax: CallSyntax, call: ToldCall) -> str:
+    """The literal behind a call."""
+    return syntax.close.replace(NAME_MARK, call.name or "")
+
+
+def _around_name(literal: str) -> tuple[str, str]:
+    """A literal up to where the name stands in it, and from there on."""
+    head = literal.partition(NAME_MARK)[0]
+    return head, literal[len(head) :]
 
 
 def _tail(literal: str) -> str:

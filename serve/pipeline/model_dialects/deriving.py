@@ -20,6 +20,7 @@ from serve.pipeline.model_dialects.call_forms import (
     numbered,
 )
 from serve.pipeline.model_dialects.dialect import (
+    NAME_MARK,
     CallSyntax,
     ModelDialect,
     ReasoningSyntax,
@@ -36,6 +37,7 @@ from serve.pipeline.model_dialects.probing import (
     Probe,
     calls,
 )
+from serve.pipeline.model_dialects.verifying import holds_sentinels, reads_back
 
 THINK_TAGS = (
     ("<think>", "</think>"),
@@ -64,7 +66,7 @@ def derive(probe: Probe, source: str) -> ModelDialect:
     if reasoning is not None and opened and reasoning.close.endswith(opened):
         close = reasoning.close.removesuffix(opened)
         reasoning = replace(reasoning, close=close) if close.strip() else reasoning
-    return ModelDialect(
+    found = ModelDialect(
         name="template",
         source="derived",
         reasoning=reasoning,
@@ -72,6 +74,20 @@ def derive(probe: Probe, source: str) -> ModelDialect:
         content_open=opened,
         content_close=closed,
     )
+    return _verified(found, probe)
+
+
+def _verified(found: ModelDialect, probe: Probe) -> ModelDialect:
+    """What was found, without the parts that hold words of ours or do not read back what the
+    template has rendered: a wrong dialect is worse than none.
+    """
+    if holds_sentinels(found.content_open) or holds_sentinels(found.content_close):
+        found = replace(found, content_open="", content_close="")
+    if found.reasoning is not None and holds_sentinels(found.reasoning):
+        found = replace(found, reasoning=None)
+    if found.calls is not None and not reads_back(found, probe, [_BOTH], [_BOTH, _BOTH]):
+        found = replace(found, calls=None)
+    return found
 
 
 def _reasoning(probe: Probe, source: str) -> ReasoningSyntax | None:
@@ -160,10 +176,11 @@ def _around(
     """The literals around a call, and between two."""
     before, behind = one[: form.start], one[form.end :]
     if pair is None:
-        return {"section_open": "", "open": before, "close": behind}
+        return {"section_open": "", "open": before, "close": behind.replace(FIRST, NAME_MARK)}
     first, second = pair
     before = two[: first.start]
-    between, behind = two[first.end : second.start], two[second.end :]
+    between = two[first.end : second.start].replace(FIRST, NAME_MARK)
+    behind = two[second.end :].replace(SECOND, NAME_MARK)
     opened = common_suffix(before, between, probe.names)
     rest = between[: len(between) - len(opened)]
     closed = common_prefix(rest, behind, probe.names)

@@ -11,11 +11,14 @@ white space than literals have, because models are (parsing.py).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, fields, is_dataclass
+from typing import Any, Literal
 
 Source = Literal["response_template", "derived", "table", "none"]
 JsonPath = tuple[str, ...]
+NAME_MARK, KEY_MARK = "\ufdd0", "\ufdd1"
+"""Characters that no text has. In literals behind a name or a key they stand for it, where a model
+writes it once more, as in ``</NAME>``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +160,17 @@ class ModelDialect:
     content_close: str = ""
     has_either: bool = False
     frame: Literal["plain", "harmony"] = "plain"
+
+
+def texts_of(value: Any) -> list[str]:
+    """All literals of a dialect, or of a part of one."""
+    if isinstance(value, str):
+        return [value]
+    if isinstance(value, tuple):
+        return [text for item in value for text in texts_of(item)]
+    if is_dataclass(value):
+        return [text for field in fields(value) for text in texts_of(getattr(value, field.name))]
+    return []
 
 
 def is_weak(trigger: str) -> bool:

@@ -21,6 +21,7 @@ from typing import Any
 from serve.engine.grammars.grammar import Grammar
 from serve.pipeline.events import CallableTool, ReasoningUse, ToolUse
 from serve.pipeline.model_dialects.dialect import (
+    NAME_MARK,
     CallSyntax,
     JsonCall,
     ModelDialect,
@@ -114,7 +115,7 @@ def _rest(lark: Lark, dialect: ModelDialect, wish: Wish, loose: Collection[str])
         return content
     lark.rule("body", _bodies(lark, syntax, use, loose))
     more = _more(lark, syntax) if use.is_parallel else ""
-    closed = f"{lark.literal(syntax.close)} {more} {lark.literal(syntax.section_close)}"
+    closed = f"{more} {lark.literal(syntax.section_close)}"
     behind = f"body {closed} {lark.space()}"
     opened = (syntax.section_open + syntax.open).lstrip()
     called = f"{lark.literal(opened)} {behind}"
@@ -129,6 +130,8 @@ def _rest(lark: Lark, dialect: ModelDialect, wish: Wish, loose: Collection[str])
             [_beginning(syntax, tool, opened) for tool in use.tools]
         )
         lark.rule("first", _bodies(lark, syntax, use, loose, opened))
+        if dialect.content_open:
+            text = f"{lark.space()} {lark.literal(dialect.content_open.lstrip())} {lark.text()}"
         return _Rest(f"({text} | first {closed} {lark.space()})", is_free=True)
     before = lark.up_to(opened)
     if dialect.content_open or dialect.content_close:
@@ -144,9 +147,12 @@ def _content(lark: Lark, dialect: ModelDialect, wish: Wish) -> _Rest:
     opened, closed = lark.literal(dialect.content_open), lark.literal(dialect.content_close.strip())
     if wish.format is not None:
         return _Rest(f"{opened} {lark.part(wish.format)} {closed}", is_free=False)
-    before = f"({lark.space()} {opened})?" if opened else ""
     behind = f"({closed})?" if closed else ""
-    return _Rest(f"{before} {lark.text()} {behind}", is_free=True)
+    if not opened:
+        return _Rest(f"{lark.text()} {behind}", is_free=True)
+    other = lark.text_not_beginning_with([dialect.content_open.lstrip()])
+    rule = f"({lark.space()} {opened} {lark.text()} | {other}) {behind}"
+    return _Rest(rule, is_free=True)
 
 
 def _beginning(syntax: CallSyntax, tool: CallableTool, opened: str) -> str:
@@ -157,13 +163,13 @@ def _beginning(syntax: CallSyntax, tool: CallableTool, opened: str) -> str:
 
 def _more(lark: Lark, syntax: CallSyntax) -> str:
     between = lark.literal(syntax.separator + syntax.open)
-    return f"({between} body {lark.literal(syntax.close)})*"
+    return f"({between} body)*"
 
 
 def _bodies(
     lark: Lark, syntax: CallSyntax, use: ToolUse, loose: Collection[str], opened: str = ""
 ) -> str:
-    """One call of each tool, as alternatives.
+    """One call of each tool with the literal behind it, as alternatives.
 
     Args:
         opened: a literal before it, which is to be one with the call's own.
@@ -175,9 +181,10 @@ def _body(
     lark: Lark, syntax: CallSyntax, tool: CallableTool, loose: Collection[str], opened: str
 ) -> str:
     schema, body = _schema(tool, loose), syntax.body
+    closed = syntax.close.replace(NAME_MARK, tool.name)
     if not isinstance(body, JsonCall | NamedCall):
-        named = lark.literal(opened + tool.name + body.name_end)
-        return f"{named} {tagged_arguments(lark, body, schema)}"
+        named = lark.literal(opened + tool.name + body.name_end.replace(NAME_MARK, tool.name))
+        return f"{named} {tagged_arguments(lark, body, schema)} {lark.literal(closed)}"
     holes = {"id": _ID, "number": _NUMBER, "arguments": _json_arguments(lark, syntax, schema)}
     parts, text = [], opened
     for piece in syntax.pieces:
@@ -185,8 +192,8 @@ def _body(
             parts += [lark.literal(text), holes[piece.text]]
             text = ""
         else:
-            text += tool.name if piece.is_hole else piece.text
-    return " ".join([*parts, lark.literal(text)])
+            text += tool.name if piece.is_hole else piece.text.replace(NAME_MARK, tool.name)
+    return " ".join([*parts, lark.literal(text + closed)])
 
 
 def _json_arguments(lark: Lark, syntax: CallSyntax, schema: Mapping[str, Any]) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import fields, is_dataclass, replace
 from typing import Any, TypeVar
 
-from serve.pipeline.model_dialects.dialect import ModelDialect
+from serve.pipeline.model_dialects.dialect import ModelDialect, texts_of
 from serve.pipeline.model_dialects.harmony import MARKUP
 
 T = TypeVar("T")
@@ -26,7 +26,7 @@ def marked(
     Args:
         special_ids: ids of the special tokens by their names.
     """
-    texts = _texts(dialect)
+    texts = texts_of(dialect)
     if dialect.frame == "harmony":
         texts += MARKUP
     names = [name for name in special_ids if name and any(name in text for text in texts)]
@@ -41,16 +41,6 @@ def marked(
     if not marks:
         return dialect, {}
     return _changed(dialect, change), marks
-
-
-def _texts(value: Any) -> list[str]:
-    if isinstance(value, str):
-        return [value]
-    if isinstance(value, tuple):
-        return [text for item in value for text in _texts(item)]
-    if is_dataclass(value):
-        return [text for field in fields(value) for text in _texts(getattr(value, field.name))]
-    return []
 
 
 def _changed(value: T, change: Any) -> T:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from serve.pipeline.model_dialects.call_reading import ToldCall, Tools, read_call
+from serve.pipeline.model_dialects.call_reading import ToldCall, Tools, closed_by, read_call
 from serve.pipeline.model_dialects.dialect import CallSyntax, JsonCall, NamedCall, is_weak
 from serve.pipeline.model_dialects.literals import Literals
 from serve.pipeline.model_dialects.reading import (
@@ -170,8 +170,9 @@ class SectionReading:
         reader = self._reader
         if syntax.section_close.strip() and (yield from reader.match(syntax.section_close)):
             return True
-        if not (syntax.section_open.strip() or not syntax.open.strip()):
-            return True  # each call has a trigger of its own
+        has_own_trigger = syntax.open.strip() and not syntax.section_open.strip()
+        if has_own_trigger and not syntax.separator.strip():
+            return True  # the next call is found as the first was
         after = reader.place
         yield from reader.match(syntax.separator)
         mark = reader.place
@@ -190,7 +191,7 @@ class SectionReading:
 
     def _read_broken(self, syntax: CallSyntax, call: ToldCall) -> Wait[None]:
         """Tell what follows in a call that is not what it should be as it stands, up to its end."""
-        reader, close = self._reader, Literals([syntax.close.strip()])
+        reader, close = self._reader, Literals([closed_by(syntax, call).strip()])
         while True:
             found = close.find(reader.text, reader.at, is_over=reader.is_over)
             if found is not None:

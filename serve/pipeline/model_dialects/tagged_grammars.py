@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from serve.engine.grammars.grammar import Grammar
-from serve.pipeline.model_dialects.dialect import TaggedCall
+from serve.pipeline.model_dialects.dialect import KEY_MARK, TaggedCall
 from serve.pipeline.model_dialects.lark import Lark
 
 _KEEP = ("$defs", "definitions")
@@ -60,12 +60,13 @@ def _argument(
     is_text = inner.get("type") == "string"
     between = body.key_end if is_text or body.key_end_other is None else body.key_end_other
     opened = lark.literal(body.key_open + key + between)
-    end = lark.literal(body.value_end)
+    value_end = body.value_end.replace(KEY_MARK, key)
+    end = lark.literal(value_end)
     if is_text and not body.quote:
         choices = inner.get("enum")
         if isinstance(choices, list) and choices and all(isinstance(one, str) for one in choices):
             return f"{opened} ({' | '.join(lark.literal(one) for one in choices)}) {end}"
-        return f"{opened} {lark.up_to(body.value_end)}"
+        return f"{opened} {lark.up_to(value_end)}"
     return f"{opened} {_value(lark, body, {**kept, **inner})} {end}"
 
 
@@ -89,10 +90,12 @@ def _any_arguments(lark: Lark, body: TaggedCall) -> str:
     key = lark.up_to(body.key_end) if body.key_end.strip(_WORD) else "/[A-Za-z0-9_]+/"
     if body.key_end_other is not None:
         key = f"({key} | {lark.up_to(body.key_end_other)})"
+    head, *again = body.value_end.split(KEY_MARK)
+    end = "".join(f" /[A-Za-z0-9_.-]+/ {lark.literal(part)}" for part in again)
     if body.quote:
-        value = f"{_value(lark, body, {})} {lark.literal(body.value_end)}"
+        value = f"{_value(lark, body, {})} {lark.literal(head)}{end}"
     else:
-        value = lark.up_to(body.value_end)
+        value = f"{lark.up_to(head)}{end}"
     one = f"{opened} {key} {value}"
     if not body.separator.strip():
         return f"({one})*"
