@@ -1,4 +1,4 @@
-"""How a request's answers are held to what was asked for, and read: a grammar, and a stage.
+"""Plans of answers: a grammar that holds them to what was asked for, and a stage that reads them.
 
 Both come from the model's dialect (model_dialects). What no completion could be of is refused here,
 before anything is started.

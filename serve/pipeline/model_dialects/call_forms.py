@@ -133,13 +133,13 @@ def tagged_form(text: str, name: str, names: Sequence[str]) -> Form | None:
 
 
 def common_prefix(first: str, second: str, names: Sequence[str]) -> str:
-    """What two texts begin with alike, in whole atoms."""
+    """The beginning that two texts share, in whole atoms."""
     pairs = zip(atoms(first, names), atoms(second, names), strict=False)
     return "".join(one for one, _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
 
 
 def common_suffix(first: str, second: str, names: Sequence[str]) -> str:
-    """What two texts end with alike, in whole atoms."""
+    """The end that two texts share, in whole atoms."""
     pairs = zip(reversed(atoms(first, names)), reversed(atoms(second, names)), strict=False)
     alike = [one for one, _ in takewhile(lambda pair: pair[0] == pair[1], pairs)]
     return "".join(reversed(alike))

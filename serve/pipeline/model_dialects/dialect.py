@@ -136,7 +136,7 @@ class CallSyntax:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelDialect:
-    """How one model writes what is not content.
+    """The way in which one model writes what is not content.
 
     Attributes:
         name: for people: of a family, or of the form.

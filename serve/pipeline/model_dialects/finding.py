@@ -30,7 +30,7 @@ _KEPT = 64
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelTexts:
-    """What a folder says of its model's words.
+    """All that a folder says of its model's words.
 
     Attributes:
         template: the source of the chat template for tools.
@@ -89,7 +89,7 @@ def named(name: str) -> ModelDialect:
 
 
 def _more_exact(declared: CallSyntax | None, derived: CallSyntax | None) -> CallSyntax | None:
-    """What is declared, in the template's own spelling where that shows the same."""
+    """Calls as they are declared, in the template's own spelling where that shows the same."""
     if declared is None or derived is None:
         return declared or derived
     is_same = type(declared.body) is type(derived.body) and derived.trigger.startswith(

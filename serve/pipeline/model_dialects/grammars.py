@@ -37,7 +37,7 @@ _NUMBER = "/[0-9]{1,3}/"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wish:
-    """What a request asks of an answer.
+    """All that a request asks of an answer.
 
     Attributes:
         tool_use: None where no tool may be called.
@@ -80,7 +80,7 @@ def grammar_of(
 
 @dataclass(frozen=True, slots=True)
 class _Rest:
-    """What comes after the reasoning.
+    """The part of an answer after its reasoning.
 
     Attributes:
         is_free: whether it may begin with any text, white space too.

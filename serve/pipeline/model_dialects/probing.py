@@ -46,10 +46,9 @@ class Probe:
         """
         before = [{"role": "user", "content": USER}]
         turn = {"role": "assistant", **message}
-        try:
-            prompt = self.render(before, TOOLS, True)
-            whole = self.render([*before, turn], TOOLS, False)
-        except Exception:  # noqa: BLE001 - a template can raise whatever Python can
+        prompt = self._rendered(before, TOOLS, opens_answer=True)
+        whole = self._rendered([*before, turn], TOOLS)
+        if prompt is None or whole is None:
             return None
         start = _turn_start(prompt, whole)
         found = [whole.rfind(text) + len(text) for text in last if text in whole]
@@ -58,20 +57,28 @@ class Probe:
         return whole[start : self._end(whole, max(found))]
 
     def opening(self) -> str:
-        """What the prompt ends with, behind the header of the assistant's turn: empty most often,
+        """The end of the prompt behind the header of the assistant's turn: empty most often,
         or the beginning of its reasoning.
         """
         before = [{"role": "user", "content": USER}]
         turn = {"role": "assistant", "content": CONTENT}
-        try:
-            prompt = self.render(before, (), True)
-            whole = self.render([*before, turn], (), False)
-        except Exception:  # noqa: BLE001 - as above
+        prompt = self._rendered(before, (), opens_answer=True)
+        whole = self._rendered([*before, turn], ())
+        if prompt is None or whole is None:
             return ""
         return prompt[_turn_start(prompt, whole) :]
 
+    def _rendered(
+        self, messages: Messages, tools: Messages, *, opens_answer: bool = False
+    ) -> str | None:
+        """A rendering; None where the template gives none."""
+        try:
+            return self.render(messages, tools, opens_answer)
+        except Exception:  # noqa: BLE001 - a template can raise whatever Python can
+            return None
+
     def _end(self, whole: str, at: int) -> int:
-        """Where the turn that has its last sentinel before ``at`` ends."""
+        """The place where the turn that has its last sentinel before ``at`` ends."""
         ends = [found for text in self.end_texts if (found := whole.find(text, at)) >= 0]
         if ends:
             return min(ends)
@@ -79,15 +86,12 @@ class Probe:
         return whole.rfind(plain, at) if plain and whole.find(plain, at) >= 0 else len(whole)
 
     def _plain_end(self) -> str:
-        """What follows the content of a plain turn."""
+        """The text that follows the content of a plain turn."""
         turns = [
             {"role": "user", "content": USER},
             {"role": "assistant", "content": CONTENT},
         ]
-        try:
-            whole = self.render(turns, (), False)
-        except Exception:  # noqa: BLE001 - as above
-            return ""
+        whole = self._rendered(turns, ()) or ""
         return whole[whole.rfind(CONTENT) + len(CONTENT) :] if CONTENT in whole else ""
 
 
@@ -132,7 +136,7 @@ def atoms(text: str, names: Sequence[str] = ()) -> list[str]:
 
 
 def _turn_start(prompt: str, whole: str) -> int:
-    """Where the model's own words begin: behind the prompt, or where the two part.
+    """The place where the model's own words begin: behind the prompt, or where the two part.
 
     Two tags that begin alike, ``<think>`` and ``<tool_call>``, part before their first character.
     """

@@ -26,7 +26,7 @@ _WINDOW_CHARS = 1024
 
 
 class MalformedError(Exception):
-    """What came is not what it has to be at this place."""
+    """Raised where what came is not what it has to be."""
 
 
 class EndedError(MalformedError):
