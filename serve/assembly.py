@@ -91,33 +91,15 @@ async def assemble(
             asyncio.to_thread(proving.prove, claim, config.data_dir, progress),
             asyncio.to_thread(_build_engine, config, artifact, progress),
         )
-        renderer = await asyncio.to_thread(Renderer.load, artifact.path, engine.info.vocab_size)
-        dialect = await asyncio.to_thread(
-            load_dialect,
-            renderer.tokenizer,
-            renderer.template,
-            engine.info.eos_token_ids,
-            config.tool_dialect,
-        )
+        pipeline = await _pipeline(config, artifact, engine)
         await asyncio.to_thread(proving.settle, artifact)
     except StartupError as error:
         startup.fail(str(error))
         raise
     logs.set_model_digest(proof.digest)
-    admission = Admission(
-        max_running=engine.info.max_num_seqs, max_waiting=config.max_num_queued_reqs
-    )
     metrics.set_model(engine.info, config.model_names[0])
     metrics.attach_engine(engine.load)
-    metrics.attach_admission(lambda: admission.num_admitted)
-    pipeline = Pipeline(
-        engine=engine,
-        renderer=renderer,
-        admission=admission,
-        dialect=dialect,
-        checker=_checker(engine, artifact),
-        stages_for=no_filters,
-    )
+    metrics.attach_admission(lambda: pipeline.admission.num_admitted)
     directory.publish(
         pipeline,
         Weights(digest=proof.digest, scheme=artifact.scheme, quality=standing.quality),
@@ -129,6 +111,28 @@ async def assemble(
     startup.complete()
     return Loaded(
         artifact=artifact, proof=proof, standing=standing, pipeline=pipeline, reason=reason
+    )
+
+
+async def _pipeline(config: Config, artifact: Artifact, engine: Engine) -> Pipeline:
+    """The way of every request through text, engine and text. Raises StartupError."""
+    renderer = await asyncio.to_thread(Renderer.load, artifact.path, engine.info.vocab_size)
+    dialect = await asyncio.to_thread(
+        load_dialect,
+        renderer.tokenizer,
+        renderer.template,
+        engine.info.eos_token_ids,
+        config.tool_dialect,
+    )
+    return Pipeline(
+        engine=engine,
+        renderer=renderer,
+        admission=Admission(
+            max_running=engine.info.max_num_seqs, max_waiting=config.max_num_queued_reqs
+        ),
+        dialect=dialect,
+        checker=_checker(engine, artifact),
+        stages_for=no_filters,
     )
 
 

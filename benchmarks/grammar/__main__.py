@@ -16,19 +16,17 @@ import statistics
 import time
 from collections.abc import Sequence
 from contextlib import aclosing
-from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from tokenizers import Tokenizer
-
 from benchmarks.grammar import schemas
 from serve.engine.grammars.grammar import Grammar
 from serve.engine.protocol import Engine, EngineRequest, SamplingParams
-from serve.engine.registry import build
 from serve.engine.settings import EngineSettings
+from serve.engine.transformers.engine import TransformersEngine
 from serve.environment import harden_environment
+from serve.pipeline.tokenizer import ModelTokenizer
 
 WAYS = ("free", "sampled", "forced")
 
@@ -37,6 +35,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.grammar", description=__doc__)
     parser.add_argument("model", type=Path, help="a model folder, read by the transformers engine")
     parser.add_argument("--rounds", type=int, default=5, help="that count (default: %(default)s)")
+    parser.add_argument("--people", type=int, default=4, help="to extract (default: %(default)s)")
     parser.add_argument("--dtype", default="auto", help="of the weights (default: %(default)s)")
     options = parser.parse_args()
     harden_environment()
@@ -45,39 +44,34 @@ def main() -> None:
 
 async def _measure(options: argparse.Namespace) -> dict[str, Any]:
     settings = EngineSettings(max_model_len=2048, max_num_seqs=8, dtype=options.dtype)
-    engines = {
-        name: build("transformers", options.model, one, lambda *_: None)
-        for name, one in (
-            ("forced", settings),
-            ("sampled", replace(settings, forces_tokens=False)),
-        )
-    }
-    engines["free"] = engines["sampled"]
-    tokenizer = Tokenizer.from_file(str(options.model / "tokenizer.json"))
+    engine = TransformersEngine.from_folder(options.model, settings, lambda *_: None)
+    tokenizer = ModelTokenizer.load(options.model)
     report: dict[str, Any] = {"model": options.model.name, "rounds": options.rounds, "schemas": {}}
-    for name, schema in schemas.SCHEMAS.items():
-        prompt = tokenizer.encode(schemas.PROMPT).ids
+    for name, schema in schemas.schemas(options.people).items():
+        prompt = tokenizer.encode(schemas.PROMPT, add_special_tokens=False)
         grammar = Grammar(kind="json_schema", text=json.dumps(schema), is_compact=True)
-        report["schemas"][name] = row = await _alone(engines, prompt, grammar, options.rounds)
-        row["neighbour"] = await _beside(engines, prompt, grammar, row["num_tokens"])
-        print(f"{name}: {row}")
-    for engine in (engines["forced"], engines["sampled"]):
-        await engine.close()
+        report["schemas"][name] = row = await _alone(engine, prompt, grammar, options.rounds)
+        row["neighbour"] = await _beside(engine, prompt, grammar, row["num_tokens"], options.rounds)
+        print(f"{name}: {row}", flush=True)
+    await engine.close()
     return report
 
 
 async def _alone(
-    engines: dict[str, Engine], prompt: Sequence[int], grammar: Grammar, rounds: int
+    engine: TransformersEngine, prompt: Sequence[int], grammar: Grammar, rounds: int
 ) -> dict[str, Any]:
     source = random.Random(0)
-    num_tokens, _ = await _run(engines["sampled"], _request(prompt, 600, grammar))
-    num_steps = await _steps(engines["forced"], _request(prompt, 600, grammar))
+    engine.force_tokens(is_on=True)
+    before = engine.load().num_steps
+    num_tokens, _ = await _run(engine, _request(prompt, 600, grammar))
+    num_steps = engine.load().num_steps - before
     times: dict[str, list[float]] = {way: [] for way in WAYS}
     for index in range(rounds + 1):
         for way in source.sample(WAYS, len(WAYS)):
             held = None if way == "free" else grammar
             limit = num_tokens if way == "free" else 600
-            came, seconds = await _run(engines[way], _request(prompt, limit, held))
+            engine.force_tokens(is_on=way == "forced")
+            came, seconds = await _run(engine, _request(prompt, limit, held))
             if came != num_tokens:
                 raise RuntimeError(f"{way}: {came} tokens, and {num_tokens} were expected")
             if index:
@@ -99,22 +93,29 @@ async def _alone(
 
 
 async def _beside(
-    engines: dict[str, Engine], prompt: Sequence[int], grammar: Grammar, num_tokens: int
+    engine: TransformersEngine,
+    prompt: Sequence[int],
+    grammar: Grammar,
+    num_tokens: int,
+    rounds: int,
 ) -> dict[str, dict[str, float]]:
     """Gaps of a free stream, in ms, while another is answered in each of the ways."""
-    told = {}
-    for way in WAYS:
-        held = None if way == "free" else grammar
-        gaps: list[float] = []
-        for _ in range(2):
-            watched = asyncio.create_task(_gaps(engines[way], _request(prompt, num_tokens, None)))
+    source = random.Random(1)
+    gaps: dict[str, list[float]] = {way: [] for way in WAYS}
+    for _ in range(rounds):
+        for way in source.sample(WAYS, len(WAYS)):
+            engine.force_tokens(is_on=way == "forced")
+            held = None if way == "free" else grammar
+            watched = asyncio.create_task(_gaps(engine, _request(prompt, num_tokens, None)))
             limit = num_tokens if way == "free" else 600
-            await _run(engines[way], _request(prompt, limit, held))
-            gaps += (await watched)[2:]
-        gaps.sort()
+            await _run(engine, _request(prompt, limit, held))
+            gaps[way] += (await watched)[2:]
+    told = {}
+    for way, times in gaps.items():
+        times.sort()
         told[way] = {
-            "median_ms": round(1000 * statistics.median(gaps), 2),
-            "p99_ms": round(1000 * gaps[int(0.99 * (len(gaps) - 1))], 2),
+            "median_ms": round(1000 * statistics.median(times), 2),
+            "p99_ms": round(1000 * times[int(0.99 * (len(times) - 1))], 2),
         }
     return told
 
@@ -137,12 +138,6 @@ async def _run(engine: Engine, request: EngineRequest) -> tuple[int, float]:
             begun_at = begun_at or time.perf_counter()
             num_tokens += len(chunk.token_ids)
     return num_tokens, time.perf_counter() - begun_at
-
-
-async def _steps(engine: Engine, request: EngineRequest) -> int:
-    before = engine.load().num_steps
-    await _run(engine, request)
-    return engine.load().num_steps - before
 
 
 async def _gaps(engine: Engine, request: EngineRequest) -> list[float]:

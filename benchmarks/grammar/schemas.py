@@ -46,4 +46,6 @@ def _people(person: dict[str, Any], count: int) -> dict[str, Any]:
     return _object({"people": people})
 
 
-SCHEMAS = {"texts": _people(_PERSON, 4), "records": _people(_RECORD, 4)}
+def schemas(num_people: int) -> dict[str, Any]:
+    """The schemas by name, for so many people."""
+    return {"texts": _people(_PERSON, num_people), "records": _people(_RECORD, num_people)}

@@ -159,7 +159,7 @@ def _curl(ready: bootstrap.Ready) -> Text:
 
 
 def _dialect(dialect: ModelDialect) -> dict[str, str]:
-    """What the model writes that is not content, and where that was found."""
+    """A line on what the model writes beside content, and where that was found."""
     parts = [
         *(["reasoning"] if dialect.reasoning is not None else []),
         *(["tool calls"] if dialect.calls is not None else []),

@@ -1,4 +1,4 @@
-"""Plans of answers: a grammar that holds them to what was asked for, and a stage that reads them.
+"""The plan of a request's answers: the grammar that they are held to, the stage that reads them.
 
 Both come from the model's dialect (model_dialects). What no completion could be of is refused here,
 before anything is started.
@@ -15,6 +15,7 @@ from serve.engine.grammars.grammar import Grammar
 from serve.errors import InvalidRequest, UnsupportedField
 from serve.pipeline.events import CallableTool, ChatPrompt, GenerateRequest
 from serve.pipeline.model_dialects.bound import BoundDialect
+from serve.pipeline.model_dialects.dialect import is_weak
 from serve.pipeline.model_dialects.grammars import Wish, grammar_of
 from serve.pipeline.model_dialects.parsing import AnswerParser
 
@@ -36,11 +37,13 @@ class AnswerPlan:
 
     Attributes:
         grammar: that the engine holds them to; None is any text.
+        banned: texts that may not come.
         marks: what stands in their text for special tokens, by token id.
         parser: makes the stage of one choice; None where all that comes is content.
     """
 
     grammar: Grammar | None = None
+    banned: tuple[str, ...] = ()
     marks: Mapping[int, str] = field(default_factory=dict)
     parser: Callable[[int], AnswerParser] | None = None
 
@@ -73,10 +76,12 @@ async def plan_answer(
         is_thinking=_is_thinking(dialect, prompt_end),
     )
     grammar = await _checked_grammar(request, dialect, wish, checker)
+    banned = _banned(request, dialect)
     if request.tool_use is None and dialect.is_plain:
-        return AnswerPlan(grammar=grammar)
+        return AnswerPlan(grammar=grammar, banned=banned)
     return AnswerPlan(
         grammar=grammar,
+        banned=banned,
         marks={} if request.shows_special else dialect.marks_by_id,
         parser=_parsers(request, dialect, wish),
     )
@@ -101,6 +106,14 @@ def _parsers(
         )
 
     return parser
+
+
+def _banned(request: GenerateRequest, dialect: BoundDialect) -> tuple[str, ...]:
+    """The text that begins a call, where none may come and it is more than brackets."""
+    syntax = dialect.dialect.calls
+    if not request.forbids_calls or syntax is None or is_weak(syntax.trigger):
+        return ()
+    return (syntax.trigger,)
 
 
 def _check_calls(request: GenerateRequest, dialect: BoundDialect) -> None:

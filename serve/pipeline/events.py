@@ -122,6 +122,8 @@ class Generation:
             calls. ``sampling.grammar`` is made of it, and is never set by a dialect itself.
         format_param: the client's field that asked for it, for errors.
         tool_use: None where no tool may be called; for chats only.
+        forbids_calls: there are tools, and none of them may be called: what begins a call may not
+            come.
         reasoning: for chats only.
         bad_words: texts that may not come; token ids of them go into ``sampling``.
         best_of: candidates for each prompt, of which the ``n`` likeliest are returned; None is
@@ -142,6 +144,7 @@ class Generation:
     format: Grammar | None = None
     format_param: str = "response_format"
     tool_use: ToolUse | None = None
+    forbids_calls: bool = False
     reasoning: ReasoningUse = ReasoningUse()
     bad_words: tuple[str, ...] = ()
     best_of: int | None = None

@@ -237,9 +237,10 @@ class Run:
         if self._plan.grammar is not None:
             check_bound(sampling, "tools" if request.format is None else "a format")
             sampling = replace(sampling, grammar=self._plan.grammar)
-        if request.bad_words:
+        words = (*request.bad_words, *self._plan.banned)
+        if words:
             encode = partial(self._renderer.tokenizer.encode, add_special_tokens=False)
-            ids = bad_word_ids(request.bad_words, encode)
+            ids = bad_word_ids(words, encode)
             sampling = replace(sampling, bad_words=(*sampling.bad_words, *ids))
         fill = self._renderer.fill_tokens
         is_gap = any(isinstance(prompt, FillPrompt) for prompt in request.prompts)
@@ -253,4 +254,5 @@ class Run:
 
 def _context(prompt: Prompt, token_ids: Sequence[int]) -> Sequence[int]:
     """The ids that a choice's text continues. The answer in a chat begins one."""
-    return () if isinstance(prompt, ChatPrompt) else token_ids
+    is_begun = isinstance(prompt, ChatPrompt) and not prompt.continues_last
+    return () if is_begun else token_ids

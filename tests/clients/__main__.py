@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
+from collections.abc import Sequence
 
 from tests.clients.environments import NotInstalled
 from tests.clients.table import CLIENTS, Outcome, outcomes
 
 
-def main(argv: list[str]) -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     """Print what failed and why, then a row for each client."""
-    url, model, *wanted = argv
+    parser = argparse.ArgumentParser(prog="python -m tests.clients", description=__doc__)
+    parser.add_argument("url", help="of the server, without /v1")
+    parser.add_argument("model", help="as /v1/models names it")
+    parser.add_argument("clients", nargs="*", metavar="CLIENT", help="; ".join(CLIENTS))
+    asked = parser.parse_args(argv)
     rows = []
     is_whole = True
-    for client in wanted or CLIENTS:
+    for client in asked.clients or CLIENTS:
         try:
-            told = outcomes(client, url, model)
+            told = outcomes(client, asked.url, asked.model)
         except (NotInstalled, RuntimeError) as error:
             told = {"its process": Outcome(str(error), None)}
         failed = {call: outcome for call, outcome in told.items() if outcome.error}
@@ -28,4 +34,4 @@ def main(argv: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())

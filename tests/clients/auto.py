@@ -5,6 +5,7 @@ python -m tests.clients.auto URL MODEL
 
 from __future__ import annotations
 
+import argparse
 import json
 import sys
 from collections.abc import Sequence
@@ -97,12 +98,16 @@ def tally(client: openai.OpenAI, model: str, questions: Sequence[tuple[str, str]
     return Tally(len(questions), called, right)
 
 
-def main(argv: list[str]) -> int:
-    url, model = argv
-    with openai.OpenAI(base_url=f"{url}/v1", api_key="unused") as client:
-        print(tally(client, model, QUESTIONS))
+def main(argv: Sequence[str] | None = None) -> int:
+    """Print the count."""
+    parser = argparse.ArgumentParser(prog="python -m tests.clients.auto", description=__doc__)
+    parser.add_argument("url", help="of the server, without /v1")
+    parser.add_argument("model", help="as /v1/models names it")
+    asked = parser.parse_args(argv)
+    with openai.OpenAI(base_url=f"{asked.url}/v1", api_key="unused") as client:
+        print(tally(client, asked.model, QUESTIONS))
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())

@@ -80,10 +80,12 @@ def test_loglikelihoods_are_the_models_own(real: Served, reference: Reference, c
 
 
 def test_rolling_loglikelihood_is_the_models_own(real: Served, reference: Reference) -> None:
-    """It begins with the token that ends a text, as this tokenizer has none that begins one."""
+    """It begins with the token that begins a text; where there is none, that which ends one."""
     real.check("lm_eval", "loglikelihood_rolling")
     told = real.of("lm_eval")["loglikelihood_rolling"].value
     tokenizer = reference.tokenizer
-    ids = tokenizer(told["text"]).input_ids
-    expected, _ = reference.of_tokens([tokenizer.eos_token_id], ids)
+    ids = tokenizer(told["text"], add_special_tokens=False).input_ids
+    has_first = tokenizer.bos_token_id is not None
+    first = tokenizer.bos_token_id if has_first else tokenizer.eos_token_id
+    expected, _ = reference.of_tokens([first], ids)
     assert told["value"] == pytest.approx(expected, abs=NATS_A_TOKEN * len(ids))

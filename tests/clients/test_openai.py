@@ -7,14 +7,17 @@ import pytest
 from tests.clients.served import Served
 from tests.clients.table import calls_of
 
-CALLS = calls_of("openai")
+CALLS = pytest.mark.parametrize(
+    ("part", "call"),
+    [(part, call) for part in ("openai", "openai_tools") for call in calls_of(part)],
+)
 
 
-@pytest.mark.parametrize("call", CALLS)
-def test_demo_model(demo: Served, call: str) -> None:
-    demo.check("openai", call)
+@CALLS
+def test_demo_model(demo: Served, part: str, call: str) -> None:
+    demo.check(part, call)
 
 
-@pytest.mark.parametrize("call", CALLS)
-def test_real_model(real: Served, call: str) -> None:
-    real.check("openai", call)
+@CALLS
+def test_real_model(real: Served, part: str, call: str) -> None:
+    real.check(part, call)

@@ -3,10 +3,11 @@
     python -m tests.docs.walk --set-up            everything new: environment too (4 GB, a registry)
     python -m tests.docs.walk --only workstation  one of the ways, with this environment
 
-The ways are the workstation user's (README, its start page, the page on speed), the operator's, and
-the air-gap user's, whose other side has no network. Each begins in a fresh copy of the repository
-with a fresh home: no cache, no model, no key. Models come from an emulated hub, all of them the
-demo model's files. What is left out, and why, is in ``LEFT_OUT`` and in comments of the pages.
+The ways are the workstation user's (README, its start page, the page on speed), the operator's, the
+air-gap user's, whose other side has no network, and the page on tools. Each begins in a fresh copy
+of the repository with a fresh home: no cache, no model, no key. Models come from an emulated hub,
+all of them the demo model's files. What is left out, and why, is in ``LEFT_OUT`` and in comments of
+the pages.
 """
 
 from __future__ import annotations
@@ -61,6 +62,7 @@ WAYS: Mapping[str, Way] = {
     "workstation": Way(("README.md", "docs/start/workstation.md", "docs/start/performance.md")),
     "operator": Way(("docs/start/operator.md",)),
     "air-gap": Way(("docs/air-gap.md",), crosses=True),
+    "tools": Way(("docs/tools.md",)),
 }
 
 

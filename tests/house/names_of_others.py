@@ -6,6 +6,7 @@ OTHERS: dict[str, frozenset[str]] = {
     "docker and podman": frozenset(
         {"--cap-drop", "--network", "--read-only", "--security-opt", "--shm-size", "--tmpfs"}
     ),
+    "JSON Schema": frozenset({"uniqueItems"}),
     "uv": frozenset({"--torch-backend"}),
     "curl, OpenSSL, CUDA": frozenset(
         {
@@ -24,11 +25,18 @@ OTHERS: dict[str, frozenset[str]] = {
     "huggingface_hub": frozenset({"hf_hub_download", "snapshot_download"}),
     "model_signing": frozenset({"--signature"}),
     "llama.cpp": frozenset({"--kl-divergence"}),
+    "openai": frozenset({"pydantic_function_tool"}),
     "starlette": frozenset({"BaseHTTPMiddleware"}),
     "torch": frozenset({"enable_gqa", "qlinear_pointwise", "_weight_int8pack_mm"}),
     "bitsandbytes": frozenset({"int8_scaled_mm"}),
     "transformers": frozenset(
-        {"cancel_request", "configuration_files", "masking_utils", "_preprocess_mask_arguments"}
+        {
+            "utils/chat_template_utils.py",
+            "cancel_request",
+            "configuration_files",
+            "masking_utils",
+            "_preprocess_mask_arguments",
+        }
     ),
     "compressed-tensors": frozenset({"quantization/quant_args.py", "config/format.py"}),
     "vLLM": frozenset(
@@ -63,6 +71,9 @@ ELSEWHERE: dict[str, dict[str, str]] = {
         "AsyncOpenAI": "openai's class",
     },
     "docs/tls.md": {"--cacert": "curl's"},
+    "serve/pipeline/model_dialects/harmony.py": {
+        "docs/format.md": "a page of openai-harmony's, as the docstring says",
+    },
     "docs/troubleshooting.md": {
         "INTRAMURAL_MAX_SEQS": "a typing error, as the message shows it",
     },

@@ -35,6 +35,7 @@ HOMES: dict[str, tuple[str, ...]] = {
         "models/rules/template_sizes.py",
     ),
     "tokenizers": ("serve/pipeline/tokenizer.py", "serve/pipeline/guard.py", "models/demo/"),
+    "llguidance": ("serve/engine/grammars/",),
     "huggingface_hub": ("models/hub/fetch.py", "models/hub/bounded_client.py"),
     "httpx2": ("models/hub/fetch.py", "models/hub/bounded_client.py"),
     "model_signing": ("models/trust/signing.py",),

@@ -55,6 +55,7 @@ class ChatRequest(ToolFields, TemplateFields, SamplingFields):
             format=grammar,
             format_param=param,
             tool_use=self.tool_use(),
+            forbids_calls=self.forbids_calls(),
             reasoning=self.reasoning_use(),
         )
 

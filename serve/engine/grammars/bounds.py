@@ -1,4 +1,4 @@
-"""How much of a grammar is taken: bounds of its text, and of the work that it may make.
+"""Bounds of a grammar: of its text, and of the work that it may make.
 
 Compiling cannot be interrupted, so what is given to llguidance is small enough to end soon: the
 worst within these bounds that is known takes some 150 ms of one core without the interpreter's
@@ -22,11 +22,18 @@ MAX_REPEATS = 10_000
 MAX_INTERSECTIONS = 4
 """Operators of Lark that intersect or negate expressions, and different patterns that an allOf
 joins. Compiling takes time by a power of their number: 12 take 150 ms, 16 took 111 s."""
+MAX_JOINED = 20_000
+"""Schemas that are looked at to find out which of them an allOf or a reference joins into one."""
+MAX_PATTERN_PAIRS = 4_000
+"""Pairs of patternProperties of one object, in all objects together. Each pair is compared, which
+takes 33 us: 90 patterns in one object take 130 ms."""
 MAX_REGEX = 16 * 1024
 """Characters of one regular expression."""
 MAX_GBNF = 16 * 1024
 """Characters of a grammar in GBNF. It is read in Python: 8 ms for each 1,000."""
 
+STACK_BYTES = 256 * 1024 * 1024
+"""Of the thread that compiles. The deepest grammar of MAX_TEXT that is known takes some 90 MB."""
 MOST_COMPILE_S = 1.0
 """Seconds after which nobody waits for a grammar to be compiled: a backstop for what is not known
 to be slow. Its thread cannot be ended; with ``MOST_STUCK`` such threads none is begun."""

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from llguidance import LLMatcher, LLTokenizer
 
-from serve.engine.grammars import bounds, vocabulary, wording
+from serve.engine.grammars import bounds, deep_stack, vocabulary, wording
 from serve.engine.grammars.grammar import Grammar
 from serve.engine.grammars.matcher import Matcher, mask_bytes
 from serve.engine.grammars.refusal import GrammarRefused
@@ -87,7 +87,7 @@ class GrammarCompiler:
         if found is not None:
             return found
         try:
-            matcher = self._compiled(grammar)
+            matcher = deep_stack.run(functools.partial(self._compiled, grammar))
         except GrammarRefused as refused:
             raise InvalidRequest(str(refused), param=param) from None
         with self._lock:

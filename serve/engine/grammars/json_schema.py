@@ -8,13 +8,13 @@ grammar says so.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any
 
-from serve.engine.grammars import bounds
+from serve.engine.grammars import bounds, references
+from serve.engine.grammars.joined_patterns import JoinCheck
 from serve.engine.grammars.refusal import GrammarRefused
-
-JsonObject = dict[str, Any]
+from serve.engine.grammars.subschemas import JsonObject, resolve, subschemas
 
 KNOWN_FORMATS = frozenset(
     {"date-time", "time", "date", "duration", "email", "hostname", "ipv4", "ipv6", "uuid", "uri"}
@@ -31,22 +31,6 @@ OPTIONS = frozenset(
 )
 """What a schema may say under ``x-guidance``. Not ``lenient``, which would ignore keywords."""
 
-_MAPS = ("properties", "patternProperties", "$defs", "definitions", "dependentSchemas")
-_LISTS = ("allOf", "anyOf", "oneOf", "prefixItems", "items")
-_SINGLE = (
-    "additionalItems",
-    "additionalProperties",
-    "contains",
-    "contentSchema",
-    "else",
-    "if",
-    "items",
-    "not",
-    "propertyNames",
-    "then",
-    "unevaluatedItems",
-    "unevaluatedProperties",
-)
 _REPEATS = ("minItems", "maxItems", "minProperties", "maxProperties", "minContains", "maxContains")
 
 
@@ -67,8 +51,11 @@ def read(text: str) -> Any:
     _check_depth(schema)
     for path, part in subschemas(schema):
         _check(path, part)
-        if "allOf" in part:
-            _check_patterns(path, part, schema)
+    references.check_circles(schema)
+    _check_pairs(schema)
+    joins = JoinCheck(_targets(schema), KNOWN_FORMATS)
+    for path, part in subschemas(schema):
+        joins.check(path, part)
     return schema
 
 
@@ -113,28 +100,29 @@ def _check(path: str, schema: JsonObject) -> None:
     _check_options(path, schema.get("x-guidance"))
 
 
-def _check_patterns(path: str, part: JsonObject, schema: Any) -> None:
-    """Refuse a schema that joins many patterns into one text."""
-    patterns: set[str] = set()
-    seen: set[int] = set()
-    waiting: list[Any] = [part]
-    while waiting:
-        node = waiting.pop()
-        if not isinstance(node, dict) or id(node) in seen:
-            continue
-        seen.add(id(node))
-        patterns.update(
-            str(node[name]) for name in ("pattern", "format") if isinstance(node.get(name), str)
-        )
-        for name in ("allOf", "anyOf", "oneOf"):
-            waiting += node[name] if isinstance(node.get(name), list) else []
-        if isinstance(node.get("$ref"), str):
-            waiting.append(_resolve(schema, node["$ref"]))
-    if len(patterns) > bounds.MAX_INTERSECTIONS:
-        raise GrammarRefused(
-            f"{path} joins {len(patterns)} patterns and formats by allOf; at most "
-            f"{bounds.MAX_INTERSECTIONS} are taken."
-        )
+def _check_pairs(schema: Any) -> None:
+    """Refuse patternProperties of which too many have to be compared with each other."""
+    num_pairs = 0
+    for path, part in subschemas(schema):
+        patterns = part.get("patternProperties")
+        num_patterns = len(patterns) if isinstance(patterns, dict) else 0
+        num_pairs += num_patterns * (num_patterns - 1) // 2
+        if num_pairs > bounds.MAX_PATTERN_PAIRS:
+            raise GrammarRefused(
+                f"{path} has {num_patterns} patternProperties, with which the schema has "
+                f"{num_pairs} pairs of patterns to compare; at most {bounds.MAX_PATTERN_PAIRS} are "
+                "taken. Name fewer."
+            )
+
+
+def _targets(schema: Any) -> dict[str, Any]:
+    """What each reference of the schema names."""
+    found: dict[str, Any] = {}
+    for _, part in subschemas(schema):
+        name = part.get("$ref")
+        if isinstance(name, str) and name not in found:
+            found[name] = resolve(schema, name)
+    return found
 
 
 def _check_options(path: str, options: object) -> None:
@@ -148,32 +136,6 @@ def _check_options(path: str, options: object) -> None:
             f'{path} has "x-guidance" with {unknown[0][:40]!r}; there are '
             f"{', '.join(sorted(OPTIONS))}."
         )
-
-
-def subschemas(schema: Any, path: str = "The schema") -> Iterator[tuple[str, JsonObject]]:
-    """Each object that is a schema, the outermost first, with the words for where it stands."""
-    waiting = [(path, schema)]
-    while waiting:
-        path, node = waiting.pop()
-        if not isinstance(node, dict):
-            continue
-        yield path, node
-        children: list[tuple[str, Any]] = []
-        for name in _MAPS:
-            if isinstance(value := node.get(name), dict):
-                children += [(_at(path, name, key), child) for key, child in value.items()]
-        for name in _LISTS:
-            if isinstance(value := node.get(name), list):
-                children += [(_at(path, name, str(i)), child) for i, child in enumerate(value)]
-        for name in _SINGLE:
-            if isinstance(value := node.get(name), dict):
-                children.append((_at(path, name), value))
-        waiting += reversed(children)
-
-
-def _at(path: str, *names: str) -> str:
-    prefix = "The schema at /" if path == "The schema" else f"{path}/"
-    return prefix + "/".join(name[:60].replace("~", "~0").replace("/", "~1") for name in names)
 
 
 def prepared(schema: Any, *, is_closed: bool) -> Any:
@@ -208,15 +170,5 @@ def _joined(schema: Any) -> set[int]:
             for member in members:
                 joined.add(id(member))
                 if isinstance(member, dict) and isinstance(member.get("$ref"), str):
-                    joined.add(id(_resolve(schema, member["$ref"])))
+                    joined.add(id(resolve(schema, member["$ref"])))
     return joined
-
-
-def _resolve(schema: Any, reference: str) -> Any:
-    """What a reference into the same schema names; None where it names nothing."""
-    node = schema
-    for name in reference.removeprefix("#").split("/")[1:]:
-        if not isinstance(node, dict):
-            return None
-        node = node.get(name.replace("~1", "/").replace("~0", "~"))
-    return node

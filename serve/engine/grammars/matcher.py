@@ -1,4 +1,4 @@
-"""How far one completion has come in its grammar. The one place that calls a matcher.
+"""The place that one completion has reached in its grammar. Nothing else calls a matcher.
 
 llguidance's matcher raises nothing for what a grammar or a token does to it: it enters an error
 state, which is looked at here after each call.
@@ -13,6 +13,16 @@ from serve.errors import InvalidRequest
 _TOO_COMPLEX = (
     "The grammar takes too much work at this point of the completion, so the next token cannot be "
     "chosen. Simplify it: fewer alternatives that begin alike, shorter repetitions."
+)
+_SPECIAL_NAME = (
+    "The grammar wants the name of one of this model's special tokens as a text, which cannot be "
+    "chosen here. Leave it out of the grammar, or name the token itself, by Lark's <NAME>."
+)
+_UNMATCHED = "doesn't satisfy the grammar"
+"""In llguidance's error: it had allowed a special token where the text that is its name is due."""
+_DEAD_END = (
+    "The completion has come to a part of the grammar of which there is no text, so it cannot go "
+    "on. Take that part out, or make it optional."
 )
 
 
@@ -47,18 +57,25 @@ class Matcher:
             InvalidRequest: the mask takes more work than the bounds allow.
         """
         self._matcher.unsafe_compute_mask_ptr(address, num_bytes)
-        # An end without an error is one, too: "stopped" alone is the language's end.
+        # "Stopped" without an error is the language's end.
         if self._matcher.is_error():
-            raise InvalidRequest(_TOO_COMPLEX)
+            raise self._error()
 
     def accept(self, token_id: int) -> None:
         """Go on past a token of the last mask; at the language's end, one that ends the sequence.
 
         Raises:
-            InvalidRequest: more work than the bounds allow.
+            InvalidRequest: more work than the bounds allow; or the text that is wanted is the name
+                of a special token.
         """
         if not self._matcher.consume_token(token_id):
-            raise InvalidRequest(_TOO_COMPLEX)
+            raise self._error()
+
+    def _error(self) -> InvalidRequest:
+        message = self._matcher.get_error()
+        if _UNMATCHED in message:
+            return InvalidRequest(_SPECIAL_NAME)
+        return InvalidRequest(_DEAD_END if "NoExtension" in message else _TOO_COMPLEX)
 
     def forced(self) -> list[int]:
         """The next tokens, as far as each is the only one that its mask leaves. Microseconds."""

@@ -10,7 +10,7 @@ from typing import TypeAlias
 
 from llguidance import LLMatcher, LLTokenizer
 
-from serve.engine.grammars import bounds
+from serve.engine.grammars import bounds, deep_stack
 from serve.engine.grammars.refusal import GrammarRefused
 
 Vocabulary: TypeAlias = LLTokenizer
@@ -25,6 +25,10 @@ def compiled(vocabulary: Vocabulary, text: str) -> TextMatcher:
     Raises:
         GrammarRefused: it is no grammar, takes too much work, or no text is of its language.
     """
+    return deep_stack.run(lambda: _compiled(vocabulary, text))
+
+
+def _compiled(vocabulary: Vocabulary, text: str) -> TextMatcher:
     matcher = LLMatcher(vocabulary, text, log_level=_SILENT, limits=bounds.limits())
     if not matcher.is_error():
         matcher.compute_bitmask()

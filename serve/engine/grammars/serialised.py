@@ -13,9 +13,10 @@ from typing import Any
 from llguidance import regex_to_lark
 from llguidance.gbnf_to_lark import GbnfToLarkError, gbnf_to_lark
 
-from serve.engine.grammars import bounds, json_schema, structural
+from serve.engine.grammars import bounds, json_schema, structural, wording
 from serve.engine.grammars.grammar import Grammar
 from serve.engine.grammars.refusal import GrammarRefused
+from serve.engine.grammars.structural import literal
 
 JsonObject = dict[str, Any]
 
@@ -24,7 +25,9 @@ _HALF_CHARACTER = (
 )
 _INLINE = re.compile(r"%json\s*(?=\{)")
 _LITERALS = re.compile(r'"(?:\\.|[^"\\\n])*"|/(?:\\.|[^/\\\n])*/|//[^\n]*|#[^\n]*')
-_GBNF = re.compile(r"^\s*[A-Za-z][\w-]*\s*::=", re.MULTILINE)
+_GBNF = re.compile(
+    r"^[ \t]*[A-Za-z][\w-]*[ \t]*::=", re.MULTILINE
+)  # no \s: quadratic in blank lines
 
 
 def serialised(grammar: Grammar) -> str:
@@ -36,11 +39,14 @@ def serialised(grammar: Grammar) -> str:
     """
     parts = _all_parts(grammar)
     _check_sizes(grammar, parts)
-    main = _entry(grammar)
-    entries = [{"name": name, **_entry(part)} for name, part in parts]
-    if grammar.kind == "structural":
-        main, entries = structural.entries(grammar.text)
-    text = json.dumps({"grammars": [main, *entries]}, ensure_ascii=False)
+    main, entries = _entries(grammar)
+    for name, part in parts:
+        own, more = _entries(part)
+        entries += [{"name": name, **own}, *more]
+    try:
+        text = json.dumps({"grammars": [main, *entries]}, ensure_ascii=False, allow_nan=False)
+    except ValueError:  # 1e999 is read as infinity
+        raise GrammarRefused(wording.TOO_LARGE_NUMBER) from None
     if not _is_unicode(text):
         raise GrammarRefused(_HALF_CHARACTER)
     return text
@@ -90,6 +96,13 @@ def _is_unicode(text: str) -> bool:
     return True
 
 
+def _entries(grammar: Grammar) -> tuple[JsonObject, list[JsonObject]]:
+    """A grammar's own entry, and those that it refers to beside its parts."""
+    if grammar.kind == "structural":
+        return structural.entries(grammar.text)
+    return _entry(grammar), []
+
+
 def _entry(grammar: Grammar) -> JsonObject:
     match grammar.kind:
         case "json_schema":
@@ -105,11 +118,6 @@ def _entry(grammar: Grammar) -> JsonObject:
             return {"lark_grammar": _lark(grammar.text)}
         case "structural":
             return {}
-
-
-def literal(text: str) -> str:
-    """A text between quotes, as Lark reads it."""
-    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def _lark(text: str) -> str:

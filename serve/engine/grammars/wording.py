@@ -1,4 +1,4 @@
-"""Why a grammar was refused, in our words. llguidance's own are of its insides."""
+"""Reasons for which a grammar is refused, in our words. llguidance's own are of its insides."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from typing import Any
 
 from serve.engine.grammars import json_schema
 from serve.engine.grammars.grammar import Grammar
+from serve.engine.grammars.subschemas import subschemas
 
 TOO_LARGE = "The grammar is too large, or too intricate, to be compiled. Make it smaller."
+TOO_LARGE_NUMBER = "The schema has a number that is too large to be one of JSON's usual ones."
 TOO_SLOW = "The grammar takes too long to be compiled. Simplify it."
 EMPTY = "No text is of this grammar's language, so there is nothing to generate."
 _ONE_OF = (
@@ -18,6 +20,7 @@ _ONE_OF = (
 )
 _LARGE = ("too big", "too large", "fuel exhausted", "too many", "recursion limit", "too deeply")
 _KEYS = re.compile(r"Unimplemented keys: \[(.*)\]")
+_RANGE = re.compile(r"m(?:in|ax)=Some\((-?\d+)\)")
 _PLACE = re.compile(r"^(?:at )?(\d+)\((\d+)\): (.*)", re.DOTALL)
 _MOST_REASON = 160
 
@@ -54,16 +57,29 @@ def _of_schema(message: str, schema: Any) -> str:
         return f"{where} has a pattern, with bounds or others beside it, that is too intricate."
     if message.startswith("Unsatisfiable schema"):
         reason = _first_line(message.partition(":")[2])
+        if reason.startswith("Regex is empty"):  # and then the expression, as llguidance has it
+            reason = "no text has a pattern, or a format, with all that stands beside it"
         return f"No JSON is valid under the schema: {reason}."
     if "Failed to generate regex for" in message:
+        ends = [int(end) for end in _RANGE.findall(message)]
+        if len(ends) == 2 and ends[0] > ends[1]:
+            return "No JSON is valid under the schema: no integer lies between its bounds."
         return "The schema has a minimum or maximum that is too large or too exact."
     if "regex" in message or "look-around" in message or "lookarounds" in message:
         where = _where(schema, lambda part: "pattern" in part or "patternProperties" in part)
         return f"{where} has a pattern that cannot be used: {_regex_reason(message)}."
+    if message.startswith("number out of range"):
+        return TOO_LARGE_NUMBER
+    if message.startswith("Resource") and not _has_reference(schema):
+        return "The schema's $schema names no draft that is known. Leave it out."
     if "Default retriever" in message or "registry" in message or "ointer" in message:
         where = _where(schema, lambda part: "$ref" in part)
         return f"{where} has a $ref to what the schema does not hold. Put it under $defs."
     return f"The schema cannot be used: {_first_line(message)}."
+
+
+def _has_reference(schema: Any) -> bool:
+    return any("$ref" in part for _, part in subschemas(schema))
 
 
 def _of_text(message: str, grammar: Grammar) -> str:
@@ -100,7 +116,7 @@ def _first_line(text: str) -> str:
 
 
 def _where(schema: Any, matches: Any) -> str:
-    for path, part in json_schema.subschemas(schema):
+    for path, part in subschemas(schema):
         if matches(part):
             return path
     return "The schema"

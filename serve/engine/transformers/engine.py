@@ -186,6 +186,10 @@ class TransformersEngine:
             raise EngineDeadError("The engine is closed.")
         return self._runner
 
+    def force_tokens(self, *, is_on: bool) -> None:
+        """Turn forced tokens on or off, for measurements while no stream is open."""
+        self._steps.forces_tokens = is_on
+
     def load(self) -> EngineLoad:
         return self._steps.load()
 

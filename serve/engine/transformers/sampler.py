@@ -104,7 +104,7 @@ def _unusable(best: torch.Tensor) -> dict[int, InternalError]:
 
 
 def _error_of(best: float) -> RequestError:
-    """Where the best is -inf, none is left; anything else that is no number comes of the scores."""
+    """The error of a row by its best: -inf says that no token is left, others are no numbers."""
     return InvalidRequest(_NONE_LEFT) if best == -math.inf else InternalError(_NO_SCORES)
 
 

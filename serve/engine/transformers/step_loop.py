@@ -64,7 +64,8 @@ class StepLoop:
         scheduler: the policy; the loop's from here on.
         step: computes segments and returns the sampled tokens.
         delivery: takes them to their streams.
-        forces_tokens: append tokens that a mask leaves no choice of without sampling them.
+        forces_tokens: append tokens that a mask leaves no choice of without sampling them. An
+            attribute, which measurements change while no stream is open.
         stall_after_s: without a finished step for so long, though there is work, it counts as dead.
     """
 
@@ -82,7 +83,7 @@ class StepLoop:
         self._step = step
         self._delivery = delivery
         self._stall_after_s = stall_after_s
-        self._forces_tokens = forces_tokens
+        self.forces_tokens = forces_tokens
         self._clock = clock
         self._orders: SimpleQueue[_Order] = SimpleQueue()
         self._mailboxes: dict[SequenceState, Mailbox] = {}
@@ -231,7 +232,7 @@ class StepLoop:
         sequence.append(token.token_id)
         finish_reason = sequence.finish_reason
         addressed.append(AddressedToken(mailbox, token.token_id, token.logprob, finish_reason))
-        if finish_reason is None and self._forces_tokens:
+        if finish_reason is None and self.forces_tokens:
             finish_reason = self._append_forced(sequence, mailbox, addressed)
         if finish_reason is not None:
             self._forget(sequence)

@@ -186,7 +186,9 @@ def _with_other_types(probe: Probe, body: TaggedCall) -> TaggedCall:
 
 
 def _lead(probe: Probe, outer: Mapping[str, str]) -> str:
-    """The text that the template writes between content and the first call: white space mostly."""
+    """The text that the template writes between content and the first call: white space most
+    often.
+    """
     text = probe.answer(calls(_BOTH, content=CONTENT), *VALUES, FIRST)
     if text is None or CONTENT not in text:
         return ""

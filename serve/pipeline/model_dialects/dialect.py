@@ -136,7 +136,7 @@ class CallSyntax:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelDialect:
-    """The way in which one model writes what is not content.
+    """One model's way to write what is not content.
 
     Attributes:
         name: for people: of a family, or of the form.

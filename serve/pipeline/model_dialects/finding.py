@@ -1,9 +1,11 @@
-"""Finding a model's dialect in its folder: what it says itself, what its template shows, a table.
+"""Finding a model's dialect in its folder: a table, what it says itself, what its template shows.
 
 ::
 
-    --tool-dialect NAME ──▶ response_template ──▶ derived from the chat template ──▶ table ──▶ none
+    --tool-dialect NAME ──▶ tokens of a family in the table ──▶ response_template ─┐
+                                            none ◀── derived from the chat template ◀┘
 
+What the folder says itself and what its template shows are joined, part by part.
 Deriving takes some tens of renderings, so what a template gives is kept by its digest while the
 process lives.
 """
@@ -30,7 +32,7 @@ _KEPT = 64
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelTexts:
-    """All that a folder says of its model's words.
+    """A folder's words on what its model writes.
 
     Attributes:
         template: the source of the chat template for tools.
@@ -89,7 +91,7 @@ def named(name: str) -> ModelDialect:
 
 
 def _more_exact(declared: CallSyntax | None, derived: CallSyntax | None) -> CallSyntax | None:
-    """Calls as they are declared, in the template's own spelling where that shows the same."""
+    """The declared syntax, in the template's own spelling where that shows the same."""
     if declared is None or derived is None:
         return declared or derived
     is_same = type(declared.body) is type(derived.body) and derived.trigger.startswith(

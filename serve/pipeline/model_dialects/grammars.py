@@ -37,7 +37,7 @@ _NUMBER = "/[0-9]{1,3}/"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wish:
-    """All that a request asks of an answer.
+    """A request's demands on an answer.
 
     Attributes:
         tool_use: None where no tool may be called.
@@ -80,7 +80,7 @@ def grammar_of(
 
 @dataclass(frozen=True, slots=True)
 class _Rest:
-    """The part of an answer after its reasoning.
+    """The part of an answer that comes after the reasoning.
 
     Attributes:
         is_free: whether it may begin with any text, white space too.
@@ -208,4 +208,6 @@ def _schema(tool: CallableTool, loose: Collection[str]) -> Mapping[str, Any]:
     schema = tool.parameters
     if not schema or tool.name in loose:
         return {"type": "object"}
-    return schema if schema.get("type") == "object" else {"type": "object", **schema}
+    if "type" not in schema or isinstance(schema["type"], list):
+        return {**schema, "type": "object"}  # a list may name null, which no call has
+    return schema

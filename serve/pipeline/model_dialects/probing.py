@@ -57,8 +57,8 @@ class Probe:
         return whole[start : self._end(whole, max(found))]
 
     def opening(self) -> str:
-        """The end of the prompt behind the header of the assistant's turn: empty most often,
-        or the beginning of its reasoning.
+        """The end of the prompt, behind the header of the assistant's turn: empty most often, or
+        the beginning of its reasoning.
         """
         before = [{"role": "user", "content": USER}]
         turn = {"role": "assistant", "content": CONTENT}
@@ -78,7 +78,7 @@ class Probe:
             return None
 
     def _end(self, whole: str, at: int) -> int:
-        """The place where the turn that has its last sentinel before ``at`` ends."""
+        """The end of the turn that has its last sentinel before ``at``."""
         ends = [found for text in self.end_texts if (found := whole.find(text, at)) >= 0]
         if ends:
             return min(ends)

@@ -1,4 +1,4 @@
-"""All that a parser tells of an answer: text by channel, calls, and the tokens that came along."""
+"""Events that a parser makes of an answer: text by channel, calls, the tokens that came along."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def new_call_id() -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Kept:
-    """The state of things when something began to be held back."""
+    """The state at which something began to be held back."""
 
     num_events: int
     space: str

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 import instructor
 import openai
+from instructor.core.exceptions import InstructorRetryException
 from pydantic import BaseModel
 
 
@@ -82,7 +83,7 @@ def parallel_tools(server):
     """It asks with `auto`: a model that does not call is no fault of the server's."""
     try:
         return _parallel(server)
-    except instructor.core.InstructorRetryException as error:
+    except InstructorRetryException as error:
         if "No tool calls in response" not in str(error):
             raise
         return {"called": 0}

@@ -39,6 +39,30 @@ BODIES: tuple[tuple[str, dict[str, Any]], ...] = (
         },
     ),
     (
+        "/v1/chat/completions",
+        {
+            "model": "demo",
+            "messages": [{"role": "user", "content": "hi"}],
+            "tools": [
+                {"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}
+            ],
+            "tool_choice": {
+                "type": "allowed_tools",
+                "allowed_tools": {
+                    "mode": "auto",
+                    "tools": [{"type": "function", "function": {"name": "f"}}],
+                },
+            },
+            "response_format": {
+                "type": "json_schema",
+                "json_schema": {"name": "x", "schema": {"type": "object"}, "strict": True},
+            },
+            "reasoning": {"effort": "low", "exclude": False},
+            "chat_template_kwargs": {"enable_thinking": True},
+            "max_tokens": 2,
+        },
+    ),
+    (
         "/v1/completions",
         {
             "model": "demo",

@@ -58,6 +58,9 @@ JUNK: list[Any] = [
     {"a": {"b": []}},
     {"": None},
     {"type": "text"},
+    {"type": "json_object"},
+    {"type": "function", "function": {"name": "x"}},
+    {"json": {}, "regex": "x"},
     ["x", 1, None, {}],
 ]
 

@@ -15,9 +15,11 @@ from rich.console import Console
 from models.refs import Artifact, QuantScheme
 from serve.bootstrap import Ready
 from serve.cli.main import main
-from serve.cli.serve_command import _count, _quality, as_toml, banner
+from serve.cli.serve_command import _count, _dialect, _quality, as_toml, banner
 from serve.config_sources import load_config
 from serve.engine.fake import FakeEngine
+from serve.pipeline.model_dialects.dialect import NO_DIALECT, ModelDialect, ReasoningSyntax
+from serve.pipeline.model_dialects.table import DIALECTS
 from serve.provenance.proof import Mode, Proof
 from serve.provenance.quality import Standing
 from tests.models.test_quality import QUALITY
@@ -49,6 +51,33 @@ def test_full_weights_have_none() -> None:
     assert _quality(Standing(scheme=QuantScheme.NONE)) == {}
 
 
+THINKS = ReasoningSyntax(open="<think>", close="</think>")
+
+
+@pytest.mark.parametrize(
+    ("dialect", "line"),
+    [
+        (DIALECTS["hermes"], "reasoning and tool calls, the known dialect hermes"),
+        (
+            ModelDialect(name="template", source="derived", calls=DIALECTS["hermes"].calls),
+            "tool calls, derived from its chat template",
+        ),
+        (
+            ModelDialect(name="any", source="response_template", reasoning=THINKS),
+            "reasoning, by its response_template",
+        ),
+    ],
+)
+def test_the_banner_says_what_is_read_and_where_it_was_found(
+    dialect: ModelDialect, line: str
+) -> None:
+    assert _dialect(dialect) == {"dialect": line}
+
+
+def test_a_model_that_writes_content_alone_has_no_such_line() -> None:
+    assert _dialect(NO_DIALECT) == {}
+
+
 @pytest.mark.parametrize(
     ("has_template", "route", "field"),
     [(True, "chat/completions", "messages"), (False, "completions", "prompt")],
@@ -66,6 +95,7 @@ def test_the_command_is_whole_and_asks_what_the_model_takes(
         url="http://127.0.0.1:8000",
         names=(name,),
         has_template=has_template,
+        dialect=DIALECTS["llama_json"],
         arm=None,
         needs_key=True,
         has_page=route == "completions",
@@ -77,6 +107,7 @@ def test_the_command_is_whole_and_asks_what_the_model_takes(
     assert words[0] == f"http://127.0.0.1:8000/v1/{route}"
     assert set(json.loads(words[-1])) == {"model", field}
     assert ("in a browser" in panel) == (route == "completions")
+    assert "tool calls, the known dialect llama_json" in panel
     assert "a" * 64 in "".join(line.strip("│ ") for line in panel.splitlines())
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from serve.errors import EngineDeadError, InternalError
-from serve.pipeline.answer import Answer
-from serve.pipeline.events import Finished, Started, TextDelta, TokenText
+from serve.pipeline.answer import Answer, CollectedCall
+from serve.pipeline.events import Finished, Started, TextDelta, TokenText, ToolCallDelta
 
 
 def delta(index: int, text: str, *logprobs: TokenText) -> TextDelta:
@@ -51,3 +51,20 @@ def test_text_of_another_channel_is_not_the_answers() -> None:
     answer.add(TextDelta(index=0, text="hm", channel="reasoning"))
     answer.add(delta(0, "yes"))
     assert answer.choices[0].text == "yes"
+
+
+def test_calls_are_joined_from_their_pieces_in_order() -> None:
+    answer = Answer()
+    for event in (
+        ToolCallDelta(index=0, call=0, call_id="a", name="f", arguments="{"),
+        ToolCallDelta(index=0, call=1, call_id="b", name="g"),
+        ToolCallDelta(index=0, call=0, arguments="}"),
+        ToolCallDelta(index=0, call=1, arguments="[]"),
+    ):
+        answer.add(event)
+    (choice,) = answer.choices
+    assert choice.calls == [
+        CollectedCall(call_id="a", name="f", arguments="{}"),
+        CollectedCall(call_id="b", name="g", arguments="[]"),
+    ]
+    assert choice.text == choice.text_of("reasoning") == ""

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 from serve.engine.grammars.grammar import Grammar
+
+JsonObject = dict[str, Any]
 
 
 def schema(value: Any) -> Grammar:
@@ -27,6 +30,35 @@ def nested(depth: int) -> str:
 def _both(index: int) -> str:
     return f"(a|b)*{'ab'[index % 2]}(a|b){{{index}}}"
 
+
+def _chain(length: int, link: Callable[[JsonObject, int], JsonObject]) -> JsonObject:
+    """A schema of definitions of which each refers to the next one."""
+    definitions = {f"a{n}": link({"$ref": f"#/$defs/a{n + 1}"}, n) for n in range(length)}
+    return {"$ref": "#/$defs/a0", "$defs": {**definitions, f"a{length}": {"type": "string"}}}
+
+
+def _in_unions(levels: int) -> Callable[[JsonObject, int], JsonObject]:
+    def link(schema: JsonObject, _number: int) -> JsonObject:
+        for _ in range(levels):
+            schema = {"anyOf": [schema]}
+        return schema
+
+    return link
+
+
+def _nested_unions(depth: int) -> JsonObject:
+    part: JsonObject = {"type": "string", "pattern": _both(0)}
+    for number in range(1, depth):
+        part = {"pattern": _both(number), "anyOf": [part]}
+    return part
+
+
+def _joined(place: Callable[[JsonObject], JsonObject]) -> Grammar:
+    parts = [place({"type": "string", "pattern": _both(n)}) for n in range(16)]
+    return schema({"allOf": parts})
+
+
+_RULES = "\n".join(f'r{n}: "a" r{n + 1}' for n in range(9_000))
 
 REFUSED: dict[str, Grammar] = {
     "nested 100,000 deep": schema(nested(100_000)),
@@ -54,8 +86,33 @@ REFUSED: dict[str, Grammar] = {
             "$defs": {f"p{n}": {"type": "string", "pattern": _both(n)} for n in range(16)},
         }
     ),
+    "patterns beside references": schema(_chain(16, lambda link, n: {**link, "pattern": _both(n)})),
+    "patterns beside unions": schema(_nested_unions(16)),
+    "patterns of one property": _joined(lambda part: {"properties": {"a": part}}),
+    "patterns of one property, beside references": schema(
+        _chain(16, lambda link, n: {**link, "properties": {"a": {"pattern": _both(n)}}})
+    ),
+    "patterns of one item": _joined(lambda part: {"prefixItems": [part]}),
+    "patterns of items": _joined(lambda part: {"items": part}),
+    "patterns of other properties": _joined(lambda part: {"additionalProperties": part}),
+    "900 patterns of properties": schema(
+        {"patternProperties": {f"^a{n}(x|y)*$": {} for n in range(900)}}
+    ),
     "references in a circle": schema(
         {"$ref": "#/$defs/a", "$defs": {"a": {"$ref": "#/$defs/b"}, "b": {"$ref": "#/$defs/a"}}}
+    ),
+    "a part that is only itself": schema(
+        {
+            "properties": {"a": {"$ref": "#/$defs/a"}},
+            "required": ["a"],
+            "$defs": {"a": {"anyOf": [{"$ref": "#/$defs/a"}]}},
+        }
+    ),
+    "joined by many, over and over": schema(
+        {
+            "properties": {f"p{n}": {"allOf": [{"$ref": "#/$defs/a0"}]} for n in range(900)},
+            "$defs": {f"a{n}": {"allOf": [{"$ref": f"#/$defs/a{n + 1}"}]} for n in range(900)},
+        }
     ),
     "a reference to the network": schema({"$ref": "http://127.0.0.1:1/schema.json"}),
     "a reference to a file": schema({"$ref": "file:///etc/passwd"}),
@@ -126,6 +183,13 @@ TAKEN: dict[str, Grammar] = {
             },
         }
     ),
+    "2,000 references in a row": schema(_chain(2_000, lambda link, _: {"anyOf": [link, {}]})),
+    "references nested deeply": schema(_chain(200, _in_unions(25))),
+    "properties nested by references": schema(
+        _chain(1_000, lambda link, _: {"properties": {"a": link}, "required": ["a"]})
+    ),
+    "1,000 unions joined in a row": schema(_chain(1_000, lambda link, _: {"allOf": [link]})),
+    "9,000 rules in a row": lark(f'start: r0\n{_RULES}\nr9000: "z"'),
     "an ambiguous rule": lark('start: s\ns: s s | "a" | "b"'),
 }
 """Each is compiled, and holds a completion to it."""

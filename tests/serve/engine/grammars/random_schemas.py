@@ -22,10 +22,15 @@ def random_schema(source: random.Random) -> Any:
     names = [f"Part{index}" for index in range(source.randrange(3))]
     schema = _object(source, 0, names) if source.random() < 0.7 else _any(source, 0, names)
     if names and isinstance(schema, dict):
-        schema["$defs"] = {name: _any(source, 2, names) for name in names}
+        schema["$defs"] = {name: _part(source, names) for name in names}
     if isinstance(schema, dict) and source.random() < 0.1:
         schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
     return schema
+
+
+def _part(source: random.Random, names: list[str]) -> Any:
+    """What is referred to, and no mere reference: that may be to itself."""
+    return source.choice([_object, _array, _string, _enum])(source, 2, names)
 
 
 def _any(source: random.Random, depth: int, names: list[str]) -> Any:

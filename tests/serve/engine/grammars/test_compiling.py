@@ -62,6 +62,11 @@ WORDS = [
     (schema("["), r"The schema is not JSON"),
     (schema("3"), r"neither an object nor true or false"),
     (schema({"type": "integer", "minimum": 2, "maximum": 1}), r"minimum \(2\) is greater"),
+    (schema({"type": "integer", "exclusiveMinimum": 1, "exclusiveMaximum": 2}), r"no integer lies"),
+    (schema({"type": "string", "format": "date", "maxLength": 1}), r"no text has a pattern, or a"),
+    (schema('{"minimum": 1e999}'), r"a number that is too large"),
+    (schema({"minimum": 10**400}), r"a number that is too large"),
+    (schema({"$schema": "http://x.invalid/"}), r"\$schema names no draft"),
     (schema({"$ref": "#/$defs/a"}), r"\$ref to what the schema does not hold"),
     (regex("(a"), r"regular expression cannot be used: unclosed group"),
     (regex(r"\ba"), r"look-around"),
@@ -161,3 +166,17 @@ async def test_compiling_leaves_the_event_loop_alone(compiler: GrammarCompiler) 
 def test_every_reason_is_a_sentence() -> None:
     for text in (wording.TOO_LARGE, wording.EMPTY, wording.TOO_SLOW):
         assert text.endswith(".")
+
+
+def test_a_special_tokens_name_as_a_text_is_refused_for_what_it_is(
+    compiler: GrammarCompiler,
+) -> None:
+    matcher = compiler.compile(Grammar(kind="choice", choices=("<|im_end|>",)))
+    memory = bytearray(compiler.mask_bytes)
+
+    def write() -> None:
+        for _ in range(20):
+            matcher.accept(_last_allowed(matcher, memory))
+
+    with pytest.raises(InvalidRequest, match="special tokens as a text"):
+        write()

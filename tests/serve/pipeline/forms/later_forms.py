@@ -1,6 +1,7 @@
 """Ten forms written after the derivation of dialects and without sight of it.
 
-The derivation stood at commit 923406e when they were written; it is to read them unchanged.
+The derivation stood at commit 923406e when they were written. What it has needed since for them and
+for others stands in docs/adr/0037-model-dialects.md.
 """
 
 from __future__ import annotations

@@ -10,12 +10,11 @@ from itertools import count, pairwise
 
 from serve.engine.protocol import TokenChunk
 from serve.pipeline.choice import Choice
-from serve.pipeline.events import Finished, TextDelta, TokenText, ToolCallDelta
+from serve.pipeline.events import ChoiceEvent, Finished, TextDelta, TokenText, ToolCallDelta
 from serve.pipeline.model_dialects.bound import BoundDialect, bind
 from serve.pipeline.model_dialects.finding import ModelTexts, find_dialect
 from serve.pipeline.model_dialects.parsing import AnswerParser
 from serve.pipeline.template import ChatTemplate
-from serve.timeline import FinishReason
 from tests.serve.pipeline.forms.answers import Answer, answer, tokenizer_of
 from tests.serve.pipeline.forms.conversations import Call, Conversation, conversation
 from tests.serve.pipeline.forms.form import Form
@@ -49,20 +48,17 @@ def answers(
             yield answer(form, part), part
 
 
-def read(form: Form, given: Answer, part: Conversation, cuts: Sequence[int]) -> Parsed:
-    """An answer as the pipeline reads it, in chunks of its tokens."""
-    bound, numbers = dialect_of(form), count()
-    reasoning = bound.dialect.reasoning
-    tools = {tool["function"]["name"]: tool["function"].get("parameters") for tool in part.tools}
-    parser = AnswerParser(
-        index=0,
-        dialect=bound.marked,
-        tools=tools or None,
-        is_thinking=reasoning is not None
-        and given.prompt.rstrip().endswith(reasoning.open.strip()),
-        marks=bound.marks,
-        new_id=lambda: f"call_{next(numbers)}",
-    )
+def last_answers(form: Form, seeds: Sequence[int]) -> Iterator[tuple[Answer, Conversation]]:
+    """One answer of each conversation: its last."""
+    for seed in seeds:
+        part = [*conversation(form, seed).ending_with_each_turn()][-1]
+        yield answer(form, part), part
+
+
+def read(form: Form, given: Answer, part: Conversation) -> Parsed:
+    """An answer as the pipeline reads it, token by token."""
+    bound = dialect_of(form)
+    parser = parser_of(form, given, part)
     choice = Choice(
         index=0,
         detokenizer=tokenizer_of(form).detokenizer(()),
@@ -71,29 +67,66 @@ def read(form: Form, given: Answer, part: Conversation, cuts: Sequence[int]) -> 
         marks=bound.marks_by_id,
     )
     # The token that ends the turn comes last, as an engine has it.
-    ids = [*given.ids, 0]
-    bounds = [0, *sorted(set(cuts) - {0, len(ids)}), len(ids)]
+    return gathered(choice.feed(TokenChunk(token_ids=[*given.ids, 0], finish_reason="stop")))
+
+
+def marked_text(form: Form, given: Answer) -> str:
+    """The text of an answer as its parser is given it, with marks for special tokens."""
+    choice = Choice(
+        index=0,
+        detokenizer=tokenizer_of(form).detokenizer(()),
+        stages=[],
+        describe=lambda logprob: TokenText(text="", raw=b"", logprob=logprob.logprob),
+        marks=dialect_of(form).marks_by_id,
+    )
+    chunks = [TokenChunk(token_ids=[token_id]) for token_id in given.ids]
+    events = [event for chunk in chunks for event in choice.feed(chunk)]
+    events += choice.feed(TokenChunk(token_ids=[0], finish_reason="stop"))
+    return "".join(event.text for event in events if isinstance(event, TextDelta))
+
+
+def read_text(parser: AnswerParser, text: str, cuts: Sequence[int]) -> Parsed:
+    """A text as a parser reads it, cut at any characters."""
+    bounds = [0, *sorted(set(cuts) - {0, len(text)}), len(text)]
+    events: list[ChoiceEvent] = []
+    for start, end in pairwise(bounds):
+        events += parser.feed([TextDelta(index=0, text=text[start:end])])
+    return gathered([*events, *parser.feed([Finished(index=0, reason="stop")])])
+
+
+def parser_of(form: Form, given: Answer, part: Conversation) -> AnswerParser:
+    """A fresh parser for an answer."""
+    bound, numbers = dialect_of(form), count()
+    reasoning = bound.dialect.reasoning
+    tools = {tool["function"]["name"]: tool["function"].get("parameters") for tool in part.tools}
+    return AnswerParser(
+        index=0,
+        dialect=bound.marked,
+        tools=tools or None,
+        is_thinking=reasoning is not None
+        and given.prompt.rstrip().endswith(reasoning.open.strip()),
+        marks=bound.marks,
+        new_id=lambda: f"call_{next(numbers)}",
+    )
+
+
+def gathered(events: Sequence[ChoiceEvent]) -> Parsed:
+    """What events come to. Fails where they are out of order."""
     texts = {"reasoning": "", "content": ""}
     calls: list[list[str]] = []
-    for start, end in pairwise(bounds):
-        reason: FinishReason | None = "stop" if end == len(ids) else None
-        for event in choice.feed(TokenChunk(token_ids=ids[start:end], finish_reason=reason)):
-            if isinstance(event, TextDelta):
-                texts[event.channel] += event.text
-            elif isinstance(event, ToolCallDelta):
-                if event.name is not None:
-                    assert event.call == len(calls)
-                    assert event.call_id is not None
-                    calls.append([event.name, ""])
-                calls[event.call][1] += event.arguments
-            elif isinstance(event, Finished):
-                return (
-                    texts["reasoning"],
-                    texts["content"],
-                    [(name, arguments) for name, arguments in calls],
-                    event.reason,
-                )
-    raise AssertionError("no end")
+    for event in events:
+        if isinstance(event, TextDelta):
+            texts[event.channel] += event.text
+        elif isinstance(event, ToolCallDelta):
+            if event.name is not None:
+                assert event.call == len(calls)
+                assert event.call_id is not None
+                calls.append([event.name, ""])
+            calls[event.call][1] += event.arguments
+    end = events[-1]
+    assert isinstance(end, Finished)
+    told = [(name, arguments) for name, arguments in calls]
+    return texts["reasoning"], texts["content"], told, end.reason
 
 
 def as_calls(parsed: Parsed, given: Answer) -> list[Call]:
@@ -113,7 +146,8 @@ def _loaded(arguments: str) -> dict[str, object]:
     return value if isinstance(value, dict) else {"no object": value}
 
 
-def random_cuts(num_tokens: int, seed: int) -> list[int]:
-    """Places at which an answer is cut into chunks."""
+def random_cuts(size: int, seed: int) -> list[int]:
+    """Places at which a text is cut into pieces."""
     source = random.Random(seed)
-    return [at for at in range(1, num_tokens) if source.random() < source.choice((0.1, 0.5, 0.9))]
+    share = source.choice((0.02, 0.2, 0.7))
+    return [at for at in range(1, size) if source.random() < share]

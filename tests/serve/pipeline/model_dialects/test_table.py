@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from serve.pipeline.model_dialects.dialect import is_weak
@@ -18,7 +20,8 @@ def test_names_are_those_of_the_dialects() -> None:
 
 def test_a_family_is_known_by_its_tokens_if_its_template_speaks_of_them() -> None:
     assert of_markers("... <|channel|> ...", HARMONY_TOKENS) is HARMONY
-    assert of_markers("<|tool_call_argument_begin|>", KIMI_TOKENS) is KIMI
+    assert of_markers("<|tool_call_argument_begin|> </think>", KIMI_TOKENS) is KIMI
+    assert of_markers("<|tool_call_argument_begin|>", KIMI_TOKENS) == replace(KIMI, reasoning=None)
     assert of_markers("nothing", HARMONY_TOKENS) is None
     assert of_markers("<|channel|>", {"<|channel|>": 1}) is None
     assert of_markers("", {}) is None
