@@ -15,6 +15,7 @@ from tests.serve.pipeline.forms.catalogue import FORMS
 from tests.serve.pipeline.forms.conversations import Conversation
 from tests.serve.pipeline.forms.form import Form
 from tests.serve.pipeline.forms.later_forms import LATER_FORMS
+from tests.serve.pipeline.forms.latest_forms import LATEST_FORMS
 from tests.serve.pipeline.model_dialects.examining import answers, dialect_of
 
 OTHERWISE = {
@@ -23,7 +24,9 @@ OTHERWISE = {
 }
 """Forms whose models are held to another spelling than the template renders."""
 CALLING = [
-    form for form in (*FORMS, *LATER_FORMS) if form.calls != "none" and form.name not in OTHERWISE
+    form
+    for form in (*FORMS, *LATER_FORMS, *LATEST_FORMS)
+    if form.calls != "none" and form.name not in OTHERWISE
 ]
 
 

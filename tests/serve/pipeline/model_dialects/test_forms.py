@@ -15,6 +15,7 @@ from tests.serve.pipeline.forms.catalogue import FORMS
 from tests.serve.pipeline.forms.conversations import Conversation
 from tests.serve.pipeline.forms.form import Form
 from tests.serve.pipeline.forms.later_forms import LATER_FORMS
+from tests.serve.pipeline.forms.latest_forms import LATEST_FORMS
 from tests.serve.pipeline.model_dialects.examining import (
     answers,
     as_calls,
@@ -27,7 +28,7 @@ from tests.serve.pipeline.model_dialects.examining import (
     read_text,
 )
 
-ALL = [*FORMS, *LATER_FORMS]
+ALL = [*FORMS, *LATER_FORMS, *LATEST_FORMS]
 SAMPLE, MANY = 2, 1000
 MOST_CUT = 10
 """Answers of each form that are cut everywhere: at every place of all 1,000 it would take days."""

@@ -1,0 +1,136 @@
+"""Ten forms written after the derivation stood at commit 55f5576, without sight of it."""
+
+from __future__ import annotations
+
+from tests.serve.pipeline.forms.form import Form
+from tests.serve.pipeline.forms.markup import DROPS, IM, THINK, TOOL_CALL, XML_MARKS, chatml
+
+LATEST_FORMS = [
+    Form(
+        "functionary_v2",
+        special=("<s>", "</s>", "<|from|>", "<|recipient|>", "<|content|>", "<|stop|>"),
+        bos="<s>",
+        eos="</s>",
+        ends=("<|stop|>",),
+        odd="content and calls are messages of their own, told apart by their recipient, and the "
+        "generation prompt ends where it is named; arguments are the client's text",
+    ),
+    Form(
+        "gigachat3_5",
+        special=("<s>", "</s>", "<|role_sep|>", "<|message_sep|>"),
+        added=THINK,
+        marks=("<｜GCML｜", "</｜GCML｜"),
+        bos="<s>",
+        eos="</s>",
+        ends=("</s>", "<|message_sep|>"),
+        values="tagged",
+        value_end="</｜GCML｜parameter>",
+        reasoning="reasoning_content",
+        opened="<think>",
+        arguments={"reasoning": True},
+        not_append_only="an answer ends with </s>, and with <|message_sep|> in history; " + DROPS,
+        odd="the variable is 'reasoning'; a string's type is written beside its name",
+    ),
+    Form(
+        "kimi_k3",
+        special=("<|open|>", "<|close|>", "<|sep|>", "<|end_of_msg|>"),
+        eos="<|end_of_msg|>",
+        ends=("<|end_of_msg|>",),
+        values="tagged",
+        value_end="<|close|>argument<|sep|>",
+        reasoning="reasoning_content",
+        opened="<|open|>think<|sep|>",
+        odd="all is told apart by plain words between the same three tokens; the turn's own tag is "
+        "closed before its end; a call has its number in the turn, a value its type",
+    ),
+    Form(
+        "muse_glimmer",
+        special=("<|begin_of_text|>", "<|start|>", "<|message|>", "<|eom|>", "<|eot|>"),
+        marks=(
+            *("<atem:function_calls>", "</atem:function_calls>", "<atem:invoke name="),
+            *("</atem:invoke>", "<atem:parameter name=", "</atem:parameter>"),
+        ),
+        bos="<|begin_of_text|>",
+        eos="<|eot|>",
+        ends=("<|eot|>",),
+        content_with_calls=False,
+        values="text",
+        value_end="</atem:parameter>",
+        reasoning="reasoning_content",
+        odd="reasoning, content and each call are messages of their own, told apart by whom they "
+        "go to; a call's name stands in both its header and its body",
+    ),
+    Form(
+        "minimax_m3",
+        special=("]~!b[", "]~b]", "[e~["),
+        added=("]<]minimax[>[", "<mm:think>", "</mm:think>"),
+        eos="[e~[",
+        ends=("[e~[",),
+        values="scalars",
+        value_end="]<]minimax[>[",
+        reasoning="reasoning_content",
+        opened="<mm:think>",
+        not_append_only=DROPS,
+        odd="a parameter's name is its tag; one token stands before every tag; lists and objects "
+        "are tags within tags",
+    ),
+    Form(
+        "longcat_2601",
+        special=("<longcat_s>", "</longcat_s>", "<longcat_system>", "<longcat_user>"),
+        added=(
+            *("<longcat_assistant>", "<longcat_observation>", "<longcat_think>"),
+            *("</longcat_think>", "<longcat_tool_call>", "</longcat_tool_call>"),
+            *("<longcat_arg_key>", "</longcat_arg_key>", "<longcat_arg_value>"),
+            "</longcat_arg_value>",
+        ),
+        bos="<longcat_s>",
+        eos="</longcat_s>",
+        ends=("</longcat_s>",),
+        values="text",
+        value_end="</longcat_arg_value>",
+        reasoning="reasoning_content",
+        opened="<longcat_think>\n",
+        not_append_only=DROPS + "; so is the /think_on of earlier users",
+    ),
+    chatml(
+        "qwen3_thinking",
+        added=(*TOOL_CALL, *THINK),
+        reasoning="reasoning_content",
+        opened="<think>\n",
+        not_append_only=DROPS,
+        odd="Qwen3 as of 2507, Next and VL: qwen3's calls, but the prompt opens the reasoning",
+    ),
+    chatml(
+        "mimo_v2",
+        added=(*TOOL_CALL, *THINK),
+        marks=XML_MARKS,
+        values="text",
+        value_end="</parameter>",
+        reasoning="reasoning_content",
+        odd="an empty reasoning is written where there is none; no new lines around values, nor "
+        "between messages",
+    ),
+    chatml(
+        "falcon_h1",
+        special=(*IM, "<|begin_of_text|>"),
+        bos="<|begin_of_text|>",
+        added=TOOL_CALL,
+        odd="Hermes' tags around one list of calls",
+    ),
+    Form(
+        "deepseek_v4",
+        special=("<｜begin▁of▁sentence｜>", "<｜end▁of▁sentence｜>"),
+        added=("<｜User｜>", "<｜Assistant｜>", *THINK),
+        marks=("<｜DSML｜", "</｜DSML｜"),
+        bos="<｜begin▁of▁sentence｜>",
+        eos="<｜end▁of▁sentence｜>",
+        ends=("<｜end▁of▁sentence｜>",),
+        values="tagged",
+        value_end="</｜DSML｜parameter>",
+        reasoning="reasoning_content",
+        opened="<think>",
+        arguments={"thinking": True},
+        not_append_only=DROPS + ", unless there are tools",
+        odd="results of tools are the user's; the variable is 'thinking'",
+    ),
+]
