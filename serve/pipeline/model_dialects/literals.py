@@ -29,7 +29,7 @@ class Literals:
     def find(
         self, text: str, at: int, *, is_over: bool, most: int | None = None
     ) -> tuple[int, str] | None:
-        """Where the first begins, and which it is; None where none has surely come.
+        """The place where the first begins, and which it is; None where none has surely come.
 
         Args:
             at: where to begin.

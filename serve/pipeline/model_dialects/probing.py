@@ -46,10 +46,9 @@ class Probe:
         """
         before = [{"role": "user", "content": USER}]
         turn = {"role": "assistant", **message}
-        try:
-            prompt = self.render(before, TOOLS, True)
-            whole = self.render([*before, turn], TOOLS, False)
-        except Exception:  # noqa: BLE001 - a template can raise whatever Python can
+        prompt = self._rendered(before, TOOLS, opens_answer=True)
+        whole = self._rendered([*before, turn], TOOLS)
+        if prompt is None or whole is None:
             return None
         start = _turn_start(prompt, whole)
         found = [whole.rfind(text) + len(text) for text in last if text in whole]
@@ -63,12 +62,20 @@ class Probe:
         """
         before = [{"role": "user", "content": USER}]
         turn = {"role": "assistant", "content": CONTENT}
-        try:
-            prompt = self.render(before, (), True)
-            whole = self.render([*before, turn], (), False)
-        except Exception:  # noqa: BLE001 - as above
+        prompt = self._rendered(before, (), opens_answer=True)
+        whole = self._rendered([*before, turn], ())
+        if prompt is None or whole is None:
             return ""
         return prompt[_turn_start(prompt, whole) :]
+
+    def _rendered(
+        self, messages: Messages, tools: Messages, *, opens_answer: bool = False
+    ) -> str | None:
+        """A rendering; None where the template gives none."""
+        try:
+            return self.render(messages, tools, opens_answer)
+        except Exception:  # noqa: BLE001 - a template can raise whatever Python can
+            return None
 
     def _end(self, whole: str, at: int) -> int:
         """The end of the turn that has its last sentinel before ``at``."""
@@ -84,10 +91,7 @@ class Probe:
             {"role": "user", "content": USER},
             {"role": "assistant", "content": CONTENT},
         ]
-        try:
-            whole = self.render(turns, (), False)
-        except Exception:  # noqa: BLE001 - as above
-            return ""
+        whole = self._rendered(turns, ()) or ""
         return whole[whole.rfind(CONTENT) + len(CONTENT) :] if CONTENT in whole else ""
 
 
