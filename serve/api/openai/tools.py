@@ -26,6 +26,8 @@ from serve.pipeline.events import CallableTool, ToolUse
 
 MAX_TOOLS: Final = 128
 
+_NO_OBJECTS: Final = frozenset({"array", "boolean", "integer", "null", "number", "string"})
+
 FunctionName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]
 """OpenAI's own rule for the tools of a request."""
 
@@ -132,9 +134,11 @@ class ToolFields(Body):
             )
         if self.functions:
             _check_unique(self.functions, "functions[{}].name")
+            _check_objects(self.functions, "functions[{}].parameters")
             return self.functions
         tools = [tool.function for tool in self.tools or ()]
         _check_unique(tools, "tools[{}].function.name")
+        _check_objects(tools, "tools[{}].function.parameters")
         return tools
 
     def _choice(self) -> Choice:
@@ -170,5 +174,18 @@ def _check_unique(functions: Sequence[Function], param: str) -> None:
             raise InvalidRequest(
                 f"{where} is {function.name}, as {param.format(first)} is: a call could not tell "
                 "them apart. Give each tool a name of its own.",
+                param=where,
+            )
+
+
+def _check_objects(functions: Sequence[Function], param: str) -> None:
+    """Raises InvalidRequest where the arguments are to be anything but an object."""
+    for index, function in enumerate(functions):
+        given = (function.parameters or {}).get("type")
+        kinds = given if isinstance(given, list) else [given]
+        if kinds and all(isinstance(kind, str) and kind in _NO_OBJECTS for kind in kinds):
+            where = f"{param.format(index)}.type"
+            raise InvalidRequest(
+                f'{where} must be "object": arguments have names. Make it a property of one.',
                 param=where,
             )

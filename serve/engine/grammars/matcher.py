@@ -14,6 +14,12 @@ _TOO_COMPLEX = (
     "The grammar takes too much work at this point of the completion, so the next token cannot be "
     "chosen. Simplify it: fewer alternatives that begin alike, shorter repetitions."
 )
+_SPECIAL_NAME = (
+    "The grammar wants the name of one of this model's special tokens as a text, which cannot be "
+    "chosen here. Leave it out of the grammar, or name the token itself, by Lark's <NAME>."
+)
+_UNMATCHED = "doesn't satisfy the grammar"
+"""In llguidance's error: it had allowed a special token where the text that is its name is due."""
 _DEAD_END = (
     "The completion has come to a part of the grammar of which there is no text, so it cannot go "
     "on. Take that part out, or make it optional."
@@ -59,14 +65,17 @@ class Matcher:
         """Go on past a token of the last mask; at the language's end, one that ends the sequence.
 
         Raises:
-            InvalidRequest: more work than the bounds allow.
+            InvalidRequest: more work than the bounds allow; or the text that is wanted is the name
+                of a special token.
         """
         if not self._matcher.consume_token(token_id):
             raise self._error()
 
     def _error(self) -> InvalidRequest:
-        has_no_way_on = "NoExtension" in self._matcher.get_error()
-        return InvalidRequest(_DEAD_END if has_no_way_on else _TOO_COMPLEX)
+        message = self._matcher.get_error()
+        if _UNMATCHED in message:
+            return InvalidRequest(_SPECIAL_NAME)
+        return InvalidRequest(_DEAD_END if "NoExtension" in message else _TOO_COMPLEX)
 
     def forced(self) -> list[int]:
         """The next tokens, as far as each is the only one that its mask leaves. Microseconds."""

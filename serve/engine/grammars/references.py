@@ -1,4 +1,4 @@
-"""A check of what a JSON schema makes of itself: circles without an end."""
+"""Checks of what a JSON schema makes of itself: circles without an end."""
 
 from __future__ import annotations
 

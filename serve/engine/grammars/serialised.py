@@ -39,10 +39,10 @@ def serialised(grammar: Grammar) -> str:
     """
     parts = _all_parts(grammar)
     _check_sizes(grammar, parts)
-    main = _entry(grammar)
-    entries = [{"name": name, **_entry(part)} for name, part in parts]
-    if grammar.kind == "structural":
-        main, entries = structural.entries(grammar.text)
+    main, entries = _entries(grammar)
+    for name, part in parts:
+        own, more = _entries(part)
+        entries += [{"name": name, **own}, *more]
     try:
         text = json.dumps({"grammars": [main, *entries]}, ensure_ascii=False, allow_nan=False)
     except ValueError:  # 1e999 is read as infinity
@@ -94,6 +94,13 @@ def _is_unicode(text: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
+
+
+def _entries(grammar: Grammar) -> tuple[JsonObject, list[JsonObject]]:
+    """A grammar's own entry, and those that it refers to beside its parts."""
+    if grammar.kind == "structural":
+        return structural.entries(grammar.text)
+    return _entry(grammar), []
 
 
 def _entry(grammar: Grammar) -> JsonObject:

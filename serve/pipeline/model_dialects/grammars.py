@@ -208,4 +208,6 @@ def _schema(tool: CallableTool, loose: Collection[str]) -> Mapping[str, Any]:
     schema = tool.parameters
     if not schema or tool.name in loose:
         return {"type": "object"}
-    return schema if schema.get("type") == "object" else {"type": "object", **schema}
+    if "type" not in schema or isinstance(schema["type"], list):
+        return {**schema, "type": "object"}  # a list may name null, which no call has
+    return schema

@@ -41,8 +41,7 @@ class Lark:
 
     def text(self) -> str:
         """Any text, none included."""
-        self._rules["TEXT"] = _ANY
-        return self.rule("text", "TEXT")
+        return self.rule("text", self._any())
 
     def space(self) -> str:
         """A little white space, or none."""
@@ -62,32 +61,39 @@ class Lark:
         """Any text, and the literal that ends it; any text where that is empty.
 
         Args:
-            max_tokens: most tokens of the text before it.
+            max_tokens: most tokens of the text before it. Where a token does not end it, the text
+                then never has the literal's first character: what could still begin it is never
+                taken back.
         """
         if not literal:
             return self.text()
-        self._rules["TEXT"] = _ANY
         first, *others = self._pieces(literal)
         name = f"until_{len(self._rules)}"
         bound = f"[max_tokens={max_tokens}]" if max_tokens is not None else ""
         if first.startswith("<["):
-            self._rules[f"{name}{bound}"] = "TEXT"
+            self._rules[f"{name}{bound}"] = self._any()
             return " ".join([name, first, *others])
-        if max_tokens is None:
-            self._rules[f"{name}[lazy]"] = f"TEXT {first}"
+        if others:  # a token ends the text, which ends in the first piece
+            self._rules[name.upper()] = f"/(?s:.*){in_regex(json.loads(first))}/"
+            self._rules[f"{name}{bound}"] = name.upper()
             return " ".join([name, *others])
-        text = json.loads(first)
-        self._rules[name.upper()] = f"{_ANY} & ~/(?s:.*){in_regex(text)}(?s:.*)/"
+        if max_tokens is None:
+            self._rules[f"{name}[lazy]"] = f"{self._any()} {first}"
+            return name
+        self._rules[name.upper()] = rf"/[^\x{{{ord(json.loads(first)[0]):x}}}]*/"
         self._rules[f"{name}{bound}"] = name.upper()
-        return " ".join([name, first, *others])
+        return f"{name} {first}"
+
+    def _any(self) -> str:
+        self._rules["TEXT"] = _ANY
+        return "TEXT"
 
     def up_to_any_of(self, ends: str, *, quote: str) -> str:
         """A value up to one of some characters, which may stand between quotes of any kind."""
-        [mark, *_] = self._pieces(quote)
-        plain = "".join(rf"\x{{{ord(end):x}}}" for end in ends)
-        self._rules["PLAIN"] = f"/[^{plain}]*/"
-        text = self.text()
-        return f"({mark} {text} {mark} | PLAIN)"
+        # Text of the two cannot begin alike: the longer would count, whatever it is.
+        no_first = in_regex(ends if quote in self._tokens else ends + quote[0])
+        self._rules["PLAIN"] = f"/([^{no_first}][^{in_regex(ends)}]*)?/"
+        return f"({self.literal(quote)} {self.up_to(quote)} | PLAIN)"
 
     def json_text(self) -> str:
         """The inside of a JSON string."""

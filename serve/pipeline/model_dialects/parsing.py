@@ -88,6 +88,7 @@ class AnswerParser:
                     return [*passed, *telling.rest(), end]
             elif isinstance(event, Finished):
                 self._reader.is_over = True
+                self._reader.is_short = event.reason == "length"
                 passed += self._go_on()
                 passed += telling.rest()
                 has_called = telling.num_calls > 0 and not self._read.is_cut()

@@ -41,12 +41,14 @@ class Reader:
         text: the window.
         at: the place in it; what is before it is read.
         is_over: whether no more comes.
+        is_short: whether it ends where no more tokens were allowed, and not by itself.
     """
 
     def __init__(self) -> None:
         self.text = ""
         self.at = 0
         self.is_over = False
+        self.is_short = False
         self._before: list[str] = []  # what left the window and may be returned to
         self._num_before = 0  # characters before the window, in all
 
@@ -120,6 +122,14 @@ class Reader:
             return False
         self.at += len(literal)
         return True
+
+    def match_as_far(self, literal: str) -> Wait[None]:
+        """Read a literal, or the beginning of one that the text ends with."""
+        if (yield from self.match(literal)) or not self.is_over:
+            return
+        rest = "".join(self.text[self.at :].split())
+        if rest and "".join(literal.split()).startswith(rest):
+            self.at = len(self.text)
 
     def match(self, literal: str) -> Wait[bool]:
         """Whether a literal stands here, white space in either apart; reads it if so.

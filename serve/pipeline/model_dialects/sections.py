@@ -149,6 +149,10 @@ class SectionReading:
                 is_end = isinstance(error, EndedError)
                 if is_end and call.name and only is None:
                     call.finish()
+                if is_end and not call.is_told and only is None and reader.is_short:
+                    # The beginning of a call, which had no room to go on: it is no content.
+                    reader.at, self.is_cut = len(reader.text), True
+                    return True
                 if not call.is_told or (self._telling.is_held and not is_end):
                     if has_told:
                         reader.return_to(start)

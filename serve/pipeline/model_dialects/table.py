@@ -6,6 +6,7 @@ Each is known by tokens that no other family has, and can be named by ``--tool-d
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from serve.pipeline.model_dialects.dialect import (
     CallSyntax,
@@ -128,5 +129,12 @@ def of_markers(template: str, tokens: Mapping[str, int]) -> ModelDialect | None:
     """The dialect whose own tokens a model has and its template speaks of."""
     for names, dialect in _MARKERS:
         if all(name in tokens for name in names) and any(name in template for name in names):
+            reasoning = dialect.reasoning
+            if (
+                reasoning is not None
+                and dialect.frame == "plain"
+                and reasoning.close not in template
+            ):
+                return replace(dialect, reasoning=None)  # a family's older models do not think
             return dialect
     return None

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import accumulate
+from itertools import accumulate, count
 
 import pytest
 from hypothesis import given
@@ -24,6 +24,13 @@ from serve.pipeline.events import (
     TokenText,
     ToolCallDelta,
 )
+from serve.pipeline.model_dialects.dialect import (
+    CallSyntax,
+    ModelDialect,
+    NamedCall,
+    ReasoningSyntax,
+)
+from serve.pipeline.model_dialects.parsing import AnswerParser
 from serve.pipeline.stages import Stage
 from serve.pipeline.stop import StopStrings
 from serve.pipeline.tokenizer import ModelTokenizer
@@ -102,7 +109,24 @@ class Called:
 
 
 STOPS = ["ab.", "🙂🙂"]
+LITTLE = ModelDialect(
+    name="little",
+    source="table",
+    reasoning=ReasoningSyntax(open="<", close=">"),
+    calls=CallSyntax(open="!!", body=NamedCall(name_end=".")),
+)
+"""Reasoning in brackets, and calls such as ``!!ab.{}``, in the letters of these tests."""
+
+
+def answer_parser() -> AnswerParser:
+    numbers = count()
+    return AnswerParser(
+        index=3, dialect=LITTLE, tools={"ab": None}, new_id=lambda: f"call_{next(numbers)}"
+    )
+
+
 STAGES: dict[str, Callable[[], Stage]] = {
+    "an answer's parser": answer_parser,
     "stop strings": lambda: StopStrings(STOPS),
     "a channel": Tagged,
     "a mask": Masked,
@@ -111,6 +135,7 @@ STAGES: dict[str, Callable[[], Stage]] = {
 CHAINS = [
     *([name] for name in STAGES),
     ["stop strings", "a channel", "a mask", "a tool"],
+    ["stop strings", "an answer's parser", "a mask"],
     [],
 ]
 
@@ -121,6 +146,7 @@ class Seen:
 
     texts: list[tuple[str, str]] = field(default_factory=list)
     calls: list[ToolCallDelta] = field(default_factory=list)
+    arguments: dict[int, str] = field(default_factory=dict)
     tokens: list[str] = field(default_factory=list)
     end: Finished | None = None
 
@@ -129,8 +155,11 @@ class Seen:
         if isinstance(event, Finished):
             self.end = event
         elif isinstance(event, ToolCallDelta):
-            self.calls.append(event)
-        else:
+            told = self.arguments.get(event.call, "") + event.arguments
+            self.arguments[event.call] = told
+            if event.name is not None:
+                self.calls.append(replace(event, arguments=""))
+        elif isinstance(event, TextDelta):
             assert event.text or event.logprobs, "an event that says nothing"
             self.tokens += [str(token.token_id) for token in event.logprobs]
             if not event.text:
@@ -183,7 +212,9 @@ def run(
 @pytest.mark.parametrize("tokenizer", TOKENIZERS, ids=["byte", "window"])
 @pytest.mark.parametrize("chain", CHAINS, ids=" + ".join)
 @given(
-    text=st.text(alphabet="ab.<>!🙂é", min_size=1, max_size=24),
+    text=st.lists(st.sampled_from([*"ab.<>!{} 🙂é", "!!ab.{}", "!!"]), min_size=1, max_size=24).map(
+        "".join
+    ),
     cuts=st.lists(st.integers(0, 60), max_size=6),
     reason=st.sampled_from(["stop", "length"]),
 )

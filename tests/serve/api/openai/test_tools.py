@@ -170,3 +170,17 @@ def test_whatever_choice_is_sent_is_understood_or_refused(
     with suppress(InvalidRequest):
         asked = generation(tools=tools, tool_choice=choice, function_call=older)
         assert asked.tool_use is None or asked.tool_use.tools
+
+
+@pytest.mark.parametrize("kind", ["string", "array", ["null", "integer"]])
+def test_arguments_are_an_object(kind: Any) -> None:
+    function = {"name": "time", "parameters": {"type": kind}}
+    with pytest.raises(InvalidRequest, match='must be "object"') as refused:
+        generation(tools=[{"type": "function", "function": function}])
+    assert refused.value.param == "tools[0].function.parameters.type"
+    with pytest.raises(InvalidRequest, match='must be "object"') as refused:
+        generation(functions=[function])
+    assert refused.value.param == "functions[0].parameters.type"
+    for other in ("object", ["object", "null"], [], None, "OBJECT"):
+        function = {"name": "time", "parameters": {"type": other}}
+        assert generation(tools=[{"type": "function", "function": function}]).tool_use

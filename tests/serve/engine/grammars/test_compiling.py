@@ -166,3 +166,17 @@ async def test_compiling_leaves_the_event_loop_alone(compiler: GrammarCompiler) 
 def test_every_reason_is_a_sentence() -> None:
     for text in (wording.TOO_LARGE, wording.EMPTY, wording.TOO_SLOW):
         assert text.endswith(".")
+
+
+def test_a_special_tokens_name_as_a_text_is_refused_for_what_it_is(
+    compiler: GrammarCompiler,
+) -> None:
+    matcher = compiler.compile(Grammar(kind="choice", choices=("<|im_end|>",)))
+    memory = bytearray(compiler.mask_bytes)
+
+    def write() -> None:
+        for _ in range(20):
+            matcher.accept(_last_allowed(matcher, memory))
+
+    with pytest.raises(InvalidRequest, match="special tokens as a text"):
+        write()

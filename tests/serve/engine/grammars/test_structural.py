@@ -72,3 +72,9 @@ def test_a_trigger_is_a_text_or_the_name_of_a_token(
     compiler.compile(grammar(value))
     with pytest.raises(InvalidRequest, match="special token that this model does not have"):
         compiler.compile(grammar(form(triggers=["<x>"], tags=[{**TAG, "begin": "<x>"}])))
+
+
+def test_a_form_is_part_of_another_grammar() -> None:
+    whole = Grammar(kind="lark", text='start: "<" @x', parts=(("x", grammar(form())),))
+    assert is_of(whole, "<a [f]1; b")
+    assert not is_of(whole, "<a [f]x; b")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import json
 from dataclasses import replace
 from itertools import pairwise
 
@@ -52,19 +54,46 @@ def test_prompts_are_those_of_the_server(form: Form) -> None:
 @each_form
 def test_prompts_are_append_only_unless_it_is_said_why_not(form: Form) -> None:
     kept = lost = 0
+    said: set[str] = set()
     for seed in range(8 * NUM_SEEDS):
-        if kept + lost > 12 and bool(lost) == bool(form.not_append_only):
+        if said >= _sayable(form) and kept + lost > 12 and bool(lost) == bool(form.not_append_only):
             break
         parts = conversation(form, seed).ending_with_each_turn()
         answers = [answer(form, part) for part in parts]
         for earlier, later in pairwise(answers):
+            said |= {"calls"} if earlier.expected.calls else set()
+            said |= {"reasoning"} if earlier.expected.reasoning else set()
             if later.prompt.startswith(earlier.prompt + earlier.text + earlier.end):
                 kept += 1
             else:
                 lost += 1
                 assert form.not_append_only, (seed, earlier.prompt + earlier.text, later.prompt)
     assert kept + lost
+    assert said >= _sayable(form)
     assert bool(lost) == bool(form.not_append_only)
+
+
+def _sayable(form: Form) -> set[str]:
+    """What a turn of the history has to hold before a form is believed."""
+    calls = set() if form.calls == "none" else {"calls"}
+    return calls if form.reasoning is None else calls | {"reasoning"}
+
+
+@each_form
+def test_arguments_are_rendered_alike_as_text_and_as_an_object(form: Form) -> None:
+    num_calls = 0
+    for seed in range(NUM_SEEDS if form.calls != "none" else 0):
+        made = conversation(form, seed)
+        messages = messages_of(form, made)
+        as_objects = copy.deepcopy(messages)
+        for message in as_objects:
+            for call in message.get("tool_calls", ()):
+                call["function"]["arguments"] = json.loads(call["function"]["arguments"])
+                num_calls += 1
+        rendered = render(form, messages, made.tools, add_generation_prompt=False)
+        again = render(form, as_objects, made.tools, add_generation_prompt=False)
+        assert str(again) == str(rendered)
+    assert num_calls or form.calls == "none"
 
 
 @each_form

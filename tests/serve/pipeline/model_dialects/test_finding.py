@@ -1,72 +1,83 @@
-"""Where a dialect comes from: the operator's word, a family's tokens, the folder, its template."""
+"""Where a model's dialect is found, and which of several places counts."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Mapping
+from typing import Any
 
 import pytest
 
 from serve.errors import StartupError
-from serve.pipeline.model_dialects.dialect import NO_DIALECT, ReasoningSyntax
-from serve.pipeline.model_dialects.finding import ModelTexts, find_dialect
-from serve.pipeline.model_dialects.probing import Messages
-from serve.pipeline.model_dialects.table import DIALECTS
+from serve.pipeline.model_dialects.dialect import NO_DIALECT
+from serve.pipeline.model_dialects.finding import ModelTexts, find_dialect, named
+from serve.pipeline.model_dialects.table import HARMONY, HERMES
+from serve.pipeline.template import ChatTemplate
+from tests.serve.pipeline.model_dialects.test_deriving import CALLS, HEAD, TAIL
 
-DECLARED = {"version": 1, "fields": {"thinking": {"open": "<hm>", "close": "</hm>"}}}
+SOURCE = f"{HEAD}{{{{ m.content }}}}{CALLS}{TAIL}"
 
 
-def render(messages: Messages, tools: Messages, opens_answer: bool) -> str:
-    text = "".join(
-        f"[{m['role']}]{m.get('content') or ''}"
-        + "".join(
-            f"<go>{call['function']['name']} {call['function']['arguments']}</go>"
-            for call in m.get("tool_calls", ())
-        )
-        + "<end>"
-        for m in messages
+def texts(
+    source: str = SOURCE, tokens: Mapping[str, int] | None = None, **options: Any
+) -> ModelTexts:
+    template = ChatTemplate(source, {})
+    return ModelTexts(
+        template=source,
+        render=lambda messages, tools, opens: str(
+            template.render(messages, tools, opens_answer=opens)
+        ),
+        tokens=tokens or {},
+        end_texts=["</s>"],
+        **options,
     )
-    return text + ("[assistant]" if opens_answer else "")
 
 
-TEXTS = ModelTexts(template="a template", render=render, tokens={}, end_texts=["<end>"])
-
-
-@pytest.mark.parametrize("name", DIALECTS)
-def test_the_operators_word_counts_first(name: str) -> None:
-    assert find_dialect(TEXTS, name) is DIALECTS[name]
-    assert find_dialect(None, name) is DIALECTS[name]
-
-
-def test_none_is_nothing_but_content() -> None:
-    assert find_dialect(TEXTS, "none") is NO_DIALECT
-
-
-def test_a_name_that_is_not_there_ends_the_start_with_those_that_are() -> None:
-    with pytest.raises(StartupError, match=r"Did you mean hermes\?.*auto, none, harmony, hermes"):
-        find_dialect(TEXTS, "hermez")
+def test_the_operators_word_counts_most() -> None:
+    assert find_dialect(texts(), "none") is NO_DIALECT
+    assert find_dialect(texts(), "hermes") is HERMES
+    assert find_dialect(None, "harmony") is HARMONY
 
 
 def test_without_a_template_there_is_none() -> None:
     assert find_dialect(None) is NO_DIALECT
 
 
-def test_a_family_is_known_by_its_tokens() -> None:
+def test_a_template_shows_it() -> None:
+    found = find_dialect(texts())
+    assert found.source == "derived"
+    assert find_dialect(texts()) is found  # kept by the template's digest
+    assert find_dialect(texts(f"{HEAD}{{{{ m.content }}}}{TAIL}")) is NO_DIALECT
+
+
+def test_tokens_of_a_family_show_it() -> None:
     tokens = {"<|channel|>": 1, "<|constrain|>": 2, "<|call|>": 3}
-    texts = replace(TEXTS, template="... <|channel|> ...", tokens=tokens)
-    assert find_dialect(texts) is DIALECTS["harmony"]
-    assert find_dialect(replace(texts, template="nothing of it")).source == "derived"
+    assert find_dialect(texts("<|channel|>", tokens)) is HARMONY
 
 
-def test_calls_are_derived_from_the_template() -> None:
-    dialect = find_dialect(TEXTS)
-    assert dialect.source == "derived"
-    assert dialect.calls is not None
-    assert (dialect.calls.trigger, dialect.calls.close) == ("<go>", "</go>")
-    assert dialect.reasoning is None
+def test_what_the_folder_declares_goes_before_what_is_derived() -> None:
+    calls = {
+        "open": "<call>",
+        "close": "</call>",
+        "content": "json",
+        "transform": {"name": "{name}", "arguments": "{arguments}"},
+    }
+    thinking = {"open": "<t>", "close": "</t>"}
+    declared = {"fields": {"tool_calls": calls, "thinking": thinking}}
+    found = find_dialect(texts(response_template=declared))
+    assert found.source == "response_template"
+    assert found.reasoning is not None
+    assert found.calls == find_dialect(texts()).calls  # the same in the template's own spelling
+    other = {"fields": {"tool_calls": {**calls, "open": "<other>"}}}
+    found = find_dialect(texts(response_template=other))
+    assert found.calls is not None
+    assert found.calls.open == "<other>"
 
 
-def test_what_a_folder_says_and_what_its_template_shows_are_joined() -> None:
-    dialect = find_dialect(replace(TEXTS, response_template=DECLARED))
-    assert dialect.source == "response_template"
-    assert dialect.reasoning == ReasoningSyntax(open="<hm>", close="</hm>")
-    assert dialect.calls == find_dialect(TEXTS).calls
+@pytest.mark.parametrize("declared", [None, 1, [], "x", {"fields": {"thinking": {"open": " "}}}])
+def test_what_declares_nothing_leaves_what_is_derived(declared: Any) -> None:
+    assert find_dialect(texts(response_template=declared)) == find_dialect(texts())
+
+
+def test_an_unknown_name_is_refused_with_those_that_there_are() -> None:
+    with pytest.raises(StartupError, match=r"--tool-dialect hermse.*hermes.*auto, none, harmony"):
+        named("hermse")

@@ -51,11 +51,14 @@ def test_an_answer_is_read_as_it_was_meant(form: Form, is_proving: bool) -> None
 
 
 def _is_ambiguous(form: Form, given: Answer, part: Conversation) -> bool:
-    """Whether the content itself is a call by this form, of a tool that there is: words that
+    """Whether the content itself is a call, by its form and with a tool that there is: words that
     nothing tells from a call."""
     names = {tool["function"]["name"] for tool in part.tools}
     content = given.expected.content.strip()
-    return form.values == "python" and "f" in names and content.endswith("[f(a=1)]")
+    if form.values == "python":
+        return "f" in names and content.endswith("[f(a=1)]")
+    is_bare = content.startswith('{"name": "f", ') and content.endswith("}")
+    return "f" in names and is_bare and not given.expected.calls
 
 
 @pytest.mark.parametrize("form", ALL, ids=lambda form: form.name)
