@@ -34,7 +34,8 @@ def two_steps(served: Served, is_streamed: bool) -> Conversation:
         conversation = Conversation(client, served.model, is_streamed)
         assert conversation.run()
     assert len(conversation.calls) == 2
-    assert conversation.prompt_tokens == sorted(set(conversation.prompt_tokens))
+    first, second, _ = conversation.prompt_tokens  # the last is without tools, so maybe shorter
+    assert first < second
     print(f"{served.model}: {conversation.num_auto} of 2 steps by auto, {conversation.calls}")
     return conversation
 

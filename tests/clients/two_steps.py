@@ -104,6 +104,7 @@ class Conversation:
     def _ask(self, choice: str) -> tuple[dict[str, Any], str, int]:
         asked: dict[str, Any] = {"model": self.model, "messages": self.messages, "tools": TOOLS}
         asked |= {"tool_choice": choice, "temperature": 0, "max_tokens": MAX_TOKENS}
+        asked["parallel_tool_calls"] = False  # a small model repeats its call for ever
         if self.is_streamed:
             options = {"include_usage": True}
             return gathered(
