@@ -58,8 +58,8 @@ class PlainReading:
         telling.is_reasoning = is_thinking and dialect.reasoning is not None
 
     def has_ended(self) -> bool:
-        """Whether nothing may follow what has been read."""
-        return self._calls is not None and self._calls.has_ended
+        """Whether nothing may follow what has been read and told."""
+        return self._calls is not None and self._calls.has_ended and not self._telling.is_holding
 
     def read(self) -> Wait[None]:
         """Read all of it."""

@@ -62,6 +62,11 @@ class Telling:
         self.is_reasoning = False
         self.is_cut = False
 
+    @property
+    def is_holding(self) -> bool:
+        """Whether something is held back."""
+        return self._kept is not None
+
     def taken(self) -> list[ChoiceEvent]:
         """The events since the last time, but for those that are held."""
         if self._kept is not None:
