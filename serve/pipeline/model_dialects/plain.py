@@ -50,8 +50,8 @@ class PlainReading:
         telling.is_reasoning = is_thinking and dialect.reasoning is not None
 
     def has_ended(self) -> bool:
-        """Whether nothing may follow what has been read."""
-        return self._calls is not None and self._calls.has_ended
+        """Whether nothing may follow what has been read and told."""
+        return self._calls is not None and self._calls.has_ended and not self._telling.is_holding
 
     def is_cut(self) -> bool:
         """Whether the last call broke off before its arguments were whole."""

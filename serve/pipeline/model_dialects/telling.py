@@ -66,6 +66,11 @@ class Telling:
         """Whether what is told is held back."""
         return self._kept is not None
 
+    @property
+    def is_holding(self) -> bool:
+        """Whether something is held back."""
+        return self._kept is not None
+
     def taken(self) -> list[ChoiceEvent]:
         """The events since the last time, but for those that are held."""
         if self._kept is None:

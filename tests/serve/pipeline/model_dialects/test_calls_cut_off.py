@@ -28,11 +28,14 @@ WRITTEN = {
 }
 
 
-def read(text: str, syntax: CallSyntax, reason: FinishReason, size: int) -> Answer:
+def read(
+    text: str, syntax: CallSyntax, reason: FinishReason, size: int, *, is_parallel: bool = True
+) -> Answer:
     parser = AnswerParser(
         index=0,
         dialect=ModelDialect(name="x", source="derived", calls=syntax),
         tools={"look": None},
+        is_parallel=is_parallel,
     )
     answer = Answer()
     pieces = [text[at : at + size] for at in range(0, len(text), size)]
@@ -71,3 +74,14 @@ def test_a_tag_that_a_text_goes_on_behind_is_content() -> None:
     text = "The tag is <tool_call>, as I said."
     (choice,) = read(text, TAGGED_JSON, "stop", 1).choices
     assert (choice.text, choice.reason) == (text, "stop")
+
+
+@pytest.mark.parametrize("size", [1, 1_000])
+def test_the_one_call_without_tags_is_told(size: int) -> None:
+    text = '{"name": "look", "arguments": {}}'
+    (choice,) = read(text, TAGGED_JSON, "stop", size, is_parallel=False).choices
+    assert ([call.name for call in choice.calls], choice.text) == (["look"], "")
+    assert choice.reason == "tool_calls"
+    (choice,) = read(text + " is it", TAGGED_JSON, "stop", size, is_parallel=False).choices
+    assert (choice.calls, choice.text) == ([], text + " is it")
+    assert choice.reason == "stop"
