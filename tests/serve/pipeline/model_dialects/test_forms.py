@@ -28,7 +28,12 @@ from tests.serve.pipeline.model_dialects.examining import (
     read_text,
 )
 
-ALL = [*FORMS, *LATER_FORMS, *LATEST_FORMS]
+UNREAD = {
+    "kimi_k3": "the prompt opens the reasoning by a tag that no part of the answer closes, and a "
+    "call counts itself: nothing that could be derived reads its own probes back",
+}
+"""Forms of which no dialect is found: their answers are content, as the model writes them."""
+ALL = [form for form in (*FORMS, *LATER_FORMS, *LATEST_FORMS) if form.name not in UNREAD]
 SAMPLE, MANY = 2, 1000
 MOST_CUT = 10
 """Answers of each form that are cut everywhere: at every place of all 1,000 it would take days."""
@@ -72,6 +77,12 @@ def test_any_pieces_of_the_text_give_the_same(form: Form, is_proving: bool) -> N
         cuts += [random_cuts(size, seed) for seed in range(20 if is_proving else 1)]
         for some in [*cuts, list(range(size))]:
             assert read_text(parser_of(form, given, part), text, some) == whole, (text, some)
+
+
+@pytest.mark.parametrize("name", UNREAD)
+def test_a_dialect_that_would_be_wrong_is_none(name: str) -> None:
+    (form,) = (form for form in (*FORMS, *LATER_FORMS, *LATEST_FORMS) if form.name == name)
+    assert dialect_of(form).dialect.source == "none"
 
 
 def test_few_families_need_a_table() -> None:
