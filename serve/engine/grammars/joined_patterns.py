@@ -1,4 +1,4 @@
-"""How many patterns a schema joins into one text, which is what makes compiling slow.
+"""The number of patterns that a schema joins into one text, which makes compiling slow.
 
 Schemas are joined by ``allOf``, and by whatever stands beside ``$ref``, ``anyOf`` or ``oneOf``; so
 are the properties and items of joined schemas that have one place. Compiling takes time by a power

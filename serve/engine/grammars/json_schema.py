@@ -116,7 +116,7 @@ def _check_pairs(schema: Any) -> None:
 
 
 def _targets(schema: Any) -> dict[str, Any]:
-    """What each reference of the schema names."""
+    """The schema that each reference names, by the reference."""
     found: dict[str, Any] = {}
     for _, part in subschemas(schema):
         name = part.get("$ref")

@@ -78,8 +78,8 @@ def derive(probe: Probe, source: str) -> ModelDialect:
 
 
 def _verified(found: ModelDialect, probe: Probe) -> ModelDialect:
-    """What was found, without the parts that hold words of ours or do not read back what the
-    template has rendered: a wrong dialect is worse than none.
+    """The dialect without the parts that hold words of ours, or do not read back what the template
+    has rendered: a wrong dialect is worse than none.
     """
     if holds_sentinels(found.content_open) or holds_sentinels(found.content_close):
         found = replace(found, content_open="", content_close="")
