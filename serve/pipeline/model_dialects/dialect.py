@@ -16,6 +16,8 @@ from typing import Any, Literal
 
 Source = Literal["response_template", "derived", "table", "none"]
 JsonPath = tuple[str, ...]
+MAX_CALLS = 32
+"""Most calls of one answer that its grammar lets come: small models may go on without an end."""
 NAME_MARK, KEY_MARK = "\ufdd0", "\ufdd1"
 """Characters that no text has. In literals behind a name or a key they stand for it, where a model
 writes it once more, as in ``</NAME>``."""

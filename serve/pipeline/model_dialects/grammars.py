@@ -21,6 +21,7 @@ from typing import Any
 from serve.engine.grammars.grammar import Grammar
 from serve.pipeline.events import CallableTool, ReasoningUse, ToolUse
 from serve.pipeline.model_dialects.dialect import (
+    MAX_CALLS,
     NAME_MARK,
     CallSyntax,
     JsonCall,
@@ -163,7 +164,7 @@ def _beginning(syntax: CallSyntax, tool: CallableTool, opened: str) -> str:
 
 def _more(lark: Lark, syntax: CallSyntax) -> str:
     between = lark.literal(syntax.separator + syntax.open)
-    return f"({between} body)*"
+    return f"({between} body){{0,{MAX_CALLS - 1}}}"
 
 
 def _bodies(

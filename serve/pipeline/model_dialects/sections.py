@@ -10,7 +10,13 @@ from __future__ import annotations
 from dataclasses import replace
 
 from serve.pipeline.model_dialects.call_reading import ToldCall, Tools, closed_by, read_call
-from serve.pipeline.model_dialects.dialect import CallSyntax, JsonCall, NamedCall, is_weak
+from serve.pipeline.model_dialects.dialect import (
+    MAX_CALLS,
+    CallSyntax,
+    JsonCall,
+    NamedCall,
+    is_weak,
+)
 from serve.pipeline.model_dialects.literals import Literals
 from serve.pipeline.model_dialects.reading import (
     EndedError,
@@ -94,7 +100,7 @@ class SectionReading:
         if self._num_long_tries >= MAX_LONG_TRIES:
             return False
         if (yield from reading):
-            self.has_ended = not self._is_parallel
+            self.has_ended = not self._is_parallel or self._telling.num_calls >= MAX_CALLS
             return True
         self._num_long_tries += reader.place - start > LONG_TRY_CHARS
         reader.return_to(start)
