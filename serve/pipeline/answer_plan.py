@@ -150,10 +150,12 @@ async def _checked_grammar(
         return None
     if request.format is not None:
         await _needed(checker, request.format_param).check(request.format, request.format_param)
-    checked = _needed(checker, "tools")
     if use is None:
-        await checked.check(grammar, request.format_param)
+        has_format = request.format is not None
+        param = request.format_param if has_format else "thinking_token_budget"
+        await _needed(checker, param).check(grammar, param)
         return grammar
+    checked = _needed(checker, "tools")
     try:
         await checked.check(grammar, "tools")
     except InvalidRequest:
