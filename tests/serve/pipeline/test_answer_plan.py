@@ -116,7 +116,7 @@ def test_calls_are_read_though_the_engine_holds_nothing_to_a_grammar() -> None:
         ({"format": NUMBER, "format_param": "x"}, "x"),
         ({"tool_use": ToolUse(tools=(TOOL,), is_required=True)}, "tools"),
         ({"tool_use": ToolUse(tools=(CallableTool(name="f", is_strict=True),))}, "tools"),
-        ({"reasoning": ReasoningUse(max_tokens=3)}, "tools"),
+        ({"reasoning": ReasoningUse(max_tokens=3)}, "thinking_token_budget"),
     ],
 )
 def test_what_the_engine_cannot_hold_is_refused(wishes: dict[str, Any], param: str) -> None:
