@@ -17,9 +17,12 @@ from tests.serve.pipeline.forms.conversations import Call, Turn, conversation
 from tests.serve.pipeline.forms.form import Form
 from tests.serve.pipeline.forms.later_forms import LATER_FORMS
 from tests.serve.pipeline.forms.latest_forms import LATEST_FORMS
+from tests.serve.pipeline.forms.third_forms import THIRD_FORMS
 
 NUM_SEEDS = 3
-each_form = pytest.mark.parametrize("form", [*FORMS, *LATER_FORMS, *LATEST_FORMS], ids=str)
+each_form = pytest.mark.parametrize(
+    "form", [*FORMS, *LATER_FORMS, *LATEST_FORMS, *THIRD_FORMS], ids=str
+)
 
 
 def test_there_are_enough_forms_and_few_that_need_a_table() -> None:

@@ -16,6 +16,7 @@ from tests.serve.pipeline.forms.conversations import Conversation
 from tests.serve.pipeline.forms.form import Form
 from tests.serve.pipeline.forms.later_forms import LATER_FORMS
 from tests.serve.pipeline.forms.latest_forms import LATEST_FORMS
+from tests.serve.pipeline.forms.third_forms import THIRD_FORMS
 from tests.serve.pipeline.model_dialects.examining import answers, dialect_of
 
 OTHERWISE = {
@@ -26,7 +27,7 @@ OTHERWISE = {
 """Forms whose models are held to another spelling than the template renders."""
 CALLING = [
     form
-    for form in (*FORMS, *LATER_FORMS, *LATEST_FORMS)
+    for form in (*FORMS, *LATER_FORMS, *LATEST_FORMS, *THIRD_FORMS)
     if form.calls != "none" and form.name not in OTHERWISE
 ]
 

@@ -16,6 +16,7 @@ from tests.serve.pipeline.forms.conversations import Conversation
 from tests.serve.pipeline.forms.form import Form
 from tests.serve.pipeline.forms.later_forms import LATER_FORMS
 from tests.serve.pipeline.forms.latest_forms import LATEST_FORMS
+from tests.serve.pipeline.forms.third_forms import THIRD_FORMS
 from tests.serve.pipeline.model_dialects.examining import (
     answers,
     as_calls,
@@ -33,7 +34,9 @@ UNREAD = {
     "call counts itself: nothing that could be derived reads its own probes back",
 }
 """Forms of which no dialect is found: their answers are content, as the model writes them."""
-ALL = [form for form in (*FORMS, *LATER_FORMS, *LATEST_FORMS) if form.name not in UNREAD]
+ALL = [
+    form for form in (*FORMS, *LATER_FORMS, *LATEST_FORMS, *THIRD_FORMS) if form.name not in UNREAD
+]
 SAMPLE, MANY = 2, 1000
 MOST_CUT = 10
 """Answers of each form that are cut everywhere: at every place of all 1,000 it would take days."""
