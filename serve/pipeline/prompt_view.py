@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import replace
+from itertools import chain, islice
 
 from serve.engine.protocol import TokenLogprob
 from serve.pipeline.aligned import AlignedTokens
@@ -99,17 +100,12 @@ class PromptView:
             return
         pieces = self._pieces(logprobs, sampling.num_logprobs, await self._offsets())
         size = _slice_size(sampling.num_logprobs)
-        texts: list[str] = []
-        tokens: list[TokenText] = []
-        for text, own in pieces:
-            texts.append(text)
-            tokens += own
-            if len(texts) == size:
-                yield self._echo(texts, tokens)
-                texts, tokens = [], []
+        for _ in range(0, len(self._token_ids) + 1, size):  # a piece more than there are tokens
+            if len(self._token_ids) > size:
                 await next_turn(turn)
-        if texts:
-            yield self._echo(texts, tokens)
+            delta = self._echo(list(islice(pieces, size)))
+            if delta.text or delta.logprobs:
+                yield delta
 
     async def _prompt_tokens(
         self, logprobs: Logprobs | None, num_top: int, turn: asyncio.Lock
@@ -120,7 +116,7 @@ class PromptView:
             return
         size = _slice_size(num_top)
         for at in range(0, len(token_ids), size):
-            if at:
+            if len(token_ids) > size:
                 await next_turn(turn)
             ids = tuple(token_ids[at : at + size])
             tokens = tuple(self._described(at, ids, logprobs, num_top))
@@ -133,9 +129,10 @@ class PromptView:
             token = self._texts.of_prompt(token_id, logprob)
             yield token if len(token.top) <= num_top else replace(token, top=token.top[:num_top])
 
-    def _echo(self, texts: Sequence[str], tokens: Sequence[TokenText]) -> TextDelta:
-        text = "".join(texts)
+    def _echo(self, pieces: Sequence[tuple[str, list[TokenText]]]) -> TextDelta:
+        text = "".join([text for text, _ in pieces])
         self.num_chars += len(text)
+        tokens = chain.from_iterable(own for _, own in pieces)
         return TextDelta(index=self._index, text=text, logprobs=tuple(tokens))
 
     @property

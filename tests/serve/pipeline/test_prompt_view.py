@@ -131,6 +131,13 @@ def test_a_prompt_that_was_cut_is_echoed_as_it_counts() -> None:
     assert told.text != text
 
 
+@pytest.mark.parametrize("size", [255, 256, 257, 512])
+def test_no_piece_of_an_echo_is_empty(size: int) -> None:
+    told = tell(BYTE_LEVEL, Ids((5,) * size), [5] * size, num_logprobs=0, echoes=True)
+    assert len(told.tokens) == size
+    assert told.num_events == -(-size // 256)
+
+
 @pytest.mark.parametrize("num_top", [0, 1, 20])
 def test_a_long_prompt_is_told_in_slices(num_top: int) -> None:
     ids = [5] * 3000

@@ -11,7 +11,7 @@ import pytest
 
 from serve.api.openai.chat_encoder import ChatEncoder
 from serve.api.openai.text_encoder import TextEncoder
-from serve.pipeline.generate import Pipeline
+from serve.pipeline.token_texts import TokenTexts
 from tests.serve.api.house import CHAT, EOS, House, chat, events_of, house, pipeline_of
 from tests.serve.api.ticker import Ticker
 
@@ -36,11 +36,11 @@ def home() -> House:
 def ticker(monkeypatch: pytest.MonkeyPatch) -> Ticker:
     """Counts each log-probability that is made text, and each that is made JSON."""
     ticker = Ticker()
-    describe = Pipeline._describe
+    describe = TokenTexts.of
     monkeypatch.setattr(
-        Pipeline,
-        "_describe",
-        lambda pipeline, logprob: (ticker.count(PER_TOKEN), describe(pipeline, logprob))[1],
+        TokenTexts,
+        "of",
+        lambda texts, logprob: (ticker.count(PER_TOKEN), describe(texts, logprob))[1],
     )
     for encoder in (ChatEncoder, TextEncoder):
         logprobs = encoder._logprobs
@@ -105,3 +105,18 @@ async def test_an_answer_without_a_token_has_its_lists_empty() -> None:
     assert talk["choices"][0]["logprobs"] == {"content": [], "refusal": None}
     assert set(text["choices"][0]["logprobs"]) >= {"tokens", "top_logprobs", "text_offset"}
     assert not any(text["choices"][0]["logprobs"].values())
+
+
+@pytest.mark.parametrize("is_stream", [False, True])
+async def test_a_neighbour_has_its_turns_between_parts_of_long_prompts(
+    home: House, ticker: Ticker, *, is_stream: bool
+) -> None:
+    """An echo by each choice, and what is told of the prompt by the first of them."""
+    body = BODIES[COMPLETIONS] | {"prompt": [5] * NUM_TOKENS, "echo": True, "max_tokens": 1}
+    more = {"prompt_logprobs": NUM_TOP, "stream": is_stream, "ignore_eos": True}
+    async with home.client(timeout=60) as client, ticker:
+        answer = await client.post(COMPLETIONS, json=body | more)
+    assert answer.status_code == 200
+    made_text, made_json = 5 * (NUM_TOKENS - 1) + 4, 4 * (NUM_TOKENS + 1)
+    assert ticker.total == (made_text + made_json) * PER_TOKEN
+    assert ticker.most <= MOST_IN_TURN
