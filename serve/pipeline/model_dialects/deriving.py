@@ -92,17 +92,31 @@ def _verified(found: ModelDialect, probe: Probe) -> ModelDialect:
 
 def _reasoning(probe: Probe, source: str) -> ReasoningSyntax | None:
     thoughts = dict.fromkeys(THOUGHT_FIELDS, THOUGHT)
-    text = probe.answer({"content": CONTENT, **thoughts}, CONTENT)
     opening = probe.opening()
-    if text is not None and 0 <= text.find(THOUGHT) < text.find(CONTENT):
-        before, behind = text[: text.find(CONTENT)].split(THOUGHT, 1)
-        before = before if before.strip() else opening + before
+    turns = (({"content": CONTENT}, CONTENT), (calls(_BOTH), FIRST))
+    for turn, behind_it in turns:  # some write reasoning before calls alone
+        text = probe.answer({**turn, **thoughts}, behind_it)
+        if text is None or not 0 <= text.find(THOUGHT) < text.find(behind_it):
+            continue
+        before, behind = text[: text.find(behind_it)].split(THOUGHT, 1)
+        if behind_it == FIRST:
+            behind = _closing(behind, probe)
+        if not before.strip():
+            last = probe.last_atom()  # of a prompt that has opened the reasoning, or closed it
+            before = (opening or (last if last.strip() != behind.strip() else "")) + before
         if before.strip() and behind.strip():
             return ReasoningSyntax(open=before.lstrip(), close=behind)
     for opened, closed in THINK_TAGS:
         if closed in source or opening.strip().endswith(opened):
             return ReasoningSyntax(open=f"{opened}\n", close=f"\n{closed}\n\n")
     return None
+
+
+def _closing(behind: str, probe: Probe) -> str:
+    """The literal that closes reasoning, of what stands between it and a call's name."""
+    plain = probe.answer(calls(_BOTH), FIRST) or ""
+    opened = plain[: plain.find(FIRST)] if FIRST in plain else ""
+    return behind[: len(behind) - len(common_suffix(behind, opened, probe.names))]
 
 
 def _content(probe: Probe, reasoning: ReasoningSyntax | None) -> tuple[str, str]:

@@ -56,6 +56,19 @@ class Probe:
             return None
         return whole[start : self._end(whole, max(found))]
 
+    def last_atom(self) -> str:
+        """The last tag of a prompt, with the white space behind it; nothing where it ends with no
+        tag.
+        """
+        try:
+            prompt = self.render([{"role": "user", "content": USER}], (), True)
+        except Exception:  # noqa: BLE001 - as in answer()
+            return ""
+        parts = atoms(prompt.rstrip(), self.names)
+        last = parts[-1] if parts else ""
+        is_tag = last in self.names or last.startswith("<")
+        return last + prompt[len(prompt.rstrip()) :] if is_tag else ""
+
     def opening(self) -> str:
         """The end of the prompt, behind the header of the assistant's turn: empty most often, or
         the beginning of its reasoning.

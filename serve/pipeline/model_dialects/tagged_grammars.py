@@ -12,7 +12,6 @@ from serve.pipeline.model_dialects.lark import Lark
 
 _KEEP = ("$defs", "definitions")
 _JSON_QUOTES = ("", "'", '"')
-_WORD = " \t\r\n"
 
 
 def tagged_arguments(lark: Lark, body: TaggedCall, schema: Mapping[str, Any]) -> str:
@@ -87,9 +86,12 @@ def _value(lark: Lark, body: TaggedCall, schema: Mapping[str, Any]) -> str:
 def _any_arguments(lark: Lark, body: TaggedCall) -> str:
     """Any arguments, none included."""
     opened = lark.literal(body.key_open)
-    key = lark.up_to(body.key_end) if body.key_end.strip(_WORD) else "/[A-Za-z0-9_]+/"
-    if body.key_end_other is not None:
-        key = f"({key} | {lark.up_to(body.key_end_other)})"
+    ends = [end for end in (body.key_end, body.key_end_other) if end is not None]
+    if body.key_open.strip():
+        keys = [lark.up_to(end) for end in ends]
+    else:  # nothing tells a key from what is behind the last argument but its letters
+        keys = [f"/[A-Za-z0-9_]+/ {lark.literal(end)}" for end in ends]
+    key = f"({' | '.join(keys)})"
     head, *again = body.value_end.split(KEY_MARK)
     end = "".join(f" /[A-Za-z0-9_.-]+/ {lark.literal(part)}" for part in again)
     if body.quote:

@@ -116,6 +116,8 @@ class Telling:
         text = text.translate(self._without_marks)
         if channel == "content" and not self.has_content:
             text, self._space = self._space + text, ""
+            if self.num_calls:
+                text = text.lstrip()  # what the template writes behind a call
             if not text.strip():
                 self._space = text
                 return

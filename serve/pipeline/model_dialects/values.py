@@ -14,6 +14,8 @@ _PYTHON_QUOTES = ("'", '"')
 """Either may stand where one of them does."""
 _NO_VALUE = (ValueError, SyntaxError, TypeError, MemoryError, RecursionError)
 _STRUCTURE = ",()[]{}"
+_CDATA, _CDATA_END = "<![CDATA[", "]]>"
+"""What some write around a value with characters that XML would have to escape."""
 _BARE_KEY = re.compile(r"([{,]\s*)([A-Za-z_][\w.-]*)(\s*:)")
 
 
@@ -29,6 +31,8 @@ def json_of(
         quote: what stands around strings; without it they are written as they are.
         is_text: whether it is a string, where the model says so; None is by the schema.
     """
+    if text.startswith(_CDATA) and text.endswith(_CDATA_END):
+        text = text[len(_CDATA) : -len(_CDATA_END)]
     if not quote:
         if is_text is None:
             is_text = _is_text(schema, key)

@@ -22,6 +22,7 @@ from tests.serve.pipeline.model_dialects.examining import answers, dialect_of
 OTHERWISE = {
     "gpt_oss": "the model writes the channel before the recipient, the template behind it",
     "muse_glimmer": "calls begin with the plain text that reasoning and content begin with, too",
+    "minicpm5": "lists with certain characters stand in CDATA, and are held to JSON alone",
     "hyperclovax": "reasoning is opened by plain text, which free text cannot be told from",
 }
 """Forms whose models are held to another spelling than the template renders."""

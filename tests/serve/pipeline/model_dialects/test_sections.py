@@ -81,7 +81,7 @@ def test_a_broken_call_is_told_as_it_stands_up_to_its_end() -> None:
     text = '<tool_call>{"name": "f", "arguments": {"a": 1} and more</tool_call> Done.'
     seen = one_by_one(HERMES, text)
     assert seen.calls == [("f", '{"a": 1}and more')]
-    assert seen.content == " Done."
+    assert seen.content == "Done."
 
 
 @pytest.mark.parametrize("text", [f"{CALL}\n{CALL}", f"Well.\n{CALL}{CALL}"])
