@@ -15,13 +15,14 @@ from tests.serve.pipeline.forms.answers import answer, difference, messages_of, 
 from tests.serve.pipeline.forms.catalogue import FORMS
 from tests.serve.pipeline.forms.conversations import Call, Turn, conversation
 from tests.serve.pipeline.forms.form import Form
+from tests.serve.pipeline.forms.fourth_forms import FOURTH_FORMS
 from tests.serve.pipeline.forms.later_forms import LATER_FORMS
 from tests.serve.pipeline.forms.latest_forms import LATEST_FORMS
 from tests.serve.pipeline.forms.third_forms import THIRD_FORMS
 
 NUM_SEEDS = 3
 each_form = pytest.mark.parametrize(
-    "form", [*FORMS, *LATER_FORMS, *LATEST_FORMS, *THIRD_FORMS], ids=str
+    "form", [*FORMS, *LATER_FORMS, *LATEST_FORMS, *THIRD_FORMS, *FOURTH_FORMS], ids=str
 )
 
 
