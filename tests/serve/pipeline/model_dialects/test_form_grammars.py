@@ -14,6 +14,7 @@ from tests.serve.pipeline.forms.answers import Answer, tokenizer_of
 from tests.serve.pipeline.forms.catalogue import FORMS
 from tests.serve.pipeline.forms.conversations import Conversation
 from tests.serve.pipeline.forms.form import Form
+from tests.serve.pipeline.forms.fourth_forms import FOURTH_FORMS
 from tests.serve.pipeline.forms.later_forms import LATER_FORMS
 from tests.serve.pipeline.forms.latest_forms import LATEST_FORMS
 from tests.serve.pipeline.forms.third_forms import THIRD_FORMS
@@ -28,7 +29,7 @@ OTHERWISE = {
 """Forms whose models are held to another spelling than the template renders."""
 CALLING = [
     form
-    for form in (*FORMS, *LATER_FORMS, *LATEST_FORMS, *THIRD_FORMS)
+    for form in (*FORMS, *LATER_FORMS, *LATEST_FORMS, *THIRD_FORMS, *FOURTH_FORMS)
     if form.calls != "none" and form.name not in OTHERWISE
 ]
 

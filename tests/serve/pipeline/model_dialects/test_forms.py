@@ -14,6 +14,7 @@ from tests.serve.pipeline.forms.answers import Answer, difference
 from tests.serve.pipeline.forms.catalogue import FORMS
 from tests.serve.pipeline.forms.conversations import Conversation
 from tests.serve.pipeline.forms.form import Form
+from tests.serve.pipeline.forms.fourth_forms import FOURTH_FORMS
 from tests.serve.pipeline.forms.later_forms import LATER_FORMS
 from tests.serve.pipeline.forms.latest_forms import LATEST_FORMS
 from tests.serve.pipeline.forms.third_forms import THIRD_FORMS
@@ -35,7 +36,9 @@ UNREAD = {
 }
 """Forms of which no calls are found: these are content, as the model writes them."""
 ALL = [
-    form for form in (*FORMS, *LATER_FORMS, *LATEST_FORMS, *THIRD_FORMS) if form.name not in UNREAD
+    form
+    for form in (*FORMS, *LATER_FORMS, *LATEST_FORMS, *THIRD_FORMS, *FOURTH_FORMS)
+    if form.name not in UNREAD
 ]
 SAMPLE, MANY = 2, 1000
 MOST_CUT = 10
