@@ -16,6 +16,7 @@ _NO_VALUE = (ValueError, SyntaxError, TypeError, MemoryError, RecursionError)
 _STRUCTURE = ",()[]{}"
 _CDATA, _CDATA_END = "<![CDATA[", "]]>"
 """What some write around a value with characters that XML would have to escape."""
+_WORDS = re.compile(r"\b(?:True|False|None)\b(?!\")")
 _BARE_KEY = re.compile(r"([{,]\s*)([A-Za-z_][\w.-]*)(\s*:)")
 
 
@@ -108,9 +109,14 @@ def _with_json_quotes(text: str, quote: str) -> str:
         parts[at] = (
             json.dumps(parts[at], ensure_ascii=False)
             if inside
-            else _BARE_KEY.sub(r'\1"\2"\3', parts[at])
+            else _WORDS.sub(_in_json, _BARE_KEY.sub(r'\1"\2"\3', parts[at]))
         )
     return "".join(parts)
+
+
+def _in_json(word: re.Match[str]) -> str:
+    """Python's word for what is true, false or nothing, as JSON's."""
+    return {"True": "true", "False": "false"}.get(word[0], "null")
 
 
 def _is_text(schema: Mapping[str, Any], key: str) -> bool:

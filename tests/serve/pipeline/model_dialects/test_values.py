@@ -127,3 +127,14 @@ def test_a_value_ends_at_a_comma_or_bracket_of_its_own_depth(
 ) -> None:
     for size in (1, 2, 3, len(text)):
         assert read(text, quote, size) == (wanted, text[len(wanted) :])
+
+
+def test_words_of_python_stand_in_values_with_bare_keys() -> None:
+    written = "{a:None,True:<q>None<q>,b:[False,{None:True}]}"
+    found = json.loads(json_of(written, SCHEMA, "other", quote="<q>"))
+    assert found == {"a": None, "True": "None", "b": [False, {"None": True}]}
+
+
+def test_what_stands_around_a_value_for_xml_is_no_part_of_it() -> None:
+    assert json_of("<![CDATA[a < b]]>", SCHEMA, "text") == '"a < b"'
+    assert json.loads(json_of('<![CDATA[["<"]]]>', SCHEMA, "other")) == ["<"]
