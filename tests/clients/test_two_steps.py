@@ -70,6 +70,18 @@ def test_javascripts_run_tools(real: Served, is_streamed: bool) -> None:
     assert told["answer"]
 
 
+@needs("node", "npm")
+@WAYS
+def test_javascripts_run_tools_on_the_demo_model(
+    demo: Served, is_streamed: bool, is_proving: bool
+) -> None:
+    if not is_proving:
+        pytest.skip("installs the JavaScript client; run by `make prove`")
+    told = run_tools(demo, is_streamed)
+    assert told["num_steps"] == 2
+    assert told["num_called"] >= 2
+
+
 def run_tools(served: Served, is_streamed: bool) -> dict[str, Any]:
     """What `run_tools.mjs` prints."""
     try:
