@@ -8,7 +8,6 @@ themselves are not seen, and 4 and 8 bits of the weight-only method look alike.
 
 from __future__ import annotations
 
-import asyncio
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -18,7 +17,7 @@ from typing import Any
 from models.errors import UnknownSchemeError
 from models.folder import scheme_of
 from models.refs import OtherScheme, QuantScheme, Scheme
-from serve.engine.vllm import lora
+from serve.engine.vllm.asking import NoAnswerError, answer
 
 _METHODS: Mapping[Scheme, tuple[str, ...]] = {
     QuantScheme.NONE: (),
@@ -57,6 +56,8 @@ _EXPERTS = re.compile(r"\(\w+\): \w*(?:MoE|Experts)\w*\((?:quant=(\w+))?")
 _LAYER = re.compile(r"\((\w+)\): \w*ParallelLinear\((?:quant=(\w+))?")
 _HEAD = {"lm_head", "re:.*lm_head", "re:.*lm_head.*"}
 _ANSWER_S = 60.0
+_SILENT = "vLLM's workers do not say what they have loaded"
+_FAILED = "vLLM's workers cannot say what they have loaded"
 
 
 def scheme_in(folder: Path) -> Scheme | None:
@@ -130,19 +131,10 @@ async def check(llm: Any, scheme: Scheme, ignore: Sequence[str]) -> str | None:
     Returns:
         What is wrong, or None.
     """
-    asking = asyncio.create_task(llm.collective_rpc("get_model_inspection", _ANSWER_S))
-    client = llm.engine_core
-    remaining_s = _ANSWER_S
-    while not asking.done() and remaining_s > 0 and not client.resources.engine_dead:
-        await asyncio.wait({asking}, timeout=lora.POLL_S)
-        remaining_s -= lora.POLL_S
-    if not asking.done():
-        asking.cancel()
-        result: str | None = "vLLM's workers do not say what they have loaded"
-    elif (error := asking.exception()) is not None:  # a bare Exception, by vLLM's design
-        result = f"vLLM's workers cannot say what they have loaded: {str(error)[:800]}"
-    else:
-        faults = [fault(text, scheme, ignore) for text in asking.result()]
-        result = next((text for text in faults if text is not None), None)
-    await lora.unbind(client)
-    return result
+    question = llm.collective_rpc("get_model_inspection", _ANSWER_S)
+    try:
+        texts = await answer(llm, question, _SILENT, _FAILED, _ANSWER_S)
+    except NoAnswerError as error:
+        return str(error)
+    faults = [fault(text, scheme, ignore) for text in texts]
+    return next((text for text in faults if text is not None), None)
