@@ -16,7 +16,7 @@ from benchmarks.quality.sequences import Forced, first_rows
 from serve.engine.protocol import EngineRequest, SamplingParams
 from serve.engine.transformers.engine import TransformersEngine
 from serve.engine.transformers.kv_cache import BLOCK_SIZE
-from serve.engine.transformers.scheduler import Segment, SequenceState
+from serve.engine.transformers.sequence import Segment, SequenceState
 
 TOGETHER = 16
 """Most sequences in a step: as many as the compiled decode takes, and enough to be quick."""

@@ -44,7 +44,8 @@ from serve.engine.transformers.layers import attention, bfloat16_linear, fused_l
 from serve.engine.transformers.loader import loading, served_dtypes, slow_layers, weight_memory
 from serve.engine.transformers.loader.stored_scheme import DeclaredScheme
 from serve.engine.transformers.model_runner import ModelRunner
-from serve.engine.transformers.scheduler import Scheduler, SequenceState
+from serve.engine.transformers.scheduler import Scheduler
+from serve.engine.transformers.sequence import SequenceState
 from serve.engine.transformers.step_loop import StepLoop
 from serve.errors import EngineDeadError, StartupError
 

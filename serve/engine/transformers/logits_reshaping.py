@@ -8,7 +8,7 @@ import torch
 
 from serve.engine.protocol import SamplingParams
 from serve.engine.transformers import token_rules
-from serve.engine.transformers.scheduler import SequenceState
+from serve.engine.transformers.sequence import SequenceState
 
 _MOST = 1e6
 """Penalties and biases up to here, and repetition penalties down to its inverse, keep every logit

@@ -14,7 +14,7 @@ from serve.engine.transformers.compiled_step import MOST_ROWS, CompiledStep
 from serve.engine.transformers.kv_cache import KVCache
 from serve.engine.transformers.mask_worker import MaskWorker
 from serve.engine.transformers.sampler import Sampled, sample
-from serve.engine.transformers.scheduler import Segment, SequenceState
+from serve.engine.transformers.sequence import Segment, SequenceState
 from serve.engine.transformers.step_plan import StepPlan, make_plan
 
 

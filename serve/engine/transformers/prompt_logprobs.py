@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from serve.engine.protocol import TokenLogprob
-from serve.engine.transformers.scheduler import Segment, SequenceState
+from serve.engine.transformers.sequence import Segment, SequenceState
 
 _MOST_BYTES = 80e6
 

@@ -22,7 +22,7 @@ import torch
 from serve.engine.protocol import SamplingParams, TokenLogprob
 from serve.engine.transformers import logits_reshaping
 from serve.engine.transformers.logits_mask import LogitsMask
-from serve.engine.transformers.scheduler import GREEDY_BELOW, SequenceState
+from serve.engine.transformers.sequence import GREEDY_BELOW, SequenceState
 from serve.errors import InternalError, InvalidRequest, RequestError
 
 log = logging.getLogger(__name__)

@@ -20,7 +20,8 @@ from typing import Literal, Protocol
 from serve import timeline
 from serve.engine.delivery import AddressedToken, CrossThreadDelivery, Mailbox
 from serve.engine.protocol import EngineLoad, TokenLogprob
-from serve.engine.transformers.scheduler import Scheduler, Segment, SequenceState
+from serve.engine.transformers.scheduler import Scheduler
+from serve.engine.transformers.sequence import Segment, SequenceState
 from serve.errors import EngineDeadError, InternalError, RequestError, StepFailed
 from serve.timeline import FinishReason
 

@@ -18,7 +18,7 @@ import torch
 
 from serve.engine.transformers.kv_cache import BLOCK_SIZE, KVCache
 from serve.engine.transformers.prompt_logprobs import rows_of
-from serve.engine.transformers.scheduler import Segment
+from serve.engine.transformers.sequence import Segment
 
 # Contexts up to this many blocks share one group: their padding costs less than another call.
 _SMALLEST_GROUP_BLOCKS = 4

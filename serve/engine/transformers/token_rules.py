@@ -7,7 +7,7 @@ import math
 import torch
 
 from serve.engine.bad_words import completing
-from serve.engine.transformers.scheduler import SequenceState
+from serve.engine.transformers.sequence import SequenceState
 
 
 def has_any(sequence: SequenceState) -> bool:

@@ -19,7 +19,7 @@ from serve.engine.transformers.kv_cache import BLOCK_SIZE, LayerShape
 from serve.engine.transformers.layers import attention
 from serve.engine.transformers.layers.sizes import rounded
 from serve.engine.transformers.model_runner import ModelRunner
-from serve.engine.transformers.scheduler import Segment, SequenceState
+from serve.engine.transformers.sequence import Segment, SequenceState
 from serve.errors import StartupError
 
 _KV_SHARE = 0.4

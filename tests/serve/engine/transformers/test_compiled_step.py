@@ -18,7 +18,7 @@ from serve.engine.transformers.kernels import native
 from serve.engine.transformers.kv_cache import BLOCK_SIZE, KVCache
 from serve.engine.transformers.layers import attention, fused_linear
 from serve.engine.transformers.model_runner import ModelRunner
-from serve.engine.transformers.scheduler import Segment, SequenceState
+from serve.engine.transformers.sequence import Segment, SequenceState
 from tests.serve.engine import checkpoints
 from tests.tiny_models import VOCAB_SIZE, write_tiny_model
 

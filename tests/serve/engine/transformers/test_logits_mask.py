@@ -13,7 +13,8 @@ import torch
 from serve.engine.delivery import CrossThreadDelivery, Mailbox
 from serve.engine.protocol import EngineRequest, SamplingParams
 from serve.engine.transformers.sampler import Sampled, sample
-from serve.engine.transformers.scheduler import Scheduler, Segment, SequenceState
+from serve.engine.transformers.scheduler import Scheduler
+from serve.engine.transformers.sequence import Segment, SequenceState
 from serve.engine.transformers.step_loop import StepLoop
 from serve.errors import InternalError, InvalidRequest
 

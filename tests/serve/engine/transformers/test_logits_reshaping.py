@@ -10,7 +10,7 @@ import torch
 
 from serve.engine.protocol import EngineRequest, SamplingParams
 from serve.engine.transformers.logits_reshaping import reshape
-from serve.engine.transformers.scheduler import SequenceState
+from serve.engine.transformers.sequence import SequenceState
 
 ROW = [2.0, -1.0, 0.5, -3.0, 0.0]
 """The prompt is of the tokens 0 and 1; 1, 2 and 2 were generated."""

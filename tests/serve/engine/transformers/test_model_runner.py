@@ -11,7 +11,7 @@ import torch
 from serve.engine.protocol import EngineRequest, SamplingParams
 from serve.engine.transformers.kv_cache import KVCache, LayerShape
 from serve.engine.transformers.model_runner import ModelRunner
-from serve.engine.transformers.scheduler import Segment, SequenceState
+from serve.engine.transformers.sequence import Segment, SequenceState
 
 VOCAB_SIZE = 16
 SHAPE = LayerShape(num_kv_heads=1, key_dim=2, value_dim=2, sliding_window=None)

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from serve.engine.protocol import EngineRequest, SamplingParams
 from serve.engine.transformers import sampler
 from serve.engine.transformers.sampler import sample
-from serve.engine.transformers.scheduler import SequenceState
+from serve.engine.transformers.sequence import SequenceState
 from serve.errors import InternalError
 
 

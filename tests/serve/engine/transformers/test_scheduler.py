@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from serve.engine.protocol import EngineRequest, SamplingParams
-from serve.engine.transformers.scheduler import Scheduler, Segment, SequenceState
+from serve.engine.transformers.scheduler import Scheduler
+from serve.engine.transformers.sequence import Segment, SequenceState
 
 BLOCK = 4
 

@@ -10,7 +10,8 @@ import pytest
 
 from serve.engine.delivery import CrossThreadDelivery
 from serve.engine.protocol import EngineRequest, SamplingParams, TokenLogprob
-from serve.engine.transformers.scheduler import Scheduler, Segment, SequenceState
+from serve.engine.transformers.scheduler import Scheduler
+from serve.engine.transformers.sequence import Segment, SequenceState
 from serve.engine.transformers.step_loop import MOST_FAILED_STEPS, StepLoop
 from serve.errors import EngineDeadError, RequestError, StepFailed, Unavailable
 

@@ -7,7 +7,7 @@ import torch
 
 from serve.engine.protocol import EngineRequest, SamplingParams
 from serve.engine.transformers.kv_cache import BLOCK_SIZE, KVCache, LayerShape
-from serve.engine.transformers.scheduler import Segment, SequenceState
+from serve.engine.transformers.sequence import Segment, SequenceState
 from serve.engine.transformers.step_plan import Reach, StepPlan, make_plan
 
 CPU = torch.device("cpu")

@@ -17,7 +17,7 @@ from serve.engine.transformers.engine import TransformersEngine
 from serve.engine.transformers.kv_cache import BLOCK_SIZE
 from serve.engine.transformers.layers import attention
 from serve.engine.transformers.layers.sizes import rounded
-from serve.engine.transformers.scheduler import Segment
+from serve.engine.transformers.sequence import Segment
 from serve.engine.transformers.warm_up import choose_lengths
 from serve.errors import StartupError
 from tests.serve.engine.checkpoints import load, put, refuse

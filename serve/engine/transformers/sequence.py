@@ -1,0 +1,152 @@
+"""One sequence in the engine: its tokens, its randomness, and how far it is computed."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from serve.engine.protocol import EngineRequest, TokenLogprob
+from serve.engine.transformers.logits_mask import LogitsMask
+from serve.timeline import FinishReason
+
+_SEEDS = 1 << 64
+
+GREEDY_BELOW = 1e-5
+"""Temperatures below it are greedy, as in vLLM: two logits that differ at all would differ by more
+than a draw can tell, and those that float32 takes for 0 would make NaN of the best."""
+
+MOST_FORCED = 32
+"""Generated tokens of a sequence that one step computes together. More are left for the next."""
+
+
+def source_of(seed: int | None) -> random.Random:
+    """The randomness of a seed; fresh where there is none.
+
+    Python's generator takes a seed's magnitude, so that -7 and 7 would be one: those below zero
+    have numbers of their own here, beyond all that 64 bits can say.
+    """
+    return random.Random(seed if seed is None or seed >= 0 else _SEEDS - seed)
+
+
+@dataclass(slots=True, eq=False, kw_only=True)
+class SequenceState:
+    """One sequence in the engine: its tokens, and how far they are computed.
+
+    Mutable; owned by the step thread once submitted. Compared and hashed by identity.
+
+    Attributes:
+        request: as the engine was given it.
+        stop_token_ids: every token that ends the sequence, the model's own included.
+        token_ids: the prompt, then what was generated.
+        num_computed: leading tokens whose keys and values are in the KV cache.
+        block_ids: blocks of the KV cache that hold them, in order.
+        mask: what holds the completion to a language; None where every token may follow.
+        prompt_logprobs: one for each token of the prompt that is computed, and None for the first;
+            None where the request wants none.
+        num_forced: of the last tokens, how many were added without being sampled.
+        source: this sequence's randomness: one draw per sampled token, whatever else is in the
+            batch, and kept when the sequence is preempted.
+    """
+
+    request: EngineRequest
+    stop_token_ids: frozenset[int]
+    token_ids: list[int] = field(init=False)
+    num_prompt_tokens: int = field(init=False)
+    num_computed: int = 0
+    block_ids: list[int] = field(default_factory=list)
+    mask: LogitsMask | None = None
+    num_forced: int = 0
+    prompt_logprobs: list[TokenLogprob | None] | None = field(init=False, default=None)
+    source: random.Random = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        self.token_ids = list(self.request.prompt_token_ids)
+        self.num_prompt_tokens = len(self.token_ids)
+        if self.request.sampling.num_prompt_logprobs is not None:
+            self.prompt_logprobs = [None]
+        self.source = source_of(self.request.sampling.seed)
+
+    def append(self, token_id: int, *, is_forced: bool = False) -> None:
+        """Add a token that was chosen, or forced; the mask goes on past it.
+
+        Once for each token, in order: one that is computed again after a preemption is not added
+        again.
+        """
+        self.token_ids.append(token_id)
+        self.num_forced = self.num_forced + 1 if is_forced else 0
+        if is_forced and self.request.sampling.temperature >= GREEDY_BELOW:
+            self.source.random()  # as if it had been sampled: what follows draws the same
+        if self.mask is not None:
+            self.mask.accept(token_id)
+
+    def forced(self) -> Sequence[int]:
+        """Tokens that follow and need no sampling, for the mask leaves no others.
+
+        None where the client wants logprobs, which only a forward can say, or has rules of its own
+        for tokens, which may leave none.
+        """
+        params = self.request.sampling
+        if (
+            self.mask is None
+            or params.num_logprobs is not None
+            or params.allowed_token_ids is not None
+            or params.bad_words
+        ):
+            return ()
+        return self.mask.forced()
+
+    @property
+    def is_decoding(self) -> bool:
+        """Whether only the last token that was sampled is pending, and those forced after it."""
+        return 1 <= self.num_pending <= 1 + self.num_forced
+
+    @property
+    def num_pending(self) -> int:
+        """Tokens still to be computed before the next one can be sampled: 1 in decode."""
+        return len(self.token_ids) - self.num_computed
+
+    @property
+    def is_seeded(self) -> bool:
+        """Whether the same tokens are to come again whatever else is in the batch."""
+        return self.request.sampling.seed is not None
+
+    @property
+    def num_generated(self) -> int:
+        return len(self.token_ids) - self.num_prompt_tokens
+
+    @property
+    def finish_reason(self) -> FinishReason | None:
+        """The reason why the sequence is over, by its last token; None while it is not."""
+        if self.num_generated == 0:
+            return None
+        if self.token_ids[-1] in self.stop_token_ids:
+            return "stop"
+        return "length" if self.num_generated >= self.request.sampling.max_tokens else None
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """Tokens ``start .. start + num_tokens`` of a sequence, to be computed in this step."""
+
+    sequence: SequenceState
+    start: int
+    num_tokens: int
+
+    @property
+    def end(self) -> int:
+        return self.start + self.num_tokens
+
+    @property
+    def is_decode(self) -> bool:
+        """Whether it is one token, or a few that were generated: the last one and those forced."""
+        sequence = self.sequence
+        num_last = 1 + sequence.num_forced
+        return self.num_tokens == 1 or (
+            self.num_tokens <= MOST_FORCED and self.start >= len(sequence.token_ids) - num_last
+        )
+
+    @property
+    def samples(self) -> bool:
+        """Whether the sequence's next token comes out of this step."""
+        return self.end == len(self.sequence.token_ids)
