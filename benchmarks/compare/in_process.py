@@ -46,6 +46,7 @@ async def start_ours(bench: Bench, scheme: QuantScheme) -> Up:
         max_model_len=bench.length,
         kv_cache_tokens=bench.batch * (bench.length + 64),
         max_hold_s=0.0,
+        enable_prefix_caching=False,
     )
     engine = await asyncio.to_thread(
         build, "transformers", artifact.path, settings, lambda *_: None

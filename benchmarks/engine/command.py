@@ -255,12 +255,13 @@ def _engine(folder: Path, plan: Plan) -> Engine:
     its captured graphs are most of its speed at small batches.
     """
     is_vllm = plan.engine == "vllm"
-    vllm = VllmSettings(enforce_eager=device() == "cpu", enable_prefix_caching=False)
+    vllm = VllmSettings(enforce_eager=device() == "cpu")
     settings = EngineSettings(
         dtype=plan.dtype,
         max_num_seqs=max(case.batch for case in plan.cases),
         max_model_len=_context(folder, plan.cases),
         max_hold_s=0.0,
+        enable_prefix_caching=False,
         vllm=vllm if is_vllm else VllmSettings(),
     )
     return build(plan.engine, folder, settings, lambda *_: None)

@@ -43,7 +43,9 @@ def main() -> None:
 
 
 async def _measure(options: argparse.Namespace) -> dict[str, Any]:
-    settings = EngineSettings(max_model_len=2048, max_num_seqs=8, dtype=options.dtype)
+    settings = EngineSettings(
+        max_model_len=2048, max_num_seqs=8, dtype=options.dtype, enable_prefix_caching=False
+    )
     engine = TransformersEngine.from_folder(options.model, settings, lambda *_: None)
     tokenizer = ModelTokenizer.load(options.model)
     report: dict[str, Any] = {"model": options.model.name, "rounds": options.rounds, "schemas": {}}

@@ -120,6 +120,7 @@ class Engines:
             max_num_seqs=streams,
             max_model_len=longest,
             kv_cache_tokens=max(forcing.kv_tokens(longest), streams * _SPEED_CONTEXT),
+            enable_prefix_caching=False,
         )
         if self._options.engine != "vllm":
             return settings

@@ -37,7 +37,7 @@ LARGER_GPU_STEPS = ((160 << 30, (16_384, 1024)), (70 << 30, (8192, 1024)))
 """Those from so many bytes of memory on. An A100 of 80 GB, which a size does not tell, keeps the
 smaller. Source: the defaults in the engine arguments of vLLM 0.32.
 """
-GPU_BLOCK, CPU_BLOCK = 16, 64
+GPU_BLOCK, CPU_BLOCK = 16, 32
 """Tokens of a block of the KV cache, which is never shared between sequences."""
 
 

@@ -36,6 +36,11 @@ class CapacitySection(BaseModel):
         ge=1,
         description="Bound of the KV cache in tokens. Default: derived from free memory.",
     )
+    enable_prefix_caching: bool = Field(
+        True,
+        description="Keep the KV cache of prompts for those that begin alike, each API key's for "
+        "itself. It takes room that no running request needs.",
+    )
     max_num_queued_reqs: int = Field(
         128, ge=0, description="Most requests that wait for the engine; above it requests get 503."
     )

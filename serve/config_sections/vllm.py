@@ -30,11 +30,6 @@ class VllmSection(BaseModel):
         description="vLLM: share of the GPU's memory that it takes; on a CPU, the KV cache's share "
         "of the memory that the weights leave free. Default: vLLM's own; 0.5 on a CPU.",
     )
-    enable_prefix_caching: bool | None = Field(
-        None,
-        description="vLLM: reuse the KV cache of prompts that begin alike, each API key its own. "
-        "Default: on.",
-    )
     kv_cache_dtype: Literal["auto", "bfloat16", "fp8", "fp8_e4m3", "fp8_e5m2"] = Field(
         "auto", description="vLLM: type of the KV cache; `auto` takes the model's."
     )

@@ -181,12 +181,32 @@ class EngineInfo:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class EngineLoad:
-    """A snapshot. ``kv_cache_usage`` is in [0, 1]; ``num_steps`` and ``num_deaths`` only ever grow.
+class PrefixCacheLoad:
+    """What a prefix cache holds, and what it was asked for; names are vLLM's.
 
     Attributes:
+        num_queries: tokens of prompts that were looked up. Only ever grows, as the next two do.
+        num_hits: of these, tokens that were found.
+        num_evictions: blocks that were given up for others.
+        num_blocks: blocks whose content is kept, those included that running sequences hold.
+    """
+
+    num_queries: int
+    num_hits: int
+    num_evictions: int
+    num_blocks: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineLoad:
+    """A snapshot. ``num_steps`` and ``num_deaths`` only ever grow.
+
+    Attributes:
+        kv_cache_usage: share of the blocks that sequences hold, in [0, 1]; what is kept for later
+            ones alone does not count.
         num_deaths: how often one died that was to be followed by another; an engine by itself
             knows of none.
+        prefix_cache: None where there is none, or the engine does not tell.
     """
 
     num_running: int
@@ -194,6 +214,7 @@ class EngineLoad:
     kv_cache_usage: float
     num_steps: int = 0
     num_deaths: int = 0
+    prefix_cache: PrefixCacheLoad | None = None
 
 
 class Engine(Protocol):

@@ -45,7 +45,6 @@ class VllmSettings:
     Attributes:
         distributed_executor_backend: ``ray`` has workers on other machines; ``auto`` has none.
         gpu_memory_utilization: None is vLLM's own default; on a CPU see ``vllm/cpu.plan``.
-        enable_prefix_caching: None is on.
         engine_args: ``NAME=VALUE`` of further engine arguments.
         stall_timeout_s: seconds without a step while requests run that mean the engine hangs.
         adapters: name and folder of each LoRA adapter.
@@ -59,7 +58,6 @@ class VllmSettings:
     pipeline_parallel_size: int = 1
     distributed_executor_backend: str = "auto"
     gpu_memory_utilization: float | None = None
-    enable_prefix_caching: bool | None = None
     kv_cache_dtype: str = "auto"
     enforce_eager: bool = False
     engine_args: Sequence[str] = ()
@@ -83,6 +81,8 @@ class EngineSettings:
         max_num_batched_tokens: most tokens in one forward; at least one per running sequence. None
             is ``step_tokens``, or vLLM's own on a GPU.
         kv_cache_tokens: bound of the KV cache; None derives it from the memory that is free.
+        enable_prefix_caching: keep the KV cache of prompts for those that begin alike. The
+            fake engine has none.
         max_hold_s: longest that a token may wait to be sent with the next one; 0 sends each alone.
         forces_tokens: of the transformers engine: add tokens that a grammar leaves no choice of
             without sampling them. No flag turns it off; measurements do.
@@ -96,6 +96,7 @@ class EngineSettings:
     max_num_seqs: int | None = None
     max_num_batched_tokens: int | None = None
     kv_cache_tokens: int | None = None
+    enable_prefix_caching: bool = True
     max_hold_s: float = 0.010
     forces_tokens: bool = True
     vllm: VllmSettings = VllmSettings()

@@ -154,7 +154,7 @@ class TransformersEngine:
             kv_cache_tokens=cache.num_blocks * BLOCK_SIZE,
             vocab_size=model.config.get_text_config().vocab_size,
             eos_token_ids=loaded.eos_token_ids,
-            capabilities=_CAPABILITIES | ({"grammar"} if loaded.compiler else set()),
+            capabilities=_capabilities(loaded, settings),
             dtype=served_dtypes.describe(model, model.dtype),
             device=model.device.type,
             num_parameters=loaded.num_parameters,
@@ -166,6 +166,8 @@ class TransformersEngine:
             max_num_seqs=settings.num_seqs,
             max_num_batched_tokens=settings.step_tokens,
             is_repeatable=runner.is_repeatable,
+            is_exact=runner.is_exact,
+            keeps_prefixes=settings.enable_prefix_caching,
             max_logprob_tokens=prompt_logprobs.most_rows(info.vocab_size),
         )
         delivery = CrossThreadDelivery(settings.max_hold_s)
@@ -208,6 +210,9 @@ class TransformersEngine:
         try:
             while is_open:
                 chunk = await mailbox.take()
+                if not mailbox.cached_tokens and sequence.num_cached:
+                    mailbox.cached_tokens = sequence.num_cached
+                    chunk = replace(chunk, cached_tokens=sequence.num_cached)
                 if sequence.prompt_logprobs is not None:
                     chunk = replace(chunk, prompt_logprobs=sequence.prompt_logprobs)
                     sequence.prompt_logprobs = None
@@ -244,6 +249,15 @@ class TransformersEngine:
         if self._info.device == "cuda":
             gc.collect()
             torch.cuda.empty_cache()
+
+
+def _capabilities(loaded: _LoadedModel, settings: EngineSettings) -> frozenset[Capability]:
+    more: set[Capability] = set()
+    if loaded.compiler is not None:
+        more.add("grammar")
+    if settings.enable_prefix_caching:
+        more.add("prefix_cache")
+    return _CAPABILITIES | more
 
 
 _Result = TypeVar("_Result")

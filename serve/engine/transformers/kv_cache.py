@@ -14,8 +14,9 @@ from dataclasses import dataclass
 
 import torch
 
-BLOCK_SIZE = 64
-"""Tokens per block. Large enough that gathering blocks is a few long memory copies."""
+from serve.engine.transformers.kernels.layout import BLOCK_SIZE
+
+__all__ = ["BLOCK_SIZE", "KVCache", "LayerShape"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

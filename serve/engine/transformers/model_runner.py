@@ -12,6 +12,7 @@ from transformers import PreTrainedModel
 from serve.engine.transformers import prompt_logprobs
 from serve.engine.transformers.compiled_step import MOST_ROWS, CompiledStep
 from serve.engine.transformers.kv_cache import KVCache
+from serve.engine.transformers.layers import tiles
 from serve.engine.transformers.mask_worker import MaskWorker
 from serve.engine.transformers.sampler import Sampled, sample
 from serve.engine.transformers.sequence import Segment, SequenceState
@@ -48,6 +49,16 @@ class ModelRunner:
         kernels of torch choose theirs by the number of rows.
         """
         return self._compiled is not None
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether a row of a prompt comes out the same in chunks of whatever size.
+
+        oneDNN's products of bfloat16 do so from ``LEAST_ROWS`` rows on, and our loops over stored
+        integers always; MKL's of float32, which processors without the former use, do not.
+        """
+        is_bfloat16 = self._model.dtype is torch.bfloat16
+        return self.is_repeatable and is_bfloat16 and tiles.has_bfloat16_products()
 
     def _step(self, segments: Sequence[Segment]) -> list[tuple[SequenceState, Sampled]]:
         with torch.inference_mode():
@@ -102,15 +113,15 @@ class ModelRunner:
         """The parts of a step that are computed together.
 
         With compiled loops: the decodes, in as few equal groups as these take; each chunk of a
-        prompt with a seed by itself; all other chunks in one (ADR 0016). Of chunks that want a row
-        of logits for each token, each by itself, too.
+        prompt with a seed by itself, unless all come out the same in company; all other chunks in
+        one (ADR 0016). Of chunks that want a row of logits for each token, each by itself, too.
         """
         if self._compiled is None:
             return _chunk_passes(segments, is_repeatable=False)
         decodes = [segment for segment in segments if segment.is_decode]
         chunks = [segment for segment in segments if not segment.is_decode]
         groups = _equal_groups(decodes, MOST_ROWS) if decodes else []
-        return [*groups, *_chunk_passes(chunks, is_repeatable=True)]
+        return [*groups, *_chunk_passes(chunks, is_repeatable=not self.is_exact)]
 
     def logits(self, segments: Sequence[Segment]) -> torch.Tensor:
         """float32 ``[B, V]`` of the segments that sample, in the plan's order, decodes first."""

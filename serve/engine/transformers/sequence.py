@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from serve.engine.protocol import EngineRequest, TokenLogprob
+from serve.engine.transformers import prefix_hash
 from serve.engine.transformers.logits_mask import LogitsMask
 from serve.timeline import FinishReason
 
@@ -40,6 +41,9 @@ class SequenceState:
         stop_token_ids: every token that ends the sequence, the model's own included.
         token_ids: the prompt, then what was generated.
         num_computed: leading tokens whose keys and values are in the KV cache.
+        num_exact: of those, how many are what a prefill makes of the tokens: up to the first that a
+            decode has computed, whose rounding is another.
+        num_cached: tokens of the prompt that were found in the KV cache; None until it is admitted.
         block_ids: blocks of the KV cache that hold them, in order.
         mask: what holds the completion to a language; None where every token may follow.
         prompt_logprobs: one for each token of the prompt that is computed, and None for the first;
@@ -54,11 +58,14 @@ class SequenceState:
     token_ids: list[int] = field(init=False)
     num_prompt_tokens: int = field(init=False)
     num_computed: int = 0
+    num_exact: int = 0
+    num_cached: int | None = None
     block_ids: list[int] = field(default_factory=list)
     mask: LogitsMask | None = None
     num_forced: int = 0
     prompt_logprobs: list[TokenLogprob | None] | None = field(init=False, default=None)
     source: random.Random = field(init=False, repr=False)
+    _block_keys: list[bytes] = field(init=False, repr=False, default_factory=list)
 
     def __post_init__(self) -> None:
         self.token_ids = list(self.request.prompt_token_ids)
@@ -66,6 +73,19 @@ class SequenceState:
         if self.request.sampling.num_prompt_logprobs is not None:
             self.prompt_logprobs = [None]
         self.source = source_of(self.request.sampling.seed)
+
+    def block_keys(self, count: int, block_size: int) -> Sequence[bytes]:
+        """Keys of the first ``count`` blocks, all of them full of tokens that are known."""
+        keys = self._block_keys
+        while len(keys) < count:
+            parent = (
+                keys[-1]
+                if keys
+                else prefix_hash.root_key(self.request.cache_salt, self.request.adapter)
+            )
+            start = len(keys) * block_size
+            keys.append(prefix_hash.chained(parent, self.token_ids[start : start + block_size]))
+        return keys[:count]
 
     def append(self, token_id: int, *, is_forced: bool = False) -> None:
         """Add a token that was chosen, or forced; the mask goes on past it.
@@ -99,7 +119,7 @@ class SequenceState:
     @property
     def is_decoding(self) -> bool:
         """Whether only the last token that was sampled is pending, and those forced after it."""
-        return 1 <= self.num_pending <= 1 + self.num_forced
+        return self.num_generated > 0 and 1 <= self.num_pending <= 1 + self.num_forced
 
     @property
     def num_pending(self) -> int:
@@ -110,6 +130,11 @@ class SequenceState:
     def is_seeded(self) -> bool:
         """Whether the same tokens are to come again whatever else is in the batch."""
         return self.request.sampling.seed is not None
+
+    @property
+    def needs_exact(self) -> bool:
+        """Whether its numbers are to be the same whether or not a part of it was cached."""
+        return self.is_seeded or self.request.sampling.num_logprobs is not None
 
     @property
     def num_generated(self) -> int:
@@ -139,8 +164,14 @@ class Segment:
 
     @property
     def is_decode(self) -> bool:
-        """Whether it is one token, or a few that were generated: the last one and those forced."""
+        """Whether it is one token that was generated, or a few: the last one and those forced.
+
+        The last token of a prompt is none of them, even where it is alone: it is computed as the
+        others of its prompt are, however many of those were cached.
+        """
         sequence = self.sequence
+        if self.start < sequence.num_prompt_tokens:
+            return False
         num_last = 1 + sequence.num_forced
         return self.num_tokens == 1 or (
             self.num_tokens <= MOST_FORCED and self.start >= len(sequence.token_ids) - num_last

@@ -19,7 +19,7 @@ from typing import Literal, Protocol
 
 from serve import timeline
 from serve.engine.delivery import AddressedToken, CrossThreadDelivery, Mailbox
-from serve.engine.protocol import EngineLoad, TokenLogprob
+from serve.engine.protocol import EngineLoad, PrefixCacheLoad, TokenLogprob
 from serve.engine.transformers.scheduler import Scheduler
 from serve.engine.transformers.sequence import Segment, SequenceState
 from serve.errors import EngineDeadError, InternalError, RequestError, StepFailed
@@ -122,7 +122,7 @@ class StepLoop:
         self._orders.put(("cancel", sequence))
 
     def load(self) -> EngineLoad:
-        scheduler = self._scheduler
+        scheduler, blocks = self._scheduler, self._scheduler.blocks
         if self._death is not None:
             return EngineLoad(
                 num_running=0, num_waiting=0, kv_cache_usage=0.0, num_steps=self._num_steps
@@ -130,8 +130,16 @@ class StepLoop:
         return EngineLoad(
             num_running=len(scheduler.running),
             num_waiting=len(scheduler.waiting) + max(0, self._num_submitted - self._num_taken),
-            kv_cache_usage=1 - scheduler.num_free_blocks / scheduler.num_blocks,
+            kv_cache_usage=1 - blocks.num_available / blocks.num_blocks,
             num_steps=self._num_steps,
+            prefix_cache=PrefixCacheLoad(
+                num_queries=scheduler.num_prefix_queries,
+                num_hits=scheduler.num_prefix_hits,
+                num_evictions=blocks.num_evictions,
+                num_blocks=blocks.num_kept,
+            )
+            if blocks.keeps
+            else None,
         )
 
     def check_health(self) -> None:

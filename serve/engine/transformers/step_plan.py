@@ -7,6 +7,10 @@ A step packs all its tokens into one row::
 
 Decodes are grouped by context length (powers of two, in blocks), so that one long sequence does
 not make the attention of all others long.
+
+Where prompts are in it, rows of no sequence fill it up to ``LEAST_ROWS``: fewer would be multiplied
+by other loops, with another rounding (layers/bfloat16_linear.py), and what a prompt's last tokens
+come to would hang on how many of those before them were cached.
 """
 
 from __future__ import annotations
@@ -21,7 +25,10 @@ from serve.engine.transformers.prompt_logprobs import rows_of
 from serve.engine.transformers.sequence import Segment
 
 # Contexts up to this many blocks share one group: their padding costs less than another call.
-_SMALLEST_GROUP_BLOCKS = 4
+_SMALLEST_GROUP_BLOCKS = 8
+
+LEAST_ROWS = 16
+"""Rows of a step with parts of prompts, on a CPU."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,14 +71,14 @@ class Span:
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class StepPlan:
-    """One step. ``T`` tokens of which ``B`` rows are sampled.
+    """One step. ``T`` tokens of which ``B`` rows are sampled; ``P`` rows with those that fill it.
 
     Attributes:
         cache: where keys and values are stored.
         segments: in packed order.
-        spans: consecutive, covering all T rows.
-        input_ids: ``[1, T]``.
-        position_ids: ``[1, T]``.
+        spans: consecutive, covering the first T rows.
+        input_ids: ``[1, P]``.
+        position_ids: ``[1, P]``.
         slots: ``[T]``, where each token's key and value go.
         fresh_blocks: ``[N]``, blocks whose first token is in this step; None if there are none.
         last_rows: ``[B]``, rows whose logits are wanted: of a segment those that say how likely its
@@ -115,14 +122,19 @@ def make_plan(segments: Sequence[Segment], cache: KVCache, device: torch.device)
         last_rows += range(first_row, first_row + rows_of(segment))
         if segment.samples:
             last_rows.append(len(input_ids) - 1)
-    packed = torch.tensor([input_ids, positions, slots], device=device)
+    num_tokens = len(input_ids)
+    if device.type == "cpu" and not all(segment.is_decode for segment in ordered):
+        filling = [0] * (LEAST_ROWS - num_tokens)
+        input_ids += filling
+        positions += filling
+    packed = torch.tensor([input_ids, positions], device=device)
     return StepPlan(
         cache=cache,
         segments=ordered,
         spans=_spans(ordered),
         input_ids=packed[0:1],
         position_ids=packed[1:2],
-        slots=packed[2],
+        slots=torch.tensor(slots, device=device),
         fresh_blocks=torch.tensor(fresh_blocks, device=device) if fresh_blocks else None,
         last_rows=torch.tensor(last_rows, dtype=torch.int64, device=device),
     )

@@ -36,6 +36,9 @@ was seen with random weights, 24 layers deep.
 """
 
 _CHECK_LENGTHS = (41, 23)
+_BLOCKS_EACH = 2
+_LEAST_BLOCKS = _BLOCKS_EACH * len(_CHECK_LENGTHS)
+"""Of the KV cache, so that the check fits."""
 
 _MOST_SIZES_S = 0.5
 """After so long no further size is begun. The demo model takes 0.35 s for all sizes up to 512."""
@@ -90,10 +93,11 @@ def choose_lengths(
                 num_blocks, int(free_bytes * _KV_SHARE) // (bytes_per_token * BLOCK_SIZE)
             )
     capacity = num_blocks * BLOCK_SIZE
-    if capacity == 0 or (settings.max_model_len and capacity < max_model_len):
+    if num_blocks < _LEAST_BLOCKS or (settings.max_model_len and capacity < max_model_len):
         raise StartupError(
             f"The KV cache holds {capacity} tokens and one sequence may have {max_model_len} "
-            f"({bytes_per_token} bytes each). Raise --kv-cache-tokens (at least {BLOCK_SIZE}), "
+            f"({bytes_per_token} bytes each). Raise --kv-cache-tokens (at least "
+            f"{_LEAST_BLOCKS * BLOCK_SIZE}), "
             "lower --max-model-len, or free memory."
         )
     return min(max_model_len, capacity), num_blocks
@@ -177,7 +181,9 @@ def _check_prompts(model: PreTrainedModel) -> list[list[int]]:
 def _in_chunks(runner: ModelRunner, prompts: list[list[int]]) -> list[torch.Tensor]:
     """Last logits ``[V]`` per prompt, each prompt in three parts, the last one a decode."""
     results = {}
-    sequences = [_sequence(index, prompt) for index, prompt in enumerate(prompts)]
+    sequences = [_sequence(index, prompt[:-1]) for index, prompt in enumerate(prompts)]
+    for sequence, prompt in zip(sequences, prompts, strict=True):
+        sequence.append(prompt[-1])  # as if it had been generated
     for part in range(3):
         segments = []
         for sequence in sequences:
@@ -196,8 +202,8 @@ def _sequence(index: int, prompt: list[int]) -> SequenceState:
         prompt_token_ids=prompt,
         sampling=SamplingParams(max_tokens=1, temperature=0),
     )
-    # Block `index` is the whole sequence: the check's prompts are shorter than a block.
-    return SequenceState(request=request, stop_token_ids=frozenset(), block_ids=[index])
+    blocks = [_BLOCKS_EACH * index + offset for offset in range(_BLOCKS_EACH)]
+    return SequenceState(request=request, stop_token_ids=frozenset(), block_ids=blocks)
 
 
 def _check_layers(config: PretrainedConfig, shapes: Mapping[int, LayerShape]) -> None:

@@ -100,7 +100,7 @@ def base_arguments(path: Path, settings: EngineSettings) -> dict[str, Any]:
         "dtype": settings.dtype,
         "tensor_parallel_size": vllm.tensor_parallel_size,
         "pipeline_parallel_size": vllm.pipeline_parallel_size,
-        "enable_prefix_caching": vllm.enable_prefix_caching is not False,
+        "enable_prefix_caching": settings.enable_prefix_caching,
         "kv_cache_dtype": vllm.kv_cache_dtype,
         "enforce_eager": vllm.enforce_eager,
         "enable_log_requests": False,

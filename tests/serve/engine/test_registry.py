@@ -30,7 +30,6 @@ def test_choosing_an_engine() -> None:
         (VllmSettings(tensor_parallel_size=2), "--tensor-parallel-size"),
         (VllmSettings(engine_args=("seed=1",)), "--engine-arg"),
         (VllmSettings(stall_timeout_s=9), "--engine-stall-timeout"),
-        (VllmSettings(enable_prefix_caching=True), "--enable-prefix-caching"),
     ],
 )
 def test_other_engines_refuse_them(vllm: VllmSettings, flag: str) -> None:

@@ -22,9 +22,9 @@ from serve.engine.transformers.kernels.compiling import compiled, exact, kernel_
 from serve.engine.transformers.kernels.float_kernels import narrow
 from serve.engine.transformers.kernels.intrinsics import float_of, pointer
 from serve.engine.transformers.kernels.layer_kernels import exponential, write_normed
+from serve.engine.transformers.kernels.layout import BLOCK_SIZE
 from serve.engine.transformers.kernels.native import Kernel
 from serve.engine.transformers.kernels.threads import num_threads, thread_id
-from serve.engine.transformers.kv_cache import BLOCK_SIZE
 
 _F32, _I32 = np.float32, np.int32
 _STORE, _ATTEND = slots(StoreArguments), slots(AttendArguments)

@@ -122,9 +122,9 @@ def paged_attention(
 
     Args:
         module: the attention layer; its ``layer_idx`` names the pool.
-        query: ``[1, H, T, D]``, positions applied.
-        key: ``[1, Hkv, T, D]``.
-        value: ``[1, Hkv, T, Dv]``.
+        query: ``[1, H, P, D]``, positions applied.
+        key: ``[1, Hkv, P, D]``.
+        value: ``[1, Hkv, P, Dv]``.
         attention_mask: None; the plan has the masks.
         step_plan: this step.
         scaling: of the scores; None is ``D ** -0.5``.
@@ -132,7 +132,7 @@ def paged_attention(
         softcap: scores become ``softcap * tanh(score / softcap)``.
 
     Returns:
-        ``[1, T, H, Dv]``, and None in place of the weights.
+        ``[1, P, H, Dv]``, and None in place of the weights.
     """
     plan = step_plan
     layer = Layer(
@@ -141,9 +141,10 @@ def paged_attention(
         sliding_window=sliding_window,
         softcap=softcap,
     )
-    query = query[0].transpose(0, 1)  # [T, H, D]
-    key = key[0].transpose(0, 1)  # [T, Hkv, D]
-    value = value[0].transpose(0, 1)  # [T, Hkv, Dv]
+    query = query[0].transpose(0, 1)  # [P, H, D]
+    num_tokens = len(plan.slots)
+    key = key[0].transpose(0, 1)[:num_tokens]  # [T, Hkv, D]
+    value = value[0].transpose(0, 1)[:num_tokens]  # [T, Hkv, Dv]
     if plan.fresh_blocks is not None:
         plan.cache.clear(layer.index, plan.fresh_blocks)
     plan.cache.append(layer.index, plan.slots, key, value)
@@ -156,6 +157,9 @@ def paged_attention(
             outputs.append(
                 _prefill(plan, layer, span, query=query[rows], key=key[rows], value=value[rows])
             )
+    num_filling = len(query) - num_tokens
+    if num_filling:
+        outputs.append(outputs[0].new_zeros(num_filling, *outputs[0].shape[1:]))
     output = outputs[0] if len(outputs) == 1 else torch.cat(outputs)
     return output[None], None
 

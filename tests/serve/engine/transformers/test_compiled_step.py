@@ -22,7 +22,7 @@ from serve.engine.transformers.sequence import Segment, SequenceState
 from tests.serve.engine import checkpoints
 from tests.tiny_models import VOCAB_SIZE, write_tiny_model
 
-BLOCKS_EACH = 3
+BLOCKS_EACH = 4
 KNOWN: list[tuple[str, dict[str, Any]]] = [
     ("qwen2", {}),
     ("llama", {"num_key_value_heads": 1}),
@@ -53,17 +53,20 @@ def cache_for(model: PreTrainedModel) -> KVCache:
 
 
 def sequences(lengths: list[int]) -> list[SequenceState]:
+    """Sequences of so many tokens, of which the last one was generated."""
     states = []
     for index, length in enumerate(lengths):
         prompt = [(7 * index + 3 * step + step * step) % VOCAB_SIZE for step in range(length)]
         request = EngineRequest(
             request_id=str(index),
-            prompt_token_ids=prompt,
+            prompt_token_ids=prompt[:-1],
             sampling=SamplingParams(max_tokens=1, temperature=0),
         )
         first = BLOCKS_EACH * index
-        blocks = [first + 1, first, first + 2]  # not in the order of the cache
-        states.append(SequenceState(request=request, stop_token_ids=frozenset(), block_ids=blocks))
+        blocks = [first + 1, first, *range(first + 2, first + BLOCKS_EACH)]  # not in order
+        state = SequenceState(request=request, stop_token_ids=frozenset(), block_ids=blocks)
+        state.append(prompt[-1])
+        states.append(state)
     return states
 
 

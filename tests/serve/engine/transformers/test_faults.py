@@ -87,7 +87,7 @@ class House:
         await self.is_up()
         await idle(self.supervisor)
         scheduler = self.steps._scheduler
-        assert sorted(scheduler._free) == list(range(scheduler.num_blocks))
+        assert scheduler.blocks.num_available == scheduler.blocks.num_blocks
         assert not self.steps._mailboxes
         assert not self.steps._taken
         assert await tokens(self.supervisor, request(max_tokens=6)) == self.expected

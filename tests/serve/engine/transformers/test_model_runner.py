@@ -12,6 +12,7 @@ from serve.engine.protocol import EngineRequest, SamplingParams
 from serve.engine.transformers.kv_cache import KVCache, LayerShape
 from serve.engine.transformers.model_runner import ModelRunner
 from serve.engine.transformers.sequence import Segment, SequenceState
+from serve.engine.transformers.step_plan import LEAST_ROWS
 
 VOCAB_SIZE = 16
 SHAPE = LayerShape(num_kv_heads=1, key_dim=2, value_dim=2, sliding_window=None)
@@ -60,7 +61,7 @@ def sequence(prompt: list[int], block: int, **sampling: Any) -> SequenceState:
 
 
 @pytest.mark.parametrize(
-    ("model", "num_rows"), [(AllRows(), 8), (KeptRows(), 2)], ids=["all", "kept"]
+    ("model", "num_rows"), [(AllRows(), LEAST_ROWS), (KeptRows(), 2)], ids=["all", "kept"]
 )
 def test_a_step_samples_the_last_row_of_what_ends_its_sequence(
     model: AllRows, num_rows: int

@@ -8,7 +8,7 @@ import torch
 from serve.engine.protocol import EngineRequest, SamplingParams
 from serve.engine.transformers.kv_cache import BLOCK_SIZE, KVCache, LayerShape
 from serve.engine.transformers.sequence import Segment, SequenceState
-from serve.engine.transformers.step_plan import Reach, StepPlan, make_plan
+from serve.engine.transformers.step_plan import LEAST_ROWS, Reach, StepPlan, make_plan
 
 CPU = torch.device("cpu")
 SHAPE = LayerShape(num_kv_heads=1, key_dim=2, value_dim=2, sliding_window=None)
@@ -23,8 +23,10 @@ def sequence(num_tokens: int, block_ids: list[int], first_token: int = 0) -> Seq
 
 
 def decode(num_tokens: int, block_ids: list[int], first_token: int = 0) -> Segment:
-    """The last token of a sequence of so many."""
-    return Segment(sequence(num_tokens, block_ids, first_token), num_tokens - 1, 1)
+    """The last token of a sequence of so many, which was generated."""
+    state = sequence(num_tokens - 1, block_ids, first_token)
+    state.append(first_token + num_tokens - 1)
+    return Segment(state, num_tokens - 1, 1)
 
 
 def plan(*segments: Segment) -> StepPlan:
@@ -39,11 +41,11 @@ def only_reach(segment: Segment, sliding_window: int | None = None) -> Reach:
 
 def test_decodes_go_before_chunks_and_long_contexts_apart() -> None:
     chunk = Segment(sequence(9, [9]), 0, 9)
-    short, shorter = decode(4 * BLOCK_SIZE, [0, 1, 2, 3]), decode(1, [4])
-    long = decode(4 * BLOCK_SIZE + 1, [10, 11, 12, 13, 14])
+    short, shorter = decode(8 * BLOCK_SIZE, list(range(8))), decode(1, [8])
+    long = decode(8 * BLOCK_SIZE + 1, list(range(10, 19)))
     step_plan = plan(chunk, long, short, shorter)
     assert [(span.start, span.stop, span.segments) for span in step_plan.spans] == [
-        (0, 2, [short, shorter]),  # up to four blocks share one group
+        (0, 2, [short, shorter]),  # up to eight blocks share one group
         (2, 3, [long]),
         (3, 12, [chunk]),
     ]
@@ -53,8 +55,9 @@ def test_decodes_go_before_chunks_and_long_contexts_apart() -> None:
 def test_tokens_positions_and_slots_are_of_the_packed_order() -> None:
     chunk = Segment(sequence(80, [5, 2], first_token=100), BLOCK_SIZE - 1, 3)
     step_plan = plan(chunk, decode(2, [7]))
-    assert step_plan.input_ids.tolist() == [[1, 163, 164, 165]]
-    assert step_plan.position_ids.tolist() == [[1, 63, 64, 65]]
+    filling = [0] * (LEAST_ROWS - 4)  # of no sequence
+    assert step_plan.input_ids.tolist() == [[1, 131, 132, 133, *filling]]
+    assert step_plan.position_ids.tolist() == [[1, 31, 32, 33, *filling]]
     assert step_plan.slots.tolist() == [
         7 * BLOCK_SIZE + 1,
         5 * BLOCK_SIZE + BLOCK_SIZE - 1,
@@ -66,11 +69,11 @@ def test_tokens_positions_and_slots_are_of_the_packed_order() -> None:
 @pytest.mark.parametrize(
     ("segment", "expected"),
     [
-        (Segment(sequence(70, [5, 2]), 0, 70), [5, 2]),
-        (Segment(sequence(70, [5, 2]), 1, 69), [2]),
-        (Segment(sequence(70, [5, 2]), 0, BLOCK_SIZE), [5]),
-        (Segment(sequence(70, [5, 2]), BLOCK_SIZE, 6), [2]),
-        (Segment(sequence(70, [5, 2]), BLOCK_SIZE + 1, 5), None),
+        (Segment(sequence(38, [5, 2]), 0, 38), [5, 2]),
+        (Segment(sequence(38, [5, 2]), 1, 37), [2]),
+        (Segment(sequence(38, [5, 2]), 0, BLOCK_SIZE), [5]),
+        (Segment(sequence(38, [5, 2]), BLOCK_SIZE, 6), [2]),
+        (Segment(sequence(38, [5, 2]), BLOCK_SIZE + 1, 5), None),
         (decode(BLOCK_SIZE + 1, [5, 2]), [2]),
         (decode(BLOCK_SIZE, [5]), None),
     ],
@@ -86,24 +89,24 @@ def test_a_block_is_fresh_in_the_step_of_its_first_token(
 def test_only_what_ends_its_sequence_is_sampled() -> None:
     middle, end = Segment(sequence(20, [1]), 5, 10), Segment(sequence(9, [2]), 4, 5)
     step_plan = plan(middle, end, decode(3, [3]))
-    assert [segment.sequence.num_prompt_tokens for segment in step_plan.sampled] == [3, 9]
+    assert [segment.sequence.num_prompt_tokens for segment in step_plan.sampled] == [2, 9]
     assert step_plan.last_rows.tolist() == [0, 15]
     assert plan(middle).last_rows.tolist() == []
 
 
 def test_a_chunk_that_starts_its_sequence_needs_no_mask_within_the_window() -> None:
-    first = Segment(sequence(40, [6]), 0, 40)
-    for window in (None, 40):
+    first = Segment(sequence(30, [6]), 0, 30)
+    for window in (None, 30):
         reach = only_reach(first, window)
         assert (reach.mask, reach.past, reach.blocks.tolist()) == (None, 0, [6])
 
 
 @pytest.mark.parametrize("window", [None, 30, 10])
-@pytest.mark.parametrize(("start", "size"), [(0, 40), (70, 3), (128, 40)])
+@pytest.mark.parametrize(("start", "size"), [(0, 40), (38, 3), (64, 20)])
 def test_a_chunk_sees_itself_and_what_was_before_within_the_window(
     window: int | None, start: int, size: int
 ) -> None:
-    reach = only_reach(Segment(sequence(168, [8, 6, 4]), start, size), window)
+    reach = only_reach(Segment(sequence(88, [8, 6, 4]), start, size), window)
     offset = start - reach.past  # the position of the first column
     assert offset % BLOCK_SIZE == 0
     last = -(-(start + size) // BLOCK_SIZE)
@@ -137,6 +140,6 @@ def test_a_decode_with_a_window_reads_only_the_blocks_that_it_sees() -> None:
 
 
 def test_layers_of_one_window_share_what_they_see() -> None:
-    (span,) = plan(decode(100, [1, 2])).spans
+    (span,) = plan(decode(50, [1, 2])).spans
     assert span.reach(None, CPU) is span.reach(None, CPU)
     assert span.reach(8, CPU) is not span.reach(None, CPU)

@@ -31,19 +31,19 @@ def lengths(free_bytes: int | None = 10**9, **settings: Any) -> tuple[int, int]:
 
 
 def test_cache_and_context_lengths() -> None:
-    assert lengths(max_num_seqs=2) == (2048, 64)  # all that two sequences can need
-    assert lengths(max_num_seqs=1000) == (2048, 6250)  # 40 % of what is free
-    assert lengths(free_bytes=None, max_num_seqs=2) == (2048, 64)
-    assert lengths(free_bytes=1_600_000) == (640, 10)  # less context than the model has
-    assert lengths(kv_cache_tokens=1000) == (960, 15)  # whole blocks
-    assert lengths(kv_cache_tokens=8192, max_model_len=100) == (100, 128)
+    assert lengths(max_num_seqs=2) == (2048, 128)  # all that two sequences can need
+    assert lengths(max_num_seqs=1000) == (2048, 12500)  # 40 % of what is free
+    assert lengths(free_bytes=None, max_num_seqs=2) == (2048, 128)
+    assert lengths(free_bytes=1_600_000) == (640, 20)  # less context than the model has
+    assert lengths(kv_cache_tokens=1000) == (992, 31)  # whole blocks
+    assert lengths(kv_cache_tokens=8192, max_model_len=100) == (100, 256)
 
 
 @pytest.mark.parametrize(
     ("settings", "match"),
     [
         ({"max_model_len": 4096}, "the model's own 2048"),
-        ({"kv_cache_tokens": 63}, "holds 0 tokens"),
+        ({"kv_cache_tokens": 127}, "holds 96 tokens"),
         ({"kv_cache_tokens": 256, "max_model_len": 1024}, "holds 256 tokens"),
         ({"kv_cache_tokens": 10**7}, "10.0 GB; 1.0 GB are free"),
     ],

@@ -31,12 +31,17 @@ def test_settings_go_through_under_vllms_names() -> None:
     vllm = VllmSettings(
         tensor_parallel_size=2,
         pipeline_parallel_size=3,
-        enable_prefix_caching=False,
         kv_cache_dtype="fp8",
         enforce_eager=True,
     )
     arguments = base_arguments(
-        Path("m"), EngineSettings(max_num_seqs=900, max_num_batched_tokens=512, vllm=vllm)
+        Path("m"),
+        EngineSettings(
+            max_num_seqs=900,
+            max_num_batched_tokens=512,
+            enable_prefix_caching=False,
+            vllm=vllm,
+        ),
     )
     assert arguments["tensor_parallel_size"] == 2
     assert arguments["pipeline_parallel_size"] == 3
