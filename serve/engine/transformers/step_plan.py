@@ -58,7 +58,7 @@ class Span:
 
     @property
     def is_decode(self) -> bool:
-        return self.segments[0].num_tokens == 1
+        return _is_single(self.segments[0])
 
     def reach(self, sliding_window: int | None, device: torch.device) -> Reach:
         """The tokens that these rows see under this window. Made when a layer first asks."""
@@ -146,7 +146,7 @@ def _spans(segments: Sequence[Segment]) -> list[Span]:
     row, previous = 0, None
     for segment in segments:
         group = _group(segment)
-        if segment.num_tokens == 1 and group == previous:
+        if _is_single(segment) and group == previous:
             spans[-1].segments.append(segment)
             spans[-1].stop += 1
         else:
@@ -155,9 +155,14 @@ def _spans(segments: Sequence[Segment]) -> list[Span]:
     return spans
 
 
+def _is_single(segment: Segment) -> bool:
+    """Whether it is one token that was generated; the last of a prompt attends as the others do."""
+    return segment.is_decode and segment.num_tokens == 1
+
+
 def _group(segment: Segment) -> tuple[bool, int]:
     """Sort key: decodes before chunks, decodes by the power of two of their blocks."""
-    if segment.num_tokens > 1:
+    if not _is_single(segment):
         return True, 0
     num_blocks = max(-(-segment.end // BLOCK_SIZE), _SMALLEST_GROUP_BLOCKS)
     return False, (num_blocks - 1).bit_length()

@@ -261,7 +261,7 @@ def attend_in_tiles(
     num_groups = keys.shape[0]
     dtype = query.dtype if tiles.has_bfloat16_products() else torch.float32
     num_filled = -(-num_rows // _TILE) * _TILE
-    num_columns = rounded_columns(past + num_filled)
+    num_columns = rounded_columns(sum(_columns(past + num_filled - _TILE, layer.sliding_window)))
     query = pad(query.to(dtype), (0, 0, 0, 0, 0, num_filled - num_rows))
     keys, values = (
         pad(part[:, : past + num_rows].to(dtype), (0, 0, 0, num_columns - past - num_rows))
@@ -269,7 +269,7 @@ def attend_in_tiles(
     )
     output = query.new_empty(num_filled, num_heads, values.shape[-1])
     for start in range(0, num_filled, _TILE):
-        first, width = _columns(past + start, num_columns, layer.sliding_window)
+        first, width = _columns(past + start, layer.sliding_window)
         # Queries that share a key head become rows of one product: [Hkv, G * size, D].
         tile = query[start : start + _TILE].view(_TILE, num_groups, -1, dim).permute(1, 2, 0, 3)
         tile = tile.reshape(num_groups, -1, dim)
@@ -285,17 +285,17 @@ def attend_in_tiles(
     return output[:num_rows]
 
 
-def _columns(row: int, num_columns: int, sliding_window: int | None) -> tuple[int, int]:
+def _columns(row: int, sliding_window: int | None) -> tuple[int, int]:
     """The first column that a tile reads, and how many: one of few sizes.
+
+    They hang on nothing but the tile's place in its sequence, so that its sums run in one order.
 
     Args:
         row: the column of the tile's first row's own.
-        num_columns: that there are.
         sliding_window: as in ``paged_attention``.
     """
     first = 0 if sliding_window is None else max(0, row + 1 - sliding_window)
-    width = rounded_columns(row + _TILE - first)
-    return min(first, num_columns - width), width
+    return first, rounded_columns(row + _TILE - first)
 
 
 def _hide(scores: torch.Tensor, own: int, sliding_window: int | None) -> None:

@@ -18,6 +18,7 @@ from serve.engine.protocol import Engine
 from serve.engine.registry import build
 from serve.engine.settings import EngineSettings
 from serve.engine.transformers.engine import TransformersEngine
+from serve.engine.transformers.kv_cache import BLOCK_SIZE
 from serve.engine.transformers.loader.stored_scheme import RUNS
 from serve.engine.transformers.scheduler import Scheduler
 from serve.errors import EngineDeadError
@@ -113,7 +114,7 @@ class TestQuantizedContract(OwnContract):
 
 # Greedy tokens are those of ``model.generate``: alone, and mixed with others in chunks
 
-# Around the chunk (32), the block (64) and its multiples; several longer than one chunk.
+# Around the chunk and the block (32) and its multiples; several longer than one chunk.
 LENGTHS = (1, 2, 5, 9, 17, 30, 31, 32, 33, 40, 63, 64, 65, 90, 127, 128, 129, 200, 260, 300)
 
 
@@ -172,6 +173,10 @@ async def test_greedy_is_generate(
     try:
         assert [await tokens(engine, one) for one in requests] == expected
         assert await asyncio.gather(*(tokens(engine, one) for one in requests)) == expected
+        cached = engine.load().prefix_cache
+        assert cached is not None
+        # All whole blocks of the second time, but for a prompt's last token.
+        assert cached.num_hits == sum((size - 1) // BLOCK_SIZE * BLOCK_SIZE for size in lengths)
     finally:
         await engine.close()
 
