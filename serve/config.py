@@ -21,10 +21,18 @@ from serve.config_sections.integrity import IntegritySection
 from serve.config_sections.listening import ListeningSection
 from serve.config_sections.served_model import ServedModelSection
 from serve.config_sections.storage import StorageSection
+from serve.config_sections.transformers import TransformersSection
 from serve.config_sections.vllm import VllmSection
 from serve.setting_names import flag_of
 
-_PATHS = ("trusted_keys", "api_key_file", "data_dir", "state_dir")
+_PATHS = (
+    "trusted_keys",
+    "api_key_file",
+    "data_dir",
+    "state_dir",
+    "prefix_cache_dir",
+    "prefix_cache_key_file",
+)
 
 
 class Config(
@@ -32,6 +40,7 @@ class Config(
     ListeningSection,
     IntegritySection,
     VllmSection,
+    TransformersSection,
     CapacitySection,
     ServedModelSection,
 ):
@@ -73,6 +82,12 @@ class Config(
             is_required=self.require_signature,
             is_verified=self.verify != "off",
             has_adapters=bool(self.lora),
+        )
+        config_checks.check_prefix_store(
+            self.prefix_cache_dir,
+            self.prefix_cache_key_file,
+            is_cached=self.enable_prefix_caching,
+            is_verified=self.verify != "off",
         )
         config_checks.check_step(self.max_num_batched_tokens, self.max_num_seqs)
         return self

@@ -53,6 +53,20 @@ def check_signatures(
         raise ValueError("--require-signature: adapters (--lora) cannot be signed yet")
 
 
+def check_prefix_store(
+    folder: Path | None, key_file: Path | None, *, is_cached: bool, is_verified: bool
+) -> None:
+    """Check that a prefix cache can be kept from one run to the next."""
+    if folder is None and key_file is not None:
+        raise ValueError("--prefix-cache-key-file is heeded with --prefix-cache-dir only: add that")
+    if folder is not None and not is_cached:
+        raise ValueError("--prefix-cache-dir keeps a cache: not --no-enable-prefix-caching")
+    if folder is not None and not is_verified:
+        raise ValueError(
+            "--prefix-cache-dir tells models apart by verified digests: not --verify off"
+        )
+
+
 def check_step(num_tokens: int | None, num_seqs: int | None) -> None:
     """Check that a step has room for a token of every sequence."""
     if num_tokens is not None and num_seqs is not None and num_tokens < num_seqs:

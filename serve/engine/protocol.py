@@ -164,6 +164,7 @@ class EngineInfo:
         num_parameters: of the model; 0 for the fake.
         weight_bytes: resident weights; 0 for the fake.
         adapters: names of the LoRA adapters that a request may ask for.
+        loaded_prefix_tokens: in the prefix cache from a run before this one.
     """
 
     name: str
@@ -178,6 +179,7 @@ class EngineInfo:
     num_parameters: int = 0
     weight_bytes: int = 0
     adapters: tuple[str, ...] = ()
+    loaded_prefix_tokens: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from serve.config_sections.served_model import Device, Dtype
+from serve.config_sections.transformers import DEFAULT_FILE_BYTES
 
 DEFAULT_SEQS, DEFAULT_STEP_TOKENS = 32, 512
 """Sequences and tokens of one step where nothing is asked for: right for some cores, and small for
@@ -69,6 +70,21 @@ class VllmSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TransformersSettings:
+    """Settings of the transformers engine alone.
+
+    Attributes:
+        prefix_cache_dir: where the prefix cache is kept from one run to the next; None is nowhere.
+        prefix_cache_file_bytes: most bytes of it.
+        prefix_cache_key_file: of the secret that it is encrypted with; None is one beside it.
+    """
+
+    prefix_cache_dir: Path | None = None
+    prefix_cache_file_bytes: int = DEFAULT_FILE_BYTES
+    prefix_cache_key_file: Path | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EngineSettings:
     """Settings of every engine.
 
@@ -86,6 +102,8 @@ class EngineSettings:
         max_hold_s: longest that a token may wait to be sent with the next one; 0 sends each alone.
         forces_tokens: of the transformers engine: add tokens that a grammar leaves no choice of
             without sampling them. No flag turns it off; measurements do.
+        model_digest: of the model's files, as their manifest has it; None where there is none.
+        transformers: for the transformers engine alone.
         vllm: for the vLLM engine alone.
         fake: for the fake engine alone.
     """
@@ -99,6 +117,8 @@ class EngineSettings:
     enable_prefix_caching: bool = True
     max_hold_s: float = 0.010
     forces_tokens: bool = True
+    model_digest: str | None = None
+    transformers: TransformersSettings = TransformersSettings()
     vllm: VllmSettings = VllmSettings()
     fake: FakeSettings = FakeSettings()
 

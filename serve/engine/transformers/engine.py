@@ -13,6 +13,7 @@ ADR 0003 says why it is our own, with the measurements.
 from __future__ import annotations
 
 import asyncio
+import functools
 import gc
 from collections.abc import AsyncGenerator, Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -44,6 +45,7 @@ from serve.engine.transformers.layers import attention, bfloat16_linear, fused_l
 from serve.engine.transformers.loader import loading, served_dtypes, slow_layers, weight_memory
 from serve.engine.transformers.loader.stored_scheme import DeclaredScheme
 from serve.engine.transformers.model_runner import ModelRunner
+from serve.engine.transformers.prefix_store.opening import prefix_store_of
 from serve.engine.transformers.scheduler import Scheduler
 from serve.engine.transformers.sequence import SequenceState
 from serve.engine.transformers.step_loop import StepLoop
@@ -93,7 +95,9 @@ class TransformersEngine:
         delivery: CrossThreadDelivery,
         *,
         forces_tokens: bool = True,
+        save_prefixes: Callable[[], None] | None = None,
     ) -> None:
+        self._save_prefixes = save_prefixes
         self._loaded: _LoadedModel | None = loaded
         self._info = info
         self._runner: ModelRunner | None = runner
@@ -147,19 +151,6 @@ class TransformersEngine:
             warm_up.run_sizes(runner, min(settings.step_tokens, max_model_len))
         progress("warm_up", 1, 1)
 
-        info = EngineInfo(
-            name="transformers",
-            max_model_len=max_model_len,
-            max_num_seqs=settings.num_seqs,
-            kv_cache_tokens=cache.num_blocks * BLOCK_SIZE,
-            vocab_size=model.config.get_text_config().vocab_size,
-            eos_token_ids=loaded.eos_token_ids,
-            capabilities=_capabilities(loaded, settings),
-            dtype=served_dtypes.describe(model, model.dtype),
-            device=model.device.type,
-            num_parameters=loaded.num_parameters,
-            weight_bytes=served_dtypes.resident_bytes(model),
-        )
         scheduler = Scheduler(
             num_blocks=cache.num_blocks,
             block_size=BLOCK_SIZE,
@@ -168,11 +159,36 @@ class TransformersEngine:
             is_repeatable=runner.is_repeatable,
             is_exact=runner.is_exact,
             keeps_prefixes=settings.enable_prefix_caching,
-            max_logprob_tokens=prompt_logprobs.most_rows(info.vocab_size),
+            max_logprob_tokens=prompt_logprobs.most_rows(model.config.get_text_config().vocab_size),
+        )
+        dtype = served_dtypes.describe(model, model.dtype)
+        store = prefix_store_of(settings, dtype, cache, model.device)
+        info = EngineInfo(
+            name="transformers",
+            max_model_len=max_model_len,
+            max_num_seqs=settings.num_seqs,
+            kv_cache_tokens=cache.num_blocks * BLOCK_SIZE,
+            vocab_size=model.config.get_text_config().vocab_size,
+            eos_token_ids=loaded.eos_token_ids,
+            capabilities=_capabilities(loaded, settings),
+            dtype=dtype,
+            device=model.device.type,
+            num_parameters=loaded.num_parameters,
+            weight_bytes=served_dtypes.resident_bytes(model),
+            loaded_prefix_tokens=0 if store is None else store.load(scheduler.blocks, cache),
         )
         delivery = CrossThreadDelivery(settings.max_hold_s)
-        forces_tokens = settings.forces_tokens
-        return cls(loaded, info, scheduler, runner, delivery, forces_tokens=forces_tokens)
+        return cls(
+            loaded,
+            info,
+            scheduler,
+            runner,
+            delivery,
+            forces_tokens=settings.forces_tokens,
+            save_prefixes=None
+            if store is None
+            else functools.partial(store.save, scheduler.blocks, cache),
+        )
 
     @property
     def info(self) -> EngineInfo:
@@ -244,6 +260,10 @@ class TransformersEngine:
                 "A step of the engine does not return, and its memory cannot be freed while it "
                 "runs. The process has to end; start it again."
             )
+        save, self._save_prefixes = self._save_prefixes, None
+        if save is not None and self._steps.has_computed:
+            await asyncio.to_thread(save)
+        del save
         # A stream that nobody reads holds this object; it shall not hold the memory.
         self._loaded = self._runner = None
         if self._info.device == "cuda":

@@ -226,6 +226,7 @@ class Scheduler:
         if sequence.num_cached is not None:
             return
         sequence.num_cached = min(sequence.num_computed, sequence.num_prompt_tokens)
+        self.blocks.count_use(sequence.block_ids[: sequence.num_computed // self.block_size])
         if self._reads_prefixes(sequence):
             self.num_prefix_queries += sequence.num_prompt_tokens
             self.num_prefix_hits += sequence.num_cached
@@ -238,7 +239,9 @@ class Scheduler:
         keys = sequence.block_keys(last, self.block_size)
         for index in range(first, last):
             is_exact = (index + 1) * self.block_size <= sequence.num_exact
-            self.blocks.keep(sequence.block_ids[index], keys[index], is_exact=is_exact)
+            parent = keys[index - 1] if index else None
+            block_id = sequence.block_ids[index]
+            self.blocks.keep(block_id, keys[index], is_exact=is_exact, parent=parent)
 
     def _grow(self, sequence: SequenceState) -> bool:
         """Give the sequence blocks for all its tokens, or none at all."""
