@@ -235,7 +235,7 @@ def _check_prefix_store(config: Config, claim: Claim) -> None:
     if config.prefix_cache_dir is not None and claim.manifest is None:
         raise StartupError(
             "--prefix-cache-dir tells models apart by the digest in their manifest, and this model "
-            "has none: import it (`python -m models import`), or leave --prefix-cache-dir out."
+            "has none: bring it into the store (`python -m models pull`), or leave it out."
         )
 
 

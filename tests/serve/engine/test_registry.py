@@ -10,7 +10,7 @@ import pytest
 from serve.config import Config
 from serve.engine import registry
 from serve.engine.registry import build, choose
-from serve.engine.settings import EngineSettings, VllmSettings
+from serve.engine.settings import EngineSettings, TransformersSettings, VllmSettings
 from serve.errors import StartupError
 from serve.setting_names import flag_of
 
@@ -35,6 +35,12 @@ def test_choosing_an_engine() -> None:
 def test_other_engines_refuse_them(vllm: VllmSettings, flag: str) -> None:
     with pytest.raises(StartupError, match=f"{flag} is for the vLLM engine.*fake"):
         registry.build("fake", None, EngineSettings(vllm=vllm), lambda *_: None)
+
+
+def test_other_engines_refuse_what_is_for_transformers(tmp_path: Path) -> None:
+    settings = EngineSettings(transformers=TransformersSettings(prefix_cache_dir=tmp_path))
+    with pytest.raises(StartupError, match="--prefix-cache-dir is for the transformers engine"):
+        registry.build("fake", None, settings, lambda *_: None)
 
 
 @pytest.mark.parametrize(
@@ -83,9 +89,9 @@ def test_auto_takes_vllm_for_adapters(monkeypatch: pytest.MonkeyPatch) -> None:
         choose("auto", "cpu", with_adapters=True)
 
 
-def test_every_setting_of_vllm_alone_is_refused_under_the_name_of_a_flag() -> None:
+def test_every_setting_of_one_engine_is_refused_under_the_name_of_a_flag() -> None:
     flags = {flag_of(name) for name in Config.model_fields}
-    for field in fields(VllmSettings):
+    for field in (*fields(VllmSettings), *fields(TransformersSettings)):
         if field.name == "logits_processors":  # for measuring; no flag fills it
             continue
         assert flag_of(registry._FLAGS.get(field.name, field.name)) in flags

@@ -146,3 +146,20 @@ async def test_cancelling_what_is_over_or_unknown(make_loop: MakeLoop) -> None:
     loop.cancel(sequence(1))
     await settle(loop)
     loop.check_health()
+
+
+async def test_what_was_computed_is_to_be_trusted_after_an_orderly_end_alone(
+    make_loop: MakeLoop,
+) -> None:
+    idle, good, failing = make_loop(), make_loop(), make_loop(step=_fail)
+    for loop in (good, failing):
+        loop.submit(sequence(2), loop.mailbox())
+        await settle(loop)
+    assert not good.has_computed  # it may still compute
+    for loop in (idle, good, failing):
+        loop.close()
+    assert [loop.has_computed for loop in (idle, good, failing)] == [False, True, False]
+
+
+def _fail(_: Sequence[Segment]) -> list[tuple[SequenceState, Token]]:
+    raise ValueError("a step that fails")
