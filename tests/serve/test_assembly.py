@@ -150,7 +150,7 @@ async def test_a_start_that_is_ended_ends_both() -> None:
 def test_prefixes_of_a_model_without_a_manifest_are_not_kept(tmp_path: Path) -> None:
     config = Config(model="demo", prefix_cache_dir=tmp_path / "cache")
     claim = Claim(artifact=Artifact(name="demo", path=tmp_path), mode=Mode.FULL, manifest=None)
-    with pytest.raises(StartupError, match="digest in their manifest.*models pull"):
+    with pytest.raises(StartupError, match=r"digest in their manifest.*models pull"):
         assembly._check_prefix_store(config, claim)
     assembly._check_prefix_store(Config(model="demo"), claim)
 

@@ -59,10 +59,10 @@ async def answer(engine: Engine, asked: EngineRequest) -> tuple[int, list[Any]]:
 async def test_an_answer_is_the_same_after_a_restart(
     folders: dict[str, Path], settings: EngineSettings, scheme: str
 ) -> None:
-    before = []
     async with running(folders[scheme], settings) as engine:
-        for wanted in WISHES:
-            before.append(await answer(engine, of(str(wanted), max_tokens=6, **wanted)))
+        before = [
+            await answer(engine, of(str(wanted), max_tokens=6, **wanted)) for wanted in WISHES
+        ]
     async with running(folders[scheme], settings) as engine:
         assert engine.info.loaded_prefix_tokens == 8 * BLOCK_SIZE
         load = engine.load()
