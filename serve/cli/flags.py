@@ -22,6 +22,7 @@ from serve.suggestion import near
 GROUPS = {
     "model": "what to serve",
     "max_model_len": "how much of it",
+    "prefix_cache_dir": "for the transformers engine",
     "tensor_parallel_size": "for the vLLM engine",
     "host": "where it listens",
     "data_dir": "where it keeps and writes",

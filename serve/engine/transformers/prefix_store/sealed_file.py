@@ -46,7 +46,7 @@ class UnusableFileError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class BlockHead:
-    """What is known of a block beside its keys and values.
+    """Facts of a block beside its keys and values.
 
     Attributes:
         key: see prefix_hash.py; 32 bytes.
