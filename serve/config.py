@@ -85,7 +85,10 @@ class Config(
         )
         config_checks.check_prefix_store(
             self.prefix_cache_dir,
-            self.prefix_cache_key_file,
+            {
+                flag_of(name): getattr(self, name) != type(self).model_fields[name].default
+                for name in ("prefix_cache_key_file", "prefix_cache_file_bytes")
+            },
             is_cached=self.enable_prefix_caching,
             is_verified=self.verify != "off",
         )

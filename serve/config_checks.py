@@ -54,11 +54,16 @@ def check_signatures(
 
 
 def check_prefix_store(
-    folder: Path | None, key_file: Path | None, *, is_cached: bool, is_verified: bool
+    folder: Path | None, given: Mapping[str, bool], *, is_cached: bool, is_verified: bool
 ) -> None:
-    """Check that a prefix cache can be kept from one run to the next."""
-    if folder is None and key_file is not None:
-        raise ValueError("--prefix-cache-key-file is heeded with --prefix-cache-dir only: add that")
+    """Check that a prefix cache can be kept from one run to the next.
+
+    Args:
+        given: flags that are heeded with the folder only, and whether they were given.
+    """
+    for flag, is_given in given.items():
+        if folder is None and is_given:
+            raise ValueError(f"{flag} is heeded with --prefix-cache-dir only: add that")
     if folder is not None and not is_cached:
         raise ValueError("--prefix-cache-dir keeps a cache: not --no-enable-prefix-caching")
     if folder is not None and not is_verified:
