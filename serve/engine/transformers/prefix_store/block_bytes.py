@@ -18,8 +18,14 @@ class BlockBytes:
     """
 
     def __init__(self, cache: KVCache, buffer: bytearray, offset: int) -> None:
-        self._cache = cache
-        self._row = torch.frombuffer(buffer, dtype=torch.uint8, offset=offset)
+        row = torch.frombuffer(buffer, dtype=torch.uint8, offset=offset)
+        self._parts: list[tuple[torch.Tensor, torch.Tensor]] = []  # [bytes], [num_blocks, bytes]
+        start = 0
+        for pool in _pools(cache):
+            blocks = pool.view(len(pool), -1).view(torch.uint8)
+            end = start + blocks.shape[1]
+            self._parts.append((row[start:end], blocks))
+            start = end
 
     @staticmethod
     def num_bytes(cache: KVCache) -> int:
@@ -28,21 +34,13 @@ class BlockBytes:
 
     def copy_out(self, block_id: int) -> None:
         """Put a block of the cache into the buffer."""
-        for part, pool in self._parts(block_id):
-            part.copy_(pool)
+        for part, blocks in self._parts:
+            part.copy_(blocks[block_id])
 
     def copy_in(self, block_id: int) -> None:
         """Put what is in the buffer into a block of the cache."""
-        for part, pool in self._parts(block_id):
-            pool.copy_(part)
-
-    def _parts(self, block_id: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        """Each pool's share of the buffer and of the block, both ``[bytes]``."""
-        start = 0
-        for pool in _pools(self._cache):
-            block = pool[block_id].view(-1).view(torch.uint8)
-            yield self._row[start : start + len(block)], block
-            start += len(block)
+        for part, blocks in self._parts:
+            blocks[block_id].copy_(part)
 
 
 def _pools(cache: KVCache) -> Iterator[torch.Tensor]:
