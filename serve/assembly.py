@@ -29,7 +29,6 @@ from serve.engine.settings import (
     VllmSettings,
 )
 from serve.engine.supervisor import Supervisor
-from serve.engine.transformers.prefix_store.store_secret import open_secret
 from serve.environment import hub_is_off
 from serve.errors import StartupError
 from serve.governance.pass_through import no_filters
@@ -243,6 +242,10 @@ def _salts(config: Config) -> CacheSalts:
     """The salts of the prefix cache: the same in each run where the cache is kept. Blocks."""
     if config.prefix_cache_dir is None:
         return CacheSalts()
+    from serve.engine.transformers.prefix_store.store_secret import (  # noqa: PLC0415 - only where it is asked for
+        open_secret,
+    )
+
     secret = open_secret(config.prefix_cache_dir, config.prefix_cache_key_file)
     return CacheSalts(secret.cache_salts_key)
 
