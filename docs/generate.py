@@ -19,7 +19,8 @@ from pydantic.fields import FieldInfo
 from docs import api_fields
 from serve import errors
 from serve.cli.flags import GROUPS, default_text, literal_choices, type_name
-from serve.config import AUTO, OR_AUTO, Config
+from serve.config import Config
+from serve.config_sections.capacity import AUTO, OR_AUTO
 from serve.errors import RequestError, StartupError
 from serve.observe.families import FAMILIES
 from serve.setting_names import ENV_PREFIX, env_of, flag_of

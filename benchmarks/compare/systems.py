@@ -15,7 +15,7 @@ from benchmarks.cases import Case
 from benchmarks.roofline import StepCost, cost_of
 from benchmarks.trace import Trace
 from models.refs import Artifact, QuantScheme
-from serve.config import Dtype
+from serve.config_sections.served_model import Dtype
 
 
 class MissingError(Exception):

@@ -29,7 +29,7 @@ from benchmarks.trace import Trace
 from models.cli.options import Commands, command
 from models.memory.context import context_length
 from models.refs import Artifact, QuantScheme
-from serve.config import Dtype
+from serve.config_sections.served_model import Dtype
 from serve.engine.protocol import Engine
 from serve.engine.registry import build
 from serve.engine.settings import EngineSettings, VllmSettings

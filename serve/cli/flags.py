@@ -13,7 +13,8 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from models import command_line
-from serve.config import AUTO, OR_AUTO, Config
+from serve.config import Config
+from serve.config_sections.capacity import AUTO, OR_AUTO
 from serve.errors import StartupError
 from serve.setting_names import env_of, flag_of
 from serve.suggestion import near

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from serve.config import Device, Dtype
+from serve.config_sections.served_model import Device, Dtype
 
 DEFAULT_SEQS, DEFAULT_STEP_TOKENS = 32, 512
 """Sequences and tokens of one step where nothing is asked for: right for some cores, and small for

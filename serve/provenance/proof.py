@@ -23,7 +23,7 @@ from models.trust.manifest import Manifest
 from models.trust.manifest_files import plain_files
 from models.trust.verified_cache import Stamps
 from models.trust.verify import FULL_UP_TO_BYTES, Mode, default_mode, verify
-from serve.config import Verify
+from serve.config_sections.integrity import Verify
 from serve.engine.protocol import Progress
 from serve.errors import StartupError
 

@@ -64,6 +64,7 @@ HOMES: dict[str, tuple[str, ...]] = {
     "PIL": ("benchmarks/quality/plots.py",),
     "pydantic": (
         "serve/config.py",
+        "serve/config_sections/",
         "serve/config_sources.py",
         "serve/api/",
         "serve/cli/flags.py",

@@ -1,0 +1,1 @@
+"""Sections of the server's settings, one for each group of --help; serve/config.py joins them."""
