@@ -3,7 +3,7 @@
 Each step computes at most ``max_num_batched_tokens`` tokens:
 
 1. every running sequence in decode gets its one token, so no prompt freezes a stream, and with it
-   the tokens that a grammar has forced after it;
+   the tokens that a grammar has forced after it, and guesses of the next ones (prompt_lookup.py);
 2. what is left goes to prompts, oldest first, in chunks;
 3. then waiting sequences are admitted, first come first served, while slots and blocks last.
 
@@ -17,8 +17,12 @@ Names and preemption by recomputation follow vLLM (Kwon et al. 2023, section 4.5
 from __future__ import annotations
 
 from collections import deque
+from dataclasses import replace
 
 from serve.engine.transformers.sequence import MOST_FORCED, Segment, SequenceState
+
+MOST_SHARED = 8
+"""Guesses of a step of a few sequences: one that guesses makes the others' step longer, too."""
 
 
 class Scheduler:
@@ -87,9 +91,9 @@ class Scheduler:
         return segments
 
     def advance(self, segments: list[Segment]) -> None:
-        """Record that these segments are computed."""
+        """Record that these segments are computed; guesses count when they are appended."""
         for segment in segments:
-            segment.sequence.num_computed = segment.end
+            segment.sequence.num_computed = segment.end - len(segment.draft)
 
     def remove(self, sequence: SequenceState) -> None:
         """Forget a sequence that is finished or cancelled, wherever it is. Idempotent."""
@@ -130,7 +134,42 @@ class Scheduler:
             num_forced = min(sequence.num_pending - 1, MOST_FORCED - 1, budget)
             segments.append(Segment(sequence, sequence.num_computed, 1 + num_forced))
             budget -= num_forced
+        return self._with_drafts(segments, budget)
+
+    def _with_drafts(self, segments: list[Segment], budget: int) -> tuple[list[Segment], int]:
+        """The decodes with guesses after them, and what these leave of the step.
+
+        Guesses take what nobody else needs: they leave prompts a chunk, every running sequence a
+        free block, and a step is not made much longer by guesses for some of its sequences.
+        """
+        if not any(segment.sequence.lookup for segment in segments):
+            return segments, budget
+        num_running = len(segments)
+        has_prompts = bool(self.waiting) or num_running < len(self.running)
+        spare = budget - (min(self._chunk_size, budget) if has_prompts else 0)
+        if num_running > 1:
+            spare = min(spare, max(num_running, MOST_SHARED))
+        for index, segment in enumerate(segments):
+            most = min(spare, MOST_FORCED - segment.num_tokens)
+            if not segment.samples or most <= 0:
+                continue
+            draft = segment.sequence.guesses(most, num_running)
+            draft = draft.first(self._room_after(segment, len(draft)))
+            if draft:
+                num_tokens = segment.num_tokens + len(draft)
+                segments[index] = replace(segment, num_tokens=num_tokens, draft=draft)
+                spare -= len(draft)
+                budget -= len(draft)
         return segments, budget
+
+    def _room_after(self, segment: Segment, wanted: int) -> int:
+        """Tokens up to ``wanted`` that have a slot; with one block more, where it is not missed."""
+        sequence = segment.sequence
+        room = len(sequence.block_ids) * self.block_size - segment.end
+        if room < wanted and len(self._free) > len(self.running):
+            sequence.block_ids.append(self._free.pop())
+            room += self.block_size
+        return min(room, wanted)
 
     def _chunk(self, sequence: SequenceState, budget: int) -> int:
         """Tokens of a prefill that this step computes; 0 where it has to wait for the next."""

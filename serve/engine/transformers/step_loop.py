@@ -13,7 +13,10 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections import Counter
 from collections.abc import Callable, Sequence
+from itertools import groupby
+from operator import itemgetter
 from queue import Empty, SimpleQueue
 from typing import Literal, Protocol
 
@@ -50,6 +53,7 @@ class SampledToken(Protocol):
     def error(self) -> RequestError | None: ...
 
 
+# Several tokens of one sequence, if its guesses were right, come one after the other.
 Step = Callable[[Sequence[Segment]], Sequence[tuple[SequenceState, SampledToken]]]
 _Order = tuple[Literal["submit", "cancel"], SequenceState] | None
 
@@ -94,6 +98,8 @@ class StepLoop:
         self._num_submitted = 0
         self._num_taken = 0
         self._num_steps = 0
+        self._num_draft_tokens = 0
+        self._num_accepted_tokens = 0
         self._num_failed_in_a_row = 0
         self._beat_at = clock()
         self._is_idle = True
@@ -206,11 +212,12 @@ class StepLoop:
             raise RuntimeError("there is work and nothing of it can be scheduled")
         sampled = self._step(segments)
         self._scheduler.advance(segments)
+        self._count_guesses(segments, sampled)
         addressed: list[AddressedToken] = []
         try:
-            for sequence, token in sampled:
+            for sequence, pairs in groupby(sampled, key=itemgetter(0)):
                 try:
-                    self._accept(sequence, token, addressed)
+                    self._accept(sequence, [token for _, token in pairs], addressed)
                 except RequestError as error:
                     self._end(sequence, error)
                 except Exception:  # noqa: BLE001 - one stream's, such as its mask's
@@ -222,17 +229,43 @@ class StepLoop:
         self._num_steps += 1
         self._num_failed_in_a_row = 0
 
-    def _accept(
-        self, sequence: SequenceState, token: SampledToken, addressed: list[AddressedToken]
+    def _count_guesses(
+        self,
+        segments: Sequence[Segment],
+        sampled: Sequence[tuple[SequenceState, SampledToken]],
     ) -> None:
-        """Add the token to its sequence and to what is sent; an error ends the stream."""
-        if token.error is not None:
-            self._end(sequence, token.error)
+        drafts = {segment.sequence: len(segment.draft) for segment in segments if segment.draft}
+        if not drafts:
             return
+        num_tokens = Counter(sequence for sequence, _ in sampled)
+        for sequence, num_guesses in drafts.items():
+            num_right = num_tokens[sequence] - 1
+            sequence.learn(num_guesses, num_right)
+            self._num_draft_tokens += num_guesses
+            self._num_accepted_tokens += num_right
+
+    def _accept(
+        self,
+        sequence: SequenceState,
+        tokens: Sequence[SampledToken],
+        addressed: list[AddressedToken],
+    ) -> None:
+        """Add tokens to their sequence and to what is sent; an error ends the stream.
+
+        Args:
+            tokens: all but the last were guessed, and are computed.
+        """
         mailbox = self._mailboxes[sequence]
-        sequence.append(token.token_id)
-        finish_reason = sequence.finish_reason
-        addressed.append(AddressedToken(mailbox, token.token_id, token.logprob, finish_reason))
+        finish_reason = None
+        for index, token in enumerate(tokens):
+            if token.error is not None:
+                self._end(sequence, token.error)
+                return
+            sequence.append(token.token_id, is_computed=index < len(tokens) - 1)
+            finish_reason = sequence.finish_reason
+            addressed.append(AddressedToken(mailbox, token.token_id, token.logprob, finish_reason))
+            if finish_reason is not None:
+                break
         if finish_reason is None and self.forces_tokens:
             finish_reason = self._append_forced(sequence, mailbox, addressed)
         if finish_reason is not None:
