@@ -22,7 +22,12 @@ from serve.config import Config
 from serve.engine import registry
 from serve.engine.grammars.checking import GrammarChecker
 from serve.engine.protocol import Engine, Progress
-from serve.engine.settings import EngineSettings, FakeSettings, VllmSettings
+from serve.engine.settings import (
+    EngineSettings,
+    FakeSettings,
+    TransformersSettings,
+    VllmSettings,
+)
 from serve.engine.supervisor import Supervisor
 from serve.environment import hub_is_off
 from serve.errors import StartupError
@@ -232,6 +237,10 @@ def _build_engine(config: Config, artifact: Artifact, progress: Progress) -> tup
         max_num_batched_tokens=config.max_num_batched_tokens,
         kv_cache_tokens=config.kv_cache_tokens,
         max_hold_s=config.max_token_hold_ms / 1000,
+        transformers=TransformersSettings(
+            prompt_lookup=config.prompt_lookup,
+            num_speculative_tokens=config.num_speculative_tokens,
+        ),
         vllm=VllmSettings(
             tensor_parallel_size=config.tensor_parallel_size,
             pipeline_parallel_size=config.pipeline_parallel_size,

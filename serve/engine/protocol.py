@@ -182,9 +182,11 @@ class EngineInfo:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineLoad:
-    """A snapshot. ``kv_cache_usage`` is in [0, 1]; ``num_steps`` and ``num_deaths`` only ever grow.
+    """A snapshot. ``kv_cache_usage`` is in [0, 1]; steps, deaths and guesses only ever grow.
 
     Attributes:
+        num_draft_tokens: guessed tokens that were checked.
+        num_accepted_tokens: of these, those that were right.
         num_deaths: how often one died that was to be followed by another; an engine by itself
             knows of none.
     """
@@ -194,6 +196,8 @@ class EngineLoad:
     kv_cache_usage: float
     num_steps: int = 0
     num_deaths: int = 0
+    num_draft_tokens: int = 0
+    num_accepted_tokens: int = 0
 
 
 class Engine(Protocol):

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from serve.engine.transformers.lookup_control import LookupControl
 
-_LEAST_MATCHED = 3
+_LEAST_MATCHED = 2
 _HEADS = 1 << 13
 """Hashed pairs; those that fall together only make a chain longer."""
 _MOST_PLACES = 16

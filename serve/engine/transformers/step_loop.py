@@ -128,16 +128,16 @@ class StepLoop:
         self._orders.put(("cancel", sequence))
 
     def load(self) -> EngineLoad:
-        scheduler = self._scheduler
-        if self._death is not None:
-            return EngineLoad(
-                num_running=0, num_waiting=0, kv_cache_usage=0.0, num_steps=self._num_steps
-            )
+        scheduler, is_dead = self._scheduler, self._death is not None
+        num_untaken = max(0, self._num_submitted - self._num_taken)
+        usage = 1 - scheduler.num_free_blocks / scheduler.num_blocks
         return EngineLoad(
-            num_running=len(scheduler.running),
-            num_waiting=len(scheduler.waiting) + max(0, self._num_submitted - self._num_taken),
-            kv_cache_usage=1 - scheduler.num_free_blocks / scheduler.num_blocks,
+            num_running=0 if is_dead else len(scheduler.running),
+            num_waiting=0 if is_dead else len(scheduler.waiting) + num_untaken,
+            kv_cache_usage=0.0 if is_dead else usage,
             num_steps=self._num_steps,
+            num_draft_tokens=self._num_draft_tokens,
+            num_accepted_tokens=self._num_accepted_tokens,
         )
 
     def check_health(self) -> None:
