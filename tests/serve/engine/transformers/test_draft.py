@@ -1,4 +1,4 @@
-"""Guesses change nothing but the number of steps: tokens, logprobs and draws are as without them."""
+"""Guesses change the number of steps and nothing else: not a token, a logprob or a draw."""
 
 from __future__ import annotations
 
@@ -140,9 +140,7 @@ def test_answers_are_those_without_guesses(
         for one, answer, script in zip(guessing, plain, scripts, strict=False):
             whole = [*one.request.prompt_token_ids, *answer[0]]
             one.lookup = (
-                PromptLookup(9)
-                if source == "text"
-                else Scripted(lambda whole=whole: whole, script)  # type: ignore[assignment,misc]
+                PromptLookup(9) if source == "text" else Scripted(lambda whole=whole: whole, script)  # type: ignore[assignment,misc]
             )
         assert steps(num_blocks).answers(guessing) == plain
 
