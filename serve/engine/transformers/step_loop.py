@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections import Counter
 from collections.abc import Callable, Sequence
 from itertools import groupby
 from operator import itemgetter
@@ -23,6 +22,7 @@ from typing import Literal, Protocol
 from serve import timeline
 from serve.engine.delivery import AddressedToken, CrossThreadDelivery, Mailbox
 from serve.engine.protocol import EngineLoad, TokenLogprob
+from serve.engine.transformers.guess_count import GuessCount
 from serve.engine.transformers.scheduler import Scheduler
 from serve.engine.transformers.sequence import Segment, SequenceState
 from serve.errors import EngineDeadError, InternalError, RequestError, StepFailed
@@ -98,8 +98,7 @@ class StepLoop:
         self._num_submitted = 0
         self._num_taken = 0
         self._num_steps = 0
-        self._num_draft_tokens = 0
-        self._num_accepted_tokens = 0
+        self._guesses = GuessCount()
         self._num_failed_in_a_row = 0
         self._beat_at = clock()
         self._is_idle = True
@@ -136,8 +135,8 @@ class StepLoop:
             num_waiting=0 if is_dead else len(scheduler.waiting) + num_untaken,
             kv_cache_usage=0.0 if is_dead else usage,
             num_steps=self._num_steps,
-            num_draft_tokens=self._num_draft_tokens,
-            num_accepted_tokens=self._num_accepted_tokens,
+            num_draft_tokens=self._guesses.num_guessed,
+            num_accepted_tokens=self._guesses.num_right,
         )
 
     def check_health(self) -> None:
@@ -212,7 +211,7 @@ class StepLoop:
             raise RuntimeError("there is work and nothing of it can be scheduled")
         sampled = self._step(segments)
         self._scheduler.advance(segments)
-        self._count_guesses(segments, sampled)
+        self._guesses.add(segments, sampled)
         addressed: list[AddressedToken] = []
         try:
             for sequence, pairs in groupby(sampled, key=itemgetter(0)):
@@ -228,21 +227,6 @@ class StepLoop:
             self._send(addressed)
         self._num_steps += 1
         self._num_failed_in_a_row = 0
-
-    def _count_guesses(
-        self,
-        segments: Sequence[Segment],
-        sampled: Sequence[tuple[SequenceState, SampledToken]],
-    ) -> None:
-        drafts = {segment.sequence: len(segment.draft) for segment in segments if segment.draft}
-        if not drafts:
-            return
-        num_tokens = Counter(sequence for sequence, _ in sampled)
-        for sequence, num_guesses in drafts.items():
-            num_right = num_tokens[sequence] - 1
-            sequence.learn(num_guesses, num_right)
-            self._num_draft_tokens += num_guesses
-            self._num_accepted_tokens += num_right
 
     def _accept(
         self,

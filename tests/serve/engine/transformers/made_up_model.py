@@ -13,6 +13,7 @@ import torch
 
 from serve.engine.protocol import TokenLogprob
 from serve.engine.transformers import draft
+from serve.engine.transformers.guess_count import GuessCount
 from serve.engine.transformers.sampler import Sampled, sample
 from serve.engine.transformers.scheduler import Scheduler
 from serve.engine.transformers.sequence import Segment, SequenceState
@@ -31,7 +32,8 @@ class Steps:
     def __init__(self, scheduler: Scheduler, *, forces_tokens: bool = True) -> None:
         self.scheduler = scheduler
         self.forces_tokens = forces_tokens
-        self.num_steps = self.num_guesses = self.num_right = 0
+        self.num_steps = 0
+        self.guesses = GuessCount()
         self._slots: list[int | None] = [None] * (scheduler.num_blocks * scheduler.block_size)
 
     def answers(self, sequences: Sequence[SequenceState]) -> list[Answer]:
@@ -46,7 +48,7 @@ class Steps:
             pairs = self._computed(segments)
             self.scheduler.advance(segments)
             self.num_steps += 1
-            self._learn(segments, pairs)
+            self.guesses.add(segments, pairs)
             for sequence in dict.fromkeys(sequence for sequence, _ in pairs):
                 tokens = [token for one, token in pairs if one is sequence]
                 if self._accept(sequence, tokens, told[sequence]):
@@ -74,16 +76,6 @@ class Steps:
         if not sampling:
             return []
         return draft.kept(sampling, sample(torch.tensor(logits), draft.rows(sampling)))
-
-    def _learn(
-        self, segments: Sequence[Segment], pairs: Sequence[tuple[SequenceState, Sampled]]
-    ) -> None:
-        for segment in segments:
-            if segment.draft:
-                num_right = sum(one is segment.sequence for one, _ in pairs) - 1
-                segment.sequence.learn(len(segment.draft), num_right)
-                self.num_guesses += len(segment.draft)
-                self.num_right += num_right
 
     def _accept(self, sequence: SequenceState, tokens: Sequence[Sampled], told: Answer) -> bool:
         for index, token in enumerate(tokens):

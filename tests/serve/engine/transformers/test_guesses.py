@@ -54,7 +54,7 @@ def engines() -> Iterator[dict[str, TransformersEngine]]:
 
 
 def request(tokenizer: Tokenizer, text: str, name: str, **sampling: Any) -> EngineRequest:
-    params = {"max_tokens": 100, "temperature": 0.0} | sampling
+    params = {"max_tokens": 60, "temperature": 0.0} | sampling
     text = f"<|im_start|>user\n{text}<|im_end|>\n<|im_start|>assistant\n"
     return EngineRequest(
         request_id=name,
