@@ -92,5 +92,5 @@ CHATS: Mapping[str, str] = {
     "code": "Write a Python function that merges two sorted lists, with tests.",
     "recipe": "How do I make sourdough bread?",
     "mail": "Write an email that declines a job offer politely.",
-    "history": "What were the main causes of the First World War?",
+    "plan": "Give me a plan for learning Spanish in three months.",
 }

@@ -3,7 +3,7 @@
 A sequence has a credit, in steps of its own: each guess costs the share of a step that its row
 takes, each right one brings the step that is not needed any more. The credit never falls below 0,
 and where guesses bring nothing it only grows by ``_EARNED`` a step: so they never cost a sequence
-more than ``_FIRST_CREDIT`` steps and that share of all others. Nothing here reads a clock.
+more than half a step and that share of all others. Nothing here reads a clock.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 ROW_COST = 0.16
 """What a row adds to a step of one, on two cores: docs/lab-notes.md has the table."""
 
-_FIRST_CREDIT = 1.0
+_FIRST_CREDIT = 0.5
 _MOST_CREDIT = 4.0
 _EARNED = 1 / 128
 _FEWEST = 2

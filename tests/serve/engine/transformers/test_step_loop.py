@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import pytest
 
-from serve.engine.delivery import CrossThreadDelivery
+from serve.engine.delivery import CrossThreadDelivery, Mailbox
 from serve.engine.protocol import EngineRequest, SamplingParams, TokenLogprob
 from serve.engine.transformers.draft import kept, rows
 from serve.engine.transformers.scheduler import Scheduler
@@ -168,15 +168,21 @@ def checked(segments: Sequence[Segment]) -> list[tuple[SequenceState, Token]]:
     return kept(sampling, [Token() for _ in rows(sampling)])
 
 
+async def whole(mailbox: Mailbox) -> tuple[list[int], str]:
+    token_ids: list[int] = []
+    while True:
+        chunk = await mailbox.take()
+        token_ids += chunk.token_ids
+        if chunk.finish_reason is not None:
+            return token_ids, chunk.finish_reason
+
+
 async def test_right_guesses_are_sent_and_counted(make_loop: MakeLoop) -> None:
     loop = make_loop(step=checked)
     one, mailbox, lookup = sequence(10), loop.mailbox(), Sevens()
     one.lookup = lookup  # type: ignore[assignment]
     loop.submit(one, mailbox)
-    await settle(loop)
-    chunk = await mailbox.take()
-    assert list(chunk.token_ids) == [7] * 10
-    assert chunk.finish_reason == "length"
+    assert await whole(mailbox) == ([7] * 10, "length")
     # A prompt, then 1 + 3, 1 + 3 and the last, after which nothing is guessed.
     assert lookup.learnt == [(3, 3), (3, 3)]
     load = loop.load()
@@ -195,8 +201,5 @@ async def test_what_follows_an_end_in_the_midst_of_guesses_is_dropped(make_loop:
     one.stop_token_ids = frozenset({9})
     one.lookup = Sevens()  # type: ignore[assignment]
     loop.submit(one, mailbox)
-    await settle(loop)
-    chunk = await mailbox.take()
-    assert list(chunk.token_ids) == [7, 7, 9]
-    assert chunk.finish_reason == "stop"
+    assert await whole(mailbox) == ([7, 7, 9], "stop")
     assert loop.load().kv_cache_usage == 0
