@@ -22,7 +22,12 @@ from serve.config import Config
 from serve.engine import registry
 from serve.engine.grammars.checking import GrammarChecker
 from serve.engine.protocol import Engine, Progress
-from serve.engine.settings import EngineSettings, FakeSettings, VllmSettings
+from serve.engine.settings import (
+    EngineSettings,
+    FakeSettings,
+    TransformersSettings,
+    VllmSettings,
+)
 from serve.engine.supervisor import Supervisor
 from serve.environment import hub_is_off
 from serve.errors import StartupError
@@ -233,6 +238,10 @@ def _build_engine(config: Config, artifact: Artifact, progress: Progress) -> tup
         kv_cache_tokens=config.kv_cache_tokens,
         enable_prefix_caching=config.enable_prefix_caching,
         max_hold_s=config.max_token_hold_ms / 1000,
+        transformers=TransformersSettings(
+            prompt_lookup=config.prompt_lookup,
+            num_speculative_tokens=config.num_speculative_tokens,
+        ),
         vllm=VllmSettings(
             tensor_parallel_size=config.tensor_parallel_size,
             pipeline_parallel_size=config.pipeline_parallel_size,

@@ -12,7 +12,7 @@ from typing import get_args
 from models.refs import QuantScheme, Scheme
 from serve.config import Config
 from serve.engine.protocol import Engine, Progress
-from serve.engine.settings import EngineSettings, VllmSettings
+from serve.engine.settings import EngineSettings, TransformersSettings, VllmSettings
 from serve.errors import StartupError
 from serve.setting_names import flag_of
 
@@ -29,6 +29,8 @@ _FLAGS = {
     "adapters": "lora",
 }
 """Fields of VllmSettings whose flag has another name."""
+
+_OwnSettings = VllmSettings | TransformersSettings
 
 
 def choose(
@@ -137,14 +139,20 @@ def salvage(engine: Engine, settings: EngineSettings) -> Callable[[], Engine] | 
 
 def _refuse_foreign_settings(name: str, settings: EngineSettings) -> None:
     """Raises StartupError for a setting that the chosen engine would not heed."""
-    if name == "vllm":
-        return
-    for field in fields(VllmSettings):
-        if getattr(settings.vllm, field.name) != field.default:
+    if name != "vllm":
+        _refuse("vLLM", settings.vllm, VllmSettings(), name)
+    if name != "transformers":
+        _refuse("transformers", settings.transformers, TransformersSettings(), name)
+
+
+def _refuse(owner: str, given: _OwnSettings, default: _OwnSettings, name: str) -> None:
+    """Raises StartupError for what is given for ``owner``, where ``name`` is the engine."""
+    for field in fields(default):
+        if getattr(given, field.name) != getattr(default, field.name):
             flag = flag_of(_FLAGS.get(field.name, field.name))
             raise StartupError(
-                f"{flag} is for the vLLM engine, and this is the {name} engine. Leave it out, or "
-                "add --engine vllm."
+                f"{flag} is for the {owner} engine, and this is the {name} engine. Leave it out, "
+                f"or add --engine {owner.lower()}."
             )
 
 

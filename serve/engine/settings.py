@@ -11,6 +11,8 @@ from serve.config_sections.served_model import Device, Dtype
 DEFAULT_SEQS, DEFAULT_STEP_TOKENS = 32, 512
 """Sequences and tokens of one step where nothing is asked for: right for some cores, and small for
 a GPU, where vLLM's own defaults hold."""
+DEFAULT_GUESSES = 15
+"""With the token before them sixteen rows, which the compiled loops take at a time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +71,27 @@ class VllmSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TransformersSettings:
+    """Settings of the transformers engine alone.
+
+    Attributes:
+        prompt_lookup: guess next tokens from the text so far; None is on, where it is exact.
+        num_speculative_tokens: most guesses of a sequence in one step; None is
+            ``DEFAULT_GUESSES``.
+    """
+
+    prompt_lookup: bool | None = None
+    num_speculative_tokens: int | None = None
+
+    @property
+    def most_guesses(self) -> int:
+        """Most guesses of a sequence in one step; 0 where none are made."""
+        if self.prompt_lookup is False:
+            return 0
+        return self.num_speculative_tokens or DEFAULT_GUESSES
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EngineSettings:
     """Settings of every engine.
 
@@ -86,6 +109,7 @@ class EngineSettings:
         max_hold_s: longest that a token may wait to be sent with the next one; 0 sends each alone.
         forces_tokens: of the transformers engine: add tokens that a grammar leaves no choice of
             without sampling them. No flag turns it off; measurements do.
+        transformers: for the transformers engine alone.
         vllm: for the vLLM engine alone.
         fake: for the fake engine alone.
     """
@@ -99,6 +123,7 @@ class EngineSettings:
     enable_prefix_caching: bool = True
     max_hold_s: float = 0.010
     forces_tokens: bool = True
+    transformers: TransformersSettings = TransformersSettings()
     vllm: VllmSettings = VllmSettings()
     fake: FakeSettings = FakeSettings()
 

@@ -10,7 +10,7 @@ import pytest
 from serve.config import Config
 from serve.engine import registry
 from serve.engine.registry import build, choose
-from serve.engine.settings import EngineSettings, VllmSettings
+from serve.engine.settings import EngineSettings, TransformersSettings, VllmSettings
 from serve.errors import StartupError
 from serve.setting_names import flag_of
 
@@ -35,6 +35,21 @@ def test_choosing_an_engine() -> None:
 def test_other_engines_refuse_them(vllm: VllmSettings, flag: str) -> None:
     with pytest.raises(StartupError, match=f"{flag} is for the vLLM engine.*fake"):
         registry.build("fake", None, EngineSettings(vllm=vllm), lambda *_: None)
+
+
+@pytest.mark.parametrize("engine", ["fake", "vllm"])
+@pytest.mark.parametrize(
+    ("own", "flag"),
+    [
+        (TransformersSettings(prompt_lookup=False), "--prompt-lookup"),
+        (TransformersSettings(num_speculative_tokens=4), "--num-speculative-tokens"),
+    ],
+)
+def test_other_engines_than_transformers_refuse_its_own(
+    engine: str, own: TransformersSettings, flag: str
+) -> None:
+    with pytest.raises(StartupError, match=f"{flag} is for the transformers engine.*{engine}"):
+        registry.build(engine, None, EngineSettings(transformers=own), lambda *_: None)
 
 
 @pytest.mark.parametrize(
