@@ -1,0 +1,154 @@
+"""What an agent is told, written from a seed: a long system prompt, tools, and every turn's text.
+
+A script is the client's side of a conversation. What the model answers is not in it: a turn has a
+question, and the output of a tool in its place where the model called one.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from benchmarks.agent.tools import tools
+
+Count: TypeAlias = Callable[[str], int]
+"""Tokens of a text, by the model's tokenizer."""
+
+_SUBJECTS = ("billing", "booking", "catalogue", "dispatch", "harbour", "ledger", "payroll", "rota")
+_PARTS = ("parser", "index", "cache", "queue", "report", "import", "export", "schedule", "search")
+_ACTIONS = ("reads", "writes", "checks", "merges", "sorts", "rejects", "records", "rounds")
+_THINGS = ("orders", "dates", "amounts", "tickets", "batches", "headers", "totals", "routes")
+_REASONS = (
+    "because auditors read them",
+    "so that two runs give the same result",
+    "since other teams rely on it",
+    "or the nightly job stops half way",
+    "as the contract of last spring asks",
+    "because nobody looks at the log otherwise",
+)
+_RULES = (
+    "The {part} {action} {things} of the {subject} before the {part2} sees them, {reason}.",
+    "Never change how {subject} {things} are stored without a migration of the {part}, {reason}.",
+    "Where the {part} {action} {things}, keep at most {number} of them in memory, {reason}.",
+    "A test of the {subject} {part} takes {things} from a fixture and not from a file, {reason}.",
+    "Errors of the {part} name the {things} at fault and the line of the {subject}, {reason}.",
+    "If {things} of the {part} are older than {number} days, the {part2} {action} them, {reason}.",
+)
+_QUESTIONS = (
+    "Where does the {part} of the {subject} decide which {things} it {action}? Look it up first.",
+    "The {subject} {part} gave {number} {things} too many last night. Find the place in the code.",
+    "Please write a test for the {part}: {things} that are older than {number} days stay out.",
+    "Who changed the {part2} last, and does it still {verb} the {things} of the {subject}?",
+)
+_RESULTS = (
+    "{subject}/{part}.py:{number}: for {things} in {part2}.pending({number2}): # {action} each",
+    "FAILED tests/{subject}/test_{part}.py::test_{things} - assert {number} == {number2}",
+    "{number2} bytes  {subject}/{part}/{things}.json, last changed by the {part2}",
+    "{subject}: {number} {things} read, {number2} left; the {part} {action} the rest later",
+)
+_TEXT_OF_TOOLS = (
+    "\n\n# Tools\n\nTo use one of these functions, write an object with its name and arguments "
+    "between <tool_call> and </tool_call>:\n"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """What the client may say in a turn.
+
+    Attributes:
+        question: of the user, after an answer without tool calls.
+        result: of each tool that the answer before called.
+    """
+
+    question: str
+    result: str
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """The client's side of one conversation.
+
+    Attributes:
+        system: the system prompt's text.
+        tools: given with each request; empty where the system prompt's text has them.
+    """
+
+    name: str
+    system: str
+    tools: tuple[dict[str, Any], ...]
+    turns: tuple[Turn, ...]
+
+
+def write(
+    name: str,
+    *,
+    seed: int,
+    count: Count,
+    num_turns: int = 50,
+    system_tokens: int = 6000,
+    turn_tokens: int = 50,
+    has_tools_as_text: bool = False,
+) -> Script:
+    """Write a script; the same arguments give the same text.
+
+    Args:
+        name: of the agent; the system prompt begins with it, so that two have nothing in common.
+        seed: of all choices.
+        count: tokens of a text.
+        num_turns: questions or results.
+        system_tokens: about so many in the system prompt, with the tools.
+        turn_tokens: about so many in each turn's text.
+        has_tools_as_text: the system prompt describes the tools, and no request has them.
+    """
+    choices = random.Random(f"{seed} {name}")
+    given = tools()
+    listed = "\n".join(json.dumps(tool) for tool in given)
+    head = (
+        f"You are {name}, an agent that works on the {choices.choice(_SUBJECTS)} service of a "
+        "company. Answer briefly. Use a function where one helps; its output comes back to you. "
+        "These are the rules of the house:\n"
+    )
+    system = head + _filled(_RULES, choices, count, system_tokens - count(head + listed), "\n- ")
+    turns = tuple(
+        Turn(
+            question=_filled(_QUESTIONS, choices, count, turn_tokens, " "),
+            result=_filled(_RESULTS, choices, count, turn_tokens, "\n"),
+        )
+        for _ in range(num_turns)
+    )
+    if has_tools_as_text:
+        return Script(name, system + _TEXT_OF_TOOLS + listed, (), turns)
+    return Script(name, system, given, turns)
+
+
+def _filled(
+    forms: tuple[str, ...], choices: random.Random, count: Count, num_tokens: int, join: str
+) -> str:
+    """Sentences of these forms until there are so many tokens; at least one."""
+    text = ""
+    num_written = 0
+    while num_written < num_tokens or not text:
+        sentence = (join if text else "") + _sentence(choices.choice(forms), choices)
+        num_written += count(sentence)
+        text += sentence
+    return text
+
+
+def _sentence(form: str, choices: random.Random) -> str:
+    part, part2 = choices.sample(_PARTS, 2)
+    action = choices.choice(_ACTIONS)
+    return form.format(
+        subject=choices.choice(_SUBJECTS),
+        part=part,
+        part2=part2,
+        action=action,
+        verb=action.removesuffix("s"),
+        things=choices.choice(_THINGS),
+        reason=choices.choice(_REASONS),
+        number=choices.randrange(2, 90),
+        number2=choices.randrange(100, 900),
+    )
