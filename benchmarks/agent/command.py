@@ -230,6 +230,9 @@ class Run:
         except StoppedError as stopped:
             self.notes.append(f"stopped by {stopped.name}")
             return stopped.code
+        except SystemExit:  # by SIGTERM while a server of ours was up
+            self.notes.append("stopped by SIGTERM")
+            return serving.TERMINATED
         finally:
             steps.end()
         return NOT_MEASURED if self.notes else 0
