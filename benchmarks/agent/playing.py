@@ -23,7 +23,7 @@ Told: TypeAlias = Callable[[], int | None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rules:
-    """How conversations are played.
+    """Rules by which conversations are played.
 
     Attributes:
         max_tokens: of an answer.

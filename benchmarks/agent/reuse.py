@@ -1,4 +1,4 @@
-"""What of a prompt could have been reused, what was, and how the time to first token grew.
+"""Reuse of prompts: what could have been reused, what was, and how time to first token grew.
 
 A turn's prompt begins with the prompt of the turn before and, where the template lets it, with
 what the model answered. All of that was computed a moment ago, but for the answer's last token.

@@ -1,4 +1,4 @@
-"""What an agent is told, written from a seed: a long system prompt, tools, and every turn's text.
+"""The texts of an agent, written from a seed: a long system prompt, tools, and every turn's text.
 
 A script is the client's side of a conversation. What the model answers is not in it: a turn has a
 question, and the output of a tool in its place where the model called one.
@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from benchmarks.agent.tools import tools
+from benchmarks.agent.tools import TOOLS
 
 Count: TypeAlias = Callable[[str], int]
 """Tokens of a text, by the model's tokenizer."""
@@ -57,7 +57,7 @@ _TEXT_OF_TOOLS = (
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """What the client may say in a turn.
+    """A client's part of a turn.
 
     Attributes:
         question: of the user, after an answer without tool calls.
@@ -105,8 +105,7 @@ def write(
         has_tools_as_text: the system prompt describes the tools, and no request has them.
     """
     choices = random.Random(f"{seed} {name}")
-    given = tools()
-    listed = "\n".join(json.dumps(tool) for tool in given)
+    listed = "\n".join(json.dumps(tool) for tool in TOOLS)
     head = (
         f"You are {name}, an agent that works on the {choices.choice(_SUBJECTS)} service of a "
         "company. Answer briefly. Use a function where one helps; its output comes back to you. "
@@ -122,7 +121,7 @@ def write(
     )
     if has_tools_as_text:
         return Script(name, system + _TEXT_OF_TOOLS + listed, (), turns)
-    return Script(name, system, given, turns)
+    return Script(name, system, TOOLS, turns)
 
 
 def _filled(

@@ -35,7 +35,7 @@ _HITS = re.compile(r"Llama\.generate: (\d+) prefix-match hit")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setup:
-    """What every server is told.
+    """The part of a start that is the same for every server.
 
     Attributes:
         folder: of the model's full weights.

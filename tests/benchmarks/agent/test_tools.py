@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from benchmarks.agent.tools import tools
+from benchmarks.agent.tools import TOOLS
 
 
 def test_ten_tools_with_schemas_that_require_what_they_describe():
-    given = tools()
-    assert len({tool["function"]["name"] for tool in given}) == len(given) == 10
-    for tool in given:
+    assert len({tool["function"]["name"] for tool in TOOLS}) == len(TOOLS) == 10
+    for tool in TOOLS:
         parameters = tool["function"]["parameters"]
         assert tool["type"] == "function"
         assert tool["function"]["description"]
