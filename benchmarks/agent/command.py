@@ -107,18 +107,24 @@ def _add_conversations(parser: argparse.ArgumentParser) -> None:
     add(
         "--turn-tokens",
         type=whole_number,
-        default=50,
+        default=40,
         metavar="TOKENS",
-        help="about so many in a question or a tool's output (default: %(default)s)",
+        help="at least so many in a question or a tool's output (default: %(default)s)",
     )
     add(
         "--max-tokens",
         type=whole_number,
-        default=48,
+        default=64,
         metavar="TOKENS",
         help="of an answer (default: %(default)s)",
     )
     add("--seed", type=int, default=0, help="of the texts (default: %(default)s)")
+    add(
+        "--tool-choice",
+        choices=("auto", "required"),
+        default="required",
+        help="of a question; after a tool's output it is auto (default: %(default)s)",
+    )
     add(
         "--tools-as-text",
         action="store_true",
@@ -211,7 +217,11 @@ class Run:
         self._renderer = renderer
         self._scripts = written
         self._options = options
-        self._rules = Rules(max_tokens=options.max_tokens, has_token_ids=options.token_ids)
+        self._rules = Rules(
+            max_tokens=options.max_tokens,
+            has_token_ids=options.token_ids,
+            has_required_calls=options.tool_choice == "required",
+        )
 
     def all_rounds(self, systems: Sequence[System]) -> int:
         """Play on each system in turn, round after round; returns the exit code.
@@ -261,8 +271,8 @@ class Run:
         """The report as one line."""
         options = self._options
         names = ("turns", "system_tokens", "turn_tokens", "max_tokens", "seed", "rounds")
+        names += ("context", "tool_choice", "tools_as_text", "token_ids")
         settings: dict[str, Any] = {name: getattr(options, name) for name in names}
-        settings |= {"tools_as_text": options.tools_as_text, "context": options.context}
         return report.as_json(self.model, options.command_line, settings, self.results, self.notes)
 
     def _keep(self) -> None:

@@ -20,6 +20,9 @@ from serve.pipeline.render import Renderer
 Told: TypeAlias = Callable[[], int | None]
 """Cached tokens of the last answer, from elsewhere than its ``usage``; None where unknown."""
 
+_WARM_UP = 200
+"""Greetings of the first request: more than one chunk of a prompt has."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rules:
@@ -28,10 +31,13 @@ class Rules:
     Attributes:
         max_tokens: of an answer.
         has_token_ids: servers are asked for the token ids of prompts and answers.
+        has_required_calls: a question asks for one tool call (``tool_choice: required``), where
+            the script has tools; after a tool's output the model is free.
     """
 
-    max_tokens: int = 48
+    max_tokens: int = 64
     has_token_ids: bool = False
+    has_required_calls: bool = True
 
 
 class Player:
@@ -62,7 +68,7 @@ class Player:
         self._client.close()
 
     def warm_up(self) -> None:
-        """Ask for two tokens after a short prompt, so that no system's first request is measured.
+        """Ask for two tokens after some hundred words, so that no first request is measured.
 
         Raises:
             AskError: no answer.
@@ -71,7 +77,7 @@ class Player:
             self._model = str(self._client.get("/v1/models").json()["data"][0]["id"])
         except (httpx.HTTPError, ValueError, LookupError) as error:
             raise AskError(f"/v1/models: {type(error).__name__}: {error}") from None
-        message = {"role": "user", "content": "Good morning."}
+        message = {"role": "user", "content": "Good morning. " * _WARM_UP}
         self._ask({"messages": [message], "max_tokens": 2})
         self._told()
 
@@ -95,6 +101,8 @@ class Player:
         }
         if script.tools:
             body["tools"] = list(script.tools)
+            if self._rules.has_required_calls and conversation.messages[-1]["role"] == "user":
+                body |= {"tool_choice": "required", "parallel_tool_calls": False}
         answer = self._ask(body)
         prompt_ids = answer.prompt_ids or self._rendered(conversation)
         is_kept_whole = conversation.end_turn(answer)

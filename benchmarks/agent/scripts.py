@@ -38,10 +38,11 @@ _RULES = (
     "If {things} of the {part} are older than {number} days, the {part2} {action} them, {reason}.",
 )
 _QUESTIONS = (
-    "Where does the {part} of the {subject} decide which {things} it {action}? Look it up first.",
-    "The {subject} {part} gave {number} {things} too many last night. Find the place in the code.",
-    "Please write a test for the {part}: {things} that are older than {number} days stay out.",
-    "Who changed the {part2} last, and does it still {verb} the {things} of the {subject}?",
+    "Find with search_text where the {part} {action} {things}, only in files of {subject}.",
+    "Call read_file for {subject}/{part}.py, from line {number} on: it gave {number2} {things}.",
+    "Run the tests of {subject}/{part2} with run_tests: does the {part} still {verb} {things}?",
+    "Look with show_history who changed {subject}/{part}.py, and why it {action} {things} now.",
+    "Use list_folder on {subject}/{part2}: which files hold {things} older than {number} days?",
 )
 _RESULTS = (
     "{subject}/{part}.py:{number}: for {things} in {part2}.pending({number2}): # {action} each",
@@ -90,7 +91,7 @@ def write(
     count: Count,
     num_turns: int = 50,
     system_tokens: int = 6000,
-    turn_tokens: int = 50,
+    turn_tokens: int = 40,
     has_tools_as_text: bool = False,
 ) -> Script:
     """Write a script; the same arguments give the same text.
@@ -101,15 +102,15 @@ def write(
         count: tokens of a text.
         num_turns: questions or results.
         system_tokens: about so many in the system prompt, with the tools.
-        turn_tokens: about so many in each turn's text.
+        turn_tokens: at least so many in each turn's text.
         has_tools_as_text: the system prompt describes the tools, and no request has them.
     """
     choices = random.Random(f"{seed} {name}")
     listed = "\n".join(json.dumps(tool) for tool in TOOLS)
     head = (
         f"You are {name}, an agent that works on the {choices.choice(_SUBJECTS)} service of a "
-        "company. Answer briefly. Use a function where one helps; its output comes back to you. "
-        "These are the rules of the house:\n"
+        "company. Call one function for each question; its output comes back to you, and then "
+        "you say in one sentence what it shows. These are the rules of the house:\n"
     )
     system = head + _filled(_RULES, choices, count, system_tokens - count(head + listed), "\n- ")
     turns = tuple(

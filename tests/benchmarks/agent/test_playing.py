@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import closing
+from dataclasses import replace
 
 import httpx
 import pytest
@@ -11,6 +12,7 @@ from benchmarks.agent import playing
 from benchmarks.agent.asking import AskError
 from benchmarks.agent.playing import Player, Rules
 from benchmarks.agent.scripts import Script, Turn
+from benchmarks.agent.tools import TOOLS
 from models import store
 from serve.pipeline.render import Renderer
 from tests.benchmarks.agent.stub import Stub, call
@@ -82,6 +84,23 @@ def test_calls_are_answered(renderer, monkeypatch):
         "tool_call_id": "call_read",
         "content": "r1",
     }
+
+
+@pytest.mark.parametrize("has_required_calls", [True, False])
+def test_a_question_asks_for_a_call_and_an_output_does_not(
+    renderer, monkeypatch, has_required_calls
+):
+    stub = Stub(lambda body: call("read", "{}") if body["messages"][-1]["role"] == "user" else [])
+    with_tools = replace(SCRIPTS[0], tools=TOOLS[:1])
+    monkeypatch.setattr(Player, "_rendered", lambda *_: [1])  # the demo's template may have none
+    stub.take_over(monkeypatch)
+    with closing(
+        Player("http://stub", renderer, Rules(has_required_calls=has_required_calls))
+    ) as player:
+        assert [turn.num_calls for turn in player.play([with_tools])] == [1, 0, 1]
+    choices = [body.get("tool_choice") for body in stub.asked]
+    assert choices == (["required", None, "required"] if has_required_calls else [None] * 3)
+    assert all(body["tools"] == [TOOLS[0]] for body in stub.asked)
 
 
 def test_a_server_without_models(renderer, monkeypatch):
