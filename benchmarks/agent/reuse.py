@@ -102,7 +102,9 @@ def figures(turns: Sequence[Played]) -> Mapping[str, float | None]:
     - ``ttft_growth``: the latter as a multiple of the former;
     - ``ttft_ms_p50``: over turns from the second on; ``ttft_first_ms``: of the first ones;
     - ``total_s``: seconds of all turns together;
-    - ``tokens_computed``: prompt tokens that were not cached, where told.
+    - ``tokens_computed``: prompt tokens that were not cached, where told;
+    - ``num_cut_answers``: answers with a call that was cut off and so is not in the history;
+    - ``num_unlike_prompts``: prompts that the server counts otherwise than the model's template.
     """
     last = max(turn.number for turn in turns)
     later = [turn for turn in turns if turn.number > 1]
@@ -124,6 +126,8 @@ def figures(turns: Sequence[Played]) -> Mapping[str, float | None]:
         "completion_tokens": sum(turn.completion_tokens for turn in turns),
         "last_prompt_tokens": max(turn.prompt_tokens for turn in turns),
         "num_calls": sum(turn.num_calls for turn in turns),
+        "num_cut_answers": sum(not turn.is_kept_whole for turn in turns),
+        "num_unlike_prompts": sum(turn.prompt_tokens != len(turn.prompt_ids) for turn in turns),
     }
 
 

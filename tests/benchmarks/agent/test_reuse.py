@@ -96,6 +96,12 @@ def test_figures():
     assert found["tokens_computed"] == 500
     assert found["completion_tokens"] == 40
     assert found["last_prompt_tokens"] == 100
+    assert (found["num_cut_answers"], found["num_unlike_prompts"]) == (0, 0)
+
+
+def test_what_does_not_fit_is_counted():
+    found = figures([turn(1, is_kept_whole=False), turn(2, prompt_tokens=19)])
+    assert (found["num_cut_answers"], found["num_unlike_prompts"]) == (1, 1)
 
 
 def test_figures_that_cannot_be_known_are_none():
