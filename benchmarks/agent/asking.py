@@ -25,8 +25,8 @@ class Answer:
 
     Attributes:
         calls: tool calls by their index, as the API has them in a message.
-        first_event_s: from the sending to the first event of the answer. The servers known here
-            send it with their first token, whatever that is, so it is the time to first token.
+        first_event_s: from the sending to the first event of the answer. vLLM and llama.cpp send
+            it with their first token, ours with the first that can be read.
         first_text_s: the same to the first text, or part of a call; None where there was none. A
             call may be held back until its name is whole.
         total_s: to the end of the stream.

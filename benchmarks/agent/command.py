@@ -270,8 +270,10 @@ class Run:
     def as_json(self) -> str:
         """The report as one line."""
         options = self._options
-        names = ("turns", "system_tokens", "turn_tokens", "max_tokens", "seed", "rounds")
-        names += ("context", "tool_choice", "tools_as_text", "token_ids")
+        names = (
+            *("turns", "system_tokens", "turn_tokens", "max_tokens", "seed", "rounds"),
+            *("context", "tool_choice", "tools_as_text", "token_ids"),
+        )
         settings: dict[str, Any] = {name: getattr(options, name) for name in names}
         return report.as_json(self.model, options.command_line, settings, self.results, self.notes)
 

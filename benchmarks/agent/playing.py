@@ -13,6 +13,7 @@ from benchmarks.agent.asking import TIMEOUT_S, Answer, AskError, ask
 from benchmarks.agent.conversation import Conversation
 from benchmarks.agent.reuse import Played
 from benchmarks.agent.scripts import Script
+from benchmarks.agent.telling import FirstTokenInMetrics
 from benchmarks.serving.client import trusting
 from serve.pipeline.events import ChatPrompt
 from serve.pipeline.render import Renderer
@@ -62,6 +63,7 @@ class Player:
         self._rules = rules
         self._told = told
         self._model = ""
+        self._first_token_s: Callable[[], float | None] = lambda: None
 
     def close(self) -> None:
         """Close the connection."""
@@ -77,9 +79,11 @@ class Player:
             self._model = str(self._client.get("/v1/models").json()["data"][0]["id"])
         except (httpx.HTTPError, ValueError, LookupError) as error:
             raise AskError(f"/v1/models: {type(error).__name__}: {error}") from None
+        self._first_token_s = FirstTokenInMetrics(self._client)
         message = {"role": "user", "content": "Good morning. " * _WARM_UP}
         self._ask({"messages": [message], "max_tokens": 2})
         self._told()
+        self._first_token_s()
 
     def play(self, scripts: Sequence[Script]) -> Iterator[Played]:
         """Every turn of all scripts: the first of each, then the second of each, and so on.
@@ -107,10 +111,12 @@ class Player:
         prompt_ids = answer.prompt_ids or self._rendered(conversation)
         is_kept_whole = conversation.end_turn(answer)
         cached = answer.cached_tokens
+        first_event_s = answer.first_event_s or 0.0
         return Played(
             conversation=script.name,
             number=conversation.num_turns,
-            first_event_s=answer.first_event_s or 0.0,
+            first_token_s=self._first_token_s() or first_event_s,
+            first_event_s=first_event_s,
             first_text_s=answer.first_text_s,
             total_s=answer.total_s,
             prompt_tokens=answer.prompt_tokens or len(prompt_ids),

@@ -23,6 +23,8 @@ class Played:
     Attributes:
         conversation: its name.
         number: of the turn in it, from 1.
+        first_token_s: time to first token, by the server's metrics where it has them; else, where
+            nothing is held back, that to the first event of the stream.
         cached_tokens: of the prompt, as the server tells them; None where it does not.
         num_calls: tools that the answer called.
         is_kept_whole: the next prompt has all of the answer.
@@ -32,6 +34,7 @@ class Played:
 
     conversation: str
     number: int
+    first_token_s: float
     first_event_s: float
     first_text_s: float | None
     total_s: float
@@ -132,4 +135,4 @@ def figures(turns: Sequence[Played]) -> Mapping[str, float | None]:
 
 
 def _ttft_ms(turns: Sequence[Played]) -> float | None:
-    return statistics.median(1e3 * turn.first_event_s for turn in turns) if turns else None
+    return statistics.median(1e3 * turn.first_token_s for turn in turns) if turns else None

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
-import re
 import shutil
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -18,6 +17,7 @@ from pathlib import Path
 import torch
 
 from benchmarks.agent.playing import Told
+from benchmarks.agent.telling import CachedInLog
 from benchmarks.compare.processes import Child
 from benchmarks.compare.servers import wait_ready
 from benchmarks.compare.systems import MissingError
@@ -30,7 +30,6 @@ NAMES = (OURS, OURS_VLLM, VLLM, LLAMA)
 _NUM_SEQS = 4
 _VLLM_CACHE_GIB = 2
 _LLAMA_CACHE_BYTES = 4 << 30
-_HITS = re.compile(r"Llama\.generate: (\d+) prefix-match hit")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -190,24 +189,3 @@ def llama_command(setup: Setup, port: int) -> list[str]:
     }
     words = [word for name, value in settings.items() for word in (f"--{name}", value)]
     return [str(python), "-m", "llama_cpp.server", *words]
-
-
-class CachedInLog:
-    """Reads how much of the last prompt llama.cpp reused in what it printed about it.
-
-    Args:
-        log: its standard error; nothing but this reads on in it.
-    """
-
-    def __init__(self, log: Path) -> None:
-        self._log = log
-        self._read_to = 0
-
-    def __call__(self) -> int | None:
-        """Tokens of the last prompt that were reused; 0 where it says nothing of any."""
-        with self._log.open("rb") as log:
-            log.seek(self._read_to)
-            new = log.read()
-        self._read_to += len(new)
-        hits = _HITS.findall(new.decode("utf-8", "replace"))
-        return int(hits[-1]) if hits else 0

@@ -47,6 +47,8 @@ class Stub:
     def __call__(self, request: httpx.Request) -> httpx.Response:
         if request.url.path == "/v1/models":
             return httpx.Response(200, json={"data": [{"id": "m"}]})
+        if request.url.path == "/metrics":
+            return httpx.Response(404)
         body = json.loads(request.content)
         self.asked.append(body)
         events: list[dict[str, Any]] = [OK]

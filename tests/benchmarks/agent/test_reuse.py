@@ -14,7 +14,8 @@ def turn(number: int = 1, conversation: str = "Ada", **values: object) -> Played
     given = {
         "conversation": conversation,
         "number": number,
-        "first_event_s": 0.1 * number,
+        "first_token_s": 0.1 * number,
+        "first_event_s": 7.0,
         "first_text_s": None,
         "total_s": 1.0,
         "prompt_tokens": 10 * number,

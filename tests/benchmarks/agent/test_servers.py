@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.agent import servers
-from benchmarks.agent.servers import CachedInLog, Setup, System, started
+from benchmarks.agent.servers import Setup, System, started
 from benchmarks.compare.systems import MissingError
 from benchmarks.trial.serving import StartError
 from benchmarks.trial.serving import Up as OurUp
@@ -92,14 +92,3 @@ def test_llama_needs_an_interpreter_and_a_file(tmp_path, python):
         started(System(name="llama.cpp"), setup, print),
     ):
         pass
-
-
-def test_the_log_tells_what_was_reused(tmp_path):
-    log = tmp_path / "log"
-    log.write_text("loading\n")
-    told = CachedInLog(log)
-    assert told() == 0
-    with log.open("a") as more:
-        more.write("cache hit\nLlama.generate: 1640 prefix-match hit, remaining 52 prompt tokens\n")
-    assert told() == 1640
-    assert told() == 0
