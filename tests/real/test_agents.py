@@ -67,7 +67,7 @@ def test_the_conversations_are_long(turns: list[Played]) -> None:
     for turn in turns[:2]:
         assert 5_500 < turn.prompt_tokens < 6_500
     for turn in turns[-2:]:
-        assert 9_000 < turn.prompt_tokens < 12_500
+        assert 9_000 < turn.prompt_tokens < 14_000
     assert all(turn.prompt_tokens == len(turn.prompt_ids) for turn in turns)
     assert all(turn.completion_tokens == len(turn.output_ids or ()) for turn in turns)
 
