@@ -50,7 +50,10 @@ _RESULTS = (
     "{number2} bytes  {subject}/{part}/{things}.json, last changed by the {part2}",
     "{subject}: {number} {things} read, {number2} left; the {part} {action} the rest later",
 )
-_TEXT_OF_TOOLS = "\n\n# Tools\n\nTo use one of these functions, write a JSON object with its name and arguments:\n"
+_TEXT_OF_TOOLS = (
+    "\n\n# Tools\n\n"
+    "To use one of these functions, write a JSON object with its name and arguments:\n"
+)
 """Without the names of control tokens, which servers read in a client's text in different ways."""
 
 
