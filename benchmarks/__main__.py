@@ -10,6 +10,7 @@ import sys
 from collections.abc import Sequence
 
 from benchmarks import diff, planner
+from benchmarks.agent import command as agent
 from benchmarks.compare import command as compare
 from benchmarks.engine import command as engine
 from benchmarks.quality import command as quality
@@ -27,7 +28,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    for command in (engine, serving, compare, diff, planner, quality, trial):
+    for command in (engine, serving, compare, agent, diff, planner, quality, trial):
         command.add_command(commands)
     options = parser.parse_args(arguments)
     options.command_line = arguments

@@ -265,6 +265,8 @@ def _build_engine(config: Config, claim: Claim, progress: Progress) -> tuple[Eng
         max_hold_s=config.max_token_hold_ms / 1000,
         model_digest=None if claim.manifest is None else claim.manifest.digest,
         transformers=TransformersSettings(
+            prompt_lookup=config.prompt_lookup,
+            num_speculative_tokens=config.num_speculative_tokens,
             prefix_cache_dir=config.prefix_cache_dir,
             prefix_cache_file_bytes=config.prefix_cache_file_bytes,
             prefix_cache_key_file=config.prefix_cache_key_file,

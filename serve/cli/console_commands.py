@@ -67,7 +67,7 @@ COMMANDS = {
     "bench": Command(
         "benchmarks",
         "measure engines, servers, and what quantising cost",
-        commands=("engine", "serving", "compare", "diff", "plan", "quality", "trial"),
+        commands=("engine", "serving", "compare", "agent", "diff", "plan", "quality", "trial"),
         group="operate",
     ),
 }

@@ -22,8 +22,9 @@ from serve.suggestion import near
 GROUPS = {
     "model": "what to serve",
     "max_model_len": "how much of it",
-    "prefix_cache_dir": "for the transformers engine",
+    "prompt_lookup": "for the transformers engine",
     "tensor_parallel_size": "for the vLLM engine",
+    "offline": "which bytes may be served",
     "host": "where it listens",
     "data_dir": "where it keeps and writes",
 }

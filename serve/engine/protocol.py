@@ -206,6 +206,8 @@ class EngineLoad:
     Attributes:
         kv_cache_usage: share of the blocks that sequences hold, in [0, 1]; what is kept for later
             ones alone does not count.
+        num_draft_tokens: guessed tokens that were checked. They only ever grow, too.
+        num_accepted_tokens: of these, those that were right.
         num_deaths: how often one died that was to be followed by another; an engine by itself
             knows of none.
         prefix_cache: None where there is none, or the engine does not tell.
@@ -217,6 +219,8 @@ class EngineLoad:
     num_steps: int = 0
     num_deaths: int = 0
     prefix_cache: PrefixCacheLoad | None = None
+    num_draft_tokens: int = 0
+    num_accepted_tokens: int = 0
 
 
 class Engine(Protocol):

@@ -12,6 +12,8 @@ from serve.config_sections.transformers import DEFAULT_FILE_BYTES
 DEFAULT_SEQS, DEFAULT_STEP_TOKENS = 32, 512
 """Sequences and tokens of one step where nothing is asked for: right for some cores, and small for
 a GPU, where vLLM's own defaults hold."""
+DEFAULT_GUESSES = 15
+"""With the token before them sixteen rows, which the compiled loops take at a time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,14 +76,26 @@ class TransformersSettings:
     """Settings of the transformers engine alone.
 
     Attributes:
+        prompt_lookup: guess next tokens from the text so far; None is on, where it is exact.
+        num_speculative_tokens: most guesses of a sequence in one step; None is
+            ``DEFAULT_GUESSES``.
         prefix_cache_dir: where the prefix cache is kept from one run to the next; None is nowhere.
         prefix_cache_file_bytes: most bytes of it.
         prefix_cache_key_file: of the secret that it is encrypted with; None is one beside it.
     """
 
+    prompt_lookup: bool | None = None
+    num_speculative_tokens: int | None = None
     prefix_cache_dir: Path | None = None
     prefix_cache_file_bytes: int = DEFAULT_FILE_BYTES
     prefix_cache_key_file: Path | None = None
+
+    @property
+    def most_guesses(self) -> int:
+        """Most guesses of a sequence in one step; 0 where none are made."""
+        if self.prompt_lookup is False:
+            return 0
+        return self.num_speculative_tokens or DEFAULT_GUESSES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -21,6 +21,7 @@ import gc
 import logging
 import threading
 from collections.abc import AsyncGenerator, Awaitable, Callable
+from dataclasses import replace
 from typing import NoReturn
 
 from serve import timeline
@@ -38,6 +39,20 @@ PAUSED_S = 5.0
 to show for it at the next look."""
 STEADY_S = 60.0
 """An engine that died sooner than this after it came up is brought back more slowly each time."""
+
+
+_NO_LOAD = EngineLoad(num_running=0, num_waiting=0, kv_cache_usage=0.0)
+
+
+def _with_counts_of(before: EngineLoad, load: EngineLoad, *, num_deaths: int = 0) -> EngineLoad:
+    """The load, with what was counted before added to what only ever grows."""
+    return replace(
+        load,
+        num_steps=before.num_steps + load.num_steps,
+        num_draft_tokens=before.num_draft_tokens + load.num_draft_tokens,
+        num_accepted_tokens=before.num_accepted_tokens + load.num_accepted_tokens,
+        num_deaths=num_deaths,
+    )
 
 
 class Supervisor:
@@ -70,7 +85,7 @@ class Supervisor:
         self._up_since = clock()
         self._num_early_deaths = 0
         self._num_deaths = 0
-        self._steps_of_the_dead = 0
+        self._of_the_dead = _NO_LOAD
         self._is_closed = False
         self._closing = threading.Lock()
 
@@ -79,24 +94,8 @@ class Supervisor:
         return self._info
 
     def load(self) -> EngineLoad:
-        if self._engine is None:
-            return EngineLoad(
-                num_running=0,
-                num_waiting=0,
-                kv_cache_usage=0.0,
-                num_steps=self._steps_of_the_dead,
-                num_deaths=self._num_deaths,
-            )
-        load = self._engine.load()
-        if not self._num_deaths:
-            return load
-        return EngineLoad(
-            num_running=load.num_running,
-            num_waiting=load.num_waiting,
-            kv_cache_usage=load.kv_cache_usage,
-            num_steps=load.num_steps + self._steps_of_the_dead,
-            num_deaths=self._num_deaths,
-        )
+        load = _NO_LOAD if self._engine is None else self._engine.load()
+        return _with_counts_of(self._of_the_dead, load, num_deaths=self._num_deaths)
 
     def stream(self, request: EngineRequest) -> AsyncGenerator[TokenChunk, None]:
         """The engine's own stream: nothing of ours stands between it and its reader."""
@@ -173,7 +172,7 @@ class Supervisor:
         """Close the dead engine and let go of it. Returns what the first attempt is to be."""
         dead, self._engine = self._up(), None
         self._num_deaths += 1
-        self._steps_of_the_dead += dead.load().num_steps
+        self._of_the_dead = _with_counts_of(self._of_the_dead, dead.load())
         salvaged = self._salvage(dead) if self._num_early_deaths < 2 else None
         await dead.close()
         return salvaged or self._rebuild

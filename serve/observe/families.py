@@ -143,6 +143,18 @@ FAMILIES: tuple[Family, ...] = (
     ),
     _family("engine_steps_total", "counter", "scrape", "Forward passes of the engine."),
     _family(
+        "spec_decode_num_draft_tokens_total",
+        "counter",
+        "scrape",
+        "Tokens that the transformers engine guessed from the text so far, and checked in a step.",
+    ),
+    _family(
+        "spec_decode_num_accepted_tokens_total",
+        "counter",
+        "scrape",
+        "Of these, those that were right: as many steps were not needed.",
+    ),
+    _family(
         "engine_deaths_total",
         "counter",
         "scrape",

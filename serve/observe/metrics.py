@@ -235,6 +235,8 @@ class ScrapeCollector(Collector):
             values["kv_cache_usage_ratio"] = load.kv_cache_usage
             values["engine_steps_total"] = load.num_steps
             values["engine_deaths_total"] = load.num_deaths
+            values["spec_decode_num_draft_tokens_total"] = load.num_draft_tokens
+            values["spec_decode_num_accepted_tokens_total"] = load.num_accepted_tokens
         return values
 
     def _metrics(self, values: dict[str, float]) -> Iterator[Metric]:

@@ -7,7 +7,7 @@ import pytest
 from benchmarks import __main__ as front
 from benchmarks import diff
 
-COMMANDS = ("engine", "serving", "compare", "diff", "plan", "quality", "trial")
+COMMANDS = ("engine", "serving", "compare", "agent", "diff", "plan", "quality", "trial")
 
 
 def test_help_names_every_command(capsys) -> None:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import secrets
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
 from dataclasses import replace
@@ -184,6 +185,28 @@ class EngineContract(RulesContract):
         with pytest.raises(UnsupportedField, match=r"grammar \(regex\)\. Leave it out"):
             await anext(engine.stream(engine_request))
         assert engine.load().num_running + engine.load().num_waiting == 0
+
+    # A prompt is computed once for those of one salt
+
+    async def test_what_is_cached_is_told_and_is_of_one_salt_alone(self, engine: Engine) -> None:
+        if "prefix_cache" not in engine.info.capabilities:
+            pytest.skip("the engine keeps no prefixes")
+        salt, prompt = secrets.token_hex(8), prompt_of(300, seed=77)
+        cached, answers = [], []
+        for name, asked in (
+            (salt, prompt),
+            (salt, prompt),
+            (salt, [*prompt[:-20], *prompt_of(20, seed=78)]),
+            (f"{salt} of another", prompt),
+            (salt, [prompt[0] + 1, *prompt[1:]]),
+        ):
+            chunks = await collect(engine, replace(request(asked), cache_salt=name))
+            answers.append([token for chunk in chunks for token in chunk.token_ids])
+            [told] = {chunk.cached_tokens for chunk in chunks}
+            cached.append(told)
+        assert 0 < cached[2] <= cached[1] < len(prompt)
+        assert [cached[index] for index in (0, 3, 4)] == [0, 0, 0]
+        assert answers[0] == answers[1] == answers[3]
 
     # Closing is the abort
 

@@ -46,6 +46,7 @@ OTHERS: dict[str, frozenset[str]] = {
             *("vllm/benchmarks/serve.py", "--stream-interval"),
             *("--backend", "--dataset-name", "--random-input-len", "--random-output-len"),
             *("--num-prompts", "--max-concurrency", "--ignore-eos"),
+            "--enable-prompt-tokens-details",
         }
     ),
 }

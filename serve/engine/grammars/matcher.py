@@ -6,6 +6,8 @@ state, which is looked at here after each call.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from llguidance import LLMatcher
 
 from serve.errors import InvalidRequest
@@ -70,6 +72,10 @@ class Matcher:
         """
         if not self._matcher.consume_token(token_id):
             raise self._error()
+
+    def num_allowed(self, token_ids: Sequence[int]) -> int:
+        """The number of these tokens, from the first on, that may come. Goes on past none."""
+        return self._matcher.validate_tokens(list(token_ids))
 
     def _error(self) -> InvalidRequest:
         message = self._matcher.get_error()

@@ -90,6 +90,11 @@ class CompiledStep:
         products = _Products.of(model)
         return None if products is None else cls(model, cache, products)
 
+    @property
+    def has_head(self) -> bool:
+        """Whether the logits come out of the loops, too."""
+        return self._products.head is not None
+
     def takes(self, plan: StepPlan) -> bool:
         """Whether a step is of decodes alone, and no more than ``MOST_ROWS`` tokens."""
         is_small = plan.input_ids.shape[1] <= MOST_ROWS

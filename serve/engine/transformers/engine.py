@@ -46,6 +46,7 @@ from serve.engine.transformers.loader import loading, served_dtypes, slow_layers
 from serve.engine.transformers.loader.stored_scheme import DeclaredScheme
 from serve.engine.transformers.model_runner import ModelRunner
 from serve.engine.transformers.prefix_store.opening import prefix_store_of
+from serve.engine.transformers.prompt_lookup import PromptLookup
 from serve.engine.transformers.scheduler import Scheduler
 from serve.engine.transformers.sequence import SequenceState
 from serve.engine.transformers.step_loop import StepLoop
@@ -96,12 +97,14 @@ class TransformersEngine:
         *,
         forces_tokens: bool = True,
         save_prefixes: Callable[[], None] | None = None,
+        most_guesses: int = 0,
     ) -> None:
         self._save_prefixes = save_prefixes
         self._loaded: _LoadedModel | None = loaded
         self._info = info
         self._runner: ModelRunner | None = runner
         self._compiler = loaded.compiler
+        self._most_guesses = most_guesses
         self._steps = StepLoop(scheduler, runner.step, delivery, forces_tokens=forces_tokens)
 
     @classmethod
@@ -188,6 +191,7 @@ class TransformersEngine:
             save_prefixes=None
             if store is None
             else functools.partial(store.save, scheduler.blocks, cache),
+            most_guesses=settings.transformers.most_guesses if runner.takes_guesses else 0,
         )
 
     @property
@@ -209,6 +213,10 @@ class TransformersEngine:
         """Turn forced tokens on or off, for measurements while no stream is open."""
         self._steps.forces_tokens = is_on
 
+    def guess_tokens(self, *, most: int) -> None:
+        """Set the most guesses of streams from now on, 0 for none, for measurements."""
+        self._most_guesses = most
+
     def load(self) -> EngineLoad:
         return self._steps.load()
 
@@ -219,7 +227,8 @@ class TransformersEngine:
         stops = request.sampling.stop_token_ids
         if not request.sampling.ignore_eos:
             stops |= self._info.eos_token_ids
-        sequence = SequenceState(request=request, stop_token_ids=stops, mask=mask)
+        lookup = PromptLookup(self._most_guesses) if self._most_guesses else None
+        sequence = SequenceState(request=request, stop_token_ids=stops, mask=mask, lookup=lookup)
         mailbox = self._steps.mailbox()
         self._steps.submit(sequence, mailbox)
         is_open = True

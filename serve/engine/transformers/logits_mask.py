@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     import torch  # the scheduler, which holds masks, needs none
 
 
-class LogitsMask(Protocol):
-    """The state of one sequence. Called by the step thread only; an exception ends its stream."""
+class RowMask(Protocol):
+    """The tokens that may come at one place. An exception ends the stream."""
 
     def prepare(self) -> None:
         """Compute what ``apply`` will need. From any thread, while nothing else is called."""
@@ -36,8 +36,19 @@ class LogitsMask(Protocol):
         """
         ...
 
+
+class LogitsMask(RowMask, Protocol):
+    """The state of one sequence. Called by the step thread only; an exception ends its stream."""
+
     def accept(self, token_id: int) -> None:
         """Go on past a token that was chosen, stop tokens included. In order, each once."""
+        ...
+
+    def ahead(self, token_ids: Sequence[int]) -> Sequence[RowMask]:
+        """Masks of what may come after each of these tokens, as far as these may come themselves.
+
+        Goes on past none of them. The masks are asked before the next ``accept`` alone.
+        """
         ...
 
     def forced(self) -> Sequence[int]:

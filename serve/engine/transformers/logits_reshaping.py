@@ -8,7 +8,7 @@ import torch
 
 from serve.engine.protocol import SamplingParams
 from serve.engine.transformers import token_rules
-from serve.engine.transformers.sequence import SequenceState
+from serve.engine.transformers.sampled_row import SampledRow
 
 _MOST = 1e6
 """Penalties and biases up to here, and repetition penalties down to its inverse, keep every logit
@@ -17,7 +17,7 @@ _LEAST_PENALTY = 1e-250
 """A repetition penalty below it would leave float64 too. It orders tokens as this one does."""
 
 
-def reshape(row: torch.Tensor, sequence: SequenceState) -> None:
+def reshape(row: torch.Tensor, sequence: SampledRow) -> None:
     """Apply penalties, bias, mask and token rules to one row ``[V]`` of float32, in place.
 
     Where a parameter is so extreme that logits would leave float32, the row is also shifted so
@@ -41,14 +41,14 @@ def reshape(row: torch.Tensor, sequence: SequenceState) -> None:
     row.copy_(wide - best if bool(best.isfinite()) else wide)
 
 
-def _forbid(row: torch.Tensor, sequence: SequenceState) -> None:
+def _forbid(row: torch.Tensor, sequence: SampledRow) -> None:
     """Set what may not come to -inf. The grammar is first: ``min_tokens`` yields to it."""
     if sequence.mask is not None:
         sequence.mask.apply(row)
     token_rules.apply(row, sequence)
 
 
-def has_rules(sequence: SequenceState) -> bool:
+def has_rules(sequence: SampledRow) -> bool:
     """Whether the request has penalties, a bias or rules for tokens: all but the mask."""
     params = sequence.request.sampling
     return bool(
@@ -69,7 +69,7 @@ def _is_extreme(params: SamplingParams) -> bool:
     )
 
 
-def _penalise(row: torch.Tensor, sequence: SequenceState) -> None:
+def _penalise(row: torch.Tensor, sequence: SampledRow) -> None:
     params = sequence.request.sampling
     if params.repetition_penalty != 1:
         seen = torch.unique(torch.tensor(sequence.token_ids, device=row.device))

@@ -10,7 +10,7 @@ import logging
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from serve.engine.transformers.logits_mask import LogitsMask
+from serve.engine.transformers.logits_mask import RowMask
 
 log = logging.getLogger(__name__)
 
@@ -21,7 +21,7 @@ class MaskWorker:
     def __init__(self) -> None:
         self._thread = ThreadPoolExecutor(1, "masks")
 
-    def begin(self, masks: Sequence[LogitsMask]) -> Callable[[], None]:
+    def begin(self, masks: Sequence[RowMask]) -> Callable[[], None]:
         """Begin to prepare masks; the result waits until all are.
 
         One that cannot be prepared is left to the sampler, for which it will fail again.
@@ -31,7 +31,7 @@ class MaskWorker:
         return self._thread.submit(_prepare, masks).result
 
 
-def _prepare(masks: Sequence[LogitsMask]) -> None:
+def _prepare(masks: Sequence[RowMask]) -> None:
     for mask in masks:
         try:
             mask.prepare()

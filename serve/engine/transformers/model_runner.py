@@ -9,7 +9,7 @@ from itertools import pairwise
 import torch
 from transformers import PreTrainedModel
 
-from serve.engine.transformers import prompt_logprobs
+from serve.engine.transformers import draft, prompt_logprobs
 from serve.engine.transformers.compiled_step import MOST_ROWS, CompiledStep
 from serve.engine.transformers.kv_cache import KVCache
 from serve.engine.transformers.layers import tiles
@@ -31,6 +31,10 @@ class ModelRunner:
 
     def step(self, segments: Sequence[Segment]) -> list[tuple[SequenceState, Sampled]]:
         """Compute the segments and sample those that end their sequence's tokens.
+
+        Returns:
+            The tokens that follow, one for each of those; of one with guesses, as many more as were
+            right, in order.
 
         Raises:
             Exception: whatever the forward does; none of the segments counts as computed then.
@@ -60,24 +64,29 @@ class ModelRunner:
         is_bfloat16 = self._model.dtype is torch.bfloat16
         return self.is_repeatable and is_bfloat16 and tiles.has_bfloat16_products()
 
+    @property
+    def takes_guesses(self) -> bool:
+        """Whether that holds to the last bit, so that a guess's row is as if it came alone."""
+        return self._compiled is not None and self._compiled.has_head
+
     def _step(self, segments: Sequence[Segment]) -> list[tuple[SequenceState, Sampled]]:
         with torch.inference_mode():
             masks_are_ready = self._begin_masks(segments)
-            sequences: list[SequenceState] = []
+            sampled: list[Segment] = []
             parts: list[torch.Tensor] = []
             passes = self._passes(segments)
             for together in passes:
                 plan = make_plan(together, self._cache, self._model.device)
                 logits = self._add_prompt_logprobs(plan, self._forward(plan))
                 if plan.sampled:
-                    sequences += [segment.sequence for segment in plan.sampled]
+                    sampled += plan.sampled
                     # The loops write the next pass's logits to the same place.
                     parts.append(logits if len(passes) == 1 else logits.clone())
             masks_are_ready()
-            if not sequences:
+            if not sampled:
                 return []
             logits = parts[0] if len(parts) == 1 else torch.cat(parts)
-            return list(zip(sequences, sample(logits, sequences), strict=True))
+            return draft.kept(sampled, sample(logits, draft.rows(sampled)))
 
     @staticmethod
     def _add_prompt_logprobs(plan: StepPlan, logits: torch.Tensor) -> torch.Tensor:
@@ -89,23 +98,26 @@ class ModelRunner:
         """
         if not any(map(prompt_logprobs.rows_of, plan.segments)):
             return logits
-        kept, row = [], 0
+        kept: list[int] = []
+        row = 0
         for segment in plan.segments:
             num_rows = prompt_logprobs.rows_of(segment)
             prompt_logprobs.add(segment.sequence, segment.start, logits[row : row + num_rows])
             row += num_rows
             if segment.samples:
-                kept.append(row)
-                row += 1
+                num_sampled = 1 + len(segment.draft)
+                kept += range(row, row + num_sampled)
+                row += num_sampled
         return logits[kept]
 
     def _begin_masks(self, segments: Sequence[Segment]) -> Callable[[], None]:
         """Begin to compute the masks of what will be sampled; the result waits for them."""
         return self._masks.begin(
             [
-                segment.sequence.mask
+                mask
                 for segment in segments
                 if segment.samples and segment.sequence.mask is not None
+                for mask in (segment.sequence.mask, *segment.draft.masks)
             ]
         )
 

@@ -20,24 +20,16 @@ from dataclasses import dataclass
 import torch
 
 from serve.engine.protocol import SamplingParams, TokenLogprob
-from serve.engine.transformers import logits_reshaping
-from serve.engine.transformers.logits_mask import LogitsMask
-from serve.engine.transformers.sequence import GREEDY_BELOW, SequenceState
-from serve.errors import InternalError, InvalidRequest, RequestError
+from serve.engine.transformers import logits_reshaping, row_errors
+from serve.engine.transformers.logits_mask import RowMask
+from serve.engine.transformers.sampled_row import SampledRow
+from serve.errors import InternalError, RequestError
 
 log = logging.getLogger(__name__)
 
 _PREFIX = 256
 _MOST_TEMPERATURE = 1e30
 
-_NO_SCORES = (
-    "The model's scores for the next token are not numbers (NaN or infinite), so none can be "
-    "chosen. Change the request; if others fail too, the model's weights are broken."
-)
-_NONE_LEFT = (
-    "No token may come next: allowed_token_ids, bad_words, logit_bias and the grammar leave none. "
-    "Loosen one of them."
-)
 _FAILED = "The engine failed at choosing this request's next token."
 
 
@@ -50,7 +42,7 @@ class Sampled:
     error: RequestError | None = None
 
 
-def sample(logits: torch.Tensor, sequences: Sequence[SequenceState]) -> list[Sampled]:
+def sample(logits: torch.Tensor, sequences: Sequence[SampledRow]) -> list[Sampled]:
     """Choose one token per row.
 
     A row of NaN, or with an infinite best, and one whose own parameters or mask raise, gets an
@@ -58,15 +50,15 @@ def sample(logits: torch.Tensor, sequences: Sequence[SequenceState]) -> list[Sam
 
     Args:
         logits: ``[B, V]``, any float type; overwritten.
-        sequences: one per row; a sampled row draws once from its ``source``.
+        sequences: one per row, each asked for one draw, in order.
     """
     params = [sequence.request.sampling for sequence in sequences]
-    uniforms = [0.0 if is_greedy(s.request.sampling) else s.source.random() for s in sequences]
+    uniforms = [sequence.draw() for sequence in sequences]
     raw = logits
     if any(map(_needs_floats, sequences)):
         raw = logits = logits.float()
     best, chosen = logits.max(-1)  # [B]; the first of equals; argmax over bfloat16 is slower
-    errors: dict[int, RequestError] = {**_unusable(best)}
+    errors: dict[int, RequestError] = {**row_errors.unusable(best)}
     reshaped = _reshaped(sequences, chosen, errors)
     if reshaped:
         if any(row.num_logprobs is not None for row in params):
@@ -75,7 +67,7 @@ def sample(logits: torch.Tensor, sequences: Sequence[SequenceState]) -> list[Sam
         rows = [index for index in reshaped if index not in errors]
         if rows:
             best[rows], chosen[rows] = logits[rows].max(-1)
-            errors |= _none_left(best, rows)
+            errors |= row_errors.none_left(best, rows)
     for index in errors:
         raw[index] = logits[index] = 0
         chosen[index] = 0
@@ -89,33 +81,8 @@ def sample(logits: torch.Tensor, sequences: Sequence[SequenceState]) -> list[Sam
     return sampled
 
 
-def is_greedy(params: SamplingParams) -> bool:
-    """Whether the best token is taken, and nothing drawn."""
-    return params.temperature < GREEDY_BELOW
-
-
-def _unusable(best: torch.Tensor) -> dict[int, InternalError]:
-    """Rows whose best ``[B]`` is no finite number: NaN somewhere, or infinite."""
-    return {
-        index: InternalError(_NO_SCORES)
-        for index, value in enumerate(best.tolist())
-        if not math.isfinite(value)
-    }
-
-
-def _error_of(best: float) -> RequestError:
-    """The error of a row by its best: -inf says that no token is left, others are no numbers."""
-    return InvalidRequest(_NONE_LEFT) if best == -math.inf else InternalError(_NO_SCORES)
-
-
-def _none_left(best: torch.Tensor, rows: Sequence[int]) -> dict[int, RequestError]:
-    """Errors of the rows of which reshaping has left no token, or no number."""
-    values = best.tolist()
-    return {index: _error_of(values[index]) for index in rows if not math.isfinite(values[index])}
-
-
 def _reshaped(
-    sequences: Sequence[SequenceState], chosen: torch.Tensor, known: Collection[int]
+    sequences: Sequence[SampledRow], chosen: torch.Tensor, known: Collection[int]
 ) -> list[int]:
     """The rows that are to be changed before a token is drawn.
 
@@ -126,14 +93,14 @@ def _reshaped(
     for index, sequence in enumerate(sequences):
         if index in known or not _reshapes(sequence):
             continue
-        params, mask = sequence.request.sampling, sequence.mask
-        is_plain = is_greedy(params) and not logits_reshaping.has_rules(sequence)
+        mask = sequence.mask
+        is_plain = sequence.is_greedy and not logits_reshaping.has_rules(sequence)
         if mask is None or not is_plain or not _allows(mask, int(chosen[index])):
             rows.append(index)
     return rows
 
 
-def _allows(mask: LogitsMask, token_id: int) -> bool:
+def _allows(mask: RowMask, token_id: int) -> bool:
     try:
         return mask.allows(token_id)
     except Exception:  # noqa: BLE001 - it fails again where the row is reshaped, and is told there
@@ -141,7 +108,7 @@ def _allows(mask: LogitsMask, token_id: int) -> bool:
 
 
 def _reshape(
-    logits: torch.Tensor, sequences: Sequence[SequenceState], rows: Sequence[int]
+    logits: torch.Tensor, sequences: Sequence[SampledRow], rows: Sequence[int]
 ) -> dict[int, RequestError]:
     """Reshape these rows, in place; the errors of those that cannot be."""
     errors: dict[int, RequestError] = {}
@@ -160,7 +127,7 @@ def _one_by_one(
     raw: torch.Tensor,
     logits: torch.Tensor,
     best: torch.Tensor,
-    sequences: Sequence[SequenceState],
+    sequences: Sequence[SampledRow],
     uniforms: Sequence[float],
 ) -> list[Sampled]:
     sampled = []
@@ -178,7 +145,7 @@ def _choose(
     raw: torch.Tensor,
     logits: torch.Tensor,
     best: torch.Tensor,
-    sequences: Sequence[SequenceState],
+    sequences: Sequence[SampledRow],
     uniforms: Sequence[float],
 ) -> list[Sampled]:
     """One token per row of ``logits`` ``[B, V]``, with the logprobs of ``raw``. Changes none.
@@ -188,7 +155,7 @@ def _choose(
     """
     params = [sequence.request.sampling for sequence in sequences]
     chosen = best.clone()
-    drawn = [index for index, row in enumerate(params) if not is_greedy(row)]
+    drawn = [index for index, row in enumerate(sequences) if not row.is_greedy]
     if drawn:
         rows = torch.tensor(drawn, device=logits.device)
         chosen[rows] = _draw(logits[rows], [params[i] for i in drawn], [uniforms[i] for i in drawn])
@@ -197,14 +164,14 @@ def _choose(
     return [Sampled(*pair) for pair in zip(token_ids, logprobs, strict=True)]
 
 
-def _reshapes(sequence: SequenceState) -> bool:
+def _reshapes(sequence: SampledRow) -> bool:
     """Whether the request changes its row before a token is drawn."""
     return sequence.mask is not None or logits_reshaping.has_rules(sequence)
 
 
-def _needs_floats(sequence: SequenceState) -> bool:
+def _needs_floats(sequence: SampledRow) -> bool:
     params = sequence.request.sampling
-    return not is_greedy(params) or params.num_logprobs is not None or _reshapes(sequence)
+    return not sequence.is_greedy or params.num_logprobs is not None or _reshapes(sequence)
 
 
 def _draw(

@@ -3,7 +3,7 @@
 Each step computes at most ``max_num_batched_tokens`` tokens:
 
 1. every running sequence in decode gets its one token, so no prompt freezes a stream, and with it
-   the tokens that a grammar has forced after it;
+   the tokens that a grammar has forced after it, and guesses of the next ones (prompt_lookup.py);
 2. what is left goes to prompts, oldest first, in chunks;
 3. then waiting sequences are admitted, first come first served, while slots and blocks last.
 
@@ -21,9 +21,14 @@ blocks do: a row of a prompt is computed in the same way whatever was cached bef
 from __future__ import annotations
 
 from collections import deque
+from dataclasses import replace
 
 from serve.engine.transformers.block_pool import BlockPool
+from serve.engine.transformers.prefix_cache import PrefixCache
 from serve.engine.transformers.sequence import MOST_FORCED, Segment, SequenceState
+
+MOST_SHARED = 8
+"""Guesses of a step of a few sequences: one that guesses makes the others' step longer, too."""
 
 
 class Scheduler:
@@ -65,11 +70,11 @@ class Scheduler:
         # What is always left of a step: the oldest prompt never waits for a chunk of this size.
         self._chunk_size = max(1, max_num_batched_tokens - max_num_seqs)
         self._is_exact = is_exact and self._chunk_size >= block_size
+        seeds_read = self._is_exact or not is_repeatable
+        self.prefixes = PrefixCache(self.blocks, block_size, seeds_read=seeds_read)
         self.waiting: deque[SequenceState] = deque()
         self.running: list[SequenceState] = []
         self.num_preemptions = 0
-        self.num_prefix_queries = 0
-        self.num_prefix_hits = 0
 
     def submit(self, sequence: SequenceState) -> None:
         """Queue a sequence. Its prompt and completion must fit an empty cache."""
@@ -86,26 +91,29 @@ class Scheduler:
                 budget -= num_tokens
         while self.waiting and len(self.running) < self.max_num_seqs:
             sequence = self.waiting[0]
-            self._take_prefix(sequence)
+            self.prefixes.lend(sequence)
             num_tokens = self._chunk(sequence, budget)
-            if not num_tokens or self._awaits(sequence, segments) or not self._grow(sequence):
+            is_early = not num_tokens or self.prefixes.awaits(sequence, segments)
+            if is_early or not self._grow(sequence):
                 self._release(sequence)
                 break
             self.running.append(self.waiting.popleft())
-            self._count_prefix(sequence)
+            self.prefixes.count(sequence)
             segments.append(Segment(sequence, sequence.num_computed, num_tokens))
             budget -= num_tokens
         return segments
 
     def advance(self, segments: list[Segment]) -> None:
-        """Record that these segments are computed, and keep the blocks that they have filled."""
+        """Record that these segments are computed, and keep the blocks that they have filled.
+
+        Guesses count when they are appended.
+        """
         for segment in segments:
             sequence = segment.sequence
             if sequence.num_exact == segment.start and not segment.is_decode:
                 sequence.num_exact = segment.end
-            sequence.num_computed = segment.end
-            if self.blocks.keeps:
-                self._keep_full(sequence, segment.start)
+            sequence.num_computed = segment.known_end
+            self.prefixes.keep_full(sequence)
 
     def remove(self, sequence: SequenceState) -> None:
         """Forget a sequence that is finished or cancelled, wherever it is. Idempotent."""
@@ -124,8 +132,7 @@ class Scheduler:
         """
         dropped, self.running = self.running, []
         for sequence in (*dropped, *self.waiting):
-            sequence.block_ids.clear()
-            sequence.num_computed = sequence.num_exact = 0
+            sequence.forget_blocks()
         self.blocks.reset()
         return dropped
 
@@ -146,7 +153,42 @@ class Scheduler:
             num_forced = min(sequence.num_pending - 1, MOST_FORCED - 1, budget)
             segments.append(Segment(sequence, sequence.num_computed, 1 + num_forced))
             budget -= num_forced
+        return self._with_drafts(segments, budget)
+
+    def _with_drafts(self, segments: list[Segment], budget: int) -> tuple[list[Segment], int]:
+        """The decodes with guesses after them, and what these leave of the step.
+
+        Guesses take what nobody else needs: they leave prompts a chunk, every running sequence a
+        free block, and a step is not made much longer by guesses for some of its sequences.
+        """
+        if not any(segment.sequence.lookup for segment in segments):
+            return segments, budget
+        num_running = len(segments)
+        has_prompts = bool(self.waiting) or num_running < len(self.running)
+        spare = budget - (min(self._chunk_size, budget) if has_prompts else 0)
+        if num_running > 1:
+            spare = min(spare, max(num_running, MOST_SHARED))
+        for index, segment in enumerate(segments):
+            most = min(spare, MOST_FORCED - segment.num_tokens)
+            if not segment.samples or most <= 0:
+                continue
+            draft = segment.sequence.guesses(most, num_running)
+            draft = draft.first(self._room_after(segment, len(draft)))
+            if draft:
+                num_tokens = segment.num_tokens + len(draft)
+                segments[index] = replace(segment, num_tokens=num_tokens, draft=draft)
+                spare -= len(draft)
+                budget -= len(draft)
         return segments, budget
+
+    def _room_after(self, segment: Segment, wanted: int) -> int:
+        """Tokens up to ``wanted`` that have a slot; with one block more, where it is not missed."""
+        sequence = segment.sequence
+        room = len(sequence.block_ids) * self.block_size - segment.end
+        if room < wanted and self.blocks.num_available > len(self.running):
+            sequence.block_ids += self.blocks.take(1) or ()
+            room += self.block_size
+        return min(room, wanted)
 
     def _chunk(self, sequence: SequenceState, budget: int) -> int:
         """Tokens of a prefill that this step computes; 0 where it has to wait for the next."""
@@ -182,67 +224,6 @@ class Scheduler:
             return num_tokens
         return 0 if self._chunk_size >= self.block_size else budget
 
-    def _take_prefix(self, sequence: SequenceState) -> None:
-        """Give a waiting sequence the kept blocks that it begins with, but for its last token.
-
-        One whose prompt's logprobs are wanted gets none, for these are not kept; and one with a
-        seed none that would come out otherwise in chunks of its own.
-        """
-        if not self._reads_prefixes(sequence):
-            return
-        num_blocks = (len(sequence.token_ids) - 1) // self.block_size
-        keys = sequence.block_keys(num_blocks, self.block_size)
-        found = self.blocks.find(keys, only_exact=sequence.needs_exact)
-        self.blocks.hold(found)
-        sequence.block_ids = found
-        sequence.num_computed = len(found) * self.block_size
-        num_exact = next(
-            (at for at, block in enumerate(found) if not self.blocks.is_exact(block)), len(found)
-        )
-        sequence.num_exact = num_exact * self.block_size
-
-    def _reads_prefixes(self, sequence: SequenceState) -> bool:
-        if not self.blocks.keeps or sequence.prompt_logprobs is not None:
-            return False
-        return self._is_exact or not (self._is_repeatable and sequence.is_seeded)
-
-    def _awaits(self, sequence: SequenceState, segments: list[Segment]) -> bool:
-        """Whether the next block of a sequence is one that this step computes for another."""
-        index = sequence.num_computed // self.block_size
-        if not self._reads_prefixes(sequence):
-            return False
-        if (index + 1) * self.block_size >= len(sequence.token_ids):
-            return False
-        key = sequence.block_keys(index + 1, self.block_size)[index]
-        for segment in segments:
-            if segment.start // self.block_size <= index < segment.end // self.block_size:
-                keys = segment.sequence.block_keys(index + 1, self.block_size)
-                if keys[index] == key:
-                    return True
-        return False
-
-    def _count_prefix(self, sequence: SequenceState) -> None:
-        """Count what an admitted sequence found, when it is admitted for the first time."""
-        if sequence.num_cached is not None:
-            return
-        sequence.num_cached = min(sequence.num_computed, sequence.num_prompt_tokens)
-        self.blocks.count_use(sequence.block_ids[: sequence.num_computed // self.block_size])
-        if self._reads_prefixes(sequence):
-            self.num_prefix_queries += sequence.num_prompt_tokens
-            self.num_prefix_hits += sequence.num_cached
-
-    def _keep_full(self, sequence: SequenceState, start: int) -> None:
-        """Keep the blocks of a sequence that were filled since ``start`` tokens were computed."""
-        first, last = start // self.block_size, sequence.num_computed // self.block_size
-        if first == last:
-            return
-        keys = sequence.block_keys(last, self.block_size)
-        for index in range(first, last):
-            is_exact = (index + 1) * self.block_size <= sequence.num_exact
-            parent = keys[index - 1] if index else None
-            block_id = sequence.block_ids[index]
-            self.blocks.keep(block_id, keys[index], is_exact=is_exact, parent=parent)
-
     def _grow(self, sequence: SequenceState) -> bool:
         """Give the sequence blocks for all its tokens, or none at all."""
         needed = -(-len(sequence.token_ids) // self.block_size) - len(sequence.block_ids)
@@ -259,6 +240,6 @@ class Scheduler:
         self.num_preemptions += 1
 
     def _release(self, sequence: SequenceState) -> None:
+        self.prefixes.keep_full(sequence)  # guesses that were right may have filled one more
         self.blocks.release(sequence.block_ids)
-        sequence.block_ids = []
-        sequence.num_computed = sequence.num_exact = 0
+        sequence.forget_blocks()

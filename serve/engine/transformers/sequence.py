@@ -2,32 +2,24 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from serve.engine.protocol import EngineRequest, TokenLogprob
 from serve.engine.transformers import prefix_hash
+from serve.engine.transformers.draft import NO_DRAFT, Draft
+from serve.engine.transformers.draws import Draws
 from serve.engine.transformers.logits_mask import LogitsMask
+from serve.engine.transformers.prompt_lookup import PromptLookup
 from serve.timeline import FinishReason
-
-_SEEDS = 1 << 64
 
 GREEDY_BELOW = 1e-5
 """Temperatures below it are greedy, as in vLLM: two logits that differ at all would differ by more
 than a draw can tell, and those that float32 takes for 0 would make NaN of the best."""
 
 MOST_FORCED = 32
-"""Generated tokens of a sequence that one step computes together. More are left for the next."""
-
-
-def source_of(seed: int | None) -> random.Random:
-    """The randomness of a seed; fresh where there is none.
-
-    Python's generator takes a seed's magnitude, so that -7 and 7 would be one: those below zero
-    have numbers of their own here, beyond all that 64 bits can say.
-    """
-    return random.Random(seed if seed is None or seed >= 0 else _SEEDS - seed)
+"""Generated tokens of a sequence that one step computes together, guesses included. More are left
+for the next."""
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
@@ -45,12 +37,14 @@ class SequenceState:
             decode has computed, whose rounding is another.
         num_cached: tokens of the prompt that were found in the KV cache; None until it is admitted.
         block_ids: blocks of the KV cache that hold them, in order.
+        num_kept_blocks: of these, how many were offered to the prefix cache.
         mask: what holds the completion to a language; None where every token may follow.
         prompt_logprobs: one for each token of the prompt that is computed, and None for the first;
             None where the request wants none.
         num_forced: of the last tokens, how many were added without being sampled.
-        source: this sequence's randomness: one draw per sampled token, whatever else is in the
+        draws: this sequence's randomness: one draw per sampled token, whatever else is in the
             batch, and kept when the sequence is preempted.
+        lookup: what guesses its next tokens; None where nothing does.
     """
 
     request: EngineRequest
@@ -61,10 +55,12 @@ class SequenceState:
     num_exact: int = 0
     num_cached: int | None = None
     block_ids: list[int] = field(default_factory=list)
+    num_kept_blocks: int = 0
     mask: LogitsMask | None = None
     num_forced: int = 0
     prompt_logprobs: list[TokenLogprob | None] | None = field(init=False, default=None)
-    source: random.Random = field(init=False, repr=False)
+    draws: Draws = field(init=False, repr=False)
+    lookup: PromptLookup | None = None
     _block_keys: list[bytes] = field(init=False, repr=False, default_factory=list)
 
     def __post_init__(self) -> None:
@@ -72,7 +68,12 @@ class SequenceState:
         self.num_prompt_tokens = len(self.token_ids)
         if self.request.sampling.num_prompt_logprobs is not None:
             self.prompt_logprobs = [None]
-        self.source = source_of(self.request.sampling.seed)
+        self.draws = Draws(self.request.sampling.seed)
+
+    def forget_blocks(self) -> None:
+        """Begin anew: nothing is computed, and no block is held."""
+        self.block_ids = []
+        self.num_computed = self.num_exact = self.num_kept_blocks = 0
 
     def block_keys(self, count: int, block_size: int) -> Sequence[bytes]:
         """Keys of the first ``count`` blocks, all of them full of tokens that are known."""
@@ -87,18 +88,53 @@ class SequenceState:
             keys.append(prefix_hash.chained(parent, self.token_ids[start : start + block_size]))
         return keys[:count]
 
-    def append(self, token_id: int, *, is_forced: bool = False) -> None:
+    def append(self, token_id: int, *, is_forced: bool = False, is_computed: bool = False) -> None:
         """Add a token that was chosen, or forced; the mask goes on past it.
 
         Once for each token, in order: one that is computed again after a preemption is not added
         again.
+
+        Args:
+            is_computed: it was guessed, so that the step has computed it, too.
         """
         self.token_ids.append(token_id)
         self.num_forced = self.num_forced + 1 if is_forced else 0
-        if is_forced and self.request.sampling.temperature >= GREEDY_BELOW:
-            self.source.random()  # as if it had been sampled: what follows draws the same
+        self.num_computed += is_computed
+        if is_forced:
+            self.draw()  # as if it had been sampled: what follows draws the same
         if self.mask is not None:
             self.mask.accept(token_id)
+
+    def draw(self) -> float:
+        """The draw of the next token; 0 and none where the best one is taken."""
+        return 0.0 if self.is_greedy else self.draws.draw()
+
+    def guesses(self, most: int, num_running: int) -> Draft:
+        """Guesses of what follows its tokens, to be computed with the last one of them.
+
+        Args:
+            most: of them.
+            num_running: sequences that are decoded in this step.
+        """
+        params = self.request.sampling
+        # What the last token of all would say is never wanted.
+        most = min(most, params.max_tokens - self.num_generated - 1)
+        if self.lookup is None or most <= 0:
+            return NO_DRAFT
+        token_ids = self.lookup.guesses(self.token_ids, most, num_running)
+        for index, token_id in enumerate(token_ids):
+            if token_id in self.stop_token_ids:
+                token_ids = token_ids[:index]
+                break
+        if self.mask is None or not token_ids:
+            return Draft(tuple(token_ids))
+        masks = self.mask.ahead(token_ids)
+        return Draft(tuple(token_ids[: len(masks)]), tuple(masks))
+
+    def learn(self, num_guesses: int, num_right: int) -> None:
+        """Take in how many of the last step's guesses were right."""
+        if self.lookup is not None:
+            self.lookup.learn(num_guesses, num_right)
 
     def forced(self) -> Sequence[int]:
         """Tokens that follow and need no sampling, for the mask leaves no others.
@@ -137,6 +173,11 @@ class SequenceState:
         return self.is_seeded or self.request.sampling.num_logprobs is not None
 
     @property
+    def is_greedy(self) -> bool:
+        """Whether the best token is taken, and nothing drawn."""
+        return self.request.sampling.temperature < GREEDY_BELOW
+
+    @property
     def num_generated(self) -> int:
         return len(self.token_ids) - self.num_prompt_tokens
 
@@ -152,19 +193,33 @@ class SequenceState:
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """Tokens ``start .. start + num_tokens`` of a sequence, to be computed in this step."""
+    """Tokens ``start .. start + num_tokens`` of a sequence, to be computed in this step.
+
+    Attributes:
+        draft: the last ones of them, which are guesses: they follow the sequence's own.
+    """
 
     sequence: SequenceState
     start: int
     num_tokens: int
+    draft: Draft = NO_DRAFT
 
     @property
     def end(self) -> int:
         return self.start + self.num_tokens
 
     @property
+    def known_end(self) -> int:
+        """The end of those that are no guesses."""
+        return self.end - len(self.draft)
+
+    @property
+    def token_ids(self) -> list[int]:
+        return [*self.sequence.token_ids[self.start : self.end], *self.draft.token_ids]
+
+    @property
     def is_decode(self) -> bool:
-        """Whether it is one token that was generated, or a few: the last one and those forced.
+        """Whether it is one token that was generated, or a few: the last, those forced, guesses.
 
         The last token of a prompt is none of them, even where it is alone: it is computed as the
         others of its prompt are, however many of those were cached.
@@ -180,4 +235,4 @@ class Segment:
     @property
     def samples(self) -> bool:
         """Whether the sequence's next token comes out of this step."""
-        return self.end == len(self.sequence.token_ids)
+        return self.known_end == len(self.sequence.token_ids)

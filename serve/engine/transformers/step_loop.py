@@ -14,12 +14,15 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Sequence
+from itertools import groupby
+from operator import itemgetter
 from queue import Empty, SimpleQueue
 from typing import Literal, Protocol
 
 from serve import timeline
 from serve.engine.delivery import AddressedToken, CrossThreadDelivery, Mailbox
-from serve.engine.protocol import EngineLoad, PrefixCacheLoad, TokenLogprob
+from serve.engine.protocol import EngineLoad, TokenLogprob
+from serve.engine.transformers.guess_count import GuessCount
 from serve.engine.transformers.scheduler import Scheduler
 from serve.engine.transformers.sequence import Segment, SequenceState
 from serve.errors import EngineDeadError, InternalError, RequestError, StepFailed
@@ -50,6 +53,7 @@ class SampledToken(Protocol):
     def error(self) -> RequestError | None: ...
 
 
+# Several tokens of one sequence, if its guesses were right, come one after the other.
 Step = Callable[[Sequence[Segment]], Sequence[tuple[SequenceState, SampledToken]]]
 _Order = tuple[Literal["submit", "cancel"], SequenceState] | None
 
@@ -94,6 +98,7 @@ class StepLoop:
         self._num_submitted = 0
         self._num_taken = 0
         self._num_steps = 0
+        self._guesses = GuessCount()
         self._num_failed_in_a_row = 0
         self._has_stalled = False
         self._beat_at = clock()
@@ -123,24 +128,18 @@ class StepLoop:
         self._orders.put(("cancel", sequence))
 
     def load(self) -> EngineLoad:
-        scheduler, blocks = self._scheduler, self._scheduler.blocks
-        if self._death is not None:
-            return EngineLoad(
-                num_running=0, num_waiting=0, kv_cache_usage=0.0, num_steps=self._num_steps
-            )
+        scheduler, is_dead = self._scheduler, self._death is not None
+        num_untaken = max(0, self._num_submitted - self._num_taken)
+        blocks = scheduler.blocks
+        usage = 1 - blocks.num_available / blocks.num_blocks
         return EngineLoad(
-            num_running=len(scheduler.running),
-            num_waiting=len(scheduler.waiting) + max(0, self._num_submitted - self._num_taken),
-            kv_cache_usage=1 - blocks.num_available / blocks.num_blocks,
+            num_running=0 if is_dead else len(scheduler.running),
+            num_waiting=0 if is_dead else len(scheduler.waiting) + num_untaken,
+            kv_cache_usage=0.0 if is_dead else usage,
             num_steps=self._num_steps,
-            prefix_cache=PrefixCacheLoad(
-                num_queries=scheduler.num_prefix_queries,
-                num_hits=scheduler.num_prefix_hits,
-                num_evictions=blocks.num_evictions,
-                num_blocks=blocks.num_kept,
-            )
-            if blocks.keeps
-            else None,
+            num_draft_tokens=self._guesses.num_guessed,
+            num_accepted_tokens=self._guesses.num_right,
+            prefix_cache=scheduler.prefixes.load(),
         )
 
     def check_health(self) -> None:
@@ -225,11 +224,12 @@ class StepLoop:
             raise RuntimeError("there is work and nothing of it can be scheduled")
         sampled = self._step(segments)
         self._scheduler.advance(segments)
+        self._guesses.add(segments, sampled)
         addressed: list[AddressedToken] = []
         try:
-            for sequence, token in sampled:
+            for sequence, pairs in groupby(sampled, key=itemgetter(0)):
                 try:
-                    self._accept(sequence, token, addressed)
+                    self._accept(sequence, [token for _, token in pairs], addressed)
                 except RequestError as error:
                     self._end(sequence, error)
                 except Exception:  # noqa: BLE001 - one stream's, such as its mask's
@@ -242,16 +242,27 @@ class StepLoop:
         self._num_failed_in_a_row = 0
 
     def _accept(
-        self, sequence: SequenceState, token: SampledToken, addressed: list[AddressedToken]
+        self,
+        sequence: SequenceState,
+        tokens: Sequence[SampledToken],
+        addressed: list[AddressedToken],
     ) -> None:
-        """Add the token to its sequence and to what is sent; an error ends the stream."""
-        if token.error is not None:
-            self._end(sequence, token.error)
-            return
+        """Add tokens to their sequence and to what is sent; an error ends the stream.
+
+        Args:
+            tokens: all but the last were guessed, and are computed.
+        """
         mailbox = self._mailboxes[sequence]
-        sequence.append(token.token_id)
-        finish_reason = sequence.finish_reason
-        addressed.append(AddressedToken(mailbox, token.token_id, token.logprob, finish_reason))
+        finish_reason = None
+        for index, token in enumerate(tokens):
+            if token.error is not None:
+                self._end(sequence, token.error)
+                return
+            sequence.append(token.token_id, is_computed=index < len(tokens) - 1)
+            finish_reason = sequence.finish_reason
+            addressed.append(AddressedToken(mailbox, token.token_id, token.logprob, finish_reason))
+            if finish_reason is not None:
+                break
         if finish_reason is None and self.forces_tokens:
             finish_reason = self._append_forced(sequence, mailbox, addressed)
         if finish_reason is not None:

@@ -82,7 +82,7 @@ class StepPlan:
         slots: ``[T]``, where each token's key and value go.
         fresh_blocks: ``[N]``, blocks whose first token is in this step; None if there are none.
         last_rows: ``[B]``, rows whose logits are wanted: of a segment those that say how likely its
-            prompt's tokens were, then the one that is sampled.
+            prompt's tokens were, then the one that is sampled, then those of its guesses.
     """
 
     cache: KVCache
@@ -110,7 +110,7 @@ def make_plan(segments: Sequence[Segment], cache: KVCache, device: torch.device)
     last_rows: list[int] = []
     for segment in ordered:
         blocks = segment.sequence.block_ids
-        input_ids += segment.sequence.token_ids[segment.start : segment.end]
+        input_ids += segment.token_ids
         positions += range(segment.start, segment.end)
         slots += [
             blocks[position // BLOCK_SIZE] * BLOCK_SIZE + position % BLOCK_SIZE
@@ -121,7 +121,7 @@ def make_plan(segments: Sequence[Segment], cache: KVCache, device: torch.device)
         first_row = len(input_ids) - segment.num_tokens
         last_rows += range(first_row, first_row + rows_of(segment))
         if segment.samples:
-            last_rows.append(len(input_ids) - 1)
+            last_rows += range(len(input_ids) - 1 - len(segment.draft), len(input_ids))
     num_tokens = len(input_ids)
     if device.type == "cpu" and not all(segment.is_decode for segment in ordered):
         filling = [0] * (LEAST_ROWS - num_tokens)

@@ -7,10 +7,10 @@ import math
 import torch
 
 from serve.engine.bad_words import completing
-from serve.engine.transformers.sequence import SequenceState
+from serve.engine.transformers.sampled_row import SampledRow
 
 
-def has_any(sequence: SequenceState) -> bool:
+def has_any(sequence: SampledRow) -> bool:
     """Whether one of the rules may change the sequence's next row."""
     params = sequence.request.sampling
     return bool(
@@ -20,7 +20,7 @@ def has_any(sequence: SequenceState) -> bool:
     )
 
 
-def apply(row: torch.Tensor, sequence: SequenceState) -> None:
+def apply(row: torch.Tensor, sequence: SampledRow) -> None:
     """Set the logits ``[V]`` of tokens that may not come to -inf, in place.
 
     Args:

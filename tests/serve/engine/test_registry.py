@@ -37,10 +37,20 @@ def test_other_engines_refuse_them(vllm: VllmSettings, flag: str) -> None:
         registry.build("fake", None, EngineSettings(vllm=vllm), lambda *_: None)
 
 
-def test_other_engines_refuse_what_is_for_transformers(tmp_path: Path) -> None:
-    settings = EngineSettings(transformers=TransformersSettings(prefix_cache_dir=tmp_path))
-    with pytest.raises(StartupError, match="--prefix-cache-dir is for the transformers engine"):
-        registry.build("fake", None, settings, lambda *_: None)
+@pytest.mark.parametrize("engine", ["fake", "vllm"])
+@pytest.mark.parametrize(
+    ("own", "flag"),
+    [
+        (TransformersSettings(prompt_lookup=False), "--prompt-lookup"),
+        (TransformersSettings(num_speculative_tokens=4), "--num-speculative-tokens"),
+        (TransformersSettings(prefix_cache_dir=Path("/cache")), "--prefix-cache-dir"),
+    ],
+)
+def test_other_engines_than_transformers_refuse_its_own(
+    engine: str, own: TransformersSettings, flag: str
+) -> None:
+    with pytest.raises(StartupError, match=f"{flag} is for the transformers engine.*{engine}"):
+        registry.build(engine, None, EngineSettings(transformers=own), lambda *_: None)
 
 
 @pytest.mark.parametrize(

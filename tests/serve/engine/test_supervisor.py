@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 
 import pytest
 
 from serve.engine.fake import FakeEngine
-from serve.engine.protocol import Engine
+from serve.engine.protocol import Engine, EngineLoad
 from serve.engine.settings import EngineSettings, FakeSettings
 from serve.engine.supervisor import BACK_OFF_S, PAUSED_S, POLL_S, STEADY_S, Supervisor
 from serve.errors import EngineDeadError, StartupError
@@ -293,3 +294,22 @@ class TestSupervisedContract(EngineContract):
             engine._engine.die()  # type: ignore[attr-defined]
 
         return die
+
+
+async def test_what_the_dead_counted_is_kept(clock: Clock) -> None:
+    supervisor, first = supervised(clock, Builder())
+    counted = EngineLoad(
+        num_running=1,
+        num_waiting=2,
+        kv_cache_usage=0.5,
+        num_steps=7,
+        num_draft_tokens=5,
+        num_accepted_tokens=3,
+    )
+    first.load = lambda: counted  # type: ignore[method-assign]
+    assert supervisor.load() == counted
+    await supervisor._taken_down()
+    assert supervisor.load() == replace(
+        counted, num_running=0, num_waiting=0, kv_cache_usage=0.0, num_deaths=1
+    )
+    await supervisor.close()

@@ -132,6 +132,8 @@ def test_the_engine_is_read_at_scrape_time():
             kv_cache_usage=usage,
             num_steps=steps,
             num_deaths=deaths,
+            num_draft_tokens=2 * steps,
+            num_accepted_tokens=steps - 1,
         )
 
     metrics.attach_engine(load)
@@ -143,6 +145,8 @@ def test_the_engine_is_read_at_scrape_time():
         assert samples["kv_cache_usage_ratio"] == usage
         assert samples["engine_steps_total"] == steps
         assert samples["engine_deaths_total"] == deaths
+        assert samples["spec_decode_num_draft_tokens_total"] == 2 * steps
+        assert samples["spec_decode_num_accepted_tokens_total"] == steps - 1
         assert samples["requests_admitted"] == 7
 
 

@@ -12,6 +12,7 @@ import torch
 
 from serve.engine.delivery import CrossThreadDelivery, Mailbox
 from serve.engine.protocol import EngineRequest, SamplingParams
+from serve.engine.transformers.logits_mask import RowMask
 from serve.engine.transformers.sampler import Sampled, sample
 from serve.engine.transformers.scheduler import Scheduler
 from serve.engine.transformers.sequence import Segment, SequenceState
@@ -43,6 +44,9 @@ class EvenOnly:
 
     def allows(self, token_id: int) -> bool:
         return token_id == STOP if self.num_left == 0 else token_id % 2 == 0 and token_id != STOP
+
+    def ahead(self, token_ids: Sequence[int]) -> Sequence[RowMask]:
+        return ()
 
     def forced(self) -> Sequence[int]:
         return ()

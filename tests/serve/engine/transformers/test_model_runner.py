@@ -66,7 +66,8 @@ def sequence(prompt: list[int], block: int, **sampling: Any) -> SequenceState:
 def test_a_step_samples_the_last_row_of_what_ends_its_sequence(
     model: AllRows, num_rows: int
 ) -> None:
-    whole, part, last = sequence([1, 2, 3, 4], 0), sequence([9] * 8, 1), sequence([5, 6, 7], 2)
+    whole, part, last = sequence([1, 2, 3, 4], 0), sequence([9] * 8, 1), sequence([5, 6], 2)
+    last.append(7)
     segments = [Segment(whole, 0, 4), Segment(part, 2, 3), Segment(last, 2, 1)]
     sampled = runner(model).step(segments)
     # In packed order: decodes first.
@@ -76,9 +77,9 @@ def test_a_step_samples_the_last_row_of_what_ends_its_sequence(
 
 def test_a_step_that_ends_no_sequence_samples_nothing() -> None:
     part = sequence([1, 2, 3, 4], 0, temperature=1.0, seed=3)
-    before = part.source.getstate()
+    before = part.draws.peek(0)
     assert runner(KeptRows()).step([Segment(part, 0, 3)]) == []
-    assert part.source.getstate() == before
+    assert part.draws.peek(0) == before
 
 
 def test_logits_are_float32_and_the_callers_own() -> None:

@@ -29,6 +29,23 @@ class Written:
     is_exact: bool
 
 
+def following(token_ids: Sequence[int]) -> int:
+    return 7 + len(token_ids) % 2
+
+
+class Guessing:
+    """Guesses what follows, rightly for a while."""
+
+    def guesses(self, token_ids: Sequence[int], most: int, num_running: int) -> list[int]:
+        del num_running
+        guessed = list(token_ids)
+        for _ in range(most):
+            guessed.append(following(guessed))
+        if len(token_ids) % 3:
+            guessed[-1] = 99
+        return guessed[len(token_ids) :]
+
+
 @dataclass
 class Simulation:
     """A scheduler, and a cache that tells whose it is."""
@@ -37,6 +54,7 @@ class Simulation:
     memory: dict[int, Written] = field(default_factory=dict)
     alive: list[SequenceState] = field(default_factory=list)
     num_computed: int = 0
+    lookup: Guessing | None = None
 
     def submit(self, prompt: Sequence[int], **wanted: Any) -> SequenceState:
         salt, adapter = wanted.pop("salt", None), wanted.pop("adapter", None)
@@ -49,6 +67,7 @@ class Simulation:
             adapter=adapter,
         )
         sequence = SequenceState(request=request, stop_token_ids=frozenset())
+        sequence.lookup = self.lookup  # type: ignore[assignment]
         self.alive.append(sequence)
         self.scheduler.submit(sequence)
         return sequence
@@ -57,10 +76,15 @@ class Simulation:
         segments = self.scheduler.schedule()
         for segment in segments:
             self._compute(segment)
-        samplers = [segment.sequence for segment in segments if segment.samples]
+        samplers = [segment for segment in segments if segment.samples]
         self.scheduler.advance(segments)
-        for sequence in samplers:
-            sequence.append(7 + len(sequence.token_ids) % 2)
+        for segment in samplers:
+            sequence = segment.sequence
+            for guess in (*segment.draft.token_ids, None):
+                token_id = following(sequence.token_ids)
+                sequence.append(token_id, is_computed=token_id == guess)
+                if sequence.finish_reason or token_id != guess:
+                    break
             if sequence.finish_reason:
                 self.remove(sequence)
         return segments
@@ -80,8 +104,9 @@ class Simulation:
         self.num_computed += segment.num_tokens
         history = hash((sequence.request.cache_salt, sequence.request.adapter))
         is_exact = True
-        for position in range(segment.end):
-            history = hash((history, sequence.token_ids[position]))
+        tokens = [*sequence.token_ids[: segment.known_end], *segment.draft.token_ids]
+        for position, token_id in enumerate(tokens):
+            history = hash((history, token_id))
             slot = sequence.block_ids[position // BLOCK] * BLOCK + position % BLOCK
             if position >= segment.start:
                 is_exact = is_exact and not segment.is_decode
@@ -119,7 +144,9 @@ def test_the_second_prompt_computes_what_is_new() -> None:
     subject.run()
     assert again.num_cached == 20
     assert subject.num_computed - before == 2 + 2  # its end, and two tokens of its answer
-    assert (subject.scheduler.num_prefix_queries, subject.scheduler.num_prefix_hits) == (43, 20)
+    load = subject.scheduler.prefixes.load()
+    assert load is not None
+    assert (load.num_queries, load.num_hits) == (43, 20)
 
 
 def test_an_answer_is_there_for_the_next_turn() -> None:
@@ -268,6 +295,7 @@ def test_nothing_of_another_is_read_and_nothing_leaks(
 ) -> None:
     num_blocks = shape["num_blocks"]
     subject = simulation(budget=shape["seqs"] + spare, **shape)
+    subject.lookup = Guessing() if spare % 2 else None
     pool = subject.scheduler.blocks
     histories: list[SequenceState] = []
     for verb, value in script:
@@ -292,7 +320,9 @@ def test_nothing_of_another_is_read_and_nothing_leaks(
         assert pool.num_kept <= num_blocks
     subject.run()
     assert pool.num_available == num_blocks
-    assert subject.scheduler.num_prefix_hits <= subject.scheduler.num_prefix_queries
+    load = subject.scheduler.prefixes.load()
+    assert load is not None
+    assert load.num_hits <= load.num_queries
     # What is left is kept, is nobody's, and is given to whoever asks.
     assert sorted(pool.take(num_blocks) or []) == list(range(num_blocks))
     assert pool.num_kept == 0

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from serve.engine.protocol import EngineRequest, SamplingParams
-from serve.engine.transformers.scheduler import Scheduler
+from serve.engine.transformers.scheduler import MOST_SHARED, Scheduler
 from serve.engine.transformers.sequence import Segment, SequenceState
 
 BLOCK = 4
@@ -182,3 +184,102 @@ def test_a_sequence_is_over_by_its_last_token(generated: list[int], expected: st
     assert one.finish_reason == expected
     assert one.num_generated == len(generated)
     assert one.num_pending == 2 + len(generated)
+
+
+# Guesses take what nobody else needs
+
+
+class Eager:
+    """Guesses as many tokens as it may."""
+
+    def guesses(self, token_ids: Sequence[int], most: int, num_running: int) -> list[int]:
+        del token_ids, num_running
+        return [0] * most
+
+    def learn(self, num_guesses: int, num_right: int) -> None:
+        pass
+
+
+def guessing(prompt_size: int, max_tokens: int = 100) -> SequenceState:
+    one = sequence(prompt_size, max_tokens)
+    one.lookup = Eager()  # type: ignore[assignment]
+    return one
+
+
+def drafts(segments: Sequence[Segment]) -> list[int]:
+    return [len(segment.draft) for segment in segments]
+
+
+def test_guesses_follow_the_last_token_and_leave_prompts_their_chunk() -> None:
+    subject = scheduler(max_num_seqs=4, budget=16)
+    one = guessing(3)
+    subject.submit(one)
+    assert drafts(subject.schedule()) == [0]  # none behind a prompt
+    one.num_computed = 3
+    one.append(7)
+    (segment,) = subject.schedule()
+    assert (segment.start, segment.num_tokens, len(segment.draft)) == (3, 5, 4)
+    assert segment.samples
+    assert segment.is_decode
+    assert segment.token_ids == [7, 0, 0, 0, 0]
+    subject.submit(sequence(60, 5))
+    first, prompt = subject.schedule()
+    assert first.num_tokens + prompt.num_tokens == 16
+    assert prompt.num_tokens >= 12
+
+
+def test_a_guess_that_was_wrong_is_not_computed() -> None:
+    subject, one = scheduler(), guessing(3)
+    subject.submit(one)
+    subject.advance(subject.schedule())
+    one.append(7)
+    subject.advance(subject.schedule())
+    assert one.num_computed == 4
+    one.append(0, is_computed=True)
+    assert (one.num_computed, one.num_pending, one.is_decoding) == (5, 0, False)
+    one.append(9)
+    assert (one.num_computed, one.num_pending, one.is_decoding) == (5, 1, True)
+
+
+def test_guesses_end_where_the_answer_does() -> None:
+    subject, one = scheduler(), guessing(3, max_tokens=3)
+    subject.submit(one)
+    subject.advance(subject.schedule())
+    one.append(7)
+    assert drafts(subject.schedule()) == [1]  # and its row says the third
+    one.append(7)
+    one.num_computed += 1
+    assert drafts(subject.schedule()) == [0]
+
+
+def test_guesses_take_no_block_that_another_may_need() -> None:
+    subject = scheduler(num_blocks=3)
+    first, second = guessing(3), sequence(4, 30)
+    for one in (first, second):
+        subject.submit(one)
+    subject.advance(subject.schedule())
+    first.append(7)
+    second.append(7)
+    assert drafts(subject.schedule()) == [0, 0]  # the last free block is the second's
+    assert len(second.block_ids) == 2
+    assert len(first.block_ids) == 1
+    assert subject.num_preemptions == 0
+
+
+def test_guesses_of_one_do_not_make_the_step_of_many_long() -> None:
+    subject = scheduler(max_num_seqs=8, budget=64)
+    sequences = [guessing(3) for _ in range(4)]
+    for one in sequences:
+        subject.submit(one)
+    subject.advance(subject.schedule())
+    for one in sequences:
+        one.append(7)
+    assert sum(drafts(subject.schedule())) == MOST_SHARED
+
+
+def test_a_stop_token_is_not_guessed() -> None:
+    one = guessing(3)
+    one.append(7)
+    assert one.guesses(4, 1).token_ids == (0, 0, 0, 0)
+    one.stop_token_ids = frozenset({0})
+    assert len(one.guesses(4, 1)) == 0

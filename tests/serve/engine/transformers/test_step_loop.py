@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterator, Sequence
 
 import pytest
 
-from serve.engine.delivery import CrossThreadDelivery
+from serve.engine.delivery import CrossThreadDelivery, Mailbox
 from serve.engine.protocol import EngineRequest, SamplingParams, TokenLogprob
+from serve.engine.transformers.draft import kept, rows
 from serve.engine.transformers.scheduler import Scheduler
 from serve.engine.transformers.sequence import Segment, SequenceState
 from serve.engine.transformers.step_loop import MOST_FAILED_STEPS, StepLoop
@@ -146,6 +147,62 @@ async def test_cancelling_what_is_over_or_unknown(make_loop: MakeLoop) -> None:
     loop.cancel(sequence(1))
     await settle(loop)
     loop.check_health()
+
+
+class Sevens:
+    """Guesses three sevens, which is what the model always says."""
+
+    def __init__(self) -> None:
+        self.learnt: list[tuple[int, int]] = []
+
+    def guesses(self, token_ids: Sequence[int], most: int, num_running: int) -> list[int]:
+        del token_ids, num_running
+        return [7] * min(3, most)
+
+    def learn(self, num_guesses: int, num_right: int) -> None:
+        self.learnt.append((num_guesses, num_right))
+
+
+def checked(segments: Sequence[Segment]) -> list[tuple[SequenceState, Token]]:
+    sampling = [segment for segment in segments if segment.samples]
+    return kept(sampling, [Token() for _ in rows(sampling)])
+
+
+async def whole(mailbox: Mailbox) -> tuple[list[int], str]:
+    token_ids: list[int] = []
+    while True:
+        chunk = await mailbox.take()
+        token_ids += chunk.token_ids
+        if chunk.finish_reason is not None:
+            return token_ids, chunk.finish_reason
+
+
+async def test_right_guesses_are_sent_and_counted(make_loop: MakeLoop) -> None:
+    loop = make_loop(step=checked)
+    one, mailbox, lookup = sequence(10), loop.mailbox(), Sevens()
+    one.lookup = lookup  # type: ignore[assignment]
+    loop.submit(one, mailbox)
+    assert await whole(mailbox) == ([7] * 10, "length")
+    # A prompt, then 1 + 3, 1 + 3 and the last, after which nothing is guessed.
+    assert lookup.learnt == [(3, 3), (3, 3)]
+    load = loop.load()
+    assert (load.num_draft_tokens, load.num_accepted_tokens) == (6, 6)
+
+
+async def test_what_follows_an_end_in_the_midst_of_guesses_is_dropped(make_loop: MakeLoop) -> None:
+    def ending(segments: Sequence[Segment]) -> list[tuple[SequenceState, Token]]:
+        pairs = checked(segments)
+        if len(pairs) > 2:
+            pairs[1][1].token_id = 9
+        return pairs
+
+    loop = make_loop(step=ending)
+    one, mailbox = sequence(10), loop.mailbox()
+    one.stop_token_ids = frozenset({9})
+    one.lookup = Sevens()  # type: ignore[assignment]
+    loop.submit(one, mailbox)
+    assert await whole(mailbox) == ([7, 7, 9], "stop")
+    assert loop.load().kv_cache_usage == 0
 
 
 async def test_what_was_computed_is_to_be_trusted_after_an_orderly_end_alone(

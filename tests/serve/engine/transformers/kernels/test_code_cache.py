@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import shutil
 from collections.abc import Callable
@@ -30,6 +31,18 @@ def test_what_is_kept_is_read(folder: Path) -> None:
     assert folder.stat().st_mode & 0o777 == 0o700
     code_cache.write("gate", b"other")
     assert code_cache.read("gate") == b"other"
+
+
+def test_compiled_code_hangs_on_files_of_the_key_alone() -> None:
+    """A constant of another file could change, and code that was kept would not."""
+    folder = Path(code_cache.__file__).parent
+    package = code_cache.__name__.rpartition(".")[0]
+    compiled = [path for path in folder.glob("*.py") if "@kernel_of" in path.read_text()]
+    assert compiled
+    for path in compiled:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("serve"):
+                assert (node.module or "").startswith(package), (path.name, node.module)
 
 
 def _write(folder: Path, data: bytes) -> None:

@@ -1,0 +1,1 @@
+"""Agents' conversations played on several servers: how much of each prompt is computed again."""

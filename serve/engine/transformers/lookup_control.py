@@ -1,0 +1,56 @@
+"""The number of guesses that are worth their rows, from what they have cost and brought so far.
+
+A sequence has a credit, in steps of its own: each guess costs the share of a step that its row
+takes, each right one brings the step that is not needed any more. The credit never falls below 0,
+and where guesses bring nothing it only grows by ``_EARNED`` a step: so they never cost a sequence
+more than half a step and that share of all others. Nothing here reads a clock.
+"""
+
+from __future__ import annotations
+
+ROW_COST = 0.16
+"""What a row adds to a step of one, on two cores: docs/lab-notes.md has the table."""
+
+_FIRST_CREDIT = 0.5
+_MOST_CREDIT = 4.0
+_EARNED = 1 / 128
+_FEWEST = 2
+"""Guesses after one that was wrong at once."""
+
+
+def price(num_running: int) -> float:
+    """A guess's cost, in steps of its own sequence, where so many sequences are decoded.
+
+    A step of B rows says B tokens and takes 1 + c (B - 1): a row more costs c of it, and each
+    sequence's token is a B-th of it.
+    """
+    return ROW_COST * num_running / (1 + ROW_COST * (num_running - 1))
+
+
+class LookupControl:
+    """One sequence's. ``most``, then ``learn`` if there was a guess, once for each step.
+
+    Args:
+        most_guesses: in one step.
+    """
+
+    __slots__ = ("_credit", "_length", "_most_guesses", "_price")
+
+    def __init__(self, most_guesses: int) -> None:
+        self._most_guesses = most_guesses
+        self._credit = _FIRST_CREDIT
+        self._length = _FEWEST
+        self._price = price(1)
+
+    def most(self, num_running: int) -> int:
+        """Guesses that this step may make; each call counts as a step."""
+        self._credit = min(_MOST_CREDIT, self._credit + _EARNED)
+        self._price = price(num_running)
+        return min(self._length, self._most_guesses, int(self._credit / self._price))
+
+    def learn(self, num_guesses: int, num_right: int) -> None:
+        """Take in how many of the step's guesses were right."""
+        self._credit += num_right - num_guesses * self._price
+        self._length = max(
+            _FEWEST, 2 * num_right + 2 if num_right == num_guesses else num_right + 2
+        )
