@@ -26,7 +26,7 @@ from transformers import (
     Qwen3ForCausalLM,
 )
 
-from serve.engine.transformers.kernels import native, registry, stored_matrix
+from serve.engine.transformers.kernels import layout, native, registry, stored_matrix
 from serve.engine.transformers.kernels.arguments import (
     AttendArguments,
     GateArguments,
@@ -59,7 +59,6 @@ class CompiledStep:
         self._num_heads, self._num_kv = config.num_attention_heads, config.num_key_value_heads
         self._dim = layer.head_dim
         width = self._num_heads + 2 * self._num_kv
-        most_tokens = cache.num_blocks * BLOCK_SIZE
         rows = MOST_ROWS
         self._hidden = torch.empty(rows, config.hidden_size)
         self._normed = torch.empty(rows, config.hidden_size)
@@ -69,10 +68,19 @@ class CompiledStep:
         self._gated = torch.empty(rows, config.intermediate_size)
         self._cos_sin = torch.empty(2, rows, self._dim)
         self._logits = torch.empty(rows, config.vocab_size)
-        self._scores = torch.empty(torch.get_num_threads(), most_tokens)
+        self._attend_sizes = layout.AttendSizes(
+            self._num_heads // self._num_kv, self._dim, BLOCK_SIZE
+        )
+        self._partials = torch.empty(
+            rows, layout.MOST_SPLITS, self._num_heads, self._attend_sizes.entry
+        )
+        self._attend_scratch = torch.empty(torch.get_num_threads(), self._attend_sizes.scratch)
+        self._waiting = torch.zeros(rows, self._num_kv, dtype=torch.int64)
+        self._items = torch.empty(1 + rows * layout.MOST_SPLITS, dtype=torch.int64)
         self._scratch = native.Scratch(rows, max(matrix.num_in for matrix in products.all()))
         self._places = torch.empty(3, rows, dtype=torch.int64)  # slots, lengths, starts in _blocks
-        self._blocks = torch.empty(cache.num_blocks, dtype=torch.int64)
+        # Sequences may share blocks; memory that is not written costs nothing.
+        self._blocks = torch.empty(rows * cache.num_blocks, dtype=torch.int64)
         self._kept: list[torch.Tensor] = []
         self._sequence = native.CallSequence(registry.sequence(), self._calls())
 
@@ -116,6 +124,13 @@ class CompiledStep:
         self._places[0, :num_rows] = plan.slots
         self._places[1:, :num_rows] = torch.tensor([lengths, starts])
         self._blocks[: len(blocks)] = blocks
+        items = [
+            row * layout.MOST_SPLITS + split
+            for row, length in enumerate(lengths)
+            for split in range(layout.num_splits(-(-length // BLOCK_SIZE)))
+        ]
+        self._items[: 1 + len(items)] = torch.tensor([len(items), *items])
+        self._waiting.zero_()  # as a step that failed may not have left it
         decoder = self._model.model
         self._hidden[:num_rows] = decoder.embed_tokens(plan.input_ids)[0]
         cos, sin = decoder.rotary_emb(self._hidden, plan.position_ids)
@@ -185,21 +200,27 @@ class CompiledStep:
         )
 
     def _attend(self, index: int, attention: Any) -> _Call:
-        return registry.attend(is_bfloat16=self._is_bfloat16), AttendArguments(
+        kernel = registry.attend(is_bfloat16=self._is_bfloat16, group=self._attend_sizes.group)
+        return kernel, AttendArguments(
             num_rows=0,
             num_heads=self._num_heads,
             num_kv_heads=self._num_kv,
             head_dim=self._dim,
             window=self._cache.shapes[index].sliding_window or 0,
-            max_tokens=self._scores.shape[1],
+            scratch_size=self._attend_scratch.shape[1],
+            entry=self._attend_sizes.entry,
+            counter=0,
             qkv=self._qkv.data_ptr(),
             keys=self._cache.keys[index].data_ptr(),
             values=self._cache.values[index].data_ptr(),
             starts=self._places[2].data_ptr(),
             lengths=self._places[1].data_ptr(),
             blocks=self._blocks.data_ptr(),
+            items=self._items.data_ptr(),
+            waiting=self._waiting.data_ptr(),
             out=self._attended.data_ptr(),
-            scores=self._scores.data_ptr(),
+            partials=self._partials.data_ptr(),
+            scratch=self._attend_scratch.data_ptr(),
             scale=_bits(attention.scaling),
         )
 

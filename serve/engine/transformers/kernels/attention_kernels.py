@@ -18,16 +18,30 @@ import numpy as np
 from numba import carray
 
 from serve.engine.transformers.kernels.arguments import AttendArguments, StoreArguments, slots
-from serve.engine.transformers.kernels.compiling import compiled, exact, kernel_of
+from serve.engine.transformers.kernels.attention_vectors import (
+    scores,
+    soften,
+    transposed,
+    weighted,
+)
+from serve.engine.transformers.kernels.compiling import exact, kernel_of
 from serve.engine.transformers.kernels.float_kernels import narrow
-from serve.engine.transformers.kernels.intrinsics import float_of, pointer
+from serve.engine.transformers.kernels.intrinsics import count_up, float_of, pointer
 from serve.engine.transformers.kernels.layer_kernels import exponential, write_normed
+from serve.engine.transformers.kernels.layout import (
+    MOST_SPLITS,
+    STATE,
+    FloatKind,
+    split_size,
+)
 from serve.engine.transformers.kernels.native import Kernel
 from serve.engine.transformers.kernels.threads import num_threads, thread_id
 from serve.engine.transformers.kv_cache import BLOCK_SIZE
 
 _F32, _I32 = np.float32, np.int32
 _STORE, _ATTEND = slots(StoreArguments), slots(AttendArguments)
+_MOST_HEADS = 8
+"""Whose sums are in registers together."""
 
 
 @exact
@@ -49,45 +63,6 @@ def _keep_floats(x: Any, out: Any) -> None:
 def _keep_bfloat16(x: Any, out: Any) -> None:
     for i in range(len(x)):
         out[i] = narrow(x[i])
-
-
-@compiled
-def _dot_floats(x: Any, stored: Any) -> Any:
-    total = _F32(0)
-    for i in range(len(x)):
-        total += x[i] * stored[i]
-    return total
-
-
-@compiled
-def _dot_bfloat16(x: Any, stored: Any) -> Any:
-    total = _F32(0)
-    for i in range(len(x)):
-        total += x[i] * float_of(_I32(stored[i]) << _I32(16))
-    return total
-
-
-@compiled
-def _add_floats(out: Any, weight: Any, stored: Any) -> None:
-    for i in range(len(out)):
-        out[i] += weight * stored[i]
-
-
-@compiled
-def _add_bfloat16(out: Any, weight: Any, stored: Any) -> None:
-    for i in range(len(out)):
-        out[i] += weight * float_of(_I32(stored[i]) << _I32(16))
-
-
-@exact
-def _soften(scores: Any, largest: Any) -> Any:
-    """``exp(scores - largest)`` in place; returns its sum."""
-    for i in range(len(scores)):
-        scores[i] = exponential(scores[i] - largest)
-    total = _F32(0)
-    for i in range(len(scores)):
-        total += scores[i]
-    return total
 
 
 @functools.cache
@@ -127,12 +102,94 @@ def store(*, is_bfloat16: bool) -> Kernel:
     return kernel
 
 
+_split_size = exact(split_size)
+
+
 @functools.cache
-def attend(*, is_bfloat16: bool) -> Kernel:
-    """Attention of one token for each row, of ``AttendArguments``; threads take heads of rows."""
-    kind = np.uint16 if is_bfloat16 else np.float32
-    dot = _dot_bfloat16 if is_bfloat16 else _dot_floats
-    add = _add_bfloat16 if is_bfloat16 else _add_floats
+def _joining(kind: FloatKind, lanes: int) -> Any:
+    """Write one head's attention ``out`` of its sums over each split of the context.
+
+    ``sums`` is float32 ``[splits, entry]``, of which each row begins with its ``STATE``.
+    """
+    is_bfloat16 = kind == "bfloat16"
+
+    @exact
+    def join(sums, out):  # type: ignore[no-untyped-def]
+        largest = sums[0, 0]
+        for split in range(1, len(sums)):
+            largest = max(largest, sums[split, 0])
+        total = _F32(0)
+        for split in range(len(sums)):
+            factor = exponential(sums[split, 0] - largest)
+            sums[split, 2] = factor
+            total += factor * sums[split, 1]
+        for index in range(len(out)):
+            place = index
+            if is_bfloat16:  # as `number_at` says
+                word = index // 2
+                place = 2 * (word - word % lanes) + index % 2 * lanes + word % lanes
+            number = _F32(0)
+            for split in range(len(sums)):
+                number += sums[split, 2] * sums[split, STATE + place]
+            out[index] = number / total
+
+    return join
+
+
+@functools.cache
+def _of_block(kind: FloatKind, lanes: int, group: int) -> Any:
+    """Attend to one block of one key-value head, for the heads of a group.
+
+    The heads go in as few passes of equal size as registers allow.
+    """
+    num_passes = -(-group // _MOST_HEADS)
+    most = -(-group // num_passes)
+    last = most * (num_passes - 1)  # the first head of the last pass
+    transpose, soften_scores = transposed(lanes), soften(lanes)
+    some_scores, last_scores = (scores(kind, lanes, num) for num in (most, group - last))
+    add_some, add_last = (weighted(kind, lanes, num) for num in (most, group - last))
+    per_word = 2 if kind == "bfloat16" else 1
+
+    @exact
+    def attend_block(  # type: ignore[no-untyped-def]
+        keys, values, stride, low, high, queries, dim, scale, turned, weights, states, entry
+    ):
+        num_words = dim // per_word
+        for start in range(low // lanes * lanes, high, lanes):
+            transpose(pointer(keys + start * stride), stride, num_words, pointer(turned))
+            place = weights + 4 * start
+            for head in range(0, last, most):
+                query, own = queries + 4 * head * dim, place + 4 * head * BLOCK_SIZE
+                some_scores(pointer(turned), num_words, pointer(query), dim, scale, pointer(own))
+            query, own = queries + 4 * last * dim, place + 4 * last * BLOCK_SIZE
+            last_scores(pointer(turned), num_words, pointer(query), dim, scale, pointer(own))
+        for head in range(group):
+            own = weights + 4 * head * BLOCK_SIZE
+            soften_scores(pointer(own), low, high, pointer(states + 4 * head * entry))
+        rows, num, place = pointer(values + low * stride), high - low, weights + 4 * low
+        for head in range(0, last, most):
+            own, state = place + 4 * head * BLOCK_SIZE, states + 4 * head * entry
+            add_some(rows, stride, num, num_words, pointer(own), pointer(state), entry)
+        own, state = place + 4 * last * BLOCK_SIZE, states + 4 * last * entry
+        add_last(rows, stride, num, num_words, pointer(own), pointer(state), entry)
+
+    return attend_block
+
+
+@functools.cache
+def attend(*, is_bfloat16: bool, group: int, lanes: int) -> Kernel:
+    """Attention of one token for each row, of ``AttendArguments``.
+
+    Threads take splits of rows' contexts, for one key-value head each; whoever is the last at a row
+    and head joins its splits, in their order.
+
+    Args:
+        is_bfloat16: the cache is; else it is float32.
+        group: query heads that share a key-value head.
+        lanes: float32 in a vector: 16 or 8.
+    """
+    kind: FloatKind = "bfloat16" if is_bfloat16 else "float32"
+    attend_block, join = _of_block(kind, lanes, group), _joining(kind, lanes)
     size = 2 if is_bfloat16 else 4
 
     @kernel_of(AttendArguments)
@@ -140,37 +197,67 @@ def attend(*, is_bfloat16: bool) -> Kernel:
         arguments = carray(address, len(_ATTEND), dtype=np.int64)
         num_rows, num_heads = arguments[_ATTEND.num_rows], arguments[_ATTEND.num_heads]
         num_kv, dim = arguments[_ATTEND.num_kv_heads], arguments[_ATTEND.head_dim]
-        window, max_tokens = arguments[_ATTEND.window], arguments[_ATTEND.max_tokens]
-        thread, threads = np.int64(thread_id()), np.int64(num_threads())
-        shape = (num_rows, num_heads + 2 * num_kv, dim)
-        qkv = carray(pointer(arguments[_ATTEND.qkv]), shape, dtype=np.float32)
+        window, entry = arguments[_ATTEND.window], arguments[_ATTEND.entry]
+        scale = float_of(_I32(arguments[_ATTEND.scale]))
         starts = carray(pointer(arguments[_ATTEND.starts]), num_rows, dtype=np.int64)
         lengths = carray(pointer(arguments[_ATTEND.lengths]), num_rows, dtype=np.int64)
+        waiting = carray(pointer(arguments[_ATTEND.waiting]), (num_rows, num_kv), dtype=np.int64)
         out = carray(pointer(arguments[_ATTEND.out]), (num_rows, num_heads, dim), dtype=np.float32)
-        scores_at = arguments[_ATTEND.scores] + 4 * thread * max_tokens
-        scores = carray(pointer(scores_at), max_tokens, dtype=np.float32)
-        scale = float_of(_I32(arguments[_ATTEND.scale]))
-        items = num_rows * num_heads
-        for item in range(items * thread // threads, items * (thread + 1) // threads):
-            row, head = item // num_heads, item % num_heads
-            kv = head * num_kv // num_heads
+        shape = (num_rows, MOST_SPLITS, num_heads, entry)
+        partials = carray(pointer(arguments[_ATTEND.partials]), shape, dtype=np.float32)
+        num_items = carray(pointer(arguments[_ATTEND.items]), 1, dtype=np.int64)[0]
+        items = carray(pointer(arguments[_ATTEND.items]), 1 + num_items, dtype=np.int64)
+        weights = arguments[_ATTEND.scratch] + 4 * thread_id() * arguments[_ATTEND.scratch_size]
+        turned = weights + 4 * group * BLOCK_SIZE
+        stride = size * num_kv * dim
+        while True:
+            taken = count_up(arguments[_ATTEND.counter])
+            if taken >= num_items * num_kv:
+                break
+            item, kv = items[1 + taken // num_kv], taken % num_kv
+            row, split = item // MOST_SPLITS, item % MOST_SPLITS
             length = lengths[row]
             first = max(0, length - window) if window != 0 else 0
-            blocks_at = arguments[_ATTEND.blocks] + 8 * starts[row]
-            blocks = carray(pointer(blocks_at), length, dtype=np.int64)
-            largest = _F32(-np.inf)
-            for token in range(first, length):
-                slot = blocks[token // BLOCK_SIZE] * BLOCK_SIZE + token % BLOCK_SIZE
-                at = pointer(arguments[_ATTEND.keys] + size * (slot * num_kv + kv) * dim)
-                score = dot(qkv[row, head], carray(at, dim, dtype=kind)) * scale
-                scores[token - first] = score
-                largest = max(largest, score)
-            total = _soften(scores[: length - first], largest)
-            attended = out[row, head]
-            attended[:] = _F32(0)
-            for token in range(first, length):
-                slot = blocks[token // BLOCK_SIZE] * BLOCK_SIZE + token % BLOCK_SIZE
-                at = pointer(arguments[_ATTEND.values] + size * (slot * num_kv + kv) * dim)
-                add(attended, scores[token - first] / total, carray(at, dim, dtype=kind))
+            first_block, stop_block = first // BLOCK_SIZE, -(-length // BLOCK_SIZE)
+            blocks_each = _split_size(stop_block - first_block)
+            splits = -(-(stop_block - first_block) // blocks_each)
+            if split >= splits:  # a window hides it
+                continue
+            blocks_at = pointer(arguments[_ATTEND.blocks] + 8 * starts[row])
+            blocks = carray(blocks_at, stop_block, dtype=np.int64)
+            head = kv * group
+            states = partials[row, split, head : head + group]
+            states[:] = _F32(0)
+            states[:, 0] = _F32(-np.inf)
+            states_at = arguments[_ATTEND.partials] + 4 * entry * (
+                (row * MOST_SPLITS + split) * num_heads + head
+            )
+            queries = arguments[_ATTEND.qkv] + 4 * dim * (row * (num_heads + 2 * num_kv) + head)
+            begin = first_block + split * blocks_each
+            for index in range(begin, min(begin + blocks_each, stop_block)):
+                low = max(first - index * BLOCK_SIZE, 0)
+                high = min(length - index * BLOCK_SIZE, BLOCK_SIZE)
+                place = blocks[index] * BLOCK_SIZE * stride + kv * size * dim
+                attend_block(
+                    arguments[_ATTEND.keys] + place,
+                    arguments[_ATTEND.values] + place,
+                    stride,
+                    low,
+                    high,
+                    queries,
+                    dim,
+                    scale,
+                    turned,
+                    weights,
+                    states_at,
+                    entry,
+                )
+            if splits > 1:
+                waiting_at = arguments[_ATTEND.waiting] + 8 * (row * num_kv + kv)
+                if count_up(waiting_at) < splits - 1:
+                    continue
+                waiting[row, kv] = 0
+            for own in range(head, head + group):
+                join(partials[row, :splits, own], out[row, own])
 
     return kernel
