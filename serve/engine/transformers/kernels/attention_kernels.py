@@ -152,11 +152,11 @@ def _of_block(kind: FloatKind, lanes: int, group: int) -> Any:
 
     @exact
     def attend_block(  # type: ignore[no-untyped-def]
-        keys, values, stride, low, high, queries, dim, scale, turned, weights, states, entry
+        keys, values, stride, ahead, low, high, queries, dim, scale, turned, weights, states, entry
     ):
         num_words = dim // per_word
         for start in range(low // lanes * lanes, high, lanes):
-            transpose(pointer(keys + start * stride), stride, num_words, pointer(turned))
+            transpose(pointer(keys + start * stride), stride, num_words, ahead, pointer(turned))
             place = weights + 4 * start
             for head in range(0, last, most):
                 query, own = queries + 4 * head * dim, place + 4 * head * BLOCK_SIZE
@@ -169,9 +169,9 @@ def _of_block(kind: FloatKind, lanes: int, group: int) -> Any:
         rows, num, place = pointer(values + low * stride), high - low, weights + 4 * low
         for head in range(0, last, most):
             own, state = place + 4 * head * BLOCK_SIZE, states + 4 * head * entry
-            add_some(rows, stride, num, num_words, pointer(own), pointer(state), entry)
+            add_some(rows, stride, num, num_words, ahead, pointer(own), pointer(state), entry)
         own, state = place + 4 * last * BLOCK_SIZE, states + 4 * last * entry
-        add_last(rows, stride, num, num_words, pointer(own), pointer(state), entry)
+        add_last(rows, stride, num, num_words, ahead, pointer(own), pointer(state), entry)
 
     return attend_block
 
@@ -238,10 +238,12 @@ def attend(*, is_bfloat16: bool, group: int, lanes: int) -> Kernel:
                 low = max(first - index * BLOCK_SIZE, 0)
                 high = min(length - index * BLOCK_SIZE, BLOCK_SIZE)
                 place = blocks[index] * BLOCK_SIZE * stride + kv * size * dim
+                following = blocks[min(index + 1, stop_block - 1)]
                 attend_block(
                     arguments[_ATTEND.keys] + place,
                     arguments[_ATTEND.values] + place,
                     stride,
+                    (following - blocks[index]) * BLOCK_SIZE * stride,
                     low,
                     high,
                     queries,

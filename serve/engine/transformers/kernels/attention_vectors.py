@@ -28,7 +28,14 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from serve.engine.transformers.kernels.layout import STATE, FloatKind
-from serve.engine.transformers.kernels.vectors import address_of, apart, reduced, splat, spread
+from serve.engine.transformers.kernels.vectors import (
+    address_of,
+    apart,
+    fetch,
+    reduced,
+    splat,
+    spread,
+)
 from serve.engine.transformers.kv_cache import BLOCK_SIZE
 
 _I1, _I32, _I64, _F32 = ir.IntType(1), ir.IntType(32), ir.IntType(64), ir.FloatType()
@@ -42,29 +49,33 @@ _SERIES = tuple(1 / value for value in (720, 120, 24, 6, 2, 1, 1))
 
 @functools.cache
 def transposed(lanes: int) -> Any:
-    """Write the words of ``lanes`` rows in columns, ``(rows, stride, num_words, out)``.
+    """Write the words of ``lanes`` rows in columns, ``(rows, stride, num_words, ahead, out)``.
 
     Arguments of what is returned, addresses but for the numbers:
 
     rows, stride
         ``lanes`` rows of ``num_words`` words, these many bytes apart.
+    ahead
+        bytes from them to those that are wanted next, for which memory is asked now.
     out
         words ``[num_words, lanes]``, with room for whole vectors of words.
     """
 
     @intrinsic
-    def write(_context: Any, rows: Any, stride: Any, num_words: Any, out: Any) -> Any:
+    def write(_context: Any, rows: Any, stride: Any, num_words: Any, ahead: Any, out: Any) -> Any:
         def emit(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
-            rows, stride, num_words, out = arguments
+            rows, stride, num_words, ahead, out = arguments
             places = apart(builder, rows, stride, lanes)
             with _chunks(builder, lanes, num_words) as (index, mask):
                 vectors = [_masked_load(builder, place, index, mask, lanes) for place in places]
+                for place in places:
+                    _ask_for(builder, place, index, ahead)
                 for row, vector in enumerate(_turned(builder, vectors)):
                     at = builder.mul(builder.add(index, _long(row)), _long(lanes))
                     builder.store(vector, _place(builder, out, at, vector.type), align=4)
             return _context.get_dummy_value()
 
-        return types.void(_POINTER, _NUMBER, _NUMBER, _POINTER), emit
+        return types.void(_POINTER, _NUMBER, _NUMBER, _NUMBER, _POINTER), emit
 
     return write
 
@@ -174,10 +185,14 @@ def soften(lanes: int) -> Any:
 
 @functools.cache
 def weighted(kind: FloatKind, lanes: int, num_heads: int) -> Any:
-    """Add a block's values by weight, ``(values, stride, num, num_words, weights, state, entry)``.
+    """Add a block's values by weight.
+
+    ``(values, stride, num, num_words, ahead, weights, state, entry)``:
 
     values, stride
         ``num`` rows of ``num_words`` words, these many bytes apart.
+    ahead
+        as for ``transposed``.
     weights
         float32 ``[num_heads, BLOCK_SIZE]``, of which the first ``num`` of each row are read.
     state, entry
@@ -193,12 +208,13 @@ def weighted(kind: FloatKind, lanes: int, num_heads: int) -> Any:
         stride: Any,
         num: Any,
         num_words: Any,
+        ahead: Any,
         weights: Any,
         state: Any,
         entry: Any,
     ) -> Any:
         def emit(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
-            values, stride, num, num_words, weights, state, entry = arguments
+            values, stride, num, num_words, ahead, weights, state, entry = arguments
             floats = ir.VectorType(_F32, lanes)
             states = apart(builder, state, builder.mul(entry, _long(_WORD)), num_heads)
             num_parts = 2 if kind == "bfloat16" else 1
@@ -224,6 +240,7 @@ def weighted(kind: FloatKind, lanes: int, num_heads: int) -> Any:
                 with cgutils.for_range(builder, num) as token:
                     row = builder.gep(values, [builder.mul(token.index, stride)])
                     loaded = _masked_load(builder, row, index, mask, lanes)
+                    _ask_for(builder, row, index, ahead)
                     parts = _widened(builder, kind, loaded)
                     for head, totals in enumerate(sums):
                         at = builder.add(token.index, _long(head * BLOCK_SIZE))
@@ -235,8 +252,8 @@ def weighted(kind: FloatKind, lanes: int, num_heads: int) -> Any:
                         builder.store(builder.load(total), place, align=4)
             return _context.get_dummy_value()
 
-        arguments = (_POINTER, _NUMBER, _NUMBER, _NUMBER, _POINTER, _POINTER, _NUMBER)
-        return types.void(*arguments), emit
+        numbers = (_NUMBER,) * 4
+        return types.void(_POINTER, *numbers, _POINTER, _POINTER, _NUMBER), emit
 
     return add
 
@@ -270,6 +287,12 @@ def _masked_load(builder: Any, pointer: Any, index: Any, mask: Any, lanes: int) 
     name = f"llvm.masked.load.v{lanes}i32.p0"
     function = cgutils.get_or_insert_function(builder.module, kind, name)
     return builder.call(function, [place, ir.Constant(_I32, 2), mask, splat(words, 0)])
+
+
+def _ask_for(builder: Any, pointer: Any, index: Any, ahead: Any) -> None:
+    """Ask memory for what lies these many bytes after a word: its stride hides where it goes."""
+    here = builder.add(builder.mul(index, _long(_WORD)), ahead)
+    fetch(builder, builder.gep(pointer, [here]), 0)
 
 
 def _turned(builder: Any, vectors: Sequence[Any]) -> Sequence[Any]:
