@@ -119,19 +119,18 @@ def _joining(kind: FloatKind, lanes: int) -> Any:
         for split in range(1, len(sums)):
             largest = max(largest, sums[split, 0])
         total = _F32(0)
+        joined = sums[0, STATE:]
         for split in range(len(sums)):
-            factor = exponential(sums[split, 0] - largest)
-            sums[split, 2] = factor
+            factor, own = exponential(sums[split, 0] - largest), sums[split, STATE:]
             total += factor * sums[split, 1]
+            for place in range(len(joined)):
+                joined[place] = factor * own[place] + (joined[place] if split else _F32(0))
         for index in range(len(out)):
             place = index
-            if is_bfloat16:  # as `number_at` says
+            if is_bfloat16:  # even numbers, then the odd ones between them
                 word = index // 2
                 place = 2 * (word - word % lanes) + index % 2 * lanes + word % lanes
-            number = _F32(0)
-            for split in range(len(sums)):
-                number += sums[split, 2] * sums[split, STATE + place]
-            out[index] = number / total
+            out[index] = joined[place] / total
 
     return join
 
