@@ -42,6 +42,8 @@ _F32, _I32 = np.float32, np.int32
 _STORE, _ATTEND = slots(StoreArguments), slots(AttendArguments)
 _MOST_HEADS = 8
 """Whose sums are in registers together."""
+_ITEMS_EACH = 4
+"""Splits for each thread that are enough to keep all at work to the end."""
 
 
 @exact
@@ -176,11 +178,63 @@ def _of_block(kind: FloatKind, lanes: int, group: int) -> Any:
 
 
 @functools.cache
+def _of_split(kind: FloatKind, lanes: int, group: int) -> Any:
+    """Attend to a split of one row's context, for some key-value heads, into ``partials``.
+
+    ``blocks`` are the ids of the row's; those from ``begin`` to ``stop`` are the split's. In each,
+    the tokens from ``first`` on and before ``length`` are seen.
+    """
+    attend_block = _of_block(kind, lanes, group)
+    size = 2 if kind == "bfloat16" else 4
+
+    @exact
+    def attend_split(  # type: ignore[no-untyped-def]
+        arguments, thread, row, split, blocks, begin, stop, first, length, first_kv, last_kv
+    ):
+        num_heads, num_kv = arguments[_ATTEND.num_heads], arguments[_ATTEND.num_kv_heads]
+        dim, entry = arguments[_ATTEND.head_dim], arguments[_ATTEND.entry]
+        scale = float_of(_I32(arguments[_ATTEND.scale]))
+        weights = arguments[_ATTEND.scratch] + 4 * thread * arguments[_ATTEND.scratch_size]
+        turned = weights + 4 * group * BLOCK_SIZE
+        queries = arguments[_ATTEND.qkv] + 4 * dim * row * (num_heads + 2 * num_kv)
+        heads_at = (row * MOST_SPLITS + split) * num_heads
+        sums_at = arguments[_ATTEND.partials] + 4 * entry * heads_at
+        sums = carray(pointer(sums_at), (num_heads, entry), dtype=np.float32)
+        sums[first_kv * group : last_kv * group] = _F32(0)
+        sums[first_kv * group : last_kv * group, 0] = _F32(-np.inf)
+        stride = size * num_kv * dim
+        for index in range(begin, stop):
+            low = max(first - index * BLOCK_SIZE, 0)
+            high = min(length - index * BLOCK_SIZE, BLOCK_SIZE)
+            ahead = (blocks[min(index + 1, len(blocks) - 1)] - blocks[index]) * BLOCK_SIZE * stride
+            for kv in range(first_kv, last_kv):
+                place = blocks[index] * BLOCK_SIZE * stride + kv * size * dim
+                attend_block(
+                    arguments[_ATTEND.keys] + place,
+                    arguments[_ATTEND.values] + place,
+                    stride,
+                    ahead,
+                    low,
+                    high,
+                    queries + 4 * dim * group * kv,
+                    dim,
+                    scale,
+                    turned,
+                    weights,
+                    sums_at + 4 * entry * group * kv,
+                    entry,
+                )
+
+    return attend_split
+
+
+@functools.cache
 def attend(*, is_bfloat16: bool, group: int, lanes: int) -> Kernel:
     """Attention of one token for each row, of ``AttendArguments``.
 
-    Threads take splits of rows' contexts, for one key-value head each; whoever is the last at a row
-    and head joins its splits, in their order.
+    Threads take splits of rows' contexts as they get to them; whoever is the last at a row joins
+    its splits, in their order. Where there are few splits they take each for one key-value head,
+    else for all, which lie side by side in memory.
 
     Args:
         is_bfloat16: the cache is; else it is float32.
@@ -188,77 +242,51 @@ def attend(*, is_bfloat16: bool, group: int, lanes: int) -> Kernel:
         lanes: float32 in a vector: 16 or 8.
     """
     kind: FloatKind = "bfloat16" if is_bfloat16 else "float32"
-    attend_block, join = _of_block(kind, lanes, group), _joining(kind, lanes)
-    size = 2 if is_bfloat16 else 4
+    attend_split, join = _of_split(kind, lanes, group), _joining(kind, lanes)
 
     @kernel_of(AttendArguments)
     def kernel(address):  # type: ignore[no-untyped-def]
         arguments = carray(address, len(_ATTEND), dtype=np.int64)
         num_rows, num_heads = arguments[_ATTEND.num_rows], arguments[_ATTEND.num_heads]
-        num_kv, dim = arguments[_ATTEND.num_kv_heads], arguments[_ATTEND.head_dim]
-        window, entry = arguments[_ATTEND.window], arguments[_ATTEND.entry]
-        scale = float_of(_I32(arguments[_ATTEND.scale]))
+        num_kv, window = arguments[_ATTEND.num_kv_heads], arguments[_ATTEND.window]
         starts = carray(pointer(arguments[_ATTEND.starts]), num_rows, dtype=np.int64)
         lengths = carray(pointer(arguments[_ATTEND.lengths]), num_rows, dtype=np.int64)
         waiting = carray(pointer(arguments[_ATTEND.waiting]), (num_rows, num_kv), dtype=np.int64)
-        out = carray(pointer(arguments[_ATTEND.out]), (num_rows, num_heads, dim), dtype=np.float32)
-        shape = (num_rows, MOST_SPLITS, num_heads, entry)
-        partials = carray(pointer(arguments[_ATTEND.partials]), shape, dtype=np.float32)
+        shape = (num_rows, num_heads, arguments[_ATTEND.head_dim])
+        out = carray(pointer(arguments[_ATTEND.out]), shape, dtype=np.float32)
+        entries = (num_rows, MOST_SPLITS, num_heads, arguments[_ATTEND.entry])
+        partials = carray(pointer(arguments[_ATTEND.partials]), entries, dtype=np.float32)
         num_items = carray(pointer(arguments[_ATTEND.items]), 1, dtype=np.int64)[0]
         items = carray(pointer(arguments[_ATTEND.items]), 1 + num_items, dtype=np.int64)
-        weights = arguments[_ATTEND.scratch] + 4 * thread_id() * arguments[_ATTEND.scratch_size]
-        turned = weights + 4 * group * BLOCK_SIZE
-        stride = size * num_kv * dim
+        thread = np.int64(thread_id())
+        kv_together = num_kv if num_items >= _ITEMS_EACH * num_threads() else 1
+        kv_parts = num_kv // kv_together
         while True:
             taken = count_up(arguments[_ATTEND.counter])
-            if taken >= num_items * num_kv:
+            if taken >= num_items * kv_parts:
                 break
-            item, kv = items[1 + taken // num_kv], taken % num_kv
+            item, first_kv = items[1 + taken // kv_parts], taken % kv_parts * kv_together
             row, split = item // MOST_SPLITS, item % MOST_SPLITS
             length = lengths[row]
             first = max(0, length - window) if window != 0 else 0
             first_block, stop_block = first // BLOCK_SIZE, -(-length // BLOCK_SIZE)
-            blocks_each = _split_size(stop_block - first_block)
-            splits = -(-(stop_block - first_block) // blocks_each)
+            size = _split_size(stop_block - first_block)
+            splits = -(-(stop_block - first_block) // size)
             if split >= splits:  # a window hides it
                 continue
             blocks_at = pointer(arguments[_ATTEND.blocks] + 8 * starts[row])
             blocks = carray(blocks_at, stop_block, dtype=np.int64)
-            head = kv * group
-            states = partials[row, split, head : head + group]
-            states[:] = _F32(0)
-            states[:, 0] = _F32(-np.inf)
-            states_at = arguments[_ATTEND.partials] + 4 * entry * (
-                (row * MOST_SPLITS + split) * num_heads + head
+            begin = first_block + split * size
+            stop, last_kv = min(begin + size, stop_block), first_kv + kv_together
+            attend_split(
+                arguments, thread, row, split, blocks, begin, stop, first, length, first_kv, last_kv
             )
-            queries = arguments[_ATTEND.qkv] + 4 * dim * (row * (num_heads + 2 * num_kv) + head)
-            begin = first_block + split * blocks_each
-            for index in range(begin, min(begin + blocks_each, stop_block)):
-                low = max(first - index * BLOCK_SIZE, 0)
-                high = min(length - index * BLOCK_SIZE, BLOCK_SIZE)
-                place = blocks[index] * BLOCK_SIZE * stride + kv * size * dim
-                following = blocks[min(index + 1, stop_block - 1)]
-                attend_block(
-                    arguments[_ATTEND.keys] + place,
-                    arguments[_ATTEND.values] + place,
-                    stride,
-                    (following - blocks[index]) * BLOCK_SIZE * stride,
-                    low,
-                    high,
-                    queries,
-                    dim,
-                    scale,
-                    turned,
-                    weights,
-                    states_at,
-                    entry,
-                )
             if splits > 1:
-                waiting_at = arguments[_ATTEND.waiting] + 8 * (row * num_kv + kv)
+                waiting_at = arguments[_ATTEND.waiting] + 8 * (row * num_kv + first_kv)
                 if count_up(waiting_at) < splits - 1:
                     continue
-                waiting[row, kv] = 0
-            for own in range(head, head + group):
-                join(partials[row, :splits, own], out[row, own])
+                waiting[row, first_kv] = 0
+            for head in range(first_kv * group, last_kv * group):
+                join(partials[row, :splits, head], out[row, head])
 
     return kernel
