@@ -153,26 +153,41 @@ def _of_block(kind: FloatKind, lanes: int, group: int) -> Any:
 
     @exact
     def attend_block(  # type: ignore[no-untyped-def]
-        keys, values, stride, ahead, low, high, queries, dim, scale, turned, weights, states, entry
+        keys,
+        values,
+        stride,
+        wanted,
+        each,
+        low,
+        high,
+        query,
+        dim,
+        scale,
+        turned,
+        weights,
+        sums,
+        entry,
     ):
         num_words = dim // per_word
         for start in range(low // lanes * lanes, high, lanes):
-            transpose(pointer(keys + start * stride), stride, num_words, ahead, pointer(turned))
+            rows, next_rows = pointer(keys + start * stride), pointer(keys + wanted + start * each)
+            transpose(rows, stride, num_words, next_rows, each, pointer(turned))
             place = weights + 4 * start
             for head in range(0, last, most):
-                query, own = queries + 4 * head * dim, place + 4 * head * BLOCK_SIZE
-                some_scores(pointer(turned), num_words, pointer(query), dim, scale, pointer(own))
-            query, own = queries + 4 * last * dim, place + 4 * last * BLOCK_SIZE
-            last_scores(pointer(turned), num_words, pointer(query), dim, scale, pointer(own))
+                some, own = pointer(query + 4 * head * dim), place + 4 * head * BLOCK_SIZE
+                some_scores(pointer(turned), num_words, some, dim, scale, pointer(own))
+            some, own = pointer(query + 4 * last * dim), place + 4 * last * BLOCK_SIZE
+            last_scores(pointer(turned), num_words, some, dim, scale, pointer(own))
         for head in range(group):
             own = weights + 4 * head * BLOCK_SIZE
-            soften_scores(pointer(own), low, high, pointer(states + 4 * head * entry))
-        rows, num, place = pointer(values + low * stride), high - low, weights + 4 * low
+            soften_scores(pointer(own), low, high, pointer(sums + 4 * head * entry))
+        rows, next_rows = pointer(values + low * stride), pointer(values + wanted + low * each)
+        num, place = high - low, weights + 4 * low
         for head in range(0, last, most):
-            own, state = place + 4 * head * BLOCK_SIZE, states + 4 * head * entry
-            add_some(rows, stride, num, num_words, ahead, pointer(own), pointer(state), entry)
-        own, state = place + 4 * last * BLOCK_SIZE, states + 4 * last * entry
-        add_last(rows, stride, num, num_words, ahead, pointer(own), pointer(state), entry)
+            own, some = pointer(place + 4 * head * BLOCK_SIZE), pointer(sums + 4 * head * entry)
+            add_some(rows, stride, num, num_words, next_rows, each, own, some, entry)
+        own, some = pointer(place + 4 * last * BLOCK_SIZE), pointer(sums + 4 * last * entry)
+        add_last(rows, stride, num, num_words, next_rows, each, own, some, entry)
 
     return attend_block
 
@@ -202,7 +217,12 @@ def _of_split(kind: FloatKind, lanes: int, group: int) -> Any:
         sums = carray(pointer(sums_at), (num_heads, entry), dtype=np.float32)
         sums[first_kv * group : last_kv * group] = _F32(0)
         sums[first_kv * group : last_kv * group, 0] = _F32(-np.inf)
-        stride = size * num_kv * dim
+        # Memory is asked for the next block: by all heads for a share each, in memory's own order,
+        # which is fastest, or by one for its tokens.
+        stride, each = size * num_kv * dim, size * dim
+        skipped = (BLOCK_SIZE - 1) * each
+        if last_kv - first_kv < num_kv:
+            each, skipped = stride, 0
         for index in range(begin, stop):
             low = max(first - index * BLOCK_SIZE, 0)
             high = min(length - index * BLOCK_SIZE, BLOCK_SIZE)
@@ -213,7 +233,8 @@ def _of_split(kind: FloatKind, lanes: int, group: int) -> Any:
                     arguments[_ATTEND.keys] + place,
                     arguments[_ATTEND.values] + place,
                     stride,
-                    ahead,
+                    ahead + kv * skipped,
+                    each,
                     low,
                     high,
                     queries + 4 * dim * group * kv,

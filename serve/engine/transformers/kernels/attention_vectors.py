@@ -49,33 +49,42 @@ _SERIES = tuple(1 / value for value in (720, 120, 24, 6, 2, 1, 1))
 
 @functools.cache
 def transposed(lanes: int) -> Any:
-    """Write the words of ``lanes`` rows in columns, ``(rows, stride, num_words, ahead, out)``.
+    """Write the words of ``lanes`` rows in columns.
 
-    Arguments of what is returned, addresses but for the numbers:
+    Arguments of what is returned, ``(rows, stride, num_words, wanted, wanted_stride, out)``,
+    addresses but for the numbers:
 
     rows, stride
         ``lanes`` rows of ``num_words`` words, these many bytes apart.
-    ahead
-        bytes from them to those that are wanted next, for which memory is asked now.
+    wanted, wanted_stride
+        rows of as many words that are read later: memory is asked for them now.
     out
         words ``[num_words, lanes]``, with room for whole vectors of words.
     """
 
     @intrinsic
-    def write(_context: Any, rows: Any, stride: Any, num_words: Any, ahead: Any, out: Any) -> Any:
+    def write(
+        _context: Any,
+        rows: Any,
+        stride: Any,
+        num_words: Any,
+        wanted: Any,
+        wanted_stride: Any,
+        out: Any,
+    ) -> Any:
         def emit(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
-            rows, stride, num_words, ahead, out = arguments
+            rows, stride, num_words, wanted, wanted_stride, out = arguments
             places = apart(builder, rows, stride, lanes)
             with _chunks(builder, lanes, num_words) as (index, mask):
                 vectors = [_masked_load(builder, place, index, mask, lanes) for place in places]
-                for place in places:
-                    _ask_for(builder, place, index, ahead)
+                for row in range(lanes):
+                    _ask_for(builder, wanted, _long(row), wanted_stride, index)
                 for row, vector in enumerate(_turned(builder, vectors)):
                     at = builder.mul(builder.add(index, _long(row)), _long(lanes))
                     builder.store(vector, _place(builder, out, at, vector.type), align=4)
             return _context.get_dummy_value()
 
-        return types.void(_POINTER, _NUMBER, _NUMBER, _NUMBER, _POINTER), emit
+        return types.void(_POINTER, _NUMBER, _NUMBER, _POINTER, _NUMBER, _POINTER), emit
 
     return write
 
@@ -187,11 +196,12 @@ def soften(lanes: int) -> Any:
 def weighted(kind: FloatKind, lanes: int, num_heads: int) -> Any:
     """Add a block's values by weight.
 
-    ``(values, stride, num, num_words, ahead, weights, state, entry)``:
+    Arguments of what is returned, ``(values, stride, num, num_words, wanted, wanted_stride,
+    weights, state, entry)``:
 
     values, stride
         ``num`` rows of ``num_words`` words, these many bytes apart.
-    ahead
+    wanted, wanted_stride
         as for ``transposed``.
     weights
         float32 ``[num_heads, BLOCK_SIZE]``, of which the first ``num`` of each row are read.
@@ -208,13 +218,14 @@ def weighted(kind: FloatKind, lanes: int, num_heads: int) -> Any:
         stride: Any,
         num: Any,
         num_words: Any,
-        ahead: Any,
+        wanted: Any,
+        wanted_stride: Any,
         weights: Any,
         state: Any,
         entry: Any,
     ) -> Any:
         def emit(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
-            values, stride, num, num_words, ahead, weights, state, entry = arguments
+            values, stride, num, num_words, wanted, wanted_stride, weights, state, entry = arguments
             floats = ir.VectorType(_F32, lanes)
             states = apart(builder, state, builder.mul(entry, _long(_WORD)), num_heads)
             num_parts = 2 if kind == "bfloat16" else 1
@@ -240,7 +251,7 @@ def weighted(kind: FloatKind, lanes: int, num_heads: int) -> Any:
                 with cgutils.for_range(builder, num) as token:
                     row = builder.gep(values, [builder.mul(token.index, stride)])
                     loaded = _masked_load(builder, row, index, mask, lanes)
-                    _ask_for(builder, row, index, ahead)
+                    _ask_for(builder, wanted, token.index, wanted_stride, index)
                     parts = _widened(builder, kind, loaded)
                     for head, totals in enumerate(sums):
                         at = builder.add(token.index, _long(head * BLOCK_SIZE))
@@ -252,8 +263,8 @@ def weighted(kind: FloatKind, lanes: int, num_heads: int) -> Any:
                         builder.store(builder.load(total), place, align=4)
             return _context.get_dummy_value()
 
-        numbers = (_NUMBER,) * 4
-        return types.void(_POINTER, *numbers, _POINTER, _POINTER, _NUMBER), emit
+        rows = (_POINTER, _NUMBER)
+        return types.void(*rows, _NUMBER, _NUMBER, *rows, _POINTER, _POINTER, _NUMBER), emit
 
     return add
 
@@ -289,10 +300,12 @@ def _masked_load(builder: Any, pointer: Any, index: Any, mask: Any, lanes: int) 
     return builder.call(function, [place, ir.Constant(_I32, 2), mask, splat(words, 0)])
 
 
-def _ask_for(builder: Any, pointer: Any, index: Any, ahead: Any) -> None:
-    """Ask memory for what lies these many bytes after a word: its stride hides where it goes."""
-    here = builder.add(builder.mul(index, _long(_WORD)), ahead)
-    fetch(builder, builder.gep(pointer, [here]), 0)
+def _ask_for(builder: Any, rows: Any, row: Any, stride: Any, index: Any) -> None:
+    """Ask memory for a word of a row before it is needed: the processor does not see where reading
+    goes, which skips what is another head's.
+    """
+    here = builder.add(builder.mul(row, stride), builder.mul(index, _long(_WORD)))
+    fetch(builder, builder.gep(rows, [here]), 0)
 
 
 def _turned(builder: Any, vectors: Sequence[Any]) -> Sequence[Any]:
