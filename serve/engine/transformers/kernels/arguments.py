@@ -128,6 +128,7 @@ class AttendArguments(NamedTuple):
 
     Attributes:
         num_rows: N.
+        width: heads from one row's queries to the next one's.
         num_heads: H.
         num_kv_heads: Hkv.
         head_dim: D.
@@ -135,8 +136,8 @@ class AttendArguments(NamedTuple):
         scratch_size: floats of ``scratch`` that a thread has to itself.
         entry: floats of a head in ``partials``.
         counter: of an int64, zero at the start, by which threads take items as they get to them.
-        qkv: as in ``StoreArguments``.
-        keys: as there.
+        queries: float32 ``[N, width, D]``, of which the first H are read.
+        keys: as in ``StoreArguments``.
         values: as there.
         starts: int64 ``[N]``, each row's first place in ``blocks``.
         lengths: int64 ``[N]``, tokens of each row's sequence.
@@ -152,6 +153,7 @@ class AttendArguments(NamedTuple):
     """
 
     num_rows: int
+    width: int
     num_heads: int
     num_kv_heads: int
     head_dim: int
@@ -159,7 +161,7 @@ class AttendArguments(NamedTuple):
     scratch_size: int
     entry: int
     counter: int
-    qkv: int
+    queries: int
     keys: int
     values: int
     starts: int

@@ -211,7 +211,7 @@ def _of_split(kind: FloatKind, lanes: int, group: int) -> Any:
         scale = float_of(_I32(arguments[_ATTEND.scale]))
         weights = arguments[_ATTEND.scratch] + 4 * thread * arguments[_ATTEND.scratch_size]
         turned = weights + 4 * group * BLOCK_SIZE
-        queries = arguments[_ATTEND.qkv] + 4 * dim * row * (num_heads + 2 * num_kv)
+        queries = arguments[_ATTEND.queries] + 4 * dim * row * arguments[_ATTEND.width]
         heads_at = (row * MOST_SPLITS + split) * num_heads
         sums_at = arguments[_ATTEND.partials] + 4 * entry * heads_at
         sums = carray(pointer(sums_at), (num_heads, entry), dtype=np.float32)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from serve.engine.transformers.kernels import attention_kernels, layout, native
-from serve.engine.transformers.kernels.arguments import AttendArguments, StoreArguments
+from serve.engine.transformers.kernels import attention_kernels, native
+from serve.engine.transformers.kernels.arguments import StoreArguments
+from serve.engine.transformers.kernels.attend_rows import AttendRows
 from serve.engine.transformers.kv_cache import BLOCK_SIZE
 from tests.serve.engine.transformers.kernels.matrices import bits_of
 
@@ -27,44 +28,36 @@ def attended(
     """Of queries ``[N, H, D]`` over pools ``[slots, Hkv, D]``."""
     num_rows, num_heads, dim = query.shape
     num_kv = keys.shape[1]
-    qkv = torch.cat([query, torch.full((num_rows, 2 * num_kv, dim), torch.nan)], 1).contiguous()
-    sizes = layout.AttendSizes(num_heads // num_kv, dim, BLOCK_SIZE)
-    items = [
-        row * layout.MOST_SPLITS + split
-        for row, length in enumerate(lengths)
-        for split in range(layout.num_splits(-(-length // BLOCK_SIZE)))
-    ]
-    out = torch.full((num_rows, num_heads, dim), torch.nan)
-    kept = {
-        "counter": torch.zeros(1, dtype=torch.int64),
-        "qkv": qkv,
-        "keys": keys,
-        "values": values,
-        "starts": torch.tensor([sum(map(len, tables[:row])) for row in range(num_rows)]),
-        "lengths": torch.tensor(lengths),
-        "blocks": torch.tensor([block for table in tables for block in table]),
-        "items": torch.tensor([len(items), *items]),
-        "waiting": torch.zeros(num_rows, num_kv, dtype=torch.int64),
-        "out": out,
-        "partials": torch.full((num_rows, layout.MOST_SPLITS, num_heads, sizes.entry), torch.nan),
-        "scratch": torch.full((torch.get_num_threads(), sizes.scratch), torch.nan),
-    }
-    arguments = AttendArguments(
+    nothing = torch.full((num_rows, 2 * num_kv, dim), torch.nan)
+    rows = AttendRows(
         num_rows=num_rows,
+        num_blocks=len(keys) // BLOCK_SIZE,
         num_heads=num_heads,
         num_kv_heads=num_kv,
-        head_dim=dim,
+        dim=dim,
+    )
+    for memory in (rows._partials, rows._scratch):
+        memory.fill_(torch.nan)
+    rows.fill(
+        [(range(length - 1, length), table) for table, length in zip(tables, lengths, strict=True)]
+    )
+    queries = torch.cat([query, nothing], 1).contiguous()
+    out, counter = torch.full_like(query, torch.nan), torch.zeros(1, dtype=torch.int64)
+    _, arguments = rows.call(
+        queries=queries,
+        keys=keys,
+        values=values,
+        out=out,
+        scale=0.5,
         window=window,
-        scratch_size=sizes.scratch,
-        entry=sizes.entry,
-        scale=bits_of(0.5),
-        **{name: tensor.data_ptr() for name, tensor in kept.items()},
+        num_rows=num_rows,
+        counter=counter.data_ptr(),
     )
     kernel = attention_kernels.attend(
-        is_bfloat16=keys.dtype is torch.bfloat16, group=sizes.group, lanes=lanes
+        is_bfloat16=keys.dtype is torch.bfloat16, group=num_heads // num_kv, lanes=lanes
     )
     native.run(kernel, arguments)
-    assert not kept["waiting"].any()
+    assert not rows._waiting.any()
     return out
 
 
