@@ -31,7 +31,7 @@ from serve.engine.transformers.kernels.arguments import (
     NormArguments,
     StoreArguments,
 )
-from serve.engine.transformers.kernels.attend_rows import AttendRows
+from serve.engine.transformers.kernels.attend_rows import AttendMemory, AttendRows
 from serve.engine.transformers.kernels.panels import Panels
 from serve.engine.transformers.kernels.stored_matrix import FloatMatrix
 from serve.engine.transformers.kv_cache import KVCache
@@ -67,13 +67,13 @@ class CompiledStep:
         self._gated = torch.empty(rows, config.intermediate_size)
         self._cos_sin = torch.empty(2, rows, self._dim)
         self._logits = torch.empty(rows, config.vocab_size)
-        self._rows = AttendRows(
+        memory = AttendMemory(
             num_rows=rows,
-            num_blocks=cache.num_blocks,
             num_heads=self._num_heads,
             num_kv_heads=self._num_kv,
             dim=self._dim,
         )
+        self._rows = AttendRows(memory, num_blocks=cache.num_blocks)
         self._scratch = native.Scratch(rows, max(matrix.num_in for matrix in products.all()))
         self._slots = torch.empty(rows, dtype=torch.int64)
         self._kept: list[torch.Tensor] = []

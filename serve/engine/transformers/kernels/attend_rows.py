@@ -17,28 +17,38 @@ from serve.engine.transformers.kernels.native import Kernel
 from serve.engine.transformers.kv_cache import BLOCK_SIZE
 
 
-class AttendRows:
-    """Room for up to ``num_rows`` rows of layers with heads of one number and size.
+class AttendMemory:
+    """Memory that calls write on their way, for up to ``num_rows`` rows; one call at a time.
 
     Args:
         num_rows: the most.
-        num_blocks: in the KV cache, which is the most of one row.
         num_heads: query heads, a multiple of ``num_kv_heads``.
         num_kv_heads: heads of keys and values.
         dim: numbers in a head; even.
     """
 
-    def __init__(
-        self, *, num_rows: int, num_blocks: int, num_heads: int, num_kv_heads: int, dim: int
-    ) -> None:
-        self._num_heads, self._num_kv_heads, self._dim = num_heads, num_kv_heads, dim
-        self._sizes = layout.AttendSizes(num_heads // num_kv_heads, dim, BLOCK_SIZE)
-        entries = (num_rows, layout.MOST_SPLITS, num_heads, self._sizes.entry)
-        self._partials = torch.empty(entries)
-        self._scratch = torch.empty(torch.get_num_threads(), self._sizes.scratch)
-        self._waiting = torch.zeros(num_rows, num_kv_heads, dtype=torch.int64)
+    def __init__(self, *, num_rows: int, num_heads: int, num_kv_heads: int, dim: int) -> None:
+        self.num_rows, self.num_heads = num_rows, num_heads
+        self.num_kv_heads, self.dim = num_kv_heads, dim
+        self.sizes = layout.AttendSizes(num_heads // num_kv_heads, dim, BLOCK_SIZE)
+        self.partials = torch.empty(num_rows, layout.MOST_SPLITS, num_heads, self.sizes.entry)
+        self.scratch = torch.empty(torch.get_num_threads(), self.sizes.scratch)
+        self.waiting = torch.zeros(num_rows, num_kv_heads, dtype=torch.int64)
+
+
+class AttendRows:
+    """Rows of layers with heads of one number and size.
+
+    Args:
+        memory: for the calls, of as many rows.
+        num_blocks: in the KV cache, which is the most of one row.
+    """
+
+    def __init__(self, memory: AttendMemory, *, num_blocks: int) -> None:
+        num_rows = memory.num_rows
+        self._memory = memory
         self._places = torch.empty(2, num_rows, dtype=torch.int64)  # lengths, starts in _blocks
-        # Rows may share blocks; memory that is not written costs nothing.
+        # Sequences may share blocks; memory that is not written costs nothing.
         self._blocks = torch.empty(num_rows * num_blocks, dtype=torch.int64)
         self._items = torch.empty(1 + num_rows * layout.MOST_SPLITS, dtype=torch.int64)
 
@@ -67,7 +77,7 @@ class AttendRows:
         self._places[:, : len(lengths)] = torch.tensor([lengths, starts])
         self._blocks[: len(blocks)] = torch.tensor(blocks)
         self._items[: 1 + len(items)] = torch.tensor([len(items), *items])
-        self._waiting.zero_()  # a step that failed may have left it otherwise
+        self._memory.waiting.zero_()  # a step that failed may have left it otherwise
 
     def call(
         self,
@@ -93,16 +103,17 @@ class AttendRows:
             num_rows: N; 0 where a ``CallSequence`` fills it in.
             counter: address of an int64 that is 0; 0 where a ``CallSequence`` fills it in.
         """
-        kernel = registry.attend(is_bfloat16=keys.dtype is torch.bfloat16, group=self._sizes.group)
+        memory = self._memory
+        kernel = registry.attend(is_bfloat16=keys.dtype is torch.bfloat16, group=memory.sizes.group)
         return kernel, AttendArguments(
             num_rows=num_rows,
-            width=queries[0].numel() // self._dim,
-            num_heads=self._num_heads,
-            num_kv_heads=self._num_kv_heads,
-            head_dim=self._dim,
+            width=queries[0].numel() // memory.dim,
+            num_heads=memory.num_heads,
+            num_kv_heads=memory.num_kv_heads,
+            head_dim=memory.dim,
             window=window or 0,
-            scratch_size=self._sizes.scratch,
-            entry=self._sizes.entry,
+            scratch_size=memory.sizes.scratch,
+            entry=memory.sizes.entry,
             counter=counter,
             queries=queries.data_ptr(),
             keys=keys.data_ptr(),
@@ -111,9 +122,9 @@ class AttendRows:
             lengths=self._places[0].data_ptr(),
             blocks=self._blocks.data_ptr(),
             items=self._items.data_ptr(),
-            waiting=self._waiting.data_ptr(),
+            waiting=memory.waiting.data_ptr(),
             out=out.data_ptr(),
-            partials=self._partials.data_ptr(),
-            scratch=self._scratch.data_ptr(),
+            partials=memory.partials.data_ptr(),
+            scratch=memory.scratch.data_ptr(),
             scale=int(torch.tensor(scale, dtype=torch.float32).view(torch.int32)),
         )

@@ -252,11 +252,11 @@ def weighted(kind: FloatKind, lanes: int, num_heads: int) -> Any:
                     row = builder.gep(values, [builder.mul(token.index, stride)])
                     loaded = _masked_load(builder, row, index, mask, lanes)
                     _ask_for(builder, wanted, token.index, wanted_stride, index)
-                    parts = _widened(builder, kind, loaded)
+                    widened = _widened(builder, kind, loaded)
                     for head, totals in enumerate(sums):
                         at = builder.add(token.index, _long(head * BLOCK_SIZE))
                         weight = builder.load(_place(builder, weights, at, _F32), align=4)
-                        for total, numbers in zip(totals, parts, strict=True):
+                        for total, numbers in zip(totals, widened, strict=True):
                             _add_product(builder, total, numbers, spread(builder, weight, lanes))
                 for totals, own_places in zip(sums, places, strict=True):
                     for total, place in zip(totals, own_places, strict=True):

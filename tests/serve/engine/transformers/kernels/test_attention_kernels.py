@@ -7,7 +7,7 @@ import torch
 
 from serve.engine.transformers.kernels import attention_kernels, native
 from serve.engine.transformers.kernels.arguments import StoreArguments
-from serve.engine.transformers.kernels.attend_rows import AttendRows
+from serve.engine.transformers.kernels.attend_rows import AttendMemory, AttendRows
 from serve.engine.transformers.kv_cache import BLOCK_SIZE
 from tests.serve.engine.transformers.kernels.matrices import bits_of
 
@@ -29,15 +29,10 @@ def attended(
     num_rows, num_heads, dim = query.shape
     num_kv = keys.shape[1]
     nothing = torch.full((num_rows, 2 * num_kv, dim), torch.nan)
-    rows = AttendRows(
-        num_rows=num_rows,
-        num_blocks=len(keys) // BLOCK_SIZE,
-        num_heads=num_heads,
-        num_kv_heads=num_kv,
-        dim=dim,
-    )
-    for memory in (rows._partials, rows._scratch):
-        memory.fill_(torch.nan)
+    memory = AttendMemory(num_rows=num_rows, num_heads=num_heads, num_kv_heads=num_kv, dim=dim)
+    for part in (memory.partials, memory.scratch):
+        part.fill_(torch.nan)
+    rows = AttendRows(memory, num_blocks=len(keys) // BLOCK_SIZE)
     rows.fill(
         [(range(length - 1, length), table) for table, length in zip(tables, lengths, strict=True)]
     )
@@ -57,7 +52,7 @@ def attended(
         is_bfloat16=keys.dtype is torch.bfloat16, group=num_heads // num_kv, lanes=lanes
     )
     native.run(kernel, arguments)
-    assert not rows._waiting.any()
+    assert not memory.waiting.any()
     return out
 
 
