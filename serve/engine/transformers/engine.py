@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import logging
 from collections.abc import AsyncGenerator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -37,7 +38,7 @@ from serve.engine.protocol import (
 )
 from serve.engine.request_check import check_request
 from serve.engine.settings import EngineSettings
-from serve.engine.transformers import prompt_logprobs, warm_up
+from serve.engine.transformers import measured_cost, prompt_logprobs, warm_up
 from serve.engine.transformers.grammar_mask import GrammarMask
 from serve.engine.transformers.kv_cache import BLOCK_SIZE, KVCache
 from serve.engine.transformers.layers import attention, bfloat16_linear, fused_linear
@@ -47,6 +48,7 @@ from serve.engine.transformers.model_runner import ModelRunner
 from serve.engine.transformers.prompt_lookup import PromptLookup
 from serve.engine.transformers.scheduler import Scheduler
 from serve.engine.transformers.sequence import SequenceState
+from serve.engine.transformers.step_cost import CHUNK_S, LEAST_CHUNK, StepCost
 from serve.engine.transformers.step_loop import StepLoop
 from serve.errors import EngineDeadError, StartupError
 
@@ -61,6 +63,8 @@ _CAPABILITIES: frozenset[Capability] = frozenset(
         "token_rules",
     }
 )
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,8 +150,10 @@ class TransformersEngine:
         is_quantized = loaded.declared is not None
         warm_up.check_arithmetic(model, runner, loaded.expected, is_quantized=is_quantized)
         served_dtypes.check(model, loaded.declared)
+        cost: StepCost | None = None
         if model.device.type == "cpu":
             warm_up.run_sizes(runner, min(settings.step_tokens, max_model_len))
+            cost = _chunk_cost(runner, settings, max_model_len, cache)
         progress("warm_up", 1, 1)
 
         info = EngineInfo(
@@ -162,6 +168,7 @@ class TransformersEngine:
             device=model.device.type,
             num_parameters=loaded.num_parameters,
             weight_bytes=served_dtypes.resident_bytes(model),
+            prompt_chunk=None if cost is None else _chunk_beside_streams(cost, 0),
         )
         scheduler = Scheduler(
             num_blocks=cache.num_blocks,
@@ -172,6 +179,7 @@ class TransformersEngine:
             is_exact=runner.is_exact,
             keeps_prefixes=settings.enable_prefix_caching,
             max_logprob_tokens=prompt_logprobs.most_rows(info.vocab_size),
+            cost=cost,
         )
         delivery = CrossThreadDelivery(settings.max_hold_s)
         return cls(
@@ -337,3 +345,20 @@ def _kv_cache(
     cache = KVCache(shapes, num_blocks=num_blocks, dtype=model.dtype, device=model.device)
     progress("allocate_kv", 1, 1)
     return max_model_len, cache
+
+
+def _chunk_cost(
+    runner: ModelRunner, settings: EngineSettings, max_model_len: int, cache: KVCache
+) -> StepCost | None:
+    """The measured cost of chunks; None where somebody has said how large a step may be."""
+    if settings.max_num_batched_tokens is not None:
+        return None
+    cost = measured_cost.measure(runner, max_model_len=max_model_len, num_blocks=cache.num_blocks)
+    if cost is not None:
+        past = {f"past_{past}": _chunk_beside_streams(cost, past) for past in (0, 4096)}
+        log.info("prompt chunks beside running streams", extra=past)
+    return cost
+
+
+def _chunk_beside_streams(cost: StepCost, past: int) -> int:
+    return max(cost.most_tokens(past, CHUNK_S), LEAST_CHUNK)
