@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import logging
 from collections.abc import AsyncGenerator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -49,6 +50,8 @@ from serve.engine.transformers.scheduler import Scheduler
 from serve.engine.transformers.sequence import SequenceState
 from serve.engine.transformers.step_loop import StepLoop
 from serve.errors import EngineDeadError, StartupError
+
+log = logging.getLogger(__name__)
 
 _CAPABILITIES: frozenset[Capability] = frozenset(
     {
@@ -172,6 +175,8 @@ class TransformersEngine:
             max_logprob_tokens=prompt_logprobs.most_rows(info.vocab_size),
         )
         delivery = CrossThreadDelivery(settings.max_hold_s)
+        if settings.transformers.prompt_lookup and not runner.takes_guesses:
+            log.warning("no prompt lookup: this model's steps are not in compiled loops here")
         return cls(
             loaded,
             info,
