@@ -50,7 +50,7 @@ class LookupControl:
         self._credit = min(_MOST_CREDIT, self._credit + _EARNED)
         self._price = price(num_running)
         affordable = int(self._credit / self._price)
-        if affordable < min(_FEWEST, self._most_guesses):
+        if num_running == 1 and affordable < min(_FEWEST, self._most_guesses):
             return 0
         return min(self._length, self._most_guesses, affordable)
 
