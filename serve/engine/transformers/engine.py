@@ -52,6 +52,8 @@ from serve.engine.transformers.step_cost import CHUNK_S, LEAST_CHUNK, StepCost
 from serve.engine.transformers.step_loop import StepLoop
 from serve.errors import EngineDeadError, StartupError
 
+log = logging.getLogger(__name__)
+
 _CAPABILITIES: frozenset[Capability] = frozenset(
     {
         "logprobs",
@@ -182,6 +184,8 @@ class TransformersEngine:
             cost=cost,
         )
         delivery = CrossThreadDelivery(settings.max_hold_s)
+        if settings.transformers.prompt_lookup and not runner.takes_guesses:
+            log.warning("no prompt lookup: this model's steps are not in compiled loops here")
         return cls(
             loaded,
             info,
