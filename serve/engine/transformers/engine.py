@@ -48,7 +48,7 @@ from serve.engine.transformers.model_runner import ModelRunner
 from serve.engine.transformers.prompt_lookup import PromptLookup
 from serve.engine.transformers.scheduler import Scheduler
 from serve.engine.transformers.sequence import SequenceState
-from serve.engine.transformers.step_cost import CHUNK_S, LEAST_CHUNK, StepCost
+from serve.engine.transformers.step_cost import StepCost
 from serve.engine.transformers.step_loop import StepLoop
 from serve.errors import EngineDeadError, StartupError
 
@@ -65,8 +65,6 @@ _CAPABILITIES: frozenset[Capability] = frozenset(
         "token_rules",
     }
 )
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,7 +153,10 @@ class TransformersEngine:
         cost: StepCost | None = None
         if model.device.type == "cpu":
             warm_up.run_sizes(runner, min(settings.step_tokens, max_model_len))
-            cost = _chunk_cost(runner, settings, max_model_len, cache)
+            if settings.max_num_batched_tokens is None:
+                cost = measured_cost.measure(
+                    runner, max_model_len=max_model_len, num_blocks=cache.num_blocks
+                )
         progress("warm_up", 1, 1)
 
         info = EngineInfo(
@@ -170,7 +171,7 @@ class TransformersEngine:
             device=model.device.type,
             num_parameters=loaded.num_parameters,
             weight_bytes=served_dtypes.resident_bytes(model),
-            prompt_chunk=None if cost is None else _chunk_beside_streams(cost, 0),
+            prompt_chunk=None if cost is None else cost.first_chunk,
         )
         scheduler = Scheduler(
             num_blocks=cache.num_blocks,
@@ -349,20 +350,3 @@ def _kv_cache(
     cache = KVCache(shapes, num_blocks=num_blocks, dtype=model.dtype, device=model.device)
     progress("allocate_kv", 1, 1)
     return max_model_len, cache
-
-
-def _chunk_cost(
-    runner: ModelRunner, settings: EngineSettings, max_model_len: int, cache: KVCache
-) -> StepCost | None:
-    """The measured cost of chunks; None where somebody has said how large a step may be."""
-    if settings.max_num_batched_tokens is not None:
-        return None
-    cost = measured_cost.measure(runner, max_model_len=max_model_len, num_blocks=cache.num_blocks)
-    if cost is not None:
-        past = {f"past_{past}": _chunk_beside_streams(cost, past) for past in (0, 4096)}
-        log.info("prompt chunks beside running streams", extra=past)
-    return cost
-
-
-def _chunk_beside_streams(cost: StepCost, past: int) -> int:
-    return max(cost.most_tokens(past, CHUNK_S), LEAST_CHUNK)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 
 from serve import timeline
@@ -19,6 +20,8 @@ _ENOUGH_S = 0.6
 long; the first one alone decides for slow models, and three do for small ones."""
 _FEW_BLOCKS = 8
 """Of the KV cache that are touched: no memory is taken for a past that is only made up."""
+
+log = logging.getLogger(__name__)
 
 
 def measure(
@@ -52,9 +55,14 @@ def measure(
         if clock() - begun_at >= _ENOUGH_S:
             break
     few_s, many_s, far_s = best
-    return StepCost.fitted(
+    cost = StepCost.fitted(
         few_s=few_s, many_s=many_s, far_s=far_s, num_many=num_many, num_past=num_past
     )
+    log.info(
+        "prompt chunks beside running streams",
+        extra={"first_chunk": cost.first_chunk, "seconds": [round(one, 4) for one in best]},
+    )
+    return cost
 
 
 def _segment(past: int, num_tokens: int, num_blocks: int) -> Segment:

@@ -211,7 +211,7 @@ class Scheduler:
         return num_tokens
 
     def _in_time(self, cost: StepCost, past: int, budget: int) -> int:
-        """What of a step's tokens a chunk may have beside decodes; the first chunk has some."""
+        """Tokens of a step that a chunk may have beside decodes; the first chunk has some."""
         if self._left_s == math.inf:
             return budget
         least = LEAST_CHUNK if self._left_s == CHUNK_S else 0

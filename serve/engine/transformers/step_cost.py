@@ -57,7 +57,7 @@ class StepCost:
         return cls(base_s=few_s - LEAST_CHUNK * token_s, token_s=token_s, seen_s=seen_s)
 
     def seconds(self, num_tokens: int, past: int) -> float:
-        """Of a chunk of so many tokens after ``past`` others."""
+        """Seconds of a chunk of so many tokens after ``past`` others."""
         seen = past + num_tokens / 2
         return self.base_s + num_tokens * (self.token_s + self.seen_s * seen)
 
@@ -69,3 +69,8 @@ class StepCost:
         """
         sizes = range(MOST_CHUNK, 0, -LEAST_CHUNK)
         return next((size for size in sizes if self.seconds(size, past) <= most_s), 0)
+
+    @property
+    def first_chunk(self) -> int:
+        """Tokens of a new prompt that a step computes beside running streams."""
+        return max(self.most_tokens(0, CHUNK_S), LEAST_CHUNK)

@@ -6,7 +6,7 @@ result depends on its own context alone, whatever rows it is computed with.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import accumulate
 
 import torch
@@ -65,13 +65,11 @@ class AttendRows:
         starts = [
             first for first, (positions, _) in zip(firsts, rows, strict=False) for _ in positions
         ]
-        splits = [layout.num_splits(-(-length // BLOCK_SIZE)) for length in lengths]
-        # Rows of one sequence read a split one after the other, while a cache still holds it.
+        first_rows = accumulate((len(positions) for positions, _ in rows), initial=0)
         items = [
-            row * layout.MOST_SPLITS + split
-            for split in range(max(splits))
-            for row, number in enumerate(splits)
-            if split < number
+            item
+            for first, (positions, _) in zip(first_rows, rows, strict=False)
+            for item in _items(first, positions)
         ]
         blocks = [block for table in tables for block in table]
         self._places[:, : len(lengths)] = torch.tensor([lengths, starts])
@@ -128,3 +126,17 @@ class AttendRows:
             scratch=memory.scratch.data_ptr(),
             scale=int(torch.tensor(scale, dtype=torch.float32).view(torch.int32)),
         )
+
+
+def _items(first_row: int, positions: range) -> Iterator[int]:
+    """Splits of one sequence's rows, in memory's order; while a cache holds one, all rows read it.
+
+    Args:
+        first_row: the first one's number.
+        positions: of the rows.
+    """
+    numbers = [layout.num_splits(-(-(position + 1) // BLOCK_SIZE)) for position in positions]
+    for split in range(max(numbers)):
+        for row, number in enumerate(numbers, first_row):
+            if split < number:
+                yield row * layout.MOST_SPLITS + split

@@ -18,12 +18,7 @@ import numpy as np
 from numba import carray
 
 from serve.engine.transformers.kernels.arguments import AttendArguments, StoreArguments, slots
-from serve.engine.transformers.kernels.attention_vectors import (
-    scores,
-    soften,
-    transposed,
-    weighted,
-)
+from serve.engine.transformers.kernels.attention_vectors import scores, soften, weighted
 from serve.engine.transformers.kernels.compiling import exact, kernel_of
 from serve.engine.transformers.kernels.float_kernels import narrow
 from serve.engine.transformers.kernels.intrinsics import count_up, float_of, pointer
@@ -37,6 +32,7 @@ from serve.engine.transformers.kernels.layout import (
 )
 from serve.engine.transformers.kernels.native import Kernel
 from serve.engine.transformers.kernels.threads import num_threads, thread_id
+from serve.engine.transformers.kernels.word_vectors import transposed
 
 _F32, _I32 = np.float32, np.int32
 _STORE, _ATTEND = slots(StoreArguments), slots(AttendArguments)
@@ -253,9 +249,8 @@ def _of_split(kind: FloatKind, lanes: int, group: int) -> Any:
 def attend(*, is_bfloat16: bool, group: int, lanes: int) -> Kernel:
     """Attention of one token for each row, of ``AttendArguments``.
 
-    Threads take splits of rows' contexts as they get to them; whoever is the last at a row joins
-    its splits, in their order. Where there are few splits they take each for one key-value head,
-    else for all, which lie side by side in memory.
+    Threads take splits of rows' contexts as they get to them, for all key-value heads, which lie
+    side by side, or for one where splits are few; who is the last at a row joins its splits.
 
     Args:
         is_bfloat16: the cache is; else it is float32.
@@ -289,7 +284,7 @@ def attend(*, is_bfloat16: bool, group: int, lanes: int) -> Kernel:
             item, first_kv = items[1 + taken // kv_parts], taken % kv_parts * kv_together
             row, split = item // MOST_SPLITS, item % MOST_SPLITS
             length = lengths[row]
-            first = max(0, length - window) if window != 0 else 0
+            first = max(0, length - window) if window else 0
             first_block, stop_block = first // BLOCK_SIZE, -(-length // BLOCK_SIZE)
             size = _split_size(stop_block - first_block)
             splits = -(-(stop_block - first_block) // size)
@@ -297,16 +292,15 @@ def attend(*, is_bfloat16: bool, group: int, lanes: int) -> Kernel:
                 continue
             blocks_at = pointer(arguments[_ATTEND.blocks] + 8 * starts[row])
             blocks = carray(blocks_at, stop_block, dtype=np.int64)
-            begin = first_block + split * size
-            stop, last_kv = min(begin + size, stop_block), first_kv + kv_together
+            begin, last_kv = first_block + split * size, first_kv + kv_together
+            stop = min(begin + size, stop_block)
             attend_split(
                 arguments, thread, row, split, blocks, begin, stop, first, length, first_kv, last_kv
             )
-            if splits > 1:
-                waiting_at = arguments[_ATTEND.waiting] + 8 * (row * num_kv + first_kv)
-                if count_up(waiting_at) < splits - 1:
-                    continue
-                waiting[row, first_kv] = 0
+            waiting_at = arguments[_ATTEND.waiting] + 8 * (row * num_kv + first_kv)
+            if count_up(waiting_at) < splits - 1:
+                continue
+            waiting[row, first_kv] = 0
             for head in range(first_kv * group, last_kv * group):
                 join(partials[row, :splits, head], out[row, head])
 

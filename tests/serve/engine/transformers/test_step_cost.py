@@ -27,6 +27,8 @@ def test_the_largest_chunk_in_time_is_shorter_the_longer_the_past() -> None:
     sizes = [COST.most_tokens(past, 0.2) for past in (0, 2000, 8000, 30000)]
     assert sizes == [128, 64, 64, 0]
     assert COST.most_tokens(0, 10.0) == MOST_CHUNK
+    assert COST.first_chunk == 128
+    assert StepCost(base_s=9.0, token_s=0.0, seen_s=0.0).first_chunk == LEAST_CHUNK
     assert COST.seconds(128, 0) <= 0.2 < COST.seconds(192, 0)
 
 

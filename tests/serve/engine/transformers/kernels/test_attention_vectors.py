@@ -14,20 +14,6 @@ from serve.engine.transformers.kv_cache import BLOCK_SIZE
 LANES = 8
 
 
-def test_words_of_rows_become_columns_and_what_is_beside_them_is_not_read() -> None:
-    transpose = attention_vectors.transposed(LANES)
-
-    @exact
-    def run(rows, stride, num_words, out):
-        transpose(pointer(rows), stride, num_words, pointer(rows), stride, pointer(out))
-
-    rows = torch.arange(LANES * 12, dtype=torch.int32).view(LANES, 12)
-    out = torch.full((16, LANES), -1, dtype=torch.int32)
-    run(rows.data_ptr(), 4 * 12, 10, out.data_ptr())
-    assert torch.equal(out[:10], rows[:, :10].T)
-    assert not out[10:].any()  # of the last vectors, filled
-
-
 @pytest.mark.parametrize(("low", "high"), [(0, BLOCK_SIZE), (3, 61), (17, 18)])
 def test_weights_are_those_of_what_is_in_sight(low: int, high: int) -> None:
     soften = attention_vectors.soften(LANES)
