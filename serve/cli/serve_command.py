@@ -127,7 +127,12 @@ def banner(ready: bootstrap.Ready) -> Group:
         **({"arm": ready.arm} if ready.arm else {}),
         "engine": f"{info.name} on {info.device} ({ready.engine_reason})",
         **_dialect(ready.dialect),
-        "capacity": f"{info.max_num_seqs} sequences at once, {info.max_model_len:,} tokens each",
+        "capacity": f"{info.max_num_seqs} sequences at once, {info.max_model_len:,} tokens each"
+        + (
+            f" · beside streams prompts in chunks of {info.prompt_chunk}"
+            if info.prompt_chunk
+            else ""
+        ),
         "memory": f"weights {info.weight_bytes / 1e6:,.0f} MB"
         f" · KV cache {info.kv_cache_tokens:,} tokens",
         **_prefixes(ready),
@@ -183,6 +188,10 @@ def _dialect(dialect: ModelDialect) -> dict[str, str]:
         "none": "",
     }
     return {"dialect": f"{' and '.join(parts)}, {found[dialect.source]}"}
+
+
+def _chunks(num_tokens: int) -> str:
+    return f"{num_tokens} tokens of a new prompt at a time beside running answers"
 
 
 def _quantised(artifact: Artifact) -> dict[str, str]:

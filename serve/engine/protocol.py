@@ -164,6 +164,8 @@ class EngineInfo:
         num_parameters: of the model; 0 for the fake.
         weight_bytes: resident weights; 0 for the fake.
         adapters: names of the LoRA adapters that a request may ask for.
+        prompt_chunk: tokens of a new prompt that a step computes beside running streams, where
+            the engine has measured how many keep their gaps short; else None.
         loaded_prefix_tokens: in the prefix cache from a run before this one.
     """
 
@@ -179,6 +181,7 @@ class EngineInfo:
     num_parameters: int = 0
     weight_bytes: int = 0
     adapters: tuple[str, ...] = ()
+    prompt_chunk: int | None = None
     loaded_prefix_tokens: int = 0
 
 

@@ -13,7 +13,6 @@ it takes is checked against the model's own forward at every start (``warm_up.py
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import accumulate
 from typing import Any, Self
 
 import torch
@@ -28,14 +27,14 @@ from transformers import (
 
 from serve.engine.transformers.kernels import native, registry, stored_matrix
 from serve.engine.transformers.kernels.arguments import (
-    AttendArguments,
     GateArguments,
     NormArguments,
     StoreArguments,
 )
+from serve.engine.transformers.kernels.attend_rows import AttendMemory, AttendRows
 from serve.engine.transformers.kernels.panels import Panels
 from serve.engine.transformers.kernels.stored_matrix import FloatMatrix
-from serve.engine.transformers.kv_cache import BLOCK_SIZE, KVCache
+from serve.engine.transformers.kv_cache import KVCache
 from serve.engine.transformers.layers.fused_linear import Part
 from serve.engine.transformers.layers.quantized_linear import QuantizedLinear
 from serve.engine.transformers.step_plan import StepPlan
@@ -59,7 +58,6 @@ class CompiledStep:
         self._num_heads, self._num_kv = config.num_attention_heads, config.num_key_value_heads
         self._dim = layer.head_dim
         width = self._num_heads + 2 * self._num_kv
-        most_tokens = cache.num_blocks * BLOCK_SIZE
         rows = MOST_ROWS
         self._hidden = torch.empty(rows, config.hidden_size)
         self._normed = torch.empty(rows, config.hidden_size)
@@ -69,10 +67,15 @@ class CompiledStep:
         self._gated = torch.empty(rows, config.intermediate_size)
         self._cos_sin = torch.empty(2, rows, self._dim)
         self._logits = torch.empty(rows, config.vocab_size)
-        self._scores = torch.empty(torch.get_num_threads(), most_tokens)
+        memory = AttendMemory(
+            num_rows=rows,
+            num_heads=self._num_heads,
+            num_kv_heads=self._num_kv,
+            dim=self._dim,
+        )
+        self._rows = AttendRows(memory, num_blocks=cache.num_blocks)
         self._scratch = native.Scratch(rows, max(matrix.num_in for matrix in products.all()))
-        self._places = torch.empty(3, rows, dtype=torch.int64)  # slots, lengths, starts in _blocks
-        self._blocks = torch.empty(cache.num_blocks, dtype=torch.int64)
+        self._slots = torch.empty(rows, dtype=torch.int64)
         self._kept: list[torch.Tensor] = []
         self._sequence = native.CallSequence(registry.sequence(), self._calls())
 
@@ -106,21 +109,11 @@ class CompiledStep:
         if plan.fresh_blocks is not None:
             for layer in self._cache.keys:
                 self._cache.clear(layer, plan.fresh_blocks)
-        tables = [
-            segment.sequence.block_ids[: -(-segment.end // BLOCK_SIZE)] for segment in plan.segments
-        ]
-        first_blocks = [0, *accumulate(map(len, tables))]
         # A row attends up to itself: a layer stores the keys of all rows before any attends.
-        lengths = [at + 1 for segment in plan.segments for at in range(segment.start, segment.end)]
-        starts = [
-            first
-            for segment, first in zip(plan.segments, first_blocks[:-1], strict=True)
-            for _ in range(segment.num_tokens)
-        ]
-        blocks = torch.tensor([block for table in tables for block in table])
-        self._places[0, :num_rows] = plan.slots
-        self._places[1:, :num_rows] = torch.tensor([lengths, starts])
-        self._blocks[: len(blocks)] = blocks
+        self._rows.fill(
+            [(range(one.start, one.end), one.sequence.block_ids) for one in plan.segments]
+        )
+        self._slots[:num_rows] = plan.slots
         decoder = self._model.model
         self._hidden[:num_rows] = decoder.embed_tokens(plan.input_ids)[0]
         cos, sin = decoder.rotary_emb(self._hidden, plan.position_ids)
@@ -184,28 +177,19 @@ class CompiledStep:
             sin=sin,
             q_norm=q_norm,
             k_norm=k_norm,
-            slots=self._places[0].data_ptr(),
+            slots=self._slots.data_ptr(),
             keys=self._cache.keys[index].data_ptr(),
             values=self._cache.values[index].data_ptr(),
         )
 
     def _attend(self, index: int, attention: Any) -> _Call:
-        return registry.attend(is_bfloat16=self._is_bfloat16), AttendArguments(
-            num_rows=0,
-            num_heads=self._num_heads,
-            num_kv_heads=self._num_kv,
-            head_dim=self._dim,
-            window=self._cache.shapes[index].sliding_window or 0,
-            max_tokens=self._scores.shape[1],
-            qkv=self._qkv.data_ptr(),
-            keys=self._cache.keys[index].data_ptr(),
-            values=self._cache.values[index].data_ptr(),
-            starts=self._places[2].data_ptr(),
-            lengths=self._places[1].data_ptr(),
-            blocks=self._blocks.data_ptr(),
-            out=self._attended.data_ptr(),
-            scores=self._scores.data_ptr(),
-            scale=_bits(attention.scaling),
+        return self._rows.call(
+            queries=self._qkv,
+            keys=self._cache.keys[index],
+            values=self._cache.values[index],
+            out=self._attended,
+            scale=attention.scaling,
+            window=self._cache.shapes[index].sliding_window,
         )
 
     def _gate(self) -> _Call:

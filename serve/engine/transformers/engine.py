@@ -15,6 +15,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import gc
+import logging
 from collections.abc import AsyncGenerator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -38,7 +39,7 @@ from serve.engine.protocol import (
 )
 from serve.engine.request_check import check_request
 from serve.engine.settings import EngineSettings
-from serve.engine.transformers import prompt_logprobs, warm_up
+from serve.engine.transformers import measured_cost, prompt_logprobs, warm_up
 from serve.engine.transformers.grammar_mask import GrammarMask
 from serve.engine.transformers.kv_cache import BLOCK_SIZE, KVCache
 from serve.engine.transformers.layers import attention, bfloat16_linear, fused_linear
@@ -49,8 +50,11 @@ from serve.engine.transformers.prefix_store.opening import prefix_store_of
 from serve.engine.transformers.prompt_lookup import PromptLookup
 from serve.engine.transformers.scheduler import Scheduler
 from serve.engine.transformers.sequence import SequenceState
+from serve.engine.transformers.step_cost import StepCost
 from serve.engine.transformers.step_loop import StepLoop
 from serve.errors import EngineDeadError, StartupError
+
+log = logging.getLogger(__name__)
 
 _CAPABILITIES: frozenset[Capability] = frozenset(
     {
@@ -150,22 +154,9 @@ class TransformersEngine:
         is_quantized = loaded.declared is not None
         warm_up.check_arithmetic(model, runner, loaded.expected, is_quantized=is_quantized)
         served_dtypes.check(model, loaded.declared)
-        if model.device.type == "cpu":
-            warm_up.run_sizes(runner, min(settings.step_tokens, max_model_len))
+        cost = _warmed_up(model, runner, settings, max_model_len, cache)
         progress("warm_up", 1, 1)
 
-        scheduler = Scheduler(
-            num_blocks=cache.num_blocks,
-            block_size=BLOCK_SIZE,
-            max_num_seqs=settings.num_seqs,
-            max_num_batched_tokens=settings.step_tokens,
-            is_repeatable=runner.is_repeatable,
-            is_exact=runner.is_exact,
-            keeps_prefixes=settings.enable_prefix_caching,
-            max_logprob_tokens=prompt_logprobs.most_rows(model.config.get_text_config().vocab_size),
-        )
-        dtype = served_dtypes.describe(model, model.dtype)
-        store = prefix_store_of(settings, dtype, cache, model.device)
         info = EngineInfo(
             name="transformers",
             max_model_len=max_model_len,
@@ -174,13 +165,30 @@ class TransformersEngine:
             vocab_size=model.config.get_text_config().vocab_size,
             eos_token_ids=loaded.eos_token_ids,
             capabilities=_capabilities(loaded, settings),
-            dtype=dtype,
+            dtype=served_dtypes.describe(model, model.dtype),
             device=model.device.type,
             num_parameters=loaded.num_parameters,
             weight_bytes=served_dtypes.resident_bytes(model),
-            loaded_prefix_tokens=0 if store is None else store.load(scheduler.blocks, cache),
+            prompt_chunk=None if cost is None else cost.first_chunk,
         )
+        scheduler = Scheduler(
+            num_blocks=cache.num_blocks,
+            block_size=BLOCK_SIZE,
+            max_num_seqs=settings.num_seqs,
+            max_num_batched_tokens=settings.step_tokens,
+            is_repeatable=runner.is_repeatable,
+            is_exact=runner.is_exact,
+            keeps_prefixes=settings.enable_prefix_caching,
+            max_logprob_tokens=prompt_logprobs.most_rows(info.vocab_size),
+            cost=cost,
+        )
+        store = prefix_store_of(settings, info.dtype, cache, model.device)
+        if store is not None:
+            num_tokens = store.load(scheduler.blocks, cache)
+            info = replace(info, loaded_prefix_tokens=num_tokens)
         delivery = CrossThreadDelivery(settings.max_hold_s)
+        if settings.transformers.prompt_lookup and not runner.takes_guesses:
+            log.warning("no prompt lookup: this model's steps are not in compiled loops here")
         return cls(
             loaded,
             info,
@@ -330,6 +338,22 @@ def _load(path: Path, settings: EngineSettings, progress: Progress) -> _LoadedMo
         num_parameters=num_parameters,
         compiler=compiler.result(),
     )
+
+
+def _warmed_up(
+    model: PreTrainedModel,
+    runner: ModelRunner,
+    settings: EngineSettings,
+    max_model_len: int,
+    cache: KVCache,
+) -> StepCost | None:
+    """Run some steps on a CPU. Returns what they cost, where that is to choose their sizes."""
+    if model.device.type != "cpu":
+        return None
+    warm_up.run_sizes(runner, min(settings.step_tokens, max_model_len))
+    if settings.max_num_batched_tokens is not None:
+        return None
+    return measured_cost.measure(runner, max_model_len=max_model_len, num_blocks=cache.num_blocks)
 
 
 def _kv_cache(

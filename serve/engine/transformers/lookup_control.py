@@ -8,14 +8,17 @@ more than half a step and that share of all others. Nothing here reads a clock.
 
 from __future__ import annotations
 
-ROW_COST = 0.16
-"""What a row adds to a step of one, on two cores: docs/lab-notes.md has the table."""
+ROW_COST = 0.14
+"""What a row adds to a step of one where rows come by fours: docs/lab-notes.md has the table."""
 
+_FOUR = 4
+"""Rows that the compiled loops take at a time: two guesses cost more than three."""
+_FEWEST = _FOUR - 1
 _FIRST_CREDIT = 0.5
 _MOST_CREDIT = 4.0
 _EARNED = 1 / 128
-_FEWEST = 2
-"""Guesses after one that was wrong at once."""
+_PROVEN = 1.0
+_LEAST_MATCHED, _LEAST_MATCHED_AT_FIRST = 2, 4
 
 
 def price(num_running: int) -> float:
@@ -46,11 +49,19 @@ class LookupControl:
         """Guesses that this step may make; each call counts as a step."""
         self._credit = min(_MOST_CREDIT, self._credit + _EARNED)
         self._price = price(num_running)
-        return min(self._length, self._most_guesses, int(self._credit / self._price))
+        affordable = int(self._credit / self._price)
+        if num_running == 1 and affordable < min(_FEWEST, self._most_guesses):
+            return 0
+        return min(self._length, self._most_guesses, affordable)
+
+    @property
+    def least_matched(self) -> int:
+        """Last tokens that have to stand before what is guessed: more, until guesses have paid."""
+        return _LEAST_MATCHED if self._credit >= _PROVEN else _LEAST_MATCHED_AT_FIRST
 
     def learn(self, num_guesses: int, num_right: int) -> None:
         """Take in how many of the step's guesses were right."""
         self._credit += num_right - num_guesses * self._price
-        self._length = max(
-            _FEWEST, 2 * num_right + 2 if num_right == num_guesses else num_right + 2
-        )
+        wanted = num_right + 2 if num_right < num_guesses else 2 * num_right + 1
+        # With the token before them whole fours.
+        self._length = (wanted + _FOUR) // _FOUR * _FOUR - 1

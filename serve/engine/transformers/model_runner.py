@@ -9,12 +9,13 @@ from itertools import pairwise
 import torch
 from transformers import PreTrainedModel
 
-from serve.engine.transformers import draft, prompt_logprobs
+from serve.engine.transformers import prompt_logprobs
 from serve.engine.transformers.compiled_step import MOST_ROWS, CompiledStep
+from serve.engine.transformers.draft_check import sample_segments
 from serve.engine.transformers.kv_cache import KVCache
 from serve.engine.transformers.layers import tiles
 from serve.engine.transformers.mask_worker import MaskWorker
-from serve.engine.transformers.sampler import Sampled, sample
+from serve.engine.transformers.sampler import Sampled
 from serve.engine.transformers.sequence import Segment, SequenceState
 from serve.engine.transformers.step_plan import StepPlan, make_plan
 
@@ -86,7 +87,7 @@ class ModelRunner:
             if not sampled:
                 return []
             logits = parts[0] if len(parts) == 1 else torch.cat(parts)
-            return draft.kept(sampled, sample(logits, draft.rows(sampled)))
+            return sample_segments(logits, sampled)
 
     @staticmethod
     def _add_prompt_logprobs(plan: StepPlan, logits: torch.Tensor) -> torch.Tensor:

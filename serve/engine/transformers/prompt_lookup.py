@@ -12,7 +12,6 @@ from collections.abc import Sequence
 
 from serve.engine.transformers.lookup_control import LookupControl
 
-_LEAST_MATCHED = 2
 _HEADS = 1 << 13
 """Hashed pairs; those that fall together only make a chain longer."""
 _MOST_PLACES = 16
@@ -104,7 +103,7 @@ class PromptLookup:
         most = min(most, self._control.most(num_running))
         if most <= 0:
             return []
-        return self._index.guesses(token_ids, most, least_matched=_LEAST_MATCHED)
+        return self._index.guesses(token_ids, most, least_matched=self._control.least_matched)
 
     def learn(self, num_guesses: int, num_right: int) -> None:
         """Take in how many of the last guesses were right."""

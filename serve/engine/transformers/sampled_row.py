@@ -10,7 +10,7 @@ from serve.engine.transformers.logits_mask import RowMask
 
 
 class SampledRow(Protocol):
-    """What a row of logits follows: a sequence, or one with some guesses behind it."""
+    """The text that a row of logits follows: a sequence, or one with some guesses behind it."""
 
     @property
     def request(self) -> EngineRequest: ...

@@ -4,7 +4,8 @@ Each step computes at most ``max_num_batched_tokens`` tokens:
 
 1. every running sequence in decode gets its one token, so no prompt freezes a stream, and with it
    the tokens that a grammar has forced after it, and guesses of the next ones (prompt_lookup.py);
-2. what is left goes to prompts, oldest first, in chunks;
+2. what is left goes to prompts, oldest first, in chunks; beside decodes they take no longer than
+   ``step_cost.CHUNK_S``, where the cost of a chunk is known;
 3. then waiting sequences are admitted, first come first served, while slots and blocks last.
 
 The KV cache is counted in blocks. A sequence takes the blocks of its prompt when it is admitted
@@ -20,12 +21,14 @@ blocks do: a row of a prompt is computed in the same way whatever was cached bef
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from dataclasses import replace
 
 from serve.engine.transformers.block_pool import BlockPool
 from serve.engine.transformers.prefix_cache import PrefixCache
 from serve.engine.transformers.sequence import MOST_FORCED, Segment, SequenceState
+from serve.engine.transformers.step_cost import CHUNK_S, LEAST_CHUNK, StepCost
 
 MOST_SHARED = 8
 """Guesses of a step of a few sequences: one that guesses makes the others' step longer, too."""
@@ -45,6 +48,7 @@ class Scheduler:
         is_exact: whether a row of a prompt comes out the same in chunks of whatever size.
         max_logprob_tokens: most tokens in one chunk of a prompt whose logprobs are wanted.
         keeps_prefixes: keep blocks for prompts that begin alike.
+        cost: of chunks; None bounds them by ``max_num_batched_tokens`` alone.
     """
 
     def __init__(
@@ -58,6 +62,7 @@ class Scheduler:
         is_exact: bool = False,
         max_logprob_tokens: int | None = None,
         keeps_prefixes: bool = False,
+        cost: StepCost | None = None,
     ) -> None:
         if max_num_batched_tokens < max_num_seqs:
             raise ValueError("max_num_batched_tokens must be at least max_num_seqs")
@@ -69,9 +74,13 @@ class Scheduler:
         self._max_logprob_tokens = max_logprob_tokens or max_num_batched_tokens
         # What is always left of a step: the oldest prompt never waits for a chunk of this size.
         self._chunk_size = max(1, max_num_batched_tokens - max_num_seqs)
+        if cost is not None:  # and the same at the next start, where another cost is measured
+            self._chunk_size = min(self._chunk_size, LEAST_CHUNK)
         self._is_exact = is_exact and self._chunk_size >= block_size
         seeds_read = self._is_exact or not is_repeatable
         self.prefixes = PrefixCache(self.blocks, block_size, seeds_read=seeds_read)
+        self._cost = cost
+        self._left_s = math.inf  # of this step, for chunks
         self.waiting: deque[SequenceState] = deque()
         self.running: list[SequenceState] = []
         self.num_preemptions = 0
@@ -153,6 +162,7 @@ class Scheduler:
             num_forced = min(sequence.num_pending - 1, MOST_FORCED - 1, budget)
             segments.append(Segment(sequence, sequence.num_computed, 1 + num_forced))
             budget -= num_forced
+        self._left_s = CHUNK_S if segments else math.inf
         return self._with_drafts(segments, budget)
 
     def _with_drafts(self, segments: list[Segment], budget: int) -> tuple[list[Segment], int]:
@@ -192,6 +202,25 @@ class Scheduler:
 
     def _chunk(self, sequence: SequenceState, budget: int) -> int:
         """Tokens of a prefill that this step computes; 0 where it has to wait for the next."""
+        if self._cost is None:
+            return self._bounded_chunk(sequence, budget)
+        past = sequence.num_computed
+        num_tokens = self._bounded_chunk(sequence, self._in_time(self._cost, past, budget))
+        if num_tokens:
+            self._left_s -= self._cost.seconds(num_tokens, past)
+        return num_tokens
+
+    def _in_time(self, cost: StepCost, past: int, budget: int) -> int:
+        """Tokens of a step that a chunk may have beside decodes; the first chunk has some."""
+        if self._left_s == math.inf:
+            return budget
+        least = LEAST_CHUNK if self._left_s == CHUNK_S else 0
+        most = max(cost.most_tokens(past, self._left_s), least)
+        # A chunk ends with a block, unless the step holds less than one.
+        return min(most, budget // LEAST_CHUNK * LEAST_CHUNK or budget)
+
+    def _bounded_chunk(self, sequence: SequenceState, budget: int) -> int:
+        """Tokens of a prefill, at most ``budget``."""
         chunk_size = self._chunk_size
         if sequence.prompt_logprobs is not None:
             chunk_size = min(chunk_size, self._max_logprob_tokens)

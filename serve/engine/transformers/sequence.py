@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from serve.engine.protocol import EngineRequest, TokenLogprob
 from serve.engine.transformers import prefix_hash
 from serve.engine.transformers.draft import NO_DRAFT, Draft
-from serve.engine.transformers.draws import Draws
 from serve.engine.transformers.logits_mask import LogitsMask
 from serve.engine.transformers.prompt_lookup import PromptLookup
 from serve.timeline import FinishReason
+
+_SEEDS = 1 << 64
 
 GREEDY_BELOW = 1e-5
 """Temperatures below it are greedy, as in vLLM: two logits that differ at all would differ by more
@@ -20,6 +22,15 @@ than a draw can tell, and those that float32 takes for 0 would make NaN of the b
 MOST_FORCED = 32
 """Generated tokens of a sequence that one step computes together, guesses included. More are left
 for the next."""
+
+
+def source_of(seed: int | None) -> random.Random:
+    """The randomness of a seed; fresh where there is none.
+
+    Python's generator takes a seed's magnitude, so that -7 and 7 would be one: those below zero
+    have numbers of their own here, beyond all that 64 bits can say.
+    """
+    return random.Random(seed if seed is None or seed >= 0 else _SEEDS - seed)
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
@@ -42,7 +53,7 @@ class SequenceState:
         prompt_logprobs: one for each token of the prompt that is computed, and None for the first;
             None where the request wants none.
         num_forced: of the last tokens, how many were added without being sampled.
-        draws: this sequence's randomness: one draw per sampled token, whatever else is in the
+        source: this sequence's randomness: one draw per sampled token, whatever else is in the
             batch, and kept when the sequence is preempted.
         lookup: what guesses its next tokens; None where nothing does.
     """
@@ -59,7 +70,7 @@ class SequenceState:
     mask: LogitsMask | None = None
     num_forced: int = 0
     prompt_logprobs: list[TokenLogprob | None] | None = field(init=False, default=None)
-    draws: Draws = field(init=False, repr=False)
+    source: random.Random = field(init=False, repr=False)
     lookup: PromptLookup | None = None
     _block_keys: list[bytes] = field(init=False, repr=False, default_factory=list)
 
@@ -68,7 +79,7 @@ class SequenceState:
         self.num_prompt_tokens = len(self.token_ids)
         if self.request.sampling.num_prompt_logprobs is not None:
             self.prompt_logprobs = [None]
-        self.draws = Draws(self.request.sampling.seed)
+        self.source = source_of(self.request.sampling.seed)
 
     def forget_blocks(self) -> None:
         """Begin anew: nothing is computed, and no block is held."""
@@ -107,7 +118,7 @@ class SequenceState:
 
     def draw(self) -> float:
         """The draw of the next token; 0 and none where the best one is taken."""
-        return 0.0 if self.is_greedy else self.draws.draw()
+        return 0.0 if self.is_greedy else self.source.random()
 
     def guesses(self, most: int, num_running: int) -> Draft:
         """Guesses of what follows its tokens, to be computed with the last one of them.

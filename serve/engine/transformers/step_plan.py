@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 
@@ -83,6 +84,7 @@ class StepPlan:
         fresh_blocks: ``[N]``, blocks whose first token is in this step; None if there are none.
         last_rows: ``[B]``, rows whose logits are wanted: of a segment those that say how likely its
             prompt's tokens were, then the one that is sampled, then those of its guesses.
+        batches: by the shape of a layer's heads, what its attention has made of this step.
     """
 
     cache: KVCache
@@ -93,6 +95,7 @@ class StepPlan:
     slots: torch.Tensor
     fresh_blocks: torch.Tensor | None
     last_rows: torch.Tensor
+    batches: dict[tuple[int, int, int], Any] = field(default_factory=dict)
 
     @property
     def sampled(self) -> list[Segment]:

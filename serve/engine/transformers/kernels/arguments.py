@@ -128,36 +128,50 @@ class AttendArguments(NamedTuple):
 
     Attributes:
         num_rows: N.
+        width: heads from one row's queries to the next one's.
         num_heads: H.
         num_kv_heads: Hkv.
         head_dim: D.
         window: tokens in sight, the row's own included; 0 sees all.
-        max_tokens: of a sequence, for which there is room in ``scores``.
-        qkv: as in ``StoreArguments``.
-        keys: as there.
+        scratch_size: floats of ``scratch`` that a thread has to itself.
+        entry: floats of a head in ``partials``.
+        counter: of an int64, zero at the start, by which threads take items as they get to them.
+        queries: float32 ``[N, width, D]``, of which the first H are read.
+        keys: as in ``StoreArguments``.
         values: as there.
         starts: int64 ``[N]``, each row's first place in ``blocks``.
         lengths: int64 ``[N]``, tokens of each row's sequence.
         blocks: int64, ids of the sequences' blocks, one after the other.
+        items: int64, how many follow, then ``row * MOST_SPLITS + split`` for each split of each
+            row's context that there is without a window (``layout.num_splits``).
+        waiting: int64 ``[N, Hkv]``, zeros: splits of a row's context that are done, while others
+            are not.
         out: float32 ``[N, H, D]``.
-        scores: scratch, float32 ``[threads, max_tokens]``.
+        partials: scratch, float32 ``[N, MOST_SPLITS, H, entry]``.
+        scratch: float32 ``[threads, scratch_size]``.
         scale: of the scores, a float32's bits.
     """
 
     num_rows: int
+    width: int
     num_heads: int
     num_kv_heads: int
     head_dim: int
     window: int
-    max_tokens: int
-    qkv: int
+    scratch_size: int
+    entry: int
+    counter: int
+    queries: int
     keys: int
     values: int
     starts: int
     lengths: int
     blocks: int
+    items: int
+    waiting: int
     out: int
-    scores: int
+    partials: int
+    scratch: int
     scale: int
 
 

@@ -56,3 +56,49 @@ class Form:
     def entry_bytes(self) -> int:
         """Bytes of a panel's scales, and zero points, in one group."""
         return PANEL * (self.scale_bytes + self.has_zeros)
+
+
+STATE = 16
+"""Floats that are kept before a head's sums (``attention_vectors.soften``): a cache line."""
+MOST_SPLITS = 8
+"""Parts of one row's context that threads attend to apart."""
+_LEAST_SPLIT = 16
+"""Blocks of a part, where there are more than these: some ten microseconds of work."""
+
+
+def split_size(num_blocks: int) -> int:
+    """Blocks of the KV cache in one part of a row's context; the last part may have fewer.
+
+    It depends on nothing but the row, and so do the row's sums.
+    """
+    return max(_LEAST_SPLIT, -(-num_blocks // MOST_SPLITS))
+
+
+def num_splits(num_blocks: int) -> int:
+    """Parts of a context of so many blocks: no fewer for a longer one."""
+    return -(-num_blocks // split_size(num_blocks))
+
+
+@dataclass(frozen=True, slots=True)
+class AttendSizes:
+    """Sizes of what attention's kernel needs beside the cache.
+
+    Attributes:
+        group: query heads that share a key-value head.
+        dim: numbers in a head.
+        block_size: tokens of a block in the cache.
+    """
+
+    group: int
+    dim: int
+    block_size: int
+
+    @property
+    def entry(self) -> int:
+        """Floats of a head's sums, in whole vectors, and of what is kept before them."""
+        return STATE + -(-self.dim // (2 * LANES)) * 2 * LANES
+
+    @property
+    def scratch(self) -> int:
+        """Floats of a thread: the keys of a vector of tokens, and a block's weights."""
+        return self.entry * LANES + self.group * self.block_size

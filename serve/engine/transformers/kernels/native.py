@@ -23,6 +23,7 @@ import torch
 from serve.engine.transformers.kernels import machine_code
 from serve.engine.transformers.kernels.arguments import (
     CALL_WORDS,
+    AttendArguments,
     ProductArguments,
     SequenceArguments,
 )
@@ -171,8 +172,8 @@ def run(kernel: Kernel, arguments: tuple[int, ...]) -> None:
 
 
 def _counted(arguments: tuple[int, ...], counter: torch.Tensor) -> tuple[int, ...]:
-    """A product's arguments with this counter; others as they are."""
-    if not isinstance(arguments, ProductArguments):
+    """The arguments of what counts, with this counter; others as they are."""
+    if not isinstance(arguments, ProductArguments | AttendArguments):
         return arguments
     return arguments._replace(counter=counter.data_ptr())
 
@@ -180,8 +181,8 @@ def _counted(arguments: tuple[int, ...], counter: torch.Tensor) -> tuple[int, ..
 class CallSequence:
     """Calls of kernels, one after the other, in one visit to torch's threads.
 
-    Each product gets a counter of its own, zero at each start. What the addresses stand for has to
-    outlive this.
+    Each product and each attention gets a counter of its own, zero at each start. What the
+    addresses stand for has to outlive this.
 
     Args:
         kernel: the one that calls the others, ``registry.sequence()``.

@@ -35,3 +35,9 @@ def sums_bfloat16() -> bool:
 def width_for(length: int) -> int:
     """Bytes in a vector for rows of ``length`` bytes, a multiple of 16."""
     return next(width for width in _WIDTHS if length % width == 0)
+
+
+@functools.cache
+def float_lanes() -> int:
+    """Float32 in one of its vector registers: 16, or 8 where they are no wider or it has half."""
+    return 16 if llvm().get_host_cpu_features().get("avx512f") else 8

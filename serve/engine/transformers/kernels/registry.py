@@ -98,12 +98,15 @@ def store(*, is_bfloat16: bool) -> Kernel:
 
 
 @functools.cache
-def attend(*, is_bfloat16: bool) -> Kernel:
-    """Attention of one token for each row, over such a cache."""
+def attend(*, is_bfloat16: bool, group: int) -> Kernel:
+    """Attention of one token for each row, over such a cache; ``group`` heads share its heads."""
+    lanes = processor.float_lanes()
     return _kept(
-        f"attend_{_cache_type(is_bfloat16)}",
+        f"attend_{_cache_type(is_bfloat16)}_{group}_{lanes}",
         AttendArguments,
-        lambda: _loops("attention_kernels").attend(is_bfloat16=is_bfloat16),
+        lambda: _loops("attention_kernels").attend(
+            is_bfloat16=is_bfloat16, group=group, lanes=lanes
+        ),
     )
 
 

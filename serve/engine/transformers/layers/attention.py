@@ -25,7 +25,7 @@ from torch.nn.functional import pad, scaled_dot_product_attention
 from transformers import AttentionInterface
 
 from serve.engine.transformers.kv_cache import LayerShape
-from serve.engine.transformers.layers import tiles
+from serve.engine.transformers.layers import compiled_attention, tiles
 from serve.engine.transformers.layers.sizes import rounded_columns
 from serve.engine.transformers.step_plan import Span, StepPlan
 
@@ -148,6 +148,12 @@ def paged_attention(
     if plan.fresh_blocks is not None:
         plan.cache.clear(layer.index, plan.fresh_blocks)
     plan.cache.append(layer.index, plan.slots, key, value)
+    if compiled_attention.takes(query, value.shape[-1], softcap):
+        scale = _scale(scaling, query.shape[-1])
+        attended = compiled_attention.attend(
+            plan, layer.index, query, scale=scale, window=sliding_window
+        )
+        return attended[None], None
     outputs = []
     for span in plan.spans:
         rows = slice(span.start, span.stop)

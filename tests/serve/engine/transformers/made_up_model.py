@@ -12,9 +12,9 @@ from collections.abc import Callable, Sequence
 import torch
 
 from serve.engine.protocol import TokenLogprob
-from serve.engine.transformers import draft
+from serve.engine.transformers.draft_check import sample_segments
 from serve.engine.transformers.guess_count import GuessCount
-from serve.engine.transformers.sampler import Sampled, sample
+from serve.engine.transformers.sampler import Sampled
 from serve.engine.transformers.scheduler import Scheduler
 from serve.engine.transformers.sequence import Segment, SequenceState
 
@@ -77,7 +77,7 @@ class Steps:
                 logits.append(next_logits(held))
         if not sampling:
             return []
-        return draft.kept(sampling, sample(torch.tensor(logits), draft.rows(sampling)))
+        return sample_segments(torch.tensor(logits), sampling)
 
     def _accept(self, sequence: SequenceState, tokens: Sequence[Sampled], told: Answer) -> bool:
         for index, token in enumerate(tokens):

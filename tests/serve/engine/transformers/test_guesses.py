@@ -16,7 +16,9 @@ from tokenizers import Tokenizer
 from serve.engine.grammars.grammar import Grammar
 from serve.engine.protocol import EngineRequest, SamplingParams, TokenLogprob
 from serve.engine.settings import EngineSettings, TransformersSettings
+from serve.engine.transformers import prompt_lookup
 from serve.engine.transformers.engine import TransformersEngine
+from serve.engine.transformers.lookup_control import LookupControl
 from tests.contracts.engine import collect
 from tests.house.tree import ROOT
 
@@ -79,6 +81,22 @@ async def answers(
     while not engine._steps._is_idle:  # the last step is counted after its tokens are sent
         await asyncio.sleep(0.001)
     return told
+
+
+class Eager(LookupControl):
+    """Guesses on, however wrong."""
+
+    def most(self, num_running: int) -> int:
+        return 1 + super().most(num_running)
+
+    @property
+    def least_matched(self) -> int:
+        return 2
+
+
+@pytest.fixture(autouse=True)
+def eager(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(prompt_lookup, "LookupControl", Eager)
 
 
 def needs_guesses(engine: TransformersEngine) -> None:

@@ -31,6 +31,13 @@ def test_a_guess_costs_more_of_its_own_steps_the_more_sequences_run() -> None:
     assert prices[-1] < 1
 
 
+def test_a_longer_match_is_asked_for_until_guesses_have_paid() -> None:
+    control = LookupControl(15)
+    assert control.least_matched == 4
+    control.learn(control.most(1), 3)
+    assert control.least_matched == 2
+
+
 def test_right_guesses_earn_more() -> None:
     control = LookupControl(15)
     for _ in range(20):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -11,6 +13,7 @@ from hypothesis import strategies as st
 from serve.engine.protocol import EngineRequest, SamplingParams
 from serve.engine.transformers.scheduler import MOST_SHARED, Scheduler
 from serve.engine.transformers.sequence import Segment, SequenceState
+from serve.engine.transformers.step_cost import CHUNK_S, LEAST_CHUNK, StepCost
 
 BLOCK = 4
 
@@ -283,3 +286,77 @@ def test_a_stop_token_is_not_guessed() -> None:
     assert one.guesses(4, 1).token_ids == (0, 0, 0, 0)
     one.stop_token_ids = frozenset({0})
     assert len(one.guesses(4, 1)) == 0
+
+
+COST = StepCost(base_s=0.02, token_s=1e-3, seen_s=1e-6)
+"""Beside decodes 128 tokens of a new prompt, and 64 after some hundred others."""
+
+
+def timed(seed: int | None = None) -> tuple[Scheduler, SequenceState, SequenceState]:
+    """A scheduler that knows the cost of chunks, a sequence in decode, and a prompt of 1,000."""
+    subject = Scheduler(
+        num_blocks=1000,
+        block_size=BLOCK,
+        max_num_seqs=4,
+        max_num_batched_tokens=512,
+        is_repeatable=True,
+        cost=COST,
+    )
+    running, arriving = sequence(8, 100, "running"), sequence(1000, 2, "arriving")
+    if seed is not None:
+        sampling = replace(arriving.request.sampling, seed=seed)
+        arriving.request = replace(arriving.request, sampling=sampling)
+    subject.submit(running)
+    run(subject, subject.schedule())
+    subject.submit(arriving)
+    return subject, running, arriving
+
+
+def chunks(subject: Scheduler, of: SequenceState) -> list[int]:
+    """Sizes of a prompt's chunks, step after step, until it is computed."""
+    sizes = []
+    while of.num_computed < of.num_prompt_tokens:
+        segments = subject.schedule()
+        sizes += [segment.num_tokens for segment in segments if segment.sequence is of]
+        run(subject, segments)
+    return sizes
+
+
+def test_beside_decodes_a_chunk_takes_no_longer_than_it_may() -> None:
+    subject, running, arriving = timed()
+    sizes = chunks(subject, arriving)
+    past = 0
+    for size in sizes:
+        assert COST.seconds(size, past) <= CHUNK_S or size == LEAST_CHUNK
+        past += size
+    assert sizes[:2] == [128, 128]
+    assert set(sizes[2:-1]) <= {64, 128}
+    assert running.num_generated == 1 + len(sizes)  # none of which kept it waiting
+
+
+def test_alone_a_prompt_has_the_whole_step() -> None:
+    subject, running, arriving = timed()
+    subject.remove(running)
+    assert chunks(subject, arriving) == [512, 488]
+
+
+def test_all_chunks_of_a_step_share_its_time_and_the_oldest_always_advances() -> None:
+    slow = StepCost(base_s=1.0, token_s=1e-2, seen_s=0.0)
+    subject, _, arriving = timed()
+    subject._cost = slow
+    second = sequence(300, 2, "second")
+    subject.submit(second)
+    for _ in range(3):
+        segments = subject.schedule()
+        assert [one.num_tokens for one in segments] == [1, LEAST_CHUNK]
+        assert segments[1].sequence is arriving
+        run(subject, segments)
+    assert subject.waiting == deque([second])
+
+
+def test_seeded_prompts_have_chunks_of_one_size_whatever_was_measured() -> None:
+    for is_alone in (False, True):
+        subject, running, arriving = timed(seed=7)
+        if is_alone:
+            subject.remove(running)
+        assert chunks(subject, arriving) == [LEAST_CHUNK] * 15 + [40]

@@ -10,7 +10,6 @@ import pytest
 
 from serve.engine.delivery import CrossThreadDelivery, Mailbox
 from serve.engine.protocol import EngineRequest, SamplingParams, TokenLogprob
-from serve.engine.transformers.draft import kept, rows
 from serve.engine.transformers.scheduler import Scheduler
 from serve.engine.transformers.sequence import Segment, SequenceState
 from serve.engine.transformers.step_loop import MOST_FAILED_STEPS, StepLoop
@@ -164,8 +163,12 @@ class Sevens:
 
 
 def checked(segments: Sequence[Segment]) -> list[tuple[SequenceState, Token]]:
-    sampling = [segment for segment in segments if segment.samples]
-    return kept(sampling, [Token() for _ in rows(sampling)])
+    return [
+        (segment.sequence, Token())
+        for segment in segments
+        if segment.samples
+        for _ in range(1 + len(segment.draft))
+    ]
 
 
 async def whole(mailbox: Mailbox) -> tuple[list[int], str]:

@@ -15,7 +15,7 @@ from serve.engine.settings import EngineSettings
 from serve.engine.transformers import warm_up
 from serve.engine.transformers.engine import TransformersEngine
 from serve.engine.transformers.kv_cache import BLOCK_SIZE
-from serve.engine.transformers.layers import attention
+from serve.engine.transformers.layers import attention, compiled_attention
 from serve.engine.transformers.layers.sizes import rounded
 from serve.engine.transformers.sequence import Segment
 from serve.engine.transformers.warm_up import choose_lengths
@@ -79,8 +79,9 @@ def test_sinks_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
 def test_the_self_check_finds_wrong_arithmetic(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    right = attention._attend
-    monkeypatch.setattr(attention, "_attend", lambda *a, **k: right(*a, **(k | {"scaling": 0.5})))
+    right = compiled_attention.attend
+    wrong = {"scale": 0.5}
+    monkeypatch.setattr(compiled_attention, "attend", lambda *a, **k: right(*a, **(k | wrong)))
     refuse(folder, "a way this engine does not support: logits differ")
 
 

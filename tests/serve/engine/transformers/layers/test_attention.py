@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from serve.engine.transformers.kv_cache import LayerShape
-from serve.engine.transformers.layers import attention
+from serve.engine.transformers.layers import attention, compiled_attention
 from serve.engine.transformers.layers.attention import Layer, Probe, UnsupportedAttention
 
 
@@ -55,6 +55,11 @@ def test_it_is_the_definition(
     ours = attention.attend_in_tiles(query, keys, values, layer, past=past)
     theirs = plain(query, keys, values, past=past, window=window, scaling=0.3, softcap=softcap)
     torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)
+
+
+@pytest.fixture
+def _without_loops(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compiled_attention, "takes", lambda *_: False)
 
 
 class Cache:
@@ -110,6 +115,7 @@ def attending(**settings: Any) -> tuple[Cache, torch.Tensor, torch.Tensor]:
     return cache, result, expected[None]
 
 
+@pytest.mark.usefixtures("_without_loops")
 @pytest.mark.parametrize("scaling", [None, 0.7])
 @pytest.mark.parametrize("softcap", [None, 2.0])
 @pytest.mark.parametrize(("dtype", "most"), [(torch.float32, 1e-5), (torch.bfloat16, 2e-2)])

@@ -12,10 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from serve.engine.protocol import EngineRequest, SamplingParams
-from serve.engine.transformers import draft
 from serve.engine.transformers.draft import Draft
+from serve.engine.transformers.draft_check import sample_segments
 from serve.engine.transformers.prompt_lookup import PromptLookup
-from serve.engine.transformers.sampler import Sampled
 from serve.engine.transformers.scheduler import Scheduler
 from serve.engine.transformers.sequence import Segment, SequenceState
 from serve.errors import InternalError
@@ -90,7 +89,7 @@ SAMPLING = st.fixed_dictionaries(
 REQUESTS = st.tuples(
     st.lists(st.integers(0, VOCAB_SIZE - 1), min_size=1, max_size=16), SAMPLING, st.booleans()
 )
-SCRIPTS = st.lists(st.tuples(st.integers(0, 9), st.integers(0, 4)), min_size=1, max_size=12)
+SCRIPTS = st.lists(st.tuples(st.integers(0, 9), st.integers(0, 4)), max_size=12)
 
 
 def sequence(prompt: Sequence[int], sampling: dict[str, Any], *, is_masked: bool) -> SequenceState:
@@ -135,14 +134,12 @@ def test_answers_are_those_without_guesses(
         ]
 
     plain = steps().answers(begun())
-    for source in ("text", "script"):
-        guessing = begun()
-        for one, answer, script in zip(guessing, plain, scripts, strict=False):
-            whole = [*one.request.prompt_token_ids, *answer[0]]
-            one.lookup = (
-                PromptLookup(9) if source == "text" else Scripted(lambda whole=whole: whole, script)  # type: ignore[assignment,misc]
-            )
-        assert steps(num_blocks).answers(guessing) == plain
+    guessing = begun()
+    for one, told, script in zip(guessing, plain, scripts, strict=False):
+        whole = [*one.request.prompt_token_ids, *told[0]]
+        scripted: Any = Scripted(lambda whole=whole: whole, script)  # type: ignore[misc]
+        one.lookup = scripted if script else PromptLookup(9)
+    assert steps(num_blocks).answers(guessing) == plain
 
 
 def answer(lookup: Any, **sampling: Any) -> tuple[Answer, Steps]:
@@ -178,10 +175,23 @@ def test_draws_of_wrong_guesses_are_not_lost() -> None:
 def test_a_guess_whose_row_fails_is_left_to_a_step_of_its_own() -> None:
     one = sequence([1], {"min_tokens": 0, "max_tokens": 9, "temperature": 0.0}, is_masked=False)
     segment = Segment(one, 0, 3, Draft((4, 5)))
-    failed = Sampled(-1, None, InternalError("no number"))
-    sampled = [Sampled(4, None), failed, Sampled(6, None)]
-    assert draft.kept([segment], sampled) == [(one, sampled[0])]
-    assert draft.kept([Segment(one, 0, 1)], [failed]) == [(one, failed)]
+    logits = torch.zeros(3, VOCAB_SIZE)
+    logits[0, 4] = logits[1, 5] = 1
+    logits[1, 7] = math.nan
+    ((_, token),) = sample_segments(logits.clone(), [segment])
+    assert (token.token_id, token.error) == (4, None)
+    ((_, failed),) = sample_segments(logits[1:], [Segment(one, 0, 2, Draft((5,)))])
+    assert isinstance(failed.error, InternalError)
+
+
+def test_no_row_is_sampled_behind_a_wrong_guess() -> None:
+    one = sequence([1], {"min_tokens": 0, "max_tokens": 9, "seed": 1}, is_masked=False)
+    other = sequence([1], {"min_tokens": 0, "max_tokens": 9, "seed": 1}, is_masked=False)
+    logits = torch.zeros(4, VOCAB_SIZE)
+    logits[range(4), [4, 5, 6, 7]] = 100
+    drafts = [Segment(one, 0, 4, Draft((4, 9, 6)))]
+    assert [token.token_id for _, token in sample_segments(logits, drafts)] == [4, 5]
+    assert [other.source.random() for _ in range(3)][-1] == one.source.random()
 
 
 def test_a_draft_is_cut() -> None:
