@@ -132,11 +132,12 @@ class Pipeline:
             InvalidRequest: a prompt that cannot be rendered, or too much would be told of them.
         """
         info = self.engine.info
+        owner = self._salts.of(request.tenant, request.cache_salt)
         rendered: list[RenderedPrompt] = []
         for prompt in request.prompts:
             if rendered:
                 await asyncio.sleep(0)
-            token_ids = await self._prompts.render(self.renderer, prompt)
+            token_ids = await self._prompts.render(self.renderer, prompt, owner)
             rendered.append(truncated(token_ids, request, info.max_model_len))
         check_answer_size(info, request, sum(len(prompt.token_ids) for prompt in rendered))
         return rendered
