@@ -164,6 +164,7 @@ class EngineInfo:
         num_parameters: of the model; 0 for the fake.
         weight_bytes: resident weights; 0 for the fake.
         adapters: names of the LoRA adapters that a request may ask for.
+        cache_block_size: tokens of which a prefix cache gives all or none.
     """
 
     name: str
@@ -178,6 +179,7 @@ class EngineInfo:
     num_parameters: int = 0
     weight_bytes: int = 0
     adapters: tuple[str, ...] = ()
+    cache_block_size: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

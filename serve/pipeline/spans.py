@@ -35,11 +35,16 @@ EncodeAll = Callable[[Sequence[str]], list[list[int]]]
 class Added(Protocol):
     """An added token of a tokenizer, as `tokenizers` describes it."""
 
-    content: str
-    normalized: bool
-    lstrip: bool
-    rstrip: bool
-    single_word: bool
+    @property
+    def content(self) -> str: ...
+    @property
+    def normalized(self) -> bool: ...
+    @property
+    def lstrip(self) -> bool: ...
+    @property
+    def rstrip(self) -> bool: ...
+    @property
+    def single_word(self) -> bool: ...
 
 
 class Cuts:

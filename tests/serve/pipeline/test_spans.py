@@ -48,7 +48,7 @@ def test_spans_have_the_ids_of_the_whole(name: str, text: str) -> None:
 def test_cuts_are_at_tokens_that_take_nothing_along(name: str) -> None:
     cuts = guard(name)._cuts
     assert cuts is not None
-    assert cuts.names - {"<unk>", "[UNK]"} == {*CONTROL, "<think>"}
+    assert cuts.names - {"<unk>", "[UNK]", "[SEP]"} == {*CONTROL, "<think>"}
 
 
 @given(st.lists(TEXTS, min_size=2, max_size=4), TEXTS)
