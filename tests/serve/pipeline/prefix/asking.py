@@ -16,12 +16,12 @@ from serve.pipeline.admission import Admission
 from serve.pipeline.answer import Answer, CollectedChoice
 from serve.pipeline.events import (
     CacheExplained,
+    CallableTool,
     ChatPrompt,
     GenerateRequest,
     Prompt,
     ReasoningUse,
     ToolUse,
-    CallableTool,
 )
 from serve.pipeline.generate import Pipeline
 from serve.pipeline.render import Renderer
@@ -58,6 +58,8 @@ class Session:
     pipeline: Pipeline = field(init=False)
     ids: list[list[int]] = field(init=False, default_factory=list)
     """Of each request's prompt and answer, as far as they were computed."""
+    prompt_ids: list[int] = field(init=False, default_factory=list)
+    """Of the last request."""
 
     def __post_init__(self) -> None:
         tokenizer = tokenizer_of(self.form)
@@ -122,15 +124,15 @@ class Session:
                 if isinstance(event, CacheExplained):
                     explained.append(event)
         for choice in answer.choices:
-            prompt = answer.prompts[choice.index // request.n].token_ids
-            self.ids.append([*prompt, *choice.token_ids[:-1]])
+            self.prompt_ids = [*answer.prompts[choice.index // request.n].token_ids]
+            self.ids.append([*self.prompt_ids, *choice.token_ids[:-1]])
         return explained, answer, record
 
     @property
     def parted_at(self) -> int:
         """Tokens that the last prompt has in common with the nearest request before it."""
-        *before, last = self.ids
-        return max((shared(last, other) for other in before), default=0)
+        *before, _ = self.ids
+        return max((shared(self.prompt_ids, other) for other in before), default=0)
 
 
 def shared(left: Sequence[int], right: Sequence[int]) -> int:

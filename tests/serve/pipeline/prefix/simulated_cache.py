@@ -51,7 +51,9 @@ class CachingEngine:
         usable = keys[: (len(prompt) - 1) // self.info.cache_block_size]
         num_cached = 0
         if request.sampling.num_prompt_logprobs is None:
-            num_cached = next((n for n, key in enumerate(usable) if key not in self._blocks), len(usable))
+            num_cached = next(
+                (n for n, key in enumerate(usable) if key not in self._blocks), len(usable)
+            )
         self._keep(keys)
         cached = num_cached * self.info.cache_block_size
         generated: list[int] = []
