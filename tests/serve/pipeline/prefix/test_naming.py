@@ -433,10 +433,9 @@ async def _named_rightly(
         messages.append(user(f"Question {number}: where is the log? " + LONG))
         messages.append({"role": "assistant", "content": f"Answer {number}: there. " + LONG})
     tools = [tool("read"), tool("write"), tool("list")] if has_tools else []
-    await session.ask(messages[:-1], tools, options=form.arguments)
+    messages.append(user("And the last one? " + LONG))
+    await session.ask(messages, tools, options=form.arguments)
     edit(messages, tools)
-    explained, _ = await session.ask(
-        [*messages, user("And the last one? " + LONG)], tools, options=form.arguments
-    )
+    explained, _ = await session.ask(messages, tools, options=form.arguments)
     assert (explained.cause, explained.at) == named, (form, explained)
     assert explained.token == explained.known_tokens == session.parted_at
