@@ -117,4 +117,5 @@ async def test_spans_of_a_prompt_are_tokenised_once_for_their_owner() -> None:
     new = tokenizer.num_chars_rendered - before
     before = tokenizer.num_chars_rendered
     await session.ask(longer, tenant="two")
-    assert new < 700 < 3000 < tokenizer.num_chars_rendered - before
+    assert new < 700
+    assert tokenizer.num_chars_rendered - before > 3000
