@@ -278,7 +278,7 @@ class Finished:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CacheExplained:
-    """What became of one prompt in the prefix cache; behind all choices, where the client asked.
+    """The fate of one prompt in the prefix cache; behind all choices, where the client asked.
 
     Attributes:
         prompt: which of the request's, from 0.

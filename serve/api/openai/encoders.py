@@ -147,7 +147,7 @@ class OpenAIEncoder(ABC):
         yield self._explained() + b"}"
 
     def _explained(self) -> bytes:
-        """What became of the prompts in the prefix cache, as a field with a comma before."""
+        """The prompts' fate in the prefix cache, as a field with a comma before."""
         if not self._cache:
             return b""
         return b',"prefix_cache":' + orjson.dumps(self._cache)

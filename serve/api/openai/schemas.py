@@ -140,7 +140,7 @@ class UsageReply(Reply):
 
 
 class CacheReply(Reply):
-    """What became of a prompt in the prefix cache (docs/prefix-cache.md).
+    """A prompt's fate in the prefix cache (docs/prefix-cache.md).
 
     ``token`` is the first that was not, or could not be, taken from it; ``at`` the part of the
     request that it is of, or else ``near`` the nearest one.

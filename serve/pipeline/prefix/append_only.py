@@ -69,7 +69,7 @@ class AppendOnly:
         return not any(self.reasons.values())
 
     def to_json(self) -> dict[str, Any]:
-        """For programs."""
+        """The same for programs."""
         return {
             "is_whole": self.is_whole,
             "reasons": dict(self.reasons),
@@ -78,7 +78,7 @@ class AppendOnly:
 
     @property
     def line(self) -> str:
-        """For people, in one line."""
+        """The same for people, in one line."""
         kept = [kind for kind, reason in self.reasons.items() if reason is None]
         parts = []
         if kept:
@@ -99,7 +99,7 @@ def append_only(
     dialect: ModelDialect,
     options: Mapping[str, Any] | None = None,
 ) -> AppendOnly:
-    """What a template does to earlier turns. Takes some renderings.
+    """The verdict on a template. Takes some renderings.
 
     Args:
         options: variables for the template, as a request has them.
@@ -158,7 +158,7 @@ class _Probe:
         return False
 
     def _reason(self, prompt: ChatPrompt, answer: Message, more: Message) -> str | None:
-        """What breaks one step; None where nothing does. Raises as ``chat_text`` does."""
+        """The reason that breaks one step; None for none. Raises as ``chat_text`` does."""
         text = chat_text(self.template, prompt)
         said = replace(prompt, messages=(*prompt.messages, answer))
         whole = self._with_thought(

@@ -28,8 +28,15 @@ def append_only_of(folder: Path) -> dict[str, Any] | None:
         return None
     ended = _ended(template)
     ends = [i for name, i in tokenizer.special_ids.items() if ended.endswith(name)]
-    found = append_only(template, tokenizer, load_dialect(tokenizer, template, ends).dialect)
-    return {**found.to_json(), "line": found.line}
+    dialect = load_dialect(tokenizer, template, ends).dialect
+    found = append_only(template, tokenizer, dialect)
+    told = {**found.to_json(), "line": found.line}
+    if "enable_thinking" in template.variables:
+        without = append_only(template, tokenizer, dialect, {"enable_thinking": False})
+        told["without_thinking"] = without.to_json()
+        if without.line != found.line:
+            told["line"] += f"; with enable_thinking false: {without.line}"
+    return told
 
 
 def _ended(template: ChatTemplate) -> str:

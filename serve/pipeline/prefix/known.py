@@ -58,7 +58,7 @@ class KnownPrompt:
 
     @property
     def num_tokens(self) -> int:
-        """What it costs."""
+        """Tokens that it counts for."""
         num_bytes = len(self.ids) + sum(len(answer.ids) for answer in self.answers)
         return num_bytes // _SIZE + PROMPT_TOKENS
 

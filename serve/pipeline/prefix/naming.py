@@ -36,7 +36,7 @@ TEMPLATE, SETTINGS, TEXT = Part("chat_template"), Part("chat_template_kwargs"), 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
-    """What is known of one prompt.
+    """All that is known of one prompt.
 
     Attributes:
         number: which of the request's, from 0.

@@ -1,4 +1,4 @@
-"""What a prompt was made of, as numbers: enough to tell which part of two prompts differs.
+"""The parts of a prompt, as numbers: enough to tell which part of two prompts differs.
 
 No text is kept. Digests are Python's own hashes, which have another key in each process.
 """
@@ -54,7 +54,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What a prompt was made of.
+    """The parts of a prompt.
 
     Attributes:
         is_chat: else it is text or token ids, and has no parts.

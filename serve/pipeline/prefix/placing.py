@@ -47,7 +47,7 @@ class Part:
 
 
 class Places:
-    """Where the parts of one prompt stand. All of it renders, and so takes milliseconds.
+    """The places of one prompt's parts. All of it renders, and so takes milliseconds.
 
     Args:
         token_ids: of the prompt.

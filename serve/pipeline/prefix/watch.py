@@ -38,7 +38,7 @@ MAX_WATCHED: Final = 16
 
 
 class CacheWatcher:
-    """What is known of all requests of a model.
+    """The watch over all requests of a model.
 
     Args:
         salts: of the prefix cache.
@@ -151,7 +151,7 @@ class Watch:
         self._known.answered(self._request.tenant, known, made)
 
     async def explanations(self) -> list[CacheExplained]:
-        """What became of each prompt that was computed; their causes go into the record."""
+        """The fate of each prompt that was computed; their causes go into the record."""
         made: list[CacheExplained] = []
         causes: list[CacheCause] = self._request.timeline.cache_causes
         for prompt in self._prompts:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Mapping, Sequence
 from contextlib import aclosing
+from copy import deepcopy
 from dataclasses import dataclass, field
 from itertools import takewhile
 from typing import Any
@@ -30,10 +31,15 @@ from serve.timeline import Timeline
 from tests.serve.pipeline.forms.answers import tokenizer_of
 from tests.serve.pipeline.forms.catalogue import FORMS
 from tests.serve.pipeline.forms.form import Form
+from tests.serve.pipeline.forms.fourth_forms import FOURTH_FORMS
+from tests.serve.pipeline.forms.later_forms import LATER_FORMS
+from tests.serve.pipeline.forms.latest_forms import LATEST_FORMS
+from tests.serve.pipeline.forms.third_forms import THIRD_FORMS
 from tests.serve.pipeline.model_dialects.examining import dialect_of
 from tests.serve.pipeline.prefix.simulated_cache import CachingEngine
 
 Message = dict[str, Any]
+EVERY_FORM = [*FORMS, *LATER_FORMS, *LATEST_FORMS, *THIRD_FORMS, *FOURTH_FORMS]
 
 
 @functools.cache
@@ -141,6 +147,11 @@ def shared(left: Sequence[int], right: Sequence[int]) -> int:
     return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
 
 
+LONG = "The audit log of the server is in the state directory, and nowhere else on the disk. "
+OTHER = "Nobody has ever asked for anything of this kind before, neither here nor elsewhere. "
+CALL = '<tool_call>\n{"name": "read", "arguments": {"path": "state/audit.log"}}\n</tool_call>'
+
+
 def tool(name: str, description: str = "Looks something up in the audit log.") -> dict[str, Any]:
     parameters = {"type": "object", "properties": {"path": {"type": "string"}}}
     function = {"name": name, "description": description, "parameters": parameters}
@@ -174,3 +185,31 @@ def said(choice: CollectedChoice) -> Message:
     if choice.text_of("reasoning"):
         message["reasoning_content"] = choice.text_of("reasoning")
     return message
+
+
+AGENT = system("You are an agent that keeps the audit log. " + 3 * LONG)
+
+
+@dataclass
+class Talk:
+    """A conversation of a question, a call, its result, an answer, and the next question."""
+
+    messages: list[Message] = field(default_factory=list)
+    tools: list[dict[str, Any]] = field(
+        default_factory=lambda: [tool("read"), tool("write"), tool("list")]
+    )
+
+
+async def talked(session: Session, *, with_tools: bool = True) -> Talk:
+    """Two turns that the server has seen, and a third question that it has not."""
+    talk = Talk([deepcopy(AGENT), user("Where is the audit log? " + LONG)])
+    if not with_tools:
+        talk.tools = []
+    for more in (
+        [result("It is 4 MB large, and was written to a minute ago. " + LONG)],
+        [user("And when was it rotated? " + LONG)],
+    ):
+        explained, choice = await session.ask(talk.messages, talk.tools)
+        assert explained.cause in {"never_seen", "hit"}
+        talk.messages += [said(choice), *more]
+    return talk

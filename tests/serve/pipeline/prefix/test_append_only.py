@@ -10,8 +10,7 @@ from serve.pipeline.template import ChatTemplate, noting_times
 from tests.serve.pipeline.forms.answers import tokenizer_of
 from tests.serve.pipeline.forms.form import Form
 from tests.serve.pipeline.model_dialects.examining import dialect_of
-from tests.serve.pipeline.prefix.asking import form_of
-from tests.serve.pipeline.prefix.test_naming import EVERY
+from tests.serve.pipeline.prefix.asking import EVERY_FORM, form_of
 
 LOST_BY_FIELD = {"smollm3", "ministral3", "phi4_reasoning", "granite3_3", "deepseek_v3_1"}
 """Their templates keep reasoning that is a part of the content, or know of none; the server's
@@ -27,7 +26,7 @@ def found(form: Form) -> AppendOnly:
 
 def test_the_verdict_is_that_of_the_corpus(is_proving: bool) -> None:
     """Here a sample of the forms; ``make prove`` takes them all."""
-    for form in EVERY if is_proving else EVERY[:: len(EVERY) // 8]:
+    for form in EVERY_FORM if is_proving else EVERY_FORM[:: len(EVERY_FORM) // 8]:
         verdict = found(form)
         assert verdict.reasons, form
         if form.name in LOST_BY_FIELD | LOST_BESIDE_CONTENT:
@@ -52,7 +51,7 @@ def test_the_verdict_is_that_of_the_corpus(is_proving: bool) -> None:
     ],
 )
 def test_the_line_says_which_part_changes(name: str, line: str) -> None:
-    form = next(form for form in EVERY if form.name == name)
+    form = next(form for form in EVERY_FORM if form.name == name)
     assert found(form).line == line
 
 

@@ -34,3 +34,10 @@ def test_a_folder_without_a_template_or_a_tokenizer_has_nothing_to_say(tmp_path:
     folder_of(tmp_path, "qwen2_5")
     (tmp_path / "chat_template.jinja").unlink()
     assert append_only_of(tmp_path) is None
+
+
+def test_a_template_that_can_do_without_thinking_is_asked_twice(tmp_path: Path) -> None:
+    told = append_only_of(folder_of(tmp_path, "qwen3"))
+    assert told is not None
+    assert set(told["without_thinking"]["reasons"]) == {"chat", "tools"}
+    assert "; with enable_thinking false: " in told["line"]
