@@ -1,7 +1,7 @@
 """Spans of a text that can be encoded one by one: a tokenizer's own added tokens part them.
 
 `tokenizers` takes added tokens out of a text before anything else sees it (added_vocabulary.rs,
-``extract_and_normalize``), those first that are not ``normalized``: leftmost, then longest. What is
+where a text is split), those first that are not ``normalized``: leftmost, then longest. What is
 between two of them is normalised, split and merged by itself, so a text may be cut before such a
 token without changing an id. A cut is where it is safe by the token's definition:
 

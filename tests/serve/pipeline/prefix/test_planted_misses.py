@@ -166,8 +166,10 @@ def test_there_are_twenty_planted_misses_over_the_causes() -> None:
     assert set(misses) == {"tools_changed", "system_changed", "history_edited", "never_seen"}
 
 
-@pytest.mark.parametrize("name", PLANTED)
-@pytest.mark.parametrize("block_size", [1, 16])
+@pytest.mark.parametrize(
+    ("name", "block_size"),
+    [*((name, 16) for name in PLANTED), *((name, 1) for name in [*PLANTED][::6])],
+)
 async def test_a_planted_miss_is_named_at_its_token(name: str, block_size: int) -> None:
     cause, at, plant = PLANTED[name]
     session = Session(said=CALL, block_size=block_size)
