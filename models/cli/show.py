@@ -1,4 +1,4 @@
-"""`show`: one model, and whether it could be served. Nothing is loaded, nothing is downloaded."""
+"""`show`: one model, and whether it could be served. No weights are loaded, nothing downloaded."""
 
 from __future__ import annotations
 
