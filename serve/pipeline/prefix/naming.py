@@ -68,6 +68,26 @@ def explain(found: Found, *, names_all: bool) -> CacheExplained:
     Args:
         names_all: give ``at`` and ``near`` where only more renderings tell them.
     """
+    told = _unparted(found, names_all=names_all)
+    if told is not None or found.match is None:
+        return told or _told(found, "never_seen", 0)
+    cause, part = _parting(found, found.match)
+    return _told(found, cause, found.known_tokens, part, names_all=names_all)
+
+
+def explain_plainly(found: Found) -> CacheExplained | None:
+    """The cause and the token without a rendering, for who asked for no more; None if that does not
+    tell. Most prompts are new behind what is known, and cost nothing more.
+    """
+    told = _unparted(found, names_all=False)
+    if told is not None or found.match is None:
+        return told
+    cause = _plain_cause(found.parts, found, found.match)
+    return None if cause is None else _told(found, cause, found.known_tokens)
+
+
+def _unparted(found: Found, *, names_all: bool) -> CacheExplained | None:
+    """The explanation of a prompt that did not part from what is known; None of one that did."""
     known, cached = found.known_tokens, found.cached_tokens
     usable = min(known, found.num_tokens - 1) // found.block_size * found.block_size
     if found.is_bypassed:
@@ -82,8 +102,25 @@ def explain(found: Found, *, names_all: bool) -> CacheExplained:
         return _told(found, "never_seen", 0, first)
     if match.is_whole or known >= found.num_tokens:
         return _told(found, "hit", known)
-    cause, part = _parting(found, match)
-    return _told(found, cause, known, part, names_all=names_all)
+    return None
+
+
+def _plain_cause(new: Parts, found: Found, match: Match) -> CacheCause | None:
+    """The cause where digests alone leave no doubt: one new message, or nothing in common."""
+    old = match.prompt.parts
+    is_alike = has_in_common(match.prompt.ids, found.ids, match.num_tokens)
+    if is_alike or not (new.is_chat and old.is_chat) or new.settings != old.settings:
+        return None
+    if (new.tools, new.system) != (old.tools, old.system):
+        part = Part("tools") if new.tools != old.tools else Part("messages")
+        return None if _is_kin(new, old, part, match.num_tokens) else "never_seen"
+    number = _first_unequal(new.history, old.history)
+    if number == len(new.history) - 1:
+        num_behind = found.num_tokens - match.num_tokens
+        if num_behind > new.history[-1].num_bytes + NEAR_CHARS:
+            return None  # something before it is another one, too
+        return "hit" if number or new.system or new.tools else "never_seen"
+    return None if number or new.telling & old.telling else "never_seen"
 
 
 def _told(

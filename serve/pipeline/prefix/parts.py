@@ -27,6 +27,7 @@ class Message:
         fields: digests of what is in it, by name; without its role, and without what is empty.
         content: digest of its text, as ``Answer`` has it.
         calls: digest of its tool calls, as ``Answer`` has them.
+        num_bytes: of its text, and of all else in it as Python writes it; no fewer than tokens.
         is_telling: whether two conversations that both have it are likely to be one.
     """
 
@@ -34,6 +35,7 @@ class Message:
     fields: Mapping[str, int]
     content: int
     calls: int
+    num_bytes: int
     is_telling: bool
 
 
@@ -125,6 +127,7 @@ def _message(message: Mapping[str, Any]) -> Message:
         fields={name: _digest(value) for name, value in given.items()},
         content=_digest(content),
         calls=_calls_of(message.get("tool_calls")),
+        num_bytes=sum(len(str(value).encode("utf-8", "replace")) for value in given.values()),
         is_telling=len(content) >= TELLING_CHARS or "tool_calls" in given,
     )
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Final
 
 from serve.engine.protocol import EngineInfo
@@ -26,7 +25,7 @@ from serve.pipeline.events import (
     ToolCallDelta,
 )
 from serve.pipeline.prefix.known import KnownAnswer, KnownPrompt, KnownPrompts, Match, packed
-from serve.pipeline.prefix.naming import Found, explain
+from serve.pipeline.prefix.naming import Found, explain, explain_plainly
 from serve.pipeline.prefix.parts import Parts, answer_of, parts_of
 from serve.pipeline.prefix.placing import Places
 from serve.pipeline.prompt_view import engine_prompt_logprobs
@@ -158,10 +157,11 @@ class Watch:
             if prompt.cached_tokens is None:
                 continue
             found = self._found(prompt, prompt.cached_tokens)
-            explained = partial(explain, found, names_all=self._request.explains_cache)
-            is_whole = prompt.match is None or prompt.match.is_whole
-            is_quick = found.places is None or (is_whole and not self._request.explains_cache)
-            made.append(explained() if is_quick else await asyncio.to_thread(explained))
+            is_asked = self._request.explains_cache
+            explained = None if is_asked else explain_plainly(found)
+            if explained is None:
+                explained = await asyncio.to_thread(explain, found, names_all=is_asked)
+            made.append(explained)
             causes.append(made[-1].cause)
         return made
 

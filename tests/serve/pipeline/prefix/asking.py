@@ -118,10 +118,9 @@ class Session:
             tenant=tenant,
             prompts=prompts,
             sampling=SamplingParams(**sampling),
-            explains_cache=True,
             wants_token_ids=True,
             timeline=record,
-            **{"reasoning": ReasoningUse(), **given},
+            **{"reasoning": ReasoningUse(), "explains_cache": True, **given},
         )
         explained, answer = [], Answer()
         async with aclosing(self.pipeline.generate(request)) as events:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 import pytest
 
+from serve.pipeline.events import ChatPrompt
 from serve.timeline import CacheCause
 from tests.serve.pipeline.prefix.asking import (
     AGENT,
@@ -186,3 +187,16 @@ async def test_a_planted_miss_is_named_at_its_token(name: str, block_size: int) 
         )
         * block_size
     )
+
+
+@pytest.mark.parametrize("name", PLANTED)
+async def test_the_cause_is_the_same_for_who_did_not_ask(name: str) -> None:
+    """It is counted, by digests alone where these tell."""
+    cause, _, plant = PLANTED[name]
+    session = Session(said=CALL)
+    talk = await talked(session)
+    plant(talk)
+    prompt = ChatPrompt(messages=tuple(talk.messages), tools=tuple(talk.tools))
+    explained, _, record = await session.run(prompt, explains_cache=False)
+    assert explained == []
+    assert record.cache_causes == [cause]
