@@ -166,6 +166,7 @@ class EngineInfo:
         adapters: names of the LoRA adapters that a request may ask for.
         prompt_chunk: tokens of a new prompt that a step computes beside running streams, where
             the engine has measured how many keep their gaps short; else None.
+        cache_block_size: tokens of which a prefix cache gives all or none.
     """
 
     name: str
@@ -180,6 +181,7 @@ class EngineInfo:
     num_parameters: int = 0
     weight_bytes: int = 0
     adapters: tuple[str, ...] = ()
+    cache_block_size: int = 1
     prompt_chunk: int | None = None
 
 
