@@ -187,7 +187,7 @@ class EngineInfo:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PrefixCacheLoad:
-    """What a prefix cache holds, and what it was asked for; names are vLLM's.
+    """Figures of a prefix cache: what it holds, what it was asked for. Names are vLLM's.
 
     Attributes:
         num_queries: tokens of prompts that were looked up. Only ever grows, as the next two do.
