@@ -22,6 +22,18 @@ from typing import Literal
 FinishReason = Literal["stop", "length", "tool_calls", "content_filter", "error"]
 """Reasons why a choice ended, for the whole code. Engines know the first two alone."""
 
+CacheCause = Literal[
+    "hit",
+    "tools_changed",
+    "system_changed",
+    "history_edited",
+    "template_changed",
+    "evicted",
+    "never_seen",
+    "bypassed",
+]
+"""What became of a prompt in the prefix cache: why it left what was known of it."""
+
 now = time.monotonic
 """The one clock: monotonic seconds. Tests replace it where a module takes a ``clock`` argument."""
 
@@ -33,7 +45,8 @@ class Usage:
     Attributes:
         prompt_tokens: tokens of the rendered prompt(s), each counted once whatever ``n`` is.
         completion_tokens: tokens consumed: those that made the text, the stop token included.
-        cached_tokens: prompt tokens that the engine took from a prefix cache.
+        cached_tokens: prompt tokens that the engine took from a prefix cache; where ``n`` is more,
+            those that every choice of a prompt took, for the prompt counts once.
         reasoning_tokens: those of ``completion_tokens`` that were reasoning.
     """
 
@@ -51,7 +64,8 @@ class Usage:
 class Timeline:
     """Stamps of one request, monotonic seconds. None means: it did not get that far.
 
-    ``error_code`` is of the error that ended a choice.
+    ``error_code`` is of the error that ended a choice. ``cache_causes`` are of prompts whose
+    answers came to their end, where the engine has a prefix cache.
     """
 
     arrived_at: float
@@ -63,6 +77,7 @@ class Timeline:
     usage: Usage = field(default_factory=Usage)
     finish_reason: FinishReason | None = None
     error_code: str | None = None
+    cache_causes: list[CacheCause] = field(default_factory=list)
     itl_s: array[float] = field(default_factory=lambda: array("d"))
 
     def tokens_arrived(self, num_tokens: int, at: float, previous_at: float | None) -> None:

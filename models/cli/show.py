@@ -1,4 +1,4 @@
-"""`show`: one model, and whether it could be served. Nothing is loaded, nothing is downloaded."""
+"""`show`: one model, and whether it could be served. No weights are loaded, nothing downloaded."""
 
 from __future__ import annotations
 
@@ -71,11 +71,15 @@ def _show(options: argparse.Namespace) -> int:
         manifest = Manifest.find(artifact.path)
         if manifest is not None and manifest.quality is not None:
             facts["measured"] = manifest.quality.to_json()
+        kept = _append_only(artifact.path)
+        facts |= {} if kept is None else {"append_only": kept}
         report = reports.summary(options.data_dir, artifact.name, facts["digest"])
         facts |= {} if report is None else {"quality": report}
     if options.json:
         print(json.dumps(facts, indent=2))
         return int(problem is not None)
+    if "append_only" in facts:
+        facts["append_only"] = facts["append_only"]["line"]
     if "measured" in facts:
         facts["measured"] = Quality.from_json(facts["measured"]).line
     if "quality" in facts:
@@ -86,6 +90,19 @@ def _show(options: argparse.Namespace) -> int:
     if problem is not None:
         print(f"\n{names.printable_lines(problem)}")
     return int(problem is not None)
+
+
+def _append_only(path: Path) -> dict[str, Any] | None:
+    """Whether each next prompt of a conversation begins with the one before; None if not known.
+
+    That is the server's rendering, so it is the server's code that tells: the one place where
+    `models` asks above itself, and goes without where it cannot.
+    """
+    try:
+        from serve.pipeline.prefix.folders import append_only_of  # noqa: PLC0415
+    except ImportError:
+        return None
+    return append_only_of(path)
 
 
 def _shown(value: object) -> str:

@@ -166,6 +166,7 @@ class EngineInfo:
         adapters: names of the LoRA adapters that a request may ask for.
         prompt_chunk: tokens of a new prompt that a step computes beside running streams, where
             the engine has measured how many keep their gaps short; else None.
+        cache_block_size: tokens of which a prefix cache gives all or none.
         loaded_prefix_tokens: in the prefix cache from a run before this one.
     """
 
@@ -181,13 +182,14 @@ class EngineInfo:
     num_parameters: int = 0
     weight_bytes: int = 0
     adapters: tuple[str, ...] = ()
+    cache_block_size: int = 1
     prompt_chunk: int | None = None
     loaded_prefix_tokens: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PrefixCacheLoad:
-    """What a prefix cache holds, and what it was asked for; names are vLLM's.
+    """Figures of a prefix cache: what it holds, what it was asked for. Names are vLLM's.
 
     Attributes:
         num_queries: tokens of prompts that were looked up. Only ever grows, as the next two do.

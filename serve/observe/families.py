@@ -96,6 +96,15 @@ FAMILIES: tuple[Family, ...] = (
         "Prompt tokens that the engine took from a prefix cache.",
     ),
     _family(
+        "prefix_cache_prompts_total",
+        "counter",
+        "requests",
+        "Prompts that were computed and answered, by what became of them in the prefix cache "
+        "(docs/prefix-cache.md): `hit`, or why they left what was known of them. Absent without a "
+        "prefix cache.",
+        "cause",
+    ),
+    _family(
         "model_requests_total",
         "counter",
         "requests",

@@ -10,6 +10,7 @@ import logging
 from bisect import bisect_right
 from collections.abc import Callable, Collection, Iterator
 from itertools import pairwise
+from typing import get_args
 
 from prometheus_client import (
     CollectorRegistry,
@@ -30,6 +31,7 @@ from serve.engine.protocol import EngineInfo, EngineLoad
 from serve.errors import RequestError, ServeError
 from serve.observe.families import BY_NAME, Family
 from serve.observe.record import PROBES, RequestRecord
+from serve.timeline import CacheCause
 from serve.version import server_version
 
 log = logging.getLogger(__name__)
@@ -83,6 +85,9 @@ class Metrics:
 
     def set_model(self, info: EngineInfo, model_name: str) -> None:
         """Say in ``model_info`` what is served."""
+        if "prefix_cache" in info.capabilities:  # from 0 on, as refusals are
+            for cause in get_args(CacheCause):
+                self._counters["prefix_cache_prompts_total"].labels(cause=cause)
         gauge = self._gauges["model_info"]
         gauge.clear()
         gauge.labels(
@@ -129,6 +134,8 @@ class Metrics:
         counters["prompt_tokens_total"].inc(timeline.usage.prompt_tokens)
         counters["completion_tokens_total"].inc(timeline.usage.completion_tokens)
         counters["cached_tokens_total"].inc(timeline.usage.cached_tokens)
+        for cause in timeline.cache_causes:
+            counters["prefix_cache_prompts_total"].labels(cause=cause).inc()
         if record.model is not None:  # a name that is served: others are refused before
             usage = {"prompt": timeline.usage.prompt_tokens}
             usage["completion"] = timeline.usage.completion_tokens

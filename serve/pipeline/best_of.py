@@ -9,7 +9,14 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from dataclasses import dataclass, field, replace
 
-from serve.pipeline.events import ChoiceEvent, Event, Finished, PromptTokens, Started
+from serve.pipeline.events import (
+    CacheExplained,
+    ChoiceEvent,
+    Event,
+    Finished,
+    PromptTokens,
+    Started,
+)
 
 
 @dataclass(slots=True)
@@ -50,7 +57,7 @@ async def best_of(
     """
     of_prompt: dict[int, _Candidates] = {}
     async for event in events:
-        if isinstance(event, Started | PromptTokens):
+        if isinstance(event, Started | PromptTokens | CacheExplained):
             yield event
             continue
         prompt = event.index // num_candidates

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from models.rules.names import quoted
@@ -22,8 +22,23 @@ _OPEN_END: Final = "open-end-of-this-message "
 tells whether a template trims: then it would have trimmed the message, too."""
 
 
-def chat_text(template: ChatTemplate | None, prompt: ChatPrompt, *, is_inline: bool = False) -> str:
+Follows = Callable[[str, int, str], bool]
+"""Whether a part is followed: ``messages`` or ``tools`` with its number, and a message's field."""
+
+
+def chat_text(
+    template: ChatTemplate | None,
+    prompt: ChatPrompt,
+    *,
+    is_inline: bool = False,
+    follows: Follows | None = None,
+) -> str:
     """The text of a prompt; a TracedText where a client has a part.
+
+    Args:
+        is_inline: see ``ChatTemplate.render``.
+        follows: the parts that count as a client's, to find where one stands; None is all. The text
+            is the same, and is not for a tokenizer then.
 
     Raises:
         InvalidRequest: there is no template, it refuses the messages, or reads no such option.
@@ -36,13 +51,22 @@ def chat_text(template: ChatTemplate | None, prompt: ChatPrompt, *, is_inline: b
             param="messages",
         )
     _check(template, prompt)
-    messages = [_of_client(with_parsed_arguments(message)) for message in prompt.messages]
+    messages = [
+        _of_client(with_parsed_arguments(message), number, follows)
+        for number, message in enumerate(prompt.messages)
+    ]
     if prompt.continues_last:
         messages[-1] = {**messages[-1], "content": messages[-1]["content"] + _OPEN_END}
     text = template.render(
         messages,
-        [of_client(tool) for tool in prompt.tools],
-        options={name: of_client(value) for name, value in prompt.options.items()},
+        [
+            of_client(tool) if follows is None or follows("tools", number, "") else tool
+            for number, tool in enumerate(prompt.tools)
+        ],
+        options={
+            name: of_client(value) if follows is None else value
+            for name, value in prompt.options.items()
+        },
         opens_answer=prompt.opens_answer and not prompt.continues_last,
         is_inline=is_inline,
     )
@@ -93,9 +117,12 @@ def _cut_open(text: str) -> str:
     return text[:at] if is_whole else text[:at].rstrip()
 
 
-def _of_client(message: Mapping[str, Any]) -> dict[str, Any]:
+def _of_client(message: Mapping[str, Any], number: int, follows: Follows | None) -> dict[str, Any]:
     """A message whose texts are known for a client's; its role is one of a few words, and ours."""
     return {
-        key: value if key == "role" and value in ROLES else of_client(value)
+        key: of_client(value)
+        if (follows is None or follows("messages", number, key))
+        and not (key == "role" and value in ROLES)
+        else value
         for key, value in message.items()
     }

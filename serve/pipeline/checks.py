@@ -38,6 +38,12 @@ def _check_capabilities(info: EngineInfo, generation: Generation) -> None:
         raise UnsupportedField(
             f"The {info.name} engine does not support bad_words. Leave it out.", param="bad_words"
         )
+    if generation.explains_cache and "prefix_cache" not in info.capabilities:
+        raise UnsupportedField(
+            f"explain_cache is not supported: the {info.name} engine has no prefix cache here, so "
+            "there is nothing to explain. Leave it out.",
+            param="explain_cache",
+        )
     if generation.best_of is not None and "logprobs" not in info.capabilities:
         raise UnsupportedField(
             f"best_of needs log-probabilities, which the {info.name} engine does not compute. "

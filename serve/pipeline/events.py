@@ -10,7 +10,7 @@ from typing import Any, Literal
 from serve.engine.grammars.grammar import Grammar
 from serve.engine.protocol import SamplingParams
 from serve.errors import RequestError
-from serve.timeline import FinishReason, Timeline, Usage
+from serve.timeline import CacheCause, FinishReason, Timeline, Usage
 
 UNBOUNDED_TOKENS = sys.maxsize
 """``SamplingParams.max_tokens`` of a request that named none: as many as fit the context."""
@@ -132,6 +132,7 @@ class Generation:
         keeps_stop: a stop string that ends a choice is part of its text.
         shows_special: special tokens are part of the text, by their names.
         wants_token_ids: PromptTokens and TokenIds are sent.
+        explains_cache: CacheExplained is sent.
         truncates_to: only the last so many tokens of each prompt count; None is all.
         truncates_end: the first so many instead.
     """
@@ -152,6 +153,7 @@ class Generation:
     keeps_stop: bool = False
     shows_special: bool = False
     wants_token_ids: bool = False
+    explains_cache: bool = False
     truncates_to: int | None = None
     truncates_end: bool = False
 
@@ -274,7 +276,33 @@ class Finished:
     error: RequestError | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CacheExplained:
+    """The fate of one prompt in the prefix cache; behind all choices, where the client asked.
+
+    Attributes:
+        prompt: which of the request's, from 0.
+        cause: why the prompt left the longest prefix that was known.
+        token: the first one that was not, or could not be, taken from the cache.
+        at: the part of the request that it is of: ``messages[3].content``, ``tools[1]``,
+            ``chat_template_kwargs``; ``chat_template`` where it is the template's own. None where
+            there is nothing to explain, or it is not known.
+        near: the nearest part, where it is the template's own.
+        known_tokens: of the longest prefix that was computed before, for the same tenant and salt.
+        cached_tokens: taken from the cache.
+    """
+
+    prompt: int
+    cause: CacheCause
+    token: int
+    at: str | None = None
+    near: str | None = None
+    prompt_tokens: int
+    known_tokens: int
+    cached_tokens: int
+
+
 ChoiceEvent = TextDelta | ToolCallDelta | TokenIds | Finished
 """Events of one choice, which pass its stages (stages.py)."""
 
-Event = Started | PromptTokens | ChoiceEvent
+Event = Started | PromptTokens | ChoiceEvent | CacheExplained

@@ -28,6 +28,7 @@ from serve.pipeline.events import Event, GenerateRequest, Generation, Prompt, St
 from serve.pipeline.large_prompts import LargePrompts
 from serve.pipeline.merge import merged
 from serve.pipeline.model_dialects.bound import UNBOUND, BoundDialect
+from serve.pipeline.prefix.watch import CacheWatcher, Watch
 from serve.pipeline.render import Renderer
 from serve.pipeline.run import Run
 from serve.pipeline.stages import StagesFor
@@ -60,6 +61,7 @@ class Pipeline:
         self.renderer = renderer
         self.admission = admission
         self._salts = salts or CacheSalts()
+        self._watcher = CacheWatcher(renderer, self._salts)
         self.dialect = dialect
         self._checker = checker
         self._prompts = LargePrompts()
@@ -110,8 +112,9 @@ class Pipeline:
         width = self.admission.width(num_choices)
         with self.admission.slots(width):
             request.timeline.admitted_at = self._clock()
-            prompts = await self._rendered(request)
-            run = await self._run(request, prompts)
+            watch = self._watcher.watch(request, self.engine.info)
+            prompts = await self._rendered(request, watch)
+            run = await self._run(request, prompts, watch)
             num_tokens = sum(len(prompt.token_ids) for prompt in prompts)
             request.timeline.usage.prompt_tokens = num_tokens
             request.timeline.submitted_at = self._clock()
@@ -124,24 +127,31 @@ class Pipeline:
                 async with aclosing(told):
                     async for event in told:
                         yield event
+            explained = await watch.explanations()
+            for explanation in explained if request.explains_cache else ():
+                yield explanation
 
-    async def _rendered(self, request: GenerateRequest) -> list[RenderedPrompt]:
+    async def _rendered(self, request: GenerateRequest, watch: Watch) -> list[RenderedPrompt]:
         """Token ids of each prompt; others have their turn between, for each takes milliseconds.
 
         Raises:
             InvalidRequest: a prompt that cannot be rendered, or too much would be told of them.
         """
         info = self.engine.info
+        owner = self._salts.of(request.tenant, request.cache_salt)
         rendered: list[RenderedPrompt] = []
         for prompt in request.prompts:
             if rendered:
                 await asyncio.sleep(0)
-            token_ids = await self._prompts.render(self.renderer, prompt)
+            token_ids = await self._prompts.render(self.renderer, prompt, owner)
             rendered.append(truncated(token_ids, request, info.max_model_len))
+            watch.look_up(rendered[-1].token_ids)
         check_answer_size(info, request, sum(len(prompt.token_ids) for prompt in rendered))
         return rendered
 
-    async def _run(self, request: GenerateRequest, prompts: Sequence[RenderedPrompt]) -> Run:
+    async def _run(
+        self, request: GenerateRequest, prompts: Sequence[RenderedPrompt], watch: Watch
+    ) -> Run:
         def prompt_end(num_tokens: int) -> str:
             return self.renderer.tokenizer.decode_raw(prompts[0].token_ids[-num_tokens:])
 
@@ -154,6 +164,7 @@ class Pipeline:
             prompts=prompts,
             plan=plan,
             salt=self._salts.of(request.tenant, request.cache_salt) if has_cache else None,
+            watch=watch,
             stages_for=self._stages_for,
             clock=self._clock,
         )

@@ -22,13 +22,15 @@ import secrets
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 from tokenizers import AddedToken, Tokenizer
 
 from serve.errors import InvalidRequest
 from serve.pipeline.panics import NO_PANIC
+from serve.pipeline.span_cache import SpanCache
+from serve.pipeline.spans import Cuts, SpanEncoder, cuts_of
 from serve.pipeline.traced_text import mask_of
 
 Span = tuple[int, int]
@@ -59,9 +61,10 @@ class ControlGuard:
 
     Args:
         tokenizer: as read from tokenizer.json; it is not changed.
+        cache: of the spans of prompts; made here unless given.
     """
 
-    def __init__(self, tokenizer: Tokenizer) -> None:
+    def __init__(self, tokenizer: Tokenizer, cache: SpanCache | None = None) -> None:
         added = tokenizer.get_added_tokens_decoder()
         self._tokenizer = tokenizer
         stored = json.loads(tokenizer.to_str())
@@ -77,30 +80,47 @@ class ControlGuard:
             for i, token in self._tokens.items()
             if not _is_byte(token, stored["model"])
         }
-        self._plain = _renamed(stored, self._tokens, self._names) if self._tokens else tokenizer
+        self._cuts = _cuts(tokenizer, stored)
+        cache = cache or SpanCache()
+        self._reference = _span_encoder(tokenizer, self._cuts, cache, "reference")
+        self._plain, self._named = tokenizer, self._reference
+        if self._tokens:
+            self._plain = _renamed(stored, self._tokens, self._names)
+            cuts = _cuts(self._plain, stored, frozenset(self._names.values()))
+            self._named = _span_encoder(self._plain, cuts, cache, "plain")
         contents = "".join(token.content for token in self._tokens.values())
         self._other = _absent_from(contents, range(0xE000, 0xF900))  # for private use: of no class
         self._word = _absent_from(contents, range(0xA4D0, 0xA4F8))  # letters, without case
         self._by_class = any(t.single_word or t.lstrip or t.rstrip for t in self._tokens.values())
         self._kept_skeleton = lru_cache(NUM_SKELETONS)(self._skeleton)
+        self._num_skeleton_chars = 0
 
-    def encode(self, text: str) -> list[int]:
+    @property
+    def num_chars(self) -> int:
+        """Characters that were given to the tokenizer so far, stand-ins included."""
+        own = {self._reference, self._named}
+        return self._num_skeleton_chars + sum(encoder.num_chars for encoder in own)
+
+    def encode(self, text: str, owner: str | None = None) -> list[int]:
         """Token ids of a rendered prompt, whose mask says what a client wrote.
+
+        Args:
+            owner: whose prompt it is: spans of it are kept for the same owner's next one. None
+                keeps nothing.
 
         Raises:
             InvalidRequest: the control tokens that result are not those of the template.
         """
-        ids = encode_plainly(self._tokenizer, text)
+        ids = self._reference.encode(text, owner)
         mask = mask_of(text)
         if not self._watched or b"\x01" not in mask:
             return ids
         skeleton_text, offsets = self._shrunk(text, mask)
-        is_short = len(skeleton_text) <= MAX_SKELETON_CHARS
-        skeleton = (self._kept_skeleton if is_short else self._skeleton)(skeleton_text)
+        skeleton = self._skeleton_of(skeleton_text)
         watched = self._watched
         if [i for i in ids if i in watched] == skeleton.ids:
             return ids
-        ids = encode_plainly(self._plain, self._with_names(text, skeleton, offsets))
+        ids = self._named.encode(self._with_names(text, skeleton, offsets), owner)
         control = self._control
         if [i for i in ids if i in control] != [i for i in skeleton.ids if i in control]:
             raise InvalidRequest(
@@ -139,7 +159,22 @@ class ControlGuard:
             return _SPACE
         return self._word if _is_of_word(character) else self._other
 
+    def _skeleton_of(self, text: str) -> Skeleton:
+        """The control tokens of a skeleton's text, span by span: spans repeat with each turn."""
+        spans = [text] if self._cuts is None else self._cuts.spans(text, 1)
+        ids: list[int] = []
+        places: list[tuple[int, Span]] = []
+        at = 0
+        for span in spans:
+            is_short = len(span) <= MAX_SKELETON_CHARS
+            part = (self._kept_skeleton if is_short else self._skeleton)(span)
+            ids += part.ids
+            places += [(i, (start + at, end + at)) for i, (start, end) in part.spans]
+            at += len(span)
+        return Skeleton(ids, places)
+
     def _skeleton(self, text: str) -> Skeleton:
+        self._num_skeleton_chars += len(text)
         with NO_PANIC:  # a batch of one, as in encode_plainly, and with offsets
             encoding = self._tokenizer.encode_batch([text], add_special_tokens=False)[0]
         ids: list[int] = []
@@ -180,8 +215,28 @@ def encode_plainly(
     text held up everything else for 1.9 s, and for 9 ms this way.
     """
     texts = [str.__str__(text)]
+    return _encode_all(tokenizer, texts, add_special_tokens=add_special_tokens)[0]
+
+
+def _encode_all(
+    tokenizer: Tokenizer, texts: Sequence[str], *, add_special_tokens: bool = False
+) -> list[list[int]]:
     with NO_PANIC:
-        return tokenizer.encode_batch_fast(texts, add_special_tokens=add_special_tokens)[0].ids
+        made = tokenizer.encode_batch_fast(list(texts), add_special_tokens=add_special_tokens)
+    return [encoding.ids for encoding in made]
+
+
+def _span_encoder(
+    tokenizer: Tokenizer, cuts: Cuts | None, cache: SpanCache, kind: str
+) -> SpanEncoder:
+    return SpanEncoder(partial(_encode_all, tokenizer), cuts, cache, kind)
+
+
+def _cuts(
+    tokenizer: Tokenizer, stored: dict[str, Any], among: frozenset[str] | None = None
+) -> Cuts | None:
+    tokens = list(tokenizer.get_added_tokens_decoder().values())
+    return cuts_of(stored, tokens, partial(_encode_all, tokenizer), among)
 
 
 def spans_of(tokenizer: Tokenizer, text: str, *, add_special_tokens: bool) -> list[Span]:

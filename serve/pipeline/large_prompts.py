@@ -22,16 +22,18 @@ class LargePrompts:
     def __init__(self) -> None:
         self._places = asyncio.Semaphore(MAX_AT_ONCE)
 
-    async def render(self, renderer: Renderer, prompt: Prompt) -> list[int]:
+    async def render(
+        self, renderer: Renderer, prompt: Prompt, owner: str | None = None
+    ) -> list[int]:
         """The same as ``renderer.render``, when there is a place.
 
         Raises:
             RequestError: as that does.
         """
         if not _is_large(prompt):
-            return await renderer.render(prompt)
+            return await renderer.render(prompt, owner)
         async with self._places:
-            return await renderer.render(prompt)
+            return await renderer.render(prompt, owner)
 
 
 def _is_large(prompt: Prompt) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -43,8 +44,11 @@ class Renderer:
         """The model's tokens for a gap in a text; None where it has none."""
         return self._fill_tokens
 
-    async def render(self, prompt: Prompt) -> list[int]:
+    async def render(self, prompt: Prompt, owner: str | None = None) -> list[int]:
         """Token ids of a prompt.
+
+        Args:
+            owner: whose prompt it is: only what is new of a chat is tokenised. None keeps nothing.
 
         Raises:
             InvalidRequest: the template refuses it, an id is out of vocabulary, or nothing is left.
@@ -60,18 +64,20 @@ class Renderer:
             )
         elif isinstance(prompt, FillPrompt):
             token_ids = await self._fill(prompt)
-        elif _num_chars_left(_parts(prompt), INLINE_CHARS) > 0:
-            try:
-                text = self._render_chat(prompt, is_inline=True)
-            except TooMuchInlineError:
-                text = await asyncio.to_thread(self._render_chat, prompt)
-            token_ids = await _encode(self.tokenizer.encode_rendered, text)
         else:
-            text = await asyncio.to_thread(self._render_chat, prompt)
-            token_ids = await _encode(self.tokenizer.encode_rendered, text)
+            text = await self.chat_text(prompt)
+            encode = partial(self.tokenizer.encode_rendered, owner=owner)
+            token_ids = await _encode(encode, text)
         if not token_ids:
             raise InvalidRequest("The prompt is empty: give at least one token.", param="prompt")
         return token_ids
+
+    async def chat_text(self, prompt: ChatPrompt) -> str:
+        """The text of a chat. Raises as ``render`` does."""
+        if _num_chars_left(_parts(prompt), INLINE_CHARS) > 0:
+            with suppress(TooMuchInlineError):
+                return self._render_chat(prompt, is_inline=True)
+        return await asyncio.to_thread(self._render_chat, prompt)
 
     async def _fill(self, prompt: FillPrompt) -> list[int]:
         """A prompt with a gap. Names of control tokens in the client's text are plain text."""

@@ -26,6 +26,7 @@ from serve.pipeline.events import (
     Prompt,
 )
 from serve.pipeline.model_dialects.parsing import AnswerParser
+from serve.pipeline.prefix.watch import Watch
 from serve.pipeline.prompt_view import PromptView
 from serve.pipeline.render import Renderer
 from serve.pipeline.slices import next_turn, slices_of
@@ -43,6 +44,7 @@ class Run:
         prompts: the request's, rendered.
         plan: how its answers are held and read.
         salt: of the prefix cache.
+        watch: over what becomes of the prompts in it.
         stages_for: the stages that follow the stop strings.
         clock: monotonic seconds.
 
@@ -59,6 +61,7 @@ class Run:
         prompts: Sequence[RenderedPrompt],
         plan: AnswerPlan,
         salt: str | None,
+        watch: Watch,
         stages_for: StagesFor,
         clock: Callable[[], float],
     ) -> None:
@@ -67,10 +70,12 @@ class Run:
         self._request = request
         self._prompts = prompts
         self._plan = plan
+        self._watch = watch
         self._stages_for = stages_for
         self._clock = clock
         self._per_prompt = num_candidates(request)
         self._scores: dict[int, Score] = {}
+        self._cached: dict[int, int] = {}  # tokens of each prompt
         self._turn = asyncio.Lock()  # of the candidates, taken for each slice of a large chunk
         self._texts = TokenTexts(renderer.tokenizer)
         self._stops = self._stop_patterns()
@@ -108,6 +113,8 @@ class Run:
             defect = InternalError(f"The server failed; request id {request.request_id}.")
             request.timeline.finish_reason, request.timeline.error_code = "error", defect.code
             yield Finished(index=index, reason="error", usage=choice.usage, error=defect)
+        finally:
+            self._watch.ended(index, index // self._per_prompt)
 
     async def _events(self, index: int, choice: Choice) -> AsyncGenerator[Event, None]:
         """Events of one candidate: what is told of its prompt, then of what the engine makes."""
@@ -124,7 +131,7 @@ class Run:
             async for chunk in chunks:
                 if is_first:
                     is_first = False
-                    self._note_cached(choice, chunk)
+                    self._note_cached(index, choice, chunk.cached_tokens)
                     async for told in view.events(chunk.prompt_logprobs, self._turn):
                         yield told
                     choice.num_chars_before = view.num_chars
@@ -162,11 +169,20 @@ class Run:
         record.tokens_arrived(num_consumed, at, previous_at)
         record.usage.completion_tokens += num_consumed
         record.usage.reasoning_tokens += usage.reasoning_tokens - num_reasoned
+        number = index // self._per_prompt
+        self._watch.generated(index, number, part.token_ids[:num_consumed], events)
         return events
 
-    def _note_cached(self, choice: Choice, chunk: TokenChunk) -> None:
-        choice.usage.cached_tokens = chunk.cached_tokens
-        self._request.timeline.usage.cached_tokens += chunk.cached_tokens
+    def _note_cached(self, index: int, choice: Choice, num_tokens: int) -> None:
+        """Count what a candidate took from the cache. Siblings take what the first one computed,
+        so the prompt, which counts once, has the least of theirs.
+        """
+        number = index // self._per_prompt
+        before = self._cached.get(number)
+        now = self._cached[number] = num_tokens if before is None else min(before, num_tokens)
+        choice.usage.cached_tokens = num_tokens
+        self._request.timeline.usage.cached_tokens += now - (before or 0)
+        self._watch.computed(number, num_tokens)
 
     def _new_choice(self, index: int) -> Choice:
         request, stops = self._request, self._stops

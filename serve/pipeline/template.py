@@ -13,7 +13,8 @@ import json
 import logging
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NoReturn
@@ -50,9 +51,21 @@ log = logging.getLogger(__name__)
 
 PROBE = Bounds(steps=20_000, value_chars=1 << 16, made_chars=1 << 18, seconds=1.0)
 """Bounds of what is rendered to learn about a template."""
+_TIMES: ContextVar[list[str] | None] = ContextVar("_TIMES", default=None)
 _MAX_FORMAT_CHARS = 256
 _WIDE_DIRECTIVE = re.compile(r"%[-_0^#+]*\d{3,}")
 _Messages = Sequence[Mapping[str, Any]]
+
+
+@contextmanager
+def noting_times() -> Iterator[list[str]]:
+    """Collect the formats of the times that templates ask for meanwhile."""
+    noted: list[str] = []
+    token = _TIMES.set(noted)
+    try:
+        yield noted
+    finally:
+        _TIMES.reset(token)
 
 
 class TooMuchInlineError(Exception):
@@ -347,4 +360,6 @@ def _strftime_now(format: str) -> str:  # noqa: A002 - transformers' name
         raise TemplateBoundError(
             f"asks for a time in a format of more than {_MAX_FORMAT_CHARS} characters, or too wide"
         )
+    if (noted := _TIMES.get()) is not None:
+        noted.append(format)
     return dt.datetime.now().astimezone().replace(tzinfo=None).strftime(format)

@@ -108,13 +108,21 @@ class ModelTokenizer:
         at = next((at for at in range(len(whole)) if whole[at:][: len(plain)] == plain), 0)
         return whole[:at]
 
-    def encode_rendered(self, text: str) -> list[int]:
+    def encode_rendered(self, text: str, owner: str | None = None) -> list[int]:
         """Token ids of a rendered chat, in which a client's text is plain whatever it spells.
+
+        Args:
+            owner: see ``ControlGuard.encode``.
 
         Raises:
             InvalidRequest: the tokenizer cannot tell it from control tokens.
         """
-        return self._guard.encode(text)
+        return self._guard.encode(text, owner)
+
+    @property
+    def num_chars_rendered(self) -> int:
+        """Characters of rendered chats that were tokenised so far; known spans are not."""
+        return self._guard.num_chars
 
     def decode(self, token_ids: Sequence[int]) -> str:
         """Text of token ids, special tokens left out; broken bytes become U+FFFD.

@@ -21,6 +21,7 @@ from serve.api.openai.token_view import NO_TOKENS, TokenOptions, TokenView
 from serve.errors import InternalError, RequestError
 from serve.pipeline.answer import Answer, CollectedChoice
 from serve.pipeline.events import (
+    CacheExplained,
     Channel,
     Event,
     Finished,
@@ -69,6 +70,7 @@ class OpenAIEncoder(ABC):
         self._lists: dict[int, JsonLists] = {}
         self._options = tokens
         self._tokens = TokenView(tokens)
+        self._cache: list[CacheExplained] = []  # for who asked
         self._prompt = b""  # what is told of it, until the next end of a chunk
         head = orjson.dumps(self._fields(self.chunk_kind))
         self._head = b"data: " + head[:-1] + b',"choices":['
@@ -89,6 +91,9 @@ class OpenAIEncoder(ABC):
         if isinstance(event, PromptTokens | TokenIds):
             self._tokens.take(event)
             return b""
+        if isinstance(event, CacheExplained):
+            self._cache.append(event)
+            return b""
         raise InternalError(f"This answer has no words for {type(event).__name__}.")
 
     def error(self, error: RequestError) -> bytes:
@@ -96,10 +101,14 @@ class OpenAIEncoder(ABC):
         return b"data: " + problem(error) + b"\n\n" + DONE
 
     def close(self, usage: Usage) -> bytes:
-        """The end; before it, where it was asked for, a chunk of counts and no choices."""
-        if not self._has_usage_chunk:
+        """The end; before it, where it was asked for, a chunk of counts and no choices.
+
+        What is said of the prefix cache stands in that chunk, and is one of its reasons.
+        """
+        if not self._has_usage_chunk and not self._cache:
             return DONE
-        return self._head + b'],"usage":' + orjson.dumps(self._usage(usage)) + b"}\n\n" + DONE
+        counts = orjson.dumps(self._usage(usage))
+        return b"%b%b%b%b}\n\n%b" % (self._head, b'],"usage":', counts, self._explained(), DONE)
 
     def add(self, event: Event) -> None:
         """Take an event of a whole answer. Log-probabilities are kept as JSON, a tenth of them.
@@ -114,6 +123,8 @@ class OpenAIEncoder(ABC):
             event = replace(event, logprobs=())
         if isinstance(event, PromptTokens | TokenIds):
             self._tokens.take(event)
+        elif isinstance(event, CacheExplained):
+            self._cache.append(event)
         else:
             self._answer.add(event)
 
@@ -132,7 +143,14 @@ class OpenAIEncoder(ABC):
                 yield b"null"
             yield b',"finish_reason":' + orjson.dumps(self._reason(choice.reason))
             yield self._choice_extras(choice.index) + b"}"
-        yield b'],"usage":' + orjson.dumps(self._usage(usage)) + self._prompt + b"}"
+        yield b'],"usage":' + orjson.dumps(self._usage(usage)) + self._prompt
+        yield self._explained() + b"}"
+
+    def _explained(self) -> bytes:
+        """The prompts' fate in the prefix cache, as a field with a comma before."""
+        if not self._cache:
+            return b""
+        return b',"prefix_cache":' + orjson.dumps(self._cache)
 
     def _lists_of(self, index: int) -> JsonLists:
         lists = self._lists.get(index)

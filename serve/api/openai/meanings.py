@@ -55,6 +55,8 @@ _TOKENS: Final[Mapping[str, str]] = {
     "truncation_side": "`right` keeps the first tokens of a cut prompt in place of the last.",
     "prompt_logprobs": f"{_LOGPROBS} of the prompt, and of this many of the likeliest for each.",
     "return_token_ids": "Return the ids of the prompt's and the answer's tokens, too.",
+    "explain_cache": "Say in `prefix_cache` where the prompt left the longest prefix that was "
+    "computed before, and why.",
     "return_tokens_as_token_ids": "Name tokens in log-probabilities `token_id:` and their id.",
 }
 _SAMPLING: Final[Mapping[str, str]] = {

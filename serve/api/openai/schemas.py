@@ -13,6 +13,8 @@ import orjson
 from pydantic import BaseModel, ConfigDict
 from starlette.responses import Response
 
+from serve.timeline import CacheCause
+
 
 class JsonReply(Response):
     """A JSON answer, encoded by orjson."""
@@ -137,6 +139,23 @@ class UsageReply(Reply):
     completion_tokens_details: CompletionTokensDetails | None = None
 
 
+class CacheReply(Reply):
+    """A prompt's fate in the prefix cache (docs/prefix-cache.md).
+
+    ``token`` is the first that was not, or could not be, taken from it; ``at`` the part of the
+    request that it is of, or else ``near`` the nearest one.
+    """
+
+    prompt: int
+    cause: CacheCause
+    token: int
+    at: str | None
+    near: str | None
+    prompt_tokens: int
+    known_tokens: int
+    cached_tokens: int
+
+
 class TopToken(Reply):
     token: str
     logprob: float
@@ -201,8 +220,8 @@ class ChatChoice(Reply):
 
 
 class ChatCompletion(Reply):
-    """``prompt_token_ids`` are there where ``return_token_ids`` asks for them, and
-    ``prompt_logprobs`` where that does.
+    """``prompt_token_ids`` are there where ``return_token_ids`` asks for them, ``prompt_logprobs``
+    where that does, and ``prefix_cache`` where ``explain_cache`` does.
     """
 
     id: str
@@ -214,6 +233,7 @@ class ChatCompletion(Reply):
     usage: UsageReply
     prompt_token_ids: list[int] = []
     prompt_logprobs: list[dict[str, PromptToken] | None] = []
+    prefix_cache: list[CacheReply] = []
 
 
 class TextLogprobs(Reply):
@@ -238,6 +258,8 @@ class TextChoice(Reply):
 
 
 class Completion(Reply):
+    """``prefix_cache`` is there where ``explain_cache`` asks for it, an entry for each prompt."""
+
     id: str
     object: Literal["text_completion"]
     created: int
@@ -245,6 +267,7 @@ class Completion(Reply):
     system_fingerprint: str
     choices: list[TextChoice]
     usage: UsageReply
+    prefix_cache: list[CacheReply] = []
 
 
 def described(shape: type[BaseModel], *, stream: bool = False) -> dict[int | str, dict[str, Any]]:

@@ -40,6 +40,7 @@ class TokenFields(Body):
     prompt_logprobs: Annotated[int, Field(ge=0, le=MAX_LOGPROBS), WHOLE] | None = None
     return_token_ids: bool | None = None
     return_tokens_as_token_ids: bool | None = None
+    explain_cache: bool | None = None
 
     def with_token_fields(self, generation: Generation, *, counts: bool = False) -> Generation:
         """A generation with what these fields say.
@@ -64,6 +65,7 @@ class TokenFields(Body):
             keeps_stop=bool(self.include_stop_str_in_output),
             shows_special=self.skip_special_tokens is False,
             wants_token_ids=bool(self.return_token_ids) or counts,
+            explains_cache=bool(self.explain_cache),
             truncates_to=self._truncates_to(),
             truncates_end=self.truncation_side == "right",
         )

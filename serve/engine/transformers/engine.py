@@ -169,6 +169,7 @@ class TransformersEngine:
             device=model.device.type,
             num_parameters=loaded.num_parameters,
             weight_bytes=served_dtypes.resident_bytes(model),
+            cache_block_size=BLOCK_SIZE,
             prompt_chunk=None if cost is None else cost.first_chunk,
         )
         scheduler = Scheduler(

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from math import inf
 
 from serve import timeline
 from serve.engine.protocol import EngineRequest, SamplingParams
 from serve.engine.transformers.kv_cache import BLOCK_SIZE
 from serve.engine.transformers.model_runner import ModelRunner
 from serve.engine.transformers.sequence import Segment, SequenceState
-from serve.engine.transformers.step_cost import LEAST_CHUNK, StepCost
+from serve.engine.transformers.step_cost import CHUNK_S, LEAST_CHUNK, StepCost
 
 _MANY, _FAR = 4 * LEAST_CHUNK, 4096
 """Tokens of the larger chunk, and before the one that sees many: no more than a context holds."""
@@ -45,16 +46,20 @@ def measure(
         return None
     chunks = ((0, LEAST_CHUNK), (0, num_many), (num_past, LEAST_CHUNK))
     segments = [_segment(past, num_tokens, num_blocks) for past, num_tokens in chunks]
-    best = [float("inf")] * len(segments)
+    best = [inf] * len(segments)
     begun_at = clock()
     for _ in range(_ROUNDS):
         for index, segment in enumerate(segments):
             start_at = clock()
             runner.logits([segment])
             best[index] = min(best[index], clock() - start_at)
+            if best[0] > CHUNK_S:  # the least chunk it is, whatever more of them take
+                break
         if clock() - begun_at >= _ENOUGH_S:
             break
     few_s, many_s, far_s = best
+    if inf in {many_s, far_s}:
+        return StepCost(base_s=0.0, token_s=few_s / LEAST_CHUNK, seen_s=0.0)
     cost = StepCost.fitted(
         few_s=few_s, many_s=many_s, far_s=far_s, num_many=num_many, num_past=num_past
     )

@@ -1,4 +1,4 @@
-"""What a sequence takes from the prefix cache, and what it leaves there (ADR 0038).
+"""The prefix cache of sequences: what each takes from it, and leaves there (ADR 0038).
 
 Pure: it knows sequences and a pool of blocks, no tensors. The scheduler calls it.
 """
@@ -30,7 +30,7 @@ class PrefixCache:
         self._num_hits = 0
 
     def load(self) -> PrefixCacheLoad | None:
-        """What is held and was asked for; None where nothing is kept."""
+        """Figures of what is held and was asked for; None where nothing is kept."""
         if not self._blocks.keeps:
             return None
         return PrefixCacheLoad(

@@ -336,6 +336,7 @@ def _info(
         device=current_platform.device_type,
         num_parameters=stored_numbers.of_model(config, files.tensors),
         weight_bytes=files.total_bytes,
+        cache_block_size=cache.block_size,
     )
 
 

@@ -10,6 +10,7 @@ from models.refs import ModelRef
 from models.trust.manifest import QUANTISED_FROM, Manifest
 from tests.models.folders import whole
 from tests.models.test_quality import QUALITY
+from tests.serve.pipeline.prefix.test_folders import folder_of
 
 
 def test_show_a_model_that_is_here(tmp_path, capsys):
@@ -89,3 +90,15 @@ def test_show_in_words_writes_numbers_and_truths_for_people(tmp_path, capsys):
     out = capsys.readouterr().out
     assert "         present  yes" in out
     assert "digest" not in out  # nothing is known of it, so nothing is said
+
+
+def test_show_says_whether_the_chat_template_is_append_only(tmp_path, capsys):
+    folder_of(whole(tmp_path / "models" / "our-tune"), "qwq")
+    words = ["show", "our-tune", "--data-dir", str(tmp_path)]
+    assert main(words) == 0
+    line = "chat and tools no: the reasoning of earlier turns is left out"
+    assert f"append only  {line}" in capsys.readouterr().out
+    assert main([*words, "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)["append_only"]
+    assert (told["line"], told["is_whole"]) == (line, False)
+    assert set(told["reasons"]) == {"chat", "tools"}

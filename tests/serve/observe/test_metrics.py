@@ -20,7 +20,7 @@ INFO = EngineInfo(
     kv_cache_tokens=256,
     vocab_size=10,
     eos_token_ids=frozenset({1}),
-    capabilities=frozenset(),
+    capabilities=frozenset({"prefix_cache"}),
     dtype="float32",
     device="cpu",
 )

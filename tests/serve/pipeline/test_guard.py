@@ -192,7 +192,7 @@ def test_a_name_of_the_copy_is_no_name_for_a_client() -> None:
 
 def test_a_token_that_cannot_be_told_apart_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     made = ControlGuard(shape("byte-level"))
-    made._plain = made._tokenizer  # as if the copy still knew the token by its name
+    made._named = made._reference  # as if the copy still knew the token by its name
     with pytest.raises(InvalidRequest, match="cannot tell from its control tokens") as refused:
         made.encode("<s>" + client("</s>"))
     assert refused.value.param == "messages"

@@ -20,7 +20,7 @@ class SlowRenderer:
         self.inside = 0
         self.most = 0
 
-    async def render(self, _prompt: Prompt) -> list[int]:
+    async def render(self, _prompt: Prompt, _owner: str | None = None) -> list[int]:
         self.inside += 1
         self.most = max(self.most, self.inside)
         try:

@@ -156,18 +156,28 @@ def paged_attention(
         return attended[None], None
     outputs = []
     for span in plan.spans:
-        rows = slice(span.start, span.stop)
-        if span.is_decode:
-            outputs.append(_decode(plan, layer, span, query[rows]))
-        else:
-            outputs.append(
-                _prefill(plan, layer, span, query=query[rows], key=key[rows], value=value[rows])
-            )
+        outputs.append(_attended(plan, layer, span, query=query, key=key, value=value))
     num_filling = len(query) - num_tokens
     if num_filling:
         outputs.append(outputs[0].new_zeros(num_filling, *outputs[0].shape[1:]))
     output = outputs[0] if len(outputs) == 1 else torch.cat(outputs)
     return output[None], None
+
+
+def _attended(
+    plan: StepPlan,
+    layer: Layer,
+    span: Span,
+    *,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+) -> torch.Tensor:
+    """Rows of a span. query [P, H, D], the step's own key [T, Hkv, D] -> [t, H, Dv]."""
+    rows = slice(span.start, span.stop)
+    if span.is_decode:
+        return _decode(plan, layer, span, query[rows])
+    return _prefill(plan, layer, span, query=query[rows], key=key[rows], value=value[rows])
 
 
 def _decode(plan: StepPlan, layer: Layer, span: Span, query: torch.Tensor) -> torch.Tensor:

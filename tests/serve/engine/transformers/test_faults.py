@@ -17,7 +17,7 @@ from serve.engine import registry
 from serve.engine.protocol import Engine
 from serve.engine.settings import EngineSettings
 from serve.engine.supervisor import Supervisor
-from serve.engine.transformers import model_runner, sampler, step_loop, warm_up
+from serve.engine.transformers import draft_check, model_runner, sampler, step_loop, warm_up
 from serve.engine.transformers.engine import TransformersEngine
 from serve.engine.transformers.step_loop import MOST_FAILED_STEPS
 from serve.errors import EngineDeadError, InternalError, StartupError, StepFailed, Unavailable
@@ -156,7 +156,7 @@ def places(house: House) -> dict[str, tuple[object, str]]:
         "grow": (steps._scheduler, "_grow"),
         "plan": (model_runner, "make_plan"),
         "forward": (house.engine.runner, "_forward"),
-        "sample": (model_runner, "sample"),
+        "sample": (draft_check, "sample"),
         "draw": (sampler, "_draw"),
         "logprobs": (sampler, "_logprobs"),
     }

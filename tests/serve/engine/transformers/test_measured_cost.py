@@ -52,10 +52,10 @@ def test_what_disturbs_one_round_changes_nothing() -> None:
     assert measured.seen_s == pytest.approx(cost.seen_s)
 
 
-def test_a_slow_model_is_measured_once() -> None:
+def test_of_a_slow_model_the_least_chunk_alone_is_measured() -> None:
     machine = Machine(StepCost(base_s=1.0, token_s=1e-2, seen_s=0.0))
     measured = measure(machine)
-    assert len(machine.chunks) == 3
+    assert machine.chunks == [(0, 64)]
     assert measured is not None
     assert measured.most_tokens(0, 0.2) == 0
 
