@@ -194,14 +194,15 @@ class PrefixCacheLoad:
     Attributes:
         num_queries: tokens of prompts that were looked up. Only ever grows, as the next two do.
         num_hits: of these, tokens that were found.
-        num_evictions: blocks that were given up for others.
-        num_blocks: blocks whose content is kept, those included that running sequences hold.
+        num_evictions: blocks that were given up for others; None where the engine does not tell.
+        num_blocks: blocks whose content is kept, those included that running sequences hold; None
+            where the engine does not tell.
     """
 
     num_queries: int
     num_hits: int
-    num_evictions: int
-    num_blocks: int
+    num_evictions: int | None = None
+    num_blocks: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -215,7 +216,7 @@ class EngineLoad:
         num_accepted_tokens: of these, those that were right.
         num_deaths: how often one died that was to be followed by another; an engine by itself
             knows of none.
-        prefix_cache: None where there is none, or the engine does not tell.
+        prefix_cache: None where there is none.
     """
 
     num_running: int

@@ -25,7 +25,14 @@ from dataclasses import replace
 from typing import NoReturn
 
 from serve import timeline
-from serve.engine.protocol import Engine, EngineInfo, EngineLoad, EngineRequest, TokenChunk
+from serve.engine.protocol import (
+    Engine,
+    EngineInfo,
+    EngineLoad,
+    EngineRequest,
+    PrefixCacheLoad,
+    TokenChunk,
+)
 from serve.errors import EngineDeadError, StartupError
 
 log = logging.getLogger(__name__)
@@ -52,6 +59,24 @@ def _with_counts_of(before: EngineLoad, load: EngineLoad, *, num_deaths: int = 0
         num_draft_tokens=before.num_draft_tokens + load.num_draft_tokens,
         num_accepted_tokens=before.num_accepted_tokens + load.num_accepted_tokens,
         num_deaths=num_deaths,
+        prefix_cache=_counted_together(before.prefix_cache, load.prefix_cache),
+    )
+
+
+def _counted_together(
+    before: PrefixCacheLoad | None, now: PrefixCacheLoad | None
+) -> PrefixCacheLoad | None:
+    """Figures of the present cache, with what those before it were asked for."""
+    if before is None:
+        return now
+    if now is None:  # there is no engine at present, and so nothing is held
+        return replace(before, num_blocks=None if before.num_blocks is None else 0)
+    evictions = (before.num_evictions, now.num_evictions)
+    return replace(
+        now,
+        num_queries=before.num_queries + now.num_queries,
+        num_hits=before.num_hits + now.num_hits,
+        num_evictions=None if None in evictions else sum(filter(None, evictions)),
     )
 
 

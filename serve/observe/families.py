@@ -150,6 +150,32 @@ FAMILIES: tuple[Family, ...] = (
     _family(
         "kv_cache_usage_ratio", "gauge", "scrape", "Used part of the KV cache, between 0 and 1."
     ),
+    _family(
+        "prefix_cache_queries_total",
+        "counter",
+        "scrape",
+        "Tokens of prompts that the engine looked up in its prefix cache.",
+    ),
+    _family(
+        "prefix_cache_hits_total",
+        "counter",
+        "scrape",
+        "Of these, tokens that it found there and did not compute.",
+    ),
+    _family(
+        "prefix_cache_evictions_total",
+        "counter",
+        "scrape",
+        "Blocks of the KV cache that were kept for later prompts and given up for other tokens. "
+        "With the vLLM engine absent.",
+    ),
+    _family(
+        "prefix_cache_blocks",
+        "gauge",
+        "scrape",
+        "Blocks of the KV cache whose content later prompts can use, those of running sequences "
+        "included. With the vLLM engine absent.",
+    ),
     _family("engine_steps_total", "counter", "scrape", "Forward passes of the engine."),
     _family(
         "spec_decode_num_draft_tokens_total",

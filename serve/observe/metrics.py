@@ -27,7 +27,7 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_late
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from serve.engine.protocol import EngineInfo, EngineLoad
+from serve.engine.protocol import EngineInfo, EngineLoad, PrefixCacheLoad
 from serve.errors import RequestError, ServeError
 from serve.observe.families import BY_NAME, Family
 from serve.observe.record import PROBES, RequestRecord
@@ -241,6 +241,7 @@ class ScrapeCollector(Collector):
             values["requests_waiting"] = load.num_waiting
             values["kv_cache_usage_ratio"] = load.kv_cache_usage
             values["engine_steps_total"] = load.num_steps
+            values |= _of_prefix_cache(load.prefix_cache)
             values["engine_deaths_total"] = load.num_deaths
             values["spec_decode_num_draft_tokens_total"] = load.num_draft_tokens
             values["spec_decode_num_accepted_tokens_total"] = load.num_accepted_tokens
@@ -251,6 +252,18 @@ class ScrapeCollector(Collector):
             if family.source == "scrape":
                 kind = GaugeMetricFamily if family.kind == "gauge" else CounterMetricFamily
                 yield kind(family.name, family.meaning, value=values.get(name))
+
+
+def _of_prefix_cache(load: PrefixCacheLoad | None) -> dict[str, float]:
+    if load is None:
+        return {}
+    told = {
+        "prefix_cache_queries_total": load.num_queries,
+        "prefix_cache_hits_total": load.num_hits,
+        "prefix_cache_evictions_total": load.num_evictions,
+        "prefix_cache_blocks": load.num_blocks,
+    }
+    return {name: value for name, value in told.items() if value is not None}
 
 
 def error_codes() -> frozenset[str]:

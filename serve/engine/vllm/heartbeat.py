@@ -9,7 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
-from serve.engine.protocol import EngineLoad
+from serve.engine.protocol import EngineLoad, PrefixCacheLoad
+
+
+class PrefixCacheFigures(Protocol):
+    """The part of vLLM's PrefixCacheStats that is read here: of one step."""
+
+    queries: int
+    hits: int
 
 
 class SchedulerFigures(Protocol):
@@ -17,6 +24,7 @@ class SchedulerFigures(Protocol):
 
     num_running_reqs: int
     kv_cache_usage: float
+    prefix_cache_stats: PrefixCacheFigures
 
 
 class Heartbeat:
@@ -34,6 +42,7 @@ class Heartbeat:
         self._num_running = 0
         self._kv_cache_usage = 0.0
         self._num_steps = 0
+        self._num_queries = self._num_hits = 0
         self._moved_at = clock()
 
     def opened(self) -> None:
@@ -52,6 +61,7 @@ class Heartbeat:
             num_waiting=self._num_open - num_running,
             kv_cache_usage=self._kv_cache_usage if self._num_open else 0.0,
             num_steps=self._num_steps,
+            prefix_cache=PrefixCacheLoad(num_queries=self._num_queries, num_hits=self._num_hits),
         )
 
     def stalled_s(self) -> float | None:
@@ -68,3 +78,5 @@ class Heartbeat:
         if scheduler_stats is not None:
             self._num_running = scheduler_stats.num_running_reqs
             self._kv_cache_usage = scheduler_stats.kv_cache_usage
+            self._num_queries += scheduler_stats.prefix_cache_stats.queries
+            self._num_hits += scheduler_stats.prefix_cache_stats.hits

@@ -9,8 +9,9 @@ from dataclasses import replace
 
 import pytest
 
+from serve.engine import supervisor as supervisor_module
 from serve.engine.fake import FakeEngine
-from serve.engine.protocol import Engine, EngineLoad
+from serve.engine.protocol import Engine, EngineLoad, PrefixCacheLoad
 from serve.engine.settings import EngineSettings, FakeSettings
 from serve.engine.supervisor import BACK_OFF_S, PAUSED_S, POLL_S, STEADY_S, Supervisor
 from serve.errors import EngineDeadError, StartupError
@@ -305,11 +306,30 @@ async def test_what_the_dead_counted_is_kept(clock: Clock) -> None:
         num_steps=7,
         num_draft_tokens=5,
         num_accepted_tokens=3,
+        prefix_cache=PrefixCacheLoad(num_queries=9, num_hits=4, num_evictions=2, num_blocks=6),
     )
     first.load = lambda: counted  # type: ignore[method-assign]
     assert supervisor.load() == counted
     await supervisor._taken_down()
     assert supervisor.load() == replace(
-        counted, num_running=0, num_waiting=0, kv_cache_usage=0.0, num_deaths=1
+        counted,
+        num_running=0,
+        num_waiting=0,
+        kv_cache_usage=0.0,
+        num_deaths=1,
+        prefix_cache=PrefixCacheLoad(num_queries=9, num_hits=4, num_evictions=2, num_blocks=0),
     )
     await supervisor.close()
+
+
+@pytest.mark.parametrize("num_evictions", [None, 5])
+def test_figures_of_prefix_caches_are_added(num_evictions: int | None) -> None:
+    before = PrefixCacheLoad(num_queries=9, num_hits=4, num_evictions=2, num_blocks=6)
+    now = PrefixCacheLoad(num_queries=1, num_hits=1, num_evictions=num_evictions, num_blocks=3)
+    assert supervisor_module._counted_together(before, now) == PrefixCacheLoad(
+        num_queries=10,
+        num_hits=5,
+        num_evictions=None if num_evictions is None else 7,
+        num_blocks=3,
+    )
+    assert supervisor_module._counted_together(None, now) is now

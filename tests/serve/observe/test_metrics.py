@@ -6,7 +6,7 @@ from array import array
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from serve.engine.protocol import EngineInfo, EngineLoad
+from serve.engine.protocol import EngineInfo, EngineLoad, PrefixCacheLoad
 from serve.errors import EngineDeadError
 from serve.observe import metrics as module
 from serve.observe.families import BY_NAME, FAMILIES, PREFIX
@@ -134,6 +134,9 @@ def test_the_engine_is_read_at_scrape_time():
             num_deaths=deaths,
             num_draft_tokens=2 * steps,
             num_accepted_tokens=steps - 1,
+            prefix_cache=PrefixCacheLoad(
+                num_queries=100 * steps, num_hits=90 * steps, num_evictions=steps, num_blocks=5
+            ),
         )
 
     metrics.attach_engine(load)
@@ -148,6 +151,20 @@ def test_the_engine_is_read_at_scrape_time():
         assert samples["spec_decode_num_draft_tokens_total"] == 2 * steps
         assert samples["spec_decode_num_accepted_tokens_total"] == steps - 1
         assert samples["requests_admitted"] == 7
+        assert samples["prefix_cache_queries_total"] == 100 * steps
+        assert samples["prefix_cache_hits_total"] == 90 * steps
+        assert samples["prefix_cache_evictions_total"] == steps
+        assert samples["prefix_cache_blocks"] == 5
+
+
+def test_what_an_engine_does_not_tell_of_its_prefix_cache_is_not_there():
+    def load() -> EngineLoad:
+        told = PrefixCacheLoad(num_queries=3, num_hits=1)
+        return EngineLoad(num_running=0, num_waiting=0, kv_cache_usage=0.0, prefix_cache=told)
+
+    samples = scrape(Metrics(load))
+    assert samples["prefix_cache_queries_total"] == 3
+    assert "prefix_cache_blocks" not in samples
 
 
 def test_a_dead_engine_does_not_break_a_scrape():

@@ -154,9 +154,9 @@ def paged_attention(
             plan, layer.index, query, scale=scale, window=sliding_window
         )
         return attended[None], None
-    outputs = []
-    for span in plan.spans:
-        outputs.append(_attended(plan, layer, span, query=query, key=key, value=value))
+    outputs = [
+        _attended(plan, layer, span, query=query, key=key, value=value) for span in plan.spans
+    ]
     num_filling = len(query) - num_tokens
     if num_filling:
         outputs.append(outputs[0].new_zeros(num_filling, *outputs[0].shape[1:]))

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from serve.engine.protocol import PrefixCacheLoad
 from serve.engine.vllm.heartbeat import Heartbeat
 
 
@@ -26,8 +27,18 @@ def heartbeat(clock: Clock) -> Heartbeat:
     return Heartbeat(10.0, clock)
 
 
-def figures(running: int, usage: float) -> SimpleNamespace:
-    return SimpleNamespace(num_running_reqs=running, kv_cache_usage=usage)
+def figures(running: int, usage: float, queries: int = 0, hits: int = 0) -> SimpleNamespace:
+    prefixes = SimpleNamespace(queries=queries, hits=hits)
+    return SimpleNamespace(
+        num_running_reqs=running, kv_cache_usage=usage, prefix_cache_stats=prefixes
+    )
+
+
+def test_what_each_step_asked_of_the_prefix_cache_is_summed(heartbeat: Heartbeat) -> None:
+    heartbeat.record(figures(1, 0.5, queries=300, hits=0))
+    heartbeat.record(figures(1, 0.5))
+    heartbeat.record(figures(1, 0.5, queries=310, hits=256))
+    assert heartbeat.load().prefix_cache == PrefixCacheLoad(num_queries=610, num_hits=256)
 
 
 def test_idle_is_not_hung(heartbeat: Heartbeat, clock: Clock) -> None:
