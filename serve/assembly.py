@@ -36,13 +36,14 @@ from serve.observe import logs
 from serve.observe.metrics import Metrics
 from serve.observe.startup import Startup
 from serve.pipeline.admission import Admission
+from serve.pipeline.cache_salt import CacheSalts
 from serve.pipeline.generate import Pipeline
 from serve.pipeline.model_dialects.loading import load_dialect
 from serve.pipeline.render import Renderer
 from serve.pipeline.tokenizer import ModelTokenizer
 from serve.provenance import fetching, quality, quantising
 from serve.provenance import proof as proving
-from serve.provenance.proof import Proof
+from serve.provenance.proof import Claim, Proof
 from serve.provenance.quality import Standing
 from serve.service.directory import Directory, Weights
 
@@ -91,10 +92,11 @@ async def assemble(
             how=config.verify,
             trusted_keys=config.signature_keys,
         )
+        _check_prefix_store(config, claim)
         standing = quality.standing(artifact, claim.manifest, config.min_quality)
         proof, (engine, reason) = await _beside(
             asyncio.to_thread(proving.prove, claim, config.data_dir, progress),
-            asyncio.to_thread(_build_engine, config, artifact, progress),
+            asyncio.to_thread(_build_engine, config, claim, progress),
         )
         pipeline = await _pipeline(config, artifact, engine)
         await asyncio.to_thread(proving.settle, artifact)
@@ -135,6 +137,7 @@ async def _pipeline(config: Config, artifact: Artifact, engine: Engine) -> Pipel
         admission=Admission(
             max_running=engine.info.max_num_seqs, max_waiting=config.max_num_queued_reqs
         ),
+        salts=await asyncio.to_thread(_salts, config),
         dialect=dialect,
         checker=_checker(engine, artifact),
         stages_for=no_filters,
@@ -226,8 +229,30 @@ async def _beside(
     return proof, await building
 
 
-def _build_engine(config: Config, artifact: Artifact, progress: Progress) -> tuple[Engine, str]:
+def _check_prefix_store(config: Config, claim: Claim) -> None:
+    """Refuse to keep the prefix cache of a model that nothing tells from others."""
+    if config.prefix_cache_dir is not None and claim.manifest is None:
+        raise StartupError(
+            "--prefix-cache-dir tells models apart by the digest in their manifest, and this model "
+            "has none: bring it into the store (`python -m models pull`), or leave it out."
+        )
+
+
+def _salts(config: Config) -> CacheSalts:
+    """The salts of the prefix cache: the same in each run where the cache is kept. Blocks."""
+    if config.prefix_cache_dir is None:
+        return CacheSalts()
+    from serve.engine.transformers.prefix_store.store_secret import (  # noqa: PLC0415 - only where it is asked for
+        open_secret,
+    )
+
+    secret = open_secret(config.prefix_cache_dir, config.prefix_cache_key_file)
+    return CacheSalts(secret.cache_salts_key)
+
+
+def _build_engine(config: Config, claim: Claim, progress: Progress) -> tuple[Engine, str]:
     """The engine, and why it was chosen. Blocks."""
+    artifact = claim.artifact
     name, reason = _choose(config, artifact.scheme)
     settings = EngineSettings(
         dtype=config.dtype,
@@ -238,9 +263,13 @@ def _build_engine(config: Config, artifact: Artifact, progress: Progress) -> tup
         kv_cache_tokens=config.kv_cache_tokens,
         enable_prefix_caching=config.enable_prefix_caching,
         max_hold_s=config.max_token_hold_ms / 1000,
+        model_digest=None if claim.manifest is None else claim.manifest.digest,
         transformers=TransformersSettings(
             prompt_lookup=config.prompt_lookup,
             num_speculative_tokens=config.num_speculative_tokens,
+            prefix_cache_dir=config.prefix_cache_dir,
+            prefix_cache_file_bytes=config.prefix_cache_file_bytes,
+            prefix_cache_key_file=config.prefix_cache_key_file,
         ),
         vllm=VllmSettings(
             tensor_parallel_size=config.tensor_parallel_size,

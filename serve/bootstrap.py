@@ -85,6 +85,8 @@ class Ready:
     arm: str | None
     needs_key: bool
     has_page: bool
+    prefix_cache_dir: Path | None = None
+    has_prefix_key: bool = False
 
 
 def check_packages() -> None:
@@ -179,6 +181,8 @@ def _ready(loaded: Loaded, config: Config, *, url: str) -> Ready:
         arm=config.arm,
         needs_key=config.api_key_file is not None,
         has_page=config.playground,
+        prefix_cache_dir=config.prefix_cache_dir,
+        has_prefix_key=config.prefix_cache_key_file is not None,
     )
 
 

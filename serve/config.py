@@ -25,7 +25,14 @@ from serve.config_sections.transformers import TransformersSection
 from serve.config_sections.vllm import VllmSection
 from serve.setting_names import flag_of
 
-_PATHS = ("trusted_keys", "api_key_file", "data_dir", "state_dir")
+_PATHS = (
+    "trusted_keys",
+    "api_key_file",
+    "data_dir",
+    "state_dir",
+    "prefix_cache_dir",
+    "prefix_cache_key_file",
+)
 
 
 class Config(
@@ -75,6 +82,15 @@ class Config(
             is_required=self.require_signature,
             is_verified=self.verify != "off",
             has_adapters=bool(self.lora),
+        )
+        config_checks.check_prefix_store(
+            self.prefix_cache_dir,
+            {
+                flag_of(name): getattr(self, name) != type(self).model_fields[name].default
+                for name in ("prefix_cache_key_file", "prefix_cache_file_bytes")
+            },
+            is_cached=self.enable_prefix_caching,
+            is_verified=self.verify != "off",
         )
         config_checks.check_step(self.max_num_batched_tokens, self.max_num_seqs)
         return self

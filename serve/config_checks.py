@@ -53,6 +53,25 @@ def check_signatures(
         raise ValueError("--require-signature: adapters (--lora) cannot be signed yet")
 
 
+def check_prefix_store(
+    folder: Path | None, given: Mapping[str, bool], *, is_cached: bool, is_verified: bool
+) -> None:
+    """Check that a prefix cache can be kept from one run to the next.
+
+    Args:
+        given: flags that are heeded with the folder only, and whether they were given.
+    """
+    for flag, is_given in given.items():
+        if folder is None and is_given:
+            raise ValueError(f"{flag} is heeded with --prefix-cache-dir only: add that")
+    if folder is not None and not is_cached:
+        raise ValueError("--prefix-cache-dir keeps a cache: not --no-enable-prefix-caching")
+    if folder is not None and not is_verified:
+        raise ValueError(
+            "--prefix-cache-dir tells models apart by verified digests: not --verify off"
+        )
+
+
 def check_step(num_tokens: int | None, num_seqs: int | None) -> None:
     """Check that a step has room for a token of every sequence."""
     if num_tokens is not None and num_seqs is not None and num_tokens < num_seqs:

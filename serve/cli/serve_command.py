@@ -135,6 +135,7 @@ def banner(ready: bootstrap.Ready) -> Group:
         ),
         "memory": f"weights {info.weight_bytes / 1e6:,.0f} MB"
         f" · KV cache {info.kv_cache_tokens:,} tokens",
+        **_prefixes(ready),
         "keys": "required" if ready.needs_key else "none, so loopback only",
         "address": ready.url + (" · in a browser, too" if ready.has_page else ""),
     }
@@ -161,6 +162,15 @@ def _curl(ready: bootstrap.Ready) -> Text:
         no_wrap=True,
         overflow="ignore",
     )
+
+
+def _prefixes(ready: bootstrap.Ready) -> dict[str, str]:
+    """A line on the prefix cache that is kept from one run to the next, where one is."""
+    if ready.prefix_cache_dir is None:
+        return {}
+    key = "encrypted" if ready.has_prefix_key else "readable for who can read that folder"
+    num_tokens = ready.engine.info.loaded_prefix_tokens
+    return {"prefixes": f"{num_tokens:,} tokens loaded from {ready.prefix_cache_dir} · {key}"}
 
 
 def _dialect(dialect: ModelDialect) -> dict[str, str]:

@@ -167,6 +167,7 @@ class EngineInfo:
         prompt_chunk: tokens of a new prompt that a step computes beside running streams, where
             the engine has measured how many keep their gaps short; else None.
         cache_block_size: tokens of which a prefix cache gives all or none.
+        loaded_prefix_tokens: in the prefix cache from a run before this one.
     """
 
     name: str
@@ -183,6 +184,7 @@ class EngineInfo:
     adapters: tuple[str, ...] = ()
     cache_block_size: int = 1
     prompt_chunk: int | None = None
+    loaded_prefix_tokens: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

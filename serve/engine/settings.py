@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from serve.config_sections.served_model import Device, Dtype
+from serve.config_sections.transformers import DEFAULT_FILE_BYTES
 
 DEFAULT_SEQS, DEFAULT_STEP_TOKENS = 32, 512
 """Sequences and tokens of one step where nothing is asked for: right for some cores, and small for
@@ -78,10 +79,16 @@ class TransformersSettings:
         prompt_lookup: guess next tokens from the text so far; None is on, where it is exact.
         num_speculative_tokens: most guesses of a sequence in one step; None is
             ``DEFAULT_GUESSES``.
+        prefix_cache_dir: where the prefix cache is kept from one run to the next; None is nowhere.
+        prefix_cache_file_bytes: most bytes of it.
+        prefix_cache_key_file: of the secret that it is encrypted with; None is one beside it.
     """
 
     prompt_lookup: bool | None = None
     num_speculative_tokens: int | None = None
+    prefix_cache_dir: Path | None = None
+    prefix_cache_file_bytes: int = DEFAULT_FILE_BYTES
+    prefix_cache_key_file: Path | None = None
 
     @property
     def most_guesses(self) -> int:
@@ -109,6 +116,7 @@ class EngineSettings:
         max_hold_s: longest that a token may wait to be sent with the next one; 0 sends each alone.
         forces_tokens: of the transformers engine: add tokens that a grammar leaves no choice of
             without sampling them. No flag turns it off; measurements do.
+        model_digest: of the model's files, as their manifest has it; None where there is none.
         transformers: for the transformers engine alone.
         vllm: for the vLLM engine alone.
         fake: for the fake engine alone.
@@ -123,6 +131,7 @@ class EngineSettings:
     enable_prefix_caching: bool = True
     max_hold_s: float = 0.010
     forces_tokens: bool = True
+    model_digest: str | None = None
     transformers: TransformersSettings = TransformersSettings()
     vllm: VllmSettings = VllmSettings()
     fake: FakeSettings = FakeSettings()

@@ -40,7 +40,11 @@ HOMES: dict[str, tuple[str, ...]] = {
     "httpx2": ("models/hub/fetch.py", "models/hub/bounded_client.py"),
     "model_signing": ("models/trust/signing.py",),
     "sigstore": ("models/trust/signing.py",),
-    "cryptography": ("models/trust/keys.py", "models/trust/signing.py"),
+    "cryptography": (
+        "models/trust/keys.py",
+        "models/trust/signing.py",
+        "serve/engine/transformers/prefix_store/",
+    ),
     "vllm": (
         "serve/engine/vllm/engine.py",
         "serve/engine/vllm/fork.py",

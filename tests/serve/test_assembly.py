@@ -5,16 +5,20 @@ from __future__ import annotations
 import asyncio
 import gc
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from models.refs import Artifact
+from models.trust.verify import Mode
 from serve import assembly
 from serve.assembly import RefusedLoadError, assemble
 from serve.config import Config
 from serve.errors import StartupError
 from serve.observe.metrics import Metrics
 from serve.observe.startup import Startup
+from serve.provenance.proof import Claim
 from serve.service.directory import Directory
 from tests.serve.api.house import pipeline_of
 
@@ -141,3 +145,21 @@ async def test_a_start_that_is_ended_ends_both() -> None:
     beside.cancel()
     await asyncio.wait({beside, *forever})
     assert all(task.cancelled() for task in (beside, *forever))
+
+
+def test_prefixes_of_a_model_without_a_manifest_are_not_kept(tmp_path: Path) -> None:
+    config = Config(model="demo", prefix_cache_dir=tmp_path / "cache")
+    claim = Claim(artifact=Artifact(name="demo", path=tmp_path), mode=Mode.FULL, manifest=None)
+    with pytest.raises(StartupError, match=r"digest in their manifest.*models pull"):
+        assembly._check_prefix_store(config, claim)
+    assembly._check_prefix_store(Config(model="demo"), claim)
+
+
+def test_salts_stay_where_prefixes_are_kept(tmp_path: Path) -> None:
+    kept, other = (
+        Config(model="demo", prefix_cache_dir=tmp_path / name) for name in ("one", "two")
+    )
+    salts = {assembly._salts(config).of("tenant") for config in (kept, other, kept)}
+    assert len(salts) == 2
+    unkept = Config(model="demo")
+    assert assembly._salts(unkept).of("tenant") != assembly._salts(unkept).of("tenant")

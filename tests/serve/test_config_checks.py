@@ -14,6 +14,8 @@ def test_what_goes_together_passes() -> None:
     checks.check_adapters([], ("m",), {"--max-loras": None})
     checks.check_signatures(Path("k"), is_required=True, is_verified=True, has_adapters=False)
     checks.check_signatures(None, is_required=False, is_verified=False, has_adapters=True)
+    checks.check_prefix_store(Path("d"), {"--k": True}, is_cached=True, is_verified=True)
+    checks.check_prefix_store(None, {"--k": False}, is_cached=False, is_verified=False)
     checks.check_step(32, 32)
     checks.check_step(None, 64)
 
@@ -53,3 +55,18 @@ def test_signatures_that_cannot_be_asked_for(
 def test_a_step_holds_a_token_of_every_sequence() -> None:
     with pytest.raises(ValueError, match="is 31, which is less than --max-num-seqs 32"):
         checks.check_step(31, 32)
+
+
+@pytest.mark.parametrize(
+    ("folder", "given", "cached", "verified", "said"),
+    [
+        (None, {"--k": True}, True, True, "--k is heeded with --prefix-cache-dir only"),
+        (Path("d"), {}, False, True, "not --no-enable-prefix-caching"),
+        (Path("d"), {}, True, False, "not --verify off"),
+    ],
+)
+def test_prefixes_that_cannot_be_saved(
+    folder: Path | None, given: dict[str, bool], *, cached: bool, verified: bool, said: str
+) -> None:
+    with pytest.raises(ValueError, match=said):
+        checks.check_prefix_store(folder, given, is_cached=cached, is_verified=verified)

@@ -21,16 +21,22 @@ from dataclasses import dataclass
 
 
 @dataclass(slots=True)
-class _Kept:
+class KeptBlock:
     """A full block whose content others may read.
 
     Attributes:
+        key: of its content.
+        parent: the key of the block that it follows; None of a first one.
         is_exact: whether its content is what a prefill makes of its tokens. What a decode has
             written is equal but for rounding.
+        num_uses: sequences that have found it.
     """
 
     block_id: int
+    key: bytes
+    parent: bytes | None
     is_exact: bool
+    num_uses: int
 
 
 class BlockPool:
@@ -47,7 +53,7 @@ class BlockPool:
         self.num_evictions = 0
         self._free: list[int] = []
         self._holders: dict[int, int] = {}  # of the blocks that are held, by how many
-        self._kept: dict[bytes, _Kept] = {}
+        self._kept: dict[bytes, KeptBlock] = {}
         self._keys: dict[int, bytes] = {}  # of the blocks that are kept
         self._idle: OrderedDict[int, None] = OrderedDict()  # kept and not held, oldest use first
         self.reset()
@@ -111,10 +117,27 @@ class BlockPool:
             self._idle.pop(block_id, None)
             self._holders[block_id] = self._holders.get(block_id, 0) + 1
 
-    def keep(self, block_id: int, key: bytes, *, is_exact: bool) -> None:
+    def count_use(self, block_ids: Sequence[int]) -> None:
+        """Count a sequence that found these blocks and runs: they are the warmer for it."""
+        for block_id in block_ids:
+            self._kept[self._keys[block_id]].num_uses += 1
+
+    def keep(
+        self,
+        block_id: int,
+        key: bytes,
+        *,
+        is_exact: bool,
+        parent: bytes | None = None,
+        num_uses: int = 0,
+    ) -> None:
         """Name a held block that is full, so that others find it, now and when it is not held.
 
         Of two blocks of one key the first stays, unless only the second is exact.
+
+        Args:
+            parent: the key of the block that it follows; None of a first one.
+            num_uses: that are known of it already.
         """
         if not self.keeps or block_id in self._keys:
             return
@@ -126,7 +149,8 @@ class BlockPool:
             if known.block_id in self._idle:
                 del self._idle[known.block_id]
                 self._free.append(known.block_id)
-        self._kept[key] = _Kept(block_id, is_exact)
+            num_uses = known.num_uses
+        self._kept[key] = KeptBlock(block_id, key, parent, is_exact, num_uses)
         self._keys[block_id] = key
 
     def release(self, block_ids: Sequence[int]) -> None:
@@ -144,6 +168,32 @@ class BlockPool:
                 self._idle[block_id] = None
             else:
                 self._free.append(block_id)
+
+    def hottest_first(self) -> list[KeptBlock]:
+        """Kept blocks by how often they were found, then by their last use; parents go first.
+
+        Those behind a block that is gone are left out: nobody could find them.
+        """
+        age = {block_id: at for at, block_id in enumerate(self._idle)}
+
+        def heat(kept: KeptBlock) -> tuple[int, int]:
+            return kept.num_uses, age.get(kept.block_id, len(age))
+
+        ordered: dict[bytes, KeptBlock] = {}
+        lost: set[bytes] = set()
+        for kept in sorted(self._kept.values(), key=heat, reverse=True):
+            chain: list[KeptBlock] = []
+            key: bytes | None = kept.key
+            while key is not None and key not in ordered:
+                found = None if key in lost else self._kept.get(key)
+                if found is None:
+                    lost.update(one.key for one in chain)
+                    chain = []
+                    break
+                chain.append(found)
+                key = found.parent
+            ordered.update((one.key, one) for one in reversed(chain))
+        return list(ordered.values())
 
     def _forget(self, block_id: int) -> None:
         del self._kept[self._keys.pop(block_id)]

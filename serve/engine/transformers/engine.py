@@ -13,6 +13,7 @@ ADR 0003 says why it is our own, with the measurements.
 from __future__ import annotations
 
 import asyncio
+import functools
 import gc
 import logging
 from collections.abc import AsyncGenerator, Callable
@@ -45,6 +46,7 @@ from serve.engine.transformers.layers import attention, bfloat16_linear, fused_l
 from serve.engine.transformers.loader import loading, served_dtypes, slow_layers, weight_memory
 from serve.engine.transformers.loader.stored_scheme import DeclaredScheme
 from serve.engine.transformers.model_runner import ModelRunner
+from serve.engine.transformers.prefix_store.opening import prefix_store_of
 from serve.engine.transformers.prompt_lookup import PromptLookup
 from serve.engine.transformers.scheduler import Scheduler
 from serve.engine.transformers.sequence import SequenceState
@@ -98,8 +100,10 @@ class TransformersEngine:
         delivery: CrossThreadDelivery,
         *,
         forces_tokens: bool = True,
+        save_prefixes: Callable[[], None] | None = None,
         most_guesses: int = 0,
     ) -> None:
+        self._save_prefixes = save_prefixes
         self._loaded: _LoadedModel | None = loaded
         self._info = info
         self._runner: ModelRunner | None = runner
@@ -150,13 +154,7 @@ class TransformersEngine:
         is_quantized = loaded.declared is not None
         warm_up.check_arithmetic(model, runner, loaded.expected, is_quantized=is_quantized)
         served_dtypes.check(model, loaded.declared)
-        cost: StepCost | None = None
-        if model.device.type == "cpu":
-            warm_up.run_sizes(runner, min(settings.step_tokens, max_model_len))
-            if settings.max_num_batched_tokens is None:
-                cost = measured_cost.measure(
-                    runner, max_model_len=max_model_len, num_blocks=cache.num_blocks
-                )
+        cost = _warmed_up(model, runner, settings, max_model_len, cache)
         progress("warm_up", 1, 1)
 
         info = EngineInfo(
@@ -185,6 +183,10 @@ class TransformersEngine:
             max_logprob_tokens=prompt_logprobs.most_rows(info.vocab_size),
             cost=cost,
         )
+        store = prefix_store_of(settings, info.dtype, cache, model.device)
+        if store is not None:
+            num_tokens = store.load(scheduler.blocks, cache)
+            info = replace(info, loaded_prefix_tokens=num_tokens)
         delivery = CrossThreadDelivery(settings.max_hold_s)
         if settings.transformers.prompt_lookup and not runner.takes_guesses:
             log.warning("no prompt lookup: this model's steps are not in compiled loops here")
@@ -195,6 +197,9 @@ class TransformersEngine:
             runner,
             delivery,
             forces_tokens=settings.forces_tokens,
+            save_prefixes=None
+            if store is None
+            else functools.partial(store.save, scheduler.blocks, cache),
             most_guesses=settings.transformers.most_guesses if runner.takes_guesses else 0,
         )
 
@@ -273,6 +278,10 @@ class TransformersEngine:
                 "A step of the engine does not return, and its memory cannot be freed while it "
                 "runs. The process has to end; start it again."
             )
+        save, self._save_prefixes = self._save_prefixes, None
+        if save is not None and self._steps.has_computed:
+            await asyncio.to_thread(save)
+        del save
         # A stream that nobody reads holds this object; it shall not hold the memory.
         self._loaded = self._runner = None
         if self._info.device == "cuda":
@@ -330,6 +339,22 @@ def _load(path: Path, settings: EngineSettings, progress: Progress) -> _LoadedMo
         num_parameters=num_parameters,
         compiler=compiler.result(),
     )
+
+
+def _warmed_up(
+    model: PreTrainedModel,
+    runner: ModelRunner,
+    settings: EngineSettings,
+    max_model_len: int,
+    cache: KVCache,
+) -> StepCost | None:
+    """Run some steps on a CPU. Returns what they cost, where that is to choose their sizes."""
+    if model.device.type != "cpu":
+        return None
+    warm_up.run_sizes(runner, min(settings.step_tokens, max_model_len))
+    if settings.max_num_batched_tokens is not None:
+        return None
+    return measured_cost.measure(runner, max_model_len=max_model_len, num_blocks=cache.num_blocks)
 
 
 def _kv_cache(

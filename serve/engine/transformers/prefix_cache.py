@@ -80,6 +80,7 @@ class PrefixCache:
         if sequence.num_cached is not None:
             return
         sequence.num_cached = min(sequence.num_computed, sequence.num_prompt_tokens)
+        self._blocks.count_use(sequence.block_ids[: sequence.num_computed // self._block_size])
         if self._reads(sequence):
             self._num_queries += sequence.num_prompt_tokens
             self._num_hits += sequence.num_cached
@@ -92,7 +93,9 @@ class PrefixCache:
         keys = sequence.block_keys(last, self._block_size)
         for index in range(first, last):
             is_exact = (index + 1) * self._block_size <= sequence.num_exact
-            self._blocks.keep(sequence.block_ids[index], keys[index], is_exact=is_exact)
+            parent = keys[index - 1] if index else None
+            block_id = sequence.block_ids[index]
+            self._blocks.keep(block_id, keys[index], is_exact=is_exact, parent=parent)
         sequence.num_kept_blocks = last
 
     def _reads(self, sequence: SequenceState) -> bool:

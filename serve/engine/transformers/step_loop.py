@@ -100,6 +100,7 @@ class StepLoop:
         self._num_steps = 0
         self._guesses = GuessCount()
         self._num_failed_in_a_row = 0
+        self._has_stalled = False
         self._beat_at = clock()
         self._is_idle = True
         self._thread = threading.Thread(target=self._run, name="engine-steps", daemon=True)
@@ -147,7 +148,17 @@ class StepLoop:
             raise EngineDeadError(self._death)
         silent_s = self._clock() - self._beat_at
         if not self._is_idle and silent_s > self._stall_after_s:
+            self._has_stalled = True
             raise EngineDeadError(_STALLED.format(seconds=silent_s))
+
+    @property
+    def has_computed(self) -> bool:
+        """Whether it has ended in order, and what it computed is to be trusted.
+
+        It has not where no step was made, the last ones failed, or one counted as hung.
+        """
+        is_well = self._death == _CLOSED and not self._num_failed_in_a_row
+        return is_well and not self._has_stalled and self._num_steps > 0
 
     def close(self) -> bool:
         """Stop after the present step and wait for it. Idempotent; blocks.

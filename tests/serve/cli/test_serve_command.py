@@ -7,7 +7,9 @@ import json
 import resource
 import shlex
 import tomllib
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from rich.console import Console
@@ -15,7 +17,7 @@ from rich.console import Console
 from models.refs import Artifact, QuantScheme
 from serve.bootstrap import Ready
 from serve.cli.main import main
-from serve.cli.serve_command import _count, _dialect, _quality, as_toml, banner
+from serve.cli.serve_command import _count, _dialect, _prefixes, _quality, as_toml, banner
 from serve.config_sources import load_config
 from serve.engine.fake import FakeEngine
 from serve.pipeline.model_dialects.dialect import NO_DIALECT, ModelDialect, ReasoningSyntax
@@ -72,6 +74,18 @@ def test_the_banner_says_what_is_read_and_where_it_was_found(
     dialect: ModelDialect, line: str
 ) -> None:
     assert _dialect(dialect) == {"dialect": line}
+
+
+@pytest.mark.parametrize(("has_key", "said"), [(True, "encrypted"), (False, "readable for who")])
+def test_the_banner_says_what_was_loaded_and_who_could_read_it(*, has_key: bool, said: str) -> None:
+    ready = SimpleNamespace(
+        prefix_cache_dir=Path("/cache"),
+        has_prefix_key=has_key,
+        engine=SimpleNamespace(info=replace(FakeEngine().info, loaded_prefix_tokens=6016)),
+    )
+    line = _prefixes(ready)["prefixes"]  # type: ignore[arg-type]
+    assert line.startswith("6,016 tokens loaded from /cache")
+    assert said in line
 
 
 def test_a_model_that_writes_content_alone_has_no_such_line() -> None:

@@ -43,6 +43,7 @@ def test_other_engines_refuse_them(vllm: VllmSettings, flag: str) -> None:
     [
         (TransformersSettings(prompt_lookup=False), "--prompt-lookup"),
         (TransformersSettings(num_speculative_tokens=4), "--num-speculative-tokens"),
+        (TransformersSettings(prefix_cache_dir=Path("/cache")), "--prefix-cache-dir"),
     ],
 )
 def test_other_engines_than_transformers_refuse_its_own(
@@ -98,9 +99,9 @@ def test_auto_takes_vllm_for_adapters(monkeypatch: pytest.MonkeyPatch) -> None:
         choose("auto", "cpu", with_adapters=True)
 
 
-def test_every_setting_of_vllm_alone_is_refused_under_the_name_of_a_flag() -> None:
+def test_every_setting_of_one_engine_is_refused_under_the_name_of_a_flag() -> None:
     flags = {flag_of(name) for name in Config.model_fields}
-    for field in fields(VllmSettings):
+    for field in (*fields(VllmSettings), *fields(TransformersSettings)):
         if field.name == "logits_processors":  # for measuring; no flag fills it
             continue
         assert flag_of(registry._FLAGS.get(field.name, field.name)) in flags

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from serve.engine.transformers.block_pool import BlockPool
 
@@ -105,3 +109,59 @@ def test_a_reset_forgets_everything(pool: BlockPool) -> None:
     pool.reset()
     assert (pool.num_available, pool.num_kept, pool.find([b"1"])) == (4, 0, [])
     assert taken(pool, 4) == [0, 1, 2, 3]
+
+
+def used(pool: BlockPool, chain: Sequence[str]) -> None:
+    """Run a sequence of these blocks through the pool, and end it."""
+    keys = ["/".join(chain[: at + 1]).encode() for at in range(len(chain))]
+    found = pool.find(keys)
+    pool.hold(found)
+    pool.count_use(found)
+    block_ids = found + taken(pool, len(keys) - len(found))
+    for at in range(len(found), len(keys)):
+        parent = keys[at - 1] if at else None
+        pool.keep(block_ids[at], keys[at], is_exact=True, parent=parent)
+    pool.release(block_ids)
+
+
+def test_the_hottest_are_those_found_most_often_and_then_last() -> None:
+    pool = BlockPool(8, keeps=True)
+    for chain in ("xy", "ab", "ac", "z"):
+        used(pool, chain)
+    found = [kept.key for kept in pool.hottest_first()]
+    assert found == [b"a", b"z", b"a/c", b"a/b", b"x", b"x/y"]
+    assert [kept.num_uses for kept in pool.hottest_first()] == [1, 0, 0, 0, 0, 0]
+
+
+def test_a_block_of_another_key_inherits_no_uses_and_the_exact_one_does(pool: BlockPool) -> None:
+    first, second = taken(pool, 2)
+    pool.keep(first, b"a", is_exact=False)
+    pool.count_use([first])
+    pool.keep(second, b"a", is_exact=True)
+    assert [(kept.block_id, kept.num_uses) for kept in pool.hottest_first()] == [(second, 1)]
+
+
+@given(
+    st.lists(st.lists(st.sampled_from("abc"), min_size=1, max_size=4), max_size=30),
+    st.integers(4, 12),
+)
+def test_no_block_goes_before_its_parent_and_none_without(
+    chains: list[list[str]], num_blocks: int
+) -> None:
+    """Any number of them, cut anywhere, is of use whole: each is found by the keys before it."""
+    pool = BlockPool(num_blocks, keeps=True)
+    for chain in chains:
+        used(pool, chain)
+    seen: set[bytes | None] = {None}
+    for kept in pool.hottest_first():
+        assert kept.parent in seen
+        assert kept.key not in seen
+        seen.add(kept.key)
+    found = [key for key in pool._kept if _is_found(pool, key)]
+    assert set(found) == seen - {None}
+
+
+def _is_found(pool: BlockPool, key: bytes) -> bool:
+    parts = key.split(b"/")
+    keys = [b"/".join(parts[: at + 1]) for at in range(len(parts))]
+    return len(pool.find(keys)) == len(keys)

@@ -211,6 +211,18 @@ def test_where_chunks_change_roundings_a_seed_takes_nothing() -> None:
         assert sequence.num_cached == expected
 
 
+def test_a_sequence_that_runs_counts_once_as_a_use_of_what_it_found() -> None:
+    subject = simulation(seqs=1)
+    subject.submit(PROMPT)
+    subject.run()
+    for _ in range(2):
+        subject.submit(PROMPT)  # the second waits for some steps, and looks in each of them
+    subject.run()
+    kept = subject.scheduler.blocks.hottest_first()
+    assert [one.num_uses for one in kept] == [2] * 5
+    assert [one.parent for one in kept] == [None, *(one.key for one in kept[:-1])]
+
+
 def test_who_needs_room_gets_it_at_once() -> None:
     subject = simulation(num_blocks=8)
     subject.submit(PROMPT)

@@ -206,3 +206,20 @@ async def test_what_follows_an_end_in_the_midst_of_guesses_is_dropped(make_loop:
     loop.submit(one, mailbox)
     assert await whole(mailbox) == ([7, 7, 9], "stop")
     assert loop.load().kv_cache_usage == 0
+
+
+async def test_what_was_computed_is_to_be_trusted_after_an_orderly_end_alone(
+    make_loop: MakeLoop,
+) -> None:
+    idle, good, failing = make_loop(), make_loop(), make_loop(step=_fail)
+    for loop in (good, failing):
+        loop.submit(sequence(2), loop.mailbox())
+        await settle(loop)
+    assert not good.has_computed  # it may still compute
+    for loop in (idle, good, failing):
+        loop.close()
+    assert [loop.has_computed for loop in (idle, good, failing)] == [False, True, False]
+
+
+def _fail(_: Sequence[Segment]) -> list[tuple[SequenceState, Token]]:
+    raise ValueError("a step that fails")
