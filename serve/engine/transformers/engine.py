@@ -17,18 +17,12 @@ import functools
 import gc
 import logging
 from collections.abc import AsyncGenerator, Callable
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import TypeVar
 
 import torch
-from transformers import PreTrainedModel
 
-from serve.engine import end_tokens
 from serve.engine.delivery import CrossThreadDelivery
-from serve.engine.grammars.background import BackgroundCompiler
-from serve.engine.grammars.compiling import GrammarCompiler
 from serve.engine.protocol import (
     Capability,
     EngineInfo,
@@ -39,18 +33,17 @@ from serve.engine.protocol import (
 )
 from serve.engine.request_check import check_request
 from serve.engine.settings import EngineSettings
-from serve.engine.transformers import measured_cost, prompt_logprobs, warm_up
+from serve.engine.transformers import loaded_model, prompt_logprobs, warm_up
 from serve.engine.transformers.grammar_mask import GrammarMask
-from serve.engine.transformers.kv_cache import BLOCK_SIZE, KVCache
-from serve.engine.transformers.layers import attention, bfloat16_linear, fused_linear
-from serve.engine.transformers.loader import loading, served_dtypes, slow_layers, weight_memory
-from serve.engine.transformers.loader.stored_scheme import DeclaredScheme
+from serve.engine.transformers.kv_cache import BLOCK_SIZE
+from serve.engine.transformers.layers import attention
+from serve.engine.transformers.loaded_model import LoadedModel
+from serve.engine.transformers.loader import served_dtypes
 from serve.engine.transformers.model_runner import ModelRunner
 from serve.engine.transformers.prefix_store.opening import prefix_store_of
 from serve.engine.transformers.prompt_lookup import PromptLookup
 from serve.engine.transformers.scheduler import Scheduler
 from serve.engine.transformers.sequence import SequenceState
-from serve.engine.transformers.step_cost import StepCost
 from serve.engine.transformers.step_loop import StepLoop
 from serve.errors import EngineDeadError, StartupError
 
@@ -69,31 +62,12 @@ _CAPABILITIES: frozenset[Capability] = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _LoadedModel:
-    """A model in memory, ready to step, and what is known of it: all that a revival needs.
-
-    Attributes:
-        expected: last logits of the check's prompts, by the model as it was loaded.
-        max_len: most tokens that the model itself takes.
-        compiler: of grammars; None where the tokenizer allows none.
-    """
-
-    model: PreTrainedModel
-    expected: list[torch.Tensor]
-    declared: DeclaredScheme | None
-    max_len: int
-    eos_token_ids: frozenset[int]
-    num_parameters: int
-    compiler: GrammarCompiler | None
-
-
 class TransformersEngine:
     """An ``Engine``. Made by ``from_folder``; the parts are the engine's from then on."""
 
     def __init__(
         self,
-        loaded: _LoadedModel,
+        loaded: LoadedModel,
         info: EngineInfo,
         scheduler: Scheduler,
         runner: ModelRunner,
@@ -104,7 +78,7 @@ class TransformersEngine:
         most_guesses: int = 0,
     ) -> None:
         self._save_prefixes = save_prefixes
-        self._loaded: _LoadedModel | None = loaded
+        self._loaded: LoadedModel | None = loaded
         self._info = info
         self._runner: ModelRunner | None = runner
         self._compiler = loaded.compiler
@@ -124,9 +98,9 @@ class TransformersEngine:
         """
 
         def make() -> TransformersEngine:
-            return cls._started(_load(path, settings, progress), settings, progress)
+            return cls._started(loaded_model.load(path, settings, progress), settings, progress)
 
-        return _in_a_thread_that_ends(make)
+        return loaded_model.in_a_thread_that_ends(make)
 
     def salvage(self, settings: EngineSettings) -> Callable[[], TransformersEngine] | None:
         """Take out what another engine can use, the model, before this one is closed.
@@ -140,21 +114,23 @@ class TransformersEngine:
         loaded, started = self._loaded, TransformersEngine._started
         if loaded is None:
             return None
-        return lambda: _in_a_thread_that_ends(lambda: started(loaded, settings, lambda *_: None))
+        return lambda: loaded_model.in_a_thread_that_ends(
+            lambda: started(loaded, settings, lambda *_: None)
+        )
 
     @classmethod
     def _started(
-        cls, loaded: _LoadedModel, settings: EngineSettings, progress: Progress
+        cls, loaded: LoadedModel, settings: EngineSettings, progress: Progress
     ) -> TransformersEngine:
         model = loaded.model
-        max_model_len, cache = _kv_cache(model, loaded.max_len, settings, progress)
+        max_model_len, cache = loaded_model.kv_cache(model, loaded.max_len, settings, progress)
         progress("warm_up", 0, 1)
         model.set_attn_implementation(attention.IMPLEMENTATION)
         runner = ModelRunner(model, cache)
         is_quantized = loaded.declared is not None
         warm_up.check_arithmetic(model, runner, loaded.expected, is_quantized=is_quantized)
         served_dtypes.check(model, loaded.declared)
-        cost = _warmed_up(model, runner, settings, max_model_len, cache)
+        cost = loaded_model.warmed_up(model, runner, settings, max_model_len, cache)
         progress("warm_up", 1, 1)
 
         info = EngineInfo(
@@ -289,90 +265,10 @@ class TransformersEngine:
             torch.cuda.empty_cache()
 
 
-def _capabilities(loaded: _LoadedModel, settings: EngineSettings) -> frozenset[Capability]:
+def _capabilities(loaded: LoadedModel, settings: EngineSettings) -> frozenset[Capability]:
     more: set[Capability] = set()
     if loaded.compiler is not None:
         more.add("grammar")
     if settings.enable_prefix_caching:
         more.add("prefix_cache")
     return _CAPABILITIES | more
-
-
-_Result = TypeVar("_Result")
-
-
-def _in_a_thread_that_ends(work: Callable[[], _Result]) -> _Result:
-    """The result of work that computes. Blocks.
-
-    Each thread that computes has an OpenMP pool of its own, and with more threads in all than
-    cores, those of a step would sleep at each of its barriers.
-    """
-    with ThreadPoolExecutor(1, "load") as loader:
-        return loader.submit(work).result()
-
-
-def _load(path: Path, settings: EngineSettings, progress: Progress) -> _LoadedModel:
-    """The model of a folder. Raises StartupError as ``from_folder`` does."""
-    checkpoint = loading.read_checkpoint(path)
-    config = loading.read_config(checkpoint)
-    eos_token_ids = end_tokens.eos_token_ids(path, config)
-    compiler = BackgroundCompiler(
-        path, vocab_size=config.get_text_config().vocab_size, eos_token_ids=eos_token_ids
-    )
-    checkpoint.tell_differences()
-    device = loading.pick_device(settings.device)
-    slow_layers.tell(loading.read_declared_scheme(checkpoint), device.type)
-    model, declared = loading.load_model(
-        checkpoint, config, settings=settings, device=device, progress=progress
-    )
-    num_parameters = served_dtypes.num_parameters(model)
-    expected = warm_up.reference_logits(model)
-    fused_linear.fuse(model)
-    if device.type == "cpu":
-        bfloat16_linear.install(model)
-    return _LoadedModel(
-        model=model,
-        expected=expected,
-        declared=declared,
-        max_len=loading.model_max_len(config),
-        eos_token_ids=eos_token_ids,
-        num_parameters=num_parameters,
-        compiler=compiler.result(),
-    )
-
-
-def _warmed_up(
-    model: PreTrainedModel,
-    runner: ModelRunner,
-    settings: EngineSettings,
-    max_model_len: int,
-    cache: KVCache,
-) -> StepCost | None:
-    """Run some steps on a CPU. Returns what they cost, where that is to choose their sizes."""
-    if model.device.type != "cpu":
-        return None
-    warm_up.run_sizes(runner, min(settings.step_tokens, max_model_len))
-    if settings.max_num_batched_tokens is not None:
-        return None
-    return measured_cost.measure(runner, max_model_len=max_model_len, num_blocks=cache.num_blocks)
-
-
-def _kv_cache(
-    model: PreTrainedModel, model_max_len: int, settings: EngineSettings, progress: Progress
-) -> tuple[int, KVCache]:
-    """The context length that is served, and the cache for it.
-
-    Raises:
-        StartupError: a layer attends in an unknown way, or the cache does not fit.
-    """
-    progress("allocate_kv", 0, 1)
-    shapes = warm_up.layer_shapes(model)
-    max_model_len, num_blocks = warm_up.choose_lengths(
-        settings,
-        model_max_len=model_max_len,
-        bytes_per_token=sum(shape.bytes_per_token(model.dtype) for shape in shapes.values()),
-        free_bytes=weight_memory.free_bytes(model.device),
-    )
-    cache = KVCache(shapes, num_blocks=num_blocks, dtype=model.dtype, device=model.device)
-    progress("allocate_kv", 1, 1)
-    return max_model_len, cache

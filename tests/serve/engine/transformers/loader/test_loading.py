@@ -15,7 +15,7 @@ from transformers import AutoModelForCausalLM, GPT2Config, Phi3Config, Qwen2Conf
 from models.refs import QuantScheme
 from models.rules import safetensors_header
 from serve.engine.settings import EngineSettings
-from serve.engine.transformers import engine
+from serve.engine.transformers import loaded_model
 from serve.engine.transformers.loader import loading
 from serve.errors import StartupError
 from tests.quantized_models import write_quantized
@@ -176,7 +176,7 @@ def test_headers_are_read_once_in_a_start(folder: Path, monkeypatch: pytest.Monk
         return tensors(path, *budget)
 
     monkeypatch.setattr(safetensors_header, "tensors", counted)
-    engine._load(folder, EngineSettings(), lambda *_: None)
+    loaded_model.load(folder, EngineSettings(), lambda *_: None)
     assert read == ["model.safetensors"]
 
 
