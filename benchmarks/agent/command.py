@@ -107,7 +107,7 @@ def _add_conversations(parser: argparse.ArgumentParser) -> None:
     add(
         "--turn-tokens",
         type=whole_number,
-        default=40,
+        default=56,
         metavar="TOKENS",
         help="at least so many in a question or a tool's output (default: %(default)s)",
     )

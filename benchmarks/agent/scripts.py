@@ -92,7 +92,7 @@ def write(
     count: Count,
     num_turns: int = 50,
     system_tokens: int = 6000,
-    turn_tokens: int = 40,
+    turn_tokens: int = 56,
     has_tools_as_text: bool = False,
 ) -> Script:
     """Write a script; the same arguments give the same text.
