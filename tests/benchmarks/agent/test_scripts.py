@@ -24,8 +24,8 @@ def test_sizes_are_as_asked():
     assert 900 <= words(script.system + listed) < 930
     assert len(script.turns) == 7
     for turn in script.turns:
-        assert 40 <= words(turn.question) < 60
-        assert 40 <= words(turn.result) < 60
+        assert 56 <= words(turn.question) < 76
+        assert 56 <= words(turn.result) < 76
     assert len({turn.question for turn in script.turns}) == 7
 
 
