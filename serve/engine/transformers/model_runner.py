@@ -12,6 +12,7 @@ from transformers import PreTrainedModel
 from serve.engine.transformers import prompt_logprobs
 from serve.engine.transformers.compiled_step import MOST_ROWS, CompiledStep
 from serve.engine.transformers.draft_check import sample_segments
+from serve.engine.transformers.kernels.stored_matrix import FEW_ROWS
 from serve.engine.transformers.kv_cache import KVCache
 from serve.engine.transformers.layers import tiles
 from serve.engine.transformers.mask_worker import MaskWorker
@@ -97,7 +98,7 @@ class ModelRunner:
             plan: of a pass.
             logits: of the plan's ``last_rows``.
         """
-        if not any(map(prompt_logprobs.rows_of, plan.segments)):
+        if not any(map(prompt_logprobs.is_wanted_of, plan.segments)):
             return logits
         kept: list[int] = []
         row = 0
@@ -127,14 +128,18 @@ class ModelRunner:
 
         With compiled loops: the decodes, in as few equal groups as these take; each chunk of a
         prompt with a seed by itself, unless all come out the same in company; all other chunks in
-        one (ADR 0016). Of chunks that want a row of logits for each token, each by itself, too.
+        one (ADR 0016), or in several where more are sampled than the head's loops for a few rows
+        take. Of chunks that want a row of logits for each token, each by itself, too.
         """
         if self._compiled is None:
             return _chunk_passes(segments, is_repeatable=False)
         decodes = [segment for segment in segments if segment.is_decode]
         chunks = [segment for segment in segments if not segment.is_decode]
         groups = _equal_groups(decodes, MOST_ROWS) if decodes else []
-        return [*groups, *_chunk_passes(chunks, is_repeatable=not self.is_exact)]
+        passes = _chunk_passes(chunks, is_repeatable=not self.is_exact)
+        if not self.is_exact:
+            return [*groups, *passes]
+        return [*groups, *(few for one in passes for few in _few_sampled(one, FEW_ROWS))]
 
     def logits(self, segments: Sequence[Segment]) -> torch.Tensor:
         """float32 ``[B, V]`` of the segments that sample, in the plan's order, decodes first."""
@@ -161,11 +166,22 @@ def _chunk_passes(chunks: Sequence[Segment], *, is_repeatable: bool) -> list[Seq
     alone: list[Sequence[Segment]] = []
     others = []
     for segment in chunks:
-        if prompt_logprobs.rows_of(segment) or (is_repeatable and segment.sequence.is_seeded):
+        is_alone = is_repeatable and segment.sequence.is_seeded
+        if is_alone or prompt_logprobs.is_wanted_of(segment):
             alone.append([segment])
         else:
             others.append(segment)
     return [*alone, *([others] if others else [])]
+
+
+def _few_sampled(segments: Sequence[Segment], most: int) -> list[Sequence[Segment]]:
+    """Parts of a pass in which no more than ``most`` segments are sampled, in order."""
+    groups: list[list[Segment]] = [[]]
+    for segment in segments:
+        if segment.samples and sum(one.samples for one in groups[-1]) == most:
+            groups.append([])
+        groups[-1].append(segment)
+    return list(groups)
 
 
 def _equal_groups(segments: Sequence[Segment], most: int) -> list[Sequence[Segment]]:

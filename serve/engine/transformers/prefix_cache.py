@@ -48,8 +48,7 @@ class PrefixCache:
         """
         if not self._reads(sequence):
             return
-        num_blocks = (len(sequence.token_ids) - 1) // self._block_size
-        keys = sequence.block_keys(num_blocks, self._block_size)
+        keys = sequence.block_keys(self._most_blocks(sequence), self._block_size)
         found = self._blocks.find(keys, only_exact=sequence.needs_exact)
         self._blocks.hold(found)
         sequence.block_ids = found
@@ -63,8 +62,7 @@ class PrefixCache:
     def awaits(self, sequence: SequenceState, segments: Sequence[Segment]) -> bool:
         """Whether the next block of a sequence is one that this step computes for another."""
         index = sequence.num_computed // self._block_size
-        is_whole = (index + 1) * self._block_size < len(sequence.token_ids)
-        if not is_whole or not self._reads(sequence):
+        if index >= self._most_blocks(sequence) or not self._reads(sequence):
             return False
         key = sequence.block_keys(index + 1, self._block_size)[index]
         for segment in segments:
@@ -97,6 +95,17 @@ class PrefixCache:
             block_id = sequence.block_ids[index]
             self._blocks.keep(block_id, keys[index], is_exact=is_exact, parent=parent)
         sequence.num_kept_blocks = last
+
+    def _most_blocks(self, sequence: SequenceState) -> int:
+        """Blocks that a sequence may take: all but its last token's.
+
+        Of one that needs exact numbers none that its answer reaches into, which comes back after a
+        preemption: a prompt of the same tokens has computed these otherwise than it had.
+        """
+        num_tokens = len(sequence.token_ids) - 1
+        if sequence.needs_exact:
+            num_tokens = min(num_tokens, sequence.num_prompt_tokens)
+        return num_tokens // self._block_size
 
     def _reads(self, sequence: SequenceState) -> bool:
         if not self._blocks.keeps or sequence.prompt_logprobs is not None:

@@ -15,6 +15,12 @@ def most_rows(vocab_size: int) -> int:
     return max(1, int(_MOST_BYTES / (4 * vocab_size)))
 
 
+def is_wanted_of(segment: Segment) -> bool:
+    """Whether it is part of a prompt whose logprobs its request wants, told already or not."""
+    wanted = segment.sequence.request.sampling.num_prompt_logprobs
+    return wanted is not None and not segment.is_decode
+
+
 def rows_of(segment: Segment) -> int:
     """Rows of a segment, its first ones, whose logits say how likely the prompt's next token was.
 

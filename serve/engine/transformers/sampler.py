@@ -290,9 +290,22 @@ def _logprobs(
     logprobs = raw[rows].log_softmax(-1)  # [R, V]
     chosen = torch.tensor([token_ids[index] for index in indices], device=raw.device)
     chosen_logprobs: list[float] = logprobs.gather(-1, chosen[:, None])[:, 0].tolist()
-    values, ids = logprobs.topk(max(1, *(num_logprobs[index] or 0 for index in indices), 1))
+    tops = _tops(logprobs, [num_logprobs[index] or 0 for index in indices])
     for row, index in enumerate(indices):
-        count = num_logprobs[index] or 0
-        top = zip(ids[row, :count].tolist(), values[row, :count].tolist(), strict=True)
-        results[index] = TokenLogprob(token_ids[index], chosen_logprobs[row], tuple(top))
+        results[index] = TokenLogprob(token_ids[index], chosen_logprobs[row], tops[row])
     return results
+
+
+def _tops(logprobs: torch.Tensor, counts: Sequence[int]) -> list[tuple[tuple[int, float], ...]]:
+    """The most likely tokens of each row ``[R, V]``, as many as it wants.
+
+    Rows that want as many are looked at together, and no others: which of equal ones come first,
+    or at all, hangs on the number.
+    """
+    tops: list[tuple[tuple[int, float], ...]] = [()] * len(counts)
+    for count in set(counts) - {0}:
+        rows = [row for row, wanted in enumerate(counts) if wanted == count]
+        values, ids = logprobs[rows].topk(count)
+        for row, row_ids, row_values in zip(rows, ids.tolist(), values.tolist(), strict=True):
+            tops[row] = tuple(zip(row_ids, row_values, strict=True))
+    return tops

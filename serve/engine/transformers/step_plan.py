@@ -22,7 +22,7 @@ from typing import Any
 import torch
 
 from serve.engine.transformers.kv_cache import BLOCK_SIZE, KVCache
-from serve.engine.transformers.prompt_logprobs import rows_of
+from serve.engine.transformers.prompt_logprobs import is_wanted_of, rows_of
 from serve.engine.transformers.sequence import Segment
 
 # Contexts up to this many blocks share one group: their padding costs less than another call.
@@ -83,7 +83,8 @@ class StepPlan:
         slots: ``[T]``, where each token's key and value go.
         fresh_blocks: ``[N]``, blocks whose first token is in this step; None if there are none.
         last_rows: ``[B]``, rows whose logits are wanted: of a segment those that say how likely its
-            prompt's tokens were, then the one that is sampled, then those of its guesses.
+            prompt's tokens were, then the one that is sampled, then those of its guesses. Of a
+            prompt whose logprobs are wanted the last one again, up to ``LEAST_ROWS``.
         batches: by the shape of a layer's heads, what its attention has made of this step.
     """
 
@@ -130,6 +131,8 @@ def make_plan(segments: Sequence[Segment], cache: KVCache, device: torch.device)
         filling = [0] * (LEAST_ROWS - num_tokens)
         input_ids += filling
         positions += filling
+        if any(map(is_wanted_of, ordered)):  # the head, too, has other loops for a few rows
+            last_rows += last_rows[-1:] * (LEAST_ROWS - len(last_rows))
     packed = torch.tensor([input_ids, positions], device=device)
     return StepPlan(
         cache=cache,

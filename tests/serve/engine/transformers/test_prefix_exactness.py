@@ -15,11 +15,12 @@ from serve.engine.protocol import EngineRequest, PrefixCacheLoad, SamplingParams
 from serve.engine.registry import build
 from serve.engine.settings import EngineSettings
 from serve.engine.transformers import warm_up
+from serve.engine.transformers.kernels.stored_matrix import FEW_ROWS
 from serve.engine.transformers.kv_cache import BLOCK_SIZE, KVCache
 from serve.engine.transformers.layers import attention, bfloat16_linear, fused_linear
 from serve.engine.transformers.model_runner import ModelRunner
 from serve.engine.transformers.sequence import Segment, SequenceState
-from tests.contracts.engine import collect, request
+from tests.contracts.engine import collect, prompt_of, request
 from tests.serve.engine import checkpoints
 from tests.tiny_models import VOCAB_SIZE, write_tiny_model
 
@@ -79,6 +80,54 @@ def test_a_row_comes_out_the_same_in_chunks_of_any_size(tmp_path: Path, name: st
         parts = computed(runner, ends)
         assert torch.equal(parts[0], whole[0]), ends
         assert torch.equal(parts[1], whole[1]), ends
+
+
+WIDE: dict[str, Any] = {"hidden_size": 1024, "num_attention_heads": 32, "num_hidden_layers": 1}
+"""Long sums, of which the heads' two loops round many otherwise."""
+
+
+def begun(prompt: list[int], block: int, **sampling: Any) -> SequenceState:
+    params = SamplingParams(max_tokens=2, temperature=0, **sampling)
+    request = EngineRequest(request_id="r", prompt_token_ids=prompt, sampling=params)
+    num_blocks = -(-len(prompt) // BLOCK_SIZE)
+    return SequenceState(
+        request=request,
+        stop_token_ids=frozenset(),
+        block_ids=list(range(block, block + num_blocks)),
+    )
+
+
+def test_first_tokens_do_not_hang_on_how_many_prompts_end_in_a_step(tmp_path: Path) -> None:
+    """The head has loops of its own for a few rows."""
+    runner = runner_of(write_tiny_model(tmp_path, **WIDE))
+    if not runner.is_exact:
+        pytest.skip("this processor has no products of bfloat16")
+    prompts = [prompt_of(3 * index + 1, seed=index) for index in range(NUM_BLOCKS)]
+    assert len(prompts) > FEW_ROWS
+
+    def segment(index: int) -> Segment:
+        sequence = begun(prompts[index], index, num_logprobs=VOCAB_SIZE)
+        return Segment(sequence, 0, len(prompts[index]))
+
+    alone = [runner.step([segment(index)])[0][1] for index in range(len(prompts))]
+    together = runner.step([segment(index) for index in range(len(prompts))])
+    is_same = [token for _, token in together] == alone
+    assert is_same
+
+
+def test_logprobs_of_a_prompt_do_not_hang_on_its_chunks(tmp_path: Path) -> None:
+    runner = runner_of(write_tiny_model(tmp_path, **WIDE))
+    if not runner.is_exact:
+        pytest.skip("this processor has no products of bfloat16")
+    told = []
+    for ends in ([70], [64, 70], [69, 70], [*range(7, 70, 7), 70]):
+        sequence = begun(prompt_of(70), 0, num_prompt_logprobs=VOCAB_SIZE)
+        for start, end in pairwise((0, *ends)):
+            sampled = runner.step([Segment(sequence, start, end - start)])
+        told.append((sequence.prompt_logprobs, sampled[0][1]))
+        assert len(sequence.prompt_logprobs or ()) == 70
+    is_same = all(one == told[0] for one in told)
+    assert is_same
 
 
 def of(salt: str | None, prompt: list[int], **sampling: Any) -> EngineRequest:

@@ -55,6 +55,7 @@ class Simulation:
     alive: list[SequenceState] = field(default_factory=list)
     num_computed: int = 0
     lookup: Guessing | None = None
+    decodes_alone: bool = True
 
     def submit(self, prompt: Sequence[int], **wanted: Any) -> SequenceState:
         salt, adapter = wanted.pop("salt", None), wanted.pop("adapter", None)
@@ -117,6 +118,8 @@ class Simulation:
             is_exact = is_exact and found.is_exact
             if sequence.needs_exact and position < sequence.num_prompt_tokens:
                 assert found.is_exact, "a seed hangs on what others have decoded"
+            if self.decodes_alone and sequence.is_seeded and position >= sequence.num_prompt_tokens:
+                assert not found.is_exact, "a seed hangs on whose prompt its answer was"
 
 
 def simulation(num_blocks: int = 64, seqs: int = 4, budget: int = 20, **more: bool) -> Simulation:
@@ -128,7 +131,8 @@ def simulation(num_blocks: int = 64, seqs: int = 4, budget: int = 20, **more: bo
             max_num_seqs=seqs,
             max_num_batched_tokens=budget,
             **flags,
-        )
+        ),
+        decodes_alone=flags["is_repeatable"],
     )
 
 
@@ -247,6 +251,20 @@ def test_a_preempted_sequence_comes_back_through_the_cache() -> None:
     assert (first.num_generated, second.num_generated) == (12, 12)
     # Less than all of its tokens anew.
     assert subject.num_computed - before < 24 + 12
+
+
+def test_a_preempted_seed_computes_its_answer_as_before() -> None:
+    """Though another's prompt has gone on as it did: numbers of a prompt are rounded otherwise."""
+    subject = simulation(num_blocks=9, budget=32)
+    prompt = list(range(10, 22))
+    once = subject.submit(prompt, seed=3, max_tokens=12)
+    subject.run()
+    other = subject.submit([*once.token_ids[:20], 99], num_logprobs=1, max_tokens=12)
+    subject.step()
+    again = subject.submit(prompt, seed=3, max_tokens=12)
+    subject.run()
+    assert subject.scheduler.num_preemptions
+    assert (other.num_generated, again.token_ids) == (12, once.token_ids)
 
 
 words = st.sampled_from([[10, 11, 12, 13], [20, 21, 22, 23], [1], [2, 3], [10, 11, 12, 14]])

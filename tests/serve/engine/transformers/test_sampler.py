@@ -176,6 +176,20 @@ def test_ties_in_half_precision_go_to_the_first(dtype: torch.dtype) -> None:
     assert [one.token_id for one in sample(logits, [state(temperature=0.0)] * 3)] == [0, 400, 7]
 
 
+def test_which_of_equal_ones_are_told_is_no_matter_of_others() -> None:
+    """Logits of bfloat16 are often equal, and which come first hangs on how many are wanted."""
+    logits = torch.randn(3, 1000).mul(2).round()
+    wishes = [1, 5, 20]
+    together = sample(
+        logits.clone(), [state(temperature=0.0, num_logprobs=count) for count in wishes]
+    )
+    for row, count in enumerate(wishes):
+        (alone,) = sample(
+            logits[row : row + 1].clone(), [state(temperature=0.0, num_logprobs=count)]
+        )
+        assert together[row].logprob == alone.logprob
+
+
 def test_tiny_temperature_is_greedy_and_never_overflows() -> None:
     logits = torch.randn(1, 1000, generator=torch.Generator().manual_seed(1)) * 50
     best = int(logits.argmax())
