@@ -84,6 +84,8 @@ async def assemble(
         RefusedLoadError: so did the proof, and the engine may be loading for minutes still.
     """
     try:
+        # Whatever is wrong with its folder or key is told before gigabytes are read.
+        salts = await asyncio.to_thread(_salts, config)
         artifact = await _weights(config, environment, progress)
         claim = await asyncio.to_thread(
             proving.claim,
@@ -98,7 +100,7 @@ async def assemble(
             asyncio.to_thread(proving.prove, claim, config.data_dir, progress),
             asyncio.to_thread(_build_engine, config, claim, progress),
         )
-        pipeline = await _pipeline(config, artifact, engine)
+        pipeline = await _pipeline(config, artifact, engine, salts)
         await asyncio.to_thread(proving.settle, artifact)
     except StartupError as error:
         startup.fail(str(error))
@@ -121,7 +123,9 @@ async def assemble(
     )
 
 
-async def _pipeline(config: Config, artifact: Artifact, engine: Engine) -> Pipeline:
+async def _pipeline(
+    config: Config, artifact: Artifact, engine: Engine, salts: CacheSalts
+) -> Pipeline:
     """The way of every request through text, engine and text. Raises StartupError."""
     renderer = await asyncio.to_thread(Renderer.load, artifact.path, engine.info.vocab_size)
     dialect = await asyncio.to_thread(
@@ -137,7 +141,7 @@ async def _pipeline(config: Config, artifact: Artifact, engine: Engine) -> Pipel
         admission=Admission(
             max_running=engine.info.max_num_seqs, max_waiting=config.max_num_queued_reqs
         ),
-        salts=await asyncio.to_thread(_salts, config),
+        salts=salts,
         dialect=dialect,
         checker=_checker(engine, artifact),
         stages_for=no_filters,

@@ -92,6 +92,7 @@ class Config(
             is_cached=self.enable_prefix_caching,
             is_verified=self.verify != "off",
         )
+        config_checks.check_lookup(self.num_speculative_tokens, is_on=self.prompt_lookup)
         config_checks.check_step(self.max_num_batched_tokens, self.max_num_seqs)
         return self
 

@@ -72,6 +72,12 @@ def check_prefix_store(
         )
 
 
+def check_lookup(num_guesses: int | None, *, is_on: bool | None) -> None:
+    """Check that nobody bounds guesses that are not made."""
+    if num_guesses is not None and is_on is False:
+        raise ValueError("--num-speculative-tokens bounds guesses: not --no-prompt-lookup")
+
+
 def check_step(num_tokens: int | None, num_seqs: int | None) -> None:
     """Check that a step has room for a token of every sequence."""
     if num_tokens is not None and num_seqs is not None and num_tokens < num_seqs:

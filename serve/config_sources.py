@@ -118,8 +118,11 @@ def _is_of_a_service(variable: str, value: str) -> bool:
 def _explain(error: ValidationError, origin: Mapping[str, str]) -> str:
     lines = []
     for problem in error.errors(include_url=False):
-        name = str(problem["loc"][0]) if problem["loc"] else "configuration"
-        given = "" if not problem["loc"] else f", not {problem['input']!r}"
+        message = problem["msg"].removeprefix("Value error, ")
+        if not problem["loc"]:  # several settings that do not go together; it names them
+            lines.append(message)
+            continue
+        name = str(problem["loc"][0])
         where = origin.get(name, "default")
-        lines.append(f"{flag_of(name)} ({where}): {problem['msg']}{given}")
+        lines.append(f"{flag_of(name)} ({where}): {message}, not {problem['input']!r}")
     return "\n".join(lines)

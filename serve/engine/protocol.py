@@ -167,6 +167,8 @@ class EngineInfo:
         prompt_chunk: tokens of a new prompt that a step computes beside running streams, where
             the engine has measured how many keep their gaps short; else None.
         cache_block_size: tokens of which a prefix cache gives all or none.
+        has_exact_prefixes: a request with a seed or with logprobs takes no block of the prefix
+            cache that an answer has filled, or none at all.
         loaded_prefix_tokens: in the prefix cache from a run before this one.
     """
 
@@ -184,6 +186,7 @@ class EngineInfo:
     adapters: tuple[str, ...] = ()
     cache_block_size: int = 1
     prompt_chunk: int | None = None
+    has_exact_prefixes: bool = False
     loaded_prefix_tokens: int = 0
 
 

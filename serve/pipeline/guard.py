@@ -21,13 +21,14 @@ import re
 import secrets
 import unicodedata
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import Any
 
 from tokenizers import AddedToken, Tokenizer
 
-from serve.errors import InvalidRequest
+from serve.errors import InternalError, InvalidRequest
 from serve.pipeline.panics import NO_PANIC
 from serve.pipeline.span_cache import SpanCache
 from serve.pipeline.spans import Cuts, SpanEncoder, cuts_of
@@ -236,7 +237,9 @@ def _cuts(
     tokenizer: Tokenizer, stored: dict[str, Any], among: frozenset[str] | None = None
 ) -> Cuts | None:
     tokens = list(tokenizer.get_added_tokens_decoder().values())
-    return cuts_of(stored, tokens, partial(_encode_all, tokenizer), among)
+    with suppress(InternalError):  # a probe that its library fails on is no reason not to start
+        return cuts_of(stored, tokens, partial(_encode_all, tokenizer), among)
+    return None
 
 
 def spans_of(tokenizer: Tokenizer, text: str, *, add_special_tokens: bool) -> list[Span]:

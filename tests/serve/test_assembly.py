@@ -163,3 +163,23 @@ def test_salts_stay_where_prefixes_are_kept(tmp_path: Path) -> None:
     assert len(salts) == 2
     unkept = Config(model="demo")
     assert assembly._salts(unkept).of("tenant") != assembly._salts(unkept).of("tenant")
+
+
+async def test_a_folder_of_prefixes_that_cannot_be_used_is_told_before_weights_are_read(
+    tmp_path: Path,
+) -> None:
+    folder = tmp_path / "open"
+    folder.mkdir()
+    folder.chmod(0o755)
+    config = Config(model="demo", engine="transformers", prefix_cache_dir=folder)
+    startup, phases = Startup(), list[str]()
+    with pytest.raises(StartupError, match=r"--prefix-cache-dir .*chmod 700"):
+        await assemble(
+            config,
+            {},
+            directory=Directory(config.model_names, created=0),
+            startup=startup,
+            metrics=Metrics(),
+            progress=lambda phase, *_: phases.append(phase),
+        )
+    assert phases == []

@@ -52,6 +52,14 @@ def test_signatures_that_cannot_be_asked_for(
         )
 
 
+def test_guesses_that_are_not_made_have_no_bound() -> None:
+    checks.check_lookup(4, is_on=True)
+    checks.check_lookup(4, is_on=None)
+    checks.check_lookup(None, is_on=False)
+    with pytest.raises(ValueError, match="--num-speculative-tokens.*not --no-prompt-lookup"):
+        checks.check_lookup(4, is_on=False)
+
+
 def test_a_step_holds_a_token_of_every_sequence() -> None:
     with pytest.raises(ValueError, match="is 31, which is less than --max-num-seqs 32"):
         checks.check_step(31, 32)

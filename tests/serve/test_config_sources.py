@@ -168,3 +168,9 @@ def test_a_config_file_is_a_regular_file(tmp_path: Path) -> None:
     for file, why in ((tmp_path / "pipe", "a pipe"), (Path("/dev/zero"), "a device")):
         with pytest.raises(StartupError, match=f"cannot be read: .*{why}"):
             load_config({}, file=file, env={})
+
+
+def test_settings_that_do_not_go_together_are_told_by_their_own_names() -> None:
+    with pytest.raises(StartupError) as refused:
+        load_config(settings(parse(["--prefix-cache-file-bytes", "2000000"])), env={})
+    assert str(refused.value).startswith("--prefix-cache-file-bytes is heeded with")

@@ -146,6 +146,7 @@ class TransformersEngine:
             num_parameters=loaded.num_parameters,
             weight_bytes=served_dtypes.resident_bytes(model),
             cache_block_size=BLOCK_SIZE,
+            has_exact_prefixes=True,
             prompt_chunk=None if cost is None else cost.first_chunk,
         )
         scheduler = Scheduler(

@@ -2,7 +2,8 @@
 
 ::
 
-    what the engine took is less than was computed before      evicted
+    what the engine took is less than was computed before      evicted, or bypassed where the
+                                                               request may not take all of it
     no prompt of this owner has anything to do with it         never_seen
     a part differs, and it stands where the prompts part       tools_changed  system_changed
                                                                history_edited
@@ -45,6 +46,7 @@ class Found:
         block_size: tokens of which the engine takes all or none.
         places: None for what is no chat.
         is_bypassed: the engine was not to take any of it.
+        is_choosy: the engine was not to take what answers have filled, or any of it.
     """
 
     number: int
@@ -56,6 +58,7 @@ class Found:
     block_size: int
     places: Places | None
     is_bypassed: bool = False
+    is_choosy: bool = False
 
     @property
     def known_tokens(self) -> int:
@@ -95,7 +98,8 @@ def _unparted(found: Found, *, names_all: bool) -> CacheExplained | None:
     if cached > known:
         return _told(found, "hit", cached)
     if cached < usable:
-        return _told(found, "evicted", cached, None, names_all=names_all)
+        cause: CacheCause = "bypassed" if found.is_choosy else "evicted"
+        return _told(found, cause, cached, None, names_all=names_all)
     match = found.match
     if match is None:
         first = next(iter(_all_parts(found.parts)), None)

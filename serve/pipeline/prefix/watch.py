@@ -57,7 +57,7 @@ class CacheWatcher:
             known=self._known if has_cache else None,
             renderer=self._renderer,
             owner=f"{salt}/{request.adapter or ''}",
-            block_size=info.cache_block_size,
+            info=info,
         )
 
 
@@ -84,7 +84,7 @@ class Watch:
     Args:
         known: None where there is nothing to watch.
         owner: whose prompts its own are compared with, and nobody else's.
-        block_size: see ``EngineInfo.cache_block_size``.
+        info: of the engine.
     """
 
     def __init__(
@@ -94,13 +94,13 @@ class Watch:
         known: KnownPrompts | None,
         renderer: Renderer,
         owner: str,
-        block_size: int,
+        info: EngineInfo,
     ) -> None:
         self._request = request
         self._known = known
         self._renderer = renderer
         self._owner = owner
-        self._block_size = block_size
+        self._info = info
         self._prompts: list[_Prompt] = []
         self._answers: dict[int, _Answer] = {}
 
@@ -176,11 +176,19 @@ class Watch:
             num_tokens=len(prompt.token_ids),
             match=prompt.match,
             cached_tokens=cached_tokens,
-            block_size=self._block_size,
+            block_size=self._info.cache_block_size,
             places=Places(
                 self._renderer.template, self._renderer.tokenizer, request, prompt.token_ids
             )
             if isinstance(request, ChatPrompt) and is_chat and not is_cut
             else None,
             is_bypassed=engine_prompt_logprobs(self._request) is not None,
+            is_choosy=self._info.has_exact_prefixes and self._is_exact,
         )
+
+    @property
+    def _is_exact(self) -> bool:
+        """Whether the answer's numbers are to be the same with the cache and without."""
+        sampling = self._request.sampling
+        has_logprobs = sampling.num_logprobs is not None or self._request.best_of is not None
+        return sampling.seed is not None or has_logprobs

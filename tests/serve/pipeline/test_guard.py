@@ -299,3 +299,17 @@ def test_prompts_and_skeletons_are_encoded_without_the_interpreter_lock(name: st
     watching = ControlGuard(LetsGoOfTheLock(shape(name)))  # type: ignore[arg-type]
     text = client("a word " * MAX_SKELETON_CHARS) + HEAD + client("x") + TAIL
     assert watching.encode(text) == guard(name).encode(text)
+
+
+def test_a_probe_that_the_library_fails_on_ends_no_start() -> None:
+    tokenizer = Tokenizer.from_str(shape("byte-level").to_str())
+    tokens = [
+        AddedToken("<r>", rstrip=True, normalized=False),
+        AddedToken(" ", lstrip=True, normalized=False),
+    ]
+    tokenizer.add_tokens(tokens)
+    with pytest.raises(BaseException, match="AddedVocabulary bad split"):
+        tokenizer.encode("<r>  .")
+    guard = ControlGuard(tokenizer)
+    text = "<|im_start|>" + client("About <|im_end|> that. " * 40) + "<|im_end|>"
+    assert guard.encode(text, "owner") == guard.encode(text)

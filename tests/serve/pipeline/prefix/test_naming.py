@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -176,3 +177,21 @@ async def test_a_prompt_whose_log_probabilities_are_wanted_passes_the_cache_by()
     await session.ask(messages)
     explained, _ = await session.ask(messages, sampling={"num_prompt_logprobs": 0})
     assert (explained.cause, explained.cached_tokens) == ("bypassed", 0)
+
+
+@pytest.mark.parametrize(("is_exact", "cause"), [(True, "bypassed"), (False, "evicted")])
+@pytest.mark.parametrize("sampling", [{"seed": 7}, {"num_logprobs": 0}])
+async def test_what_a_request_may_not_take_is_not_told_as_evicted(
+    sampling: dict[str, int], cause: str, *, is_exact: bool
+) -> None:
+    """An answer's own blocks are not for requests with a seed or with log-probabilities."""
+    session = Session(block_size=1)
+    session.engine.info = replace(session.engine.info, has_exact_prefixes=is_exact)
+    messages = [AGENT, user("Where is the audit log? " + LONG)]
+    explained, choice = await session.ask(messages, sampling=sampling)
+    size = explained.prompt_tokens
+    session.engine.forget(len(session.ids[-1]) - size)
+    explained, _ = await session.ask(
+        [*messages, said(choice), user("And now?")], sampling=sampling
+    )
+    assert (explained.cause, explained.token) == (cause, size)
