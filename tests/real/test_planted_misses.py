@@ -6,8 +6,10 @@ answers that they were written for. For `make prove` alone: a model of 1 GB.
 
 from __future__ import annotations
 
+import asyncio
+import json
 import re
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, Iterator, Mapping
 from contextlib import aclosing
 from dataclasses import replace
 from pathlib import Path
@@ -29,13 +31,15 @@ from tests.serve.pipeline.prefix.test_planted_misses import PLANTED
 
 
 class Saying:
-    """An ``Engine`` whose model can say one thing only."""
+    """An ``Engine`` whose model can make one call only."""
 
-    def __init__(self, engine: TransformersEngine, text: str) -> None:
+    def __init__(self, engine: TransformersEngine, text: str, tokens: Mapping[str, int]) -> None:
         self._engine = engine
         self.info = engine.info
         self.load, self.check_health, self.close = engine.load, engine.check_health, engine.close
-        self._grammar = Grammar(kind="regex", text=re.escape(text))
+        parts = re.split(r"(</?tool_call>)", text)
+        names = [f"<[{tokens[part]}]>" if part in tokens else json.dumps(part) for part in parts]
+        self._grammar = Grammar(kind="lark", text="start: " + " ".join(names[1:-1]))
 
     async def stream(self, request: EngineRequest) -> AsyncGenerator[TokenChunk, None]:
         held = replace(request.sampling, grammar=self._grammar)
@@ -52,7 +56,7 @@ class RealSession(Session):
         eos = engine.info.eos_token_ids
         self.ids, self.prompt_ids = [], []
         self.pipeline = Pipeline(
-            engine=Saying(engine, CALL),
+            engine=Saying(engine, CALL, renderer.tokenizer.added_ids),
             renderer=renderer,
             admission=Admission(max_running=8, max_waiting=8),
             dialect=load_dialect(renderer.tokenizer, renderer.template, eos),
@@ -60,7 +64,7 @@ class RealSession(Session):
 
 
 @pytest.fixture(scope="module")
-async def model(is_proving: bool) -> AsyncIterator[tuple[TransformersEngine, Path]]:
+def model(is_proving: bool) -> Iterator[tuple[TransformersEngine, Path]]:
     if not is_proving:
         pytest.skip("a real model: `make prove` alone")
     (known,) = (model for model in MODELS if model.name == "qwen2.5-coder")
@@ -71,7 +75,7 @@ async def model(is_proving: bool) -> AsyncIterator[tuple[TransformersEngine, Pat
     settings = EngineSettings(max_model_len=4096, max_num_seqs=4, kv_cache_tokens=65536)
     engine = TransformersEngine.from_folder(folder, settings, lambda *_: None)
     yield engine, folder
-    await engine.close()
+    asyncio.run(engine.close())
 
 
 @pytest.mark.parametrize("name", PLANTED)
