@@ -71,7 +71,8 @@ class Scheduler:
         self.max_num_seqs = max_num_seqs
         self.max_num_batched_tokens = max_num_batched_tokens
         self._is_repeatable = is_repeatable
-        self._max_logprob_tokens = max_logprob_tokens or max_num_batched_tokens
+        # A block at the least: chunks end where blocks do.
+        self._max_logprob_tokens = max(max_logprob_tokens or max_num_batched_tokens, block_size)
         # What is always left of a step: the oldest prompt never waits for a chunk of this size.
         self._chunk_size = max(1, max_num_batched_tokens - max_num_seqs)
         if cost is not None:  # and the same at the next start, where another cost is measured

@@ -189,6 +189,21 @@ def test_a_sequence_is_over_by_its_last_token(generated: list[int], expected: st
     assert one.num_pending == 2 + len(generated)
 
 
+def test_a_prompt_whose_logprobs_are_wanted_advances_with_any_vocabulary() -> None:
+    """One of a million tokens has room for the logits of fewer than a block's."""
+    subject = Scheduler(
+        num_blocks=9,
+        block_size=BLOCK,
+        max_num_seqs=1,
+        max_num_batched_tokens=16,
+        max_logprob_tokens=1,
+    )
+    one = sequence(10, 2)
+    one.prompt_logprobs = [None]
+    subject.submit(one)
+    assert chunks(subject, one) == [4, 4, 2]
+
+
 # Guesses take what nobody else needs
 
 
