@@ -191,7 +191,5 @@ async def test_what_a_request_may_not_take_is_not_told_as_evicted(
     explained, choice = await session.ask(messages, sampling=sampling)
     size = explained.prompt_tokens
     session.engine.forget(len(session.ids[-1]) - size)
-    explained, _ = await session.ask(
-        [*messages, said(choice), user("And now?")], sampling=sampling
-    )
+    explained, _ = await session.ask([*messages, said(choice), user("And now?")], sampling=sampling)
     assert (explained.cause, explained.token) == (cause, size)
