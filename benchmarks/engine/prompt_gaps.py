@@ -26,6 +26,7 @@ from serve import timeline
 from serve.engine.protocol import Engine, EngineRequest, SamplingParams
 from serve.engine.registry import build
 from serve.engine.settings import EngineSettings
+from serve.errors import ServeError
 
 _STREAM_PROMPT, _BEFORE = 100, 8
 """Tokens of a running stream's prompt, and how many it has got before the long one arrives."""
@@ -105,7 +106,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--max-num-batched-tokens", type=int, help="a plain bound; default: auto")
     options = parser.parse_args(arguments)
-    rounds = uvloop.run(_rounds(options))
+    try:
+        rounds = uvloop.run(_rounds(options))
+    except ServeError as error:
+        parser.exit(1, f"{error}\n")
     figures = {
         name: round(statistics.median(each[name] for each in rounds), 1) for name in rounds[0]
     }

@@ -23,6 +23,7 @@ from serve.engine.protocol import EngineRequest, SamplingParams
 from serve.engine.settings import DEFAULT_GUESSES, EngineSettings
 from serve.engine.transformers.engine import TransformersEngine
 from serve.environment import harden_environment
+from serve.errors import ServeError
 from serve.pipeline.render import Renderer
 
 WAYS = ("plain", "lookup")
@@ -43,7 +44,10 @@ def main() -> None:
     parser.add_argument("--dtype", default="auto", help="of the weights (default: %(default)s)")
     options = parser.parse_args()
     harden_environment()
-    print(json.dumps(asyncio.run(_measure(options))))
+    try:
+        print(json.dumps(asyncio.run(_measure(options))))
+    except ServeError as error:
+        parser.exit(1, f"{error}\n")
 
 
 async def _measure(options: argparse.Namespace) -> dict[str, Any]:
