@@ -155,6 +155,42 @@ ROWS: dict[str, tuple[Panel, ...]] = {
             ((_rate("model_requests_total", by="model"), "{{model}}"),),
         ),
     ),
+    "What is not computed": (
+        Panel(
+            "Prefix cache",
+            "short",
+            "Tokens of prompts a second that were looked up in it, and that were there.",
+            (
+                (_rate("prefix_cache_queries_total"), "looked up"),
+                (_rate("prefix_cache_hits_total"), "found"),
+            ),
+        ),
+        Panel(
+            "Prompts by what the cache had",
+            "reqps",
+            "`hit`, or why a known beginning could not be used: docs/prefix-cache.md.",
+            ((_rate("prefix_cache_prompts_total", by="cause"), "{{cause}}"),),
+        ),
+        Panel(
+            "Blocks kept",
+            "short",
+            "Blocks of the KV cache that later prompts can use, by replica, and those given up a "
+            "second. Many, with `evicted` prompts: the KV cache is too small.",
+            (
+                (_gauge("prefix_cache_blocks"), "kept {{instance}}"),
+                (_rate("prefix_cache_evictions_total"), "given up/s"),
+            ),
+        ),
+        Panel(
+            "Guessed tokens",
+            "short",
+            "Tokens a second that prompt lookup guessed, and those of them that were right.",
+            (
+                (_rate("spec_decode_num_draft_tokens_total"), "guessed"),
+                (_rate("spec_decode_num_accepted_tokens_total"), "right"),
+            ),
+        ),
+    ),
     "How is the process": (
         Panel(
             "Resident memory",
