@@ -50,6 +50,9 @@ class RequestError(ServeError):
     Args:
         message: what is wrong, the limit, the actual value, what to do.
         param: the JSON field at fault as it was sent (``messages[0].role``), where there is one.
+
+    Attributes:
+        headers: names and values that its answer has beside those of every refusal.
     """
 
     status: ClassVar[int] = 500
@@ -61,6 +64,7 @@ class RequestError(ServeError):
         super().__init__(message)
         self.message = message
         self.param = param
+        self.headers: dict[str, str] = {}
 
 
 class InvalidRequest(RequestError):

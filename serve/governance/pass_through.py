@@ -2,31 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from serve.governance.principal import Principal
-from serve.governance.reservations import Reservation
+from serve.governance.reservations import Demand, Reservation
 from serve.observe.record import RequestRecord
 from serve.pipeline.events import GenerateRequest, Generation
 from serve.pipeline.stages import Stage
-from serve.timeline import Usage
+
+
+class NoReservation:
+    """A reservation of nothing (a Reservation)."""
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        return {}
+
+    async def settle(self, record: RequestRecord, *, has_run: bool) -> None:
+        """Give nothing back: nothing was held."""
+
+
+NO_RESERVATION = NoReservation()
 
 
 class NoLimits:
-    """Reservations of nothing (a Reservations, and the Reservation that it makes)."""
+    """Limits that refuse nobody (a Reservations)."""
+
+    async def check(self, principal: Principal, model: str) -> None:
+        """Refuse nothing."""
 
     async def reserve(
         self,
         principal: Principal,  # noqa: ARG002 - the protocol's
-        model: str,  # noqa: ARG002
-        generation: Generation,  # noqa: ARG002
-        max_model_len: int,  # noqa: ARG002
+        record: RequestRecord,  # noqa: ARG002
+        demand: Demand,  # noqa: ARG002
     ) -> Reservation:
         """Hold nothing."""
-        return self
-
-    async def settle(self, usage: Usage) -> None:
-        """Give nothing back: nothing was held."""
+        return NO_RESERVATION
 
 
 class NoAudit:

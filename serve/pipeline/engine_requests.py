@@ -91,6 +91,11 @@ class EngineRequests:
             adapter=self.request.adapter,
         )
 
+    @property
+    def max_completion_tokens(self) -> int:
+        """Most tokens that all candidates together may come to. Raises ContextLengthExceeded."""
+        return sum(map(self._room, self.prompts)) * num_candidates(self.request)
+
     def _room(self, token_ids: Sequence[int]) -> int:
         """Tokens that may be generated after this prompt: as many as asked for, or as fit.
 

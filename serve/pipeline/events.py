@@ -205,9 +205,13 @@ class Started:
 
     Attributes:
         prompt_tokens: of all prompts together.
+        max_completion_tokens: most that may be generated, over all candidates.
+        num_sequences: candidates, of all prompts together.
     """
 
     prompt_tokens: int
+    max_completion_tokens: int = 0
+    num_sequences: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

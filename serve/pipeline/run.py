@@ -88,6 +88,11 @@ class Run:
         )
         self._requests.check()
 
+    @property
+    def max_completion_tokens(self) -> int:
+        """Most tokens that all candidates together may come to."""
+        return self._requests.max_completion_tokens
+
     def score(self, index: int) -> Score:
         """The likelihood of a candidate so far."""
         return self._scores.setdefault(index, Score())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from serve.errors import RequestError
 from serve.governance.principal import Principal
@@ -17,12 +17,15 @@ class Call:
         record: what logs and metrics will be told when it is over.
         created: when it came, in Unix seconds.
         principal: who asks; None until it is known, and where nobody had to be.
+        answer_headers: names and values that its answer tells, whatever it is: room left in limits.
     """
 
     record: RequestRecord
     created: int
     principal: Principal | None = None
+    answer_headers: dict[str, str] = field(default_factory=dict)
 
     def failed(self, error: RequestError) -> None:
         """Note the error that the caller gets."""
         self.record.error_code = error.code
+        self.answer_headers.update(error.headers)

@@ -19,20 +19,21 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Iterator, Sequence
 from contextlib import aclosing, asynccontextmanager, contextmanager
 from dataclasses import fields
+from typing import Any
 
 from models.rules.names import quoted
 from serve import timeline
 from serve.errors import Draining, Forbidden, InternalError, ModelNotFound, RequestError
 from serve.governance.audit import Audit
 from serve.governance.authenticators import Authenticator, Credentials, authenticate
-from serve.governance.pass_through import NoAudit, NoLimits
+from serve.governance.pass_through import NO_RESERVATION, NoAudit, NoLimits
 from serve.governance.principal import Principal, Scope
-from serve.governance.reservations import Reservations
+from serve.governance.reservations import Demand, Reservation, Reservations
 from serve.observe.record import RequestListener, RequestRecord
-from serve.pipeline.events import Event, GenerateRequest, Generation
+from serve.pipeline.events import Event, GenerateRequest, Generation, Started
 from serve.service.call import Call
 from serve.service.directory import Directory, Served
 from serve.timeline import Timeline
@@ -178,7 +179,9 @@ class Service:
     ) -> AsyncIterator[AsyncGenerator[Event, None]]:
         """Run a generation: its events, while the block is open.
 
-        Leaving the block, at any point, frees everything and settles what was reserved.
+        The prompts are rendered and room is reserved when the block is entered: the events are
+        those after ``Started``. Leaving it, at any point, frees everything and settles what was
+        reserved.
 
         Raises:
             Forbidden, ModelNotFound: not for this caller, whatever was asked before.
@@ -193,27 +196,36 @@ class Service:
         pipeline.check(generation)
         # While it is down a stream is refused by status: one that began could only end in an error.
         await pipeline.engine.check_health()
-        reservation = await self._reservations.reserve(
-            _caller(call), served.name, generation, pipeline.engine.info.max_model_len
-        )
+        caller = _caller(call)
+        await self._reservations.check(caller, served.name)
+        reservation: Reservation = NO_RESERVATION
+        has_begun = False
         try:
-            await self._audit.begin(_caller(call), record, generation)
-            try:
-                async with aclosing(
-                    pipeline.generate(_request(call, served, generation))
-                ) as events:
-                    yield events
-            except RequestError as error:
-                call.failed(error)
-                raise
-            except (asyncio.CancelledError, GeneratorExit):
-                record.is_disconnected = record.error_code is None  # else the server ended it
-                raise
-            finally:
-                record.error_code = record.error_code or record.timeline.error_code
-                await self._audit.end(record)
+            async with aclosing(pipeline.generate(_request(call, served, generation))) as events:
+                reservation = await self._reservations.reserve(
+                    caller, record, _demand(served.name, await _started(events))
+                )
+                call.answer_headers.update(reservation.headers)
+                await self._audit.begin(caller, record, generation)
+                has_begun = True
+                yield events
+        except RequestError as error:
+            call.failed(error)
+            raise
+        except (asyncio.CancelledError, GeneratorExit):
+            if record.error_code is None and not record.is_disconnected:
+                if self.is_draining:
+                    call.failed(_draining())
+                else:
+                    record.is_disconnected = True
+            raise
         finally:
-            await reservation.settle(record.timeline.usage)
+            record.error_code = record.error_code or record.timeline.error_code
+            try:
+                if has_begun:
+                    await _to_its_end(self._audit.end(record))
+            finally:
+                await _to_its_end(reservation.settle(record, has_run=has_begun))
 
     def _allowed(self, call: Call, served: Served) -> Served:
         if not _may_ask(call, served):
@@ -235,6 +247,33 @@ def _caller(call: Call) -> Principal:
 def _may_ask(call: Call, served: Served) -> bool:
     allowed = _caller(call).models
     return allowed is None or served.name in allowed
+
+
+async def _to_its_end(work: Coroutine[Any, Any, None]) -> None:
+    """Do it whole, also where the caller is cancelled meanwhile; then that goes on."""
+    task = asyncio.ensure_future(work)
+    try:
+        await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait({task})
+        raise
+
+
+def _demand(model: str, started: Started) -> Demand:
+    return Demand(
+        model=model,
+        prompt_tokens=started.prompt_tokens,
+        max_completion_tokens=started.max_completion_tokens,
+        num_sequences=started.num_sequences,
+    )
+
+
+async def _started(events: AsyncGenerator[Event, None]) -> Started:
+    """The beginning of a generation's events. Raises its refusal, if there is one."""
+    first = await anext(events, None)
+    if not isinstance(first, Started):
+        raise InternalError("The pipeline did not start the request.")
+    return first
 
 
 def _request(call: Call, served: Served, generation: Generation) -> GenerateRequest:

@@ -45,6 +45,11 @@ HOMES: dict[str, tuple[str, ...]] = {
         "models/trust/signing.py",
         "serve/engine/transformers/prefix_store/",
     ),
+    "sqlalchemy": ("serve/storage/",),
+    "alembic": ("serve/storage/",),
+    "psycopg": ("serve/storage/",),
+    "redis": ("serve/storage/",),
+    "jwt": ("serve/governance/jwt_tokens.py",),
     "vllm": (
         "serve/engine/vllm/engine.py",
         "serve/engine/vllm/fork.py",

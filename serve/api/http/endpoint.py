@@ -28,7 +28,7 @@ from serve.api.http.pieces import Turn, send_json
 from serve.api.http.strict_json import parse_object
 from serve.errors import Draining, InternalError, RequestError
 from serve.pipeline.answer import error_of
-from serve.pipeline.events import Event, Finished, Generation, Started
+from serve.pipeline.events import Event, Finished, Generation
 from serve.service.call import Call
 from serve.service.directory import Served
 from serve.service.requests import Service
@@ -82,8 +82,7 @@ class WholeResponse(GenerationResponse):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002
         turn = Turn()
-        async with self._events as events, WhileConnected(receive, self._call):
-            await _prime(events)
+        async with WhileConnected(receive, self._call), self._events as events:
             async for event in events:
                 self._encoder.add(event)
                 if turn.is_over(event):
@@ -97,8 +96,7 @@ class StreamResponse(GenerationResponse):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         has_started = False
         try:
-            async with self._events as events, WhileConnected(receive, self._call):
-                await _prime(events)
+            async with WhileConnected(receive, self._call), self._events as events:
                 opening = self._encoder.open() + self._encoder.event(await _first(events))
                 headers = [
                     (b"content-type", self._encoder.media_type),
@@ -184,18 +182,12 @@ class WhileConnected:
         while (await self._receive())["type"] != "http.disconnect":
             pass
         self._has_left = True
+        self._call.record.is_disconnected = True
         self._task.cancel()
 
 
 def _stopped() -> Draining:
     return Draining("The server stopped before the answer was complete. Ask again.")
-
-
-async def _prime(events: AsyncGenerator[Event, None]) -> None:
-    """Wait for ``Started``. Raises the request's refusal, if there is one."""
-    first = await anext(events, None)
-    if not isinstance(first, Started):
-        raise InternalError("The pipeline did not start the request.")
 
 
 async def _first(events: AsyncGenerator[Event, None]) -> Event:

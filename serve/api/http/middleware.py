@@ -100,6 +100,7 @@ class RecordCall:
                         headers.append((b"x-intramural-arm", self._arm))
                     if self._service.is_leaving:
                         headers.append((b"connection", b"close"))
+                    headers.extend(_encoded(call.answer_headers))
                     own = message.get("headers", ())
                     if not any(name == b"cache-control" for name, _ in own):
                         headers.append((b"cache-control", b"no-store"))
@@ -215,6 +216,10 @@ def _extra_headers(exception: Exception) -> Mapping[str, str] | None:
         return None
     headers = dict(exception.headers or {})
     return headers | {"Allow": allowed_methods(exception)} if "Allow" in headers else headers
+
+
+def _encoded(headers: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
+    return [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
 
 
 def _client_request_id(scope: Scope) -> list[tuple[bytes, bytes]]:

@@ -117,7 +117,11 @@ async def test_a_request_starts_speaks_and_finishes() -> None:
     request = request_of()
     events = await run(pipeline, request)
     prompt_tokens = len(script_of("Where is the audit log?", ends=False))
-    assert events[0] == Started(prompt_tokens=prompt_tokens)
+    room = pipeline.engine.info.max_model_len - prompt_tokens
+    most = min(request.sampling.max_tokens, room)
+    assert events[0] == Started(
+        prompt_tokens=prompt_tokens, max_completion_tokens=most, num_sequences=1
+    )
     assert texts(events) == {0: "In the state directory."}
     last = events[-1]
     assert isinstance(last, Finished)

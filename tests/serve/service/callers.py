@@ -11,7 +11,7 @@ from serve.api.openai.chat import ChatCompletions
 from serve.errors import QueueFull, RequestError
 from serve.governance.authenticators import Credentials
 from serve.governance.principal import ANONYMOUS, Principal
-from serve.governance.reservations import Reservation
+from serve.governance.reservations import Demand, Reservation
 from serve.observe.record import RequestRecord
 from serve.pipeline.answer import Answer
 from serve.pipeline.events import Generation
@@ -63,17 +63,23 @@ class Ledger:
     refuses: bool = False
     lines: list[object] = field(default_factory=list)
 
+    @property
+    def headers(self) -> Mapping[str, str]:
+        return {"x-ratelimit-remaining-tokens": "7"}
+
+    async def check(self, principal: Principal, model: str) -> None:
+        pass
+
     async def reserve(
-        self, principal: Principal, model: str, generation: Generation, max_model_len: int
+        self, principal: Principal, record: RequestRecord, demand: Demand
     ) -> Reservation:
         if self.refuses:
             raise QueueFull("The budget is used up.")
-        most = min(generation.sampling.max_tokens, max_model_len)
-        self.lines.append((principal.tenant, model, most))
+        self.lines.append((principal.tenant, demand.model, demand.max_completion_tokens))
         return self
 
-    async def settle(self, usage: Usage) -> None:
-        self.lines.append(replace(usage))
+    async def settle(self, record: RequestRecord, *, has_run: bool) -> None:
+        self.lines.append(replace(record.timeline.usage) if has_run else Usage())
 
 
 @dataclass
@@ -119,10 +125,10 @@ class Slow(Ledger):
 
     began: asyncio.Event = field(default_factory=asyncio.Event)
 
-    async def settle(self, usage: Usage) -> None:
+    async def settle(self, record: RequestRecord, *, has_run: bool) -> None:
         self.began.set()
         await asyncio.sleep(0.02)
-        await super().settle(usage)
+        await super().settle(record, has_run=has_run)
 
 
 async def straight_to_generate(service: Service) -> None:

@@ -57,7 +57,7 @@ async def test_a_limit_refuses_before_the_engine_and_the_trail() -> None:
     with pytest.raises(QueueFull, match="budget"):
         await in_process(service, chat())
     assert trail.lines == []
-    assert records.last.timeline.admitted_at is None
+    assert records.last.timeline.first_token_at is None
     assert (records.last.status, records.last.error_code) == (503, "queue_full")
 
 
@@ -71,7 +71,6 @@ async def test_the_trail_has_a_beginning_and_an_end() -> None:
 
 ENDS: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
     "dead in the middle": ({"die_after": 5}, chat(), "engine_dead"),
-    "too long": ({"max_model_len": 8}, chat(), "context_length_exceeded"),
     "stopped": ({}, chat(stop=["log"]), "stop"),
 }
 
@@ -85,6 +84,15 @@ async def test_the_trail_knows_how_it_ended(name: str) -> None:
     service = Service(directory, (Known(),), listeners=(records,), audit=trail)
     await outcome_of(service, body)
     assert trail.lines[-1] == f"end {records.last.request_id} {end}"
+
+
+async def test_what_is_refused_while_it_is_rendered_never_began() -> None:
+    trail, ledger = Trail(), Ledger()
+    directory = Directory(("demo",), created=0)
+    directory.publish(pipeline_of(max_waiting=2, max_model_len=8), Weights())
+    service = Service(directory, (Known(),), audit=trail, reservations=ledger)
+    assert (await outcome_of(service, chat()))[1] == "context_length_exceeded"
+    assert trail.lines == ledger.lines == []
 
 
 @pytest.mark.parametrize("stream", [False, True])

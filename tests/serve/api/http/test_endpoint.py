@@ -196,6 +196,7 @@ async def test_what_the_server_ends_is_no_client_that_left(stream: bool) -> None
     home.service._audit = trail
     task = asyncio.create_task(Caller(home.app, CHAT, chat(stream=stream)).call())
     await pipeline.holds.wait()
+    home.service.is_draining = True
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
