@@ -17,11 +17,14 @@
         ├── RequestTimeout            408 the body did not arrive in time
         ├── BodyTooLarge              413
         ├── UnsupportedMediaType      415
+        ├── RateLimited               429 over a rate, or too many at once; later it fits
+        ├── InsufficientQuota         429 a budget is used up; until it renews nothing helps
         ├── HeadersTooLarge           431
         ├── HttpVersionNotSupported   505 another HTTP than 1.1 and 1.0
         ├── InternalError             500 a defect of ours; the message carries no detail
         └── Unavailable               503 always with Retry-After
             ├── QueueFull             503
+            ├── BudgetStoreUnavailable 503 a budget cannot be asked, or usage not be written down
             ├── Draining              503
             ├── NotReady              503 the model is still loading
             ├── StepFailed            503 the engine failed at this request, and goes on
@@ -53,12 +56,14 @@ class RequestError(ServeError):
 
     Attributes:
         headers: names and values that its answer has beside those of every refusal.
+        is_final: the same request is refused again, however often it is sent.
     """
 
     status: ClassVar[int] = 500
     type: ClassVar[str] = "server_error"
     code: ClassVar[str] = "internal_error"
     retry_after_s: int | None = None
+    is_final: bool = False
 
     def __init__(self, message: str, *, param: str | None = None) -> None:
         super().__init__(message)
@@ -171,8 +176,39 @@ class HttpVersionNotSupported(RequestError):
     code = "http_version_not_supported"
 
 
+class RateLimited(RequestError):
+    """A limit of requests or tokens per minute, or of requests at once, leaves no room now.
+
+    Args:
+        wait_ms: until there is room, if nothing else is asked meanwhile; None where no waiting
+            helps, as the request is larger than the limit itself.
+    """
+
+    status = 429
+    type = "rate_limit_error"
+    code = "rate_limit_exceeded"
+
+    def __init__(self, message: str, *, wait_ms: int | None) -> None:
+        super().__init__(message)
+        self.wait_ms = wait_ms
+        self.is_final = wait_ms is None
+        if wait_ms is not None:
+            self.retry_after_s = max(1, -(-wait_ms // 1000))
+
+
+class InsufficientQuota(RequestError):
+    """A budget of tokens or money has no room for this request until its period ends."""
+
+    status = 429
+    type = "insufficient_quota"
+    code = "insufficient_quota"
+    is_final = True
+
+
 class InternalError(RequestError):
     """A defect of ours. The message carries the request id and no detail; the log has the rest."""
+
+    is_final = True
 
 
 class Unavailable(RequestError):
@@ -191,6 +227,12 @@ class QueueFull(Unavailable):
     """Every slot is taken and the queue is at its bound."""
 
     code = "queue_full"
+
+
+class BudgetStoreUnavailable(Unavailable):
+    """The database is away, and without it no budget can be kept, or no more usage written down."""
+
+    code = "budget_store_unavailable"
 
 
 class Draining(Unavailable):
