@@ -1,22 +1,22 @@
 """The limits file: TOML, read whole, and refused whole where one line of it cannot be meant::
 
-time_zone = "Europe/Berlin"        of days and months; UTC where it is not given
-currency = "EUR"                   of all prices
+    time_zone = "Europe/Berlin"        of days and months; UTC where it is not given
+    currency = "EUR"                   of all prices
 
-[prices."demo"]                    for a million tokens; strings, for they are exact
-input = "0.50"
-cached_input = "0.05"              as input where it is not given
-output = "1.50"
+    [prices."demo"]                    for a million tokens; strings, for they are exact
+    input = "0.50"
+    cached_input = "0.05"              as input where it is not given
+    output = "1.50"
 
-[tenants.research]                 declares a tenant that no key has (yet)
-weight = 2                         of its share of the engine
+    [tenants.research]                 declares a tenant that no key has (yet)
+    weight = 2                         of its share of the engine
 
-[[limits]]
-name = "each user"
-user = "*"                         key, user, tenant, model: a name, or each one for itself
-tokens_per_minute = 20000
-money_per_month = "25.00"
-mode = "enforce"                   or "observe": count and mark, refuse nobody
+    [[limits]]
+    name = "each user"
+    user = "*"                         key, user, tenant, model: a name, or each one for itself
+    tokens_per_minute = 20000
+    money_per_month = "25.00"
+    mode = "enforce"                   or "observe": count and mark, refuse nobody
 
 docs/limits.md explains each field.
 """
