@@ -11,6 +11,8 @@ from hypothesis import HealthCheck, settings
 
 from tests import programs
 from tests.servers.fixtures import (  # noqa: F401 (fixtures of all tests)
+    _migrated_file,
+    _migrated_name,
     _redis,
     database,
     database_place,

@@ -6,7 +6,9 @@ for ``database`` runs on SQLite and on PostgreSQL and needs none.
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -50,21 +52,52 @@ def redis_server(_redis: RedisServer) -> RedisServer:
 
 @pytest.fixture(params=PLACES)
 def database_place(request: pytest.FixtureRequest, tmp_path) -> Place:
-    """An empty database, on SQLite and on PostgreSQL."""
+    """An empty database without tables, on SQLite and on PostgreSQL."""
+    return _place(request, tmp_path, is_migrated=False)
+
+
+@pytest.fixture(params=PLACES)
+async def database(request: pytest.FixtureRequest, tmp_path) -> AsyncIterator[Database]:
+    """A database with our tables, on SQLite and on PostgreSQL."""
+    from serve.storage.database import Database
+
+    opened = Database(_place(request, tmp_path, is_migrated=True))
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture(scope="session")
+def _migrated_file(tmp_path_factory) -> Path:
+    """A SQLite database with our tables, to copy."""
+    from serve.storage.migrating import migrate
+    from serve.storage.places import SqliteFile
+
+    path = tmp_path_factory.mktemp("migrated") / "intramural.db"
+    migrate(SqliteFile(path=path))
+    return path
+
+
+@pytest.fixture(scope="session")
+def _migrated_name(postgres: Postgres) -> str:
+    """The name of a database with our tables, to copy."""
+    from serve.storage.migrating import migrate
+    from serve.storage.places import PostgresqlServer
+
+    url = postgres.make_database()
+    migrate(PostgresqlServer(conninfo=url))
+    return url.partition("?")[0].rpartition("/")[2]
+
+
+def _place(request: pytest.FixtureRequest, folder: Path, *, is_migrated: bool) -> Place:
     from serve.storage.places import Patience, PostgresqlServer, SqliteFile
 
     if request.param == "sqlite":
-        return SqliteFile(path=tmp_path / "state" / "intramural.db")
+        path = folder / "state" / "intramural.db"
+        path.parent.mkdir()
+        if is_migrated:
+            shutil.copy(request.getfixturevalue("_migrated_file"), path)
+        return SqliteFile(path=path)
     server: Postgres = request.getfixturevalue("postgres")
+    template = request.getfixturevalue("_migrated_name") if is_migrated else "template1"
     unhurried = Patience(answer_s=5.0, connect_s=5.0, turn_s=10.0, queue_s=60.0)
-    return PostgresqlServer(conninfo=server.make_database(), patience=unhurried)
-
-
-@pytest.fixture
-async def database(database_place: Place) -> AsyncIterator[Database]:
-    """A database with our tables, on SQLite and on PostgreSQL."""
-    from serve.storage.database import open_database
-
-    opened = await open_database(database_place)
-    yield opened
-    await opened.close()
+    return PostgresqlServer(conninfo=server.make_database(template), patience=unhurried)
