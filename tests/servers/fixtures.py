@@ -53,17 +53,41 @@ def redis_server(_redis: RedisServer) -> RedisServer:
 @pytest.fixture(params=PLACES)
 def database_place(request: pytest.FixtureRequest, tmp_path) -> Place:
     """An empty database without tables, on SQLite and on PostgreSQL."""
-    return _place(request, tmp_path, is_migrated=False)
+    from serve.storage.places import SqliteFile
+
+    if request.param == "sqlite":
+        return SqliteFile(path=tmp_path / "state" / "intramural.db")
+    return _server(request.getfixturevalue("postgres").make_database())
 
 
 @pytest.fixture(params=PLACES)
-async def database(request: pytest.FixtureRequest, tmp_path) -> AsyncIterator[Database]:
-    """A database with our tables, on SQLite and on PostgreSQL."""
+def migrated_place(request: pytest.FixtureRequest, tmp_path) -> Place:
+    """A database with our tables, which are empty, on SQLite and on PostgreSQL."""
+    from serve.storage.places import SqliteFile
+
+    if request.param == "postgresql":
+        return _server(request.getfixturevalue("migrated_postgres"))
+    path = tmp_path / "state" / "intramural.db"
+    path.parent.mkdir()
+    shutil.copy(request.getfixturevalue("_migrated_file"), path)
+    return SqliteFile(path=path)
+
+
+@pytest.fixture
+async def database(migrated_place: Place) -> AsyncIterator[Database]:
+    """A database that is open, with our tables, on SQLite and on PostgreSQL."""
     from serve.storage.database import Database
 
-    opened = Database(_place(request, tmp_path, is_migrated=True))
+    opened = Database(migrated_place)
     yield opened
     await opened.close()
+
+
+def _server(url: str) -> Place:
+    from serve.storage.places import Patience, PostgresqlServer
+
+    unhurried = Patience(answer_s=5.0, connect_s=5.0, turn_s=10.0, queue_s=60.0)
+    return PostgresqlServer(conninfo=url, patience=unhurried)
 
 
 @pytest.fixture(scope="session")
@@ -78,26 +102,24 @@ def _migrated_file(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def _migrated_name(postgres: Postgres) -> str:
-    """The name of a database with our tables, to copy."""
+def _migrated_url(postgres: Postgres) -> str:
+    """The URL of a database with our tables, to empty."""
     from serve.storage.migrating import migrate
     from serve.storage.places import PostgresqlServer
 
     url = postgres.make_database()
     migrate(PostgresqlServer(conninfo=url))
-    return url.partition("?")[0].rpartition("/")[2]
+    return url
 
 
-def _place(request: pytest.FixtureRequest, folder: Path, *, is_migrated: bool) -> Place:
-    from serve.storage.places import Patience, PostgresqlServer, SqliteFile
+@pytest.fixture
+def migrated_postgres(_migrated_url: str) -> str:
+    """The URL of a database with our tables, which are empty."""
+    import psycopg
 
-    if request.param == "sqlite":
-        path = folder / "state" / "intramural.db"
-        path.parent.mkdir()
-        if is_migrated:
-            shutil.copy(request.getfixturevalue("_migrated_file"), path)
-        return SqliteFile(path=path)
-    server: Postgres = request.getfixturevalue("postgres")
-    template = request.getfixturevalue("_migrated_name") if is_migrated else "template1"
-    unhurried = Patience(answer_s=5.0, connect_s=5.0, turn_s=10.0, queue_s=60.0)
-    return PostgresqlServer(conninfo=server.make_database(template), patience=unhurried)
+    from serve.storage import schema
+
+    with psycopg.connect(_migrated_url) as connection:
+        for name in schema.metadata.tables:
+            connection.execute(f"DELETE FROM {name}")
+    return _migrated_url

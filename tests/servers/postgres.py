@@ -41,11 +41,11 @@ class Postgres:
     def url(self, database: str = "postgres") -> str:
         return f"postgresql://{USER}@/{database}?host={self.folder}&port={PORT}"
 
-    def make_database(self, template: str = "template1") -> str:
-        """The URL of a new database, empty or a copy of another, which nobody may be using."""
+    def make_database(self) -> str:
+        """The URL of a new, empty database."""
         name = f"d{next(self._numbers)}"
         with psycopg.connect(self.url(), autocommit=True) as connection:
-            connection.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
+            connection.execute(f"CREATE DATABASE {name}")
         return self.url(name)
 
     def initialise(self) -> None:
