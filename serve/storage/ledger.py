@@ -14,8 +14,9 @@ from typing import Any, Protocol
 from sqlalchemy import Connection
 from sqlalchemy.dialects import postgresql, sqlite
 
-from serve.storage.counters import Claim
+from serve.storage.counters import Balance, Claim
 from serve.storage.schema import ledger as table
+from serve.storage.sql_counters import balances_in, settle_in
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,26 +84,21 @@ class Writes(Protocol):
     async def write(self, work: Callable[[Connection], None], /) -> None: ...
 
 
-SettleIn = Callable[[Connection, str, Sequence[Claim]], object]
-"""Settles a reservation within a transaction that is open."""
-
-AlsoEnter = Callable[[Connection, Settlement], None]
-"""Writes more of a settlement in its transaction, such as an alert."""
+AlsoEnter = Callable[[Connection, Settlement, Sequence[Balance]], None]
+"""Writes more in the transaction of a settlement, such as alerts of budgets: it is given the
+balances of the settlement's claims after it."""
 
 
 class Ledger:
     """Enters settlements into the database.
 
     Args:
-        settle_in: of the counters that keep the budgets in the same database.
+        database: which keeps the budgets, too.
         also: done in the transaction of each settlement, after it.
     """
 
-    def __init__(
-        self, database: Writes, settle_in: SettleIn, also: Sequence[AlsoEnter] = ()
-    ) -> None:
+    def __init__(self, database: Writes, also: Sequence[AlsoEnter] = ()) -> None:
         self._database = database
-        self._settle_in = settle_in
         self._also = also
 
     async def enter(self, settlements: Sequence[Settlement]) -> None:
@@ -125,6 +121,7 @@ class Ledger:
         if connection.execute(insert).rowcount == 0:
             return
         if settlement.claims:
-            self._settle_in(connection, row.request_id, settlement.claims)
-        for also in self._also:
-            also(connection, settlement)
+            settle_in(connection, row.request_id, settlement.claims)
+            balances = balances_in(connection, settlement.claims) if self._also else ()
+            for also in self._also:
+                also(connection, settlement, balances)

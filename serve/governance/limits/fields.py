@@ -9,12 +9,12 @@ from collections.abc import Collection, Mapping
 from typing import Any, NoReturn
 
 from serve.errors import StartupError
-from serve.governance.limits.prices import micros_of
+from serve.governance.limits.prices import MAX_MICROS, micros_of
 from serve.governance.limits.rules import MEASURES, MONEY, Measure
 from serve.suggestion import near
 
 MAX_COUNT = 10**12
-"""Largest count of tokens or requests: a store keeps 60,000 times as much in 64 bits."""
+"""Largest count of tokens or requests that a store takes."""
 MAX_TEXT_CHARS = 256
 
 
@@ -40,7 +40,8 @@ class Fields:
 
     def refuse(self, why: str) -> NoReturn:
         """Raise StartupError."""
-        raise StartupError(f"{self.place}: {why}.".replace("..", "."))
+        end = "" if why.endswith("?") else "."
+        raise StartupError(f"{self.place}: {why}{end}")
 
     def text(self, name: str) -> str | None:
         """A line of text; None where it is not given."""
@@ -64,13 +65,13 @@ class Fields:
             self.refuse(f"{name} is {value}: at least {least} and at most {most}")
         return value
 
-    def money(self, name: str) -> int | None:
+    def money(self, name: str, most: int = MAX_MICROS) -> int | None:
         """Millionths of money; None where it is not given."""
         value = self._table.get(name)
         if value is None:
             return None
         try:
-            return micros_of(value)
+            return micros_of(value, most)
         except ValueError as error:
             self.refuse(f"{name} {error}")
 

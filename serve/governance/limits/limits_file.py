@@ -34,11 +34,14 @@ from serve.errors import StartupError
 from serve.governance.limits.existence import Known, strangers, unpriced
 from serve.governance.limits.fields import Fields
 from serve.governance.limits.periods import Calendar
-from serve.governance.limits.prices import Price
-from serve.governance.limits.rules import KEY_LIMIT, MEASURES, Limit, Rules
+from serve.governance.limits.prices import MAX_PRICE_MICROS, Price
+from serve.governance.limits.rules import KEY_LIMIT, MEASURES, Limit, Rules, most_at_once
 
 MAX_FILE_BYTES = 1 << 20
 MAX_LIMITS = 1000
+MAX_AT_ONCE = 48
+"""Amounts that may apply to one request; a store takes 64 claims, and a key has limits of its own.
+"""
 MAX_WEIGHT = 1000
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._-]{0,63}")
@@ -134,7 +137,9 @@ def _prices(tables: object, known: Known) -> dict[str, Price]:
 
 
 def _price(fields: Fields) -> Price:
-    full, cached, output = (fields.money(name) for name in ("input", "cached_input", "output"))
+    full, cached, output = (
+        fields.money(name, MAX_PRICE_MICROS) for name in ("input", "cached_input", "output")
+    )
     if full is None or output is None:
         fields.refuse("input and output are needed")
     cached = full if cached is None else cached
@@ -172,6 +177,12 @@ def _limits(
         for why in (*strangers(limit, known, weights), *unpriced(limit, known, prices)):
             fields.refuse(why)
         limits.append(limit)
+    num_claims = most_at_once(limits)
+    if num_claims > MAX_AT_ONCE:
+        raise StartupError(
+            f"[[limits]]: up to {num_claims} amounts could apply to one request: at most "
+            f"{MAX_AT_ONCE}."
+        )
     return tuple(limits)
 
 

@@ -13,8 +13,11 @@ from decimal import Decimal, InvalidOperation
 
 MICROS = 1_000_000
 """Millionths in a unit of money, and tokens that a price is for."""
-MAX_MICROS = 10**15
-"""Largest amount or price: a thousand million units of money."""
+MAX_MICROS = 10**12
+"""Largest budget: a million units of money."""
+MAX_PRICE_MICROS = 10**10
+"""Largest price: ten thousand units for a million tokens. No request's cost is above the largest
+budget then."""
 NUM_DECIMALS = 6
 
 
@@ -48,7 +51,7 @@ class Price:
         return self.cost(prompt=prompt, cached=0, completion=completion)
 
 
-def micros_of(text: object) -> int:
+def micros_of(text: object, most: int = MAX_MICROS) -> int:
     """An amount of money, as people write it: ``"12.50"`` is 12,500,000 millionths.
 
     Raises:
@@ -66,9 +69,9 @@ def micros_of(text: object) -> int:
         raise ValueError(f'is {text!r}: write digits, such as "12.50"') from None
     if not amount.is_finite() or not text.replace(".", "", 1).isdecimal() or not text.isascii():
         raise ValueError(f'is {text!r}: write digits, such as "12.50"')
-    if amount > MAX_MICROS // MICROS:
-        raise ValueError(f"is {text}: at most {MAX_MICROS // MICROS}")
     micros = amount * MICROS
+    if micros > most:
+        raise ValueError(f"is {text}: at most {most // MICROS:,}")
     if micros != micros.to_integral_value():
         raise ValueError(f"is {text}: it has more than {NUM_DECIMALS} decimal places")
     return int(micros)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
@@ -101,6 +101,26 @@ class Rules:
     def weight_of(self, tenant: str) -> int:
         """The tenant's share of the engine, relative to others'; 1 where none is given."""
         return self.weights.get(tenant, 1)
+
+
+def most_at_once(limits: Iterable[Limit]) -> int:
+    """At most so many amounts apply to one request: of limits for different names one does."""
+    sizes: dict[tuple[str, str], int] = {}
+    num_general = 0
+    for limit in limits:
+        named = [
+            (kind, name)
+            for kind in ("key", "user", "tenant", "model")
+            if (name := getattr(limit, kind)) not in (None, EACH)
+        ]
+        if named:
+            sizes[named[0]] = sizes.get(named[0], 0) + len(limit.bounds)
+        else:
+            num_general += len(limit.bounds)
+    largest: dict[str, int] = {}
+    for (kind, _), size in sizes.items():
+        largest[kind] = max(size, largest.get(kind, 0))
+    return num_general + sum(largest.values())
 
 
 def user_of(principal: Principal) -> str:

@@ -86,6 +86,8 @@ class Settlements:
 
     async def retry(self) -> None:
         """Send what is kept, as far as the stores take it."""
+        if not (self._releases or self.num_waiting):
+            return
         async with self._is_sending:
             for _ in range(len(self._releases)):
                 await self.release(*self._releases.popleft())
