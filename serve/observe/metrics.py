@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from bisect import bisect_right
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from itertools import pairwise
 from typing import get_args
 
@@ -82,6 +82,18 @@ class Metrics:
     def attach_key_file(self, is_usable: Callable[[], bool]) -> None:
         """Ask here on scrapes whether the key file as it is now is the one in force."""
         self._scraped.is_key_file_usable = is_usable
+
+    def attach_limits(self, load: Callable[[], Mapping[str, float]]) -> None:
+        """Ask here on scrapes for the figures of limits, by their families' names."""
+        self._scraped.limits_load = load
+
+    def limit_refused(self, limit: str, measure: str) -> None:
+        """Count a refusal. The name is one of the limits file's, not a client's."""
+        self._counters["limit_refusals_total"].labels(limit=limit, kind=measure).inc()
+
+    def limit_observed(self, limit: str, measure: str) -> None:
+        """Count a request that a limit would have refused if it were not only observed."""
+        self._counters["limit_observed_total"].labels(limit=limit, kind=measure).inc()
 
     def set_model(self, info: EngineInfo, model_name: str) -> None:
         """Say in ``model_info`` what is served."""
@@ -217,6 +229,7 @@ class ScrapeCollector(Collector):
         self.load = load
         self.num_admitted: Callable[[], int] | None = None
         self.is_key_file_usable: Callable[[], bool] | None = None
+        self.limits_load: Callable[[], Mapping[str, float]] | None = None
 
     def describe(self) -> Iterator[Metric]:
         """Names for the registry, without asking anybody."""
@@ -230,6 +243,8 @@ class ScrapeCollector(Collector):
         values: dict[str, float] = {}
         if self.is_key_file_usable is not None:
             values["key_file_usable"] = self.is_key_file_usable()
+        if self.limits_load is not None:
+            values |= self.limits_load()
         if self.num_admitted is not None:
             values["requests_admitted"] = self.num_admitted()
         if self.load is not None:

@@ -66,11 +66,14 @@ class Settlements:
         return self._has_charges and self.num_waiting > 0
 
     async def settle(self, settlement: Settlement) -> None:
-        """Enter a request's end. Never raises for a store: then it is kept for later."""
+        """Enter a request's end. What the database does not take is kept for later."""
         try:
             await self._ledger.enter([settlement])
         except StoreUnavailable as error:
             self._note_away(str(error))
+            await self._keep(settlement)
+        except Exception:
+            log.exception("usage was not entered", extra={"request_id": settlement.row.request_id})
             await self._keep(settlement)
         else:
             self._note_back()
@@ -94,7 +97,7 @@ class Settlements:
             try:
                 await self._send_kept()
                 while batch := self._spool.oldest(BATCH):
-                    await self._ledger.enter(batch)
+                    await self._enter_all(batch)
                     self._spool.sent(len(batch))
             except StoreUnavailable as error:
                 self._note_away(str(error))
@@ -123,6 +126,26 @@ class Settlements:
                 log.error("usage is lost", extra={"request_id": lost.row.request_id})  # noqa: TRY400
             self._kept.append(settlement)
 
+    async def _enter_all(self, batch: Sequence[Settlement]) -> None:
+        """Enter a batch. One that the ledger can never take is set aside, and holds up no other.
+
+        Raises:
+            StoreUnavailable, OSError: it is to be tried again.
+        """
+        try:
+            await self._ledger.enter(batch)
+        except StoreUnavailable:
+            raise
+        except Exception:
+            if len(batch) == 1:
+                log.exception(
+                    "usage is set aside", extra={"request_id": batch[0].row.request_id}
+                )
+                self._spool.set_aside(batch[0])
+                return
+            for settlement in batch:
+                await self._enter_all([settlement])
+
     async def _send_kept(self) -> None:
         """First what no disk has. Raises StoreUnavailable."""
         while self._kept:
@@ -130,7 +153,7 @@ class Settlements:
             try:
                 await self._spool.append(settlement)
             except OSError:
-                await self._ledger.enter([settlement])
+                await self._enter_all([settlement])
             self._kept.popleft()
 
     def _note_away(self, reason: str) -> None:

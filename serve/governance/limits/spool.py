@@ -28,6 +28,7 @@ MAX_SERVERS = 64
 """Servers that may share a folder."""
 MAX_LINE_BYTES = 1 << 20
 _NAME = "usage-spool-{}.jsonl"
+_REJECTED = "usage-rejected.jsonl"
 
 
 class Spool:
@@ -98,6 +99,20 @@ class Spool:
             os.ftruncate(self._file, 0)
             durable.sync(self._file)
             self._size = self._read_at = self.num_rows = 0
+
+    def set_aside(self, settlement: Settlement) -> None:
+        """Write what no ledger takes into a file for people, ``usage-rejected.jsonl``.
+
+        Raises:
+            OSError: it is not on the disk.
+        """
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+        file = os.open(self._path.with_name(_REJECTED), flags, 0o600)
+        try:
+            os.write(file, _line(settlement))
+            durable.sync(file)
+        finally:
+            os.close(file)
 
     async def close(self) -> None:
         """Finish what is being written, and let go of the file."""
