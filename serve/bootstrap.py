@@ -17,6 +17,7 @@ import signal
 import sys
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,7 +33,8 @@ from serve.api.http.server import GRACE_S, HttpServer, build_server
 from serve.api.openai.errors import problem
 from serve.api.routes import ServerState
 from serve.assembly import Loaded, assemble
-from serve.composition.stores import open_stores
+from serve.composition.limits import open_limits
+from serve.composition.stores import Stores, open_stores
 from serve.config import Config
 from serve.engine.protocol import Engine, Progress
 from serve.engine.supervisor import Supervisor
@@ -125,19 +127,29 @@ async def serve(
     check_exposure(config)
     _check_model(config)
     metrics = Metrics()
-    async with open_stores(config, metrics):
-        await _serve(config, environment, metrics, on_progress=on_progress, on_ready=on_ready)
+    async with open_stores(config, metrics) as stores, AsyncExitStack() as parts:
+        await _serve(
+            config,
+            environment,
+            metrics,
+            stores,
+            parts,
+            on_progress=on_progress,
+            on_ready=on_ready,
+        )
 
 
 async def _serve(
     config: Config,
     environment: dict[str, str],
     metrics: Metrics,
+    stores: Stores,
+    parts: AsyncExitStack,
     *,
     on_progress: Progress,
     on_ready: Callable[[Ready], None],
 ) -> None:
-    """Run the server whose stores are open; see ``serve``."""
+    """Run the server whose stores are open, with parts that are closed after it; see ``serve``."""
     startup = Startup()
     logs.set_arm(config.arm)
     metrics.set_arm(config.arm)
@@ -145,7 +157,13 @@ async def _serve(
     if keys is not None:
         metrics.attach_key_file(lambda: keys.is_in_force)
     directory = Directory(config.model_names, tuple(config.adapters), created=int(time.time()))
-    service = Service(directory, authenticators_for(keys), listeners=(logs.AccessLog(), metrics))
+    limits = await parts.enter_async_context(open_limits(config, stores, metrics, keys))
+    service = Service(
+        directory,
+        authenticators_for(keys),
+        reservations=limits.reservations,
+        listeners=(logs.AccessLog(), metrics),
+    )
     state = ServerState(config=config, service=service, startup=startup, metrics=metrics)
     with listening(config.host, config.port) as listeners:
         server = build_server(create_app(state), config, problem=problem)

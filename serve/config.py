@@ -18,6 +18,7 @@ from models.rules import names
 from serve import config_checks
 from serve.config_sections.capacity import CapacitySection
 from serve.config_sections.integrity import IntegritySection
+from serve.config_sections.limits import LimitsSection
 from serve.config_sections.listening import ListeningSection
 from serve.config_sections.served_model import ServedModelSection
 from serve.config_sections.storage import StorageSection
@@ -35,12 +36,14 @@ _PATHS = (
     "prefix_cache_key_file",
     "database_url_file",
     "cache_url_file",
+    "limits_file",
 )
 
 
 class Config(
     StorageSection,
     StoresSection,
+    LimitsSection,
     ListeningSection,
     IntegritySection,
     VllmSection,

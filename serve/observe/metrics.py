@@ -248,13 +248,10 @@ class ScrapeCollector(Collector):
         values: dict[str, float] = {}
         if self.is_key_file_usable is not None:
             values["key_file_usable"] = self.is_key_file_usable()
-<<<<<<< HEAD
         if self.limits_load is not None:
             values |= self.limits_load()
-=======
         if self.is_database_available is not None:
             values["database_available"] = self.is_database_available()
->>>>>>> storage
         if self.num_admitted is not None:
             values["requests_admitted"] = self.num_admitted()
         if self.load is not None:
