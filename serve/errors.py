@@ -10,6 +10,11 @@
         │   ├── UnsupportedField      400 a known field that this server does not (yet) honour
         │   └── ContextLengthExceeded 400 the prompt leaves no room in the model's context
         ├── InvalidApiKey             401
+        ├── OAuthError                400 a request for a token that is refused
+        │   ├── UnsupportedGrantType  400
+        │   ├── InvalidScope          400
+        │   └── InvalidClient         401 no such client, or another secret
+        ├── TooManyFailures           429 many wrong client secrets, all together
         ├── Forbidden                 403
         ├── RouteNotFound             404
         │   └── ModelNotFound         404
@@ -27,6 +32,7 @@
             ├── BudgetStoreUnavailable 503 a budget cannot be asked, or usage not be written down
             ├── Draining              503
             ├── NotReady              503 the model is still loading
+            ├── KeyStoreUnavailable   503 the keys of callers cannot be read
             ├── StepFailed            503 the engine failed at this request, and goes on
             └── EngineDeadError       503 the engine stopped; in-band when it happens mid-stream
 
@@ -104,6 +110,45 @@ class InvalidApiKey(RequestError):
     status = 401
     type = "invalid_request_error"
     code = "invalid_api_key"
+
+
+class OAuthError(RequestError):
+    """A request for a token that is refused; answered as RFC 6749 has it, section 5.2."""
+
+    status = 400
+    type = "invalid_request_error"
+    code = "invalid_request"
+
+
+class UnsupportedGrantType(OAuthError):
+    """The grant is another than ``client_credentials``."""
+
+    code = "unsupported_grant_type"
+
+
+class InvalidScope(OAuthError):
+    """A scope that there is not, or that the client's key does not have."""
+
+    code = "invalid_scope"
+
+
+class InvalidClient(OAuthError):
+    """No client of that id, another secret, or a key that is revoked or expired."""
+
+    status = 401
+    code = "invalid_client"
+
+
+class TooManyFailures(RequestError):
+    """Many requests for tokens with wrong secrets came, from whomever; right ones still pass."""
+
+    status = 429
+    type = "invalid_request_error"
+    code = "too_many_failures"
+
+    def __init__(self, message: str, *, retry_after_s: int) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
 
 
 class Forbidden(RequestError):
@@ -251,6 +296,12 @@ class EngineDeadError(Unavailable):
     """The engine stopped. Raised from every open stream, and for new requests until it is back."""
 
     code = "engine_dead"
+
+
+class KeyStoreUnavailable(Unavailable):
+    """The keys of callers, or of their identity provider, could not be read for too long."""
+
+    code = "key_store_unavailable"
 
 
 class StepFailed(Unavailable):

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any, Protocol
 
 from serve.composition.stores import Stores
 from serve.config import Config
 from serve.errors import StartupError
+from serve.governance.key_table import KeyTable
 from serve.governance.limits.existence import Known
 from serve.governance.limits.reserving import LimitedReservations
-from serve.governance.limits.rules_in_force import RulesInForce
+from serve.governance.limits.rules_in_force import RulesInForce, no_key_limits
 from serve.governance.limits.settling import Settlements
 from serve.governance.limits.spool import Spool
 from serve.governance.limits.store_clock import StoreClock
@@ -32,23 +32,6 @@ from serve.storage.sql_counters import SqlCounters
 from serve.storage.valkey_counters import ValkeyCounters
 
 log = logging.getLogger(__name__)
-
-
-class KeyEntry(Protocol):
-    """A key, as far as limits know of it (serve.governance.key_entry.StoredKey)."""
-
-    @property
-    def key_id(self) -> str: ...
-    @property
-    def tenant(self) -> str: ...
-    @property
-    def owner(self) -> str: ...
-    @property
-    def limits(self) -> Mapping[str, Any]: ...
-
-
-Keys = Callable[[], Iterable[KeyEntry]]
-"""All keys as they are now, those that are revoked included."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,9 +66,8 @@ async def open_limits(
     config: Config,
     stores: Stores,
     metrics: Metrics,
-    keys: Keys | None,
+    keys: KeyTable | None,
     *,
-    find_limits: Callable[[str], Mapping[str, Any] | None] | None = None,
     knows_others: bool = False,
     also: Iterable[AlsoEnter] = (),
 ) -> AsyncIterator[Limits]:
@@ -93,7 +75,6 @@ async def open_limits(
 
     Args:
         keys: None where callers need none.
-        find_limits: those stored with the key of an id; by default found among ``keys``.
         knows_others: whether callers are known by other means than keys, such as tokens of the
             site's own: users cannot be checked then.
         also: done in the transaction of each settlement.
@@ -108,7 +89,7 @@ async def open_limits(
     rules = RulesInForce(
         config.limits_file,
         lambda: _known(config, keys, knows_others=knows_others),
-        key_limits=find_limits or _finder(keys),
+        key_limits=no_key_limits if keys is None else keys.limits_of,
     )
     rates = _rates(stores, database)
     settlements = Settlements(Ledger(database, tuple(also)), _spool(config))
@@ -152,7 +133,7 @@ def _spool(config: Config) -> Spool:
         ) from None
 
 
-def _known(config: Config, keys: Keys | None, *, knows_others: bool) -> Known:
+def _known(config: Config, keys: KeyTable | None, *, knows_others: bool) -> Known:
     """All that a limits file may name."""
     model, *aliases = config.model_names
     names = {model: model, **dict.fromkeys(aliases, model)}
@@ -165,21 +146,13 @@ def _known(config: Config, keys: Keys | None, *, knows_others: bool) -> Known:
             tenants=frozenset(callers),
             users=None if knows_others else frozenset(callers),
         )
-    entries = list(keys())
+    entries = keys.keys()
     return Known(
         aliases=names,
         keys=frozenset(entry.key_id for entry in entries),
         tenants=frozenset(entry.tenant for entry in entries),
         users=None if knows_others else frozenset(entry.owner for entry in entries),
     )
-
-
-def _finder(keys: Keys | None) -> Callable[[str], Mapping[str, Any] | None]:
-    def find(key_id: str) -> Mapping[str, Any] | None:
-        entries = () if keys is None else keys()
-        return next((entry.limits for entry in entries if entry.key_id == key_id), None)
-
-    return find
 
 
 def _figures(

@@ -138,9 +138,7 @@ class Settlements:
             raise
         except Exception:
             if len(batch) == 1:
-                log.exception(
-                    "usage is set aside", extra={"request_id": batch[0].row.request_id}
-                )
+                log.exception("usage is set aside", extra={"request_id": batch[0].row.request_id})
                 self._spool.set_aside(batch[0])
                 return
             for settlement in batch:
