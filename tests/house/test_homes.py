@@ -36,8 +36,12 @@ HOMES: dict[str, tuple[str, ...]] = {
     ),
     "tokenizers": ("serve/pipeline/tokenizer.py", "serve/pipeline/guard.py", "models/demo/"),
     "llguidance": ("serve/engine/grammars/",),
-    "huggingface_hub": ("models/hub/fetch.py", "models/hub/bounded_client.py"),
-    "httpx2": ("models/hub/fetch.py", "models/hub/bounded_client.py"),
+    "huggingface_hub": (
+        "models/hub/fetch.py",
+        "models/hub/bounded_client.py",
+        "models/hub/hub_errors.py",
+    ),
+    "httpx2": ("models/hub/fetch.py", "models/hub/bounded_client.py", "models/hub/hub_errors.py"),
     "model_signing": ("models/trust/signing.py",),
     "sigstore": ("models/trust/signing.py",),
     "cryptography": (
