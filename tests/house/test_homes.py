@@ -34,7 +34,12 @@ HOMES: dict[str, tuple[str, ...]] = {
         "models/rules/templates.py",
         "models/rules/template_sizes.py",
     ),
-    "tokenizers": ("serve/pipeline/tokenizer.py", "serve/pipeline/guard.py", "models/demo/"),
+    "tokenizers": (
+        "serve/pipeline/control_tokens.py",
+        "serve/pipeline/guard.py",
+        "serve/pipeline/tokenizer.py",
+        "models/demo/",
+    ),
     "llguidance": ("serve/engine/grammars/",),
     "huggingface_hub": (
         "models/hub/fetch.py",
