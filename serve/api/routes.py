@@ -11,6 +11,7 @@ from starlette.responses import Response
 
 from serve.api.policy import Policy
 from serve.config import Config
+from serve.governance.short_tokens import ShortTokens
 from serve.observe.startup import Startup
 from serve.service.requests import Service
 
@@ -25,12 +26,17 @@ class Exposition(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerState:
-    """The server as its routes see it. Bootstrap makes it."""
+    """The server as its routes see it. Bootstrap makes it.
+
+    Attributes:
+        tokens: made for API keys; None where there are none.
+    """
 
     config: Config
     service: Service
     startup: Startup
     metrics: Exposition | None
+    tokens: ShortTokens | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

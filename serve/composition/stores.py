@@ -32,7 +32,11 @@ class Stores:
 
 def needs_database(config: Config) -> bool:
     """Whether anything that these settings turn on keeps what it must not lose."""
-    return config.database_url_file is not None
+    return (
+        config.usage_ledger
+        or config.api_keys == "database"
+        or bool(config.database_url_file or config.limits_file)
+    )
 
 
 def place_of(config: Config) -> Place:
