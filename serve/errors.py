@@ -193,6 +193,20 @@ class QueueFull(Unavailable):
     code = "queue_full"
 
 
+class DeadlineExceeded(RequestError):
+    """The answer did not, or would not, come within the time that client and server allow."""
+
+    status = 504
+    type = "server_error"
+    code = "deadline_exceeded"
+
+    def __init__(self, message: str, *, retry_after_s: int | None = None) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+        if retry_after_s is None:  # the next attempt would have no more time than this one
+            self.headers["x-should-retry"] = "false"
+
+
 class Draining(Unavailable):
     """The server is shutting down and finishes what it has."""
 
