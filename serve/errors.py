@@ -20,6 +20,7 @@
         ├── HeadersTooLarge           431
         ├── HttpVersionNotSupported   505 another HTTP than 1.1 and 1.0
         ├── InternalError             500 a defect of ours; the message carries no detail
+        ├── DeadlineExceeded          504 not within the time that client and server allow
         └── Unavailable               503 always with Retry-After
             ├── QueueFull             503
             ├── Draining              503

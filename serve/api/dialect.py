@@ -40,9 +40,10 @@ class Encoder(Protocol):
     """One answer's encoder. Stateful: it is made for one answer, and thrown away with it.
 
     A stream is ``waiting``, any number of times, then ``open``, then ``event`` for each event, then
-    ``close``; or ``error`` at any point, after which nothing is sent. Any of them may give no bytes. A whole answer is ``add`` for each
-    event, which raises the error of a choice that failed, then ``whole``: its bytes in pieces.
-    What is large is encoded in ``add``, while the tokens come, so that no moment has it all to do.
+    ``close``; or ``error`` at any point, after which nothing is sent. Any of them may give no
+    bytes. A whole answer is ``add`` for each event, which raises the error of a choice that failed,
+    then ``whole``: its bytes in pieces. What is large is encoded in ``add``, while the tokens come,
+    so that no moment has it all to do.
     """
 
     media_type: bytes

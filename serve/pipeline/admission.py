@@ -1,8 +1,8 @@
 """Admission: a bound on requests in the server, and the gate that closes for a drain.
 
-Pure bookkeeping on the event loop's thread; nothing here waits for the engine. Whoever may not begin
-waits in the queue in front of it (serve/service/engine_queue.py); this bound keeps that queue short,
-so that a refused client learns it at once, before its prompt is rendered.
+Pure bookkeeping on the event loop's thread; nothing here waits for the engine. Whoever may
+not begin waits in the queue in front of it (serve/service/engine_queue.py); this bound keeps that
+queue short, so that a refused client learns it at once, before its prompt is rendered.
 """
 
 from __future__ import annotations

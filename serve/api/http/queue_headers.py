@@ -7,8 +7,8 @@
     x-queue-updates:      true | false                       streams only
 
 ``x-stainless-read-timeout``, which OpenAI's clients send, is not read: it bounds the time between
-two pieces of an answer, 600 s by default, and says nothing of the whole. A stream that goes on would
-be stopped by it. A client that gives up leaves, which is noticed at once.
+two pieces of an answer, 600 s by default, and says nothing of the whole. A stream that goes on
+would be stopped by it. A client that gives up leaves, which is noticed at once.
 """
 
 from __future__ import annotations

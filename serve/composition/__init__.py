@@ -1,0 +1,1 @@
+"""Parts of the server, built from its settings; bootstrap.py puts them together."""
