@@ -135,7 +135,7 @@ class EngineQueue:
             tenant=asked.tenant,
             request_class=asked.request_class,
             width=asked.width,
-            tokens=asked.tokens,
+            tokens=max(1, asked.tokens),
             arrived_at=self._clock(),
         )
         if not self._has_to_wait:

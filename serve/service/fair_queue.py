@@ -45,7 +45,7 @@ class Ticket:
 
     Attributes:
         width: places that it takes: its choices that run at once.
-        tokens: counted for it: its prompt and what it is expected to generate.
+        tokens: counted for it, at least 1: its prompt and what it is expected to generate.
         arrived_at: when it came into the queue, in the caller's seconds.
     """
 

@@ -155,7 +155,7 @@ def test_nothing_is_lost_whoever_leaves(data: st.DataObject) -> None:
         if action == "add":
             one = ticket(
                 data.draw(st.sampled_from("abc")),
-                data.draw(st.integers(0, 5000)),
+                data.draw(st.integers(1, 5000)),
                 request_class=data.draw(st.sampled_from(["interactive", "batch", "background"])),
                 arrived_at=now,
             )
