@@ -35,6 +35,7 @@ from serve.api.routes import ServerState
 from serve.assembly import Loaded, assemble
 from serve.composition.identity import Identity, build_identity
 from serve.composition.limits import open_limits
+from serve.composition.queues import queues_for
 from serve.composition.stores import Stores, open_stores
 from serve.config import Config
 from serve.engine.protocol import Engine, Progress
@@ -155,7 +156,6 @@ async def _serve(
     identity = build_identity(config, stores.database)
     if (keys := identity.keys) is not None:
         metrics.attach_key_file(lambda: keys.is_in_force)
-    directory = Directory(config.model_names, tuple(config.adapters), created=int(time.time()))
     await identity.start()
     parts.push_async_callback(identity.close)
     limits = await parts.enter_async_context(
@@ -167,11 +167,18 @@ async def _serve(
             knows_others=config.jwt_file is not None,
         )
     )
+    directory = Directory(
+        config.model_names,
+        tuple(config.adapters),
+        created=int(time.time()),
+        queue_for=queues_for(config, metrics, weight_of=limits.weight_of),
+    )
     service = Service(
         directory,
         identity.authenticators,
         reservations=limits.reservations,
         listeners=(logs.AccessLog(), metrics),
+        max_request_s=config.max_request_s,
     )
     state = ServerState(
         config=config, service=service, startup=startup, metrics=metrics, tokens=identity.tokens
