@@ -159,7 +159,7 @@ class LimitedReservations:
         try:
             decision = await self._decide(self._rates, held, charges)
         except StoreUnavailable as error:
-            log.warning("rates were not counted", extra={"reason": str(error)})
+            log.debug("rates were not counted", extra={"reason": str(error)})
             return
         self._note(held, charges, decision)
 
@@ -173,7 +173,7 @@ class LimitedReservations:
             decision = await self._decide(self._budgets, held, charges)
         except StoreUnavailable as error:
             if held.plan.is_budgeted:
-                log.warning("a budget was not reserved", extra={"reason": str(error)})
+                log.debug("a budget was not reserved", extra={"reason": str(error)})
                 raise refusals.store_away() from None
             return
         self._known.note(charges, decision.balances)
