@@ -91,7 +91,7 @@ def _lane(name: str, engine: Engine, place: Place) -> Lane:
         f"database-{name}",
         transactions.run,
         transactions.expectation,
-        silence_s=patience.answer_s,
+        watch_s=patience.answer_s / 8,
         queue_s=patience.queue_s,
     )
 

@@ -47,9 +47,8 @@ class Transactions:
         Raises:
             StoreUnavailable: nothing was committed, or that is not known.
         """
-        if self._try(jobs, is_last=False):
-            return
-        self._try(jobs, is_last=True)
+        if not self._try(jobs, is_last=False):
+            self._try([job for job in jobs if not job.is_abandoned], is_last=True)
 
     def _try(self, jobs: Sequence[Job], *, is_last: bool) -> bool:
         is_committing = False
