@@ -1,7 +1,7 @@
 """The database: a file of this machine (SQLite), or a server that replicas share (PostgreSQL).
 
-What is written by many is committed together: one thread gathers the works that wait, runs each in
-a savepoint of one transaction, and tells nobody before the commit is durable. Writers of all
+What is written by many is committed together: one thread gathers the works that wait, runs them in
+one transaction, and tells nobody before the commit is durable. Writers of all
 processes take turns, so that a work may read and then write without a race. Reads have connections
 of their own, one for what is quick and one for reports.
 """
@@ -58,8 +58,8 @@ class Database:
         """Run a work in a transaction, and return its result once that is durable.
 
         Works of many callers share a transaction; one that raises is rolled back alone. A work is
-        short, does nothing but read and write by its connection, and may be run again where a
-        connection was lost before its commit.
+        short and does nothing but read and write by its connection, as it may be run again: where
+        another of its transaction raised, or the connection was lost before the commit.
 
         Raises:
             StoreUnavailable: whether it was written is not known.
