@@ -32,6 +32,7 @@ from serve.api.http.server import GRACE_S, HttpServer, build_server
 from serve.api.openai.errors import problem
 from serve.api.routes import ServerState
 from serve.assembly import Loaded, assemble
+from serve.composition.stores import open_stores
 from serve.config import Config
 from serve.engine.protocol import Engine, Progress
 from serve.engine.supervisor import Supervisor
@@ -123,8 +124,21 @@ async def serve(
     check_packages()
     check_exposure(config)
     _check_model(config)
-    startup = Startup()
     metrics = Metrics()
+    async with open_stores(config, metrics):
+        await _serve(config, environment, metrics, on_progress=on_progress, on_ready=on_ready)
+
+
+async def _serve(
+    config: Config,
+    environment: dict[str, str],
+    metrics: Metrics,
+    *,
+    on_progress: Progress,
+    on_ready: Callable[[Ready], None],
+) -> None:
+    """Run the server whose stores are open; see ``serve``."""
+    startup = Startup()
     logs.set_arm(config.arm)
     metrics.set_arm(config.arm)
     keys = KeyRing.load(config.api_key_file) if config.api_key_file else None

@@ -21,6 +21,7 @@ from serve.config_sections.integrity import IntegritySection
 from serve.config_sections.listening import ListeningSection
 from serve.config_sections.served_model import ServedModelSection
 from serve.config_sections.storage import StorageSection
+from serve.config_sections.stores import StoresSection
 from serve.config_sections.transformers import TransformersSection
 from serve.config_sections.vllm import VllmSection
 from serve.setting_names import flag_of
@@ -32,11 +33,14 @@ _PATHS = (
     "state_dir",
     "prefix_cache_dir",
     "prefix_cache_key_file",
+    "database_url_file",
+    "cache_url_file",
 )
 
 
 class Config(
     StorageSection,
+    StoresSection,
     ListeningSection,
     IntegritySection,
     VllmSection,

@@ -8,9 +8,16 @@ from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import Connection, Engine, event
-from sqlalchemy.exc import DBAPIError, InterfaceError, InternalError, OperationalError
+from sqlalchemy.exc import (
+    DBAPIError,
+    InterfaceError,
+    InternalError,
+    OperationalError,
+    SQLAlchemyError,
+)
 
 from serve.storage.counters import StoreUnavailable
+from serve.storage.engines import reason_of
 from serve.storage.lane import Expectation, Job
 from serve.storage.places import Patience
 from serve.storage.postgresql import SilentServer
@@ -40,9 +47,8 @@ class Transactions:
         Raises:
             StoreUnavailable: nothing was committed, or that is not known.
         """
-        if self._try(jobs, is_last=False):
-            return
-        self._try(jobs, is_last=True)
+        if not self._try(jobs, is_last=False):
+            self._try([job for job in jobs if not job.is_abandoned], is_last=True)
 
     def _try(self, jobs: Sequence[Job], *, is_last: bool) -> bool:
         is_committing = False
@@ -54,12 +60,13 @@ class Transactions:
                 is_committing = True
                 self.expectation.expect(self._patience.answer_s)
                 transaction.commit()
-        except (DBAPIError, OSError) as error:
+        except (SQLAlchemyError, OSError) as error:
+            self._engine.dispose()  # the next transaction has a connection of its own
             is_lost = isinstance(error, DBAPIError) and error.connection_invalidated
             is_silent = isinstance(getattr(error, "orig", None), SilentServer)
             if is_lost and not (is_silent or is_committing or is_last):
                 return False
-            log.warning("the database failed", extra={"reason": _reason(error)})
+            log.warning("the database failed", extra={"reason": reason_of(error)})
             raise StoreUnavailable(_told(error)) from None
         return True
 
@@ -100,8 +107,3 @@ def _expect_answers(engine: Engine, patience: Patience, expectation: Expectation
 def _told(error: Exception) -> str:
     """The error for whoever asked: neither an address nor SQL, which may hold values."""
     return f"the database failed ({type(getattr(error, 'orig', None) or error).__name__})"
-
-
-def _reason(error: Exception) -> str:
-    """The first line of the driver's words for the log; it has no password."""
-    return str(getattr(error, "orig", None) or error).strip().partition("\n")[0]
