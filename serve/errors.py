@@ -24,6 +24,7 @@
             ├── QueueFull             503
             ├── Draining              503
             ├── NotReady              503 the model is still loading
+            ├── UsageUnavailable      503 the ledger's database is away
             ├── StepFailed            503 the engine failed at this request, and goes on
             └── EngineDeadError       503 the engine stopped; in-band when it happens mid-stream
 
@@ -123,6 +124,12 @@ class ModelNotFound(RouteNotFound):
     code = "model_not_found"
 
 
+class NoLedger(RouteNotFound):
+    """The server keeps no ledger, so there is no usage to report."""
+
+    code = "no_ledger"
+
+
 class MethodNotAllowed(RequestError):
     """The route exists, for other methods."""
 
@@ -203,6 +210,12 @@ class NotReady(Unavailable):
     """The model is still loading."""
 
     code = "not_ready"
+
+
+class UsageUnavailable(Unavailable):
+    """The database that holds the ledger does not answer, so there is no report of usage now."""
+
+    code = "usage_unavailable"
 
 
 class EngineDeadError(Unavailable):

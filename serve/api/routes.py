@@ -11,6 +11,7 @@ from starlette.responses import Response
 
 from serve.api.policy import Policy
 from serve.config import Config
+from serve.governance.usage_reports import UsageReports
 from serve.observe.startup import Startup
 from serve.service.requests import Service
 
@@ -25,12 +26,17 @@ class Exposition(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerState:
-    """The server as its routes see it. Bootstrap makes it."""
+    """The server as its routes see it. Bootstrap makes it.
+
+    Attributes:
+        usage: reports of the ledger; None where none is kept.
+    """
 
     config: Config
     service: Service
     startup: Startup
     metrics: Exposition | None
+    usage: UsageReports | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +45,8 @@ class RouteSpec:
 
     Attributes:
         openapi: what it adds to /openapi.json: ``tags``, ``responses``, ``body``, the type of its
-            body, and ``example``, one of them. Empty hides the route.
+            body, and ``example``, one of them; ``parameters``, those of its query. Empty hides
+            the route.
     """
 
     path: str
