@@ -1,0 +1,125 @@
+"""The database: a file of this machine (SQLite), or a server that replicas share (PostgreSQL).
+
+What is written by many is committed together: one thread gathers the works that wait, runs each in
+a savepoint of one transaction, and tells nobody before the commit is durable. Writers of all
+processes take turns, so that a work may read and then write without a race. Reads have connections
+of their own, one for what is quick and one for reports.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import TypeVar
+
+from sqlalchemy import Connection, Engine
+
+from serve.storage import schema
+from serve.storage.circuit import Circuit
+from serve.storage.counters import StoreUnavailable
+from serve.storage.lane import Lane
+from serve.storage.places import Place, PostgresqlServer
+from serve.storage.postgresql import postgresql_engine
+from serve.storage.sqlite import sqlite_engine
+from serve.storage.transactions import Transactions
+
+T = TypeVar("T")
+
+
+def engine_of(place: Place, *, is_reader: bool = False) -> Engine:
+    """An engine with one connection, to a file or a server."""
+    if isinstance(place, PostgresqlServer):
+        return postgresql_engine(place, is_reader=is_reader)
+    return sqlite_engine(place, is_reader=is_reader)
+
+
+class Database:
+    """A database that is open. Safe for many tasks and threads, and many processes.
+
+    Args:
+        place: its file or server, whose tables are there already; ``open_database`` makes them.
+    """
+
+    def __init__(self, place: Place) -> None:
+        self.is_shared = isinstance(place, PostgresqlServer)
+        self._engines = [engine_of(place), engine_of(place, is_reader=True)]
+        self._circuits = [Circuit(), Circuit()]
+        self._writer, self._reader = (
+            _lane(name, engine, place)
+            for name, engine in zip(("writes", "reads"), self._engines, strict=True)
+        )
+
+    @property
+    def is_available(self) -> bool:
+        """Whether it answered of late: neither writes nor reads are refused."""
+        return all(circuit.is_closed for circuit in self._circuits)
+
+    async def write(self, work: Callable[[Connection], T]) -> T:
+        """Run a work in a transaction, and return its result once that is durable.
+
+        Works of many callers share a transaction; one that raises is rolled back alone. A work is
+        short, does nothing but read and write by its connection, and may be run again where a
+        connection was lost before its commit.
+
+        Raises:
+            StoreUnavailable: whether it was written is not known.
+        """
+        return await _guarded(self._circuits[0], self._writer, work)
+
+    async def read(self, work: Callable[[Connection], T]) -> T:
+        """Run a work that only reads, in a transaction that sees one state of the database.
+
+        Raises:
+            StoreUnavailable: it was not answered.
+        """
+        return await _guarded(self._circuits[1], self._reader, work)
+
+    async def close(self) -> None:
+        """Finish what was taken, and let go of the connections."""
+        for lane in (self._writer, self._reader):
+            await lane.close()
+        for engine in self._engines:
+            await asyncio.to_thread(engine.dispose)
+
+
+async def open_database(place: Place) -> Database:
+    """Open a database whose tables are made, or brought up to date, first."""
+    await asyncio.to_thread(_make_tables, place)
+    return Database(place)
+
+
+def _make_tables(place: Place) -> None:
+    engine = engine_of(place)
+    try:
+        with engine.begin() as connection:
+            schema.metadata.create_all(connection)
+    finally:
+        engine.dispose()
+
+
+def _lane(name: str, engine: Engine, place: Place) -> Lane:
+    patience = place.patience
+    transactions = Transactions(engine, patience)
+    return Lane(
+        f"database-{name}",
+        transactions.run,
+        transactions.expectation,
+        silence_s=patience.answer_s,
+        queue_s=patience.queue_s,
+    )
+
+
+async def _guarded(circuit: Circuit, lane: Lane, work: Callable[[Connection], T]) -> T:
+    call = circuit.begin()
+    if call is None:
+        raise StoreUnavailable("the database did not answer of late, and is left alone for a while")
+    try:
+        result: T = await lane.call(work)
+    except StoreUnavailable:
+        circuit.fail(call)
+        raise
+    except Exception:
+        circuit.succeed(call)
+        raise
+    circuit.succeed(call)
+    return result

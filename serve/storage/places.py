@@ -1,0 +1,55 @@
+"""Places that a database can be in, and how long each may take.
+
+A server over the network has 250 ms for each answer (ADR 0013): in a cluster it answers within a
+few, and while it does not, requests wait. A file on this machine's disk has 5 s: there is no
+network to lose, a slow disk may take a second for one sync, and while a command such as ``keys``
+writes, the file is locked.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+FILE_NAME = "intramural.db"
+"""The database's, in the state folder."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Patience:
+    """Seconds that a database may take.
+
+    Attributes:
+        answer_s: for one statement, and for a commit.
+        connect_s: for a new connection.
+        turn_s: for the turn of this process among the replicas that write.
+        queue_s: for a call that waits behind others, while those are answered.
+    """
+
+    answer_s: float
+    connect_s: float
+    turn_s: float
+    queue_s: float = 10.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SqliteFile:
+    """A database in a file of this machine."""
+
+    path: Path
+    patience: Patience = Patience(answer_s=5.0, connect_s=5.0, turn_s=5.0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PostgresqlServer:
+    """A database that replicas share.
+
+    Attributes:
+        conninfo: of libpq, password and all; not shown.
+    """
+
+    conninfo: str = field(repr=False)
+    patience: Patience = Patience(answer_s=0.25, connect_s=0.25, turn_s=2.0)
+
+
+Place = SqliteFile | PostgresqlServer

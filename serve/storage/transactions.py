@@ -1,0 +1,107 @@
+"""Works of many callers in one transaction, each in a savepoint."""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import Connection, Engine, event
+from sqlalchemy.exc import DBAPIError, InterfaceError, InternalError, OperationalError
+
+from serve.storage.counters import StoreUnavailable
+from serve.storage.lane import Expectation, Job
+from serve.storage.places import Patience
+from serve.storage.postgresql import SilentServer
+
+log = logging.getLogger(__name__)
+
+
+class Transactions:
+    """One engine's transactions.
+
+    Attributes:
+        expectation: when the next answer of the database is due.
+    """
+
+    def __init__(self, engine: Engine, patience: Patience) -> None:
+        self._engine = engine
+        self.expectation = Expectation()
+        self._patience = patience
+        _expect_answers(engine, patience, self.expectation)
+
+    def run(self, jobs: Sequence[Job]) -> None:
+        """Run the jobs' works in one transaction, and return once it is committed.
+
+        Where the connection turns out to be lost and nothing was committed, they run once again on
+        another: a server that was restarted costs nobody anything.
+
+        Raises:
+            StoreUnavailable: nothing was committed, or that is not known.
+        """
+        if self._try(jobs, is_last=False):
+            return
+        self._try(jobs, is_last=True)
+
+    def _try(self, jobs: Sequence[Job], *, is_last: bool) -> bool:
+        is_committing = False
+        try:
+            self.expectation.expect(self._patience.connect_s)
+            with self._engine.connect() as connection, connection.begin() as transaction:
+                for job in jobs:
+                    _run_one(connection, job)
+                is_committing = True
+                self.expectation.expect(self._patience.answer_s)
+                transaction.commit()
+        except (DBAPIError, OSError) as error:
+            is_lost = isinstance(error, DBAPIError) and error.connection_invalidated
+            is_silent = isinstance(getattr(error, "orig", None), SilentServer)
+            if is_lost and not (is_silent or is_committing or is_last):
+                return False
+            log.warning("the database failed", extra={"reason": _reason(error)})
+            raise StoreUnavailable(_told(error)) from None
+        return True
+
+
+def _run_one(connection: Connection, job: Job) -> None:
+    """Run one work; what it raises is its own, unless it was the database that failed."""
+    job.result = job.error = None
+    try:
+        with connection.begin_nested():
+            job.result = job.work(connection)
+    except Exception as error:
+        if is_of_store(error):
+            raise
+        job.error = error
+
+
+def is_of_store(error: BaseException) -> bool:
+    """Whether the database failed, and not the work: it is away, slow, full, read-only, broken."""
+    if not isinstance(error, DBAPIError):
+        return False
+    if error.connection_invalidated:
+        return True
+    if isinstance(error, OperationalError | InternalError | InterfaceError):
+        return True
+    return type(error.orig) is sqlite3.DatabaseError  # malformed, or no database at all
+
+
+def _expect_answers(engine: Engine, patience: Patience, expectation: Expectation) -> None:
+    @event.listens_for(engine, "before_cursor_execute")
+    def _before(*_args: Any) -> None:
+        expectation.expect(patience.answer_s)
+
+    @event.listens_for(engine, "begin", insert=True)
+    def _begin(_connection: Connection) -> None:
+        expectation.expect(patience.turn_s + patience.answer_s)
+
+
+def _told(error: Exception) -> str:
+    """The error for whoever asked: neither an address nor SQL, which may hold values."""
+    return f"the database failed ({type(getattr(error, 'orig', None) or error).__name__})"
+
+
+def _reason(error: Exception) -> str:
+    """The first line of the driver's words for the log; it has no password."""
+    return str(getattr(error, "orig", None) or error).strip().partition("\n")[0]
