@@ -1,5 +1,6 @@
 """A question about usage, from its parameters as they were written. HTTP and the command line ask
-with the same names."""
+with the same names.
+"""
 
 from __future__ import annotations
 

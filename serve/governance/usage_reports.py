@@ -50,8 +50,7 @@ class UsageReport:
             "time_zone": self.time_zone,
             "group_by": list(self.group_by),
             "data": [
-                {**dict(zip(self.group_by, usage.group, strict=True)), **_figures([usage])}
-                | {"cost": _money(usage)}
+                {**self._named(usage), **_figures([usage]), "cost": _money(usage)}
                 for usage in self.groups
             ],
             "totals": {
@@ -61,6 +60,9 @@ class UsageReport:
             "has_more": self.next is not None,
             "next": self.next,
         }
+
+    def _named(self, usage: Usage) -> dict[str, str]:
+        return {str(name): value for name, value in zip(self.group_by, usage.group, strict=True)}
 
 
 class UsageReports:

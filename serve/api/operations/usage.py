@@ -55,12 +55,11 @@ def routes(state: ServerState) -> tuple[RouteSpec, ...]:
             report = await _found(_reports(state).everyone(query))
         return _answer(request, report, form)
 
-    own, everyone = dict(PARAMETERS), {**PARAMETERS, **ADMIN_PARAMETERS}
+    own = described_usage(PARAMETERS)
+    everyone = described_usage({**PARAMETERS, **ADMIN_PARAMETERS})
     return (
-        RouteSpec(path="/v1/usage", handler=own_usage, policy=ANY_KEY, openapi=described_usage(own)),
-        RouteSpec(
-            path="/admin/usage", handler=all_usage, policy=ADMIN, openapi=described_usage(everyone)
-        ),
+        RouteSpec(path="/v1/usage", handler=own_usage, policy=ANY_KEY, openapi=own),
+        RouteSpec(path="/admin/usage", handler=all_usage, policy=ADMIN, openapi=everyone),
     )
 
 

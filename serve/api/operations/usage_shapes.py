@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final, Literal
 
+from pydantic import Field
+
 from serve.api.openai.schemas import PROBLEM, Reply
 from serve.storage.ledger_reports import MAX_GROUPS
 
@@ -51,7 +53,7 @@ class UsagePage(Reply):
     """A page of groups. ``next`` asks for the next one, as ``after``; null on the last."""
 
     object: Literal["usage"]
-    from_: str
+    from_: str = Field(alias="from")
     to: str
     time_zone: str
     group_by: list[str]
@@ -59,8 +61,6 @@ class UsagePage(Reply):
     totals: UsageTotals
     has_more: bool
     next: str | None
-
-    model_config = {"alias_generator": lambda name: name.rstrip("_"), "extra": "forbid"}
 
 
 _FIGURES: Final = {
@@ -115,5 +115,3 @@ def _parameter(name: str, meaning: str) -> dict[str, Any]:
         schema = {"type": "string", "format": "date"}
     found = {"name": name, "in": "query", "required": False, "schema": schema}
     return found | {"description": meaning}
-
-

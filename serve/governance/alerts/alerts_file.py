@@ -1,4 +1,6 @@
-"""The alerts file: at which thresholds of budgets somebody is told, and how. TOML::
+"""The alerts file: at which thresholds of budgets somebody is told, and how.
+
+::
 
     thresholds = [50, 80, 100]           # percent of a budget
 
@@ -20,6 +22,8 @@ import re
 import ssl
 import stat
 import tomllib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -215,18 +219,13 @@ def _mail(table: MailTable) -> Mail:
     )
 
 
-class _named:  # noqa: N801  a block of a few words, not a thing
+@contextmanager
+def _named(key: str) -> Iterator[None]:
     """A block whose ValueErrors name the key at fault."""
-
-    def __init__(self, key: str) -> None:
-        self._key = key
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
-        if isinstance(error, ValueError):
-            raise ValueError(f"{self._key}: {error}") from None
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(f"{key}: {error}") from None
 
 
 def _explained(path: Path, error: ValidationError) -> str:

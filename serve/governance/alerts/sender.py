@@ -116,18 +116,15 @@ class AlertSender:
             log.debug("the outbox is away", extra={"channel": name})
 
     async def _round(self, name: str, channel: Channel) -> None:
+        claim_ms = int((channel.timeout_s + CLAIM_MARGIN_S) * 1000)
         for _ in range(MAX_ROUND):
             if self._clock() < self._rests_until[name]:
                 return
             if not await self._database.read(lambda c: alert_outbox.is_any_due(c, name)):
                 return
-            claim_ms = int((channel.timeout_s + CLAIM_MARGIN_S) * 1000)
-            claimed = await self._database.write(
-                lambda c, claim_ms=claim_ms: alert_outbox.claim(
-                    c, name, limit=1, claim_ms=claim_ms
-                )
-            )
-            for outgoing in claimed:
+            for outgoing in await self._database.write(
+                lambda c: alert_outbox.claim(c, name, limit=1, claim_ms=claim_ms)
+            ):
                 await self._try(name, channel, outgoing)
 
     async def _try(self, name: str, channel: Channel, outgoing: Outgoing) -> None:
@@ -156,9 +153,7 @@ class AlertSender:
                 "retry_in_s": retry_ms // 1000,
             },
         )
-        await self._database.write(
-            lambda c: alert_outbox.failed(c, outgoing, retry_in_ms=retry_ms)
-        )
+        await self._database.write(lambda c: alert_outbox.failed(c, outgoing, retry_in_ms=retry_ms))
 
 
 def retry_s(num_tries: int, drawn: float) -> float:
