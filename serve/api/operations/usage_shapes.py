@@ -8,6 +8,7 @@ from typing import Any, Final, Literal
 from pydantic import Field
 
 from serve.api.openai.schemas import PROBLEM, Reply
+from serve.governance.usage_query import cursor
 from serve.storage.ledger_reports import MAX_GROUPS
 
 
@@ -79,8 +80,8 @@ EXAMPLE: Final[Mapping[str, Any]] = {
     "group_by": ["day", "model"],
     "data": [{"day": "2026-11-29", "model": "demo", **_FIGURES, "cost": _COST}],
     "totals": {**_FIGURES, "costs": [_COST]},
-    "has_more": False,
-    "next": None,
+    "has_more": True,
+    "next": cursor(["day", "model"], ["2026-11-29", "demo", "EUR"]),
 }
 CSV_EXAMPLE: Final = (
     "day,model,requests,prompt_tokens,cached_tokens,completion_tokens,reasoning_tokens,cost,"
