@@ -11,9 +11,13 @@ from hypothesis import HealthCheck, settings
 
 from tests import programs
 from tests.servers.fixtures import (  # noqa: F401 (fixtures of all tests)
+    _migrated_file,
+    _migrated_url,
     _redis,
     database,
     database_place,
+    migrated_place,
+    migrated_postgres,
     postgres,
     redis_server,
 )

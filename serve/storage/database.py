@@ -14,23 +14,15 @@ from typing import TypeVar
 
 from sqlalchemy import Connection, Engine
 
-from serve.storage import schema
 from serve.storage.circuit import Circuit
 from serve.storage.counters import StoreUnavailable
+from serve.storage.engines import engine_of
 from serve.storage.lane import Lane
+from serve.storage.migrating import migrate
 from serve.storage.places import Place, PostgresqlServer
-from serve.storage.postgresql import postgresql_engine
-from serve.storage.sqlite import sqlite_engine
 from serve.storage.transactions import Transactions
 
 T = TypeVar("T")
-
-
-def engine_of(place: Place, *, is_reader: bool = False) -> Engine:
-    """An engine with one connection, to a file or a server."""
-    if isinstance(place, PostgresqlServer):
-        return postgresql_engine(place, is_reader=is_reader)
-    return sqlite_engine(place, is_reader=is_reader)
 
 
 class Database:
@@ -83,18 +75,13 @@ class Database:
 
 
 async def open_database(place: Place) -> Database:
-    """Open a database whose tables are made, or brought up to date, first."""
-    await asyncio.to_thread(_make_tables, place)
+    """Open a database whose tables are made, or brought up to date, first.
+
+    Raises:
+        StartupError: it cannot be used, or is of a newer version of this program.
+    """
+    await asyncio.to_thread(migrate, place)
     return Database(place)
-
-
-def _make_tables(place: Place) -> None:
-    engine = engine_of(place)
-    try:
-        with engine.begin() as connection:
-            schema.metadata.create_all(connection)
-    finally:
-        engine.dispose()
 
 
 def _lane(name: str, engine: Engine, place: Place) -> Lane:

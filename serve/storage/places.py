@@ -8,7 +8,7 @@ writes, the file is locked.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 FILE_NAME = "intramural.db"
@@ -23,12 +23,14 @@ class Patience:
         answer_s: for one statement, and for a commit.
         connect_s: for a new connection.
         turn_s: for the turn of this process among the replicas that write.
+        idle_s: for whoever has the turn and sends nothing; the server then ends the connection.
         queue_s: for a call that waits behind others, while those are answered.
     """
 
     answer_s: float
     connect_s: float
     turn_s: float
+    idle_s: float = 1.0
     queue_s: float = 10.0
 
 
@@ -39,17 +41,32 @@ class SqliteFile:
     path: Path
     patience: Patience = Patience(answer_s=5.0, connect_s=5.0, turn_s=5.0)
 
+    def __str__(self) -> str:
+        return f"The database {self.path}"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PostgresqlServer:
     """A database that replicas share.
 
     Attributes:
-        conninfo: of libpq, password and all; not shown.
+        conninfo: of libpq, or a URL; with the password, and not shown.
+        name: for messages; without it.
     """
 
     conninfo: str = field(repr=False)
+    name: str = ""
     patience: Patience = Patience(answer_s=0.25, connect_s=0.25, turn_s=2.0)
 
+    def __str__(self) -> str:
+        return f"The database {self.name}".rstrip()
+
+
+_UNHURRIED = Patience(answer_s=600.0, connect_s=5.0, turn_s=60.0, idle_s=60.0)
 
 Place = SqliteFile | PostgresqlServer
+
+
+def unhurried(place: Place) -> Place:
+    """The place with time for a command or a migration, for which no request waits."""
+    return replace(place, patience=_UNHURRIED)

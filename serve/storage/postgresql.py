@@ -23,8 +23,6 @@ WRITER_LOCK = 0x696E7472616D7572
 """The advisory lock of whoever writes: "intramur" in ASCII."""
 SERVER_SHARE = 0.8
 """Part of the time for an answer after which the server itself cancels a statement."""
-IDLE_S = 1.0
-"""Seconds after which a process that holds the writers' turn and does nothing loses it."""
 
 
 class SilentServer(psycopg.OperationalError):
@@ -92,7 +90,7 @@ def _connect(place: PostgresqlServer, *, is_reader: bool) -> BoundedConnection:
     options = {
         "statement_timeout": _ms(patience.answer_s * SERVER_SHARE),
         "lock_timeout": _ms(patience.turn_s),
-        "idle_in_transaction_session_timeout": _ms(IDLE_S),
+        "idle_in_transaction_session_timeout": _ms(patience.idle_s),
         "default_transaction_read_only": "on" if is_reader else "off",
         "timezone": "UTC",
     }

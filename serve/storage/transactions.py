@@ -11,6 +11,7 @@ from sqlalchemy import Connection, Engine, event
 from sqlalchemy.exc import DBAPIError, InterfaceError, InternalError, OperationalError
 
 from serve.storage.counters import StoreUnavailable
+from serve.storage.engines import reason_of
 from serve.storage.lane import Expectation, Job
 from serve.storage.places import Patience
 from serve.storage.postgresql import SilentServer
@@ -59,7 +60,7 @@ class Transactions:
             is_silent = isinstance(getattr(error, "orig", None), SilentServer)
             if is_lost and not (is_silent or is_committing or is_last):
                 return False
-            log.warning("the database failed", extra={"reason": _reason(error)})
+            log.warning("the database failed", extra={"reason": reason_of(error)})
             raise StoreUnavailable(_told(error)) from None
         return True
 
@@ -100,8 +101,3 @@ def _expect_answers(engine: Engine, patience: Patience, expectation: Expectation
 def _told(error: Exception) -> str:
     """The error for whoever asked: neither an address nor SQL, which may hold values."""
     return f"the database failed ({type(getattr(error, 'orig', None) or error).__name__})"
-
-
-def _reason(error: Exception) -> str:
-    """The first line of the driver's words for the log; it has no password."""
-    return str(getattr(error, "orig", None) or error).strip().partition("\n")[0]

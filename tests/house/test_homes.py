@@ -34,10 +34,19 @@ HOMES: dict[str, tuple[str, ...]] = {
         "models/rules/templates.py",
         "models/rules/template_sizes.py",
     ),
-    "tokenizers": ("serve/pipeline/tokenizer.py", "serve/pipeline/guard.py", "models/demo/"),
+    "tokenizers": (
+        "serve/pipeline/control_tokens.py",
+        "serve/pipeline/guard.py",
+        "serve/pipeline/tokenizer.py",
+        "models/demo/",
+    ),
     "llguidance": ("serve/engine/grammars/",),
-    "huggingface_hub": ("models/hub/fetch.py", "models/hub/bounded_client.py"),
-    "httpx2": ("models/hub/fetch.py", "models/hub/bounded_client.py"),
+    "huggingface_hub": (
+        "models/hub/fetch.py",
+        "models/hub/bounded_client.py",
+        "models/hub/hub_errors.py",
+    ),
+    "httpx2": ("models/hub/fetch.py", "models/hub/bounded_client.py", "models/hub/hub_errors.py"),
     "model_signing": ("models/trust/signing.py",),
     "sigstore": ("models/trust/signing.py",),
     "cryptography": (

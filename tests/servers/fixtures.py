@@ -6,7 +6,9 @@ for ``database`` runs on SQLite and on PostgreSQL and needs none.
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -50,21 +52,74 @@ def redis_server(_redis: RedisServer) -> RedisServer:
 
 @pytest.fixture(params=PLACES)
 def database_place(request: pytest.FixtureRequest, tmp_path) -> Place:
-    """An empty database, on SQLite and on PostgreSQL."""
-    from serve.storage.places import Patience, PostgresqlServer, SqliteFile
+    """An empty database without tables, on SQLite and on PostgreSQL."""
+    from serve.storage.places import SqliteFile
 
     if request.param == "sqlite":
         return SqliteFile(path=tmp_path / "state" / "intramural.db")
-    server: Postgres = request.getfixturevalue("postgres")
-    unhurried = Patience(answer_s=5.0, connect_s=5.0, turn_s=10.0, queue_s=60.0)
-    return PostgresqlServer(conninfo=server.make_database(), patience=unhurried)
+    return _server(request.getfixturevalue("postgres").make_database())
+
+
+@pytest.fixture(params=PLACES)
+def migrated_place(request: pytest.FixtureRequest, tmp_path) -> Place:
+    """A database with our tables, which are empty, on SQLite and on PostgreSQL."""
+    from serve.storage.places import SqliteFile
+
+    if request.param == "postgresql":
+        return _server(request.getfixturevalue("migrated_postgres"))
+    path = tmp_path / "state" / "intramural.db"
+    path.parent.mkdir()
+    shutil.copy(request.getfixturevalue("_migrated_file"), path)
+    return SqliteFile(path=path)
 
 
 @pytest.fixture
-async def database(database_place: Place) -> AsyncIterator[Database]:
-    """A database with our tables, on SQLite and on PostgreSQL."""
-    from serve.storage.database import open_database
+async def database(migrated_place: Place) -> AsyncIterator[Database]:
+    """A database that is open, with our tables, on SQLite and on PostgreSQL."""
+    from serve.storage.database import Database
 
-    opened = await open_database(database_place)
+    opened = Database(migrated_place)
     yield opened
     await opened.close()
+
+
+def _server(url: str) -> Place:
+    from serve.storage.places import Patience, PostgresqlServer
+
+    unhurried = Patience(answer_s=5.0, connect_s=5.0, turn_s=10.0, queue_s=60.0)
+    return PostgresqlServer(conninfo=url, patience=unhurried)
+
+
+@pytest.fixture(scope="session")
+def _migrated_file(tmp_path_factory) -> Path:
+    """A SQLite database with our tables, to copy."""
+    from serve.storage.migrating import migrate
+    from serve.storage.places import SqliteFile
+
+    path = tmp_path_factory.mktemp("migrated") / "intramural.db"
+    migrate(SqliteFile(path=path))
+    return path
+
+
+@pytest.fixture(scope="session")
+def _migrated_url(postgres: Postgres) -> str:
+    """The URL of a database with our tables, to empty."""
+    from serve.storage.migrating import migrate
+    from serve.storage.places import PostgresqlServer
+
+    url = postgres.make_database()
+    migrate(PostgresqlServer(conninfo=url))
+    return url
+
+
+@pytest.fixture
+def migrated_postgres(_migrated_url: str) -> str:
+    """The URL of a database with our tables, which are empty."""
+    import psycopg
+
+    from serve.storage import schema
+
+    with psycopg.connect(_migrated_url) as connection:
+        for name in schema.metadata.tables:
+            connection.execute(f"DELETE FROM {name}")
+    return _migrated_url
