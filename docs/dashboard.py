@@ -208,6 +208,36 @@ ROWS: dict[str, tuple[Panel, ...]] = {
             ),
         ),
     ),
+    "Who is let in": (
+        Panel(
+            "Refused by limits",
+            "reqps",
+            "Requests a second that a limit refused, by its name and by what it bounds.",
+            ((_rate("limit_refusals_total", by="limit, kind"), "{{limit}} {{kind}}"),),
+        ),
+        Panel(
+            "Observed limits",
+            "reqps",
+            "Requests a second that a limit would have refused, were it not only observed.",
+            ((_rate("limit_observed_total", by="limit, kind"), "{{limit}} {{kind}}"),),
+        ),
+        Panel(
+            "Reservations and usage that waits",
+            "short",
+            "Running requests that hold room in limits; requests whose usage waits in a replica's "
+            "own file for the database.",
+            (
+                (_gauge("reservations_held"), "held {{instance}}"),
+                (_gauge("usage_spool_requests"), "waiting {{instance}}"),
+            ),
+        ),
+        Panel(
+            "Limits file in force",
+            "bool_yes_no",
+            "No: the newest limits file cannot be used, and the limits before it stay.",
+            ((_gauge("limits_file_usable"), "{{instance}}"),),
+        ),
+    ),
     "How is the process": (
         Panel(
             "Resident memory",
@@ -243,6 +273,12 @@ ROWS: dict[str, tuple[Panel, ...]] = {
             "bool_yes_no",
             "No: the newest key file cannot be used, and the keys before it stay.",
             ((_gauge("key_file_usable"), "{{instance}}"),),
+        ),
+        Panel(
+            "Database answers",
+            "bool_yes_no",
+            "No: it failed five times in a row, and is tried again with pauses.",
+            ((_gauge("database_available"), "{{instance}}"),),
         ),
         Panel(
             "What runs",

@@ -17,6 +17,7 @@ import signal
 import sys
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,13 +33,14 @@ from serve.api.http.server import GRACE_S, HttpServer, build_server
 from serve.api.openai.errors import problem
 from serve.api.routes import ServerState
 from serve.assembly import Loaded, assemble
+from serve.composition.identity import Identity, build_identity
+from serve.composition.limits import open_limits
+from serve.composition.stores import Stores, open_stores
 from serve.config import Config
 from serve.engine.protocol import Engine, Progress
 from serve.engine.supervisor import Supervisor
 from serve.environment import harden_environment, operator_environment
 from serve.errors import StartupError
-from serve.governance.authenticators import authenticators_for
-from serve.governance.keys import KeyRing
 from serve.observe import logs
 from serve.observe.metrics import Metrics
 from serve.observe.startup import Startup
@@ -123,20 +125,61 @@ async def serve(
     check_packages()
     check_exposure(config)
     _check_model(config)
-    startup = Startup()
     metrics = Metrics()
+    async with open_stores(config, metrics) as stores, AsyncExitStack() as parts:
+        await _serve(
+            config,
+            environment,
+            metrics,
+            stores,
+            parts,
+            on_progress=on_progress,
+            on_ready=on_ready,
+        )
+
+
+async def _serve(
+    config: Config,
+    environment: dict[str, str],
+    metrics: Metrics,
+    stores: Stores,
+    parts: AsyncExitStack,
+    *,
+    on_progress: Progress,
+    on_ready: Callable[[Ready], None],
+) -> None:
+    """Run the server whose stores are open, with parts that are closed after it; see ``serve``."""
+    startup = Startup()
     logs.set_arm(config.arm)
     metrics.set_arm(config.arm)
-    keys = KeyRing.load(config.api_key_file) if config.api_key_file else None
-    if keys is not None:
+    identity = build_identity(config, stores.database)
+    if (keys := identity.keys) is not None:
         metrics.attach_key_file(lambda: keys.is_in_force)
     directory = Directory(config.model_names, tuple(config.adapters), created=int(time.time()))
-    service = Service(directory, authenticators_for(keys), listeners=(logs.AccessLog(), metrics))
-    state = ServerState(config=config, service=service, startup=startup, metrics=metrics)
+    await identity.start()
+    parts.push_async_callback(identity.close)
+    limits = await parts.enter_async_context(
+        open_limits(
+            config,
+            stores,
+            metrics,
+            keys,
+            knows_others=config.jwt_file is not None,
+        )
+    )
+    service = Service(
+        directory,
+        identity.authenticators,
+        reservations=limits.reservations,
+        listeners=(logs.AccessLog(), metrics),
+    )
+    state = ServerState(
+        config=config, service=service, startup=startup, metrics=metrics, tokens=identity.tokens
+    )
     with listening(config.host, config.port) as listeners:
         server = build_server(create_app(state), config, problem=problem)
         stop = _stop_on_signals()
-        _reload_on_hangup(keys, stop)
+        _reload_on_hangup(identity, stop)
         serving = asyncio.create_task(server.serve(sockets=listeners))
 
         def progress(phase: str, done: int, total: int) -> None:
@@ -179,7 +222,7 @@ def _ready(loaded: Loaded, config: Config, *, url: str) -> Ready:
         has_template=loaded.pipeline.renderer.template is not None,
         dialect=loaded.pipeline.dialect.dialect,
         arm=config.arm,
-        needs_key=config.api_key_file is not None,
+        needs_key=config.needs_key,
         has_page=config.playground,
         prefix_cache_dir=config.prefix_cache_dir,
         has_prefix_key=config.prefix_cache_key_file is not None,
@@ -278,14 +321,14 @@ def _stop_on_signals() -> Stop:
     return stop
 
 
-def _reload_on_hangup(keys: KeyRing | None, stop: Stop) -> None:
+def _reload_on_hangup(identity: Identity, stop: Stop) -> None:
     """Read the key file again on SIGHUP, as services do; end when a terminal hung up."""
     on_terminal = sys.stderr.isatty()  # asked now: a terminal that hung up says that it is none
 
     def on_hangup() -> None:
         if on_terminal:
             stop.on_signal(signal.SIGHUP)
-        elif keys is not None:
-            keys.reload()
+        else:
+            identity.reload()
 
     asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, on_hangup)

@@ -17,10 +17,13 @@ from models.errors import HomelessError
 from models.rules import names
 from serve import config_checks
 from serve.config_sections.capacity import CapacitySection
+from serve.config_sections.identity import IdentitySection
 from serve.config_sections.integrity import IntegritySection
+from serve.config_sections.limits import LimitsSection
 from serve.config_sections.listening import ListeningSection
 from serve.config_sections.served_model import ServedModelSection
 from serve.config_sections.storage import StorageSection
+from serve.config_sections.stores import StoresSection
 from serve.config_sections.transformers import TransformersSection
 from serve.config_sections.vllm import VllmSection
 from serve.setting_names import flag_of
@@ -28,15 +31,23 @@ from serve.setting_names import flag_of
 _PATHS = (
     "trusted_keys",
     "api_key_file",
+    "key_pepper_file",
+    "jwt_file",
     "data_dir",
     "state_dir",
     "prefix_cache_dir",
     "prefix_cache_key_file",
+    "database_url_file",
+    "cache_url_file",
+    "limits_file",
 )
 
 
 class Config(
     StorageSection,
+    StoresSection,
+    LimitsSection,
+    IdentitySection,
     ListeningSection,
     IntegritySection,
     VllmSection,
@@ -91,6 +102,11 @@ class Config(
             },
             is_cached=self.enable_prefix_caching,
             is_verified=self.verify != "off",
+        )
+        config_checks.check_keys(
+            self.api_key_file,
+            in_database=self.api_keys == "database",
+            has_pepper=self.key_pepper_file is not None,
         )
         config_checks.check_lookup(self.num_speculative_tokens, is_on=self.prompt_lookup)
         config_checks.check_step(self.max_num_batched_tokens, self.max_num_seqs)

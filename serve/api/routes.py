@@ -11,6 +11,7 @@ from starlette.responses import Response
 
 from serve.api.policy import Policy
 from serve.config import Config
+from serve.governance.short_tokens import ShortTokens
 from serve.governance.usage_reports import UsageReports
 from serve.observe.startup import Startup
 from serve.service.requests import Service
@@ -30,6 +31,7 @@ class ServerState:
 
     Attributes:
         usage: reports of the ledger; None where none is kept.
+        tokens: made for API keys; None where there are none.
     """
 
     config: Config
@@ -37,6 +39,7 @@ class ServerState:
     startup: Startup
     metrics: Exposition | None
     usage: UsageReports | None = None
+    tokens: ShortTokens | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -26,6 +26,9 @@ GROUPS = {
     "tensor_parallel_size": "for the vLLM engine",
     "offline": "which bytes may be served",
     "host": "where it listens",
+    "api_keys": "who may ask",
+    "limits_file": "limits, budgets and usage",
+    "database_url_file": "stores that replicas share",
     "data_dir": "where it keeps and writes",
 }
 """The field that opens each group of --help; fields follow their order in Config."""

@@ -141,6 +141,41 @@ FAMILIES: tuple[Family, ...] = (
         _QUEUE_S,
     ),
     _family(
+        "limit_refusals_total",
+        "counter",
+        "requests",
+        "Requests that a limit refused, by its name in the limits file (`key`: one stored with a "
+        "key) and by what it bounds, `kind`: `tokens_per_minute`, `money_per_month` and so on.",
+        *("limit", "kind"),
+    ),
+    _family(
+        "limit_observed_total",
+        "counter",
+        "requests",
+        'Requests that a limit of `mode = "observe"` would have refused, by the same labels.',
+        *("limit", "kind"),
+    ),
+    _family(
+        "reservations_held",
+        "gauge",
+        "scrape",
+        "Running requests of this replica that hold room in limits or budgets. Absent without "
+        "limits and ledger, as are the two that follow.",
+    ),
+    _family(
+        "usage_spool_requests",
+        "gauge",
+        "scrape",
+        "Requests whose usage waits in this replica's own file for the database to come back.",
+    ),
+    _family(
+        "limits_file_usable",
+        "gauge",
+        "scrape",
+        "1 while the limits file is the one in force; 0 where the newest one cannot be used and "
+        "the limits before it stay.",
+    ),
+    _family(
         "requests_admitted",
         "gauge",
         "scrape",
@@ -228,6 +263,13 @@ FAMILIES: tuple[Family, ...] = (
         "gauge",
         "alerts",
         "Alerts that wait to be taken, of all replicas that share the database.",
+    ),
+    _family(
+        "database_available",
+        "gauge",
+        "scrape",
+        "1 while the database answers; 0 where it failed five times in a row and is tried again "
+        "with pauses. There while the model loads, too; absent where nothing needs a database.",
     ),
     _family(
         "model_info",

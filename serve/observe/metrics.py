@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from bisect import bisect_right
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from itertools import pairwise
 from typing import get_args
 
@@ -83,6 +83,10 @@ class Metrics:
         """Ask here on scrapes whether the key file as it is now is the one in force."""
         self._scraped.is_key_file_usable = is_usable
 
+    def attach_database(self, is_available: Callable[[], bool]) -> None:
+        """Ask here on scrapes whether the database answered of late."""
+        self._scraped.is_database_available = is_available
+
     def set_model(self, info: EngineInfo, model_name: str) -> None:
         """Say in ``model_info`` what is served."""
         if "prefix_cache" in info.capabilities:  # from 0 on, as refusals are
@@ -104,6 +108,18 @@ class Metrics:
         """Say in ``arm_info`` which arm of an experiment this server is, if it is one."""
         if arm is not None:
             self._gauges["arm_info"].labels(arm=arm).set(1)
+
+    def attach_limits(self, load: Callable[[], Mapping[str, float]]) -> None:
+        """Ask here on scrapes for the figures of limits, by their families' names."""
+        self._scraped.limits_load = load
+
+    def limit_refused(self, limit: str, measure: str) -> None:
+        """Count a refusal. The name is one of the limits file's, not a client's."""
+        self._counters["limit_refusals_total"].labels(limit=limit, kind=measure).inc()
+
+    def limit_observed(self, limit: str, measure: str) -> None:
+        """Count a request that a limit would have refused if it were not only observed."""
+        self._counters["limit_observed_total"].labels(limit=limit, kind=measure).inc()
 
     def request_finished(self, record: RequestRecord) -> None:
         """Count a request. Never raises: a record that cannot be counted is logged."""
@@ -236,6 +252,8 @@ class ScrapeCollector(Collector):
         self.load = load
         self.num_admitted: Callable[[], int] | None = None
         self.is_key_file_usable: Callable[[], bool] | None = None
+        self.limits_load: Callable[[], Mapping[str, float]] | None = None
+        self.is_database_available: Callable[[], bool] | None = None
 
     def describe(self) -> Iterator[Metric]:
         """Names for the registry, without asking anybody."""
@@ -249,6 +267,10 @@ class ScrapeCollector(Collector):
         values: dict[str, float] = {}
         if self.is_key_file_usable is not None:
             values["key_file_usable"] = self.is_key_file_usable()
+        if self.limits_load is not None:
+            values |= self.limits_load()
+        if self.is_database_available is not None:
+            values["database_available"] = self.is_database_available()
         if self.num_admitted is not None:
             values["requests_admitted"] = self.num_admitted()
         if self.load is not None:

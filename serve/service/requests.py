@@ -28,7 +28,8 @@ from models.rules.names import quoted
 from serve import timeline
 from serve.errors import Draining, Forbidden, InternalError, ModelNotFound, RequestError
 from serve.governance.audit import Audit
-from serve.governance.authenticators import Authenticator, Credentials, authenticate
+from serve.governance.authenticators import Authenticator, authenticate
+from serve.governance.credentials import Credentials
 from serve.governance.pass_through import NO_RESERVATION, NoAudit, NoLimits
 from serve.governance.principal import Principal, Scope
 from serve.governance.reservations import Demand, Reservation, Reservations

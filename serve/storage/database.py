@@ -101,12 +101,12 @@ async def _guarded(circuit: Circuit, lane: Lane, work: Callable[[Connection], T]
     if call is None:
         raise StoreUnavailable("the database did not answer of late, and is left alone for a while")
     try:
-        result: T = await lane.call(work)
+        job = await lane.call(work)
     except StoreUnavailable:
         circuit.fail(call)
         raise
-    except Exception:
-        circuit.succeed(call)
-        raise
     circuit.succeed(call)
+    if job.error is not None:
+        raise job.error
+    result: T = job.result
     return result

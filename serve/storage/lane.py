@@ -50,24 +50,17 @@ class Job:
     """One work, and who waits for it.
 
     Attributes:
-        result: of the work, or the error that it raised; set before it is told.
+        future: resolved once the work is done, or was not answered (StoreUnavailable).
+        result: of the work.
+        error: that the work raised, and is its caller's.
     """
 
     work: Work
-    future: asyncio.Future[Any]
+    future: asyncio.Future[None]
     since: float = field(default_factory=time.monotonic)
     is_abandoned: bool = False
     result: Any = None
-    error: BaseException | None = None
-
-    def tell(self) -> None:
-        """Resolve the future; on its own loop."""
-        if self.future.done():
-            return
-        if self.error is not None:
-            self.future.set_exception(self.error)
-        else:
-            self.future.set_result(self.result)
+    error: Exception | None = None
 
 
 class Lane:
@@ -105,8 +98,8 @@ class Lane:
         self._is_closing = False
         self._thread = threading.Thread(target=self._loop, name=name, daemon=True)
 
-    async def call(self, work: Work) -> Any:
-        """Run the work on the thread and return its result, or raise what it raised.
+    async def call(self, work: Work) -> Job:
+        """Run the work on the thread and return it with its result, or the error that it raised.
 
         Raises:
             StoreUnavailable: it was not answered in time, or too many wait.
@@ -114,9 +107,10 @@ class Lane:
         job = Job(work, asyncio.get_running_loop().create_future())
         self._take(job)
         try:
-            return await self._answer(job)
+            await self._answer(job)
         finally:
             job.is_abandoned = True
+        return job
 
     async def close(self) -> None:
         """Finish what was taken, and end the thread; one that hangs is left behind."""
@@ -137,14 +131,15 @@ class Lane:
             if self._thread.ident is None:
                 self._thread.start()
 
-    async def _answer(self, job: Job) -> Any:
+    async def _answer(self, job: Job) -> None:
         last = job.since + self._queue_s
         while True:
             due = min(self._expectation.due, last)
             left = due - time.monotonic()
             await asyncio.wait({job.future}, timeout=max(left, 0.001))
             if job.future.done():
-                return job.future.result()
+                job.future.result()
+                return
             if time.monotonic() >= min(self._expectation.due, last):
                 raise StoreUnavailable("the database did not answer in time")
 
@@ -168,15 +163,15 @@ class Lane:
         return group
 
     def _run_group(self, jobs: list[Job]) -> None:
+        reason: str | None = None
         try:
             self._run(jobs)
         except StoreUnavailable as error:
+            reason = str(error)
             jobs += self._as_silent()
-            for job in jobs:
-                job.error = StoreUnavailable(str(error))
         finally:
             self._expectation.rest()
-        _tell(jobs)
+        _tell(jobs, reason)
 
     def _as_silent(self) -> list[Job]:
         """Those who have waited as long as the store was silent."""
@@ -188,16 +183,25 @@ class Lane:
         return late
 
 
-def _tell(jobs: Sequence[Job]) -> None:
-    """Tell each loop of its jobs with one call."""
+def _tell(jobs: Sequence[Job], reason: str | None) -> None:
+    """Tell each loop of its jobs with one call.
+
+    Args:
+        reason: why none of them was answered; None where all were.
+    """
     by_loop: dict[asyncio.AbstractEventLoop, list[Job]] = {}
     for job in jobs:
         by_loop.setdefault(job.future.get_loop(), []).append(job)
     for loop, told in by_loop.items():
         with contextlib.suppress(RuntimeError):  # a loop that is closed waits for nothing
-            loop.call_soon_threadsafe(_tell_all, told)
+            loop.call_soon_threadsafe(_resolve, told, reason)
 
 
-def _tell_all(jobs: Sequence[Job]) -> None:
+def _resolve(jobs: Sequence[Job], reason: str | None) -> None:
     for job in jobs:
-        job.tell()
+        if job.future.done():  # its caller was cancelled
+            continue
+        if reason is None:
+            job.future.set_result(None)
+        elif not job.is_abandoned:
+            job.future.set_exception(StoreUnavailable(reason))

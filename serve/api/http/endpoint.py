@@ -19,6 +19,7 @@ from typing import Self, cast
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
+from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from serve.api.dialect import Dialect, Encoder, Identity
@@ -39,6 +40,8 @@ def endpoint(service: Service, dialect: Dialect) -> Callable[[Request], Awaitabl
 
     async def handle(request: Request) -> Response:
         call = call_of(request.scope)
+        if isinstance(route := request.scope.get("route"), Route):
+            call.record.route = route.path_format  # the ledger's row is written before the end
         service.check_accepting()
         body = await request.body()
         parsed = await off_loop(len(body), lambda: dialect.parse(parse_object(body)))

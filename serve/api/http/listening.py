@@ -48,7 +48,7 @@ def check_exposure(config: Config) -> None:
             f"--host {config.host} is more than an address or a name: give that alone, and the "
             "port by --port."
         )
-    if config.api_key_file is not None:
+    if config.needs_key:
         return
     if not (is_loopback_name(host) or is_loopback_address(host)):
         raise StartupError(

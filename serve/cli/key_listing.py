@@ -1,0 +1,41 @@
+"""Keys as tables: all of them, or one. No secret, and nothing that steers a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from rich.table import Table
+from rich.text import Text
+
+from models.rules.names import printable
+from serve.governance.key_entry import StoredKey
+
+
+def table_of(keys: Iterable[StoredKey]) -> Table:
+    """A row for each key."""
+    table = Table("id", "name", "tenant", "scopes", "created", "expires", "state")
+    for key in keys:
+        expires = key.expires_at.date().isoformat() if key.expires_at else "never"
+        tenant = "its own" if key.tenant == key.key_id else key.tenant
+        scopes = " ".join(sorted(key.scopes))
+        created = key.created_at.date().isoformat()
+        # Not as markup, and without control characters: the file may be of another hand.
+        cells = (key.key_id, key.name, tenant, scopes, created, expires)
+        table.add_row(*(Text(printable(cell)) for cell in cells), key.state)
+    return table
+
+
+def card_of(key: StoredKey) -> Table:
+    """A row for each fact of one key."""
+    table = Table(show_header=False, box=None)
+    for name, value in key.as_json().items():
+        table.add_row(name.replace("_", " "), Text(printable(_shown(value))))
+    return table
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{name}={item}" for name, item in value.items()) or "none"
+    if isinstance(value, list):
+        return " ".join(map(str, value)) or "none"
+    return "-" if value in {None, ""} else str(value)

@@ -1,0 +1,54 @@
+"""Names that limits may use: a limit on what does not exist would silently limit nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field
+
+from serve.governance.limits.rules import EACH, MONEY, Limit
+from serve.suggestion import near
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Known:
+    """All that exists when a limits file is read.
+
+    Attributes:
+        aliases: the model's own name by each name that is served.
+        keys: ids of keys; None where callers need none of ours (tokens of the site's own).
+        tenants: of keys; the file declares others.
+        users: owners of keys; None where the site's own tokens name them.
+    """
+
+    aliases: Mapping[str, str] = field(default_factory=dict)
+    keys: frozenset[str] | None = None
+    tenants: frozenset[str] = frozenset()
+    users: frozenset[str] | None = None
+
+
+def strangers(limit: Limit, known: Known, declared: Collection[str]) -> Iterator[str]:
+    """Names of one limit that are names of nothing, as sentences.
+
+    Args:
+        declared: tenants of the file.
+    """
+    tenants = known.tenants | frozenset(declared)
+    for kind, name, names, remedy in (
+        ("model", limit.model, known.aliases, "it is not served here"),
+        ("key", limit.key, known.keys, "no key has that id: `keys list` shows those there are"),
+        ("user", limit.user, known.users, "no key has that owner"),
+        ("tenant", limit.tenant, tenants, "no key is of it, and no [tenants.NAME] declares it"),
+    ):
+        if name not in (None, EACH) and names is not None and name not in names:
+            yield f"{kind} is {name!r}, and {remedy}.{near(name or '', names)}"
+
+
+def unpriced(limit: Limit, known: Known, prices: Collection[str]) -> Iterator[str]:
+    """Models whose money a limit counts and that have no price, as sentences."""
+    if not MONEY & limit.bounds.keys():
+        return
+    models = set(known.aliases.values())
+    if limit.model not in (None, EACH):
+        models &= {known.aliases.get(limit.model or "", "")}
+    for model in sorted(models - set(prices)):
+        yield f'it counts money, and the model {model!r} has no price: add [prices."{model}"]'
