@@ -20,7 +20,6 @@ from __future__ import annotations
 
 import re
 import ssl
-import stat
 import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -36,6 +35,7 @@ from serve.governance.alerts.channel import Channel
 from serve.governance.alerts.mail import Mail
 from serve.governance.alerts.pinning import PinnedHost, network_of
 from serve.governance.alerts.webhook import PORTS, Target, Webhook, parse_url
+from serve.governance.private_file import read_private
 from serve.suggestion import near
 
 MAX_FILE_BYTES: Final = 1 << 16
@@ -175,21 +175,14 @@ def _context(folder: Path, table: WebhookTable, target: Target) -> ssl.SSLContex
 
 
 def _secret(path: Path) -> bytes:
-    try:
-        raw = plain_file.read(path, MAX_SECRET_BYTES, may_be_link=True).strip()
-        mode = stat.S_IMODE(path.stat().st_mode)
-    except OSError as error:
-        reason = error.strerror or error
-        raise ValueError(f"webhook.secret_file {path} cannot be read: {reason}") from None
-    if mode & 0o007:
-        raise ValueError(
-            f"webhook.secret_file {path} has mode {mode:04o}: everybody may use it. Run: "
-            f"chmod o= {path}"
-        )
+    """The secret that signs. Raises StartupError where others may read it, or it is short."""
+    make = f"Make one: openssl rand -hex 32 > {path}"
+    text = read_private(path, "webhook.secret_file", MAX_SECRET_BYTES, if_missing=make)
+    raw = text.strip().encode()
     if len(raw) < MIN_SECRET_BYTES:
         raise ValueError(
             f"webhook.secret_file {path} has {len(raw)} bytes: at least {MIN_SECRET_BYTES} are "
-            "needed. Make one: openssl rand -hex 32"
+            f"needed. {make}"
         )
     return raw
 

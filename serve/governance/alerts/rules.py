@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from serve.storage.alert_outbox import Alert
+from models.rules.names import printable
+from serve.storage.alert_outbox import MAX_TEXT_CHARS, Alert
 
 KIND: Final = "budget.threshold"
 FIELDS: Final = frozenset(
@@ -43,6 +44,7 @@ def crossed(
     """
     if limit <= 0:
         return []
+    name, tenant = _id(name), _id(tenant)
     return [
         Alert(
             subject=f"{name} {percent}% of {limit}",
@@ -60,3 +62,8 @@ def crossed(
         for percent in sorted(set(thresholds))
         if before * 100 < percent * limit <= after * 100
     ]
+
+
+def _id(text: str) -> str:
+    """The text as an alert may hold it: a settlement must not fail for a name."""
+    return printable(text)[:MAX_TEXT_CHARS]

@@ -92,7 +92,7 @@ def test_a_file_that_is_not_there(folder):
         ("certificate.pem", "key.pem", "webhook.ca_file"),
         ("certificate.pem", "none.pem", "webhook.ca_file"),
         ('"secret"', '"none"', "webhook.secret_file"),
-        ('"secret"', '"certificate.pem"', "everybody may use it"),
+        ('"secret"', '"certificate.pem"', "group or others may use it"),
         ("127.0.0.1:25", "127.0.0.1", "mail.relay: a host and a port"),
         ("127.0.0.1:25", "127.0.0.1:65536", "mail.relay: a host and a port"),
         ("127.0.0.1:25", "relay.example.org:25", "mail.address: an address (10.0.0.7)"),
