@@ -6,14 +6,19 @@ hold those up, and open their circuit.
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import Final
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from models import plain_file
 from serve.composition.stores import place_of
 from serve.config import Config
+from serve.errors import StartupError
+from serve.governance.limits.limits_file import MAX_FILE_BYTES
 from serve.governance.usage_reports import UsageReports
 from serve.storage.database import Database
 from serve.storage.places import Place
@@ -31,6 +36,29 @@ def reading_place(place: Place) -> Place:
         queue_s=2 * REPORT_S,
     )
     return replace(place, patience=patience)
+
+
+def time_zone_of(limits_file: Path | None) -> str:
+    """The time zone of the budgets, which the ledger's days are in, as a limits file names it.
+
+    Raises:
+        StartupError: the file cannot be read, or names no zone that is known.
+    """
+    if limits_file is None:
+        return "UTC"
+    try:
+        text = plain_file.read_text(limits_file, MAX_FILE_BYTES, may_be_link=True)
+        zone = str(tomllib.loads(text).get("time_zone", "UTC"))
+        ZoneInfo(zone)
+    except OSError as error:
+        raise StartupError(
+            f"--limits-file {limits_file} cannot be read: {error.strerror or error}."
+        ) from None
+    except (ValueError, ZoneInfoNotFoundError):
+        raise StartupError(
+            f"--limits-file {limits_file} names no time zone that is known."
+        ) from None
+    return zone
 
 
 @asynccontextmanager

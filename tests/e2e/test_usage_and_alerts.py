@@ -100,7 +100,14 @@ def test_requests_are_reported_and_a_threshold_is_told(folder, is_proving):
         try:
             port = int(receiver.stdout.readline())
             (folder / "alerts.toml").write_text(ALERTS.format(port=port))
-            arguments = ["--engine", "fake", "--model", "demo", "--state-dir", str(folder / "state")]
+            arguments = [
+                "--engine",
+                "fake",
+                "--model",
+                "demo",
+                "--state-dir",
+                str(folder / "state"),
+            ]
             for name in ("limits", "alerts"):
                 arguments += [f"--{name}-file", str(folder / f"{name}.toml")]
             arguments += ["--api-key-file", str(folder / "keys.json")]

@@ -45,7 +45,9 @@ def test_without_prices_there_is_no_cost():
     assert to_csv(report(("2026-11-01", "a"), currency="")).endswith(",5,,\r\n")
 
 
-@pytest.mark.parametrize("start", ["=", "+", "-", "@", " =", "\t", "\r", "\n", "＝", "＠", "\u3000+"])
+@pytest.mark.parametrize(
+    "start", ["=", "+", "-", "@", " =", "\t", "\r", "\n", "＝", "＠", "\u3000+"]
+)
 def test_a_name_that_would_be_a_formula_is_text(start):
     name = f"{start}HYPERLINK(1)"
     rows = list(csv.reader(io.StringIO(to_csv(report(("2026-11-01", name))), newline="")))

@@ -172,5 +172,3 @@ async def test_only_numbers_and_short_ids_get_in(database, value):
 async def test_a_channel_has_a_plain_name(database):
     with pytest.raises(ValueError, match="small letters"):
         await database.write(enqueuing(alert(), channels=("web%",)))
-
-

@@ -87,7 +87,9 @@ async def test_a_name_without_an_address():
         await pinned("10.0.0.0/24", Names([])).address()
 
 
-@pytest.mark.parametrize("text", [*METADATA, *NOBODYS, "169.254.0.0/16", "fe80::/10", "224.0.0.0/4"])
+@pytest.mark.parametrize(
+    "text", [*METADATA, *NOBODYS, "169.254.0.0/16", "fe80::/10", "224.0.0.0/4"]
+)
 def test_some_addresses_cannot_be_pinned(text):
     with pytest.raises(ValueError, match="never reached"):
         network_of(text)

@@ -1,4 +1,4 @@
-"""The sender: each alert reaches its receiver, once as far as that can be, and nothing else does."""
+"""The sender: each alert reaches its receiver, once as far as that can be, and nothing else."""
 
 from __future__ import annotations
 

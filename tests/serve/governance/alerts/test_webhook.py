@@ -93,7 +93,7 @@ async def test_a_redirect_is_not_followed():
 
 
 async def test_proxies_and_netrc_of_the_environment_are_not_used(monkeypatch, tmp_path):
-    (tmp_path / "netrc").write_text(f"machine 127.0.0.1 login a password b\n")
+    (tmp_path / "netrc").write_text("machine 127.0.0.1 login a password b\n")
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
     async with receiving() as proxy, receiving() as receiver:
         for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "HTTPS_PROXY"):
@@ -163,7 +163,7 @@ async def test_a_slow_answer_is_given_up():
             await asyncio.sleep(0.01)
 
     async with receiving(slow) as receiver:
-        with pytest.raises(DeliveryError, match="no answer within 0.2 s"):
+        with pytest.raises(DeliveryError, match=r"no answer within 0\.2 s"):
             await webhook(receiver.port, timeout_s=0.2).send(outgoing())
 
 
@@ -199,7 +199,10 @@ async def test_a_refusal_does_not_tell_the_url():
     ("text", "target"),
     [
         ("https://hooks.example.org", ("https", "hooks.example.org", 443, "/")),
-        ("https://Hooks.Example.org:8443/a/b?c=d", ("https", "hooks.example.org", 8443, "/a/b?c=d")),
+        (
+            "https://Hooks.Example.org:8443/a/b?c=d",
+            ("https", "hooks.example.org", 8443, "/a/b?c=d"),
+        ),
         ("http://127.0.0.1:9/x@y", ("http", "127.0.0.1", 9, "/x@y")),
         ("https://[fd00::7]/x", ("https", "fd00::7", 443, "/x")),
     ],
@@ -241,6 +244,6 @@ def test_a_url_has_parts(text, target):
     ],
 )
 def test_a_url_that_could_be_read_in_two_ways_is_none(text):
-    with pytest.raises(ValueError, match="(is needed|its port)") as caught:
+    with pytest.raises(ValueError, match=r"is needed|its port") as caught:
         parse_url(text)
     assert "word" not in str(caught.value)

@@ -290,9 +290,7 @@ class Broken:
         raise StoreUnavailable("away")
 
 
-async def test_rates_are_open_while_their_store_is_away(
-    database: Database, tmp_path: Path
-) -> None:
+async def test_rates_are_open_while_their_store_is_away(database: Database, tmp_path: Path) -> None:
     async with limits(database, tmp_path, EACH_USER) as house:
         house.reservations._rates = Broken()  # type: ignore[assignment]
         for _ in range(9):
