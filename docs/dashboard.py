@@ -18,6 +18,7 @@ SOURCE = {"type": "prometheus", "uid": "${datasource}"}
 
 _JOB = 'job=~"$job"'
 _RATE = "[$__rate_interval]"
+_CLASS = "le, class"
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +112,7 @@ ROWS: dict[str, tuple[Panel, ...]] = {
         Panel(
             "Sequences",
             "short",
-            "Admitted, in the engine's batch, and waiting in the engine. Waiting should be 0.",
+            "Admitted, in the engine's batch, and waiting for it. Waiting should be 0.",
             tuple(
                 (f"sum ({_gauge(f'requests_{state}')})", state)
                 for state in ("admitted", "running", "waiting")
@@ -153,6 +154,33 @@ ROWS: dict[str, tuple[Panel, ...]] = {
             "reqps",
             "Requests that reached the engine, by the name that was asked for.",
             ((_rate("model_requests_total", by="model"), "{{model}}"),),
+        ),
+    ),
+    "Who waits": (
+        Panel(
+            "Requests that wait",
+            "short",
+            "In the fair queue, by class, over all replicas: docs/queue.md.",
+            ((f"sum by (class) ({_gauge('queue_requests')})", "{{class}}"),),
+        ),
+        Panel(
+            "Tokens that wait",
+            "short",
+            "Prompts and expected answers of these.",
+            ((f"sum by (class) ({_gauge('queue_tokens')})", "{{class}}"),),
+        ),
+        Panel(
+            "Waiting for a turn",
+            "s",
+            "95th percentile by class of what reached the engine; and requests a second that ended "
+            "at their deadline, by how far they had come.",
+            (
+                (
+                    f"histogram_quantile(0.95, {_rate('queue_wait_seconds_bucket', by=_CLASS)})",
+                    "{{class}}, p95",
+                ),
+                (_rate("deadlines_exceeded_total", by="stage"), "deadline, {{stage}}"),
+            ),
         ),
     ),
     "What is not computed": (

@@ -36,6 +36,7 @@ from serve.assembly import Loaded, assemble
 from serve.composition.alerts import open_alerts
 from serve.composition.identity import Identity, build_identity
 from serve.composition.limits import open_limits
+from serve.composition.queues import queues_for
 from serve.composition.stores import Stores, open_stores
 from serve.composition.usage import open_usage
 from serve.config import Config
@@ -157,7 +158,6 @@ async def _serve(
     identity = build_identity(config, stores.database)
     if (keys := identity.keys) is not None:
         metrics.attach_key_file(lambda: keys.is_in_force)
-    directory = Directory(config.model_names, tuple(config.adapters), created=int(time.time()))
     await identity.start()
     parts.push_async_callback(identity.close)
     alerts = await parts.enter_async_context(open_alerts(config, stores, metrics))
@@ -174,11 +174,18 @@ async def _serve(
     usage = await parts.enter_async_context(
         open_usage(config, time_zone=limits.time_zone, is_kept=limits.rules is not None)
     )
+    directory = Directory(
+        config.model_names,
+        tuple(config.adapters),
+        created=int(time.time()),
+        queue_for=queues_for(config, metrics, weight_of=limits.weight_of),
+    )
     service = Service(
         directory,
         identity.authenticators,
         reservations=limits.reservations,
         listeners=(logs.AccessLog(), metrics),
+        max_request_s=config.max_request_s,
     )
     state = ServerState(
         config=config,

@@ -27,6 +27,7 @@
         ├── HeadersTooLarge           431
         ├── HttpVersionNotSupported   505 another HTTP than 1.1 and 1.0
         ├── InternalError             500 a defect of ours; the message carries no detail
+        ├── DeadlineExceeded          504 not within the time that client and server allow
         └── Unavailable               503 always with Retry-After
             ├── QueueFull             503
             ├── BudgetStoreUnavailable 503 a budget cannot be asked, or usage not be written down
@@ -285,6 +286,20 @@ class BudgetStoreUnavailable(Unavailable):
     """The database is away, and without it no budget can be kept, or no more usage written down."""
 
     code = "budget_store_unavailable"
+
+
+class DeadlineExceeded(RequestError):
+    """The answer did not, or would not, come within the time that client and server allow."""
+
+    status = 504
+    type = "server_error"
+    code = "deadline_exceeded"
+
+    def __init__(self, message: str, *, retry_after_s: int | None = None) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+        if retry_after_s is None:  # the next attempt would have no more time than this one
+            self.headers["x-should-retry"] = "false"
 
 
 class Draining(Unavailable):

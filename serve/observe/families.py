@@ -49,9 +49,14 @@ def _family(name: str, kind: Kind, source: Source, meaning: str, *labels: str) -
     return Family(name=PREFIX + name, kind=kind, meaning=meaning, source=source, labels=labels)
 
 
-def _histogram(name: str, meaning: str, buckets: tuple[float, ...]) -> Family:
+def _histogram(name: str, meaning: str, buckets: tuple[float, ...], *labels: str) -> Family:
     return Family(
-        name=PREFIX + name, kind="histogram", meaning=meaning, source="requests", buckets=buckets
+        name=PREFIX + name,
+        kind="histogram",
+        meaning=meaning,
+        source="requests",
+        labels=labels,
+        buckets=buckets,
     )
 
 
@@ -137,8 +142,38 @@ FAMILIES: tuple[Family, ...] = (
     ),
     _histogram(
         "request_queue_seconds",
-        "From arrival to the hand-over to the engine: HTTP, key, parsing, admission, rendering.",
+        "From arrival to the hand-over to the engine: HTTP, key, parsing, admission, rendering, "
+        "waiting.",
         _QUEUE_S,
+    ),
+    _histogram(
+        "queue_wait_seconds",
+        "Of that, waiting for a turn in the fair queue (docs/queue.md), by class; of requests that "
+        "reached the engine.",
+        _QUEUE_S,
+        "class",
+    ),
+    _family(
+        "deadlines_exceeded_total",
+        "counter",
+        "requests",
+        "Requests that ended in `deadline_exceeded`, by how far they had come: `refused` before "
+        "they waited, `waiting`, or `running` in the engine.",
+        "stage",
+    ),
+    _family(
+        "queue_requests",
+        "gauge",
+        "scrape",
+        "Requests that wait for their turn in the fair queue, by class.",
+        "class",
+    ),
+    _family(
+        "queue_tokens",
+        "gauge",
+        "scrape",
+        "Tokens of these: their prompts, and up to 512 of each answer.",
+        "class",
     ),
     _family(
         "limit_refusals_total",
@@ -182,7 +217,12 @@ FAMILIES: tuple[Family, ...] = (
         "Sequences that hold an admission slot, from admission to the end of the answer.",
     ),
     _family("requests_running", "gauge", "scrape", "Sequences in the engine's batch."),
-    _family("requests_waiting", "gauge", "scrape", "Sequences that wait in the engine."),
+    _family(
+        "requests_waiting",
+        "gauge",
+        "scrape",
+        "Sequences that wait for the engine: for their turn, or in it for a place in its batch.",
+    ),
     _family(
         "kv_cache_usage_ratio", "gauge", "scrape", "Used part of the KV cache, between 0 and 1."
     ),

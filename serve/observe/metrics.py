@@ -10,7 +10,7 @@ import logging
 from bisect import bisect_right
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from itertools import pairwise
-from typing import get_args
+from typing import Protocol, get_args
 
 from prometheus_client import (
     CollectorRegistry,
@@ -28,18 +28,26 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from serve.engine.protocol import EngineInfo, EngineLoad, PrefixCacheLoad
-from serve.errors import RequestError, ServeError
+from serve.errors import DeadlineExceeded, RequestError, ServeError
 from serve.observe.families import BY_NAME, Family
 from serve.observe.record import PROBES, RequestRecord
-from serve.timeline import CacheCause
+from serve.timeline import CacheCause, RequestClass, Timeline
 from serve.version import server_version
 
 log = logging.getLogger(__name__)
 
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 OTHER = "other"
+DEADLINE_STAGES = ("refused", "waiting", "running")
 MAX_ROUTES = 64
 """Most values of the label `route`: a bound in case a path ever came where a template belongs."""
+
+
+class QueueLoad(Protocol):
+    """The queue in front of the engine, as a scrape sees it (serve/service/engine_queue.py)."""
+
+    def load(self, request_class: RequestClass) -> tuple[int, int]: ...
+    def num_waiting_sequences(self) -> int: ...
 
 
 class Metrics:
@@ -69,6 +77,8 @@ class Metrics:
         self._codes = error_codes()
         for code in self._codes:  # from 0 on: a rate of a series that begins at 1 misses the 1
             self._counters["refusals_total"].labels(code=code)
+        for stage in DEADLINE_STAGES:
+            self._counters["deadlines_exceeded_total"].labels(stage=stage)
         self._gauges["build_info"].labels(version=server_version()).set(1)
 
     def attach_engine(self, load: Callable[[], EngineLoad]) -> None:
@@ -78,6 +88,10 @@ class Metrics:
     def attach_admission(self, num_admitted: Callable[[], int]) -> None:
         """Read the number of admitted sequences from here on scrapes."""
         self._scraped.num_admitted = num_admitted
+
+    def attach_queue(self, queue: QueueLoad) -> None:
+        """Read the queue in front of the engine from here on scrapes."""
+        self._scraped.queue = queue
 
     def attach_key_file(self, is_usable: Callable[[], bool]) -> None:
         """Ask here on scrapes whether the key file as it is now is the one in force."""
@@ -164,6 +178,8 @@ class Metrics:
         if record.is_disconnected:
             counters["disconnects_total"].inc()
         timeline = record.timeline
+        if record.error_code == DeadlineExceeded.code:
+            counters["deadlines_exceeded_total"].labels(stage=_stage(timeline)).inc()
         if timeline.submitted_at is None:
             return
         counters["prompt_tokens_total"].inc(timeline.usage.prompt_tokens)
@@ -184,6 +200,9 @@ class Metrics:
         ):
             if seconds is not None:
                 self._histograms[name].observe(seconds)
+        if timeline.wait_s is not None:
+            waits = self._histograms["queue_wait_seconds"]
+            waits.labels(**{"class": record.request_class}).observe(timeline.wait_s)
         self._itl.observe_all(timeline.itl_s)
 
     def _route(self, route: str) -> str:
@@ -251,6 +270,7 @@ class ScrapeCollector(Collector):
     def __init__(self, load: Callable[[], EngineLoad] | None) -> None:
         self.load = load
         self.num_admitted: Callable[[], int] | None = None
+        self.queue: QueueLoad | None = None
         self.is_key_file_usable: Callable[[], bool] | None = None
         self.limits_load: Callable[[], Mapping[str, float]] | None = None
         self.is_database_available: Callable[[], bool] | None = None
@@ -280,6 +300,8 @@ class ScrapeCollector(Collector):
                 return values
             values["requests_running"] = load.num_running
             values["requests_waiting"] = load.num_waiting
+            if self.queue is not None:
+                values["requests_waiting"] += self.queue.num_waiting_sequences()
             values["kv_cache_usage_ratio"] = load.kv_cache_usage
             values["engine_steps_total"] = load.num_steps
             values |= _of_prefix_cache(load.prefix_cache)
@@ -290,9 +312,28 @@ class ScrapeCollector(Collector):
 
     def _metrics(self, values: dict[str, float]) -> Iterator[Metric]:
         for name, family in BY_NAME.items():
-            if family.source == "scrape":
+            if family.source == "scrape" and family.labels:
+                yield self._by_class(name, family)
+            elif family.source == "scrape":
                 kind = GaugeMetricFamily if family.kind == "gauge" else CounterMetricFamily
                 yield kind(family.name, family.meaning, value=values.get(name))
+
+    def _by_class(self, name: str, family: Family) -> Metric:
+        """A figure of the queue for each class."""
+        metric = GaugeMetricFamily(family.name, family.meaning, labels=family.labels)
+        if self.queue is not None:
+            for request_class in get_args(RequestClass):
+                num_requests, num_tokens = self.queue.load(request_class)
+                value = num_requests if name == "queue_requests" else num_tokens
+                metric.add_metric((request_class,), value)
+        return metric
+
+
+def _stage(timeline: Timeline) -> str:
+    """How far a request had come when its time was over."""
+    if timeline.submitted_at is not None:
+        return "running"
+    return "refused" if timeline.queued_at is None else "waiting"
 
 
 def _of_prefix_cache(load: PrefixCacheLoad | None) -> dict[str, float]:

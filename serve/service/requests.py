@@ -1,4 +1,4 @@
-"""The life of a request: authenticate → authorise → reserve → run → settle → record.
+"""The life of a request: authenticate → authorise → reserve → wait → run → settle → record.
 
 Whatever brings a request, HTTP or a caller within the process, leads it along this line, and there
 is no way round it::
@@ -8,7 +8,8 @@ is no way round it::
         service.authorise(call, scope)                    403
         served = service.served(call, name)               404
         async with service.generate(call, served, generation) as events:
-            ...                                           503 · reserve · audit · run · settle
+            ...                                           503 504 · reserve · wait · audit · run ·
+                                                          settle
 
 What can refuse is a call in that line. Logs and metrics are listeners: they are told of the record
 once, when all is over, and steer nothing.
@@ -21,12 +22,12 @@ import secrets
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Iterator, Sequence
 from contextlib import aclosing, asynccontextmanager, contextmanager
-from dataclasses import fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from models.rules.names import quoted
 from serve import timeline
-from serve.errors import Draining, Forbidden, InternalError, ModelNotFound, RequestError
+from serve.errors import Draining, Forbidden, InternalError, ModelNotFound, QueueFull, RequestError
 from serve.governance.audit import Audit
 from serve.governance.authenticators import Authenticator, authenticate
 from serve.governance.credentials import Credentials
@@ -36,7 +37,10 @@ from serve.governance.reservations import Demand, Reservation, Reservations
 from serve.observe.record import RequestListener, RequestRecord
 from serve.pipeline.events import Event, GenerateRequest, Generation, Started
 from serve.service.call import Call
+from serve.service.deadline import within
 from serve.service.directory import Directory, Served
+from serve.service.engine_queue import Asked, EngineQueue, Place, expected_tokens
+from serve.service.least_tokens import least_tokens
 from serve.timeline import Timeline
 
 DRAINING_RETRY_S = 5
@@ -53,6 +57,7 @@ class Service:
         reservations: limits that may refuse a request.
         audit: the trail that a request leaves.
         listeners: told of every finished request.
+        max_request_s: most seconds that a request may take, whatever its client allows.
         clock: monotonic seconds.
 
     Attributes:
@@ -68,6 +73,7 @@ class Service:
         reservations: Reservations | None = None,
         audit: Audit | None = None,
         listeners: Sequence[RequestListener] = (),
+        max_request_s: float | None = None,
         clock: Callable[[], float] = timeline.now,
     ) -> None:
         self.directory = directory
@@ -77,6 +83,7 @@ class Service:
         self._reservations = reservations or NoLimits()
         self._audit = audit or NoAudit()
         self._listeners = listeners
+        self._max_request_s = max_request_s
         self._clock = clock
 
     @contextmanager
@@ -180,13 +187,15 @@ class Service:
     ) -> AsyncIterator[AsyncGenerator[Event, None]]:
         """Run a generation: its events, while the block is open.
 
-        The prompts are rendered and room is reserved when the block is entered: the events are
-        those after ``Started``. Leaving it, at any point, frees everything and settles what was
-        reserved.
+        The prompts are rendered, room is reserved and the request's turn is waited for when the
+        block is entered: the events are those after ``Started``. A call that wants to be told while
+        it waits gets ``Queued`` events first, and what refuses it then is raised from among them.
+        Leaving it, at any point, frees everything and settles what was reserved.
 
         Raises:
             Forbidden, ModelNotFound: not for this caller, whatever was asked before.
             InvalidRequest: the model can never run it.
+            DeadlineExceeded: not in time; also from within the block.
             RequestError: not now: drained, over a limit, or the engine is down.
         """
         self.authorise(call, "infer")
@@ -197,19 +206,32 @@ class Service:
         pipeline.check(generation)
         # While it is down a stream is refused by status: one that began could only end in an error.
         await pipeline.engine.check_health()
+        asked = self._asked(call, generation)
+        served.queue.check(asked)
         caller = _caller(call)
         await self._reservations.check(caller, served.name)
-        reservation: Reservation = NO_RESERVATION
-        has_begun = False
+        life = _Life(generation=generation)
         try:
-            async with aclosing(pipeline.generate(_request(call, served, generation))) as events:
-                reservation = await self._reservations.reserve(
-                    caller, record, _demand(served.name, await _started(events))
+            async with (
+                within(self._left_s(asked)),
+                aclosing(pipeline.generate(_request(call, served, generation))) as events,
+            ):
+                started = await _started(events, served.queue, asked)
+                life.reservation = await self._reservations.reserve(
+                    caller, record, _demand(served.name, started)
                 )
-                call.answer_headers.update(reservation.headers)
-                await self._audit.begin(caller, record, generation)
-                has_begun = True
-                yield events
+                call.answer_headers.update(life.reservation.headers)
+                record.timeline.queued_at = self._clock()
+                life.place = served.queue.join(
+                    replace(asked, tokens=expected_tokens(started), width=started.width)
+                )
+                if call.wants_queue_updates and life.place.is_waiting:
+                    async with aclosing(self._told(call, life, life.place, events)) as told:
+                        yield told
+                else:
+                    await life.place.wait()
+                    await self._begin(call, life)
+                    yield events
         except RequestError as error:
             call.failed(error)
             raise
@@ -221,12 +243,48 @@ class Service:
                     record.is_disconnected = True
             raise
         finally:
-            record.error_code = record.error_code or record.timeline.error_code
-            try:
-                if has_begun:
-                    await _to_its_end(self._audit.end(record))
-            finally:
-                await _to_its_end(reservation.settle(record, has_run=has_begun))
+            await self._end(call, life)
+
+    async def _told(
+        self, call: Call, life: _Life, place: Place, events: AsyncGenerator[Event, None]
+    ) -> AsyncGenerator[Event, None]:
+        """A request's places in the queue, then its events."""
+        async with aclosing(place.updates()) as updates:
+            async for update in updates:
+                yield update
+        await self._begin(call, life)
+        async for event in events:
+            yield event
+
+    async def _begin(self, call: Call, life: _Life) -> None:
+        await self._audit.begin(_caller(call), call.record, life.generation)
+        life.has_begun = True
+
+    async def _end(self, call: Call, life: _Life) -> None:
+        """Give back and settle what a request held. Its engine's streams are closed by now."""
+        record = call.record
+        record.error_code = record.error_code or record.timeline.error_code
+        if life.place is not None:
+            life.place.leave(record.timeline.usage.total_tokens if life.has_begun else 0)
+        try:
+            if life.has_begun:
+                await _to_its_end(self._audit.end(record))
+        finally:
+            await _to_its_end(life.reservation.settle(record, has_run=life.has_begun))
+
+    def _asked(self, call: Call, generation: Generation) -> Asked:
+        """The request as the queue knows it before it is rendered."""
+        arrived_at = call.record.timeline.arrived_at
+        bounds = [s for s in (call.timeout_s, self._max_request_s) if s is not None]
+        return Asked(
+            tenant=_caller(call).tenant,
+            request_class=call.record.request_class,
+            tokens=least_tokens(generation),
+            deadline_at=arrived_at + min(bounds) if bounds else None,
+        )
+
+    def _left_s(self, asked: Asked) -> float | None:
+        return None if asked.deadline_at is None else asked.deadline_at - self._clock()
 
     def _allowed(self, call: Call, served: Served) -> Served:
         if not _may_ask(call, served):
@@ -236,6 +294,20 @@ class Service:
                 param="model",
             )
         return served
+
+
+@dataclass(slots=True, kw_only=True)
+class _Life:
+    """Things that one request holds.
+
+    Attributes:
+        has_begun: the trail knows it, and the engine may.
+    """
+
+    generation: Generation
+    reservation: Reservation = NO_RESERVATION
+    place: Place | None = None
+    has_begun: bool = False
 
 
 def _caller(call: Call) -> Principal:
@@ -269,9 +341,14 @@ def _demand(model: str, started: Started) -> Demand:
     )
 
 
-async def _started(events: AsyncGenerator[Event, None]) -> Started:
+async def _started(
+    events: AsyncGenerator[Event, None], queue: EngineQueue, asked: Asked
+) -> Started:
     """The beginning of a generation's events. Raises its refusal, if there is one."""
-    first = await anext(events, None)
+    try:
+        first = await anext(events, None)
+    except QueueFull as full:
+        raise queue.refusal(full.message, asked) from None
     if not isinstance(first, Started):
         raise InternalError("The pipeline did not start the request.")
     return first

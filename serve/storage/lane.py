@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
+import logging
 import math
 import threading
 import time
@@ -21,6 +22,8 @@ from typing import Any
 from sqlalchemy import Connection
 
 from serve.storage.counters import StoreUnavailable
+
+log = logging.getLogger(__name__)
 
 MAX_GROUP = 64
 """Works in one transaction."""
@@ -169,6 +172,9 @@ class Lane:
         except StoreUnavailable as error:
             reason = str(error)
             jobs += self._as_silent()
+        except Exception:  # a defect ends no thread that all others wait for
+            log.exception("database thread")
+            reason = "the database failed"
         finally:
             self._expectation.rest()
         _tell(jobs, reason)

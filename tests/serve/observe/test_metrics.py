@@ -11,6 +11,7 @@ from serve.errors import EngineDeadError
 from serve.observe import metrics as module
 from serve.observe.families import BY_NAME, FAMILIES, PREFIX
 from serve.observe.metrics import Metrics, PooledHistogram, error_codes
+from serve.service.engine_queue import EngineQueue
 from tests.serve.observe.records import finished, refused
 
 INFO = EngineInfo(
@@ -211,6 +212,7 @@ def test_the_scrape_holds_exactly_the_families_of_the_table():
     metrics.attach_admission(lambda: 0)
     metrics.attach_key_file(lambda: True)
     metrics.attach_database(lambda: True)
+    metrics.attach_queue(EngineQueue(max_running=1))
     metrics.set_model(INFO, "demo")
     metrics.set_arm("blue")
     metrics.set_alert_channels(["webhook"])

@@ -1,0 +1,30 @@
+"""The queue in front of each engine, from the settings."""
+
+from __future__ import annotations
+
+from serve.config import Config
+from serve.observe.metrics import Metrics
+from serve.service.directory import QueueFor, TextPipeline
+from serve.service.engine_queue import EngineQueue
+from serve.service.fair_queue import WeightOf
+
+
+def queues_for(
+    config: Config, metrics: Metrics, weight_of: WeightOf = lambda _tenant: 1.0
+) -> QueueFor:
+    """A maker of queues, each of which the metrics then tell of.
+
+    Args:
+        weight_of: of a tenant.
+    """
+
+    def queue_for(pipeline: TextPipeline) -> EngineQueue:
+        queue = EngineQueue(
+            max_running=pipeline.engine.info.max_num_seqs,
+            max_tokens=config.max_num_queued_tokens,
+            weight_of=weight_of,
+        )
+        metrics.attach_queue(queue)
+        return queue
+
+    return queue_for
