@@ -15,11 +15,11 @@ from typing import Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from models import plain_file
-from serve.composition.stores import place_of
 from serve.config import Config
 from serve.errors import StartupError
 from serve.governance.limits.limits_file import MAX_FILE_BYTES
 from serve.governance.usage_reports import UsageReports
+from serve.storage.configured import place_of
 from serve.storage.database import Database
 from serve.storage.places import Place
 

@@ -10,12 +10,12 @@ from pydantic import ValidationError
 
 from serve.api.operations.usage_shapes import Money, UsageGroup, UsagePage
 from serve.cli.chat.server import AskError, Server
-from serve.composition.stores import place_of
 from serve.composition.usage import open_usage, time_zone_of
 from serve.config import Config
 from serve.errors import StartupError
 from serve.governance.usage_query import UsageQuery, cursor
 from serve.governance.usage_reports import MICROS, UsageReport
+from serve.storage.configured import place_of
 from serve.storage.counters import StoreUnavailable
 from serve.storage.ledger_reports import MAX_GROUPS, Dimension, Usage
 from serve.storage.migrating import is_made
@@ -36,7 +36,7 @@ async def from_database(config: Config, query: UsageQuery, *, limit: int) -> Usa
     place = place_of(config)
     if (isinstance(place, SqliteFile) and not place.path.exists()) or not is_made(place):
         raise StartupError(
-            f"There is no ledger in {place}. A server writes one with --limits-file, "
+            f"{place} has no ledger. A server writes one with --limits-file, "
             "--usage-ledger or --database-url-file. Name its --state-dir or --database-url-file "
             "here, or ask the server: --url."
         )
