@@ -219,6 +219,23 @@ ROWS: dict[str, tuple[Panel, ...]] = {
             ),
         ),
     ),
+    "Who is told": (
+        Panel(
+            "Alerts about budgets",
+            "short",
+            "Deliveries in the last hour by channel, those that failed, and alerts that wait. Ones "
+            "that were given up reached nobody in 7 days: docs/alerts.md.",
+            (
+                (f"sum by (channel) (increase({_gauge('alerts_sent_total')}[1h]))", "{{channel}}"),
+                (
+                    f"sum by (channel) (increase({_gauge('alerts_failed_total')}[1h]))",
+                    "{{channel}} failed",
+                ),
+                (f"max ({_gauge('alerts_pending')})", "waiting"),
+                (f"sum (increase({_gauge('alerts_given_up_total')}[1h]))", "given up"),
+            ),
+        ),
+    ),
     "Who is let in": (
         Panel(
             "Refused by limits",

@@ -33,10 +33,12 @@ from serve.api.http.server import GRACE_S, HttpServer, build_server
 from serve.api.openai.errors import problem
 from serve.api.routes import ServerState
 from serve.assembly import Loaded, assemble
+from serve.composition.alerts import open_alerts
 from serve.composition.identity import Identity, build_identity
 from serve.composition.limits import open_limits
 from serve.composition.queues import queues_for
 from serve.composition.stores import Stores, open_stores
+from serve.composition.usage import open_usage
 from serve.config import Config
 from serve.engine.protocol import Engine, Progress
 from serve.engine.supervisor import Supervisor
@@ -158,6 +160,7 @@ async def _serve(
         metrics.attach_key_file(lambda: keys.is_in_force)
     await identity.start()
     parts.push_async_callback(identity.close)
+    alerts = await parts.enter_async_context(open_alerts(config, stores, metrics))
     limits = await parts.enter_async_context(
         open_limits(
             config,
@@ -165,7 +168,11 @@ async def _serve(
             metrics,
             keys,
             knows_others=config.jwt_file is not None,
+            also=alerts,
         )
+    )
+    usage = await parts.enter_async_context(
+        open_usage(config, time_zone=limits.time_zone, is_kept=limits.rules is not None)
     )
     directory = Directory(
         config.model_names,
@@ -181,7 +188,12 @@ async def _serve(
         max_request_s=config.max_request_s,
     )
     state = ServerState(
-        config=config, service=service, startup=startup, metrics=metrics, tokens=identity.tokens
+        config=config,
+        service=service,
+        startup=startup,
+        metrics=metrics,
+        usage=usage,
+        tokens=identity.tokens,
     )
     with listening(config.host, config.port) as listeners:
         server = build_server(create_app(state), config, problem=problem)

@@ -16,6 +16,7 @@ from models import home
 from models.errors import HomelessError
 from models.rules import names
 from serve import config_checks
+from serve.config_sections.alerts import AlertsSection
 from serve.config_sections.capacity import CapacitySection
 from serve.config_sections.identity import IdentitySection
 from serve.config_sections.integrity import IntegritySection
@@ -40,12 +41,14 @@ _PATHS = (
     "database_url_file",
     "cache_url_file",
     "limits_file",
+    "alerts_file",
 )
 
 
 class Config(
     StorageSection,
     StoresSection,
+    AlertsSection,
     LimitsSection,
     IdentitySection,
     ListeningSection,

@@ -55,6 +55,10 @@ def _choose(argv: Sequence[str]) -> tuple[Callable[[Sequence[str]], int], Sequen
         from serve.cli.wait import run_wait
 
         return run_wait, argv[1:]
+    if name == "usage":
+        from serve.cli.usage import run_usage
+
+        return run_usage, argv[1:]
     from serve.cli.serve_command import run_serve
 
     return run_serve, argv

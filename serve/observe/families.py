@@ -14,7 +14,7 @@ from typing import Literal
 PREFIX = "intramural_"
 
 Kind = Literal["counter", "gauge", "histogram"]
-Source = Literal["requests", "scrape", "process"]
+Source = Literal["requests", "scrape", "process", "alerts"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,7 +23,8 @@ class Family:
 
     Attributes:
         source: `requests` are updated when a request is over, `scrape` are read from the engine
-            and its neighbours when somebody scrapes, `process` are set once.
+            and its neighbours when somebody scrapes, `process` are set once, `alerts` are updated
+            when alerts are sent.
         buckets: upper bounds of a histogram, in its unit, ascending, without +Inf.
     """
 
@@ -276,6 +277,32 @@ FAMILIES: tuple[Family, ...] = (
         "scrape",
         "1 while the file of API keys is the one in force; 0 where the newest one cannot be used "
         "and the keys before it stay. There while the model loads, too; absent without a key file.",
+    ),
+    _family(
+        "alerts_sent_total",
+        "counter",
+        "alerts",
+        "Alerts about budgets that a receiver took, by channel. Absent without --alerts-file.",
+        "channel",
+    ),
+    _family(
+        "alerts_failed_total",
+        "counter",
+        "alerts",
+        "Tries to deliver an alert that failed, by channel; each is tried again later.",
+        "channel",
+    ),
+    _family(
+        "alerts_given_up_total",
+        "counter",
+        "alerts",
+        "Alerts that nobody took in 7 days.",
+    ),
+    _family(
+        "alerts_pending",
+        "gauge",
+        "alerts",
+        "Alerts that wait to be taken, of all replicas that share the database.",
     ),
     _family(
         "database_available",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from bisect import bisect_right
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from itertools import pairwise
 from typing import Protocol, get_args
 
@@ -141,6 +141,25 @@ class Metrics:
             self._count(record)
         except (AttributeError, TypeError, ValueError) as error:
             log.warning("a request was not counted", extra={"error": type(error).__name__})
+
+    def set_alert_channels(self, channels: Iterable[str]) -> None:
+        """Count alerts of these channels from 0 on, as refusals are."""
+        for channel in channels:
+            for name in ("alerts_sent_total", "alerts_failed_total"):
+                self._counters[name].labels(channel=channel)
+
+    def alert_tried(self, channel: str, *, is_taken: bool) -> None:
+        """Count a try to deliver an alert."""
+        name = "alerts_sent_total" if is_taken else "alerts_failed_total"
+        self._counters[name].labels(channel=channel).inc()
+
+    def alerts_given_up(self, num_alerts: int) -> None:
+        """Count alerts that nobody took."""
+        self._counters["alerts_given_up_total"].inc(num_alerts)
+
+    def alerts_pending(self, num_alerts: int) -> None:
+        """Note how many alerts wait."""
+        self._gauges["alerts_pending"].set(num_alerts)
 
     def render(self) -> tuple[bytes, str]:
         """The exposition for a scrape, and its content type (text format 0.0.4)."""
