@@ -32,6 +32,7 @@ from serve.api.http.server import GRACE_S, HttpServer, build_server
 from serve.api.openai.errors import problem
 from serve.api.routes import ServerState
 from serve.assembly import Loaded, assemble
+from serve.composition.tls import Encryption, build_encryption
 from serve.config import Config
 from serve.engine.protocol import Engine, Progress
 from serve.engine.supervisor import Supervisor
@@ -130,13 +131,16 @@ async def serve(
     keys = KeyRing.load(config.api_key_file) if config.api_key_file else None
     if keys is not None:
         metrics.attach_key_file(lambda: keys.is_in_force)
+    encryption = build_encryption(config, metrics)
     directory = Directory(config.model_names, tuple(config.adapters), created=int(time.time()))
-    service = Service(directory, authenticators_for(keys), listeners=(logs.AccessLog(), metrics))
+    chain = encryption.authenticators(authenticators_for(keys))
+    service = Service(directory, chain, listeners=(logs.AccessLog(), metrics))
     state = ServerState(config=config, service=service, startup=startup, metrics=metrics)
     with listening(config.host, config.port) as listeners:
-        server = build_server(create_app(state), config, problem=problem)
+        app = create_app(state)
+        server = build_server(app, config, problem=problem, tls=encryption.context)
         stop = _stop_on_signals()
-        _reload_on_hangup(keys, stop)
+        _reload_on_hangup(keys, encryption, stop)
         serving = asyncio.create_task(server.serve(sockets=listeners))
 
         def progress(phase: str, done: int, total: int) -> None:
@@ -158,7 +162,9 @@ async def serve(
             await asyncio.wait({loading, stopping, serving}, return_when=asyncio.FIRST_COMPLETED)
             if loading.done():
                 loaded = await loading
-                on_ready(_ready(loaded, config, url=url_of(config.host, listeners)))
+                is_tls = encryption.files is not None
+                url = url_of(config.host, listeners, is_tls=is_tls)
+                on_ready(_ready(loaded, config, url=url))
                 await _watch(loaded.pipeline.engine, {stopping, serving})
         finally:
             stopping.cancel()
@@ -278,14 +284,16 @@ def _stop_on_signals() -> Stop:
     return stop
 
 
-def _reload_on_hangup(keys: KeyRing | None, stop: Stop) -> None:
-    """Read the key file again on SIGHUP, as services do; end when a terminal hung up."""
+def _reload_on_hangup(keys: KeyRing | None, encryption: Encryption, stop: Stop) -> None:
+    """Read keys and certificates again on SIGHUP, as services do; end when a terminal hung up."""
     on_terminal = sys.stderr.isatty()  # asked now: a terminal that hung up says that it is none
 
     def on_hangup() -> None:
         if on_terminal:
             stop.on_signal(signal.SIGHUP)
-        elif keys is not None:
+            return
+        if keys is not None:
             keys.reload()
+        encryption.reload()
 
     asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, on_hangup)

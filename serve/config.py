@@ -21,6 +21,7 @@ from serve.config_sections.integrity import IntegritySection
 from serve.config_sections.listening import ListeningSection
 from serve.config_sections.served_model import ServedModelSection
 from serve.config_sections.storage import StorageSection
+from serve.config_sections.tls import TlsSection
 from serve.config_sections.transformers import TransformersSection
 from serve.config_sections.vllm import VllmSection
 from serve.setting_names import flag_of
@@ -28,6 +29,10 @@ from serve.setting_names import flag_of
 _PATHS = (
     "trusted_keys",
     "api_key_file",
+    "ssl_certfile",
+    "ssl_keyfile",
+    "ssl_ca_certs",
+    "client_cert_map",
     "data_dir",
     "state_dir",
     "prefix_cache_dir",
@@ -37,6 +42,7 @@ _PATHS = (
 
 class Config(
     StorageSection,
+    TlsSection,
     ListeningSection,
     IntegritySection,
     VllmSection,
@@ -92,6 +98,14 @@ class Config(
             is_cached=self.enable_prefix_caching,
             is_verified=self.verify != "off",
         )
+        config_checks.check_tls(
+            {
+                flag_of(name): getattr(self, name) is not None
+                for name in ("ssl_certfile", "ssl_keyfile", "ssl_ca_certs", "client_cert_map")
+            },
+            cert_reqs=self.ssl_cert_reqs,
+            is_behind_proxy=self.behind_proxy,
+        )
         config_checks.check_lookup(self.num_speculative_tokens, is_on=self.prompt_lookup)
         config_checks.check_step(self.max_num_batched_tokens, self.max_num_seqs)
         return self
@@ -102,3 +116,10 @@ class Config(
         if not self.require_signature:
             return None
         return self.trusted_keys or self.data_dir / "trusted-keys"
+
+    @property
+    def client_certificate_mode(self) -> int:
+        """``ssl_cert_reqs``, or its default: they must where there are authorities for them."""
+        if self.ssl_cert_reqs is not None:
+            return self.ssl_cert_reqs
+        return 0 if self.ssl_ca_certs is None else 2

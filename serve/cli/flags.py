@@ -26,6 +26,7 @@ GROUPS = {
     "tensor_parallel_size": "for the vLLM engine",
     "offline": "which bytes may be served",
     "host": "where it listens",
+    "ssl_certfile": "how it is encrypted",
     "data_dir": "where it keeps and writes",
 }
 """The field that opens each group of --help; fields follow their order in Config."""

@@ -12,6 +12,7 @@ from typing import Protocol
 
 from models.rules.names import quoted
 from serve.errors import Forbidden, InvalidApiKey
+from serve.governance.client_certificate import ClientCertificate
 from serve.governance.keys import KeyRing
 from serve.governance.loopback import is_loopback_host
 from serve.governance.principal import ANONYMOUS, Principal
@@ -27,10 +28,12 @@ class Credentials:
     Attributes:
         authorization: each ``Authorization`` header (or metadata entry) that came.
         hosts: each name under which the caller addressed this server (``Host``).
+        client_certificate: the one that TLS has verified, where the caller showed one.
     """
 
     authorization: tuple[str, ...] = ()
     hosts: tuple[str, ...] = ()
+    client_certificate: ClientCertificate | None = None
 
 
 class Authenticator(Protocol):

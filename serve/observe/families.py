@@ -203,6 +203,26 @@ FAMILIES: tuple[Family, ...] = (
         "and the keys before it stay. There while the model loads, too; absent without a key file.",
     ),
     _family(
+        "tls_files_usable",
+        "gauge",
+        "scrape",
+        "1 while certificate, key, clients' authorities and the map of clients are those in force; "
+        "0 where the newest ones cannot be used and those before them stay. Absent without TLS.",
+    ),
+    _family(
+        "tls_certificate_not_before_seconds",
+        "gauge",
+        "scrape",
+        "Unix time at which the server's certificate began, or the one of its chain that ends "
+        "first. Absent without TLS.",
+    ),
+    _family(
+        "tls_certificate_not_after_seconds",
+        "gauge",
+        "scrape",
+        "Unix time at which it ends. Absent without TLS.",
+    ),
+    _family(
         "model_info",
         "gauge",
         "process",

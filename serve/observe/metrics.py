@@ -83,6 +83,18 @@ class Metrics:
         """Ask here on scrapes whether the key file as it is now is the one in force."""
         self._scraped.is_key_file_usable = is_usable
 
+    def attach_tls(
+        self, is_usable: Callable[[], bool], life: Callable[[], tuple[float, float]]
+    ) -> None:
+        """Ask here on scrapes of the TLS files.
+
+        Args:
+            is_usable: whether they are in force as they are now.
+            life: begin and end of the certificate in force, in Unix time.
+        """
+        self._scraped.is_tls_usable = is_usable
+        self._scraped.tls_life = life
+
     def set_model(self, info: EngineInfo, model_name: str) -> None:
         """Say in ``model_info`` what is served."""
         if "prefix_cache" in info.capabilities:  # from 0 on, as refusals are
@@ -217,6 +229,8 @@ class ScrapeCollector(Collector):
         self.load = load
         self.num_admitted: Callable[[], int] | None = None
         self.is_key_file_usable: Callable[[], bool] | None = None
+        self.is_tls_usable: Callable[[], bool] | None = None
+        self.tls_life: Callable[[], tuple[float, float]] | None = None
 
     def describe(self) -> Iterator[Metric]:
         """Names for the registry, without asking anybody."""
@@ -230,6 +244,12 @@ class ScrapeCollector(Collector):
         values: dict[str, float] = {}
         if self.is_key_file_usable is not None:
             values["key_file_usable"] = self.is_key_file_usable()
+        if self.is_tls_usable is not None:
+            values["tls_files_usable"] = self.is_tls_usable()
+        if self.tls_life is not None:
+            begin, end = self.tls_life()
+            values["tls_certificate_not_before_seconds"] = begin
+            values["tls_certificate_not_after_seconds"] = end
         if self.num_admitted is not None:
             values["requests_admitted"] = self.num_admitted()
         if self.load is not None:
