@@ -14,6 +14,7 @@ import gc
 import importlib
 import logging
 import signal
+import ssl
 import sys
 import time
 from collections.abc import Awaitable, Callable
@@ -86,6 +87,8 @@ class Ready:
     arm: str | None
     needs_key: bool
     has_page: bool
+    knows_certificates: bool = False
+    needs_certificate: bool = False
     prefix_cache_dir: Path | None = None
     has_prefix_key: bool = False
 
@@ -137,10 +140,8 @@ async def serve(
     service = Service(directory, chain, listeners=(logs.AccessLog(), metrics))
     state = ServerState(config=config, service=service, startup=startup, metrics=metrics)
     with listening(config.host, config.port) as listeners:
-        app = create_app(state)
-        server = build_server(app, config, problem=problem, tls=encryption.context)
-        stop = _stop_on_signals()
-        _reload_on_hangup(keys, encryption, stop)
+        server = build_server(create_app(state), config, problem=problem, tls=encryption.context)
+        stop = _heed_signals(keys, encryption)
         serving = asyncio.create_task(server.serve(sockets=listeners))
 
         def progress(phase: str, done: int, total: int) -> None:
@@ -162,8 +163,7 @@ async def serve(
             await asyncio.wait({loading, stopping, serving}, return_when=asyncio.FIRST_COMPLETED)
             if loading.done():
                 loaded = await loading
-                is_tls = encryption.files is not None
-                url = url_of(config.host, listeners, is_tls=is_tls)
+                url = url_of(config.host, listeners, encryption.names)
                 on_ready(_ready(loaded, config, url=url))
                 await _watch(loaded.pipeline.engine, {stopping, serving})
         finally:
@@ -186,6 +186,8 @@ def _ready(loaded: Loaded, config: Config, *, url: str) -> Ready:
         dialect=loaded.pipeline.dialect.dialect,
         arm=config.arm,
         needs_key=config.api_key_file is not None,
+        knows_certificates=config.client_cert_map is not None,
+        needs_certificate=config.client_certificate_mode == ssl.CERT_REQUIRED,
         has_page=config.playground,
         prefix_cache_dir=config.prefix_cache_dir,
         has_prefix_key=config.prefix_cache_key_file is not None,
@@ -275,12 +277,13 @@ class Stop(asyncio.Event):
         self.set()
 
 
-def _stop_on_signals() -> Stop:
+def _heed_signals(keys: KeyRing | None, encryption: Encryption) -> Stop:
     """A stop by SIGTERM and SIGINT; a second signal ends the process at once."""
     stop = Stop()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.on_signal, number)
+    _reload_on_hangup(keys, encryption, stop)
     return stop
 
 

@@ -17,7 +17,7 @@ from serve.observe.metrics import Metrics
 
 @dataclass(frozen=True, slots=True)
 class Encryption:
-    """What the settings say of TLS; a server without any has neither part.
+    """TLS as the settings have it; a server without has neither part.
 
     Attributes:
         files: the server's certificate.
@@ -31,6 +31,11 @@ class Encryption:
     def context(self) -> ssl.SSLContext | None:
         """The context to listen with; None for plain HTTP."""
         return None if self.files is None else FollowingContext.of(self.files)
+
+    @property
+    def names(self) -> tuple[str, ...] | None:
+        """The names of the server's certificate; None for plain HTTP."""
+        return None if self.files is None else self.files.names
 
     def authenticators(self, others: Sequence[Authenticator]) -> tuple[Authenticator, ...]:
         """The chain, with certificates before ``others`` where there is a map of them.
@@ -54,24 +59,13 @@ class Encryption:
         return all(part.is_in_force for part in parts)
 
 
-def certificate_files(config: Config) -> CertificateFiles | None:
-    """The files of the server's certificate; None where it speaks plain HTTP."""
-    if config.ssl_certfile is None or config.ssl_keyfile is None:
-        return None
-    return CertificateFiles(
-        certificate=config.ssl_certfile,
-        key=config.ssl_keyfile,
-        client_authorities=config.ssl_ca_certs,
-    )
-
-
 def build_encryption(config: Config, metrics: Metrics) -> Encryption:
     """TLS as the settings have it, drawn in the metrics.
 
     Raises:
         StartupError: a file cannot be used.
     """
-    files = certificate_files(config)
+    files = CertificateFiles.of(config)
     if files is None:
         return Encryption()
     mode = ssl.VerifyMode(config.client_certificate_mode)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType
 
-from serve.doctor import clock, deployment, egress, gpu, keys, memory, model
+from serve.doctor import certificates, clock, deployment, egress, gpu, keys, memory, model
 from serve.doctor.deployment import Deployment
 from serve.doctor.finding import Finding, skipped
 from serve.doctor.machine import Machine
@@ -19,6 +19,7 @@ MACHINE: Mapping[str, Callable[[Machine], Finding]] = MappingProxyType(
         "model fit": model.fit,
         "model bytes": model.verified,
         "keys": keys.keys,
+        "certificate": certificates.certificates,
         "address": keys.address,
         "routes": egress.routes,
         "egress trial": egress.trial,

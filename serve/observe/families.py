@@ -210,14 +210,14 @@ FAMILIES: tuple[Family, ...] = (
         "0 where the newest ones cannot be used and those before them stay. Absent without TLS.",
     ),
     _family(
-        "tls_certificate_not_before_seconds",
+        "tls_certificate_not_before",
         "gauge",
         "scrape",
         "Unix time at which the server's certificate began, or the one of its chain that ends "
         "first. Absent without TLS.",
     ),
     _family(
-        "tls_certificate_not_after_seconds",
+        "tls_certificate_not_after",
         "gauge",
         "scrape",
         "Unix time at which it ends. Absent without TLS.",

@@ -248,8 +248,8 @@ class ScrapeCollector(Collector):
             values["tls_files_usable"] = self.is_tls_usable()
         if self.tls_life is not None:
             begin, end = self.tls_life()
-            values["tls_certificate_not_before_seconds"] = begin
-            values["tls_certificate_not_after_seconds"] = end
+            values["tls_certificate_not_before"] = begin
+            values["tls_certificate_not_after"] = end
         if self.num_admitted is not None:
             values["requests_admitted"] = self.num_admitted()
         if self.load is not None:

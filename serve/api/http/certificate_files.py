@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
-from typing import Final, NoReturn
+from typing import Final, NoReturn, Self
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
@@ -25,6 +25,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 from models import plain_file
 from models.rules.names import printable
+from serve.config import Config
 from serve.errors import StartupError
 
 MAX_FILE_BYTES: Final = 1 << 20
@@ -46,6 +47,17 @@ class CertificateFiles:
     certificate: Path
     key: Path
     client_authorities: Path | None = None
+
+    @classmethod
+    def of(cls, config: Config) -> Self | None:
+        """The files that the settings name; None where the server speaks plain HTTP."""
+        if config.ssl_certfile is None or config.ssl_keyfile is None:
+            return None
+        return cls(
+            certificate=config.ssl_certfile,
+            key=config.ssl_keyfile,
+            client_authorities=config.ssl_ca_certs,
+        )
 
     def signature(self) -> tuple[tuple[int, ...] | None, ...]:
         """A value that changes when one of the files does; None stands for one that is away."""

@@ -110,14 +110,24 @@ def in_url(host: str) -> str:
     return f"[{host.replace('%', '%25')}]" if ":" in host else host
 
 
-def url_of(host: str, listeners: Sequence[socket.socket], *, is_tls: bool = False) -> str:
-    """A URL by which a server that was told to listen on ``host`` can be asked."""
+def url_of(
+    host: str, listeners: Sequence[socket.socket], names: Sequence[str] | None = None
+) -> str:
+    """A URL by which a server that was told to listen on ``host`` can be asked.
+
+    Args:
+        names: those of its certificate; None without TLS. Another than these a client would refuse.
+    """
     address, port = listeners[0].getsockname()[:2]
     if is_loopback_name(host):
         host = "localhost"  # names below it are not looked up everywhere
     elif _plain(host) == _ANY_IPV6:
         host = address
-    return f"{'https' if is_tls else 'http'}://{in_url(host)}:{port}"
+    if names is None:
+        return f"http://{in_url(host)}:{port}"
+    if _plain(host) not in names:
+        host = next((name for name in names if "*" not in name), host)
+    return f"https://{in_url(host)}:{port}"
 
 
 def _listen_on_all(

@@ -131,6 +131,11 @@ class TlsFiles:
         """The beginning of that certificate, in Unix time."""
         return self._certificate.not_before.timestamp()
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names and addresses of the certificate in force."""
+        return self._certificate.names
+
     def context(self) -> ssl.SSLContext:
         """The context for a connection that begins now."""
         self._follow()

@@ -141,7 +141,7 @@ def test_a_certificate_out_of_its_time_is_refused(
 def test_authorities_are_certificates_too(tmp_path: Path) -> None:
     authority = Authority(tmp_path)
     issued = authority.issue()
-    with pytest.raises(StartupError, match="Client authorities file .* no certificate in PEM"):
+    with pytest.raises(StartupError, match=r"Client authorities file .* no certificate in PEM"):
         read_certificate(files_of(issued, issued.secret), NOW)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import shutil
 import ssl
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -326,98 +325,3 @@ def test_a_hangup_reads_the_files_at_once(tmp_path: Path, place: CertificateFile
     put(second, place)
     files.reload()
     assert served_by(files, authority) == der(second)
-
-
-# Clients' certificates
-
-
-def a_strangers(authority: Authority) -> Issued:
-    folder = authority.file.parent / "strange"
-    folder.mkdir()
-    return Authority(folder).issue("client")
-
-
-@pytest.mark.parametrize(
-    ("shown", "is_taken"),
-    [
-        (lambda authority: authority.issue("client"), True),
-        (lambda authority: authority.issue("client", ends=timedelta(minutes=-1)), False),
-        (lambda authority: authority.issue("client", begins=timedelta(days=1)), False),
-        (a_strangers, False),
-        (lambda _authority: None, None),
-    ],
-    ids=["ours", "expired", "not yet", "a stranger's", "none"],
-)
-@pytest.mark.parametrize("mode", [ssl.CERT_OPTIONAL, ssl.CERT_REQUIRED])
-@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
-def test_who_may_shake_hands(
-    tmp_path: Path,
-    shown: Callable[[Authority], Issued | None],
-    is_taken: bool | None,
-    mode: ssl.VerifyMode,
-    version: ssl.TLSVersion,
-) -> None:
-    authority = Authority(tmp_path)
-    issued = authority.issue()
-    files = CertificateFiles(
-        certificate=issued.chain, key=issued.secret, client_authorities=authority.file
-    )
-    context, _ = server_context(files, mode, NOW)
-    context.maximum_version = version
-    certificate = shown(authority)
-    if is_taken or (is_taken is None and mode is ssl.CERT_OPTIONAL):
-        _, server = shaken(context, authority.client(certificate))
-        raw = server.getpeercert(binary_form=True)
-        assert raw == (None if certificate is None else der(certificate))
-    else:
-        with pytest.raises(ssl.SSLError):
-            shaken(context, authority.client(certificate))
-
-
-def test_an_authority_below_the_root_may_be_trusted_alone(tmp_path: Path) -> None:
-    root = Authority(tmp_path, "root")
-    ours, theirs = Authority(tmp_path, "ours", root), Authority(tmp_path, "theirs", root)
-    issued = root.issue()
-    files = CertificateFiles(
-        certificate=issued.chain, key=issued.secret, client_authorities=ours.file
-    )
-    context, _ = server_context(files, ssl.CERT_REQUIRED, NOW)
-    shaken(context, root.client(ours.issue("client")))
-    with pytest.raises(ssl.SSLError):
-        shaken(context, root.client(theirs.issue("client")))
-
-
-def test_a_session_does_not_outlive_the_authority_that_vouched_for_it(
-    tmp_path: Path, place: CertificateFiles
-) -> None:
-    """After an exchange of the authorities a ticket of before is worth nothing."""
-    (tmp_path / "old").mkdir()
-    authority, old = Authority(tmp_path), Authority(tmp_path / "old", "old")
-    put(authority.issue(), place)
-    trusted = tmp_path / "clients.pem"
-    trusted.write_bytes(authority.file.read_bytes() + old.file.read_bytes())
-    place = CertificateFiles(
-        certificate=place.certificate, key=place.key, client_authorities=trusted
-    )
-    files = TlsFiles(place, ssl.CERT_REQUIRED)
-    client = authority.client(old.issue("client"))
-    client.maximum_version = ssl.TLSVersion.TLSv1_2
-    session = shaken(FollowingContext.of(files), client)[0].session
-
-    def resume() -> bool | None:
-        to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
-        ours = client.wrap_bio(to_client, to_server, False, "127.0.0.1", session)
-        theirs = FollowingContext.of(files).wrap_bio(to_server, to_client, server_side=True)
-        for _ in range(5):
-            for end in (ours, theirs):
-                try:
-                    end.do_handshake()
-                except ssl.SSLWantReadError:
-                    pass
-        return ours.session_reused
-
-    assert resume() is True
-    trusted.write_bytes(authority.file.read_bytes())
-    files.reload()
-    with pytest.raises(ssl.SSLError):
-        resume()
