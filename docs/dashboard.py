@@ -18,6 +18,7 @@ SOURCE = {"type": "prometheus", "uid": "${datasource}"}
 
 _JOB = 'job=~"$job"'
 _RATE = "[$__rate_interval]"
+_CERTIFICATE = ("tls_certificate_not_after", "tls_certificate_not_before")
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,6 +227,24 @@ ROWS: dict[str, tuple[Panel, ...]] = {
             "bool_yes_no",
             "No: the newest key file cannot be used, and the keys before it stay.",
             ((_gauge("key_file_usable"), "{{instance}}"),),
+        ),
+        Panel(
+            "TLS files in force",
+            "bool_yes_no",
+            "No: the newest certificate, key or map cannot be used, and those before stay.",
+            ((_gauge("tls_files_usable"), "{{instance}}"),),
+        ),
+        Panel(
+            "Certificate's life",
+            "s",
+            "Time that is left of it, and all of it. Empty without TLS.",
+            (
+                (f"{_gauge('tls_certificate_not_after')} - time()", "{{instance}}, left"),
+                (
+                    " - ".join(map(_gauge, _CERTIFICATE)),
+                    "{{instance}}, in all",
+                ),
+            ),
         ),
         Panel(
             "What runs",

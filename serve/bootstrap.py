@@ -143,11 +143,6 @@ async def serve(
         server = build_server(create_app(state), config, problem=problem, tls=encryption.context)
         stop = _heed_signals(keys, encryption)
         serving = asyncio.create_task(server.serve(sockets=listeners))
-
-        def progress(phase: str, done: int, total: int) -> None:
-            startup(phase, done, total)
-            on_progress(phase, done, total)
-
         loading = asyncio.create_task(
             assemble(
                 config,
@@ -155,7 +150,7 @@ async def serve(
                 directory=directory,
                 startup=startup,
                 metrics=metrics,
-                progress=progress,
+                progress=_to_both(startup, on_progress),
             )
         )
         stopping = asyncio.create_task(stop.wait())
@@ -171,6 +166,14 @@ async def serve(
             await _shut_down(config, service, server, serving, loading, was_asked=stop.is_set())
         if stop.number is not None and not _is_loaded(loading):
             raise LoadInterruptedError(stop.number)
+
+
+def _to_both(first: Progress, second: Progress) -> Progress:
+    def progress(phase: str, done: int, total: int) -> None:
+        first(phase, done, total)
+        second(phase, done, total)
+
+    return progress
 
 
 def _ready(loaded: Loaded, config: Config, *, url: str) -> Ready:

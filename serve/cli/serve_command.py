@@ -149,7 +149,7 @@ def banner(ready: bootstrap.Ready) -> Group:
 
 
 def _callers(ready: bootstrap.Ready) -> str:
-    """How a caller is known."""
+    """The ways in which a caller is known."""
     if not ready.knows_certificates:
         certificate = ", and a client certificate" if ready.needs_certificate else ""
         return f"required{certificate}" if ready.needs_key else "none, so loopback only"

@@ -74,7 +74,6 @@ def add(where: Callable[[list[Manifest]], Any], value: Any) -> Mutation:
 
 
 CPU, GPU, SITE, OPENSHIFT = "overlays/cpu", "overlays/gpu", "variants/site", "variants/openshift"
-TLS = "variants/tls"
 CONTEXT = within(server, "securityContext")
 IDENTITY = within(pod, "securityContext")
 OUT = within(of("prefetch-to-mirror"), "egress")
@@ -303,35 +302,6 @@ MUTATIONS: dict[str, tuple[str, Mutation, str]] = {
         CPU,
         put(values, INTRAMURAL_API_KEY_FILE="/tmp/keys.json"),
         "key file",
-    ),
-    "plain HTTP to whom it may concern": (
-        CPU,
-        put(values, INTRAMURAL_BEHIND_PROXY=None),
-        "nobody does TLS",
-    ),
-    "plain probes of a server with TLS": (
-        TLS,
-        lambda m: server(m)["livenessProbe"]["httpGet"].pop("scheme"),
-        "livenessProbe does not speak HTTPS",
-    ),
-    "a certificate out of no Secret": (
-        TLS,
-        put(values, INTRAMURAL_SSL_CERTFILE="/tmp/tls.crt"),
-        "certificate is in no Secret",
-    ),
-    "a key for all": (
-        TLS,
-        lambda m: [
-            v["secret"].pop("defaultMode") for v in pod(m)["volumes"] if v["name"] == "tls"
-        ],
-        "key can be read by others",
-    ),
-    "plain scrapes of a server with TLS": (
-        TLS,
-        lambda m: get(m, "PodMonitor", "intramural")["spec"]["podMetricsEndpoints"][0].pop(
-            "scheme"
-        ),
-        "another scheme",
     ),
     "no memory limit": (CPU, put(within(server, "resources"), limits=None), "no limit"),
     "no GPU for a GPU engine": (

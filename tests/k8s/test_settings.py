@@ -13,10 +13,10 @@ import models.__main__
 import quantize.__main__
 from docs import cluster_settings
 from models import catalog
+from serve.api.http.listening import check_exposure
 from serve.cli import wait
 from serve.cli.flags import parse
 from serve.cli.flags import settings as given
-from serve.api.http.listening import check_exposure
 from serve.config import Config
 from serve.config_sources import load_config
 from serve.errors import StartupError
