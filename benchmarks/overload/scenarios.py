@@ -13,7 +13,7 @@ from typing import Any
 
 import openai
 
-from benchmarks.overload.asking import Outcome, Question, ask, at_times, in_turn
+from benchmarks.overload.asking import Question, ask, at_times, in_turn
 
 Figures = dict[str, Any]
 
@@ -45,9 +45,9 @@ async def flood(
     report: Figures = {"tenants": len(questions), "share_per_s": share, "times": times}
     for name, first in (("absent", 0.0), ("at_its_share", 1.0), ("flood", times)):
         rates = [share * first, *[share] * (len(questions) - 1)]
-        source = random.Random(1)  # noqa: S311 - the others ask at the same times in each run
+        source = random.Random(1)
         plans = [_poisson(source, share, seconds) for _ in questions]
-        plans[0] = _poisson(random.Random(2), rates[0], seconds)  # noqa: S311
+        plans[0] = _poisson(random.Random(2), rates[0], seconds)
         runs = await asyncio.gather(
             *(at_times(one, plan) for one, plan in zip(questions, plans, strict=True))
         )

@@ -26,6 +26,7 @@ GROUPS = {
     "tensor_parallel_size": "for the vLLM engine",
     "offline": "which bytes may be served",
     "host": "where it listens",
+    "ssl_certfile": "how it is encrypted",
     "api_keys": "who may ask",
     "limits_file": "limits, budgets and usage",
     "database_url_file": "stores that replicas share",

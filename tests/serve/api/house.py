@@ -21,6 +21,7 @@ from serve.api.dialect import Dialect
 from serve.api.http.server import HttpServer, build_server
 from serve.api.openai.errors import problem
 from serve.api.routes import ServerState
+from serve.composition.tls import Encryption, build_encryption
 from serve.config import Config
 from serve.engine.fake import FakeEngine
 from serve.engine.settings import EngineSettings, FakeSettings
@@ -94,6 +95,7 @@ class House:
     state: ServerState
     records: Records
     app: ASGIApp
+    encryption: Encryption = field(default_factory=Encryption)
 
     @property
     def service(self) -> Service:
@@ -134,12 +136,14 @@ def house(
     directory = Directory(config.model_names, tuple(config.adapters), created=1_700_000_000)
     ring = KeyRing.load(keys) if keys else None
     metrics = Metrics()
-    service = Service(directory, authenticators_for(ring), listeners=(records, metrics))
+    encryption = build_encryption(config, metrics)
+    chain = encryption.authenticators(authenticators_for(ring))
+    service = Service(directory, chain, listeners=(records, metrics))
     state = ServerState(config=config, service=service, startup=startup, metrics=metrics)
     if is_loaded:
         directory.publish(pipeline or pipeline_of(), Weights())
         startup.complete()
-    return House(state, records, create_app(state, dialects))
+    return House(state, records, create_app(state, dialects), encryption)
 
 
 @asynccontextmanager
@@ -151,12 +155,14 @@ async def running(house: House, **options: Any) -> AsyncIterator[tuple[HttpServe
         house.state.config,
         problem=problem,
         on_listening=lambda _port: listening.set(),
+        tls=house.encryption.context,
         **options,
     )
     task = asyncio.create_task(server.serve())
     await listening.wait()
     try:
-        yield server, f"http://127.0.0.1:{server.port}"
+        scheme = "http" if house.encryption.files is None else "https"
+        yield server, f"{scheme}://127.0.0.1:{server.port}"
     finally:
         server.stop()
         await task
