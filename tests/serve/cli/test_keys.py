@@ -84,13 +84,16 @@ def test_a_listing_shows_states_and_no_secret(
     table = capsys.readouterr().out
     assert all(word in table for word in (*ids, "never", "revoked", "enabled"))
     assert not KEY.search(table)
-    assert not any(key.hash[:8] in table or key.salt[:8] in table for key in list_keys(file))
+    assert not any(
+        key.secrets[0].hash[:8] in table or key.secrets[0].salt[:8] in table
+        for key in list_keys(file)
+    )
 
 
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["keys"], "create|list|revoke"),
+        (["keys"], "create|list|show|rotate|revoke|limits"),
         (["keys", "make"], "invalid choice: 'make'"),
         (["keys", "list"], "is not there"),
         (["keys", "revoke"], "required: id"),
