@@ -228,6 +228,12 @@ ROWS: dict[str, tuple[Panel, ...]] = {
             ((_gauge("key_file_usable"), "{{instance}}"),),
         ),
         Panel(
+            "Database answers",
+            "bool_yes_no",
+            "No: it failed five times in a row, and is tried again with pauses.",
+            ((_gauge("database_available"), "{{instance}}"),),
+        ),
+        Panel(
             "What runs",
             "short",
             "A line per version, model and engine: two in a roll-out, else one.",

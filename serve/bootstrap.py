@@ -32,7 +32,8 @@ from serve.api.http.server import GRACE_S, HttpServer, build_server
 from serve.api.openai.errors import problem
 from serve.api.routes import ServerState
 from serve.assembly import Loaded, assemble
-from serve.composition.identity import Identity, build_identity, identity_database
+from serve.composition.identity import Identity, open_identity
+from serve.composition.stores import open_stores
 from serve.config import Config
 from serve.engine.protocol import Engine, Progress
 from serve.engine.supervisor import Supervisor
@@ -122,12 +123,29 @@ async def serve(
     check_packages()
     check_exposure(config)
     _check_model(config)
-    startup = Startup()
     metrics = Metrics()
+    async with (
+        open_stores(config, metrics) as stores,
+        open_identity(config, stores.database) as identity,
+    ):
+        await _serve(
+            config, environment, metrics, identity, on_progress=on_progress, on_ready=on_ready
+        )
+
+
+async def _serve(
+    config: Config,
+    environment: dict[str, str],
+    metrics: Metrics,
+    identity: Identity,
+    *,
+    on_progress: Progress,
+    on_ready: Callable[[Ready], None],
+) -> None:
+    """Run the server whose stores are open; see ``serve``."""
+    startup = Startup()
     logs.set_arm(config.arm)
     metrics.set_arm(config.arm)
-    database = await identity_database(config)
-    identity = build_identity(config, database)
     if (keys := identity.keys) is not None:
         metrics.attach_key_file(lambda: keys.is_in_force)
     directory = Directory(config.model_names, tuple(config.adapters), created=int(time.time()))
@@ -139,7 +157,6 @@ async def serve(
         server = build_server(create_app(state), config, problem=problem)
         stop = _stop_on_signals()
         _reload_on_hangup(identity, stop)
-        await identity.start()
         serving = asyncio.create_task(server.serve(sockets=listeners))
 
         def progress(phase: str, done: int, total: int) -> None:
@@ -166,9 +183,6 @@ async def serve(
         finally:
             stopping.cancel()
             await _shut_down(config, service, server, serving, loading, was_asked=stop.is_set())
-            await identity.close()
-            if database is not None:
-                await database.close()
         if stop.number is not None and not _is_loaded(loading):
             raise LoadInterruptedError(stop.number)
 

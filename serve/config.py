@@ -22,6 +22,7 @@ from serve.config_sections.integrity import IntegritySection
 from serve.config_sections.listening import ListeningSection
 from serve.config_sections.served_model import ServedModelSection
 from serve.config_sections.storage import StorageSection
+from serve.config_sections.stores import StoresSection
 from serve.config_sections.transformers import TransformersSection
 from serve.config_sections.vllm import VllmSection
 from serve.setting_names import flag_of
@@ -35,12 +36,15 @@ _PATHS = (
     "state_dir",
     "prefix_cache_dir",
     "prefix_cache_key_file",
+    "database_url_file",
+    "cache_url_file",
 )
 
 
 class Config(
     StorageSection,
     IdentitySection,
+    StoresSection,
     ListeningSection,
     IntegritySection,
     VllmSection,

@@ -27,6 +27,7 @@ GROUPS = {
     "offline": "which bytes may be served",
     "host": "where it listens",
     "api_keys": "who may ask",
+    "database_url_file": "stores that replicas share",
     "data_dir": "where it keeps and writes",
 }
 """The field that opens each group of --help; fields follow their order in Config."""
@@ -47,6 +48,7 @@ def build_parser() -> Parser:
         epilog=(
             "commands: `python -m serve run MODEL` chats with a model, `python -m serve chat`\n"
             "talks to a running server, `python -m serve keys` makes and revokes API keys,\n"
+            "`python -m serve storage` backs up the database, and restores it,\n"
             "`python -m serve doctor` says what is wrong, `python -m serve wait` waits for what a\n"
             "server needs. --version names version and commit.\n"
             f"Every flag is also an environment variable ({env_of('max_model_len')}) and a key of\n"

@@ -1,1 +1,1 @@
-"""Parts of the server, built from its settings."""
+"""Parts of the server, each built from the settings; serve/bootstrap.py puts them together."""

@@ -203,6 +203,13 @@ FAMILIES: tuple[Family, ...] = (
         "and the keys before it stay. There while the model loads, too; absent without a key file.",
     ),
     _family(
+        "database_available",
+        "gauge",
+        "scrape",
+        "1 while the database answers; 0 where it failed five times in a row and is tried again "
+        "with pauses. There while the model loads, too; absent where nothing needs a database.",
+    ),
+    _family(
         "model_info",
         "gauge",
         "process",

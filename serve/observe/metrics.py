@@ -83,6 +83,10 @@ class Metrics:
         """Ask here on scrapes whether the key file as it is now is the one in force."""
         self._scraped.is_key_file_usable = is_usable
 
+    def attach_database(self, is_available: Callable[[], bool]) -> None:
+        """Ask here on scrapes whether the database answered of late."""
+        self._scraped.is_database_available = is_available
+
     def set_model(self, info: EngineInfo, model_name: str) -> None:
         """Say in ``model_info`` what is served."""
         if "prefix_cache" in info.capabilities:  # from 0 on, as refusals are
@@ -217,6 +221,7 @@ class ScrapeCollector(Collector):
         self.load = load
         self.num_admitted: Callable[[], int] | None = None
         self.is_key_file_usable: Callable[[], bool] | None = None
+        self.is_database_available: Callable[[], bool] | None = None
 
     def describe(self) -> Iterator[Metric]:
         """Names for the registry, without asking anybody."""
@@ -230,6 +235,8 @@ class ScrapeCollector(Collector):
         values: dict[str, float] = {}
         if self.is_key_file_usable is not None:
             values["key_file_usable"] = self.is_key_file_usable()
+        if self.is_database_available is not None:
+            values["database_available"] = self.is_database_available()
         if self.num_admitted is not None:
             values["requests_admitted"] = self.num_admitted()
         if self.load is not None:

@@ -91,7 +91,7 @@ def _lane(name: str, engine: Engine, place: Place) -> Lane:
         f"database-{name}",
         transactions.run,
         transactions.expectation,
-        silence_s=patience.answer_s,
+        watch_s=patience.answer_s / 8,
         queue_s=patience.queue_s,
     )
 
@@ -101,12 +101,12 @@ async def _guarded(circuit: Circuit, lane: Lane, work: Callable[[Connection], T]
     if call is None:
         raise StoreUnavailable("the database did not answer of late, and is left alone for a while")
     try:
-        result: T = await lane.call(work)
+        job = await lane.call(work)
     except StoreUnavailable:
         circuit.fail(call)
         raise
-    except Exception:
-        circuit.succeed(call)
-        raise
     circuit.succeed(call)
+    if job.error is not None:
+        raise job.error
+    result: T = job.result
     return result

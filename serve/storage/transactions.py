@@ -8,7 +8,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import Connection, Engine, event
-from sqlalchemy.exc import DBAPIError, InterfaceError, InternalError, OperationalError
+from sqlalchemy.exc import (
+    DBAPIError,
+    InterfaceError,
+    InternalError,
+    OperationalError,
+    SQLAlchemyError,
+)
 
 from serve.storage.counters import StoreUnavailable
 from serve.storage.engines import reason_of
@@ -41,9 +47,8 @@ class Transactions:
         Raises:
             StoreUnavailable: nothing was committed, or that is not known.
         """
-        if self._try(jobs, is_last=False):
-            return
-        self._try(jobs, is_last=True)
+        if not self._try(jobs, is_last=False):
+            self._try([job for job in jobs if not job.is_abandoned], is_last=True)
 
     def _try(self, jobs: Sequence[Job], *, is_last: bool) -> bool:
         is_committing = False
@@ -55,7 +60,8 @@ class Transactions:
                 is_committing = True
                 self.expectation.expect(self._patience.answer_s)
                 transaction.commit()
-        except (DBAPIError, OSError) as error:
+        except (SQLAlchemyError, OSError) as error:
+            self._engine.dispose()  # the next transaction has a connection of its own
             is_lost = isinstance(error, DBAPIError) and error.connection_invalidated
             is_silent = isinstance(getattr(error, "orig", None), SilentServer)
             if is_lost and not (is_silent or is_committing or is_last):

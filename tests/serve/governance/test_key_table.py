@@ -179,7 +179,7 @@ PAIRS = {
     "two secrets or one": (("b", 0), ("a", 0)),
 }
 BY_PLACE = {"known or unknown", "two secrets or one"}
-"""Pairs of other objects in memory, so of other misses of the processor's caches: ids and the number
+"""Pairs of other objects in memory, so of other misses of the caches: ids and the number
 of secrets are no secrets, and their medians are held together instead."""
 
 

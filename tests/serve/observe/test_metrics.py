@@ -86,6 +86,14 @@ def test_every_refusal_is_there_before_the_first_one():
     }
 
 
+def test_the_database_is_asked_for_at_scrape_time():
+    metrics = Metrics()
+    assert "database_available" not in scrape(metrics)
+    answers = iter([True, False])
+    metrics.attach_database(lambda: next(answers))
+    assert [scrape(metrics)["database_available"] for _ in range(2)] == [1, 0]
+
+
 def test_the_key_file_is_asked_for_at_scrape_time():
     metrics = Metrics()
     assert "key_file_usable" not in scrape(metrics)
@@ -202,6 +210,7 @@ def test_the_scrape_holds_exactly_the_families_of_the_table():
     )
     metrics.attach_admission(lambda: 0)
     metrics.attach_key_file(lambda: True)
+    metrics.attach_database(lambda: True)
     metrics.set_model(INFO, "demo")
     metrics.set_arm("blue")
     metrics.request_finished(finished(error_code="engine_dead"))
