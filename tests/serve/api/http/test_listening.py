@@ -31,6 +31,8 @@ def test_anywhere_else_does(host: str, tmp_path: Path) -> None:
     with pytest.raises(StartupError, match=r"keys create.*--api-key-file.*127\.0\.0\.1"):
         check_exposure(Config(host=host))
     check_exposure(Config(host=host, api_key_file=tmp_path / "keys.json"))
+    check_exposure(Config(host=host, api_keys="database"))
+    check_exposure(Config(host=host, jwt_file=tmp_path / "jwt.toml"))
 
 
 def test_a_port_that_is_taken_is_named_with_what_to_do() -> None:
