@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from serve.api.routes import ServerState
 from serve.composition.alerts import open_alerts
-from serve.composition.identity import Identity, build_identity
+from serve.composition.identity import Identity, open_identity
 from serve.composition.limits import open_limits
 from serve.composition.queues import queues_for
 from serve.composition.stores import Stores
@@ -54,13 +54,11 @@ async def open_parts(
     Raises:
         StartupError: a file that one of them needs cannot be used.
     """
-    identity = build_identity(config, stores.database)
+    identity = await stack.enter_async_context(open_identity(config, stores.database))
     keys = identity.keys
     if keys is not None:
         metrics.attach_key_file(lambda: keys.is_in_force)
     encryption = build_encryption(config, metrics)
-    await identity.start()
-    stack.push_async_callback(identity.close)
     limits = await stack.enter_async_context(
         open_limits(
             config,
