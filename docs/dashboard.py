@@ -19,6 +19,7 @@ SOURCE = {"type": "prometheus", "uid": "${datasource}"}
 _JOB = 'job=~"$job"'
 _RATE = "[$__rate_interval]"
 _CLASS = "le, class"
+_CERTIFICATE = ("tls_certificate_not_after", "tls_certificate_not_before")
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,6 +220,23 @@ ROWS: dict[str, tuple[Panel, ...]] = {
             ),
         ),
     ),
+    "Who is told": (
+        Panel(
+            "Alerts about budgets",
+            "short",
+            "Deliveries in the last hour by channel, those that failed, and alerts that wait. Ones "
+            "that were given up reached nobody in 7 days: docs/alerts.md.",
+            (
+                (f"sum by (channel) (increase({_gauge('alerts_sent_total')}[1h]))", "{{channel}}"),
+                (
+                    f"sum by (channel) (increase({_gauge('alerts_failed_total')}[1h]))",
+                    "{{channel}} failed",
+                ),
+                (f"max ({_gauge('alerts_pending')})", "waiting"),
+                (f"sum (increase({_gauge('alerts_given_up_total')}[1h]))", "given up"),
+            ),
+        ),
+    ),
     "Who is let in": (
         Panel(
             "Refused by limits",
@@ -290,6 +308,24 @@ ROWS: dict[str, tuple[Panel, ...]] = {
             "bool_yes_no",
             "No: it failed five times in a row, and is tried again with pauses.",
             ((_gauge("database_available"), "{{instance}}"),),
+        ),
+        Panel(
+            "TLS files in force",
+            "bool_yes_no",
+            "No: the newest certificate, key or map cannot be used, and those before stay.",
+            ((_gauge("tls_files_usable"), "{{instance}}"),),
+        ),
+        Panel(
+            "Certificate's life",
+            "s",
+            "Time that is left of it, and all of it. Empty without TLS.",
+            (
+                (f"{_gauge('tls_certificate_not_after')} - time()", "{{instance}}, left"),
+                (
+                    " - ".join(map(_gauge, _CERTIFICATE)),
+                    "{{instance}}, in all",
+                ),
+            ),
         ),
         Panel(
             "What runs",

@@ -33,6 +33,7 @@
             ├── BudgetStoreUnavailable 503 a budget cannot be asked, or usage not be written down
             ├── Draining              503
             ├── NotReady              503 the model is still loading
+            ├── UsageUnavailable      503 the ledger's database is away
             ├── KeyStoreUnavailable   503 the keys of callers cannot be read
             ├── StepFailed            503 the engine failed at this request, and goes on
             └── EngineDeadError       503 the engine stopped; in-band when it happens mid-stream
@@ -174,6 +175,12 @@ class ModelNotFound(RouteNotFound):
     code = "model_not_found"
 
 
+class NoLedger(RouteNotFound):
+    """The server keeps no ledger, so there is no usage to report."""
+
+    code = "no_ledger"
+
+
 class MethodNotAllowed(RequestError):
     """The route exists, for other methods."""
 
@@ -305,6 +312,12 @@ class NotReady(Unavailable):
     """The model is still loading."""
 
     code = "not_ready"
+
+
+class UsageUnavailable(Unavailable):
+    """The database that holds the ledger does not answer, so there is no report of usage now."""
+
+    code = "usage_unavailable"
 
 
 class EngineDeadError(Unavailable):

@@ -12,6 +12,7 @@ from starlette.responses import Response
 from serve.api.policy import Policy
 from serve.config import Config
 from serve.governance.short_tokens import ShortTokens
+from serve.governance.usage_reports import UsageReports
 from serve.observe.startup import Startup
 from serve.service.requests import Service
 
@@ -29,6 +30,7 @@ class ServerState:
     """The server as its routes see it. Bootstrap makes it.
 
     Attributes:
+        usage: reports of the ledger; None where none is kept.
         tokens: made for API keys; None where there are none.
     """
 
@@ -36,6 +38,7 @@ class ServerState:
     service: Service
     startup: Startup
     metrics: Exposition | None
+    usage: UsageReports | None = None
     tokens: ShortTokens | None = None
 
 
@@ -45,7 +48,8 @@ class RouteSpec:
 
     Attributes:
         openapi: what it adds to /openapi.json: ``tags``, ``responses``, ``body``, the type of its
-            body, and ``example``, one of them. Empty hides the route.
+            body, and ``example``, one of them; ``parameters``, those of its query. Empty hides
+            the route.
     """
 
     path: str

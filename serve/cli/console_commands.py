@@ -61,6 +61,13 @@ COMMANDS = {
         commands=("create", "list", "revoke"),
         group="operate",
     ),
+    "storage": Command(
+        "serve",
+        "back up, restore, check and migrate the database",
+        ("storage",),
+        commands=("backup", "restore", "check", "migrate"),
+        group="operate",
+    ),
     "doctor": Command(
         "serve", "what is wrong with this machine or a server", ("doctor",), group="operate"
     ),

@@ -11,7 +11,7 @@ from serve.composition.stores import Stores
 from serve.config import Config
 from serve.errors import StartupError
 from serve.governance.key_table import KeyTable
-from serve.governance.limits.existence import Known
+from serve.governance.limits.existence import names_of
 from serve.governance.limits.reserving import LimitedReservations
 from serve.governance.limits.rules_in_force import RulesInForce, no_key_limits
 from serve.governance.limits.settling import Settlements
@@ -19,7 +19,6 @@ from serve.governance.limits.spool import Spool
 from serve.governance.limits.store_clock import StoreClock
 from serve.governance.limits.upkeep import Upkeep
 from serve.governance.pass_through import NoLimits
-from serve.governance.principal import ANONYMOUS
 from serve.governance.reservations import Reservations
 from serve.observe.metrics import Metrics
 from serve.storage.clock import now_ms
@@ -88,7 +87,7 @@ async def open_limits(
     database = stores.database
     rules = RulesInForce(
         config.limits_file,
-        lambda: _known(config, keys, knows_others=knows_others),
+        lambda: names_of(config, None if keys is None else keys.keys(), knows_others=knows_others),
         key_limits=no_key_limits if keys is None else keys.limits_of,
     )
     rates = _rates(stores, database)
@@ -131,28 +130,6 @@ def _spool(config: Config) -> Spool:
             f"Usage could not be kept in {config.state_dir} while the database is away: "
             f"{error.strerror}."
         ) from None
-
-
-def _known(config: Config, keys: KeyTable | None, *, knows_others: bool) -> Known:
-    """All that a limits file may name."""
-    model, *aliases = config.model_names
-    names = {model: model, **dict.fromkeys(aliases, model)}
-    names |= {adapter: adapter for adapter in config.adapters}
-    if keys is None:
-        callers = (ANONYMOUS.key_id,) if not knows_others else ()
-        return Known(
-            aliases=names,
-            keys=frozenset(callers),
-            tenants=frozenset(callers),
-            users=None if knows_others else frozenset(callers),
-        )
-    entries = keys.keys()
-    return Known(
-        aliases=names,
-        keys=frozenset(entry.key_id for entry in entries),
-        tenants=frozenset(entry.tenant for entry in entries),
-        users=None if knows_others else frozenset(entry.owner for entry in entries),
-    )
 
 
 def _figures(

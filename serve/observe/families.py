@@ -14,7 +14,7 @@ from typing import Literal
 PREFIX = "intramural_"
 
 Kind = Literal["counter", "gauge", "histogram"]
-Source = Literal["requests", "scrape", "process"]
+Source = Literal["requests", "scrape", "process", "alerts"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,7 +23,8 @@ class Family:
 
     Attributes:
         source: `requests` are updated when a request is over, `scrape` are read from the engine
-            and its neighbours when somebody scrapes, `process` are set once.
+            and its neighbours when somebody scrapes, `process` are set once, `alerts` are updated
+            when alerts are sent.
         buckets: upper bounds of a histogram, in its unit, ascending, without +Inf.
     """
 
@@ -278,11 +279,57 @@ FAMILIES: tuple[Family, ...] = (
         "and the keys before it stay. There while the model loads, too; absent without a key file.",
     ),
     _family(
+        "alerts_sent_total",
+        "counter",
+        "alerts",
+        "Alerts about budgets that a receiver took, by channel. Absent without --alerts-file.",
+        "channel",
+    ),
+    _family(
+        "alerts_failed_total",
+        "counter",
+        "alerts",
+        "Tries to deliver an alert that failed, by channel; each is tried again later.",
+        "channel",
+    ),
+    _family(
+        "alerts_given_up_total",
+        "counter",
+        "alerts",
+        "Alerts that nobody took in 7 days.",
+    ),
+    _family(
+        "alerts_pending",
+        "gauge",
+        "alerts",
+        "Alerts that wait to be taken, of all replicas that share the database.",
+    ),
+    _family(
         "database_available",
         "gauge",
         "scrape",
         "1 while the database answers; 0 where it failed five times in a row and is tried again "
         "with pauses. There while the model loads, too; absent where nothing needs a database.",
+    ),
+    _family(
+        "tls_files_usable",
+        "gauge",
+        "scrape",
+        "1 while certificate, key, clients' authorities and the map of clients are those in force; "
+        "0 where the newest ones cannot be used and those before them stay. Absent without TLS.",
+    ),
+    _family(
+        "tls_certificate_not_before",
+        "gauge",
+        "scrape",
+        "Unix time at which the server's certificate began, or the one of its chain that ends "
+        "first. Absent without TLS.",
+    ),
+    _family(
+        "tls_certificate_not_after",
+        "gauge",
+        "scrape",
+        "Unix time at which it ends. Absent without TLS.",
     ),
     _family(
         "model_info",

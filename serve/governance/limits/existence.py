@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 
+from serve.config import Config
+from serve.governance.key_entry import StoredKey
 from serve.governance.limits.rules import EACH, MONEY, Limit
+from serve.governance.principal import ANONYMOUS
 from serve.suggestion import near
 
 
@@ -24,6 +27,28 @@ class Known:
     keys: frozenset[str] | None = None
     tenants: frozenset[str] = frozenset()
     users: frozenset[str] | None = None
+
+
+def names_of(config: Config, keys: Collection[StoredKey] | None, *, knows_others: bool) -> Known:
+    """All that a limits file may name on a server with these settings.
+
+    Args:
+        keys: None where callers need none.
+        knows_others: whether callers are known by other means than keys.
+    """
+    model, *aliases = config.model_names
+    names = {model: model, **dict.fromkeys(aliases, model)}
+    names |= {adapter: adapter for adapter in config.adapters}
+    if keys is None:
+        callers = frozenset(() if knows_others else (ANONYMOUS.key_id,))
+        users = None if knows_others else callers
+        return Known(aliases=names, keys=callers, tenants=callers, users=users)
+    return Known(
+        aliases=names,
+        keys=frozenset(entry.key_id for entry in keys),
+        tenants=frozenset(entry.tenant for entry in keys),
+        users=None if knows_others else frozenset(entry.owner for entry in keys),
+    )
 
 
 def strangers(limit: Limit, known: Known, declared: Collection[str]) -> Iterator[str]:

@@ -27,8 +27,8 @@ MAX_BYTES = 64 << 20
 MAX_SERVERS = 64
 """Servers that may share a folder."""
 MAX_LINE_BYTES = 1 << 20
-_NAME = "usage-spool-{}.jsonl"
-_REJECTED = "usage-rejected.jsonl"
+NAME = "usage-spool-{}.jsonl"
+REJECTED = "usage-rejected.jsonl"
 
 
 class Spool:
@@ -51,7 +51,7 @@ class Spool:
         self._waiting: list[tuple[bytes, asyncio.Future[None]]] = []
         self._flushing: asyncio.Task[None] | None = None
         self._size, self.num_rows = _repair(self._file, self._path)
-        for path in sorted(folder.glob(_NAME.format("*"))):
+        for path in sorted(folder.glob(NAME.format("*"))):
             if path != self._path:
                 self._take_over(path)
 
@@ -107,7 +107,7 @@ class Spool:
             OSError: it is not on the disk.
         """
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-        file = os.open(self._path.with_name(_REJECTED), flags, 0o600)
+        file = os.open(self._path.with_name(REJECTED), flags, 0o600)
         try:
             os.write(file, _line(settlement))
             durable.sync(file)
@@ -164,7 +164,7 @@ class Spool:
 def _open_free(folder: Path) -> tuple[int, Path]:
     """The first file that no other server holds, locked."""
     for number in range(MAX_SERVERS):
-        path = folder / _NAME.format(number)
+        path = folder / NAME.format(number)
         flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
         file = os.open(path, flags, 0o600)
         try:
