@@ -241,7 +241,7 @@ class RateLimited(RequestError):
     type = "rate_limit_error"
     code = "rate_limit_exceeded"
 
-    def __init__(self, message: str, *, wait_ms: int | None) -> None:
+    def __init__(self, message: str, *, wait_ms: int | None = None) -> None:
         super().__init__(message)
         self.wait_ms = wait_ms
         self.is_final = wait_ms is None
