@@ -11,7 +11,7 @@ import pytest
 
 from serve.storage.counters import StoreUnavailable
 from serve.storage.database import Database
-from serve.storage.engines import engine_of
+from serve.storage.engines import engine_of, opened
 from serve.storage.places import Patience, PostgresqlServer
 from tests.fault_proxy import FaultProxy
 from tests.serve.storage.works import inserting, names
@@ -124,6 +124,22 @@ async def test_a_process_that_stops_while_it_has_the_turn_loses_it(behind, migra
     connection.invalidate()
     connection.close()
     engine.dispose()
+
+
+async def test_a_turn_of_others_is_waited_for(migrated_postgres):
+    """Longer than for an answer: the server answers, if others first."""
+    short = Patience(answer_s=0.25, connect_s=5.0, turn_s=20.0, idle_s=20.0)
+    place = PostgresqlServer(conninfo=migrated_postgres, patience=short)
+    database = Database(place)
+    await database.write(inserting("first"))
+    with opened(place) as engine, engine.connect() as connection:
+        turn = connection.begin()
+        writing = asyncio.create_task(database.write(inserting("second")))
+        await asyncio.sleep(0.7)
+        assert not writing.done()
+        turn.rollback()
+    assert await asyncio.wait_for(writing, HANG_S) == "second"
+    await database.close()
 
 
 async def acknowledged(database: Database, prefix: str, ends: asyncio.Event) -> set[str]:
