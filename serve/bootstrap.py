@@ -15,7 +15,6 @@ import importlib
 import logging
 import signal
 import sys
-import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,7 +31,7 @@ from serve.api.http.server import GRACE_S, HttpServer, build_server
 from serve.api.openai.errors import problem
 from serve.api.routes import ServerState
 from serve.assembly import Loaded, assemble
-from serve.composition.queues import queues_for
+from serve.composition.queues import directory_for
 from serve.config import Config
 from serve.engine.protocol import Engine, Progress
 from serve.engine.supervisor import Supervisor
@@ -47,7 +46,6 @@ from serve.pipeline.model_dialects.dialect import ModelDialect
 from serve.provenance import fetching
 from serve.provenance.proof import Proof
 from serve.provenance.quality import Standing
-from serve.service.directory import Directory
 from serve.service.requests import Service
 
 log = logging.getLogger(__name__)
@@ -131,18 +129,8 @@ async def serve(
     keys = KeyRing.load(config.api_key_file) if config.api_key_file else None
     if keys is not None:
         metrics.attach_key_file(lambda: keys.is_in_force)
-    directory = Directory(
-        config.model_names,
-        tuple(config.adapters),
-        created=int(time.time()),
-        queue_for=queues_for(config, metrics),
-    )
-    service = Service(
-        directory,
-        authenticators_for(keys),
-        listeners=(logs.AccessLog(), metrics),
-        max_request_s=config.max_request_s,
-    )
+    directory = directory_for(config, metrics)
+    service = Service(directory, authenticators_for(keys), listeners=(logs.AccessLog(), metrics))
     state = ServerState(config=config, service=service, startup=startup, metrics=metrics)
     with listening(config.host, config.port) as listeners:
         server = build_server(create_app(state), config, problem=problem)

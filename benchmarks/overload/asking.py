@@ -15,7 +15,7 @@ PATH = "/v1/chat/completions"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What became of a request.
+    """The end of a request.
 
     Attributes:
         sent_at: monotonic seconds.

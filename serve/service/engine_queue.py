@@ -57,6 +57,7 @@ class EngineQueue:
         max_running: sequences that the engine decodes at once.
         look_ahead: sequences that it is given beyond them; None is a sixteenth, at least one.
         max_tokens: most tokens that may wait, prompts and expected answers; None is any number.
+        max_request_s: most seconds that a request may take, whatever its client allows.
         weight_of: of a tenant.
         clock: monotonic seconds.
     """
@@ -67,6 +68,7 @@ class EngineQueue:
         max_running: int,
         look_ahead: int | None = None,
         max_tokens: int | None = None,
+        max_request_s: float | None = None,
         weight_of: WeightOf = lambda _tenant: 1.0,
         clock: Callable[[], float] = timeline.now,
     ) -> None:
@@ -74,6 +76,7 @@ class EngineQueue:
             look_ahead = max(1, max_running // LOOK_AHEAD_SHARE)
         self._num_places = max_running + look_ahead
         self._max_tokens = max_tokens
+        self._max_request_s = max_request_s
         self._clock = clock
         self._queue = FairQueue(weight_of)
         self._rate = QueueRate()
@@ -94,6 +97,11 @@ class EngineQueue:
     def load(self, request_class: RequestClass) -> tuple[int, int]:
         """Requests and tokens of a class that wait."""
         return self._queue.load(request_class)
+
+    def deadline(self, arrived_at: float, timeout_s: float | None) -> float | None:
+        """The end of a request's time: its client's, or the server's where that is earlier."""
+        bounds = [s for s in (timeout_s, self._max_request_s) if s is not None]
+        return arrived_at + min(bounds) if bounds else None
 
     def check(self, asked: Asked) -> None:
         """Refuse what could not wait here.

@@ -78,7 +78,7 @@ class _Flow:
 
 @dataclass(frozen=True, slots=True)
 class Ahead:
-    """What is served before a request, as far as it is known: requests, and their tokens."""
+    """Requests that are served before another, as far as it is known, and their tokens."""
 
     requests: int
     tokens: float
@@ -140,13 +140,13 @@ class FairQueue:
         self._lines[ticket.request_class].end(ticket, used_tokens)
 
     def ahead_of(self, request_class: RequestClass, tenant: str) -> Ahead:
-        """What a request that came now would have before it."""
+        """Others before a request that came now."""
         higher = self._higher(request_class)
         own = self._lines[request_class].ahead(tenant, None)
         return Ahead(higher.requests + own.requests, higher.tokens + own.tokens)
 
     def ahead(self, ticket: Ticket) -> Ahead:
-        """What a ticket that waits has before it now."""
+        """Others before a ticket that waits."""
         higher = self._higher(ticket.request_class)
         own = self._lines[ticket.request_class].ahead(ticket.tenant, ticket)
         return Ahead(higher.requests + own.requests, higher.tokens + own.tokens)
@@ -229,7 +229,7 @@ class _ClassLine:
             self._sort(flow)
 
     def ahead(self, tenant: str, ticket: Ticket | None) -> Ahead:
-        """What is served before a ticket, or before one that came now."""
+        """Others of the class before a ticket, or before one that came now."""
         flow = self._flows.get(tenant)
         requests, tokens = 0, 0
         if flow is not None and ticket is None:

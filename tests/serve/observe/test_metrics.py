@@ -11,6 +11,7 @@ from serve.errors import EngineDeadError
 from serve.observe import metrics as module
 from serve.observe.families import BY_NAME, FAMILIES, PREFIX
 from serve.observe.metrics import Metrics, PooledHistogram, error_codes
+from serve.service.engine_queue import EngineQueue
 from tests.serve.observe.records import finished, refused
 
 INFO = EngineInfo(
