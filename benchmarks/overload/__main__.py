@@ -51,15 +51,13 @@ async def _measure(options: argparse.Namespace) -> dict[str, Any]:
         server, url = await _started(options, Path(folder), file)
         try:
             questions = [Question(url=url, key=k, max_tokens=options.max_tokens) for k in tokens]
-            figures = await _run(options, url, tokens, questions)
+            figures = await _run(options, questions)
         finally:
             await server.close()
     return {"scenario": options.scenario, "settings": vars(options), "figures": figures}
 
 
-async def _run(
-    options: argparse.Namespace, url: str, tokens: list[str], questions: list[Question]
-) -> dict[str, Any]:
+async def _run(options: argparse.Namespace, questions: list[Question]) -> dict[str, Any]:
     capacity = options.capacity
     if capacity is None:
         streams = 2 * options.max_num_seqs

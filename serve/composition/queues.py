@@ -35,6 +35,7 @@ def queues_for(
     def queue_for(pipeline: TextPipeline) -> EngineQueue:
         queue = EngineQueue(
             max_running=pipeline.engine.info.max_num_seqs,
+            max_waiting=config.max_num_queued_reqs,
             max_tokens=config.max_num_queued_tokens,
             max_request_s=config.max_request_s,
             weight_of=weight_of,

@@ -95,6 +95,7 @@ class FairQueue:
         self._lines = {name: _ClassLine(weight_of) for name in CLASSES}
         self._num_turns = AGED_EVERY  # since the last one that went to a class that had aged
         self.num_waiting = 0
+        self.num_sequences = 0  # of those that wait
         self.num_tokens = 0
 
     def load(self, request_class: RequestClass) -> tuple[int, int]:
@@ -102,14 +103,11 @@ class FairQueue:
         line = self._lines[request_class]
         return len(line.tickets), line.num_tokens
 
-    def num_sequences(self) -> int:
-        """Sequences that wait."""
-        return sum(t.width for line in self._lines.values() for t in line.tickets)
-
     def add(self, ticket: Ticket) -> None:
         """Put a ticket at the end of its tenant's."""
         self._lines[ticket.request_class].add(ticket)
         self.num_waiting += 1
+        self.num_sequences += ticket.width
         self.num_tokens += ticket.tokens
 
     def remove(self, ticket: Ticket) -> None:
@@ -153,6 +151,7 @@ class FairQueue:
 
     def _left(self, ticket: Ticket) -> None:
         self.num_waiting -= 1
+        self.num_sequences -= ticket.width
         self.num_tokens -= ticket.tokens
 
     def _higher(self, request_class: RequestClass) -> Ahead:

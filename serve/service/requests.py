@@ -308,6 +308,7 @@ def _asked(call: Call, queue: EngineQueue, generation: Generation) -> Asked:
         request_class=call.record.request_class,
         tokens=least_tokens(generation),
         deadline_at=queue.deadline(call.record.timeline.arrived_at, call.timeout_s),
+        is_retry=call.is_retry,
     )
 
 
