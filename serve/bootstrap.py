@@ -33,12 +33,10 @@ from serve.api.http.server import GRACE_S, HttpServer, build_server
 from serve.api.openai.errors import problem
 from serve.api.routes import ServerState
 from serve.assembly import Loaded, assemble
-from serve.composition.alerts import open_alerts
+from serve.composition.accounting import open_accounting
 from serve.composition.identity import Identity, build_identity
-from serve.composition.limits import open_limits
 from serve.composition.queues import queues_for
 from serve.composition.stores import Stores, open_stores
-from serve.composition.usage import open_usage
 from serve.config import Config
 from serve.engine.protocol import Engine, Progress
 from serve.engine.supervisor import Supervisor
@@ -160,30 +158,17 @@ async def _serve(
         metrics.attach_key_file(lambda: keys.is_in_force)
     await identity.start()
     parts.push_async_callback(identity.close)
-    alerts = await parts.enter_async_context(open_alerts(config, stores, metrics))
-    limits = await parts.enter_async_context(
-        open_limits(
-            config,
-            stores,
-            metrics,
-            keys,
-            knows_others=config.jwt_file is not None,
-            also=alerts,
-        )
-    )
-    usage = await parts.enter_async_context(
-        open_usage(config, time_zone=limits.time_zone, is_kept=limits.rules is not None)
-    )
+    accounting = await parts.enter_async_context(open_accounting(config, stores, metrics, keys))
     directory = Directory(
         config.model_names,
         tuple(config.adapters),
         created=int(time.time()),
-        queue_for=queues_for(config, metrics, weight_of=limits.weight_of),
+        queue_for=queues_for(config, metrics, weight_of=accounting.limits.weight_of),
     )
     service = Service(
         directory,
         identity.authenticators,
-        reservations=limits.reservations,
+        reservations=accounting.limits.reservations,
         listeners=(logs.AccessLog(), metrics),
         max_request_s=config.max_request_s,
     )
@@ -192,7 +177,7 @@ async def _serve(
         service=service,
         startup=startup,
         metrics=metrics,
-        usage=usage,
+        usage=accounting.usage,
         tokens=identity.tokens,
     )
     with listening(config.host, config.port) as listeners:

@@ -61,6 +61,7 @@ COMMANDS = {
         commands=("create", "list", "revoke"),
         group="operate",
     ),
+    "usage": Command("serve", "who used how much: a table and bars", ("usage",), group="operate"),
     "doctor": Command(
         "serve", "what is wrong with this machine or a server", ("doctor",), group="operate"
     ),

@@ -1,4 +1,4 @@
-"""The choice of a command: `python -m serve [FLAGS]`, or `… run`, chat, keys, doctor, wait.
+"""The choice of a command: `python -m serve [FLAGS]`, or `… run`, chat, keys, usage, doctor, wait.
 
 Exit codes: 0 success; 1 failed while running; 2 wrong arguments or settings; 130 interrupted.
 """

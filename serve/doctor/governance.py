@@ -1,4 +1,4 @@
-"""What governs requests: the pepper, limits, the identity provider, and alerts."""
+"""Files that govern requests: the pepper, limits, the identity provider, and alerts."""
 
 from __future__ import annotations
 

@@ -74,7 +74,7 @@ def _drawn(report: UsageReport) -> Dimension:
 
 
 def _sums(report: UsageReport, measure: Measure) -> Mapping[str, int]:
-    """What is drawn; days without usage have bars of nothing, so that gaps are seen."""
+    """Sums to draw; days without usage have bars of nothing, so that gaps are seen."""
     at = report.group_by.index(_drawn(report))
     sums = dict.fromkeys(_days(report), 0) if _drawn(report) == "day" else {}
     for usage in report.groups:
