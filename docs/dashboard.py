@@ -19,6 +19,7 @@ SOURCE = {"type": "prometheus", "uid": "${datasource}"}
 _JOB = 'job=~"$job"'
 _RATE = "[$__rate_interval]"
 _CLASS = "le, class"
+_CERTIFICATE = ("tls_certificate_not_after", "tls_certificate_not_before")
 
 
 @dataclass(frozen=True, slots=True)
@@ -307,6 +308,24 @@ ROWS: dict[str, tuple[Panel, ...]] = {
             "bool_yes_no",
             "No: it failed five times in a row, and is tried again with pauses.",
             ((_gauge("database_available"), "{{instance}}"),),
+        ),
+        Panel(
+            "TLS files in force",
+            "bool_yes_no",
+            "No: the newest certificate, key or map cannot be used, and those before stay.",
+            ((_gauge("tls_files_usable"), "{{instance}}"),),
+        ),
+        Panel(
+            "Certificate's life",
+            "s",
+            "Time that is left of it, and all of it. Empty without TLS.",
+            (
+                (f"{_gauge('tls_certificate_not_after')} - time()", "{{instance}}, left"),
+                (
+                    " - ".join(map(_gauge, _CERTIFICATE)),
+                    "{{instance}}, in all",
+                ),
+            ),
         ),
         Panel(
             "What runs",

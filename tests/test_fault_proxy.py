@@ -41,9 +41,9 @@ def asked(connection: socket.socket) -> bytes:
     return connection.recv(100)
 
 
-def is_gone(connection: socket.socket) -> bool:
+def is_gone(connection: Callable[[], socket.socket]) -> bool:
     try:
-        return asked(connection) == b""
+        return asked(connection()) == b""
     except ConnectionError:
         return True
 
@@ -74,10 +74,10 @@ def test_each_fault(echo, connected):
         assert asked(second) == b"hello"
 
         proxy.reset()
-        assert is_gone(second)
+        assert is_gone(lambda: second)
         assert asked(connected(proxy)) == b"hello"
 
         accepted = proxy.num_accepted
         proxy.cut()
-        assert is_gone(connected(proxy))
+        assert is_gone(lambda: connected(proxy))
         assert proxy.num_accepted == accepted == 3

@@ -62,6 +62,13 @@ COMMANDS = {
         group="operate",
     ),
     "usage": Command("serve", "who used how much: a table and bars", ("usage",), group="operate"),
+    "storage": Command(
+        "serve",
+        "back up, restore, check and migrate the database",
+        ("storage",),
+        commands=("backup", "restore", "check", "migrate"),
+        group="operate",
+    ),
     "doctor": Command(
         "serve", "what is wrong with this machine or a server", ("doctor",), group="operate"
     ),

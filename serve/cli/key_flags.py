@@ -2,16 +2,32 @@
 
 from __future__ import annotations
 
+import argparse
 from pathlib import Path
 
 from serve.cli.flags import Parser
-from serve.governance.key_changes import DEFAULT_OVERLAP, DEFAULT_SCOPES
+from serve.governance.key_changes import DEFAULT_OVERLAP, DEFAULT_SCOPES, MAX_OVERLAP
 from serve.governance.limit_names import LIMIT_NAMES
 from serve.governance.principal import ALL_SCOPES
 
+_MAX_HOURS = MAX_OVERLAP.total_seconds() / 3600
+_MAX_DAYS = 36_500
 COMMANDS = "create|list|show|rotate|revoke|limits"
 _ID = "the part of the key between `sk-` and the dot"
 _LIMITS = f"NAME is one of {', '.join(LIMIT_NAMES)}"
+
+
+def _hours(text: str) -> float:
+    hours = float(text)
+    if not 0 <= hours <= _MAX_HOURS:
+        raise argparse.ArgumentTypeError(f"{text} is not within 0 to {_MAX_HOURS:g} hours")
+    return hours
+
+
+def _days(text: str) -> int:
+    if not text.isdecimal() or int(text[:9]) > _MAX_DAYS:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 0 to {_MAX_DAYS}")
+    return int(text)
 
 
 def parser(description: str | None) -> Parser:
@@ -35,13 +51,13 @@ def parser(description: str | None) -> Parser:
     create.add_argument(
         "--limit", action="extend", nargs="+", metavar="NAME=VALUE", help=f"its limits; {_LIMITS}"
     )
-    create.add_argument("--expires-in-days", type=int, metavar="N", help="default: never")
+    create.add_argument("--expires-in-days", type=_days, metavar="N", help="default: never")
     listing = commands.add_parser("list", help="show ids, names, tenants, states; no secrets")
     show = commands.add_parser("show", help="show all of one key but its secrets")
     rotate = commands.add_parser("rotate", help="give a key a new secret, and print that, once")
     rotate.add_argument(
         "--overlap-hours",
-        type=float,
+        type=_hours,
         metavar="N",
         help="how long the old secret is good, too "
         f"(default: {DEFAULT_OVERLAP.total_seconds() / 3600:g}; 0 ends it now)",

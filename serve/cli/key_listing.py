@@ -13,14 +13,15 @@ from serve.governance.key_entry import StoredKey
 
 def table_of(keys: Iterable[StoredKey]) -> Table:
     """A row for each key."""
-    table = Table("id", "name", "tenant", "scopes", "created", "expires", "state")
+    table = Table()
+    for heading in ("id", "name", "tenant", "created", "expires", "state"):
+        table.add_column(heading, no_wrap=heading not in {"name", "tenant"}, overflow="fold")
     for key in keys:
         expires = key.expires_at.date().isoformat() if key.expires_at else "never"
         tenant = "its own" if key.tenant == key.key_id else key.tenant
-        scopes = " ".join(sorted(key.scopes))
         created = key.created_at.date().isoformat()
         # Not as markup, and without control characters: the file may be of another hand.
-        cells = (key.key_id, key.name, tenant, scopes, created, expires)
+        cells = (key.key_id, key.name, tenant, created, expires)
         table.add_row(*(Text(printable(cell)) for cell in cells), key.state)
     return table
 

@@ -1,4 +1,4 @@
-"""The choice of a command: `python -m serve [FLAGS]`, or `… run`, chat, keys, usage, doctor, wait.
+"""The choice of a command: `python -m serve [FLAGS]`, or `… run`, chat, keys, usage, storage, ...
 
 Exit codes: 0 success; 1 failed while running; 2 wrong arguments or settings; 130 interrupted.
 """
@@ -47,6 +47,10 @@ def _choose(argv: Sequence[str]) -> tuple[Callable[[Sequence[str]], int], Sequen
         from serve.cli.doctor import run_doctor
 
         return run_doctor, argv[1:]
+    if name == "storage":
+        from serve.cli.storage import run_storage
+
+        return run_storage, argv[1:]
     if name == "wait":
         from serve.cli.wait import run_wait
 

@@ -28,10 +28,11 @@ async def opened_key_store(
         return
     # Only where it is asked for: a command on a file starts at once.
     from serve.governance.database_keys import DatabaseKeys  # noqa: PLC0415
+    from serve.storage.configured import place_of  # noqa: PLC0415
     from serve.storage.database import open_database  # noqa: PLC0415
-    from serve.storage.places import FILE_NAME, SqliteFile, unhurried  # noqa: PLC0415
+    from serve.storage.places import unhurried  # noqa: PLC0415
 
-    database = await open_database(unhurried(SqliteFile(path=config.state_dir / FILE_NAME)))
+    database = await open_database(unhurried(place_of(config)))
     try:
         yield DatabaseKeys(database, pepper)
     finally:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType
 
 from serve.doctor import (
+    certificates,
     clock,
     deployment,
     egress,
@@ -31,6 +32,7 @@ MACHINE: Mapping[str, Callable[[Machine], Finding]] = MappingProxyType(
         "keys": keys.keys,
         "pepper": governance.pepper,
         "identity provider": governance.identity_provider,
+        "certificate": certificates.certificates,
         "address": keys.address,
         "database": stores.database,
         "space": stores.space,

@@ -21,6 +21,8 @@ def keys(machine: Machine) -> Finding:
     file = machine.config.api_key_file
     try:
         check_exposure(machine.config)
+        if file is None and machine.config.client_cert_map is not None:
+            return skipped("There are no API keys: callers are known by their certificates.")
         if file is None:
             return skipped("There are no API keys: the server answers on loopback only.")
         entries = list_keys(file)

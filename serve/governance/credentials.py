@@ -10,6 +10,7 @@ import re
 from dataclasses import dataclass
 
 from serve.errors import InvalidApiKey
+from serve.governance.client_certificate import ClientCertificate
 
 MAX_TOKEN_CHARS = 8192
 """A signed token of an identity provider has one to four thousand."""
@@ -30,11 +31,13 @@ class Credentials:
         authorization: each ``Authorization`` header (or metadata entry) that came.
         api_keys: each ``x-api-key`` header that came.
         hosts: each name under which the caller addressed this server (``Host``).
+        client_certificate: the one that TLS has verified, where the caller showed one.
     """
 
     authorization: tuple[str, ...] = ()
     api_keys: tuple[str, ...] = ()
     hosts: tuple[str, ...] = ()
+    client_certificate: ClientCertificate | None = None
 
     @property
     def token(self) -> str | None:

@@ -9,10 +9,11 @@ from __future__ import annotations
 import re
 import secrets
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from serve.errors import InvalidApiKey, StartupError
-from serve.governance.key_entry import MAX_SECRETS, StoredKey, StoredSecret, hash_secret
+from serve.governance.key_entry import MAX_SECRETS, StoredKey, StoredSecret
 from serve.governance.limit_names import Limits
 from serve.governance.pepper import Pepper
 from serve.governance.principal import Principal
@@ -22,6 +23,35 @@ _KEY = re.compile(r"sk-([A-Za-z0-9_-]{12,32})\.([A-Za-z0-9_-]{43})")
 REJECTED = (
     "The API key is not valid. Send 'Authorization: Bearer sk-...' with a key of this server."
 )
+
+
+_NOBODY = ""
+_NEVER = datetime.min.replace(tzinfo=UTC)
+_ALWAYS = datetime.max.replace(tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class _Slot:
+    """A secret to compare with, and when it ends; without one, a secret that nobody has."""
+
+    secret: StoredSecret
+    ends_at: datetime
+
+
+_Entry = tuple[StoredKey | None, tuple[_Slot, ...]]
+
+
+def _slots(stored: tuple[StoredSecret, ...]) -> tuple[_Slot, ...]:
+    """MAX_SECRETS slots: those of the secrets, then of such that nobody has."""
+    real = [_Slot(secret, secret.valid_until or _ALWAYS) for secret in stored]
+    padding = [
+        _Slot(
+            StoredSecret(salt=secrets.token_hex(16), hash=secrets.token_hex(32), created_at=_NEVER),
+            _NEVER,
+        )
+        for _ in range(MAX_SECRETS - len(stored))
+    ]
+    return (*real, *padding)
 
 
 def utc_now() -> datetime:
@@ -45,25 +75,22 @@ class KeyTable:
     ) -> None:
         self._pepper = pepper
         self._wall_clock = wall_clock
-        self._keys = {key.key_id: key for key in keys}
-        salt = secrets.token_hex(16)
-        self._nothing = StoredSecret(
-            salt=salt,
-            hash=hash_secret(salt, secrets.token_urlsafe(32), pepper),
-            created_at=wall_clock(),
-            valid_until=wall_clock(),
-        )
+        self._entries: dict[str, _Entry] = {}
+        self._ids: tuple[str, ...] = ()
+        self.replace(keys)
 
     def __len__(self) -> int:
-        return len(self._keys)
+        return len(self.keys())
 
     def keys(self) -> tuple[StoredKey, ...]:
         """All keys, those that are revoked or expired, too."""
-        return tuple(self._keys.values())
+        return tuple(key for key, _ in self._entries.values() if key is not None)
 
     def replace(self, keys: Iterable[StoredKey]) -> None:
         """Put other keys in force, all at once."""
-        self._keys = {key.key_id: key for key in keys}
+        entries: dict[str, _Entry] = {key.key_id: (key, _slots(key.secrets)) for key in keys}
+        entries = entries or {_NOBODY: (None, _slots(()))}
+        self._entries, self._ids = entries, tuple(entries)
 
     def authenticate(self, key: str) -> Principal:
         """The caller that a key, ``sk-<id>.<secret>``, stands for.
@@ -80,22 +107,27 @@ class KeyTable:
         if match is None:
             raise InvalidApiKey(REJECTED)
         key_id, text = match.groups()
-        entry = self._keys.get(key_id)
+        entries, ids = self._entries, self._ids
+        # An id that is not known is checked against some other key, and refused whatever comes out:
+        # it takes as many steps through memory as one that is.
+        stand_in = ids[hash(key_id) % len(ids)]
+        chosen = key_id if key_id in entries else stand_in
+        entry, slots = entries[chosen]
         now = self._wall_clock()
         shown: StoredSecret | None = None
-        for index in range(MAX_SECRETS):  # as many hashes, whatever is stored
-            has_one = entry is not None and index < len(entry.secrets)
-            secret = entry.secrets[index] if entry is not None and has_one else self._nothing
-            if secret.matches(text, self._pepper) and has_one and secret.is_valid(now):
-                shown = shown or secret
-        if entry is None or shown is None:
+        for slot in slots:  # as many for each key, and for none
+            is_it = slot.secret.matches(text, self._pepper)
+            is_valid = now < slot.ends_at
+            if is_it and is_valid:
+                shown = slot.secret
+        if entry is None or shown is None or chosen != key_id:
             raise InvalidApiKey(REJECTED)
         self._check_state(entry, now)
         return entry, shown
 
     def enabled(self, key_id: str) -> StoredKey:
         """The key of that id as it is now. Raises InvalidApiKey where it is none in force."""
-        entry = self._keys.get(key_id)
+        entry, _ = self._entries.get(key_id, (None, ()))
         if entry is None:
             raise InvalidApiKey(REJECTED)
         self._check_state(entry, self._wall_clock())
@@ -103,7 +135,7 @@ class KeyTable:
 
     def limits_of(self, key_id: str) -> Limits | None:
         """The limits that are stored with the key of that id; None where there is no such key."""
-        entry = self._keys.get(key_id)
+        entry, _ = self._entries.get(key_id, (None, ()))
         return None if entry is None else entry.limits
 
     @staticmethod

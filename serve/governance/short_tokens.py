@@ -85,7 +85,7 @@ class ShortTokens:
                 f"{', '.join(sorted(key.scopes)) or 'none'}."
             )
         now = self._wall_clock()
-        end = min(now + LIFETIME, *filter(None, (key.expires_at, secret.valid_until)))
+        end = min(filter(None, (now + LIFETIME, key.expires_at, secret.valid_until)))
         end_s = int(end.timestamp())
         claims = {"k": key.key_id, "s": wanted, "v": _name_of(secret), "e": end_s}
         body = _encoded(json.dumps(claims, separators=(",", ":")).encode())

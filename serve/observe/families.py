@@ -312,6 +312,26 @@ FAMILIES: tuple[Family, ...] = (
         "with pauses. There while the model loads, too; absent where nothing needs a database.",
     ),
     _family(
+        "tls_files_usable",
+        "gauge",
+        "scrape",
+        "1 while certificate, key, clients' authorities and the map of clients are those in force; "
+        "0 where the newest ones cannot be used and those before them stay. Absent without TLS.",
+    ),
+    _family(
+        "tls_certificate_not_before",
+        "gauge",
+        "scrape",
+        "Unix time at which the server's certificate began, or the one of its chain that ends "
+        "first. Absent without TLS.",
+    ),
+    _family(
+        "tls_certificate_not_after",
+        "gauge",
+        "scrape",
+        "Unix time at which it ends. Absent without TLS.",
+    ),
+    _family(
         "model_info",
         "gauge",
         "process",

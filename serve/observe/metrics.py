@@ -101,6 +101,18 @@ class Metrics:
         """Ask here on scrapes whether the database answered of late."""
         self._scraped.is_database_available = is_available
 
+    def attach_tls(
+        self, is_usable: Callable[[], bool], life: Callable[[], tuple[float, float]]
+    ) -> None:
+        """Ask here on scrapes of the TLS files.
+
+        Args:
+            is_usable: whether they are in force as they are now.
+            life: begin and end of the certificate in force, in Unix time.
+        """
+        self._scraped.is_tls_usable = is_usable
+        self._scraped.tls_life = life
+
     def set_model(self, info: EngineInfo, model_name: str) -> None:
         """Say in ``model_info`` what is served."""
         if "prefix_cache" in info.capabilities:  # from 0 on, as refusals are
@@ -274,6 +286,8 @@ class ScrapeCollector(Collector):
         self.is_key_file_usable: Callable[[], bool] | None = None
         self.limits_load: Callable[[], Mapping[str, float]] | None = None
         self.is_database_available: Callable[[], bool] | None = None
+        self.is_tls_usable: Callable[[], bool] | None = None
+        self.tls_life: Callable[[], tuple[float, float]] | None = None
 
     def describe(self) -> Iterator[Metric]:
         """Names for the registry, without asking anybody."""
@@ -291,6 +305,12 @@ class ScrapeCollector(Collector):
             values |= self.limits_load()
         if self.is_database_available is not None:
             values["database_available"] = self.is_database_available()
+        if self.is_tls_usable is not None:
+            values["tls_files_usable"] = self.is_tls_usable()
+        if self.tls_life is not None:
+            begin, end = self.tls_life()
+            values["tls_certificate_not_before"] = begin
+            values["tls_certificate_not_after"] = end
         if self.num_admitted is not None:
             values["requests_admitted"] = self.num_admitted()
         if self.load is not None:

@@ -78,6 +78,7 @@ class EngineQueue:
         self._queue = FairQueue(weight_of)
         self._rate = QueueRate()
         self._turns: dict[Ticket, asyncio.Future[None]] = {}
+        self._put_outs: dict[Ticket, asyncio.Event] = {}  # set when they hold nothing more
         self._called_until = 0.0  # those that were refused have been told to come back by then
         self.num_held = 0
 
@@ -104,11 +105,11 @@ class EngineQueue:
         if not self._has_to_wait:
             self._check_time(asked, 0.0)
             return
-        held, most = self._queue.num_tokens, self._max_tokens
-        if most is not None and self.num_waiting and held + asked.tokens > most:
+        if self._has_too_many(asked) and self._last_for(asked) is None:
             raise self.refusal(
-                f"{held} of at most {most} tokens wait for the engine, and this request has "
-                f"{asked.tokens}, of its prompt and of what it may generate.",
+                f"{self._queue.num_tokens} of at most {self._max_tokens} tokens wait for the "
+                f"engine, and this request has {asked.tokens}, of its prompt and of what it may "
+                "generate.",
                 asked,
             )
         if asked.deadline_at is not None:
@@ -141,15 +142,32 @@ class EngineQueue:
         if not self._has_to_wait:
             self.num_held += ticket.width
             return Place(self, ticket, None)
+        while self._has_too_many(asked):
+            self._put_out(asked)
+            self.check(asked)
         if not self.num_waiting:
             self._rate.began(ticket.arrived_at)
         self._queue.add(ticket)
         turn = self._turns[ticket] = asyncio.get_running_loop().create_future()
         return Place(self, ticket, turn)
 
+    async def make_room(self, asked: Asked) -> bool:
+        """Have another request put out, and wait until it holds nothing more.
+
+        Returns:
+            Whether there was one that had to make room for this one.
+        """
+        ticket = self._put_out(asked)
+        if ticket is None:
+            return False
+        await self._put_outs[ticket].wait()
+        return True
+
     def leave(self, ticket: Ticket, used_tokens: int) -> None:
         """Give a ticket's places back, or its place in the queue. Once for each."""
-        if self._turns.pop(ticket, None) is not None:
+        if (gone := self._put_outs.pop(ticket, None)) is not None:
+            gone.set()
+        elif self._turns.pop(ticket, None) is not None:
             self._queue.remove(ticket)
         else:
             self.num_held -= ticket.width
@@ -166,6 +184,35 @@ class EngineQueue:
     @property
     def _has_to_wait(self) -> bool:
         return bool(self.num_waiting) or self.num_held >= self._num_places
+
+    def _has_too_many(self, asked: Asked) -> bool:
+        """Whether a request's tokens would be too many, beside those that wait."""
+        most = self._max_tokens
+        held = self._queue.num_tokens
+        return most is not None and self.num_waiting > 0 and held + asked.tokens > most
+
+    def _last_for(self, asked: Asked) -> Ticket | None:
+        return self._queue.last_for(asked.request_class, asked.tenant)
+
+    def _put_out(self, asked: Asked) -> Ticket | None:
+        """Refuse a request that waits, for one of a tenant that has less waiting."""
+        ticket = self._last_for(asked)
+        if ticket is None:
+            return None
+        self._queue.remove(ticket)
+        self._put_outs[ticket] = asyncio.Event()
+        turn = self._turns.pop(ticket)
+        if not turn.done():
+            own = Asked(
+                tenant=ticket.tenant, request_class=ticket.request_class, tokens=ticket.tokens
+            )
+            turn.set_exception(
+                self.refusal("The queue is full, and others have less waiting in it.", own)
+            )
+            turn.exception()  # whoever was told places may have left; nobody else would ask for it
+        if not self.num_waiting:
+            self._rate.ended(self._clock())
+        return ticket
 
     def _give_turns(self) -> None:
         while self.num_waiting and self.num_held < self._num_places:
@@ -225,7 +272,11 @@ class Place:
         return self._turn is not None and not self._turn.done()
 
     async def wait(self) -> None:
-        """Return when its turn has come."""
+        """Return when its turn has come.
+
+        Raises:
+            QueueFull: it had to make room.
+        """
         if self._turn is not None:
             await self._turn
 
@@ -243,6 +294,7 @@ class Place:
                 told, num_silent = now, 0
                 yield now
             await asyncio.wait({self._turn}, timeout=UPDATE_S)
+        await self.wait()
 
     def leave(self, used_tokens: int) -> None:
         """Give it back. Idempotent.

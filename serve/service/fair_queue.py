@@ -15,6 +15,9 @@ end with what it used; a tenant may owe, and pays with the turns that it then do
 A lower class gets nothing while a higher one waits, but for aging: where the oldest ticket of a
 lower class has waited for ``AGE_S``, one turn in ``AGED_EVERY`` is its class's.
 
+Where the queue is full, the last ticket of whoever has the most waiting makes room for one of a
+tenant that has less, or of a higher class: a flood fills the queue, and shuts nobody else out.
+
 A ticket takes one step to add, to remove and to take, and at worst one look at each tenant.
 """
 
@@ -114,6 +117,18 @@ class FairQueue:
         ticket = self._lines[self._class_in_turn(now)].take()
         self._left(ticket)
         return ticket
+
+    def last_for(self, request_class: RequestClass, tenant: str) -> Ticket | None:
+        """The ticket that has to go so that one which came now may wait, where the queue is full.
+
+        It is the last one of the tenant that has the most waiting for its weight, in the lowest
+        class. None where the newcomer's own tenant would then have as much, or its class is lower.
+        """
+        lowest = next((name for name in reversed(CLASSES) if self._lines[name].tickets), None)
+        if lowest is None or CLASSES.index(lowest) < CLASSES.index(request_class):
+            return None
+        line = self._lines[lowest]
+        return line.last_for(tenant if lowest == request_class else None)
 
     def end(self, ticket: Ticket, used_tokens: int) -> None:
         """Correct what a ticket that was taken was charged with."""
@@ -237,6 +252,19 @@ class _ClassLine:
                 total += len(other_flow.waiting) * served / other_flow.num_tokens
         return Ahead(math.ceil(total), share)
 
+    def last_for(self, tenant: str | None) -> Ticket | None:
+        """See ``FairQueue.last_for``; None is a tenant of a higher class."""
+        most = max(self._flows.values(), key=_held)
+        if tenant is not None:
+            own = self._flows.get(tenant)
+            if own is most:
+                return None
+            quantum = QUANTUM_TOKENS * self._weight_of(tenant)
+            held = 1 / quantum if own is None else (len(own.waiting) + 1) / own.quantum
+            if held >= _held(most):
+                return None
+        return next(reversed(most.waiting))
+
     def _leave(self, ticket: Ticket) -> None:
         flow = ticket.flow
         if flow is not None:
@@ -257,3 +285,8 @@ class _ClassLine:
         if rounds > 0:
             for flow in self._old:
                 flow.deficit += rounds * flow.quantum
+
+
+def _held(flow: _Flow) -> float:
+    """Requests of a tenant that wait, for its weight."""
+    return len(flow.waiting) / flow.quantum

@@ -21,7 +21,7 @@ import asyncio
 import secrets
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Iterator, Sequence
-from contextlib import aclosing, asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager, contextmanager
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -38,7 +38,7 @@ from serve.observe.record import RequestListener, RequestRecord
 from serve.pipeline.events import Event, GenerateRequest, Generation, Started
 from serve.service.call import Call
 from serve.service.deadline import within
-from serve.service.directory import Directory, Served
+from serve.service.directory import Directory, Served, TextPipeline
 from serve.service.engine_queue import Asked, EngineQueue, Place, expected_tokens
 from serve.service.least_tokens import least_tokens
 from serve.timeline import Timeline
@@ -212,11 +212,11 @@ class Service:
         await self._reservations.check(caller, served.name)
         life = _Life(generation=generation)
         try:
-            async with (
-                within(self._left_s(asked)),
-                aclosing(pipeline.generate(_request(call, served, generation))) as events,
-            ):
-                started = await _started(events, served.queue, asked)
+            async with AsyncExitStack() as stack:
+                await stack.enter_async_context(within(self._left_s(asked)))
+                request = _request(call, served, generation)
+                events, started = await _started(pipeline, request, served.queue, asked)
+                await stack.enter_async_context(aclosing(events))
                 life.reservation = await self._reservations.reserve(
                     caller, record, _demand(served.name, started)
                 )
@@ -342,16 +342,23 @@ def _demand(model: str, started: Started) -> Demand:
 
 
 async def _started(
-    events: AsyncGenerator[Event, None], queue: EngineQueue, asked: Asked
-) -> Started:
-    """The beginning of a generation's events. Raises its refusal, if there is one."""
-    try:
-        first = await anext(events, None)
-    except QueueFull as full:
-        raise queue.refusal(full.message, asked) from None
-    if not isinstance(first, Started):
-        raise InternalError("The pipeline did not start the request.")
-    return first
+    pipeline: TextPipeline, request: GenerateRequest, queue: EngineQueue, asked: Asked
+) -> tuple[AsyncGenerator[Event, None], Started]:
+    """A generation's events, and their beginning. Raises its refusal, if there is one.
+
+    Where the server is full, another tenant's request may have to make room for it.
+    """
+    while True:
+        events = pipeline.generate(request)
+        try:
+            first = await anext(events, None)
+        except QueueFull as full:
+            if await queue.make_room(asked):
+                continue
+            raise queue.refusal(full.message, asked) from None
+        if not isinstance(first, Started):
+            raise InternalError("The pipeline did not start the request.")
+        return events, first
 
 
 def _request(call: Call, served: Served, generation: Generation) -> GenerateRequest:

@@ -1,7 +1,7 @@
 """The database: a file of this machine (SQLite), or a server that replicas share (PostgreSQL).
 
-What is written by many is committed together: one thread gathers the works that wait, runs each in
-a savepoint of one transaction, and tells nobody before the commit is durable. Writers of all
+What is written by many is committed together: one thread gathers the works that wait, runs them in
+one transaction, and tells nobody before the commit is durable. Writers of all
 processes take turns, so that a work may read and then write without a race. Reads have connections
 of their own, one for what is quick and one for reports.
 """
@@ -19,7 +19,7 @@ from serve.storage.counters import StoreUnavailable
 from serve.storage.engines import engine_of
 from serve.storage.lane import Lane
 from serve.storage.migrating import migrate
-from serve.storage.places import Place, PostgresqlServer
+from serve.storage.places import Patience, Place, PostgresqlServer, for_reports
 from serve.storage.transactions import Transactions
 
 T = TypeVar("T")
@@ -34,29 +34,37 @@ class Database:
 
     def __init__(self, place: Place) -> None:
         self.is_shared = isinstance(place, PostgresqlServer)
-        self._engines = [engine_of(place), engine_of(place, is_reader=True)]
-        self._circuits = [Circuit(), Circuit()]
-        self._writer, self._reader = (
-            _lane(name, engine, place)
-            for name, engine in zip(("writes", "reads"), self._engines, strict=True)
-        )
+        slow = for_reports(place)
+        self._engines = [
+            engine_of(place),
+            engine_of(place, is_reader=True),
+            engine_of(slow, is_reader=True),
+        ]
+        self._circuits = [Circuit(), Circuit(), Circuit()]
+        self._lanes = [
+            _lane(name, engine, among.patience)
+            for name, engine, among in zip(
+                ("writes", "reads", "reports"), self._engines, (place, place, slow), strict=True
+            )
+        ]
 
     @property
     def is_available(self) -> bool:
         """Whether it answered of late: neither writes nor reads are refused."""
-        return all(circuit.is_closed for circuit in self._circuits)
+        writes, reads, _reports = self._circuits
+        return writes.is_closed and reads.is_closed
 
     async def write(self, work: Callable[[Connection], T]) -> T:
         """Run a work in a transaction, and return its result once that is durable.
 
         Works of many callers share a transaction; one that raises is rolled back alone. A work is
-        short, does nothing but read and write by its connection, and may be run again where a
-        connection was lost before its commit.
+        short and does nothing but read and write by its connection, as it may be run again: where
+        another of its transaction raised, or the connection was lost before the commit.
 
         Raises:
             StoreUnavailable: whether it was written is not known.
         """
-        return await _guarded(self._circuits[0], self._writer, work)
+        return await _guarded(self._circuits[0], self._lanes[0], work)
 
     async def read(self, work: Callable[[Connection], T]) -> T:
         """Run a work that only reads, in a transaction that sees one state of the database.
@@ -64,11 +72,19 @@ class Database:
         Raises:
             StoreUnavailable: it was not answered.
         """
-        return await _guarded(self._circuits[1], self._reader, work)
+        return await _guarded(self._circuits[1], self._lanes[1], work)
+
+    async def report(self, work: Callable[[Connection], T]) -> T:
+        """Run a work that reads much, as `read` does; it may take 30 s and holds up no other.
+
+        Raises:
+            StoreUnavailable: it was not answered.
+        """
+        return await _guarded(self._circuits[2], self._lanes[2], work)
 
     async def close(self) -> None:
         """Finish what was taken, and let go of the connections."""
-        for lane in (self._writer, self._reader):
+        for lane in self._lanes:
             await lane.close()
         for engine in self._engines:
             await asyncio.to_thread(engine.dispose)
@@ -84,14 +100,13 @@ async def open_database(place: Place) -> Database:
     return Database(place)
 
 
-def _lane(name: str, engine: Engine, place: Place) -> Lane:
-    patience = place.patience
+def _lane(name: str, engine: Engine, patience: Patience) -> Lane:
     transactions = Transactions(engine, patience)
     return Lane(
         f"database-{name}",
         transactions.run,
         transactions.expectation,
-        silence_s=patience.answer_s,
+        watch_s=patience.answer_s / 8,
         queue_s=patience.queue_s,
     )
 

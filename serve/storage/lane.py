@@ -1,15 +1,14 @@
-"""A lane: one thread that runs the works of many callers, in groups, and callers who wait for it.
+"""A lane: one thread that runs the works of many callers, in groups, and one that watches it.
 
-A caller waits while the thread is answered by its store, and no longer: the thread says beforehand
-when it expects the next answer, and a store that is silent beyond that has failed whoever waits,
-also where the thread itself cannot be woken, as on a disk that hangs.
+The thread says beforehand when it expects the next answer of its store. Once that time has passed,
+the watch tells all who wait that the store does not answer: also where the thread itself cannot be
+woken, as on a disk that hangs. While the store answers others, a caller waits for its turn.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import itertools
 import logging
 import math
 import threading
@@ -54,6 +53,7 @@ class Job:
 
     Attributes:
         future: resolved once the work is done, or was not answered (StoreUnavailable).
+        is_abandoned: nobody waits for it any more.
         result: of the work.
         error: that the work raised, and is its caller's.
     """
@@ -67,16 +67,17 @@ class Job:
 
 
 class Lane:
-    """A thread with a bounded queue. It starts with the first call.
+    """A thread with a bounded queue, and its watch. Both start with the first call.
 
     Args:
         name: of the thread.
         run: runs jobs, at least one, and sets each one's result or error; raises StoreUnavailable
             when none of them was answered.
         expectation: which ``run`` keeps up to date.
-        silence_s: seconds of silence by which all that waited as long have failed too.
-        queue_s: seconds that a caller waits at most.
+        watch_s: seconds between two looks of the watch.
+        queue_s: seconds that a caller waits at most for its turn.
         max_group: jobs that one ``run`` is given.
+        max_waiting: jobs that wait for their turn.
     """
 
     def __init__(
@@ -85,21 +86,24 @@ class Lane:
         run: Callable[[Sequence[Job]], None],
         expectation: Expectation,
         *,
-        silence_s: float,
+        watch_s: float,
         queue_s: float,
         max_group: int = MAX_GROUP,
         max_waiting: int = MAX_WAITING,
     ) -> None:
         self._run = run
         self._expectation = expectation
-        self._silence_s = silence_s
+        self._watch_s = watch_s
         self._queue_s = queue_s
         self._max_group = max_group
         self._max_waiting = max_waiting
         self._waiting: deque[Job] = deque()
+        self._running: Sequence[Job] = ()
         self._changed = threading.Condition()
         self._is_closing = False
-        self._thread = threading.Thread(target=self._loop, name=name, daemon=True)
+        self._ended = threading.Event()
+        self._worker = threading.Thread(target=self._work, name=name, daemon=True)
+        self._watcher = threading.Thread(target=self._watch, name=f"{name}-watch", daemon=True)
 
     async def call(self, work: Work) -> Job:
         """Run the work on the thread and return it with its result, or the error that it raised.
@@ -110,18 +114,19 @@ class Lane:
         job = Job(work, asyncio.get_running_loop().create_future())
         self._take(job)
         try:
-            await self._answer(job)
+            await job.future
         finally:
             job.is_abandoned = True
         return job
 
     async def close(self) -> None:
-        """Finish what was taken, and end the thread; one that hangs is left behind."""
+        """Finish what was taken, and end the threads; one that hangs is left behind."""
         with self._changed:
             self._is_closing = True
-            self._changed.notify()
-        if self._thread.ident is not None:
-            await asyncio.to_thread(self._thread.join, CLOSE_S)
+            self._changed.notify_all()
+        for thread in (self._worker, self._watcher):
+            if thread.ident is not None:
+                await asyncio.to_thread(thread.join, CLOSE_S)
 
     def _take(self, job: Job) -> None:
         with self._changed:
@@ -130,34 +135,24 @@ class Lane:
             if len(self._waiting) >= self._max_waiting:
                 raise StoreUnavailable(f"{self._max_waiting:,} calls wait for the database already")
             self._waiting.append(job)
-            self._changed.notify()
-            if self._thread.ident is None:
-                self._thread.start()
+            self._changed.notify_all()
+            if self._worker.ident is None:
+                self._worker.start()
+                self._watcher.start()
 
-    async def _answer(self, job: Job) -> None:
-        last = job.since + self._queue_s
-        while True:
-            due = min(self._expectation.due, last)
-            left = due - time.monotonic()
-            await asyncio.wait({job.future}, timeout=max(left, 0.001))
-            if job.future.done():
-                job.future.result()
-                return
-            if time.monotonic() >= min(self._expectation.due, last):
-                raise StoreUnavailable("the database did not answer in time")
-
-    def _loop(self) -> None:
+    def _work(self) -> None:
         while True:
             with self._changed:
-                while not self._waiting and not self._is_closing:
-                    self._changed.wait()
-                jobs = list(self._next_group())
-                if not jobs and not self._waiting and self._is_closing:
+                self._running = ()
+                self._changed.wait_for(lambda: self._waiting or self._is_closing)
+                if not self._waiting:
+                    self._ended.set()
                     return
+                jobs = self._running = self._next_group()
             if jobs:
-                self._run_group(jobs)
+                _tell(jobs, self._run_group(jobs))
 
-    def _next_group(self) -> Sequence[Job]:
+    def _next_group(self) -> list[Job]:
         group: list[Job] = []
         while self._waiting and len(group) < self._max_group:
             job = self._waiting.popleft()
@@ -165,34 +160,51 @@ class Lane:
                 group.append(job)
         return group
 
-    def _run_group(self, jobs: list[Job]) -> None:
-        reason: str | None = None
+    def _run_group(self, jobs: Sequence[Job]) -> str | None:
+        """Run the jobs; the reason why none was answered, where that is so."""
         try:
             self._run(jobs)
         except StoreUnavailable as error:
-            reason = str(error)
-            jobs += self._as_silent()
+            return str(error)
         except Exception:  # a defect ends no thread that all others wait for
             log.exception("database thread")
-            reason = "the database failed"
+            return "the database failed"
         finally:
             self._expectation.rest()
-        _tell(jobs, reason)
+        return None
 
-    def _as_silent(self) -> list[Job]:
-        """Those who have waited as long as the store was silent."""
-        since = time.monotonic() - self._silence_s
+    def _watch(self) -> None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._waiting or self._running or self._is_closing)
+                if not (self._waiting or self._running):
+                    return
+            if self._ended.wait(self._watch_s):
+                return
+            late = self._overdue()
+            for job in late:
+                job.is_abandoned = True
+            _tell(late, "the database did not answer in time")
+
+    def _overdue(self) -> list[Job]:
+        """Those who are to be told that the store is silent, or that their turn did not come."""
+        now = time.monotonic()
         with self._changed:
-            late = list(itertools.takewhile(lambda job: job.since <= since, self._waiting))
-            for _ in late:
-                self._waiting.popleft()
-        return late
+            if now > self._expectation.due:
+                late = [*self._running, *self._waiting]
+                self._waiting.clear()
+                return late
+            late = []
+            while self._waiting and self._waiting[0].since < now - self._queue_s:
+                late.append(self._waiting.popleft())
+            return late
 
 
 def _tell(jobs: Sequence[Job], reason: str | None) -> None:
     """Tell each loop of its jobs with one call.
 
     Args:
+        jobs: some of which may have been told before.
         reason: why none of them was answered; None where all were.
     """
     by_loop: dict[asyncio.AbstractEventLoop, list[Job]] = {}
@@ -205,9 +217,9 @@ def _tell(jobs: Sequence[Job], reason: str | None) -> None:
 
 def _resolve(jobs: Sequence[Job], reason: str | None) -> None:
     for job in jobs:
-        if job.future.done():  # its caller was cancelled
+        if job.future.done():  # its caller was cancelled, or told before
             continue
         if reason is None:
             job.future.set_result(None)
-        elif not job.is_abandoned:
+        else:
             job.future.set_exception(StoreUnavailable(reason))

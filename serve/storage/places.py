@@ -62,6 +62,8 @@ class PostgresqlServer:
         return f"The database {self.name}".rstrip()
 
 
+REPORT_S = 30.0
+"""Seconds for a read that somebody asked a report of."""
 _UNHURRIED = Patience(answer_s=600.0, connect_s=5.0, turn_s=60.0, idle_s=60.0)
 
 Place = SqliteFile | PostgresqlServer
@@ -70,3 +72,8 @@ Place = SqliteFile | PostgresqlServer
 def unhurried(place: Place) -> Place:
     """The place with time for a command or a migration, for which no request waits."""
     return replace(place, patience=_UNHURRIED)
+
+
+def for_reports(place: Place) -> Place:
+    """The place with time for reports: long answers, and connections as for others."""
+    return replace(place, patience=replace(place.patience, answer_s=REPORT_S))

@@ -53,6 +53,8 @@ HOMES: dict[str, tuple[str, ...]] = {
         "models/trust/keys.py",
         "models/trust/signing.py",
         "serve/engine/transformers/prefix_store/",
+        "serve/api/http/certificate_files.py",
+        "serve/governance/client_certificate.py",
     ),
     "sqlalchemy": ("serve/storage/",),
     "alembic": ("serve/storage/",),

@@ -69,6 +69,15 @@ class Postgres:
         self._process = processes.start(_as_user(["postgres", "-D", "data", *flags]), self.folder)
         processes.wait_until(self._is_up, self._process, self.folder)
 
+    def kill(self) -> None:
+        """End it and all its processes at once, as SIGKILL or a lack of memory does."""
+        process, self._process = self._process, None
+        if process is not None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            for name in ("data/postmaster.pid", self.socket.name, f"{self.socket.name}.lock"):
+                (self.folder / name).unlink(missing_ok=True)
+
     def stop(self, how: signal.Signals = signal.SIGINT) -> None:
         """End it: SIGINT cuts connections and shuts down, SIGQUIT is as a crash."""
         if self._process is not None:

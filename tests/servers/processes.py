@@ -33,10 +33,15 @@ def short_folder(user: str | None = None) -> Iterator[Path]:
 
 
 def start(command: Sequence[str], folder: Path) -> subprocess.Popen[bytes]:
-    """Start a server, whose output goes to a file."""
+    """Start a server as the leader of a group of processes; its output goes to a file."""
     with (folder / "log").open("ab") as log:
         return subprocess.Popen(
-            command, cwd=folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+            command,
+            cwd=folder,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
         )
 
 

@@ -12,6 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from models.rules.names import quoted
 from serve import timeline
+from serve.api.http.client_certificates import CLIENT_CERTIFICATE
 from serve.api.http.middleware import call_of, header_values
 from serve.api.policy import ANY_KEY, PUBLIC, Policy
 from serve.errors import BodyTooLarge, InvalidRequest, RequestTimeout, UnsupportedMediaType
@@ -72,6 +73,7 @@ class Authenticate:
                 authorization=_texts(header_values(scope, b"authorization")),
                 api_keys=_texts(header_values(scope, b"x-api-key")),
                 hosts=_texts(header_values(scope, b"host")),
+                client_certificate=scope.get(CLIENT_CERTIFICATE),
             ),
         )
         policy = self._policies.of(scope)

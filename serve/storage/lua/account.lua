@@ -113,7 +113,7 @@ local function release(key, id)
   local held = redis.call('HGET', key, field)
   if held then
     redis.call('HDEL', key, field)
-    redis.call('HINCRBY', key, 'reserved', text(-tonumber(string.match(held, '^%d+'))))
+    redis.call('HINCRBY', key, 'reserved', text(0 - tonumber(string.match(held, '^%d+'))))
   end
 end
 

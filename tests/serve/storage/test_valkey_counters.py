@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 import pytest
 from redis.asyncio import Redis
 
-from serve.storage import valkey_scripts
 from serve.storage.circuit import Circuit
 from serve.storage.counters import StoreUnavailable
 from serve.storage.valkey_counters import PREFIX, ValkeyCounters
@@ -202,9 +201,3 @@ async def test_a_call_that_is_cancelled_leaves_no_answer_to_the_next(
             await asyncio.sleep(0)
         task.cancel()
         assert (await counters.balances([budget(0)]))[0].reserved == 7
-
-
-def test_there_is_a_script_for_every_verb() -> None:
-    scripts = valkey_scripts.load()
-    assert set(scripts) == set(valkey_scripts.VERBS)
-    assert len({script.sha for script in scripts.values()}) == len(scripts)

@@ -7,7 +7,7 @@ SQLite, and PostgreSQL where that is installed.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from pathlib import Path
@@ -17,14 +17,16 @@ import pytest
 
 from serve.api.openai.chat import ChatCompletions
 from serve.errors import EngineDeadError, InsufficientQuota, RateLimited, RequestError, StartupError
-from serve.governance.limits.leases import LEASE_MS
 from serve.governance.limits.limits_file import parse_rules
 from serve.governance.principal import Principal
 from serve.observe.record import RequestRecord
 from serve.pipeline.answer import Answer
 from serve.service.directory import Directory, Weights
 from serve.service.requests import Service
+from serve.storage.counters import StoreUnavailable
 from serve.storage.database import Database
+from serve.storage.ledger import Settlement
+from serve.storage.places import Place
 from tests.serve.api.house import Records, chat, pipeline_of, script_of, until
 from tests.serve.governance.limits.limited import (
     ANN,
@@ -38,6 +40,14 @@ from tests.serve.governance.limits.limited import (
 from tests.serve.service.callers import LOCAL, Known
 
 LONG = "word " * 400
+
+
+@pytest.fixture
+async def database(migrated_place: Place) -> AsyncIterator[Database]:
+    """A database that is open, with our tables, on SQLite and on PostgreSQL."""
+    opened = Database(migrated_place)
+    yield opened
+    await opened.close()
 
 
 def service_of(house: House, principal: Principal = ANN, **fake: Any) -> tuple[Service, Records]:
@@ -188,9 +198,7 @@ async def test_litellm_27735_40050_counters_that_drift_from_the_ledger(
 class Nowhere:
     """A ledger that takes nothing, as that of a process that was killed."""
 
-    async def enter(self, settlements: object, /) -> None:
-        from serve.storage.counters import StoreUnavailable
-
+    async def enter(self, settlements: Sequence[Settlement], /) -> None:
         raise StoreUnavailable("killed")
 
 
@@ -218,4 +226,3 @@ async def test_envoy_a_stream_with_room_for_1000_tokens_that_runs_to_1200(
         assert list((await house.accounts()).values()) == [1000]
         with pytest.raises(RequestError):
             await ask(service, chat(max_tokens=1))
-        assert LEASE_MS >= 60_000
