@@ -61,6 +61,7 @@ COMMANDS = {
         commands=("create", "list", "revoke"),
         group="operate",
     ),
+    "usage": Command("serve", "who used how much: a table and bars", ("usage",), group="operate"),
     "storage": Command(
         "serve",
         "back up, restore, check and migrate the database",

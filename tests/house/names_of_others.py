@@ -72,7 +72,7 @@ ELSEWHERE: dict[str, dict[str, str]] = {
         **dict.fromkeys(("OpenAILike", "context_window"), "LlamaIndex's class, and its argument"),
         "AsyncOpenAI": "openai's class",
     },
-    "docs/tls.md": {"--cacert": "curl's", "--cert": "curl's", "--key": "curl's"},
+    "docs/tls.md": {"--cacert": "curl's", "--cert": "curl's"},
     "serve/pipeline/model_dialects/harmony.py": {
         "docs/format.md": "a page of openai-harmony's, as the docstring says",
     },
