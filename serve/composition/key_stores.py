@@ -27,8 +27,8 @@ async def opened_key_store(
         yield FileKeys(file, pepper)
         return
     # Only where it is asked for: a command on a file starts at once.
-    from serve.storage.configured import place_of  # noqa: PLC0415
     from serve.governance.database_keys import DatabaseKeys  # noqa: PLC0415
+    from serve.storage.configured import place_of  # noqa: PLC0415
     from serve.storage.database import open_database  # noqa: PLC0415
     from serve.storage.places import unhurried  # noqa: PLC0415
 

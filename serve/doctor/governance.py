@@ -1,4 +1,4 @@
-"""What governs requests: the pepper, limits, the identity provider, and alerts."""
+"""Files that govern requests: the pepper, limits, the identity provider, and alerts."""
 
 from __future__ import annotations
 
@@ -99,7 +99,8 @@ def _known(config: Config) -> Known:
     if config.api_keys == "database":
         return Known(aliases=names_of(config, None, knows_others=True).aliases)
     keys = None if config.api_key_file is None else list_keys(config.api_key_file)
-    return names_of(config, keys, knows_others=config.jwt_file is not None)
+    knows_others = config.jwt_file is not None or config.client_cert_map is not None
+    return names_of(config, keys, knows_others=knows_others)
 
 
 def _failed(error: StartupError) -> Finding:

@@ -77,7 +77,13 @@ HOMES: dict[str, tuple[str, ...]] = {
     "transformers": MODELS_RUN,
     "safetensors": MODELS_RUN,
     "rich": (*COMMAND_LINES, "benchmarks/", "docs/"),
-    "httpx": ("serve/cli/", "serve/doctor/deployment.py", "benchmarks/", "docs/"),
+    "httpx": (
+        "serve/cli/",
+        "serve/doctor/deployment.py",
+        "serve/governance/alerts/webhook.py",
+        "benchmarks/",
+        "docs/",
+    ),
     "matplotlib": ("benchmarks/report/", "benchmarks/scaling/picture.py"),
     "llama_cpp": ("benchmarks/compare/llama/",),
     "gguf": ("benchmarks/compare/llama/",),
@@ -88,6 +94,8 @@ HOMES: dict[str, tuple[str, ...]] = {
         "serve/config_sources.py",
         "serve/api/",
         "serve/cli/flags.py",
+        "serve/cli/usage/sources.py",
+        "serve/governance/alerts/alerts_file.py",
         "docs/",
     ),
 }

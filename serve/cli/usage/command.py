@@ -94,8 +94,10 @@ def _parser() -> Parser:
     what.add_argument("--by", metavar="NAMES", help="day, model, key, tenant, owner (default: day)")
     what.add_argument("--from", dest="first", metavar="DAY", help="first day, such as 2026-11-01")
     what.add_argument("--to", dest="last", metavar="DAY", help="last day, included (today)")
-    for name in FILTERS:
-        what.add_argument(f"--{name}", metavar="NAME", help=f"of this {name} alone")
+    what.add_argument("--key", metavar="ID", help="of this key alone")
+    what.add_argument("--model", metavar="NAME", help="of this model alone")
+    what.add_argument("--tenant", metavar="NAME", help="of this tenant alone")
+    what.add_argument("--owner", metavar="NAME", help="of this owner alone")
     what.add_argument("--limit", type=int, default=DEFAULT_LIMIT, help="most groups (%(default)s)")
     how = parser.add_argument_group("how to print it").add_mutually_exclusive_group()
     how.add_argument("--json", action="store_true", help="print JSON, as the server answers")

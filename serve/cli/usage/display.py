@@ -29,13 +29,14 @@ def shown(report: UsageReport, measure: Measure) -> RenderableType:
 
 def table(report: UsageReport) -> Table:
     """A row for each group, and the sums of all in the last."""
-    made = Table(box=None, padding=(0, 2, 0, 0), show_footer=bool(report.groups))
+    made = Table(box=None, padding=(0, 1, 0, 0), show_footer=bool(report.groups))
     totals = _numbers(report.totals)
     for at, dimension in enumerate(report.group_by):
         made.add_column(dimension, "" if at else "total")
     for name, total in zip(_FIGURES, totals, strict=True):
-        made.add_column(name, total, justify="right")
-    made.add_column("cost", "\n".join(_moneys(report.totals)), justify="right")
+        made.add_column(name, total, justify="right", no_wrap=True)
+    costs = "\n".join(_moneys(report.totals))
+    made.add_column("cost", costs, justify="right", no_wrap=True)
     for usage in report.groups:
         # Not as markup, and without control characters: names may be of another hand.
         names = (Text(printable(value) or "-") for value in usage.group)
@@ -44,15 +45,31 @@ def table(report: UsageReport) -> Table:
 
 
 def bars(report: UsageReport, measure: Measure) -> Iterator[Text]:
-    """A bar for each day, or for each value of what the report is first grouped by."""
-    sums = _sums(report, measure)
-    most = max(sums.values(), default=0)
-    if not most:
-        yield Text("Nothing was used." if not report.groups else f"No {measure} to draw.")
-        return
-    what = "tokens of prompts and completions" if measure == "tokens" else measure
-    yield Text(f"{what} by {_drawn(report)}", style="bold")
+    """A bar for each day, or for each value of what the report is first grouped by.
+
+    Money of each currency has bars of its own.
+    """
+    if not report.groups:
+        yield Text("Nothing was used.")
+    elif measure != "cost":
+        what = "tokens of prompts and completions" if measure == "tokens" else measure
+        yield from _bars(report, report.groups, measure, what)
+    else:
+        currencies = sorted({usage.currency for usage in report.groups} - {""})
+        for currency in currencies:
+            groups = [usage for usage in report.groups if usage.currency == currency]
+            yield from _bars(report, groups, measure, f"cost in {printable(currency)}")
+        if not currencies:
+            yield Text("No cost to draw.")
+
+
+def _bars(
+    report: UsageReport, groups: Sequence[Usage], measure: Measure, what: str
+) -> Iterator[Text]:
+    sums = _sums(report, groups, measure)
+    most = max(1, *sums.values())
     width = max(map(len, sums))
+    yield Text(f"{what} by {_drawn(report)}", style="bold")
     for at, (name, value) in enumerate(sums.items()):
         if at == MAX_BARS:
             yield Text(f"and {len(sums) - MAX_BARS} more", style="dim")
@@ -73,11 +90,11 @@ def _drawn(report: UsageReport) -> Dimension:
     return "day" if "day" in report.group_by else report.group_by[0]
 
 
-def _sums(report: UsageReport, measure: Measure) -> Mapping[str, int]:
-    """What is drawn; days without usage have bars of nothing, so that gaps are seen."""
+def _sums(report: UsageReport, groups: Sequence[Usage], measure: Measure) -> Mapping[str, int]:
+    """Sums to draw; days without usage have bars of nothing, so that gaps are seen."""
     at = report.group_by.index(_drawn(report))
     sums = dict.fromkeys(_days(report), 0) if _drawn(report) == "day" else {}
-    for usage in report.groups:
+    for usage in groups:
         name = printable(usage.group[at]) or "-"
         sums[name] = sums.get(name, 0) + _amount(usage, measure)
     return sums

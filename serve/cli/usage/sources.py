@@ -1,4 +1,4 @@
-"""Where a report comes from: the database that the settings name, or a server that is asked."""
+"""Sources of reports: the database that the settings name, or a server that is asked."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from serve.storage.ledger import AlsoEnter, Settlement
 
 
 def alerting(thresholds: Sequence[int], channels: Sequence[str]) -> AlsoEnter:
-    """What the ledger does beside each settlement: tell of the thresholds that it crossed."""
+    """A work for the ledger beside each settlement: tell of the thresholds that it crossed."""
 
     def enter(
         connection: Any,  # SQLAlchemy's, which lives in serve/storage

@@ -70,6 +70,16 @@ def test_other_measures():
     assert printed(report(free, totals=(free,)), "cost")[-1] == "No cost to draw."
 
 
+def test_money_of_each_currency_has_bars_of_its_own():
+    other = replace(ONE, currency="CNY", cost_micros=9_000_000)
+    lines = printed(report(ONE, other), "cost")
+    titles = [line for line in lines if line.startswith("cost in")]
+    assert titles == ["cost in CNY by day", "cost in EUR by day"]
+    full = "█" * BAR_CHARS
+    assert f"2026-11-02  {full} 9.000000" in lines
+    assert f"2026-11-02  {full} 1.500000" in lines
+
+
 def test_without_days_it_is_by_the_first_name():
     groups = tuple(replace(ONE, group=(name,)) for name in ("demo", "", "a\x1b[31m"))
     lines = printed(report(*groups, group_by=("model",)))

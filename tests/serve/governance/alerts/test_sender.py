@@ -159,9 +159,9 @@ async def test_a_sender_that_dies_in_mid_delivery_delays_and_repeats(place, cloc
         assert [each.alert_id for each in other.sent] == [each.alert_id for each in dying.sent]
 
 
-async def test_two_senders_deliver_each_alert_once(place, clocks):
+async def test_two_senders_deliver_each_alert_once(database_place, clocks):
     channel = Recorder()
-    async with opened(place) as one, opened(place) as two:
+    async with opened(database_place) as one, opened(database_place) as two:
         for number in range(20):
             await one.write(settling(50, 80, name=f"budget {number}"))
         senders = [sender_of(database, channel, clocks) for database in (one, two)]
