@@ -17,7 +17,8 @@
         ├── TooManyFailures           429 many wrong client secrets, all together
         ├── Forbidden                 403
         ├── RouteNotFound             404
-        │   └── ModelNotFound         404
+        │   ├── ModelNotFound         404
+        │   └── NoLedger              404 the server keeps no ledger
         ├── MethodNotAllowed          405
         ├── RequestTimeout            408 the body did not arrive in time
         ├── BodyTooLarge              413
