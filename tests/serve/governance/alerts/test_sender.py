@@ -268,6 +268,28 @@ async def test_it_waits_for_a_database_that_is_away(monkeypatch, caplog):
     ]
 
 
+async def test_a_defect_does_not_end_it(monkeypatch, caplog):
+    class Defective:
+        num_asked = 0
+
+        async def write(self, _work: Any) -> Any:
+            self.num_asked += 1
+            raise KeyError(CANARY)
+
+        read = write
+
+    async def sleep(_seconds: float) -> None:
+        if defective.num_asked >= 3:
+            raise asyncio.CancelledError
+
+    defective = Defective()
+    monkeypatch.setattr(sender_module.asyncio, "sleep", sleep)
+    with pytest.raises(asyncio.CancelledError):
+        await sender_of(defective, Recorder(), Clocks()).run()
+    assert {record.message for record in caplog.records} == {"alerts were not sent: a defect"}
+    assert CANARY not in str([record.__dict__ for record in caplog.records])
+
+
 async def test_it_runs_until_it_is_ended(place, clocks, monkeypatch):
     channel = Recorder()
     real_sleep = asyncio.sleep
