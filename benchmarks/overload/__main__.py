@@ -23,7 +23,7 @@ from benchmarks.overload import scenarios
 from benchmarks.overload.asking import Question
 from serve.governance import keys
 
-SCENARIOS = ("peak", "flood", "overload", "retrying", "burst")
+SCENARIOS = ("peak", "flood", "overload")
 START_S = 180.0
 
 
@@ -39,8 +39,6 @@ def main() -> None:
     parser.add_argument("--times", type=float, default=10.0, help="the share, or the capacity")
     parser.add_argument("--load", type=float, default=0.9, help="of the capacity, all at shares")
     parser.add_argument("--seconds", type=float, default=60.0, help="(default: %(default)s)")
-    parser.add_argument("--clients", type=int, default=None, help="(default: times what it holds)")
-    parser.add_argument("--requests", type=int, default=10, help="of each client")
     parser.add_argument("--capacity", type=float, default=None, help="(default: it is measured)")
     options = parser.parse_args()
     print(json.dumps(asyncio.run(_measure(options))))
@@ -53,17 +51,15 @@ async def _measure(options: argparse.Namespace) -> dict[str, Any]:
         server, url = await _started(options, Path(folder), file)
         try:
             questions = [Question(url=url, key=k, max_tokens=options.max_tokens) for k in tokens]
-            figures = await _run(options, url, tokens, questions)
+            figures = await _run(options, questions)
         finally:
             await server.close()
     return {"scenario": options.scenario, "settings": vars(options), "figures": figures}
 
 
-async def _run(
-    options: argparse.Namespace, url: str, tokens: list[str], questions: list[Question]
-) -> dict[str, Any]:
+async def _run(options: argparse.Namespace, questions: list[Question]) -> dict[str, Any]:
     capacity = options.capacity
-    if capacity is None and options.scenario != "retrying":
+    if capacity is None:
         streams = 2 * options.max_num_seqs
         capacity = await scenarios.peak(questions[-1], streams, min(20.0, options.seconds))
         print(f"capacity: {capacity:.2f} answers/s", flush=True)
@@ -75,13 +71,6 @@ async def _run(
         return await scenarios.overload(
             questions[0], capacity, options.seconds, options.times, options.queue
         )
-    if options.scenario == "burst":
-        rate = capacity * options.times
-        return await scenarios.burst(url, tokens, options.max_tokens, rate, options.seconds)
-    if options.scenario == "retrying":
-        held = options.max_num_seqs + options.queue
-        clients = options.clients or int(options.times * held)
-        return await scenarios.retrying(url, tokens, options.max_tokens, clients, options.requests)
     return {"answers_per_s": capacity}
 
 

@@ -10,6 +10,8 @@ from rich.text import Text
 from models.rules.names import printable
 from serve.governance.key_entry import StoredKey
 
+_ABSENT = {"models": "all", "expires_at": "never", "rotated_at": "never"}
+
 
 def table_of(keys: Iterable[StoredKey]) -> Table:
     """A row for each key."""
@@ -30,7 +32,8 @@ def card_of(key: StoredKey) -> Table:
     """A row for each fact of one key."""
     table = Table(show_header=False, box=None)
     for name, value in key.as_json().items():
-        table.add_row(name.replace("_", " "), Text(printable(_shown(value))))
+        shown = _ABSENT.get(name, "-") if value in (None, "") else _shown(value)
+        table.add_row(name.replace("_", " "), Text(printable(shown)))
     return table
 
 
@@ -39,4 +42,4 @@ def _shown(value: object) -> str:
         return ", ".join(f"{name}={item}" for name, item in value.items()) or "none"
     if isinstance(value, list):
         return " ".join(map(str, value)) or "none"
-    return "-" if value in {None, ""} else str(value)
+    return str(value)

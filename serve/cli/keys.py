@@ -88,7 +88,9 @@ async def _create(place: Place, arguments: argparse.Namespace) -> int:
             if place.file is None
             else f"--api-key-file {shlex.quote(str(place.file))}"
         )
-        _say(f"Serve with it: python -m serve {serve}")
+        pepper_file = arguments.key_pepper_file
+        pepper = f" --key-pepper-file {shlex.quote(str(pepper_file))}" if pepper_file else ""
+        _say(f"Serve with it: python -m serve {serve}{pepper}")
     return 0
 
 

@@ -1,4 +1,4 @@
-"""Who may ask, built from the settings: keys, short tokens for them, and signed tokens."""
+"""Callers and what knows them, built from the settings: keys, short tokens, signed tokens."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Identity:
 
 @asynccontextmanager
 async def open_identity(config: Config, database: Database | None) -> AsyncIterator[Identity]:
-    """Who may ask, kept fresh while the block runs.
+    """Open what knows callers, and keep it fresh while the block runs.
 
     Raises:
         StartupError: as build_identity, or the database's keys were stored under another pepper.
@@ -62,7 +62,7 @@ async def open_identity(config: Config, database: Database | None) -> AsyncItera
 
 
 def build_identity(config: Config, database: Database | None) -> Identity:
-    """Who may ask, by these settings. Nothing is asked of the network yet.
+    """Build what knows callers by these settings. Nothing is asked of the network yet.
 
     Args:
         database: the one that is open, where the settings say that keys are in it.

@@ -112,7 +112,7 @@ async def open_limits(
 
 
 def _rates(stores: Stores, database: Database) -> Counters:
-    """Where requests a minute are counted: a server that replicas share, or this process."""
+    """Counters of rates: a server that replicas share, or this process."""
     if stores.cache_url is not None:
         shared = ValkeyCounters(stores.cache_url)
         return FallbackCounters(shared, lambda: shared.num_replicas)

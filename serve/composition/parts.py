@@ -8,7 +8,6 @@
 
 from __future__ import annotations
 
-import time
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
@@ -16,7 +15,7 @@ from serve.api.routes import ServerState
 from serve.composition.alerts import open_alerts
 from serve.composition.identity import Identity, open_identity
 from serve.composition.limits import open_limits
-from serve.composition.queues import queues_for
+from serve.composition.queues import directory_for
 from serve.composition.stores import Stores
 from serve.composition.tls import Encryption, build_encryption
 from serve.composition.usage import open_usage
@@ -24,7 +23,6 @@ from serve.config import Config
 from serve.observe import logs
 from serve.observe.metrics import Metrics
 from serve.observe.startup import Startup
-from serve.service.directory import Directory
 from serve.service.requests import Service
 
 
@@ -72,18 +70,12 @@ async def open_parts(
     usage = await stack.enter_async_context(
         open_usage(config, time_zone=limits.time_zone, is_kept=limits.rules is not None)
     )
-    directory = Directory(
-        config.model_names,
-        tuple(config.adapters),
-        created=int(time.time()),
-        queue_for=queues_for(config, metrics, weight_of=limits.weight_of),
-    )
+    directory = directory_for(config, metrics, limits.weight_of)
     service = Service(
         directory,
         encryption.authenticators(identity.authenticators),
         reservations=limits.reservations,
         listeners=(logs.AccessLog(), metrics),
-        max_request_s=config.max_request_s,
     )
     state = ServerState(
         config=config,

@@ -1,4 +1,4 @@
-"""Who may ask: keys in a file or in the database, and an identity provider's tokens."""
+"""Callers: keys in a file or in the database, and an identity provider's tokens."""
 
 from __future__ import annotations
 

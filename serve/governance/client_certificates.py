@@ -58,7 +58,7 @@ class ClientCertificates:
             if not self._others:
                 raise InvalidApiKey(
                     "No client certificate. This server knows its callers by one: show it in the "
-                    "TLS handshake (curl: --cert and --key)."
+                    "TLS handshake."
                 )
             return None
         owner = self._owner_of(shown)

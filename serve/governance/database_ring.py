@@ -63,12 +63,12 @@ class DatabaseKeyRing(KeyTable):
         return self._is_in_force
 
     def verified(self, key: str) -> tuple[StoredKey, StoredSecret]:
-        """As KeyTable's. Raises KeyStoreUnavailable where the keys are too old."""
+        """Answer as KeyTable does. Raises KeyStoreUnavailable where the keys are too old."""
         self._check_age()
         return super().verified(key)
 
     def enabled(self, key_id: str) -> StoredKey:
-        """As KeyTable's. Raises KeyStoreUnavailable where the keys are too old."""
+        """Answer as KeyTable does. Raises KeyStoreUnavailable where the keys are too old."""
         self._check_age()
         return super().enabled(key_id)
 

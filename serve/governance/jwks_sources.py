@@ -1,4 +1,4 @@
-"""Where public keys come from: a file that is followed, or a URL that is asked in the background.
+"""Sources of public keys: a file that is followed, or a URL that is asked in the background.
 
 Nothing is fetched in a request's way, and nothing that a token names is fetched at all. A set that
 cannot be read leaves the keys that are known in force: those of a file for good, those of a URL for

@@ -162,7 +162,7 @@ class JwtTokens:
         )
 
     def _scopes(self, claims: Mapping[str, Any]) -> frozenset[Scope]:
-        """What its values of the claim allow; those that are others' are passed over."""
+        """Scopes that its values of the claim allow; values of others are passed over."""
         name = self._settings.claims["scopes"]
         granted: set[Scope] = set()
         for value in words_of(claims[name]) if name and name in claims else ():

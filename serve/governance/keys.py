@@ -134,12 +134,12 @@ class KeyRing(KeyTable):
         return self._is_in_force
 
     def verified(self, key: str) -> tuple[StoredKey, StoredSecret]:
-        """As KeyTable's, of the file as it is now."""
+        """Answer as KeyTable does, of the file as it is now."""
         self._follow()
         return super().verified(key)
 
     def enabled(self, key_id: str) -> StoredKey:
-        """As KeyTable's, of the file as it is now."""
+        """Answer as KeyTable does, of the file as it is now."""
         self._follow()
         return super().enabled(key_id)
 

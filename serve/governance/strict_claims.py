@@ -89,7 +89,7 @@ def strict_object(raw: bytes) -> dict[str, Any]:
 def check_times(
     claims: Mapping[str, Any], *, now: float, leeway_s: int, max_lifetime_s: int
 ) -> int:
-    """When the token ends, in Unix seconds.
+    """The token's end, in Unix seconds.
 
     Raises:
         TokenRefusedError: it has no end, is over, is not valid yet, or lasts for too long.
@@ -147,7 +147,7 @@ def _refuse_constant(name: str) -> object:
 
 
 def _depth(value: object) -> int:
-    """How deep the value is, as far as MAX_DEPTH + 1."""
+    """Depth of the value, as far as MAX_DEPTH + 1."""
     level, depth = [value], 0
     while level and depth <= MAX_DEPTH:
         depth += 1

@@ -350,7 +350,7 @@ class ScrapeCollector(Collector):
 
 
 def _stage(timeline: Timeline) -> str:
-    """How far a request had come when its time was over."""
+    """The stage at which a request's time was over."""
     if timeline.submitted_at is not None:
         return "running"
     return "refused" if timeline.queued_at is None else "waiting"

@@ -18,6 +18,7 @@ class Call:
         created: when it came, in Unix seconds.
         principal: who asks; None until it is known, and where nobody had to be.
         timeout_s: most seconds that its client waits for the whole answer; None is any number.
+        is_retry: whether its client says that it was refused before.
         wants_queue_updates: whether it is told its place in the queue while it waits.
         answer_headers: names and values that its answer tells, whatever it is: room left in limits.
     """
@@ -26,6 +27,7 @@ class Call:
     created: int
     principal: Principal | None = None
     timeout_s: float | None = None
+    is_retry: bool = False
     wants_queue_updates: bool = False
     answer_headers: dict[str, str] = field(default_factory=dict)
 

@@ -30,6 +30,12 @@ MOST_COMPLETION_TOKENS: Final = 512
 UPDATE_S: Final = 1.0
 KEEP_ALIVE_S: Final = 15.0
 LONGEST_RETRY_S: Final = 10
+CALLED_SHARE: Final = 4
+"""One turn in so many is for a request that was refused and told to come back."""
+KEPT_SHARE: Final = 4
+"""So much of the queue is kept for them, while there are any."""
+UNKNOWN_S: Final = 2.5
+"""Seconds that a request is taken to run, for telling when to come back, before any are known."""
 LOOK_AHEAD_SHARE: Final = 16
 
 
@@ -41,6 +47,7 @@ class Asked:
         tokens: of its prompt and what it is expected to generate; before it is rendered, at least.
         width: sequences that run at once.
         deadline_at: on the queue's clock; None is never.
+        is_retry: it was refused before, as its client says.
     """
 
     tenant: str
@@ -48,6 +55,7 @@ class Asked:
     tokens: int
     width: int = 1
     deadline_at: float | None = None
+    is_retry: bool = False
 
 
 class EngineQueue:
@@ -56,7 +64,10 @@ class EngineQueue:
     Args:
         max_running: sequences that the engine decodes at once.
         look_ahead: sequences that it is given beyond them; None is a sixteenth, at least one.
+        max_waiting: sequences that may wait; they are bounded by the pipeline's admission, and here
+            a quarter of them is kept for those that were refused and come back.
         max_tokens: most tokens that may wait, prompts and expected answers; None is any number.
+        max_request_s: most seconds that a request may take, whatever its client allows.
         weight_of: of a tenant.
         clock: monotonic seconds.
     """
@@ -66,14 +77,18 @@ class EngineQueue:
         *,
         max_running: int,
         look_ahead: int | None = None,
+        max_waiting: int | None = None,
         max_tokens: int | None = None,
+        max_request_s: float | None = None,
         weight_of: WeightOf = lambda _tenant: 1.0,
         clock: Callable[[], float] = timeline.now,
     ) -> None:
         if look_ahead is None:
             look_ahead = max(1, max_running // LOOK_AHEAD_SHARE)
         self._num_places = max_running + look_ahead
+        self._most_new = None if max_waiting is None else max_waiting - max_waiting // KEPT_SHARE
         self._max_tokens = max_tokens
+        self._max_request_s = max_request_s
         self._clock = clock
         self._queue = FairQueue(weight_of)
         self._rate = QueueRate()
@@ -89,11 +104,16 @@ class EngineQueue:
 
     def num_waiting_sequences(self) -> int:
         """Sequences of the requests that wait."""
-        return self._queue.num_sequences()
+        return self._queue.num_sequences
 
     def load(self, request_class: RequestClass) -> tuple[int, int]:
         """Requests and tokens of a class that wait."""
         return self._queue.load(request_class)
+
+    def deadline(self, arrived_at: float, timeout_s: float | None) -> float | None:
+        """The end of a request's time: its client's, or the server's where that is earlier."""
+        bounds = [s for s in (timeout_s, self._max_request_s) if s is not None]
+        return arrived_at + min(bounds) if bounds else None
 
     def check(self, asked: Asked) -> None:
         """Refuse what could not wait here.
@@ -105,6 +125,12 @@ class EngineQueue:
         if not self._has_to_wait:
             self._check_time(asked, 0.0)
             return
+        if self._is_kept(asked) and self._last_for(asked) is None:
+            raise self.refusal(
+                f"{self.num_waiting_sequences()} sequences wait for the engine, and what is left "
+                "of the queue is kept for those that were refused before.",
+                asked,
+            )
         if self._has_too_many(asked) and self._last_for(asked) is None:
             raise self.refusal(
                 f"{self._queue.num_tokens} of at most {self._max_tokens} tokens wait for the "
@@ -185,6 +211,12 @@ class EngineQueue:
     def _has_to_wait(self) -> bool:
         return bool(self.num_waiting) or self.num_held >= self._num_places
 
+    def _is_kept(self, asked: Asked) -> bool:
+        """Whether the room that is left is for those that were told to come back."""
+        if asked.is_retry or self._most_new is None or self._called_until <= self._clock():
+            return False
+        return self.num_waiting_sequences() + asked.width > self._most_new
+
     def _has_too_many(self, asked: Asked) -> bool:
         """Whether a request's tokens would be too many, beside those that wait."""
         most = self._max_tokens
@@ -245,13 +277,13 @@ class EngineQueue:
 
     def _retry_after_s(self) -> int:
         """Seconds after which a place may be free for one more: those that were refused before are
-        told earlier times, one for each turn, so that they do not come back all at once.
+        told earlier times, one for every few turns, so that they do not come back all at once and
+        find room beside those that are new.
         """
         now = self._clock()
         rate = self._rate.tokens_per_s(now)
-        if rate is None:
-            return min(LONGEST_RETRY_S, 1 + self.num_waiting // self._num_places // 4)
-        step_s = self._rate.tokens_a_turn / rate
+        turn_s = self._rate.tokens_a_turn / rate if rate else UNKNOWN_S / self._num_places
+        step_s = CALLED_SHARE * turn_s
         self._called_until = min(now + LONGEST_RETRY_S, max(now, self._called_until) + step_s)
         return min(LONGEST_RETRY_S, max(1, math.ceil(self._called_until - now)))
 

@@ -6,11 +6,12 @@
     batch       ─┼─ the first that waits ┼─ tenant b ── ticket            deficit round robin
     background  ─┘  (or one that aged)   └─ tenant c ── ticket, ticket      in tokens
 
-Within a class tenants take turns by deficit round robin in tokens (Shreedhar and Varghese 1995),
-with the two lists of RFC 8290 (FQ-CoDel, section 4.1): a tenant that has just come is served before
-those that always have something waiting, for one quantum, so that a flood moves its neighbours
-little. A request is charged when its turn comes with what is counted for it, and corrected at its
-end with what it used; a tenant may owe, and pays with the turns that it then does not get.
+Within a class tenants take turns by deficit round robin in tokens (Shreedhar and Varghese 1995): a
+round gives each tenant a quantum for its weight, and who has a positive balance may be served, one
+request a turn. A tenant that asks for less than its rounds give saves up, to a bound, so that its
+bursts go before a flood, as a token bucket would have it. A request is charged when its turn comes
+with what is counted for it, and corrected at its end with what it used; a balance may be negative,
+and is paid off with rounds.
 
 A lower class gets nothing while a higher one waits, but for aging: where the oldest ticket of a
 lower class has waited for ``AGE_S``, one turn in ``AGED_EVERY`` is its class's.
@@ -18,21 +19,25 @@ lower class has waited for ``AGE_S``, one turn in ``AGED_EVERY`` is its class's.
 Where the queue is full, the last ticket of whoever has the most waiting makes room for one of a
 tenant that has less, or of a higher class: a flood fills the queue, and shuts nobody else out.
 
-A ticket takes one step to add, to remove and to take, and at worst one look at each tenant.
+A ticket takes one step to add, to remove and to take, and a round one look at each tenant.
 """
 
 from __future__ import annotations
 
 import math
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final, get_args
 
 from serve.timeline import RequestClass
 
-QUANTUM_TOKENS: Final = 512
-"""Tokens of one turn of a tenant of weight 1: about one question and its answer."""
+QUANTUM_TOKENS: Final = 32
+"""Tokens of one turn of a tenant of weight 1. Less than a request has: who waits for a turn waits
+for one request of each other tenant, and not for as many as fit a turn of them."""
+MOST_SAVED_TOKENS: Final = 4096
+"""Tokens that a tenant of weight 1 saves up while it takes less than its turns, and begins with: a
+burst of them is served before a flood."""
 AGE_S: Final[dict[RequestClass, float]] = {"interactive": 0.0, "batch": 60.0, "background": 300.0}
 AGED_EVERY: Final = 8
 """An eighth of the turns at most goes to classes whose oldest ticket has waited for too long."""
@@ -73,7 +78,7 @@ class _Flow:
 
 @dataclass(frozen=True, slots=True)
 class Ahead:
-    """What is served before a request, as far as it is known: requests, and their tokens."""
+    """Requests that are served before another, as far as it is known, and their tokens."""
 
     requests: int
     tokens: float
@@ -90,6 +95,7 @@ class FairQueue:
         self._lines = {name: _ClassLine(weight_of) for name in CLASSES}
         self._num_turns = AGED_EVERY  # since the last one that went to a class that had aged
         self.num_waiting = 0
+        self.num_sequences = 0  # of those that wait
         self.num_tokens = 0
 
     def load(self, request_class: RequestClass) -> tuple[int, int]:
@@ -97,14 +103,11 @@ class FairQueue:
         line = self._lines[request_class]
         return len(line.tickets), line.num_tokens
 
-    def num_sequences(self) -> int:
-        """Sequences that wait."""
-        return sum(t.width for line in self._lines.values() for t in line.tickets)
-
     def add(self, ticket: Ticket) -> None:
         """Put a ticket at the end of its tenant's."""
         self._lines[ticket.request_class].add(ticket)
         self.num_waiting += 1
+        self.num_sequences += ticket.width
         self.num_tokens += ticket.tokens
 
     def remove(self, ticket: Ticket) -> None:
@@ -132,25 +135,23 @@ class FairQueue:
 
     def end(self, ticket: Ticket, used_tokens: int) -> None:
         """Correct what a ticket that was taken was charged with."""
-        if (flow := ticket.flow) is not None:
-            flow.num_begun -= 1
-            flow.deficit += ticket.tokens - used_tokens
-            ticket.flow = None
+        self._lines[ticket.request_class].end(ticket, used_tokens)
 
     def ahead_of(self, request_class: RequestClass, tenant: str) -> Ahead:
-        """What a request that came now would have before it."""
+        """Others before a request that came now."""
         higher = self._higher(request_class)
         own = self._lines[request_class].ahead(tenant, None)
         return Ahead(higher.requests + own.requests, higher.tokens + own.tokens)
 
     def ahead(self, ticket: Ticket) -> Ahead:
-        """What a ticket that waits has before it now."""
+        """Others before a ticket that waits."""
         higher = self._higher(ticket.request_class)
         own = self._lines[ticket.request_class].ahead(ticket.tenant, ticket)
         return Ahead(higher.requests + own.requests, higher.tokens + own.tokens)
 
     def _left(self, ticket: Ticket) -> None:
         self.num_waiting -= 1
+        self.num_sequences -= ticket.width
         self.num_tokens -= ticket.tokens
 
     def _higher(self, request_class: RequestClass) -> Ahead:
@@ -175,9 +176,8 @@ class _ClassLine:
     def __init__(self, weight_of: WeightOf) -> None:
         self._weight_of = weight_of
         self._flows: dict[str, _Flow] = {}
-        self._names: dict[_Flow, str] = {}
-        self._new: deque[_Flow] = deque()
-        self._old: deque[_Flow] = deque()
+        self._rich: OrderedDict[_Flow, None] = OrderedDict()  # wait, and may be served; in turn
+        self._poor: OrderedDict[_Flow, None] = OrderedDict()  # wait, and have used up their turns
         self.tickets: OrderedDict[Ticket, None] = OrderedDict()  # as they came
         self.num_tokens = 0
 
@@ -188,68 +188,71 @@ class _ClassLine:
     def add(self, ticket: Ticket) -> None:
         flow = self._flows.get(ticket.tenant)
         if flow is None:
-            quantum = QUANTUM_TOKENS * self._weight_of(ticket.tenant)
-            if not quantum > 0:
-                raise ValueError(f"a tenant's weight has to be above 0: {quantum / QUANTUM_TOKENS}")
-            flow = self._flows[ticket.tenant] = _Flow(quantum=quantum, deficit=quantum)
-            self._names[flow] = ticket.tenant
-            self._new.append(flow)
+            weight = self._weight_of(ticket.tenant)
+            if not weight > 0:
+                raise ValueError(f"a tenant's weight has to be above 0, not {weight}")
+            flow = self._flows[ticket.tenant] = _Flow(
+                quantum=QUANTUM_TOKENS * weight, deficit=MOST_SAVED_TOKENS * weight
+            )
         ticket.flow = flow
         flow.waiting[ticket] = None
         flow.num_tokens += ticket.tokens
         self.tickets[ticket] = None
         self.num_tokens += ticket.tokens
+        if len(flow.waiting) == 1:
+            self._sort(flow)
 
     def remove(self, ticket: Ticket) -> None:
         self._leave(ticket)
         ticket.flow = None
 
     def take(self) -> Ticket:
-        num_visits = 0
-        while True:
-            lane = self._new or self._old
-            flow = lane[0]
-            if flow.deficit <= 0:
-                if num_visits > len(self._old):
-                    self._skip_rounds()
-                num_visits += 1
-                flow.deficit += flow.quantum
-                lane.popleft()
-                self._old.append(flow)
-            elif flow.waiting:
-                ticket = next(iter(flow.waiting))
-                flow.deficit -= ticket.tokens
-                flow.num_begun += 1
-                self._leave(ticket)
-                return ticket
-            elif lane is self._new or flow.num_begun:
-                # Not forgotten yet: whoever comes again at once would always be new.
-                flow.deficit = min(flow.deficit, flow.quantum)
-                lane.popleft()
-                self._old.append(flow)
-            else:
-                lane.popleft()
-                del self._flows[self._names.pop(flow)]
+        if not self._rich:
+            self._next_round()
+        flow = next(iter(self._rich))
+        ticket = next(iter(flow.waiting))
+        flow.deficit -= ticket.tokens
+        flow.num_begun += 1
+        self._leave(ticket)
+        if flow.waiting:
+            self._sort(flow)
+        return ticket
+
+    def end(self, ticket: Ticket, used_tokens: int) -> None:
+        flow, ticket.flow = ticket.flow, None
+        if flow is None:
+            return
+        flow.num_begun -= 1
+        flow.deficit += ticket.tokens - used_tokens
+        if flow.waiting and (flow.deficit > 0) != (flow in self._rich):
+            self._sort(flow)
 
     def ahead(self, tenant: str, ticket: Ticket | None) -> Ahead:
-        """What is served before a ticket, or before one that came now."""
+        """Others of the class before a ticket, or before one that came now."""
         flow = self._flows.get(tenant)
         requests, tokens = 0, 0
         if flow is not None and ticket is None:
             requests, tokens = len(flow.waiting), flow.num_tokens
         elif flow is not None:
-            for other in flow.waiting:
-                if other is ticket:
+            for before in flow.waiting:
+                if before is ticket:
                     break
-                requests, tokens = requests + 1, tokens + other.tokens
+                requests, tokens = requests + 1, tokens + before.tokens
+        saved = MOST_SAVED_TOKENS if flow is None else flow.deficit
         quantum = QUANTUM_TOKENS if flow is None else flow.quantum
-        turns = max(0.0, tokens - (0.0 if flow is None else flow.deficit)) / quantum
+        rounds = max(0.0, tokens - saved) / quantum
         total, share = float(requests), float(tokens)
-        for other_flow in self._flows.values():
-            if other_flow is not flow and other_flow.waiting:
-                served = min(other_flow.num_tokens, turns * other_flow.quantum)
-                share += served
-                total += len(other_flow.waiting) * served / other_flow.num_tokens
+        for other in self._flows.values():
+            if other is flow or not other.waiting:
+                continue
+            if rounds:
+                served = other.deficit + rounds * other.quantum
+            else:  # both may be served, and take turns, request by request
+                served = other.num_tokens * requests / len(other.waiting)
+                served *= other.deficit > 0
+            served = max(0.0, min(served, other.num_tokens))
+            share += served
+            total += len(other.waiting) * served / other.num_tokens
         return Ahead(math.ceil(total), share)
 
     def last_for(self, tenant: str | None) -> Ticket | None:
@@ -265,26 +268,40 @@ class _ClassLine:
                 return None
         return next(reversed(most.waiting))
 
+    def _sort(self, flow: _Flow) -> None:
+        """Put a tenant that waits at the end of those that may be served, or of the others."""
+        self._rich.pop(flow, None)
+        self._poor.pop(flow, None)
+        (self._rich if flow.deficit > 0 else self._poor)[flow] = None
+
     def _leave(self, ticket: Ticket) -> None:
         flow = ticket.flow
         if flow is not None:
             del flow.waiting[ticket]
             flow.num_tokens -= ticket.tokens
+            if not flow.waiting:
+                self._rich.pop(flow, None)
+                self._poor.pop(flow, None)
         del self.tickets[ticket]
         self.num_tokens -= ticket.tokens
         if not self.tickets:  # nobody competes: nobody owes, and nobody has saved up
             self._flows.clear()
-            self._names.clear()
-            self._new.clear()
-            self._old.clear()
 
-    def _skip_rounds(self) -> None:
-        """Give everyone the turns of the rounds in which nobody could be served."""
-        flows = [flow for flow in self._old if flow.waiting]
-        rounds = min(math.floor(-flow.deficit / flow.quantum) for flow in flows)
-        if rounds > 0:
-            for flow in self._old:
-                flow.deficit += rounds * flow.quantum
+    def _next_round(self) -> None:
+        """Give every tenant its turn; as many as it takes until one of those that wait may be
+        served. Who does not wait saves up to a bound, and is forgotten there.
+        """
+        rounds = min(math.floor(-flow.deficit / flow.quantum) + 1 for flow in self._poor)
+        for name, flow in list(self._flows.items()):
+            most = flow.quantum / QUANTUM_TOKENS * MOST_SAVED_TOKENS
+            flow.deficit = max(flow.deficit, min(flow.deficit + rounds * flow.quantum, most))
+            if flow.waiting:
+                continue
+            if flow.deficit >= most and not flow.num_begun:
+                del self._flows[name]
+        for flow in list(self._poor):
+            if flow.deficit > 0:
+                self._sort(flow)
 
 
 def _held(flow: _Flow) -> float:

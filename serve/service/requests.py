@@ -57,7 +57,6 @@ class Service:
         reservations: limits that may refuse a request.
         audit: the trail that a request leaves.
         listeners: told of every finished request.
-        max_request_s: most seconds that a request may take, whatever its client allows.
         clock: monotonic seconds.
 
     Attributes:
@@ -73,7 +72,6 @@ class Service:
         reservations: Reservations | None = None,
         audit: Audit | None = None,
         listeners: Sequence[RequestListener] = (),
-        max_request_s: float | None = None,
         clock: Callable[[], float] = timeline.now,
     ) -> None:
         self.directory = directory
@@ -83,7 +81,6 @@ class Service:
         self._reservations = reservations or NoLimits()
         self._audit = audit or NoAudit()
         self._listeners = listeners
-        self._max_request_s = max_request_s
         self._clock = clock
 
     @contextmanager
@@ -206,7 +203,7 @@ class Service:
         pipeline.check(generation)
         # While it is down a stream is refused by status: one that began could only end in an error.
         await pipeline.engine.check_health()
-        asked = self._asked(call, generation)
+        asked = _asked(call, served.queue, generation)
         served.queue.check(asked)
         caller = _caller(call)
         await self._reservations.check(caller, served.name)
@@ -222,9 +219,8 @@ class Service:
                 )
                 call.answer_headers.update(life.reservation.headers)
                 record.timeline.queued_at = self._clock()
-                life.place = served.queue.join(
-                    replace(asked, tokens=expected_tokens(started), width=started.width)
-                )
+                asked = replace(asked, tokens=expected_tokens(started), width=started.width)
+                life.place = served.queue.join(asked)
                 if call.wants_queue_updates and life.place.is_waiting:
                     async with aclosing(self._told(call, life, life.place, events)) as told:
                         yield told
@@ -272,17 +268,6 @@ class Service:
         finally:
             await _to_its_end(life.reservation.settle(record, has_run=life.has_begun))
 
-    def _asked(self, call: Call, generation: Generation) -> Asked:
-        """The request as the queue knows it before it is rendered."""
-        arrived_at = call.record.timeline.arrived_at
-        bounds = [s for s in (call.timeout_s, self._max_request_s) if s is not None]
-        return Asked(
-            tenant=_caller(call).tenant,
-            request_class=call.record.request_class,
-            tokens=least_tokens(generation),
-            deadline_at=arrived_at + min(bounds) if bounds else None,
-        )
-
     def _left_s(self, asked: Asked) -> float | None:
         return None if asked.deadline_at is None else asked.deadline_at - self._clock()
 
@@ -315,6 +300,17 @@ def _caller(call: Call) -> Principal:
     if call.principal is None:
         raise InternalError("The request has no principal.")
     return call.principal
+
+
+def _asked(call: Call, queue: EngineQueue, generation: Generation) -> Asked:
+    """The request as the queue knows it before it is rendered."""
+    return Asked(
+        tenant=_caller(call).tenant,
+        request_class=call.record.request_class,
+        tokens=least_tokens(generation),
+        deadline_at=queue.deadline(call.record.timeline.arrived_at, call.timeout_s),
+        is_retry=call.is_retry,
+    )
 
 
 def _may_ask(call: Call, served: Served) -> bool:

@@ -8,11 +8,16 @@ writes, the file is locked.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 FILE_NAME = "intramural.db"
 """The database's, in the state folder."""
+
+WAITS_FOR_TURN: Mapping[str, Any] = {"waits_for_turn": True}
+"""SQLAlchemy's option of a statement that waits for others who write."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

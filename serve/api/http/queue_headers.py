@@ -5,6 +5,7 @@
     x-request-class:      interactive | batch | background
     x-request-timeout-ms: whole milliseconds, 1 to 86400000
     x-queue-updates:      true | false                       streams only
+    x-stainless-retry-count: 1 and more: it was refused before; of OpenAI's clients
 
 ``x-stainless-read-timeout``, which OpenAI's clients send, is not read: it bounds the time between
 two pieces of an answer, 600 s by default, and says nothing of the whole. A stream that goes on
@@ -46,6 +47,7 @@ def read_queue_headers(scope: Scope, call: Call, parsed: Parsed) -> None:
         (name for name in CLASSES if name == given), parsed.request_class or record.request_class
     )
     call.timeout_s = _timeout_s(scope)
+    call.is_retry = any(_NUMBER.fullmatch(v.decode("latin-1")) for v in _retry_counts(scope))
     call.wants_queue_updates = _one_of(scope, UPDATES_HEADER, ("true", "false")) == "true"
     if call.wants_queue_updates and not parsed.is_stream:
         raise InvalidRequest(
@@ -53,6 +55,10 @@ def read_queue_headers(scope: Scope, call: Call, parsed: Parsed) -> None:
             "them. Set stream to true, or leave the header out.",
             param=UPDATES_HEADER,
         )
+
+
+def _retry_counts(scope: Scope) -> list[bytes]:
+    return header_values(scope, b"x-stainless-retry-count")
 
 
 def _timeout_s(scope: Scope) -> float | None:

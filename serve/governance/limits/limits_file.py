@@ -123,7 +123,7 @@ def _calendar(top: Fields) -> Calendar:
 
 
 def _prices(tables: object, known: Known) -> dict[str, Price]:
-    """By the model's own name."""
+    """Prices by the model's own name."""
     prices: dict[str, Price] = {}
     for name, table in _named(tables, "[prices]"):
         fields = Fields(f'[prices."{name}"]', table, ("input", "cached_input", "output"))

@@ -38,7 +38,7 @@ class Calendar:
         return day if period == "day" else day[:7]
 
     def ends_at_ms(self, period: Period, at_ms: int) -> int:
-        """When the period of a moment ends and the next begins, in Unix milliseconds."""
+        """The moment at which a moment's period ends and the next begins, in Unix milliseconds."""
         today = self._date(at_ms)
         if period == "day":
             following = today + timedelta(days=1)

@@ -159,7 +159,7 @@ class LimitedReservations:
         try:
             decision = await self._decide(self._rates, held, charges)
         except StoreUnavailable as error:
-            log.warning("rates were not counted", extra={"reason": str(error)})
+            log.debug("rates were not counted", extra={"reason": str(error)})
             return
         self._note(held, charges, decision)
 
@@ -173,7 +173,7 @@ class LimitedReservations:
             decision = await self._decide(self._budgets, held, charges)
         except StoreUnavailable as error:
             if held.plan.is_budgeted:
-                log.warning("a budget was not reserved", extra={"reason": str(error)})
+                log.debug("a budget was not reserved", extra={"reason": str(error)})
                 raise refusals.store_away() from None
             return
         self._known.note(charges, decision.balances)
@@ -183,7 +183,8 @@ class LimitedReservations:
         self, counters: Counters, held: LimitedReservation, charges: tuple[Charge, ...]
     ) -> Decision:
         claims = [charge.claim for charge in charges]
-        return await counters.reserve(held.request_id, claims, lease_ms=LEASE_MS)
+        name = held.name_in(RATES if charges is held.plan.rates else BUDGETS)
+        return await counters.reserve(name, claims, lease_ms=LEASE_MS)
 
     def _note(
         self, held: LimitedReservation, charges: tuple[Charge, ...], decision: Decision
@@ -198,7 +199,7 @@ class LimitedReservations:
             error.headers.update(headers_of(told, held.observed, self.clock.now_ms()))
             self._count_refusal(charges[decision.refused])
             raise error
-        self.leases.hold(store, held.request_id)
+        self.leases.hold(store, held.name_in(store))
         held.told += told
         for index in decision.over:
             held.observed.append(charges[index].limit.name)
@@ -217,23 +218,28 @@ class LimitedReservations:
         self._ends.add(task)
         task.add_done_callback(self._ends.discard)
 
+    def _let_go(self, held: LimitedReservation) -> None:
+        for store in (RATES, BUDGETS):
+            self.leases.let_go(held.name_in(store))
+
     async def give_back(self, held: LimitedReservation) -> None:
         """Settle a reservation with nothing: nothing ran, so there is no row."""
-        self.leases.let_go(held.request_id)
+        self._let_go(held)
         for store, counters, charges in (
             (RATES, self._rates, held.plan.rates),
             (BUDGETS, self._budgets, held.plan.budgets),
         ):
             if store in held.stores:
-                await self.settlements.release(counters, held.request_id, settled(charges, NOTHING))
+                name = held.name_in(store)
+                await self.settlements.release(counters, name, settled(charges, NOTHING))
 
     async def finish(self, held: LimitedReservation, record: RequestRecord) -> None:
         """Settle a reservation with what was used."""
-        self.leases.let_go(held.request_id)
+        self._let_go(held)
         spent, row = row_of(held.rules, held.principal, held.plan, record, self.clock.now_ms())
         if held.plan.rates:
             await self.settlements.release(
-                self._rates, held.request_id, settled(held.plan.rates, spent)
+                self._rates, held.name_in(RATES), settled(held.plan.rates, spent)
             )
         await self.settlements.settle(Settlement(claims=settled(held.plan.budgets, spent), row=row))
 
@@ -257,6 +263,13 @@ class LimitedReservation:
     stores: set[str] = field(default_factory=set)
     told: list[Told] = field(default_factory=list)
     observed: list[str] = field(default_factory=list)
+
+    def name_in(self, store: str) -> str:
+        """The reservation's id in a store. Both may be in one database, where ids are unique.
+
+        In the budgets' it is the request's, which the ledger's row settles.
+        """
+        return self.request_id if store == BUDGETS else f"{self.request_id}.rates"
 
     @property
     def headers(self) -> Mapping[str, str]:

@@ -51,7 +51,7 @@ class Limit:
     is_enforced: bool = True
 
     def subject(self, principal: Principal, model: str) -> tuple[str, ...] | None:
-        """Whose account a request of this caller fills; None where the limit is not for it.
+        """The account's subject for a request of this caller; None where the limit is not for it.
 
         Args:
             model: the model's own name, not an alias.
@@ -104,7 +104,7 @@ class Rules:
 
 
 def most_at_once(limits: Iterable[Limit]) -> int:
-    """At most so many amounts apply to one request: of limits for different names one does."""
+    """The most amounts that apply to one request: of limits for different names one does."""
     sizes: dict[tuple[str, str], int] = {}
     num_general = 0
     for limit in limits:

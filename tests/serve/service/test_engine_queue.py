@@ -106,7 +106,25 @@ async def test_those_that_are_refused_are_called_one_turn_after_another() -> Non
     queue, clock = queue_of(max_running=1)
     flooded(queue, clock, 40, ended=10)
     told = [queue.refusal("Full.", asked()).retry_after_s for _ in range(20)]
-    assert told == [*range(1, 11), *[10] * 10]
+    assert told == [4, 8, *[10] * 18]
+
+
+async def test_a_quarter_is_kept_for_those_that_come_back_while_there_are_any() -> None:
+    queue, clock = queue_of(max_running=1, max_waiting=8)
+    places = flooded(queue, clock, 14, ended=6)  # one runs, seven wait: a refused one was never
+    queue.check(asked())
+    queue.refusal("Full.", asked())
+    with pytest.raises(QueueFull, match="kept for those"):
+        queue.check(asked())
+    queue.check(asked("b"))  # it has less waiting than the others
+    queue.join(asked(is_retry=True))
+    for place in places[:4]:
+        place.leave(100)
+    queue.check(asked())
+    clock.now += 60
+    places[4].leave(100)
+    flooded(queue, clock, 6)
+    queue.check(asked())  # they had the time to come
 
 
 async def test_a_turn_that_would_come_too_late_is_refused_before_anything_is_done() -> None:

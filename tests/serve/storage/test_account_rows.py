@@ -35,13 +35,13 @@ def sweep_at(connection: Connection) -> int:
 
 
 def test_a_sweep_is_due_once_a_second(connection: Connection) -> None:
-    account_rows.write(connection, at(5_000, None), {"a": (Level(1, 0, 5_000), 5_001)})
-    assert sweep_at(connection) == 6_000
-    account_rows.write(connection, at(5_999, 6_000))
+    account_rows.write(connection, at(65_000, None), {"a": (Level(1, 0, 65_000), 65_001)})
+    assert sweep_at(connection) == 66_000
+    account_rows.write(connection, at(119_999, 120_000))
     assert count(connection, schema.accounts) == 2
-    account_rows.write(connection, at(6_000, 6_000))
+    account_rows.write(connection, at(120_000, 120_000))
     assert count(connection, schema.accounts) == 1, "the one with no name stays"
-    assert sweep_at(connection) == 7_000
+    assert sweep_at(connection) == 121_000
 
 
 def test_a_sweep_deletes_a_bounded_number_and_then_the_next(

@@ -87,7 +87,7 @@ class TestSqlCounters(CountersContract):
             await counters.reserve(f"r{number}", claims, lease_ms=LEASE_MS)
             await counters.settle(f"s{number}", claims)
         assert await harness.database.read(num_rows) == (30, 60)
-        await harness.move_clock(MINUTE_MS)
+        await harness.move_clock(2 * MINUTE_MS)
         for _ in range(4):  # the fourth finds nothing more
             await counters.extend([], lease_ms=LEASE_MS)
         assert await harness.database.read(num_rows) == (0, 30)

@@ -87,3 +87,16 @@ async def test_a_tier_that_there_is_not_is_refused() -> None:
 
 async def test_the_client_s_read_timeout_is_no_deadline() -> None:
     assert (await asked({"x-stainless-read-timeout": "0.000001"}))[0] == 200
+
+
+@pytest.mark.parametrize(
+    ("count", "is_retry"), [("0", False), ("1", True), ("2", True), ("x", False)]
+)
+async def test_a_client_that_was_refused_says_so(count: str, *, is_retry: bool) -> None:
+    home = house()
+    calls = []
+    generate = home.service.generate
+    home.service.generate = lambda call, *rest: calls.append(call) or generate(call, *rest)  # type: ignore
+    async with home.client() as client:
+        await client.post(CHAT, json=chat(), headers={"x-stainless-retry-count": count})
+    assert [call.is_retry for call in calls] == [is_retry]

@@ -140,7 +140,7 @@ def test_weak_keys_are_refused_at_the_start(tmp_path: Path) -> None:
 @dataclass
 class Clock:
     seconds: float = 0.0
-    moment: datetime = field(default_factory=lambda: NOW)
+    moment: datetime = field(default_factory=lambda: datetime.now(UTC))
 
     def __call__(self) -> float:
         return self.seconds
@@ -307,7 +307,7 @@ def test_the_end_of_a_certificate_is_told_before_and_at_it(
 
     def told(before_the_end: timedelta) -> list[str]:
         clock.seconds = (life - before_the_end).total_seconds()
-        assert files.not_after == pytest.approx((NOW + life).timestamp(), abs=60)
+        assert files.not_after == pytest.approx((clock.moment + life).timestamp(), abs=60)
         return [record.levelname for record in caplog.records]
 
     assert told(soon + timedelta(minutes=5)) == []

@@ -117,7 +117,7 @@ async def test_a_stream_that_has_begun_ends_in_an_error_at_its_deadline() -> Non
 
 async def test_the_server_s_own_cap_holds_whatever_a_client_allows() -> None:
     home = slow_house()
-    home.service._max_request_s = 0.02
+    home.service.directory.default.queue._max_request_s = 0.02
     late = Asking(home.app, {MS: "80000000"})
     await late.call()
     assert late.status == 504

@@ -1,4 +1,4 @@
-"""Limits over real counters and a real ledger, for tests: memory for rates, a database for the rest.
+"""Limits over real counters and a real ledger: memory for rates, a database for the rest.
 
 ``Away`` cuts the database off at a moment of the test's choice.
 """
@@ -161,8 +161,13 @@ async def limits(
     key_limits: Mapping[str, Mapping[str, Any]] | None = None,
     known: Known = KNOWN,
     max_bytes: int = 1 << 20,
+    shares_database: bool = False,
 ) -> AsyncIterator[House]:
-    """A server's limits by a file of this text, until the block ends."""
+    """A server's limits by a file of this text, until the block ends.
+
+    Args:
+        shares_database: rates are counted in the database, too.
+    """
     path = folder / "limits.toml"
     path.write_text(text)
     away = Away(database)
@@ -170,10 +175,11 @@ async def limits(
     told, now_ms = Told(), [NOON_MS]
     stored = key_limits or {}
     settlements = Settlements(Ledger(away), spool)
+    counted = SqlCounters(away)  # type: ignore[arg-type]  # what it needs of one
     reservations = LimitedReservations(
         RulesInForce(path, lambda: known, key_limits=stored.get),
-        rates=MemoryCounters(),
-        budgets=SqlCounters(away),  # type: ignore[arg-type]  # what it needs of one
+        rates=counted if shares_database else MemoryCounters(),
+        budgets=counted,
         settlements=settlements,
         clock=StoreClock(wall=lambda: now_ms[0] / 1000),
         listener=told,

@@ -296,3 +296,19 @@ async def test_rates_are_open_while_their_store_is_away(database: Database, tmp_
         for _ in range(9):
             await house.run()
         assert len(await house.rows()) == 9
+
+
+async def test_rates_and_budgets_may_be_in_one_database(database: Database, tmp_path: Path) -> None:
+    text = '[[limits]]\nname = "all"\nconcurrent_requests = 1\ntokens_per_day = 100\n'
+    async with limits(database, tmp_path, text, shares_database=True) as house:
+        held, record = await house.reserve(10, 80)
+        assert await house.num_reserved() == 91
+        with pytest.raises(RateLimited, match="1 requests at once"):
+            await house.reserve(1, 1)
+        record.timeline.usage = Usage(prompt_tokens=10, completion_tokens=80)
+        await held.settle(record, has_run=True)
+        with pytest.raises(InsufficientQuota):
+            await house.reserve(10, 80)
+        await house.reservations.settled()
+        assert await house.num_reserved() == house.reservations.leases.num_held == 0
+        assert list((await house.accounts()).values())[-1] == 90

@@ -37,6 +37,10 @@ def settlement(number: int) -> Settlement:
     return Settlement(claims=(claim,), row=row)
 
 
+def names(folder: Path) -> list[str]:
+    return [path.name for path in folder.iterdir()]
+
+
 async def filled(folder: Path, numbers: range) -> None:
     spool = Spool(folder)
     for number in numbers:
@@ -106,7 +110,7 @@ async def test_a_server_takes_over_what_another_left_and_no_more(tmp_path: Path)
     await second.close()
     third = Spool(tmp_path)
     assert [each.row.request_id for each in third.oldest(9)] == ["req-1", "req-2"]
-    assert [path.name for path in tmp_path.glob("usage-spool*")] == ["usage-spool-0.jsonl"]
+    assert names(tmp_path) == ["usage-spool-0.jsonl"]
     await third.close()
 
 
