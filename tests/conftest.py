@@ -15,6 +15,7 @@ from tests.servers.fixtures import (  # noqa: F401 (fixtures of all tests)
     _migrated_url,
     _redis,
     database,
+    database_file,
     database_place,
     migrated_place,
     migrated_postgres,
