@@ -216,6 +216,8 @@ def test_the_scrape_holds_exactly_the_families_of_the_table():
     metrics.set_model(INFO, "demo")
     metrics.set_arm("blue")
     metrics.set_alert_channels(["webhook"])
+    metrics.limit_refused("each user", "tokens_per_minute")
+    metrics.limit_observed("each user", "tokens_per_minute")
     metrics.request_finished(finished(error_code="engine_dead"))
     found = {}
     for family in text_string_to_metric_families(metrics.render()[0].decode()):
