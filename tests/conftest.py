@@ -16,6 +16,7 @@ from tests.servers.fixtures import (  # noqa: F401 (fixtures of all tests)
     _redis,
     _scratch_url,
     database,
+    database_file,
     database_place,
     empty_postgres,
     migrated_place,

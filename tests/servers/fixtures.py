@@ -101,6 +101,12 @@ def _migrated_file(tmp_path_factory) -> Path:
     return path
 
 
+@pytest.fixture
+def database_file(_migrated_file: Path, tmp_path: Path) -> Path:
+    """A SQLite database with our tables, which are empty, under its name in the test's folder."""
+    return Path(shutil.copy(_migrated_file, tmp_path / _migrated_file.name))
+
+
 @pytest.fixture(scope="session")
 def _migrated_url(postgres: Postgres) -> str:
     """The URL of a database with our tables, to empty."""

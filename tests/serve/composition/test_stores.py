@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from serve.composition.stores import FILE_NAME, open_stores, place_of
+from serve.composition.stores import open_stores
 from serve.config import Config
 from serve.errors import StartupError
 from serve.observe.metrics import Metrics
+from serve.storage.configured import place_of
 from serve.storage.migrating import newest, revision_of
-from serve.storage.places import SqliteFile
+from serve.storage.places import FILE_NAME, SqliteFile
 from tests.servers.fixtures import needs_postgres
 
 

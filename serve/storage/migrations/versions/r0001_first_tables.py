@@ -35,6 +35,7 @@ def _counters() -> None:
         "accounts",
         sa.Column("account", sa.String(512), nullable=False),
         sa.Column("settled", sa.BigInteger(), nullable=False),
+        sa.Column("part", sa.BigInteger(), server_default="0", nullable=False),
         sa.Column("leaked_at_ms", sa.BigInteger(), nullable=False),
         sa.Column("forget_at_ms", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("account", name="pk_accounts"),
