@@ -57,7 +57,7 @@ def database_place(request: pytest.FixtureRequest, tmp_path) -> Place:
 
     if request.param == "sqlite":
         return SqliteFile(path=tmp_path / "state" / "intramural.db")
-    return _server(request.getfixturevalue("postgres").make_database())
+    return _server(request.getfixturevalue("empty_postgres"))
 
 
 @pytest.fixture(params=PLACES)
@@ -113,9 +113,26 @@ def _migrated_url(postgres: Postgres) -> str:
     from serve.storage.migrating import migrate
     from serve.storage.places import PostgresqlServer
 
-    url = postgres.make_database()
+    url = postgres.url()
     migrate(PostgresqlServer(conninfo=url))
     return url
+
+
+@pytest.fixture(scope="session")
+def _scratch_url(postgres: Postgres) -> str:
+    """The URL of a database that tests leave tables in."""
+    return postgres.make_database()
+
+
+@pytest.fixture
+def empty_postgres(_scratch_url: str) -> str:
+    """The URL of a database without tables: sooner there than a new one."""
+    import psycopg
+
+    with psycopg.connect(_scratch_url) as connection:
+        connection.execute("DROP SCHEMA public CASCADE")
+        connection.execute("CREATE SCHEMA public")
+    return _scratch_url
 
 
 @pytest.fixture
