@@ -14,10 +14,12 @@ from typing import TypeVar
 
 from sqlalchemy import Connection, Engine
 
+from serve.errors import StartupError
 from serve.storage.circuit import Circuit
+from serve.storage.clock import now_ms
 from serve.storage.counters import StoreUnavailable
 from serve.storage.engines import engine_of
-from serve.storage.lane import Lane
+from serve.storage.lane import MAX_GROUP, Lane
 from serve.storage.migrating import migrate
 from serve.storage.places import Patience, Place, PostgresqlServer, for_reports
 from serve.storage.transactions import Transactions
@@ -42,10 +44,9 @@ class Database:
         ]
         self._circuits = [Circuit(), Circuit(), Circuit()]
         self._lanes = [
-            _lane(name, engine, among.patience)
-            for name, engine, among in zip(
-                ("writes", "reads", "reports"), self._engines, (place, place, slow), strict=True
-            )
+            _lane("writes", self._engines[0], place.patience),
+            _lane("reads", self._engines[1], place.patience),
+            _lane("reports", self._engines[2], slow.patience, max_group=1),
         ]
 
     @property
@@ -84,8 +85,7 @@ class Database:
 
     async def close(self) -> None:
         """Finish what was taken, and let go of the connections."""
-        for lane in self._lanes:
-            await lane.close()
+        await asyncio.gather(*(lane.close() for lane in self._lanes))
         for engine in self._engines:
             await asyncio.to_thread(engine.dispose)
 
@@ -97,10 +97,17 @@ async def open_database(place: Place) -> Database:
         StartupError: it cannot be used, or is of a newer version of this program.
     """
     await asyncio.to_thread(migrate, place)
-    return Database(place)
+    database = Database(place)
+    try:  # so that no request waits for the first connections
+        await database.write(now_ms)
+        await database.read(now_ms)
+    except StoreUnavailable as error:
+        await database.close()
+        raise StartupError(f"{place} cannot be used: {error}.") from None
+    return database
 
 
-def _lane(name: str, engine: Engine, patience: Patience) -> Lane:
+def _lane(name: str, engine: Engine, patience: Patience, *, max_group: int = MAX_GROUP) -> Lane:
     transactions = Transactions(engine, patience)
     return Lane(
         f"database-{name}",
@@ -108,6 +115,7 @@ def _lane(name: str, engine: Engine, patience: Patience) -> Lane:
         transactions.expectation,
         watch_s=patience.answer_s / 8,
         queue_s=patience.queue_s,
+        max_group=max_group,
     )
 
 

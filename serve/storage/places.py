@@ -8,11 +8,16 @@ writes, the file is locked.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 FILE_NAME = "intramural.db"
 """The database's, in the state folder."""
+
+WAITS_FOR_TURN: Mapping[str, Any] = {"waits_for_turn": True}
+"""SQLAlchemy's option of a statement that waits for others who write."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,5 +80,5 @@ def unhurried(place: Place) -> Place:
 
 
 def for_reports(place: Place) -> Place:
-    """The place with time for reports: long answers, and connections as for others."""
-    return replace(place, patience=replace(place.patience, answer_s=REPORT_S))
+    """The place with time for reports; connections take no longer than others."""
+    return replace(place, patience=replace(place.patience, answer_s=REPORT_S, idle_s=REPORT_S))

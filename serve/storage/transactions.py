@@ -132,13 +132,14 @@ def is_of_store(error: BaseException) -> bool:
 
 
 def _expect_answers(engine: Engine, patience: Patience, expectation: Expectation) -> None:
-    @event.listens_for(engine, "before_cursor_execute")
-    def _before(*_args: Any) -> None:
-        expectation.expect(patience.answer_s)
+    turn_s = patience.turn_s + patience.answer_s
 
-    @event.listens_for(engine, "begin", insert=True)
-    def _begin(_connection: Connection) -> None:
-        expectation.expect(patience.turn_s + patience.answer_s)
+    @event.listens_for(engine, "before_cursor_execute")
+    def _before(
+        _connection: Connection, _cursor: Any, _sql: str, _values: Any, context: Any, _many: bool
+    ) -> None:
+        waits = context is not None and "waits_for_turn" in context.execution_options
+        expectation.expect(turn_s if waits else patience.answer_s)
 
 
 def _told(error: Exception) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -47,7 +48,7 @@ asyncio.run(main())
 def file(tmp_path, _migrated_file) -> SqliteFile:
     """A database with our tables."""
     path = tmp_path / "intramural.db"
-    path.write_bytes(_migrated_file.read_bytes())
+    shutil.copy(_migrated_file, path)
     return SqliteFile(path=path)
 
 
@@ -86,6 +87,12 @@ def test_every_file_of_it_is_closed_to_others(tmp_path):
         assert place.path.parent.stat().st_mode & 0o777 == 0o700
     finally:
         os.umask(before)
+
+
+def test_a_file_that_is_open_to_others_is_refused(file):
+    file.path.chmod(0o640)
+    with pytest.raises(StartupError, match=r"cannot be used: it is open to group .*chmod 600"):
+        migrate(file)
 
 
 def test_what_is_committed_is_synced(file):
@@ -160,6 +167,7 @@ async def test_a_file_that_another_process_holds_is_waited_for(file):
 async def test_a_file_that_is_no_database_ends_the_start(tmp_path, content):
     path = tmp_path / "intramural.db"
     path.write_bytes(content)
+    path.chmod(0o600)
     with pytest.raises(StartupError, match=r"intramural\.db cannot be used: .*(database|disk)"):
         await open_database(SqliteFile(path=path))
 

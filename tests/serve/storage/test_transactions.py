@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import sqlite3
 from collections.abc import Iterator
 
@@ -20,7 +21,7 @@ from tests.serve.storage.works import inserting, names
 @pytest.fixture
 def transactions(tmp_path, _migrated_file) -> Iterator[Transactions]:
     path = tmp_path / "intramural.db"
-    path.write_bytes(_migrated_file.read_bytes())
+    shutil.copy(_migrated_file, path)
     database = Database(SqliteFile(path=path))
     yield Transactions(database._engines[0], SqliteFile(path=path).patience)
     for engine in database._engines:
