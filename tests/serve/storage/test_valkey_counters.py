@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
 
 import pytest
 from redis.asyncio import Redis
@@ -39,7 +42,7 @@ class ValkeyHarness(Harness):
 
 
 def unhurried(url: str, **more) -> ValkeyCounters:
-    return ValkeyCounters(url, **{"timeout_s": 30.0, **more})
+    return ValkeyCounters(url, **{"timeout_s": 30.0, "queue_s": 60.0, **more})
 
 
 def with_test_time(counters: ValkeyCounters) -> ValkeyCounters:
@@ -154,30 +157,60 @@ async def test_a_server_that_is_full_is_unavailable() -> None:
         await counters.close()
 
 
-async def test_a_silent_server_costs_one_timeout_and_then_nothing(tmp_path) -> None:
+class SilentServer:
+    """It takes connections and says nothing."""
+
     num_calls = 0
 
-    async def swallow(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        nonlocal num_calls
-        num_calls += 1
+    async def swallow(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.num_calls += 1
         await reader.read()
         writer.close()
 
-    path = tmp_path / "socket"
-    server = await asyncio.start_unix_server(swallow, path)
-    circuit = Circuit(clock=lambda: 0.0)
-    counters = ValkeyCounters(f"unix://{path}", timeout_s=0.02, circuit=circuit)
-    for number in range(5):
+    @asynccontextmanager
+    async def counters(self, folder: Path, **more: Any) -> AsyncIterator[ValkeyCounters]:
+        server = await asyncio.start_unix_server(self.swallow, folder / "socket")
+        circuit = Circuit(clock=lambda: 0.0)
+        counters = ValkeyCounters(f"unix://{folder / 'socket'}", circuit=circuit, **more)
+        yield counters
+        await counters.close()
+        server.close()
+        await server.wait_closed()
+
+
+async def test_a_silent_server_costs_five_timeouts_and_then_nothing(tmp_path: Path) -> None:
+    server = SilentServer()
+    async with server.counters(tmp_path, timeout_s=0.02) as counters:
+        for number in range(5):
+            assert counters.is_available
+            with pytest.raises(StoreUnavailable, match="within 20 ms"):
+                await counters.reserve(f"a{number}", [budget(1)], lease_ms=LEASE_MS)
+        with pytest.raises(StoreUnavailable, match="of late"):
+            await counters.reserve("b", [budget(1)], lease_ms=LEASE_MS)
+        assert not counters.is_available
+        assert server.num_calls == 5
+
+
+async def test_whoever_waits_for_a_silent_server_is_refused_with_the_first(tmp_path: Path) -> None:
+    server = SilentServer()
+    async with server.counters(tmp_path, timeout_s=0.02, max_connections=5) as counters:
+        calls = [counters.reserve(f"a{n}", [budget(1)], lease_ms=LEASE_MS) for n in range(500)]
+        told = await asyncio.gather(*calls, return_exceptions=True)
+        assert [str(each).endswith("of late") for each in told] == [False] * 5 + [True] * 495
+        assert server.num_calls == 5
+
+
+async def test_a_queue_has_an_end_and_is_no_outage(tmp_path: Path) -> None:
+    server = SilentServer()
+    more = {"timeout_s": 60.0, "queue_s": 0.01, "max_connections": 1}
+    async with server.counters(tmp_path, **more) as counters:
+        first = asyncio.create_task(counters.settle("a", []))
+        await asyncio.sleep(0)
+        for number in range(6):
+            with pytest.raises(StoreUnavailable, match="too many calls wait"):
+                await counters.settle(f"b{number}", [])
         assert counters.is_available
-        with pytest.raises(StoreUnavailable, match="within 20 ms"):
-            await counters.reserve(f"a{number}", [budget(1)], lease_ms=LEASE_MS)
-    with pytest.raises(StoreUnavailable, match="of late"):
-        await counters.reserve("b", [budget(1)], lease_ms=LEASE_MS)
-    assert not counters.is_available
-    assert num_calls == 5
-    await counters.close()
-    server.close()
-    await server.wait_closed()
+        first.cancel()
 
 
 async def test_more_calls_than_connections_wait_for_their_turn(redis_server: RedisServer) -> None:
