@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -17,6 +18,7 @@ from serve.storage.circuit import Circuit
 from serve.storage.counters import StoreUnavailable
 from serve.storage.valkey_counters import PREFIX, ValkeyCounters
 from tests.contracts.counters import LEASE_MS, MINUTE_MS, CountersContract, Harness, budget, rate
+from tests.house.tree import ROOT
 from tests.servers.fixtures import needs_redis
 from tests.servers.redis import RedisServer, running_redis
 
@@ -145,6 +147,27 @@ async def test_a_server_that_was_started_again_has_forgotten() -> None:
         decision = await counters.reserve("c", [budget(10)], lease_ms=MINUTE_MS)
         assert decision.balances[0].reserved == 10
         await counters.close()
+
+
+async def test_the_user_of_the_page_may_do_all_that_is_needed() -> None:
+    page = (ROOT / "docs" / "storage.md").read_text("utf-8")
+    (line,) = re.findall(r"^user (intramural on >PASSWORD .*)$", page, re.MULTILINE)
+    with running_redis() as server:
+        async with Redis.from_url(server.url) as client:
+            await client.execute_command("ACL", "SETUSER", *line.split())
+        url = server.url.replace("unix://", "unix://intramural:PASSWORD@")
+        counters = unhurried(url)
+        await counters.reserve("a", [budget(5), rate(5)], lease_ms=1)
+        await counters.reserve("b", [budget(5), rate(5)], lease_ms=MINUTE_MS)
+        await counters.extend(["a", "b"], lease_ms=MINUTE_MS)
+        assert await counters.settle("b", [budget(5), rate(5)])
+        assert (await counters.balances([budget(0)]))[0].settled == 5
+        await counters.close()
+        stranger = unhurried(url.replace("PASSWORD", "another"))
+        with pytest.raises(StoreUnavailable) as told:
+            await stranger.reserve("a", [], lease_ms=1)
+        assert "another" not in str(told.value)
+        await stranger.close()
 
 
 async def test_a_server_that_is_full_is_unavailable() -> None:
