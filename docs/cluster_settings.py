@@ -25,6 +25,7 @@ CLUSTER = {
     "offline": "true",
     "host": "0.0.0.0",  # noqa: S104 - of a pod; the network policies say who reaches it
     "api_key_file": "/etc/intramural/keys/keys.json",
+    "behind_proxy": "true",  # the gateway's or the ingress'; components/tls sets it to false
     "shutdown_timeout": "120",
     "data_dir": "/var/lib/intramural",
     "state_dir": "/tmp/state",  # noqa: S108 - a volume of the pod's own

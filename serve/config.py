@@ -16,12 +16,16 @@ from models import home
 from models.errors import HomelessError
 from models.rules import names
 from serve import config_checks
+from serve.config_sections.alerts import AlertsSection
 from serve.config_sections.capacity import CapacitySection
+from serve.config_sections.identity import IdentitySection
 from serve.config_sections.integrity import IntegritySection
+from serve.config_sections.limits import LimitsSection
 from serve.config_sections.listening import ListeningSection
 from serve.config_sections.served_model import ServedModelSection
 from serve.config_sections.storage import StorageSection
 from serve.config_sections.stores import StoresSection
+from serve.config_sections.tls import TlsSection
 from serve.config_sections.transformers import TransformersSection
 from serve.config_sections.vllm import VllmSection
 from serve.setting_names import flag_of
@@ -29,18 +33,30 @@ from serve.setting_names import flag_of
 _PATHS = (
     "trusted_keys",
     "api_key_file",
+    "key_pepper_file",
+    "jwt_file",
+    "ssl_certfile",
+    "ssl_keyfile",
+    "ssl_ca_certs",
+    "client_cert_map",
+    "limits_file",
+    "alerts_file",
+    "database_url_file",
+    "cache_url_file",
     "data_dir",
     "state_dir",
     "prefix_cache_dir",
     "prefix_cache_key_file",
-    "database_url_file",
-    "cache_url_file",
 )
 
 
 class Config(
     StorageSection,
     StoresSection,
+    AlertsSection,
+    LimitsSection,
+    IdentitySection,
+    TlsSection,
     ListeningSection,
     IntegritySection,
     VllmSection,
@@ -96,6 +112,19 @@ class Config(
             is_cached=self.enable_prefix_caching,
             is_verified=self.verify != "off",
         )
+        config_checks.check_keys(
+            self.api_key_file,
+            in_database=self.api_keys == "database",
+            has_pepper=self.key_pepper_file is not None,
+        )
+        config_checks.check_tls(
+            {
+                flag_of(name): getattr(self, name) is not None
+                for name in ("ssl_certfile", "ssl_keyfile", "ssl_ca_certs", "client_cert_map")
+            },
+            cert_reqs=self.ssl_cert_reqs,
+            is_behind_proxy=self.behind_proxy,
+        )
         config_checks.check_lookup(self.num_speculative_tokens, is_on=self.prompt_lookup)
         config_checks.check_step(self.max_num_batched_tokens, self.max_num_seqs)
         return self
@@ -106,3 +135,10 @@ class Config(
         if not self.require_signature:
             return None
         return self.trusted_keys or self.data_dir / "trusted-keys"
+
+    @property
+    def client_certificate_mode(self) -> int:
+        """``ssl_cert_reqs``, or its default: they must where there are authorities for them."""
+        if self.ssl_cert_reqs is not None:
+            return self.ssl_cert_reqs
+        return 0 if self.ssl_ca_certs is None else 2

@@ -41,6 +41,19 @@ def check_adapters(
             raise ValueError(f"{flag} is for adapters, and there is no --lora")
 
 
+def check_keys(key_file: Path | None, *, in_database: bool, has_pepper: bool) -> None:
+    """Check that keys are in one place."""
+    if in_database and key_file is not None:
+        raise ValueError(
+            "--api-keys database and --api-key-file are two places of keys: leave one out"
+        )
+    if has_pepper and not in_database and key_file is None:
+        raise ValueError(
+            "--key-pepper-file is for stored keys: name them with --api-key-file or --api-keys "
+            "database"
+        )
+
+
 def check_signatures(
     trusted_keys: Path | None, *, is_required: bool, is_verified: bool, has_adapters: bool
 ) -> None:
@@ -84,4 +97,31 @@ def check_step(num_tokens: int | None, num_seqs: int | None) -> None:
         raise ValueError(
             f"--max-num-batched-tokens is {num_tokens}, which is less than "
             f"--max-num-seqs {num_seqs}: a step holds a token of every sequence"
+        )
+
+
+def check_tls(given: Mapping[str, bool], *, cert_reqs: int | None, is_behind_proxy: bool) -> None:
+    """Check that what is said of TLS goes together.
+
+    Args:
+        given: flags of files, and whether each was given: certificate, key, authorities, map.
+        cert_reqs: whether clients show a certificate, where that was said.
+    """
+    certificate, key, authorities, client_map = given
+    if given[certificate] is not given[key]:
+        missing = key if given[certificate] else certificate
+        other = certificate if given[certificate] else key
+        raise ValueError(f"{other} needs {missing}, too: certificate and key belong together")
+    if given[authorities] and not given[certificate]:
+        raise ValueError(f"{authorities} is for TLS, and there is no {certificate}")
+    if cert_reqs and not given[authorities]:
+        raise ValueError(f"--ssl-cert-reqs {cert_reqs} needs {authorities}: who signs them?")
+    if cert_reqs == 0 and given[authorities]:
+        raise ValueError(f"{authorities} without effect: --ssl-cert-reqs 0 asks for no certificate")
+    if given[client_map] and not given[authorities]:
+        raise ValueError(f"{client_map} needs {authorities}: nobody else vouches for a certificate")
+    if is_behind_proxy and given[certificate]:
+        raise ValueError(
+            f"--behind-proxy says that TLS is done in front, and {certificate} that it is done "
+            "here: give one of them"
         )

@@ -65,6 +65,11 @@ def run_model(argv: Sequence[str]) -> int:
     arguments = parse_with(parser, argv)
     given = settings(arguments) | {"model": arguments.name, "host": LOOPBACK}
     config = load_config(given, file=arguments.config)
+    if config.ssl_certfile is not None:
+        raise StartupError(
+            "`run` starts a server for this machine alone, on loopback and without TLS: leave out "
+            "--ssl-certfile and what goes with it, or start `python -m serve` and ask it by `chat`."
+        )
     words = [] if arguments.question is None else [arguments.question]
     for flag in ("system", "temperature", "max_tokens"):
         if (value := getattr(arguments, flag)) is not None:

@@ -136,7 +136,7 @@ def banner(ready: bootstrap.Ready) -> Group:
         "memory": f"weights {info.weight_bytes / 1e6:,.0f} MB"
         f" · KV cache {info.kv_cache_tokens:,} tokens",
         **_prefixes(ready),
-        "keys": "required" if ready.needs_key else "none, so loopback only",
+        "keys": _callers(ready),
         "address": ready.url + (" · in a browser, too" if ready.has_page else ""),
     }
     table = Table.grid(padding=(0, 2))
@@ -148,6 +148,15 @@ def banner(ready: bootstrap.Ready) -> Group:
     return Group(Panel(table, title="Intramural is ready", expand=False), _curl(ready))
 
 
+def _callers(ready: bootstrap.Ready) -> str:
+    """The ways in which a caller is known."""
+    if not ready.knows_certificates:
+        certificate = ", and a client certificate" if ready.needs_certificate else ""
+        return f"required{certificate}" if ready.needs_key else "none, so loopback only"
+    must = "required" if ready.needs_certificate else "taken"
+    return f"{'required, or' if ready.needs_key else 'none, but'} client certificates: {must}"
+
+
 def _curl(ready: bootstrap.Ready) -> Text:
     """A command to try: a chat, or a completion for a model without a chat template."""
     prompt: dict[str, object] = {"prompt": "Once upon a time"}
@@ -156,6 +165,8 @@ def _curl(ready: bootstrap.Ready) -> Text:
     body = json.dumps({"model": ready.names[0], **prompt})
     route = "chat/completions" if ready.has_template else "completions"
     key = ' -H "Authorization: Bearer $OPENAI_API_KEY"' if ready.needs_key else ""
+    if ready.needs_certificate or (ready.knows_certificates and not ready.needs_key):
+        key += " --cert CERTIFICATE --key KEY"
     return Text(
         f"curl {ready.url}/v1/{route}{key} \\\n"
         f"  -H 'Content-Type: application/json' \\\n  -d '{body}'",

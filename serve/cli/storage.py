@@ -17,11 +17,11 @@ from rich.table import Table
 from models.cli import output
 from models.command_line import words_of
 from serve.cli.flags import Parser
-from serve.composition.stores import place_of
 from serve.config_sources import load_config
 from serve.errors import StartupError
 from serve.storage.backup import Contents, ProgressOfRows, back_up, restore
 from serve.storage.checking import check
+from serve.storage.configured import place_of
 from serve.storage.migrating import migrate
 from serve.storage.places import Place, SqliteFile
 

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 from serve.config import Config
 from serve.observe.metrics import Metrics
+from serve.storage.configured import needs_database, place_of
 from serve.storage.database import Database, open_database
-from serve.storage.places import FILE_NAME, Place, SqliteFile
-from serve.storage.urls import read_cache_url, read_database_url
+from serve.storage.urls import read_cache_url
 
 log = logging.getLogger(__name__)
 
@@ -28,22 +28,6 @@ class Stores:
 
     database: Database | None = None
     cache_url: str | None = None
-
-
-def needs_database(config: Config) -> bool:
-    """Whether anything that these settings turn on keeps what it must not lose."""
-    return config.database_url_file is not None
-
-
-def place_of(config: Config) -> Place:
-    """The database of these settings: a server that replicas share, or a file of this machine.
-
-    Raises:
-        StartupError: the file with the server's URL cannot be read, or holds none.
-    """
-    if config.database_url_file is not None:
-        return read_database_url(config.database_url_file)
-    return SqliteFile(path=config.state_dir / FILE_NAME)
 
 
 @asynccontextmanager

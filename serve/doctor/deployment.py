@@ -186,7 +186,7 @@ def transport(deployment: Deployment) -> Finding:
         return skipped("Plain HTTP, on loopback.")
     return warning(
         "Plain HTTP: keys and prompts can be read on their way.",
-        "Put a proxy with a certificate in front: docs/tls.md has nginx and Caddy.",
+        "Give it a certificate (--ssl-certfile), or put a proxy with one in front: docs/tls.md.",
     )
 
 

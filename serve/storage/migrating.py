@@ -47,6 +47,16 @@ def revision_of(connection: Connection) -> str | None:
     return MigrationContext.configure(connection, opts=options).get_current_revision()
 
 
+def is_made(place: Place) -> bool:
+    """Whether the database has tables of ours, of whatever revision.
+
+    Raises:
+        StartupError: the database cannot be used.
+    """
+    with opened(place, is_reader=True) as engine, engine.connect() as connection:
+        return revision_of(connection) is not None
+
+
 def migrate(place: Place) -> Migration:
     """Bring the tables up to date; they are made where there are none.
 

@@ -94,7 +94,8 @@ def serving(
             text=True,
             process_group=0 if has_own_group else None,
         )
-    server = Server(process, f"http://127.0.0.1:{port}", log)
+    scheme = "https" if "--ssl-certfile" in arguments else "http"
+    server = Server(process, f"{scheme}://127.0.0.1:{port}", log)
     try:
         if is_ready:
             wait_ready(server)

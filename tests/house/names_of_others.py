@@ -11,7 +11,7 @@ OTHERS: dict[str, frozenset[str]] = {
     "uv": frozenset({"--torch-backend"}),
     "curl, OpenSSL, CUDA": frozenset(
         {
-            *("ALL_PROXY", "CURL_CA_BUNDLE", "HTTP_PROXY"),
+            *("ALL_PROXY", "CURL_CA_BUNDLE", "HTTP_PROXY", "--cert"),
         }
     ),
     "kubectl and Kubernetes": frozenset(
@@ -72,7 +72,7 @@ ELSEWHERE: dict[str, dict[str, str]] = {
         **dict.fromkeys(("OpenAILike", "context_window"), "LlamaIndex's class, and its argument"),
         "AsyncOpenAI": "openai's class",
     },
-    "docs/tls.md": {"--cacert": "curl's"},
+    "docs/tls.md": {"--cacert": "curl's", "proxy_ssl_trusted_certificate": "nginx'"},
     "serve/pipeline/model_dialects/harmony.py": {
         "docs/format.md": "a page of openai-harmony's, as the docstring says",
     },

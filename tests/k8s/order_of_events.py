@@ -28,6 +28,8 @@ IMMUTABLE = {
     "PersistentVolumeClaim": ("accessModes", "storageClassName", "volumeName"),
 }
 """Fields below spec that the API server lets nobody change."""
+BY_HAND = {"intramural-server-tls": "a certificate"}
+"""Secrets that cannot be empty, so nothing but an operator makes them."""
 _RETRIED = re.compile(r"until (?P<commands>.+); do sleep \d+; done")
 _UNHEARD = re.compile(r" >/dev/null 2>&1")
 IDLE = ["idle"]
@@ -116,7 +118,8 @@ class Cluster:
         for volume in pod.spec["volumes"]:
             kind, name = _object_of(volume)
             if name and (kind, name) not in self.objects and name not in self.data:
-                return State(f"waiting for {kind}/{name}, which no manifest makes", "Init:0/2")
+                what = BY_HAND.get(name, f"{kind}/{name}, which no manifest makes")
+                return State(f"waiting for {what}", "Init:0/2")
         if self.asks_login and not self._has_login(pod):
             return State("waiting for the image", "Init:ImagePullBackOff")
         steps = pod.spec.get("initContainers", [])

@@ -32,11 +32,13 @@ def server_faults(manifests: list[Manifest]) -> Iterator[str]:
         values = settings(manifests, server)
         for fault in (
             *_probe_faults(pod, server),
+            *_tls_faults(pod, server, values),
             *_drain_faults(pod, server, values),
             *_storage_faults(pod, server, values),
             *_gpu_faults(server, values),
         ):
             yield f"{pod.owner}: {fault}"
+    yield from _monitor_faults(manifests)
     yield from _deployment_faults(manifests)
     yield from _selector_faults(manifests)
     yield from _prefetch_faults(manifests)
@@ -57,6 +59,39 @@ def _probe_faults(pod: Pod, server: Manifest) -> Iterator[str]:
     if allowed < startup_seconds(size):
         least = math.ceil(startup_seconds(size) / probe.get("periodSeconds", 10))
         yield f"startupProbe ends a start after {allowed} s: failureThreshold {least} is needed"
+
+
+def _tls_faults(pod: Pod, server: Manifest, values: dict[str, str]) -> Iterator[str]:
+    """Somebody does TLS, and whoever asks the server knows who."""
+    certificate = values.get("INTRAMURAL_SSL_CERTFILE")
+    if certificate is None:
+        if values.get("INTRAMURAL_BEHIND_PROXY") != "true":
+            yield "nobody does TLS"
+    else:
+        folder = certificate.rpartition("/")[0]
+        volumes = {volume["name"]: volume for volume in pod.spec["volumes"]}
+        mounted = [m["name"] for m in server["volumeMounts"] if m["mountPath"] == folder]
+        if not mounted or "secret" not in volumes[mounted[0]]:
+            yield "the certificate is in no Secret"
+        elif volumes[mounted[0]]["secret"].get("defaultMode") != 0o400:
+            yield "the certificate's key can be read by others"
+    scheme = "HTTP" if certificate is None else "HTTPS"
+    for name in ("startupProbe", "livenessProbe", "readinessProbe"):
+        if server.get(name, {}).get("httpGet", {}).get("scheme", "HTTP") != scheme:
+            yield f"{name} does not speak {scheme}"
+
+
+def _monitor_faults(manifests: list[Manifest]) -> Iterator[str]:
+    """Prometheus speaks what the servers speak."""
+    for monitor in (each for each in manifests if each["kind"] == "PodMonitor"):
+        for pod in server_pods(manifests):
+            if not selects(monitor["spec"]["selector"], pod.labels):
+                continue
+            (server,) = (each for each in pod.containers if each["name"] == "server")
+            is_tls = "INTRAMURAL_SSL_CERTFILE" in settings(manifests, server)
+            for endpoint in monitor["spec"]["podMetricsEndpoints"]:
+                if (endpoint.get("scheme", "http") == "https") is not is_tls:
+                    yield f"{pod.owner}: Prometheus asks by another scheme"
 
 
 def _drain_faults(pod: Pod, server: Manifest, values: dict[str, str]) -> Iterator[str]:

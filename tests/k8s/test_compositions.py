@@ -104,3 +104,16 @@ def test_the_prefetch_quantises_for_as_many_devices_as_share_a_layer(tmp_path: P
 def test_openshift_goes_with_an_overlay_that_asks_for_no_name(tmp_path: Path) -> None:
     manifests = rendered(tmp_path, "overlays/airgapped", "openshift")
     assert all(pod.is_openshifts for pod in pods(manifests))
+
+
+def test_tls_is_every_arms(tmp_path: Path) -> None:
+    manifests = rendered(tmp_path, "variants/canary", "tls")
+    found = [pod for pod in pods(manifests) if pod.component == "server"]
+    assert len(found) == 2
+    for pod in found:
+        values = settings(manifests, pod.spec["containers"][0])
+        assert values["INTRAMURAL_BEHIND_PROXY"] == "false"
+        assert values["INTRAMURAL_SSL_KEYFILE"] == "/etc/intramural/tls/tls.key"
+        assert "/etc/intramural/tls" in str(pod.spec["containers"][0]["volumeMounts"])
+        for step in pod.spec["initContainers"]:
+            assert "/etc/intramural/tls" not in str(step["volumeMounts"])

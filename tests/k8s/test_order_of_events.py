@@ -43,6 +43,8 @@ FILLED = {
     "intramural-hub-token": {"token"},
     "intramural-pull": {".dockerconfigjson"},
 }
+MADE = {"intramural-server-tls": {"tls.crt", "tls.key", "ca.crt"}}
+"""Secrets that no manifest has, since they cannot be empty."""
 
 
 def documented() -> dict[str, str]:
@@ -55,7 +57,7 @@ def documented() -> dict[str, str]:
 def in_order() -> Cluster:
     """A cluster in which nothing is missing, before anything is applied."""
     return Cluster(
-        data={name: set(files) for name, files in FILLED.items()},
+        data={name: set(files) for name, files in (FILLED | MADE).items()},
         mirror={"qwen2.5-7b", NEW_MODEL},
         media={"qwen2.5-7b"},
     )
@@ -151,6 +153,9 @@ BREACHES: dict[str, tuple[str | None, Change, str, str, Change]] = {
         lambda c: c.faults.clear()),
     "no pull secret": (
         None, without_login, "waiting for the image", "waiting for the image", login),
+    "no certificate": (
+        "intramural-server-tls", lambda c: c.data.pop("intramural-server-tls"), "filled",
+        "waiting for a certificate", lambda c: c.data.update(MADE)),
     "no volume": (
         None, lambda c: setattr(c, "has_volumes", False), "waiting for a node or a volume",
         "waiting for a node or a volume", lambda c: setattr(c, "has_volumes", True)),

@@ -13,6 +13,7 @@ import models.__main__
 import quantize.__main__
 from docs import cluster_settings
 from models import catalog
+from serve.api.http.listening import check_exposure
 from serve.cli import wait
 from serve.cli.flags import parse
 from serve.cli.flags import settings as given
@@ -113,6 +114,7 @@ def test_servers_never_fetch_and_never_listen_without_keys(name):
             config = load_config({}, env=ours)
             assert config.offline
             assert config.api_key_file is not None
+            check_exposure(config)
 
 
 def test_the_settings_are_fresh_and_name_all_there_are():

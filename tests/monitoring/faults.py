@@ -13,11 +13,13 @@ import resource
 import signal
 import time
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from serve.engine.vllm.processes import family
+from tests.certificates import Authority, Issued
 from tests.e2e.server import Server, engine_processes, wait_ready
 from tests.monitoring.callers import BODY
 from tests.monitoring.site import Site, kill, port_of, starved
@@ -241,3 +243,45 @@ def a_program_goes_on_with_a_wrong_key(site: Site, folder: Path) -> Iterator[Non
     yield
     assert set(callers.statuses) == {401}
     callers.stop()
+
+
+def with_tls(site: Site, folder: Path) -> tuple[Authority, tuple[str, str]]:
+    """A server with a certificate for a year; its authority, and the names of its files."""
+    authority = Authority(folder)
+    issued = authority.issue()
+    site.is_tls = True
+    site.fake("--ssl-certfile", str(issued.chain), "--ssl-keyfile", str(issued.secret))
+    return authority, (str(issued.chain), str(issued.secret))
+
+
+def put(issued: Issued, names: tuple[str, str]) -> None:
+    for source, name in zip((issued.chain, issued.secret), names, strict=True):
+        Path(name).write_bytes(source.read_bytes())
+
+
+@of("IntramuralCertificateEnded")
+def a_certificate_ends(site: Site, folder: Path) -> Iterator[None]:
+    authority, names = with_tls(site, folder)
+    yield
+    put(authority.issue(ends=timedelta(seconds=3)), names)
+    yield
+    put(authority.issue(), names)
+
+
+@of("IntramuralCertificateEndsSoon")
+def a_certificate_is_not_renewed(site: Site, folder: Path) -> Iterator[None]:
+    authority, names = with_tls(site, folder)
+    yield
+    put(authority.issue(begins=timedelta(days=-80), ends=timedelta(days=13)), names)
+    yield
+    put(authority.issue(), names)
+
+
+@of("IntramuralTlsFilesUnusable")
+def certificate_and_key_are_no_pair(site: Site, folder: Path) -> Iterator[None]:
+    authority, names = with_tls(site, folder)
+    whole = Path(names[1]).read_bytes()
+    yield
+    Path(names[1]).write_bytes(authority.issue().secret.read_bytes())
+    yield
+    Path(names[1]).write_bytes(whole)

@@ -83,6 +83,7 @@ def prometheus(
     key: str,
     interval_s: float = 15.0,
     factor: int = 1,
+    is_tls: bool = False,
 ) -> Iterator[Prometheus]:
     """Run it until the context is left.
 
@@ -92,6 +93,7 @@ def prometheus(
         key: an API key of theirs.
         interval_s: between scrapes, and between evaluations; the longest that a scrape may take.
         factor: by which the rules' durations were divided.
+        is_tls: the servers speak HTTPS. Their certificates are not checked: some have ended.
     """
     (folder / "rules.yaml").write_text(yaml.safe_dump(rules), "utf-8")
     (folder / "key").write_text(key, "utf-8")
@@ -103,6 +105,8 @@ def prometheus(
             {
                 "job_name": JOB,
                 "scrape_timeout": interval,
+                "scheme": "https" if is_tls else "http",
+                "tls_config": {"insecure_skip_verify": True},
                 "authorization": {"type": "Bearer", "credentials_file": "key"},
                 "static_configs": [{"targets": [f"127.0.0.1:{port}" for port in ports]}],
             }

@@ -22,6 +22,7 @@ class Site:
 
     Attributes:
         ports: of all servers; Prometheus has them as its targets.
+        is_tls: the servers speak HTTPS, all of them.
     """
 
     def __init__(self, folder: Path, ending: ExitStack) -> None:
@@ -29,6 +30,7 @@ class Site:
         self.key_file = folder / "keys.json"
         self.key = keys.create(self.key_file, name="tests")
         self.ports: list[int] = []
+        self.is_tls = False
         self._num_started = 0
 
     def start(self, *arguments: str, port: int | None = None, is_ready: bool = True) -> Server:

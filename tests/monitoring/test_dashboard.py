@@ -17,6 +17,7 @@ import pytest
 import yaml
 
 from serve.observe.families import FAMILIES, PREFIX
+from tests.certificates import Authority
 from tests.k8s.manifests import get, needs_kubectl, render
 from tests.monitoring import rule_files
 from tests.monitoring.prometheus import JOB, needs_prometheus, prometheus
@@ -126,9 +127,16 @@ def test_every_query_has_a_series_from_a_real_scrape(tmp_path: Path, is_proving:
     for folder in folders:
         folder.mkdir()
     with site(folders[0]) as servers:
-        callers = servers.ask(servers.start("--model", "demo"), 2)
+        issued = Authority(folders[0]).issue()
+        tls = ["--ssl-certfile", str(issued.chain), "--ssl-keyfile", str(issued.secret)]
+        callers = servers.ask(servers.start("--model", "demo", *tls), 2)
         with prometheus(
-            folders[1], rule_files.shipped(), servers.ports, key=servers.key, interval_s=1
+            folders[1],
+            rule_files.shipped(),
+            servers.ports,
+            key=servers.key,
+            interval_s=1,
+            is_tls=True,
         ) as watching:
             watching.until_scraped(1, 10)
             callers.stop()

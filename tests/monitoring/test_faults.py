@@ -54,7 +54,7 @@ def test_every_alert_has_a_fault() -> None:
 @pytest.mark.parametrize("alert", FAULTS)
 def test_it_fires_under_its_fault_and_clears(alert: str, tmp_path: Path, is_proving: bool) -> None:
     if not is_proving:
-        pytest.skip("16 faults, a minute each: make prove")
+        pytest.skip("19 faults, a minute each: make prove")
     pace = PACE.get(alert, Pace())
     folders = [tmp_path / name for name in ("servers", "prometheus", "fault")]
     for folder in folders:
@@ -69,6 +69,7 @@ def test_it_fires_under_its_fault_and_clears(alert: str, tmp_path: Path, is_prov
             key=servers.key,
             interval_s=pace.interval_s,
             factor=pace.factor,
+            is_tls=servers.is_tls,
         ) as watching:
             watching.until_scraped(len(servers.ports), NUM_QUIET_SCRAPES)
             assert watching.alerts() == {}

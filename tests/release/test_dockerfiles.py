@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import http.server
 import os
+import ssl
 import subprocess
 import sys
 import threading
@@ -9,7 +10,9 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from cryptography import x509
 
+from tests.certificates import Authority
 from tests.house.tree import ROOT
 from tests.release.dockerfile_rules import RULES, Dockerfile, breaches, health_command
 
@@ -132,9 +135,32 @@ def test_the_health_check_of_a_server_that_is_not_there():
     assert check_health(port) == 1
 
 
-def check_health(port: int) -> int:
+def test_the_health_check_of_a_server_with_tls(tmp_path):
+    """Its certificate is for another name, and of an authority that nobody knows."""
+    issued = Authority(tmp_path).issue(names=[x509.DNSName("llm.corp.example")])
+
+    class Alive(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(200 if self.path == "/livez" else 404)
+            self.end_headers()
+
+        def log_message(self, *_arguments):
+            pass
+
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(issued.chain, issued.secret)
+    with http.server.HTTPServer(("127.0.0.1", 0), Alive) as server:
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        thread = threading.Thread(target=server.handle_request)
+        thread.start()
+        assert check_health(server.server_port, INTRAMURAL_SSL_CERTFILE="/tls/tls.crt") == 0
+        thread.join()
+
+
+def check_health(port: int, **more: str) -> int:
     _, *words = health_command(Dockerfile(text_of(NAMES[0])))
     environment = os.environ | {"INTRAMURAL_PORT": str(port), "http_proxy": "http://127.0.0.1:9"}
+    environment |= more
     return subprocess.run(
         [sys.executable, *words], env=environment, capture_output=True, check=False
     ).returncode

@@ -78,3 +78,33 @@ def test_prefixes_that_cannot_be_saved(
 ) -> None:
     with pytest.raises(ValueError, match=said):
         checks.check_prefix_store(folder, given, is_cached=cached, is_verified=verified)
+
+
+FILES = ("--ssl-certfile", "--ssl-keyfile", "--ssl-ca-certs", "--client-cert-map")
+
+
+@pytest.mark.parametrize(
+    ("given", "reqs", "is_behind", "said"),
+    [
+        ("c", None, False, "--ssl-certfile needs --ssl-keyfile, too"),
+        ("k", None, False, "--ssl-keyfile needs --ssl-certfile, too"),
+        ("a", None, False, "--ssl-ca-certs is for TLS, and there is no --ssl-certfile"),
+        ("ck", 2, False, "--ssl-cert-reqs 2 needs --ssl-ca-certs"),
+        ("cka", 0, False, "--ssl-ca-certs without effect"),
+        ("ckm", None, False, "--client-cert-map needs --ssl-ca-certs"),
+        ("ck", None, True, "--behind-proxy says that TLS is done in front"),
+    ],
+)
+def test_tls_that_means_nothing(given: str, reqs: int | None, is_behind: bool, said: str) -> None:
+    files = {flag: letter in given for flag, letter in zip(FILES, "ckam", strict=True)}
+    with pytest.raises(ValueError, match=said):
+        checks.check_tls(files, cert_reqs=reqs, is_behind_proxy=is_behind)
+
+
+@pytest.mark.parametrize(
+    ("given", "reqs", "is_behind"),
+    [("", None, True), ("", 0, False), ("ck", None, False), ("cka", 1, False), ("ckam", 2, False)],
+)
+def test_tls_that_means_something(given: str, reqs: int | None, is_behind: bool) -> None:
+    files = {flag: letter in given for flag, letter in zip(FILES, "ckam", strict=True)}
+    checks.check_tls(files, cert_reqs=reqs, is_behind_proxy=is_behind)

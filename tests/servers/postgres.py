@@ -120,7 +120,7 @@ def running_postgres(*, is_durable: bool = False) -> Iterator[Postgres]:
         try:
             yield server
         finally:
-            server.stop()
+            server.stop(signal.SIGQUIT)  # its data is removed
 
 
 def _as_user(command: list[str]) -> list[str]:

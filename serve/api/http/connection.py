@@ -14,6 +14,10 @@ bounds is time, and how much of the event loop one client may have. ``BoundedPro
 A client that ends its sending side (``shutdown(SHUT_WR)``) has left, also if it would still read:
 one that is gone looks the same until it is written to, and a whole answer is written at its end.
 
+Over TLS all of it holds for the bytes within: a connection is made when its handshake is done,
+which ``server.py`` bounds. TLS has no half-closed sending side here, so a client that waits for the
+end of a refused request's connection sees it after LINGER_S.
+
 A connection is closed when the client has had time to take the answer (RFC 9112, section 9.6): its
 bytes are thrown away for at most LINGER_S seconds and LINGER_BYTES, else the kernel would answer
 them by a reset, which can take the answer away.
@@ -30,6 +34,7 @@ import h11
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from serve.api.http.client_certificates import of_transport, with_certificate
 from serve.api.http.framing import Framing
 from serve.api.http.problems import Problem
 from serve.api.http.turns import Turns
@@ -42,6 +47,8 @@ MAX_AHEAD_BYTES = 65_536
 AHEAD_S = 0.5
 LINGER_S = 2.0
 LINGER_BYTES = 16 * 2**20
+UNTAKEN_BYTES = 65_536
+"""That much of an answer may wait to be encrypted; as much waits to be sent, as without TLS."""
 _BYTES_A_UNIT = 1024  # of bytes that are thrown away
 
 _CLOSE = (b"connection", b"close")
@@ -141,7 +148,16 @@ class BoundedProtocol(H11Protocol):
         self._socket = transport
         self.transport = LingeringTransport(transport, self)  # type: ignore[assignment]
         self.flow = BoundedFlow(transport, self._advance)
+        if self.scheme == "https":
+            self._over_tls(transport)
         self._watch()
+
+    def _over_tls(self, transport: asyncio.Transport) -> None:
+        """Bound what waits as without TLS, and tell the application who the client is."""
+        transport.set_write_buffer_limits(high=UNTAKEN_BYTES)  # else 512 KiB
+        certificate = of_transport(transport)
+        if certificate is not None:
+            self.app = with_certificate(self.app, certificate)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.is_leaving = True

@@ -36,11 +36,12 @@ _NO_SUCH_ADDRESS = {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT, errno.EPROTONOSUPPO
 
 
 def check_exposure(config: Config) -> None:
-    """Refuse to listen beyond loopback without keys, and to let any web page ask without one.
+    """Refuse to listen beyond loopback without keys or in plain HTTP, and to let any web page ask.
 
     Raises:
-        StartupError: there are no keys, and --host is not loopback or --allowed-origins is open;
-            or --host is more than a host, of which keys would make no address.
+        StartupError: --host is not loopback, and there are no keys, or no certificate and nothing
+            in front; --allowed-origins is open and there are no keys; or --host is more than a
+            host, of which keys would make no address.
     """
     host = _plain(config.host)
     if "/" in host or re.search(r"^[^:]*:\d+$|\]:", host):
@@ -48,14 +49,23 @@ def check_exposure(config: Config) -> None:
             f"--host {config.host} is more than an address or a name: give that alone, and the "
             "port by --port."
         )
-    if config.api_key_file is not None:
-        return
-    if not (is_loopback_name(host) or is_loopback_address(host)):
+    is_loopback = is_loopback_name(host) or is_loopback_address(host)
+    knows_callers = config.needs_key or config.client_cert_map is not None
+    if not (is_loopback or knows_callers):
         raise StartupError(
             f"--host {config.host} is not loopback and there are no API keys, so anyone could ask. "
             "Make a key with `python -m serve keys create` and give its file with --api-key-file, "
             "or bind to 127.0.0.1."
         )
+    if not (is_loopback or config.ssl_certfile is not None or config.behind_proxy):
+        raise StartupError(
+            f"--host {config.host} is not loopback and there is no TLS, so keys and prompts could "
+            "be read on their way. Give a certificate with --ssl-certfile and --ssl-keyfile; or "
+            "--behind-proxy, where something in front does TLS and nobody else reaches this "
+            "address; or bind to 127.0.0.1."
+        )
+    if config.needs_key:
+        return
     if open_origins := {ANY_ORIGIN, OPAQUE_ORIGIN} & set(config.allowed_origins):
         raise StartupError(
             f"--allowed-origins {min(open_origins)} lets every web page that a user of this "
@@ -100,14 +110,24 @@ def in_url(host: str) -> str:
     return f"[{host.replace('%', '%25')}]" if ":" in host else host
 
 
-def url_of(host: str, listeners: Sequence[socket.socket]) -> str:
-    """A URL by which a server that was told to listen on ``host`` can be asked."""
+def url_of(
+    host: str, listeners: Sequence[socket.socket], names: Sequence[str] | None = None
+) -> str:
+    """A URL by which a server that was told to listen on ``host`` can be asked.
+
+    Args:
+        names: those of its certificate; None without TLS. Another than these a client would refuse.
+    """
     address, port = listeners[0].getsockname()[:2]
     if is_loopback_name(host):
         host = "localhost"  # names below it are not looked up everywhere
     elif _plain(host) == _ANY_IPV6:
         host = address
-    return f"http://{in_url(host)}:{port}"
+    if names is None:
+        return f"http://{in_url(host)}:{port}"
+    if _plain(host) not in names:
+        host = next((name for name in names if "*" not in name), host)
+    return f"https://{in_url(host)}:{port}"
 
 
 def _listen_on_all(

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+import ssl
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import uvicorn
 from starlette.types import ASGIApp
 
-from serve.api.http.connection import STALLED_READER_S, BoundedProtocol
+from serve.api.http.connection import LINGER_S, STALLED_READER_S, BoundedProtocol
 from serve.api.http.problems import Problem
 from serve.api.http.turns import Turns
 from serve.config import Config
@@ -33,6 +35,7 @@ class HttpServer(uvicorn.Server):
     ) -> None:
         super().__init__(config)
         self._on_listening = on_listening
+        self.handshake_timeout_s = 10.0
 
     def stop(self, grace_s: float = GRACE_S) -> None:
         """Take no more connections, and end.
@@ -48,9 +51,41 @@ class HttpServer(uvicorn.Server):
         yield
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
+        if self.config.is_ssl:
+            await self._start_tls(sockets)
+        else:
+            await super().startup(sockets)
         if self._on_listening is not None:
             self._on_listening(self.port)
+
+    async def _start_tls(self, sockets: list[socket.socket] | None) -> None:
+        """Listen as uvicorn does, with bounds on a handshake and on the end of a connection.
+
+        uvicorn leaves them to uvloop: a silent client holds a descriptor for 60 s, and one that
+        does not end TLS in order for 30 s more.
+        """
+        loop = asyncio.get_running_loop()
+
+        def protocol() -> asyncio.Protocol:
+            protocol_class = self.config.http_protocol_class
+            made: asyncio.Protocol = protocol_class(  # type: ignore[call-arg]
+                config=self.config, server_state=self.server_state, app_state={}, _loop=loop
+            )
+            return made
+
+        places: list[dict[str, Any]] = [{"sock": listener} for listener in sockets or ()]
+        self.servers = [
+            await loop.create_server(
+                protocol,
+                ssl=self.config.ssl,
+                backlog=BACKLOG,
+                ssl_handshake_timeout=self.handshake_timeout_s,
+                ssl_shutdown_timeout=LINGER_S,
+                **place,
+            )
+            for place in places or [{"host": self.config.host, "port": self.config.port}]
+        ]
+        self.started = True
 
     @property
     def port(self) -> int:
@@ -72,6 +107,7 @@ def build_server(
     problem: Problem,
     on_listening: Callable[[int], None] | None = None,
     stalled_reader_s: float = STALLED_READER_S,
+    tls: ssl.SSLContext | None = None,
 ) -> HttpServer:
     """The server for an application, not yet running.
 
@@ -79,6 +115,7 @@ def build_server(
         problem: the envelope of refusals that the application never sees.
         on_listening: told the port once connections are taken.
         stalled_reader_s: how long a client may leave an answer untaken.
+        tls: makes it an HTTPS server, and no other.
     """
     bounds = {
         "receive_timeout_s": config.receive_timeout_s,
@@ -104,5 +141,8 @@ def build_server(
         backlog=BACKLOG,
         timeout_keep_alive=config.keep_alive_timeout,  # type: ignore[arg-type]  # goes to call_later
         timeout_graceful_shutdown=GRACE_S,
+        ssl_context_factory=None if tls is None else lambda _config, _default: tls,
     )
-    return HttpServer(settings, on_listening)
+    server = HttpServer(settings, on_listening)
+    server.handshake_timeout_s = config.receive_timeout_s
+    return server

@@ -21,11 +21,13 @@ from serve.api.dialect import Dialect
 from serve.api.http.server import HttpServer, build_server
 from serve.api.openai.errors import problem
 from serve.api.routes import ServerState
+from serve.composition.tls import Encryption, build_encryption
 from serve.config import Config
 from serve.engine.fake import FakeEngine
 from serve.engine.settings import EngineSettings, FakeSettings
 from serve.governance.authenticators import authenticators_for
 from serve.governance.keys import KeyRing
+from serve.governance.short_tokens import ShortTokens
 from serve.observe.metrics import Metrics
 from serve.observe.record import RequestRecord
 from serve.observe.startup import Startup
@@ -94,6 +96,7 @@ class House:
     state: ServerState
     records: Records
     app: ASGIApp
+    encryption: Encryption = field(default_factory=Encryption)
 
     @property
     def service(self) -> Service:
@@ -133,13 +136,18 @@ def house(
     config = Config(port=0, **settings)
     directory = Directory(config.model_names, tuple(config.adapters), created=1_700_000_000)
     ring = KeyRing.load(keys) if keys else None
+    tokens = ShortTokens(ring, None) if ring else None
+    chain = authenticators_for(ring) + ((tokens,) if tokens else ())
     metrics = Metrics()
-    service = Service(directory, authenticators_for(ring), listeners=(records, metrics))
-    state = ServerState(config=config, service=service, startup=startup, metrics=metrics)
+    encryption = build_encryption(config, metrics)
+    service = Service(directory, encryption.authenticators(chain), listeners=(records, metrics))
+    state = ServerState(
+        config=config, service=service, startup=startup, metrics=metrics, tokens=tokens
+    )
     if is_loaded:
         directory.publish(pipeline or pipeline_of(), Weights())
         startup.complete()
-    return House(state, records, create_app(state, dialects))
+    return House(state, records, create_app(state, dialects), encryption)
 
 
 @asynccontextmanager
@@ -151,12 +159,14 @@ async def running(house: House, **options: Any) -> AsyncIterator[tuple[HttpServe
         house.state.config,
         problem=problem,
         on_listening=lambda _port: listening.set(),
+        tls=house.encryption.context,
         **options,
     )
     task = asyncio.create_task(server.serve())
     await listening.wait()
     try:
-        yield server, f"http://127.0.0.1:{server.port}"
+        scheme = "http" if house.encryption.files is None else "https"
+        yield server, f"{scheme}://127.0.0.1:{server.port}"
     finally:
         server.stop()
         await task

@@ -123,3 +123,11 @@ def test_a_model_that_is_refused_says_why(tmp_path: Path) -> None:
 def test_a_server_that_runs_is_found(tmp_path: Path) -> None:
     with serving(tmp_path, ["--engine", "fake"]) as server:
         assert run.served_at(server.url) == ["demo"]
+
+
+def test_a_certificate_is_refused_rather_than_left_out(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["--ssl-certfile", str(tmp_path / "a"), "--ssl-keyfile", str(tmp_path / "b")]
+    assert main(["run", "demo", *words]) == 2
+    assert "without TLS" in capsys.readouterr().err

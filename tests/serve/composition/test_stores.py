@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from serve.composition.stores import FILE_NAME, open_stores, place_of
+from serve.composition.stores import open_stores
 from serve.config import Config
 from serve.errors import StartupError
 from serve.observe.metrics import Metrics
+from serve.storage.configured import place_of
 from serve.storage.migrating import newest, revision_of
-from serve.storage.places import SqliteFile
+from serve.storage.places import FILE_NAME, SqliteFile
 from tests.servers.fixtures import needs_postgres
 
 
@@ -24,9 +25,9 @@ def test_a_file_of_the_state_folder_is_the_default(tmp_path):
 
 
 @needs_postgres
-async def test_what_a_url_names_is_opened_with_tables(tmp_path, postgres):
+async def test_what_a_url_names_is_opened_with_tables(tmp_path, empty_postgres):
     database_file, cache_file = tmp_path / "database", tmp_path / "cache"
-    database_file.write_text(postgres.make_database())
+    database_file.write_text(empty_postgres)
     cache_file.write_text("valkey://127.0.0.1:1/0")
     for path in (database_file, cache_file):
         path.chmod(0o600)

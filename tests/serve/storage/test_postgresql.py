@@ -53,7 +53,8 @@ def test_a_statement_is_cancelled_by_the_server_first(migrated_postgres):
 
 def test_a_client_gives_up_by_itself(migrated_postgres):
     patience = Patience(answer_s=0.2, connect_s=5.0, turn_s=5.0)
-    engine = engine_of(PostgresqlServer(conninfo=migrated_postgres, patience=patience))
+    place = PostgresqlServer(conninfo=migrated_postgres, patience=patience)
+    engine = engine_of(place, is_reader=True)  # which holds no turn while the server goes on
     with engine.connect() as connection:
         connection.exec_driver_sql("SET statement_timeout = 0")
         with pytest.raises(OperationalError) as told:

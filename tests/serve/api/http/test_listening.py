@@ -30,7 +30,19 @@ def test_loopback_needs_no_keys(host: str) -> None:
 def test_anywhere_else_does(host: str, tmp_path: Path) -> None:
     with pytest.raises(StartupError, match=r"keys create.*--api-key-file.*127\.0\.0\.1"):
         check_exposure(Config(host=host))
-    check_exposure(Config(host=host, api_key_file=tmp_path / "keys.json"))
+    keys = tmp_path / "keys.json"
+    with pytest.raises(StartupError, match=r"no TLS.*--ssl-certfile.*--behind-proxy.*127\.0\.0\.1"):
+        check_exposure(Config(host=host, api_key_file=keys))
+    check_exposure(Config(host=host, api_key_file=keys, behind_proxy=True))
+    tls = {"ssl_certfile": tmp_path / "tls.crt", "ssl_keyfile": tmp_path / "tls.key"}
+    check_exposure(Config(host=host, api_key_file=keys, **tls))
+    for open_to_all in ({"behind_proxy": True}, tls):
+        with pytest.raises(StartupError, match="no API keys"):
+            check_exposure(Config(host=host, **open_to_all))
+    clients = {"ssl_ca_certs": tmp_path / "ca.pem", "client_cert_map": tmp_path / "clients.toml"}
+    check_exposure(Config(host=host, **tls, **clients))
+    for known in ({"api_keys": "database"}, {"jwt_file": tmp_path / "jwt.toml"}):
+        check_exposure(Config(host=host, behind_proxy=True, **known))
 
 
 def test_a_port_that_is_taken_is_named_with_what_to_do() -> None:
@@ -38,6 +50,18 @@ def test_a_port_that_is_taken_is_named_with_what_to_do() -> None:
         port = listener.getsockname()[1]
         with pytest.raises(StartupError, match=rf"127\.0\.0\.1:{port}.*--port"):
             listen("127.0.0.1", port)
+
+
+def test_a_url_has_a_name_of_the_certificate() -> None:
+    with listening("127.0.0.1", 0) as listeners:
+        port = listeners[0].getsockname()[1]
+        for names, host in (
+            ((), "127.0.0.1"),
+            (("llm.corp.example", "127.0.0.1"), "127.0.0.1"),
+            (("*.corp.example", "llm.corp.example"), "llm.corp.example"),
+            (("*.corp.example",), "127.0.0.1"),
+        ):
+            assert url_of("127.0.0.1", listeners, names) == f"https://{host}:{port}"
 
 
 def test_an_ipv6_address_is_in_brackets_in_a_url() -> None:

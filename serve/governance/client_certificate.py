@@ -1,0 +1,74 @@
+"""A client's certificate, as far as it says who the client is.
+
+TLS has verified by then that one of the server's authorities issued it, and that the client holds
+its key. A name counts only where it is the certificate's own: the whole subject, or a subject
+alternative name (RFC 5280, section 4.2.1.6); a common name is no host's.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final, Literal, Self
+
+from cryptography import x509
+
+IdentityKind = Literal["subject", "dns", "uri", "email"]
+Identity = tuple[IdentityKind, str]
+"""One name of a certificate, and of which kind."""
+_NEVER: Final = datetime.min.replace(tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClientCertificate:
+    """A verified client's certificate.
+
+    Attributes:
+        identities: its names: the subject as RFC 4514 has it, DNS names in lower case, URIs,
+            addresses of mail.
+        not_before: with a time zone, as ``not_after``.
+    """
+
+    identities: frozenset[Identity]
+    not_before: datetime
+    not_after: datetime
+
+    @classmethod
+    def from_der(cls, raw: bytes) -> Self:
+        """Read one. One that cannot be read whole has no identity, and was never valid."""
+        try:
+            certificate = x509.load_der_x509_certificate(raw)
+            identities: set[Identity] = set()
+            if list(certificate.subject):
+                identities.add(("subject", certificate.subject.rfc4514_string()))
+            identities.update(_alternative_names(certificate))
+            return cls(
+                identities=frozenset(identities),
+                not_before=certificate.not_valid_before_utc,
+                not_after=certificate.not_valid_after_utc,
+            )
+        except (ValueError, TypeError, x509.DuplicateExtension):
+            return cls(identities=frozenset(), not_before=_NEVER, not_after=_NEVER)
+
+
+def normal_identity(kind: IdentityKind, text: str) -> Identity:
+    """A name as it was written by an operator, in the form that it has in a certificate.
+
+    Raises:
+        ValueError: it is no subject by RFC 4514, or empty.
+    """
+    if not text.strip():
+        raise ValueError(f"{kind} is empty")
+    if kind == "subject":
+        return kind, x509.Name.from_rfc4514_string(text).rfc4514_string()
+    return kind, text.lower() if kind == "dns" else text
+
+
+def _alternative_names(certificate: x509.Certificate) -> set[Identity]:
+    try:
+        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        return set()
+    found: set[Identity] = {("dns", n.lower()) for n in names.get_values_for_type(x509.DNSName)}
+    found |= {("uri", name) for name in names.get_values_for_type(x509.UniformResourceIdentifier)}
+    return found | {("email", name) for name in names.get_values_for_type(x509.RFC822Name)}

@@ -1,0 +1,68 @@
+"""The names of a client's certificate."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import NameOID
+
+from serve.governance.client_certificate import ClientCertificate, normal_identity
+from tests.certificates import Authority
+
+
+def test_subject_and_alternative_names_are_identities(tmp_path: Path) -> None:
+    authority = Authority(tmp_path)
+    issued = authority.issue(
+        subject=x509.Name.from_rfc4514_string("CN=gateway,OU=ward 3,O=Hospital"),
+        names=[
+            x509.DNSName("Gateway.corp.example"),
+            x509.UniformResourceIdentifier("spiffe://corp.example/Ward-3"),
+            x509.RFC822Name("Ops@corp.example"),
+        ],
+    )
+    found = ClientCertificate.from_der(issued.certificate.public_bytes(Encoding.DER))
+    assert found.identities == {
+        ("subject", "CN=gateway,OU=ward 3,O=Hospital"),
+        ("dns", "gateway.corp.example"),
+        ("uri", "spiffe://corp.example/Ward-3"),
+        ("email", "Ops@corp.example"),
+    }
+    assert found.not_before < found.not_after
+
+
+def test_a_common_name_is_no_host(tmp_path: Path) -> None:
+    authority = Authority(tmp_path)
+    issued = authority.issue("gateway.corp.example", names=[])
+    found = ClientCertificate.from_der(issued.certificate.public_bytes(Encoding.DER))
+    assert found.identities == {("subject", "CN=gateway.corp.example")}
+
+
+def test_a_certificate_without_a_subject_has_none(tmp_path: Path) -> None:
+    authority = Authority(tmp_path)
+    issued = authority.issue(subject=x509.Name([]), names=[x509.DNSName("a.example")])
+    found = ClientCertificate.from_der(issued.certificate.public_bytes(Encoding.DER))
+    assert found.identities == {("dns", "a.example")}
+
+
+@pytest.mark.parametrize("raw", [b"", b"\x30\x00", b"x" * 99])
+def test_what_cannot_be_read_is_nobody_and_was_never_valid(raw: bytes) -> None:
+    found = ClientCertificate.from_der(raw)
+    assert (found.identities, found.not_before) == (frozenset(), found.not_after)
+
+
+def test_an_operator_may_write_a_subject_in_any_form_of_rfc_4514() -> None:
+    name = x509.Name(
+        [
+            x509.NameAttribute(NameOID.ORGANIZATION_NAME, "A, B"),
+            x509.NameAttribute(NameOID.COMMON_NAME, "c"),
+        ]
+    )
+    assert normal_identity("subject", r"CN=c,O=A\, B") == ("subject", name.rfc4514_string())
+    assert normal_identity("subject", r"CN=c,O=A\2c B") == ("subject", name.rfc4514_string())
+    assert normal_identity("dns", "A.Example") == ("dns", "a.example")
+    for text in ("", " ", "no equals sign", "CN"):
+        with pytest.raises(ValueError):
+            normal_identity("subject", text)
