@@ -17,7 +17,8 @@
         ├── TooManyFailures           429 many wrong client secrets, all together
         ├── Forbidden                 403
         ├── RouteNotFound             404
-        │   └── ModelNotFound         404
+        │   ├── ModelNotFound         404
+        │   └── NoLedger              404 the server keeps no ledger
         ├── MethodNotAllowed          405
         ├── RequestTimeout            408 the body did not arrive in time
         ├── BodyTooLarge              413
@@ -241,7 +242,7 @@ class RateLimited(RequestError):
     type = "rate_limit_error"
     code = "rate_limit_exceeded"
 
-    def __init__(self, message: str, *, wait_ms: int | None) -> None:
+    def __init__(self, message: str, *, wait_ms: int | None = None) -> None:
         super().__init__(message)
         self.wait_ms = wait_ms
         self.is_final = wait_ms is None

@@ -118,7 +118,8 @@ class Ledger:
         dialect: Any = postgresql if connection.dialect.name == "postgresql" else sqlite
         row = settlement.row.fitted()
         insert = dialect.insert(table).values(**asdict(row)).on_conflict_do_nothing()
-        if connection.execute(insert).rowcount == 0:
+        # By what it returns: the count of rows is not known on PostgreSQL.
+        if connection.execute(insert.returning(table.c.request_id)).first() is None:
             return
         if settlement.claims:
             settle_in(connection, row.request_id, settlement.claims)

@@ -13,6 +13,7 @@ from serve.errors import (
     RequestError,
     ServeError,
     StartupError,
+    TooManyFailures,
     Unavailable,
 )
 
@@ -42,11 +43,16 @@ def test_a_failed_start_is_no_answer_to_a_client() -> None:
 def test_types_follow_from_the_status(error: type[RequestError]) -> None:
     assert 400 <= error.status < 600
     client = "invalid_request_error"
-    assert error.type == (client if error.status < 500 else "server_error")
+    of_limits = {"rate_limit_exceeded": "rate_limit_error", "insufficient_quota": error.code}
+    expected = client if error.status < 500 else "server_error"
+    assert error.type == of_limits.get(error.code, expected)
 
 
 @pytest.mark.parametrize("error", ERRORS, ids=lambda error: error.__name__)
 def test_a_503_says_when_to_try_again_and_nothing_else_does(error: type[RequestError]) -> None:
+    if error is TooManyFailures:  # the one whose end is known always
+        assert error("why", retry_after_s=3).retry_after_s == 3
+        return
     retry_after_s = error("why").retry_after_s
     assert retry_after_s == (1 if error.status == 503 else None)
     assert issubclass(error, Unavailable) == (error.status == 503)

@@ -47,7 +47,7 @@ def names_of(config: Config, keys: Collection[StoredKey] | None, *, knows_others
         aliases=names,
         keys=frozenset(entry.key_id for entry in keys),
         tenants=frozenset(entry.tenant for entry in keys),
-        users=None if knows_others else frozenset(entry.owner for entry in keys),
+        users=None if knows_others else frozenset(entry.owner or entry.key_id for entry in keys),
     )
 
 

@@ -54,14 +54,18 @@ def script_of(text: str) -> list[int]:
     return [*TOKENIZER.encode(text, add_special_tokens=False), EOS]
 
 
-def pipeline_of(*, max_waiting: int = 8, max_model_len: int = 1024, **fake: Any) -> Pipeline:
+def pipeline_of(
+    *, max_waiting: int = 8, max_model_len: int = 1024, max_num_seqs: int = 4, **fake: Any
+) -> Pipeline:
     fake.setdefault("script", script_of(ANSWER))
     settings = FakeSettings(vocab_size=TOKENIZER.vocab_size, eos_token_ids=frozenset({EOS}), **fake)
-    engine = FakeEngine(EngineSettings(max_model_len=max_model_len, max_num_seqs=4, fake=settings))
+    engine = FakeEngine(
+        EngineSettings(max_model_len=max_model_len, max_num_seqs=max_num_seqs, fake=settings)
+    )
     return Pipeline(
         engine=engine,
         renderer=Renderer(TOKENIZER, ChatTemplate(CHATML, {})),
-        admission=Admission(max_running=4, max_waiting=max_waiting),
+        admission=Admission(max_running=max_num_seqs, max_waiting=max_waiting),
     )
 
 

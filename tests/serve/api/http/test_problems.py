@@ -8,7 +8,14 @@ from typing import Any
 
 import pytest
 
-from serve.errors import EngineDeadError
+from serve.api.http.problems import headers_of
+from serve.errors import (
+    BudgetStoreUnavailable,
+    EngineDeadError,
+    InsufficientQuota,
+    RateLimited,
+    RequestError,
+)
 from serve.pipeline.events import Started, TextDelta
 from tests.serve.api.house import (
     CHAT,
@@ -101,3 +108,23 @@ async def test_refusals_for_now_say_when_to_come_back() -> None:
     assert int(response.headers["retry-after"]) >= 1
     assert 500 < int(response.headers["retry-after-ms"]) < 2000
     assert response.headers["x-should-retry"] == "true"
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (RateLimited("m", wait_ms=240), {"retry-after": "1", "x-should-retry": "true"}),
+        (RateLimited("m", wait_ms=61_001), {"retry-after": "62", "x-should-retry": "true"}),
+        (RateLimited("m", wait_ms=None), {"x-should-retry": "false"}),
+        (InsufficientQuota("m"), {"x-should-retry": "false"}),
+        (BudgetStoreUnavailable("m"), {"retry-after": "1", "x-should-retry": "true"}),
+    ],
+)
+def test_refusals_by_limits_tell_whether_and_when_to_ask_again(
+    error: RequestError, told: dict[str, str]
+) -> None:
+    headers = {name.decode(): value.decode() for name, value in headers_of(error)}
+    wait_ms = headers.pop("retry-after-ms", None)
+    assert headers == told
+    if isinstance(error, RateLimited) and error.wait_ms is not None:
+        assert error.wait_ms <= int(wait_ms or 0) <= 1.25 * error.wait_ms  # sooner is too soon

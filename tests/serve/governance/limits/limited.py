@@ -24,7 +24,7 @@ from serve.governance.principal import Principal
 from serve.governance.reservations import Demand
 from serve.observe.record import RequestRecord
 from serve.storage import schema
-from serve.storage.counters import StoreUnavailable
+from serve.storage.counters import Counters, StoreUnavailable
 from serve.storage.database import Database
 from serve.storage.ledger import Ledger
 from serve.storage.memory_counters import MemoryCounters
@@ -162,6 +162,7 @@ async def limits(
     known: Known = KNOWN,
     max_bytes: int = 1 << 20,
     shares_database: bool = False,
+    rates: Counters | None = None,
 ) -> AsyncIterator[House]:
     """A server's limits by a file of this text, until the block ends.
 
@@ -178,7 +179,7 @@ async def limits(
     counted = SqlCounters(away)  # type: ignore[arg-type]  # what it needs of one
     reservations = LimitedReservations(
         RulesInForce(path, lambda: known, key_limits=stored.get),
-        rates=counted if shares_database else MemoryCounters(),
+        rates=rates or (counted if shares_database else MemoryCounters()),
         budgets=counted,
         settlements=settlements,
         clock=StoreClock(wall=lambda: now_ms[0] / 1000),

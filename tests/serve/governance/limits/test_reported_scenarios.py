@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import aclosing
+from contextlib import AsyncExitStack, aclosing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,8 @@ from serve.service.requests import Service
 from serve.storage.counters import StoreUnavailable
 from serve.storage.database import Database
 from serve.storage.ledger import Settlement
-from serve.storage.places import Place
+from serve.storage.places import Patience, Place, PostgresqlServer
+from serve.storage.valkey_counters import ValkeyCounters
 from tests.serve.api.house import Records, chat, pipeline_of, script_of, until
 from tests.serve.governance.limits.limited import (
     ANN,
@@ -38,8 +39,11 @@ from tests.serve.governance.limits.limited import (
     limits,
 )
 from tests.serve.service.callers import LOCAL, Known
+from tests.servers.fixtures import needs_postgres, needs_redis
+from tests.servers.redis import RedisServer
 
 LONG = "word " * 400
+PATIENT = Patience(answer_s=5.0, connect_s=5.0, turn_s=10.0, queue_s=60.0)
 
 
 @pytest.fixture
@@ -90,6 +94,41 @@ async def test_litellm_18730_five_requests_at_once_through_a_token_limit(
         assert len(refused) == 3  # 23 of a prompt and 30: two fit
         assert used([record for record in records.all if not record.error_code]) == 106
         assert all("'each key' (per key) is 110 tokens a minute" in str(e) for e in refused)
+
+
+@needs_postgres
+@needs_redis
+async def test_litellm_18730_five_at_once_on_each_of_two_replicas(
+    migrated_postgres: str, redis_server: RedisServer, tmp_path: Path
+) -> None:
+    """Rates in Valkey's or Redis' server, budgets in PostgreSQL, and both replicas ask at once."""
+    text = PRICES + (
+        '[[limits]]\nname = "each key"\nkey = "*"\ntokens_per_minute = 220\n'
+        '[[limits]]\nname = "all"\nmoney_per_day = "0.000249"\n'  # three times 83 millionths
+    )
+    async with AsyncExitStack() as stack:
+        houses = []
+        for number in range(2):
+            folder = tmp_path / str(number)
+            folder.mkdir()
+            opened = Database(PostgresqlServer(conninfo=migrated_postgres, patience=PATIENT))
+            stack.push_async_callback(opened.close)
+            rates = ValkeyCounters(redis_server.url, timeout_s=5)
+            stack.push_async_callback(rates.close)
+            houses.append(
+                await stack.enter_async_context(limits(opened, folder, text, rates=rates))
+            )
+        services = [service_of(house, script=script_of(LONG))[0] for house in houses]
+        body = chat(max_tokens=30)
+        answers = await all_of(*(ask(services[number % 2], body) for number in range(10)))
+        assert sum(isinstance(answer, Answer) for answer in answers) == 3
+        refused = [answer for answer in answers if not isinstance(answer, Answer)]
+        assert all(isinstance(each, RateLimited | InsufficientQuota) for each in refused), refused
+        for house in houses:
+            await house.reservations.settled()
+        assert await houses[0].num_reserved() == 0
+        assert list((await houses[1].accounts()).values()) == [249]
+        assert sum(row.cost_micros for row in await houses[1].rows()) == 249
 
 
 async def test_litellm_34732_a_budget_bypassed_by_a_second_key(
