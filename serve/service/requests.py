@@ -202,8 +202,7 @@ class Service:
         pipeline.check(generation)
         # While it is down a stream is refused by status: one that began could only end in an error.
         await pipeline.engine.check_health()
-        asked = _asked(call, served.queue, generation)
-        served.queue.check(asked)
+        served.queue.check(asked := _asked(call, served.queue, generation))
         caller = _caller(call)
         await self._reservations.check(caller, served.name)
         life = _Life(generation=generation)
