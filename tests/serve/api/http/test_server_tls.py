@@ -126,7 +126,8 @@ async def test_what_is_no_tls_is_closed_and_fills_no_log(
     site: Site, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
-    async with served(house(**site.files)) as port:
+    home = house(**site.files)
+    async with served(home) as port:
         for sent in (
             LAST,
             b"\x00" * 4000,
@@ -135,6 +136,8 @@ async def test_what_is_no_tls_is_closed_and_fills_no_log(
             post(b"x" * 2_000_000),
         ):
             assert b"HTTP/1.1" not in await plain(port, sent)
+        assert home.encryption.files is not None
+        assert home.encryption.files.num_refused == 5
         assert statuses(await exchange(port, site.authority.client(), LAST)) == [200]
     assert [record for record in caplog.records if record.name != "asyncio"] == []
 
