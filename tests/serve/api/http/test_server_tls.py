@@ -42,6 +42,15 @@ async def test_requests_are_answered_in_their_order(site: Site) -> None:
         assert statuses(large) == [200] * 2001
 
 
+async def count_events(stream: asyncio.StreamReader) -> int:
+    """Events of a stream until its end."""
+    num_events = 0
+    with contextlib.suppress(ConnectionError):
+        while line := await stream.readline():
+            num_events += line.startswith(b"data: {")
+    return num_events
+
+
 @on_uvloop
 async def test_an_exchange_of_certificates_under_load_loses_no_request(
     site: Site, monkeypatch: pytest.MonkeyPatch, is_proving: bool
@@ -71,13 +80,6 @@ async def test_an_exchange_of_certificates_under_load_loses_no_request(
                 answer = await reader.readuntil(b"}")
                 answered += statuses(answer) == [200]
             writer.close()
-
-    async def count_events(stream: asyncio.StreamReader) -> int:
-        num_events = 0
-        with contextlib.suppress(ConnectionError):
-            while line := await stream.readline():
-                num_events += line.startswith(b"data: {")
-        return num_events
 
     async with served(home) as port:
         stream, long = await asyncio.open_connection(
@@ -183,16 +185,20 @@ async def test_a_client_that_does_not_read_loses_its_slot(site: Site) -> None:
     pipeline = pipeline_of(script=[5] * 100, max_model_len=200_000)
     home = house(pipeline, **site.files)
     body = orjson.dumps(chat(stream=True, logprobs=True, top_logprobs=20, max_tokens=150_000))
-    async with served(home, stalled_reader_s=0.2) as port:
+    async with running(home, stalled_reader_s=0.2) as (server, _):
         _, writer = await asyncio.open_connection(
             "127.0.0.1",
-            port,
+            server.port,
             ssl=site.authority.client(),
             server_hostname="127.0.0.1",
             limit=1,
         )
         writer.transport.pause_reading()  # type: ignore[attr-defined]
         writer.write(post(body))
+        await until(lambda: pipeline.num_admitted == 1)
+        (ours,) = server.server_state.connections
+        _, high = ours._socket.get_write_buffer_limits()  # type: ignore[union-attr]
+        assert high == connection.UNTAKEN_BYTES
         await until(lambda: len(home.records.all) == 1)
         assert is_free(pipeline)
         assert home.records.last.is_disconnected
