@@ -1,4 +1,4 @@
-"""The Grafana dashboard: its rows and panels, and the JSON that Grafana reads.
+"""The Grafana dashboard: its rows and panels. dashboard_json.py makes the file of them.
 
 A row for each question of an operator, three panels a line. Queries take the variables
 ``$datasource`` and ``$job`` and, where they rate, Grafana's ``$__rate_interval``.
@@ -6,18 +6,11 @@ A row for each question of an operator, three panels a line. Queries take the va
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
-
-SCHEMA_VERSION = 39
-"""Of Grafana 11's JSON; newer releases read it and migrate it."""
-COLUMNS, WIDTH, HEIGHT = 24, 8, 8
-SOURCE = {"type": "prometheus", "uid": "${datasource}"}
 
 _JOB = 'job=~"$job"'
 _RATE = "[$__rate_interval]"
+_CLASS = "le, class"
 _CERTIFICATE = ("tls_certificate_not_after", "tls_certificate_not_before")
 
 
@@ -112,7 +105,7 @@ ROWS: dict[str, tuple[Panel, ...]] = {
         Panel(
             "Sequences",
             "short",
-            "Admitted, in the engine's batch, and waiting in the engine. Waiting should be 0.",
+            "Admitted, in the engine's batch, and waiting for it. Waiting should be 0.",
             tuple(
                 (f"sum ({_gauge(f'requests_{state}')})", state)
                 for state in ("admitted", "running", "waiting")
@@ -156,6 +149,33 @@ ROWS: dict[str, tuple[Panel, ...]] = {
             ((_rate("model_requests_total", by="model"), "{{model}}"),),
         ),
     ),
+    "Who waits": (
+        Panel(
+            "Requests that wait",
+            "short",
+            "In the fair queue, by class, over all replicas: docs/queue.md.",
+            ((f"sum by (class) ({_gauge('queue_requests')})", "{{class}}"),),
+        ),
+        Panel(
+            "Tokens that wait",
+            "short",
+            "Prompts and expected answers of these.",
+            ((f"sum by (class) ({_gauge('queue_tokens')})", "{{class}}"),),
+        ),
+        Panel(
+            "Waiting for a turn",
+            "s",
+            "95th percentile by class of what reached the engine; and requests a second that ended "
+            "at their deadline, by how far they had come.",
+            (
+                (
+                    f"histogram_quantile(0.95, {_rate('queue_wait_seconds_bucket', by=_CLASS)})",
+                    "{{class}}, p95",
+                ),
+                (_rate("deadlines_exceeded_total", by="stage"), "deadline, {{stage}}"),
+            ),
+        ),
+    ),
     "What is not computed": (
         Panel(
             "Prefix cache",
@@ -190,6 +210,53 @@ ROWS: dict[str, tuple[Panel, ...]] = {
                 (_rate("spec_decode_num_draft_tokens_total"), "guessed"),
                 (_rate("spec_decode_num_accepted_tokens_total"), "right"),
             ),
+        ),
+    ),
+    "Who is told": (
+        Panel(
+            "Alerts about budgets",
+            "short",
+            "Deliveries in the last hour by channel, those that failed, and alerts that wait. Ones "
+            "that were given up reached nobody in 7 days: docs/alerts.md.",
+            (
+                (f"sum by (channel) (increase({_gauge('alerts_sent_total')}[1h]))", "{{channel}}"),
+                (
+                    f"sum by (channel) (increase({_gauge('alerts_failed_total')}[1h]))",
+                    "{{channel}} failed",
+                ),
+                (f"max ({_gauge('alerts_pending')})", "waiting"),
+                (f"sum (increase({_gauge('alerts_given_up_total')}[1h]))", "given up"),
+            ),
+        ),
+    ),
+    "Who is let in": (
+        Panel(
+            "Refused by limits",
+            "reqps",
+            "Requests a second that a limit refused, by its name and by what it bounds.",
+            ((_rate("limit_refusals_total", by="limit, kind"), "{{limit}} {{kind}}"),),
+        ),
+        Panel(
+            "Observed limits",
+            "reqps",
+            "Requests a second that a limit would have refused, were it not only observed.",
+            ((_rate("limit_observed_total", by="limit, kind"), "{{limit}} {{kind}}"),),
+        ),
+        Panel(
+            "Reservations and usage that waits",
+            "short",
+            "Running requests that hold room in limits; requests whose usage waits in a replica's "
+            "own file for the database.",
+            (
+                (_gauge("reservations_held"), "held {{instance}}"),
+                (_gauge("usage_spool_requests"), "waiting {{instance}}"),
+            ),
+        ),
+        Panel(
+            "Limits file in force",
+            "bool_yes_no",
+            "No: the newest limits file cannot be used, and the limits before it stay.",
+            ((_gauge("limits_file_usable"), "{{instance}}"),),
         ),
     ),
     "How is the process": (
@@ -227,6 +294,12 @@ ROWS: dict[str, tuple[Panel, ...]] = {
             "bool_yes_no",
             "No: the newest key file cannot be used, and the keys before it stay.",
             ((_gauge("key_file_usable"), "{{instance}}"),),
+        ),
+        Panel(
+            "Database answers",
+            "bool_yes_no",
+            "No: it failed five times in a row, and is tried again with pauses.",
+            ((_gauge("database_available"), "{{instance}}"),),
         ),
         Panel(
             "TLS files in force",
@@ -271,77 +344,3 @@ ROWS: dict[str, tuple[Panel, ...]] = {
         ),
     ),
 }
-
-
-def dashboard() -> dict[str, Any]:
-    """The JSON model, as Grafana's import and its provisioning take it."""
-    return {
-        "uid": "intramural",
-        "title": "Intramural",
-        "tags": ["intramural"],
-        "schemaVersion": SCHEMA_VERSION,
-        "editable": True,
-        "graphTooltip": 1,
-        "refresh": "30s",
-        "time": {"from": "now-3h", "to": "now"},
-        "timezone": "browser",
-        "templating": {"list": _variables()},
-        "panels": list(_panels()),
-    }
-
-
-def text() -> str:
-    """The file."""
-    return json.dumps(dashboard(), indent=1) + "\n"
-
-
-def _variables() -> list[dict[str, Any]]:
-    query = "label_values(intramural_build_info, job)"
-    return [
-        {"name": "datasource", "label": "Prometheus", "type": "datasource", "query": "prometheus"},
-        {
-            "name": "job",
-            "label": "Job",
-            "type": "query",
-            "datasource": SOURCE,
-            "definition": query,
-            "query": {"query": query, "refId": "jobs"},
-            "refresh": 2,
-            "includeAll": True,
-            "multi": True,
-            "current": {"text": ["All"], "value": ["$__all"]},
-        },
-    ]
-
-
-def _panels() -> Iterator[dict[str, Any]]:
-    number, top = 0, 0
-    for title, panels in ROWS.items():
-        number += 1
-        place = {"h": 1, "w": COLUMNS, "x": 0, "y": top}
-        yield {"id": number, "type": "row", "title": title, "gridPos": place, "panels": []}
-        top += 1
-        for index, panel in enumerate(panels):
-            number += 1
-            line, column = divmod(index, COLUMNS // WIDTH)
-            place = {"h": HEIGHT, "w": WIDTH, "x": column * WIDTH, "y": top + line * HEIGHT}
-            yield _panel(number, panel, place)
-        top += -(-len(panels) // (COLUMNS // WIDTH)) * HEIGHT
-
-
-def _panel(number: int, panel: Panel, place: dict[str, int]) -> dict[str, Any]:
-    targets = [
-        {"refId": chr(ord("A") + index), "datasource": SOURCE, "expr": query, "legendFormat": name}
-        for index, (query, name) in enumerate(panel.queries)
-    ]
-    return {
-        "id": number,
-        "type": "timeseries",
-        "title": panel.title,
-        "description": panel.description,
-        "datasource": SOURCE,
-        "gridPos": place,
-        "fieldConfig": {"defaults": {"unit": panel.unit, "min": 0}, "overrides": []},
-        "options": {"legend": {"displayMode": "list", "placement": "bottom", "showLegend": True}},
-        "targets": targets,
-    }

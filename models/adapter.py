@@ -23,7 +23,9 @@ from typing import Any
 
 from models import plain_file, policy
 from models.errors import ModelNotFoundError, ModelRefusedError
-from models.rules import safetensors_header
+from models.rules import config_rules, safetensors_header
+from models.rules.content import MAX_CONFIG_BYTES
+from models.rules.refusals import Refusal
 from models.rules.safetensors_header import TensorEntry
 
 CONFIG = "adapter_config.json"
@@ -59,7 +61,7 @@ REFUSED = {
     "target_parameters": "parameters that are not linear layers are not supported",
     "megatron_config": "it is for another framework",
     "auto_mapping": "it names code to import; delete the key",
-    **policy.REFUSED_KEYS,
+    **config_rules.REFUSED_KEYS,
 }
 """Key → reason. Each may be there with a value that asks for nothing: null, false or empty."""
 
@@ -101,11 +103,11 @@ def read(folder: Path) -> Adapter:
         ]
         if not refusals:
             config = _config(folder / CONFIG)
-            refusals = [policy.Refusal(CONFIG, "adapter", fault) for fault in _faults(config)]
+            refusals = [Refusal(CONFIG, "adapter", fault) for fault in _faults(config)]
         if not refusals:
             tensors = safetensors_header.tensors(folder / WEIGHTS)
             faults = _tensor_faults(tensors, config)
-            refusals = [policy.Refusal(WEIGHTS, "adapter", fault) for fault in faults]
+            refusals = [Refusal(WEIGHTS, "adapter", fault) for fault in faults]
     except OSError as error:
         raise ModelNotFoundError(
             f"the adapter {folder} cannot be read: {error.strerror or error}"
@@ -146,7 +148,7 @@ def _holds(packed: TensorEntry, num_in: int, num_out: int) -> bool:
 def _config(path: Path) -> dict[str, Any]:
     """The configuration; empty, which lacks all that is needed, where it is not to be read."""
     try:
-        raw = plain_file.read(path, policy.MAX_CONFIG_BYTES)
+        raw = plain_file.read(path, MAX_CONFIG_BYTES)
         document = json.loads(raw, object_pairs_hook=_once)
     except (plain_file.TooLargeError, ValueError, RecursionError):
         return {}
@@ -165,7 +167,7 @@ def _faults(config: Mapping[str, Any]) -> Iterator[str]:
     if not config:
         yield (
             "it is not a JSON object of keys that are each there once, of at most "
-            f"{policy.MAX_CONFIG_BYTES >> 20} MiB"
+            f"{MAX_CONFIG_BYTES >> 20} MiB"
         )
         return
     if config.get("peft_type") != "LORA":

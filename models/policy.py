@@ -8,6 +8,7 @@ that nothing in the folder has been parsed by them by then.
 what                      where its rules are
 ========================  ================================================================
 kinds and names of files  here, and models/rules/names.py; to allow a format: ALLOWED
+content of allowed files  models/rules/content.py
 content against suffix    models/rules/disguise.py
 safetensors files         models/rules/safetensors_header.py
 index of shards           models/rules/shard_index.py
@@ -23,52 +24,32 @@ signatures (models/trust/manifest.py, models/trust/signing.py).
 
 from __future__ import annotations
 
-import codecs
 import gc
 import itertools
 import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from models import hub_cache, plain_file
 from models.errors import ModelNotFoundError, ModelRefusedError
 from models.rules import (
     bookkeeping,
-    config_rules,
-    disguise,
     names,
-    safetensors_header,
-    shard_index,
-    strict_json,
-    templates,
 )
-from models.rules.budget import MAX_CONFIG_VALUES, Budget, BudgetFault
-from models.rules.strict_json import JsonFault
+from models.rules.budget import Budget, BudgetFault
+from models.rules.content import OWN_NAMES, content_refusal
+from models.rules.refusals import Refusal
 
 MAX_FILES = 1000
 MAX_DEPTH = 3
-MAX_CONFIG_BYTES = 4 << 20
-MAX_TABLE_BYTES = 40 << 20
-"""Most bytes of a vocabulary in JSON; published tokenizer.json have up to 35 MB."""
-MAX_TEXT_BYTES = 128 << 20
-"""Most bytes of another text."""
 MAX_ENTRIES = 20_000
 """Most files and folders that are looked at to say what is wrong."""
 MAX_SHOWN = 8
-_TEXT_CHUNK_BYTES = 1 << 20
 
 ALLOWED = frozenset({".safetensors", ".json", ".txt", ".model", ".tiktoken", ".jinja", ".md"})
 ALLOWED_NAMES = frozenset({"license", "licence", "notice"})
-OWN_NAMES = frozenset({"manifest.json", "model.sig"})
-"""Files that we write at the top of a model's folder ourselves: its manifest and signature."""
-VOCABULARIES = frozenset({"tokenizer.json", "added_tokens.json", "tekken.json"})
-"""JSON whose keys are tokens: any word may be one, so they are not searched for refused keys.
-The same holds for names with "vocab" in them."""
-
 _PICKLE = "loading it can run code; convert the model to safetensors"
 _CODE = "a model brings no code of its own"
 _LINK = (
@@ -85,23 +66,6 @@ SUFFIX_RULES: dict[str, tuple[str, str]] = {
     **dict.fromkeys((".gguf", ".ggml", ".onnx", ".h5", ".msgpack"), ("weights-format", _FORMAT)),
 }
 """Suffix → (rule, reason), for a message better than 'not on the list'."""
-
-REFUSED_KEYS = config_rules.REFUSED_KEYS
-_FILE_WORDS = frozenset({"vocab", "merges", "file", "files", "filename", "path", "url"})
-"""Keys of a tokenizer.json that hold a table; a text there names another file."""
-
-
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """One file, or one folder, and the rule that it breaks. ``file`` is relative to the model."""
-
-    file: str
-    rule: str
-    reason: str
-
-    def __str__(self) -> str:
-        # Names come from whoever made the folder, and go to a terminal.
-        return names.printable(f"{self.file} ({self.rule}): {self.reason}")
 
 
 def check(folder: Path) -> None:
@@ -158,7 +122,7 @@ def inspect(folder: Path) -> Iterator[Refusal]:
                 _by_name(name)
                 or _by_kind(path, name)
                 or _by_suffix(path, name)
-                or _by_content(path, name, budget)
+                or content_refusal(path, name, budget)
             )
         except BudgetFault as fault:
             yield Refusal(name, "size", f"it {fault}; nothing after it was read")
@@ -241,125 +205,3 @@ def _by_suffix(path: Path, name: str) -> Refusal | None:
     if suffix in ALLOWED or path.name.lower() in ALLOWED_NAMES or name in OWN_NAMES:
         return None
     return Refusal(name, "file-type", "not among the kinds of file that a model may hold")
-
-
-def _by_content(path: Path, name: str, budget: Budget) -> Refusal | None:
-    suffix, lowered = path.suffix.lower(), path.name.lower()
-    if suffix == ".safetensors":
-        return _by_header(path, name, budget)
-    kind = disguise.disguise(path)
-    if kind is not None:
-        return Refusal(name, "disguised", f"it is {kind} under another name")
-    if lowered.endswith(".safetensors.index.json"):
-        return _by_index(path, name, budget)
-    if suffix == ".json" and name not in OWN_NAMES:
-        is_vocabulary = lowered in VOCABULARIES or ("vocab" in lowered and "config" not in lowered)
-        by = _by_vocabulary if is_vocabulary else _by_config
-        return by(path, name, budget)
-    if suffix == ".jinja":
-        return _by_template(path, name, budget)
-    return _by_text(path, name) if suffix in (".txt", ".tiktoken") else None
-
-
-def _by_header(path: Path, name: str, budget: Budget) -> Refusal | None:
-    fault = safetensors_header.fault(path, budget)
-    if fault is None:
-        return None
-    # Only now: a header's length can begin with any two bytes, a pickle's too.
-    kind = disguise.disguise(path)
-    if kind is not None:
-        return Refusal(name, "disguised", f"it is {kind} under another name")
-    return Refusal(name, "safetensors", fault)
-
-
-def _by_config(path: Path, name: str, budget: Budget) -> Refusal | None:
-    if path.name.lower() == "adapter_config.json":
-        return Refusal(name, "adapter", "an adapter names another model to load; merge it first")
-    refusals: list[Refusal] = []
-
-    def search(key: str, value: Any) -> None:
-        # Sees every object at every depth, and a repeated key each time.
-        refused = config_rules.fault(key, value)
-        if refused is not None:
-            refusals.append(Refusal(name, *refused))
-        elif key == "chat_template":
-            wrong = _templates_fault(value, budget)
-            if wrong is not None:
-                refusals.append(Refusal(name, "template", f"its chat template {wrong}"))
-
-    try:
-        document = strict_json.read(
-            path,
-            max_bytes=MAX_CONFIG_BYTES,
-            max_values=MAX_CONFIG_VALUES,
-            on_pair=search,
-            budget=budget,
-        )
-    except JsonFault as fault:
-        return refusals[0] if refusals else Refusal(name, "config", f"it {fault}")
-    if refusals:
-        return refusals[0]
-    if not isinstance(document, dict) and "config" in path.name.lower():
-        return Refusal(name, "config", "it is not a JSON object")
-    return None
-
-
-def _templates_fault(value: Any, budget: Budget) -> str | None:
-    """The fault that `templates.value_fault` finds, within the folder's budget."""
-    texts = value if isinstance(value, list) else [value]
-    texts = list(value.values()) if isinstance(value, dict) else texts
-    texts = [row.get("template") if isinstance(row, dict) else row for row in texts]
-    num_bytes = sum(len(text) for text in texts if isinstance(text, str))
-    if len(texts) > 1 or num_bytes <= templates.MAX_TEMPLATE_BYTES:
-        budget.take_template(num_bytes, count=len(texts))
-    return templates.value_fault(value)
-
-
-def _by_vocabulary(path: Path, name: str, budget: Budget) -> Refusal | None:
-    faults: list[str] = []
-
-    def search(key: str, value: Any) -> None:
-        if isinstance(value, str) and key in _FILE_WORDS:
-            faults.append(f"its key {key!r} names another file")
-
-    try:
-        document = strict_json.read(path, max_bytes=MAX_TABLE_BYTES, on_pair=search, budget=budget)
-    except JsonFault as fault:
-        return Refusal(name, "tokenizer", f"it {fault}")
-    if faults:
-        return Refusal(name, "tokenizer", faults[0])
-    is_table = isinstance(document, dict) or path.name.lower() != "tokenizer.json"
-    return None if is_table else Refusal(name, "tokenizer", "it is not a JSON object")
-
-
-def _by_template(path: Path, name: str, budget: Budget) -> Refusal | None:
-    num_bytes = hub_cache.place_of(path).lstat().st_size
-    if num_bytes <= templates.MAX_TEMPLATE_BYTES:  # else refused by that alone
-        budget.take_template(num_bytes)
-    fault = templates.file_fault(path)
-    return None if fault is None else Refusal(name, "template", f"it {fault}")
-
-
-def _by_index(path: Path, name: str, budget: Budget) -> Refusal | None:
-    fault = shard_index.fault(path, budget)
-    return None if fault is None else Refusal(name, "index", f"it {fault}")
-
-
-def _by_text(path: Path, name: str) -> Refusal | None:
-    decoder, num_read = codecs.getincrementaldecoder("utf-8")(), 0
-    with plain_file.opened(path) as file:
-        while True:
-            raw = file.read(_TEXT_CHUNK_BYTES)
-            if num_read + len(raw) > MAX_TEXT_BYTES:
-                return Refusal(name, "text", f"it is larger than {MAX_TEXT_BYTES >> 20} MiB")
-            held = len(decoder.getstate()[0])
-            try:
-                decoder.decode(raw, final=not raw)
-            except UnicodeDecodeError as error:
-                at = num_read - held + error.start
-                return Refusal(name, "text", f"it is not UTF-8 (byte {at:,})")
-            if b"\0" in raw:
-                return Refusal(name, "text", "it holds NUL bytes")
-            if not raw:
-                return None
-            num_read += len(raw)

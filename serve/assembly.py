@@ -20,14 +20,10 @@ from models.refs import Artifact, Scheme
 from quantize.plan.choices import BY_QUALITY, Choice
 from serve.config import Config
 from serve.engine import registry
+from serve.engine.configured import settings_of
 from serve.engine.grammars.checking import GrammarChecker
 from serve.engine.protocol import Engine, Progress
-from serve.engine.settings import (
-    EngineSettings,
-    FakeSettings,
-    TransformersSettings,
-    VllmSettings,
-)
+from serve.engine.settings import FakeSettings
 from serve.engine.supervisor import Supervisor
 from serve.environment import hub_is_off
 from serve.errors import StartupError
@@ -258,36 +254,9 @@ def _build_engine(config: Config, claim: Claim, progress: Progress) -> tuple[Eng
     """The engine, and why it was chosen. Blocks."""
     artifact = claim.artifact
     name, reason = _choose(config, artifact.scheme)
-    settings = EngineSettings(
-        dtype=config.dtype,
-        device=config.device,
-        max_model_len=config.max_model_len,
-        max_num_seqs=config.max_num_seqs,
-        max_num_batched_tokens=config.max_num_batched_tokens,
-        kv_cache_tokens=config.kv_cache_tokens,
-        enable_prefix_caching=config.enable_prefix_caching,
-        max_hold_s=config.max_token_hold_ms / 1000,
+    settings = settings_of(
+        config,
         model_digest=None if claim.manifest is None else claim.manifest.digest,
-        transformers=TransformersSettings(
-            prompt_lookup=config.prompt_lookup,
-            num_speculative_tokens=config.num_speculative_tokens,
-            prefix_cache_dir=config.prefix_cache_dir,
-            prefix_cache_file_bytes=config.prefix_cache_file_bytes,
-            prefix_cache_key_file=config.prefix_cache_key_file,
-        ),
-        vllm=VllmSettings(
-            tensor_parallel_size=config.tensor_parallel_size,
-            pipeline_parallel_size=config.pipeline_parallel_size,
-            distributed_executor_backend=config.distributed_executor_backend,
-            gpu_memory_utilization=config.gpu_memory_utilization,
-            kv_cache_dtype=config.kv_cache_dtype,
-            enforce_eager=config.enforce_eager,
-            engine_args=config.engine_arg,
-            stall_timeout_s=config.engine_stall_timeout,
-            adapters=tuple(config.adapters.items()),
-            max_loras=config.max_loras,
-            max_lora_rank=config.max_lora_rank,
-        ),
         fake=_fake_settings(config, artifact) if name == "fake" else FakeSettings(),
     )
     engine = registry.build(name, artifact.path, settings, progress)

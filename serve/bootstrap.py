@@ -15,9 +15,8 @@ import importlib
 import logging
 import signal
 import ssl
-import sys
-import time
 from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,24 +30,21 @@ from serve.api.app import create_app
 from serve.api.http.listening import check_exposure, listening, url_of
 from serve.api.http.server import GRACE_S, HttpServer, build_server
 from serve.api.openai.errors import problem
-from serve.api.routes import ServerState
 from serve.assembly import Loaded, assemble
-from serve.composition.tls import Encryption, build_encryption
+from serve.composition.parts import Parts, open_parts
+from serve.composition.signals import heed_signals
+from serve.composition.stores import open_stores
 from serve.config import Config
 from serve.engine.protocol import Engine, Progress
 from serve.engine.supervisor import Supervisor
 from serve.environment import harden_environment, operator_environment
 from serve.errors import StartupError
-from serve.governance.authenticators import authenticators_for
-from serve.governance.keys import KeyRing
 from serve.observe import logs
 from serve.observe.metrics import Metrics
-from serve.observe.startup import Startup
 from serve.pipeline.model_dialects.dialect import ModelDialect
 from serve.provenance import fetching
 from serve.provenance.proof import Proof
 from serve.provenance.quality import Standing
-from serve.service.directory import Directory
 from serve.service.requests import Service
 
 log = logging.getLogger(__name__)
@@ -127,27 +123,34 @@ async def serve(
     check_packages()
     check_exposure(config)
     _check_model(config)
-    startup = Startup()
     metrics = Metrics()
     logs.set_arm(config.arm)
     metrics.set_arm(config.arm)
-    keys = KeyRing.load(config.api_key_file) if config.api_key_file else None
-    if keys is not None:
-        metrics.attach_key_file(lambda: keys.is_in_force)
-    encryption = build_encryption(config, metrics)
-    directory = Directory(config.model_names, tuple(config.adapters), created=int(time.time()))
-    chain = encryption.authenticators(authenticators_for(keys))
-    service = Service(directory, chain, listeners=(logs.AccessLog(), metrics))
-    state = ServerState(config=config, service=service, startup=startup, metrics=metrics)
+    async with open_stores(config, metrics) as stores, AsyncExitStack() as stack:
+        parts = await open_parts(config, stores, metrics, stack)
+        await _serve(parts, environment, metrics, on_progress=on_progress, on_ready=on_ready)
+
+
+async def _serve(
+    parts: Parts,
+    environment: dict[str, str],
+    metrics: Metrics,
+    *,
+    on_progress: Progress,
+    on_ready: Callable[[Ready], None],
+) -> None:
+    """Run the server whose parts are open; see ``serve``."""
+    config, service, startup = parts.state.config, parts.service, parts.state.startup
     with listening(config.host, config.port) as listeners:
-        server = build_server(create_app(state), config, problem=problem, tls=encryption.context)
-        stop = _heed_signals(keys, encryption)
+        app = create_app(parts.state)
+        server = build_server(app, config, problem=problem, tls=parts.encryption.context)
+        stop = heed_signals(parts.reload)
         serving = asyncio.create_task(server.serve(sockets=listeners))
         loading = asyncio.create_task(
             assemble(
                 config,
                 environment,
-                directory=directory,
+                directory=service.directory,
                 startup=startup,
                 metrics=metrics,
                 progress=_to_both(startup, on_progress),
@@ -158,7 +161,7 @@ async def serve(
             await asyncio.wait({loading, stopping, serving}, return_when=asyncio.FIRST_COMPLETED)
             if loading.done():
                 loaded = await loading
-                url = url_of(config.host, listeners, encryption.names)
+                url = url_of(config.host, listeners, parts.encryption.names)
                 on_ready(_ready(loaded, config, url=url))
                 await _watch(loaded.pipeline.engine, {stopping, serving})
         finally:
@@ -188,7 +191,7 @@ def _ready(loaded: Loaded, config: Config, *, url: str) -> Ready:
         has_template=loaded.pipeline.renderer.template is not None,
         dialect=loaded.pipeline.dialect.dialect,
         arm=config.arm,
-        needs_key=config.api_key_file is not None,
+        needs_key=config.needs_key,
         knows_certificates=config.client_cert_map is not None,
         needs_certificate=config.client_certificate_mode == ssl.CERT_REQUIRED,
         has_page=config.playground,
@@ -264,42 +267,3 @@ def _check_model(config: Config) -> None:
             resolve(config.target.base, config.data_dir)
     except ModelError as error:
         raise StartupError(str(error)) from None
-
-
-class Stop(asyncio.Event):
-    """An event set by a signal, whose number it keeps."""
-
-    number: signal.Signals | None = None
-
-    def on_signal(self, number: signal.Signals) -> None:
-        """End in order; at once where that has been asked for already."""
-        if self.is_set():
-            raise SystemExit(128 + number)
-        log.info("draining", extra={"signal": number.name})
-        self.number = number
-        self.set()
-
-
-def _heed_signals(keys: KeyRing | None, encryption: Encryption) -> Stop:
-    """A stop by SIGTERM and SIGINT; a second signal ends the process at once."""
-    stop = Stop()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.on_signal, number)
-    _reload_on_hangup(keys, encryption, stop)
-    return stop
-
-
-def _reload_on_hangup(keys: KeyRing | None, encryption: Encryption, stop: Stop) -> None:
-    """Read keys and certificates again on SIGHUP, as services do; end when a terminal hung up."""
-    on_terminal = sys.stderr.isatty()  # asked now: a terminal that hung up says that it is none
-
-    def on_hangup() -> None:
-        if on_terminal:
-            stop.on_signal(signal.SIGHUP)
-            return
-        if keys is not None:
-            keys.reload()
-        encryption.reload()
-
-    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, on_hangup)

@@ -16,11 +16,15 @@ from models import home
 from models.errors import HomelessError
 from models.rules import names
 from serve import config_checks
+from serve.config_sections.alerts import AlertsSection
 from serve.config_sections.capacity import CapacitySection
+from serve.config_sections.identity import IdentitySection
 from serve.config_sections.integrity import IntegritySection
+from serve.config_sections.limits import LimitsSection
 from serve.config_sections.listening import ListeningSection
 from serve.config_sections.served_model import ServedModelSection
 from serve.config_sections.storage import StorageSection
+from serve.config_sections.stores import StoresSection
 from serve.config_sections.tls import TlsSection
 from serve.config_sections.transformers import TransformersSection
 from serve.config_sections.vllm import VllmSection
@@ -29,10 +33,16 @@ from serve.setting_names import flag_of
 _PATHS = (
     "trusted_keys",
     "api_key_file",
+    "key_pepper_file",
+    "jwt_file",
     "ssl_certfile",
     "ssl_keyfile",
     "ssl_ca_certs",
     "client_cert_map",
+    "limits_file",
+    "alerts_file",
+    "database_url_file",
+    "cache_url_file",
     "data_dir",
     "state_dir",
     "prefix_cache_dir",
@@ -42,6 +52,10 @@ _PATHS = (
 
 class Config(
     StorageSection,
+    StoresSection,
+    AlertsSection,
+    LimitsSection,
+    IdentitySection,
     TlsSection,
     ListeningSection,
     IntegritySection,
@@ -97,6 +111,11 @@ class Config(
             },
             is_cached=self.enable_prefix_caching,
             is_verified=self.verify != "off",
+        )
+        config_checks.check_keys(
+            self.api_key_file,
+            in_database=self.api_keys == "database",
+            has_pepper=self.key_pepper_file is not None,
         )
         config_checks.check_tls(
             {

@@ -41,6 +41,19 @@ def check_adapters(
             raise ValueError(f"{flag} is for adapters, and there is no --lora")
 
 
+def check_keys(key_file: Path | None, *, in_database: bool, has_pepper: bool) -> None:
+    """Check that keys are in one place."""
+    if in_database and key_file is not None:
+        raise ValueError(
+            "--api-keys database and --api-key-file are two places of keys: leave one out"
+        )
+    if has_pepper and not in_database and key_file is None:
+        raise ValueError(
+            "--key-pepper-file is for stored keys: name them with --api-key-file or --api-keys "
+            "database"
+        )
+
+
 def check_signatures(
     trusted_keys: Path | None, *, is_required: bool, is_verified: bool, has_adapters: bool
 ) -> None:

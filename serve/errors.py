@@ -10,6 +10,11 @@
         │   ├── UnsupportedField      400 a known field that this server does not (yet) honour
         │   └── ContextLengthExceeded 400 the prompt leaves no room in the model's context
         ├── InvalidApiKey             401
+        ├── OAuthError                400 a request for a token that is refused
+        │   ├── UnsupportedGrantType  400
+        │   ├── InvalidScope          400
+        │   └── InvalidClient         401 no such client, or another secret
+        ├── TooManyFailures           429 many wrong client secrets, all together
         ├── Forbidden                 403
         ├── RouteNotFound             404
         │   └── ModelNotFound         404
@@ -17,13 +22,19 @@
         ├── RequestTimeout            408 the body did not arrive in time
         ├── BodyTooLarge              413
         ├── UnsupportedMediaType      415
+        ├── RateLimited               429 over a rate, or too many at once; later it fits
+        ├── InsufficientQuota         429 a budget is used up; until it renews nothing helps
         ├── HeadersTooLarge           431
         ├── HttpVersionNotSupported   505 another HTTP than 1.1 and 1.0
         ├── InternalError             500 a defect of ours; the message carries no detail
+        ├── DeadlineExceeded          504 not within the time that client and server allow
         └── Unavailable               503 always with Retry-After
             ├── QueueFull             503
+            ├── BudgetStoreUnavailable 503 a budget cannot be asked, or usage not be written down
             ├── Draining              503
             ├── NotReady              503 the model is still loading
+            ├── UsageUnavailable      503 the ledger's database is away
+            ├── KeyStoreUnavailable   503 the keys of callers cannot be read
             ├── StepFailed            503 the engine failed at this request, and goes on
             └── EngineDeadError       503 the engine stopped; in-band when it happens mid-stream
 
@@ -53,12 +64,14 @@ class RequestError(ServeError):
 
     Attributes:
         headers: names and values that its answer has beside those of every refusal.
+        is_final: the same request is refused again, however often it is sent.
     """
 
     status: ClassVar[int] = 500
     type: ClassVar[str] = "server_error"
     code: ClassVar[str] = "internal_error"
     retry_after_s: int | None = None
+    is_final: bool = False
 
     def __init__(self, message: str, *, param: str | None = None) -> None:
         super().__init__(message)
@@ -101,6 +114,45 @@ class InvalidApiKey(RequestError):
     code = "invalid_api_key"
 
 
+class OAuthError(RequestError):
+    """A request for a token that is refused; answered as RFC 6749 has it, section 5.2."""
+
+    status = 400
+    type = "invalid_request_error"
+    code = "invalid_request"
+
+
+class UnsupportedGrantType(OAuthError):
+    """The grant is another than ``client_credentials``."""
+
+    code = "unsupported_grant_type"
+
+
+class InvalidScope(OAuthError):
+    """A scope that there is not, or that the client's key does not have."""
+
+    code = "invalid_scope"
+
+
+class InvalidClient(OAuthError):
+    """No client of that id, another secret, or a key that is revoked or expired."""
+
+    status = 401
+    code = "invalid_client"
+
+
+class TooManyFailures(RequestError):
+    """Many requests for tokens with wrong secrets came, from whomever; right ones still pass."""
+
+    status = 429
+    type = "invalid_request_error"
+    code = "too_many_failures"
+
+    def __init__(self, message: str, *, retry_after_s: int) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
 class Forbidden(RequestError):
     """The key is valid and may not do this."""
 
@@ -121,6 +173,12 @@ class ModelNotFound(RouteNotFound):
     """The request names a model that this server does not serve."""
 
     code = "model_not_found"
+
+
+class NoLedger(RouteNotFound):
+    """The server keeps no ledger, so there is no usage to report."""
+
+    code = "no_ledger"
 
 
 class MethodNotAllowed(RequestError):
@@ -171,8 +229,39 @@ class HttpVersionNotSupported(RequestError):
     code = "http_version_not_supported"
 
 
+class RateLimited(RequestError):
+    """A limit of requests or tokens per minute, or of requests at once, leaves no room now.
+
+    Args:
+        wait_ms: until there is room, if nothing else is asked meanwhile; None where no waiting
+            helps, as the request is larger than the limit itself.
+    """
+
+    status = 429
+    type = "rate_limit_error"
+    code = "rate_limit_exceeded"
+
+    def __init__(self, message: str, *, wait_ms: int | None) -> None:
+        super().__init__(message)
+        self.wait_ms = wait_ms
+        self.is_final = wait_ms is None
+        if wait_ms is not None:
+            self.retry_after_s = max(1, -(-wait_ms // 1000))
+
+
+class InsufficientQuota(RequestError):
+    """A budget of tokens or money has no room for this request until its period ends."""
+
+    status = 429
+    type = "insufficient_quota"
+    code = "insufficient_quota"
+    is_final = True
+
+
 class InternalError(RequestError):
     """A defect of ours. The message carries the request id and no detail; the log has the rest."""
+
+    is_final = True
 
 
 class Unavailable(RequestError):
@@ -193,6 +282,26 @@ class QueueFull(Unavailable):
     code = "queue_full"
 
 
+class BudgetStoreUnavailable(Unavailable):
+    """The database is away, and without it no budget can be kept, or no more usage written down."""
+
+    code = "budget_store_unavailable"
+
+
+class DeadlineExceeded(RequestError):
+    """The answer did not, or would not, come within the time that client and server allow."""
+
+    status = 504
+    type = "server_error"
+    code = "deadline_exceeded"
+
+    def __init__(self, message: str, *, retry_after_s: int | None = None) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+        if retry_after_s is None:  # the next attempt would have no more time than this one
+            self.headers["x-should-retry"] = "false"
+
+
 class Draining(Unavailable):
     """The server is shutting down and finishes what it has."""
 
@@ -205,10 +314,22 @@ class NotReady(Unavailable):
     code = "not_ready"
 
 
+class UsageUnavailable(Unavailable):
+    """The database that holds the ledger does not answer, so there is no report of usage now."""
+
+    code = "usage_unavailable"
+
+
 class EngineDeadError(Unavailable):
     """The engine stopped. Raised from every open stream, and for new requests until it is back."""
 
     code = "engine_dead"
+
+
+class KeyStoreUnavailable(Unavailable):
+    """The keys of callers, or of their identity provider, could not be read for too long."""
+
+    code = "key_store_unavailable"
 
 
 class StepFailed(Unavailable):

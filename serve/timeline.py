@@ -5,7 +5,8 @@ and read once when the request is over.
 
 Formulas (the field's own; see docs/glossary.md)::
 
-    queue_s  = submitted_at  - arrived_at       HTTP, auth, parsing, admission, rendering
+    queue_s  = submitted_at  - arrived_at       HTTP, auth, parsing, admission, rendering, waiting
+    wait_s   = submitted_at  - queued_at        waiting for a turn in the fair queue
     ttft_s   = first_token_at - arrived_at      time to first token
     e2e_s    = finished_at   - arrived_at       end to end
     tpot_s   = (last_token_at - first_token_at) / (completion_tokens - 1)   per request
@@ -33,6 +34,9 @@ CacheCause = Literal[
     "bypassed",
 ]
 """What became of a prompt in the prefix cache: why it left what was known of it."""
+
+RequestClass = Literal["interactive", "batch", "background"]
+"""The urgency of a request, the most urgent first."""
 
 now = time.monotonic
 """The one clock: monotonic seconds. Tests replace it where a module takes a ``clock`` argument."""
@@ -70,6 +74,7 @@ class Timeline:
 
     arrived_at: float
     admitted_at: float | None = None
+    queued_at: float | None = None
     submitted_at: float | None = None
     first_token_at: float | None = None
     last_token_at: float | None = None
@@ -98,6 +103,12 @@ class Timeline:
     @property
     def queue_s(self) -> float | None:
         return None if self.submitted_at is None else self.submitted_at - self.arrived_at
+
+    @property
+    def wait_s(self) -> float | None:
+        if self.submitted_at is None or self.queued_at is None:
+            return None
+        return self.submitted_at - self.queued_at
 
     @property
     def ttft_s(self) -> float | None:

@@ -10,6 +10,18 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from tests import programs
+from tests.servers.fixtures import (  # noqa: F401 (fixtures of all tests)
+    _migrated_file,
+    _migrated_url,
+    _redis,
+    database,
+    database_file,
+    database_place,
+    migrated_place,
+    migrated_postgres,
+    postgres,
+    redis_server,
+)
 
 # Before torch is imported, and for every server that a test starts. The models are so small that a
 # second thread only waits, and it waits by spinning: beside another process of `pytest -n` each

@@ -28,6 +28,7 @@ from models.errors import BundleError, InvalidRefError, ManifestError
 from models.lockfile import Pin
 from models.refs import ModelRef
 from models.rules import names, strict_json
+from models.rules.content import OWN_NAMES
 from models.rules.strict_json import JsonFault
 from models.trust.manifest import MANIFEST, SIGNATURE
 from models.trust.manifest_files import FileEntry, is_sha256
@@ -134,7 +135,7 @@ def in_order(files: Iterable[FileEntry]) -> tuple[FileEntry, ...]:
     """The order of the stream: what is small and says what the rest is comes first."""
 
     def rank(file: FileEntry) -> tuple[bool, bool, str]:
-        return (file.path not in policy.OWN_NAMES, file.path.endswith(".safetensors"), file.path)
+        return (file.path not in OWN_NAMES, file.path.endswith(".safetensors"), file.path)
 
     return tuple(sorted(files, key=rank))
 
@@ -181,7 +182,7 @@ def parse(raw: bytes, *, where: str) -> Index:
 
 def digest_of(files: Sequence[FileEntry]) -> str:
     """The digest that a manifest of these files has."""
-    listed = sorted((f for f in files if f.path not in policy.OWN_NAMES), key=lambda f: f.path)
+    listed = sorted((f for f in files if f.path not in OWN_NAMES), key=lambda f: f.path)
     lines = "".join(f"{file.sha256}  {file.size}  {file.path}\n" for file in listed)
     return "sha256:" + hashlib.sha256(lines.encode()).hexdigest()
 
@@ -226,7 +227,7 @@ def _pin(document: Mapping[str, Any]) -> Pin:
 
 
 def _files(rows: Any) -> Iterable[FileEntry]:
-    if not isinstance(rows, list) or len(rows) > policy.MAX_FILES + len(policy.OWN_NAMES):
+    if not isinstance(rows, list) or len(rows) > policy.MAX_FILES + len(OWN_NAMES):
         raise JsonFault(f"lists no files, or more than {policy.MAX_FILES:,}")
     end = 0
     for row in rows:

@@ -35,8 +35,8 @@ from models.errors import (
     PartsMissingError,
 )
 from models.lockfile import LockFile, Pin
-from models.policy import OWN_NAMES
 from models.progress import Progress, size
+from models.rules.content import OWN_NAMES
 from models.staging import Staging, staged
 from models.trust.hashing import sha256_files
 from models.trust.manifest import Manifest

@@ -17,6 +17,7 @@ from models.memory.fit import Place, Request
 from models.other_formats import require_readable
 from models.refs import QuantScheme, Scheme
 from models.rules import strict_json
+from models.rules.content import MAX_CONFIG_BYTES
 from models.rules.strict_json import JsonFault
 from models.store import places, resolve
 from models.target import ModelTarget
@@ -180,7 +181,7 @@ def _published(target: ModelTarget, data_dir: Path) -> Mapping[str, Any]:
 
 def _config(path: Path) -> Mapping[str, Any]:
     try:
-        config = strict_json.read(path / folder.CONFIG, max_bytes=policy.MAX_CONFIG_BYTES)
+        config = strict_json.read(path / folder.CONFIG, max_bytes=MAX_CONFIG_BYTES)
     except (JsonFault, OSError) as error:
         raise ModelNotFoundError(f"{path / folder.CONFIG} cannot be read: {error}") from None
     read: Mapping[str, Any] = config

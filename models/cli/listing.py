@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from models import catalog, folder, policy
+from models import catalog, folder
 from models.catalog import CatalogEntry
 from models.cli import output
 from models.cli.options import Commands, command
@@ -29,6 +29,7 @@ from models.memory.this_machine import Room
 from models.memory.verdicts import FIRST, Answer, verdicts
 from models.refs import QuantScheme, Scheme
 from models.rules import strict_json
+from models.rules.content import MAX_CONFIG_BYTES
 from models.rules.strict_json import JsonFault
 from models.store import DEMO, DEMO_WEIGHTS, DirectoryStore
 
@@ -108,7 +109,7 @@ def _fit(
 
 def _config(path: Path) -> Mapping[str, Any] | None:
     try:
-        config = strict_json.read(path / folder.CONFIG, max_bytes=policy.MAX_CONFIG_BYTES)
+        config = strict_json.read(path / folder.CONFIG, max_bytes=MAX_CONFIG_BYTES)
     except (JsonFault, OSError):
         return None
     return config if isinstance(config, Mapping) else None

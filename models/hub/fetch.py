@@ -1,4 +1,4 @@
-"""The Hugging Face Hub, through its own client: the only module that imports huggingface_hub.
+"""The Hugging Face Hub, through its own client, which this folder alone imports.
 
 The client brings addresses, tokens, its connections and its errors, and what it reads from the
 environment holds here too: ``HF_ENDPOINT`` (a mirror), ``HF_TOKEN``, ``HF_TOKEN_PATH`` and the file
@@ -10,7 +10,7 @@ Its download function is not used: since 2.x it begins every file anew after an 
 chunks of 10 MiB that are lost when a link breaks. We ask its session for the bytes from where we
 are. That is plain HTTP with ranges, never the xet protocol, so any mirror will do.
 
-No message of ours holds an address with a query: those of the CDN carry signatures.
+Its errors in our words are in hub_errors.py.
 """
 
 from __future__ import annotations
@@ -21,30 +21,17 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import NoReturn
 from urllib.parse import urlsplit
 
 import httpx2
 from huggingface_hub import HfApi, ModelCardData, constants, get_hf_file_metadata, hf_hub_url
-from huggingface_hub.errors import (
-    EntryNotFoundError,
-    GatedRepoError,
-    HfHubHTTPError,
-    OfflineModeIsEnabled,
-    RepositoryNotFoundError,
-    RevisionNotFoundError,
-)
 from huggingface_hub.hf_api import RepoSibling
-from huggingface_hub.utils import (
-    build_hf_headers,
-    hf_raise_for_status,
-    parse_ratelimit_headers,
-)
+from huggingface_hub.utils import build_hf_headers, hf_raise_for_status
 
-from models import catalog, plain_file, tls
-from models.errors import OriginError, TransientOriginError
+from models import plain_file, tls
+from models.errors import OriginError
 from models.hub import bounded_client
-from models.hub.bounded_client import HubFaultError
+from models.hub.hub_errors import KNOWN, NO_HUBS_JSON, HubErrors
 from models.hub.origins import Listing, OriginFile
 from models.refs import ModelRef
 
@@ -55,7 +42,6 @@ LISTING_S = 300.0
 HEADERS_S = 120.0
 """Seconds for the headers of any other answer, redirects included."""
 MAX_TOKEN_BYTES = 64 << 10
-TRANSIENT = frozenset({408, 425, 429, 500, 502, 503, 504})
 _LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 
@@ -91,6 +77,7 @@ class HubOrigin:
                 "password in it; a token goes into HF_TOKEN or --token-file."
             )
         tls.check_certificates()  # the client reads them for any address
+        self._errors = HubErrors(self.endpoint, has_token=self.has_token)
         if self.has_token and address.scheme == "http" and address.hostname not in _LOOPBACK:
             raise OriginError(
                 f"{self.endpoint} would get your token unencrypted. Use https, or send none "
@@ -119,8 +106,8 @@ class HubOrigin:
                 info = api.model_info(
                     ref.repo, revision=ref.revision, files_metadata=True, timeout=LISTING_TIMEOUT_S
                 )
-        except (*_KNOWN, *_NO_HUBS_JSON) as error:
-            self._raise(error, ref)
+        except (*KNOWN, *NO_HUBS_JSON) as error:
+            self._errors.raise_for(error, ref)
         if not _COMMIT.fullmatch(info.sha or "") or info.siblings is None:
             raise OriginError(f"{self.endpoint} answers, but not as a hub does: no commit.")
         card = info.card_data if isinstance(info.card_data, ModelCardData) else None
@@ -154,8 +141,8 @@ class HubOrigin:
                 self._senders[file.path] = response.url.host
                 begin = offset if response.status_code == httpx2.codes.PARTIAL_CONTENT else 0
                 yield begin, self._chunks(response, ref)
-        except _KNOWN as error:
-            self._raise(error, ref)
+        except KNOWN as error:
+            self._errors.raise_for(error, ref)
 
     @contextmanager
     def _answer(self, url: str, headers: Mapping[str, str]) -> Iterator[httpx2.Response]:
@@ -192,8 +179,8 @@ class HubOrigin:
         try:
             with bounded_client.answered_within(HEADERS_S):
                 metadata = get_hf_file_metadata(url, headers=dict(self._headers), token=False)
-        except (*_KNOWN, *_NO_HUBS_JSON) as error:
-            self._raise(error, ref)
+        except (*KNOWN, *NO_HUBS_JSON) as error:
+            self._errors.raise_for(error, ref)
         etag, size = metadata.etag or "", metadata.size
         if size == 0 and etag not in _EMPTY:
             size = self._length_of_get(url, path, ref)
@@ -212,8 +199,8 @@ class HubOrigin:
         try:
             with self._answer(url, self._headers) as response:
                 length = response.headers.get("Content-Length", "")
-        except _KNOWN as error:
-            self._raise(error, ref)
+        except KNOWN as error:
+            self._errors.raise_for(error, ref)
         if not re.fullmatch(r"[0-9]{1,15}", length):
             raise OriginError(
                 f"{self.endpoint} contradicts itself: asked for the head of {path} it says 0 "
@@ -226,93 +213,9 @@ class HubOrigin:
         try:
             yield from response.iter_bytes()
         except httpx2.HTTPError as error:
-            self._raise(error, ref)
-
-    def _raise(self, error: Exception, ref: ModelRef) -> NoReturn:
-        """The same in our words. The order is that of the client's tree: the special first."""
-        match error:
-            case OfflineModeIsEnabled():
-                message = (
-                    "HF_HUB_OFFLINE is set, so nothing is fetched. Unset it, or take the model "
-                    "from a folder: --from PATH."
-                )
-            case GatedRepoError():
-                message = self._gated(ref)
-            case RevisionNotFoundError():
-                message = f"{ref.repo} has no revision {ref.revision!r} at {self.endpoint}."
-            case EntryNotFoundError():
-                message = f"{ref} lacks a file that it lists, at {self.endpoint}. Pull again."
-            case RepositoryNotFoundError():
-                message = self._unknown(ref)
-            case HfHubHTTPError():
-                self._raise_status(error)
-            case HubFaultError():
-                message = str(error)
-            case httpx2.ConnectError() | httpx2.ProxyError() | httpx2.ConnectTimeout():
-                raise TransientOriginError(self._unreachable(error)) from None
-            case httpx2.TransportError():
-                raise TransientOriginError(f"the connection broke ({_reason(error)})") from None
-            case _:
-                message = (
-                    f"{self.endpoint} answers, but not as a hub does ({type(error).__name__})."
-                )
-        raise OriginError(message) from None
-
-    def _raise_status(self, error: HfHubHTTPError) -> NoReturn:
-        status = error.response.status_code
-        if status in TRANSIENT:
-            raise TransientOriginError(
-                f"{self.endpoint} answers {status}", retry_after_s=_retry_after_s(error.response)
-            ) from None
-        if status in (401, 403):
-            message = (
-                f"{self.endpoint} answers {status}: the token is unknown or may not read this."
-            )
-        else:
-            message = f"{self.endpoint} answers {status}."
-        raise OriginError(message) from None
-
-    def _gated(self, ref: ModelRef) -> str:
-        page = f"{self.endpoint}/{ref.repo}"
-        if self.has_token:
-            return (
-                f"{ref.repo} is gated, and the account of the token that was sent is not let in "
-                f"(yet). Accept the licence with that account at\n  {page}\nand look there whether "
-                "the request was granted; some repositories decide by hand."
-            )
-        return (
-            f"{ref.repo} is gated: its licence must be accepted first, and no token was sent.\n"
-            f"  1. Accept the licence at {page}\n"
-            f"  2. Make a token that may read at {self.endpoint}/settings/tokens\n"
-            "  3. Give it in the variable HF_TOKEN, or in a file: --token-file FILE"
-        )
-
-    def _unknown(self, ref: ModelRef) -> str:
-        near = catalog.load().near(ref.repo)
-        hint = f" Did you mean {' or '.join(near)}?" if near else ""
-        token = "with this token" if self.has_token else "without a token (HF_TOKEN, --token-file)"
-        return (
-            f"there is no repository {ref.repo} at {self.endpoint} that can be read {token}.{hint}"
-        )
-
-    def _unreachable(self, error: Exception) -> str:
-        return (
-            f"{self.endpoint} cannot be reached ({_reason(error)}). A proxy is set by HTTPS_PROXY, "
-            "a mirror by HF_ENDPOINT or --from URL, certificates by SSL_CERT_FILE. Without a "
-            "connection take the model from a folder: --from PATH."
-        )
+            self._errors.raise_for(error, ref)
 
 
-_KNOWN = (
-    HfHubHTTPError,
-    OfflineModeIsEnabled,
-    httpx2.HTTPError,
-    httpx2.InvalidURL,
-)
-
-
-_NO_HUBS_JSON = (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError)
-"""Errors of the client over JSON and headers of another shape than a hub's."""
 _EMPTY = frozenset(
     {
         "e69de29bb2d1d6434b8b29ae775ad8c2e48c5391",
@@ -351,18 +254,3 @@ def _is_hash(value: object) -> bool:
     return value is None or (
         isinstance(value, str) and re.fullmatch(r"[0-9a-f]{40}|[0-9a-f]{64}", value) is not None
     )
-
-
-def _retry_after_s(response: httpx2.Response) -> float | None:
-    """Seconds to wait, as the Hub's own header or the standard one asks; None where none does."""
-    limit = parse_ratelimit_headers(response.headers)
-    if response.status_code == httpx2.codes.TOO_MANY_REQUESTS and limit and not limit.remaining:
-        return limit.reset_in_seconds + 1.0  # it is rounded down
-    seconds = response.headers.get("Retry-After", "")
-    return float(seconds) if seconds.isdigit() else None
-
-
-def _reason(error: Exception) -> str:
-    """The kind of error and the system's word for it, never an address."""
-    text = re.sub(r"\[Errno -?\d+\] ", "", str(error))
-    return type(error).__name__ if not text or "://" in text else f"{type(error).__name__}: {text}"

@@ -29,7 +29,7 @@ from serve.api.openai.chat import ChatCompletions
 from serve.api.openai.completions import Completions
 from serve.api.openai.errors import problem
 from serve.api.openapi import Documentation
-from serve.api.operations import health, metrics, tokenize
+from serve.api.operations import health, metrics, oauth, tokenize, usage
 from serve.api.pages import site
 from serve.api.routes import RouteSpec, ServerState
 from serve.version import server_version
@@ -73,6 +73,8 @@ def routes_of(state: ServerState, dialects: Sequence[Dialect] = DIALECTS) -> lis
         *tokenize.routes(state),
         *health.routes(state),
         *metrics.routes(state),
+        *usage.routes(state),
+        *oauth.routes(state),
         *site.routes(state),
     ]
 
@@ -128,7 +130,11 @@ def create_app(state: ServerState, dialects: Sequence[Dialect] = DIALECTS) -> AS
     )
     protected = wrapped(app, [partial(Authenticate, service=service, policies=policies), bounded])
     public = [
-        Route(route.path, bounded(request_response(route.handler)), methods=[route.method])
+        Route(
+            route.path,
+            bounded(request_response(route.handler), public=route.policy),
+            methods=[route.method],
+        )
         for route in routes
         if route.policy.is_public
     ]
@@ -145,7 +151,8 @@ def create_app(state: ServerState, dialects: Sequence[Dialect] = DIALECTS) -> AS
             *([partial(CrossOrigin, origins=origins)] if origins else ()),
             partial(
                 AnswerErrors,
-                problems={dialect.path: dialect.problem for dialect in dialects},
+                problems={dialect.path: dialect.problem for dialect in dialects}
+                | {oauth.PATH: oauth.problem},
                 problem=problem,
             ),
             partial(BoundHeaders, max_bytes=config.max_header_bytes),

@@ -15,8 +15,8 @@ from typing import Any, Protocol
 
 from serve.api.policy import Policy
 from serve.errors import RequestError
-from serve.pipeline.events import Event, Generation
-from serve.timeline import Usage
+from serve.pipeline.events import Event, Generation, Queued
+from serve.timeline import RequestClass, Usage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,15 +39,17 @@ class Identity:
 class Encoder(Protocol):
     """One answer's encoder. Stateful: it is made for one answer, and thrown away with it.
 
-    A stream is ``open``, then ``event`` for each event, then ``close``; or ``error`` at any point,
-    after which nothing is sent. Any of them may give no bytes. A whole answer is ``add`` for each
-    event, which raises the error of a choice that failed, then ``whole``: its bytes in pieces.
-    What is large is encoded in ``add``, while the tokens come, so that no moment has it all to do.
+    A stream is ``waiting``, any number of times, then ``open``, then ``event`` for each event, then
+    ``close``; or ``error`` at any point, after which nothing is sent. Any of them may give no
+    bytes. A whole answer is ``add`` for each event, which raises the error of a choice that failed,
+    then ``whole``: its bytes in pieces. What is large is encoded in ``add``, while the tokens come,
+    so that no moment has it all to do.
     """
 
     media_type: bytes
     """The stream's media type. A whole answer is JSON."""
 
+    def waiting(self, queued: Queued) -> bytes: ...
     def open(self) -> bytes: ...
     def event(self, event: Event) -> bytes: ...
     def error(self, error: RequestError) -> bytes: ...
@@ -66,12 +68,14 @@ class Parsed:
         generation: gives what is wanted, or raises RequestError for fields that contradict each
             other: those are told after the model is known, which the record then names.
         encoder: makes the answer's encoder.
+        request_class: of its turn, where its body says one.
     """
 
     model: str | None
     is_stream: bool
     generation: Callable[[], Generation]
     encoder: Callable[[Identity], Encoder]
+    request_class: RequestClass | None = None
 
 
 class Dialect(Protocol):

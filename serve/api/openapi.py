@@ -34,11 +34,14 @@ class Documentation:
         """
         documented = dict(route.openapi)
         body, example = documented.pop("body", None), documented.pop("example", None)
+        parameters = documented.pop("parameters", None)
         if body is not None:
             self._bodies.append(body)
             documented["openapi_extra"] = _request_body(body, example)
         elif route.policy.is_public:
             documented["openapi_extra"] = {"security": []}
+        elif parameters is not None:
+            documented["openapi_extra"] = {"parameters": parameters}
         (self._public if route.policy.is_public else router).add_api_route(
             route.path,
             route.handler,

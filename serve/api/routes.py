@@ -11,6 +11,8 @@ from starlette.responses import Response
 
 from serve.api.policy import Policy
 from serve.config import Config
+from serve.governance.short_tokens import ShortTokens
+from serve.governance.usage_reports import UsageReports
 from serve.observe.startup import Startup
 from serve.service.requests import Service
 
@@ -25,12 +27,19 @@ class Exposition(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerState:
-    """The server as its routes see it. Bootstrap makes it."""
+    """The server as its routes see it. Bootstrap makes it.
+
+    Attributes:
+        usage: reports of the ledger; None where none is kept.
+        tokens: made for API keys; None where there are none.
+    """
 
     config: Config
     service: Service
     startup: Startup
     metrics: Exposition | None
+    usage: UsageReports | None = None
+    tokens: ShortTokens | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +48,8 @@ class RouteSpec:
 
     Attributes:
         openapi: what it adds to /openapi.json: ``tags``, ``responses``, ``body``, the type of its
-            body, and ``example``, one of them. Empty hides the route.
+            body, and ``example``, one of them; ``parameters``, those of its query. Empty hides
+            the route.
     """
 
     path: str

@@ -56,9 +56,17 @@ COMMANDS = {
     ),
     "keys": Command(
         "serve",
-        "make, list and revoke API keys",
+        "make, list, limit and revoke API keys",
         ("keys",),
-        commands=("create", "list", "revoke"),
+        commands=("create", "list", "show", "rotate", "revoke", "limits"),
+        group="operate",
+    ),
+    "usage": Command("serve", "who used how much: a table and bars", ("usage",), group="operate"),
+    "storage": Command(
+        "serve",
+        "back up, restore, check and migrate the database",
+        ("storage",),
+        commands=("backup", "restore", "check", "migrate"),
         group="operate",
     ),
     "doctor": Command(

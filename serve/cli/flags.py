@@ -27,6 +27,9 @@ GROUPS = {
     "offline": "which bytes may be served",
     "host": "where it listens",
     "ssl_certfile": "how it is encrypted",
+    "api_keys": "who may ask",
+    "limits_file": "limits, budgets and usage",
+    "database_url_file": "stores that replicas share",
     "data_dir": "where it keeps and writes",
 }
 """The field that opens each group of --help; fields follow their order in Config."""
@@ -47,6 +50,8 @@ def build_parser() -> Parser:
         epilog=(
             "commands: `python -m serve run MODEL` chats with a model, `python -m serve chat`\n"
             "talks to a running server, `python -m serve keys` makes and revokes API keys,\n"
+            "`python -m serve usage` reports who used how much,\n"
+            "`python -m serve storage` backs up the database, and restores it,\n"
             "`python -m serve doctor` says what is wrong, `python -m serve wait` waits for what a\n"
             "server needs. --version names version and commit.\n"
             f"Every flag is also an environment variable ({env_of('max_model_len')}) and a key of\n"

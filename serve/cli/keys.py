@@ -1,101 +1,218 @@
-"""`python -m serve keys create|list|revoke`: API keys, shown once and never stored."""
+"""`python -m serve keys create|list|show|rotate|revoke|limits`: API keys, shown once, never stored.
+
+They are in a file, or with --database in the database that the settings name.
+"""
 
 from __future__ import annotations
 
 import argparse
+import asyncio
 import datetime as dt
 import json
 import shlex
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-
-from rich.table import Table
-from rich.text import Text
 
 from models import command_line
 from models.cli import output
-from models.rules.names import printable
-from serve.cli.flags import Parser
+from serve.cli.key_flags import parser
+from serve.cli.key_listing import card_of, table_of
+from serve.composition.key_stores import opened_key_store
 from serve.config import Config
 from serve.config_sources import load_config
 from serve.errors import StartupError
-from serve.governance import keys
+from serve.governance import key_changes
+from serve.governance.key_changes import DEFAULT_OVERLAP, Keys, NewKey
+from serve.governance.key_entry import StoredKey
+from serve.governance.key_store import KeyStore
+from serve.governance.limit_names import limit_of
+from serve.governance.pepper import Pepper, opened_pepper
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """The store that a command works on; ``file`` is None for the database."""
+
+    store: KeyStore
+    file: Path | None
+    pepper: Pepper | None
+
+    @property
+    def as_json(self) -> dict[str, str]:
+        return {"file": str(self.file)} if self.file is not None else {"place": "database"}
 
 
 def run_keys(argv: Sequence[str]) -> int:
     """Run one of the keys commands; returns the exit code."""
-    arguments = _parser().parse_args(list(argv))
-    file: Path = arguments.file or _default_file()
-    if arguments.command == "create":
-        return _create(file, arguments)
-    if arguments.command == "revoke":
-        keys.revoke(file, arguments.id)
-        print(f"revoked {arguments.id}; a running server notices within a second")
-        return 0
-    return _list(file, as_json=arguments.json)
+    return asyncio.run(_run(parser(__doc__).parse_args(list(argv))))
 
 
-def _default_file() -> Path:
+async def _run(arguments: argparse.Namespace) -> int:
     config: Config = load_config({})
-    return config.api_key_file or config.state_dir / "keys.json"
+    if arguments.database and arguments.file is not None:
+        raise StartupError("--database and --file are two places: name one.")
+    in_database = arguments.database or (config.api_keys == "database" and arguments.file is None)
+    default = config.api_key_file or config.state_dir / "keys.json"
+    file: Path | None = None if in_database else arguments.file or default
+    pepper = opened_pepper(arguments.key_pepper_file or config.key_pepper_file)
+    async with opened_key_store(config, file, pepper) as store:
+        place = Place(store=store, file=file, pepper=pepper)
+        return await RUNS[arguments.command](place, arguments)
 
 
-def _parser() -> Parser:
-    parser = Parser(prog="python -m serve keys", description=__doc__, allow_abbrev=False)
-    commands = parser.add_subparsers(dest="command", required=True, metavar="create|list|revoke")
-    create = commands.add_parser("create", help="make a key and print it, once")
-    create.add_argument("--name", default="", help="whose it is; shown in `list`, never to clients")
-    create.add_argument("--expires-in-days", type=int, metavar="N", help="default: never")
-    create.add_argument("--json", action="store_true", help="print JSON")
-    listing = commands.add_parser("list", help="show the keys' ids, names and states; no secrets")
-    listing.add_argument("--json", action="store_true", help="print JSON")
-    revoke = commands.add_parser("revoke", help="disable a key by its id")
-    revoke.add_argument("id", help="the part of the key between `sk-` and the dot")
-    for command in (create, listing, revoke):
-        command.add_argument(
-            "--file",
-            type=Path,
-            help="key file (default: --api-key-file's setting, else the state directory)",
-        )
-    return parser
-
-
-def _create(file: Path, arguments: argparse.Namespace) -> int:
+async def _create(place: Place, arguments: argparse.Namespace) -> int:
     expires_at = None
     if arguments.expires_in_days is not None:
         expires_at = dt.datetime.now(dt.UTC) + dt.timedelta(days=arguments.expires_in_days)
+    _check_output()
+    wish = NewKey(
+        name=arguments.name,
+        tenant=arguments.tenant,
+        owner=arguments.owner,
+        scopes=tuple(arguments.scope or key_changes.DEFAULT_SCOPES),
+        models=tuple(arguments.model) if arguments.model else None,
+        limits={name: value for name, value in _limits(arguments.limit) if value is not None},
+        expires_at=expires_at,
+    )
+    entry, key = key_changes.made(wish, place.pepper)
+    await place.store.change(lambda keys: (*keys, entry), may_be_new=True)
+
+    async def take_back() -> None:
+        await place.store.change(lambda keys: key_changes.without(keys, key))
+
+    await _show_secret(key, place, take_back, is_json=arguments.json)
+    if not arguments.json:
+        serve = (
+            "--api-keys database"
+            if place.file is None
+            else f"--api-key-file {shlex.quote(str(place.file))}"
+        )
+        pepper_file = arguments.key_pepper_file
+        pepper = f" --key-pepper-file {shlex.quote(str(pepper_file))}" if pepper_file else ""
+        _say(f"Serve with it: python -m serve {serve}{pepper}")
+    return 0
+
+
+async def _rotate(place: Place, arguments: argparse.Namespace) -> int:
+    overlap = DEFAULT_OVERLAP
+    if arguments.overlap_hours is not None:
+        overlap = dt.timedelta(hours=arguments.overlap_hours)
+    _check_output()
+    before: list[StoredKey] = []
+    made: list[str] = []
+
+    def edit(keys: Keys) -> Keys:
+        before[:] = [key_changes.found(keys, arguments.id)]
+        changed, key = key_changes.rotated(keys, arguments.id, overlap, place.pepper)
+        made[:] = [key]
+        return changed
+
+    await place.store.change(edit)
+
+    async def take_back() -> None:
+        def restored(keys: Keys) -> Keys:
+            # Whatever else was changed since stays, such as that it was revoked.
+            return tuple(
+                replace(key, secrets=before[0].secrets, rotated_at=before[0].rotated_at)
+                if key.key_id == arguments.id
+                else key
+                for key in keys
+            )
+
+        await place.store.change(restored)
+
+    await _show_secret(made[0], place, take_back, is_json=arguments.json)
+    if not arguments.json:
+        hours = overlap / dt.timedelta(hours=1)
+        _say(
+            f"The secret before it is good for {hours:g} more hours."
+            if overlap
+            else "The secret before it is good no more: running servers notice within a second."
+        )
+    return 0
+
+
+async def _list(place: Place, arguments: argparse.Namespace) -> int:
+    entries = await place.store.read()
+    if arguments.json:
+        print(json.dumps([entry.as_json() for entry in entries]))
+    else:
+        output.console().print(table_of(entries))
+    return 0
+
+
+async def _show(place: Place, arguments: argparse.Namespace) -> int:
+    return _show_entry(key_changes.found(await place.store.read(), arguments.id), arguments)
+
+
+async def _revoke(place: Place, arguments: argparse.Namespace) -> int:
+    await place.store.change(lambda keys: key_changes.revoked(keys, arguments.id))
+    if arguments.json:
+        return await _show(place, arguments)
+    print(f"revoked {arguments.id}; a running server notices within a second")
+    return 0
+
+
+async def _limit(place: Place, arguments: argparse.Namespace) -> int:
+    changes = dict(_limits(arguments.limit))
+    if changes:
+        await place.store.change(lambda keys: key_changes.limited(keys, arguments.id, changes))
+    return await _show(place, arguments)
+
+
+def _show_entry(entry: StoredKey, arguments: argparse.Namespace) -> int:
+    if arguments.json:
+        print(json.dumps(entry.as_json()))
+    else:
+        output.console().print(card_of(entry))
+    return 0
+
+
+def _limits(texts: Sequence[str] | None) -> list[tuple[str, int | str | None]]:
+    try:
+        return [limit_of(text) for text in texts or ()]
+    except ValueError as error:
+        raise StartupError(f"A limit cannot be used: {error}.") from None
+
+
+def _check_output() -> None:
     if command_line.stdout_is_closed():
         raise StartupError("Standard output is closed, so a key could not be shown: none was made.")
-    key = keys.create(file, name=arguments.name, expires_at=expires_at)
+
+
+async def _show_secret(
+    key: str, place: Place, take_back: Callable[[], Awaitable[None]], *, is_json: bool
+) -> None:
+    """Print a key. One that cannot be shown is taken back.
+
+    Raises:
+        StartupError: it could not be shown.
+    """
     try:
-        print(json.dumps({"key": key, "file": str(file)}) if arguments.json else key, flush=True)
+        print(json.dumps({"key": key, **place.as_json}) if is_json else key, flush=True)
     except OSError as error:
-        keys.remove(file, key)
+        await take_back()
         raise StartupError(
             f"The new key could not be shown ({error.strerror}), so it was taken back. "
             "Run it again."
         ) from None
-    if arguments.json:
-        return 0
-    console = output.console(stderr=True)
-    for line in (
-        f"This is the only time the key is shown. Its hash is in {file}.",
-        f"Serve with it: python -m serve --api-key-file {shlex.quote(str(file))}",
-    ):
-        console.print(line, style="dim", markup=False, highlight=False, soft_wrap=True)
-    return 0
+    if not is_json:
+        where = "the database" if place.file is None else str(place.file)
+        _say(f"This is the only time the key is shown. Its hash is in {where}.")
 
 
-def _list(file: Path, *, as_json: bool) -> int:
-    entries = keys.list_keys(file)
-    if as_json:
-        print(json.dumps([entry.as_json() for entry in entries]))
-        return 0
-    table = Table("id", "name", "created", "expires", "state")
-    for entry in entries:
-        expires = entry.expires_at.date().isoformat() if entry.expires_at else "never"
-        # Not as markup, and without control characters: the file may be of another hand.
-        cells = (entry.key_id, entry.name, entry.created_at.date().isoformat(), expires)
-        table.add_row(*(Text(printable(cell)) for cell in cells), entry.state)
-    output.console().print(table)
-    return 0
+def _say(line: str) -> None:
+    output.console(stderr=True).print(
+        line, style="dim", markup=False, highlight=False, soft_wrap=True
+    )
+
+
+RUNS: Mapping[str, Callable[[Place, argparse.Namespace], Awaitable[int]]] = {
+    "create": _create,
+    "list": _list,
+    "show": _show,
+    "rotate": _rotate,
+    "revoke": _revoke,
+    "limits": _limit,
+}

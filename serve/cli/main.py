@@ -1,4 +1,4 @@
-"""The choice of a command: `python -m serve [FLAGS]`, or `… run`, chat, keys, doctor, wait.
+"""The choice of a command: `python -m serve [FLAGS]`, or `… run`, chat, keys, usage, storage, ...
 
 Exit codes: 0 success; 1 failed while running; 2 wrong arguments or settings; 130 interrupted.
 """
@@ -47,10 +47,18 @@ def _choose(argv: Sequence[str]) -> tuple[Callable[[Sequence[str]], int], Sequen
         from serve.cli.doctor import run_doctor
 
         return run_doctor, argv[1:]
+    if name == "storage":
+        from serve.cli.storage import run_storage
+
+        return run_storage, argv[1:]
     if name == "wait":
         from serve.cli.wait import run_wait
 
         return run_wait, argv[1:]
+    if name == "usage":
+        from serve.cli.usage import run_usage
+
+        return run_usage, argv[1:]
     from serve.cli.serve_command import run_serve
 
     return run_serve, argv

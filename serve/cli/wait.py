@@ -7,20 +7,23 @@ for is said once, and again whenever it is something else. Nothing is loaded, ma
 
 from __future__ import annotations
 
+import asyncio
 import signal
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import NoReturn
 
 from models.command_line import words_of
 from models.errors import ModelError
 from models.rules.names import printable_lines
 from serve.cli.flags import Parser
+from serve.composition.key_stores import opened_key_store
 from serve.config import Config
 from serve.config_sources import load_config
 from serve.errors import StartupError
-from serve.governance import keys
+from serve.governance.key_entry import StoredKey
 from serve.provenance import proof, quality
 from serve.provenance.quantising import QuantRequest, present
 from serve.setting_names import env_of
@@ -57,16 +60,23 @@ def missing_model(config: Config) -> str | None:
 
 def missing_keys(config: Config) -> str | None:
     """The reason why no caller could be let in; None when a key is enabled."""
-    file = config.api_key_file
-    if file is None:
+    in_database = config.api_keys == "database"
+    file = None if in_database else config.api_key_file
+    if file is None and not in_database:
         return f"No key file is named: set {env_of('api_key_file')}."
     try:
-        entries = keys.list_keys(file)
+        entries = asyncio.run(_entries(config, file))
     except StartupError as error:
         return str(error)
     if not any(entry.state == "enabled" for entry in entries):
-        return f"None of the {len(entries)} keys in {file} is enabled: nobody could ask."
+        place = "the database" if file is None else file
+        return f"None of the {len(entries)} keys in {place} is enabled: nobody could ask."
     return None
+
+
+async def _entries(config: Config, file: Path | None) -> Sequence[StoredKey]:
+    async with opened_key_store(config, file, None) as store:
+        return await store.read()
 
 
 CHECKS: Mapping[str, Callable[[Config], str | None]] = {

@@ -46,6 +46,20 @@ class CapacitySection(BaseModel):
     max_num_queued_reqs: int = Field(
         128, ge=0, description="Most requests that wait for the engine; above it requests get 503."
     )
+    max_num_queued_tokens: int | None = Field(
+        None,
+        ge=1,
+        description="Most tokens of the requests that wait for the engine: their prompts, and up "
+        "to 512 of each answer. Above it requests get 503, but for one that nobody else waits "
+        "beside. Default: no bound beside `--max-num-queued-reqs`.",
+    )
+    max_request_s: float | None = Field(
+        None,
+        gt=0,
+        le=86_400,
+        description="Most seconds from a request's arrival to the end of its answer, whatever "
+        "`x-request-timeout-ms` allows; then it is stopped, with 504. Default: no bound.",
+    )
 
     max_token_hold_ms: float = Field(
         10.0,

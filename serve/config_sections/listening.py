@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from pydantic import BaseModel, Field, field_validator
 
 from serve.origins import origin_of
@@ -16,9 +14,6 @@ class ListeningSection(BaseModel):
         "127.0.0.1", description="Address to bind. Anything but loopback needs --api-key-file."
     )
     port: int = Field(8000, ge=0, le=65535, description="Port to bind; 0 takes a free one.")
-    api_key_file: Path | None = Field(
-        None, description="File of API key hashes, made by `python -m serve keys create`."
-    )
     allowed_origins: tuple[str, ...] = Field(
         (),
         description="Origins of web pages that may ask from a browser (CORS), as the browser "

@@ -2,5 +2,5 @@
 
 A check is a function from a ``Machine`` or a ``Deployment`` to one ``Finding``; ``checks.py`` lists
 them. Checks change nothing, and send nothing beyond this machine but to the address of ``--url`` or
-``--probe-egress``.
+``--probe-egress``, and to the stores and the identity provider that the settings name.
 """

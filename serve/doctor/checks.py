@@ -5,7 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType
 
-from serve.doctor import certificates, clock, deployment, egress, gpu, keys, memory, model
+from serve.doctor import (
+    certificates,
+    clock,
+    deployment,
+    egress,
+    governance,
+    gpu,
+    keys,
+    memory,
+    model,
+    stores,
+)
 from serve.doctor.deployment import Deployment
 from serve.doctor.finding import Finding, skipped
 from serve.doctor.machine import Machine
@@ -19,8 +30,16 @@ MACHINE: Mapping[str, Callable[[Machine], Finding]] = MappingProxyType(
         "model fit": model.fit,
         "model bytes": model.verified,
         "keys": keys.keys,
+        "pepper": governance.pepper,
+        "identity provider": governance.identity_provider,
         "certificate": certificates.certificates,
         "address": keys.address,
+        "database": stores.database,
+        "space": stores.space,
+        "counters": stores.cache,
+        "usage that waits": stores.spool,
+        "limits": governance.limits,
+        "alerts": governance.alerts,
         "routes": egress.routes,
         "egress trial": egress.trial,
         "clock": lambda _machine: clock.clock(),

@@ -10,7 +10,10 @@ from serve.api.http.listening import check_exposure, in_url, listening
 from serve.doctor.finding import Finding, failure, ok, skipped, warning
 from serve.doctor.machine import Machine
 from serve.errors import StartupError
-from serve.governance.keys import list_keys
+from serve.governance.jwt_settings import read_jwt_settings
+from serve.governance.jwt_tokens import jwks_source
+from serve.governance.key_file import read_keys
+from serve.governance.pepper import opened_pepper
 
 SOON = timedelta(days=30)
 CREATE_KEY = "Make one: `python -m serve keys create`."
@@ -18,14 +21,22 @@ CREATE_KEY = "Make one: `python -m serve keys create`."
 
 def keys(machine: Machine) -> Finding:
     """May the key file be trusted, and does it let anybody in, today and next month?"""
-    file = machine.config.api_key_file
+    config = machine.config
+    file = config.api_key_file
     try:
-        check_exposure(machine.config)
-        if file is None and machine.config.client_cert_map is not None:
+        check_exposure(config)
+        pepper = opened_pepper(config.key_pepper_file)
+        if config.jwt_file is not None:
+            jwks_source(read_jwt_settings(config.jwt_file))
+        if config.api_keys == "database":
+            return skipped("API keys are in the database: `python -m serve keys list --database`.")
+        if file is None and config.jwt_file is not None:
+            return ok("Callers show tokens of the identity provider; there are no API keys.")
+        if file is None and config.client_cert_map is not None:
             return skipped("There are no API keys: callers are known by their certificates.")
         if file is None:
             return skipped("There are no API keys: the server answers on loopback only.")
-        entries = list_keys(file)
+        entries = read_keys(file, pepper)
     except StartupError as error:
         summary, _, advice = str(error).partition(". ")
         return failure(summary + ".", advice or CREATE_KEY)

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from models import catalog, folder, policy, stored_config
+from models import catalog, folder, stored_config
 from models.errors import FitError, ModelError, ModelNotFoundError, SignatureError
 from models.memory import fit as fitting
 from models.memory import host_memory, shapes, sizes
 from models.memory.fit import Fit, Place, Request
 from models.refs import QuantScheme, Scheme
 from models.rules import strict_json
+from models.rules.content import MAX_CONFIG_BYTES
 from models.rules.strict_json import JsonFault
 from models.store import resolve
 from models.trust import keys
@@ -107,7 +108,7 @@ def _request(config: Config) -> tuple[Request, Scheme]:
     size = None
     if fetching.is_here(config.target, config.data_dir):
         artifact = resolve(config.target.base, config.data_dir)
-        plain = strict_json.read(artifact.path / folder.CONFIG, max_bytes=policy.MAX_CONFIG_BYTES)
+        plain = strict_json.read(artifact.path / folder.CONFIG, max_bytes=MAX_CONFIG_BYTES)
         settings: Mapping[str, Any] = stored_config.settle(artifact.path, plain).config
         if artifact.scheme is not QuantScheme.NONE:
             scheme, size = artifact.scheme, folder.weights_bytes(artifact.path) or None

@@ -1,39 +1,26 @@
 """Authenticators: from what a caller shows to a principal, or to a refusal.
 
 A server has a chain of them. Each may know the caller, refuse it, or leave it to the next; whom
-nobody knows is refused. No path leads to an empty principal.
+nobody knows is refused. No path leads to an empty principal: a defect in here is a refusal, too.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
 from models.rules.names import quoted
-from serve.errors import Forbidden, InvalidApiKey
-from serve.governance.client_certificate import ClientCertificate
-from serve.governance.keys import KeyRing
+from serve.errors import Forbidden, InvalidApiKey, RequestError
+from serve.governance.credentials import Credentials
+from serve.governance.key_table import REJECTED, KeyTable
 from serve.governance.loopback import is_loopback_host
 from serve.governance.principal import ANONYMOUS, Principal
 
+logger = logging.getLogger(__name__)
+
 _SHOWN_CHARS = 60
 """Most characters of a refused host that are repeated in the refusal."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Credentials:
-    """Proof that a caller shows, whatever brought it.
-
-    Attributes:
-        authorization: each ``Authorization`` header (or metadata entry) that came.
-        hosts: each name under which the caller addressed this server (``Host``).
-        client_certificate: the one that TLS has verified, where the caller showed one.
-    """
-
-    authorization: tuple[str, ...] = ()
-    hosts: tuple[str, ...] = ()
-    client_certificate: ClientCertificate | None = None
 
 
 class Authenticator(Protocol):
@@ -45,22 +32,23 @@ class Authenticator(Protocol):
         Raises:
             InvalidApiKey: they are of this kind, and not good.
             Forbidden: such a caller is never let in here.
+            Unavailable: what is needed to know it is away.
         """
         ...
 
 
 class ApiKeys:
-    """Lets in who shows a key of the ring, and nobody else."""
+    """Knows who shows a key of the table, and leaves all that is no key to the next."""
 
-    def __init__(self, keys: KeyRing) -> None:
+    def __init__(self, keys: KeyTable) -> None:
         self._keys = keys
 
-    def authenticate(self, credentials: Credentials) -> Principal:
+    def authenticate(self, credentials: Credentials) -> Principal | None:
         """The key's owner. Raises InvalidApiKey."""
-        given = credentials.authorization
-        if len(given) > 1:
-            raise InvalidApiKey("The request has more than one Authorization header: send one.")
-        return self._keys.authenticate(given[0] if given else None)
+        token = credentials.token
+        if token is None or not token.startswith("sk-"):
+            return None
+        return self._keys.authenticate(token)
 
 
 class Loopback:
@@ -83,7 +71,7 @@ class Loopback:
         return ANONYMOUS
 
 
-def authenticators_for(keys: KeyRing | None) -> tuple[Authenticator, ...]:
+def authenticators_for(keys: KeyTable | None) -> tuple[Authenticator, ...]:
     """The chain of a server with these keys, or without any."""
     return (Loopback(),) if keys is None else (ApiKeys(keys),)
 
@@ -92,11 +80,22 @@ def authenticate(chain: Sequence[Authenticator], credentials: Credentials) -> Pr
     """The caller, as the first authenticator of the chain that knows it says.
 
     Raises:
-        InvalidApiKey: nobody knows the caller, or the one who does refuses.
+        InvalidApiKey: nobody knows the caller, the one who does refuses, or a defect.
         Forbidden: such a caller is never let in here.
+        Unavailable: what is needed to know it is away.
     """
-    for authenticator in chain:
-        principal = authenticator.authenticate(credentials)
-        if principal is not None:
-            return principal
-    raise InvalidApiKey("No API key. Send the header 'Authorization: Bearer sk-...'.")
+    try:
+        for authenticator in chain:
+            principal = authenticator.authenticate(credentials)
+            if principal is not None:
+                return principal
+        shown = credentials.token
+    except RequestError:
+        raise
+    except Exception as error:  # noqa: BLE001  whatever fails in here lets nobody in
+        # Without its text, which may hold what was shown.
+        logger.error("authentication failed by a defect: %s", type(error).__name__)  # noqa: TRY400
+        raise InvalidApiKey(REJECTED) from None
+    if shown is None:
+        raise InvalidApiKey("No API key. Send the header 'Authorization: Bearer sk-...'.")
+    raise InvalidApiKey(REJECTED)

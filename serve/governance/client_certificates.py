@@ -18,9 +18,10 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from serve.errors import Forbidden, InvalidApiKey
-from serve.governance.authenticators import Authenticator, Credentials, authenticate
+from serve.governance.authenticators import Authenticator, authenticate
 from serve.governance.client_certificate import ClientCertificate
 from serve.governance.client_map import ClientMap
+from serve.governance.credentials import Credentials
 from serve.governance.principal import Principal
 
 

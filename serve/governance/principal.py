@@ -19,7 +19,7 @@ class Principal:
         key_id: the public part of the API key; it may stand in logs and metrics.
         name: the name that the operator gave the key.
         tenant: whose data the caller's are; tenants share nothing, cached prefixes included.
-        owner: the user within the tenant; empty where nobody said.
+        owner: the user of the tenant; empty where nobody named one.
         scopes: what the caller may do.
         models: names of the models that the caller may ask; None is all.
     """

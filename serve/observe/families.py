@@ -14,7 +14,7 @@ from typing import Literal
 PREFIX = "intramural_"
 
 Kind = Literal["counter", "gauge", "histogram"]
-Source = Literal["requests", "scrape", "process"]
+Source = Literal["requests", "scrape", "process", "alerts"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,7 +23,8 @@ class Family:
 
     Attributes:
         source: `requests` are updated when a request is over, `scrape` are read from the engine
-            and its neighbours when somebody scrapes, `process` are set once.
+            and its neighbours when somebody scrapes, `process` are set once, `alerts` are updated
+            when alerts are sent.
         buckets: upper bounds of a histogram, in its unit, ascending, without +Inf.
     """
 
@@ -48,9 +49,14 @@ def _family(name: str, kind: Kind, source: Source, meaning: str, *labels: str) -
     return Family(name=PREFIX + name, kind=kind, meaning=meaning, source=source, labels=labels)
 
 
-def _histogram(name: str, meaning: str, buckets: tuple[float, ...]) -> Family:
+def _histogram(name: str, meaning: str, buckets: tuple[float, ...], *labels: str) -> Family:
     return Family(
-        name=PREFIX + name, kind="histogram", meaning=meaning, source="requests", buckets=buckets
+        name=PREFIX + name,
+        kind="histogram",
+        meaning=meaning,
+        source="requests",
+        labels=labels,
+        buckets=buckets,
     )
 
 
@@ -136,8 +142,73 @@ FAMILIES: tuple[Family, ...] = (
     ),
     _histogram(
         "request_queue_seconds",
-        "From arrival to the hand-over to the engine: HTTP, key, parsing, admission, rendering.",
+        "From arrival to the hand-over to the engine: HTTP, key, parsing, admission, rendering, "
+        "waiting.",
         _QUEUE_S,
+    ),
+    _histogram(
+        "queue_wait_seconds",
+        "Of that, waiting for a turn in the fair queue (docs/queue.md), by class; of requests that "
+        "reached the engine.",
+        _QUEUE_S,
+        "class",
+    ),
+    _family(
+        "deadlines_exceeded_total",
+        "counter",
+        "requests",
+        "Requests that ended in `deadline_exceeded`, by how far they had come: `refused` before "
+        "they waited, `waiting`, or `running` in the engine.",
+        "stage",
+    ),
+    _family(
+        "queue_requests",
+        "gauge",
+        "scrape",
+        "Requests that wait for their turn in the fair queue, by class.",
+        "class",
+    ),
+    _family(
+        "queue_tokens",
+        "gauge",
+        "scrape",
+        "Tokens of these: their prompts, and up to 512 of each answer.",
+        "class",
+    ),
+    _family(
+        "limit_refusals_total",
+        "counter",
+        "requests",
+        "Requests that a limit refused, by its name in the limits file (`key`: one stored with a "
+        "key) and by what it bounds, `kind`: `tokens_per_minute`, `money_per_month` and so on.",
+        *("limit", "kind"),
+    ),
+    _family(
+        "limit_observed_total",
+        "counter",
+        "requests",
+        'Requests that a limit of `mode = "observe"` would have refused, by the same labels.',
+        *("limit", "kind"),
+    ),
+    _family(
+        "reservations_held",
+        "gauge",
+        "scrape",
+        "Running requests of this replica that hold room in limits or budgets. Absent without "
+        "limits and ledger, as are the two that follow.",
+    ),
+    _family(
+        "usage_spool_requests",
+        "gauge",
+        "scrape",
+        "Requests whose usage waits in this replica's own file for the database to come back.",
+    ),
+    _family(
+        "limits_file_usable",
+        "gauge",
+        "scrape",
+        "1 while the limits file is the one in force; 0 where the newest one cannot be used and "
+        "the limits before it stay.",
     ),
     _family(
         "requests_admitted",
@@ -146,7 +217,12 @@ FAMILIES: tuple[Family, ...] = (
         "Sequences that hold an admission slot, from admission to the end of the answer.",
     ),
     _family("requests_running", "gauge", "scrape", "Sequences in the engine's batch."),
-    _family("requests_waiting", "gauge", "scrape", "Sequences that wait in the engine."),
+    _family(
+        "requests_waiting",
+        "gauge",
+        "scrape",
+        "Sequences that wait for the engine: for their turn, or in it for a place in its batch.",
+    ),
     _family(
         "kv_cache_usage_ratio", "gauge", "scrape", "Used part of the KV cache, between 0 and 1."
     ),
@@ -201,6 +277,39 @@ FAMILIES: tuple[Family, ...] = (
         "scrape",
         "1 while the file of API keys is the one in force; 0 where the newest one cannot be used "
         "and the keys before it stay. There while the model loads, too; absent without a key file.",
+    ),
+    _family(
+        "alerts_sent_total",
+        "counter",
+        "alerts",
+        "Alerts about budgets that a receiver took, by channel. Absent without --alerts-file.",
+        "channel",
+    ),
+    _family(
+        "alerts_failed_total",
+        "counter",
+        "alerts",
+        "Tries to deliver an alert that failed, by channel; each is tried again later.",
+        "channel",
+    ),
+    _family(
+        "alerts_given_up_total",
+        "counter",
+        "alerts",
+        "Alerts that nobody took in 7 days.",
+    ),
+    _family(
+        "alerts_pending",
+        "gauge",
+        "alerts",
+        "Alerts that wait to be taken, of all replicas that share the database.",
+    ),
+    _family(
+        "database_available",
+        "gauge",
+        "scrape",
+        "1 while the database answers; 0 where it failed five times in a row and is tried again "
+        "with pauses. There while the model loads, too; absent where nothing needs a database.",
     ),
     _family(
         "tls_files_usable",

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import logging
 from bisect import bisect_right
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from itertools import pairwise
-from typing import get_args
+from typing import Protocol, get_args
 
 from prometheus_client import (
     CollectorRegistry,
@@ -28,18 +28,26 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from serve.engine.protocol import EngineInfo, EngineLoad, PrefixCacheLoad
-from serve.errors import RequestError, ServeError
+from serve.errors import DeadlineExceeded, RequestError, ServeError
 from serve.observe.families import BY_NAME, Family
 from serve.observe.record import PROBES, RequestRecord
-from serve.timeline import CacheCause
+from serve.timeline import CacheCause, RequestClass, Timeline
 from serve.version import server_version
 
 log = logging.getLogger(__name__)
 
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 OTHER = "other"
+DEADLINE_STAGES = ("refused", "waiting", "running")
 MAX_ROUTES = 64
 """Most values of the label `route`: a bound in case a path ever came where a template belongs."""
+
+
+class QueueLoad(Protocol):
+    """The queue in front of the engine, as a scrape sees it (serve/service/engine_queue.py)."""
+
+    def load(self, request_class: RequestClass) -> tuple[int, int]: ...
+    def num_waiting_sequences(self) -> int: ...
 
 
 class Metrics:
@@ -69,6 +77,8 @@ class Metrics:
         self._codes = error_codes()
         for code in self._codes:  # from 0 on: a rate of a series that begins at 1 misses the 1
             self._counters["refusals_total"].labels(code=code)
+        for stage in DEADLINE_STAGES:
+            self._counters["deadlines_exceeded_total"].labels(stage=stage)
         self._gauges["build_info"].labels(version=server_version()).set(1)
 
     def attach_engine(self, load: Callable[[], EngineLoad]) -> None:
@@ -79,9 +89,17 @@ class Metrics:
         """Read the number of admitted sequences from here on scrapes."""
         self._scraped.num_admitted = num_admitted
 
+    def attach_queue(self, queue: QueueLoad) -> None:
+        """Read the queue in front of the engine from here on scrapes."""
+        self._scraped.queue = queue
+
     def attach_key_file(self, is_usable: Callable[[], bool]) -> None:
         """Ask here on scrapes whether the key file as it is now is the one in force."""
         self._scraped.is_key_file_usable = is_usable
+
+    def attach_database(self, is_available: Callable[[], bool]) -> None:
+        """Ask here on scrapes whether the database answered of late."""
+        self._scraped.is_database_available = is_available
 
     def attach_tls(
         self,
@@ -122,12 +140,43 @@ class Metrics:
         if arm is not None:
             self._gauges["arm_info"].labels(arm=arm).set(1)
 
+    def attach_limits(self, load: Callable[[], Mapping[str, float]]) -> None:
+        """Ask here on scrapes for the figures of limits, by their families' names."""
+        self._scraped.limits_load = load
+
+    def limit_refused(self, limit: str, measure: str) -> None:
+        """Count a refusal. The name is one of the limits file's, not a client's."""
+        self._counters["limit_refusals_total"].labels(limit=limit, kind=measure).inc()
+
+    def limit_observed(self, limit: str, measure: str) -> None:
+        """Count a request that a limit would have refused if it were not only observed."""
+        self._counters["limit_observed_total"].labels(limit=limit, kind=measure).inc()
+
     def request_finished(self, record: RequestRecord) -> None:
         """Count a request. Never raises: a record that cannot be counted is logged."""
         try:
             self._count(record)
         except (AttributeError, TypeError, ValueError) as error:
             log.warning("a request was not counted", extra={"error": type(error).__name__})
+
+    def set_alert_channels(self, channels: Iterable[str]) -> None:
+        """Count alerts of these channels from 0 on, as refusals are."""
+        for channel in channels:
+            for name in ("alerts_sent_total", "alerts_failed_total"):
+                self._counters[name].labels(channel=channel)
+
+    def alert_tried(self, channel: str, *, is_taken: bool) -> None:
+        """Count a try to deliver an alert."""
+        name = "alerts_sent_total" if is_taken else "alerts_failed_total"
+        self._counters[name].labels(channel=channel).inc()
+
+    def alerts_given_up(self, num_alerts: int) -> None:
+        """Count alerts that nobody took."""
+        self._counters["alerts_given_up_total"].inc(num_alerts)
+
+    def alerts_pending(self, num_alerts: int) -> None:
+        """Note how many alerts wait."""
+        self._gauges["alerts_pending"].set(num_alerts)
 
     def render(self) -> tuple[bytes, str]:
         """The exposition for a scrape, and its content type (text format 0.0.4)."""
@@ -146,6 +195,8 @@ class Metrics:
         if record.is_disconnected:
             counters["disconnects_total"].inc()
         timeline = record.timeline
+        if record.error_code == DeadlineExceeded.code:
+            counters["deadlines_exceeded_total"].labels(stage=_stage(timeline)).inc()
         if timeline.submitted_at is None:
             return
         counters["prompt_tokens_total"].inc(timeline.usage.prompt_tokens)
@@ -166,6 +217,9 @@ class Metrics:
         ):
             if seconds is not None:
                 self._histograms[name].observe(seconds)
+        if timeline.wait_s is not None:
+            waits = self._histograms["queue_wait_seconds"]
+            waits.labels(**{"class": record.request_class}).observe(timeline.wait_s)
         self._itl.observe_all(timeline.itl_s)
 
     def _route(self, route: str) -> str:
@@ -233,7 +287,10 @@ class ScrapeCollector(Collector):
     def __init__(self, load: Callable[[], EngineLoad] | None) -> None:
         self.load = load
         self.num_admitted: Callable[[], int] | None = None
+        self.queue: QueueLoad | None = None
         self.is_key_file_usable: Callable[[], bool] | None = None
+        self.limits_load: Callable[[], Mapping[str, float]] | None = None
+        self.is_database_available: Callable[[], bool] | None = None
         self.is_tls_usable: Callable[[], bool] | None = None
         self.tls_life: Callable[[], tuple[float, float]] | None = None
         self.num_refused_handshakes: Callable[[], int] | None = None
@@ -250,6 +307,10 @@ class ScrapeCollector(Collector):
         values: dict[str, float] = {}
         if self.is_key_file_usable is not None:
             values["key_file_usable"] = self.is_key_file_usable()
+        if self.limits_load is not None:
+            values |= self.limits_load()
+        if self.is_database_available is not None:
+            values["database_available"] = self.is_database_available()
         if self.is_tls_usable is not None:
             values["tls_files_usable"] = self.is_tls_usable()
         if self.tls_life is not None:
@@ -267,6 +328,8 @@ class ScrapeCollector(Collector):
                 return values
             values["requests_running"] = load.num_running
             values["requests_waiting"] = load.num_waiting
+            if self.queue is not None:
+                values["requests_waiting"] += self.queue.num_waiting_sequences()
             values["kv_cache_usage_ratio"] = load.kv_cache_usage
             values["engine_steps_total"] = load.num_steps
             values |= _of_prefix_cache(load.prefix_cache)
@@ -277,9 +340,28 @@ class ScrapeCollector(Collector):
 
     def _metrics(self, values: dict[str, float]) -> Iterator[Metric]:
         for name, family in BY_NAME.items():
-            if family.source == "scrape":
+            if family.source == "scrape" and family.labels:
+                yield self._by_class(name, family)
+            elif family.source == "scrape":
                 kind = GaugeMetricFamily if family.kind == "gauge" else CounterMetricFamily
                 yield kind(family.name, family.meaning, value=values.get(name))
+
+    def _by_class(self, name: str, family: Family) -> Metric:
+        """A figure of the queue for each class."""
+        metric = GaugeMetricFamily(family.name, family.meaning, labels=family.labels)
+        if self.queue is not None:
+            for request_class in get_args(RequestClass):
+                num_requests, num_tokens = self.queue.load(request_class)
+                value = num_requests if name == "queue_requests" else num_tokens
+                metric.add_metric((request_class,), value)
+        return metric
+
+
+def _stage(timeline: Timeline) -> str:
+    """The stage at which a request's time was over."""
+    if timeline.submitted_at is not None:
+        return "running"
+    return "refused" if timeline.queued_at is None else "waiting"
 
 
 def _of_prefix_cache(load: PrefixCacheLoad | None) -> dict[str, float]:

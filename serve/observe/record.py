@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from serve.timeline import Timeline
+from serve.timeline import RequestClass, Timeline
 
 PROBES = frozenset({"/livez", "/readyz", "/startupz", "/metrics"})
 """Routes that machines ask every few seconds, and that refuse while the model loads."""
@@ -23,6 +23,7 @@ class RequestRecord:
         status: of the response's start; 499 when the caller left before there was one. Without HTTP
             it is the one that HTTP would have.
         error_code: of a refusal, or of an error in mid-stream (docs/errors.md).
+        request_class: of its turn in the fair queue.
         is_disconnected: the caller left before the answer was complete.
     """
 
@@ -35,6 +36,7 @@ class RequestRecord:
     model: str | None = None
     is_stream: bool = False
     error_code: str | None = None
+    request_class: RequestClass = "interactive"
     is_disconnected: bool = False
 
 

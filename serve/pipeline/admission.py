@@ -1,7 +1,8 @@
 """Admission: a bound on requests in the server, and the gate that closes for a drain.
 
-Pure bookkeeping on the event loop's thread; nothing here waits for the engine. The engine has its
-own FIFO; this bound keeps that FIFO short, so that a refused client learns it at once.
+Pure bookkeeping on the event loop's thread; nothing here waits for the engine. Whoever may
+not begin waits in the queue in front of it (serve/service/engine_queue.py); this bound keeps that
+queue short, so that a refused client learns it at once, before its prompt is rendered.
 """
 
 from __future__ import annotations
@@ -63,8 +64,7 @@ class Admission:
             raise Draining("This server is shutting down. Retry: another replica will answer.")
         if self._num_admitted + num_sequences > self._capacity:
             raise QueueFull(
-                f"The server holds {self._num_admitted} of at most {self._capacity} sequences. "
-                "Retry after the time in Retry-After.",
+                f"The server holds {self._num_admitted} of at most {self._capacity} sequences.",
                 retry_after_s=min(10, 1 + self._num_admitted // self._max_running // 4),
             )
         self._num_admitted += num_sequences

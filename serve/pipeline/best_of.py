@@ -15,6 +15,7 @@ from serve.pipeline.events import (
     Event,
     Finished,
     PromptTokens,
+    Queued,
     Started,
 )
 
@@ -57,7 +58,7 @@ async def best_of(
     """
     of_prompt: dict[int, _Candidates] = {}
     async for event in events:
-        if isinstance(event, Started | PromptTokens | CacheExplained):
+        if isinstance(event, Started | Queued | PromptTokens | CacheExplained):
             yield event
             continue
         prompt = event.index // num_candidates

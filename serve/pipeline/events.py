@@ -207,11 +207,26 @@ class Started:
         prompt_tokens: of all prompts together.
         max_completion_tokens: most that may be generated, over all candidates.
         num_sequences: candidates, of all prompts together.
+        width: of these, those that run at once.
     """
 
     prompt_tokens: int
     max_completion_tokens: int = 0
     num_sequences: int = 1
+    width: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Queued:
+    """The request waits for its turn; of the service, to callers that asked to be told.
+
+    Attributes:
+        position: 1 is the next whose turn comes, as far as it is known.
+        expected_wait_s: None where it is not known.
+    """
+
+    position: int
+    expected_wait_s: float | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -309,4 +324,4 @@ class CacheExplained:
 ChoiceEvent = TextDelta | ToolCallDelta | TokenIds | Finished
 """Events of one choice, which pass its stages (stages.py)."""
 
-Event = Started | PromptTokens | ChoiceEvent | CacheExplained
+Event = Started | Queued | PromptTokens | ChoiceEvent | CacheExplained

@@ -117,12 +117,13 @@ class Pipeline:
             run = await self._run(request, prompts, watch)
             num_tokens = sum(len(prompt.token_ids) for prompt in prompts)
             request.timeline.usage.prompt_tokens = num_tokens
-            request.timeline.submitted_at = self._clock()
             yield Started(
                 prompt_tokens=num_tokens,
                 max_completion_tokens=run.max_completion_tokens,
                 num_sequences=num_choices,
+                width=width,
             )
+            request.timeline.submitted_at = self._clock()  # whoever asked may have waited
             events = run.choice(0) if num_choices == 1 else merged(run.choice, num_choices, width)
             async with aclosing(events):
                 told = events

@@ -29,6 +29,7 @@ from typing import Any
 from tokenizers import AddedToken, Tokenizer
 
 from serve.errors import InternalError, InvalidRequest
+from serve.pipeline.control_tokens import ids_of_text, is_byte, is_control, renamed
 from serve.pipeline.panics import NO_PANIC
 from serve.pipeline.span_cache import SpanCache
 from serve.pipeline.spans import Cuts, SpanEncoder, cuts_of
@@ -36,7 +37,6 @@ from serve.pipeline.traced_text import mask_of
 
 Span = tuple[int, int]
 
-_BYTE_TOKEN = re.compile(r"<0x[0-9A-F]{2}>")
 _SPACE = "\u2003"
 """A stand-in for a client's white space in a skeleton."""
 
@@ -69,9 +69,9 @@ class ControlGuard:
         added = tokenizer.get_added_tokens_decoder()
         self._tokenizer = tokenizer
         stored = json.loads(tokenizer.to_str())
-        self._tokens = {i: token for i, token in added.items() if _is_control(token)}
+        self._tokens = {i: token for i, token in added.items() if is_control(token)}
         self._watched = frozenset(self._tokens)
-        self._of_text = _ids_of_text(stored["model"], self._tokens)
+        self._of_text = ids_of_text(stored["model"], self._tokens)
         """Ids that plain text may come to as well: an unknown character's, a byte's."""
         self._control = self._watched - self._of_text
         # No other prompt can hold it, and nothing folds, composes or strips letters like these.
@@ -79,14 +79,14 @@ class ControlGuard:
         self._names = {
             i: f"{letters}{_in_letters(i)}q"
             for i, token in self._tokens.items()
-            if not _is_byte(token, stored["model"])
+            if not is_byte(token, stored["model"])
         }
         self._cuts = _cuts(tokenizer, stored)
         cache = cache or SpanCache()
         self._reference = _span_encoder(tokenizer, self._cuts, cache, "reference")
         self._plain, self._named = tokenizer, self._reference
         if self._tokens:
-            self._plain = _renamed(stored, self._tokens, self._names)
+            self._plain = renamed(stored, self._tokens, self._names)
             cuts = _cuts(self._plain, stored, frozenset(self._names.values()))
             self._named = _span_encoder(self._plain, cuts, cache, "plain")
         contents = "".join(token.content for token in self._tokens.values())
@@ -249,60 +249,6 @@ def spans_of(tokenizer: Tokenizer, text: str, *, add_special_tokens: bool) -> li
             [str.__str__(text)], add_special_tokens=add_special_tokens
         )
     return encoding.offsets
-
-
-def _is_control(token: AddedToken) -> bool:
-    """Whether an added token is more than a run of white space, which is ordinary text."""
-    return token.special or bool(token.content.replace("▁", " ").strip())
-
-
-def _is_byte(token: AddedToken, model: dict[str, Any]) -> bool:
-    return bool(model.get("byte_fallback") and _BYTE_TOKEN.fullmatch(token.content))
-
-
-def _ids_of_text(model: dict[str, Any], tokens: dict[int, AddedToken]) -> frozenset[int]:
-    unknown = model.get("unk_token")
-    return frozenset(
-        i
-        for i, token in tokens.items()
-        if token.content == unknown or i == model.get("unk_id") or _is_byte(token, model)
-    )
-
-
-def _renamed(
-    stored: dict[str, Any], tokens: dict[int, AddedToken], names: dict[int, str]
-) -> Tokenizer:
-    """A copy of the tokenizer in which control tokens have names that no text spells.
-
-    Their old names are out of the vocabulary, too, so that no merge and no search comes to them.
-    Changes ``stored``.
-    """
-    new_name = {tokens[i].content: name for i, name in names.items()}
-    stored["post_processor"] = stored["truncation"] = stored["padding"] = None
-    stored["added_tokens"] = [
-        {**entry, "content": new_name.get(entry["content"], entry["content"])}
-        for entry in stored["added_tokens"]
-        if entry["id"] not in tokens or entry["id"] in names
-    ]
-    model = stored["model"]
-    vocab = model["vocab"]
-    if isinstance(vocab, dict):
-        model["vocab"] = {new_name.get(piece, piece): i for piece, i in vocab.items()}
-    else:
-        model["vocab"] = [[new_name.get(piece, piece), score] for piece, score in vocab]
-    if model.get("unk_token") in new_name:
-        model["unk_token"] = new_name[model["unk_token"]]
-    if model.get("merges"):
-        prefix = model.get("continuing_subword_prefix") or ""
-        model["merges"] = [
-            merge for merge in model["merges"] if not _makes_any(merge, prefix, new_name)
-        ]
-    return Tokenizer.from_str(json.dumps(stored, ensure_ascii=False))
-
-
-def _makes_any(merge: str | Sequence[str], prefix: str, names: dict[str, str]) -> bool:
-    left, right = merge.split(" ", 1) if isinstance(merge, str) else merge
-    return left in names or right in names or left + right.removeprefix(prefix) in names
 
 
 def _core(text: str, start: int, end: int, token: AddedToken) -> Span:

@@ -17,12 +17,18 @@ class Call:
         record: what logs and metrics will be told when it is over.
         created: when it came, in Unix seconds.
         principal: who asks; None until it is known, and where nobody had to be.
+        timeout_s: most seconds that its client waits for the whole answer; None is any number.
+        is_retry: whether its client says that it was refused before.
+        wants_queue_updates: whether it is told its place in the queue while it waits.
         answer_headers: names and values that its answer tells, whatever it is: room left in limits.
     """
 
     record: RequestRecord
     created: int
     principal: Principal | None = None
+    timeout_s: float | None = None
+    is_retry: bool = False
+    wants_queue_updates: bool = False
     answer_headers: dict[str, str] = field(default_factory=dict)
 
     def failed(self, error: RequestError) -> None:

@@ -6,7 +6,7 @@ Its names are known from the start; what serves them is published once the model
 from __future__ import annotations
 
 import hashlib
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Literal, Protocol
@@ -15,6 +15,7 @@ from models.quality import Quality
 from models.refs import QuantScheme, Scheme
 from models.rules.names import quoted
 from serve.errors import ModelNotFound, NotReady
+from serve.service.engine_queue import EngineQueue
 from serve.suggestion import near
 from serve.version import server_version
 
@@ -65,6 +66,7 @@ class Served:
         adapter: the name of the adapter; None is the plain model.
         created: Unix seconds.
         pipeline: None while the model loads.
+        engine_queue: the queue in front of its engine; None as long.
     """
 
     name: str
@@ -73,6 +75,7 @@ class Served:
     created: int
     weights: Weights = field(default_factory=Weights)
     pipeline: TextPipeline | None = None
+    engine_queue: EngineQueue | None = None
 
     @property
     def state(self) -> ServedState:
@@ -90,11 +93,28 @@ class Served:
             NotReady: the model is still loading.
         """
         if self.pipeline is None:
-            raise NotReady(
-                "The model is still loading; /startupz shows how far it is.",
-                retry_after_s=LOADING_RETRY_S,
-            )
+            raise _not_ready()
         return self.pipeline
+
+    @property
+    def queue(self) -> EngineQueue:
+        """The queue in front of the engine.
+
+        Raises:
+            NotReady: the model is still loading.
+        """
+        if self.engine_queue is None:
+            raise _not_ready()
+        return self.engine_queue
+
+
+QueueFor = Callable[[TextPipeline], EngineQueue]
+"""Makes the queue in front of a pipeline's engine."""
+
+
+def queue_for(pipeline: TextPipeline) -> EngineQueue:
+    """A queue in which all tenants weigh the same, without a bound on tokens."""
+    return EngineQueue(max_running=pipeline.engine.info.max_num_seqs)
 
 
 class Directory:
@@ -104,9 +124,18 @@ class Directory:
         names: of the model; the first is its own, and answers where a client names none.
         adapters: names of its adapters.
         created: Unix seconds, for all of them.
+        queue_for: asked for each pipeline that is published.
     """
 
-    def __init__(self, names: Sequence[str], adapters: Sequence[str] = (), *, created: int) -> None:
+    def __init__(
+        self,
+        names: Sequence[str],
+        adapters: Sequence[str] = (),
+        *,
+        created: int,
+        queue_for: QueueFor = queue_for,
+    ) -> None:
+        self._queue_for = queue_for
         model = names[0]
         plain = [Served(name=name, model=model, created=created) for name in names]
         adapted = [
@@ -143,10 +172,17 @@ class Directory:
 
     def publish(self, pipeline: TextPipeline, weights: Weights) -> None:
         """Let everything be served by this pipeline from now on."""
+        queue = self._queue_for(pipeline)
         self._entries = {
-            name: replace(served, pipeline=pipeline, weights=weights)
+            name: replace(served, pipeline=pipeline, weights=weights, engine_queue=queue)
             for name, served in self._entries.items()
         }
+
+
+def _not_ready() -> NotReady:
+    return NotReady(
+        "The model is still loading; /startupz shows how far it is.", retry_after_s=LOADING_RETRY_S
+    )
 
 
 @lru_cache(maxsize=64)

@@ -1,4 +1,4 @@
-"""The life of a request: authenticate → authorise → reserve → run → settle → record.
+"""The life of a request: authenticate → authorise → reserve → wait → run → settle → record.
 
 Whatever brings a request, HTTP or a caller within the process, leads it along this line, and there
 is no way round it::
@@ -8,7 +8,8 @@ is no way round it::
         service.authorise(call, scope)                    403
         served = service.served(call, name)               404
         async with service.generate(call, served, generation) as events:
-            ...                                           503 · reserve · audit · run · settle
+            ...                                           503 504 · reserve · wait · audit · run ·
+                                                          settle
 
 What can refuse is a call in that line. Logs and metrics are listeners: they are told of the record
 once, when all is over, and steer nothing.
@@ -19,23 +20,23 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Iterator, Sequence
-from contextlib import aclosing, asynccontextmanager, contextmanager
-from dataclasses import fields
-from typing import Any
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 
 from models.rules.names import quoted
 from serve import timeline
 from serve.errors import Draining, Forbidden, InternalError, ModelNotFound, RequestError
 from serve.governance.audit import Audit
-from serve.governance.authenticators import Authenticator, Credentials, authenticate
-from serve.governance.pass_through import NO_RESERVATION, NoAudit, NoLimits
+from serve.governance.authenticators import Authenticator, authenticate
+from serve.governance.credentials import Credentials
+from serve.governance.pass_through import NoAudit, NoLimits
 from serve.governance.principal import Principal, Scope
-from serve.governance.reservations import Demand, Reservation, Reservations
+from serve.governance.reservations import Reservations
 from serve.observe.record import RequestListener, RequestRecord
-from serve.pipeline.events import Event, GenerateRequest, Generation, Started
+from serve.pipeline.events import Event, Generation
 from serve.service.call import Call
 from serve.service.directory import Directory, Served
+from serve.service.running import Running
 from serve.timeline import Timeline
 
 DRAINING_RETRY_S = 5
@@ -179,13 +180,15 @@ class Service:
     ) -> AsyncIterator[AsyncGenerator[Event, None]]:
         """Run a generation: its events, while the block is open.
 
-        The prompts are rendered and room is reserved when the block is entered: the events are
-        those after ``Started``. Leaving it, at any point, frees everything and settles what was
-        reserved.
+        The prompts are rendered, room is reserved and the request's turn is waited for when the
+        block is entered: the events are those after ``Started``. A call that wants to be told while
+        it waits gets ``Queued`` events first, and what refuses it then is raised from among them.
+        Leaving it, at any point, frees everything and settles what was reserved.
 
         Raises:
             Forbidden, ModelNotFound: not for this caller, whatever was asked before.
             InvalidRequest: the model can never run it.
+            DeadlineExceeded: not in time; also from within the block.
             RequestError: not now: drained, over a limit, or the engine is down.
         """
         self.authorise(call, "infer")
@@ -196,19 +199,19 @@ class Service:
         pipeline.check(generation)
         # While it is down a stream is refused by status: one that began could only end in an error.
         await pipeline.engine.check_health()
-        caller = _caller(call)
-        await self._reservations.check(caller, served.name)
-        reservation: Reservation = NO_RESERVATION
-        has_begun = False
+        running = Running(
+            call,
+            _caller(call),
+            served,
+            generation,
+            reservations=self._reservations,
+            audit=self._audit,
+            clock=self._clock,
+        )
+        await running.check()
         try:
-            async with aclosing(pipeline.generate(_request(call, served, generation))) as events:
-                reservation = await self._reservations.reserve(
-                    caller, record, _demand(served.name, await _started(events))
-                )
-                call.answer_headers.update(reservation.headers)
-                await self._audit.begin(caller, record, generation)
-                has_begun = True
-                yield events
+            async with AsyncExitStack() as stack:
+                yield await running.open(stack)
         except RequestError as error:
             call.failed(error)
             raise
@@ -220,12 +223,7 @@ class Service:
                     record.is_disconnected = True
             raise
         finally:
-            record.error_code = record.error_code or record.timeline.error_code
-            try:
-                if has_begun:
-                    await _to_its_end(self._audit.end(record))
-            finally:
-                await _to_its_end(reservation.settle(record, has_run=has_begun))
+            await running.end()
 
     def _allowed(self, call: Call, served: Served) -> Served:
         if not _may_ask(call, served):
@@ -247,43 +245,6 @@ def _caller(call: Call) -> Principal:
 def _may_ask(call: Call, served: Served) -> bool:
     allowed = _caller(call).models
     return allowed is None or served.name in allowed
-
-
-async def _to_its_end(work: Coroutine[Any, Any, None]) -> None:
-    """Do it whole, also where the caller is cancelled meanwhile; then that goes on."""
-    task = asyncio.ensure_future(work)
-    try:
-        await asyncio.shield(task)
-    except asyncio.CancelledError:
-        await asyncio.wait({task})
-        raise
-
-
-def _demand(model: str, started: Started) -> Demand:
-    return Demand(
-        model=model,
-        prompt_tokens=started.prompt_tokens,
-        max_completion_tokens=started.max_completion_tokens,
-        num_sequences=started.num_sequences,
-    )
-
-
-async def _started(events: AsyncGenerator[Event, None]) -> Started:
-    """The beginning of a generation's events. Raises its refusal, if there is one."""
-    first = await anext(events, None)
-    if not isinstance(first, Started):
-        raise InternalError("The pipeline did not start the request.")
-    return first
-
-
-def _request(call: Call, served: Served, generation: Generation) -> GenerateRequest:
-    return GenerateRequest(
-        **{part.name: getattr(generation, part.name) for part in fields(Generation)},
-        request_id=call.record.request_id,
-        tenant=_caller(call).tenant,
-        adapter=served.adapter,
-        timeline=call.record.timeline,
-    )
 
 
 def _draining() -> Draining:

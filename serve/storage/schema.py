@@ -40,10 +40,11 @@ api_keys = Table(
 )
 
 accounts = Table(
-    "accounts",
+    "accounts",  # account_rows.py says what the one with no name is
     metadata,
     Column("account", String(512), primary_key=True),
-    Column("settled", BigInteger, nullable=False),  # times 60,000 where it leaks
+    Column("settled", BigInteger, nullable=False),  # rounded down
+    Column("part", BigInteger, nullable=False, server_default="0"),  # above it, times leak_ms
     Column("leaked_at_ms", BigInteger, nullable=False),
     Column("forget_at_ms", BigInteger, nullable=False, index=True),
 )

@@ -12,6 +12,8 @@ PRIVATE = [
     for net in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7")
 ]
 MOST_ADDRESSES = 256
+TO_STORES = "server-to-stores"
+STORE_PORTS = ({53}, {5432}, {6379})
 ELSEWHERE = "intramural-epp"
 """Pods that another project's installation brings; policies may be for them."""
 
@@ -79,14 +81,26 @@ def _peer_faults(peer: Manifest) -> Iterator[str]:
 
 
 def _reach_faults(manifests: list[Manifest], policies: list[Manifest]) -> Iterator[str]:
-    """A server opens no connection, not even for a name."""
+    """A server opens no connection, not even for a name, but to the stores that replicas share."""
     for pod in pods(manifests):
         if pod.component != "server":
             continue
         for policy in policies:
             spec = policy["spec"]
-            if selects(spec["podSelector"], pod.labels) and spec.get("egress"):
+            if policy["metadata"]["name"] == TO_STORES:
+                yield from _store_faults(policy)
+            elif selects(spec["podSelector"], pod.labels) and spec.get("egress"):
                 yield f"{pod.owner}: may leave by NetworkPolicy/{policy['metadata']['name']}"
+
+
+def _store_faults(policy: Manifest) -> Iterator[str]:
+    """Stores, and the name server that knows them, are pods that are named, at ports of theirs."""
+    for rule in policy["spec"]["egress"]:
+        numbers = {port["port"] for port in rule["ports"]}
+        if numbers not in STORE_PORTS:
+            yield f"NetworkPolicy/{TO_STORES}: ports {sorted(numbers)} are of no store"
+        if not all({"namespaceSelector", "podSelector"} == set(peer) for peer in rule["to"]):
+            yield f"NetworkPolicy/{TO_STORES}: a peer is not named by namespace and pod"
 
 
 def selects(selector: Manifest, labels: dict[str, str]) -> bool:

@@ -8,7 +8,7 @@ import re
 import shlex
 import subprocess
 
-from serve.cli.keys import _parser
+from serve.cli.key_flags import parser
 from tests.k8s.manifests import K8S, RENDERED, ROOT, get, needs_kubectl, render
 from tests.k8s.rules import faults
 from tests.k8s.test_order_of_events import FILLED
@@ -30,7 +30,7 @@ def test_five_commands_lead_from_an_empty_cluster_to_a_served_model():
     assert apply == f"kubectl apply -k {overlay}"
     words = shlex.split(create)
     assert words[:4] == ["python", "-m", "serve", "keys"]
-    file = _parser().parse_args(words[4:]).file
+    file = parser(None).parse_args(words[4:]).file
     assert get(manifests, "Secret", re.findall(r"patch secret (\S+)", patch)[0])
     assert f"base64 -w0 {file}" in patch
     assert get(manifests, "Deployment", wait.rpartition("deployment/")[2])

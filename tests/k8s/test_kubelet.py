@@ -40,10 +40,6 @@ def key_file(folder: Path, *names: str) -> tuple[dict[str, bytes], list[str]]:
     return {"keys.json": path.read_bytes()}, made
 
 
-def bearer(key: str) -> str:
-    return f"Bearer {key}"
-
-
 def test_a_ring_follows_the_exchange_of_a_whole_folder(tmp_path: Path) -> None:
     clock = 0.0
     volume = tmp_path / "volume"
@@ -51,17 +47,17 @@ def test_a_ring_follows_the_exchange_of_a_whole_folder(tmp_path: Path) -> None:
     mount(volume, first)
     (volume / "keys.json").resolve().chmod(0o600)  # whose it is here, no group may read
     ring = keys.KeyRing(volume / "keys.json", clock=lambda: clock)
-    assert ring.authenticate(bearer(ours)).name == "ward-3"
+    assert ring.authenticate(ours).name == "ward-3"
     second, (theirs,) = key_file(tmp_path, "ward-4")
     mount(volume, second)
     (volume / "keys.json").resolve().chmod(0o600)
     clock = 2.0
-    assert ring.authenticate(bearer(theirs)).name == "ward-4"
+    assert ring.authenticate(theirs).name == "ward-4"
     with pytest.raises(InvalidApiKey):
-        ring.authenticate(bearer(ours))
+        ring.authenticate(ours)
     mount(volume, {})
     clock = 4.0
-    assert ring.authenticate(bearer(theirs)).name == "ward-4"  # emptied: those known stay
+    assert ring.authenticate(theirs).name == "ward-4"  # emptied: those known stay
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
@@ -77,7 +73,7 @@ def test_the_users_of_a_cluster_read_it(uid: int, gid: int, fs_group: int) -> No
         path = folder / "volume" / "keys.json"
         with user(uid, gid, fs_group):
             ring = keys.KeyRing.load(path)
-            assert ring.authenticate(bearer(key)).name == "ward-3"
+            assert ring.authenticate(key).name == "ward-3"
         mount(folder / "volume", data, mode=0o444, group=fs_group)
         with user(uid, gid, fs_group), pytest.raises(StartupError, match="mode 0444"):
             read_keys(path)

@@ -75,7 +75,10 @@ def reach(name: str, direction: str) -> dict[str, set[str]]:
         ("overlays/gpu", {"prefetch": {"prefetch-to-mirror"}}),
         ("variants/keda", {"prefetch": {"prefetch-to-mirror"}}),
         ("variants/hpa", {"prefetch": {"prefetch-to-mirror"}}),
-        ("variants/site", {"prefetch": {"prefetch-to-mirror"}}),
+        (
+            "variants/site",
+            {"prefetch": {"prefetch-to-mirror"}, "server": {"server-to-stores"}},
+        ),
     ],
 )
 def test_who_may_leave(name, outward):

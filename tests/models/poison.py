@@ -17,7 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from models import policy
+from models.rules.content import MAX_CONFIG_BYTES
 from tests.models.folders import safetensors
 
 Make = Callable[[Path, Path], object]
@@ -221,7 +221,7 @@ CONFIGS: dict[str, Poison] = {
     "config that is no JSON": config("config", "{"),
     "config too deep": config("config", "[" * 100_000),
     "config a little too deep": config("config", '{"a":' * 80 + "1" + "}" * 80),
-    "config too large": config("config", " " * (policy.MAX_CONFIG_BYTES + 1)),
+    "config too large": config("config", " " * (MAX_CONFIG_BYTES + 1)),
     "config that says two things": config("config", '{"hidden_size": 1, "hidden_size": 2}'),
     "config of another encoding": wrote("config", "config.json", "{}".encode("utf-16")),
     "tokenizer in another file": config(

@@ -6,6 +6,9 @@ and whoever asked may ask another replica. Once a byte of an answer is out nobod
 request's life in the service lies within one ``async with``: it is reserved, primed, read and
 settled in one place, so there is no moment in which a client could leave and a slot stay taken.
 
+A stream that wants to be told its place while it waits (``x-queue-updates``) is the exception: its
+answer starts with the first place, and whatever goes wrong from there on is told in the stream.
+
 Back-pressure: an event is pulled only when the one before has been handed to the socket, and a full
 socket makes ``send`` wait. What the engine makes in the meantime it delivers as one larger chunk.
 """
@@ -19,16 +22,18 @@ from typing import Self, cast
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
+from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from serve.api.dialect import Dialect, Encoder, Identity
 from serve.api.http.middleware import SEND_KEY, call_of
 from serve.api.http.off_loop import off_loop
 from serve.api.http.pieces import Turn, send_json
+from serve.api.http.queue_headers import read_queue_headers
 from serve.api.http.strict_json import parse_object
 from serve.errors import Draining, InternalError, RequestError
 from serve.pipeline.answer import error_of
-from serve.pipeline.events import Event, Finished, Generation
+from serve.pipeline.events import Event, Finished, Generation, Queued
 from serve.service.call import Call
 from serve.service.directory import Served
 from serve.service.requests import Service
@@ -39,10 +44,13 @@ def endpoint(service: Service, dialect: Dialect) -> Callable[[Request], Awaitabl
 
     async def handle(request: Request) -> Response:
         call = call_of(request.scope)
+        if isinstance(route := request.scope.get("route"), Route):
+            call.record.route = route.path_format  # the ledger's row is written before the end
         service.check_accepting()
         body = await request.body()
         parsed = await off_loop(len(body), lambda: dialect.parse(parse_object(body)))
         call.record.is_stream = parsed.is_stream
+        read_queue_headers(request.scope, call, parsed)
         served = service.served(call, parsed.model)
         generation = await off_loop(len(body), parsed.generation)
         encoder = parsed.encoder(
@@ -94,26 +102,41 @@ class StreamResponse(GenerationResponse):
     """Events, each as soon as it is there."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        has_started = False
+        self._has_started = False
         try:
             async with WhileConnected(receive, self._call), self._events as events:
-                opening = self._encoder.open() + self._encoder.event(await _first(events))
-                headers = [
-                    (b"content-type", self._encoder.media_type),
-                    (b"x-accel-buffering", b"no"),  # nginx would gather events into blocks
-                ]
-                has_started = True
-                await send({"type": "http.response.start", "status": 200, "headers": headers})
+                first = await _first(events)
+                while isinstance(first, Queued):
+                    await self._start(send)
+                    await send(_body(self._encoder.waiting(first)))
+                    first = await _first(events)
+                opening = self._encoder.open() + self._encoder.event(first)
+                await self._start(send)
                 # What wraps it only looks at an answer's start, and costs each token six calls.
                 send = cast("Send", scope.get(SEND_KEY, send))
                 if opening:
                     await send(_body(opening))
                 last = await self._pump(events, send)
         except asyncio.CancelledError:
-            if has_started:  # the server's patience with running requests has ended
+            if self._has_started:  # the server's patience with running requests has ended
                 await send(_body(self._failed(_stopped()), more=False))
             raise
+        except RequestError as error:
+            if not self._has_started:
+                raise
+            last = self._failed(error)  # its deadline, or a refusal after it was told its place
         await send(_body(last, more=False))
+
+    async def _start(self, send: Send) -> None:
+        """Send the answer's start, once."""
+        if self._has_started:
+            return
+        headers = [
+            (b"content-type", self._encoder.media_type),
+            (b"x-accel-buffering", b"no"),  # nginx would gather events into blocks
+        ]
+        self._has_started = True
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
 
     async def _pump(self, events: AsyncGenerator[Event, None], send: Send) -> bytes:
         """Send what the service yields after the first event; returns what is left to send."""

@@ -16,7 +16,7 @@ from serve.api.http.client_certificates import CLIENT_CERTIFICATE
 from serve.api.http.middleware import call_of, header_values
 from serve.api.policy import ANY_KEY, PUBLIC, Policy
 from serve.errors import BodyTooLarge, InvalidRequest, RequestTimeout, UnsupportedMediaType
-from serve.governance.authenticators import Credentials
+from serve.governance.credentials import Credentials
 from serve.service.requests import Service
 
 POLICY_KEY: Final = "intramural.policy"
@@ -24,9 +24,15 @@ SHOWN_CHARS = 60
 BODY_PATIENCE = 6
 """A whole body may take this many times as long as one piece of it."""
 
-_JSON_TYPE = re.compile(
-    rb"application/json[ \t]*(?:;[ \t]*charset=\"?utf-?8\"?[ \t]*)?", re.IGNORECASE
-)
+_UTF8 = rb"[ \t]*(?:;[ \t]*charset=\"?utf-?8\"?[ \t]*)?"
+_TYPES: Final = {
+    "json": ("application/json", "JSON in UTF-8"),
+    "form": ("application/x-www-form-urlencoded", "a form in UTF-8"),
+}
+_PATTERNS: Final = {
+    kind: re.compile(re.escape(name.encode()) + _UTF8, re.IGNORECASE)
+    for kind, (name, _) in _TYPES.items()
+}
 
 
 class Policies:
@@ -65,6 +71,7 @@ class Authenticate:
             call,
             Credentials(
                 authorization=_texts(header_values(scope, b"authorization")),
+                api_keys=_texts(header_values(scope, b"x-api-key")),
                 hosts=_texts(header_values(scope, b"host")),
                 client_certificate=scope.get(CLIENT_CERTIFICATE),
             ),
@@ -76,22 +83,30 @@ class Authenticate:
 
 
 class BoundBody:
-    """Lets in only bodies that are plain JSON, not too large and not too slow.
+    """Lets in only bodies of the policy's kind, not encoded, not too large and not too slow.
 
     The content type matters beyond tidiness: a page of another origin can make a browser POST
     ``text/plain`` without asking, but not ``application/json`` (Fetch standard, section 4.10).
 
     Args:
         max_bytes: gives the bound of routes that have none of their own (body_bound.py).
+        public: the policy where nobody was asked who they are.
     """
 
-    def __init__(self, app: ASGIApp, max_bytes: Callable[[], int], timeout_s: float) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        max_bytes: Callable[[], int],
+        timeout_s: float,
+        public: Policy = PUBLIC,
+    ) -> None:
         self._app = app
+        self._public = public
         self._max_bytes = max_bytes
         self._timeout_s = timeout_s
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        policy: Policy = scope.get(POLICY_KEY, PUBLIC)  # nobody was asked who they are
+        policy: Policy = scope.get(POLICY_KEY, self._public)
         max_bytes = policy.max_body_bytes or self._max_bytes()
         lengths = header_values(scope, b"content-length")
         has_body = bool(header_values(scope, b"transfer-encoding")) or lengths not in ([], [b"0"])
@@ -101,10 +116,11 @@ class BoundBody:
             )
         if has_body:
             types = header_values(scope, b"content-type")
-            if len(types) != 1 or not _JSON_TYPE.fullmatch(types[0]):
-                given = f"is {_shown(types)}, not JSON in UTF-8" if types else "is not given"
+            if len(types) != 1 or not _PATTERNS[policy.body].fullmatch(types[0]):
+                name, kind = _TYPES[policy.body]
+                given = f"is {_shown(types)}, not {kind}" if types else "is not given"
                 raise UnsupportedMediaType(
-                    f"The body's content type {given}: send 'Content-Type: application/json'."
+                    f"The body's content type {given}: send 'Content-Type: {name}'."
                 )
         for length in lengths:
             if not re.fullmatch(rb"[0-9]{1,15}", length):

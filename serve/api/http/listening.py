@@ -50,7 +50,7 @@ def check_exposure(config: Config) -> None:
             "port by --port."
         )
     is_loopback = is_loopback_name(host) or is_loopback_address(host)
-    knows_callers = config.api_key_file is not None or config.client_cert_map is not None
+    knows_callers = config.needs_key or config.client_cert_map is not None
     if not (is_loopback or knows_callers):
         raise StartupError(
             f"--host {config.host} is not loopback and there are no API keys, so anyone could ask. "
@@ -64,7 +64,7 @@ def check_exposure(config: Config) -> None:
             "--behind-proxy, where something in front does TLS and nobody else reaches this "
             "address; or bind to 127.0.0.1."
         )
-    if config.api_key_file is not None:
+    if config.needs_key:
         return
     if open_origins := {ANY_ORIGIN, OPAQUE_ORIGIN} & set(config.allowed_origins):
         raise StartupError(

@@ -21,6 +21,7 @@ from serve.errors import (
     InternalError,
     InvalidApiKey,
     MethodNotAllowed,
+    RateLimited,
     RequestError,
     RouteNotFound,
 )
@@ -28,6 +29,8 @@ from serve.errors import (
 logger = logging.getLogger(__name__)
 
 JITTER: Final = (0.75, 1.25)
+LATER: Final = (1.0, 1.25)
+"""The same where the time is known from which there is room: sooner there is none."""
 
 Problem = Callable[[RequestError], bytes]
 """An error as the body of an answer, in the envelope of the API that was asked."""
@@ -37,14 +40,17 @@ def headers_of(error: RequestError) -> list[tuple[bytes, bytes]]:
     """The headers that an error's answer carries beside its content type."""
     headers = []
     if error.retry_after_s is not None:
-        wait_ms = round(error.retry_after_s * 1000 * random.uniform(*JITTER))
+        wait_ms, jitter = error.retry_after_s * 1000, JITTER
+        if isinstance(error, RateLimited) and error.wait_ms is not None:
+            wait_ms, jitter = max(1, error.wait_ms), LATER
+        wait_ms = round(wait_ms * random.uniform(*jitter))
         headers += [
             (b"retry-after", str(error.retry_after_s).encode()),
             (b"retry-after-ms", str(wait_ms).encode()),
             (b"x-should-retry", b"true"),
         ]
-    elif error.status == InternalError.status:
-        headers.append((b"x-should-retry", b"false"))  # a defect repeats itself
+    elif error.is_final:
+        headers.append((b"x-should-retry", b"false"))
     if isinstance(error, InvalidApiKey):
         headers.append((b"www-authenticate", b"Bearer"))
     return headers

@@ -26,6 +26,7 @@ from serve.pipeline.events import (
     Event,
     Finished,
     PromptTokens,
+    Queued,
     TextDelta,
     TokenIds,
     TokenText,
@@ -75,6 +76,12 @@ class OpenAIEncoder(ABC):
         head = orjson.dumps(self._fields(self.chunk_kind))
         self._head = b"data: " + head[:-1] + b',"choices":['
         self._tail = b'],"usage":null}\n\n' if has_usage_chunk else b"]}\n\n"
+
+    def waiting(self, queued: Queued) -> bytes:
+        """A comment, which clients of server-sent events pass over (WHATWG HTML, section 9.2.6)."""
+        wait_s = queued.expected_wait_s
+        told = "unknown" if wait_s is None else f"{wait_s:.1f}"
+        return b": queued position=%d expected_wait_s=%b\n\n" % (queued.position, told.encode())
 
     def open(self) -> bytes:
         """Nothing: a choice's first chunk opens it."""

@@ -61,7 +61,6 @@ IGNORED_FIELDS: dict[str, str] = {
     "safety_identifier": "as user",
     "metadata": "labels for stored answers; none are stored",
     "store": "asks to keep the answer for later retrieval; nothing is kept, and nothing trained on",
-    "service_tier": "all requests run in the same tier",
     "prompt_cache_key": "a hint for routing between caches; there is one",
     "prompt_cache_options": "as prompt_cache_key",
     "prompt_cache_retention": "as prompt_cache_key",

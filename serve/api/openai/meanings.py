@@ -78,6 +78,8 @@ _SAMPLING: Final[Mapping[str, str]] = {
     "logit_bias": "Added to the logits of these token ids, which are the names of the object.",
     "stop_token_ids": "Token ids that end an answer.",
     "ignore_eos": "Go on behind the model's own end of an answer, for measurements.",
+    "service_tier": "The class of its turn while the engine is full (docs/queue.md): `flex` is "
+    "batch, all others are interactive. `x-request-class` goes before it.",
     "cache_salt": "Requests share cached prefixes only where this text is equal.",
     "stream": "Send the answer as server-sent events while it is made.",
     "stream_options": "How a stream is sent.",

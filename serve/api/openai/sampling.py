@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from functools import partial
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field, WithJsonSchema
 
@@ -17,6 +17,7 @@ from serve.api.openai.token_fields import TokenFields
 from serve.engine.protocol import SamplingParams
 from serve.errors import InvalidRequest
 from serve.pipeline.events import UNBOUNDED_TOKENS, Generation
+from serve.timeline import RequestClass
 
 MAX_N = 128
 MAX_STOPS = 16
@@ -98,6 +99,7 @@ class SamplingFields(FormatFields, TokenFields):
     ) = None
     ignore_eos: bool | None = None
     cache_salt: Annotated[str, Field(min_length=1, max_length=MAX_SALT_CHARS)] | None = None
+    service_tier: Literal["auto", "default", "flex", "scale", "priority"] | None = None
     stream: bool | None = None
     stream_options: StreamOptions | None = None
 
@@ -105,6 +107,13 @@ class SamplingFields(FormatFields, TokenFields):
     def has_usage_chunk(self) -> bool:
         """Whether a stream ends with its usage; an answer that is none always has it."""
         return bool(self.stream and self.stream_options and self.stream_options.include_usage)
+
+    @property
+    def request_class(self) -> RequestClass | None:
+        """The class of ``service_tier``: the cheaper one is the one that waits."""
+        if self.service_tier is None:
+            return None
+        return "batch" if self.service_tier == "flex" else "interactive"
 
     @property
     def counts_tokens(self) -> bool:
@@ -130,6 +139,7 @@ class SamplingFields(FormatFields, TokenFields):
         return Parsed(
             model=self.model,
             is_stream=bool(self.stream),
+            request_class=self.request_class,
             generation=lambda: self.with_token_fields(generation(), counts=self.counts_tokens),
             encoder=partial(
                 encoder,

@@ -84,6 +84,8 @@ export class Reference {
       element("h2", {}, element("span", { class: "method" }, method), " ", element("code", {}, path)),
       paragraphs(operation.description ?? ""),
       element("p", { class: "note" }, isPublic ? "Needs no key." : "Needs a key, where the server has keys."));
+    const asked = queryFields(operation.parameters ?? []);
+    if (Object.keys(asked).length) section.append(element("h3", {}, "Query"), fieldTable({ properties: asked }));
     if (content) section.append(element("h3", {}, "Body: ", ...typeNodes(content.schema)), this.#fields(content.schema));
     section.append(element("h3", {}, "Answers"), answers(operation.responses), element("h3", {}, "Example"), codeBlock(command, "sh"));
     return section;
@@ -112,6 +114,10 @@ export class Reference {
     byId("found").textContent = words.length ? `${count} of the routes and types` : "";
   }
 }
+
+/** Parameters of a query, as the fields of an object. */
+const queryFields = (parameters) => Object.fromEntries(parameters.filter((parameter) => parameter.in === "query")
+  .map(({ name, schema, description }) => [name, { ...schema, description }]));
 
 const idOf = (method, path) => `${method}-${path}`.toLowerCase().replace(/[^a-z0-9]+/g, "-").replace(/-$/, "");
 

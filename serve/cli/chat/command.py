@@ -10,7 +10,6 @@ from pathlib import Path
 
 from rich.console import Console
 
-from models import plain_file
 from models.cli.output import accept_any_name
 from serve.cli.chat import commands
 from serve.cli.chat.asking import Parameters, ask
@@ -19,17 +18,15 @@ from serve.cli.chat.conversation import Conversation, FileError
 from serve.cli.chat.display import Display, MarkdownDisplay, NoDisplay, PlainDisplay
 from serve.cli.chat.history import History
 from serve.cli.chat.line_editor import LineEditor
-from serve.cli.chat.server import AskError, Key, Server, base_of
+from serve.cli.chat.server import AskError, Server, base_of, key_from
 from serve.cli.chat.session import run_session, say, show_summary
 from serve.cli.flags import Parser
 from serve.config_sources import load_config
-from serve.environment import client_api_key, valid_api_key
 from serve.errors import StartupError
 from serve.suggestion import near
 
 STDIN = "-"
 INTERRUPTED = 130
-MAX_KEY_FILE_BYTES = 4096
 MAX_PIPED_BYTES = 16 << 20
 """Of a question from a pipe; a body for a context of 160,000 tokens may have as much."""
 EPILOG = """\
@@ -49,7 +46,7 @@ def run_chat(argv: Sequence[str]) -> int:
     accept_any_name()
     arguments = _parse(argv)
     question = _question(arguments)
-    with Server(base_of(arguments.url), _key(arguments.key_file)) as server:
+    with Server(base_of(arguments.url), key_from(arguments.key_file)) as server:
         state = _state(arguments, server)
         console = Console()
         if question is not None:
@@ -144,20 +141,6 @@ def _piped() -> str:
             f"standard input has more than {MAX_PIPED_BYTES:,} bytes: send less at once."
         )
     return given.decode("utf-8", "replace").rstrip("\n")
-
-
-def _key(file: Path | None) -> Key | None:
-    if file is None:
-        text = client_api_key()
-        return Key(text, "OPENAI_API_KEY") if text else None
-    try:
-        with plain_file.opened(file, may_be_link=True, may_be_pipe=True) as opened:
-            text = opened.read(MAX_KEY_FILE_BYTES + 1).decode("ascii", "replace")
-    except OSError as error:
-        raise StartupError(f"--key-file {file} cannot be read: {error.strerror}") from None
-    if not text.strip() or len(text) > MAX_KEY_FILE_BYTES:
-        raise StartupError(f"--key-file {file}: a file that holds the key alone is needed")
-    return Key(valid_api_key(text, f"--key-file {file}"), f"--key-file {file}")
 
 
 def _state(arguments: argparse.Namespace, server: Server) -> State:

@@ -7,19 +7,22 @@ environment is read, no redirect followed.
 from __future__ import annotations
 
 import json
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Self
 from urllib.parse import urlsplit
 
 import httpx
 
-from serve.environment import client_tls
+from models import plain_file
+from serve.environment import client_api_key, client_tls, valid_api_key
 from serve.errors import StartupError
 from serve.observe.terminal_lines import printable
 
 JSON = {"content-type": "application/json"}
 CONNECT_TIMEOUT_S = 10.0
+MAX_KEY_FILE_BYTES = 4096
 MAX_SHOWN_CHARS = 600
 """Of what a server says when it refuses."""
 
@@ -41,6 +44,25 @@ class Key:
 
     text: str
     origin: str
+
+
+def key_from(file: Path | None) -> Key | None:
+    """The key of a file, or of the environment where no file is named; None without one.
+
+    Raises:
+        StartupError: the file cannot be read, or holds no key.
+    """
+    if file is None:
+        text = client_api_key()
+        return Key(text, "OPENAI_API_KEY") if text else None
+    try:
+        with plain_file.opened(file, may_be_link=True, may_be_pipe=True) as opened:
+            text = opened.read(MAX_KEY_FILE_BYTES + 1).decode("ascii", "replace")
+    except OSError as error:
+        raise StartupError(f"--key-file {file} cannot be read: {error.strerror}") from None
+    if not text.strip() or len(text) > MAX_KEY_FILE_BYTES:
+        raise StartupError(f"--key-file {file}: a file that holds the key alone is needed")
+    return Key(valid_api_key(text, f"--key-file {file}"), f"--key-file {file}")
 
 
 def base_of(given: str) -> str:
@@ -119,6 +141,23 @@ class Server:
         if not names:
             raise AskError(f"{self.base} serves no model.")
         return names
+
+    def document(self, path: str, query: Mapping[str, str]) -> Any:
+        """The JSON that a route answers to GET.
+
+        Raises:
+            AskError: it refuses, or answers with something else.
+        """
+        try:
+            response = self._client.get(self.base + path, params=dict(query))
+        except httpx.HTTPError as error:
+            raise AskError(self._unreached(error)) from None
+        if response.status_code != httpx.codes.OK:
+            raise self._refusal(response)
+        try:
+            return response.json()
+        except (ValueError, RecursionError):
+            raise AskError(f"{self.base}{path} answers, but not with JSON.") from None
 
     def events(self, body: dict[str, Any]) -> Generator[dict[str, Any], None, None]:
         """The chunks of one streamed chat completion. Closing it early stops the answer.

@@ -27,6 +27,7 @@ from serve.engine.fake import FakeEngine
 from serve.engine.settings import EngineSettings, FakeSettings
 from serve.governance.authenticators import authenticators_for
 from serve.governance.keys import KeyRing
+from serve.governance.short_tokens import ShortTokens
 from serve.observe.metrics import Metrics
 from serve.observe.record import RequestRecord
 from serve.observe.startup import Startup
@@ -135,11 +136,14 @@ def house(
     config = Config(port=0, **settings)
     directory = Directory(config.model_names, tuple(config.adapters), created=1_700_000_000)
     ring = KeyRing.load(keys) if keys else None
+    tokens = ShortTokens(ring, None) if ring else None
+    chain = authenticators_for(ring) + ((tokens,) if tokens else ())
     metrics = Metrics()
     encryption = build_encryption(config, metrics)
-    chain = encryption.authenticators(authenticators_for(ring))
-    service = Service(directory, chain, listeners=(records, metrics))
-    state = ServerState(config=config, service=service, startup=startup, metrics=metrics)
+    service = Service(directory, encryption.authenticators(chain), listeners=(records, metrics))
+    state = ServerState(
+        config=config, service=service, startup=startup, metrics=metrics, tokens=tokens
+    )
     if is_loaded:
         directory.publish(pipeline or pipeline_of(), Weights())
         startup.complete()

@@ -17,6 +17,8 @@ async def test_the_description_names_every_route_and_body() -> None:
         "/v1/models/{model}",
         "/tokenize",
         "/detokenize",
+        "/v1/usage",
+        "/admin/usage",
         "/version",
         "/metrics",
         "/openapi.json",

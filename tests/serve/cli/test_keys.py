@@ -7,6 +7,7 @@ import json
 import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -84,17 +85,20 @@ def test_a_listing_shows_states_and_no_secret(
     table = capsys.readouterr().out
     assert all(word in table for word in (*ids, "never", "revoked", "enabled"))
     assert not KEY.search(table)
-    assert not any(key.hash[:8] in table or key.salt[:8] in table for key in list_keys(file))
+    assert not any(
+        key.secrets[0].hash[:8] in table or key.secrets[0].salt[:8] in table
+        for key in list_keys(file)
+    )
 
 
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["keys"], "create|list|revoke"),
+        (["keys"], "create|list|show|rotate|revoke|limits"),
         (["keys", "make"], "invalid choice: 'make'"),
         (["keys", "list"], "is not there"),
         (["keys", "revoke"], "required: id"),
-        (["keys", "create", "--expires-in-days", "soon"], "invalid int value: 'soon'"),
+        (["keys", "create", "--expires-in-days", "soon"], "'soon' is no whole number"),
         (["keys", "create", "--name", "x" * 65], "at most 64 characters"),
     ],
 )
@@ -169,3 +173,94 @@ def test_the_command_that_is_told_can_be_pasted(
 ) -> None:
     assert main(["keys", "create", "--file", str(tmp_path / "my keys [old].json")]) == 0
     assert f"--api-key-file '{tmp_path}/my keys [old].json'" in capsys.readouterr().err
+
+
+# Tenants, scopes, limits, new secrets; in a file and in the database
+
+
+def told(capsys: pytest.CaptureFixture[str], *words: str) -> Any:
+    """What a command prints as JSON."""
+    capsys.readouterr()
+    assert main(["keys", *words, "--json"]) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+PLACES = ([], ["--database"])
+
+
+@pytest.mark.parametrize("place", PLACES, ids=["file", "database"])
+@pytest.mark.usefixtures("file")
+def test_the_life_of_a_key(capsys: pytest.CaptureFixture[str], place: list[str]) -> None:
+    wish = ["--tenant", "ward-3", "--owner", "anna", "--scope", "infer", "metrics"]
+    wish += ["--model", "demo", "--limit", "tokens_per_day=1000", "money_per_day=2.50"]
+    made = told(capsys, "create", *wish, *place)
+    assert KEY.fullmatch(made["key"])
+    assert ("file" in made) is not bool(place)
+    key_id = made["key"][3:15]
+    (listed,) = told(capsys, "list", *place)
+    assert told(capsys, "show", key_id, *place) == listed
+    assert (listed["tenant"], listed["owner"], listed["models"]) == ("ward-3", "anna", ["demo"])
+    assert listed["scopes"] == ["infer", "metrics"]
+    assert listed["limits"] == {"tokens_per_day": 1000, "money_per_day": "2.50"}
+    changed = told(capsys, "limits", key_id, "tokens_per_day=none", "concurrent_requests=2", *place)
+    assert changed["limits"] == {"concurrent_requests": 2, "money_per_day": "2.50"}
+    assert told(capsys, "limits", key_id, *place) == changed
+    turned = told(capsys, "rotate", key_id, "--overlap-hours", "2", *place)
+    assert turned["key"].startswith(f"sk-{key_id}.")
+    assert turned["key"] != made["key"]
+    assert told(capsys, "show", key_id, *place)["old_secret_until"] is not None
+    assert told(capsys, "revoke", key_id, *place)["state"] == "revoked"
+    assert main(["keys", "rotate", key_id, *place]) == 2
+    assert "is revoked, for good" in capsys.readouterr().err
+    assert main(["keys", "show", key_id, *place]) == 0
+    assert "ward-3" in capsys.readouterr().out
+
+
+def test_a_pepper_is_asked_for_once_it_was_given(
+    file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pepper = tmp_path / "pepper"
+    pepper.write_text("p" * 64)
+    pepper.chmod(0o600)
+    assert main(["keys", "create"]) == 0
+    assert main(["keys", "create", "--key-pepper-file", str(pepper)]) == 0
+    assert len({key.pepper for key in list_keys(file)} | {None}) == 2, "the older one has gained it"
+    capsys.readouterr()
+    assert main(["keys", "create"]) == 2
+    assert "--key-pepper-file" in capsys.readouterr().err
+    assert len(list_keys(file)) == 2
+
+
+def test_a_new_secret_that_cannot_be_shown_is_not_kept(
+    file: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["keys", "create"]) == 0
+    (before,) = list_keys(file)
+    with monkeypatch.context() as patch:
+        patch.setattr("sys.stdout", Full())
+        assert main(["keys", "rotate", before.key_id]) == 2
+    assert list_keys(file) == (before,)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["create", "--scope", "root"], "invalid choice: 'root'"),
+        (["create", "--limit", "tokens_per_week=5"], "no limit is called 'tokens_per_week'"),
+        (["create", "--limit", "tokens_per_day"], "NAME=VALUE is needed"),
+        (["create", "--tenant", "a b"], "A tenant is 1 to 64"),
+        (["list", "--database", "--file", "x"], "two places"),
+        (["rotate", "x", "--overlap-hours", "-1"], "within 0 to 2160 hours"),
+        (["rotate", "x", "--overlap-hours", "nan"], "within 0 to 2160 hours"),
+        (["create", "--expires-in-days", "99999999999"], "whole number from 0 to 36500"),
+        (["show", "nobody", "--database"], "No key has the id 'nobody'"),
+        (["list", "--key-pepper-file", "missing"], "Pepper file missing is not there"),
+    ],
+)
+@pytest.mark.usefixtures("file")
+def test_what_there_is_not_says_why(
+    capsys: pytest.CaptureFixture[str], words: list[str], message: str
+) -> None:
+    assert main(["keys", "create"]) == 0
+    assert main(["keys", *words]) == 2
+    assert message in capsys.readouterr().err

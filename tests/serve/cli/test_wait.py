@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import json
 import os
@@ -21,9 +22,12 @@ from models.trust.signing import sign
 from models.trust.verify import Mode, verify
 from quantize.plan.choices import Choice
 from serve.cli.main import main
-from serve.cli.wait import run_wait
+from serve.cli.wait import missing_keys, run_wait
+from serve.composition.key_stores import opened_key_store
+from serve.config import Config
 from serve.errors import StartupError
 from serve.governance import keys
+from serve.governance.key_changes import NewKey, made
 from serve.provenance.quantising import QuantRequest, present
 from tests.e2e.server import REPOSITORY, environment
 from tests.models.folders import whole
@@ -231,3 +235,18 @@ def test_it_is_light_and_ends_by_a_signal(settings: Path) -> None:
     finally:
         child.kill()
         child.communicate()
+
+
+def test_keys_of_the_database_are_waited_for(tmp_path: Path) -> None:
+    config = Config(api_keys="database", state_dir=tmp_path)
+    assert missing_keys(config) == (
+        "None of the 0 keys in the database is enabled: nobody could ask."
+    )
+    entry, _ = made(NewKey(), None)
+
+    async def add() -> None:
+        async with opened_key_store(config, None, None) as store:
+            await store.change(lambda keys: (*keys, entry))
+
+    asyncio.run(add())
+    assert missing_keys(config) is None

@@ -9,6 +9,7 @@ import pytest
 from serve.doctor import keys
 from serve.governance.keys import create, list_keys, revoke
 from tests.serve.doctor.machines import machine
+from tests.serve.governance.token_makers import jwks
 
 
 @pytest.fixture
@@ -75,3 +76,19 @@ def test_a_taken_address_is_a_failure(tmp_path: Path) -> None:
     assert found.level == "failure"
     assert "--port" in found.advice
     assert keys.address(machine(tmp_path, port=0)).level == "ok"
+
+
+def test_the_providers_file_and_the_pepper_are_read(tmp_path: Path) -> None:
+    jwt_file, pepper = tmp_path / "jwt.toml", tmp_path / "pepper"
+    jwt_file.write_text(
+        'issuer = "https://a"\naudience = "a"\nalgorithms = ["RS256"]\njwks_file = "jwks.json"\n'
+        'tenant = "site"\n'
+    )
+    assert "JWKS file" in keys.keys(machine(tmp_path, jwt_file=jwt_file)).summary
+    (tmp_path / "jwks.json").write_bytes(jwks())
+    assert keys.keys(machine(tmp_path, jwt_file=jwt_file)).level == "ok"
+    file = tmp_path / "keys.json"
+    create(file)
+    found = keys.keys(machine(tmp_path, api_key_file=file, key_pepper_file=pepper))
+    assert (found.level, "Pepper file" in found.summary) == ("failure", True)
+    assert "list --database" in keys.keys(machine(tmp_path, api_keys="database")).summary

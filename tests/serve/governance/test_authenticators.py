@@ -11,13 +11,14 @@ from serve.errors import Forbidden, InvalidApiKey
 from serve.governance import keys
 from serve.governance.authenticators import (
     ApiKeys,
-    Credentials,
     Loopback,
     authenticate,
     authenticators_for,
 )
+from serve.governance.credentials import Credentials
+from serve.governance.key_changes import DEFAULT_SCOPES
 from serve.governance.keys import KeyRing
-from serve.governance.principal import ALL_SCOPES, ANONYMOUS, Principal
+from serve.governance.principal import ANONYMOUS, Principal
 
 NOTHING = Credentials()
 
@@ -67,7 +68,7 @@ def test_a_server_has_keys_or_is_open_to_loopback_alone(tmp_path: Path) -> None:
     principal = by_key.authenticate(Credentials(authorization=(f"Bearer {key}",)))
     assert principal is not None
     assert (principal.tenant, principal.name) == (principal.key_id, "ci")
-    assert (principal.scopes, principal.models) == (ALL_SCOPES, None)
+    assert (principal.scopes, principal.models) == (set(DEFAULT_SCOPES), None)
 
 
 def test_two_keys_are_none(tmp_path: Path) -> None:
@@ -75,3 +76,26 @@ def test_two_keys_are_none(tmp_path: Path) -> None:
     bearer = f"Bearer {keys.create(path)}"
     with pytest.raises(InvalidApiKey, match="more than one"):
         ApiKeys(KeyRing.load(path)).authenticate(Credentials(authorization=(bearer, bearer)))
+
+
+class Fails:
+    """An authenticator with a defect."""
+
+    def authenticate(self, credentials: Credentials) -> Principal | None:
+        raise KeyError(credentials.authorization[0])
+
+
+def test_a_defect_lets_nobody_in_and_tells_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    with pytest.raises(InvalidApiKey, match="not valid"):
+        authenticate((Fails(), Knows("Bearer x")), Credentials(authorization=("Bearer x",)))
+    (record,) = caplog.records
+    assert record.getMessage() == "authentication failed by a defect: KeyError"
+
+
+def test_what_is_no_key_is_left_to_the_next(tmp_path: Path) -> None:
+    path = tmp_path / "keys.json"
+    keys.create(path)
+    chain = (*authenticators_for(KeyRing.load(path)), Knows("Bearer a.b.c"))
+    assert authenticate(chain, Credentials(authorization=("Bearer a.b.c",))).key_id
+    with pytest.raises(InvalidApiKey, match="not valid"):
+        authenticate(chain, Credentials(authorization=("Bearer other",)))

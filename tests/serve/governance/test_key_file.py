@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import errno
 import fcntl
 import json
@@ -11,23 +12,18 @@ import socket
 import stat
 import tempfile
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 
 import pytest
 
 from serve.errors import StartupError
-from serve.governance import key_file, keys
-from serve.governance.key_file import (
-    StoredKey,
-    hash_secret,
-    locked,
-    read_keys,
-    signature_of,
-    write_keys,
-)
-
-NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
+from serve.governance import keys
+from serve.governance.key_entry import StoredKey
+from serve.governance.key_file import locked, read_entries, read_keys, signature_of, write_keys
+from serve.governance.pepper import Pepper
+from serve.governance.principal import ALL_SCOPES
+from tests.serve.governance.stored_keys import NOON, stored_key, version_1
 
 
 @pytest.fixture
@@ -36,15 +32,7 @@ def path(tmp_path: Path) -> Path:
 
 
 def stored(key_id: str = "abc", *, expires_at: datetime | None = None) -> StoredKey:
-    salt = "5a" * 16
-    return StoredKey(
-        key_id=key_id,
-        name="ward-3",
-        salt=salt,
-        hash=hash_secret(salt, "open sesame"),
-        created_at=NOON,
-        expires_at=expires_at,
-    )
+    return stored_key("open sesame", key_id=key_id, expires_at=expires_at)
 
 
 def test_what_is_written_is_read(path: Path) -> None:
@@ -68,27 +56,6 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(
         write_keys(path, ())
     assert read_keys(path) == (stored(),)
     assert list(path.parent.iterdir()) == [path]
-
-
-def test_a_secret_matches_its_own_hash_only() -> None:
-    assert stored().matches("open sesame")
-    assert not stored().matches("open sesame ")
-    assert not stored().matches("")
-
-
-def test_a_key_is_expired_at_its_time_and_not_before() -> None:
-    key = stored(expires_at=NOON)
-    assert not key.is_expired(NOON - timedelta(microseconds=1))
-    assert key.is_expired(NOON)
-    assert not stored().is_expired(NOON), "without a time it never expires"
-    assert key.state == "expired"
-
-
-def test_an_operator_sees_neither_salt_nor_hash() -> None:
-    shown = stored(expires_at=NOON).as_json()
-    assert set(shown) == {"id", "name", "created_at", "expires_at", "state"}
-    assert shown["expires_at"] == "2026-01-01T12:00:00+00:00"
-    assert stored().as_json()["expires_at"] is None
 
 
 def test_the_signature_changes_with_a_file_of_equal_size_and_time(path: Path) -> None:
@@ -124,25 +91,6 @@ def test_a_file_that_others_may_use_is_refused_with_its_mode(path: Path, mode: i
         read_keys(path)
 
 
-@pytest.mark.parametrize(
-    ("owner", "mode", "user", "is_taken"),
-    [
-        (0, 0o440, 10001, True),  # a Secret's volume, with fsGroup
-        (0, 0o400, 10001, True),
-        (0, 0o640, 10001, True),
-        (0, 0o460, 10001, False),
-        (0, 0o444, 10001, False),
-        (0, 0o450, 10001, False),
-        (0, 0o440, 0, False),
-        (10001, 0o440, 10001, False),
-        (10002, 0o440, 10001, False),
-    ],
-)
-def test_of_roots_files_a_group_may_read_and_no_more(owner, mode, user, is_taken) -> None:
-    status = os.stat_result((stat.S_IFREG | mode, 1, 1, 1, owner, 10001, 10, 0, 0, 0))
-    assert (mode & key_file._too_much(status, user) == 0) is is_taken
-
-
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
 @pytest.mark.parametrize(("mode", "is_taken"), [(0o440, True), (0o444, False), (0o460, False)])
 def test_a_file_as_kubernetes_mounts_it_opens(mode: int, is_taken: bool) -> None:
@@ -167,12 +115,12 @@ def test_a_file_as_kubernetes_mounts_it_opens(mode: int, is_taken: bool) -> None
 BROKEN: dict[str, Callable[[dict[str, object]], object]] = {
     "no object": lambda document: [],
     "no version": lambda document: document.pop("version"),
-    "another version": lambda document: document.update(version=2),
+    "another version": lambda document: document.update(version=3),
     "no keys": lambda document: document.pop("keys"),
     "keys of no list": lambda document: document.update(keys=5),
-    "a short hash": lambda document: document["keys"][0].update(hash="00"),  # type: ignore[index]
-    "a hash of no hex": lambda document: document["keys"][0].update(hash="zz" * 32),  # type: ignore[index]
-    "a short salt": lambda document: document["keys"][0].update(salt="00"),  # type: ignore[index]
+    "a short hash": lambda document: document["keys"][0]["secrets"][0].update(hash="00"),  # type: ignore[index]
+    "a hash of no hex": lambda document: document["keys"][0]["secrets"][0].update(hash="zz" * 32),  # type: ignore[index]
+    "a short salt": lambda document: document["keys"][0]["secrets"][0].update(salt="00"),  # type: ignore[index]
     "an id of no text": lambda document: document["keys"][0].update(id=5),  # type: ignore[index]
     "a time without zone": lambda document: document["keys"][0].update(  # type: ignore[index]
         created_at="2026-01-01T00:00:00"
@@ -317,4 +265,62 @@ def test_a_socket_is_called_one(path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     with socket.socket(socket.AF_UNIX) as unix:
         unix.bind(path.name)
     with pytest.raises(StartupError, match="it is not a plain file but a socket"):
+        read_keys(path)
+
+
+# Version 1, and the pepper
+
+
+def test_a_file_of_version_1_is_read_and_is_of_version_2_after_a_change(path: Path) -> None:
+    path.write_text(version_1("one", "two", secret="open sesame"))
+    path.chmod(0o600)
+    first, second = read_keys(path)
+    assert (first.key_id, first.tenant, first.owner) == ("one", "one", "")
+    assert first.scopes == ALL_SCOPES
+    assert first.secrets[0].matches("open sesame", None)
+    keys.revoke(path, "two")
+    document = json.loads(path.read_text())
+    assert document["version"] == 2
+    again = read_keys(path)
+    assert again[0] == first
+    assert again[1] == dataclasses.replace(second, disabled=True)
+
+
+def test_a_pepper_is_gained_without_the_secret_and_asked_for_from_then_on(path: Path) -> None:
+    pepper = Pepper(b"p" * 32)
+    path.write_text(version_1("one", secret="open sesame"))
+    path.chmod(0o600)
+    assert read_keys(path, pepper)[0].secrets[0].matches("open sesame", pepper)
+    keys.change(path, lambda entries: entries, pepper)
+    assert json.loads(path.read_text())["keys"][0]["pepper"] == pepper.pepper_id
+    (key,) = read_keys(path, pepper)
+    assert key.secrets[0].matches("open sesame", pepper)
+    assert not key.secrets[0].matches("open sesame", None)
+    with pytest.raises(StartupError, match=r"stored under a pepper.*--key-pepper-file"):
+        read_keys(path)
+    with pytest.raises(StartupError, match=r"under another pepper.*its id is"):
+        read_keys(path, Pepper(b"q" * 32))
+    assert len(read_entries(path)) == 1, "what there is can be seen without it"
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"scopes": ["infer", "root"]}, "no scope is called 'root'"),
+        ({"limits": {"tokens_per_week": 5}}, "no limit is called 'tokens_per_week'"),
+        ({"limits": {"tokens_per_day": 1.5}}, "tokens_per_day is 1.5"),
+        ({"tenant": "a b"}, "a tenant is 1 to 64 of"),
+        ({"models": "demo"}, "models is a list of texts"),
+        ({"secrets": []}, "1 to 2 secrets"),
+        ({"may": "all"}, "unknown field 'may'"),
+    ],
+)
+def test_an_entry_that_says_what_there_is_not_is_refused(
+    path: Path, change: dict[str, object], says: str
+) -> None:
+    write_keys(path, (stored(),))
+    document = json.loads(path.read_text())
+    document["keys"][0].update(change)
+    path.write_text(json.dumps(document))
+    with pytest.raises(StartupError, match=says):
         read_keys(path)

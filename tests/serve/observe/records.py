@@ -14,6 +14,7 @@ def finished(**changes: Any) -> RequestRecord:
     timeline = Timeline(
         arrived_at=100.0,
         admitted_at=100.001,
+        queued_at=100.001,
         submitted_at=100.002,
         first_token_at=100.05,
         last_token_at=100.09,

@@ -16,6 +16,7 @@ from serve.observe import logs
 from serve.observe.metrics import Metrics
 from serve.observe.startup import Startup
 from serve.service.directory import Directory, Weights
+from serve.service.engine_queue import EngineQueue
 from serve.service.requests import Service
 
 CANARY = "canary7f31e0"
@@ -58,7 +59,9 @@ async def test_what_a_client_writes_is_not_kept(place, pipeline):
     handler.setFormatter(logs.JsonFormatter())
     for_people.setFormatter(logs.formatter("text", is_terminal=True))
     metrics = Metrics()
-    directory = Directory(("demo",), created=0)
+    directory = Directory(
+        ("demo",), created=0, queue_for=lambda _pipeline: EngineQueue(max_running=1)
+    )
     if pipeline is not None:
         directory.publish(pipeline, Weights())
     service = Service(directory, (Loopback(),), listeners=(logs.AccessLog(), metrics))

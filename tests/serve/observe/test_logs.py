@@ -160,6 +160,13 @@ def test_uvicorn_is_routed_and_its_access_log_is_off(lines):
     assert "color_message" not in line
 
 
+def test_clients_tell_no_url(lines):
+    for name in ("httpx", "httpcore.http11"):
+        logging.getLogger(name).info("HTTP Request: POST https://hooks.example.org/s3cr3t")
+        logging.getLogger(name).debug("send_request_headers s3cr3t")
+    assert lines() == []
+
+
 def test_warnings_and_dead_threads_are_lines_too(lines):
     with warnings.catch_warnings():
         warnings.simplefilter("always")

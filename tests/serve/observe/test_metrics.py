@@ -11,6 +11,7 @@ from serve.errors import EngineDeadError
 from serve.observe import metrics as module
 from serve.observe.families import BY_NAME, FAMILIES, PREFIX
 from serve.observe.metrics import Metrics, PooledHistogram, error_codes
+from serve.service.engine_queue import EngineQueue
 from tests.serve.observe.records import finished, refused
 
 INFO = EngineInfo(
@@ -84,6 +85,14 @@ def test_every_refusal_is_there_before_the_first_one():
     assert {name for name in samples if name.startswith("refusals_total")} == {
         f'refusals_total{{code="{code}"}}' for code in error_codes()
     }
+
+
+def test_the_database_is_asked_for_at_scrape_time():
+    metrics = Metrics()
+    assert "database_available" not in scrape(metrics)
+    answers = iter([True, False])
+    metrics.attach_database(lambda: next(answers))
+    assert [scrape(metrics)["database_available"] for _ in range(2)] == [1, 0]
 
 
 def test_the_key_file_is_asked_for_at_scrape_time():
@@ -202,8 +211,11 @@ def test_the_scrape_holds_exactly_the_families_of_the_table():
     )
     metrics.attach_admission(lambda: 0)
     metrics.attach_key_file(lambda: True)
+    metrics.attach_database(lambda: True)
+    metrics.attach_queue(EngineQueue(max_running=1))
     metrics.set_model(INFO, "demo")
     metrics.set_arm("blue")
+    metrics.set_alert_channels(["webhook"])
     metrics.request_finished(finished(error_code="engine_dead"))
     found = {}
     for family in text_string_to_metric_families(metrics.render()[0].decode()):
@@ -263,3 +275,21 @@ def test_two_registries_do_not_meet():
     first, second = Metrics(), Metrics()
     first.request_finished(finished())
     assert scrape(second)["prompt_tokens_total"] == 0
+
+
+def test_alerts_are_counted_from_0_on_by_channel() -> None:
+    metrics = Metrics()
+    metrics.set_alert_channels(["webhook", "mail"])
+    metrics.alert_tried("webhook", is_taken=True)
+    metrics.alert_tried("webhook", is_taken=False)
+    metrics.alerts_given_up(3)
+    metrics.alerts_pending(2)
+    text = metrics.render()[0].decode()
+    for line in (
+        'intramural_alerts_sent_total{channel="webhook"} 1.0',
+        'intramural_alerts_sent_total{channel="mail"} 0.0',
+        'intramural_alerts_failed_total{channel="webhook"} 1.0',
+        "intramural_alerts_given_up_total 3.0",
+        "intramural_alerts_pending 2.0",
+    ):
+        assert line in text.splitlines()

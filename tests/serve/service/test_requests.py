@@ -19,7 +19,7 @@ import pytest
 from serve.api.openai.chat import ChatCompletions
 from serve.errors import Forbidden, ModelNotFound, RequestError
 from serve.governance import keys
-from serve.governance.authenticators import Credentials
+from serve.governance.credentials import Credentials
 from serve.governance.principal import ANONYMOUS, Principal, Scope
 from serve.observe.record import RequestRecord
 from serve.pipeline.events import Finished

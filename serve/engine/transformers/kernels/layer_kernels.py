@@ -6,7 +6,8 @@ They are those of the Llama kind, over float32 rows::
     gate       silu(gate) * up (Shazeer 2020)
     sequence   calls kernels one after the other, all threads at each together
 
-Each kernel works on the share of its thread; those of attention are in ``attention_kernels.py``.
+Each kernel works on the share of its thread; those of attention are in ``store_kernels.py``
+and ``attention_kernels.py``.
 """
 
 from __future__ import annotations

@@ -93,7 +93,7 @@ def store(*, is_bfloat16: bool) -> Kernel:
     return _kept(
         f"store_{_cache_type(is_bfloat16)}",
         StoreArguments,
-        lambda: _loops("attention_kernels").store(is_bfloat16=is_bfloat16),
+        lambda: _loops("store_kernels").store(is_bfloat16=is_bfloat16),
     )
 
 

@@ -15,8 +15,6 @@ from typing import BinaryIO
 from models import plain_file
 
 _OTHERS = 0o077
-_OTHERS_OF_A_VOLUME = 0o037
-"""Bits that no file may have; a Secret's volume belongs to root, and is read by the pod's group."""
 
 
 def make_private(folder: Path) -> None:
@@ -43,22 +41,6 @@ def opened(path: Path) -> Iterator[BinaryIO]:
         if not _is_own(os.fstat(file.fileno())):
             raise OSError(0, "is not this user's own file, closed to others (chmod 600)", str(path))
         yield file
-
-
-def read_secret(path: Path, max_bytes: int) -> bytes:
-    """A small file of the operator's, which a cluster may mount: read by the group, and a link.
-
-    Raises:
-        OSError: it cannot be read, others may read it, or it is a link out of its folder.
-    """
-    content = plain_file.read(path, max_bytes, may_be_link=True)
-    found = path.stat()
-    is_volume = found.st_uid == 0 and os.geteuid() != 0
-    if found.st_mode & (_OTHERS_OF_A_VOLUME if is_volume else _OTHERS):
-        raise OSError(0, "is open to group or others (chmod 600)", str(path))
-    if not path.resolve().is_relative_to(path.parent.resolve()):
-        raise OSError(0, "is a link out of its folder: name the file itself", str(path))
-    return content
 
 
 def _is_own(found: os.stat_result) -> bool:

@@ -24,7 +24,7 @@ from pathlib import Path
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from models import durable
+from models import durable, private_file
 from serve.engine.transformers.prefix_store import private_files
 from serve.errors import StartupError
 
@@ -109,7 +109,7 @@ def _own_secret(folder: Path) -> bytes:
 
 def _operators_secret(path: Path) -> StoreSecret:
     try:
-        text = private_files.read_secret(path, _MAX_FILE_BYTES).strip()
+        text = private_file.read(path, _MAX_FILE_BYTES).strip()
     except OSError as error:
         raise StartupError(f"--prefix-cache-key-file {path}: {error.strerror or error}.") from None
     secret = _decoded(text)

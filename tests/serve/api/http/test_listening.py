@@ -41,6 +41,8 @@ def test_anywhere_else_does(host: str, tmp_path: Path) -> None:
             check_exposure(Config(host=host, **open_to_all))
     clients = {"ssl_ca_certs": tmp_path / "ca.pem", "client_cert_map": tmp_path / "clients.toml"}
     check_exposure(Config(host=host, **tls, **clients))
+    for known in ({"api_keys": "database"}, {"jwt_file": tmp_path / "jwt.toml"}):
+        check_exposure(Config(host=host, behind_proxy=True, **known))
 
 
 def test_a_port_that_is_taken_is_named_with_what_to_do() -> None:

@@ -35,7 +35,7 @@ async def test_neutral_values_of_unsupported_fields_are_accepted_and_others_are_
 
 @pytest.mark.parametrize(
     "name",
-    ["user", "safety_identifier", "metadata", "store", "service_tier", "prompt_cache_key"],
+    ["user", "safety_identifier", "metadata", "store", "prompt_cache_key"],
 )
 def test_what_official_clients_send_for_themselves_is_ignored(name: str) -> None:
     assert name in FIELDS.ignored

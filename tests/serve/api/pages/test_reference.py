@@ -38,6 +38,10 @@ def test_it_has_every_route_type_and_field(browser: Browser) -> None:
             assert name in text
             assert field["description"].replace("`", "").split(":")[0] in text
         assert "1 to 128" in text, "limits of n"
+        query = browser.text("#get-v1-usage")
+        for parameter in document["paths"]["/v1/usage"]["get"]["parameters"]:
+            assert parameter["name"] in query
+            assert parameter["description"].replace("`", "").split(":")[0] in query
         dead = browser.script(
             "return [...document.querySelectorAll('#reference a')]"
             ".map((link) => link.hash.slice(1))"
@@ -65,9 +69,11 @@ def test_each_route_has_an_example_that_is_right(browser: Browser) -> None:
             """,
             [_request(command) for command in commands],
         )
-        assert len(asked) == 13
-        assert {status for _, status in asked} == {200}
-        assert is_clean(browser, url)
+        assert len(asked) == 15
+        without_ledger = {status for address, status in asked if address.endswith("/usage")}
+        assert without_ledger == {404}
+        assert {status for address, status in asked if not address.endswith("/usage")} == {200}
+        assert is_clean(browser, url, refused=("/usage",))
 
 
 def test_a_search_leaves_what_is_looked_for(browser: Browser) -> None:

@@ -43,19 +43,3 @@ def test_a_file_that_is_open_to_others_is_refused(tmp_path: Path) -> None:
     path.chmod(0o640)
     with pytest.raises(OSError, match="chmod 600"), private_files.opened(path):
         pass
-    with pytest.raises(OSError, match="chmod 600"):
-        private_files.read_secret(path, 10)
-
-
-def test_a_secret_may_be_a_link_within_its_folder_alone(tmp_path: Path) -> None:
-    """A cluster mounts secrets as links to a folder beside them."""
-    volume, outside = tmp_path / "volume", tmp_path / "outside"
-    for folder in (volume / "..data", outside):
-        folder.mkdir(parents=True)
-        (folder / "key").write_bytes(b"secret")
-        (folder / "key").chmod(0o600)
-    (volume / "key").symlink_to("..data/key")
-    (volume / "other").symlink_to(outside / "key")
-    assert private_files.read_secret(volume / "key", 10) == b"secret"
-    with pytest.raises(OSError, match="link out of its folder"):
-        private_files.read_secret(volume / "other", 10)

@@ -1,0 +1,1 @@
+"""Measurements of a server that is asked for more than it can do: shares, refusals, retries."""

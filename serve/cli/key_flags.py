@@ -1,0 +1,85 @@
+"""Flags of the keys commands."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from serve.cli.flags import Parser
+from serve.governance.key_changes import DEFAULT_OVERLAP, DEFAULT_SCOPES, MAX_OVERLAP
+from serve.governance.limit_names import LIMIT_NAMES
+from serve.governance.principal import ALL_SCOPES
+
+_MAX_HOURS = MAX_OVERLAP.total_seconds() / 3600
+_MAX_DAYS = 36_500
+COMMANDS = "create|list|show|rotate|revoke|limits"
+_ID = "the part of the key between `sk-` and the dot"
+_LIMITS = f"NAME is one of {', '.join(LIMIT_NAMES)}"
+
+
+def _hours(text: str) -> float:
+    hours = float(text)
+    if not 0 <= hours <= _MAX_HOURS:
+        raise argparse.ArgumentTypeError(f"{text} is not within 0 to {_MAX_HOURS:g} hours")
+    return hours
+
+
+def _days(text: str) -> int:
+    if not text.isdecimal() or int(text[:9]) > _MAX_DAYS:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 0 to {_MAX_DAYS}")
+    return int(text)
+
+
+def parser(description: str | None) -> Parser:
+    """The parser of `python -m serve keys`."""
+    found = Parser(prog="python -m serve keys", description=description, allow_abbrev=False)
+    commands = found.add_subparsers(dest="command", required=True, metavar=COMMANDS)
+    create = commands.add_parser("create", help="make a key and print it, once")
+    create.add_argument("--name", default="", help="whose it is; shown in `list`, never to clients")
+    create.add_argument("--tenant", help="whose data its data are (default: its own, of its id)")
+    create.add_argument("--owner", default="", help="the user of the tenant, for reports")
+    create.add_argument(
+        "--scope",
+        action="extend",
+        nargs="+",
+        choices=sorted(ALL_SCOPES),
+        help=f"what it may do (default: {' '.join(DEFAULT_SCOPES)})",
+    )
+    create.add_argument(
+        "--model", action="extend", nargs="+", metavar="NAME", help="models it may ask (all)"
+    )
+    create.add_argument(
+        "--limit", action="extend", nargs="+", metavar="NAME=VALUE", help=f"its limits; {_LIMITS}"
+    )
+    create.add_argument("--expires-in-days", type=_days, metavar="N", help="default: never")
+    listing = commands.add_parser("list", help="show ids, names, tenants, states; no secrets")
+    show = commands.add_parser("show", help="show all of one key but its secrets")
+    rotate = commands.add_parser("rotate", help="give a key a new secret, and print that, once")
+    rotate.add_argument(
+        "--overlap-hours",
+        type=_hours,
+        metavar="N",
+        help="how long the old secret is good, too "
+        f"(default: {DEFAULT_OVERLAP.total_seconds() / 3600:g}; 0 ends it now)",
+    )
+    revoke = commands.add_parser("revoke", help="disable a key by its id, for good")
+    limits = commands.add_parser("limits", help="show a key's limits, or change them")
+    for command in (show, rotate, revoke, limits):
+        command.add_argument("id", help=_ID)
+    limits.add_argument(
+        "limit", nargs="*", metavar="NAME=VALUE", help=f"{_LIMITS}; VALUE none takes it away"
+    )
+    for command in (create, listing, show, rotate, revoke, limits):
+        command.add_argument("--json", action="store_true", help="print JSON")
+        command.add_argument(
+            "--file",
+            type=Path,
+            help="key file (default: --api-key-file's setting, else the state directory)",
+        )
+        command.add_argument(
+            "--database", action="store_true", help="the keys in the database of the settings"
+        )
+        command.add_argument(
+            "--key-pepper-file", type=Path, metavar="FILE", help="as the server has it"
+        )
+    return found

@@ -1,0 +1,108 @@
+"""Files that govern requests: the pepper, limits, the identity provider, and alerts."""
+
+from __future__ import annotations
+
+import asyncio
+
+from serve.config import Config
+from serve.doctor.finding import Finding, failure, ok, skipped, warning
+from serve.doctor.machine import Machine
+from serve.errors import StartupError
+from serve.governance.alerts import alerts_file
+from serve.governance.jwks_sources import UrlJwks
+from serve.governance.jwt_settings import read_jwt_settings
+from serve.governance.jwt_tokens import jwks_source
+from serve.governance.keys import list_keys
+from serve.governance.limits.existence import Known, names_of
+from serve.governance.limits.limits_file import read_rules
+from serve.governance.limits.rules import BUDGETS
+from serve.governance.pepper import opened_pepper
+
+
+def pepper(machine: Machine) -> Finding:
+    """Can the pepper be read, and by nobody else?"""
+    if machine.config.key_pepper_file is None:
+        return skipped("Keys are stored without a pepper: --key-pepper-file names one.")
+    try:
+        opened_pepper(machine.config.key_pepper_file)
+    except StartupError as error:
+        return _failed(error)
+    return ok("The pepper can be read, and by nobody else.")
+
+
+def limits(machine: Machine) -> Finding:
+    """Does the limits file load, and does each limit name what there is?"""
+    config = machine.config
+    if config.limits_file is None:
+        return skipped("There are no limits: --limits-file names a file of them.")
+    try:
+        rules = read_rules(config.limits_file, _known(config))
+    except StartupError as error:
+        return _failed(error)
+    num_enforced = sum(limit.is_enforced for limit in rules.limits)
+    summary = f"{len(rules.limits)} limits, {num_enforced} of them enforced."
+    if config.api_keys == "database":
+        return ok(f"{summary} Names of keys, users and tenants are in the database: not looked up.")
+    return ok(summary)
+
+
+def identity_provider(machine: Machine) -> Finding:
+    """Can the public keys of the identity provider be read, now?"""
+    if machine.config.jwt_file is None:
+        return skipped("No identity provider's tokens are taken: --jwt-file names one.")
+    try:
+        source = jwks_source(read_jwt_settings(machine.config.jwt_file))
+    except StartupError as error:
+        return _failed(error)
+    if isinstance(source, UrlJwks) and not asyncio.run(source.refresh()):
+        return failure(
+            "The identity provider's keys cannot be fetched: its tokens are refused.",
+            "Look at jwks_url and ca_file, and at the network policy; the log has the reason.",
+        )
+    return ok("The identity provider's keys can be read.")
+
+
+def alerts(machine: Machine) -> Finding:
+    """Does the alerts file load, with its secret and certificates, and is there what it tells of?
+
+    Nothing is sent, and no name is looked up.
+    """
+    config = machine.config
+    if config.alerts_file is None:
+        return skipped("Nobody is told of budgets: --alerts-file names a file of whom to tell.")
+    try:
+        file = alerts_file.load(config.alerts_file)
+        channels = alerts_file.channels_of(config.alerts_file, file)
+        has_budgets = _has_budgets(config)
+    except StartupError as error:
+        return _failed(error)
+    percents = ", ".join(str(percent) for percent in sorted(set(file.thresholds)))
+    summary = f"At {percents} % of a budget, by {' and '.join(channels)}."
+    if not has_budgets:
+        return warning(
+            f"{summary} The limits file has no budget.",
+            "Add tokens_per_day, money_per_day or money_per_month to a limit.",
+        )
+    return ok(summary)
+
+
+def _has_budgets(config: Config) -> bool:
+    """Whether the limits file has a budget; a key may have one of its own, so no file is none."""
+    if config.limits_file is None:
+        return False
+    rules = read_rules(config.limits_file, _known(config))
+    return any(BUDGETS & limit.bounds.keys() for limit in rules.limits)
+
+
+def _known(config: Config) -> Known:
+    """Names that limits may use, as far as files have them."""
+    if config.api_keys == "database":
+        return Known(aliases=names_of(config, None, knows_others=True).aliases)
+    keys = None if config.api_key_file is None else list_keys(config.api_key_file)
+    knows_others = config.jwt_file is not None or config.client_cert_map is not None
+    return names_of(config, keys, knows_others=knows_others)
+
+
+def _failed(error: StartupError) -> Finding:
+    summary, _, advice = str(error).partition(". ")
+    return failure(f"{summary.rstrip('.')}.", advice)

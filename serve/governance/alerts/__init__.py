@@ -1,0 +1,1 @@
+"""Alerts at thresholds of budgets: what is told, to whom, and how it gets there safely."""

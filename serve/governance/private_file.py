@@ -1,0 +1,67 @@
+"""Private files: secrets, and hashes of them, that nobody but the server's user may read or write.
+
+Their mode is 0600, or root's and 0440, as in a volume of Kubernetes; a link may not lead out of its
+folder, whose owner could put other contents there.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+from models import plain_file
+from serve.errors import StartupError
+
+
+def read_private(path: Path, label: str, max_bytes: int, *, if_missing: str) -> str:
+    """The text of a file that is closed to others.
+
+    Args:
+        label: names the file in refusals ("API key file").
+        if_missing: the advice where there is no file; a sentence.
+
+    Raises:
+        StartupError: it is missing, open to others, too large, or no plain file of UTF-8 text.
+    """
+    with explained(path, label, if_missing):
+        # Before its mode: who is told to chmod a link to a device would chmod the device.
+        text = plain_file.read_text(path, max_bytes, may_be_link=True)
+        found = path.stat()
+        mode = stat.S_IMODE(found.st_mode)
+        if mode & too_much(found, os.geteuid()):
+            raise StartupError(
+                f"{label} {path} has mode {mode:04o}: group or others may use it. "
+                f"Run: chmod 600 {path} (on a file system that keeps no modes, such as vfat, "
+                "CIFS or WSL's drives, that changes nothing: keep the file on another)."
+            )
+        # A Secret's volume has links, and all of them lie within it.
+        if not path.resolve().is_relative_to(path.parent.resolve()):
+            raise StartupError(f"{label} {path} is a link out of its folder. Name the file itself.")
+    return text
+
+
+def too_much(found: os.stat_result, user: int) -> int:
+    """The mode bits that no private file may have.
+
+    A file in a volume of Kubernetes belongs to root, and a process that is not root can read it by
+    its group alone (``fsGroup``): then reading is what the group is for.
+    """
+    is_volume = found.st_uid == 0 and user != 0
+    return 0o037 if is_volume else 0o077
+
+
+@contextlib.contextmanager
+def explained(path: Path, label: str, if_missing: str) -> Iterator[None]:
+    """Turn the system's errors about a file into a StartupError that names it."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise StartupError(f"{label} {path} is not there. {if_missing}") from None
+    except OSError as error:
+        reason = error.strerror or str(error)
+        if reason.startswith(("is ", "has ")):
+            reason = f"it {reason}"
+        raise StartupError(f"{label} {path} cannot be used: {reason}") from None

@@ -1,0 +1,27 @@
+"""The database that settings ask for: whether there is one, and where."""
+
+from __future__ import annotations
+
+from serve.config import Config
+from serve.storage.places import FILE_NAME, Place, SqliteFile
+from serve.storage.urls import read_database_url
+
+
+def needs_database(config: Config) -> bool:
+    """Whether anything that these settings turn on keeps what it must not lose."""
+    return (
+        config.usage_ledger
+        or config.api_keys == "database"
+        or bool(config.database_url_file or config.limits_file)
+    )
+
+
+def place_of(config: Config) -> Place:
+    """The database of these settings: a server that replicas share, or a file of this machine.
+
+    Raises:
+        StartupError: the file with the server's URL cannot be read, or holds none.
+    """
+    if config.database_url_file is not None:
+        return read_database_url(config.database_url_file)
+    return SqliteFile(path=config.state_dir / FILE_NAME)

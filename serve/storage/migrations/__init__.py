@@ -1,0 +1,1 @@
+"""Alembic's folder: each file of versions/ takes the tables from one revision to the next."""

@@ -1,0 +1,66 @@
+"""SQLite's engine: write-ahead log, synced at every commit, one file of mode 0600.
+
+Python's driver begins no transaction of its own here (``isolation_level=None``): a writer begins
+with BEGIN IMMEDIATE, which waits for other processes, and never has to upgrade its lock.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from pathlib import Path
+
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.pool import QueuePool
+
+from serve.storage.places import WAITS_FOR_TURN, SqliteFile
+
+
+def sqlite_engine(place: SqliteFile, *, is_reader: bool = False) -> Engine:
+    """An engine with one connection. Opens nothing yet."""
+    engine = create_engine(
+        "sqlite+pysqlite://",
+        creator=lambda: _connect(place, is_reader=is_reader),
+        poolclass=QueuePool,
+        pool_size=1,
+        max_overflow=0,
+    )
+    begin = "BEGIN" if is_reader else "BEGIN IMMEDIATE"
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        connection.exec_driver_sql(begin, execution_options=WAITS_FOR_TURN)
+
+    return engine
+
+
+def _connect(place: SqliteFile, *, is_reader: bool) -> sqlite3.Connection:
+    _make_private(place.path)
+    connection = sqlite3.connect(
+        place.path,
+        timeout=place.patience.turn_s,
+        isolation_level=None,
+        check_same_thread=False,  # a lane's thread uses it, and whoever closes it
+    )
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("PRAGMA foreign_keys = ON")
+    if is_reader:
+        connection.execute("PRAGMA query_only = ON")
+    return connection
+
+
+def _make_private(path: Path) -> None:
+    """Make the file before SQLite does, closed to others; its log and index get the same mode.
+
+    Raises:
+        OSError: it cannot be made, or is open to others.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    descriptor = os.open(path, os.O_CREAT | os.O_RDONLY | os.O_CLOEXEC, 0o600)
+    try:
+        mode = os.fstat(descriptor).st_mode
+    finally:
+        os.close(descriptor)
+    if mode & 0o077:
+        raise OSError(0, "it is open to group or others (chmod 600)", str(path))

@@ -1,0 +1,90 @@
+"""Pepper, limits, identity provider and alerts as `doctor` sees them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from serve.doctor import governance
+from tests.serve.doctor.machines import machine
+
+LIMITS = '[[limits]]\nname = "all"\ntokens_per_day = 5\n'
+RATES = '[[limits]]\nname = "all"\ntokens_per_minute = 5\nmode = "observe"\n'
+MAIL = '[mail]\nrelay = "127.0.0.1:25"\nfrom = "a@example.org"\nto = ["b@example.org"]\n'
+JWT = 'issuer = "i"\naudience = "a"\nalgorithms = ["ES256"]\ntenants = ["*"]\n'
+
+
+def written(folder: Path, name: str, text: str) -> Path:
+    path = folder / name
+    path.write_text(text)
+    path.chmod(0o600)
+    return path
+
+
+def test_what_is_not_set_is_skipped(tmp_path):
+    plain = machine(tmp_path)
+    checks = (
+        governance.pepper,
+        governance.limits,
+        governance.identity_provider,
+        governance.alerts,
+    )
+    assert [check(plain).level for check in checks] == ["skipped"] * 4
+
+
+@pytest.mark.parametrize(("text", "level"), [("p" * 32, "ok"), ("short", "failure")])
+def test_the_pepper(tmp_path, text, level):
+    pepper = written(tmp_path, "pepper", text)
+    found = governance.pepper(machine(tmp_path, key_pepper_file=pepper, api_keys="database"))
+    assert found.level == level
+
+
+def test_limits_that_load(tmp_path):
+    limits_file = written(tmp_path, "limits.toml", LIMITS + RATES.replace("all", "other"))
+    found = governance.limits(machine(tmp_path, limits_file=limits_file))
+    assert (found.level, found.summary) == ("ok", "2 limits, 1 of them enforced.")
+
+
+def test_a_limit_on_what_is_not_there(tmp_path):
+    text = LIMITS + 'model = "elsewhere"\n'
+    found = governance.limits(machine(tmp_path, limits_file=written(tmp_path, "limits.toml", text)))
+    assert found.level == "failure"
+    assert "elsewhere" in f"{found.summary} {found.advice}"
+
+
+def test_keys_of_a_database_are_not_looked_up(tmp_path):
+    text = LIMITS + 'key = "unknown-to-a-file"\n'
+    limits_file = written(tmp_path, "limits.toml", text)
+    found = governance.limits(machine(tmp_path, limits_file=limits_file, api_keys="database"))
+    assert found.level == "ok"
+    assert "not looked up" in found.summary
+
+
+@pytest.mark.parametrize("keys", ['{"keys": []}', "no json"])
+def test_an_identity_provider_without_keys_is_a_failure(tmp_path, keys):
+    written(tmp_path, "jwks.json", keys)
+    path = written(tmp_path, "jwt.toml", JWT + 'jwks_file = "jwks.json"\n')
+    assert governance.identity_provider(machine(tmp_path, jwt_file=path)).level == "failure"
+
+
+def test_alerts_about_budgets(tmp_path):
+    alerts_file = written(tmp_path, "alerts.toml", "thresholds = [80, 50]\n" + MAIL)
+    limits_file = written(tmp_path, "limits.toml", LIMITS)
+    found = governance.alerts(machine(tmp_path, alerts_file=alerts_file, limits_file=limits_file))
+    assert (found.level, found.summary) == ("ok", "At 50, 80 % of a budget, by mail.")
+
+
+def test_alerts_about_nothing(tmp_path):
+    alerts_file = written(tmp_path, "alerts.toml", "thresholds = [80]\n" + MAIL)
+    limits_file = written(tmp_path, "limits.toml", RATES)
+    found = governance.alerts(machine(tmp_path, alerts_file=alerts_file, limits_file=limits_file))
+    assert found.level == "warning"
+    assert governance.alerts(machine(tmp_path, alerts_file=alerts_file)).level == "warning"
+
+
+def test_alerts_that_do_not_load(tmp_path):
+    alerts_file = written(tmp_path, "alerts.toml", "thresholds = [80]\n")
+    found = governance.alerts(machine(tmp_path, alerts_file=alerts_file))
+    assert found.level == "failure"
+    assert "no [mail]" in found.summary

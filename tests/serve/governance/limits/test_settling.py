@@ -1,0 +1,87 @@
+"""Settlements: kept where the ledger is away, sent once it is back, and none holds up others."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from serve.governance.limits.settling import Settlements
+from serve.governance.limits.spool import Spool
+from serve.storage.counters import StoreUnavailable
+from serve.storage.ledger import Settlement
+from tests.serve.governance.limits.test_spool import settlement
+
+
+class Book:
+    """A ledger in memory, which may be away, and takes no row of some requests."""
+
+    def __init__(self, *poison: str) -> None:
+        self.rows: list[str] = []
+        self.is_away = False
+        self._poison = poison
+
+    async def enter(self, settlements: Sequence[Settlement], /) -> None:
+        if self.is_away:
+            raise StoreUnavailable("away")
+        for each in settlements:
+            if each.row.request_id in self._poison:
+                raise ValueError("no row of ours")
+        self.rows += [each.row.request_id for each in settlements]
+
+
+async def test_what_was_kept_is_sent_once(tmp_path: Path) -> None:
+    book = Book()
+    book.is_away = True
+    settlements = Settlements(book, Spool(tmp_path))
+    for number in range(450):
+        await settlements.settle(settlement(number))
+    assert (settlements.num_waiting, settlements.is_store_away) == (450, True)
+    await settlements.retry()
+    assert book.rows == []
+    book.is_away = False
+    await settlements.retry()
+    await settlements.retry()
+    assert book.rows == [f"req-{number}" for number in range(450)]
+    assert settlements.num_waiting == 0
+    await settlements.close()
+
+
+async def test_one_that_no_ledger_takes_holds_up_no_other(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    book = Book("req-1")
+    settlements = Settlements(book, Spool(tmp_path))
+    book.is_away = True
+    for number in range(3):
+        await settlements.settle(settlement(number))
+    book.is_away = False
+    await settlements.retry()
+    assert book.rows == ["req-0", "req-2"]
+    assert b'"req-1"' in (tmp_path / "usage-rejected.jsonl").read_bytes()
+    assert "usage is set aside" in caplog.text
+    await settlements.close()
+
+
+async def test_without_a_disk_it_is_kept_in_memory_and_nobody_is_let_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    book = Book()
+    book.is_away = True
+    settlements = Settlements(book, Spool(tmp_path))
+
+    def full(*_: Any) -> int:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "pwrite", full)
+    await settlements.settle(settlement(1))
+    assert settlements.is_full
+    book.is_away = False
+    await settlements.retry()
+    assert book.rows == ["req-1"]
+    assert settlements.num_waiting == 0
+    monkeypatch.undo()
+    await settlements.close()

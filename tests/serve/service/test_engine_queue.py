@@ -1,0 +1,235 @@
+"""Places and turns: who begins, who is refused with what, and that no end leaks a place."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from contextlib import suppress
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from serve.errors import DeadlineExceeded, QueueFull
+from serve.pipeline.events import Queued, Started
+from serve.service import engine_queue
+from serve.service.engine_queue import Asked, EngineQueue, Place, expected_tokens
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def asked(tenant: str = "a", tokens: int = 100, **fields: Any) -> Asked:
+    return Asked(tenant=tenant, request_class="interactive", tokens=tokens, **fields)
+
+
+def queue_of(
+    *, max_running: int = 2, look_ahead: int = 0, **fields: Any
+) -> tuple[EngineQueue, Clock]:
+    clock = Clock()
+    fields |= {"max_running": max_running, "look_ahead": look_ahead}
+    return EngineQueue(clock=clock, **fields), clock
+
+
+def flooded(queue: EngineQueue, clock: Clock, num: int, *, ended: int = 0) -> list[Place]:
+    """Places of so many requests, of whom the first end a second after one another."""
+    places = [queue.join(asked()) for _ in range(num)]
+    for _ in range(ended):
+        clock.now += 1
+        places.pop(0).leave(100)
+    return places
+
+
+async def test_as_many_begin_as_there_are_places_and_others_as_these_end() -> None:
+    queue, _ = queue_of(max_running=3, look_ahead=1)
+    places = [queue.join(asked()) for _ in range(6)]
+    assert [place.is_waiting for place in places] == [False] * 4 + [True] * 2
+    places[1].leave(10)
+    assert not places[4].is_waiting
+    assert places[5].is_waiting
+    assert (queue.num_held, queue.num_waiting) == (4, 1)
+    await places[4].wait()
+
+
+async def test_the_look_ahead_is_a_sixteenth_and_at_least_one() -> None:
+    for max_running, most in ((1, 2), (16, 17), (32, 34), (256, 272)):
+        queue = EngineQueue(max_running=max_running)
+        places = [queue.join(asked()) for _ in range(max_running * 2)]
+        assert sum(not place.is_waiting for place in places) == min(most, 2 * max_running)
+
+
+async def test_a_wide_request_waits_for_one_place_and_others_until_it_has_ended() -> None:
+    queue, _ = queue_of(max_running=4)
+    first, second = queue.join(asked(width=3)), queue.join(asked(width=1))
+    wide, narrow = queue.join(asked(width=4)), queue.join(asked("b"))
+    assert wide.is_waiting
+    second.leave(0)
+    assert not wide.is_waiting
+    assert queue.num_held == 7
+    first.leave(0)
+    assert narrow.is_waiting  # all four places are the wide one's
+    wide.leave(0)
+    assert not narrow.is_waiting
+    assert queue.num_held == 1
+
+
+async def test_tokens_that_wait_are_bounded_and_one_alone_may_always_wait() -> None:
+    queue, _ = queue_of(max_running=1, max_tokens=1000)
+    queue.join(asked(tokens=50_000))  # it does not wait
+    queue.join(asked(tokens=50_000))  # nobody else waits
+    with pytest.raises(QueueFull) as refused:
+        queue.join(asked(tokens=10))
+    message = refused.value.message
+    assert "50000 of at most 1000 tokens wait" in message
+    assert "has 10" in message
+    assert "number 2" in message
+    assert "not known yet" in message
+    with pytest.raises(QueueFull):
+        queue.check(asked(tokens=1))
+
+
+async def test_a_refusal_tells_the_wait_where_it_is_known() -> None:
+    queue, clock = queue_of(max_running=1)
+    flooded(queue, clock, 21, ended=10)  # one a second
+    refused = queue.refusal("Full.", asked())
+    assert "10 requests wait; this one would be number 11" in refused.message
+    assert "the expected wait is 11.0 s" in refused.message
+
+
+async def test_those_that_are_refused_are_called_one_turn_after_another() -> None:
+    queue, clock = queue_of(max_running=1)
+    flooded(queue, clock, 40, ended=10)
+    told = [queue.refusal("Full.", asked()).retry_after_s for _ in range(20)]
+    assert told == [4, 8, *[10] * 18]
+
+
+async def test_a_quarter_is_kept_for_those_that_come_back_while_there_are_any() -> None:
+    queue, clock = queue_of(max_running=1, max_waiting=8)
+    places = flooded(queue, clock, 14, ended=6)  # one runs, seven wait: a refused one was never
+    queue.check(asked())
+    queue.refusal("Full.", asked())
+    with pytest.raises(QueueFull, match="kept for those"):
+        queue.check(asked())
+    queue.check(asked("b"))  # it has less waiting than the others
+    queue.join(asked(is_retry=True))
+    for place in places[:4]:
+        place.leave(100)
+    queue.check(asked())
+    clock.now += 60
+    places[4].leave(100)
+    flooded(queue, clock, 6)
+    queue.check(asked())  # they had the time to come
+
+
+async def test_a_turn_that_would_come_too_late_is_refused_before_anything_is_done() -> None:
+    queue, clock = queue_of(max_running=1)
+    queue.join(asked())
+    queue.join(asked())
+    queue.check(asked(deadline_at=0.001))  # nobody knows how long it takes
+    queue, clock = queue_of(max_running=1)
+    flooded(queue, clock, 21, ended=10)
+    queue.check(asked(deadline_at=clock.now + 11.5))
+    queue.check(asked("b", deadline_at=clock.now + 1.5))  # its turn is the next
+    with pytest.raises(DeadlineExceeded) as refused:
+        queue.check(asked(deadline_at=clock.now + 10.5))
+    assert refused.value.status == 504
+    assert refused.value.retry_after_s == 1
+    assert "expected wait is 11.0 s, and the deadline is in 10.5 s" in refused.value.message
+
+
+async def test_a_deadline_that_has_passed_is_refused_also_where_there_is_room() -> None:
+    queue, clock = queue_of()
+    clock.now = 5.0
+    with pytest.raises(DeadlineExceeded):
+        queue.check(asked(deadline_at=5.0))
+
+
+async def test_a_place_is_told_when_it_changes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine_queue, "UPDATE_S", 0.0)
+    monkeypatch.setattr(engine_queue, "KEEP_ALIVE_S", 1e9)
+    queue, _ = queue_of(max_running=1)
+    first, second, third = (queue.join(asked()) for _ in range(3))
+    updates = third.updates()
+    assert await anext(updates) == Queued(position=2, expected_wait_s=None)
+    first.leave(0)
+    assert await anext(updates) == Queued(position=1, expected_wait_s=None)
+    second.leave(0)
+    assert await anext(updates, None) is None
+
+
+async def test_a_place_that_stays_is_told_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine_queue, "UPDATE_S", 0.0)
+    monkeypatch.setattr(engine_queue, "KEEP_ALIVE_S", 0.0)
+    queue, _ = queue_of(max_running=1)
+    queue.join(asked())
+    updates = queue.join(asked()).updates()
+    assert await anext(updates) == await anext(updates) == Queued(position=1, expected_wait_s=None)
+
+
+async def test_who_is_cancelled_at_the_hand_over_gives_its_place_on() -> None:
+    queue, _ = queue_of(max_running=1)
+    first = queue.join(asked())
+    tasks = [asyncio.create_task(_hold(queue, asked())) for _ in range(3)]
+    await asyncio.sleep(0)
+    first.leave(0)  # the first task's turn; it has not run since
+    tasks[0].cancel()
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert (queue.num_held, queue.num_waiting) == (1, 1)
+    for task in tasks[1:]:
+        task.cancel()
+    await asyncio.wait(tasks)
+    assert (queue.num_held, queue.num_waiting) == (0, 0)
+
+
+@given(st.integers(0, 2**32), st.integers(1, 4), st.integers(0, 2))
+def test_no_place_is_lost_whoever_leaves_when(seed: int, max_running: int, look_ahead: int) -> None:
+    """Clients that come and are cancelled in any order: places are all free afterwards."""
+    asyncio.run(_random_clients(random.Random(seed), max_running, look_ahead))
+
+
+async def _random_clients(randomness: random.Random, max_running: int, look_ahead: int) -> None:
+    queue, clock = queue_of(max_running=max_running, look_ahead=look_ahead)
+    tasks: list[asyncio.Task[None]] = []
+    for _ in range(30):
+        clock.now += randomness.random()
+        for _ in range(randomness.randrange(3)):
+            one = asked(
+                randomness.choice("abc"),
+                randomness.randrange(2000),
+                width=randomness.randint(1, max_running),
+            )
+            tasks.append(asyncio.create_task(_hold(queue, one, randomness.randrange(6))))
+        if tasks and randomness.random() < 0.5:
+            randomness.choice(tasks).cancel()
+        if randomness.random() < 0.7:
+            await asyncio.sleep(0)
+        assert queue.num_held <= max_running + look_ahead + max_running - 1
+    while not all(task.done() for task in tasks):
+        await asyncio.sleep(0)
+    assert (queue.num_held, queue.num_waiting, queue.num_waiting_sequences()) == (0, 0, 0)
+    assert not queue.join(asked()).is_waiting
+
+
+async def _hold(queue: EngineQueue, one: Asked, num_turns: int = 1_000_000) -> None:
+    place = queue.join(one)
+    try:
+        await place.wait()
+        for _ in range(num_turns):
+            await asyncio.sleep(0)
+    finally:
+        with suppress(Exception):
+            place.leave(one.tokens)
+
+
+def test_an_answer_counts_up_to_512_tokens_a_choice() -> None:
+    started = Started(prompt_tokens=7, max_completion_tokens=100, num_sequences=1)
+    assert expected_tokens(started) == 107
+    started = Started(prompt_tokens=7, max_completion_tokens=100_000, num_sequences=3)
+    assert expected_tokens(started) == 7 + 3 * 512

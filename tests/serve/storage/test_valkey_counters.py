@@ -1,0 +1,203 @@
+"""Counters in Valkey or Redis pass the contract on a real server, and bear what happens to it."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, replace
+
+import pytest
+from redis.asyncio import Redis
+
+from serve.storage.circuit import Circuit
+from serve.storage.counters import StoreUnavailable
+from serve.storage.valkey_counters import PREFIX, ValkeyCounters
+from tests.contracts.counters import LEASE_MS, MINUTE_MS, CountersContract, Harness, budget, rate
+from tests.servers.fixtures import needs_redis
+from tests.servers.redis import RedisServer, running_redis
+
+pytestmark = needs_redis
+
+TIME = "redis.call('TIME')"
+TEST_TIME = (
+    "(function() local ms = tonumber(redis.call('GET', '{intramural}:test-time')) "
+    "return {math.floor(ms / 1000), ms % 1000 * 1000} end)()"
+)
+"""What the tests put in the place of the server's clock."""
+
+
+@dataclass
+class ValkeyHarness(Harness):
+    counters: ValkeyCounters
+    client: Redis
+    now_ms: int = 10**12
+
+    async def move_clock(self, ms: int) -> None:
+        self.now_ms += ms
+        await self.client.set(f"{PREFIX}:test-time", self.now_ms)
+
+
+def unhurried(url: str, **more) -> ValkeyCounters:
+    return ValkeyCounters(url, **{"timeout_s": 30.0, **more})
+
+
+def with_test_time(counters: ValkeyCounters) -> ValkeyCounters:
+    scripts = counters._scripts
+    assert all(script.text.count(TIME) == 1 for script in scripts.values())
+    counters._scripts = {
+        verb: replace(script, text=script.text.replace(TIME, TEST_TIME))
+        for verb, script in scripts.items()
+    }
+    return counters
+
+
+@pytest.fixture
+async def harness(redis_server: RedisServer) -> AsyncIterator[ValkeyHarness]:
+    client = Redis.from_url(redis_server.url)
+    harness = ValkeyHarness(with_test_time(unhurried(redis_server.url)), client)
+    await harness.move_clock(0)
+    yield harness
+    await client.aclose()
+    await harness.counters.close()
+
+
+@pytest.fixture
+async def counters(redis_server: RedisServer) -> AsyncIterator[ValkeyCounters]:
+    counters = unhurried(redis_server.url)
+    yield counters
+    await counters.close()
+
+
+class TestValkeyCounters(CountersContract):
+    async def test_every_key_has_the_hash_tag_and_expires(self, harness: ValkeyHarness) -> None:
+        await harness.counters.reserve("a", [budget(5), rate(5)], lease_ms=LEASE_MS)
+        await harness.counters.reserve("b", [budget(5), rate(5)], lease_ms=LEASE_MS)
+        await harness.counters.settle("b", [budget(5), rate(5)])
+        await harness.counters.extend(["a"], lease_ms=LEASE_MS)
+        keys = {key.decode() for key in await harness.client.keys()} - {f"{PREFIX}:test-time"}
+        assert keys == {
+            f"{PREFIX}:{name}"
+            for name in (
+                *("clock", "replicas", "account:budget", "account:rate"),
+                *("reservation:a", "reservation:b"),
+            )
+        }
+        assert [key for key in keys if await harness.client.pttl(key) <= 0] == []
+        assert await harness.client.pttl(f"{PREFIX}:account:rate") <= 2 * MINUTE_MS
+
+    async def test_the_sum_is_that_of_what_is_held(self, harness: ValkeyHarness) -> None:
+        for number in range(20):
+            await harness.counters.reserve(
+                f"r{number}", [budget(number, 500)], lease_ms=100 + number
+            )
+        await harness.move_clock(109)
+        await harness.counters.extend([f"r{n}" for n in range(15)], lease_ms=50)
+        await harness.counters.settle("r19", [])
+        await harness.move_clock(20)
+        await harness.counters.balances([budget(0)])
+        fields = await harness.client.hgetall(f"{PREFIX}:account:budget")
+        held = [value for name, value in fields.items() if name.startswith(b"r:")]
+        assert sum(int(value.split()[0]) for value in held) == int(fields[b"reserved"])
+        assert int(fields[b"reserved"]) == sum(range(10, 15))
+
+
+async def test_leases_end_by_the_server_s_own_clock(counters: ValkeyCounters) -> None:
+    await counters.reserve("a", [budget(100)], lease_ms=50)
+    for _ in range(1000):
+        if (await counters.reserve("b", [budget(100)], lease_ms=60_000)).refused is None:
+            break
+        await asyncio.sleep(0.01)
+    assert (await counters.balances([budget(0)]))[0].reserved == 100
+
+
+async def test_replicas_are_counted(redis_server: RedisServer) -> None:
+    replicas = [unhurried(redis_server.url) for _ in range(3)]
+    for number, replica in enumerate(replicas):
+        await replica.reserve(f"r{number}", [], lease_ms=1)
+    assert [replica.num_replicas for replica in replicas] == [1, 2, 3]
+    for replica in replicas:
+        await replica.close()
+
+
+async def test_a_server_that_forgets_its_scripts_is_told_again(
+    counters: ValkeyCounters, redis_server: RedisServer
+) -> None:
+    await counters.reserve("a", [budget(10)], lease_ms=MINUTE_MS)
+    async with Redis.from_url(redis_server.url) as client:
+        await client.script_flush()
+    assert (await counters.balances([budget(0)]))[0].reserved == 10
+    assert await counters.settle("a", [budget(10)])
+
+
+async def test_a_server_that_was_started_again_has_forgotten() -> None:
+    with running_redis() as server:
+        counters = unhurried(server.url)
+        await counters.reserve("a", [budget(10)], lease_ms=MINUTE_MS)
+        server.stop(signal.SIGKILL)
+        with pytest.raises(StoreUnavailable) as told:
+            await counters.reserve("b", [budget(10)], lease_ms=MINUTE_MS)
+        assert str(server.folder) not in str(told.value)
+        server.start()
+        decision = await counters.reserve("c", [budget(10)], lease_ms=MINUTE_MS)
+        assert decision.balances[0].reserved == 10
+        await counters.close()
+
+
+async def test_a_server_that_is_full_is_unavailable() -> None:
+    with running_redis() as server:
+        counters = unhurried(server.url)
+        async with Redis.from_url(server.url) as client:
+            await client.config_set("maxmemory", 1)
+        with pytest.raises(StoreUnavailable, match="OutOfMemoryError"):
+            await counters.reserve("a", [budget(10)], lease_ms=MINUTE_MS)
+        await counters.close()
+
+
+async def test_a_silent_server_costs_one_timeout_and_then_nothing(tmp_path) -> None:
+    num_calls = 0
+
+    async def swallow(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal num_calls
+        num_calls += 1
+        await reader.read()
+        writer.close()
+
+    path = tmp_path / "socket"
+    server = await asyncio.start_unix_server(swallow, path)
+    circuit = Circuit(clock=lambda: 0.0)
+    counters = ValkeyCounters(f"unix://{path}", timeout_s=0.02, circuit=circuit)
+    for number in range(5):
+        assert counters.is_available
+        with pytest.raises(StoreUnavailable, match="within 20 ms"):
+            await counters.reserve(f"a{number}", [budget(1)], lease_ms=LEASE_MS)
+    with pytest.raises(StoreUnavailable, match="of late"):
+        await counters.reserve("b", [budget(1)], lease_ms=LEASE_MS)
+    assert not counters.is_available
+    assert num_calls == 5
+    await counters.close()
+    server.close()
+    await server.wait_closed()
+
+
+async def test_more_calls_than_connections_wait_for_their_turn(redis_server: RedisServer) -> None:
+    counters = unhurried(redis_server.url, max_connections=2)
+    decisions = await asyncio.gather(
+        *(counters.reserve(f"r{i}", [budget(1)], lease_ms=LEASE_MS) for i in range(200))
+    )
+    assert sum(decision.refused is None for decision in decisions) == 100
+    async with Redis.from_url(redis_server.url) as client:
+        assert len(await client.client_list()) <= 4
+    await counters.close()
+
+
+async def test_a_call_that_is_cancelled_leaves_no_answer_to_the_next(
+    counters: ValkeyCounters,
+) -> None:
+    await counters.reserve("a", [budget(7)], lease_ms=MINUTE_MS)
+    for turns in range(1, 30):
+        task = asyncio.create_task(counters.settle(f"s{turns}", []))
+        for _ in range(turns % 10):
+            await asyncio.sleep(0)
+        task.cancel()
+        assert (await counters.balances([budget(0)]))[0].reserved == 7
