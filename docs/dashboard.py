@@ -320,6 +320,17 @@ ROWS: dict[str, tuple[Panel, ...]] = {
             ),
         ),
         Panel(
+            "Refused TLS handshakes",
+            "reqps",
+            "Plain HTTP, old versions, clients' certificates that are missing or not good.",
+            (
+                (
+                    f"rate(intramural_tls_handshakes_refused_total{{{_JOB}}}{_RATE})",
+                    "{{instance}}",
+                ),
+            ),
+        ),
+        Panel(
             "What runs",
             "short",
             "A line per version, model and engine: two in a roll-out, else one.",

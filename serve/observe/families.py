@@ -332,6 +332,13 @@ FAMILIES: tuple[Family, ...] = (
         "Unix time at which it ends. Absent without TLS.",
     ),
     _family(
+        "tls_handshakes_refused_total",
+        "counter",
+        "scrape",
+        "TLS handshakes that were refused: plain HTTP, an old version, a client's certificate that "
+        "is missing or not good. Silent ones are not counted. Absent without TLS.",
+    ),
+    _family(
         "model_info",
         "gauge",
         "process",
