@@ -1,7 +1,7 @@
 """The database: a file of this machine (SQLite), or a server that replicas share (PostgreSQL).
 
-What is written by many is committed together: one thread gathers the works that wait, runs each in
-a savepoint of one transaction, and tells nobody before the commit is durable. Writers of all
+What is written by many is committed together: one thread gathers the works that wait, runs them in
+one transaction, and tells nobody before the commit is durable. Writers of all
 processes take turns, so that a work may read and then write without a race. Reads have connections
 of their own, one for what is quick and one for reports.
 """
@@ -14,12 +14,14 @@ from typing import TypeVar
 
 from sqlalchemy import Connection, Engine
 
+from serve.errors import StartupError
 from serve.storage.circuit import Circuit
+from serve.storage.clock import now_ms
 from serve.storage.counters import StoreUnavailable
 from serve.storage.engines import engine_of
-from serve.storage.lane import Lane
+from serve.storage.lane import MAX_GROUP, Lane
 from serve.storage.migrating import migrate
-from serve.storage.places import Place, PostgresqlServer
+from serve.storage.places import Patience, Place, PostgresqlServer, for_reports
 from serve.storage.transactions import Transactions
 
 T = TypeVar("T")
@@ -34,29 +36,36 @@ class Database:
 
     def __init__(self, place: Place) -> None:
         self.is_shared = isinstance(place, PostgresqlServer)
-        self._engines = [engine_of(place), engine_of(place, is_reader=True)]
-        self._circuits = [Circuit(), Circuit()]
-        self._writer, self._reader = (
-            _lane(name, engine, place)
-            for name, engine in zip(("writes", "reads"), self._engines, strict=True)
-        )
+        slow = for_reports(place)
+        self._engines = [
+            engine_of(place),
+            engine_of(place, is_reader=True),
+            engine_of(slow, is_reader=True),
+        ]
+        self._circuits = [Circuit(), Circuit(), Circuit()]
+        self._lanes = [
+            _lane("writes", self._engines[0], place.patience),
+            _lane("reads", self._engines[1], place.patience),
+            _lane("reports", self._engines[2], slow.patience, max_group=1),
+        ]
 
     @property
     def is_available(self) -> bool:
         """Whether it answered of late: neither writes nor reads are refused."""
-        return all(circuit.is_closed for circuit in self._circuits)
+        writes, reads, _reports = self._circuits
+        return writes.is_closed and reads.is_closed
 
     async def write(self, work: Callable[[Connection], T]) -> T:
         """Run a work in a transaction, and return its result once that is durable.
 
         Works of many callers share a transaction; one that raises is rolled back alone. A work is
-        short, does nothing but read and write by its connection, and may be run again where a
-        connection was lost before its commit.
+        short and does nothing but read and write by its connection, as it may be run again: where
+        another of its transaction raised, or the connection was lost before the commit.
 
         Raises:
             StoreUnavailable: whether it was written is not known.
         """
-        return await _guarded(self._circuits[0], self._writer, work)
+        return await _guarded(self._circuits[0], self._lanes[0], work)
 
     async def read(self, work: Callable[[Connection], T]) -> T:
         """Run a work that only reads, in a transaction that sees one state of the database.
@@ -64,12 +73,19 @@ class Database:
         Raises:
             StoreUnavailable: it was not answered.
         """
-        return await _guarded(self._circuits[1], self._reader, work)
+        return await _guarded(self._circuits[1], self._lanes[1], work)
+
+    async def report(self, work: Callable[[Connection], T]) -> T:
+        """Run a work that reads much, as `read` does; it may take 30 s and holds up no other.
+
+        Raises:
+            StoreUnavailable: it was not answered.
+        """
+        return await _guarded(self._circuits[2], self._lanes[2], work)
 
     async def close(self) -> None:
         """Finish what was taken, and let go of the connections."""
-        for lane in (self._writer, self._reader):
-            await lane.close()
+        await asyncio.gather(*(lane.close() for lane in self._lanes))
         for engine in self._engines:
             await asyncio.to_thread(engine.dispose)
 
@@ -81,11 +97,17 @@ async def open_database(place: Place) -> Database:
         StartupError: it cannot be used, or is of a newer version of this program.
     """
     await asyncio.to_thread(migrate, place)
-    return Database(place)
+    database = Database(place)
+    try:  # so that no request waits for the first connections
+        await database.write(now_ms)
+        await database.read(now_ms)
+    except StoreUnavailable as error:
+        await database.close()
+        raise StartupError(f"{place} cannot be used: {error}.") from None
+    return database
 
 
-def _lane(name: str, engine: Engine, place: Place) -> Lane:
-    patience = place.patience
+def _lane(name: str, engine: Engine, patience: Patience, *, max_group: int = MAX_GROUP) -> Lane:
     transactions = Transactions(engine, patience)
     return Lane(
         f"database-{name}",
@@ -93,6 +115,7 @@ def _lane(name: str, engine: Engine, place: Place) -> Lane:
         transactions.expectation,
         watch_s=patience.answer_s / 8,
         queue_s=patience.queue_s,
+        max_group=max_group,
     )
 
 

@@ -40,5 +40,7 @@ def opened(place: Place, *, is_reader: bool = False) -> Iterator[Engine]:
 
 def reason_of(error: Exception) -> str:
     """The first line of the driver's words. They name hosts, files and users, and no password."""
+    if isinstance(error, OSError) and error.strerror is not None:
+        return error.strerror
     words = str(getattr(error, "orig", None) or error).strip().partition("\n")[0]
     return printable(words.rstrip("."))

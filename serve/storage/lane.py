@@ -28,7 +28,7 @@ MAX_GROUP = 64
 """Works in one transaction."""
 MAX_WAITING = 4096
 """Works that wait for the thread; another is refused."""
-CLOSE_S = 10.0
+CLOSE_S = 5.0
 """Seconds for what was taken to be finished when the lane closes."""
 
 Work = Callable[[Connection], Any]
@@ -124,9 +124,10 @@ class Lane:
         with self._changed:
             self._is_closing = True
             self._changed.notify_all()
-        for thread in (self._worker, self._watcher):
-            if thread.ident is not None:
-                await asyncio.to_thread(thread.join, CLOSE_S)
+        if self._worker.ident is not None:
+            await asyncio.to_thread(self._worker.join, CLOSE_S)
+            self._ended.set()
+            await asyncio.to_thread(self._watcher.join)
 
     def _take(self, job: Job) -> None:
         with self._changed:

@@ -8,11 +8,16 @@ writes, the file is locked.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 FILE_NAME = "intramural.db"
 """The database's, in the state folder."""
+
+WAITS_FOR_TURN: Mapping[str, Any] = {"waits_for_turn": True}
+"""SQLAlchemy's option of a statement that waits for others who write."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +67,8 @@ class PostgresqlServer:
         return f"The database {self.name}".rstrip()
 
 
+REPORT_S = 30.0
+"""Seconds for a read that somebody asked a report of."""
 _UNHURRIED = Patience(answer_s=600.0, connect_s=5.0, turn_s=60.0, idle_s=60.0)
 
 Place = SqliteFile | PostgresqlServer
@@ -70,3 +77,8 @@ Place = SqliteFile | PostgresqlServer
 def unhurried(place: Place) -> Place:
     """The place with time for a command or a migration, for which no request waits."""
     return replace(place, patience=_UNHURRIED)
+
+
+def for_reports(place: Place) -> Place:
+    """The place with time for reports: long answers, and connections as for others."""
+    return replace(place, patience=replace(place.patience, answer_s=REPORT_S))

@@ -15,7 +15,7 @@ from psycopg.errors import _WaitTimeout
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.pool import QueuePool
 
-from serve.storage.places import PostgresqlServer
+from serve.storage.places import WAITS_FOR_TURN, PostgresqlServer
 
 T = TypeVar("T")
 
@@ -59,6 +59,7 @@ def postgresql_engine(place: PostgresqlServer, *, is_reader: bool = False) -> En
         poolclass=QueuePool,
         pool_size=1,
         max_overflow=0,
+        use_native_hstore=False,  # or each engine would ask the server for that type
         isolation_level="REPEATABLE READ" if is_reader else "READ COMMITTED",
     )
     if not is_reader:
@@ -79,7 +80,8 @@ def take_turn(connection: Connection, place: PostgresqlServer) -> None:
         connection.exec_driver_sql(
             f"SET LOCAL statement_timeout = {turn_ms}; "
             f"SELECT pg_advisory_xact_lock({WRITER_LOCK}); "
-            f"SET LOCAL statement_timeout = {answer_ms}"
+            f"SET LOCAL statement_timeout = {answer_ms}",
+            execution_options=WAITS_FOR_TURN,
         )
     finally:
         bounded.answer_s = answer_s

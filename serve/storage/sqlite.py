@@ -13,7 +13,7 @@ from pathlib import Path
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.pool import QueuePool
 
-from serve.storage.places import SqliteFile
+from serve.storage.places import WAITS_FOR_TURN, SqliteFile
 
 
 def sqlite_engine(place: SqliteFile, *, is_reader: bool = False) -> Engine:
@@ -29,7 +29,7 @@ def sqlite_engine(place: SqliteFile, *, is_reader: bool = False) -> Engine:
 
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
-        connection.exec_driver_sql(begin)
+        connection.exec_driver_sql(begin, execution_options=WAITS_FOR_TURN)
 
     return engine
 
@@ -51,6 +51,16 @@ def _connect(place: SqliteFile, *, is_reader: bool) -> sqlite3.Connection:
 
 
 def _make_private(path: Path) -> None:
-    """Make the file before SQLite does, closed to others; its log and index get the same mode."""
+    """Make the file before SQLite does, closed to others; its log and index get the same mode.
+
+    Raises:
+        OSError: it cannot be made, or is open to others.
+    """
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
+    descriptor = os.open(path, os.O_CREAT | os.O_RDONLY | os.O_CLOEXEC, 0o600)
+    try:
+        mode = os.fstat(descriptor).st_mode
+    finally:
+        os.close(descriptor)
+    if mode & 0o077:
+        raise OSError(0, "it is open to group or others (chmod 600)", str(path))

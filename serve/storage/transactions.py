@@ -1,11 +1,11 @@
-"""Works of many callers in one transaction, each in a savepoint."""
+"""Works of many callers in one transaction, from which one that raises is left out."""
 
 from __future__ import annotations
 
 import logging
 import sqlite3
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
 
 from sqlalchemy import Connection, Engine, event
 from sqlalchemy.exc import (
@@ -41,42 +41,79 @@ class Transactions:
     def run(self, jobs: Sequence[Job]) -> None:
         """Run the jobs' works in one transaction, and return once it is committed.
 
-        Where the connection turns out to be lost and nothing was committed, they run once again on
-        another: a server that was restarted costs nobody anything.
+        They run one after the other. Where one of several raises, all is rolled back and run again,
+        each in a savepoint: so groups in which none raises, nearly all, need none, which to a
+        server is two round trips less for each work. Where the connection turns out to be lost and
+        nothing was committed, they run again on another: a server that was restarted costs nobody
+        anything.
 
         Raises:
             StoreUnavailable: nothing was committed, or that is not known.
         """
-        if not self._try(jobs, is_last=False):
-            self._try([job for job in jobs if not job.is_abandoned], is_last=True)
+        run_one, may_reconnect = _run_bare, True
+        while jobs:
+            outcome = self._try(jobs, run_one, may_reconnect=may_reconnect)
+            if outcome == "committed" or (outcome == "raised" and len(jobs) == 1):
+                return
+            if outcome == "raised":
+                run_one = _run_in_savepoint
+            else:
+                may_reconnect = False
+                jobs = [job for job in jobs if not job.is_abandoned]
 
-    def _try(self, jobs: Sequence[Job], *, is_last: bool) -> bool:
+    def _try(
+        self,
+        jobs: Sequence[Job],
+        run_one: Callable[[Connection, Job], None],
+        *,
+        may_reconnect: bool,
+    ) -> Literal["committed", "raised", "lost"]:
         is_committing = False
         try:
             self.expectation.expect(self._patience.connect_s)
             with self._engine.connect() as connection, connection.begin() as transaction:
                 for job in jobs:
-                    _run_one(connection, job)
+                    run_one(connection, job)
                 is_committing = True
                 self.expectation.expect(self._patience.answer_s)
                 transaction.commit()
+        except _RaisedError:
+            return "raised"
         except (SQLAlchemyError, OSError) as error:
             self._engine.dispose()  # the next transaction has a connection of its own
             is_lost = isinstance(error, DBAPIError) and error.connection_invalidated
             is_silent = isinstance(getattr(error, "orig", None), SilentServer)
-            if is_lost and not (is_silent or is_committing or is_last):
-                return False
+            if is_lost and may_reconnect and not (is_silent or is_committing):
+                return "lost"
             log.warning("the database failed", extra={"reason": reason_of(error)})
             raise StoreUnavailable(_told(error)) from None
-        return True
+        return "committed"
 
 
-def _run_one(connection: Connection, job: Job) -> None:
+class _RaisedError(Exception):
+    """A work raised, and the transaction has to be rolled back."""
+
+
+def _run_bare(connection: Connection, job: Job) -> None:
+    """Run one work; what it raises ends the transaction."""
+    _run(connection, job)
+    if job.error is not None:
+        raise _RaisedError
+
+
+def _run_in_savepoint(connection: Connection, job: Job) -> None:
+    """Run one work; what it raises is rolled back alone."""
+    with connection.begin_nested() as savepoint:
+        _run(connection, job)
+        if job.error is not None:
+            savepoint.rollback()
+
+
+def _run(connection: Connection, job: Job) -> None:
     """Run one work; what it raises is its own, unless it was the database that failed."""
     job.result = job.error = None
     try:
-        with connection.begin_nested():
-            job.result = job.work(connection)
+        job.result = job.work(connection)
     except Exception as error:
         if is_of_store(error):
             raise
@@ -95,13 +132,14 @@ def is_of_store(error: BaseException) -> bool:
 
 
 def _expect_answers(engine: Engine, patience: Patience, expectation: Expectation) -> None:
-    @event.listens_for(engine, "before_cursor_execute")
-    def _before(*_args: Any) -> None:
-        expectation.expect(patience.answer_s)
+    turn_s = patience.turn_s + patience.answer_s
 
-    @event.listens_for(engine, "begin", insert=True)
-    def _begin(_connection: Connection) -> None:
-        expectation.expect(patience.turn_s + patience.answer_s)
+    @event.listens_for(engine, "before_cursor_execute")
+    def _before(
+        _connection: Connection, _cursor: Any, _sql: str, _values: Any, context: Any, _many: bool
+    ) -> None:
+        waits = context is not None and "waits_for_turn" in context.execution_options
+        expectation.expect(turn_s if waits else patience.answer_s)
 
 
 def _told(error: Exception) -> str:

@@ -6,6 +6,7 @@ OTHERS: dict[str, frozenset[str]] = {
     "docker and podman": frozenset(
         {"--cap-drop", "--network", "--read-only", "--security-opt", "--shm-size", "--tmpfs"}
     ),
+    "PostgreSQL": frozenset({"pg_dump"}),
     "JSON Schema": frozenset({"uniqueItems"}),
     "uv": frozenset({"--torch-backend"}),
     "curl, OpenSSL, CUDA": frozenset(

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 
 import pytest
+from sqlalchemy import text
 
 from serve.storage.clock import now_ms
 from serve.storage.counters import StoreUnavailable
+from serve.storage.database import Database
+from serve.storage.places import PostgresqlServer
 from tests.serve.storage.works import inserting, names
+from tests.servers.fixtures import needs_postgres
 
 
 async def test_a_result_is_told_and_kept(database):
@@ -27,6 +32,34 @@ async def test_reads_write_nothing(database):
     with pytest.raises(StoreUnavailable):
         await database.read(inserting("a"))
     assert await database.read(names) == set()
+
+
+async def test_a_report_holds_up_no_other_read(database):
+    may_end = threading.Event()
+
+    def long(connection) -> set[str]:
+        assert may_end.wait(30)
+        return names(connection)
+
+    await database.write(inserting("a"))
+    reporting = asyncio.create_task(database.report(long))
+    await asyncio.sleep(0)
+    assert await database.read(names) == {"a"}
+    await database.write(inserting("b"))
+    may_end.set()
+    assert await reporting <= {"a", "b"}
+
+
+@needs_postgres
+async def test_a_report_may_take_longer_than_a_read(migrated_postgres):
+    def long(connection) -> None:
+        connection.execute(text("SELECT pg_sleep(0.3)"))
+
+    database = Database(PostgresqlServer(conninfo=migrated_postgres))
+    await database.report(long)
+    with pytest.raises(StoreUnavailable):
+        await database.read(long)
+    await database.close()
 
 
 async def test_its_clock_is_in_milliseconds(database):

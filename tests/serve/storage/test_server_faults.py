@@ -11,7 +11,7 @@ import pytest
 
 from serve.storage.counters import StoreUnavailable
 from serve.storage.database import Database
-from serve.storage.engines import engine_of
+from serve.storage.engines import engine_of, opened
 from serve.storage.places import Patience, PostgresqlServer
 from tests.fault_proxy import FaultProxy
 from tests.serve.storage.works import inserting, names
@@ -126,9 +126,24 @@ async def test_a_process_that_stops_while_it_has_the_turn_loses_it(behind, migra
     engine.dispose()
 
 
-async def acknowledged(database: Database, prefix: str, ends: asyncio.Event) -> set[str]:
-    """Write rows until told to end; those whose writing was acknowledged."""
-    done: set[str] = set()
+async def test_a_turn_of_others_is_waited_for(migrated_postgres):
+    """Longer than for an answer: the server answers, if others first."""
+    short = Patience(answer_s=0.25, connect_s=5.0, turn_s=20.0, idle_s=20.0)
+    place = PostgresqlServer(conninfo=migrated_postgres, patience=short)
+    database = Database(place)
+    await database.write(inserting("first"))
+    with opened(place) as engine, engine.connect() as connection:
+        turn = connection.begin()
+        writing = asyncio.create_task(database.write(inserting("second")))
+        await asyncio.sleep(0.7)
+        assert not writing.done()
+        turn.rollback()
+    assert await asyncio.wait_for(writing, HANG_S) == "second"
+    await database.close()
+
+
+async def write_on(database: Database, prefix: str, ends: asyncio.Event, done: set[str]) -> None:
+    """Write rows until told to end; those whose writing was acknowledged are put in ``done``."""
     number = 0
     while not ends.is_set():
         number += 1
@@ -136,19 +151,26 @@ async def acknowledged(database: Database, prefix: str, ends: asyncio.Event) -> 
             done.add(await database.write(inserting(f"{prefix} {number}")))
         except StoreUnavailable:
             await asyncio.sleep(0.01)
-    return done
+
+
+async def reached(done: set[str], number: int) -> None:
+    """Return once so many rows were acknowledged."""
+    for _ in range(3000):
+        if len(done) >= number:
+            return
+        await asyncio.sleep(0.01)
+    pytest.fail(f"{len(done)} rows were acknowledged, not {number}")
 
 
 async def test_what_was_acknowledged_is_there_after_many_cuts(proxy, behind, is_proving):
-    ends = asyncio.Event()
-    writing = [asyncio.create_task(acknowledged(behind, f"{n}", ends)) for n in range(8)]
-    for _ in range(50 if is_proving else 5):
-        await asyncio.sleep(0.04)
+    ends, done = asyncio.Event(), set[str]()
+    writing = [asyncio.create_task(write_on(behind, f"{n}", ends, done)) for n in range(8)]
+    for number in range(50 if is_proving else 5):
+        await reached(done, 5 * number + 1)
         proxy.reset()
     ends.set()
-    done = set().union(*await asyncio.gather(*writing))
+    await asyncio.gather(*writing)
     await eventually(behind, "last")
-    assert len(done) > 20
     assert done <= await behind.read(names)
 
 
@@ -160,17 +182,16 @@ async def test_what_was_acknowledged_outlasts_a_server_that_is_killed(is_proving
 
         place = PostgresqlServer(conninfo=server.make_database())
         database = await open_database(place)
-        done = set()
-        for number in range(10):
+        done = set[str]()
+        for number in range(5):
             ends = asyncio.Event()
-            writing = asyncio.create_task(acknowledged(database, f"{number}", ends))
-            await asyncio.sleep(0.3)
+            writing = asyncio.create_task(write_on(database, f"{number}", ends, done))
+            await reached(done, 30 * number + 30)
             await asyncio.to_thread(server.kill)
             await asyncio.to_thread(server.start)
             ends.set()
-            done |= await writing
+            await writing
         await eventually(database, "last")
-        assert len(done) > 100
         assert done <= await database.read(names)
         await database.close()
 
