@@ -1,7 +1,8 @@
 """`python -m docs.monitoring_files [--check]`: two files of k8s/components/monitoring.
 
 prometheusrule.yaml is rules.yaml, which plain Prometheus reads, as the resource of its operator;
-dashboard.json is docs/dashboard.py. ``--check`` writes nothing and exits with 1 when one is stale.
+dashboard.json is made of docs/dashboard.py. ``--check`` writes nothing and exits with 1 when one is
+stale.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from docs import dashboard
+from docs import dashboard_json
 
 FOLDER = Path(__file__).parent.parent / "k8s" / "components" / "monitoring"
 RULES = "rules.yaml"
@@ -36,7 +37,7 @@ def prometheus_rule() -> str:
 
 FILES: dict[str, Callable[[], str]] = {
     "prometheusrule.yaml": prometheus_rule,
-    "dashboard.json": dashboard.text,
+    "dashboard.json": dashboard_json.text,
 }
 
 

@@ -80,6 +80,9 @@ def parser(description: str | None) -> Parser:
             "--database", action="store_true", help="the keys in the database of the settings"
         )
         command.add_argument(
+            "--database-url-file", type=Path, metavar="FILE", help="default: the setting's"
+        )
+        command.add_argument(
             "--key-pepper-file", type=Path, metavar="FILE", help="as the server has it"
         )
     return found

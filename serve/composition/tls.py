@@ -72,5 +72,9 @@ def build_encryption(config: Config, metrics: Metrics) -> Encryption:
     followed = TlsFiles(files, mode)
     clients = ClientMap(config.client_cert_map) if config.client_cert_map else None
     built = Encryption(followed, clients)
-    metrics.attach_tls(built.is_in_force, lambda: (followed.not_before, followed.not_after))
+    metrics.attach_tls(
+        built.is_in_force,
+        life=lambda: (followed.not_before, followed.not_after),
+        num_refused=lambda: followed.num_refused,
+    )
     return built

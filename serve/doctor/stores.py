@@ -21,7 +21,7 @@ NO_FREE_BYTES: Final = 128 << 20
 OLDEST: Final = {"redis": (6, 2), "valkey": (7, 2)}
 """Oldest versions that the counters are tested with."""
 CACHE_URL = "The file holds one line, valkeys://USER:PASSWORD@HOST:PORT/0, and has mode 600."
-MIGRATE = "The start of a server brings them up to date, where its role may make tables."
+MIGRATE = "Run `python -m serve storage migrate`, or start a server: it does the same."
 
 
 def database(machine: Machine) -> Finding:

@@ -96,7 +96,7 @@ class DatabaseKeyRing(KeyTable):
             self._failed(str(error))
             return
         if rows is not None:
-            self._take(rows)
+            await asyncio.to_thread(self._take, rows)  # of thousands this takes a while
             logger.info("API keys read: %d keys", len(self))
         self._state, self._read_at, self._is_in_force = state, asked_at, True
 

@@ -20,6 +20,7 @@ from models import plain_file
 from serve import timeline
 from serve.errors import KeyStoreUnavailable, StartupError
 from serve.governance.jwks import MAX_JWKS_BYTES, PublicKey, public_keys
+from serve.governance.private_file import check_not_writable
 
 logger = logging.getLogger(__name__)
 
@@ -94,6 +95,7 @@ class FileJwks:
             logger.info("JWKS file reloaded: %d keys", len(self._keys))
 
     def _look(self) -> tuple[int, ...] | None:
+        check_not_writable(self._path)
         found = self._path.stat()
         return (found.st_ino, found.st_mtime_ns, found.st_size)
 
@@ -181,8 +183,9 @@ def fetcher(url: str, ca_file: Path) -> Callable[[], bytes]:
     """
     parts = urlsplit(url)
     try:
+        check_not_writable(ca_file)
         context = ssl.create_default_context(cafile=str(ca_file))
-    except (OSError, ssl.SSLError) as error:
+    except (OSError, ValueError, ssl.SSLError) as error:
         raise StartupError(f"CA file {ca_file}: {_words(error)}.") from None
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
 

@@ -33,6 +33,7 @@ from serve.errors import StartupError
 from serve.governance.jwks import ALGORITHMS
 from serve.governance.key_entry import checked_scopes, checked_tenant
 from serve.governance.principal import ALL_SCOPES, Scope
+from serve.governance.private_file import check_not_writable
 
 MAX_FILE_BYTES: Final = 64 << 10
 ANY_TENANT: Final = "*"
@@ -91,6 +92,7 @@ def read_jwt_settings(path: Path) -> JwtSettings:
     except tomllib.TOMLDecodeError as error:
         raise StartupError(f"--jwt-file {path} is no TOML: {error}.") from None
     try:
+        check_not_writable(path)
         return _settings(document, path.parent)
     except ValueError as error:
         raise StartupError(f"--jwt-file {path}: {error}.") from None

@@ -75,8 +75,7 @@ class KeyTable:
     ) -> None:
         self._pepper = pepper
         self._wall_clock = wall_clock
-        self._entries: dict[str, _Entry] = {}
-        self._ids: tuple[str, ...] = ()
+        self._in_force: tuple[dict[str, _Entry], tuple[str, ...]] = ({}, ())
         self.replace(keys)
 
     def __len__(self) -> int:
@@ -84,13 +83,13 @@ class KeyTable:
 
     def keys(self) -> tuple[StoredKey, ...]:
         """All keys, those that are revoked or expired, too."""
-        return tuple(key for key, _ in self._entries.values() if key is not None)
+        return tuple(key for key, _ in self._in_force[0].values() if key is not None)
 
     def replace(self, keys: Iterable[StoredKey]) -> None:
         """Put other keys in force, all at once."""
         entries: dict[str, _Entry] = {key.key_id: (key, _slots(key.secrets)) for key in keys}
         entries = entries or {_NOBODY: (None, _slots(()))}
-        self._entries, self._ids = entries, tuple(entries)
+        self._in_force = entries, tuple(entries)  # one step: also from another thread
 
     def authenticate(self, key: str) -> Principal:
         """The caller that a key, ``sk-<id>.<secret>``, stands for.
@@ -107,7 +106,7 @@ class KeyTable:
         if match is None:
             raise InvalidApiKey(REJECTED)
         key_id, text = match.groups()
-        entries, ids = self._entries, self._ids
+        entries, ids = self._in_force
         # An id that is not known is checked against some other key, and refused whatever comes out:
         # it takes as many steps through memory as one that is.
         stand_in = ids[hash(key_id) % len(ids)]
@@ -127,7 +126,7 @@ class KeyTable:
 
     def enabled(self, key_id: str) -> StoredKey:
         """The key of that id as it is now. Raises InvalidApiKey where it is none in force."""
-        entry, _ = self._entries.get(key_id, (None, ()))
+        entry, _ = self._in_force[0].get(key_id, (None, ()))
         if entry is None:
             raise InvalidApiKey(REJECTED)
         self._check_state(entry, self._wall_clock())

@@ -43,6 +43,18 @@ def read_private(path: Path, label: str, max_bytes: int, *, if_missing: str) -> 
     return text
 
 
+def check_not_writable(path: Path) -> None:
+    """Refuse a file that others could change: not secret, but whoever writes it decides who is in.
+
+    Raises:
+        OSError: it is not there.
+        ValueError: group or others may write it.
+    """
+    mode = stat.S_IMODE(path.stat().st_mode)
+    if mode & 0o022:
+        raise ValueError(f"it has mode {mode:04o}, group or others may write it: chmod go-w")
+
+
 def too_much(found: os.stat_result, user: int) -> int:
     """The mode bits that no private file may have.
 

@@ -105,7 +105,7 @@ class UsageReports:
             key=query.key,
             model=query.model,
         )
-        (groups, has_more), totals = await self._database.read(
+        (groups, has_more), totals = await self._database.report(
             lambda connection: (
                 ledger_reports.groups(
                     connection, selection, query.group_by, limit=query.limit, after=query.after

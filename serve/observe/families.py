@@ -275,8 +275,9 @@ FAMILIES: tuple[Family, ...] = (
         "key_file_usable",
         "gauge",
         "scrape",
-        "1 while the file of API keys is the one in force; 0 where the newest one cannot be used "
-        "and the keys before it stay. There while the model loads, too; absent without a key file.",
+        "1 while the API keys in force are those of the key file, or of the database; 0 where the "
+        "newest cannot be read and the keys before them stay: a database's for 60 s. There while "
+        "the model loads, too; absent without keys.",
     ),
     _family(
         "alerts_sent_total",
@@ -330,6 +331,13 @@ FAMILIES: tuple[Family, ...] = (
         "gauge",
         "scrape",
         "Unix time at which it ends. Absent without TLS.",
+    ),
+    _family(
+        "tls_handshakes_refused_total",
+        "counter",
+        "scrape",
+        "TLS handshakes that were refused: plain HTTP, an old version, a client's certificate that "
+        "is missing or not good. Silent ones are not counted. Absent without TLS.",
     ),
     _family(
         "model_info",

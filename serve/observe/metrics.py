@@ -102,16 +102,21 @@ class Metrics:
         self._scraped.is_database_available = is_available
 
     def attach_tls(
-        self, is_usable: Callable[[], bool], life: Callable[[], tuple[float, float]]
+        self,
+        is_usable: Callable[[], bool],
+        life: Callable[[], tuple[float, float]],
+        num_refused: Callable[[], int],
     ) -> None:
         """Ask here on scrapes of the TLS files.
 
         Args:
             is_usable: whether they are in force as they are now.
             life: begin and end of the certificate in force, in Unix time.
+            num_refused: handshakes that were refused.
         """
         self._scraped.is_tls_usable = is_usable
         self._scraped.tls_life = life
+        self._scraped.num_refused_handshakes = num_refused
 
     def set_model(self, info: EngineInfo, model_name: str) -> None:
         """Say in ``model_info`` what is served."""
@@ -293,6 +298,7 @@ class ScrapeCollector(Collector):
         self.is_database_available: Callable[[], bool] | None = None
         self.is_tls_usable: Callable[[], bool] | None = None
         self.tls_life: Callable[[], tuple[float, float]] | None = None
+        self.num_refused_handshakes: Callable[[], int] | None = None
 
     def describe(self) -> Iterator[Metric]:
         """Names for the registry, without asking anybody."""
@@ -316,6 +322,8 @@ class ScrapeCollector(Collector):
             begin, end = self.tls_life()
             values["tls_certificate_not_before"] = begin
             values["tls_certificate_not_after"] = end
+        if self.num_refused_handshakes is not None:
+            values["tls_handshakes_refused_total"] = self.num_refused_handshakes()
         if self.num_admitted is not None:
             values["requests_admitted"] = self.num_admitted()
         if self.load is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
+from asyncio import timeout
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -23,7 +23,7 @@ async def within(seconds: float | None) -> AsyncIterator[None]:
         yield
         return
     try:
-        async with asyncio.timeout(max(0.0, seconds)) as limit:
+        async with timeout(max(0.0, seconds)) as limit:
             yield
     except TimeoutError:
         if not limit.expired():

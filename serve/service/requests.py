@@ -20,27 +20,23 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Iterator, Sequence
-from contextlib import AsyncExitStack, aclosing, asynccontextmanager, contextmanager
-from dataclasses import dataclass, fields, replace
-from typing import Any
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 
 from models.rules.names import quoted
 from serve import timeline
-from serve.errors import Draining, Forbidden, InternalError, ModelNotFound, QueueFull, RequestError
+from serve.errors import Draining, Forbidden, InternalError, ModelNotFound, RequestError
 from serve.governance.audit import Audit
 from serve.governance.authenticators import Authenticator, authenticate
 from serve.governance.credentials import Credentials
-from serve.governance.pass_through import NO_RESERVATION, NoAudit, NoLimits
+from serve.governance.pass_through import NoAudit, NoLimits
 from serve.governance.principal import Principal, Scope
-from serve.governance.reservations import Demand, Reservation, Reservations
+from serve.governance.reservations import Reservations
 from serve.observe.record import RequestListener, RequestRecord
-from serve.pipeline.events import Event, GenerateRequest, Generation, Started
+from serve.pipeline.events import Event, Generation
 from serve.service.call import Call
-from serve.service.deadline import within
-from serve.service.directory import Directory, Served, TextPipeline
-from serve.service.engine_queue import Asked, EngineQueue, Place, expected_tokens
-from serve.service.least_tokens import least_tokens
+from serve.service.directory import Directory, Served
+from serve.service.running import Running
 from serve.timeline import Timeline
 
 DRAINING_RETRY_S = 5
@@ -203,31 +199,19 @@ class Service:
         pipeline.check(generation)
         # While it is down a stream is refused by status: one that began could only end in an error.
         await pipeline.engine.check_health()
-        asked = _asked(call, served.queue, generation)
-        served.queue.check(asked)
-        caller = _caller(call)
-        await self._reservations.check(caller, served.name)
-        life = _Life(generation=generation)
+        running = Running(
+            call,
+            _caller(call),
+            served,
+            generation,
+            reservations=self._reservations,
+            audit=self._audit,
+            clock=self._clock,
+        )
+        await running.check()
         try:
             async with AsyncExitStack() as stack:
-                await stack.enter_async_context(within(self._left_s(asked)))
-                request = _request(call, served, generation)
-                events, started = await _started(pipeline, request, served.queue, asked)
-                await stack.enter_async_context(aclosing(events))
-                life.reservation = await self._reservations.reserve(
-                    caller, record, _demand(served.name, started)
-                )
-                call.answer_headers.update(life.reservation.headers)
-                record.timeline.queued_at = self._clock()
-                asked = replace(asked, tokens=expected_tokens(started), width=started.width)
-                life.place = served.queue.join(asked)
-                if call.wants_queue_updates and life.place.is_waiting:
-                    async with aclosing(self._told(call, life, life.place, events)) as told:
-                        yield told
-                else:
-                    await life.place.wait()
-                    await self._begin(call, life)
-                    yield events
+                yield await running.open(stack)
         except RequestError as error:
             call.failed(error)
             raise
@@ -239,37 +223,7 @@ class Service:
                     record.is_disconnected = True
             raise
         finally:
-            await self._end(call, life)
-
-    async def _told(
-        self, call: Call, life: _Life, place: Place, events: AsyncGenerator[Event, None]
-    ) -> AsyncGenerator[Event, None]:
-        """A request's places in the queue, then its events."""
-        async with aclosing(place.updates()) as updates:
-            async for update in updates:
-                yield update
-        await self._begin(call, life)
-        async for event in events:
-            yield event
-
-    async def _begin(self, call: Call, life: _Life) -> None:
-        await self._audit.begin(_caller(call), call.record, life.generation)
-        life.has_begun = True
-
-    async def _end(self, call: Call, life: _Life) -> None:
-        """Give back and settle what a request held. Its engine's streams are closed by now."""
-        record = call.record
-        record.error_code = record.error_code or record.timeline.error_code
-        if life.place is not None:
-            life.place.leave(record.timeline.usage.total_tokens if life.has_begun else 0)
-        try:
-            if life.has_begun:
-                await _to_its_end(self._audit.end(record))
-        finally:
-            await _to_its_end(life.reservation.settle(record, has_run=life.has_begun))
-
-    def _left_s(self, asked: Asked) -> float | None:
-        return None if asked.deadline_at is None else asked.deadline_at - self._clock()
+            await running.end()
 
     def _allowed(self, call: Call, served: Served) -> Served:
         if not _may_ask(call, served):
@@ -281,20 +235,6 @@ class Service:
         return served
 
 
-@dataclass(slots=True, kw_only=True)
-class _Life:
-    """Things that one request holds.
-
-    Attributes:
-        has_begun: the trail knows it, and the engine may.
-    """
-
-    generation: Generation
-    reservation: Reservation = NO_RESERVATION
-    place: Place | None = None
-    has_begun: bool = False
-
-
 def _caller(call: Call) -> Principal:
     """The principal. Raises InternalError where the call was never authenticated."""
     if call.principal is None:
@@ -302,69 +242,9 @@ def _caller(call: Call) -> Principal:
     return call.principal
 
 
-def _asked(call: Call, queue: EngineQueue, generation: Generation) -> Asked:
-    """The request as the queue knows it before it is rendered."""
-    return Asked(
-        tenant=_caller(call).tenant,
-        request_class=call.record.request_class,
-        tokens=least_tokens(generation),
-        deadline_at=queue.deadline(call.record.timeline.arrived_at, call.timeout_s),
-        is_retry=call.is_retry,
-    )
-
-
 def _may_ask(call: Call, served: Served) -> bool:
     allowed = _caller(call).models
     return allowed is None or served.name in allowed
-
-
-async def _to_its_end(work: Coroutine[Any, Any, None]) -> None:
-    """Do it whole, also where the caller is cancelled meanwhile; then that goes on."""
-    task = asyncio.ensure_future(work)
-    try:
-        await asyncio.shield(task)
-    except asyncio.CancelledError:
-        await asyncio.wait({task})
-        raise
-
-
-def _demand(model: str, started: Started) -> Demand:
-    return Demand(
-        model=model,
-        prompt_tokens=started.prompt_tokens,
-        max_completion_tokens=started.max_completion_tokens,
-        num_sequences=started.num_sequences,
-    )
-
-
-async def _started(
-    pipeline: TextPipeline, request: GenerateRequest, queue: EngineQueue, asked: Asked
-) -> tuple[AsyncGenerator[Event, None], Started]:
-    """A generation's events, and their beginning. Raises its refusal, if there is one.
-
-    Where the server is full, another tenant's request may have to make room for it.
-    """
-    while True:
-        events = pipeline.generate(request)
-        try:
-            first = await anext(events, None)
-        except QueueFull as full:
-            if await queue.make_room(asked):
-                continue
-            raise queue.refusal(full.message, asked) from None
-        if not isinstance(first, Started):
-            raise InternalError("The pipeline did not start the request.")
-        return events, first
-
-
-def _request(call: Call, served: Served, generation: Generation) -> GenerateRequest:
-    return GenerateRequest(
-        **{part.name: getattr(generation, part.name) for part in fields(Generation)},
-        request_id=call.record.request_id,
-        tenant=_caller(call).tenant,
-        adapter=served.adapter,
-        timeline=call.record.timeline,
-    )
 
 
 def _draining() -> Draining:

@@ -66,7 +66,7 @@ _EXTEND = (
 
 @dataclass(frozen=True, slots=True)
 class Accounts:
-    """What was read of some accounts at once.
+    """Some accounts, read at once.
 
     Attributes:
         time: of the counters, now.
@@ -100,7 +100,7 @@ def read(connection: Connection, claims: Sequence[Claim]) -> Accounts:
 
 
 def usages(connection: Connection, found: Accounts, claims: Sequence[Claim]) -> list[Usage]:
-    """What the claims' accounts hold: one statement."""
+    """Levels and reserved sums of the claims' accounts: one statement."""
     if not claims:
         return []
     asked = {"names": [claim.account for claim in claims], "now_ms": found.now_ms}

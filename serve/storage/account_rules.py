@@ -77,7 +77,7 @@ def added(level: Level, amount: int) -> Level:
 
 
 def forget_at_ms(level: Level, claim: Claim, now_ms: int) -> int:
-    """When the account may be forgotten: kept as long as asked, and until it has leaked empty."""
+    """The moment from which it may be forgotten: kept as asked, and until it has leaked empty."""
     keep_ms = claim.keep_ms
     if claim.leak_ms is not None and claim.limit > 0:
         keep_ms = max(keep_ms, -(-_scaled(level, claim.leak_ms) // claim.limit))

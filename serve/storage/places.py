@@ -80,5 +80,5 @@ def unhurried(place: Place) -> Place:
 
 
 def for_reports(place: Place) -> Place:
-    """The place with time for reports: long answers, and connections as for others."""
-    return replace(place, patience=replace(place.patience, answer_s=REPORT_S))
+    """The place with time for reports; connections take no longer than others."""
+    return replace(place, patience=replace(place.patience, answer_s=REPORT_S, idle_s=REPORT_S))

@@ -59,6 +59,7 @@ def postgresql_engine(place: PostgresqlServer, *, is_reader: bool = False) -> En
         poolclass=QueuePool,
         pool_size=1,
         max_overflow=0,
+        hide_parameters=True,  # an error's text shows no values
         use_native_hstore=False,  # or each engine would ask the server for that type
         isolation_level="REPEATABLE READ" if is_reader else "READ COMMITTED",
     )

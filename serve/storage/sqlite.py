@@ -24,6 +24,7 @@ def sqlite_engine(place: SqliteFile, *, is_reader: bool = False) -> Engine:
         poolclass=QueuePool,
         pool_size=1,
         max_overflow=0,
+        hide_parameters=True,  # an error's text shows no values
     )
     begin = "BEGIN" if is_reader else "BEGIN IMMEDIATE"
 

@@ -3,7 +3,8 @@
 One script a verb, run by the server as a whole and by the server's own time. All keys have one
 hash tag, so that they lie on one node of a cluster, and expire: nothing has to be swept.
 
-A call has one deadline for all of it: a connection, the answer, and the turn among the others.
+A call waits for its turn among this process' others while those are answered: a queue is no outage.
+From then on one deadline holds for all of it, a new connection included.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from serve.storage.circuit import Circuit
 from serve.storage.counters import Balance, Claim, Counters, Decision, StoreUnavailable
 
 TIMEOUT_S = 0.25
+QUEUE_S = 2.0
 MAX_CONNECTIONS = 32
 MAX_IDS = 200
 """Reservations that one script extends."""
@@ -42,7 +44,10 @@ class ValkeyCounters(Counters):
         url: redis://, rediss:// or unix://, with the password and a certificate's file where there
             are (``rediss://:password@host:6380/0?ssl_ca_certs=/path``).
         prefix: of all keys, with a hash tag.
-        timeout_s: of a call, its wait for a connection included.
+        timeout_s: of a call that has its turn.
+        queue_s: that a call waits for its turn. A server that is silent opens the circuit, and
+            whoever waits is refused at once.
+        max_connections: calls that have their turn at once.
         circuit: after whose failures the server is left alone.
     """
 
@@ -52,6 +57,7 @@ class ValkeyCounters(Counters):
         *,
         prefix: str = PREFIX,
         timeout_s: float = TIMEOUT_S,
+        queue_s: float = QUEUE_S,
         max_connections: int = MAX_CONNECTIONS,
         circuit: Circuit | None = None,
     ) -> None:
@@ -68,7 +74,9 @@ class ValkeyCounters(Counters):
         self._client = Redis.from_pool(pool)
         self._scripts = valkey_scripts.load()
         self._prefix = prefix
+        self._turns = asyncio.Semaphore(max_connections)
         self._timeout_s = timeout_s
+        self._queue_s = queue_s
         self._circuit = circuit or Circuit()
         self._replica = uuid.uuid4().hex
         self._num_replicas = 1
@@ -144,12 +152,23 @@ class ValkeyCounters(Counters):
         arguments: Sequence[int | str],
     ) -> Any:
         all_keys = [*keys, *(f"{self._prefix}:account:{claim.account}" for claim in claims)]
+        try:
+            async with asyncio.timeout(self._queue_s):
+                await self._turns.acquire()
+        except TimeoutError:
+            raise StoreUnavailable("too many calls wait for the counters' server") from None
+        try:
+            return await self._guarded(verb, all_keys, arguments)
+        finally:
+            self._turns.release()
+
+    async def _guarded(self, verb: str, keys: Sequence[str], arguments: Sequence[int | str]) -> Any:
         call = self._circuit.begin()
         if call is None:
             raise StoreUnavailable("the counters' server did not answer of late")
         try:
             async with asyncio.timeout(self._timeout_s):
-                answer = await self._call(verb, all_keys, arguments)
+                answer = await self._call(verb, keys, arguments)
         except (RedisError, OSError) as error:  # TimeoutError is an OSError
             self._circuit.fail(call)
             raise StoreUnavailable(_told(error, self._timeout_s)) from error

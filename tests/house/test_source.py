@@ -64,6 +64,7 @@ READERS_ALLOWED = {
     "serve/cli/run.py": _WRITTEN,
     "serve/engine/transformers/kernels/code_cache.py": _OWN,
     "serve/engine/transformers/prefix_store/identity.py": _OWN,
+    "serve/storage/valkey_scripts.py": _OWN,
     "serve/commit.py": "git's own, of this checkout",
     "serve/engine/end_tokens.py": _PASSED,
     "serve/engine/model_files.py": _PASSED,

@@ -41,6 +41,7 @@ FILLED = {
     "intramural-trusted-keys": {"signer.pub"},
     "intramural-mirror-ca": {"ca.pem"},
     "intramural-hub-token": {"token"},
+    "intramural-stores": {"database-url", "cache-url"},
     "intramural-pull": {".dockerconfigjson"},
 }
 MADE = {"intramural-server-tls": {"tls.crt", "tls.key", "ca.crt"}}

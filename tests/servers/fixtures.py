@@ -57,7 +57,7 @@ def database_place(request: pytest.FixtureRequest, tmp_path) -> Place:
 
     if request.param == "sqlite":
         return SqliteFile(path=tmp_path / "state" / "intramural.db")
-    return _server(request.getfixturevalue("postgres").make_database())
+    return _server(request.getfixturevalue("empty_postgres"))
 
 
 @pytest.fixture(params=PLACES)
@@ -101,15 +101,38 @@ def _migrated_file(tmp_path_factory) -> Path:
     return path
 
 
+@pytest.fixture
+def database_file(_migrated_file: Path, tmp_path: Path) -> Path:
+    """A SQLite database with our tables, which are empty, under its name in the test's folder."""
+    return Path(shutil.copy(_migrated_file, tmp_path / _migrated_file.name))
+
+
 @pytest.fixture(scope="session")
 def _migrated_url(postgres: Postgres) -> str:
     """The URL of a database with our tables, to empty."""
     from serve.storage.migrating import migrate
     from serve.storage.places import PostgresqlServer
 
-    url = postgres.make_database()
+    url = postgres.url()
     migrate(PostgresqlServer(conninfo=url))
     return url
+
+
+@pytest.fixture(scope="session")
+def _scratch_url(postgres: Postgres) -> str:
+    """The URL of a database that tests leave tables in."""
+    return postgres.make_database()
+
+
+@pytest.fixture
+def empty_postgres(_scratch_url: str) -> str:
+    """The URL of a database without tables: sooner there than a new one."""
+    import psycopg
+
+    with psycopg.connect(_scratch_url) as connection:
+        connection.execute("DROP SCHEMA public CASCADE")
+        connection.execute("CREATE SCHEMA public")
+    return _scratch_url
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import shutil
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -30,16 +31,18 @@ class Postgres:
 
     def __init__(self, folder: Path, *, is_durable: bool = False) -> None:
         self.folder = folder
-        self._settings = () if is_durable else NOT_DURABLE
+        self._settings: tuple[str, ...] = () if is_durable else NOT_DURABLE
+        self._listening: tuple[str, ...] = ("listen_addresses=", f"port={PORT}")
+        self._port = PORT
         self._numbers = itertools.count()
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
     def socket(self) -> Path:
-        return self.folder / f".s.PGSQL.{PORT}"
+        return self.folder / f".s.PGSQL.{self._port}"
 
     def url(self, database: str = "postgres") -> str:
-        return f"postgresql://{USER}@/{database}?host={self.folder}&port={PORT}"
+        return f"postgresql://{USER}@/{database}?host={self.folder}&port={self._port}"
 
     def make_database(self) -> str:
         """The URL of a new, empty database."""
@@ -55,12 +58,23 @@ class Postgres:
             cwd=self.folder, check=True, stdout=subprocess.DEVNULL,
         )  # fmt: skip
 
+    def allow_tls(self, certificate: Path, key: Path, *, port: int) -> None:
+        """Listen on 127.0.0.1 for passwords over TLS, too, from the next start on."""
+        rules = self.folder / "data" / "pg_hba.conf"
+        rules.write_text("local all all trust\nhostssl all all 127.0.0.1/32 scram-sha-256\n")
+        for path in (rules, certificate, key):
+            path.chmod(0o600)
+            if os.geteuid() == 0:
+                shutil.chown(path, USER)
+        files = (f"ssl_cert_file={certificate}", f"ssl_key_file={key}")
+        self._listening = ("listen_addresses=127.0.0.1", f"port={port}", "ssl=on", *files)
+        self._port = port
+
     def start(self) -> None:
         settings = (
             *self._settings,
-            "listen_addresses=",
+            *self._listening,
             f"unix_socket_directories={self.folder}",
-            f"port={PORT}",
             "max_connections=200",
             "shared_buffers=32MB",
             "autovacuum=off",
@@ -106,7 +120,7 @@ def running_postgres(*, is_durable: bool = False) -> Iterator[Postgres]:
         try:
             yield server
         finally:
-            server.stop()
+            server.stop(signal.SIGQUIT)  # its data is removed
 
 
 def _as_user(command: list[str]) -> list[str]:

@@ -41,7 +41,7 @@ _MOST_READS: Final = 3
 
 def server_context(
     files: CertificateFiles, mode: ssl.VerifyMode, now: datetime
-) -> tuple[ssl.SSLContext, ServerCertificate]:
+) -> tuple[CountedContext, ServerCertificate]:
     """A context that serves what the files hold now.
 
     Args:
@@ -60,10 +60,47 @@ def server_context(
     raise StartupError(f"TLS certificate {files.certificate} changes again and again.")
 
 
+class Handshakes:
+    """Handshakes that were refused: another protocol, no common version, no good certificate.
+
+    They are counted and not logged: whoever reaches the port can make as many as they like.
+    """
+
+    def __init__(self) -> None:
+        self.num_refused = 0
+
+    def refused(self, error: ssl.SSLError) -> None:
+        self.num_refused += 1
+        log.debug("a TLS handshake was refused", extra={"reason": error.reason})
+
+
+class CountedObject(ssl.SSLObject):
+    """The TLS of one connection, which tells of a refused handshake."""
+
+    def do_handshake(self) -> None:
+        """A step of it. Raises as ``ssl.SSLObject``'s does."""
+        try:
+            super().do_handshake()
+        except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            raise
+        except ssl.SSLError as error:
+            if isinstance(self.context, CountedContext):
+                self.context.handshakes.refused(error)
+            raise
+
+
+class CountedContext(ssl.SSLContext):
+    """A context whose handshakes are counted."""
+
+    sslobject_class = CountedObject
+    handshakes: Handshakes
+
+
 def _context(
     files: CertificateFiles, certificate: ServerCertificate, mode: ssl.VerifyMode
-) -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+) -> CountedContext:
+    context = CountedContext(ssl.PROTOCOL_TLS_SERVER)
+    context.handshakes = Handshakes()
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION
     context.options |= ssl.OP_CIPHER_SERVER_PREFERENCE | ssl.OP_SINGLE_ECDH_USE
@@ -108,6 +145,7 @@ class TlsFiles:
         self._clock, self._wall_clock = clock, wall_clock
         self._signature = files.signature()
         self._context, self._certificate = server_context(files, mode, wall_clock())
+        self._handshakes = self._context.handshakes
         self._look_at = clock() + LOOK_INTERVAL_S
         self._retry_at = 0.0
         self._fault = ""
@@ -132,6 +170,11 @@ class TlsFiles:
         return self._certificate.not_before.timestamp()
 
     @property
+    def num_refused(self) -> int:
+        """Handshakes that were refused since the start."""
+        return self._handshakes.num_refused
+
+    @property
     def names(self) -> tuple[str, ...]:
         """The names and addresses of the certificate in force."""
         return self._certificate.names
@@ -154,6 +197,7 @@ class TlsFiles:
             self._fault = str(error)
             return
         self._context, self._certificate = found
+        self._context.handshakes = self._handshakes
         self._fault = self._told = ""
         log.info("TLS files reloaded", extra={"not_after": found[1].not_after.isoformat()})
         self._tell_of_the_end()

@@ -7,6 +7,7 @@ numbers and ids only, and the relay is on this machine or in a private network.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import smtplib
 import socket
@@ -27,7 +28,7 @@ class Mail:
         relay: an SMTP server.
         sender: the address that stands in From.
         recipients: addresses.
-        timeout_s: seconds that each step of the conversation with the relay may take.
+        timeout_s: seconds that the conversation with the relay may take.
     """
 
     def __init__(
@@ -46,21 +47,26 @@ class Mail:
     async def send(self, outgoing: Outgoing) -> None:
         """Hand an alert to the relay. Raises DeliveryError unless it takes it for somebody."""
         message = self._message(outgoing)
+        # A name of its own for itself, or smtplib asks a name server for one.
+        name = socket.gethostname() or "localhost"
+        client = smtplib.SMTP(local_hostname=name, timeout=self.timeout_s)  # connects later
         try:
-            address = await self._relay.address()
-            await asyncio.to_thread(self._hand_over, address, message)
+            async with asyncio.timeout(self.timeout_s):
+                address = await self._relay.address()
+                await asyncio.to_thread(self._hand_over, client, address, message)
+        except TimeoutError:
+            raise DeliveryError(f"the relay did not take it within {self.timeout_s:g} s") from None
         except AddressRefused as error:
             raise DeliveryError(str(error)) from None
         except (smtplib.SMTPException, OSError) as error:
             raise DeliveryError(f"the relay did not take it ({type(error).__name__})") from None
+        finally:
+            _wake(client)
 
-    def _hand_over(self, address: str, message: EmailMessage) -> None:
-        # A name of its own for itself, or smtplib asks a name server for one.
-        name = socket.gethostname() or "localhost"
-        with smtplib.SMTP(
-            address, self._relay.port, local_hostname=name, timeout=self.timeout_s
-        ) as relay:
-            relay.send_message(message, self._sender, list(self._recipients))
+    def _hand_over(self, client: smtplib.SMTP, address: str, message: EmailMessage) -> None:
+        client.connect(address, self._relay.port)
+        with client:
+            client.send_message(message, self._sender, list(self._recipients))
 
     def _message(self, outgoing: Outgoing) -> EmailMessage:
         fields: dict[str, Any] = json.loads(outgoing.payload)
@@ -75,3 +81,11 @@ class Mail:
         )
         message.set_content("".join(f"{name}: {value}\n" for name, value in fields.items()))
         return message
+
+
+def _wake(client: smtplib.SMTP) -> None:
+    """End the connection, so that a thread which still waits for the relay ends, too."""
+    connection: socket.socket | None = client.sock
+    if connection is not None:
+        with contextlib.suppress(OSError):
+            connection.shutdown(socket.SHUT_RDWR)

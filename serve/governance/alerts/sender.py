@@ -88,6 +88,10 @@ class AlertSender:
                 if not was_away:
                     log.warning("alerts wait: the database does not answer")
                 was_away = True
+            except Exception as error:  # noqa: BLE001  a defect must not silence all later alerts
+                log.error(  # noqa: TRY400  no traceback: frames may hold the webhook's secret
+                    "alerts were not sent: a defect", extra={"error": type(error).__name__}
+                )
             await asyncio.sleep(POLL_S)
 
     async def send_due(self) -> None:

@@ -250,6 +250,8 @@ def test_a_new_secret_that_cannot_be_shown_is_not_kept(
         (["create", "--limit", "tokens_per_day"], "NAME=VALUE is needed"),
         (["create", "--tenant", "a b"], "A tenant is 1 to 64"),
         (["list", "--database", "--file", "x"], "two places"),
+        (["list", "--database-url-file", "x"], "goes with --database"),
+        (["list", "--database", "--database-url-file", "missing"], "missing"),
         (["rotate", "x", "--overlap-hours", "-1"], "within 0 to 2160 hours"),
         (["rotate", "x", "--overlap-hours", "nan"], "within 0 to 2160 hours"),
         (["create", "--expires-in-days", "99999999999"], "whole number from 0 to 36500"),

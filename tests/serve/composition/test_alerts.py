@@ -13,7 +13,7 @@ from serve.errors import StartupError
 from serve.governance.alerts.rules import crossed
 from serve.observe.metrics import Metrics
 from serve.storage.alert_outbox import enqueue_in
-from serve.storage.database import open_database
+from serve.storage.database import Database
 from serve.storage.places import SqliteFile
 from tests.serve.governance.alerts.receivers import receiving
 
@@ -53,8 +53,8 @@ async def test_a_wrong_file_ends_the_start(tmp_path):
             pass
 
 
-async def test_what_is_in_the_outbox_is_sent_and_counted(tmp_path):
-    database = await open_database(SqliteFile(path=tmp_path / "x.db"))
+async def test_what_is_in_the_outbox_is_sent_and_counted(tmp_path, database_file):
+    database = Database(SqliteFile(path=database_file))
     metrics = Metrics()
     (alert,) = crossed("a", 10, 0, 5, [50])
     await database.write(lambda c: enqueue_in(c, alert, ["webhook"]))

@@ -25,9 +25,9 @@ def test_a_file_of_the_state_folder_is_the_default(tmp_path):
 
 
 @needs_postgres
-async def test_what_a_url_names_is_opened_with_tables(tmp_path, postgres):
+async def test_what_a_url_names_is_opened_with_tables(tmp_path, empty_postgres):
     database_file, cache_file = tmp_path / "database", tmp_path / "cache"
-    database_file.write_text(postgres.make_database())
+    database_file.write_text(empty_postgres)
     cache_file.write_text("valkey://127.0.0.1:1/0")
     for path in (database_file, cache_file):
         path.chmod(0o600)

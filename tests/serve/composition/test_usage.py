@@ -8,8 +8,7 @@ from serve.composition.usage import REPORT_S, open_usage, reading_place, time_zo
 from serve.config import Config
 from serve.errors import StartupError
 from serve.governance.usage_query import UsageQuery
-from serve.storage.database import open_database
-from serve.storage.places import FILE_NAME, PostgresqlServer, SqliteFile
+from serve.storage.places import PostgresqlServer
 
 
 async def test_without_a_ledger_there_is_no_report(tmp_path):
@@ -18,9 +17,8 @@ async def test_without_a_ledger_there_is_no_report(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-async def test_a_report_is_of_the_settings_database(tmp_path):
-    await (await open_database(SqliteFile(path=tmp_path / FILE_NAME))).close()
-    settings = Config(state_dir=tmp_path)
+async def test_a_report_is_of_the_settings_database(database_file):
+    settings = Config(state_dir=database_file.parent)
     async with open_usage(settings, time_zone="Europe/Berlin", is_kept=True) as usage:
         assert (await usage.everyone(UsageQuery())).time_zone == "Europe/Berlin"
 

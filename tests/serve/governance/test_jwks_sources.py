@@ -54,6 +54,18 @@ def test_a_file_is_followed_within_a_second(
     assert source.key("ec") is None
 
 
+def test_a_file_that_others_may_write_is_refused(tmp_path: Path) -> None:
+    path, clock = tmp_path / "jwks.json", Clock()
+    path.write_bytes(jwks(rsa_jwk()))
+    source = FileJwks(path, ALLOWED, clock=clock)
+    path.write_bytes(jwks(ec_jwk()))
+    path.chmod(0o666)
+    clock.now = 1.0
+    assert source.key("rsa")
+    with pytest.raises(StartupError, match="group or others may write it"):
+        FileJwks(path, ALLOWED)
+
+
 @pytest.mark.parametrize("content", [None, b"{", b'{"keys": []}'])
 def test_a_file_that_does_not_do_ends_the_start(tmp_path: Path, content: bytes | None) -> None:
     path = tmp_path / "jwks.json"

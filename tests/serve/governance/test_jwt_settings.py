@@ -102,6 +102,14 @@ def test_what_means_nothing_is_refused(tmp_path: Path, name: str) -> None:
         read(tmp_path, text)
 
 
+def test_a_file_that_others_may_write_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "jwt.toml"
+    path.write_text(FULL)
+    path.chmod(0o666)
+    with pytest.raises(StartupError, match="group or others may write it"):
+        read_jwt_settings(path)
+
+
 def test_a_file_that_is_missing_is_named(tmp_path: Path) -> None:
     with pytest.raises(StartupError, match=r"--jwt-file .*: No such file"):
         read_jwt_settings(tmp_path / "jwt.toml")

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import stat
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 
 from serve.errors import StartupError
-from serve.governance.private_file import explained, read_private, too_much
+from serve.governance.private_file import check_not_writable, explained, read_private, too_much
 
 
 @pytest.mark.parametrize(
@@ -38,6 +39,15 @@ def test_the_label_and_the_advice_are_told(tmp_path: Path) -> None:
     path.write_text("text")
     path.chmod(0o600)
     assert read_private(path, "Secret file", 10, if_missing="") == "text"
+
+
+@pytest.mark.parametrize(("mode", "is_taken"), [(0o644, True), (0o664, False), (0o602, False)])
+def test_what_others_may_write_is_refused(tmp_path: Path, mode: int, is_taken: bool) -> None:
+    path = tmp_path / "file"
+    path.touch()
+    path.chmod(mode)
+    with nullcontext() if is_taken else pytest.raises(ValueError, match=f"{mode:04o}.*go-w"):
+        check_not_writable(path)
 
 
 def test_the_systems_words_become_a_sentence(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from serve.errors import RouteNotFound
 from serve.governance.principal import Principal
 from serve.governance.usage_query import UsageQuery, parse_query
 from serve.governance.usage_reports import UsageReports, decimal
-from serve.storage.database import open_database
+from serve.storage.database import Database
 from serve.storage.places import SqliteFile
 from tests.serve.storage.ledgers import entry, filling
 
@@ -24,8 +24,8 @@ def query(text: str = NOVEMBER, *, is_admin: bool = False) -> UsageQuery:
 
 
 @pytest.fixture
-async def reports(tmp_path):
-    database = await open_database(SqliteFile(path=tmp_path / "x.db"))
+async def reports(database_file):
+    database = Database(SqliteFile(path=database_file))
     await database.write(
         filling(
             entry(),

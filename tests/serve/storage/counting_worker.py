@@ -63,7 +63,9 @@ class Store:
     def __init__(self, kind: str, where: str) -> None:
         self.database = None if kind == "valkey" else Database(place_of(kind, where))
         self.counters: Counters = (
-            SqlCounters(self.database) if self.database else ValkeyCounters(where, timeout_s=60.0)
+            SqlCounters(self.database)
+            if self.database
+            else ValkeyCounters(where, timeout_s=60.0, queue_s=300.0)
         )
 
     async def settle(self, request_id: str, claim: Claim) -> bool:

@@ -19,11 +19,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from redis.asyncio import Redis
 from sqlalchemy import Connection, func, select
 
 from serve.storage import account_rows, schema
-from serve.storage.counters import Claim
 from serve.storage.database import open_database
+from serve.storage.valkey_counters import PREFIX
 from tests.house.tree import ROOT
 from tests.serve.storage.counting_worker import ACCOUNT, Store, claim_of, place_of
 from tests.servers.fixtures import needs_postgres, needs_redis
@@ -219,8 +220,8 @@ def test_no_lease_outlives_its_end_and_the_ledger_is_the_account(
             worker.end()
         killed += group
     last_kill = time.monotonic()
-    held = asyncio.run(ends_of_leases(*store, limit))
-    assert all(left_ms <= lease_ms for left_ms in held)
+    left = asyncio.run(left_of_leases(*store))
+    assert all(0 < left_ms <= lease_ms for left_ms in left)
     time.sleep(max(0.0, last_kill + lease_ms / 1000 - time.monotonic()))
     settled, reserved, ledger = asyncio.run(look(*store, limit))
     assert reserved == 0
@@ -230,7 +231,7 @@ def test_no_lease_outlives_its_end_and_the_ledger_is_the_account(
     assert answered <= settled <= begun
     assert ledger in (None, settled)
     print(
-        f"{kind}: {num_kills} kills, {len(held)} leases that they left, {settled:,} settled"
+        f"{kind}: {num_kills} kills, {len(left)} leases that they left, {settled:,} settled"
         f" ({answered:,} answered), ledger {ledger}"
     )
 
@@ -243,24 +244,29 @@ def wait_for_records(worker: Worker) -> None:
     raise AssertionError("it settled nothing in 30 s")
 
 
-async def ends_of_leases(kind: str, where: str, limit: int) -> list[int]:
-    """How long each lease that is left still has, in ms; of Valkey one number for all."""
-    store = Store(kind, where)
-    if store.database is None:
-        (balance,) = await store.counters.balances([claim_of(0, limit)])
-        await store.close()
-        return [0] * balance.reserved
+async def left_of_leases(kind: str, where: str) -> list[int]:
+    """How many milliseconds each lease still has that has not ended."""
+    if kind == "valkey":
+        return await left_in_valkey(where)
 
     def work(connection: Connection) -> list[int]:
-        found = account_rows.read(
-            connection, [Claim(account=ACCOUNT, amount=0, limit=0, keep_ms=1)]
-        )
+        now_ms = account_rows.read(connection, []).now_ms
         ends = select(schema.reservations.c.ends_at_ms).where(
-            schema.reservations.c.is_settled.is_(False),
-            schema.reservations.c.ends_at_ms > found.now_ms,
+            schema.reservations.c.is_settled.is_(False), schema.reservations.c.ends_at_ms > now_ms
         )
-        return [end - found.now_ms for end in connection.execute(ends).scalars()]
+        return [end - now_ms for end in connection.execute(ends).scalars()]
 
+    store = Store(kind, where)
+    assert store.database is not None
     left = await store.database.read(work)
     await store.close()
     return left
+
+
+async def left_in_valkey(url: str) -> list[int]:
+    async with Redis.from_url(url, decode_responses=True) as client:
+        seconds, micros = await client.time()
+        now_ms = seconds * 1000 + micros // 1000
+        fields = await client.hgetall(f"{PREFIX}:account:{ACCOUNT}")
+    ends = [int(value.split()[1]) for name, value in fields.items() if name.startswith("r:")]
+    return [end - now_ms for end in ends if end > now_ms]

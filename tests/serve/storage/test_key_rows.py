@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import pytest
+
+from serve.storage import key_rows
 from serve.storage.database import Database
 from serve.storage.key_rows import (
     KeyRow,
@@ -38,6 +41,16 @@ async def test_nothing_is_written_where_nothing_changed(database: Database) -> N
     before = await database.read(state_of_keys)
     await database.write(changed_rows(lambda rows: rows))
     assert await database.read(state_of_keys) == before
+
+
+@pytest.mark.parametrize("number", [2, 3, 4])
+async def test_rows_come_in_pages(
+    database: Database, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    monkeypatch.setattr(key_rows, "PAGE_ROWS", 2)
+    rows = [row(name) for name in ("a1", "B1", "a2", "_")[:number]]
+    await database.write(changed_rows(lambda _: rows))
+    assert {each.key_id for each in await database.read(read_key_rows)} == {r.key_id for r in rows}
 
 
 async def test_rows_come_where_the_state_is_another(database: Database) -> None:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import signal
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
 
 import pytest
 from redis.asyncio import Redis
@@ -14,6 +18,7 @@ from serve.storage.circuit import Circuit
 from serve.storage.counters import StoreUnavailable
 from serve.storage.valkey_counters import PREFIX, ValkeyCounters
 from tests.contracts.counters import LEASE_MS, MINUTE_MS, CountersContract, Harness, budget, rate
+from tests.house.tree import ROOT
 from tests.servers.fixtures import needs_redis
 from tests.servers.redis import RedisServer, running_redis
 
@@ -39,7 +44,7 @@ class ValkeyHarness(Harness):
 
 
 def unhurried(url: str, **more) -> ValkeyCounters:
-    return ValkeyCounters(url, **{"timeout_s": 30.0, **more})
+    return ValkeyCounters(url, **{"timeout_s": 30.0, "queue_s": 60.0, **more})
 
 
 def with_test_time(counters: ValkeyCounters) -> ValkeyCounters:
@@ -144,6 +149,27 @@ async def test_a_server_that_was_started_again_has_forgotten() -> None:
         await counters.close()
 
 
+async def test_the_user_of_the_page_may_do_all_that_is_needed() -> None:
+    page = (ROOT / "docs" / "storage.md").read_text("utf-8")
+    (line,) = re.findall(r"^user (intramural on >PASSWORD .*)$", page, re.MULTILINE)
+    with running_redis() as server:
+        async with Redis.from_url(server.url) as client:
+            await client.execute_command("ACL", "SETUSER", *line.split())
+        url = server.url.replace("unix://", "unix://intramural:PASSWORD@")
+        counters = unhurried(url)
+        await counters.reserve("a", [budget(5), rate(5)], lease_ms=1)
+        await counters.reserve("b", [budget(5), rate(5)], lease_ms=MINUTE_MS)
+        await counters.extend(["a", "b"], lease_ms=MINUTE_MS)
+        assert await counters.settle("b", [budget(5), rate(5)])
+        assert (await counters.balances([budget(0)]))[0].settled == 5
+        await counters.close()
+        stranger = unhurried(url.replace("PASSWORD", "another"))
+        with pytest.raises(StoreUnavailable) as told:
+            await stranger.reserve("a", [], lease_ms=1)
+        assert "another" not in str(told.value)
+        await stranger.close()
+
+
 async def test_a_server_that_is_full_is_unavailable() -> None:
     with running_redis() as server:
         counters = unhurried(server.url)
@@ -154,30 +180,60 @@ async def test_a_server_that_is_full_is_unavailable() -> None:
         await counters.close()
 
 
-async def test_a_silent_server_costs_one_timeout_and_then_nothing(tmp_path) -> None:
+class SilentServer:
+    """It takes connections and says nothing."""
+
     num_calls = 0
 
-    async def swallow(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        nonlocal num_calls
-        num_calls += 1
+    async def swallow(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.num_calls += 1
         await reader.read()
         writer.close()
 
-    path = tmp_path / "socket"
-    server = await asyncio.start_unix_server(swallow, path)
-    circuit = Circuit(clock=lambda: 0.0)
-    counters = ValkeyCounters(f"unix://{path}", timeout_s=0.02, circuit=circuit)
-    for number in range(5):
+    @asynccontextmanager
+    async def counters(self, folder: Path, **more: Any) -> AsyncIterator[ValkeyCounters]:
+        server = await asyncio.start_unix_server(self.swallow, folder / "socket")
+        circuit = Circuit(clock=lambda: 0.0)
+        counters = ValkeyCounters(f"unix://{folder / 'socket'}", circuit=circuit, **more)
+        yield counters
+        await counters.close()
+        server.close()
+        await server.wait_closed()
+
+
+async def test_a_silent_server_costs_five_timeouts_and_then_nothing(tmp_path: Path) -> None:
+    server = SilentServer()
+    async with server.counters(tmp_path, timeout_s=0.02) as counters:
+        for number in range(5):
+            assert counters.is_available
+            with pytest.raises(StoreUnavailable, match="within 20 ms"):
+                await counters.reserve(f"a{number}", [budget(1)], lease_ms=LEASE_MS)
+        with pytest.raises(StoreUnavailable, match="of late"):
+            await counters.reserve("b", [budget(1)], lease_ms=LEASE_MS)
+        assert not counters.is_available
+        assert server.num_calls == 5
+
+
+async def test_whoever_waits_for_a_silent_server_is_refused_with_the_first(tmp_path: Path) -> None:
+    server = SilentServer()
+    async with server.counters(tmp_path, timeout_s=0.02, max_connections=5) as counters:
+        calls = [counters.reserve(f"a{n}", [budget(1)], lease_ms=LEASE_MS) for n in range(500)]
+        told = await asyncio.gather(*calls, return_exceptions=True)
+        assert [str(each).endswith("of late") for each in told] == [False] * 5 + [True] * 495
+        assert server.num_calls == 5
+
+
+async def test_a_queue_has_an_end_and_is_no_outage(tmp_path: Path) -> None:
+    server = SilentServer()
+    more = {"timeout_s": 60.0, "queue_s": 0.01, "max_connections": 1}
+    async with server.counters(tmp_path, **more) as counters:
+        first = asyncio.create_task(counters.settle("a", []))
+        await asyncio.sleep(0)
+        for number in range(6):
+            with pytest.raises(StoreUnavailable, match="too many calls wait"):
+                await counters.settle(f"b{number}", [])
         assert counters.is_available
-        with pytest.raises(StoreUnavailable, match="within 20 ms"):
-            await counters.reserve(f"a{number}", [budget(1)], lease_ms=LEASE_MS)
-    with pytest.raises(StoreUnavailable, match="of late"):
-        await counters.reserve("b", [budget(1)], lease_ms=LEASE_MS)
-    assert not counters.is_available
-    assert num_calls == 5
-    await counters.close()
-    server.close()
-    await server.wait_closed()
+        first.cancel()
 
 
 async def test_more_calls_than_connections_wait_for_their_turn(redis_server: RedisServer) -> None:

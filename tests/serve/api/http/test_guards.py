@@ -200,6 +200,8 @@ def test_every_route_of_the_product_has_its_policy() -> None:
         ("POST", "/v1/chat/completions"): "infer",
         ("POST", "/v1/completions"): "infer",
         ("GET", "/v1/models"): "infer",
+        ("GET", "/v1/usage"): None,
+        ("GET", "/admin/usage"): "admin",
         ("GET", "/v1/models/{model:path}"): "infer",
         ("POST", "/tokenize"): "infer",
         ("POST", "/detokenize"): "infer",

@@ -42,6 +42,15 @@ async def test_requests_are_answered_in_their_order(site: Site) -> None:
         assert statuses(large) == [200] * 2001
 
 
+async def count_events(stream: asyncio.StreamReader) -> int:
+    """Events of a stream until its end."""
+    num_events = 0
+    with contextlib.suppress(ConnectionError):
+        while line := await stream.readline():
+            num_events += line.startswith(b"data: {")
+    return num_events
+
+
 @on_uvloop
 async def test_an_exchange_of_certificates_under_load_loses_no_request(
     site: Site, monkeypatch: pytest.MonkeyPatch, is_proving: bool
@@ -73,13 +82,11 @@ async def test_an_exchange_of_certificates_under_load_loses_no_request(
             writer.close()
 
     async with served(home) as port:
-        stream = asyncio.create_task(
-            exchange(
-                port,
-                site.authority.client(),
-                post(orjson.dumps(chat(stream=True, max_tokens=50_000))),
-            )
+        stream, long = await asyncio.open_connection(
+            "127.0.0.1", port, ssl=site.authority.client(), server_hostname="127.0.0.1"
         )
+        long.write(post(orjson.dumps(chat(stream=True, max_tokens=50_000))))
+        reading = asyncio.create_task(count_events(stream))
         askers = [asyncio.create_task(ask(port)) for _ in range(4)]
         for number in range(num_exchanges):
             before, was = sent, len(served_by)
@@ -93,9 +100,9 @@ async def test_an_exchange_of_certificates_under_load_loses_no_request(
             await until(lambda was=was: len(served_by) > was)  # type: ignore[misc]
         is_over = True
         await asyncio.gather(*askers)
-        assert not stream.done(), "a stream runs on by the certificate that it began with"
-        stream.cancel()
-        await asyncio.wait({stream})
+        assert not reading.done(), "a stream runs on by the certificate that it began with"
+        long.transport.abort()
+        assert await reading > num_exchanges
         await until(lambda: is_free(pipeline))
     assert sent == answered > num_exchanges * 12
     assert len(served_by) == num_exchanges + 1
@@ -121,7 +128,8 @@ async def test_what_is_no_tls_is_closed_and_fills_no_log(
     site: Site, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
-    async with served(house(**site.files)) as port:
+    home = house(**site.files)
+    async with served(home) as port:
         for sent in (
             LAST,
             b"\x00" * 4000,
@@ -130,6 +138,8 @@ async def test_what_is_no_tls_is_closed_and_fills_no_log(
             post(b"x" * 2_000_000),
         ):
             assert b"HTTP/1.1" not in await plain(port, sent)
+        assert home.encryption.files is not None
+        assert home.encryption.files.num_refused == 5
         assert statuses(await exchange(port, site.authority.client(), LAST)) == [200]
     assert [record for record in caplog.records if record.name != "asyncio"] == []
 
@@ -175,16 +185,20 @@ async def test_a_client_that_does_not_read_loses_its_slot(site: Site) -> None:
     pipeline = pipeline_of(script=[5] * 100, max_model_len=200_000)
     home = house(pipeline, **site.files)
     body = orjson.dumps(chat(stream=True, logprobs=True, top_logprobs=20, max_tokens=150_000))
-    async with served(home, stalled_reader_s=0.2) as port:
+    async with running(home, stalled_reader_s=0.2) as (server, _):
         _, writer = await asyncio.open_connection(
             "127.0.0.1",
-            port,
+            server.port,
             ssl=site.authority.client(),
             server_hostname="127.0.0.1",
             limit=1,
         )
         writer.transport.pause_reading()  # type: ignore[attr-defined]
         writer.write(post(body))
+        await until(lambda: pipeline.num_admitted == 1)
+        (ours,) = server.server_state.connections
+        _, high = ours._socket.get_write_buffer_limits()  # type: ignore[union-attr]
+        assert high == connection.UNTAKEN_BYTES
         await until(lambda: len(home.records.all) == 1)
         assert is_free(pipeline)
         assert home.records.last.is_disconnected

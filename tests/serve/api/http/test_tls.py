@@ -128,6 +128,24 @@ def test_the_rest_of_what_scanners_ask(tmp_path: Path) -> None:
         assert end.selected_alpn_protocol() == chosen
 
 
+def test_refused_handshakes_are_counted_through_an_exchange(
+    tmp_path: Path, place: CertificateFiles
+) -> None:
+    authority = Authority(tmp_path)
+    put(authority.issue(), place)
+    files = TlsFiles(place)
+    context = FollowingContext.of(files)
+    old = any_client()
+    old.maximum_version = ssl.TLSVersion.TLSv1_2
+    old.set_ciphers("AES128-SHA:@SECLEVEL=0")
+    for number in (1, 2):
+        with pytest.raises(ssl.SSLError):
+            shaken(context, old)
+        shaken(context, authority.client())
+        assert files.num_refused == number
+        files.reload()
+
+
 def test_weak_keys_are_refused_at_the_start(tmp_path: Path) -> None:
     issued = Authority(tmp_path).issue(key=rsa.generate_private_key(65537, 1024))
     with pytest.raises(StartupError, match="refused by OpenSSL: ee key too small"):

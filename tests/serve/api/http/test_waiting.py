@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
 from starlette.types import ASGIApp
 
-from serve.service import engine_queue
+from serve.service import deadline, engine_queue
 from tests.serve.api.house import (
     ANSWER,
     CHAT,
@@ -71,6 +71,14 @@ async def full(home: House, num: int = NUM_PLACES) -> AsyncIterator[list[Caller]
     assert is_empty(home)
 
 
+def hold_all(home: House) -> engine_queue.Place:
+    """Take every place, without the engine."""
+    asked = engine_queue.Asked(
+        tenant="holder", request_class="interactive", tokens=1, width=NUM_PLACES
+    )
+    return home.service.directory.default.queue.join(asked)
+
+
 def slow_house(**settings: Any) -> House:
     return house(pipeline_of(tokens_per_s=NEVER), **settings)
 
@@ -91,11 +99,34 @@ async def test_one_that_waits_is_not_in_the_engine_and_runs_in_its_turn() -> Non
     assert home.records.last.timeline.wait_s is not None
 
 
+@pytest.fixture
+def deadlines(monkeypatch: pytest.MonkeyPatch) -> list[asyncio.Timeout]:
+    """The deadlines of requests as they begin: they come when a test says so, at no time else."""
+    made: list[asyncio.Timeout] = []
+
+    def timeout(_seconds: float) -> asyncio.Timeout:
+        made.append(asyncio.timeout(None))
+        return made[-1]
+
+    monkeypatch.setattr(deadline, "timeout", timeout)
+    return made
+
+
+async def stopped(late: Asking, made: list[asyncio.Timeout], when: Callable[[], bool]) -> None:
+    """Call, and let its deadline come when that holds."""
+    task = asyncio.create_task(late.call())
+    await until(lambda: bool(made) and when())
+    made[-1].reschedule(asyncio.get_running_loop().time())
+    await task
+
+
 @pytest.mark.parametrize("stream", [False, True])
-async def test_at_its_deadline_a_request_is_stopped_with_a_true_status(stream: bool) -> None:
+async def test_at_its_deadline_a_request_is_stopped_with_a_true_status(
+    deadlines: list[asyncio.Timeout], *, stream: bool
+) -> None:
     home = slow_house()
-    late = Asking(home.app, {MS: "20"}, stream=stream)
-    await late.call()
+    late = Asking(home.app, {MS: "90000"}, stream=stream)
+    await stopped(late, deadlines, lambda: home.pipeline.engine.load().num_running == 1)
     assert late.status == 504
     assert error_code_of(late.body) == "deadline_exceeded"
     assert late.headers[b"x-should-retry"] == b"false"
@@ -104,10 +135,12 @@ async def test_at_its_deadline_a_request_is_stopped_with_a_true_status(stream: b
     assert b'deadlines_exceeded_total{stage="running"} 1.0' in home.metrics.render()[0]
 
 
-async def test_a_stream_that_has_begun_ends_in_an_error_at_its_deadline() -> None:
+async def test_a_stream_that_has_begun_ends_in_an_error_at_its_deadline(
+    deadlines: list[asyncio.Timeout],
+) -> None:
     home = house(pipeline_of(tokens_per_s=20.0))
-    late = Asking(home.app, {MS: "200"}, stream=True)
-    await late.call()
+    late = Asking(home.app, {MS: "90000"}, stream=True)
+    await stopped(late, deadlines, lambda: len(late.messages) > 1)
     assert late.status == 200
     assert error_code_of(late.body) == "deadline_exceeded"
     assert late.messages[-1]["more_body"] is False
@@ -123,14 +156,17 @@ async def test_the_server_s_own_cap_holds_whatever_a_client_allows() -> None:
     assert late.status == 504
 
 
-async def test_a_deadline_ends_the_wait_and_nothing_reaches_the_engine() -> None:
+async def test_a_deadline_ends_the_wait_and_nothing_reaches_the_engine(
+    deadlines: list[asyncio.Timeout],
+) -> None:
     home = slow_house()
+    queue = home.service.directory.default.queue
     async with full(home):
-        late = Asking(home.app, {MS: "20"}, stream=True)
-        await late.call()
+        late = Asking(home.app, {MS: "90000"}, stream=True)
+        await stopped(late, deadlines, lambda: queue.num_waiting == 1)
         assert late.status == 504
         assert home.records.last.timeline.submitted_at is None
-        assert home.service.directory.default.queue.num_waiting == 0
+        assert queue.num_waiting == 0
     text = home.metrics.render()[0]
     assert b'deadlines_exceeded_total{stage="waiting"} 1.0' in text
 
@@ -151,34 +187,41 @@ async def test_a_stream_is_told_its_place_while_it_waits_if_it_asks() -> None:
 
 
 async def test_after_its_places_a_stream_is_as_every_other() -> None:
-    home = house(pipeline_of(tokens_per_s=2000.0))
-    callers = [Asking(home.app, {"x-queue-updates": "true"}, stream=True) for _ in range(8)]
-    await asyncio.gather(*(caller.call() for caller in callers))
-    waited = [caller.body.decode() for caller in callers if caller.body.startswith(b": queued")]
-    assert len(waited) == 8 - NUM_PLACES
-    for body in waited:
-        chunks = events_of(body.partition("\n\n")[2])
-        text = "".join(c["choices"][0]["delta"].get("content", "") for c in chunks[:-1])
-        assert text == ANSWER
+    home = house()
+    held = hold_all(home)
+    caller = Asking(home.app, {"x-queue-updates": "true"}, stream=True)
+    task = asyncio.create_task(caller.call())
+    await until(lambda: len(caller.messages) > 1)
+    held.leave(0)
+    await task
+    comment, _, rest = caller.body.decode().partition("\n\n")
+    assert comment.startswith(": queued position=1")
+    *chunks, done = events_of(rest)
+    assert "".join(c["choices"][0]["delta"].get("content", "") for c in chunks) == ANSWER
+    assert done == "[DONE]"
     assert is_empty(home)
 
 
-async def test_what_goes_wrong_after_its_place_was_told_is_told_in_the_stream() -> None:
+async def test_what_goes_wrong_after_its_place_was_told_is_told_in_the_stream(
+    deadlines: list[asyncio.Timeout],
+) -> None:
     home = slow_house()
     async with full(home):
-        late = Asking(home.app, {"x-queue-updates": "true", MS: "30"}, stream=True)
-        await late.call()
+        late = Asking(home.app, {"x-queue-updates": "true", MS: "90000"}, stream=True)
+        await stopped(late, deadlines, lambda: len(late.messages) > 1)
         assert late.status == 200
         assert error_code_of(late.body.partition(b"\n\n")[2]) == "deadline_exceeded"
 
 
 async def test_a_server_that_shuts_down_finishes_what_waits() -> None:
-    home = house(pipeline_of(tokens_per_s=2000.0))
+    home = house()
+    held = hold_all(home)
     callers = [Asking(home.app, {}, stream=True) for _ in range(10)]
     tasks = [asyncio.create_task(caller.call()) for caller in callers]
-    await until(lambda: home.service.directory.default.queue.num_waiting > 0)
+    await until(lambda: home.service.directory.default.queue.num_waiting == 10)
     home.service.is_draining = True
     home.pipeline.drain()
+    held.leave(0)
     await home.pipeline.admission.wait_idle()
     await asyncio.gather(*tasks)
     assert {caller.status for caller in callers} == {200}

@@ -15,7 +15,7 @@ from serve.governance.principal import Principal, Scope
 from serve.governance.usage_reports import UsageReports
 from serve.service.requests import Service
 from serve.storage.counters import StoreUnavailable
-from serve.storage.database import open_database
+from serve.storage.database import Database
 from serve.storage.places import SqliteFile
 from tests.serve.api.house import House, Records, house
 from tests.serve.storage.ledgers import entry, filling
@@ -47,8 +47,8 @@ def house_with(usage: UsageReports | None) -> House:
 
 
 @pytest.fixture
-async def home(tmp_path):
-    database = await open_database(SqliteFile(path=tmp_path / "x.db"))
+async def home(database_file):
+    database = Database(SqliteFile(path=database_file))
     await database.write(
         filling(
             entry(owner="ann", key_id="key-ann", model="=cmd"),

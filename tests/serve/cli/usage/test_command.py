@@ -9,24 +9,24 @@ from pathlib import Path
 import pytest
 
 from serve.cli.main import main
-from serve.storage.database import open_database
-from serve.storage.places import FILE_NAME, SqliteFile
+from serve.storage.database import Database
+from serve.storage.places import SqliteFile
 from tests.serve.storage.ledgers import entry, filling
 
 NOVEMBER = ("--from", "2026-11-01", "--to", "2026-11-30")
 
 
 @pytest.fixture
-def folder(tmp_path, monkeypatch) -> Path:
+def folder(database_file, monkeypatch) -> Path:
     async def fill() -> None:
-        database = await open_database(SqliteFile(path=tmp_path / FILE_NAME))
+        database = Database(SqliteFile(path=database_file))
         await database.write(filling(entry(), entry(owner="bob", model="=large")))
         await database.close()
 
     asyncio.run(fill())
     for name in ("INTRAMURAL_STATE_DIR", "OPENAI_API_KEY"):
         monkeypatch.delenv(name, raising=False)
-    return tmp_path
+    return database_file.parent
 
 
 def usage(folder: Path, *words: str) -> int:

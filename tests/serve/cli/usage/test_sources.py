@@ -15,7 +15,7 @@ from serve.config import Config
 from serve.errors import StartupError
 from serve.governance.usage_query import parse_query
 from serve.governance.usage_reports import UsageReports
-from serve.storage.database import open_database
+from serve.storage.database import Database
 from serve.storage.places import FILE_NAME, SqliteFile
 from tests.serve.storage.ledgers import entry, filling
 
@@ -24,8 +24,8 @@ QUERY, _ = parse_query(ASKED.items(), is_admin=True)
 
 
 @pytest.fixture
-async def config(tmp_path) -> Config:
-    database = await open_database(SqliteFile(path=tmp_path / FILE_NAME))
+async def config(database_file) -> Config:
+    database = Database(SqliteFile(path=database_file))
     rows = [
         entry(
             model=f"m{number}",
@@ -38,14 +38,14 @@ async def config(tmp_path) -> Config:
     ]
     await database.write(filling(*rows))
     await database.close()
-    return Config(state_dir=tmp_path)
+    return Config(state_dir=database_file.parent)
 
 
 def answering(config: Config, asked: list[dict[str, str]]) -> httpx.MockTransport:
     """A server that reports the database."""
 
     async def report(params: dict[str, str]) -> Any:
-        database = await open_database(SqliteFile(path=config.state_dir / FILE_NAME))
+        database = Database(SqliteFile(path=config.state_dir / FILE_NAME))
         query, _ = parse_query(params.items(), is_admin=True)
         try:
             return (await UsageReports(database, ZoneInfo("UTC")).everyone(query)).as_json()

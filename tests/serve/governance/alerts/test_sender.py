@@ -17,7 +17,7 @@ from serve.governance.alerts.sender import MAX_REST_S, MAX_TRIES_PER_DAY, AlertS
 from serve.storage import alert_outbox, schema
 from serve.storage.alert_outbox import DAY_MS, EXPIRE_AFTER_MS, Outgoing, enqueue_in
 from serve.storage.counters import StoreUnavailable
-from serve.storage.database import open_database
+from serve.storage.database import Database
 from serve.storage.places import SqliteFile
 from tests.serve.governance.alerts.receivers import OK, receiving
 from tests.serve.governance.alerts.test_webhook import webhook
@@ -79,13 +79,13 @@ def clocks(monkeypatch) -> Clocks:
 
 
 @pytest.fixture
-def place(tmp_path) -> SqliteFile:
-    return SqliteFile(path=tmp_path / "x.db")
+def place(database_file) -> SqliteFile:
+    return SqliteFile(path=database_file)
 
 
 @asynccontextmanager
 async def opened(place: SqliteFile):
-    database = await open_database(place)
+    database = Database(place)
     try:
         yield database
     finally:
@@ -159,9 +159,9 @@ async def test_a_sender_that_dies_in_mid_delivery_delays_and_repeats(place, cloc
         assert [each.alert_id for each in other.sent] == [each.alert_id for each in dying.sent]
 
 
-async def test_two_senders_deliver_each_alert_once(database_place, clocks):
+async def test_two_senders_deliver_each_alert_once(migrated_place, clocks):
     channel = Recorder()
-    async with opened(database_place) as one, opened(database_place) as two:
+    async with opened(migrated_place) as one, opened(migrated_place) as two:
         for number in range(20):
             await one.write(settling(50, 80, name=f"budget {number}"))
         senders = [sender_of(database, channel, clocks) for database in (one, two)]
@@ -195,8 +195,8 @@ async def test_tries_of_a_day_are_bounded(place, clocks):
     async with opened(place) as database:
         await database.write(settling(80))
         sender = sender_of(database, channel, clocks, listener)
-        for _ in range(24 * 6):
-            clocks.ms += 600_000
+        for _ in range(24 * 3):
+            clocks.ms += 1_200_000
             await sender.send_due()
         assert 20 <= len(channel.sent) <= MAX_TRIES_PER_DAY
         clocks.ms += EXPIRE_AFTER_MS
@@ -266,6 +266,28 @@ async def test_it_waits_for_a_database_that_is_away(monkeypatch, caplog):
     assert [record.message for record in caplog.records] == [
         "alerts wait: the database does not answer"
     ]
+
+
+async def test_a_defect_does_not_end_it(monkeypatch, caplog):
+    class Defective:
+        num_asked = 0
+
+        async def write(self, _work: Any) -> Any:
+            self.num_asked += 1
+            raise KeyError(CANARY)
+
+        read = write
+
+    async def sleep(_seconds: float) -> None:
+        if defective.num_asked >= 3:
+            raise asyncio.CancelledError
+
+    defective = Defective()
+    monkeypatch.setattr(sender_module.asyncio, "sleep", sleep)
+    with pytest.raises(asyncio.CancelledError):
+        await sender_of(defective, Recorder(), Clocks()).run()
+    assert {record.message for record in caplog.records} == {"alerts were not sent: a defect"}
+    assert CANARY not in str([record.__dict__ for record in caplog.records])
 
 
 async def test_it_runs_until_it_is_ended(place, clocks, monkeypatch):

@@ -11,7 +11,7 @@ from sqlalchemy import select
 from serve.governance.alerts.settling import alerting
 from serve.storage import schema
 from serve.storage.counters import Claim
-from serve.storage.database import open_database
+from serve.storage.database import Database
 from serve.storage.ledger import Ledger, LedgerRow, Settlement
 from serve.storage.places import SqliteFile
 
@@ -41,8 +41,8 @@ def settlement(request_id: str, amount: int, account: str = ACCOUNT) -> Settleme
 
 
 @pytest.fixture
-async def database(tmp_path):
-    opened = await open_database(SqliteFile(path=tmp_path / "x.db"))
+async def database(database_file):
+    opened = Database(SqliteFile(path=database_file))
     yield opened
     await opened.close()
 

@@ -1,0 +1,182 @@
+"""One generation on its way: rendered, reserved, in the queue, begun, ended.
+
+::
+
+    open ── render ── reserve ── join the queue ── wait ── audit ── events
+    end  ── leave the queue ── audit ── settle
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Coroutine
+from contextlib import AsyncExitStack, aclosing
+from dataclasses import fields, replace
+from typing import Any
+
+from serve.errors import InternalError, QueueFull
+from serve.governance.audit import Audit
+from serve.governance.pass_through import NO_RESERVATION
+from serve.governance.principal import Principal
+from serve.governance.reservations import Demand, Reservation, Reservations
+from serve.pipeline.events import Event, GenerateRequest, Generation, Started
+from serve.service.call import Call
+from serve.service.deadline import within
+from serve.service.directory import Served
+from serve.service.engine_queue import Asked, Place, expected_tokens
+from serve.service.least_tokens import least_tokens
+
+
+class Running:
+    """One generation, and all that it holds until it is ended.
+
+    Args:
+        caller: whose it is.
+        served: by what it runs.
+        reservations: limits that may refuse it.
+        audit: the trail that it leaves.
+        clock: monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        call: Call,
+        caller: Principal,
+        served: Served,
+        generation: Generation,
+        *,
+        reservations: Reservations,
+        audit: Audit,
+        clock: Callable[[], float],
+    ) -> None:
+        self._call = call
+        self._caller = caller
+        self._served = served
+        self._generation = generation
+        self._reservations = reservations
+        self._audit = audit
+        self._clock = clock
+        self._asked = Asked(
+            tenant=caller.tenant,
+            request_class=call.record.request_class,
+            tokens=least_tokens(generation),
+            deadline_at=served.queue.deadline(call.record.timeline.arrived_at, call.timeout_s),
+            is_retry=call.is_retry,
+        )
+        self._reservation: Reservation = NO_RESERVATION
+        self._place: Place | None = None
+        self._has_begun = False
+
+    async def check(self) -> None:
+        """Refuse what has no chance, before work is spent on it.
+
+        Raises:
+            RequestError: the queue is too long for it, or a limit leaves no room for anything.
+        """
+        self._served.queue.check(self._asked)
+        await self._reservations.check(self._caller, self._served.name)
+
+    async def open(self, stack: AsyncExitStack) -> AsyncGenerator[Event, None]:
+        """Render it, reserve for it, and wait for its turn. Its events.
+
+        Args:
+            stack: closes what was opened, the engine's streams too; before ``end``.
+
+        Raises:
+            RequestError: it is refused.
+        """
+        call, queue = self._call, self._served.queue
+        await stack.enter_async_context(within(self._left_s()))
+        events, started = await self._started()
+        await stack.enter_async_context(aclosing(events))
+        self._reservation = await self._reservations.reserve(
+            self._caller, call.record, _demand(self._served.name, started)
+        )
+        call.answer_headers.update(self._reservation.headers)
+        call.record.timeline.queued_at = self._clock()
+        place = self._place = queue.join(
+            replace(self._asked, tokens=expected_tokens(started), width=started.width)
+        )
+        if call.wants_queue_updates and place.is_waiting:
+            return await stack.enter_async_context(aclosing(self._told(place, events)))
+        await place.wait()
+        await self._begin()
+        return events
+
+    async def end(self) -> None:
+        """Give back and settle what it held; cancelling the caller does not cut that short."""
+        record = self._call.record
+        record.error_code = record.error_code or record.timeline.error_code
+        if self._place is not None:
+            self._place.leave(record.timeline.usage.total_tokens if self._has_begun else 0)
+        try:
+            if self._has_begun:
+                await _to_its_end(self._audit.end(record))
+        finally:
+            await _to_its_end(self._reservation.settle(record, has_run=self._has_begun))
+
+    async def _told(
+        self, place: Place, events: AsyncGenerator[Event, None]
+    ) -> AsyncGenerator[Event, None]:
+        """Its places in the queue, then its events."""
+        async with aclosing(place.updates()) as updates:
+            async for update in updates:
+                yield update
+        await self._begin()
+        async for event in events:
+            yield event
+
+    async def _begin(self) -> None:
+        await self._audit.begin(self._caller, self._call.record, self._generation)
+        self._has_begun = True
+
+    async def _started(self) -> tuple[AsyncGenerator[Event, None], Started]:
+        """Its events, and their beginning. Raises its refusal, if there is one.
+
+        Where the server is full, another tenant's request may have to make room for it.
+        """
+        queue, pipeline = self._served.queue, self._served.resident()
+        while True:
+            events = pipeline.generate(self._request())
+            try:
+                first = await anext(events, None)
+            except QueueFull as full:
+                if await queue.make_room(self._asked):
+                    continue
+                raise queue.refusal(full.message, self._asked) from None
+            if not isinstance(first, Started):
+                raise InternalError("The pipeline did not start the request.")
+            return events, first
+
+    def _request(self) -> GenerateRequest:
+        generation = self._generation
+        return GenerateRequest(
+            **{part.name: getattr(generation, part.name) for part in fields(Generation)},
+            request_id=self._call.record.request_id,
+            tenant=self._caller.tenant,
+            adapter=self._served.adapter,
+            timeline=self._call.record.timeline,
+        )
+
+    def _left_s(self) -> float | None:
+        deadline_at = self._asked.deadline_at
+        return None if deadline_at is None else deadline_at - self._clock()
+
+
+def _demand(model: str, started: Started) -> Demand:
+    return Demand(
+        model=model,
+        prompt_tokens=started.prompt_tokens,
+        max_completion_tokens=started.max_completion_tokens,
+        num_sequences=started.num_sequences,
+    )
+
+
+async def _to_its_end(work: Coroutine[Any, Any, None]) -> None:
+    """Do it whole, also where the caller is cancelled meanwhile; then that goes on."""
+    task = asyncio.ensure_future(work)
+    try:
+        await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait({task})
+        raise
