@@ -80,6 +80,8 @@ class Spool:
         found: list[Settlement] = []
         self._next_at = self._read_at
         for settlement, end in _entries(self._file, self._read_at):
+            if end > self._size:  # it is being written just now, and counted afterwards
+                break
             found.append(settlement)
             self._next_at = end
             if len(found) >= most:

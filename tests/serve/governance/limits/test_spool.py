@@ -138,3 +138,24 @@ async def test_it_is_full_at_its_bound(tmp_path: Path) -> None:
     await spool.append(settlement(1))
     assert spool.is_full
     await spool.close()
+
+
+async def test_what_is_being_written_is_not_sent_before_it_is_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spool = Spool(tmp_path)
+    seen: list[int] = []
+    sync = spooling.durable.sync
+
+    def looked_at(file: int) -> None:
+        seen.append(len(spool.oldest(9)))
+        sync(file)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(spooling.durable, "sync", looked_at)
+        await spool.append(settlement(1))
+    assert seen == [0]
+    assert spool.oldest(9) == [settlement(1)]
+    spool.sent(1)
+    assert (spool.num_rows, spool.is_empty) == (0, True)
+    await spool.close()
