@@ -13,6 +13,7 @@ from serve.errors import StartupError
 from serve.governance.key_table import KeyTable
 from serve.governance.limits.existence import names_of
 from serve.governance.limits.reserving import LimitedReservations
+from serve.governance.limits.rules import Rules
 from serve.governance.limits.rules_in_force import RulesInForce, no_key_limits
 from serve.governance.limits.settling import Settlements
 from serve.governance.limits.spool import Spool
@@ -89,6 +90,7 @@ async def open_limits(
         config.limits_file,
         lambda: names_of(config, None if keys is None else keys.keys(), knows_others=knows_others),
         key_limits=no_key_limits if keys is None else keys.limits_of,
+        on_rules=lambda rules: _count_from_zero(rules, metrics),
     )
     rates = _rates(stores, database)
     settlements = Settlements(Ledger(database, tuple(also)), _spool(config))
@@ -130,6 +132,12 @@ def _spool(config: Config) -> Spool:
             f"Usage could not be kept in {config.state_dir} while the database is away: "
             f"{error.strerror}."
         ) from None
+
+
+def _count_from_zero(rules: Rules, metrics: Metrics) -> None:
+    for limit in rules.limits:
+        for measure in limit.bounds:
+            metrics.limit_known(limit.name, measure)
 
 
 def _figures(

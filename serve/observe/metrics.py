@@ -144,6 +144,11 @@ class Metrics:
         """Ask here on scrapes for the figures of limits, by their families' names."""
         self._scraped.limits_load = load
 
+    def limit_known(self, limit: str, measure: str) -> None:
+        """Begin to count for a limit: from 0 on, or a rate misses the first one."""
+        for name in ("limit_refusals_total", "limit_observed_total"):
+            self._counters[name].labels(limit=limit, kind=measure)
+
     def limit_refused(self, limit: str, measure: str) -> None:
         """Count a refusal. The name is one of the limits file's, not a client's."""
         self._counters["limit_refusals_total"].labels(limit=limit, kind=measure).inc()

@@ -35,6 +35,7 @@ class RulesInForce:
     Args:
         path: of the limits file; None has no rules but those of keys.
         known: all that exists, asked each time the file is read.
+        on_rules: told of all rules that come into force.
         clock: monotonic seconds.
 
     Raises:
@@ -47,11 +48,13 @@ class RulesInForce:
         known: Callable[[], Known],
         *,
         key_limits: KeyLimits = no_key_limits,
+        on_rules: Callable[[Rules], None] = lambda _rules: None,
         clock: Callable[[], float] = timeline.now,
     ) -> None:
         self._path = path
         self._known = known
         self._key_limits = key_limits
+        self._on_rules = on_rules
         self._clock = clock
         self._signature = self._signed()
         self._rules = self._read()
@@ -100,7 +103,11 @@ class RulesInForce:
 
     def _read(self) -> Rules:
         known = self._known()
-        return Rules(aliases=known.aliases) if self._path is None else read_rules(self._path, known)
+        rules = Rules(aliases=known.aliases)
+        if self._path is not None:
+            rules = read_rules(self._path, known)
+        self._on_rules(rules)
+        return rules
 
     def _signed(self) -> tuple[int, ...] | None:
         """A value that changes when the file does; None where it is not there."""

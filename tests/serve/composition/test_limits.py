@@ -66,6 +66,7 @@ async def test_keys_of_the_ring_have_limits_and_a_file_may_name_them(tmp_path: P
         assert 'limit_refusals_total{kind="tokens_per_day",limit="key"} 1.0' in shown
         assert "intramural_limits_file_usable 1.0" in shown
         assert "intramural_usage_spool_requests 0.0" in shown
+        assert 'limit_refusals_total{kind="requests_per_minute",limit="x"} 0.0' in shown
 
 
 async def test_a_file_that_names_what_is_not_there_ends_the_start(tmp_path: Path) -> None:

@@ -216,8 +216,8 @@ def test_the_scrape_holds_exactly_the_families_of_the_table():
     metrics.set_model(INFO, "demo")
     metrics.set_arm("blue")
     metrics.set_alert_channels(["webhook"])
-    metrics.limit_refused("each user", "tokens_per_minute")
-    metrics.limit_observed("each user", "tokens_per_minute")
+    metrics.limit_known("each key", "tokens_per_minute")
+    metrics.attach_limits(dict)
     metrics.request_finished(finished(error_code="engine_dead"))
     found = {}
     for family in text_string_to_metric_families(metrics.render()[0].decode()):
@@ -226,6 +226,20 @@ def test_the_scrape_holds_exactly_the_families_of_the_table():
             labels = {label for sample in family.samples for label in sample.labels} - {"le"}
             found[name] = (family.type, labels)
     assert found == {family.name: (family.kind, set(family.labels)) for family in FAMILIES}
+
+
+def test_limits_are_counted_from_0_on_by_name_and_kind():
+    metrics = Metrics()
+    metrics.attach_limits(lambda: {"reservations_held": 3})
+    metrics.limit_known("each key", "tokens_per_day")
+    series = '{kind="tokens_per_day",limit="each key"}'
+    assert scrape(metrics)[f"limit_refusals_total{series}"] == 0
+    metrics.limit_refused("each key", "tokens_per_day")
+    metrics.limit_observed("each key", "tokens_per_day")
+    metrics.limit_known("each key", "tokens_per_day")
+    found = scrape(metrics)
+    assert found[f"limit_refusals_total{series}"] == found[f"limit_observed_total{series}"] == 1
+    assert found["reservations_held"] == 3
 
 
 def test_process_and_python_are_included_and_created_series_are_not():
