@@ -40,7 +40,9 @@ class EmptyLedger:
     """A database with all tables and no row, in memory."""
 
     def __init__(self) -> None:
-        self._engine = create_engine("sqlite://", poolclass=StaticPool)
+        self._engine = create_engine(
+            "sqlite://", poolclass=StaticPool, connect_args={"check_same_thread": False}
+        )
         metadata.create_all(self._engine)
 
     async def read(self, work: Callable[[Connection], Any]) -> Any:
