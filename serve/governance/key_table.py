@@ -134,7 +134,7 @@ class KeyTable:
 
     def limits_of(self, key_id: str) -> Limits | None:
         """The limits that are stored with the key of that id; None where there is no such key."""
-        entry, _ = self._entries.get(key_id, (None, ()))
+        entry, _ = self._in_force[0].get(key_id, (None, ()))
         return None if entry is None else entry.limits
 
     @staticmethod
