@@ -72,7 +72,10 @@ ELSEWHERE: dict[str, dict[str, str]] = {
         **dict.fromkeys(("OpenAILike", "context_window"), "LlamaIndex's class, and its argument"),
         "AsyncOpenAI": "openai's class",
     },
-    "docs/tls.md": {"--cacert": "curl's", "proxy_ssl_trusted_certificate": "nginx'"},
+    "docs/tls.md": {
+        "--cacert": "curl's",
+        **dict.fromkeys(("proxy_ssl_trusted_certificate", "proxy_ssl_name"), "nginx'"),
+    },
     "serve/pipeline/model_dialects/harmony.py": {
         "docs/format.md": "a page of openai-harmony's, as the docstring says",
     },

@@ -29,8 +29,12 @@ from serve.service.fair_queue import CLASSES
 CLASS_HEADER: Final = "x-request-class"
 TIMEOUT_HEADER: Final = "x-request-timeout-ms"
 UPDATES_HEADER: Final = "x-queue-updates"
+RETRY_HEADER: Final = "x-stainless-retry-count"
 
 MAX_TIMEOUT_MS: Final = 86_400_000
+_NAMES = frozenset(
+    name.encode() for name in (CLASS_HEADER, TIMEOUT_HEADER, UPDATES_HEADER, RETRY_HEADER)
+)
 _NUMBER = re.compile(r"[1-9][0-9]{0,7}")
 _SHOWN_CHARS = 40
 
@@ -42,12 +46,16 @@ def read_queue_headers(scope: Scope, call: Call, parsed: Parsed) -> None:
         InvalidRequest: a header that is not of its form, or that comes twice.
     """
     record = call.record
+    if not any(name in _NAMES for name, _ in scope["headers"]):  # as most have none of them
+        record.request_class = parsed.request_class or record.request_class
+        return
     given = _one_of(scope, CLASS_HEADER, CLASSES)
     record.request_class = next(
         (name for name in CLASSES if name == given), parsed.request_class or record.request_class
     )
     call.timeout_s = _timeout_s(scope)
-    call.is_retry = any(_NUMBER.fullmatch(v.decode("latin-1")) for v in _retry_counts(scope))
+    counts = header_values(scope, RETRY_HEADER.encode())
+    call.is_retry = any(_NUMBER.fullmatch(count.decode("latin-1")) for count in counts)
     call.wants_queue_updates = _one_of(scope, UPDATES_HEADER, ("true", "false")) == "true"
     if call.wants_queue_updates and not parsed.is_stream:
         raise InvalidRequest(
@@ -55,10 +63,6 @@ def read_queue_headers(scope: Scope, call: Call, parsed: Parsed) -> None:
             "them. Set stream to true, or leave the header out.",
             param=UPDATES_HEADER,
         )
-
-
-def _retry_counts(scope: Scope) -> list[bytes]:
-    return header_values(scope, b"x-stainless-retry-count")
 
 
 def _timeout_s(scope: Scope) -> float | None:

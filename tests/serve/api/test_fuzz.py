@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import random
 from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import httpx
 import orjson
@@ -22,13 +25,41 @@ from schemathesis.checks import (
     response_schema_conformance,
     status_code_conformance,
 )
+from sqlalchemy import Connection, StaticPool, create_engine
 
+from serve.api.app import create_app
 from serve.api.openai.chat import ChatRequest
 from serve.api.openai.completions import CompletionRequest
 from serve.api.operations.tokenize_request import DetokenizeRequest, TokenizeRequest
-from tests.serve.api.house import MODEL, chat, house, is_free, pipeline_of
+from serve.governance.usage_reports import UsageReports
+from serve.storage.schema import metadata
+from tests.serve.api.house import MODEL, House, chat, house, is_free, pipeline_of
 
-HOUSE = house(pipeline_of(max_model_len=128))
+
+class EmptyLedger:
+    """A database with all tables and no row, in memory."""
+
+    def __init__(self) -> None:
+        self._engine = create_engine(
+            "sqlite://", poolclass=StaticPool, connect_args={"check_same_thread": False}
+        )
+        metadata.create_all(self._engine)
+
+    async def read(self, work: Callable[[Connection], Any]) -> Any:
+        with self._engine.connect() as connection:
+            return work(connection)
+
+    report = read
+
+
+def house_with_a_ledger() -> House:
+    plain = house(pipeline_of(max_model_len=128))
+    reports = UsageReports(EmptyLedger(), ZoneInfo("UTC"))  # type: ignore[arg-type]
+    state = replace(plain.state, usage=reports)
+    return House(state, plain.records, create_app(state))
+
+
+HOUSE = house_with_a_ledger()
 BODIES: dict[str, tuple[Any, dict[str, Any]]] = {
     "/v1/chat/completions": (ChatRequest, chat("hi")),
     "/v1/completions": (CompletionRequest, {"model": MODEL, "prompt": "hi"}),

@@ -9,8 +9,9 @@ from prometheus_client.parser import text_string_to_metric_families
 from serve.engine.protocol import EngineInfo, EngineLoad, PrefixCacheLoad
 from serve.errors import EngineDeadError
 from serve.observe import metrics as module
+from serve.observe.collectors import PooledHistogram
 from serve.observe.families import BY_NAME, FAMILIES, PREFIX
-from serve.observe.metrics import Metrics, PooledHistogram, error_codes
+from serve.observe.metrics import Metrics, error_codes
 from serve.service.engine_queue import EngineQueue
 from tests.serve.observe.records import finished, refused
 
