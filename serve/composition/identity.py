@@ -78,7 +78,6 @@ def build_identity(config: Config, database: Database | None) -> Identity:
     if keys is not None:
         tokens = ShortTokens(keys, pepper)
         chain += [ApiKeys(keys), tokens]
-    if isinstance(keys, DatabaseKeyRing):
         loops.append(keys.run)
     if config.jwt_file is not None:
         settings = read_jwt_settings(config.jwt_file)

@@ -50,7 +50,7 @@ def signature_of(path: Path) -> tuple[int, ...] | None:
     """A value that changes when the file does, also where its size and time stay the same."""
     with _explained(path):
         found = path.stat()
-        return (found.st_ino, found.st_mtime_ns, found.st_size, found.st_mode)
+        return (found.st_ino, found.st_mtime_ns, found.st_size, found.st_mode, found.st_uid)
 
 
 def read_keys(path: Path, pepper: Pepper | None = None) -> tuple[StoredKey, ...]:

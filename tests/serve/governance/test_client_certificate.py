@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
@@ -66,3 +67,26 @@ def test_an_operator_may_write_a_subject_in_any_form_of_rfc_4514() -> None:
     for text in ("", " ", "no equals sign", "CN"):
         with pytest.raises(ValueError):
             normal_identity("subject", text)
+
+
+@pytest.mark.parametrize("name", ["a303300102", "a5050c03 656469".replace(" ", "")])
+def test_names_of_a_kind_that_the_parser_does_not_know_leave_nobody(
+    tmp_path: Path, name: str
+) -> None:
+    """An X.400 address and an EDI party: authorities sign such, and each was a crash."""
+    authority = Authority(tmp_path)
+    raw = bytes.fromhex(name)
+    names = x509.UnrecognizedExtension(
+        x509.SubjectAlternativeName.oid, bytes([0x30, len(raw)]) + raw
+    )
+    builder = x509.CertificateBuilder(
+        authority.subject, authority.subject, authority.key.public_key(), 1
+    )
+    certificate = (
+        builder.not_valid_before(authority.certificate.not_valid_before_utc)
+        .not_valid_after(authority.certificate.not_valid_after_utc)
+        .add_extension(names, critical=False)
+        .sign(authority.key, hashes.SHA256())
+    )
+    found = ClientCertificate.from_der(certificate.public_bytes(Encoding.DER))
+    assert (found.identities, found.not_before) == (frozenset(), found.not_after)
