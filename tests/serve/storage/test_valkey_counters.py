@@ -208,7 +208,7 @@ async def test_a_silent_server_costs_five_timeouts_and_then_nothing(tmp_path: Pa
     async with server.counters(tmp_path, timeout_s=0.02) as counters:
         for number in range(5):
             assert counters.is_available
-            with pytest.raises(StoreUnavailable, match="within 20 ms|ConnectionError"):
+            with pytest.raises(StoreUnavailable, match=r"within 20 ms|ConnectionError"):
                 await counters.reserve(f"a{number}", [budget(1)], lease_ms=LEASE_MS)
         with pytest.raises(StoreUnavailable, match="of late"):
             await counters.reserve("b", [budget(1)], lease_ms=LEASE_MS)
