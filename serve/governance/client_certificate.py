@@ -31,6 +31,14 @@ _OPENSSL_NAMES: Final = {
     "organizationIdentifier": NameOID.ORGANIZATION_IDENTIFIER,
 }
 """Attributes that openssl prints by names which RFC 4514 does not have."""
+_UNREADABLE: Final = (
+    ValueError,
+    TypeError,
+    x509.DuplicateExtension,
+    x509.UnsupportedGeneralNameType,
+    x509.InvalidVersion,
+)
+"""The parser's errors: they have no ancestor of their own."""
 _NEVER: Final = datetime.min.replace(tzinfo=UTC)
 
 
@@ -62,7 +70,7 @@ class ClientCertificate:
                 not_before=certificate.not_valid_before_utc,
                 not_after=certificate.not_valid_after_utc,
             )
-        except Exception:  # noqa: BLE001  errors of the parser share no ancestor; it trusts nobody then
+        except _UNREADABLE:
             return cls(identities=frozenset(), not_before=_NEVER, not_after=_NEVER)
 
 
