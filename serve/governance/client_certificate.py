@@ -58,20 +58,20 @@ class ClientCertificate:
 
     @classmethod
     def from_der(cls, raw: bytes) -> Self:
-        """Read one. One that cannot be read whole has no identity, and was never valid."""
+        """Read one.
+
+        Names of which one cannot be read are none; what is no certificate was never valid.
+        """
         try:
             certificate = x509.load_der_x509_certificate(raw)
-            identities: set[Identity] = set()
-            if list(certificate.subject):
-                identities.add(("subject", certificate.subject.rfc4514_string()))
-            identities.update(_alternative_names(certificate))
-            return cls(
-                identities=frozenset(identities),
-                not_before=certificate.not_valid_before_utc,
-                not_after=certificate.not_valid_after_utc,
-            )
+            begin, end = certificate.not_valid_before_utc, certificate.not_valid_after_utc
         except _UNREADABLE:
             return cls(identities=frozenset(), not_before=_NEVER, not_after=_NEVER)
+        try:
+            identities = _names(certificate)
+        except _UNREADABLE:
+            identities = frozenset()
+        return cls(identities=identities, not_before=begin, not_after=end)
 
 
 def normal_identity(kind: IdentityKind, text: str) -> Identity:
@@ -93,6 +93,13 @@ def normal_identity(kind: IdentityKind, text: str) -> Identity:
     if not _PLAIN.fullmatch(text):
         raise ValueError(f"{kind} {text!r} is not ASCII without spaces, as certificates have it")
     return kind, text.lower() if kind == "dns" else text
+
+
+def _names(certificate: x509.Certificate) -> frozenset[Identity]:
+    found = _alternative_names(certificate)
+    if list(certificate.subject):
+        found.add(("subject", certificate.subject.rfc4514_string()))
+    return frozenset(found)
 
 
 def _alternative_names(certificate: x509.Certificate) -> set[Identity]:

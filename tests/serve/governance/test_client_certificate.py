@@ -89,7 +89,7 @@ def test_names_of_a_kind_that_the_parser_does_not_know_leave_nobody(
         .sign(authority.key, hashes.SHA256())
     )
     found = ClientCertificate.from_der(certificate.public_bytes(Encoding.DER))
-    assert (found.identities, found.not_before) == (frozenset(), found.not_after)
+    assert (found.identities, found.not_before < found.not_after) == (frozenset(), True)
 
 
 @pytest.mark.parametrize(
