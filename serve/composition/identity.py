@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from serve.composition.limits import needs_ledger
 from serve.config import Config
 from serve.errors import StartupError
 from serve.governance.authenticators import ApiKeys, Authenticator, Loopback
@@ -104,5 +105,10 @@ def _keys(
 
         return DatabaseKeyRing(database, pepper=pepper, models=models)
     if config.api_key_file is not None:
-        return KeyRing(config.api_key_file, pepper=pepper, models=models)
+        return KeyRing(
+            config.api_key_file,
+            pepper=pepper,
+            models=models,
+            counts_limits=needs_ledger(config),
+        )
     return None

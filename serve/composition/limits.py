@@ -13,6 +13,7 @@ from serve.governance.key_table import KeyTable
 from serve.governance.pass_through import NoLimits
 from serve.governance.reservations import Reservations
 from serve.observe.metrics import Metrics
+from serve.storage.configured import needs_database
 
 if TYPE_CHECKING:  # a start without limits needs none of their libraries
     from serve.governance.limits.rules_in_force import RulesInForce
@@ -43,7 +44,7 @@ class Limits:
 
 def needs_ledger(config: Config) -> bool:
     """Whether these settings write usage down."""
-    return config.usage_ledger or bool(config.limits_file or config.database_url_file)
+    return needs_database(config)
 
 
 @asynccontextmanager

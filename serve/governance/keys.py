@@ -20,7 +20,7 @@ from serve.governance import key_changes
 from serve.governance.key_changes import DEFAULT_SCOPES, Keys, NewKey
 from serve.governance.key_entry import StoredKey, StoredSecret, peppered
 from serve.governance.key_file import locked, read_entries, read_keys, signature_of, write_keys
-from serve.governance.key_table import KeyTable, check_models, utc_now
+from serve.governance.key_table import KeyTable, check_limits, check_models, utc_now
 from serve.governance.pepper import Pepper
 
 logger = logging.getLogger(__name__)
@@ -100,9 +100,11 @@ class KeyRing(KeyTable):
         wall_clock: for expiry; tests replace it.
         pepper: under which the keys were stored.
         models: names that are served, of which keys may name some; None does not know them.
+        counts_limits: whether limits that are stored with keys are kept here.
 
     Raises:
-        StartupError: the file cannot be used, or a key names a model that is not served.
+        StartupError: the file cannot be used, or a key names a model that is not served, or has
+            limits that nobody would count.
     """
 
     def __init__(
@@ -113,10 +115,12 @@ class KeyRing(KeyTable):
         wall_clock: Callable[[], datetime] = utc_now,
         pepper: Pepper | None = None,
         models: frozenset[str] | None = None,
+        counts_limits: bool = True,
     ) -> None:
         self._path = path
         self._clock = clock
         self._models = models
+        self._counts_limits = counts_limits
         self._signature = signature_of(path)
         self._checked_at = clock()
         self._is_in_force = True
@@ -171,4 +175,6 @@ class KeyRing(KeyTable):
     def _read(self) -> tuple[StoredKey, ...]:
         keys = read_keys(self._path, self._pepper)
         check_models(keys, self._models)
+        if not self._counts_limits:
+            check_limits(keys)
         return keys
