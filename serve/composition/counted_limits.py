@@ -59,7 +59,7 @@ async def open_counted_limits(
         clock=StoreClock(lambda: database.read(now_ms)),
         listener=metrics,
     )
-    metrics.attach_limits(lambda: _figures(config, rules, reservations))
+    metrics.attach_limits(lambda: _figures(config, rules, reservations, rates))
     upkeep = Upkeep(reservations)
     await upkeep.start()
     log.info("limits in force", extra={"limits": len(rules.rules.limits)})
@@ -100,7 +100,7 @@ def _count_from_zero(rules: Rules, metrics: Metrics) -> None:
 
 
 def _figures(
-    config: Config, rules: RulesInForce, reservations: LimitedReservations
+    config: Config, rules: RulesInForce, reservations: LimitedReservations, rates: Counters
 ) -> dict[str, float]:
     """Figures of limits for a scrape."""
     figures: dict[str, float] = {
@@ -109,4 +109,6 @@ def _figures(
     }
     if config.limits_file is not None:
         figures["limits_file_usable"] = rules.is_in_force
+    if isinstance(rates, FallbackCounters):
+        figures["limits_shared"] = not rates.is_shared_away
     return figures

@@ -91,14 +91,18 @@ class ClientMap:
     The file is looked at for each certificate: what was taken out is refused from then on. A new
     file that cannot be used is logged as an error, and what was known stays.
 
+    Args:
+        models: names that are served, of which entries may name some; None does not know them.
+
     Raises:
         StartupError: the file cannot be used at the start.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, models: frozenset[str] | None = None) -> None:
         self._path = path
+        self._models = models
         self._signature = _signature(path)
-        self._principals = read_map(path)
+        self._principals = self._read()
         self._is_in_force = True
 
     @property
@@ -116,13 +120,28 @@ class ClientMap:
         """Read the file at once, changed or not."""
         self._signature = _signature(self._path)
         try:
-            self._principals = read_map(self._path)
+            self._principals = self._read()
         except StartupError as error:
             self._is_in_force = False
             log.error("client certificates not reloaded, those known stay in force: %s", error)  # noqa: TRY400
         else:
             self._is_in_force = True
             log.info("client certificates reloaded: %d", len(self._principals))
+
+    def _read(self) -> Principals:
+        found = read_map(self._path)
+        if self._models is not None:
+            for principal in found.values():
+                self._check_models(principal, self._models)
+        return found
+
+    def _check_models(self, principal: Principal, served: frozenset[str]) -> None:
+        for name in sorted((principal.models or served) - served):
+            _refuse(
+                self._path,
+                f"lets {principal.name} ask the model {name!r}, which is not served. Served: "
+                f"{', '.join(sorted(served))}",
+            )
 
     def _follow(self) -> None:
         if _signature(self._path) != self._signature:

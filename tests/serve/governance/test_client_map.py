@@ -111,3 +111,12 @@ def test_a_change_holds_at_once_and_a_slip_changes_nothing(
     written(tmp_path, "")
     assert clients.principals() == {}
     assert clients.is_in_force
+
+
+def test_a_model_that_is_not_served_is_no_entry(tmp_path: Path) -> None:
+    path = written(tmp_path, ENTRY + 'models = ["demo", "other"]\n')
+    served = frozenset({"demo"})
+    with pytest.raises(StartupError, match=r"lets a ask the model 'other'.*Served: demo"):
+        ClientMap(path, models=served)
+    written(tmp_path, ENTRY + 'models = ["demo"]\n')
+    assert len(ClientMap(path, models=served).principals()) == 1

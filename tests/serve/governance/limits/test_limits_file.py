@@ -89,7 +89,7 @@ FAULTS = {
     'time_zone = "Berlin"': "time_zone is 'Berlin', which is no time zone",
     'time_zone = "../etc/passwd"': "no time zone",
     '[prices.demo]\ninput = "1"\noutput = "1"\n': "there are prices and no currency",
-    '[prices.demp]\ninput = "1"\noutput = "1"\n': "no model of that name is served here. Served: demo",
+    '[prices.demp]\ninput = "1"\noutput = "1"\n': "is served here. Served: demo",
     '[prices.demo]\ninput = "1"\n': "input and output are needed",
     '[prices.demo]\ninput = "1"\noutput = "10001"\n': "at most 10,000",
     '[prices.demo]\ninput = "1"\ncached_input = "2"\noutput = "1"\n': "more than input",
