@@ -47,7 +47,6 @@ class Spool:
         self._max_bytes = max_bytes
         self._file, self._path = _open_free(folder)
         self._read_at = self._next_at = 0
-        self._has_failed = False
         self._waiting: list[tuple[bytes, asyncio.Future[None]]] = []
         self._flushing: asyncio.Task[None] | None = None
         self._size, self.num_rows = _repair(self._file, self._path)
@@ -58,7 +57,7 @@ class Spool:
     @property
     def is_full(self) -> bool:
         """Whether nobody should be let in whose usage would have to go here."""
-        return self._size >= self._max_bytes or self._has_failed
+        return self._size >= self._max_bytes
 
     @property
     def is_empty(self) -> bool:
@@ -81,6 +80,8 @@ class Spool:
         found: list[Settlement] = []
         self._next_at = self._read_at
         for settlement, end in _entries(self._file, self._read_at):
+            if end > self._size:  # it is being written just now, and counted afterwards
+                break
             found.append(settlement)
             self._next_at = end
             if len(found) >= most:
@@ -132,13 +133,11 @@ class Spool:
             try:
                 await asyncio.to_thread(_write, self._file, data, self._size)
             except OSError as error:
-                self._has_failed = True
                 log.error("usage cannot be written down", extra={"reason": error.strerror})  # noqa: TRY400
                 for _, future in taken:
                     if not future.done():
                         future.set_exception(OSError(error.errno, error.strerror))
             else:
-                self._has_failed = False
                 self._size += len(data)
                 self.num_rows += len(taken)
                 for _, future in taken:

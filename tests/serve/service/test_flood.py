@@ -1,7 +1,7 @@
 """A flood from one tenant, on a clock of the test's own: the others hardly notice, nobody starves.
 
-Sixteen places, ten tenants, answers of 0.4 to 2.2 s. The engine is a FIFO of as many places. The
-same on sockets and real time: ``python -m benchmarks.overload flood``.
+Sixteen places, ten tenants whose shares add up to 97 % of the capacity, answers of 0.4 to 2.2 s.
+The same on sockets and real time: ``python -m benchmarks.overload flood``.
 """
 
 from __future__ import annotations
@@ -85,11 +85,12 @@ class Simulated:
 
 
 async def test_fifty_times_its_share_moves_the_others_little_and_nobody_starves() -> None:
-    share = 0.9 * CAPACITY / 10
+    share = 0.97 * CAPACITY / 10
     calm = await Simulated([share] * 10).run()
     flood = await Simulated([50 * share, *[share] * 9]).run()
     assert flood.p99_of_others() <= 1.2 * calm.p99_of_others()
-    assert sum(number for tenant, number in flood.num_refused.items() if tenant) == 0
+    for tenant in range(1, 10):
+        assert flood.num_refused[tenant] <= 0.03 * len(flood.waits[tenant])
     assert flood.num_refused[0] > 10_000
     rate = len(flood.waits[0]) / SECONDS
     assert rate >= CAPACITY - 10 * share  # what the others leave is the flood's

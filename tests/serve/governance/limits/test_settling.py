@@ -83,5 +83,6 @@ async def test_without_a_disk_it_is_kept_in_memory_and_nobody_is_let_in(
     await settlements.retry()
     assert book.rows == ["req-1"]
     assert settlements.num_waiting == 0
+    assert not settlements.is_full  # the database takes usage, whatever the disk does
     monkeypatch.undo()
     await settlements.close()

@@ -114,7 +114,7 @@ async def test_a_server_takes_over_what_another_left_and_no_more(tmp_path: Path)
     await third.close()
 
 
-async def test_a_disk_that_fails_is_told_and_closes_admission(
+async def test_a_disk_that_fails_is_told_and_what_it_tore_is_written_over(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     spool = Spool(tmp_path)
@@ -127,9 +127,7 @@ async def test_a_disk_that_fails_is_told_and_closes_admission(
         patched.setattr(os, "pwrite", full)
         with pytest.raises(OSError, match="No space"):
             await spool.append(settlement(2))
-    assert spool.is_full
     await spool.append(settlement(3))
-    assert not spool.is_full
     assert [each.row.request_id for each in spool.oldest(9)] == ["req-1", "req-3"]
     await spool.close()
 
@@ -139,4 +137,25 @@ async def test_it_is_full_at_its_bound(tmp_path: Path) -> None:
     assert not spool.is_full
     await spool.append(settlement(1))
     assert spool.is_full
+    await spool.close()
+
+
+async def test_what_is_being_written_is_not_sent_before_it_is_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spool = Spool(tmp_path)
+    seen: list[int] = []
+    sync = spooling.durable.sync
+
+    def looked_at(file: int) -> None:
+        seen.append(len(spool.oldest(9)))
+        sync(file)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(spooling.durable, "sync", looked_at)
+        await spool.append(settlement(1))
+    assert seen == [0]
+    assert spool.oldest(9) == [settlement(1)]
+    spool.sent(1)
+    assert (spool.num_rows, spool.is_empty) == (0, True)
     await spool.close()
