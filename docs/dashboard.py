@@ -258,6 +258,12 @@ ROWS: dict[str, tuple[Panel, ...]] = {
             "No: the newest limits file cannot be used, and the limits before it stay.",
             ((_gauge("limits_file_usable"), "{{instance}}"),),
         ),
+        Panel(
+            "Rates counted for all replicas",
+            "bool_yes_no",
+            "No: Valkey, or the database, does not answer, and each replica counts its share.",
+            ((_gauge("limits_shared"), "{{instance}}"),),
+        ),
     ),
     "How is the process": (
         Panel(

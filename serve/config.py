@@ -117,6 +117,12 @@ class Config(
             in_database=self.api_keys == "database",
             has_pepper=self.key_pepper_file is not None,
         )
+        config_checks.check_cache(
+            is_given=self.cache_url_file is not None,
+            counts=self.usage_ledger
+            or self.api_keys == "database"
+            or bool(self.limits_file or self.database_url_file),
+        )
         config_checks.check_tls(
             {
                 flag_of(name): getattr(self, name) is not None

@@ -54,6 +54,15 @@ def check_keys(key_file: Path | None, *, in_database: bool, has_pepper: bool) ->
         )
 
 
+def check_cache(*, is_given: bool, counts: bool) -> None:
+    """Check that a server of counters has something to count."""
+    if is_given and not counts:
+        raise ValueError(
+            "--cache-url-file is for limits, and this server counts none: add --limits-file or "
+            "--usage-ledger, or leave it out"
+        )
+
+
 def check_signatures(
     trusted_keys: Path | None, *, is_required: bool, is_verified: bool, has_adapters: bool
 ) -> None:

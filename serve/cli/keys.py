@@ -93,6 +93,11 @@ async def _create(place: Place, arguments: argparse.Namespace) -> int:
         )
         pepper_file = arguments.key_pepper_file
         pepper = f" --key-pepper-file {shlex.quote(str(pepper_file))}" if pepper_file else ""
+        url_file = arguments.database_url_file
+        if place.file is None and url_file:
+            serve += f" --database-url-file {shlex.quote(str(url_file))}"
+        if place.file is not None and arguments.limit:
+            serve += " --usage-ledger"  # or --limits-file: without a ledger nobody counts
         _say(f"Serve with it: python -m serve {serve}{pepper}")
     return 0
 

@@ -7,15 +7,15 @@ import contextlib
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
 
 from serve.composition.stores import Stores
 from serve.config import Config
 from serve.errors import StartupError
-from serve.governance.alerts import alerts_file
-from serve.governance.alerts.sender import AlertSender
-from serve.governance.alerts.settling import alerting
 from serve.observe.metrics import Metrics
-from serve.storage.ledger import AlsoEnter
+
+if TYPE_CHECKING:
+    from serve.storage.ledger import AlsoEnter
 
 log = logging.getLogger(__name__)
 
@@ -32,6 +32,11 @@ async def open_alerts(
     if config.alerts_file is None:
         yield ()
         return
+    # Only where it is asked for: a start without alerts needs none of their libraries.
+    from serve.governance.alerts import alerts_file  # noqa: PLC0415
+    from serve.governance.alerts.sender import AlertSender  # noqa: PLC0415
+    from serve.governance.alerts.settling import alerting  # noqa: PLC0415
+
     file = alerts_file.load(config.alerts_file)
     channels = alerts_file.channels_of(config.alerts_file, file)
     if stores.database is None:

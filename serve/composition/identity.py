@@ -6,18 +6,19 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from serve.composition.limits import needs_ledger
 from serve.config import Config
 from serve.errors import StartupError
 from serve.governance.authenticators import ApiKeys, Authenticator, Loopback
-from serve.governance.database_ring import DatabaseKeyRing
-from serve.governance.jwt_settings import read_jwt_settings
-from serve.governance.jwt_tokens import JwtTokens, jwks_source
 from serve.governance.keys import KeyRing
 from serve.governance.pepper import Pepper, opened_pepper
 from serve.governance.short_tokens import ShortTokens
-from serve.storage.database import Database
+
+if TYPE_CHECKING:  # a start without a database needs none of its libraries
+    from serve.governance.database_ring import DatabaseKeyRing
+    from serve.storage.database import Database
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +51,7 @@ async def open_identity(config: Config, database: Database | None) -> AsyncItera
         StartupError: as build_identity, or the database's keys were stored under another pepper.
     """
     identity = build_identity(config, database)
-    if isinstance(identity.keys, DatabaseKeyRing):
+    if identity.keys is not None and not isinstance(identity.keys, KeyRing):
         await identity.keys.refresh()
     tasks = [asyncio.create_task(loop()) for loop in identity.loops]
     try:
@@ -80,6 +81,9 @@ def build_identity(config: Config, database: Database | None) -> Identity:
         chain += [ApiKeys(keys), tokens]
         loops.append(keys.run)
     if config.jwt_file is not None:
+        from serve.governance.jwt_settings import read_jwt_settings  # noqa: PLC0415
+        from serve.governance.jwt_tokens import JwtTokens, jwks_source  # noqa: PLC0415
+
         settings = read_jwt_settings(config.jwt_file)
         source = jwks_source(settings)
         chain.append(JwtTokens(settings, source))
@@ -96,7 +100,14 @@ def _keys(
     if config.api_keys == "database":
         if database is None:
             raise StartupError("--api-keys database needs the database, and none is open.")
+        from serve.governance.database_ring import DatabaseKeyRing  # noqa: PLC0415
+
         return DatabaseKeyRing(database, pepper=pepper, models=models)
     if config.api_key_file is not None:
-        return KeyRing(config.api_key_file, pepper=pepper, models=models)
+        return KeyRing(
+            config.api_key_file,
+            pepper=pepper,
+            models=models,
+            counts_limits=needs_ledger(config),
+        )
     return None

@@ -2,36 +2,22 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from serve.composition.stores import Stores
 from serve.config import Config
-from serve.errors import StartupError
 from serve.governance.key_table import KeyTable
-from serve.governance.limits.existence import names_of
-from serve.governance.limits.reserving import LimitedReservations
-from serve.governance.limits.rules import Rules
-from serve.governance.limits.rules_in_force import RulesInForce, no_key_limits
-from serve.governance.limits.settling import Settlements
-from serve.governance.limits.spool import Spool
-from serve.governance.limits.store_clock import StoreClock
-from serve.governance.limits.upkeep import Upkeep
 from serve.governance.pass_through import NoLimits
 from serve.governance.reservations import Reservations
 from serve.observe.metrics import Metrics
-from serve.storage.clock import now_ms
-from serve.storage.counters import Counters
-from serve.storage.database import Database
-from serve.storage.fallback_counters import FallbackCounters
-from serve.storage.ledger import AlsoEnter, Ledger
-from serve.storage.memory_counters import MemoryCounters
-from serve.storage.sql_counters import SqlCounters
-from serve.storage.valkey_counters import ValkeyCounters
+from serve.storage.configured import needs_database
 
-log = logging.getLogger(__name__)
+if TYPE_CHECKING:  # a start without limits needs none of their libraries
+    from serve.governance.limits.rules_in_force import RulesInForce
+    from serve.storage.ledger import AlsoEnter
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +44,7 @@ class Limits:
 
 def needs_ledger(config: Config) -> bool:
     """Whether these settings write usage down."""
-    return config.usage_ledger or bool(config.limits_file or config.database_url_file)
+    return needs_database(config)
 
 
 @asynccontextmanager
@@ -85,69 +71,10 @@ async def open_limits(
     if stores.database is None or not needs_ledger(config):
         yield Limits(reservations=NoLimits())
         return
-    database = stores.database
-    rules = RulesInForce(
-        config.limits_file,
-        lambda: names_of(config, None if keys is None else keys.keys(), knows_others=knows_others),
-        key_limits=no_key_limits if keys is None else keys.limits_of,
-        on_rules=lambda rules: _count_from_zero(rules, metrics),
-    )
-    rates = _rates(stores, database)
-    settlements = Settlements(Ledger(database, tuple(also)), _spool(config))
-    reservations = LimitedReservations(
-        rules,
-        rates=rates,
-        budgets=SqlCounters(database),
-        settlements=settlements,
-        clock=StoreClock(lambda: database.read(now_ms)),
-        listener=metrics,
-    )
-    metrics.attach_limits(lambda: _figures(config, rules, reservations))
-    upkeep = Upkeep(reservations)
-    await upkeep.start()
-    log.info("limits in force", extra={"limits": len(rules.rules.limits)})
-    try:
+    # Only where it is asked for: it imports what a database needs.
+    from serve.composition.counted_limits import open_counted_limits  # noqa: PLC0415
+
+    async with open_counted_limits(
+        config, stores, stores.database, metrics, keys, knows_others=knows_others, also=also
+    ) as (reservations, rules):
         yield Limits(reservations=reservations, rules=rules)
-    finally:
-        await upkeep.close()
-        await rates.close()
-
-
-def _rates(stores: Stores, database: Database) -> Counters:
-    """Counters of rates: a server that replicas share, or this process."""
-    if stores.cache_url is not None:
-        shared = ValkeyCounters(stores.cache_url)
-        return FallbackCounters(shared, lambda: shared.num_replicas)
-    if database.is_shared:
-        # How many replicas there are nobody knows: while it is away, each allows the whole limit.
-        return FallbackCounters(SqlCounters(database), lambda: 1)
-    return MemoryCounters()
-
-
-def _spool(config: Config) -> Spool:
-    try:
-        return Spool(config.state_dir)
-    except OSError as error:
-        raise StartupError(
-            f"Usage could not be kept in {config.state_dir} while the database is away: "
-            f"{error.strerror}."
-        ) from None
-
-
-def _count_from_zero(rules: Rules, metrics: Metrics) -> None:
-    for limit in rules.limits:
-        for measure in limit.bounds:
-            metrics.limit_known(limit.name, measure)
-
-
-def _figures(
-    config: Config, rules: RulesInForce, reservations: LimitedReservations
-) -> dict[str, float]:
-    """Figures of limits for a scrape."""
-    figures: dict[str, float] = {
-        "reservations_held": reservations.leases.num_held,
-        "usage_spool_requests": reservations.settlements.num_waiting,
-    }
-    if config.limits_file is not None:
-        figures["limits_file_usable"] = rules.is_in_force
-    return figures

@@ -6,12 +6,14 @@ import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from serve.config import Config
 from serve.observe.metrics import Metrics
 from serve.storage.configured import needs_database, place_of
-from serve.storage.database import Database, open_database
-from serve.storage.urls import read_cache_url
+
+if TYPE_CHECKING:  # a start without a database needs none of its libraries
+    from serve.storage.database import Database
 
 log = logging.getLogger(__name__)
 
@@ -37,11 +39,12 @@ async def open_stores(config: Config, metrics: Metrics) -> AsyncIterator[Stores]
     Raises:
         StartupError: a URL is none, or the database cannot be used.
     """
-    cache = None if config.cache_url_file is None else read_cache_url(config.cache_url_file)
-    cache_url = None if cache is None else cache.url
+    cache_url = _cache_url(config)
     if not needs_database(config):
         yield Stores(cache_url=cache_url)
         return
+    from serve.storage.database import open_database  # noqa: PLC0415
+
     place = place_of(config)
     database = await open_database(place)
     log.info("database opened", extra={"is_shared": database.is_shared})
@@ -50,3 +53,11 @@ async def open_stores(config: Config, metrics: Metrics) -> AsyncIterator[Stores]
         yield Stores(database=database, cache_url=cache_url)
     finally:
         await database.close()
+
+
+def _cache_url(config: Config) -> str | None:
+    if config.cache_url_file is None:
+        return None
+    from serve.storage.urls import read_cache_url  # noqa: PLC0415
+
+    return read_cache_url(config.cache_url_file).url

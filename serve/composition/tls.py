@@ -72,7 +72,8 @@ def build_encryption(config: Config, metrics: Metrics) -> Encryption:
         return Encryption()
     mode = ssl.VerifyMode(config.client_certificate_mode)
     followed = TlsFiles(files, mode)
-    clients = ClientMap(config.client_cert_map) if config.client_cert_map else None
+    served = frozenset((*config.model_names, *config.adapters))
+    clients = ClientMap(config.client_cert_map, models=served) if config.client_cert_map else None
     built = Encryption(followed, clients)
     metrics.attach_tls(
         built.is_in_force,

@@ -20,7 +20,6 @@ from serve.errors import StartupError
 from serve.governance.limits.limits_file import MAX_FILE_BYTES
 from serve.governance.usage_reports import UsageReports
 from serve.storage.configured import place_of
-from serve.storage.database import Database
 from serve.storage.places import Place
 
 REPORT_S: Final = 20.0
@@ -74,6 +73,8 @@ async def open_usage(
     if not is_kept:
         yield None
         return
+    from serve.storage.database import Database  # noqa: PLC0415
+
     database = Database(reading_place(place_of(config)))
     try:
         yield UsageReports(database, ZoneInfo(time_zone))

@@ -96,16 +96,24 @@ class ClientMap:
 
     Args:
         clock: monotonic seconds; tests replace it.
+        models: names that are served, of which entries may name some; None does not know them.
 
     Raises:
         StartupError: the file cannot be used at the start.
     """
 
-    def __init__(self, path: Path, *, clock: Callable[[], float] = timeline.now) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        clock: Callable[[], float] = timeline.now,
+        models: frozenset[str] | None = None,
+    ) -> None:
         self._path = path
         self._clock = clock
+        self._models = models
         self._signature = _signature(path)
-        self._principals = read_map(path)
+        self._principals = self._read()
         self._retry_at = 0.0
         self._fault = ""
 
@@ -124,7 +132,7 @@ class ClientMap:
         """Read the file at once, changed or not."""
         self._signature = _signature(self._path)
         try:
-            self._principals = read_map(self._path)
+            self._principals = self._read()
         except StartupError as error:
             self._retry_at = self._clock() + RETRY_INTERVAL_S
             if str(error) != self._fault:
@@ -133,6 +141,21 @@ class ClientMap:
         else:
             self._fault = ""
             log.info("client certificates reloaded: %d", len(self._principals))
+
+    def _read(self) -> Principals:
+        found = read_map(self._path)
+        if self._models is not None:
+            for principal in found.values():
+                self._check_models(principal, self._models)
+        return found
+
+    def _check_models(self, principal: Principal, served: frozenset[str]) -> None:
+        for name in sorted((principal.models or served) - served):
+            _refuse(
+                self._path,
+                f"lets {principal.name} ask the model {name!r}, which is not served. Served: "
+                f"{', '.join(sorted(served))}",
+            )
 
     def _follow(self) -> None:
         should_retry = bool(self._fault) and self._clock() >= self._retry_at

@@ -15,7 +15,7 @@ from typing import Final, cast
 
 from models.rules.names import quoted
 from serve.errors import InvalidRequest
-from serve.storage.ledger_reports import DIMENSIONS, MAX_GROUPS, Dimension
+from serve.storage.usage_sums import DIMENSIONS, MAX_GROUPS, Dimension
 from serve.suggestion import near
 
 DEFAULT_DAYS: Final = 30

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 from zoneinfo import ZoneInfo
 
 from models.rules.names import quoted
@@ -17,10 +17,10 @@ from serve.errors import RouteNotFound
 from serve.governance.limits.rules import user_of
 from serve.governance.principal import Principal
 from serve.governance.usage_query import UsageQuery, cursor
-from serve.storage import ledger_reports
-from serve.storage.clock import now_ms
-from serve.storage.database import Database
-from serve.storage.ledger_reports import Dimension, Selection, Usage
+from serve.storage.usage_sums import Dimension, Selection, Usage
+
+if TYPE_CHECKING:  # the routes are there also where nothing needs a database's libraries
+    from serve.storage.database import Database
 
 MICROS: Final = 1_000_000
 
@@ -96,6 +96,9 @@ class UsageReports:
 
     async def everyone(self, query: UsageQuery) -> UsageReport:
         """Usage of all that the query names. Raises as ``own`` does, but for RouteNotFound."""
+        from serve.storage import ledger_reports  # noqa: PLC0415
+        from serve.storage.clock import now_ms  # noqa: PLC0415
+
         now = datetime.fromtimestamp(await self._database.read(now_ms) / 1000, self._zone)
         first, last = query.days(now.date())
         selection = Selection(
@@ -128,6 +131,8 @@ class UsageReports:
     async def _is_own(self, principal: Principal, key: str | None) -> bool:
         if not principal.owner or key is None:
             return False
+        from serve.storage import ledger_reports  # noqa: PLC0415
+
         return await self._database.read(
             lambda connection: ledger_reports.has_any(
                 connection, tenant=principal.tenant, owner=principal.owner, key=key

@@ -211,6 +211,14 @@ FAMILIES: tuple[Family, ...] = (
         "the limits before it stay.",
     ),
     _family(
+        "limits_shared",
+        "gauge",
+        "scrape",
+        "1 while rates and concurrency are counted for all replicas together; 0 where the server "
+        "that counts them did not answer the last call, and each replica counts by itself. Absent "
+        "where no replicas share.",
+    ),
+    _family(
         "requests_admitted",
         "gauge",
         "scrape",

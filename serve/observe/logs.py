@@ -84,6 +84,7 @@ def configure(
     logging.getLogger("uvicorn.access").disabled = True
     for name in ("httpx", "httpcore"):  # whose lines have whole URLs, which may be secrets
         logging.getLogger(name).setLevel(logging.WARNING)
+    logging.getLogger("alembic").setLevel(logging.WARNING)  # ten lines of its insides at a start
     logging.captureWarnings(capture=True)
     threading.excepthook = _thread_died
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from serve.config import Config
 from serve.storage.places import FILE_NAME, Place, SqliteFile
-from serve.storage.urls import read_database_url
 
 
 def needs_database(config: Config) -> bool:
@@ -23,5 +22,8 @@ def place_of(config: Config) -> Place:
         StartupError: the file with the server's URL cannot be read, or holds none.
     """
     if config.database_url_file is not None:
+        # Only where it is asked for: it imports PostgreSQL's library.
+        from serve.storage.urls import read_database_url  # noqa: PLC0415
+
         return read_database_url(config.database_url_file)
     return SqliteFile(path=config.state_dir / FILE_NAME)

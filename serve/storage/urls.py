@@ -139,6 +139,8 @@ def _split(url: str, origin: str, schemes: tuple[str, ...], form: str) -> SplitR
         _ = parts.port  # which raises ValueError, too, and quotes what it found
     except ValueError:
         _refuse(origin, "has no valid host and port. Write @ : / in a password as %40 %3A %2F")
+    if parts.netloc.count("@") > 1:  # libraries differ on which one ends the password
+        _refuse(origin, "has more than one @. Write @ : / ? % in a password as %40 %3A %2F %3F %25")
     if parts.scheme not in schemes:
         _refuse(origin, f"is no URL of {', '.join(f'{scheme}://' for scheme in schemes)}: {form}")
     if parts.fragment:

@@ -23,6 +23,8 @@ from tests.certificates import Authority, Issued
 from tests.e2e.server import Server, engine_processes, wait_ready
 from tests.monitoring.callers import BODY
 from tests.monitoring.site import Site, kill, port_of, starved
+from tests.servers.postgres import running_postgres
+from tests.servers.redis import running_redis
 from tests.tiny_models import write_tiny_model
 
 Fault = Callable[[Site, Path], Iterator[None]]
@@ -232,6 +234,56 @@ def the_key_file_is_broken(site: Site, folder: Path) -> Iterator[None]:
     site.key_file.write_text(whole[:-20], "utf-8")
     yield
     site.key_file.write_text(whole, "utf-8")
+
+
+def _limited(site: Site, folder: Path, *arguments: str) -> tuple[Server, Path]:
+    """A server with a limit for each key, which is asked, and its limits file."""
+    limits = folder / "limits.toml"
+    limits.write_text(
+        '[[limits]]\nname = "each key"\nkey = "*"\nconcurrent_requests = 9\n', "utf-8"
+    )
+    server = site.fake(
+        "--limits-file", str(limits), "--state-dir", str(folder / "state"), *arguments
+    )
+    site.ask(server)
+    return server, limits
+
+
+def _url_file(folder: Path, url: str) -> str:
+    path = folder / "url"
+    path.write_text(url, "utf-8")
+    path.chmod(0o600)
+    return str(path)
+
+
+@of("IntramuralLimitsFileUnusable")
+def the_limits_file_is_broken(site: Site, folder: Path) -> Iterator[None]:
+    _, limits = _limited(site, folder)
+    whole = limits.read_text("utf-8")
+    yield
+    limits.write_text(whole.replace("key =", "kee ="), "utf-8")
+    yield
+    limits.write_text(whole, "utf-8")
+
+
+@of("IntramuralLimitsNotShared")
+def the_server_of_counters_is_stopped(site: Site, folder: Path) -> Iterator[None]:
+    counters = site.enter(running_redis())
+    _limited(site, folder, "--cache-url-file", _url_file(folder, counters.url))
+    yield
+    counters.stop()
+    yield
+    counters.start()
+
+
+@of("IntramuralDatabaseAway")
+def the_database_is_stopped(site: Site, folder: Path) -> Iterator[None]:
+    database = site.enter(running_postgres())
+    _limited(site, folder, "--database-url-file", _url_file(folder, database.make_database()))
+    yield
+    database.stop()
+    yield
+    database.start()
 
 
 @of("IntramuralKeysRefused")

@@ -54,7 +54,7 @@ def test_every_alert_has_a_fault() -> None:
 @pytest.mark.parametrize("alert", FAULTS)
 def test_it_fires_under_its_fault_and_clears(alert: str, tmp_path: Path, is_proving: bool) -> None:
     if not is_proving:
-        pytest.skip("19 faults, a minute each: make prove")
+        pytest.skip("22 faults, a minute each: make prove")
     pace = PACE.get(alert, Pace())
     folders = [tmp_path / name for name in ("servers", "prometheus", "fault")]
     for folder in folders:

@@ -52,6 +52,13 @@ def test_signatures_that_cannot_be_asked_for(
         )
 
 
+def test_a_server_of_counters_has_something_to_count() -> None:
+    checks.check_cache(is_given=True, counts=True)
+    checks.check_cache(is_given=False, counts=False)
+    with pytest.raises(ValueError, match="counts none: add --limits-file"):
+        checks.check_cache(is_given=True, counts=False)
+
+
 def test_guesses_that_are_not_made_have_no_bound() -> None:
     checks.check_lookup(4, is_on=True)
     checks.check_lookup(4, is_on=None)

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from serve.api.openai.schemas import PROBLEM, Reply
 from serve.governance.usage_query import cursor
-from serve.storage.ledger_reports import MAX_GROUPS
+from serve.storage.usage_sums import MAX_GROUPS
 
 
 class Money(Reply):

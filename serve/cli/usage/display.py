@@ -12,7 +12,7 @@ from rich.text import Text
 
 from models.rules.names import printable
 from serve.governance.usage_reports import UsageReport, decimal
-from serve.storage.ledger_reports import Dimension, Usage
+from serve.storage.usage_sums import Dimension, Usage
 
 Measure = Literal["tokens", "requests", "cost"]
 

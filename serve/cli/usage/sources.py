@@ -17,9 +17,9 @@ from serve.governance.usage_query import UsageQuery, cursor
 from serve.governance.usage_reports import MICROS, UsageReport
 from serve.storage.configured import place_of
 from serve.storage.counters import StoreUnavailable
-from serve.storage.ledger_reports import MAX_GROUPS, Dimension, Usage
 from serve.storage.migrating import is_made
 from serve.storage.places import SqliteFile
+from serve.storage.usage_sums import MAX_GROUPS, Dimension, Usage
 
 OWN, EVERYONE = "/v1/usage", "/admin/usage"
 

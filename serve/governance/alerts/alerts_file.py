@@ -203,7 +203,10 @@ def _mail(table: MailTable) -> Mail:
             f"mail.address: {error}. It pins the relay where mail.relay has a name"
         ) from None
     if network.is_global:
-        raise ValueError("mail.address is not private: the relay is one of the site's own")
+        name = "mail.address" if table.address else "mail.relay"
+        raise ValueError(
+            f"{name} is {network}, which is not private: the relay is one of the site's own"
+        )
     return Mail(
         PinnedHost(host=host, port=int(match["port"]), network=network),
         sender=table.sender,

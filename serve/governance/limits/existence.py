@@ -65,7 +65,10 @@ def strangers(limit: Limit, known: Known, declared: Collection[str]) -> Iterator
         ("tenant", limit.tenant, tenants, "no key is of it, and no [tenants.NAME] declares it"),
     ):
         if name not in (None, EACH) and names is not None and name not in names:
-            yield f"{kind} is {name!r}, and {remedy}.{near(name or '', names)}"
+            end = near(name or "", names)
+            if kind == "model" and not end:
+                end = f" Served: {', '.join(names)}"
+            yield f"{kind} is {name!r}, and {remedy}.{end}".rstrip(".")
 
 
 def unpriced(limit: Limit, known: Known, prices: Collection[str]) -> Iterator[str]:

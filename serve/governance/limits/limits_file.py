@@ -128,7 +128,8 @@ def _prices(tables: object, known: Known) -> dict[str, Price]:
     for name, table in _named(tables, "[prices]"):
         fields = Fields(f'[prices."{name}"]', table, ("input", "cached_input", "output"))
         if name not in known.aliases:
-            fields.refuse("no model of that name is served here")
+            served = ", ".join(known.aliases)
+            fields.refuse(f"no model of that name is served here. Served: {served}")
         model = known.aliases[name]
         if model in prices:
             fields.refuse(f"the model {model!r} has a price already, by another of its names")
@@ -166,7 +167,7 @@ def _limits(
     tables: object, known: Known, weights: Mapping[str, int], prices: Mapping[str, Price]
 ) -> tuple[Limit, ...]:
     if not isinstance(tables, list):
-        raise StartupError("[[limits]]: is not a list of tables.")
+        raise StartupError("[[limits]]: is not a list of tables: write [[limits]] before each.")
     if len(tables) > MAX_LIMITS:
         raise StartupError(f"[[limits]]: there are {len(tables)}: at most {MAX_LIMITS}.")
     limits: list[Limit] = []

@@ -161,5 +161,5 @@ class Settlements:
 
     def _note_back(self) -> None:
         if self.is_store_away:
-            log.info("the database is back", extra={"rows": self.num_waiting})
+            log.info("the database is back", extra={"usage_that_waits": self.num_waiting})
         self.is_store_away = False

@@ -34,6 +34,7 @@ async def test_without_settings_there_is_nothing(tmp_path: Path) -> None:
 def test_a_ledger_is_kept_where_something_asks_for_it(tmp_path: Path) -> None:
     assert not needs_ledger(Config())
     assert needs_ledger(Config(usage_ledger=True))
+    assert needs_ledger(Config(api_keys="database"))  # their limits are to be counted
     assert needs_ledger(Config(limits_file=tmp_path))
     assert needs_ledger(Config(database_url_file=tmp_path))
 

@@ -103,14 +103,14 @@ def cached(folder: Path, monkeypatch, state: CacheState):
     url = folder / "cache"
     url.write_text("valkey://127.0.0.1:1/0")
     url.chmod(0o600)
-    return stores.cache(machine(folder, cache_url_file=url))
+    return stores.cache(machine(folder, cache_url_file=url, usage_ledger=True))
 
 
 def test_a_server_of_counters_that_is_away(tmp_path):
     url = tmp_path / "cache"
     url.write_text("valkey://:s3cr3t@127.0.0.1:1/0")
     url.chmod(0o600)
-    found = stores.cache(machine(tmp_path, cache_url_file=url))
+    found = stores.cache(machine(tmp_path, cache_url_file=url, usage_ledger=True))
     assert found.level == "failure"
     assert "Each replica counts for itself" in found.summary
     assert "s3cr3t" not in found.summary + found.advice
@@ -120,7 +120,7 @@ def test_a_url_that_others_may_read(tmp_path):
     url = tmp_path / "cache"
     url.write_text("valkey://127.0.0.1:1/0")
     url.chmod(0o644)
-    assert stores.cache(machine(tmp_path, cache_url_file=url)).level == "failure"
+    assert stores.cache(machine(tmp_path, cache_url_file=url, usage_ledger=True)).level == "failure"
 
 
 @pytest.mark.parametrize(

@@ -135,3 +135,12 @@ def test_a_map_that_could_not_be_read_for_a_moment_is_read_again(
     now[0] = 22.0
     assert clients.principals() == {}
     assert clients.is_in_force
+
+
+def test_a_model_that_is_not_served_is_no_entry(tmp_path: Path) -> None:
+    path = written(tmp_path, ENTRY + 'models = ["demo", "other"]\n')
+    served = frozenset({"demo"})
+    with pytest.raises(StartupError, match=r"lets a ask the model 'other'.*Served: demo"):
+        ClientMap(path, models=served)
+    written(tmp_path, ENTRY + 'models = ["demo"]\n')
+    assert len(ClientMap(path, models=served).principals()) == 1

@@ -104,7 +104,7 @@ async def test_the_report_as_json(reports):
 
 async def test_the_last_day_is_the_stores_today_in_the_budgets_zone(reports, monkeypatch):
     moment = 1_796_079_600_000  # 2026-11-30 23:00 UTC: in Berlin it is December
-    monkeypatch.setattr("serve.governance.usage_reports.now_ms", lambda _connection: moment)
+    monkeypatch.setattr("serve.storage.clock.now_ms", lambda _connection: moment)
     report = await reports.everyone(UsageQuery())
     assert (report.first_day, report.last_day) == ("2026-11-02", "2026-12-01")
 

@@ -70,6 +70,7 @@ def test_urls_that_do(url):
         ("postgresql://me:{}@127.0.0.1/usage?options=-cfsync%3Doff", "parameter 'options'"),
         ("postgresql://me:{}@127.0.0.1/usage#x", "has a # in it"),
         ("postgresql://me:{}@127.0.0.1:port/usage", "no valid host and port"),
+        ("postgresql://me:{}@rest@127.0.0.1/usage", "has more than one @"),
         ("postgresql://me:{}@127.0.0.1:99999/usage", "no valid host and port"),
     ],
 )

@@ -96,7 +96,7 @@ def test_a_file_that_is_not_there(folder):
         ("127.0.0.1:25", "127.0.0.1", "mail.relay: a host and a port"),
         ("127.0.0.1:25", "127.0.0.1:65536", "mail.relay: a host and a port"),
         ("127.0.0.1:25", "relay.example.org:25", "mail.address: an address (10.0.0.7)"),
-        ("127.0.0.1:25", "8.8.8.8:25", "mail.address is not private"),
+        ("127.0.0.1:25", "8.8.8.8:25", "mail.relay is 8.8.8.8/32, which is not private"),
         ("ops@example.org", "ops@example.org>\\r\\nRCPT TO:<x@y", "is not a plain mail address"),
         ("intramural@", "", "is not a plain mail address"),
     ],
