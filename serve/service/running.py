@@ -20,11 +20,12 @@ from serve.governance.pass_through import NO_RESERVATION
 from serve.governance.principal import Principal
 from serve.governance.reservations import Demand, Reservation, Reservations
 from serve.pipeline.events import Event, GenerateRequest, Generation, Started
+from serve.service.asked import Asked, expected_tokens
 from serve.service.call import Call
 from serve.service.deadline import within
 from serve.service.directory import Served
-from serve.service.engine_queue import Asked, Place, expected_tokens
 from serve.service.least_tokens import least_tokens
+from serve.service.place import Place
 
 
 class Running:

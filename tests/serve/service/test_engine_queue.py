@@ -13,8 +13,10 @@ from hypothesis import strategies as st
 
 from serve.errors import DeadlineExceeded, QueueFull
 from serve.pipeline.events import Queued, Started
-from serve.service import engine_queue
-from serve.service.engine_queue import Asked, EngineQueue, Place, expected_tokens
+from serve.service import place
+from serve.service.asked import Asked, expected_tokens
+from serve.service.engine_queue import EngineQueue
+from serve.service.place import Place
 
 
 class Clock:
@@ -151,8 +153,8 @@ async def test_a_deadline_that_has_passed_is_refused_also_where_there_is_room() 
 
 
 async def test_a_place_is_told_when_it_changes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine_queue, "UPDATE_S", 0.0)
-    monkeypatch.setattr(engine_queue, "KEEP_ALIVE_S", 1e9)
+    monkeypatch.setattr(place, "UPDATE_S", 0.0)
+    monkeypatch.setattr(place, "KEEP_ALIVE_S", 1e9)
     queue, _ = queue_of(max_running=1)
     first, second, third = (queue.join(asked()) for _ in range(3))
     updates = third.updates()
@@ -164,8 +166,8 @@ async def test_a_place_is_told_when_it_changes(monkeypatch: pytest.MonkeyPatch) 
 
 
 async def test_a_place_that_stays_is_told_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine_queue, "UPDATE_S", 0.0)
-    monkeypatch.setattr(engine_queue, "KEEP_ALIVE_S", 0.0)
+    monkeypatch.setattr(place, "UPDATE_S", 0.0)
+    monkeypatch.setattr(place, "KEEP_ALIVE_S", 0.0)
     queue, _ = queue_of(max_running=1)
     queue.join(asked())
     updates = queue.join(asked()).updates()

@@ -9,14 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serve.service.fair_queue import (
-    AGE_S,
-    AGED_EVERY,
-    MOST_SAVED_TOKENS,
-    QUANTUM_TOKENS,
-    FairQueue,
-    Ticket,
-)
+from serve.service.fair_queue import AGE_S, AGED_EVERY, FairQueue
+from serve.service.tenant_rounds import MOST_SAVED_TOKENS, QUANTUM_TOKENS, Ticket
 from serve.timeline import RequestClass
 
 

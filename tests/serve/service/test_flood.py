@@ -13,7 +13,9 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from serve.service.engine_queue import Asked, EngineQueue, Place
+from serve.service.asked import Asked
+from serve.service.engine_queue import EngineQueue
+from serve.service.place import Place
 
 NUM_PLACES = 16
 MOST_HELD = 48

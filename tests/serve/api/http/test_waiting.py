@@ -11,7 +11,9 @@ from typing import Any
 import pytest
 from starlette.types import ASGIApp
 
-from serve.service import deadline, engine_queue
+from serve.service import deadline, place
+from serve.service.asked import Asked
+from serve.service.place import Place
 from tests.serve.api.house import (
     ANSWER,
     CHAT,
@@ -71,11 +73,9 @@ async def full(home: House, num: int = NUM_PLACES) -> AsyncIterator[list[Caller]
     assert is_empty(home)
 
 
-def hold_all(home: House) -> engine_queue.Place:
+def hold_all(home: House) -> Place:
     """Take every place, without the engine."""
-    asked = engine_queue.Asked(
-        tenant="holder", request_class="interactive", tokens=1, width=NUM_PLACES
-    )
+    asked = Asked(tenant="holder", request_class="interactive", tokens=1, width=NUM_PLACES)
     return home.service.directory.default.queue.join(asked)
 
 
@@ -262,7 +262,7 @@ async def test_a_refusal_tells_how_long_the_queue_is() -> None:
 async def test_500_that_leave_at_random_moments_leave_no_place_taken(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(engine_queue, "UPDATE_S", 0.0)
+    monkeypatch.setattr(place, "UPDATE_S", 0.0)
     home = house(pipeline_of(max_waiting=500, tokens_per_s=5000.0))
     randomness = random.Random(5)
 
