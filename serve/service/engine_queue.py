@@ -179,7 +179,7 @@ class EngineQueue:
         elif self._turns.pop(ticket, None) is not None:
             self._queue.remove(ticket)
             self._shares.left(ticket.tenant, self._clock())
-            self._give_turns()  # what stood behind it may be narrower
+            self._give_turns()
         else:
             self._shares.end(ticket.tenant, ticket.width, self._clock())
             self._queue.end(ticket, used_tokens)
@@ -191,9 +191,10 @@ class EngineQueue:
         return Queued(position=ahead.requests + 1, expected_wait_s=self._wait_s(ahead))
 
     def _has_to_wait(self, asked: Asked) -> bool:
-        if not self._shares.may_begin(asked.tenant, asked.width):
+        kind, tenant = asked.request_class, asked.tenant
+        if self._shares.is_full or not self._queue.is_next(kind, tenant):
             return True
-        return not self._queue.is_next(asked.request_class, asked.tenant)
+        return not self._shares.may_begin(tenant, self._queue.is_rich(kind, tenant))
 
     def _has_too_many(self, asked: Asked) -> bool:
         """Whether a request's tokens would be too many, beside those that wait."""
@@ -237,7 +238,7 @@ class EngineQueue:
         now = self._clock()
         self._shares.forget(now)
         for _ in range(self.num_waiting):
-            ticket = None if self._shares.is_full else self._queue.take(now, self._may_begin)
+            ticket = None if self._shares.is_full else self._queue.take(now, self._shares.may_begin)
             if ticket is None:
                 break
             self._shares.begin(ticket.tenant, ticket.width)
@@ -255,9 +256,6 @@ class EngineQueue:
         """A tenant may no longer be active, and what was kept for it may be free for others."""
         self._timer = None
         self._give_turns()
-
-    def _may_begin(self, ticket: Ticket) -> bool:
-        return self._shares.may_begin(ticket.tenant, ticket.width)
 
     def _ahead_of(self, asked: Asked) -> Ahead:
         return self._queue.ahead_of(asked.request_class, asked.tenant)

@@ -59,11 +59,13 @@ class FairQueue:
         self._lines[ticket.request_class].remove(ticket)
         self._left(ticket)
 
-    def take(self, now: float, may_begin: MayBegin = lambda _ticket: True) -> Ticket | None:
+    def take(
+        self, now: float, may_begin: MayBegin = lambda _tenant, _is_rich: True
+    ) -> Ticket | None:
         """The ticket whose turn it is; it waits no longer. At least one has to wait.
 
         Returns:
-            None where the turn is of those that may not begin.
+            None where no tenant of the class whose turn it is may begin.
         """
         aged = self._aged(now) if self._num_turns + 1 >= AGED_EVERY else None
         ticket = None if aged is None else self._lines[aged].take(may_begin)
@@ -83,6 +85,10 @@ class FairQueue:
         if self._higher(request_class).requests:
             return False
         return not self._lines[request_class].is_waiting(tenant)
+
+    def is_rich(self, request_class: RequestClass, tenant: str) -> bool:
+        """Whether a tenant's balance is positive: it asked for less than its share of late."""
+        return self._lines[request_class].is_rich(tenant)
 
     def last_for(self, request_class: RequestClass, tenant: str) -> Ticket | None:
         """The ticket that has to go so that one which came now may wait, where the queue is full.

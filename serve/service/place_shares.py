@@ -1,9 +1,10 @@
-"""Who may take a free place: a small reserve is kept from tenants that have more than their share.
+"""The reserve of places that is kept from floods: who may take what, by the places they have.
 
 A tenant's share of the places is its weight among those of the tenants that are active: that have
-places, wait, or did so within the last ``ACTIVE_S``. Below it a tenant may take any free place; from
-there on only where the reserve stays free, so that others who come find a place. A tenant that is
-alone may have all of them; where all tenants have their share no place is free, and none is kept.
+places, wait, or did so within the last ``ACTIVE_S``. A tenant takes a free place beyond its share
+only where the reserve stays free, so that others who come find a place. One that has saved up in
+the queue (tenant_rounds.py) is no flood: its bursts may take a few times its share. A tenant that
+is alone may have all places; where all have their share no place is free, and none is kept.
 
 Nothing waits for ever: a tenant that has no place may take any. Pure: no asyncio, no clock.
 """
@@ -18,6 +19,8 @@ from serve.service.tenant_rounds import WeightOf
 
 RESERVE_SHARE: Final = 8
 """One place in so many is kept free, and at least one."""
+BURST_SHARES: Final = 3
+"""So many times its share a tenant may have of all places, where it has saved up."""
 ACTIVE_S: Final = 10.0
 """Seconds for which a tenant counts as active after its last request came or ended."""
 
@@ -79,21 +82,19 @@ class PlaceShares:
         self.num_held -= width
         self._seen(tenant, now)
 
-    def may_begin(self, tenant: str, width: int) -> bool:
-        """Whether a request of a tenant may take its places now.
+    def may_begin(self, tenant: str, has_saved: bool) -> bool:
+        """Whether a tenant may take a place, if one is free.
 
         Args:
-            tenant: one that has come, or would come now.
+            has_saved: it has used fewer tokens than its turns gave it.
         """
-        num_free = self._num_places - self.num_held
-        if num_free <= 0:
-            return False
         known = self._tenants.get(tenant)
-        if known is None or known.num_held == 0 or num_free - width >= self._reserve:
+        if known is None or len(self._tenants) == 1:
             return True
-        if len(self._tenants) == 1:
+        if self._num_places - self.num_held > self._reserve:
             return True
-        return known.num_held < self._num_places * known.weight / self._weights
+        share = self._num_places * known.weight / self._weights
+        return known.num_held < (BURST_SHARES * share if has_saved else share)
 
     def forget(self, now: float) -> None:
         """Drop tenants that are no longer active; one look at each at most."""

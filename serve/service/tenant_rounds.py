@@ -6,14 +6,13 @@
     tenant b ── ticket              (Shreedhar and Varghese 1995)
     tenant c ── ticket, ticket
 
-A round gives each tenant a quantum for its weight, and who has a positive balance may be served, one
-request a turn. A tenant that asks for less than its rounds give saves up, to a bound, so that its
-bursts go before a flood, as a token bucket would have it. A request is charged when its turn comes
-with what is counted for it, and corrected at its end with what it used; a balance may be negative,
-and is paid off with rounds.
+A round gives each tenant a quantum for its weight, and who has a positive balance may be served,
+one request a turn. A tenant that asks for less than its rounds give saves up, to a bound, so that
+its bursts go before a flood, as a token bucket would have it. A request is charged when its turn
+comes with what is counted for it, and corrected at its end with what it used; a balance may be
+negative, and is paid off with rounds.
 
-A ticket takes one step to add, to remove and to take, and a round one look at each tenant, as does a
-turn where not all may begin.
+A ticket takes one step to add, to remove and to take, and a round one look at each tenant.
 """
 
 from __future__ import annotations
@@ -59,15 +58,12 @@ class Ticket:
 class Flow:
     """One tenant in one class."""
 
+    tenant: str
     quantum: float
     deficit: float
     waiting: OrderedDict[Ticket, None] = field(default_factory=OrderedDict)
     num_tokens: int = 0
     num_begun: int = 0
-
-    @property
-    def first(self) -> Ticket:
-        return next(iter(self.waiting))
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +74,8 @@ class Ahead:
     tokens: float
 
 
-MayBegin = Callable[[Ticket], bool]
-"""Whether a ticket may take the place that is free."""
+MayBegin = Callable[[str, bool], bool]
+"""Whether a tenant may take a place that is free: its name, and whether its balance is positive."""
 
 
 class TenantRounds:
@@ -105,6 +101,11 @@ class TenantRounds:
         flow = self._flows.get(tenant)
         return flow is not None and bool(flow.waiting)
 
+    def is_rich(self, tenant: str) -> bool:
+        """Whether the balance of a tenant is positive."""
+        flow = self._flows.get(tenant)
+        return flow is None or flow.deficit > 0
+
     def add(self, ticket: Ticket) -> None:
         flow = self._flows.get(ticket.tenant)
         if flow is None:
@@ -112,7 +113,9 @@ class TenantRounds:
             if not weight > 0:
                 raise ValueError(f"a tenant's weight has to be above 0, not {weight}")
             flow = self._flows[ticket.tenant] = Flow(
-                quantum=QUANTUM_TOKENS * weight, deficit=MOST_SAVED_TOKENS * weight
+                tenant=ticket.tenant,
+                quantum=QUANTUM_TOKENS * weight,
+                deficit=MOST_SAVED_TOKENS * weight,
             )
         ticket.flow = flow
         flow.waiting[ticket] = None
@@ -127,15 +130,19 @@ class TenantRounds:
         ticket.flow = None
 
     def take(self, may_begin: MayBegin) -> Ticket | None:
-        """The first of the tenant whose turn it is; None where nobody's first ticket may begin."""
-        flow = next((flow for flow in self._rich if may_begin(flow.first)), None)
+        """The first ticket of the tenant whose turn it is, of those that may begin.
+
+        Returns:
+            None where none may.
+        """
+        flow = next((flow for flow in self._rich if may_begin(flow.tenant, True)), None)
         if flow is None:
-            able = [flow for flow in self._poor if may_begin(flow.first)]
+            able = [flow for flow in self._poor if may_begin(flow.tenant, False)]
             if not able:
                 return None
             self._next_round(able)
-            flow = next(flow for flow in self._rich if may_begin(flow.first))
-        ticket = flow.first
+            flow = next(flow for flow in self._rich if flow in able)
+        ticket = next(iter(flow.waiting))
         flow.deficit -= ticket.tokens
         flow.num_begun += 1
         self._leave(ticket)

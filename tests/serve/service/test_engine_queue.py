@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from serve.errors import DeadlineExceeded, QueueFull
 from serve.pipeline.events import Queued, Started
-from serve.service import place
+from serve.service import place as places_of
 from serve.service.asked import Asked, expected_tokens
 from serve.service.engine_queue import EngineQueue
 from serve.service.place import Place
@@ -69,7 +69,7 @@ async def test_the_look_ahead_is_a_sixteenth_and_at_least_one() -> None:
 async def test_a_wide_request_waits_for_one_place_and_others_until_it_has_ended() -> None:
     queue, _ = queue_of(max_running=4)
     first, second = queue.join(asked(width=3)), queue.join(asked(width=1))
-    wide, narrow = queue.join(asked(width=4)), queue.join(asked("b"))
+    wide, narrow = queue.join(asked("c", width=4)), queue.join(asked("b"))
     assert wide.is_waiting
     second.leave(0)
     assert not wide.is_waiting
@@ -153,8 +153,8 @@ async def test_a_deadline_that_has_passed_is_refused_also_where_there_is_room() 
 
 
 async def test_a_place_is_told_when_it_changes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(place, "UPDATE_S", 0.0)
-    monkeypatch.setattr(place, "KEEP_ALIVE_S", 1e9)
+    monkeypatch.setattr(places_of, "UPDATE_S", 0.0)
+    monkeypatch.setattr(places_of, "KEEP_ALIVE_S", 1e9)
     queue, _ = queue_of(max_running=1)
     first, second, third = (queue.join(asked()) for _ in range(3))
     updates = third.updates()
@@ -166,8 +166,8 @@ async def test_a_place_is_told_when_it_changes(monkeypatch: pytest.MonkeyPatch) 
 
 
 async def test_a_place_that_stays_is_told_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(place, "UPDATE_S", 0.0)
-    monkeypatch.setattr(place, "KEEP_ALIVE_S", 0.0)
+    monkeypatch.setattr(places_of, "UPDATE_S", 0.0)
+    monkeypatch.setattr(places_of, "KEEP_ALIVE_S", 0.0)
     queue, _ = queue_of(max_running=1)
     queue.join(asked())
     updates = queue.join(asked()).updates()
