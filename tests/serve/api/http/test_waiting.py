@@ -100,11 +100,18 @@ async def test_one_that_waits_is_not_in_the_engine_and_runs_in_its_turn() -> Non
 
 
 @pytest.fixture
-def deadlines(monkeypatch: pytest.MonkeyPatch) -> list[asyncio.Timeout]:
+def told_seconds() -> list[float]:
+    """How long the requests had, that ``deadlines`` saw."""
+    return []
+
+
+@pytest.fixture
+def deadlines(monkeypatch: pytest.MonkeyPatch, told_seconds: list[float]) -> list[asyncio.Timeout]:
     """The deadlines of requests as they begin: they come when a test says so, at no time else."""
     made: list[asyncio.Timeout] = []
 
-    def timeout(_seconds: float) -> asyncio.Timeout:
+    def timeout(seconds: float) -> asyncio.Timeout:
+        told_seconds.append(seconds)
         made.append(asyncio.timeout(None))
         return made[-1]
 
@@ -148,12 +155,16 @@ async def test_a_stream_that_has_begun_ends_in_an_error_at_its_deadline(
     assert home.records.last.error_code == "deadline_exceeded"
 
 
-async def test_the_server_s_own_cap_holds_whatever_a_client_allows() -> None:
+async def test_the_server_s_own_cap_holds_whatever_a_client_allows(
+    deadlines: list[asyncio.Timeout], told_seconds: list[float]
+) -> None:
     home = slow_house()
-    home.service.directory.default.queue._max_request_s = 0.02
+    home.service.directory.default.queue._max_request_s = 3600.0
     late = Asking(home.app, {MS: "80000000"})
-    await late.call()
+    await stopped(late, deadlines, lambda: home.pipeline.engine.load().num_running == 1)
     assert late.status == 504
+    assert len(told_seconds) == 1
+    assert 0 < told_seconds[0] <= 3600.0
 
 
 async def test_a_deadline_ends_the_wait_and_nothing_reaches_the_engine(
