@@ -205,13 +205,14 @@ async def test_a_newcomer_finds_a_place_beside_a_flood_and_a_flood_does_not() ->
     queue.check(asked("b", deadline_at=0.001))  # nobody is before it
     assert not queue.join(asked("b")).is_waiting
     assert not queue.join(asked("new")).is_waiting
-    assert queue.join(asked("new")).is_waiting  # nothing is free
+    assert queue.join(asked("other")).is_waiting  # nothing is free
 
 
 async def test_a_newcomer_begins_at_once_whatever_waits_in_tokens() -> None:
-    queue, _ = queue_of(max_running=16, max_tokens=4600)
+    queue, _ = queue_of(max_running=16)
     queue.join(asked("b")).leave(100)
     flooded_by(queue, 60)
+    queue._max_tokens = 4600
     with pytest.raises(QueueFull):
         queue.join(asked("flood", tokens=5000))
     assert not queue.join(asked("b", tokens=5000)).is_waiting
@@ -296,12 +297,11 @@ async def _random_places(randomness: random.Random, max_running: int, *, is_wide
 
 
 def flooded_by(queue: EngineQueue, num: int) -> list[Place]:
-    """So many requests of one tenant that has used up its turns."""
-    for _ in range(2):  # whoever comes where nobody waits is not counted
-        held = [queue.join(asked("flood", width=16)), queue.join(asked("flood", tokens=5000))]
-        for place in held:
-            place.leave(5000)
-    return [queue.join(asked("flood")) for _ in range(num)]
+    """So many requests of one tenant that has used up what it had saved."""
+    places = [queue.join(asked("flood")) for _ in range(num + 50)]
+    for _ in range(50):
+        places.pop(0).leave(100)
+    return places
 
 
 async def _hold(queue: EngineQueue, one: Asked, num_turns: int = 1_000_000) -> None:
