@@ -312,3 +312,20 @@ async def test_rates_and_budgets_may_be_in_one_database(database: Database, tmp_
         await house.reservations.settled()
         assert await house.num_reserved() == house.reservations.leases.num_held == 0
         assert list((await house.accounts()).values())[-1] == 90
+
+
+async def test_a_caller_that_is_cancelled_twice_is_settled_before_the_house_closes(
+    database: Database, tmp_path: Path
+) -> None:
+    async with limits(database, tmp_path, EACH_USER) as house:
+        held, record = await house.reserve(10, 90)
+        record.timeline.usage = Usage(prompt_tokens=10, completion_tokens=30)
+        leaving = asyncio.create_task(held.settle(record, has_run=True))
+        await asyncio.sleep(0)
+        for _ in range(2):
+            leaving.cancel()
+            await asyncio.sleep(0)
+        assert leaving.done()
+        await house.reservations.settled()
+        assert [row.completion_tokens for row in await house.rows()] == [30]
+        assert await house.num_reserved() == 0
