@@ -19,7 +19,7 @@ from serve.governance.limits.settling import Settlements
 from serve.governance.limits.spool import Spool
 from serve.governance.limits.store_clock import StoreClock
 from serve.governance.limits.upkeep import Upkeep
-from serve.governance.pass_through import NoLimits
+from serve.governance.pass_through import REMEDY, NoLimits, NoLimitsOfKeys
 from serve.governance.reservations import Reservations
 from serve.observe.metrics import Metrics
 from serve.storage.clock import now_ms
@@ -58,7 +58,8 @@ class Limits:
 
 def needs_ledger(config: Config) -> bool:
     """Whether these settings write usage down."""
-    return config.usage_ledger or bool(config.limits_file or config.database_url_file)
+    has_keys = config.api_keys == "database"  # which a command may give limits at any time
+    return config.usage_ledger or has_keys or bool(config.limits_file or config.database_url_file)
 
 
 @asynccontextmanager
@@ -83,7 +84,7 @@ async def open_limits(
         StartupError: the limits file cannot be used, or usage could not be written down.
     """
     if stores.database is None or not needs_ledger(config):
-        yield Limits(reservations=NoLimits())
+        yield Limits(reservations=_unlimited(keys))
         return
     database = stores.database
     rules = RulesInForce(
@@ -111,6 +112,19 @@ async def open_limits(
     finally:
         await upkeep.close()
         await rates.close()
+
+
+def _unlimited(keys: KeyTable | None) -> Reservations:
+    """Limits of a server that counts nothing. Raises StartupError where a key has some."""
+    if keys is None:
+        return NoLimits()
+    stored = keys.keys()
+    for entry in stored:
+        if entry.limits and not entry.disabled:
+            raise StartupError(
+                f"The API key {entry.key_id} has limits, and nothing counts them: {REMEDY}."
+            )
+    return NoLimitsOfKeys(keys.limits_of)
 
 
 def _rates(stores: Stores, database: Database) -> Counters:

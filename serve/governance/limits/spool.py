@@ -195,7 +195,7 @@ def _write(file: int, data: bytes, at: int) -> None:
 
 
 def _entries(file: int, start: int) -> Iterator[tuple[Settlement, int, int]]:
-    """Settlements from an offset on, each with where it begins and ends. Bad lines are passed over."""
+    """Settlements from an offset on, with where each begins and ends; bad lines are passed over."""
     at, rest = start, b""
     while True:
         chunk = os.pread(file, 1 << 16, at + len(rest))
