@@ -9,6 +9,7 @@ cd "$(dirname "$0")"
 
 of_these_machines() {  # what all rows have in common
   sed -E "s/python_full_version < '3.14' and //; s/implementation_name != 'PyPy' and //
+    s/ ; implementation_name != 'pypy' / /
     s/( and )?platform_machine == 'x86_64' and platform_python_implementation == 'CPython' and sys_platform == 'linux'//
     s/ ; +\\\\\$/ \\\\/" "$1"
 }

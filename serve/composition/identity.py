@@ -8,7 +8,6 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from serve.composition.limits import needs_ledger
 from serve.config import Config
 from serve.errors import StartupError
 from serve.governance.authenticators import ApiKeys, Authenticator, Loopback
@@ -108,6 +107,5 @@ def _keys(
             config.api_key_file,
             pepper=pepper,
             models=models,
-            counts_limits=needs_ledger(config),
         )
     return None

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 from serve.composition.stores import Stores
 from serve.config import Config
+from serve.errors import StartupError
 from serve.governance.key_table import KeyTable
-from serve.governance.pass_through import NoLimits
+from serve.governance.pass_through import REMEDY, NoLimits, NoLimitsOfKeys
 from serve.governance.reservations import Reservations
 from serve.observe.metrics import Metrics
 from serve.storage.configured import needs_database
@@ -69,7 +70,7 @@ async def open_limits(
         StartupError: the limits file cannot be used, or usage could not be written down.
     """
     if stores.database is None or not needs_ledger(config):
-        yield Limits(reservations=NoLimits())
+        yield Limits(reservations=_unlimited(keys))
         return
     # Only where it is asked for: it imports what a database needs.
     from serve.composition.counted_limits import open_counted_limits  # noqa: PLC0415
@@ -78,3 +79,16 @@ async def open_limits(
         config, stores, stores.database, metrics, keys, knows_others=knows_others, also=also
     ) as (reservations, rules):
         yield Limits(reservations=reservations, rules=rules)
+
+
+def _unlimited(keys: KeyTable | None) -> Reservations:
+    """Limits of a server that counts nothing. Raises StartupError where a key has some."""
+    if keys is None:
+        return NoLimits()
+    stored = keys.keys()
+    for entry in stored:
+        if entry.limits and not entry.disabled:
+            raise StartupError(
+                f"The API key {entry.key_id} has limits, and nothing counts them: {REMEDY}."
+            )
+    return NoLimitsOfKeys(keys.limits_of)

@@ -18,5 +18,6 @@ class LimitsSection(BaseModel):
     usage_ledger: bool = Field(
         False,
         description="Write each request's usage to the ledger in the database, also without limits "
-        "and without a database that replicas share; with either of these it is written anyway.",
+        "and without a database that replicas share; with either of these, and with keys in the "
+        "database, it is written anyway. Limits of keys in a file need it, or a limits file.",
     )

@@ -24,7 +24,6 @@ from serve.governance.key_entry import StoredKey, StoredSecret, peppered
 from serve.governance.key_file import locked, read_entries, read_keys, signature_of, write_keys
 from serve.governance.key_table import (
     KeyTable,
-    check_limits,
     check_models,
     unserved_models,
     utc_now,
@@ -111,11 +110,9 @@ class KeyRing(KeyTable):
         wall_clock: for expiry; tests replace it.
         pepper: under which the keys were stored.
         models: names that are served, of which keys may name some; None does not know them.
-        counts_limits: whether limits that are stored with keys are kept here.
 
     Raises:
-        StartupError: the file cannot be used, or a key names a model that is not served, or has
-            limits that nobody would count.
+        StartupError: the file cannot be used, or a key names a model that is not served.
     """
 
     def __init__(
@@ -126,12 +123,10 @@ class KeyRing(KeyTable):
         wall_clock: Callable[[], datetime] = utc_now,
         pepper: Pepper | None = None,
         models: frozenset[str] | None = None,
-        counts_limits: bool = True,
     ) -> None:
         self._path = path
         self._clock = clock
         self._models = models
-        self._counts_limits = counts_limits
         self._signature = signature_of(path)
         self._checked_at = clock()
         self._retry_at = 0.0
@@ -141,8 +136,6 @@ class KeyRing(KeyTable):
         super().__init__(pepper=pepper, wall_clock=wall_clock)
         keys = read_keys(path, pepper)
         check_models(keys, models)
-        if not counts_limits:
-            check_limits(keys)
         self.replace(keys)
 
     @classmethod
@@ -208,15 +201,6 @@ class KeyRing(KeyTable):
             if self._models is not None:
                 for key_id, model in unserved_models(keys, self._models):
                     logger.error("the API key %s names a model not served: %s", key_id, model)
-            self._note_limits(keys)
             self.replace(keys)
             self._fault = ""
             logger.info("API keys reloaded: %d keys", len(self))
-
-    def _note_limits(self, keys: tuple[StoredKey, ...]) -> None:
-        """Log what is taken all the same: a key that has limits, where none are counted."""
-        if not self._counts_limits:
-            try:
-                check_limits(keys)
-            except StartupError as error:
-                logger.error("%s", error)  # noqa: TRY400

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
+from serve.errors import InternalError
 from serve.governance.principal import Principal
 from serve.governance.reservations import Demand, Reservation
 from serve.observe.record import RequestRecord
 from serve.pipeline.events import GenerateRequest, Generation
 from serve.pipeline.stages import Stage
+
+log = logging.getLogger(__name__)
+
+REMEDY = "start with --usage-ledger or --limits-file, or take the limits away"
 
 
 class NoReservation:
@@ -39,6 +46,27 @@ class NoLimits:
     ) -> Reservation:
         """Hold nothing."""
         return NO_RESERVATION
+
+
+class NoLimitsOfKeys(NoLimits):
+    """Limits of a server that counts nothing: a key that has limits may not pass without them.
+
+    Args:
+        limits_of: the limits of the key of an id, if it has any.
+    """
+
+    def __init__(self, limits_of: Callable[[str], Mapping[str, Any] | None]) -> None:
+        self._limits_of = limits_of
+
+    async def check(self, principal: Principal, model: str) -> None:  # noqa: ARG002
+        """Refuse a key that was given limits since the server started.
+
+        Raises:
+            InternalError: it has some.
+        """
+        if self._limits_of(principal.key_id):
+            log.error("key %s has limits, and nothing counts them: %s", principal.key_id, REMEDY)
+            raise InternalError("The key's limits cannot be counted. Tell the operator.")
 
 
 class NoAudit:

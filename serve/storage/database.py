@@ -19,7 +19,7 @@ from serve.storage.circuit import Circuit
 from serve.storage.clock import now_ms
 from serve.storage.counters import StoreUnavailable
 from serve.storage.engines import engine_of
-from serve.storage.lane import MAX_GROUP, Lane
+from serve.storage.lane import MAX_GROUP, Lane, QueueIsFull
 from serve.storage.migrating import migrate
 from serve.storage.places import Patience, Place, PostgresqlServer, for_reports
 from serve.storage.transactions import Transactions
@@ -125,6 +125,8 @@ async def _guarded(circuit: Circuit, lane: Lane, work: Callable[[Connection], T]
         raise StoreUnavailable("the database did not answer of late, and is left alone for a while")
     try:
         job = await lane.call(work)
+    except QueueIsFull:  # which opens no circuit: the store answers
+        raise
     except StoreUnavailable:
         circuit.fail(call)
         raise

@@ -31,6 +31,11 @@ MAX_WAITING = 4096
 CLOSE_S = 5.0
 """Seconds for what was taken to be finished when the lane closes."""
 
+
+class QueueIsFull(StoreUnavailable):
+    """Too many calls wait. That says nothing of the store."""
+
+
 Work = Callable[[Connection], Any]
 
 
@@ -109,7 +114,8 @@ class Lane:
         """Run the work on the thread and return it with its result, or the error that it raised.
 
         Raises:
-            StoreUnavailable: it was not answered in time, or too many wait.
+            QueueIsFull: too many wait.
+            StoreUnavailable: it was not answered in time.
         """
         job = Job(work, asyncio.get_running_loop().create_future())
         self._take(job)
@@ -134,7 +140,7 @@ class Lane:
             if self._is_closing:
                 raise StoreUnavailable("the database is closed")
             if len(self._waiting) >= self._max_waiting:
-                raise StoreUnavailable(f"{self._max_waiting:,} calls wait for the database already")
+                raise QueueIsFull(f"{self._max_waiting:,} calls wait for the database already")
             self._waiting.append(job)
             self._changed.notify_all()
             if self._worker.ident is None:

@@ -153,6 +153,9 @@ class MemoryCounters(Counters):
 
     def _forget(self, now_ms: int, at_most: int) -> None:
         for _ in range(at_most):
+            is_over = not (self._tombstones and self._tombstones[0][0] <= now_ms)
+            if is_over and not (self._forgetting and self._forgetting[0][0] <= now_ms):
+                return
             if self._tombstones and self._tombstones[0][0] <= now_ms:
                 self._settled.discard(self._tombstones.popleft()[1])
             if self._forgetting and self._forgetting[0][0] <= now_ms:

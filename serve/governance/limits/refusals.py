@@ -95,12 +95,19 @@ def _over_rate(charge: Charge, balance: Balance, wait_ms: int | None) -> RateLim
             wait_ms=CONCURRENCY_RETRY_MS,
         )
     noun = "requests" if charge.measure == "requests_per_minute" else "tokens"
+    if asked > charge.claim.limit:
+        return RateLimited(
+            f"The limit {_named(charge.limit)} is {charge.claim.limit:,} {noun} a minute, and this "
+            f"request asks for up to {asked:,}, its prompt and max_tokens together: it can never "
+            "fit. Ask for fewer.",
+            wait_ms=None,
+        )
     if asked > limit:
         return RateLimited(
-            f"The limit {_named(charge.limit)} is {limit:,} {noun} a minute, and this request "
-            f"asks for up to {asked:,}, its prompt and max_tokens together: it can never fit. "
-            "Ask for fewer.",
-            wait_ms=None,
+            f"The limit {_named(charge.limit)} is {charge.claim.limit:,} {noun} a minute, of which "
+            f"this replica has {limit:,} while the counters that replicas share are away; this "
+            f"request asks for up to {asked:,}. Ask again later, or for fewer.",
+            wait_ms=STORE_RETRY_S * 1000,
         )
     wait_ms = CONCURRENCY_RETRY_MS if wait_ms is None else wait_ms
     return RateLimited(

@@ -14,9 +14,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 from serve.errors import InternalError, StartupError
 from serve.governance.limits import refusals
@@ -125,7 +125,7 @@ class LimitedReservations:
         return held
 
     async def settled(self) -> None:
-        """Wait for what is given back in the background."""
+        """Wait for all ends that are under way."""
         while self._ends:
             await asyncio.wait(self._ends)
 
@@ -214,9 +214,14 @@ class LimitedReservations:
         """Give back what is held, in a task of its own."""
         if not held.stores:
             return
-        task = asyncio.create_task(self.give_back(held))
+        self.ending(self.give_back(held))
+
+    def ending(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Begin an end that nobody has to wait for; ``settled`` does."""
+        task = asyncio.create_task(work)
         self._ends.add(task)
         task.add_done_callback(self._ends.discard)
+        return task
 
     def _let_go(self, held: LimitedReservation) -> None:
         for store in (RATES, BUDGETS):
@@ -276,8 +281,7 @@ class LimitedReservation:
         return headers_of(self.told, self.observed, self.reservations.clock.now_ms())
 
     async def settle(self, record: RequestRecord, *, has_run: bool) -> None:
-        """Charge what was used, and give the rest back."""
-        if has_run:
-            await self.reservations.finish(self, record)
-        else:
-            await self.reservations.give_back(self)
+        """Charge what was used, and give the rest back. A caller that leaves does not end that."""
+        house = self.reservations
+        work = house.finish(self, record) if has_run else house.give_back(self)
+        await asyncio.shield(house.ending(work))

@@ -48,12 +48,13 @@ class Settlements:
         self._releases: deque[tuple[Counters, str, tuple[Claim, ...]]] = deque(maxlen=MAX_KEPT)
         self._is_sending = asyncio.Lock()
         self._has_charges = not spool.is_empty
+        self._num_keeping = 0
         self.is_store_away = False
 
     @property
     def num_waiting(self) -> int:
         """Requests whose usage the database does not have yet."""
-        return self._spool.num_rows + len(self._kept)
+        return self._spool.num_rows + len(self._kept) + self._num_keeping
 
     @property
     def is_full(self) -> bool:
@@ -82,9 +83,7 @@ class Settlements:
         self, counters: Counters, reservation_id: str, claims: Sequence[Claim]
     ) -> None:
         """Settle claims that need no row; tried again later where the store is away."""
-        try:
-            await counters.settle(reservation_id, claims)
-        except StoreUnavailable:
+        if not await self._has_released(counters, reservation_id, claims):
             self._releases.append((counters, reservation_id, tuple(claims)))
 
     async def retry(self) -> None:
@@ -93,7 +92,13 @@ class Settlements:
             return
         async with self._is_sending:
             for _ in range(len(self._releases)):
-                await self.release(*self._releases.popleft())
+                release = self._releases[0]
+                is_done = await self._has_released(*release)
+                # One that came meanwhile may have pushed it out.
+                if self._releases and self._releases[0] is release:
+                    self._releases.popleft()
+                    if not is_done:
+                        self._releases.append(release)
             try:
                 await self._send_kept()
                 while batch := self._spool.oldest(BATCH):
@@ -116,8 +121,21 @@ class Settlements:
             log.error("usage is lost that no disk took", extra={"rows": len(self._kept)})
         await self._spool.close()
 
+    async def _has_released(
+        self, counters: Counters, reservation_id: str, claims: Sequence[Claim]
+    ) -> bool:
+        """Settle claims; False is to be tried again. A defect may not keep the row from its end."""
+        try:
+            await counters.settle(reservation_id, claims)
+        except StoreUnavailable:
+            return False
+        except Exception:
+            log.exception("a reservation was not given back", extra={"reservation": reservation_id})
+        return True
+
     async def _keep(self, settlement: Settlement) -> None:
         self._has_charges = self._has_charges or bool(settlement.claims)
+        self._num_keeping += 1  # owed from now on, not only once it is on the disk
         try:
             await self._spool.append(settlement)
         except OSError:
@@ -125,6 +143,8 @@ class Settlements:
                 lost = self._kept.popleft()
                 log.error("usage is lost", extra={"request_id": lost.row.request_id})  # noqa: TRY400
             self._kept.append(settlement)
+        finally:
+            self._num_keeping -= 1
 
     async def _enter_all(self, batch: Sequence[Settlement]) -> None:
         """Enter a batch. One that the ledger can never take is set aside, and holds up no other.

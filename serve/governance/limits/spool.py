@@ -2,13 +2,15 @@
 
 A line is a settlement: a checksum and JSON. It is on the disk before the answer ends, and stays
 there until the database has everything; then the file is emptied. What a crash tore at the end is
-cut and kept beside it: its request was never told that it is written. A server takes over what
-another, which has ended, left in the same folder.
+cut and kept beside it: its request was never told that it is written. Lines that a disk damaged are
+passed over, and those behind them still sent. A server takes over what another, which has ended,
+left in the same folder.
 """
 
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import logging
 import os
@@ -46,6 +48,7 @@ class Spool:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._max_bytes = max_bytes
         self._file, self._path = _open_free(folder)
+        self._is_closed = False
         self._read_at = self._next_at = 0
         self._waiting: list[tuple[bytes, asyncio.Future[None]]] = []
         self._flushing: asyncio.Task[None] | None = None
@@ -69,6 +72,8 @@ class Spool:
         Raises:
             OSError: it is not.
         """
+        if self._is_closed:
+            raise OSError(errno.EBADF, "the spool is closed")
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append((_line(settlement), future))
         if self._flushing is None or self._flushing.done():
@@ -79,7 +84,7 @@ class Spool:
         """Settlements from the beginning of what was not yet sent, at most so many."""
         found: list[Settlement] = []
         self._next_at = self._read_at
-        for settlement, end in _entries(self._file, self._read_at):
+        for settlement, _, end in _entries(self._file, self._read_at):
             if end > self._size:  # it is being written just now, and counted afterwards
                 break
             found.append(settlement)
@@ -91,6 +96,9 @@ class Spool:
     def sent(self, num: int) -> None:
         """Pass over what ``oldest`` gave: the database has it. When that is all, empty the file.
 
+        That is not synced, as requests would wait for it: what comes back after a power cut is sent
+        again, and changes nothing.
+
         Raises:
             OSError: the file cannot be emptied.
         """
@@ -98,7 +106,6 @@ class Spool:
         self.num_rows = max(0, self.num_rows - num)
         if self._read_at >= self._size and not self._waiting and not self._is_flushing:
             os.ftruncate(self._file, 0)
-            durable.sync(self._file)
             self._size = self._read_at = self.num_rows = 0
 
     def set_aside(self, settlement: Settlement) -> None:
@@ -107,16 +114,11 @@ class Spool:
         Raises:
             OSError: it is not on the disk.
         """
-        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-        file = os.open(self._path.with_name(REJECTED), flags, 0o600)
-        try:
-            os.write(file, _line(settlement))
-            durable.sync(file)
-        finally:
-            os.close(file)
+        _add_to(self._path.with_name(REJECTED), _line(settlement))
 
     async def close(self) -> None:
         """Finish what is being written, and let go of the file."""
+        self._is_closed = True  # the number of its descriptor may soon be another file's
         if self._flushing is not None:
             await asyncio.wait({self._flushing})
         os.close(self._file)
@@ -192,19 +194,17 @@ def _write(file: int, data: bytes, at: int) -> None:
     durable.sync(file)
 
 
-def _entries(file: int, start: int) -> Iterator[tuple[Settlement, int]]:
-    """Settlements from an offset on, each with the offset of its end, up to the first bad line."""
+def _entries(file: int, start: int) -> Iterator[tuple[Settlement, int, int]]:
+    """Settlements from an offset on, with where each begins and ends; bad lines are passed over."""
     at, rest = start, b""
     while True:
         chunk = os.pread(file, 1 << 16, at + len(rest))
         rest += chunk
         *lines, rest = rest.split(b"\n")
         for line in lines:
-            settlement = _parsed(line)
-            if settlement is None:
-                return
-            at += len(line) + 1
-            yield settlement, at
+            begins_at, at = at, at + len(line) + 1
+            if (settlement := _parsed(line)) is not None:
+                yield settlement, begins_at, at
         if not chunk or len(rest) > MAX_LINE_BYTES:
             return
 
@@ -221,17 +221,30 @@ def _parsed(line: bytes) -> Settlement | None:
 
 
 def _repair(file: int, path: Path) -> tuple[int, int]:
-    """Cut what is torn at the end. Returns bytes and rows that are whole."""
-    size, num_rows = 0, 0
-    for _, end in _entries(file, 0):
+    """Cut what is torn at the end. Returns bytes up to the last whole row, and the whole rows."""
+    size, num_rows, bad = 0, 0, b""
+    for _, start, end in _entries(file, 0):
+        bad += os.pread(file, start - size, size)
         size, num_rows = end, num_rows + 1
-    torn = os.fstat(file).st_size - size
-    if torn:
+    torn = os.pread(file, max(0, os.fstat(file).st_size - size), size)
+    if bad or torn:
         log.warning(
-            "the usage spool was torn: its end is cut off and kept beside it",
-            extra={"file": path.name, "bytes": torn, "rows": num_rows},
+            "the usage spool was torn or damaged: what cannot be read is kept beside it",
+            extra={"file": path.name, "bytes": len(bad) + len(torn), "rows": num_rows},
         )
-        durable.write_whole(path.with_suffix(".torn"), os.pread(file, torn, size), mode=0o600)
+        _add_to(path.with_suffix(".torn"), bad + torn)
+    if torn:
         os.ftruncate(file, size)
         durable.sync(file)
     return size, num_rows
+
+
+def _add_to(path: Path, data: bytes) -> None:
+    """Add to a file for people, and sync it."""
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+    file = os.open(path, flags, 0o600)
+    try:
+        os.write(file, data)
+        durable.sync(file)
+    finally:
+        os.close(file)

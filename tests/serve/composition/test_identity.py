@@ -91,12 +91,3 @@ def test_a_key_for_a_model_that_is_not_served_ends_the_start(tmp_path: Path) -> 
     keys.create(path, models=("other",))
     with pytest.raises(StartupError, match=r"'other', which is not served. Served: demo"):
         build_identity(Config(api_key_file=path, served_model_name=("demo",)), None)
-
-
-def test_a_file_with_limits_needs_somebody_who_counts(tmp_path: Path) -> None:
-    path = tmp_path / "keys.json"
-    entry, _ = made(NewKey(name="a", limits={"requests_per_minute": 1}), None)
-    keys.change(path, lambda known: (*known, entry), None, may_be_new=True)
-    with pytest.raises(StartupError, match=r"has limits .* counts none"):
-        build_identity(Config(api_key_file=path), None)
-    assert build_identity(Config(api_key_file=path, usage_ledger=True), None).keys is not None

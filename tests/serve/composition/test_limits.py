@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from serve.composition.limits import needs_ledger, open_limits
 from serve.composition.stores import open_stores
 from serve.config import Config
-from serve.errors import InsufficientQuota, StartupError
+from serve.errors import InsufficientQuota, InternalError, StartupError
 from serve.governance import key_changes, keys
 from serve.governance.key_changes import NewKey
 from serve.governance.keys import KeyRing
@@ -37,6 +38,30 @@ def test_a_ledger_is_kept_where_something_asks_for_it(tmp_path: Path) -> None:
     assert needs_ledger(Config(api_keys="database"))  # their limits are to be counted
     assert needs_ledger(Config(limits_file=tmp_path))
     assert needs_ledger(Config(database_url_file=tmp_path))
+    assert needs_ledger(Config(api_keys="database"))
+
+
+async def test_limits_of_keys_that_nothing_counts_are_no_silent_ones(tmp_path: Path) -> None:
+    path = tmp_path / "keys.json"
+    wish = NewKey(name="ci", tenant="ward", owner="ann", limits={})
+    entry, _ = key_changes.made(wish, None)
+    keys.change(path, lambda known: (*known, entry), None, may_be_new=True)
+    config, metrics = Config(state_dir=tmp_path / "state", api_key_file=path), Metrics()
+    ring = KeyRing.load(path)
+    ann = Principal(key_id=entry.key_id, name="ci", tenant="ward", owner="ann")
+    async with (
+        open_stores(config, metrics) as stores,
+        open_limits(config, stores, metrics, ring) as limits,
+    ):
+        await limits.reservations.check(ann, "demo")
+        limited = replace(entry, limits={"tokens_per_day": 10})
+        keys.change(path, lambda _: (limited,), None)
+        ring.reload()
+        with pytest.raises(InternalError, match="limits cannot be counted"):
+            await limits.reservations.check(ann, "demo")
+        with pytest.raises(StartupError, match="nothing counts them: start with --usage-ledger"):
+            async with open_limits(config, stores, metrics, ring):
+                pass
 
 
 async def test_keys_of_the_ring_have_limits_and_a_file_may_name_them(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ import pytest
 from serve.errors import InvalidApiKey, StartupError
 from serve.governance import key_entry, pepper
 from serve.governance.key_entry import MAX_SECRETS, peppered
-from serve.governance.key_table import KeyTable, check_limits, check_models, unserved_models
+from serve.governance.key_table import KeyTable, check_models, unserved_models
 from serve.governance.pepper import Pepper
 from tests.serve.governance.stored_keys import NOON, stored_key, stored_secret
 
@@ -216,10 +216,3 @@ def test_time_tells_nothing(pair: str, is_proving: bool) -> None:
         if scores[-1] < 4.5 or (pair in BY_PLACE and high < 1.05 * low):
             return
     raise AssertionError(f"|t| of three attempts: {scores}")
-
-
-def test_limits_that_nobody_counts_are_refused() -> None:
-    limited = stored_key(SECRET, limits={"tokens_per_day": 5})
-    check_limits((*keys(), stored_key(SECRET, limits={"tokens_per_day": 5}, disabled=True)))
-    with pytest.raises(StartupError, match=r"abc has limits \(tokens_per_day\).*--usage-ledger"):
-        check_limits((limited,))

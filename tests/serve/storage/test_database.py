@@ -34,6 +34,18 @@ async def test_reads_write_nothing(database):
     assert await database.read(names) == set()
 
 
+async def test_too_many_calls_at_once_are_no_outage(database):
+    lane, may_end = database._lanes[0], threading.Event()
+    lane._max_waiting = 1
+    works = [lambda _: may_end.wait(30)] + [inserting(str(number)) for number in range(20)]
+    calls = [asyncio.create_task(database.write(work)) for work in works]
+    await asyncio.sleep(0)
+    may_end.set()
+    told = await asyncio.gather(*calls, return_exceptions=True)
+    assert sum(isinstance(each, StoreUnavailable) for each in told) >= 10
+    assert database.is_available
+
+
 async def test_a_report_holds_up_no_other_read(database):
     may_end = threading.Event()
 

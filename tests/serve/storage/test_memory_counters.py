@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 
@@ -78,6 +79,23 @@ async def test_more_accounts_than_may_be_held() -> None:
     assert (await counters.reserve("c", [rate(1, account="a0")], lease_ms=1)).refused is None
     now_ms = MINUTE_MS
     assert (await counters.reserve("b", [rate(1, account="b")], lease_ms=1)).refused is None
+
+
+async def test_that_nothing_can_be_forgotten_is_seen_at_once() -> None:
+    class Counted(list):  # type: ignore[type-arg]
+        num_looks = 0
+
+        def __getitem__(self, index: Any) -> Any:
+            self.num_looks += 1
+            return super().__getitem__(index)
+
+    counters = MemoryCounters(lambda: 0, max_accounts=500)
+    for number in range(500):
+        await counters.settle(f"s{number}", [rate(1, account=f"a{number}")])
+    looked_at = counters._forgetting = Counted(counters._forgetting)
+    with pytest.raises(StoreUnavailable):
+        await counters.reserve("b", [rate(1, account="b")], lease_ms=1)
+    assert looked_at.num_looks < 10
 
 
 async def test_more_reservations_than_may_be_held() -> None:

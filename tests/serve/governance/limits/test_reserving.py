@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,6 +12,8 @@ from serve.errors import BudgetStoreUnavailable, InsufficientQuota, RateLimited,
 from serve.governance.limits.accounts import DAY_MS
 from serve.storage.counters import StoreUnavailable
 from serve.storage.database import Database
+from serve.storage.fallback_counters import FallbackCounters
+from serve.storage.memory_counters import MemoryCounters
 from serve.timeline import Usage
 from tests.serve.governance.limits.limited import ANN, ANN_AGAIN, PRICES, limits
 
@@ -59,6 +62,23 @@ async def test_what_never_fits_is_refused_for_good(database: Database, tmp_path:
         with pytest.raises(RateLimited, match="can never fit") as refused:
             await house.reserve(1, 1000)
         assert (refused.value.retry_after_s, refused.value.is_final) == (None, True)
+
+
+async def test_what_fits_no_share_may_be_asked_again(database: Database, tmp_path: Path) -> None:
+    class Away(MemoryCounters):
+        async def reserve(self, *_: Any, **__: Any) -> Any:
+            raise StoreUnavailable("away")
+
+    rates = FallbackCounters(Away(), lambda: 4)
+    async with limits(database, tmp_path, EACH_USER, rates=rates) as house:
+        with pytest.raises(
+            RateLimited, match=r"1,000 tokens a minute, of which .* has 250"
+        ) as told:
+            await house.reserve(100, 400)
+        assert (told.value.is_final, told.value.retry_after_s) == (False, 5)
+        with pytest.raises(RateLimited, match="can never fit") as told:
+            await house.reserve(100, 1000)
+        assert told.value.is_final
 
 
 BUDGET = (
@@ -312,3 +332,20 @@ async def test_rates_and_budgets_may_be_in_one_database(database: Database, tmp_
         await house.reservations.settled()
         assert await house.num_reserved() == house.reservations.leases.num_held == 0
         assert list((await house.accounts()).values())[-1] == 90
+
+
+async def test_a_caller_that_is_cancelled_twice_is_settled_before_the_house_closes(
+    database: Database, tmp_path: Path
+) -> None:
+    async with limits(database, tmp_path, EACH_USER) as house:
+        held, record = await house.reserve(10, 90)
+        record.timeline.usage = Usage(prompt_tokens=10, completion_tokens=30)
+        leaving = asyncio.create_task(held.settle(record, has_run=True))
+        await asyncio.sleep(0)
+        for _ in range(2):
+            leaving.cancel()
+            await asyncio.sleep(0)
+        assert leaving.done()
+        await house.reservations.settled()
+        assert [row.completion_tokens for row in await house.rows()] == [30]
+        assert await house.num_reserved() == 0

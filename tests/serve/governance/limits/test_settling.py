@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,7 +13,10 @@ import pytest
 from serve.governance.limits.settling import Settlements
 from serve.governance.limits.spool import Spool
 from serve.storage.counters import StoreUnavailable
+from serve.storage.database import Database
 from serve.storage.ledger import Settlement
+from serve.storage.memory_counters import MemoryCounters
+from tests.serve.governance.limits.limited import limits
 from tests.serve.governance.limits.test_spool import settlement
 
 
@@ -85,4 +89,61 @@ async def test_without_a_disk_it_is_kept_in_memory_and_nobody_is_let_in(
     assert settlements.num_waiting == 0
     assert not settlements.is_full  # the database takes usage, whatever the disk does
     monkeypatch.undo()
+    await settlements.close()
+
+
+async def test_a_defect_of_the_rates_store_keeps_no_row_away(
+    database: Database, tmp_path: Path
+) -> None:
+    class Broken(MemoryCounters):
+        async def settle(self, *_: Any) -> bool:
+            raise RuntimeError("a defect")
+
+    text = '[[limits]]\nname = "x"\nrequests_per_minute = 9\ntokens_per_day = 1000\n'
+    async with limits(database, tmp_path, text, rates=Broken()) as house:
+        await house.run(10, 20)
+        assert [row.completion_tokens for row in await house.rows()] == [20]
+        assert list((await house.accounts()).values()) == [30]
+
+
+async def test_what_is_being_written_down_is_owed_already(tmp_path: Path) -> None:
+    book = Book()
+    settlements = Settlements(book, Spool(tmp_path))
+    book.is_away = True
+    await settlements.settle(settlement(1))
+    keeping = asyncio.create_task(settlements.settle(settlement(2)))
+    await asyncio.sleep(0)  # on its way to the disk
+    book.is_away = False
+    await settlements.retry()  # sends the first, and may not say that all is sent
+    await keeping
+    assert settlements.owes_budgets == (settlements.num_waiting > 0)
+    await settlements.retry()
+    assert sorted(book.rows) == ["req-1", "req-2"]
+    assert not settlements.owes_budgets
+    await settlements.close()
+
+
+async def test_a_release_whose_sending_is_cancelled_is_sent_later(tmp_path: Path) -> None:
+    class Slow(MemoryCounters):
+        is_away = True
+
+        async def settle(self, *claims: Any) -> bool:
+            if self.is_away:
+                raise StoreUnavailable("away")
+            await asyncio.sleep(0)
+            return await super().settle(*claims)
+
+    counters = Slow()
+    settlements = Settlements(Book(), Spool(tmp_path))
+    claims = settlement(1).claims
+    await counters.reserve("r", claims, lease_ms=60_000)
+    await settlements.release(counters, "r", claims)
+    counters.is_away = False
+    sending = asyncio.create_task(settlements.retry())
+    await asyncio.sleep(0)
+    sending.cancel()
+    await asyncio.gather(sending, return_exceptions=True)
+    await settlements.retry()
+    (balance,) = await counters.balances(claims)
+    assert balance.reserved == 0
     await settlements.close()

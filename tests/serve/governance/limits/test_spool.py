@@ -100,6 +100,45 @@ async def test_a_torn_end_is_told_and_kept(
     assert (tmp_path / "usage-spool-0.torn").read_bytes() == b"0000 {torn"
 
 
+async def test_a_damaged_line_costs_no_other(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    await filled(tmp_path, range(4))
+    path = tmp_path / "usage-spool-0.jsonl"
+    lines = path.read_bytes().splitlines(keepends=True)
+    lines[1] = lines[1].replace(b"req-1", b"r\nq-1")
+    path.write_bytes(b"".join(lines) + b"torn")
+    spool = Spool(tmp_path)
+    assert [each.row.request_id for each in spool.oldest(9)] == ["req-0", "req-2", "req-3"]
+    spool.sent(3)
+    assert spool.is_empty
+    assert "damaged" in caplog.text
+    assert (tmp_path / "usage-spool-0.torn").read_bytes() == lines[1] + b"torn"
+    await spool.close()
+
+
+async def test_nothing_is_written_once_it_is_closed(tmp_path: Path) -> None:
+    spool = Spool(tmp_path)
+    await spool.close()
+    reused = os.open(tmp_path / "other", os.O_RDWR | os.O_CREAT)
+    os.write(reused, b"another's")
+    with pytest.raises(OSError, match="closed"):
+        await spool.append(settlement(1))
+    assert (tmp_path / "other").read_bytes() == b"another's"
+    os.close(reused)
+
+
+async def test_emptying_it_waits_for_no_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spool = Spool(tmp_path)
+    await spool.append(settlement(1))
+    monkeypatch.setattr(spooling.durable, "sync", lambda _: pytest.fail("waits on the loop"))
+    spool.sent(len(spool.oldest(9)))
+    assert spool.is_empty
+    await spool.close()
+
+
 async def test_a_server_takes_over_what_another_left_and_no_more(tmp_path: Path) -> None:
     first = Spool(tmp_path)
     await first.append(settlement(1))
