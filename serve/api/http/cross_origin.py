@@ -34,6 +34,11 @@ EXPOSED_HEADERS: Final = b", ".join(
         b"retry-after",
         b"retry-after-ms",
         b"www-authenticate",
+        *(
+            f"x-ratelimit-{part}-{kind}".encode()
+            for part in ("limit", "remaining", "reset")
+            for kind in ("requests", "tokens")
+        ),
     )
 )
 VARY: Final = (

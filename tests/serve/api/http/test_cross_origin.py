@@ -153,6 +153,7 @@ async def test_every_answer_can_be_read_refusals_and_streams_too(
         assert answer.headers["access-control-allow-origin"] == PAGE
         exposed = answer.headers["access-control-expose-headers"].split(", ")
         assert {"x-request-id", "retry-after", "retry-after-ms", "x-should-retry"} <= set(exposed)
+        assert {"x-ratelimit-limit-requests", "x-ratelimit-reset-tokens"} <= set(exposed)
         assert answer.headers["vary"] == "Origin"
         assert "access-control-allow-credentials" not in answer.headers
 
