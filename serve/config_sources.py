@@ -115,6 +115,10 @@ def _is_of_a_service(variable: str, value: str) -> bool:
     return _SERVICE.fullmatch(name) is not None
 
 
+_WITH_PASSWORD = re.compile(r"://[^/]*@")
+"""A URL that may hold a password, and is repeated nowhere."""
+
+
 def _explain(error: ValidationError, origin: Mapping[str, str]) -> str:
     lines = []
     for problem in error.errors(include_url=False):
@@ -124,5 +128,8 @@ def _explain(error: ValidationError, origin: Mapping[str, str]) -> str:
             continue
         name = str(problem["loc"][0])
         where = origin.get(name, "default")
-        lines.append(f"{flag_of(name)} ({where}): {message}, not {problem['input']!r}")
+        given = problem["input"]
+        is_shown = not _WITH_PASSWORD.search(str(given))
+        shown = f", not {given!r}" if is_shown else ""
+        lines.append(f"{flag_of(name)} ({where}): {message}{shown}")
     return "\n".join(lines)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, field_validator
 
 
 class StoresSection(BaseModel):
@@ -22,3 +22,13 @@ class StoresSection(BaseModel):
         "or unix://, of the server that counts for all replicas; mode 600. Default: each process "
         "counts for itself.",
     )
+
+    @field_validator("database_url_file", "cache_url_file", mode="before")
+    @classmethod
+    def _are_files(cls, value: object) -> object:
+        if "://" in str(value):
+            raise ValueError(
+                "it is a URL, and its password would be seen by everybody: write it into a file "
+                "of mode 600, and name that"
+            )
+        return value

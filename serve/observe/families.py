@@ -305,7 +305,7 @@ FAMILIES: tuple[Family, ...] = (
         "alerts_given_up_total",
         "counter",
         "alerts",
-        "Alerts that nobody took in 7 days.",
+        "Alerts that no receiver took in 7 days.",
     ),
     _family(
         "alerts_pending",
