@@ -1,4 +1,4 @@
-"""When those that are refused are told to come back, and what is kept for them. Pure.
+"""The order in which those that are refused come back, and what is kept for them. Pure.
 
 Whoever is refused is told a later time than the one before, one for every few turns, so that they
 do not come back all at once and find room beside those that are new.

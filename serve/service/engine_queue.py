@@ -2,7 +2,8 @@
 
 The engine is given as many sequences as it decodes at once, and ``look_ahead`` more, which take the
 place of those that end before this queue has heard of it. All others wait here, where they can be
-put in order (fair_queue.py), counted and told their place. What is here is bookkeeping on the event
+put in order (fair_queue.py), counted and told their place; some places are kept from floods
+(place_shares.py). What is here is bookkeeping on the event
 loop's thread: the one thing that waits is ``Place.wait``.
 
 A request of several choices begins as soon as one place is free. The places that it then takes

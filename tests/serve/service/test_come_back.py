@@ -1,4 +1,4 @@
-"""When those that are refused come back, and what is kept for them."""
+"""The order in which those that are refused come back, and what is kept for them."""
 
 from __future__ import annotations
 
