@@ -13,8 +13,14 @@ from serve.governance.principal import ALL_SCOPES
 _MAX_HOURS = MAX_OVERLAP.total_seconds() / 3600
 _MAX_DAYS = 36_500
 COMMANDS = "create|list|show|rotate|revoke|limits"
-_ID = "the part of the key between `sk-` and the dot"
+_ID = "the part of the key between `sk-` and the dot; of a whole key nothing else is taken"
 _LIMITS = f"NAME is one of {', '.join(LIMIT_NAMES)}"
+
+
+def _key_id(text: str) -> str:
+    """The id; also of a whole key: who has to end one that leaked pastes it as it was found."""
+    text = text.strip()
+    return text[3:].partition(".")[0] if text.startswith("sk-") else text
 
 
 def _hours(text: str) -> float:
@@ -65,7 +71,7 @@ def parser(description: str | None) -> Parser:
     revoke = commands.add_parser("revoke", help="disable a key by its id, for good")
     limits = commands.add_parser("limits", help="show a key's limits, or change them")
     for command in (show, rotate, revoke, limits):
-        command.add_argument("id", help=_ID)
+        command.add_argument("id", type=_key_id, help=_ID)
     limits.add_argument(
         "limit", nargs="*", metavar="NAME=VALUE", help=f"{_LIMITS}; VALUE none takes it away"
     )

@@ -179,9 +179,13 @@ def _show_entry(entry: StoredKey, arguments: argparse.Namespace) -> int:
 
 def _limits(texts: Sequence[str] | None) -> list[tuple[str, int | str | None]]:
     try:
-        return [limit_of(text) for text in texts or ()]
+        found = [limit_of(text) for text in texts or ()]
     except ValueError as error:
         raise StartupError(f"A limit cannot be used: {error}.") from None
+    names = [name for name, _ in found]
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise StartupError(f"The limit {twice[0]} is given twice: give it once.")
+    return found
 
 
 def _check_output() -> None:

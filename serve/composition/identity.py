@@ -79,7 +79,6 @@ def build_identity(config: Config, database: Database | None) -> Identity:
     if keys is not None:
         tokens = ShortTokens(keys, pepper)
         chain += [ApiKeys(keys), tokens]
-    if keys is not None and not isinstance(keys, KeyRing):
         loops.append(keys.run)
     if config.jwt_file is not None:
         from serve.governance.jwt_settings import read_jwt_settings  # noqa: PLC0415

@@ -8,7 +8,7 @@ from serve.config import Config
 from serve.observe.metrics import Metrics
 from serve.service.directory import Directory, QueueFor, TextPipeline
 from serve.service.engine_queue import EngineQueue
-from serve.service.fair_queue import WeightOf
+from serve.service.tenant_rounds import WeightOf
 
 
 def directory_for(

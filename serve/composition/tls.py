@@ -10,7 +10,7 @@ from serve.api.http.certificate_files import CertificateFiles
 from serve.api.http.tls import FollowingContext, TlsFiles
 from serve.config import Config
 from serve.governance.authenticators import Authenticator, Loopback
-from serve.governance.client_certificates import ClientCertificates
+from serve.governance.client_certificates import CertificatesInTime, ClientCertificates
 from serve.governance.client_map import ClientMap
 from serve.observe.metrics import Metrics
 
@@ -42,8 +42,10 @@ class Encryption:
 
         Nobody is then let in for asking by a loopback name.
         """
-        if self.clients is None:
+        if self.files is None:
             return tuple(others)
+        if self.clients is None:
+            return (CertificatesInTime(), *others)
         beside = tuple(other for other in others if not isinstance(other, Loopback))
         return (ClientCertificates(self.clients, beside), *beside)
 

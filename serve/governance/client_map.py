@@ -17,12 +17,13 @@ import logging
 import re
 import stat
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final, NoReturn, get_args
 
 from models import plain_file
 from models.rules.names import printable
+from serve import timeline
 from serve.errors import StartupError
 from serve.governance.client_certificate import Identity, IdentityKind, normal_identity
 from serve.governance.principal import ALL_SCOPES, Principal
@@ -30,6 +31,8 @@ from serve.governance.principal import ALL_SCOPES, Principal
 log = logging.getLogger(__name__)
 
 MAX_FILE_BYTES: Final = 4 << 20
+RETRY_INTERVAL_S: Final = 10.0
+"""After a file that could not be read and has not changed: the fault may have passed."""
 ID_PREFIX: Final = "cert:"
 _KINDS: Final[tuple[IdentityKind, ...]] = get_args(IdentityKind)
 _REQUIRED: Final = frozenset({"name", "tenant", "scopes"})
@@ -92,24 +95,33 @@ class ClientMap:
     file that cannot be used is logged as an error, and what was known stays.
 
     Args:
+        clock: monotonic seconds; tests replace it.
         models: names that are served, of which entries may name some; None does not know them.
 
     Raises:
         StartupError: the file cannot be used at the start.
     """
 
-    def __init__(self, path: Path, *, models: frozenset[str] | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        clock: Callable[[], float] = timeline.now,
+        models: frozenset[str] | None = None,
+    ) -> None:
         self._path = path
+        self._clock = clock
         self._models = models
         self._signature = _signature(path)
         self._principals = self._read()
-        self._is_in_force = True
+        self._retry_at = 0.0
+        self._fault = ""
 
     @property
     def is_in_force(self) -> bool:
         """Whether the newest file is the one in force."""
         self._follow()
-        return self._is_in_force
+        return not self._fault
 
     def principals(self) -> Principals:
         """The principal of each identity, as the file has them now."""
@@ -122,10 +134,12 @@ class ClientMap:
         try:
             self._principals = self._read()
         except StartupError as error:
-            self._is_in_force = False
-            log.error("client certificates not reloaded, those known stay in force: %s", error)  # noqa: TRY400
+            self._retry_at = self._clock() + RETRY_INTERVAL_S
+            if str(error) != self._fault:
+                log.error("client certificates not reloaded, those known stay in force: %s", error)  # noqa: TRY400
+            self._fault = str(error)
         else:
-            self._is_in_force = True
+            self._fault = ""
             log.info("client certificates reloaded: %d", len(self._principals))
 
     def _read(self) -> Principals:
@@ -144,7 +158,8 @@ class ClientMap:
             )
 
     def _follow(self) -> None:
-        if _signature(self._path) != self._signature:
+        should_retry = bool(self._fault) and self._clock() >= self._retry_at
+        if should_retry or _signature(self._path) != self._signature:
             self.reload()
 
 

@@ -31,6 +31,10 @@ ALGORITHMS: Final[Mapping[str, tuple[str, str | None]]] = {
 """Algorithms that may be allowed, with the kind of key and the curve that each needs (RFC 7518,
 RFC 8037). None is symmetric.
 """
+_P: Final = (1 << 255) - 19
+_ORDER_8: Final = 0x05FC536D880238B13933C6D305ACDFD5F098EFF289F4C345B027B2C28F95E826
+_SMALL_ORDER: Final = frozenset({0, 1, _P - 1, _P, _P + 1, _ORDER_8, _P - _ORDER_8})
+"""The y of the points of Ed25519 whose order is 1, 2, 4 or 8, in each of their encodings."""
 _SECRET_PARTS: Final = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})
 _PARTS: Final[Mapping[str, tuple[str, ...]]] = {
     "RSA": ("n", "e"),
@@ -96,6 +100,8 @@ def _public_key(entry: Mapping[str, Any], allowed: frozenset[str]) -> PublicKey 
         return None
     if kind == "RSA" and not _is_sound_rsa(entry["n"], entry["e"]):
         return None
+    if kind == "OKP" and not _is_sound_ed25519(entry["x"]):
+        return None
     algorithms = {
         name
         for name, (wanted, curve) in ALGORITHMS.items()
@@ -111,6 +117,20 @@ def _public_key(entry: Mapping[str, Any], allowed: frozenset[str]) -> PublicKey 
 
 def _words(value: object) -> Iterable[object]:
     return value if isinstance(value, list) else ()
+
+
+def _is_sound_ed25519(point: str) -> bool:
+    """Whether a key is a point that not everybody can sign for.
+
+    For one of small order, such as a placeholder of zeros, a signature that fits is public
+    (RFC 8032 leaves it to the verifier; the list is libsodium's).
+    """
+    try:
+        raw = base64.urlsafe_b64decode(point + "=" * (-len(point) % 4))
+    except ValueError:
+        return False
+    y = int.from_bytes(raw, "little") & ((1 << 255) - 1)
+    return len(raw) == 32 and y not in _SMALL_ORDER
 
 
 def _is_sound_rsa(modulus: str, exponent: str) -> bool:

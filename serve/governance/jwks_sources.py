@@ -150,8 +150,9 @@ class UrlJwks:
 
     async def run(self) -> None:
         """Fetch the keys again and again: sooner after a failure and where a token needs others."""
+        between = max(RETRY_INTERVAL_S, min(URL_INTERVAL_S, self._max_stale_s / 3))
         while True:
-            pause = URL_INTERVAL_S if await self.refresh() else RETRY_INTERVAL_S
+            pause = between if await self.refresh() else RETRY_INTERVAL_S
             self._wanted.clear()
             await asyncio.sleep(RETRY_INTERVAL_S)
             try:

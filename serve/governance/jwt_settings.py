@@ -38,6 +38,7 @@ from serve.governance.private_file import check_not_writable
 MAX_FILE_BYTES: Final = 64 << 10
 ANY_TENANT: Final = "*"
 MAX_LEEWAY_S: Final = 300
+MIN_STALE_S: Final = 60
 _CLAIMS: Final = {"tenant": "tenant", "owner": "sub", "scopes": "scope", "models": ""}
 _NAMES: Final = frozenset(
     [
@@ -116,7 +117,11 @@ def _settings(document: Mapping[str, Any], folder: Path) -> JwtSettings:
             'needed; tenants = ["*"] takes any'
         )
     tenants = frozenset(_texts(document, "tenants"))
-    claims = _claims(document)
+    if not (fixed or tenants):
+        raise ValueError('tenants names none, so nobody could be let in; tenants = ["*"] takes any')
+    if jwks_file and "max_stale_s" in document:
+        raise ValueError("max_stale_s is for jwks_url: keys of a file hold while it is there")
+    claims = _claims(document, has_tenant=not fixed)
     return JwtSettings(
         issuer=_text(document, "issuer"),
         audiences=_non_empty("audience", frozenset(_texts(document, "audience"))),
@@ -125,8 +130,12 @@ def _settings(document: Mapping[str, Any], folder: Path) -> JwtSettings:
         jwks_url=_checked_url(jwks_url) if jwks_url else None,
         ca_file=folder / ca_file if ca_file else None,
         leeway_s=_number(document, "leeway_s", 30, at_most=MAX_LEEWAY_S),
-        max_lifetime_s=_number(document, "max_lifetime_s", 86_400, at_most=400 * 86_400),
-        max_stale_s=_number(document, "max_stale_s", 3600, at_most=7 * 86_400),
+        max_lifetime_s=_number(
+            document, "max_lifetime_s", 86_400, at_least=1, at_most=400 * 86_400
+        ),
+        max_stale_s=_number(
+            document, "max_stale_s", 3600, at_least=MIN_STALE_S, at_most=7 * 86_400
+        ),
         tenant=checked_tenant(fixed) if fixed else None,
         tenants=None if tenants == {ANY_TENANT} else frozenset(map(checked_tenant, tenants)),
         claims=claims,
@@ -141,11 +150,17 @@ def _algorithms(document: Mapping[str, Any]) -> frozenset[str]:
     return given
 
 
-def _claims(document: Mapping[str, Any]) -> dict[str, str]:
+def _claims(document: Mapping[str, Any], *, has_tenant: bool) -> dict[str, str]:
     given = _table(document, "claims")
     if unknown := sorted(given.keys() - _CLAIMS.keys()):
         raise ValueError(f"[claims] has no {unknown[0]!r}: {', '.join(_CLAIMS)}")
-    return {ours: _text(given, ours, theirs) for ours, theirs in _CLAIMS.items()}
+    claims = {ours: _text(given, ours, theirs) for ours, theirs in _CLAIMS.items()}
+    if not has_tenant and "tenant" in given:
+        raise ValueError("[claims] names tenant, and tenant is the same for all: give one of them")
+    for ours in ("owner", *(("tenant",) if has_tenant else ())):
+        if not claims[ours]:
+            raise ValueError(f"[claims] {ours} is empty, and no token has a claim without a name")
+    return claims
 
 
 def _scope_map(document: Mapping[str, Any]) -> dict[str, frozenset[Scope]]:
@@ -158,7 +173,7 @@ def _scope_map(document: Mapping[str, Any]) -> dict[str, frozenset[Scope]]:
 def _checked_url(url: str) -> str:
     parts = urlsplit(url)
     is_plain = re.fullmatch(r"[!-~]+", url) and not re.search(r"[\\@#]", url)
-    if parts.scheme != "https" or not parts.hostname or not is_plain:
+    if parts.scheme != "https" or not parts.hostname or not is_plain or parts.port == 0:
         raise ValueError("jwks_url is https://HOST[:PORT]/PATH, without a user and a fragment")
     return url
 
@@ -185,10 +200,12 @@ def _texts(document: Mapping[str, Any], name: str) -> list[str]:
     return found
 
 
-def _number(document: Mapping[str, Any], name: str, default: int, *, at_most: int) -> int:
+def _number(
+    document: Mapping[str, Any], name: str, default: int, *, at_least: int = 0, at_most: int
+) -> int:
     found = document.get(name, default)
-    if type(found) is not int or not 0 <= found <= at_most:
-        raise ValueError(f"{name} is a whole number from 0 to {at_most}")
+    if type(found) is not int or not at_least <= found <= at_most:
+        raise ValueError(f"{name} is a whole number from {at_least} to {at_most}")
     return found
 
 

@@ -151,7 +151,7 @@ class JwtTokens:
             tenant = checked_tenant(_text(claims, settings.claims["tenant"]))
             if settings.tenants is not None and tenant not in settings.tenants:
                 raise TokenRefusedError("its tenant is none of the configured ones")
-        subject = f"{settings.issuer}\0{owner}".encode()
+        subject = f"{settings.issuer}\0{tenant}\0{owner}".encode()
         return Principal(
             key_id=f"jwt-{hashlib.sha256(subject).hexdigest()[:16]}",
             name="",

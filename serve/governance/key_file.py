@@ -50,7 +50,7 @@ def signature_of(path: Path) -> tuple[int, ...] | None:
     """A value that changes when the file does, also where its size and time stay the same."""
     with _explained(path):
         found = path.stat()
-        return (found.st_ino, found.st_mtime_ns, found.st_size, found.st_mode)
+        return (found.st_ino, found.st_mtime_ns, found.st_size, found.st_mode, found.st_uid)
 
 
 def read_keys(path: Path, pepper: Pepper | None = None) -> tuple[StoredKey, ...]:
@@ -97,15 +97,25 @@ def write_keys(path: Path, keys: tuple[StoredKey, ...]) -> None:
     """Replace the file: a reader sees the old one or the new one, also after a power cut.
 
     A link stays one, and what it leads to is replaced: others may read that by its own name.
+
+    Raises:
+        StartupError: the file cannot be used, or would be one that nobody reads again.
     """
     document = {"version": FORMAT_VERSION, "keys": [entry_of(key) for key in keys]}
+    text = json.dumps(document, indent=1) + "\n"
+    if len(text) > MAX_FILE_BYTES:  # it is ASCII
+        _refuse(
+            path,
+            f"would have {len(text):,} bytes with this change, and at most {MAX_FILE_BYTES:,} are "
+            "read: nothing was changed. Keep so many keys in the database (--api-keys database)",
+        )
     with _explained(path):
         path = Path(os.path.realpath(path, strict=path.is_symlink()))
         descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=_staged(path))  # mode 0600
         staged = Path(name)
         try:
             with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-                file.write(json.dumps(document, indent=1) + "\n")
+                file.write(text)
                 file.flush()
                 durable.sync(file.fileno())
             staged.replace(path)

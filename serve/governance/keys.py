@@ -9,7 +9,9 @@ burn our CPU with wrong keys. Keys are only ever generated here, so a placeholde
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import threading
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
@@ -20,12 +22,20 @@ from serve.governance import key_changes
 from serve.governance.key_changes import DEFAULT_SCOPES, Keys, NewKey
 from serve.governance.key_entry import StoredKey, StoredSecret, peppered
 from serve.governance.key_file import locked, read_entries, read_keys, signature_of, write_keys
-from serve.governance.key_table import KeyTable, check_limits, check_models, utc_now
+from serve.governance.key_table import (
+    KeyTable,
+    check_limits,
+    check_models,
+    unserved_models,
+    utc_now,
+)
 from serve.governance.pepper import Pepper
 
 logger = logging.getLogger(__name__)
 
 RELOAD_INTERVAL_S = 1.0
+RETRY_INTERVAL_S = 10.0
+"""After a file that could not be read and has not changed: the fault may have passed."""
 
 
 def create(
@@ -90,9 +100,10 @@ def change(
 class KeyRing(KeyTable):
     """Authenticates callers against a key file, and follows its changes.
 
-    A change is noticed by the first request after it, at most a second late. A new file that
-    cannot be used is logged as an error and the keys known so far stay: locking every caller out
-    because of a slip in an edit would be worse.
+    A change is noticed a second late at most: on a thread while ``run`` runs, as thousands of keys
+    take a second to read; else by the first request after it. A new file that cannot be used is
+    logged as an error, read again from time to time, and the keys known so far stay: locking every
+    caller out because of a slip in an edit would be worse.
 
     Args:
         path: the key file; ``load`` is the usual way to a ring.
@@ -123,9 +134,16 @@ class KeyRing(KeyTable):
         self._counts_limits = counts_limits
         self._signature = signature_of(path)
         self._checked_at = clock()
-        self._is_in_force = True
+        self._retry_at = 0.0
+        self._fault = ""
+        self._is_followed = False
+        self._reading = threading.Lock()
         super().__init__(pepper=pepper, wall_clock=wall_clock)
-        self.replace(self._read())
+        keys = read_keys(path, pepper)
+        check_models(keys, models)
+        if not counts_limits:
+            check_limits(keys)
+        self.replace(keys)
 
     @classmethod
     def load(cls, path: Path) -> KeyRing:
@@ -135,7 +153,7 @@ class KeyRing(KeyTable):
     @property
     def is_in_force(self) -> bool:
         """Whether the keys are those of the file, at the last look at it."""
-        return self._is_in_force
+        return not self._fault
 
     def verified(self, key: str) -> tuple[StoredKey, StoredSecret]:
         """Answer as KeyTable does, of the file as it is now."""
@@ -147,34 +165,58 @@ class KeyRing(KeyTable):
         self._follow()
         return super().enabled(key_id)
 
+    async def run(self) -> None:
+        """Look at the file each second until cancelled, and read it on a thread."""
+        self._is_followed = True
+        try:
+            while True:
+                await asyncio.sleep(RELOAD_INTERVAL_S)
+                await asyncio.to_thread(self.reload, only_if_changed=True)
+        finally:
+            self._is_followed = False  # requests look again themselves
+
     def _follow(self) -> None:
         """Read the file again if it has changed since the last look."""
-        if self._clock() - self._checked_at < RELOAD_INTERVAL_S:
+        if self._is_followed or self._clock() - self._checked_at < RELOAD_INTERVAL_S:
             return
         self.reload(only_if_changed=True)
 
     def reload(self, *, only_if_changed: bool = False) -> None:
-        """Read the file again. What cannot be read is logged, and the keys known stay in force."""
-        self._checked_at = self._clock()
-        try:
-            signature = signature_of(self._path)
-        except StartupError:
-            signature = None
-        if only_if_changed and signature == self._signature:
-            return
-        self._signature = signature
-        try:
-            self.replace(self._read())
-        except StartupError as error:
-            self._is_in_force = False
-            logger.error("API keys not reloaded, the ones known stay in force: %s", error)  # noqa: TRY400
-        else:
-            self._is_in_force = True
+        """Read the file again. What cannot be read is logged, and the keys known stay in force.
+
+        A key that names a model which is not served is logged and taken, as what else the file
+        says must hold: that another key is revoked.
+        """
+        with self._reading:  # else an older file could take the place of a newer one
+            self._checked_at = now = self._clock()
+            try:
+                signature = signature_of(self._path)
+            except StartupError:
+                signature = None
+            should_retry = bool(self._fault) and now >= self._retry_at
+            if only_if_changed and signature == self._signature and not should_retry:
+                return
+            self._signature = signature
+            try:
+                keys = read_keys(self._path, self._pepper)
+            except StartupError as error:
+                self._retry_at = now + RETRY_INTERVAL_S
+                if str(error) != self._fault:
+                    logger.error("API keys not reloaded, the ones known stay in force: %s", error)  # noqa: TRY400
+                self._fault = str(error)
+                return
+            if self._models is not None:
+                for key_id, model in unserved_models(keys, self._models):
+                    logger.error("the API key %s names a model not served: %s", key_id, model)
+            self._note_limits(keys)
+            self.replace(keys)
+            self._fault = ""
             logger.info("API keys reloaded: %d keys", len(self))
 
-    def _read(self) -> tuple[StoredKey, ...]:
-        keys = read_keys(self._path, self._pepper)
-        check_models(keys, self._models)
+    def _note_limits(self, keys: tuple[StoredKey, ...]) -> None:
+        """Log what is taken all the same: a key that has limits, where none are counted."""
         if not self._counts_limits:
-            check_limits(keys)
-        return keys
+            try:
+                check_limits(keys)
+            except StartupError as error:
+                logger.error("%s", error)  # noqa: TRY400

@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo
 
 from models.rules.names import quoted
 from serve.errors import RouteNotFound
+from serve.governance.limits.rules import user_of
 from serve.governance.principal import Principal
 from serve.governance.usage_query import UsageQuery, cursor
 from serve.storage.usage_sums import Dimension, Selection, Usage
@@ -84,7 +85,7 @@ class UsageReports:
             RouteNotFound: the key is not one of its own.
             StoreUnavailable: the database does not answer.
         """
-        mine = replace(query, tenant=principal.tenant, owner=principal.owner)
+        mine = replace(query, tenant=principal.tenant, owner=user_of(principal))
         if not principal.owner:  # nobody's: then a key has nothing in common with another
             mine = replace(mine, key=query.key or principal.key_id)
         if mine.key not in {None, principal.key_id} and not await self._is_own(principal, mine.key):

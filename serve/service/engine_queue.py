@@ -13,49 +13,22 @@ the other for ever and no place is kept empty.
 from __future__ import annotations
 
 import asyncio
-import math
-from collections.abc import AsyncGenerator, Callable
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import Final
 
 from serve import timeline
 from serve.errors import DeadlineExceeded, QueueFull
-from serve.pipeline.events import Queued, Started
-from serve.service.fair_queue import Ahead, FairQueue, Ticket, WeightOf
+from serve.pipeline.events import Queued
+from serve.service.asked import Asked
+from serve.service.come_back import ComeBack, within_bounds
+from serve.service.fair_queue import FairQueue
+from serve.service.place import Place
+from serve.service.place_shares import RESERVE_SHARE, PlaceShares
 from serve.service.queue_rate import QueueRate
+from serve.service.tenant_rounds import Ahead, Ticket, WeightOf
 from serve.timeline import RequestClass
 
-MOST_COMPLETION_TOKENS: Final = 512
-"""Tokens of an answer that are counted before they are known, for each choice."""
-UPDATE_S: Final = 1.0
-KEEP_ALIVE_S: Final = 15.0
-LONGEST_RETRY_S: Final = 10
-CALLED_SHARE: Final = 4
-"""One turn in so many is for a request that was refused and told to come back."""
-KEPT_SHARE: Final = 4
-"""So much of the queue is kept for them, while there are any."""
-UNKNOWN_S: Final = 2.5
-"""Seconds that a request is taken to run, for telling when to come back, before any are known."""
 LOOK_AHEAD_SHARE: Final = 16
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
-    """A request, as the queue knows it.
-
-    Attributes:
-        tokens: of its prompt and what it is expected to generate; before it is rendered, at least.
-        width: sequences that run at once.
-        deadline_at: on the queue's clock; None is never.
-        is_retry: it was refused before, as its client says.
-    """
-
-    tenant: str
-    request_class: RequestClass
-    tokens: int
-    width: int = 1
-    deadline_at: float | None = None
-    is_retry: bool = False
 
 
 class EngineQueue:
@@ -85,8 +58,9 @@ class EngineQueue:
     ) -> None:
         if look_ahead is None:
             look_ahead = max(1, max_running // LOOK_AHEAD_SHARE)
-        self._num_places = max_running + look_ahead
-        self._most_new = None if max_waiting is None else max_waiting - max_waiting // KEPT_SHARE
+        num_places = max_running + look_ahead
+        self._shares = PlaceShares(num_places, max(1, max_running // RESERVE_SHARE), weight_of)
+        self._come_back = ComeBack(num_places, max_waiting)
         self._max_tokens = max_tokens
         self._max_request_s = max_request_s
         self._clock = clock
@@ -94,8 +68,12 @@ class EngineQueue:
         self._rate = QueueRate()
         self._turns: dict[Ticket, asyncio.Future[None]] = {}
         self._put_outs: dict[Ticket, asyncio.Event] = {}  # set when they hold nothing more
-        self._called_until = 0.0  # those that were refused have been told to come back by then
-        self.num_held = 0
+        self._timer: asyncio.TimerHandle | None = None  # gives turns when somebody is forgotten
+
+    @property
+    def num_held(self) -> int:
+        """Places that are taken; more than there are, where a wide request took them."""
+        return self._shares.num_held
 
     @property
     def num_waiting(self) -> int:
@@ -122,12 +100,14 @@ class EngineQueue:
             QueueFull: its tokens would be too many, beside those of others that wait.
             DeadlineExceeded: its turn would not come in time, as far as that is known.
         """
-        if not self._has_to_wait:
+        if not self._has_to_wait(asked):
             self._check_time(asked, 0.0)
             return
-        if self._is_kept(asked) and self._last_for(asked) is None:
+        num_waiting = self.num_waiting_sequences()
+        is_kept = self._come_back.is_kept(asked, num_waiting, self._clock())
+        if is_kept and self._last_for(asked) is None:
             raise self.refusal(
-                f"{self.num_waiting_sequences()} sequences wait for the engine, and what is left "
+                f"{num_waiting} sequences wait for the engine, and what is left "
                 "of the queue is kept for those that were refused before.",
                 asked,
             )
@@ -148,7 +128,7 @@ class EngineQueue:
             f"{reason} {self.num_waiting} requests wait; this one would be number "
             f"{ahead.requests + 1}, and {_told(self._wait_s(ahead))}. Retry after the time in "
             "Retry-After.",
-            retry_after_s=self._retry_after_s(),
+            retry_after_s=self._come_back.retry_after_s(self._clock(), self._turn_s()),
         )
 
     def join(self, asked: Asked) -> Place:
@@ -165,16 +145,19 @@ class EngineQueue:
             tokens=max(1, asked.tokens),
             arrived_at=self._clock(),
         )
-        if not self._has_to_wait:
-            self.num_held += ticket.width
-            return Place(self, ticket, None)
-        while self._has_too_many(asked):
-            self._put_out(asked)
-            self.check(asked)
+        if not self._has_to_wait(asked):
+            self._shares.came(ticket.tenant, ticket.arrived_at)
+            if not self.num_waiting:
+                self._shares.begin(ticket.tenant, ticket.width)
+                return Place(self, ticket, None)
+        else:
+            self._put_out_for(asked)
+            self._shares.came(ticket.tenant, ticket.arrived_at)
         if not self.num_waiting:
             self._rate.began(ticket.arrived_at)
         self._queue.add(ticket)
         turn = self._turns[ticket] = asyncio.get_running_loop().create_future()
+        self._give_turns()
         return Place(self, ticket, turn)
 
     async def make_room(self, asked: Asked) -> bool:
@@ -195,27 +178,23 @@ class EngineQueue:
             gone.set()
         elif self._turns.pop(ticket, None) is not None:
             self._queue.remove(ticket)
+            self._shares.left(ticket.tenant, self._clock())
+            self._give_turns()
         else:
-            self.num_held -= ticket.width
+            self._shares.end(ticket.tenant, ticket.width, self._clock())
             self._queue.end(ticket, used_tokens)
             self._give_turns()
-        if not self.num_waiting:
-            self._rate.ended(self._clock())
 
     def place_of(self, ticket: Ticket) -> Queued:
         """The place of a ticket that waits."""
         ahead = self._queue.ahead(ticket)
         return Queued(position=ahead.requests + 1, expected_wait_s=self._wait_s(ahead))
 
-    @property
-    def _has_to_wait(self) -> bool:
-        return bool(self.num_waiting) or self.num_held >= self._num_places
-
-    def _is_kept(self, asked: Asked) -> bool:
-        """Whether the room that is left is for those that were told to come back."""
-        if asked.is_retry or self._most_new is None or self._called_until <= self._clock():
-            return False
-        return self.num_waiting_sequences() + asked.width > self._most_new
+    def _has_to_wait(self, asked: Asked) -> bool:
+        kind, tenant = asked.request_class, asked.tenant
+        if self._shares.is_full or not self._queue.is_next(kind, tenant):
+            return True
+        return not self._shares.may_begin(tenant, self._queue.is_rich(kind, tenant))
 
     def _has_too_many(self, asked: Asked) -> bool:
         """Whether a request's tokens would be too many, beside those that wait."""
@@ -226,12 +205,21 @@ class EngineQueue:
     def _last_for(self, asked: Asked) -> Ticket | None:
         return self._queue.last_for(asked.request_class, asked.tenant)
 
+    def _put_out_for(self, asked: Asked) -> None:
+        """Refuse requests that wait until this one's tokens may, or this one."""
+        for _ in range(self.num_waiting):
+            if not self._has_too_many(asked):
+                return
+            self._put_out(asked)
+            self.check(asked)
+
     def _put_out(self, asked: Asked) -> Ticket | None:
         """Refuse a request that waits, for one of a tenant that has less waiting."""
         ticket = self._last_for(asked)
         if ticket is None:
             return None
         self._queue.remove(ticket)
+        self._shares.left(ticket.tenant, self._clock())
         self._put_outs[ticket] = asyncio.Event()
         turn = self._turns.pop(ticket)
         if not turn.done():
@@ -242,19 +230,32 @@ class EngineQueue:
                 self.refusal("The queue is full, and others have less waiting in it.", own)
             )
             turn.exception()  # whoever was told places may have left; nobody else would ask for it
-        if not self.num_waiting:
-            self._rate.ended(self._clock())
+        self._give_turns()
         return ticket
 
     def _give_turns(self) -> None:
-        while self.num_waiting and self.num_held < self._num_places:
-            now = self._clock()
-            ticket = self._queue.take(now)
-            self.num_held += ticket.width
+        """Give the places that are free to those that may have them."""
+        now = self._clock()
+        self._shares.forget(now)
+        for _ in range(self.num_waiting):
+            ticket = None if self._shares.is_full else self._queue.take(now, self._shares.may_begin)
+            if ticket is None:
+                break
+            self._shares.begin(ticket.tenant, ticket.width)
             self._rate.turn(ticket.tokens, now)
             turn = self._turns.pop(ticket)
             if not turn.done():  # it is, where whoever waits was cancelled and has not run since
                 turn.set_result(None)
+        if not self.num_waiting:
+            self._rate.ended(now)
+        elif not self._shares.is_full and self._timer is None:
+            delay_s = self._shares.next_change(now)
+            self._timer = asyncio.get_running_loop().call_later(delay_s, self._give_turns_later)
+
+    def _give_turns_later(self) -> None:
+        """A tenant may no longer be active, and what was kept for it may be free for others."""
+        self._timer = None
+        self._give_turns()
 
     def _ahead_of(self, asked: Asked) -> Ahead:
         return self._queue.ahead_of(asked.request_class, asked.tenant)
@@ -272,77 +273,13 @@ class EngineQueue:
             raise DeadlineExceeded(
                 f"{_told(wait_s).capitalize()}, and the deadline is in {max(0.0, left_s):.1f} s. "
                 "Nothing was computed. Allow more time, or ask again when less is asked.",
-                retry_after_s=min(LONGEST_RETRY_S, max(1, math.ceil(wait_s - left_s))),
+                retry_after_s=within_bounds(wait_s - left_s),
             )
 
-    def _retry_after_s(self) -> int:
-        """Seconds after which a place may be free for one more: those that were refused before are
-        told earlier times, one for every few turns, so that they do not come back all at once and
-        find room beside those that are new.
-        """
-        now = self._clock()
-        rate = self._rate.tokens_per_s(now)
-        turn_s = self._rate.tokens_a_turn / rate if rate else UNKNOWN_S / self._num_places
-        step_s = CALLED_SHARE * turn_s
-        self._called_until = min(now + LONGEST_RETRY_S, max(now, self._called_until) + step_s)
-        return min(LONGEST_RETRY_S, max(1, math.ceil(self._called_until - now)))
-
-
-class Place:
-    """A request's place: in the queue until its turn comes, then in the engine."""
-
-    def __init__(
-        self, queue: EngineQueue, ticket: Ticket, turn: asyncio.Future[None] | None
-    ) -> None:
-        self._queue = queue
-        self._ticket = ticket
-        self._turn = turn
-        self._has_left = False
-
-    @property
-    def is_waiting(self) -> bool:
-        return self._turn is not None and not self._turn.done()
-
-    async def wait(self) -> None:
-        """Return when its turn has come.
-
-        Raises:
-            QueueFull: it had to make room.
-        """
-        if self._turn is not None:
-            await self._turn
-
-    async def updates(self) -> AsyncGenerator[Queued, None]:
-        """Its place in the queue, whenever that changes, and now and then; ends with its turn.
-
-        At most one in UPDATE_S, and at least one in KEEP_ALIVE_S.
-        """
-        told: Queued | None = None
-        num_silent = 0
-        while self.is_waiting and self._turn is not None:
-            now = self._queue.place_of(self._ticket)
-            num_silent += 1
-            if told is None or now.position != told.position or num_silent >= KEEP_ALIVE_S:
-                told, num_silent = now, 0
-                yield now
-            await asyncio.wait({self._turn}, timeout=UPDATE_S)
-        await self.wait()
-
-    def leave(self, used_tokens: int) -> None:
-        """Give it back. Idempotent.
-
-        Args:
-            used_tokens: of the prompt and the answer, where it ran.
-        """
-        if not self._has_left:
-            self._has_left = True
-            self._queue.leave(self._ticket, used_tokens)
-
-
-def expected_tokens(started: Started) -> int:
-    """Tokens that are counted for a request whose prompt is known."""
-    most = MOST_COMPLETION_TOKENS * started.num_sequences
-    return started.prompt_tokens + min(started.max_completion_tokens, most)
+    def _turn_s(self) -> float | None:
+        """Seconds from one turn to the next; None where they are not known."""
+        rate = self._rate.tokens_per_s(self._clock())
+        return None if rate is None else self._rate.tokens_a_turn / rate
 
 
 def _told(wait_s: float | None) -> str:

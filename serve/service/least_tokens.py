@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 from serve.pipeline.events import ChatPrompt, FillPrompt, Generation, Prompt, TextPrompt
-from serve.service.engine_queue import MOST_COMPLETION_TOKENS
+from serve.service.asked import MOST_COMPLETION_TOKENS
 
 CHARS_A_TOKEN: Final = 16
 """Prose has four to five, and code three; only runs of blanks or of one sign have so many."""

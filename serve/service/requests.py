@@ -35,7 +35,7 @@ from serve.governance.reservations import Reservations
 from serve.observe.record import RequestListener, RequestRecord
 from serve.pipeline.events import Event, Generation
 from serve.service.call import Call
-from serve.service.directory import Directory, Served
+from serve.service.directory import SHOWN_CHARS, Directory, Served
 from serve.service.running import Running
 from serve.timeline import Timeline
 
@@ -166,7 +166,9 @@ class Service:
         Raises:
             ModelNotFound: nothing of that name is served to this caller.
         """
-        served = self._allowed(call, self.directory.find(model))
+        if _caller(call).models is not None:
+            self._check_named(call, model)
+        served = self.directory.find(model)
         call.record.model = served.name
         return served
 
@@ -225,13 +227,19 @@ class Service:
         finally:
             await running.end()
 
+    def _check_named(self, call: Call, model: str | None) -> None:
+        """Check a name that a caller of some models gave: what others there are is not told.
+
+        Raises:
+            ModelNotFound: in the same words whether such a model is served to others or not.
+        """
+        own = {served.name for served in self.models_of(call)}
+        if (self.directory.default.name if model is None else model) not in own:
+            raise _not_served(model)
+
     def _allowed(self, call: Call, served: Served) -> Served:
         if not _may_ask(call, served):
-            raise ModelNotFound(
-                f"The model {quoted(served.name)} is not served to this key. /v1/models lists "
-                "those that are.",
-                param="model",
-            )
+            raise _not_served(served.name)
         return served
 
 
@@ -245,6 +253,14 @@ def _caller(call: Call) -> Principal:
 def _may_ask(call: Call, served: Served) -> bool:
     allowed = _caller(call).models
     return allowed is None or served.name in allowed
+
+
+def _not_served(model: str | None) -> ModelNotFound:
+    named = "that is asked without a name" if model is None else quoted(model[:SHOWN_CHARS])
+    return ModelNotFound(
+        f"The model {named} is not served to this key. /v1/models lists those that are.",
+        param="model",
+    )
 
 
 def _draining() -> Draining:

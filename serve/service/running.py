@@ -20,11 +20,12 @@ from serve.governance.pass_through import NO_RESERVATION
 from serve.governance.principal import Principal
 from serve.governance.reservations import Demand, Reservation, Reservations
 from serve.pipeline.events import Event, GenerateRequest, Generation, Started
+from serve.service.asked import Asked, expected_tokens
 from serve.service.call import Call
 from serve.service.deadline import within
 from serve.service.directory import Served
-from serve.service.engine_queue import Asked, Place, expected_tokens
 from serve.service.least_tokens import least_tokens
+from serve.service.place import Place
 
 
 class Running:
@@ -133,20 +134,22 @@ class Running:
     async def _started(self) -> tuple[AsyncGenerator[Event, None], Started]:
         """Its events, and their beginning. Raises its refusal, if there is one.
 
-        Where the server is full, another tenant's request may have to make room for it.
+        Where the server is full, other tenants' requests may have to make room for it: at most as
+        many as wait now.
         """
         queue, pipeline = self._served.queue, self._served.resident()
-        while True:
+        for num_left in reversed(range(queue.num_waiting + 1)):
             events = pipeline.generate(self._request())
             try:
                 first = await anext(events, None)
             except QueueFull as full:
-                if await queue.make_room(self._asked):
+                if num_left and await queue.make_room(self._asked):
                     continue
                 raise queue.refusal(full.message, self._asked) from None
             if not isinstance(first, Started):
-                raise InternalError("The pipeline did not start the request.")
+                break
             return events, first
+        raise InternalError("The pipeline did not start the request.")
 
     def _request(self) -> GenerateRequest:
         generation = self._generation

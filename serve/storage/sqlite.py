@@ -11,9 +11,11 @@ import sqlite3
 from pathlib import Path
 
 from sqlalchemy import Connection, Engine, create_engine, event
-from sqlalchemy.pool import QueuePool
+from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
 
 from serve.storage.places import WAITS_FOR_TURN, SqliteFile
+
+_FILE = "file"
 
 
 def sqlite_engine(place: SqliteFile, *, is_reader: bool = False) -> Engine:
@@ -28,8 +30,14 @@ def sqlite_engine(place: SqliteFile, *, is_reader: bool = False) -> Engine:
     )
     begin = "BEGIN" if is_reader else "BEGIN IMMEDIATE"
 
+    @event.listens_for(engine, "connect")
+    def _note_file(_connection: sqlite3.Connection, record: ConnectionPoolEntry) -> None:
+        record.info[_FILE] = _identity(place.path)
+
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
+        if connection.info[_FILE] != _identity(place.path):
+            raise OSError(0, "another file is in its place", str(place.path))
         connection.exec_driver_sql(begin, execution_options=WAITS_FOR_TURN)
 
     return engine
@@ -49,6 +57,12 @@ def _connect(place: SqliteFile, *, is_reader: bool) -> sqlite3.Connection:
     if is_reader:
         connection.execute("PRAGMA query_only = ON")
     return connection
+
+
+def _identity(path: Path) -> tuple[int, int]:
+    """The file that is there: a connection goes on with one that was moved away or deleted."""
+    found = path.stat()
+    return found.st_dev, found.st_ino
 
 
 def _make_private(path: Path) -> None:

@@ -266,3 +266,26 @@ def test_what_there_is_not_says_why(
     assert main(["keys", "create"]) == 0
     assert main(["keys", *words]) == 2
     assert message in capsys.readouterr().err
+
+
+def test_a_whole_key_is_taken_for_its_id_and_never_repeated(
+    file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Who has to end a key that leaked pastes it as it was found."""
+    main(["keys", "create"])
+    key = capsys.readouterr().out.strip()
+    assert main(["keys", "revoke", f" {key}"]) == 0
+    assert list_keys(file)[0].disabled
+    assert main(["keys", "show", f"sk-unknown_key1.{key[16:]}"]) == 2
+    told = "".join(capsys.readouterr())
+    assert "unknown_key1" in told
+    assert key[16:] not in told
+
+
+def test_a_limit_that_is_given_twice_is_refused(
+    file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    limits = ["tokens_per_day=1", "tokens_per_day=2"]
+    assert main(["keys", "create", "--limit", *limits]) == 2
+    assert "The limit tokens_per_day is given twice" in capsys.readouterr().err
+    assert not file.exists()

@@ -8,7 +8,7 @@ from serve.composition.queues import queues_for
 from serve.config import Config
 from serve.errors import QueueFull
 from serve.observe.metrics import Metrics
-from serve.service.engine_queue import Asked
+from serve.service.asked import Asked
 from tests.serve.api.house import pipeline_of
 
 

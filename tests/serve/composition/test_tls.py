@@ -12,7 +12,7 @@ from serve.composition.tls import build_encryption
 from serve.config import Config
 from serve.errors import StartupError
 from serve.governance.authenticators import ApiKeys, Loopback
-from serve.governance.client_certificates import ClientCertificates
+from serve.governance.client_certificates import CertificatesInTime, ClientCertificates
 from serve.observe.metrics import Metrics
 from tests.certificates import Authority
 
@@ -46,6 +46,11 @@ def test_where_there_is_a_map_nobody_gets_in_by_a_loopback_name(settings: dict[s
     keys = ApiKeys(None)  # type: ignore[arg-type]
     assert [type(each) for each in encryption.authenticators((keys,))] == [
         ClientCertificates,
+        ApiKeys,
+    ]
+    unmapped = build_encryption(Config(**settings | {"client_cert_map": None}), Metrics())
+    assert [type(each) for each in unmapped.authenticators((keys,))] == [
+        CertificatesInTime,
         ApiKeys,
     ]
 

@@ -10,7 +10,7 @@ import pytest
 from serve.errors import Forbidden, InvalidApiKey
 from serve.governance.authenticators import Credentials, authenticate
 from serve.governance.client_certificate import ClientCertificate, Identity
-from serve.governance.client_certificates import ClientCertificates
+from serve.governance.client_certificates import CertificatesInTime, ClientCertificates
 from serve.governance.client_map import ClientMap
 from serve.governance.principal import Principal
 from tests.serve.governance.test_client_map import ENTRY, WHOLE, written
@@ -152,3 +152,12 @@ def test_a_bad_key_is_not_made_good_by_a_certificate(clients: ClientMap) -> None
     with pytest.raises(InvalidApiKey):
         by_both.authenticate(shown(GATEWAY, key="bad"))
     assert by_both.authenticate(shown(GATEWAY)) is not None
+
+
+def test_without_a_map_a_certificate_ends_on_open_connections_too() -> None:
+    """A resumed session has no whole handshake, in which TLS would see it."""
+    in_time = CertificatesInTime(wall_clock=lambda: NOW + timedelta(2))
+    for known in (Credentials(), shown(GATEWAY, ends=timedelta(3))):
+        in_time.authenticate(known)
+    with pytest.raises(InvalidApiKey, match="has expired"):
+        in_time.authenticate(shown(GATEWAY, key="good"))

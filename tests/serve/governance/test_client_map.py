@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 from pathlib import Path
 
 import pytest
 
+from models import plain_file
 from serve.errors import StartupError
 from serve.governance.client_map import ClientMap, read_map
 from serve.governance.principal import Principal
@@ -109,6 +111,28 @@ def test_a_change_holds_at_once_and_a_slip_changes_nothing(
     errors = [record for record in caplog.records if record.levelno >= logging.ERROR]
     assert len(errors) == 2, "once for each state of the file"
     written(tmp_path, "")
+    assert clients.principals() == {}
+    assert clients.is_in_force
+
+
+def test_a_map_that_could_not_be_read_for_a_moment_is_read_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Without descriptors a file is there and cannot be opened; later it is as it was."""
+    path = written(tmp_path, WHOLE)
+    now = [0.0]
+    clients = ClientMap(path, clock=lambda: now[0])
+
+    def fails(*_: object, **__: object) -> str:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    path.write_text("")
+    with monkeypatch.context() as patch:
+        patch.setattr(plain_file, "read_text", fails)
+        for now[0] in (0.0, 5.0, 11.0):
+            assert clients.principals()
+    assert (clients.is_in_force, caplog.text.count("not reloaded")) == (False, 1)
+    now[0] = 22.0
     assert clients.principals() == {}
     assert clients.is_in_force
 

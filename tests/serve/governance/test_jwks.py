@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from serve.governance.jwks import ALGORITHMS, MAX_JWKS_BYTES, public_keys
-from tests.serve.governance.token_makers import ec_jwk, ed_jwk, jwks, number, rsa_jwk
+from tests.serve.governance.token_makers import b64, ec_jwk, ed_jwk, jwks, number, rsa_jwk
 
 ALLOWED = frozenset({"RS256", "ES256", "EdDSA"})
 
@@ -31,6 +31,11 @@ def test_a_key_serves_what_is_allowed_of_its_kind() -> None:
 @pytest.mark.parametrize(
     "useless",
     [
+        ed_jwk(kid="x", x=b64(bytes(32))),  # of small order: a signature for it is public
+        ed_jwk(kid="x", x=b64(bytes([1, *bytes(30), 128]))),
+        ed_jwk(kid="x", x=b64(bytes([0xEC, *[0xFF] * 30, 0x7F]))),
+        ed_jwk(kid="x", x="AA"),
+        ed_jwk(kid="x", x="ä"),
         rsa_jwk(kid="x", use="enc"),
         rsa_jwk(kid="x", key_ops=["encrypt"]),
         rsa_jwk(kid="x", alg="RSA-OAEP"),

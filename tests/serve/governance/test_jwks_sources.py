@@ -128,6 +128,28 @@ async def test_a_key_that_is_not_known_has_the_set_fetched_soon(
     assert count == 2
 
 
+async def test_keys_that_hold_for_a_short_time_are_fetched_in_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Else tokens would be refused from max_stale_s to the next fetch, again and again."""
+    waits: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        waits.append(seconds)
+
+    def timeout(seconds: float) -> asyncio.Timeout:
+        waits.append(seconds)
+        raise asyncio.CancelledError
+
+    monkeypatch.setattr(jwks_sources.asyncio, "sleep", sleep)
+    monkeypatch.setattr(jwks_sources.asyncio, "timeout", timeout)
+    for max_stale_s, wait_s in ((60, 20), (3600, 300)):
+        waits.clear()
+        with pytest.raises(asyncio.CancelledError):
+            await UrlJwks(jwks, ALLOWED, max_stale_s).run()
+        assert sum(waits) == wait_s
+
+
 class Provider(http.server.BaseHTTPRequestHandler):
     """Answers by the path; counts what it was asked."""
 

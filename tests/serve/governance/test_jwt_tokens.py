@@ -76,6 +76,13 @@ def test_a_token_of_each_algorithm_opens(algorithm: str) -> None:
     assert len(principal.key_id) <= 64
 
 
+def test_one_subject_of_two_tenants_is_two_callers() -> None:
+    by = tokens()
+    ours, theirs = shown(token(), by), shown(token(tenant="ward-4"), by)
+    assert ours.owner == theirs.owner
+    assert ours.key_id != theirs.key_id, "limits of each key would be shared"
+
+
 GOOD = {
     "a list of audiences": {"aud": ["x", AUDIENCE]},
     "no nbf and iat": {"nbf": None, "iat": None},

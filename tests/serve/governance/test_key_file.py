@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from serve.errors import StartupError
-from serve.governance import keys
+from serve.governance import key_file, keys
 from serve.governance.key_entry import StoredKey
 from serve.governance.key_file import locked, read_entries, read_keys, signature_of, write_keys
 from serve.governance.pepper import Pepper
@@ -324,3 +324,15 @@ def test_an_entry_that_says_what_there_is_not_is_refused(
     path.write_text(json.dumps(document))
     with pytest.raises(StartupError, match=says):
         read_keys(path)
+
+
+def test_a_file_too_large_to_be_read_again_is_not_written(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody could revoke a key in it, and a server would keep those that it knows."""
+    write_keys(path, (stored("one"),))
+    monkeypatch.setattr(key_file, "MAX_FILE_BYTES", path.stat().st_size)
+    write_keys(path, (stored("one"),))
+    with pytest.raises(StartupError, match="nothing was changed"):
+        write_keys(path, (stored("one"), stored("two")))
+    assert [key.key_id for key in read_keys(path)] == ["one"]

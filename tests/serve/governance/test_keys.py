@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import errno
 import json
 import os
 import random
@@ -223,3 +225,77 @@ def test_a_reload_that_is_asked_for_does_not_wait_for_its_time(path: Path) -> No
     os.mkfifo(path, 0o600)
     ring.reload()
     assert ring.authenticate(key), "what cannot be read leaves the keys that are known"
+
+
+def test_a_key_of_a_model_not_served_does_not_hold_off_a_revocation(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    key = keys.create(path)
+    clock = Clock()
+    ring = KeyRing(path, clock=clock, models=frozenset({"demo"}))
+    mistyped = keys.create(path, models=("demp",))
+    keys.revoke(path, key[3:15])
+    clock.now = 2.0
+    with pytest.raises(InvalidApiKey, match="revoked"):
+        ring.authenticate(key)
+    assert ring.authenticate(mistyped).models == {"demp"}
+    assert "names a model not served: demp" in caplog.text
+    with pytest.raises(StartupError, match="not served"):
+        KeyRing(path, models=frozenset({"demo"}))
+
+
+def test_a_file_that_could_not_be_read_for_a_moment_is_read_again(
+    path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Without descriptors a file is there and cannot be opened; later it is as it was."""
+    key = keys.create(path)
+    clock = Clock()
+    ring = KeyRing(path, clock=clock)
+    keys.revoke(path, key[3:15])
+    with monkeypatch.context() as patch:
+        patch.setattr(keys, "read_keys", _fails_for_want_of_descriptors)
+        for clock.now in (2.0, 4.0, 13.0):
+            assert ring.authenticate(key)
+    assert (ring.is_in_force, caplog.text.count("not reloaded")) == (False, 1)
+    clock.now = 24.0
+    with pytest.raises(InvalidApiKey, match="revoked"):
+        ring.authenticate(key)
+    assert ring.is_in_force
+
+
+def _fails_for_want_of_descriptors(*_: object) -> None:
+    raise StartupError(os.strerror(errno.EMFILE))
+
+
+async def test_a_ring_that_runs_reads_its_file_on_a_thread_alone(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Thousands of keys take a second to read: no request and no stream waits for that."""
+    monkeypatch.setattr(keys, "RELOAD_INTERVAL_S", 0.0)
+    key = keys.create(path)
+    ring = KeyRing(path)
+    readers = []
+    read_keys = keys.read_keys
+
+    def noted(*arguments: object) -> object:
+        readers.append(threading.current_thread())
+        return read_keys(*arguments)
+
+    monkeypatch.setattr(keys, "read_keys", noted)
+    task = asyncio.create_task(ring.run())
+    await asyncio.sleep(0)
+    keys.revoke(path, key[3:15])
+    async with asyncio.timeout(20):
+        while not ring.keys()[0].disabled:
+            ring.limits_of(key[3:15])
+            await asyncio.sleep(0)
+    with pytest.raises(InvalidApiKey, match="revoked"):
+        ring.authenticate(key)
+    assert readers
+    assert threading.main_thread() not in readers
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    keys.create(path)
+    with pytest.raises(InvalidApiKey, match="revoked"):
+        ring.authenticate(key)
+    assert len(ring) == 2  # nothing else looks now, so a request does

@@ -32,8 +32,8 @@ async def reports(database_file):
             entry(key_id="key-a2"),
             entry(owner="bob", key_id="key-b"),
             entry(tenant="lab", key_id="key-c"),
-            entry(tenant="lab", owner="", key_id="key-d"),
-            entry(tenant="lab", owner="", key_id="key-e"),
+            entry(tenant="lab", owner="key-d", key_id="key-d"),
+            entry(tenant="lab", owner="key-e", key_id="key-e"),
         )
     )
     yield UsageReports(database, ZoneInfo("Europe/Berlin"))

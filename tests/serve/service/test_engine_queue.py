@@ -12,9 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from serve.errors import DeadlineExceeded, QueueFull
-from serve.pipeline.events import Queued, Started
-from serve.service import engine_queue
-from serve.service.engine_queue import Asked, EngineQueue, Place, expected_tokens
+from serve.service import place_shares
+from serve.service.asked import Asked
+from serve.service.engine_queue import EngineQueue
+from serve.service.place import Place
 
 
 class Clock:
@@ -67,7 +68,7 @@ async def test_the_look_ahead_is_a_sixteenth_and_at_least_one() -> None:
 async def test_a_wide_request_waits_for_one_place_and_others_until_it_has_ended() -> None:
     queue, _ = queue_of(max_running=4)
     first, second = queue.join(asked(width=3)), queue.join(asked(width=1))
-    wide, narrow = queue.join(asked(width=4)), queue.join(asked("b"))
+    wide, narrow = queue.join(asked("c", width=4)), queue.join(asked("b"))
     assert wide.is_waiting
     second.leave(0)
     assert not wide.is_waiting
@@ -150,28 +151,6 @@ async def test_a_deadline_that_has_passed_is_refused_also_where_there_is_room() 
         queue.check(asked(deadline_at=5.0))
 
 
-async def test_a_place_is_told_when_it_changes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine_queue, "UPDATE_S", 0.0)
-    monkeypatch.setattr(engine_queue, "KEEP_ALIVE_S", 1e9)
-    queue, _ = queue_of(max_running=1)
-    first, second, third = (queue.join(asked()) for _ in range(3))
-    updates = third.updates()
-    assert await anext(updates) == Queued(position=2, expected_wait_s=None)
-    first.leave(0)
-    assert await anext(updates) == Queued(position=1, expected_wait_s=None)
-    second.leave(0)
-    assert await anext(updates, None) is None
-
-
-async def test_a_place_that_stays_is_told_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine_queue, "UPDATE_S", 0.0)
-    monkeypatch.setattr(engine_queue, "KEEP_ALIVE_S", 0.0)
-    queue, _ = queue_of(max_running=1)
-    queue.join(asked())
-    updates = queue.join(asked()).updates()
-    assert await anext(updates) == await anext(updates) == Queued(position=1, expected_wait_s=None)
-
-
 async def test_who_is_cancelled_at_the_hand_over_gives_its_place_on() -> None:
     queue, _ = queue_of(max_running=1)
     first = queue.join(asked())
@@ -217,6 +196,114 @@ async def _random_clients(randomness: random.Random, max_running: int, look_ahea
     assert not queue.join(asked()).is_waiting
 
 
+async def test_a_newcomer_finds_a_place_beside_a_flood_and_a_flood_does_not() -> None:
+    queue, _ = queue_of(max_running=16)
+    queue.join(asked("b")).leave(100)
+    flood = flooded_by(queue, 60)
+    assert queue.num_held == 16 - 2
+    assert sum(place.is_waiting for place in flood) == 46
+    queue.check(asked("b", deadline_at=0.001))  # nobody is before it
+    assert not queue.join(asked("b")).is_waiting
+    assert not queue.join(asked("new")).is_waiting
+    assert queue.join(asked("other")).is_waiting  # nothing is free
+
+
+async def test_a_newcomer_begins_at_once_whatever_waits_in_tokens() -> None:
+    queue, _ = queue_of(max_running=16)
+    queue.join(asked("b")).leave(100)
+    flooded_by(queue, 60)
+    queue._max_tokens = 4600
+    with pytest.raises(QueueFull):
+        queue.join(asked("flood", tokens=5000))
+    assert not queue.join(asked("b", tokens=5000)).is_waiting
+
+
+async def test_a_lower_class_does_not_take_what_is_kept_from_a_higher() -> None:
+    queue, _ = queue_of(max_running=16)
+    queue.join(asked("b")).leave(100)
+    flooded_by(queue, 60)
+    batch = queue.join(Asked(tenant="b", request_class="batch", tokens=10))
+    assert batch.is_waiting
+    assert not queue.join(asked("b")).is_waiting
+
+
+async def test_a_reserve_that_nobody_needs_any_more_is_given_without_an_event(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(place_shares, "ACTIVE_S", 0.001)
+    queue, clock = queue_of(max_running=16)
+    queue.join(asked("b")).leave(100)
+    flood = flooded_by(queue, 60)
+    assert flood[15].is_waiting
+    clock.now = 1.0
+    async with asyncio.timeout(20):
+        await flood[15].wait()
+    assert queue.num_held == 16
+
+
+async def test_the_wide_request_of_a_flood_has_its_turn_in_the_end() -> None:
+    """Others take each place that is free as soon as it is, and it waits for none to run out."""
+    queue, _ = queue_of(max_running=8)
+    running = [queue.join(asked(tenant)) for tenant in "bc" * 4]
+    wide = [queue.join(asked("flood", tokens=10_000, width=8)) for _ in range(3)]
+    others = [queue.join(asked(tenant)) for tenant in "bc" * 10]
+    begun: list[Place] = []
+    for _ in range(2000):
+        running.pop(0).leave(100)
+        for waiting in (wide, others):
+            begun += (now := [place for place in waiting if not place.is_waiting])
+            running += now
+            for place in now:
+                waiting.remove(place)
+        others += [queue.join(asked(tenant)) for tenant in "bc"[: 20 - len(others)]]
+        if not wide:
+            return
+    pytest.fail("a wide request was never served")
+
+
+@given(st.integers(0, 2**32), st.sampled_from([1, 2, 8, 16]), st.booleans())
+def test_no_place_is_free_but_the_reserve_where_somebody_waits(
+    seed: int, max_running: int, is_wide: bool
+) -> None:
+    asyncio.run(_random_places(random.Random(seed), max_running, is_wide=is_wide))
+
+
+async def _random_places(randomness: random.Random, max_running: int, *, is_wide: bool) -> None:
+    queue, clock = queue_of(max_running=max_running, look_ahead=1)
+    num_places, reserve = max_running + 1, max(1, max_running // 8)
+    places: dict[Place, str] = {}
+    for num_left in reversed(range(150)):
+        clock.now += randomness.choice([0.0, 0.1, 3.0])
+        tenant = randomness.choice("aaaaabc")
+        if randomness.random() < 0.6 and num_left > 75:
+            width = randomness.randint(1, max_running) if is_wide else 1
+            places[queue.join(asked(tenant, randomness.randrange(3000), width=width))] = tenant
+        elif places:
+            gone = randomness.choice(list(places))
+            del places[gone]
+            gone.leave(randomness.randrange(3000))
+        num_free = num_places - queue.num_held
+        assert num_free > -max_running
+        waiting = {tenant for place, tenant in places.items() if place.is_waiting}
+        if waiting:
+            assert num_free <= reserve
+        if num_free > 0:
+            assert waiting <= {t for place, t in places.items() if not place.is_waiting}
+    for _ in range(len(places)):  # those that run end, and nothing that waits is left over
+        gone = next(place for place in places if not place.is_waiting)
+        del places[gone]
+        gone.leave(10)
+    assert (queue.num_held, queue.num_waiting) == (0, 0)
+
+
+def flooded_by(queue: EngineQueue, num: int) -> list[Place]:
+    """So many requests of one tenant that has used up what it had saved."""
+    places = [queue.join(asked("flood")) for _ in range(num + 50)]
+    for _ in range(50):
+        places.pop(0).leave(100)
+    return places
+
+
 async def _hold(queue: EngineQueue, one: Asked, num_turns: int = 1_000_000) -> None:
     place = queue.join(one)
     try:
@@ -226,10 +313,3 @@ async def _hold(queue: EngineQueue, one: Asked, num_turns: int = 1_000_000) -> N
     finally:
         with suppress(Exception):
             place.leave(one.tokens)
-
-
-def test_an_answer_counts_up_to_512_tokens_a_choice() -> None:
-    started = Started(prompt_tokens=7, max_completion_tokens=100, num_sequences=1)
-    assert expected_tokens(started) == 107
-    started = Started(prompt_tokens=7, max_completion_tokens=100_000, num_sequences=3)
-    assert expected_tokens(started) == 7 + 3 * 512

@@ -5,18 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serve.service.fair_queue import (
-    AGE_S,
-    AGED_EVERY,
-    MOST_SAVED_TOKENS,
-    QUANTUM_TOKENS,
-    FairQueue,
-    Ticket,
-)
+from serve.service.fair_queue import AGE_S, AGED_EVERY, FairQueue
+from serve.service.tenant_rounds import Ticket
 from serve.timeline import RequestClass
 
 
@@ -56,66 +49,6 @@ def shares(queue: FairQueue, num: int) -> Counter[str]:
     return served
 
 
-def test_one_tenant_is_served_first_come_first_served() -> None:
-    tickets = [ticket(tokens=tokens) for tokens in (5, 5000, 1, 700)]
-    assert list(taken(queue_of(*tickets), 4)) == tickets
-
-
-def test_tenants_share_tokens_and_not_requests() -> None:
-    short = [ticket("short", 50) for _ in range(2000)]
-    long = [ticket("long", 1000) for _ in range(200)]
-    served = shares(queue_of(*short, *long), 1000)
-    assert served["short"] == pytest.approx(served["long"], rel=0.1)
-
-
-def test_weights_are_shares() -> None:
-    tickets = [ticket(tenant, 100) for tenant in "abc" for _ in range(2000)]
-    served = shares(queue_of(*tickets, a=4, b=2), 1400)
-    assert served["a"] == pytest.approx(2 * served["b"], rel=0.1)
-    assert served["b"] == pytest.approx(2 * served["c"], rel=0.1)
-
-
-@pytest.mark.parametrize("weight", [0, -1, float("nan")])
-def test_a_weight_is_above_zero(weight: float) -> None:
-    with pytest.raises(ValueError, match="above 0"):
-        queue_of(ticket("a"), a=weight)
-
-
-def test_a_tenant_that_has_just_come_is_before_a_flood() -> None:
-    queue = queue_of(*(ticket("flood") for _ in range(1000)))
-    list(taken(queue, 50))
-    queue.add(newcomer := ticket("b"))
-    assert queue.take(0.0) is newcomer
-
-
-def test_who_comes_again_at_once_is_not_always_new() -> None:
-    queue = queue_of(*(ticket("flood") for _ in range(1000)), ticket("b"))
-    served: Counter[str] = Counter()
-    for _ in range(400):
-        one = queue.take(0.0)
-        served[one.tenant] += one.tokens
-        queue.end(one, one.tokens)
-        if one.tenant == "b":  # its next one comes as soon as this one is over
-            queue.add(ticket("b"))
-    assert served["b"] <= served["flood"] + MOST_SAVED_TOKENS
-
-
-def test_a_tenant_pays_for_what_it_really_used() -> None:
-    """Both are counted 100 a request; one turns out to use ten times as many."""
-    queue = queue_of(*(ticket(tenant, 100) for tenant in ("more", "less") for _ in range(2000)))
-    used: Counter[str] = Counter()
-    for one in taken(queue, 1500):
-        tokens = 1000 if one.tenant == "more" else 100
-        used[one.tenant] += tokens
-        queue.end(one, tokens)
-    assert used["more"] == pytest.approx(used["less"], rel=0.1)
-
-
-def test_a_debt_of_many_rounds_is_paid_in_one_step() -> None:
-    queue = queue_of(ticket("a", 10**9), ticket("a"), ticket("b"), ticket("b", 10**9), ticket("b"))
-    assert [one.tenant for one in taken(queue, 5)] == ["a", "b", "b", "a", "b"]
-
-
 def test_a_class_waits_for_those_above_it() -> None:
     later = ticket(request_class="interactive")
     queue = queue_of(ticket(request_class="background"), ticket(request_class="batch"), later)
@@ -150,18 +83,6 @@ def test_places_are_told_within_what_tenants_share() -> None:
     assert queue.ahead(flood[7]).requests == 8
     assert queue.ahead(flood[50]).requests == 51  # the other's one, and no more
     assert queue.ahead_of("interactive", "flood").requests == 101
-
-
-def test_saved_turns_are_bounded() -> None:
-    """A tenant that waits seldom goes before a flood with a burst, and not with a flood."""
-    queue = queue_of(*(ticket("flood", 100) for _ in range(1000)))
-    list(taken(queue, 500))
-    for _ in range(200):
-        queue.add(ticket("b", 100))
-    first = [one.tenant for one in taken(queue, 200)]
-    assert first[: MOST_SAVED_TOKENS // 100] == ["b"] * (MOST_SAVED_TOKENS // 100)
-    rest = first[MOST_SAVED_TOKENS // 100 + 1 :]
-    assert rest.count("flood") == pytest.approx(len(rest) / 2, abs=2)
 
 
 def test_where_the_queue_is_full_whoever_has_most_makes_room() -> None:
@@ -221,20 +142,3 @@ def test_nothing_is_lost_whoever_leaves(data: st.DataObject) -> None:
             assert queue.ahead(one).requests < len(waiting)
     rest = [queue.take(1e6) for _ in range(queue.num_waiting)]
     assert sorted(map(id, rest)) == sorted(map(id, waiting))
-
-
-@given(st.lists(st.tuples(st.sampled_from("abc"), st.integers(1, 3000)), min_size=8, max_size=40))
-def test_no_tenant_that_waits_gets_less_than_its_turn(requests: list[tuple[str, int]]) -> None:
-    """Deficit round robin's bound: while all wait, no two differ by more than what may be saved, a
-    turn, and a request of each."""
-    queue = queue_of(*(ticket(tenant, tokens) for tenant, tokens in requests))
-    left = Counter(tenant for tenant, _ in requests)
-    most = max(tokens for _, tokens in requests)
-    served: Counter[str] = Counter(dict.fromkeys("abc", 0))
-    while queue.num_waiting and len([t for t in left if left[t] > 0]) == len(left):
-        one = queue.take(0.0)
-        served[one.tenant] += one.tokens
-        left[one.tenant] -= 1
-        for tenant in left:
-            gap = max(served[t] for t in left) - served[tenant]
-            assert gap <= MOST_SAVED_TOKENS + QUANTUM_TOKENS + 2 * most

@@ -266,8 +266,10 @@ def test_a_key_sees_the_models_that_it_may_ask_and_no_other() -> None:
         service.authenticate(call, LOCAL)
         assert [served.name for served in service.models_of(call)] == ["alias"]
         assert service.served(call, "alias").name == "alias"
-        with pytest.raises(ModelNotFound, match="not served to this key"):
-            service.served(call, "demo")
+        for name in ("demo", "none", None):
+            with pytest.raises(ModelNotFound, match="not served to this key") as refused:
+                service.served(call, name)
+            assert refused.value.message.replace("none", "demo").count("demo") == bool(name)
 
 
 def test_nothing_can_be_authorised_before_it_is_authenticated() -> None:

@@ -172,6 +172,28 @@ async def test_a_file_that_is_no_database_ends_the_start(tmp_path, content):
         await open_database(SqliteFile(path=path))
 
 
+@pytest.mark.parametrize("is_deleted", [False, True])
+async def test_a_file_that_is_replaced_while_it_is_open(file, tmp_path, is_deleted):
+    """A connection would go on with the former one: nobody would see what is written to the new."""
+    opened_before = Database(file)
+    await opened_before.write(inserting("before"))
+    assert await opened_before.read(names) == {"before"}
+    for path in tmp_path.glob("intramural.db*"):
+        path.rename(path.with_name("former" + path.name))
+    if not is_deleted:
+        shutil.copy(tmp_path / "formerintramural.db", file.path)
+    for ask in (opened_before.read(names), opened_before.write(inserting("lost"))):
+        with pytest.raises(StoreUnavailable):
+            await ask
+    if is_deleted:
+        with pytest.raises(StoreUnavailable):
+            await opened_before.read(names)
+    else:
+        await opened_before.write(inserting("after"))
+        assert "after" in await opened_before.read(names)
+    await opened_before.close()
+
+
 async def test_a_file_that_is_damaged_while_it_is_open(file):
     """What cannot be read is told, not made up."""
     database = Database(file)

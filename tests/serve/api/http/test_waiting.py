@@ -11,7 +11,9 @@ from typing import Any
 import pytest
 from starlette.types import ASGIApp
 
-from serve.service import deadline, engine_queue
+from serve.service import deadline, place
+from serve.service.asked import Asked
+from serve.service.place import Place
 from tests.serve.api.house import (
     ANSWER,
     CHAT,
@@ -71,11 +73,9 @@ async def full(home: House, num: int = NUM_PLACES) -> AsyncIterator[list[Caller]
     assert is_empty(home)
 
 
-def hold_all(home: House) -> engine_queue.Place:
+def hold_all(home: House) -> Place:
     """Take every place, without the engine."""
-    asked = engine_queue.Asked(
-        tenant="holder", request_class="interactive", tokens=1, width=NUM_PLACES
-    )
+    asked = Asked(tenant="holder", request_class="interactive", tokens=1, width=NUM_PLACES)
     return home.service.directory.default.queue.join(asked)
 
 
@@ -100,11 +100,18 @@ async def test_one_that_waits_is_not_in_the_engine_and_runs_in_its_turn() -> Non
 
 
 @pytest.fixture
-def deadlines(monkeypatch: pytest.MonkeyPatch) -> list[asyncio.Timeout]:
+def told_seconds() -> list[float]:
+    """How long the requests had, that ``deadlines`` saw."""
+    return []
+
+
+@pytest.fixture
+def deadlines(monkeypatch: pytest.MonkeyPatch, told_seconds: list[float]) -> list[asyncio.Timeout]:
     """The deadlines of requests as they begin: they come when a test says so, at no time else."""
     made: list[asyncio.Timeout] = []
 
-    def timeout(_seconds: float) -> asyncio.Timeout:
+    def timeout(seconds: float) -> asyncio.Timeout:
+        told_seconds.append(seconds)
         made.append(asyncio.timeout(None))
         return made[-1]
 
@@ -148,12 +155,16 @@ async def test_a_stream_that_has_begun_ends_in_an_error_at_its_deadline(
     assert home.records.last.error_code == "deadline_exceeded"
 
 
-async def test_the_server_s_own_cap_holds_whatever_a_client_allows() -> None:
+async def test_the_server_s_own_cap_holds_whatever_a_client_allows(
+    deadlines: list[asyncio.Timeout], told_seconds: list[float]
+) -> None:
     home = slow_house()
-    home.service.directory.default.queue._max_request_s = 0.02
+    home.service.directory.default.queue._max_request_s = 3600.0
     late = Asking(home.app, {MS: "80000000"})
-    await late.call()
+    await stopped(late, deadlines, lambda: home.pipeline.engine.load().num_running == 1)
     assert late.status == 504
+    assert len(told_seconds) == 1
+    assert 0 < told_seconds[0] <= 3600.0
 
 
 async def test_a_deadline_ends_the_wait_and_nothing_reaches_the_engine(
@@ -262,7 +273,7 @@ async def test_a_refusal_tells_how_long_the_queue_is() -> None:
 async def test_500_that_leave_at_random_moments_leave_no_place_taken(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(engine_queue, "UPDATE_S", 0.0)
+    monkeypatch.setattr(place, "UPDATE_S", 0.0)
     home = house(pipeline_of(max_waiting=500, tokens_per_s=5000.0))
     randomness = random.Random(5)
 
