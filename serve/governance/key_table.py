@@ -162,7 +162,7 @@ def check_limits(keys: Iterable[StoredKey]) -> None:
         if key.limits and not key.disabled:
             raise StartupError(
                 f"The API key {key.key_id} has limits ({', '.join(sorted(key.limits))}), and this "
-                "server counts none, as it keeps no ledger: add --usage-ledger, or --limits-file."
+                "server counts none, as it keeps no ledger. Add --usage-ledger or --limits-file."
             )
 
 
