@@ -11,7 +11,9 @@ class ListeningSection(BaseModel):
     """Settings of addresses, keys, origins, bounds and timeouts."""
 
     host: str = Field(
-        "127.0.0.1", description="Address to bind. Anything but loopback needs --api-key-file."
+        "127.0.0.1",
+        description="Address to bind. Anything but loopback needs callers that are known (by "
+        "keys, --jwt-file or --client-cert-map), and TLS or --behind-proxy.",
     )
     port: int = Field(8000, ge=0, le=65535, description="Port to bind; 0 takes a free one.")
     allowed_origins: tuple[str, ...] = Field(

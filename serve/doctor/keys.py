@@ -13,7 +13,9 @@ from serve.errors import StartupError
 from serve.governance.jwt_settings import read_jwt_settings
 from serve.governance.jwt_tokens import jwks_source
 from serve.governance.key_file import read_keys
+from serve.governance.key_table import check_limits
 from serve.governance.pepper import opened_pepper
+from serve.storage.configured import needs_database
 
 SOON = timedelta(days=30)
 CREATE_KEY = "Make one: `python -m serve keys create`."
@@ -37,6 +39,8 @@ def keys(machine: Machine) -> Finding:
         if file is None:
             return skipped("There are no API keys: the server answers on loopback only.")
         entries = read_keys(file, pepper)
+        if not needs_database(config):
+            check_limits(entries)
     except StartupError as error:
         summary, _, advice = str(error).partition(". ")
         return failure(summary + ".", advice or CREATE_KEY)

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from serve.doctor import keys
-from serve.governance.keys import create, list_keys, revoke
+from serve.governance.key_changes import NewKey, made
+from serve.governance.keys import change, create, list_keys, revoke
 from tests.serve.doctor.machines import machine
 from tests.serve.governance.token_makers import jwks
 
@@ -92,3 +93,12 @@ def test_the_providers_file_and_the_pepper_are_read(tmp_path: Path) -> None:
     found = keys.keys(machine(tmp_path, api_key_file=file, key_pepper_file=pepper))
     assert (found.level, "Pepper file" in found.summary) == ("failure", True)
     assert "list --database" in keys.keys(machine(tmp_path, api_keys="database")).summary
+
+
+def test_limits_that_nobody_would_count_are_a_failure(tmp_path: Path, file: Path) -> None:
+    entry, _ = made(NewKey(name="a", limits={"tokens_per_day": 5}), None)
+    change(file, lambda known: (*known, entry), None, may_be_new=True)
+    found = keys.keys(machine(tmp_path, api_key_file=file))
+    assert found.level == "failure"
+    assert found.advice == "Add --usage-ledger or --limits-file."
+    assert keys.keys(machine(tmp_path, api_key_file=file, usage_ledger=True)).level == "ok"
