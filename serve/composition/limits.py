@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING
 
 from serve.composition.stores import Stores
 from serve.config import Config
-from serve.errors import StartupError
-from serve.governance.key_table import KeyTable
-from serve.governance.pass_through import REMEDY, NoLimits, NoLimitsOfKeys
+from serve.governance.key_table import KeyTable, check_limits
+from serve.governance.pass_through import NoLimits, NoLimitsOfKeys
 from serve.governance.reservations import Reservations
 from serve.observe.metrics import Metrics
 from serve.storage.configured import needs_database
@@ -85,10 +84,5 @@ def _unlimited(keys: KeyTable | None) -> Reservations:
     """Limits of a server that counts nothing. Raises StartupError where a key has some."""
     if keys is None:
         return NoLimits()
-    stored = keys.keys()
-    for entry in stored:
-        if entry.limits and not entry.disabled:
-            raise StartupError(
-                f"The API key {entry.key_id} has limits, and nothing counts them: {REMEDY}."
-            )
+    check_limits(keys.keys())
     return NoLimitsOfKeys(keys.limits_of)

@@ -152,6 +152,21 @@ def unserved_models(keys: Iterable[StoredKey], served: frozenset[str]) -> list[t
     ]
 
 
+def check_limits(keys: Iterable[StoredKey]) -> None:
+    """Refuse keys with limits, for a server that counts none.
+
+    Raises:
+        StartupError: with the key's id, and what to do.
+    """
+    for key in keys:
+        if key.limits and not key.disabled:
+            raise StartupError(
+                f"The API key {key.key_id} has limits ({', '.join(sorted(key.limits))}), and "
+                "nothing counts them. Start with --usage-ledger or --limits-file, or take the "
+                "limits away."
+            )
+
+
 def check_models(keys: Iterable[StoredKey], served: frozenset[str] | None) -> None:
     """Refuse keys that name a model which is not served; None is not known and refuses nothing.
 

@@ -100,5 +100,5 @@ def test_limits_that_nobody_would_count_are_a_failure(tmp_path: Path, file: Path
     change(file, lambda known: (*known, entry), None, may_be_new=True)
     found = keys.keys(machine(tmp_path, api_key_file=file))
     assert found.level == "failure"
-    assert found.advice == "Add --usage-ledger or --limits-file."
+    assert found.advice == "Start with --usage-ledger or --limits-file, or take the limits away."
     assert keys.keys(machine(tmp_path, api_key_file=file, usage_ledger=True)).level == "ok"
