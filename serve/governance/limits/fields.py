@@ -40,7 +40,7 @@ class Fields:
 
     def refuse(self, why: str) -> NoReturn:
         """Raise StartupError."""
-        end = "" if why.endswith("?") else "."
+        end = "" if why.endswith(("?", ".")) else "."
         raise StartupError(f"{self.place}: {why}{end}")
 
     def text(self, name: str) -> str | None:

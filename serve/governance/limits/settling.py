@@ -13,7 +13,7 @@ import asyncio
 import contextlib
 import logging
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import Protocol
 
 from serve.governance.limits.spool import Spool
@@ -49,6 +49,8 @@ class Settlements:
         self._is_sending = asyncio.Lock()
         self._has_charges = not spool.is_empty
         self._num_keeping = 0
+        self._waits: set[asyncio.Timeout] = set()
+        self._is_hurried = False
         self.is_store_away = False
 
     @property
@@ -69,9 +71,10 @@ class Settlements:
     async def settle(self, settlement: Settlement) -> None:
         """Enter a request's end. What the database does not take is kept for later."""
         try:
-            await self._ledger.enter([settlement])
-        except StoreUnavailable as error:
-            self._note_away(str(error))
+            async with self._waiting():
+                await self._ledger.enter([settlement])
+        except (StoreUnavailable, TimeoutError) as error:
+            self._note_away(str(error) or "the server ends")
             await self._keep(settlement)
         except Exception:
             log.exception("usage was not entered", extra={"request_id": settlement.row.request_id})
@@ -113,21 +116,39 @@ class Settlements:
             if self.num_waiting == 0:
                 self._has_charges = False
 
+    def hurry(self) -> None:
+        """Wait for no store any more: what one has not taken by now goes to the spool."""
+        self._is_hurried = True
+        now = asyncio.get_running_loop().time()
+        for wait in self._waits:
+            wait.reschedule(now)
+
     async def close(self) -> None:
         """Send what can be sent, and let go of the spool."""
-        with contextlib.suppress(StoreUnavailable):
+        if not self._is_hurried:
             await self.retry()
         if self._kept:
             log.error("usage is lost that no disk took", extra={"rows": len(self._kept)})
         await self._spool.close()
+
+    @contextlib.asynccontextmanager
+    async def _waiting(self) -> AsyncIterator[None]:
+        """Wait for a store in the block, until it is hurried. Raises TimeoutError then."""
+        async with asyncio.timeout(0 if self._is_hurried else None) as wait:
+            self._waits.add(wait)
+            try:
+                yield
+            finally:
+                self._waits.discard(wait)
 
     async def _has_released(
         self, counters: Counters, reservation_id: str, claims: Sequence[Claim]
     ) -> bool:
         """Settle claims; False is to be tried again. A defect may not keep the row from its end."""
         try:
-            await counters.settle(reservation_id, claims)
-        except StoreUnavailable:
+            async with self._waiting():
+                await counters.settle(reservation_id, claims)
+        except (StoreUnavailable, TimeoutError):
             return False
         except Exception:
             log.exception("a reservation was not given back", extra={"reservation": reservation_id})

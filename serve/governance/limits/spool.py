@@ -117,7 +117,9 @@ class Spool:
         _add_to(self._path.with_name(REJECTED), _line(settlement))
 
     async def close(self) -> None:
-        """Finish what is being written, and let go of the file."""
+        """Finish what is being written, and let go of the file; once."""
+        if self._is_closed:
+            return
         self._is_closed = True  # the number of its descriptor may soon be another file's
         if self._flushing is not None:
             await asyncio.wait({self._flushing})

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import Awaitable, Callable
 
@@ -43,10 +42,20 @@ class Upkeep:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        with contextlib.suppress(TimeoutError):
+        if not await self._settled():
+            self._reservations.settlements.hurry()
+            if not await self._settled():
+                log.error("requests were not settled, and their usage is lost")
+        await self._reservations.settlements.close()
+
+    async def _settled(self) -> bool:
+        """Whether all ends are over in time."""
+        try:
             async with asyncio.timeout(CLOSE_S):
                 await self._reservations.settled()
-        await self._reservations.settlements.close()
+        except TimeoutError:
+            return False
+        return True
 
 
 async def _every(seconds: float, work: Callable[[], Awaitable[None]]) -> None:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from serve.governance.limits import upkeep
+from serve.governance.limits.spool import Spool
 from serve.governance.limits.upkeep import Upkeep
 from serve.storage.database import Database
+from serve.timeline import Usage
 from tests.serve.api.house import until
 from tests.serve.governance.limits.limited import limits
 
@@ -40,3 +43,24 @@ async def test_leases_are_extended_and_the_spool_is_sent(
             task.cancel()
         await asyncio.wait(looked_after._tasks)
         assert len(await house.rows()) == 1
+
+
+async def test_what_a_database_that_hangs_has_not_taken_at_the_end_is_in_the_spool(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def hang(_work: Any) -> None:
+        await asyncio.Event().wait()
+
+    text = '[[limits]]\nname = "x"\nrequests_per_minute = 9\ntokens_per_day = 1000\n'
+    async with limits(database, tmp_path, text, shares_database=True) as house:
+        held, record = await house.reserve()
+        record.timeline.usage = Usage(prompt_tokens=10, completion_tokens=5)
+        monkeypatch.setattr(house.database, "write", hang)
+        monkeypatch.setattr(upkeep, "CLOSE_S", 0.01)
+        ending = asyncio.create_task(held.settle(record, has_run=True))
+        await asyncio.sleep(0)
+        await Upkeep(house.reservations).close()
+        await ending
+    after = Spool(tmp_path)
+    assert [each.row.completion_tokens for each in after.oldest(9)] == [5]
+    await after.close()
