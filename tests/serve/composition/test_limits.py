@@ -59,7 +59,7 @@ async def test_limits_of_keys_that_nothing_counts_are_no_silent_ones(tmp_path: P
         ring.reload()
         with pytest.raises(InternalError, match="limits cannot be counted"):
             await limits.reservations.check(ann, "demo")
-        with pytest.raises(StartupError, match="nothing counts them. Start with --usage-ledger"):
+        with pytest.raises(StartupError, match=r"nothing counts them\. Start with --usage-ledger"):
             async with open_limits(config, stores, metrics, ring):
                 pass
 
