@@ -44,6 +44,9 @@ MIN_SECRET_BYTES: Final = 32
 _ADDRESS = re.compile(r"[A-Za-z0-9._+=-]{1,64}@[A-Za-z0-9.-]{1,253}")
 _RELAY = re.compile(r"(?:\[(?P<v6>[0-9A-Fa-f:.]+)\]|(?P<host>[A-Za-z0-9.-]+)):(?P<port>[0-9]{1,5})")
 
+_WORDS: Final = {"missing": "it is needed and missing", "extra_forbidden": "there is no such key"}
+"""Words for faults, by the validator's names for them."""
+
 Percent = Annotated[int, Field(ge=1, le=1000, strict=True)]
 Seconds = Annotated[float, Field(gt=0, le=60)]
 
@@ -232,7 +235,8 @@ def _explained(path: Path, error: ValidationError) -> str:
         hint = ""
         if problem["type"] == "extra_forbidden":
             hint = near(str(problem["loc"][-1]), _keys(problem["loc"]))
-        lines.append(f"--alerts-file {path}: {place}: {problem['msg']}.{hint}")
+        words = _WORDS.get(problem["type"], problem["msg"])
+        lines.append(f"--alerts-file {path}: {place}: {words}.{hint}")
     return "\n".join(lines)
 
 

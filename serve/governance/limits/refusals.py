@@ -86,34 +86,40 @@ def spool_full() -> BudgetStoreUnavailable:
     )
 
 
+def _counted(amount: int, nouns: str) -> str:
+    return f"{amount:,} {nouns.removesuffix('s') if amount == 1 else nouns}"
+
+
 def _over_rate(charge: Charge, balance: Balance, wait_ms: int | None) -> RateLimited:
     asked, limit = charge.claim.amount, balance.limit
     if charge.measure == "concurrent_requests":
         return RateLimited(
-            f"The limit {_named(charge.limit)} is {limit:,} requests at once, and "
-            f"{balance.reserved:,} run. Ask again when one is over.",
+            f"The limit {_named(charge.limit)} is {_counted(limit, 'requests')} at once, and "
+            f"{balance.reserved:,} {'runs' if balance.reserved == 1 else 'run'}. Ask again when "
+            "one is over.",
             wait_ms=CONCURRENCY_RETRY_MS,
         )
     noun = "requests" if charge.measure == "requests_per_minute" else "tokens"
     if asked > charge.claim.limit:
         return RateLimited(
-            f"The limit {_named(charge.limit)} is {charge.claim.limit:,} {noun} a minute, and this "
-            f"request asks for up to {asked:,}, its prompt and max_tokens together: it can never "
-            "fit. Ask for fewer.",
+            f"The limit {_named(charge.limit)} is {_counted(charge.claim.limit, noun)} a "
+            f"minute, and this request asks for up to {asked:,}, its prompt and max_tokens "
+            "together: it can never fit. Ask for fewer.",
             wait_ms=None,
         )
     if asked > limit:
         return RateLimited(
-            f"The limit {_named(charge.limit)} is {charge.claim.limit:,} {noun} a minute, of which "
-            f"this replica has {limit:,} while the counters that replicas share are away; this "
-            f"request asks for up to {asked:,}. Ask again later, or for fewer.",
+            f"The limit {_named(charge.limit)} is {_counted(charge.claim.limit, noun)} a "
+            f"minute, of which this replica has {limit:,} while the counters that replicas share "
+            f"are away; this request asks for up to {asked:,}. Ask again later, or for fewer.",
             wait_ms=STORE_RETRY_S * 1000,
         )
     wait_ms = CONCURRENCY_RETRY_MS if wait_ms is None else wait_ms
     return RateLimited(
-        f"The limit {_named(charge.limit)} is {limit:,} {noun} a minute: {balance.settled:,} are "
-        f"used, {balance.reserved:,} reserved by requests that run, and this one asks for up to "
-        f"{asked:,}; {balance.remaining:,} are left. Ask again in {max(1, -(-wait_ms // 1000))} s"
+        f"The limit {_named(charge.limit)} is {_counted(limit, noun)} a minute: "
+        f"{balance.settled:,} used, {balance.reserved:,} reserved by requests that run, and this "
+        f"one asks for up to {asked:,}; {balance.remaining:,} left. Ask again in "
+        f"{max(1, -(-wait_ms // 1000))} s"
         f"{', or with a smaller max_tokens' if noun == 'tokens' and balance.remaining else ''}.",
         wait_ms=wait_ms,
     )

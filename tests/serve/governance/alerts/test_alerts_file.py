@@ -54,13 +54,13 @@ def test_both_ways(folder):
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("", "thresholds: Field required"),
+        ("", "thresholds: it is needed and missing"),
         ("thresholds = [80]", "no [webhook] and no [mail]"),
         ("thresholds = []" + MAIL, "thresholds"),
         ("thresholds = [0]" + MAIL, "thresholds.0"),
         ("thresholds = [80.5]" + MAIL, "thresholds.0"),
         ("thresholds = ['80']" + MAIL, "thresholds.0"),
-        ("threshold = [80]" + MAIL, "threshold: Extra inputs are not permitted. Did you mean thr"),
+        ("threshold = [80]" + MAIL, "threshold: there is no such key. Did you mean thr"),
         ("thresholds = [80]\n[webhok]\nurl = 'x'", "webhok"),
         ("thresholds = [80]" + WEBHOOK + "ca_fil = 'x'", "webhook.ca_fil"),
         ("thresholds = [80]" + MAIL + "timeout_s = 61", "mail.timeout_s"),

@@ -19,6 +19,7 @@ from serve.timeline import Usage
 from tests.serve.governance.limits.limited import PRICES, House, limits
 
 LEASE_MS = 500
+REFUSED_S = 0.005
 TEXT = PRICES + '[[limits]]\nname = "all"\nmoney_per_day = "1000000"\ntokens_per_day = 1000000000\n'
 
 
@@ -27,6 +28,7 @@ async def one(house: House, chance: random.Random, name: str) -> None:
     try:
         held, record = await house.reserve(prompt, completion, request_id=name)
     except RequestError:
+        await asyncio.sleep(REFUSED_S)  # else refusals are all that there is time for
         return
     await asyncio.sleep(chance.random() / 100)
     record.timeline.usage = Usage(prompt_tokens=prompt, completion_tokens=completion)

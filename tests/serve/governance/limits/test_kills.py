@@ -6,6 +6,7 @@ import asyncio
 import random
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,8 @@ from tests.kills import num_kills
 from tests.serve.governance.limits.killed_worker import LEASE_MS, TEXT
 from tests.serve.governance.limits.limited import limits
 
+PATIENCE_S = 120
+
 
 def killed(folder: Path, seed: int, after_lines: int) -> dict[str, int]:
     """Run a worker, and kill it once it has settled so many requests. Returns what it told."""
@@ -30,7 +33,11 @@ def killed(folder: Path, seed: int, after_lines: int) -> dict[str, int]:
         text=True,
     ) as worker:
         assert worker.stdout is not None
+        end = threading.Timer(PATIENCE_S, worker.kill)
+        end.start()
         lines = [worker.stdout.readline() for _ in range(after_lines)]
+        end.cancel()
+        assert all(lines), f"no answer for {PATIENCE_S} s"
         worker.kill()
         lines += worker.stdout.read().splitlines(keepends=True)
     whole = [line.split() for line in lines if line.endswith("\n")]

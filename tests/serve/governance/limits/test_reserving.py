@@ -323,7 +323,7 @@ async def test_rates_and_budgets_may_be_in_one_database(database: Database, tmp_
     async with limits(database, tmp_path, text, shares_database=True) as house:
         held, record = await house.reserve(10, 80)
         assert await house.num_reserved() == 91
-        with pytest.raises(RateLimited, match="1 requests at once"):
+        with pytest.raises(RateLimited, match="is 1 request at once, and 1 runs"):
             await house.reserve(1, 1)
         record.timeline.usage = Usage(prompt_tokens=10, completion_tokens=80)
         await held.settle(record, has_run=True)
