@@ -21,7 +21,7 @@ import httpx
 from benchmarks.compare.processes import Child
 from benchmarks.overload import scenarios
 from benchmarks.overload.asking import Question
-from serve.governance import keys
+from serve.governance.identity import keys
 
 SCENARIOS = ("peak", "flood", "overload")
 START_S = 180.0

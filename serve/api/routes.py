@@ -11,8 +11,8 @@ from starlette.responses import Response
 
 from serve.api.policy import Policy
 from serve.config import Config
-from serve.governance.short_tokens import ShortTokens
-from serve.governance.usage_reports import UsageReports
+from serve.governance.identity.short_tokens import ShortTokens
+from serve.governance.usage.reports import UsageReports
 from serve.observe.startup import Startup
 from serve.service.requests import Service
 

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from serve.cli.flags import Parser
-from serve.governance.key_changes import DEFAULT_OVERLAP, DEFAULT_SCOPES, MAX_OVERLAP
+from serve.governance.identity.key_changes import DEFAULT_OVERLAP, DEFAULT_SCOPES, MAX_OVERLAP
 from serve.governance.limit_names import LIMIT_NAMES
 from serve.governance.principal import ALL_SCOPES
 

@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from models.rules.names import printable
-from serve.governance.key_entry import StoredKey
+from serve.governance.identity.key_entry import StoredKey
 
 _ABSENT = {"models": "all", "expires_at": "never", "rotated_at": "never"}
 

@@ -22,12 +22,12 @@ from serve.composition.key_stores import opened_key_store
 from serve.config import Config
 from serve.config_sources import load_config
 from serve.errors import StartupError
-from serve.governance import key_changes
-from serve.governance.key_changes import DEFAULT_OVERLAP, Keys, NewKey
-from serve.governance.key_entry import StoredKey
-from serve.governance.key_store import KeyStore
+from serve.governance.identity import key_changes
+from serve.governance.identity.key_changes import DEFAULT_OVERLAP, Keys, NewKey
+from serve.governance.identity.key_entry import StoredKey
+from serve.governance.identity.key_store import KeyStore
+from serve.governance.identity.pepper import Pepper, opened_pepper
 from serve.governance.limit_names import limit_of
-from serve.governance.pepper import Pepper, opened_pepper
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -23,7 +23,7 @@ from serve.composition.key_stores import opened_key_store
 from serve.config import Config
 from serve.config_sources import load_config
 from serve.errors import StartupError
-from serve.governance.key_entry import StoredKey
+from serve.governance.identity.key_entry import StoredKey
 from serve.provenance import proof, quality
 from serve.provenance.quantising import QuantRequest, present
 from serve.setting_names import env_of

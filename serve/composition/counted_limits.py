@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from serve.composition.stores import Stores
 from serve.config import Config
 from serve.errors import StartupError
-from serve.governance.key_table import KeyTable
+from serve.governance.identity.key_table import KeyTable
 from serve.governance.limits.existence import names_of
 from serve.governance.limits.reserving import LimitedReservations
 from serve.governance.limits.rules import Rules
@@ -21,12 +21,12 @@ from serve.governance.limits.upkeep import Upkeep
 from serve.governance.reservations import Reservations
 from serve.observe.metrics import Metrics
 from serve.storage.clock import now_ms
-from serve.storage.counters import Counters
+from serve.storage.counting.counters import Counters
+from serve.storage.counting.fallback_counters import FallbackCounters
+from serve.storage.counting.memory_counters import MemoryCounters
+from serve.storage.counting.sql_counters import SqlCounters
 from serve.storage.database import Database
-from serve.storage.fallback_counters import FallbackCounters
 from serve.storage.ledger import AlsoEnter, Ledger
-from serve.storage.memory_counters import MemoryCounters
-from serve.storage.sql_counters import SqlCounters
 
 log = logging.getLogger(__name__)
 
@@ -73,7 +73,7 @@ async def open_counted_limits(
 def _rates(cache_url: str | None, database: Database) -> Counters:
     """Counters of rates: a server that replicas share, or this process."""
     if cache_url is not None:
-        from serve.storage.valkey_counters import ValkeyCounters  # noqa: PLC0415
+        from serve.storage.counting.valkey_counters import ValkeyCounters  # noqa: PLC0415
 
         shared = ValkeyCounters(cache_url)
         return FallbackCounters(shared, lambda: shared.num_replicas)

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 from serve.config import Config
 from serve.errors import StartupError
-from serve.governance.authenticators import ApiKeys, Authenticator, Loopback
-from serve.governance.keys import KeyRing
-from serve.governance.pepper import Pepper, opened_pepper
-from serve.governance.short_tokens import ShortTokens
+from serve.governance.identity.authenticators import ApiKeys, Authenticator, Loopback
+from serve.governance.identity.keys import KeyRing
+from serve.governance.identity.pepper import Pepper, opened_pepper
+from serve.governance.identity.short_tokens import ShortTokens
 
 if TYPE_CHECKING:  # a start without a database needs none of its libraries
-    from serve.governance.database_ring import DatabaseKeyRing
+    from serve.governance.identity.database_ring import DatabaseKeyRing
     from serve.storage.database import Database
 
 
@@ -80,8 +80,8 @@ def build_identity(config: Config, database: Database | None) -> Identity:
         chain += [ApiKeys(keys), tokens]
         loops.append(keys.run)
     if config.jwt_file is not None:
-        from serve.governance.jwt_settings import read_jwt_settings  # noqa: PLC0415
-        from serve.governance.jwt_tokens import JwtTokens, jwks_source  # noqa: PLC0415
+        from serve.governance.identity.jwt_settings import read_jwt_settings  # noqa: PLC0415
+        from serve.governance.identity.jwt_tokens import JwtTokens, jwks_source  # noqa: PLC0415
 
         settings = read_jwt_settings(config.jwt_file)
         source = jwks_source(settings)
@@ -99,7 +99,7 @@ def _keys(
     if config.api_keys == "database":
         if database is None:
             raise StartupError("--api-keys database needs the database, and none is open.")
-        from serve.governance.database_ring import DatabaseKeyRing  # noqa: PLC0415
+        from serve.governance.identity.database_ring import DatabaseKeyRing  # noqa: PLC0415
 
         return DatabaseKeyRing(database, pepper=pepper, models=models)
     if config.api_key_file is not None:

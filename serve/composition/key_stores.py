@@ -7,8 +7,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from serve.config import Config
-from serve.governance.key_store import FileKeys, KeyStore
-from serve.governance.pepper import Pepper
+from serve.governance.identity.key_store import FileKeys, KeyStore
+from serve.governance.identity.pepper import Pepper
 
 
 @asynccontextmanager
@@ -27,7 +27,7 @@ async def opened_key_store(
         yield FileKeys(file, pepper)
         return
     # Only where it is asked for: a command on a file starts at once.
-    from serve.governance.database_keys import DatabaseKeys  # noqa: PLC0415
+    from serve.governance.identity.database_keys import DatabaseKeys  # noqa: PLC0415
     from serve.storage.configured import place_of  # noqa: PLC0415
     from serve.storage.database import open_database  # noqa: PLC0415
     from serve.storage.places import unhurried  # noqa: PLC0415

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from serve.composition.stores import Stores
 from serve.config import Config
-from serve.governance.key_table import KeyTable, check_limits
+from serve.governance.identity.key_table import KeyTable, check_limits
 from serve.governance.pass_through import NoLimits, NoLimitsOfKeys
 from serve.governance.reservations import Reservations
 from serve.observe.metrics import Metrics

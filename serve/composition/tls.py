@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from serve.api.http.certificate_files import CertificateFiles
 from serve.api.http.tls import FollowingContext, TlsFiles
 from serve.config import Config
-from serve.governance.authenticators import Authenticator, Loopback
-from serve.governance.client_certificates import CertificatesInTime, ClientCertificates
-from serve.governance.client_map import ClientMap
+from serve.governance.identity.authenticators import Authenticator, Loopback
+from serve.governance.identity.client_certificates import CertificatesInTime, ClientCertificates
+from serve.governance.identity.client_map import ClientMap
 from serve.observe.metrics import Metrics
 
 

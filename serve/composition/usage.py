@@ -18,7 +18,7 @@ from models import plain_file
 from serve.config import Config
 from serve.errors import StartupError
 from serve.governance.limits.limits_file import MAX_FILE_BYTES
-from serve.governance.usage_reports import UsageReports
+from serve.governance.usage.reports import UsageReports
 from serve.storage.configured import place_of
 from serve.storage.places import Place
 

@@ -11,7 +11,7 @@ from serve.config import Config
 from serve.doctor.finding import Finding, failure, ok, skipped, warning
 from serve.doctor.machine import Machine
 from serve.errors import StartupError
-from serve.governance.client_map import read_map
+from serve.governance.identity.client_map import read_map
 
 
 def certificates(machine: Machine) -> Finding:

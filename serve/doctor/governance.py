@@ -9,14 +9,14 @@ from serve.doctor.finding import Finding, failure, ok, skipped, warning
 from serve.doctor.machine import Machine
 from serve.errors import StartupError
 from serve.governance.alerts import alerts_file
-from serve.governance.jwks_sources import UrlJwks
-from serve.governance.jwt_settings import read_jwt_settings
-from serve.governance.jwt_tokens import jwks_source
-from serve.governance.keys import list_keys
+from serve.governance.identity.jwks_sources import UrlJwks
+from serve.governance.identity.jwt_settings import read_jwt_settings
+from serve.governance.identity.jwt_tokens import jwks_source
+from serve.governance.identity.keys import list_keys
+from serve.governance.identity.pepper import opened_pepper
 from serve.governance.limits.existence import Known, names_of
 from serve.governance.limits.limits_file import read_rules
 from serve.governance.limits.rules import BUDGETS
-from serve.governance.pepper import opened_pepper
 
 
 def pepper(machine: Machine) -> Finding:

@@ -10,11 +10,11 @@ from serve.api.http.listening import check_exposure, in_url, listening
 from serve.doctor.finding import Finding, failure, ok, skipped, warning
 from serve.doctor.machine import Machine
 from serve.errors import StartupError
-from serve.governance.jwt_settings import read_jwt_settings
-from serve.governance.jwt_tokens import jwks_source
-from serve.governance.key_file import read_keys
-from serve.governance.key_table import check_limits
-from serve.governance.pepper import opened_pepper
+from serve.governance.identity.jwt_settings import read_jwt_settings
+from serve.governance.identity.jwt_tokens import jwks_source
+from serve.governance.identity.key_file import read_keys
+from serve.governance.identity.key_table import check_limits
+from serve.governance.identity.pepper import opened_pepper
 from serve.storage.configured import needs_database
 
 SOON = timedelta(days=30)

@@ -12,7 +12,7 @@ from serve.doctor.memory import gb
 from serve.errors import StartupError
 from serve.governance.limits import spool as spools
 from serve.storage.configured import needs_database, place_of
-from serve.storage.counters import StoreUnavailable
+from serve.storage.counting.counters import StoreUnavailable
 from serve.storage.probing import CacheState, probe_cache, probe_database
 from serve.storage.urls import read_cache_url
 

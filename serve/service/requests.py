@@ -27,8 +27,8 @@ from models.rules.names import quoted
 from serve import timeline
 from serve.errors import Draining, Forbidden, InternalError, ModelNotFound, RequestError
 from serve.governance.audit import Audit
-from serve.governance.authenticators import Authenticator, authenticate
-from serve.governance.credentials import Credentials
+from serve.governance.identity.authenticators import Authenticator, authenticate
+from serve.governance.identity.credentials import Credentials
 from serve.governance.pass_through import NoAudit, NoLimits
 from serve.governance.principal import Principal, Scope
 from serve.governance.reservations import Reservations

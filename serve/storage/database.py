@@ -17,7 +17,7 @@ from sqlalchemy import Connection, Engine
 from serve.errors import StartupError
 from serve.storage.circuit import Circuit
 from serve.storage.clock import now_ms
-from serve.storage.counters import StoreUnavailable
+from serve.storage.counting.counters import StoreUnavailable
 from serve.storage.engines import engine_of
 from serve.storage.lane import MAX_GROUP, Lane, QueueIsFull
 from serve.storage.migrating import migrate

@@ -20,7 +20,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from serve.storage.counters import StoreUnavailable
+from serve.storage.counting.counters import StoreUnavailable
 
 log = logging.getLogger(__name__)
 

@@ -14,9 +14,9 @@ from typing import Any, Protocol
 from sqlalchemy import Connection
 from sqlalchemy.dialects import postgresql, sqlite
 
-from serve.storage.counters import Balance, Claim
+from serve.storage.counting.counters import Balance, Claim
+from serve.storage.counting.sql_counters import balances_in, settle_in
 from serve.storage.schema import ledger as table
-from serve.storage.sql_counters import balances_in, settle_in
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import redis
 
-from serve.storage.counters import StoreUnavailable
+from serve.storage.counting.counters import StoreUnavailable
 from serve.storage.engines import opened
 from serve.storage.migrating import newest, revision_of
 from serve.storage.places import Place, PostgresqlServer, SqliteFile, unhurried

@@ -16,7 +16,7 @@ from sqlalchemy.exc import (
     SQLAlchemyError,
 )
 
-from serve.storage.counters import StoreUnavailable
+from serve.storage.counting.counters import StoreUnavailable
 from serve.storage.engines import reason_of
 from serve.storage.lane import Expectation, Job
 from serve.storage.places import Patience

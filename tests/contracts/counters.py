@@ -1,4 +1,4 @@
-"""The Counters contract as tests: what serve/storage/counters.py says of every store.
+"""The Counters contract as tests: what serve/storage/counting/counters.py says of every store.
 
 Subclass ``CountersContract`` for each store, with a fixture ``harness``.
 """
@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from serve.storage import account_rules as rules
-from serve.storage.counters import Balance, Claim, Counters
+from serve.storage.counting import account_rules as rules
+from serve.storage.counting.counters import Balance, Claim, Counters
 
 LEASE_MS = 10_000
 MINUTE_MS = 60_000

@@ -25,7 +25,7 @@ import pytest
 
 from serve.api.dialect import Dialect, Encoder, Identity
 from serve.errors import EngineDeadError, InvalidRequest, RequestError
-from serve.governance import keys
+from serve.governance.identity import keys
 from serve.pipeline.events import Event, Finished, TextDelta
 from serve.timeline import Usage
 from tests.serve.api.house import ANSWER, Caller, House, house, is_free, pipeline_of, until

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import httpx
 
-from serve.governance.keys import create
+from serve.governance.identity.keys import create
 from tests.docs.blocks import blocks
 from tests.e2e.replicas import proxy
 from tests.e2e.server import free_port

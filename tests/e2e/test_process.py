@@ -18,7 +18,7 @@ import pytest
 from models import store
 from serve.api.http.listening import _has_ipv6
 from serve.engine.vllm.processes import Process
-from serve.governance import keys
+from serve.governance.identity import keys
 from tests.e2e.server import REPOSITORY, environment, free_port, run_serve, serving
 
 BODY = {"model": "demo", "messages": [{"role": "user", "content": "hi"}], "max_tokens": 40}

@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from serve.governance import keys
+from serve.governance.identity import keys
 from tests.certificates import Authority
 from tests.e2e.server import REPOSITORY, START_TIMEOUT_S, environment, run_serve, serving
 

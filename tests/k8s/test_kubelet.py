@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from serve.errors import InvalidApiKey, StartupError
-from serve.governance import keys
-from serve.governance.key_file import read_keys
+from serve.governance.identity import keys
+from serve.governance.identity.key_file import read_keys
 from tests.k8s.kubelet import mount
 
 FS_GROUP, OPENSHIFTS = 10001, 1000650000

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import httpx
 
-from serve.governance import keys
+from serve.governance.identity import keys
 from tests.e2e.server import serving
 from tests.k8s.local_pod import Node
 from tests.k8s.manifests import get, needs_kubectl, render

@@ -16,7 +16,7 @@ import httpx
 import pytest
 
 from models.store import DEMO_WEIGHTS
-from serve.governance import keys
+from serve.governance.identity import keys
 from tests.docs.blocks import blocks
 from tests.e2e.server import REPOSITORY, environment, free_port
 from tests.hub.emulator import Hub

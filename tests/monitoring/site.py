@@ -10,7 +10,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from serve.governance import keys
+from serve.governance.identity import keys
 from tests.e2e.server import Server, free_port, serving
 from tests.monitoring.callers import BODY, Callers
 

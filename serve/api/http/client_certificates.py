@@ -8,7 +8,7 @@ from typing import Final
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from serve.governance.client_certificate import ClientCertificate
+from serve.governance.identity.client_certificate import ClientCertificate
 
 CLIENT_CERTIFICATE: Final = "intramural.client_certificate"
 """Key of the scope. No header can set it: behind a proxy that ends TLS there is none."""

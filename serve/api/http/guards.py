@@ -16,7 +16,7 @@ from serve.api.http.client_certificates import CLIENT_CERTIFICATE
 from serve.api.http.middleware import call_of, header_values
 from serve.api.policy import ANY_KEY, PUBLIC, Policy
 from serve.errors import BodyTooLarge, InvalidRequest, RequestTimeout, UnsupportedMediaType
-from serve.governance.credentials import Credentials
+from serve.governance.identity.credentials import Credentials
 from serve.service.requests import Service
 
 POLICY_KEY: Final = "intramural.policy"

@@ -16,10 +16,10 @@ from serve.api.operations.usage_shapes import described_usage
 from serve.api.policy import ADMIN, ANY_KEY
 from serve.api.routes import RouteSpec, ServerState
 from serve.errors import InternalError, NoLedger, UsageUnavailable
-from serve.governance.usage_csv import MEDIA_TYPE, to_csv
-from serve.governance.usage_query import ADMIN_PARAMETERS, PARAMETERS, parse_query
-from serve.governance.usage_reports import UsageReport, UsageReports
-from serve.storage.counters import StoreUnavailable
+from serve.governance.usage.csv_form import MEDIA_TYPE, to_csv
+from serve.governance.usage.query import ADMIN_PARAMETERS, PARAMETERS, parse_query
+from serve.governance.usage.reports import UsageReport, UsageReports
+from serve.storage.counting.counters import StoreUnavailable
 
 MAX_RUNNING: Final = 2
 MAX_WAITING: Final = 30

@@ -8,7 +8,7 @@ from typing import Any, Final, Literal
 from pydantic import Field
 
 from serve.api.openai.schemas import PROBLEM, Reply
-from serve.governance.usage_query import cursor
+from serve.governance.usage.query import cursor
 from serve.storage.usage_sums import MAX_GROUPS
 
 

@@ -17,9 +17,9 @@ from serve.cli.usage import sources
 from serve.cli.usage.display import shown
 from serve.config_sources import load_config
 from serve.errors import InvalidRequest, StartupError
-from serve.governance.usage_csv import to_csv
-from serve.governance.usage_query import UsageQuery, parse_query
-from serve.governance.usage_reports import UsageReport
+from serve.governance.usage.csv_form import to_csv
+from serve.governance.usage.query import UsageQuery, parse_query
+from serve.governance.usage.reports import UsageReport
 from serve.setting_names import flag_of
 from serve.suggestion import near
 

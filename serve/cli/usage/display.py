@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from models.rules.names import printable
-from serve.governance.usage_reports import UsageReport, decimal
+from serve.governance.usage.reports import UsageReport, decimal
 from serve.storage.usage_sums import Dimension, Usage
 
 Measure = Literal["tokens", "requests", "cost"]

@@ -13,10 +13,10 @@ from serve.cli.chat.server import AskError, Server
 from serve.composition.usage import open_usage, time_zone_of
 from serve.config import Config
 from serve.errors import StartupError
-from serve.governance.usage_query import UsageQuery, cursor
-from serve.governance.usage_reports import MICROS, UsageReport
+from serve.governance.usage.query import UsageQuery, cursor
+from serve.governance.usage.reports import MICROS, UsageReport
 from serve.storage.configured import place_of
-from serve.storage.counters import StoreUnavailable
+from serve.storage.counting.counters import StoreUnavailable
 from serve.storage.migrating import is_made
 from serve.storage.places import SqliteFile
 from serve.storage.usage_sums import MAX_GROUPS, Dimension, Usage

@@ -35,7 +35,7 @@ from serve.governance.alerts.channel import Channel
 from serve.governance.alerts.mail import Mail
 from serve.governance.alerts.pinning import PinnedHost, network_of
 from serve.governance.alerts.webhook import PORTS, Target, Webhook, parse_url
-from serve.governance.private_file import read_private
+from serve.governance.identity.private_file import read_private
 from serve.suggestion import near
 
 MAX_FILE_BYTES: Final = 1 << 16

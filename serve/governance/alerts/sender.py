@@ -19,7 +19,7 @@ from serve import timeline
 from serve.governance.alerts.channel import Channel, DeliveryError
 from serve.storage import alert_outbox
 from serve.storage.alert_outbox import Outgoing
-from serve.storage.counters import StoreUnavailable
+from serve.storage.counting.counters import StoreUnavailable
 from serve.storage.database import Database
 
 log = logging.getLogger(__name__)

@@ -7,7 +7,7 @@ from typing import Any
 
 from serve.governance.alerts.rules import crossed
 from serve.storage.alert_outbox import enqueue_in
-from serve.storage.counters import Balance
+from serve.storage.counting.counters import Balance
 from serve.storage.ledger import AlsoEnter, Settlement
 
 

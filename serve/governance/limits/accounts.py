@@ -17,7 +17,7 @@ from serve.governance.limits.periods import Period
 from serve.governance.limits.rules import BUDGETS, MONEY, Limit, Measure, Rules, escaped
 from serve.governance.principal import Principal
 from serve.governance.reservations import Demand
-from serve.storage.counters import Claim
+from serve.storage.counting.counters import Claim
 
 MINUTE_MS = 60_000
 DAY_MS = 86_400_000

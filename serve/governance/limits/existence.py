@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from serve.config import Config
-from serve.governance.key_entry import StoredKey
+from serve.governance.identity.key_entry import StoredKey
 from serve.governance.limits.rules import EACH, MONEY, Limit
 from serve.governance.principal import ANONYMOUS
 from serve.suggestion import near

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 
 from serve import timeline
 from serve.governance.limits.accounts import Charge
-from serve.storage.counters import Balance
+from serve.storage.counting.counters import Balance
 
 KNOWN_FOR_S = 5.0
 MAX_KNOWN = 10_000

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 
-from serve.storage.counters import Counters, StoreUnavailable
+from serve.storage.counting.counters import Counters, StoreUnavailable
 
 log = logging.getLogger(__name__)
 

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from serve.governance.limits.accounts import MINUTE_MS, Charge
 from serve.governance.limits.rules import Measure
-from serve.storage.counters import Balance
+from serve.storage.counting.counters import Balance
 
 OBSERVED = "x-intramural-limits-observed"
 """Names of the limits that are only observed and that would have refused the request."""

@@ -8,7 +8,7 @@ from serve.errors import BudgetStoreUnavailable, InsufficientQuota, RateLimited,
 from serve.governance.limits.accounts import Charge
 from serve.governance.limits.prices import money
 from serve.governance.limits.rules import BUDGETS, EACH, KEY_LIMIT, MONEY, Limit, Rules
-from serve.storage.counters import Balance, Decision
+from serve.storage.counting.counters import Balance, Decision
 
 CONCURRENCY_RETRY_MS = 1000
 """Nobody knows when a running request ends."""

@@ -40,7 +40,7 @@ from serve.governance.limits.store_clock import StoreClock
 from serve.governance.principal import Principal
 from serve.governance.reservations import Demand
 from serve.observe.record import RequestRecord
-from serve.storage.counters import Counters, Decision, StoreUnavailable
+from serve.storage.counting.counters import Counters, Decision, StoreUnavailable
 from serve.storage.ledger import Settlement
 
 log = logging.getLogger(__name__)

@@ -17,7 +17,7 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Protocol
 
 from serve.governance.limits.spool import Spool
-from serve.storage.counters import Claim, Counters, StoreUnavailable
+from serve.storage.counting.counters import Claim, Counters, StoreUnavailable
 from serve.storage.ledger import Settlement
 
 log = logging.getLogger(__name__)

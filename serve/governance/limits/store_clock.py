@@ -11,7 +11,7 @@ import time
 from collections.abc import Awaitable, Callable
 
 from serve import timeline
-from serve.storage.counters import StoreUnavailable
+from serve.storage.counting.counters import StoreUnavailable
 
 
 class StoreClock:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from serve.governance import keys
+from serve.governance.identity import keys
 from tests.serve.api.house import House, house
 
 

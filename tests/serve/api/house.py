@@ -25,9 +25,9 @@ from serve.composition.tls import Encryption, build_encryption
 from serve.config import Config
 from serve.engine.fake import FakeEngine
 from serve.engine.settings import EngineSettings, FakeSettings
-from serve.governance.authenticators import authenticators_for
-from serve.governance.keys import KeyRing
-from serve.governance.short_tokens import ShortTokens
+from serve.governance.identity.authenticators import authenticators_for
+from serve.governance.identity.keys import KeyRing
+from serve.governance.identity.short_tokens import ShortTokens
 from serve.observe.metrics import Metrics
 from serve.observe.record import RequestRecord
 from serve.observe.startup import Startup

@@ -12,11 +12,11 @@ from serve.api.app import routes_of
 from serve.api.operations import oauth
 from serve.api.pages import site
 from serve.api.routes import RouteSpec
-from serve.governance import keys
-from serve.governance.credentials import Credentials
-from serve.governance.jwks import PublicKey, public_keys
-from serve.governance.jwt_settings import JwtSettings
-from serve.governance.jwt_tokens import JwtTokens
+from serve.governance.identity import keys
+from serve.governance.identity.credentials import Credentials
+from serve.governance.identity.jwks import PublicKey, public_keys
+from serve.governance.identity.jwt_settings import JwtSettings
+from serve.governance.identity.jwt_tokens import JwtTokens
 from serve.governance.principal import ALL_SCOPES, ANONYMOUS, Principal, Scope
 from tests.serve.api.house import CHAT, MODEL, House, bearer, house, running
 from tests.serve.governance.token_makers import AUDIENCE, ISSUER, NOW, jwks, token

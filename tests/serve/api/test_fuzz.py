@@ -31,7 +31,7 @@ from serve.api.app import create_app
 from serve.api.openai.chat import ChatRequest
 from serve.api.openai.completions import CompletionRequest
 from serve.api.operations.tokenize_request import DetokenizeRequest, TokenizeRequest
-from serve.governance.usage_reports import UsageReports
+from serve.governance.usage.reports import UsageReports
 from serve.storage.schema import metadata
 from tests.serve.api.house import MODEL, House, chat, house, is_free, pipeline_of
 

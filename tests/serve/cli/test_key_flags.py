@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from serve.cli.key_flags import COMMANDS, parser
-from serve.governance.key_changes import DEFAULT_SCOPES
+from serve.governance.identity.key_changes import DEFAULT_SCOPES
 from serve.governance.limit_names import LIMIT_NAMES
 
 

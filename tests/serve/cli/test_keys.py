@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from serve.cli.main import main
-from serve.governance.keys import list_keys
+from serve.governance.identity.keys import list_keys
 
 KEY = re.compile(r"sk-[\w-]{12}\.[\w-]{43}")
 

@@ -26,8 +26,8 @@ from serve.cli.wait import missing_keys, run_wait
 from serve.composition.key_stores import opened_key_store
 from serve.config import Config
 from serve.errors import StartupError
-from serve.governance import keys
-from serve.governance.key_changes import NewKey, made
+from serve.governance.identity import keys
+from serve.governance.identity.key_changes import NewKey, made
 from serve.provenance.quantising import QuantRequest, present
 from tests.e2e.server import REPOSITORY, environment
 from tests.models.folders import whole

@@ -11,13 +11,13 @@ from serve.composition.identity import build_identity, open_identity
 from serve.composition.stores import open_stores
 from serve.config import Config
 from serve.errors import InvalidApiKey, StartupError
-from serve.governance import keys
-from serve.governance.authenticators import Loopback, authenticate
-from serve.governance.credentials import Credentials
-from serve.governance.database_keys import DatabaseKeys
-from serve.governance.database_ring import DatabaseKeyRing
-from serve.governance.key_changes import NewKey, made
-from serve.governance.keys import KeyRing
+from serve.governance.identity import keys
+from serve.governance.identity.authenticators import Loopback, authenticate
+from serve.governance.identity.credentials import Credentials
+from serve.governance.identity.database_keys import DatabaseKeys
+from serve.governance.identity.database_ring import DatabaseKeyRing
+from serve.governance.identity.key_changes import NewKey, made
+from serve.governance.identity.keys import KeyRing
 from serve.observe.metrics import Metrics
 from tests.serve.governance.token_makers import jwks
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from serve.composition.key_stores import opened_key_store
 from serve.config import Config
-from serve.governance.key_changes import NewKey, made
+from serve.governance.identity.key_changes import NewKey, made
 
 
 async def test_a_file_or_the_database_of_the_settings(tmp_path: Path) -> None:

@@ -11,9 +11,9 @@ from serve.composition.limits import needs_ledger, open_limits
 from serve.composition.stores import open_stores
 from serve.config import Config
 from serve.errors import InsufficientQuota, InternalError, StartupError
-from serve.governance import key_changes, keys
-from serve.governance.key_changes import NewKey
-from serve.governance.keys import KeyRing
+from serve.governance.identity import key_changes, keys
+from serve.governance.identity.key_changes import NewKey
+from serve.governance.identity.keys import KeyRing
 from serve.governance.pass_through import NoLimits
 from serve.governance.principal import Principal
 from serve.governance.reservations import Demand

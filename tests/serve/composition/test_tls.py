@@ -11,8 +11,8 @@ import pytest
 from serve.composition.tls import build_encryption
 from serve.config import Config
 from serve.errors import StartupError
-from serve.governance.authenticators import ApiKeys, Loopback
-from serve.governance.client_certificates import CertificatesInTime, ClientCertificates
+from serve.governance.identity.authenticators import ApiKeys, Loopback
+from serve.governance.identity.client_certificates import CertificatesInTime, ClientCertificates
 from serve.observe.metrics import Metrics
 from tests.certificates import Authority
 

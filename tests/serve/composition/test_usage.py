@@ -7,7 +7,7 @@ import pytest
 from serve.composition.usage import REPORT_S, open_usage, reading_place, time_zone_of
 from serve.config import Config
 from serve.errors import StartupError
-from serve.governance.usage_query import UsageQuery
+from serve.governance.usage.query import UsageQuery
 from serve.storage.places import PostgresqlServer
 
 

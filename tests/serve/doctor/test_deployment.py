@@ -14,7 +14,7 @@ from serve.doctor.checks import DEPLOYMENT, examine_deployment
 from serve.doctor.deployment import Deployment
 from serve.doctor.finding import Finding
 from serve.errors import StartupError
-from serve.governance.keys import create
+from serve.governance.identity.keys import create
 from tests.serve.api.house import House, house, running
 
 

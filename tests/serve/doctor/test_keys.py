@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from serve.doctor import keys
-from serve.governance.key_changes import NewKey, made
-from serve.governance.keys import change, create, list_keys, revoke
+from serve.governance.identity.key_changes import NewKey, made
+from serve.governance.identity.keys import change, create, list_keys, revoke
 from tests.serve.doctor.machines import machine
 from tests.serve.governance.token_makers import jwks
 

@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from serve.governance.credentials import MAX_TOKEN_CHARS
+from serve.governance.identity.credentials import MAX_TOKEN_CHARS
 from tests.serve.governance.token_makers import (
     AUDIENCE,
     CLAIMS,

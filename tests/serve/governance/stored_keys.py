@@ -6,8 +6,8 @@ import json
 from datetime import UTC, datetime
 from typing import Any
 
-from serve.governance.key_entry import StoredKey, StoredSecret, hash_secret
-from serve.governance.pepper import Pepper
+from serve.governance.identity.key_entry import StoredKey, StoredSecret, hash_secret
+from serve.governance.identity.pepper import Pepper
 from serve.governance.principal import ALL_SCOPES
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)

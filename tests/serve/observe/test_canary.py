@@ -11,7 +11,7 @@ import pytest
 from serve.api.app import create_app
 from serve.api.routes import ServerState
 from serve.config import Config
-from serve.governance.authenticators import Loopback
+from serve.governance.identity.authenticators import Loopback
 from serve.observe import logs
 from serve.observe.metrics import Metrics
 from serve.observe.startup import Startup

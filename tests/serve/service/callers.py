@@ -9,7 +9,7 @@ from typing import Any
 
 from serve.api.openai.chat import ChatCompletions
 from serve.errors import QueueFull, RequestError
-from serve.governance.credentials import Credentials
+from serve.governance.identity.credentials import Credentials
 from serve.governance.principal import ANONYMOUS, Principal
 from serve.governance.reservations import Demand, Reservation
 from serve.observe.record import RequestRecord

@@ -18,8 +18,8 @@ import pytest
 
 from serve.api.openai.chat import ChatCompletions
 from serve.errors import Forbidden, ModelNotFound, RequestError
-from serve.governance import keys
-from serve.governance.credentials import Credentials
+from serve.governance.identity import keys
+from serve.governance.identity.credentials import Credentials
 from serve.governance.principal import ANONYMOUS, Principal, Scope
 from serve.observe.record import RequestRecord
 from serve.pipeline.events import Finished

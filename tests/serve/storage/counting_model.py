@@ -1,7 +1,7 @@
 """A plain model of the counters: fractions, dictionaries, and no thought of speed.
 
-It is what serve/storage/counters.py says, written once more and otherwise: no code of the stores is
-used, and every number that they tell is computed here in another way.
+It is what serve/storage/counting/counters.py says, written once more and otherwise: no code of the
+stores is used, and every number that they tell is computed here in another way.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 
-from serve.storage.counters import Balance, Claim, Decision
+from serve.storage.counting.counters import Balance, Claim, Decision
 
 
 @dataclass

@@ -20,11 +20,11 @@ from typing import Any
 from sqlalchemy import Connection, insert
 
 from serve.storage import schema
-from serve.storage.counters import Claim, Counters
+from serve.storage.counting.counters import Claim, Counters
+from serve.storage.counting.sql_counters import SqlCounters, settle_in
+from serve.storage.counting.valkey_counters import ValkeyCounters
 from serve.storage.database import Database
 from serve.storage.places import Patience, PostgresqlServer, SqliteFile
-from serve.storage.sql_counters import SqlCounters, settle_in
-from serve.storage.valkey_counters import ValkeyCounters
 
 ACCOUNT = "budget"
 KEEP_MS = 86_400_000

@@ -19,14 +19,15 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 from sqlalchemy import Connection, StaticPool, create_engine, delete
 
-from serve.storage import account_rows, schema, sql_counters
-from serve.storage.account_rules import TOMBSTONE_MS
-from serve.storage.counters import Balance, Claim, Decision
-from serve.storage.memory_counters import MemoryCounters
-from serve.storage.valkey_counters import PREFIX
+from serve.storage import schema
+from serve.storage.counting import account_rows, sql_counters
+from serve.storage.counting.account_rules import TOMBSTONE_MS
+from serve.storage.counting.counters import Balance, Claim, Decision
+from serve.storage.counting.memory_counters import MemoryCounters
+from serve.storage.counting.valkey_counters import PREFIX
 from tests.contracts.counters import HOUR_MS, MINUTE_MS
+from tests.serve.storage.counting.test_valkey_counters import unhurried, with_test_time
 from tests.serve.storage.counting_model import Model
-from tests.serve.storage.test_valkey_counters import unhurried, with_test_time
 from tests.servers.fixtures import needs_redis
 from tests.servers.redis import RedisServer
 

@@ -22,9 +22,10 @@ import pytest
 from redis.asyncio import Redis
 from sqlalchemy import Connection, func, select
 
-from serve.storage import account_rows, schema
+from serve.storage import schema
+from serve.storage.counting import account_rows
+from serve.storage.counting.valkey_counters import PREFIX
 from serve.storage.database import open_database
-from serve.storage.valkey_counters import PREFIX
 from tests.house.tree import ROOT
 from tests.serve.storage.counting_worker import ACCOUNT, Store, claim_of, place_of
 from tests.servers.fixtures import needs_postgres, needs_redis

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import text
 
 from serve.storage.clock import now_ms
-from serve.storage.counters import StoreUnavailable
+from serve.storage.counting.counters import StoreUnavailable
 from serve.storage.database import Database
 from serve.storage.places import PostgresqlServer
 from tests.serve.storage.works import inserting, names

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from serve.storage.counters import StoreUnavailable
+from serve.storage.counting.counters import StoreUnavailable
 from serve.storage.lane import Expectation, Job, Lane
 
 

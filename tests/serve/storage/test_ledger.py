@@ -9,10 +9,10 @@ import pytest
 from sqlalchemy import Connection, select
 
 from serve.storage import schema
-from serve.storage.counters import Balance, Claim
+from serve.storage.counting.counters import Balance, Claim
+from serve.storage.counting.sql_counters import SqlCounters
 from serve.storage.database import Database
 from serve.storage.ledger import Ledger, LedgerRow, Settlement
-from serve.storage.sql_counters import SqlCounters
 
 ROW = LedgerRow(
     request_id="req-1",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from serve.storage.counters import StoreUnavailable
+from serve.storage.counting.counters import StoreUnavailable
 from serve.storage.database import open_database
 from serve.storage.engines import opened
 from serve.storage.migrating import newest

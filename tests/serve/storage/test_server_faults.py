@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import pytest
 
-from serve.storage.counters import StoreUnavailable
+from serve.storage.counting.counters import StoreUnavailable
 from serve.storage.database import Database
 from serve.storage.engines import engine_of, opened
 from serve.storage.places import Patience, PostgresqlServer

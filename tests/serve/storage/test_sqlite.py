@@ -16,7 +16,7 @@ import pytest
 from sqlalchemy import event
 
 from serve.errors import StartupError
-from serve.storage.counters import StoreUnavailable
+from serve.storage.counting.counters import StoreUnavailable
 from serve.storage.database import Database, open_database
 from serve.storage.engines import opened
 from serve.storage.migrating import migrate

@@ -17,7 +17,7 @@ from cryptography import x509
 
 from serve.api.http.certificate_files import CertificateFiles
 from serve.api.http.tls import FollowingContext, TlsFiles, server_context
-from serve.governance import keys
+from serve.governance.identity import keys
 from tests.certificates import Authority, Issued
 from tests.serve.api.house import House, bearer, house
 from tests.serve.api.http.test_server import statuses

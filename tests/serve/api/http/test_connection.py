@@ -10,7 +10,7 @@ import orjson
 import pytest
 
 from serve.api.http import connection
-from serve.governance import keys
+from serve.governance.identity import keys
 from tests.serve.api.house import chat, house, is_free, pipeline_of, until
 from tests.serve.api.http.test_server import error_of, exchange, post, served, statuses
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from serve.governance import keys
+from serve.governance.identity import keys
 from tests.serve.api.house import (
     CHAT,
     MODEL,

@@ -17,7 +17,7 @@ from typing import Any
 import orjson
 import pytest
 
-from serve.governance import keys
+from serve.governance.identity import keys
 from tests.serve.api.house import House, chat, house, is_free, pipeline_of, running, until
 
 PROBES = {b"/livez", b"/readyz", b"/startupz"}

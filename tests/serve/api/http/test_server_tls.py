@@ -13,7 +13,7 @@ import orjson
 import pytest
 
 from serve.api.http import connection, tls
-from serve.governance import keys
+from serve.governance.identity import keys
 from tests.serve.api.house import chat, house, is_free, pipeline_of, running, until
 from tests.serve.api.http.test_server import post, statuses
 from tests.serve.api.http.tls_site import (

@@ -22,7 +22,7 @@ import pytest
 from serve.api.http.connection import BoundedProtocol, QuickConnection
 from serve.api.http.framing import Framing, Piece
 from serve.api.http.turns import UNITS_A_TURN, Turns
-from serve.governance import keys
+from serve.governance.identity import keys
 from tests.e2e.server import REPOSITORY, serving
 from tests.serve.api.house import chat, house, running, until
 from tests.serve.api.http.shapes import SHAPES, Shape

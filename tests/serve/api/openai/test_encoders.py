@@ -13,7 +13,7 @@ import pytest
 from openai.types import Completion
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
 
-from serve.governance import keys
+from serve.governance.identity import keys
 from tests.serve.api.house import (
     ANSWER,
     MODEL,

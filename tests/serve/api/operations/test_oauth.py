@@ -10,7 +10,7 @@ import pytest
 
 from serve.api.operations.oauth import MAX_FAILURES, FailureBound
 from serve.errors import TooManyFailures
-from serve.governance import keys
+from serve.governance.identity import keys
 from tests.serve.api.house import House, bearer, house
 
 URL = "/oauth/token"

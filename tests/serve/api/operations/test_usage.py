@@ -10,11 +10,11 @@ import pytest
 
 from serve.api.app import create_app
 from serve.api.operations.usage_shapes import CSV_EXAMPLE, EXAMPLE, UsagePage
-from serve.governance.authenticators import Credentials
+from serve.governance.identity.authenticators import Credentials
 from serve.governance.principal import Principal, Scope
-from serve.governance.usage_reports import UsageReports
+from serve.governance.usage.reports import UsageReports
 from serve.service.requests import Service
-from serve.storage.counters import StoreUnavailable
+from serve.storage.counting.counters import StoreUnavailable
 from serve.storage.database import Database
 from serve.storage.places import SqliteFile
 from tests.serve.api.house import House, Records, house

@@ -6,7 +6,7 @@ import csv
 import io
 
 from serve.api.operations.usage_shapes import CSV_EXAMPLE, EXAMPLE, UsagePage
-from serve.governance.usage_csv import FIGURES
+from serve.governance.usage.csv_form import FIGURES
 
 
 def test_the_example_is_a_page():

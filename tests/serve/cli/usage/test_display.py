@@ -7,7 +7,7 @@ from dataclasses import replace
 from rich.console import Console
 
 from serve.cli.usage.display import BAR_CHARS, MAX_BARS, bar, bars, shown
-from serve.governance.usage_reports import UsageReport
+from serve.governance.usage.reports import UsageReport
 from serve.storage.ledger_reports import Usage
 
 ONE = Usage(

@@ -13,8 +13,8 @@ from serve.cli.chat.server import AskError, Server
 from serve.cli.usage import sources
 from serve.config import Config
 from serve.errors import StartupError
-from serve.governance.usage_query import parse_query
-from serve.governance.usage_reports import UsageReports
+from serve.governance.usage.query import parse_query
+from serve.governance.usage.reports import UsageReports
 from serve.storage.database import Database
 from serve.storage.places import FILE_NAME, SqliteFile
 from tests.serve.storage.ledgers import entry, filling

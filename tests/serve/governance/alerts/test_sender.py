@@ -16,7 +16,7 @@ from serve.governance.alerts.rules import FIELDS, crossed
 from serve.governance.alerts.sender import MAX_REST_S, MAX_TRIES_PER_DAY, AlertSender, retry_s
 from serve.storage import alert_outbox, schema
 from serve.storage.alert_outbox import DAY_MS, EXPIRE_AFTER_MS, Outgoing, enqueue_in
-from serve.storage.counters import StoreUnavailable
+from serve.storage.counting.counters import StoreUnavailable
 from serve.storage.database import Database
 from serve.storage.places import SqliteFile
 from tests.serve.governance.alerts.receivers import OK, receiving

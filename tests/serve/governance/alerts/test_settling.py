@@ -10,7 +10,7 @@ from sqlalchemy import select
 
 from serve.governance.alerts.settling import alerting
 from serve.storage import schema
-from serve.storage.counters import Claim
+from serve.storage.counting.counters import Claim
 from serve.storage.database import Database
 from serve.storage.ledger import Ledger, LedgerRow, Settlement
 from serve.storage.places import SqliteFile

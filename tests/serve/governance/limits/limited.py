@@ -24,11 +24,11 @@ from serve.governance.principal import Principal
 from serve.governance.reservations import Demand
 from serve.observe.record import RequestRecord
 from serve.storage import schema
-from serve.storage.counters import Counters, StoreUnavailable
+from serve.storage.counting.counters import Counters, StoreUnavailable
+from serve.storage.counting.memory_counters import MemoryCounters
+from serve.storage.counting.sql_counters import SqlCounters
 from serve.storage.database import Database
 from serve.storage.ledger import Ledger
-from serve.storage.memory_counters import MemoryCounters
-from serve.storage.sql_counters import SqlCounters
 from serve.timeline import Timeline, Usage
 
 NOON_MS = 1_796_040_000_000

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from serve.storage.counters import Claim
+from serve.storage.counting.counters import Claim
 from serve.storage.database import Database
 from serve.storage.migrating import migrate
 from serve.storage.places import SqliteFile

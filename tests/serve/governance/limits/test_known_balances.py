@@ -7,7 +7,7 @@ from dataclasses import replace
 from serve.governance.limits.accounts import Charge
 from serve.governance.limits.known_balances import KNOWN_FOR_S, KnownBalances
 from serve.governance.limits.rules import Limit
-from serve.storage.counters import Balance, Claim
+from serve.storage.counting.counters import Balance, Claim
 
 CHARGE = Charge(
     limit=Limit(name="x", bounds={"tokens_per_day": 100}),

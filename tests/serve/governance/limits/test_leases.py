@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from serve.governance.limits.leases import LEASE_MS, Leases
-from serve.storage.counters import StoreUnavailable
+from serve.storage.counting.counters import StoreUnavailable
 
 
 class Extended:

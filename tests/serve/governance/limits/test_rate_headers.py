@@ -7,7 +7,7 @@ import pytest
 from serve.governance.limits.accounts import Charge
 from serve.governance.limits.rate_headers import duration, headers_of, without
 from serve.governance.limits.rules import Limit, Measure
-from serve.storage.counters import Balance, Claim
+from serve.storage.counting.counters import Balance, Claim
 
 
 def told(

@@ -23,11 +23,11 @@ from serve.observe.record import RequestRecord
 from serve.pipeline.answer import Answer
 from serve.service.directory import Directory, Weights
 from serve.service.requests import Service
-from serve.storage.counters import StoreUnavailable
+from serve.storage.counting.counters import StoreUnavailable
+from serve.storage.counting.valkey_counters import ValkeyCounters
 from serve.storage.database import Database
 from serve.storage.ledger import Settlement
 from serve.storage.places import Patience, Place, PostgresqlServer
-from serve.storage.valkey_counters import ValkeyCounters
 from tests.serve.api.house import Records, chat, pipeline_of, script_of, until
 from tests.serve.governance.limits.limited import (
     ANN,

@@ -10,10 +10,10 @@ import pytest
 
 from serve.errors import BudgetStoreUnavailable, InsufficientQuota, RateLimited, RequestError
 from serve.governance.limits.accounts import DAY_MS
-from serve.storage.counters import StoreUnavailable
+from serve.storage.counting.counters import StoreUnavailable
+from serve.storage.counting.fallback_counters import FallbackCounters
+from serve.storage.counting.memory_counters import MemoryCounters
 from serve.storage.database import Database
-from serve.storage.fallback_counters import FallbackCounters
-from serve.storage.memory_counters import MemoryCounters
 from serve.timeline import Usage
 from tests.serve.governance.limits.limited import ANN, ANN_AGAIN, PRICES, limits
 

@@ -12,10 +12,10 @@ import pytest
 
 from serve.governance.limits.settling import Settlements
 from serve.governance.limits.spool import Spool
-from serve.storage.counters import StoreUnavailable
+from serve.storage.counting.counters import StoreUnavailable
+from serve.storage.counting.memory_counters import MemoryCounters
 from serve.storage.database import Database
 from serve.storage.ledger import Settlement
-from serve.storage.memory_counters import MemoryCounters
 from tests.serve.governance.limits.limited import limits
 from tests.serve.governance.limits.test_spool import settlement
 

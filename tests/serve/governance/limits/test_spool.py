@@ -11,7 +11,7 @@ import pytest
 
 from serve.governance.limits import spool as spooling
 from serve.governance.limits.spool import Spool
-from serve.storage.counters import Claim
+from serve.storage.counting.counters import Claim
 from serve.storage.ledger import LedgerRow, Settlement
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from serve.governance.limits.store_clock import StoreClock
-from serve.storage.counters import StoreUnavailable
+from serve.storage.counting.counters import StoreUnavailable
 
 
 async def test_a_clock_that_jumps_moves_nothing_once_the_store_was_asked() -> None:

@@ -1,0 +1,1 @@
+"""Identity: keys, tokens and certificates, each led to a principal."""

@@ -1,0 +1,1 @@
+"""Counters with limits: in memory, in the database, in Valkey or Redis."""

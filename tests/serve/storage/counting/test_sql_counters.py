@@ -1,0 +1,163 @@
+"""Counters in SQL pass the contract on both engines, and settle with rows of others."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytest
+from sqlalchemy import Connection, delete, event, func, insert, select
+
+from serve.storage import schema
+from serve.storage.counting import account_rows
+from serve.storage.counting.account_rules import TOMBSTONE_MS
+from serve.storage.counting.sql_counters import SqlCounters, balances_in, reserve_in, settle_in
+from serve.storage.database import Database, open_database
+from serve.storage.places import Patience, PostgresqlServer, SqliteFile
+from tests.contracts.counters import (
+    LEASE_MS,
+    MINUTE_MS,
+    CountersContract,
+    Harness,
+    budget,
+    rate,
+)
+from tests.servers.fixtures import PLACES
+
+
+@dataclass
+class SqlHarness(Harness):
+    database: Database
+    now_ms: int = 10**12
+
+    def __post_init__(self) -> None:
+        self.counters = SqlCounters(self.database)
+
+    async def move_clock(self, ms: int) -> None:
+        self.now_ms += ms
+
+
+@pytest.fixture(scope="module", params=PLACES)
+def opened(request: pytest.FixtureRequest, tmp_path_factory) -> Iterator[Database]:
+    """One database of each kind for all tests here: making one takes longer than they do."""
+    place: SqliteFile | PostgresqlServer
+    if request.param == "sqlite":
+        place = SqliteFile(path=tmp_path_factory.mktemp("state") / "intramural.db")
+    else:
+        url = request.getfixturevalue("postgres").make_database()
+        patience = Patience(answer_s=5.0, connect_s=5.0, turn_s=10.0, queue_s=60.0)
+        place = PostgresqlServer(conninfo=url, patience=patience)
+    database = asyncio.run(open_database(place))
+    yield database
+    asyncio.run(database.close())
+
+
+@pytest.fixture
+async def database(opened: Database) -> Database:
+    """An empty one."""
+    for table in (schema.accounts, schema.reservations, schema.api_keys):
+        await opened.write(lambda connection, table=table: connection.execute(delete(table)))
+    return opened
+
+
+@pytest.fixture
+def harness(database: Database, monkeypatch: pytest.MonkeyPatch) -> SqlHarness:
+    harness = SqlHarness(database)
+    monkeypatch.setattr(account_rows, "now_ms", lambda _connection: harness.now_ms)
+    return harness
+
+
+def num_rows(connection: Connection) -> tuple[int, int]:
+    """Accounts, but for the one with no name, and rows of reservations."""
+    tables = (schema.accounts, schema.reservations)
+    counts = [connection.execute(select(func.count()).select_from(each)) for each in tables]
+    num_accounts, num_reservations = (count.scalar_one() for count in counts)
+    return num_accounts - 1, num_reservations
+
+
+class TestSqlCounters(CountersContract):
+    """On SQLite and on PostgreSQL."""
+
+    async def test_what_has_run_out_is_swept(self, harness: SqlHarness, monkeypatch) -> None:
+        monkeypatch.setattr(account_rows, "MAX_SWEPT", 10)
+        await harness.move_clock(account_rows.SWEEP_MS)
+        counters = harness.counters
+        for number in range(30):
+            claims = [rate(1, account=f"a{number}")]
+            await counters.reserve(f"r{number}", claims, lease_ms=LEASE_MS)
+            await counters.settle(f"s{number}", claims)
+        assert await harness.database.read(num_rows) == (30, 60)
+        await harness.move_clock(2 * MINUTE_MS)
+        for _ in range(4):  # the fourth finds nothing more
+            await counters.extend([], lease_ms=LEASE_MS)
+        assert await harness.database.read(num_rows) == (0, 30)
+        await harness.move_clock(TOMBSTONE_MS)
+        for _ in range(4):
+            await counters.extend([], lease_ms=LEASE_MS)
+        assert await harness.database.read(num_rows) == (0, 0)
+
+    async def test_a_settled_reservation_is_one_row(self, harness: SqlHarness) -> None:
+        claims = [budget(1, account=f"a{number}") for number in range(5)]
+        await harness.counters.reserve("a", claims, lease_ms=LEASE_MS)
+        assert await harness.database.read(num_rows) == (0, 5)
+        await harness.counters.settle("a", claims)
+        assert await harness.database.read(num_rows) == (5, 1)
+
+    async def test_statements_do_not_grow_with_the_claims(self, harness: SqlHarness) -> None:
+        claims = [budget(1, account=f"a{number}") for number in range(20)]
+        statements: list[str] = []
+
+        def work(connection: Connection) -> None:
+            event.listen(connection, "before_cursor_execute", lambda *a: statements.append(a[2]))
+            statements.clear()
+            reserve_in(connection, "a", claims, lease_ms=LEASE_MS)
+            statements.append("settle")
+            settle_in(connection, "a", claims)
+
+        await harness.counters.reserve("first", [], lease_ms=LEASE_MS)
+        await harness.database.write(work)
+        of_ours = [each for each in statements if "SAVEPOINT" not in each]
+        assert of_ours.index("settle") == 5, statements
+        assert len(of_ours) == 5 + 1 + 5, statements
+
+    async def test_it_settles_with_rows_of_others_or_not_at_all(self, harness: SqlHarness) -> None:
+        await harness.counters.reserve("a", [budget(9)], lease_ms=LEASE_MS)
+
+        def work(connection: Connection, *, fails: bool) -> bool:
+            is_first = settle_in(connection, "a", [budget(7)])
+            values = {"key_id": "k", "tenant": "t", "owner": "o", "entry": "", "changed_at_ms": 1}
+            if is_first:
+                connection.execute(insert(schema.api_keys).values(values))
+            if fails:
+                raise RuntimeError("after both")
+            return is_first
+
+        with pytest.raises(RuntimeError):
+            await harness.database.write(lambda connection: work(connection, fails=True))
+        assert await self.held(harness.counters, budget(0)) == (0, 9)
+        told = await asyncio.gather(
+            *(harness.database.write(lambda connection: work(connection, fails=False)),) * 1,
+            harness.counters.settle("a", [budget(7)]),
+        )
+        assert told == [True, False]
+        assert await self.held(harness.counters, budget(0)) == (7, 0)
+
+    async def test_balances_write_nothing(self, harness: SqlHarness) -> None:
+        def work(connection: Connection) -> int:
+            balances_in(connection, [budget(0)])
+            return num_rows(connection)[0]
+
+        assert await harness.database.write(work) == -1
+
+
+async def test_leases_end_by_the_database_s_own_clock(database: Database) -> None:
+    counters = SqlCounters(database)
+    await counters.reserve("a", [budget(100)], lease_ms=50)
+    for _ in range(1000):
+        if (await counters.reserve("b", [budget(100)], lease_ms=60_000)).refused is None:
+            break
+        await asyncio.sleep(0.01)
+    assert (await counters.balances([budget(0)]))[0].reserved == 100
+    await counters.close()
+    assert (await counters.balances([budget(0)]))[0].reserved == 100
