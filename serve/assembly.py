@@ -27,7 +27,6 @@ from serve.engine.settings import FakeSettings
 from serve.engine.supervisor import Supervisor
 from serve.environment import hub_is_off
 from serve.errors import StartupError
-from serve.governance.pass_through import no_filters
 from serve.observe import logs
 from serve.observe.metrics import Metrics
 from serve.observe.startup import Startup
@@ -140,7 +139,6 @@ async def _pipeline(
         salts=salts,
         dialect=dialect,
         checker=_checker(engine, artifact),
-        stages_for=no_filters,
     )
 
 

@@ -1,17 +1,17 @@
-"""Governance that lets everything pass: of a server without limits, trail and filters."""
+"""Governance that lets everything pass: of a server without limits, trail."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from serve.errors import InternalError
+from serve.governance.audit.trail import Trail
 from serve.governance.principal import Principal
 from serve.governance.reservations import Demand, Reservation
 from serve.observe.record import RequestRecord
-from serve.pipeline.events import GenerateRequest, Generation
-from serve.pipeline.stages import Stage
+from serve.pipeline.events import Event, Generation
 
 log = logging.getLogger(__name__)
 
@@ -69,18 +69,29 @@ class NoLimitsOfKeys(NoLimits):
             raise InternalError("The key's limits cannot be counted. Tell the operator.")
 
 
-class NoAudit:
-    """An audit trail without entries (an Audit)."""
+class NoTrail:
+    """The trail of a request without entries (a Trail)."""
 
-    async def begin(
-        self, principal: Principal, record: RequestRecord, generation: Generation
-    ) -> None:
+    wants_events = False
+
+    async def tell(self, event: Event) -> None:
         """Write nothing."""
 
     async def end(self, record: RequestRecord) -> None:
         """Write nothing."""
 
 
-def no_filters(_request: GenerateRequest, _index: int) -> Sequence[Stage]:
-    """No stage for a choice's text to pass (a serve.pipeline.stages.StagesFor)."""
-    return ()
+NO_TRAIL = NoTrail()
+
+
+class NoAudit:
+    """An audit trail without entries (an Audit)."""
+
+    async def begin(
+        self,
+        principal: Principal,  # noqa: ARG002 - the protocol's
+        record: RequestRecord,  # noqa: ARG002
+        generation: Generation,  # noqa: ARG002
+    ) -> Trail:
+        """Write nothing."""
+        return NO_TRAIL

@@ -5,12 +5,15 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from serve.engine.grammars.grammar import Grammar
 from serve.engine.protocol import SamplingParams
 from serve.errors import RequestError
 from serve.timeline import CacheCause, FinishReason, Timeline, Usage
+
+if TYPE_CHECKING:  # which are made of these events
+    from serve.pipeline.stages import StagesOf
 
 UNBOUNDED_TOKENS = sys.maxsize
 """``SamplingParams.max_tokens`` of a request that named none: as many as fit the context."""
@@ -166,12 +169,14 @@ class GenerateRequest(Generation):
         request_id: unique among those in flight.
         tenant: tenants never share cached prefixes.
         adapter: one of the engine's; None is the plain model.
+        stages: those that each choice's events pass behind the stop strings; None is none.
         timeline: the pipeline writes stamps and usage into it.
     """
 
     request_id: str
     tenant: str
     adapter: str | None = None
+    stages: StagesOf | None = None
     timeline: Timeline
 
 

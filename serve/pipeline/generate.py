@@ -31,7 +31,6 @@ from serve.pipeline.model_dialects.bound import UNBOUND, BoundDialect
 from serve.pipeline.prefix.watch import CacheWatcher, Watch
 from serve.pipeline.render import Renderer
 from serve.pipeline.run import Run
-from serve.pipeline.stages import StagesFor
 
 
 class Pipeline:
@@ -41,7 +40,6 @@ class Pipeline:
         salts: of the prefix cache; made here unless given.
         dialect: of the model; it has none unless it is given.
         checker: of grammars; None where the engine holds an answer to none.
-        stages_for: the stages that follow the stop strings: masking, filters.
         clock: monotonic seconds, the one that stamped the request's ``arrived_at``.
     """
 
@@ -54,7 +52,6 @@ class Pipeline:
         salts: CacheSalts | None = None,
         dialect: BoundDialect = UNBOUND,
         checker: Checker | None = None,
-        stages_for: StagesFor = lambda _request, _index: (),
         clock: Callable[[], float] = timeline.now,
     ) -> None:
         self.engine = engine
@@ -65,7 +62,6 @@ class Pipeline:
         self.dialect = dialect
         self._checker = checker
         self._prompts = LargePrompts()
-        self._stages_for = stages_for
         self._clock = clock
 
     @property
@@ -170,6 +166,5 @@ class Pipeline:
             plan=plan,
             salt=self._salts.of(request.tenant, request.cache_salt) if has_cache else None,
             watch=watch,
-            stages_for=self._stages_for,
             clock=self._clock,
         )

@@ -30,7 +30,7 @@ from serve.pipeline.prefix.watch import Watch
 from serve.pipeline.prompt_view import PromptView
 from serve.pipeline.render import Renderer
 from serve.pipeline.slices import next_turn, slices_of
-from serve.pipeline.stages import Stage, StagesFor
+from serve.pipeline.stages import Stage
 from serve.pipeline.stop import StopPatterns, StopStrings, stop_patterns
 from serve.pipeline.token_texts import TokenTexts
 
@@ -45,7 +45,6 @@ class Run:
         plan: how its answers are held and read.
         salt: of the prefix cache.
         watch: over what becomes of the prompts in it.
-        stages_for: the stages that follow the stop strings.
         clock: monotonic seconds.
 
     Raises:
@@ -62,7 +61,6 @@ class Run:
         plan: AnswerPlan,
         salt: str | None,
         watch: Watch,
-        stages_for: StagesFor,
         clock: Callable[[], float],
     ) -> None:
         self._engine = engine
@@ -71,7 +69,6 @@ class Run:
         self._prompts = prompts
         self._plan = plan
         self._watch = watch
-        self._stages_for = stages_for
         self._clock = clock
         self._per_prompt = num_candidates(request)
         self._scores: dict[int, Score] = {}
@@ -239,7 +236,8 @@ class Run:
             )
         if parser is not None:
             own.append(parser)
-        return [*own, *self._stages_for(self._request, index)]
+        screened = self._request.stages
+        return own if screened is None else [*own, *screened(index)]
 
     def _stop_patterns(self) -> StopPatterns | None:
         """None where there are no stop strings. Special tokens that are shown need no marks."""

@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from serve.pipeline.events import ChoiceEvent, GenerateRequest
+from serve.pipeline.events import ChoiceEvent
 
 
 class Stage(Protocol):
@@ -36,5 +36,10 @@ class Stage(Protocol):
         ...
 
 
-StagesFor = Callable[[GenerateRequest, int], Sequence[Stage]]
-"""The stages of one choice of a request, in the order in which its events pass them."""
+StagesOf = Callable[[int], Sequence[Stage]]
+"""The stages of one choice of a request, by its index, in the order in which events pass them."""
+
+
+def no_stages(_index: int) -> Sequence[Stage]:
+    """No stage for a choice to pass (a StagesOf)."""
+    return ()

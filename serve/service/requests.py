@@ -8,8 +8,8 @@ is no way round it::
         service.authorise(call, scope)                    403
         served = service.served(call, name)               404
         async with service.generate(call, served, generation) as events:
-            ...                                           503 504 · reserve · wait · audit · run ·
-                                                          settle
+            ...                                           503 504 · screen · reserve · wait ·
+                                                          audit · run · settle
 
 What can refuse is a call in that line. Logs and metrics are listeners: they are told of the record
 once, when all is over, and steer nothing.
@@ -26,12 +26,13 @@ from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from models.rules.names import quoted
 from serve import timeline
 from serve.errors import Draining, Forbidden, InternalError, ModelNotFound, RequestError
-from serve.governance.audit import Audit
+from serve.governance.audit.trail import Audit
 from serve.governance.identity.authenticators import Authenticator, authenticate
 from serve.governance.identity.credentials import Credentials
 from serve.governance.pass_through import NoAudit, NoLimits
 from serve.governance.principal import Principal, Scope
 from serve.governance.reservations import Reservations
+from serve.governance.screening import Screen, Screens
 from serve.observe.record import RequestListener, RequestRecord
 from serve.pipeline.events import Event, Generation
 from serve.service.call import Call
@@ -52,6 +53,7 @@ class Service:
         authenticators: who is known, in the order in which they are asked.
         reservations: limits that may refuse a request.
         audit: the trail that a request leaves.
+        screen: what prompts and answers pass.
         listeners: told of every finished request.
         clock: monotonic seconds.
 
@@ -67,6 +69,7 @@ class Service:
         *,
         reservations: Reservations | None = None,
         audit: Audit | None = None,
+        screen: Screen | None = None,
         listeners: Sequence[RequestListener] = (),
         clock: Callable[[], float] = timeline.now,
     ) -> None:
@@ -76,6 +79,7 @@ class Service:
         self._authenticators = authenticators
         self._reservations = reservations or NoLimits()
         self._audit = audit or NoAudit()
+        self._screen = screen or Screens()
         self._listeners = listeners
         self._clock = clock
 
@@ -208,6 +212,7 @@ class Service:
             generation,
             reservations=self._reservations,
             audit=self._audit,
+            screen=self._screen,
             clock=self._clock,
         )
         await running.check()

@@ -1,8 +1,8 @@
-"""One generation on its way: rendered, reserved, in the queue, begun, ended.
+"""One generation on its way: screened, rendered, reserved, in the queue, begun, ended.
 
 ::
 
-    open ── render ── reserve ── join the queue ── wait ── audit ── events
+    open ── screen ── render ── reserve ── join the queue ── wait ── audit ── events
     end  ── leave the queue ── audit ── settle
 """
 
@@ -15,17 +15,20 @@ from dataclasses import fields, replace
 from typing import Any
 
 from serve.errors import InternalError, QueueFull
-from serve.governance.audit import Audit
-from serve.governance.pass_through import NO_RESERVATION
+from serve.governance.audit.trail import Audit, Trail
+from serve.governance.pass_through import NO_RESERVATION, NO_TRAIL
 from serve.governance.principal import Principal
 from serve.governance.reservations import Demand, Reservation, Reservations
+from serve.governance.screening import Screen, Screened
 from serve.pipeline.events import Event, GenerateRequest, Generation, Started
+from serve.pipeline.stages import no_stages
 from serve.service.asked import Asked, expected_tokens
 from serve.service.call import Call
 from serve.service.deadline import within
 from serve.service.directory import Served
 from serve.service.least_tokens import least_tokens
 from serve.service.place import Place
+from serve.service.release import released
 
 
 class Running:
@@ -36,6 +39,7 @@ class Running:
         served: by what it runs.
         reservations: limits that may refuse it.
         audit: the trail that it leaves.
+        screen: what its prompts and answers pass.
         clock: monotonic seconds.
     """
 
@@ -48,14 +52,16 @@ class Running:
         *,
         reservations: Reservations,
         audit: Audit,
+        screen: Screen,
         clock: Callable[[], float],
     ) -> None:
         self._call = call
         self._caller = caller
         self._served = served
-        self._generation = generation
+        self._screened = Screened(generation=generation)
         self._reservations = reservations
         self._audit = audit
+        self._screen = screen
         self._clock = clock
         self._asked = Asked(
             tenant=caller.tenant,
@@ -66,6 +72,7 @@ class Running:
         )
         self._reservation: Reservation = NO_RESERVATION
         self._place: Place | None = None
+        self._trail: Trail = NO_TRAIL
         self._has_begun = False
 
     async def check(self) -> None:
@@ -78,7 +85,7 @@ class Running:
         await self._reservations.check(self._caller, self._served.name)
 
     async def open(self, stack: AsyncExitStack) -> AsyncGenerator[Event, None]:
-        """Render it, reserve for it, and wait for its turn. Its events.
+        """Screen and render it, reserve for it, and wait for its turn. Its events.
 
         Args:
             stack: closes what was opened, the engine's streams too; before ``end``.
@@ -88,6 +95,9 @@ class Running:
         """
         call, queue = self._call, self._served.queue
         await stack.enter_async_context(within(self._left_s()))
+        self._screened = await self._screen.screen(
+            self._caller, call.record, self._screened.generation
+        )
         events, started = await self._started()
         await stack.enter_async_context(aclosing(events))
         self._reservation = await self._reservations.reserve(
@@ -102,7 +112,7 @@ class Running:
             return await stack.enter_async_context(aclosing(self._told(place, events)))
         await place.wait()
         await self._begin()
-        return events
+        return await stack.enter_async_context(aclosing(self._released(events)))
 
     async def end(self) -> None:
         """Give back and settle what it held; cancelling the caller does not cut that short."""
@@ -112,7 +122,7 @@ class Running:
             self._place.leave(record.timeline.usage.total_tokens if self._has_begun else 0)
         try:
             if self._has_begun:
-                await _to_its_end(self._audit.end(record))
+                await _to_its_end(self._trail.end(record))
         finally:
             await _to_its_end(self._reservation.settle(record, has_run=self._has_begun))
 
@@ -124,12 +134,19 @@ class Running:
             async for update in updates:
                 yield update
         await self._begin()
-        async for event in events:
-            yield event
+        async with aclosing(self._released(events)) as told:
+            async for event in told:
+                yield event
 
     async def _begin(self) -> None:
-        await self._audit.begin(self._caller, self._call.record, self._generation)
+        self._trail = await self._audit.begin(
+            self._caller, self._call.record, self._screened.generation
+        )
         self._has_begun = True
+
+    def _released(self, events: AsyncGenerator[Event, None]) -> AsyncGenerator[Event, None]:
+        """Its events, recorded, and as its caller may see them."""
+        return released(events, self._trail, self._screened.last_stages)
 
     async def _started(self) -> tuple[AsyncGenerator[Event, None], Started]:
         """Its events, and their beginning. Raises its refusal, if there is one.
@@ -152,12 +169,13 @@ class Running:
         raise InternalError("The pipeline did not start the request.")
 
     def _request(self) -> GenerateRequest:
-        generation = self._generation
+        generation, stages = self._screened.generation, self._screened.stages
         return GenerateRequest(
             **{part.name: getattr(generation, part.name) for part in fields(Generation)},
             request_id=self._call.record.request_id,
             tenant=self._caller.tenant,
             adapter=self._served.adapter,
+            stages=None if stages is no_stages else stages,
             timeline=self._call.record.timeline,
         )
 

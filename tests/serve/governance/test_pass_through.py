@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from serve.engine.protocol import SamplingParams
-from serve.governance.pass_through import NoAudit, NoLimits, no_filters
+from serve.governance.pass_through import NoAudit, NoLimits
 from serve.governance.principal import ANONYMOUS
 from serve.governance.reservations import Demand
 from serve.observe.record import RequestRecord
-from serve.pipeline.events import UNBOUNDED_TOKENS, GenerateRequest, Generation, TextPrompt
+from serve.pipeline.events import UNBOUNDED_TOKENS, Generation, TextPrompt
 from serve.timeline import Timeline
 
 LARGEST = Generation(
@@ -26,17 +26,7 @@ async def test_everything_passes_and_is_settled() -> None:
 
 async def test_nothing_is_written() -> None:
     record = RequestRecord(request_id="r", method="POST", timeline=Timeline(arrived_at=0.0))
-    await NoAudit().begin(ANONYMOUS, record, LARGEST)
-    await NoAudit().end(record)
+    trail = await NoAudit().begin(ANONYMOUS, record, LARGEST)
+    assert not trail.wants_events
+    await trail.end(record)
     assert (record.status, record.error_code) == (0, None)
-
-
-def test_no_text_is_filtered() -> None:
-    request = GenerateRequest(
-        request_id="r",
-        tenant="t",
-        prompts=LARGEST.prompts,
-        sampling=LARGEST.sampling,
-        timeline=Timeline(arrived_at=0.0),
-    )
-    assert list(no_filters(request, 0)) == []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Self
 
 from serve.api.openai.chat import ChatCompletions
 from serve.errors import QueueFull, RequestError
@@ -14,7 +14,7 @@ from serve.governance.principal import ANONYMOUS, Principal
 from serve.governance.reservations import Demand, Reservation
 from serve.observe.record import RequestRecord
 from serve.pipeline.answer import Answer
-from serve.pipeline.events import Generation
+from serve.pipeline.events import Event, Generation, TextDelta
 from serve.service.directory import Directory, Weights
 from serve.service.requests import Service
 from serve.timeline import Usage
@@ -84,17 +84,23 @@ class Ledger:
 
 @dataclass
 class Trail:
-    """An audit trail in memory."""
+    """An audit trail in memory: all requests' (an Audit), and each one's (a Trail)."""
 
     refuses: bool = False
+    wants_events: bool = False
     lines: list[str] = field(default_factory=list)
 
     async def begin(
         self, principal: Principal, record: RequestRecord, generation: Generation
-    ) -> None:
+    ) -> Self:
         if self.refuses:
             raise QueueFull("The trail cannot be written.")
         self.lines.append(f"begin {record.request_id} {principal.tenant}")
+        return self
+
+    async def tell(self, event: Event) -> None:
+        if isinstance(event, TextDelta):
+            self.lines.append(f"text {event.text}")
 
     async def end(self, record: RequestRecord) -> None:
         end = record.error_code or record.timeline.finish_reason

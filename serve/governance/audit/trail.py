@@ -1,0 +1,58 @@
+"""The audit trail's place in a request's life: an entry before it runs, and one at its end.
+
+``begin`` may refuse: where nothing can be written, nothing runs. ``pass_through.NoAudit``
+writes nothing.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from serve.governance.principal import Principal
+from serve.observe.record import RequestRecord
+from serve.pipeline.events import Event, Generation
+
+
+class Trail(Protocol):
+    """The trail of one request that has begun.
+
+    Attributes:
+        wants_events: whether ``tell`` is to be called; else nobody waits for it.
+    """
+
+    wants_events: bool
+
+    async def tell(self, event: Event) -> None:
+        """Write an event that is about to be released to the caller.
+
+        Raises:
+            RequestError: it cannot be written, so it must not be released.
+        """
+        ...
+
+    async def end(self, record: RequestRecord) -> None:
+        """Write how it ended: ``error_code``, ``is_disconnected``, ``finish_reason`` and usage.
+
+        A status is not known yet: that is for whoever brought the request.
+
+        Raises:
+            RequestError: it cannot be written, so the answer's last byte must not be released.
+        """
+        ...
+
+
+class Audit(Protocol):
+    """A trail in which a request's life is written down so that nobody can deny it."""
+
+    async def begin(
+        self, principal: Principal, record: RequestRecord, generation: Generation
+    ) -> Trail:
+        """Write that a request is about to run.
+
+        Args:
+            generation: as the engine will have it: screened (screening.py).
+
+        Raises:
+            RequestError: it cannot be written, so the request must not run.
+        """
+        ...

@@ -1,0 +1,93 @@
+"""Screening: what a request's prompts and answers pass, by its tenant's and its key's rules.
+
+::
+
+    generation ── screen ── screen ── engine ── stages ── audit ── last stages ── caller
+
+A screen rewrites a generation or refuses it before anything is rendered, and gives the stages that
+each choice's events pass afterwards (serve/pipeline/stages.py). What the trail records lies between
+its stages and its last stages: these may put back what only the caller is to see.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from serve.governance.principal import Principal
+from serve.observe.record import RequestRecord
+from serve.pipeline.events import Generation
+from serve.pipeline.stages import Stage, StagesOf, no_stages
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Screened:
+    """A generation that may run.
+
+    Attributes:
+        generation: as the engine is to have it.
+        stages: the stages of one choice, in the order in which its events pass them.
+        last_stages: those behind the audit trail; None where there are none for any choice.
+    """
+
+    generation: Generation
+    stages: StagesOf = no_stages
+    last_stages: StagesOf | None = None
+
+
+class Screen(Protocol):
+    """One set of rules that prompts and answers pass. Stateless; its stages have the state."""
+
+    async def screen(
+        self, principal: Principal, record: RequestRecord, generation: Generation
+    ) -> Screened:
+        """The generation that may run in the place of this one.
+
+        Raises:
+            RequestError: it may not run, or the rules cannot be applied.
+        """
+        ...
+
+
+class Screens:
+    """Several screens as one, in order (a Screen).
+
+    Stages follow each other in the order of the screens; last stages in the opposite one, so that
+    what the first has put into a prompt is taken out of the answer last.
+    """
+
+    def __init__(self, screens: Sequence[Screen] = ()) -> None:
+        self._screens = tuple(screens)
+
+    async def screen(
+        self, principal: Principal, record: RequestRecord, generation: Generation
+    ) -> Screened:
+        """The generation that passed all of them. Raises RequestError of the first that refuses."""
+        passed = Screened(generation=generation)
+        for screen in self._screens:
+            own = await screen.screen(principal, record, passed.generation)
+            passed = replace(
+                own,
+                stages=_joined(passed.stages, own.stages),
+                last_stages=_joined_last(own.last_stages, passed.last_stages),
+            )
+        return passed
+
+
+def _joined(first: StagesOf, second: StagesOf) -> StagesOf:
+    if first is no_stages:
+        return second
+    if second is no_stages:
+        return first
+
+    def stages(index: int) -> Sequence[Stage]:
+        return [*first(index), *second(index)]
+
+    return stages
+
+
+def _joined_last(first: StagesOf | None, second: StagesOf | None) -> StagesOf | None:
+    if first is None or second is None:
+        return first or second
+    return _joined(first, second)

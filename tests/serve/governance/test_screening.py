@@ -1,0 +1,82 @@
+"""Screens in a row: each has the generation of the one before, and their stages nest."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pytest
+
+from serve.engine.protocol import SamplingParams
+from serve.errors import InvalidRequest
+from serve.governance.principal import ANONYMOUS, Principal
+from serve.governance.screening import Screened, Screens
+from serve.observe.record import RequestRecord
+from serve.pipeline.events import ChoiceEvent, Generation, TextDelta, TextPrompt
+from serve.pipeline.stages import no_stages
+from serve.timeline import Timeline
+
+RECORD = RequestRecord(request_id="r", method="POST", timeline=Timeline(arrived_at=0.0))
+ASKED = Generation(prompts=(TextPrompt("a"),), sampling=SamplingParams(max_tokens=1))
+
+
+class Appends:
+    """A stage that appends a letter to all text."""
+
+    def __init__(self, letter: str) -> None:
+        self._letter = letter
+
+    def feed(self, events: Sequence[ChoiceEvent]) -> Sequence[ChoiceEvent]:
+        return [
+            replace(event, text=event.text + self._letter)
+            for event in events
+            if isinstance(event, TextDelta)
+        ]
+
+
+class Letter:
+    """A screen that appends a letter to prompts and answers."""
+
+    def __init__(self, letter: str) -> None:
+        self._letter = letter
+
+    async def screen(
+        self, principal: Principal, record: RequestRecord, generation: Generation
+    ) -> Screened:
+        (prompt,) = generation.prompts
+        assert isinstance(prompt, TextPrompt)
+        if prompt.text.endswith("c"):
+            raise InvalidRequest("no more")
+        return Screened(
+            generation=replace(generation, prompts=(TextPrompt(prompt.text + self._letter),)),
+            stages=lambda index: [Appends(self._letter + str(index))],
+            last_stages=lambda _index: [Appends(self._letter)],
+        )
+
+
+def text_of(stages: Sequence[Appends]) -> str:
+    events: Sequence[ChoiceEvent] = [TextDelta(index=0, text="")]
+    for stage in stages:
+        events = stage.feed(events)
+    (event,) = events
+    assert isinstance(event, TextDelta)
+    return event.text
+
+
+async def test_no_screen_changes_nothing() -> None:
+    passed = await Screens().screen(ANONYMOUS, RECORD, ASKED)
+    assert passed == Screened(generation=ASKED)
+    assert (passed.stages, passed.last_stages) == (no_stages, None)
+
+
+async def test_each_screen_has_what_the_one_before_made() -> None:
+    passed = await Screens([Letter("b"), Letter("d")]).screen(ANONYMOUS, RECORD, ASKED)
+    assert passed.generation.prompts == (TextPrompt("abd"),)
+    assert text_of(passed.stages(3)) == "b3d3"  # type: ignore[arg-type]
+    assert passed.last_stages is not None
+    assert text_of(passed.last_stages(3)) == "db"  # type: ignore[arg-type]
+
+
+async def test_the_first_that_refuses_ends_it() -> None:
+    with pytest.raises(InvalidRequest, match="no more"):
+        await Screens([Letter("c"), Letter("d")]).screen(ANONYMOUS, RECORD, ASKED)
