@@ -38,7 +38,7 @@ def test_a_restored_tree_grows_as_the_one_it_was():
     leaves = [number.to_bytes(32) for number in range(1000)]
     for size in (0, 1, 255, 256, 257, 600):
         tree = Frontier()
-        content = {tile: nodes for tile, nodes in tree.append(leaves[:size])}
+        content = dict(tree.append(leaves[:size]))
 
         def read(level, index, content=content, tree=tree):
             return b"".join(content.get(Tile(level, index), tree.hashes(level)))
