@@ -19,7 +19,7 @@ FOLDER, LOCK = "journal", "lock"
 
 @dataclass(frozen=True)
 class JournalEntries:
-    """What a journal holds.
+    """The entries of a journal.
 
     Attributes:
         entries: by index.

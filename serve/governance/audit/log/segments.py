@@ -44,7 +44,7 @@ class Recovery:
 
     @property
     def text(self) -> str:
-        """What happened, for a log line; "" where nothing was cut."""
+        """A clause for a log line; "" where nothing was cut."""
         if not self.torn_bytes:
             return ""
         return (
