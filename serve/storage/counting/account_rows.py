@@ -8,25 +8,26 @@ All times are those of the counters (steady_time.py), whose state is the account
 
 A settled reservation is one row, a tombstone, of the account with no name: sums over an account
 meet those alone that run. One that runs and claims nothing has such a row too.
+
+What many ask at once is read into one book (account_book.py) and written from it, in as many
+statements as what one asks: four, and two or three.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, Table, bindparam, delete, func, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from serve.storage.clock import now_ms
-from serve.storage.counting import account_rules as rules
-from serve.storage.counting.account_rules import Level, Usage
+from serve.storage.counting.account_book import NAMELESS, Book, Held
+from serve.storage.counting.account_rules import Level
 from serve.storage.counting.counters import Claim
 from serve.storage.counting.steady_time import SteadyTime
 from serve.storage.schema import accounts, reservations
 
-NAMELESS = ""
 SWEEP_MS = 1_000
 """Milliseconds between two sweeps; a full one is followed by the next call's."""
 FORGET_STEP_MS = 60_000
@@ -49,10 +50,17 @@ _RESERVED = (
     )
     .group_by(reservations.c.account)
 )
-_RESERVATION = select(reservations.c.ends_at_ms, reservations.c.is_settled).where(
-    reservations.c.reservation_id == bindparam("id")
+_HELD = select(
+    reservations.c.reservation_id,
+    reservations.c.account,
+    reservations.c.amount,
+    reservations.c.ends_at_ms,
+    reservations.c.is_settled,
+).where(reservations.c.reservation_id.in_(bindparam("ids", expanding=True)))
+_DELETE = delete(reservations).where(
+    reservations.c.reservation_id.in_(bindparam("ids", expanding=True))
 )
-_RELEASE = delete(reservations).where(reservations.c.reservation_id == bindparam("id"))
+_INSERT = insert(reservations)
 _EXTEND = (
     update(reservations)
     .where(
@@ -64,102 +72,32 @@ _EXTEND = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Accounts:
-    """Some accounts, read at once.
-
-    Attributes:
-        time: of the counters, now.
-        sweep_at_ms: when to sweep next; None while nothing was ever written.
-    """
-
-    time: SteadyTime
-    levels: Mapping[str, Level]
-    sweep_at_ms: int | None
-
-    @property
-    def now_ms(self) -> int:
-        return self.time.now_ms
-
-    def level(self, claim: Claim) -> Level:
-        """The claim's account as it is now."""
-        return rules.leaked(self.levels.get(claim.account, Level()), claim, self.now_ms)
+def read(connection: Connection, claims: Iterable[Claim], ids: Sequence[str] = ()) -> Book:
+    """The claims' accounts, these ids' reservations, and the time: four statements at most."""
+    names = list({claim.account: None for claim in claims})
+    book = _at_the_time(connection, names)
+    if names:
+        asked = {"names": names, "now_ms": book.now_ms}
+        book.reserved = dict.fromkeys(names, 0)
+        book.reserved.update(
+            (name, int(sum_)) for name, sum_ in connection.execute(_RESERVED, asked)
+        )
+    if ids:
+        for reservation_id, *row in connection.execute(_HELD, {"ids": list(ids)}):
+            book.held.setdefault(reservation_id, []).append(Held(*row))
+    return book
 
 
-def read(connection: Connection, claims: Sequence[Claim]) -> Accounts:
-    """The claims' accounts and the time: two statements."""
-    names = [NAMELESS, *(claim.account for claim in claims)]
-    rows = {row.account: row for row in connection.execute(_LEVELS, {"names": names})}
+def _at_the_time(connection: Connection, names: Sequence[str]) -> Book:
+    """The time, and the levels of accounts."""
+    rows = {row.account: row for row in connection.execute(_LEVELS, {"names": [NAMELESS, *names]})}
     mine = rows.pop(NAMELESS, None)
     last = SteadyTime(mine.leaked_at_ms, mine.settled) if mine else SteadyTime()
-    return Accounts(
+    return Book(
         time=last.at(now_ms(connection)),
-        levels={name: Level(row.settled, row.part, row.leaked_at_ms) for name, row in rows.items()},
         sweep_at_ms=mine.forget_at_ms if mine else None,
+        levels={name: Level(row.settled, row.part, row.leaked_at_ms) for name, row in rows.items()},
     )
-
-
-def usages(connection: Connection, found: Accounts, claims: Sequence[Claim]) -> list[Usage]:
-    """Levels and reserved sums of the claims' accounts: one statement."""
-    if not claims:
-        return []
-    asked = {"names": [claim.account for claim in claims], "now_ms": found.now_ms}
-    reserved = {name: int(amount) for name, amount in connection.execute(_RESERVED, asked)}
-    return [Usage(found.level(claim), reserved.get(claim.account, 0)) for claim in claims]
-
-
-def is_known(connection: Connection, reservation_id: str, now_ms: int) -> bool:
-    """Whether an id is reserved or was settled; rows of one whose lease has ended are deleted."""
-    rows = connection.execute(_RESERVATION, {"id": reservation_id}).all()
-    if any(row.is_settled or row.ends_at_ms > now_ms for row in rows):
-        return True
-    if rows:
-        release(connection, reservation_id)
-    return False
-
-
-def is_settled(connection: Connection, reservation_id: str) -> bool:
-    """Whether an id has a tombstone; where it is merely reserved its rows are deleted."""
-    rows = connection.execute(_RESERVATION, {"id": reservation_id}).all()
-    if any(row.is_settled for row in rows):
-        return True
-    if rows:
-        release(connection, reservation_id)
-    return False
-
-
-def release(connection: Connection, reservation_id: str) -> None:
-    """Delete all rows of an id."""
-    connection.execute(_RELEASE, {"id": reservation_id})
-
-
-def insert_reservation(
-    connection: Connection, reservation_id: str, amounts: Mapping[str, int], ends_at_ms: int
-) -> None:
-    """Rows of an id that has none: one for each account."""
-    rows = [
-        {
-            "reservation_id": reservation_id,
-            "account": account,
-            "amount": amount,
-            "ends_at_ms": ends_at_ms,
-            "is_settled": False,
-        }
-        for account, amount in (amounts or {NAMELESS: 0}).items()
-    ]
-    connection.execute(insert(reservations), rows)
-
-
-def insert_tombstone(connection: Connection, reservation_id: str, now_ms: int) -> None:
-    """The row of an id that is settled and has no other."""
-    row = {
-        "reservation_id": reservation_id,
-        "account": NAMELESS,
-        "amount": 0,
-        "ends_at_ms": now_ms + rules.TOMBSTONE_MS,
-        "is_settled": True,
-    }
-    connection.execute(insert(reservations), row)
 
 
 def extend(connection: Connection, ids: Iterable[str], now_ms: int, lease_ms: int) -> None:
@@ -168,24 +106,38 @@ def extend(connection: Connection, ids: Iterable[str], now_ms: int, lease_ms: in
     connection.execute(_EXTEND, asked)
 
 
-def write(
-    connection: Connection, found: Accounts, levels: Mapping[str, tuple[Level, int]] | None = None
-) -> None:
-    """Write the time, and levels with when each may be forgotten: one statement, and a sweep."""
-    rows = [
-        _row(name, level.whole, level.part, level.at_ms, _rounded_up(forget_at_ms))
-        for name, (level, forget_at_ms) in (levels or {}).items()
+def write(connection: Connection, book: Book) -> None:
+    """Write the time, and what is new in a book: three statements at most, and a sweep."""
+    if book.gone:
+        connection.execute(_DELETE, {"ids": list(book.gone)})
+    if book.new:
+        held = [_held_row(name, row) for name, rows in book.new.items() for row in rows]
+        connection.execute(_INSERT, held)
+    levels = [
+        _level_row(name, book.levels[name], forget_at_ms)
+        for name, forget_at_ms in book.changed.items()
     ]
-    sweep_at_ms = found.sweep_at_ms
-    if sweep_at_ms is None or found.now_ms >= sweep_at_ms:
-        is_full = sweep_at_ms is not None and _sweep(connection, found.now_ms)
-        sweep_at_ms = found.now_ms + (0 if is_full else SWEEP_MS)
-    rows.append(_row(NAMELESS, found.time.ahead_ms, 0, found.now_ms, sweep_at_ms))
-    connection.execute(_UPSERTS[connection.dialect.name], rows)
+    sweep_at_ms = book.sweep_at_ms
+    if sweep_at_ms is None or book.now_ms >= sweep_at_ms:
+        is_full = sweep_at_ms is not None and _sweep(connection, book.now_ms)
+        sweep_at_ms = book.now_ms + (0 if is_full else SWEEP_MS)
+    levels.append(_row(NAMELESS, book.time.ahead_ms, 0, book.now_ms, sweep_at_ms))
+    connection.execute(_UPSERTS[connection.dialect.name], levels)
 
 
-def _rounded_up(forget_at_ms: int) -> int:
-    return -(-forget_at_ms // FORGET_STEP_MS) * FORGET_STEP_MS
+def _held_row(reservation_id: str, row: Held) -> dict[str, Any]:
+    return {
+        "reservation_id": reservation_id,
+        "account": row.account,
+        "amount": row.amount,
+        "ends_at_ms": row.ends_at_ms,
+        "is_settled": row.is_settled,
+    }
+
+
+def _level_row(name: str, level: Level, forget_at_ms: int) -> dict[str, Any]:
+    rounded_up = -(-forget_at_ms // FORGET_STEP_MS) * FORGET_STEP_MS
+    return _row(name, level.whole, level.part, level.at_ms, rounded_up)
 
 
 def _row(name: str, settled: int, part: int, at_ms: int, forget_at_ms: int) -> dict[str, Any]:
