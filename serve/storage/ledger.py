@@ -12,17 +12,20 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Protocol
 
-from sqlalchemy import Connection, bindparam, insert, select
+from sqlalchemy import Connection, insert, select
 
 from serve.storage.counting.counters import Balance, Claim
 from serve.storage.counting.sql_counters import SettleAndTell, done_in
+from serve.storage.prepared import Prepared, among, padded
 from serve.storage.schema import ledger as table
 from serve.storage.together import Together
 
 MAX_TOGETHER = 200
 """Settlements that single statements enter: of 64 claims each, they name accounts enough."""
-_KNOWN = select(table.c.request_id).where(table.c.request_id.in_(bindparam("ids", expanding=True)))
-_INSERT = insert(table)
+_KNOWN = Prepared(
+    lambda ids: select(table.c.request_id).where(among(table.c.request_id, "ids", ids))
+)
+_INSERT = Prepared(lambda: insert(table))
 _LENGTHS: dict[str, int] = {
     column.name: length
     for column in table.columns
@@ -141,11 +144,11 @@ class Ledger:
             row = settlement.row.fitted()
             new.setdefault(row.request_id, (row, settlement))
         # Whoever enters has its turn to write: no row comes between this look and the insert.
-        for known in connection.execute(_KNOWN, {"ids": list(new)}).scalars():
+        for known in _KNOWN.execute(connection, {"ids": padded(list(new))}).scalars():
             del new[known]
         if not new:
             return
-        connection.execute(_INSERT, [row.as_values() for row, _ in new.values()])
+        _INSERT.execute_all(connection, [row.as_values() for row, _ in new.values()])
         charged = [(name, each) for name, (_, each) in new.items() if each.claims]
         if not charged:
             return

@@ -18,7 +18,22 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Table, bindparam, delete, func, insert, select, update
+from sqlalchemy import (
+    BigInteger,
+    Connection,
+    Executable,
+    Table,
+    bindparam,
+    case,
+    cast,
+    delete,
+    func,
+    insert,
+    literal_column,
+    select,
+    union_all,
+    update,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 
 from serve.storage.clock import now_ms
@@ -26,6 +41,7 @@ from serve.storage.counting.account_book import NAMELESS, Book, Held
 from serve.storage.counting.account_rules import Level
 from serve.storage.counting.counters import Claim
 from serve.storage.counting.steady_time import SteadyTime
+from serve.storage.prepared import Prepared, among, padded
 from serve.storage.schema import accounts, reservations
 
 SWEEP_MS = 1_000
@@ -35,32 +51,74 @@ FORGET_STEP_MS = 60_000
 MAX_SWEPT = 500
 """Rows of each table that one sweep deletes."""
 
-_LEVELS = select(
-    accounts.c.account,
-    accounts.c.settled,
-    accounts.c.part,
-    accounts.c.leaked_at_ms,
-    accounts.c.forget_at_ms,
-).where(accounts.c.account.in_(bindparam("names", expanding=True)))
-_RESERVED = (
-    select(reservations.c.account, func.sum(reservations.c.amount))
-    .where(
-        reservations.c.account.in_(bindparam("names", expanding=True)),
-        reservations.c.ends_at_ms > bindparam("now_ms"),
+_LEVEL, _HELD, _SUM = range(3)
+
+
+def _reading(*, names: int, claimed: int, ids: int) -> Executable:
+    """Rows of (kind, id, account, four numbers): levels, rows of reservations, and sums of them."""
+    none: Any = literal_column("0")
+    state = select(accounts).where(accounts.c.account == NAMELESS).subquery()
+    levels = select(
+        literal_column(str(_LEVEL)),
+        literal_column("''"),
+        accounts.c.account,
+        accounts.c.settled,
+        accounts.c.part,
+        accounts.c.leaked_at_ms,
+        accounts.c.forget_at_ms,
+    ).where(among(accounts.c.account, "names", names))
+    held = select(
+        literal_column(str(_HELD)),
+        reservations.c.reservation_id,
+        reservations.c.account,
+        reservations.c.amount,
+        reservations.c.ends_at_ms,
+        case((reservations.c.is_settled, literal_column("1")), else_=none),
+        none,
+    ).where(among(reservations.c.reservation_id, "ids", ids))
+    clock_ms = bindparam("clock_ms", type_=BigInteger)
+    sums = (
+        select(
+            literal_column(str(_SUM)),
+            literal_column("''"),
+            reservations.c.account,
+            cast(func.sum(reservations.c.amount), BigInteger),
+            none,
+            none,
+            none,
+        )
+        .where(
+            among(reservations.c.account, "claimed", claimed),
+            # The later of the two is now (steady_time.py).
+            reservations.c.ends_at_ms > select(state.c.leaked_at_ms).scalar_subquery(),
+            reservations.c.ends_at_ms > select(state.c.settled + clock_ms).scalar_subquery(),
+        )
+        .group_by(reservations.c.account)
     )
-    .group_by(reservations.c.account)
-)
-_HELD = select(
-    reservations.c.reservation_id,
-    reservations.c.account,
-    reservations.c.amount,
-    reservations.c.ends_at_ms,
-    reservations.c.is_settled,
-).where(reservations.c.reservation_id.in_(bindparam("ids", expanding=True)))
-_DELETE = delete(reservations).where(
-    reservations.c.reservation_id.in_(bindparam("ids", expanding=True))
-)
-_INSERT = insert(reservations)
+    return union_all(levels, held, sums)
+
+
+def _deleting(*, ids: int) -> Executable:
+    return delete(reservations).where(among(reservations.c.reservation_id, "ids", ids))
+
+
+def _upserting(dialect: Any) -> Executable:
+    statement: postgresql.Insert | sqlite.Insert = dialect.insert(accounts)
+    changed = {
+        column.name: statement.excluded[column.name]
+        for column in accounts.columns
+        if column is not accounts.c.account
+    }
+    return statement.on_conflict_do_update(index_elements=["account"], set_=changed)
+
+
+_READ = Prepared(_reading)
+_DELETE = Prepared(_deleting)
+_INSERT = Prepared(lambda: insert(reservations))
+_UPSERTS = {
+    "sqlite": Prepared(lambda: _upserting(sqlite)),
+    "postgresql": Prepared(lambda: _upserting(postgresql)),
+}
 _EXTEND = (
     update(reservations)
     .where(
@@ -73,31 +131,32 @@ _EXTEND = (
 
 
 def read(connection: Connection, claims: Iterable[Claim], ids: Sequence[str] = ()) -> Book:
-    """The claims' accounts, these ids' reservations, and the time: four statements at most."""
-    names = list({claim.account: None for claim in claims})
-    book = _at_the_time(connection, names)
-    if names:
-        asked = {"names": names, "now_ms": book.now_ms}
-        book.reserved = dict.fromkeys(names, 0)
-        book.reserved.update(
-            (name, int(sum_)) for name, sum_ in connection.execute(_RESERVED, asked)
-        )
-    if ids:
-        for reservation_id, *row in connection.execute(_HELD, {"ids": list(ids)}):
-            book.held.setdefault(reservation_id, []).append(Held(*row))
+    """The claims' accounts, these ids' reservations, and the time: one statement.
+
+    The clock is asked first, which on PostgreSQL is another.
+    """
+    claimed = {claim.account: 0 for claim in claims}
+    clock_ms = now_ms(connection)
+    names = padded([NAMELESS, *claimed])
+    asked = {"names": names, "claimed": names[1:], "ids": padded(ids), "clock_ms": clock_ms}
+    book = Book(reserved=claimed)
+    last = SteadyTime()
+    found: Any = _READ.execute(connection, asked)
+    for kind, reservation_id, account, amount, *more in found:
+        if kind == _SUM:
+            book.reserved[account] = amount
+        elif kind == _HELD:
+            ends_at_ms, is_settled, _ = more
+            row = Held(account, amount, ends_at_ms, is_settled=bool(is_settled))
+            book.held.setdefault(reservation_id, []).append(row)
+        elif account == NAMELESS:
+            _, leaked_at_ms, book.sweep_at_ms = more
+            last = SteadyTime(leaked_at_ms, amount)
+        else:
+            part, leaked_at_ms, _ = more
+            book.levels[account] = Level(amount, part, leaked_at_ms)
+    book.time = last.at(clock_ms)
     return book
-
-
-def _at_the_time(connection: Connection, names: Sequence[str]) -> Book:
-    """The time, and the levels of accounts."""
-    rows = {row.account: row for row in connection.execute(_LEVELS, {"names": [NAMELESS, *names]})}
-    mine = rows.pop(NAMELESS, None)
-    last = SteadyTime(mine.leaked_at_ms, mine.settled) if mine else SteadyTime()
-    return Book(
-        time=last.at(now_ms(connection)),
-        sweep_at_ms=mine.forget_at_ms if mine else None,
-        levels={name: Level(row.settled, row.part, row.leaked_at_ms) for name, row in rows.items()},
-    )
 
 
 def extend(connection: Connection, ids: Iterable[str], now_ms: int, lease_ms: int) -> None:
@@ -109,10 +168,10 @@ def extend(connection: Connection, ids: Iterable[str], now_ms: int, lease_ms: in
 def write(connection: Connection, book: Book) -> None:
     """Write the time, and what is new in a book: three statements at most, and a sweep."""
     if book.gone:
-        connection.execute(_DELETE, {"ids": list(book.gone)})
+        _DELETE.execute(connection, {"ids": padded(list(book.gone))})
     if book.new:
         held = [_held_row(name, row) for name, rows in book.new.items() for row in rows]
-        connection.execute(_INSERT, held)
+        _INSERT.execute_all(connection, held)
     levels = [
         _level_row(name, book.levels[name], forget_at_ms)
         for name, forget_at_ms in book.changed.items()
@@ -122,7 +181,7 @@ def write(connection: Connection, book: Book) -> None:
         is_full = sweep_at_ms is not None and _sweep(connection, book.now_ms)
         sweep_at_ms = book.now_ms + (0 if is_full else SWEEP_MS)
     levels.append(_row(NAMELESS, book.time.ahead_ms, 0, book.now_ms, sweep_at_ms))
-    connection.execute(_UPSERTS[connection.dialect.name], levels)
+    _UPSERTS[connection.dialect.name].execute_all(connection, levels)
 
 
 def _held_row(reservation_id: str, row: Held) -> dict[str, Any]:
@@ -165,16 +224,3 @@ def _sweeping(table: Table, column: str) -> Any:
     # The rows of one reservation end together.
     swept = some.order_by(table.c[column]).limit(MAX_SWEPT)
     return delete(table).where(key.in_(swept), table.c[column] <= bindparam("now_ms"))
-
-
-def _upsert(dialect: Any) -> Any:
-    statement = dialect.insert(accounts)
-    changed = {
-        column.name: statement.excluded[column.name]
-        for column in accounts.columns
-        if column is not accounts.c.account
-    }
-    return statement.on_conflict_do_update(index_elements=["account"], set_=changed)
-
-
-_UPSERTS = {"sqlite": _upsert(sqlite), "postgresql": _upsert(postgresql)}
