@@ -10,7 +10,7 @@ A settled reservation is one row, a tombstone, of the account with no name: sums
 meet those alone that run. One that runs and claims nothing has such a row too.
 
 What many ask at once is read into one book (account_book.py) and written from it, in as many
-statements as what one asks: four, and two or three.
+statements as what one asks: one, and two or three.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """Counters in the database: for budgets, which must not be lost, and settled with the ledger's row.
 
 The functions run in a transaction of others, whose writers take turns (Database.write), so that
-each reads and then writes without a race. Reservations take six statements, settlements seven,
-however many are asked for together and however many accounts they touch.
+each reads and then writes without a race. Reservations take three statements, settlements four,
+and one more where the clock is a server's: however many are asked for together, and however many
+accounts they touch.
 """
 
 from __future__ import annotations

@@ -126,7 +126,7 @@ class TestSqlCounters(CountersContract):
             for number in range(64)
         ]
         settled = [Settle(each.reservation_id, each.claims) for each in reserved]
-        for operations, most in ((reserved, 6), (settled, 7)):
+        for operations, most in ((reserved, 4), (settled, 5)):
             for some in (operations[:1], operations):
 
                 def work(connection: Connection, some: Sequence[Any] = some) -> int:
