@@ -135,7 +135,7 @@ class Outline:
 def outline_of(
     rules: Rules, limits: Iterable[Limit], principal: Principal, model: str, *, now_ms: int
 ) -> Outline:
-    """What the requests of a caller for a model claim from.
+    """The accounts that requests of a caller for a model claim from.
 
     Args:
         limits: those that may be for it: the rules' own and the key's.

@@ -34,7 +34,7 @@ class Outlines:
         *,
         now_ms: int,
     ) -> Outline:
-        """What ``outline_of`` says now."""
+        """The outline as ``outline_of`` makes it now."""
         name = (principal.tenant, principal.owner, principal.key_id, model)
         kept = self._kept.get(name)
         if (
