@@ -20,8 +20,8 @@ from serve.storage.prepared import Prepared, among, padded
 from serve.storage.schema import ledger as table
 from serve.storage.together import Together
 
-MAX_TOGETHER = 200
-"""Settlements that single statements enter: of 64 claims each, they name accounts enough."""
+MAX_TOGETHER = 100
+"""Settlements that single statements enter: of 64 claims each they name what SQLite can take."""
 _KNOWN = Prepared(
     lambda ids: select(table.c.request_id).where(among(table.c.request_id, "ids", ids))
 )

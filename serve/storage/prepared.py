@@ -74,7 +74,7 @@ class Prepared:
         return connection.exec_driver_sql(text.sql, [text.values(row) for row in rows])
 
     def _text(self, connection: Connection, lengths: Mapping[str, int]) -> _Text:
-        key = (connection.dialect.name, *lengths.values())
+        key = (connection.dialect.name, *lengths.items())
         text = self._texts.get(key)
         if text is None:
             if len(self._texts) >= MAX_TEXTS:
