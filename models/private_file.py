@@ -34,7 +34,7 @@ def read(path: Path, max_bytes: int) -> bytes:
     return content
 
 
-def read_text(path: Path, max_bytes: int) -> str:
+def read_as_text(path: Path, max_bytes: int) -> str:
     """The same as UTF-8. Raises OSError also where it is something else."""
     return plain_file.decoded(read(path, max_bytes), path)
 

@@ -97,25 +97,24 @@ def parser(description: str | None) -> Parser:
     limits.add_argument(
         "limit", nargs="*", metavar="NAME=VALUE", help=f"{_LIMITS}; VALUE none takes it away"
     )
-    for command in (create, listing, show, rotate, revoke, limits):
-        command.add_argument("--json", action="store_true", help="print JSON")
-        command.add_argument(
-            "--file",
-            type=Path,
-            help="key file (default: --api-key-file's setting, else the state directory)",
-        )
-        command.add_argument(
-            "--database", action="store_true", help="the keys in the database of the settings"
-        )
-        command.add_argument(
-            "--database-url-file", type=Path, metavar="FILE", help="default: the setting's"
-        )
-        command.add_argument(
-            "--key-pepper-file",
-            type=Path,
-            metavar="FILE",
-            help="not needed: hashes stay as they are"
-            if command is revoke
-            else "as the server has it",
-        )
+    for command in (create, listing, show, rotate, limits):
+        _add_places(command, pepper="as the server has it")
+    _add_places(revoke, pepper="not needed: hashes stay as they are")
     return found
+
+
+def _add_places(command: argparse.ArgumentParser, *, pepper: str) -> None:
+    """Add the flags that all commands have."""
+    command.add_argument("--json", action="store_true", help="print JSON")
+    command.add_argument(
+        "--file",
+        type=Path,
+        help="key file (default: --api-key-file's setting, else the state directory)",
+    )
+    command.add_argument(
+        "--database", action="store_true", help="the keys in the database of the settings"
+    )
+    command.add_argument(
+        "--database-url-file", type=Path, metavar="FILE", help="default: the setting's"
+    )
+    command.add_argument("--key-pepper-file", type=Path, metavar="FILE", help=pepper)

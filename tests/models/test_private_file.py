@@ -59,7 +59,7 @@ def test_text_is_utf_8(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_bytes("\ufeffü".encode())
     path.chmod(0o600)
-    assert private_file.read_text(path, 10) == "ü"
+    assert private_file.read_as_text(path, 10) == "ü"
     path.write_bytes(b"a\n\xff")
     with pytest.raises(OSError, match=r"not UTF-8 text \(line 2\)"):
-        private_file.read_text(path, 10)
+        private_file.read_as_text(path, 10)

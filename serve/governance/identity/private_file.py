@@ -27,7 +27,7 @@ def read_private(path: Path, label: str, max_bytes: int, *, if_missing: str) -> 
     """
     with explained(path, label, if_missing):
         try:
-            return private_file.read_text(path, max_bytes)
+            return private_file.read_as_text(path, max_bytes)
         except private_file.OpenToOthersError as error:
             raise StartupError(
                 f"{label} {path} has mode {error.mode:04o}: group or others may use it. "
