@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -52,6 +52,10 @@ class Ticket:
     tokens: int
     arrived_at: float
     flow: Flow | None = None
+
+    @property
+    def party(self) -> tuple[RequestClass, str]:
+        return self.request_class, self.tenant
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
@@ -140,7 +144,7 @@ class TenantRounds:
             able = [flow for flow in self._poor if may_begin(flow.tenant, False)]
             if not able:
                 return None
-            self._next_round(able)
+            self._next_round(set(able))
             flow = next(flow for flow in self._rich if flow in able)
         ticket = next(iter(flow.waiting))
         flow.deficit -= ticket.tokens
@@ -219,12 +223,15 @@ class TenantRounds:
         if not self.tickets:  # nobody competes: nobody owes, and nobody has saved up
             self._flows.clear()
 
-    def _next_round(self, able: Iterable[Flow]) -> None:
-        """Give every tenant its turn; as many as it takes until one of those that are able may be
-        served. Who does not wait saves up to a bound, and is forgotten there.
+    def _next_round(self, able: set[Flow]) -> None:
+        """Give tenants their turns; as many as it takes until one of those that are able may be
+        served. Who does not wait saves up to a bound, and is forgotten there; who waits and may not
+        begin gets none: a flood that is held back would save up to go before the others.
         """
         rounds = min(math.floor(-flow.deficit / flow.quantum) + 1 for flow in able)
         for name, flow in list(self._flows.items()):
+            if flow.waiting and flow not in able:
+                continue
             most = flow.quantum / QUANTUM_TOKENS * MOST_SAVED_TOKENS
             flow.deficit = max(flow.deficit, min(flow.deficit + rounds * flow.quantum, most))
             if flow.waiting:
