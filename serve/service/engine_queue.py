@@ -195,7 +195,7 @@ class EngineQueue:
         kind, tenant = asked.request_class, asked.tenant
         if self._shares.is_full or not self._queue.is_next(kind, tenant):
             return True
-        return not self._shares.may_begin((kind, tenant), self._queue.is_rich(kind, tenant))
+        return not self._shares.may_begin((kind, tenant))
 
     def _has_too_many(self, asked: Asked) -> bool:
         """Whether a request's tokens would be too many, beside those that wait."""

@@ -56,7 +56,7 @@ class FloodReserve:
         self._learn(-CROWDED)
 
     def needed(self, num_places: int, now: float) -> None:
-        """So many places are those that are no flood running in, or waiting for."""
+        """Note how many places those that are no flood have, and wait for."""
         self._turn(now)
         self._needs = max(self._needs[0], num_places), self._needs[1]
 

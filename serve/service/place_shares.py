@@ -4,7 +4,7 @@ A tenant's share of the places is its weight among those of the tenants that are
 places, wait, or did so within the last ``ACTIVE_S``. What is kept free (flood_reserve.py) is for
 those within their share, and for bursts: requests that come at random need more than the mean of
 them now and then, by a few times its square root. Who wants still more is a flood, and may take
-what is beyond the whole places of its share only where the reserve stays free. So is a class while
+what is beyond its share only where the reserve stays free. So is a class while
 a higher one is active, whoever asks. Who is alone may have all places.
 
 Nothing waits for ever: a tenant that has no place may take any, and so may a class. Pure: no
@@ -114,24 +114,19 @@ class PlaceShares:
         self.num_held -= width
         self._seen(party, now)
 
-    def may_begin(self, party: Party, has_saved: bool) -> bool:
-        """Whether a tenant may take a place, if one is free.
-
-        Args:
-            has_saved: it has used fewer tokens than its turns gave it, and the part of a place that
-                its share ends in is its own.
-        """
+    def may_begin(self, party: Party) -> bool:
+        """Whether a tenant may take a place, if one is free."""
         if self._is_beyond_reserve():
             return True
-        known = self._active.get(party)
         if self._is_lower(party[0]):
             return not self._held[party[0]]
+        known = self._active.get(party)
         if known is None or not known.num_held or len(self._active) == 1:
             return True
-        share = self._share(known)
-        if known.num_held + (0 if has_saved else 1) <= share and known.num_held < share:
-            return True
-        return party not in self._floods and known.num_held < share + BURST * math.sqrt(share)
+        most = share = self._share(known)
+        if party not in self._floods:
+            most += BURST * math.sqrt(share)
+        return known.num_held < most
 
     def forget(self, now: float) -> None:
         """Drop tenants that are no longer active; one look at each at most."""
@@ -158,12 +153,12 @@ class PlaceShares:
         floods = [self._active[party] for party in self._floods]
         modest = self._needs[self._highest] - sum(flood.need for flood in floods)
         self._reserve.needed(modest, self._now)
-        excess = sum(max(0, f.num_held - max(1, int(self._share(f)))) for f in floods)
+        excess = sum(max(0, f.num_held - math.ceil(self._share(f))) for f in floods)
         lower = [name for name in _CLASSES if self._is_lower(name)]
         excess += sum(max(0, self._held[name] - 1) for name in lower)
         if not floods and not any(self._needs[name] for name in lower):
             return
-        if not self.is_full and self.may_begin(newcomer, has_saved=True):
+        if not self.is_full and self.may_begin(newcomer):
             self._reserve.found()
             return
         held = self._held[self._highest] - sum(flood.num_held for flood in floods)

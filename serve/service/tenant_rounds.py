@@ -78,8 +78,8 @@ class Ahead:
     tokens: float
 
 
-MayBegin = Callable[[str, bool], bool]
-"""Whether a tenant may take a place that is free: its name, and whether its balance is positive."""
+MayBegin = Callable[[str], bool]
+"""Whether a tenant of that name may take a place that is free."""
 
 
 class TenantRounds:
@@ -104,11 +104,6 @@ class TenantRounds:
     def is_waiting(self, tenant: str) -> bool:
         flow = self._flows.get(tenant)
         return flow is not None and bool(flow.waiting)
-
-    def is_rich(self, tenant: str) -> bool:
-        """Whether the balance of a tenant is positive."""
-        flow = self._flows.get(tenant)
-        return flow is None or flow.deficit > 0
 
     def add(self, ticket: Ticket) -> None:
         flow = self._flows.get(ticket.tenant)
@@ -139,9 +134,9 @@ class TenantRounds:
         Returns:
             None where none may.
         """
-        flow = next((flow for flow in self._rich if may_begin(flow.tenant, True)), None)
+        flow = next((flow for flow in self._rich if may_begin(flow.tenant)), None)
         if flow is None:
-            able = [flow for flow in self._poor if may_begin(flow.tenant, False)]
+            able = [flow for flow in self._poor if may_begin(flow.tenant)]
             if not able:
                 return None
             self._next_round(set(able))

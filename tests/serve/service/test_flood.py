@@ -33,7 +33,7 @@ TOKENS = 90
 SECONDS = 250.0
 CALM_S = 30.0
 """Seconds before a flood begins; nothing is counted of them."""
-LEAST_WAIT_S = 0.08 * MEAN_S
+LEAST_WAIT_S = 0.1 * MEAN_S
 """A wait that nobody notices beside an answer, and that a p99 of nothing is not compared below."""
 
 
@@ -179,11 +179,11 @@ async def test_fifty_times_its_share_moves_the_others_little_and_nobody_starves(
     load: float, pytestconfig: pytest.Config
 ) -> None:
     is_proof = pytestconfig.getoption("--hypothesis-profile") == "prove"
-    calm_s, flood_s, floods = await both(24 if is_proof else 1, load=load)
+    calm_s, flood_s, floods = await both(24 if is_proof else 3, load=load)
     assert flood_s <= max(1.2 * calm_s, calm_s + LEAST_WAIT_S)
     for flood in floods:
         assert flood.num_refused[0] > 1_000
-        assert flood.share_of([0]) >= 0.055, "the whole places of its share: one of 17"
+        assert flood.share_of([0]) >= 0.09, "its share is a tenth"
         for tenant in range(1, 10):
             assert flood.num_refused[tenant] <= 0.06 * len(flood.waits[tenant])
 
@@ -207,7 +207,7 @@ async def test_whatever_the_server_and_whoever_floods(
         pytest.skip("minutes: by --hypothesis-profile=prove")
     for load in (0.3, 0.5, 0.7, 0.9, 0.97):
         calm_s, flood_s, _ = await both(6, load=load, **fields)
-        least_s = 0.08 * fields.get("mean_s", MEAN_S)
+        least_s = 0.1 * fields.get("mean_s", MEAN_S)
         assert flood_s <= max(1.2 * calm_s, calm_s + least_s), load
 
 
@@ -215,7 +215,7 @@ async def test_whatever_the_server_and_whoever_floods(
 async def test_without_a_flood_the_reserve_costs_nobody_anything(load: float) -> None:
     plain = await at(load=load, times=1, begins_at=0.0, kept=0)
     kept = await at(load=load, times=1, begins_at=0.0)
-    assert kept.p99_of_others() <= 1.1 * plain.p99_of_others() + 0.01
+    assert kept.p99_of_others() <= 1.2 * plain.p99_of_others() + 0.01
     assert kept.share_of(range(10)) >= 0.998 * plain.share_of(range(10))
 
 

@@ -62,20 +62,19 @@ def wait(shares: PlaceShares, tenant: str, num: int = 1, now: float = 0.0) -> No
         shares.came(party_of(tenant), 1, now)
 
 
-def may_begin(shares: PlaceShares, tenant: str, *, has_saved: bool = False) -> bool:
-    return shares.may_begin(party_of(tenant), has_saved)
+def may_begin(shares: PlaceShares, tenant: str) -> bool:
+    return shares.may_begin(party_of(tenant))
 
 
 def most_held(
     shares: PlaceShares,
     tenant: str,
     *,
-    has_saved: bool = False,
     kind: RequestClass = "interactive",
 ) -> int:
     """Places that a tenant comes to have, one after another."""
     num = 0
-    while num < 100 and not shares.is_full and shares.may_begin((kind, tenant), has_saved):
+    while num < 100 and not shares.is_full and shares.may_begin((kind, tenant)):
         hold(shares, tenant, 1, kind=kind)
         num += 1
     return num
@@ -102,15 +101,12 @@ def test_who_is_alone_may_have_all() -> None:
     assert flooded(shares_of()) == 16
 
 
-def test_a_burst_may_take_the_reserve_and_a_flood_the_whole_places_of_its_share() -> None:
+def test_a_burst_may_take_the_reserve_and_a_flood_its_share() -> None:
     shares = shares_of(num_places=100, reserve=100)
     for tenant in range(7):
         wait(shares, str(tenant))
     assert most_held(shares, "burst") == 24, "12.5 and three times the root of it"
-    assert flooded(shares) == 11, "of 11.1, there being one more"
-    assert may_begin(shares, "flood", has_saved=True)
-    hold(shares, "flood", 1)
-    assert not may_begin(shares, "flood", has_saved=True)
+    assert flooded(shares) == 12, "11.1, there being one more"
 
 
 def test_shares_go_by_weight() -> None:
@@ -173,9 +169,9 @@ def test_a_lower_class_has_all_places_once_the_higher_is_silent() -> None:
     hold(shares, "a", 1)
     hold(shares, "a", 12, kind="batch", now=5.0)
     shares.end(party_of("a"), 1, 6.0)
-    assert not shares.may_begin(("batch", "a"), False)
+    assert not shares.may_begin(("batch", "a"))
     shares.forget(6.0 + ACTIVE_S)
-    assert shares.may_begin(("batch", "a"), False)
+    assert shares.may_begin(("batch", "a"))
 
 
 def test_the_reserve_is_told_how_newcomers_fare_beside_a_flood() -> None:
@@ -234,7 +230,7 @@ def test_counts_are_true_whoever_does_what(data: st.DataObject) -> None:
             of = [width for party, width in [*waiting, *held] if party[0] == name]
             assert shares._needs[name] == sum(of)
         if not any(party[0] == shares._highest for party, _ in held):
-            assert all(shares.may_begin((shares._highest, tenant), False) for tenant in "abc")
+            assert all(shares.may_begin((shares._highest, tenant)) for tenant in "abc")
     for one in held:
         shares.end(*one, now)
     for one in waiting:
