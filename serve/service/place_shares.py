@@ -153,7 +153,7 @@ class PlaceShares:
         floods = [self._active[party] for party in self._floods]
         modest = self._needs[self._highest] - sum(flood.need for flood in floods)
         self._reserve.needed(modest, self._now)
-        excess = sum(max(0, f.num_held - math.ceil(self._share(f))) for f in floods)
+        excess = sum(max(0, f.num_held - max(1, int(self._share(f)))) for f in floods)
         lower = [name for name in _CLASSES if self._is_lower(name)]
         excess += sum(max(0, self._held[name] - 1) for name in lower)
         if not floods and not any(self._needs[name] for name in lower):
