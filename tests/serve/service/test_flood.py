@@ -207,7 +207,7 @@ async def test_whatever_the_server_and_whoever_floods(
         pytest.skip("minutes: by --hypothesis-profile=prove")
     for load in (0.3, 0.5, 0.7, 0.9, 0.97):
         calm_s, flood_s, _ = await both(6, load=load, **fields)
-        least_s = 0.1 * fields.get("mean_s", MEAN_S)
+        least_s = 0.15 * fields.get("mean_s", MEAN_S)
         assert flood_s <= max(1.2 * calm_s, calm_s + least_s), load
 
 
