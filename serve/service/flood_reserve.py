@@ -3,11 +3,10 @@
 A reserve of a few places (in telephony: trunk reservation) is enough for those that come while a
 flood's requests end one after another, but how many they are depends on how much the others ask
 for, how long answers take and whether they end together. So nothing is estimated: whoever comes and
-waits for a flood's sake makes the reserve a place larger, whoever finds a place a little smaller,
-and whoever would wait without the flood, too, smaller by more, as a reserve does not help where the
-others fill the places themselves. It settles where one newcomer in ``1 / FOUND`` waits for a
-flood's sake, and one more for every ``1 / CROWDED`` that wait for each other (Robbins and Monro
-1951).
+waits for a flood's sake makes the reserve larger, whoever finds a place a little smaller, and
+whoever would wait without the flood, too, smaller by more, as a reserve does not help where the
+others fill the places themselves. It settles where one newcomer in a thousand (``FOUND / MISSED``)
+waits for a flood's sake, and as many more as wait for each other (Robbins and Monro 1951).
 
 It is never more than those that are no flood came to need of late, and one: for one person beside a
 batch of thousands two places are kept, and none for nobody. Pure: no asyncio, no clock.
@@ -21,7 +20,7 @@ MISSED: Final = 2.0
 """Places that the reserve gets larger by where a newcomer waits for a flood's sake."""
 FOUND: Final = 0.002
 """Places that the reserve gets smaller by where a newcomer has found one."""
-CROWDED: Final = 0.5
+CROWDED: Final = 2.0
 """Places that it gets smaller by where a newcomer has to wait for its like."""
 FIRST_PLACES: Final = 8
 """Places that are kept at first, or half of all: too many, as those of a flood's first moments do
