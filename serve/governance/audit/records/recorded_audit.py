@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any
 
 from serve.errors import AuditUnavailable
@@ -130,7 +130,11 @@ class RecordedAudit:
         )
 
     async def act(
-        self, principal: Principal | None, record: RequestRecord, act: str, details: Record
+        self,
+        principal: Principal | None,
+        record: RequestRecord,
+        act: str,
+        details: Mapping[str, Any],
     ) -> None:
         """Write an administrator's act before it is answered. Raises AuditUnavailable."""
         try:
