@@ -258,7 +258,8 @@ def _start(config: Config, name: str, stamps: Stamps, files: WatchedFiles) -> Re
     given = {
         field: short(str(settings[field]))
         for field, info in type(config).model_fields.items()
-        if settings[field] is not None and getattr(config, field) != info.get_default()
+        if settings[field] is not None
+        and getattr(config, field) != info.get_default(call_default_factory=True)
     }
     digest = hashlib.sha256(orjson.dumps(settings, option=orjson.OPT_SORT_KEYS)).hexdigest()
     return stamps.stamped(

@@ -193,7 +193,7 @@ class RecordedAudit:
         key = await contents.key_of(forms.subject_of(principal))
         label = Label(log=contents.log_name, request_id=record.request_id, kind="prompt", number=0)
         (note,) = await contents.noted(key, [(label, prompt_document(generation))])
-        return key, {"subject": key.key_id, **note}
+        return key, {"subject_key": key.key_id, **note}
 
     async def _begin(self, record: RequestRecord, entry: bytes) -> None:
         """Write a ``begin``; who gives it up meanwhile gets an end. Raises AuditUnavailable."""
