@@ -12,6 +12,7 @@ import logging
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
 
 from serve.governance.audit.log import frames, segments
@@ -22,7 +23,9 @@ from serve.governance.audit.log.segments import Recovery
 log = logging.getLogger(__name__)
 
 SEGMENT_BYTES = 4 << 20
+MAX_SEGMENT_BYTES = 256 << 20
 MAX_PAYLOAD_BYTES = 64 << 20
+MAX_APPEND_BYTES = 256 << 20
 FIRST_PAUSE_S = 0.1
 MAX_PAUSE_S = 5.0
 
@@ -52,6 +55,7 @@ class Journal:
         self._on_durable = on_durable
         self._failure, self._is_beyond_repair = "", False
         self._pause_s, self._retry_at = 0.0, 0.0
+        self._commits = GroupCommit(self._commit, "journal")
         self._descriptor = -1
         self._segment_start = self._salt = self._segment_size = 0
         self.size = 0
@@ -80,8 +84,11 @@ class Journal:
 
         Raises:
             LogDamaged: payloads that had been acknowledged are missing or damaged.
+            ValueError: segments cannot be so large.
             OSError: it cannot be read or written.
         """
+        if not 0 < segment_bytes <= MAX_SEGMENT_BYTES:
+            raise ValueError(f"segments of {segment_bytes:,} bytes; at most {MAX_SEGMENT_BYTES:,}")
         segments.make_folder(folder)
         journal = cls(
             folder,
@@ -91,7 +98,6 @@ class Journal:
             on_durable=on_durable,
         )
         journal._recover()
-        journal._commits = GroupCommit(journal._commit, "journal")
         return journal
 
     async def append(self, payloads: Sequence[bytes]) -> int:
@@ -99,7 +105,7 @@ class Journal:
 
         Raises:
             LogUnavailable: they are not on the disk, and do not count.
-            ValueError: one is too long, or there is none.
+            ValueError: one is too long or all together are, or there is none.
         """
         if not payloads:
             raise ValueError("nothing was given to append")
@@ -107,6 +113,8 @@ class Journal:
             raise ValueError(
                 f"a payload has {longest:,} bytes; at most {self._max_payload_bytes:,} fit"
             )
+        if (total := sum(map(len, payloads))) > MAX_APPEND_BYTES:
+            raise ValueError(f"{total:,} bytes at once; at most {MAX_APPEND_BYTES:,} fit")
         return await self._commits.append(payloads)
 
     async def close(self) -> None:
@@ -126,10 +134,9 @@ class Journal:
             LogDamaged: as in `open`.
             OSError: it cannot be read.
         """
-        for _, found, _ in segments.read_segments(self._folder):
-            if found.next_index > start:
-                pairs = enumerate(found.payloads, found.first_index)
-                yield from (pair for pair in pairs if pair[0] >= start)
+        for _, found, _ in segments.read_segments(self._folder, start):
+            pairs = enumerate(found.payloads, found.first_index)
+            yield from (pair for pair in pairs if pair[0] >= start)
 
     def drop_before(self, index: int) -> int:
         """Remove segments all of whose payloads lie before an index. Returns how many.
@@ -139,7 +146,7 @@ class Journal:
         """
         listed = segments.segments(self._folder)
         num = 0
-        for (_, path), (next_start, _) in zip(listed, listed[1:], strict=False):
+        for (_, path), (next_start, _) in pairwise(listed):
             if next_start > index:
                 break
             path.unlink()
@@ -147,13 +154,12 @@ class Journal:
         return num
 
     def _recover(self) -> None:
-        last: tuple[Path, frames.Scan, bytes] | None = None
-        for last in segments.read_segments(self._folder):
-            pass
-        if last is None:
+        listed = segments.segments(self._folder)
+        if not listed:
             self._take(0, segments.create(self._folder, 0), 0)
             return
-        path, found, torn = last
+        _, path = listed[-1]
+        found, torn = segments.read_segment(path)
         self._cut(path, found, torn)
 
     def _cut(self, path: Path, found: frames.Scan, torn: bytes) -> None:

@@ -80,7 +80,9 @@ class AuditLog:
             OSError: it cannot be read or written.
         """
         if signer.name != origin:
-            raise ValueError(f"the key is named {signer.name}, and the log {origin}: name them alike")
+            raise ValueError(
+                f"the key is named {signer.name}, and the log {origin}: name them alike"
+            )
         segments.make_folder(folder)
         log = cls(folder, origin, signer, _locked(folder))
         try:
@@ -96,19 +98,19 @@ class AuditLog:
         tree = signed_tree(self._files, [self._signer.verifier, *old_keys], self.origin)
         if tree is None:
             tree = self._begun()
+        rest, waiting = entries_behind(self.folder / JOURNAL, tree)
         self._journal = Journal.open(
             self.folder / JOURNAL,
             max_payload_bytes=MAX_ENTRY_BYTES,
             segment_bytes=segment_bytes,
             on_durable=lambda _, entries: self._publishing.add(entries),
         )
-        rest, waiting = entries_behind(self._journal, tree, self.folder)
         self._publishing = PublishingThread(
             Publisher(self._files, self.origin, self._signer, tree, rest),
             waiting,
             every_s=every_s,
             num_at_once=num_at_once,
-            on_published=lambda size: self._drop(size),
+            on_published=self._drop,
         )
 
     @property
@@ -153,7 +155,7 @@ class AuditLog:
         os.close(self._lock)
 
     def _begun(self) -> Frontier:
-        """A new log's empty tree, with its checkpoint: from now on one that is missing is damage."""
+        """A new log's empty tree, with its checkpoint: if that is ever missing, it is damage."""
         if (self.folder / JOURNAL).exists() or (self.folder / "tile").exists():
             raise LogDamaged(f"{self.folder} is a log, but its checkpoint is missing", 0)
         tree = Frontier()
