@@ -1,4 +1,4 @@
-"""Records that nobody waits for: so many in a window, the others counted, none of them forgotten."""
+"""Records that nobody waits for: so many in a window, the others counted, none forgotten."""
 
 from __future__ import annotations
 

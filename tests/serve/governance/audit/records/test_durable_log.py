@@ -1,4 +1,4 @@
-"""The log on the disk as records see it: read across tiles and journal, by whoever opens it next."""
+"""The log on the disk as records see it: read across tiles and journal, whoever opens it."""
 
 from __future__ import annotations
 

@@ -45,7 +45,9 @@ def test_begin_tells_who_asks_what_and_how() -> None:
     asked.timeline.usage.prompt_tokens = 9
     generation = Generation(
         prompts=(TextPrompt(CANARY),),
-        sampling=SamplingParams(max_tokens=5, temperature=0.5, seed=2**60, stop_token_ids=frozenset({1, 2})),
+        sampling=SamplingParams(
+            max_tokens=5, temperature=0.5, seed=2**60, stop_token_ids=frozenset({1, 2})
+        ),
         stop=(CANARY,),
         bad_words=(CANARY,),
         best_of=3,

@@ -12,7 +12,6 @@ from serve.governance.audit.records.entry_log import EntryLog, LogAwayError
 from serve.governance.audit.records.keeper import LogKeeper
 from tests.serve.governance.audit.records.logs import MemoryLog
 
-
 BACK = b"back"
 
 
