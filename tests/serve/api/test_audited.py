@@ -1,4 +1,4 @@
-"""Every route that generates, stream and whole, is held to the audit's contract; callers within, too.
+"""Every route that generates, and a caller within, is held to the audit's contract.
 
 A new dialect needs its body and its text here. A route that generates in another way is found by
 the last test: it asks every route of the server, and counts what the engine did.
@@ -130,4 +130,6 @@ async def test_no_route_reaches_the_engine_unrecorded() -> None:
         begun = ends_of(watch.log)
         assert len(begun) >= len(DIALECTS)
         assert set(begun.values()) == {1}
-        assert {name.partition("-choice")[0].split("#")[0] for name in asked} == set(begun), asked
+        unrecorded = [name for name in asked if not name.startswith(tuple(begun))]
+        assert asked
+        assert not unrecorded

@@ -1,4 +1,4 @@
-"""Administrators' acts by HTTP: in the log before they are answered, and not done where it is away."""
+"""Administrators' acts by HTTP: in the log before they are answered, or not done."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ async def test_no_token_is_given_that_cannot_be_recorded(tmp_path: Path) -> None
         assert answer.status_code == 200
         (act,) = log.of_type("admin")
         assert (act["act"], act["who"], act["details"]) == (
-            "token.issue", {"key": client_id}, {"scopes": ["infer"]}
+            "token.issue", {"key": client_id}, {"scopes": ["batch", "infer", "metrics"]}
         )  # fmt: skip
         assert answer.json()["access_token"] not in str(log.records)
         log.fails = True
