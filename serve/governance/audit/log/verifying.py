@@ -13,7 +13,6 @@ from pathlib import Path
 from serve.governance.audit.log import journal_check, tile_check
 from serve.governance.audit.log.bad_entry import BadEntry, BadEntryFound
 from serve.governance.audit.log.errors import LogDamaged
-from serve.governance.audit.log.journal_check import JournalEntries
 from serve.governance.audit.log.pruning import minimum_index
 from serve.governance.audit.log.tile_files import CHECKPOINT, TileFiles
 from serve.governance.audit.tlog import checkpoints
@@ -85,7 +84,7 @@ class _Run:
         self._files, self._progress = files, progress
         self._tree = Frontier()
         self._right: set[Tile] = set()
-        self._journal = JournalEntries({}, is_there=False, is_live=False)
+        self._journal = journal_check.NONE
         self._parents: dict[int, tuple[Tile, list[bytes]]] = {}
         self.size = self.num_verified = self.num_behind = self.minimum_index = 0
 

@@ -118,6 +118,7 @@ class Faults:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.short, self.error_of = 0, {}
+        self.fails_after: dict[str, int] = {}
         self.used: dict[str, list[int]] = {"write": [], "fdatasync": []}
         self._real = {name: getattr(os, name) for name in self.used}
         monkeypatch.setattr(os, "write", self._write)
@@ -133,6 +134,10 @@ class Faults:
 
     def _call(self, name, descriptor):
         self.used[name].append(descriptor)
+        if (calls_left := self.fails_after.pop(name, None)) is not None:
+            if not calls_left:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            self.fails_after[name] = calls_left - 1
         if (number := self.error_of.pop(name, None)) is not None:
             raise OSError(number, os.strerror(number))
 
@@ -209,6 +214,35 @@ async def test_short_writes_are_continued(tmp_path, monkeypatch):
     assert len(faults.used["write"]) > 40
     monkeypatch.undo()
     assert kept(tmp_path) == some(4)
+
+
+@pytest.mark.parametrize("call", ["write", "fdatasync"])
+def test_each_of_the_first_200_writes_may_be_short_and_fail(
+    tmp_path, monkeypatch, is_proving, call
+):
+    """All that was acknowledged is there, and nothing that was refused."""
+    monkeypatch.setattr(journal, "FIRST_PAUSE_S", 0.0)
+    faults = Faults(monkeypatch)
+    for number in range(1, 201) if is_proving else (1, 2, 50, 200):
+        folder = tmp_path / str(number)
+        found = Journal.open(folder, segment_bytes=2000)
+        acknowledged = []
+        for at in range(205):
+            is_turn = at + 1 == number
+            faults.short = 20 if is_turn else 0
+            faults.fails_after = {call: 1 if call == "write" else 0} if is_turn else {}
+            try:
+                assert found._commit([entry(at)]) == len(acknowledged)
+            except LogUnavailable:
+                assert is_turn
+            else:
+                acknowledged.append(entry(at))
+        found._let_go()
+        assert len(acknowledged) == 204
+        again = Journal.open(folder)
+        assert [payload for _, payload in again.entries()] == acknowledged
+        assert found.recovery.quarantine is not None
+        again._let_go()
 
 
 async def test_groups_are_told_in_order_before_who_waits(tmp_path):
