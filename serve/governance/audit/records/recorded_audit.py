@@ -253,7 +253,7 @@ class RecordedAudit:
             self.open.remove(record.request_id)
 
     def _chunks_of(self, record: RequestRecord) -> Chunks | None:
-        """Where its pieces go. A whole answer has none: all of it leaves behind its end."""
+        """The way of its pieces. A whole answer has none: all of it leaves behind its end."""
         if not self._is_strict or not record.is_stream:
             return None
         if self._chunks is None:
