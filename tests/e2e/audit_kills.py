@@ -32,7 +32,7 @@ from serve.governance.audit.records.canonical import decoded
 from serve.governance.audit.records.durable_log import open_durable
 from serve.governance.audit.tlog.key_files import read_verifiers
 from serve.observe.metrics import Metrics
-from tests.serve.api.house import chat, house, pipeline_of
+from tests.serve.api.house import CHAT, chat, house, pipeline_of
 from tests.serve.governance.audit.content.secrets_of import key_file
 
 CLIENTS = 12
@@ -46,7 +46,7 @@ WAYS: Sequence[dict[str, Any]] = (
     {"audit_level": "full"},
     {"audit_level": "full", "audit_strict": True},
 )
-_ID = re.compile(rb'"id":"chatcmpl-([0-9a-f]{32})"')
+_ID = re.compile(rb'"id":"(?:chat)?cmpl-([0-9a-f]{32})"')
 
 
 def config_of(folder: Path, way: dict[str, Any]) -> Config:
@@ -67,11 +67,13 @@ async def serve(listener: socket.socket, folder: Path, way: dict[str, Any]) -> N
         await server.serve(sockets=[listener])
 
 
-async def ask(port: int, *, is_stream: bool) -> str | None:
+async def ask(
+    port: int, *, is_stream: bool, path: str = CHAT, fields: dict[str, Any] | None = None
+) -> str | None:
     """One call. Its id, if the client knows that it has all of the answer."""
-    body = json.dumps(chat(stream=is_stream)).encode()
+    body = json.dumps((fields or chat()) | {"stream": is_stream}).encode()
     head = (
-        f"POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n"
+        f"POST {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n"
         f"content-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
     )
     raw = b""

@@ -30,19 +30,34 @@ def test_no_kill_loses_what_a_client_was_told(
     tmp_path: Path, pytestconfig: pytest.Config, is_proving: bool
 ) -> None:
     count = num_kills(pytestconfig, quick=2, prove=1000)
+    found = _killed("tests.e2e.audit_kills", tmp_path, count)
+    assert found["acknowledged"] > (count if is_proving else 0)
+
+
+def test_no_kill_of_vllm_or_its_server_loses_what_a_client_was_told(
+    tmp_path: Path, is_proving: bool
+) -> None:
+    if not is_proving:
+        pytest.skip("half a minute for a kill: make prove")
+    pytest.importorskip("vllm", reason="vLLM is not installed")
+    assert _killed("tests.e2e.audit_vllm_kills", tmp_path, 50)["acknowledged"] > 50
+
+
+def _killed(program: str, folder: Path, count: int) -> dict[str, int]:
+    """The figures of a program that kills, none of which may be wrong."""
     run = subprocess.run(
-        [sys.executable, "-m", "tests.e2e.audit_kills", str(tmp_path), str(count), "1"],
+        [sys.executable, "-m", program, str(folder), str(count), "1"],
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=120 + 10 * count,
+        timeout=120 + 90 * count,
         check=False,
     )
     assert run.returncode == 0, run.stderr[-4000:]
-    found = json.loads(run.stdout.splitlines()[-1])
+    found: dict[str, int] = json.loads(run.stdout.splitlines()[-1])
     assert {name: found[name] for name in WRONG} == dict.fromkeys(WRONG, 0), found
     assert found["kills"] == count
-    assert found["acknowledged"] > (count if is_proving else 0)
+    return found
 
 
 def told_by(folder: Path, injection: str, num_calls: int) -> list[list[str]]:
