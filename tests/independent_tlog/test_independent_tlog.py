@@ -10,11 +10,10 @@ from tests.independent_tlog import merkle
 from tests.independent_tlog.notes import Checkpoint, Note, PublicKey, Refused
 
 KEY = "example.com/foo+530d903a+AekyeRrm56hApGFkyQR4ZCbV54Id2LKaANYcrnKv3U2k"
-NOTE = """\
-This is an example message.
-
-\u2014 example.com/foo Uw2QOkn8srV1yJGh2VYRlL1Tnagv1YEq6TfXppzi2ONncAlTgK7Ztg1ERYNZXsYjOBH3mFXmRKuwHjG1Yu72IneyaQM=
-""".encode()
+SIGNATURE = (
+    "Uw2QOkn8srV1yJGh2VYRlL1Tnagv1YEq6TfXppzi2ONncAlTgK7Ztg1ERYNZXsYjOBH3mFXmRKuwHjG1Yu72IneyaQM="
+)
+NOTE = f"This is an example message.\n\n\u2014 example.com/foo {SIGNATURE}\n".encode()
 
 
 def path_of(index: int, hashes: list[bytes]) -> list[bytes]:
