@@ -92,7 +92,7 @@ class WitnessApplication:
         match = _MONITORED.fullmatch(path)
         origin = self._paths.get(match[1]) if match else None
         kept = origin and await asyncio.to_thread(self._witness.state.checkpoint, origin)
-        if kept is None or not kept:
+        if not kept:
             return _plain(HTTPStatus.NOT_FOUND, "there is nothing here")
         return Reply(status=HTTPStatus.OK, body=kept)
 
@@ -102,20 +102,20 @@ class WitnessApplication:
             signature = self._witness.cosign(request_body.parse(body))
         except ValueError as error:
             if isinstance(error, InvalidNote):
-                log.error("what this witness kept is damaged: %s", error)
+                log.critical("what this witness kept is damaged", extra={"reason": str(error)})
                 return _plain(HTTPStatus.INTERNAL_SERVER_ERROR, "the witness needs its operator")
             return _plain(HTTPStatus.BAD_REQUEST, str(error))
         except OtherSizeError as error:
             return Reply(status=error.status, body=b"%d\n" % error.size, content_type=SIZE_TYPE)
         except InconsistentError as error:
             more = self._on_inconsistent(error) if self._on_inconsistent else ""
-            log.error("a log has another past than was cosigned: %s %s", error, more)
+            log.critical("a log has another past than was cosigned", extra={"origin": error.origin, "reason": str(error), "found": more})
             return _plain(error.status, f"{error}\n{more}".rstrip())
         except RefusedError as error:
-            log.warning("a checkpoint was refused: %s", error)
+            log.warning("a checkpoint was refused", extra={"reason": str(error)})
             return _plain(error.status, str(error))
         except OSError as error:
-            log.error("a checkpoint could not be kept: %s", error)
+            log.critical("a checkpoint could not be kept", extra={"reason": str(error)})
             return _plain(HTTPStatus.INTERNAL_SERVER_ERROR, "the witness needs its operator")
         return Reply(status=HTTPStatus.OK, body=signature.line.encode())
 
