@@ -91,8 +91,10 @@ class WitnessApplication:
             return _plain(HTTPStatus.OK, "ok")
         match = _MONITORED.fullmatch(path)
         origin = self._paths.get(match[1]) if match else None
-        kept = origin and await asyncio.to_thread(self._witness.state.checkpoint, origin)
-        if not kept:
+        kept: bytes | None = None
+        if origin is not None:
+            kept = await asyncio.to_thread(self._witness.state.checkpoint, origin)
+        if kept is None:
             return _plain(HTTPStatus.NOT_FOUND, "there is nothing here")
         return Reply(status=HTTPStatus.OK, body=kept)
 
@@ -109,7 +111,10 @@ class WitnessApplication:
             return Reply(status=error.status, body=b"%d\n" % error.size, content_type=SIZE_TYPE)
         except InconsistentError as error:
             more = self._on_inconsistent(error) if self._on_inconsistent else ""
-            log.critical("a log has another past than was cosigned", extra={"origin": error.origin, "reason": str(error), "found": more})
+            log.critical(
+                "a log has another past than was cosigned",
+                extra={"origin": error.origin, "reason": str(error), "found": more},
+            )
             return _plain(error.status, f"{error}\n{more}".rstrip())
         except RefusedError as error:
             log.warning("a checkpoint was refused", extra={"reason": str(error)})
@@ -125,7 +130,7 @@ async def _body(receive: Receive) -> bytes | None:
     body = b""
     while True:
         message = await receive()
-        body += message.get("body", b"")
+        body += bytes(message.get("body", b""))
         if len(body) > request_body.MAX_BODY_BYTES:
             return None
         if not message.get("more_body") or message["type"] == "http.disconnect":
