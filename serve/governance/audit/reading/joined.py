@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, Protocol
 
+from serve.errors import StartupError
 from serve.governance.audit.records.canonical import Record, decoded
 
 BEGIN, END, CHUNK = "begin", "end", "chunk"
@@ -23,8 +24,8 @@ SLACK: Final = 4096
 class Entries(Protocol):
     """A log's entries (serve/governance/audit/log)."""
 
-    def entries(self, start: int, end: int) -> Iterator[bytes]:
-        """Entries of a range, as they lie there."""
+    def entries(self, start: int = 0, end: int | None = None) -> Iterator[tuple[int, bytes]]:
+        """Index and entry of a range."""
         ...
 
 
@@ -82,7 +83,7 @@ def seconds_of(at: str) -> float | None:
 def joined(log: Entries, start: int, end: int) -> Iterator[Entry]:
     """Entries of a range with their begins, also where those are before the range."""
     opened: dict[int, Record] = {}
-    for index, raw in enumerate(log.entries(start, end), start):
+    for index, raw in log.entries(start, end):
         record = decoded(raw)
         kind, begin = record.get("type"), record.get("begin")
         found: Record | None = None
@@ -114,7 +115,7 @@ def first_since(log: Entries, start: int, end: int, time_s: float) -> int:
 
 
 def _times(log: Entries, start: int, end: int) -> Iterator[float]:
-    for raw in log.entries(start, end):
+    for _, raw in log.entries(start, end):
         at = seconds_of(str(decoded(raw).get("at", "")))
         if at is not None:
             yield at
@@ -123,8 +124,8 @@ def _times(log: Entries, start: int, end: int) -> Iterator[float]:
 def _read(log: Entries, index: int) -> Record | None:
     """One begin from the log; None where it was pruned, or is none."""
     try:
-        raw = next(iter(log.entries(index, index + 1)), b"")
-    except (OSError, ValueError):
+        raw = next((raw for _, raw in log.entries(index, index + 1)), b"")
+    except (OSError, StartupError):
         return None
     record = decoded(raw)
     return record if record.get("type") == BEGIN else None
