@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import re
 import secrets
-import time
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -150,7 +150,7 @@ def put_into_quarantine(folder: Path, index: int, torn: bytes) -> Path:
         OSError: it cannot be written.
     """
     make_folder(folder)
-    path = folder / f"{index:020d}-{time.time_ns()}.torn"
+    path = folder / f"{index:020d}-{zlib.crc32(torn):08x}.torn"
     durable.write_whole(path, torn, mode=MODE)
     return path
 
