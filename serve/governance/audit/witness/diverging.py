@@ -9,6 +9,7 @@ How exactly that can be said depends on what the witness kept:
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -99,13 +100,11 @@ def _leaves(log: LogFolder, end: int) -> Iterator[bytes | None]:
         num = min(WIDTH, end - (number << HEIGHT))
         content = log.files.bundle(number, log.size)
         if content is not None:
-            num_read = 0
-            try:
-                for num_read, entry in enumerate(islice(entries_in(content), num), 1):
-                    yield leaf_hash(entry)
-            except ValueError:
-                return
-            if num_read < num:
+            num_left = num
+            for entry in islice(_read(content), num):
+                num_left -= 1
+                yield leaf_hash(entry)
+            if num_left:
                 return
             continue
         try:
@@ -114,6 +113,12 @@ def _leaves(log: LogFolder, end: int) -> Iterator[bytes | None]:
             yield from [None] * num
             continue
         yield from (tile[at : at + HASH_BYTES] for at in range(0, num * HASH_BYTES, HASH_BYTES))
+
+
+def _read(bundle: bytes) -> Iterator[bytes]:
+    """Entries of a bundle, up to the first that is cut."""
+    with contextlib.suppress(ValueError):
+        yield from entries_in(bundle)
 
 
 def _day(held: Held) -> str:
