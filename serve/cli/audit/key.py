@@ -9,7 +9,7 @@ import secrets
 from pathlib import Path
 from typing import Any
 
-from models import durable
+from models import durable, private_file
 from models.command_line import words_of
 from serve.cli.audit.printing import remark
 from serve.errors import StartupError
@@ -17,6 +17,7 @@ from serve.governance.audit.content.content_keys import KEY_BYTES, read_content_
 from serve.governance.audit.tlog.key_files import read_signer, read_verifiers, write_signer
 from serve.governance.audit.tlog.keys import COSIGNATURE, ED25519, NoteSigner, NoteVerifier
 
+MAX_CONTENT_FILE_BYTES = 4096
 EPILOG = """\
 A private key is a file of mode 600, and its public half FILE.pub beside it, which is what an
 auditor needs. A log is named after its key: example.org/audit/llm-0. A witness's key is of another
@@ -70,9 +71,7 @@ def _generate(arguments: argparse.Namespace) -> int:
     if not arguments.name:
         raise StartupError("Name the log or the witness: --name example.org/audit/llm-0.")
     try:
-        signer = NoteSigner.generate(
-            arguments.name, COSIGNATURE if arguments.witness else ED25519
-        )
+        signer = NoteSigner.generate(arguments.name, COSIGNATURE if arguments.witness else ED25519)
     except ValueError as error:
         raise StartupError(f"--name {error}") from None
     try:
@@ -147,17 +146,16 @@ def _rotate(arguments: argparse.Namespace) -> int:
     _tell(path, keys, as_json=arguments.json)
     if not arguments.json:
         remark(
-            f"Restart the server. The old key is in {kept}: destroy it once it is no longer needed. "
-            f"Give auditors and witnesses the new {public.name}."
+            f"Restart the server, and give auditors and witnesses the new {public.name}. The old "
+            f"key is in {kept}: destroy it."
         )
     return 0
 
 
 def _rotate_content(path: Path, *, as_json: bool) -> int:
-    keys = read_content_keys(path)
-    old = "".join(f"{key.text}\n" for key in keys.keys)
-    line = f"{secrets.token_hex(KEY_BYTES)}\n"
-    durable.write_whole(path, (line + old).encode(), mode=0o600)
+    read_content_keys(path)
+    old = private_file.read(path, MAX_CONTENT_FILE_BYTES)
+    durable.write_whole(path, f"{secrets.token_hex(KEY_BYTES)}\n".encode() + old, mode=0o600)
     _tell_content(path, as_json=as_json)
     if not as_json:
         remark("Restart the server: it wraps subjects' keys with the new one. Then remove the old.")

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from serve.cli.audit.printing import remark
 from serve.config import Config
 from serve.config_sources import load_config
 from serve.errors import StartupError
@@ -15,7 +16,7 @@ from serve.governance.audit.log.tile_files import CHECKPOINT
 from serve.governance.audit.tlog.key_files import read_verifiers
 from serve.governance.audit.tlog.keys import COSIGNATURE, ED25519, NoteVerifier
 
-PUBLIC = ".pub"
+PUBLIC, KEY_SUFFIX = ".pub", ".key"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,11 +134,18 @@ def _paths(base: Path, name: str | None) -> list[Path]:
 
 
 def _settings_keys(config: Config, path: Path) -> tuple[NoteVerifier, ...]:
-    """The public half of the key that the settings name."""
-    if config.audit_key_file is None:
+    """The public half of the key that the settings name, or of the one that lies beside the log."""
+    own = path.with_name(f"{path.name}{KEY_SUFFIX}")
+    key_file = config.audit_key_file or own
+    public = key_file.with_name(key_file.name + PUBLIC)
+    if not public.exists():
         raise StartupError(
             f"Which key signed {path.name}? Name its public key: --log-key FILE. It is the file "
             f"{PUBLIC} beside the key, and an auditor has a copy from the day it was made."
         )
-    public = config.audit_key_file.with_name(config.audit_key_file.name + PUBLIC)
+    if key_file == own:
+        remark(
+            f"{path.name} is held to the key that lies beside it. An auditor names a copy of their "
+            "own: --log-key FILE."
+        )
     return log_keys([public])

@@ -16,7 +16,9 @@ from serve.governance.audit.reading.query import AuditQuery
 def add_query(command: argparse.ArgumentParser) -> None:
     """Add the flags."""
     what = command.add_argument_group("which records; all that is given must hold")
-    what.add_argument("--from", dest="first", metavar="TIME", help="from 2026-11-01, or T12:00 (UTC)")
+    what.add_argument(
+        "--from", dest="first", metavar="TIME", help="from 2026-11-01, or T12:00 (UTC)"
+    )
     what.add_argument("--to", dest="last", metavar="TIME", help="to this day, included, or moment")
     what.add_argument("--event", action="append", metavar="TYPE", help="begin, end, refused, ...")
     what.add_argument("--key", metavar="ID", help="of this API key")
@@ -24,7 +26,7 @@ def add_query(command: argparse.ArgumentParser) -> None:
     what.add_argument("--owner", metavar="NAME", help="of this owner")
     what.add_argument("--model", metavar="NAME", help="of this model")
     what.add_argument("--id", metavar="REQUEST", help="of this request, as the caller got its id")
-    what.add_argument("--outcome", metavar="WORD", help="done, error, interrupted, or an error code")
+    what.add_argument("--outcome", metavar="WORD", help="done, interrupted, ..., or an error code")
 
 
 def query_of(arguments: argparse.Namespace) -> AuditQuery:

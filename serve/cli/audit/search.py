@@ -7,6 +7,7 @@ import json
 from typing import Any, Final
 
 from models.command_line import words_of
+from models.rules.names import printable
 from serve.cli.audit.logs import add_place, places
 from serve.cli.audit.printing import remark
 from serve.cli.audit.queries import add_query, found, query_of
@@ -66,7 +67,7 @@ def document(log: str, entry: Entry) -> str:
         values["begin"] = entry.begin
     if not entry.record:
         values["raw"] = entry.raw.decode("utf-8", "replace")
-    return json.dumps(values, ensure_ascii=False)
+    return json.dumps(values)
 
 
 def _line(log: str, entry: Entry) -> str:
@@ -84,5 +85,5 @@ def _line(log: str, entry: Entry) -> str:
         record.get("event"),
         f"{num_tokens} tokens" if num_tokens is not None else None,
     ]
-    told = "  ".join(str(part) for part in parts if part)
+    told = "  ".join(printable(str(part)) for part in parts if part)
     return f"{log} {entry.index:>8}  {entry.at[:23]:<23}  {entry.kind or '(no record)':<12}  {told}"
