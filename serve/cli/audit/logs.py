@@ -134,18 +134,17 @@ def _paths(base: Path, name: str | None) -> list[Path]:
 
 
 def _settings_keys(config: Config, path: Path) -> tuple[NoteVerifier, ...]:
-    """The public half of the key that the settings name, or of the one that lies beside the log."""
-    own = path.with_name(f"{path.name}{KEY_SUFFIX}")
-    key_file = config.audit_key_file or own
-    public = key_file.with_name(key_file.name + PUBLIC)
-    if not public.exists():
-        raise StartupError(
-            f"Which key signed {path.name}? Name its public key: --log-key FILE. It is the file "
-            f"{PUBLIC} beside the key, and an auditor has a copy from the day it was made."
-        )
-    if key_file == own:
+    """The public half of the key that lies beside the log, or else of the one in the settings."""
+    own = path.with_name(f"{path.name}{KEY_SUFFIX}{PUBLIC}")
+    if own.exists():
         remark(
             f"{path.name} is held to the key that lies beside it. An auditor names a copy of their "
             "own: --log-key FILE."
         )
-    return log_keys([public])
+        return log_keys([own])
+    if config.audit_key_file is not None:
+        return log_keys([config.audit_key_file.with_name(config.audit_key_file.name + PUBLIC)])
+    raise StartupError(
+        f"Which key signed {path.name}? Name its public key: --log-key FILE. It is the file "
+        f"{PUBLIC} beside the key, and an auditor has a copy from the day it was made."
+    )

@@ -106,10 +106,10 @@ def joined(log: Entries, start: int, end: int) -> Iterator[Entry]:
         yield Entry(index=index, raw=raw, record=record, begin=found)
 
 
-def first_since(log: Entries, start: int, end: int, time_s: float) -> int:
+def first_since(log: Entries, start: int, end: int, time_s: float, *, slack: int = SLACK) -> int:
     """An index before which all entries are older, found in some 20 reads; never before ``start``.
 
-    Times of entries grow but for the odd one, which SLACK entries allow for.
+    Times of entries grow but for the odd one, which ``slack`` entries allow for.
     """
     low, high = start, end
     while low < high:
@@ -119,7 +119,7 @@ def first_since(log: Entries, start: int, end: int, time_s: float) -> int:
             high = middle
         else:
             low = middle + 1
-    return max(start, low - SLACK)
+    return max(start, low - slack)
 
 
 def _times(log: Entries, start: int, end: int) -> Iterator[float]:
