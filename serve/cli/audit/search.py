@@ -85,5 +85,6 @@ def _line(log: str, entry: Entry) -> str:
         record.get("event"),
         f"{num_tokens} tokens" if num_tokens is not None else None,
     ]
+    at, kind = printable(entry.at[:23]), printable(entry.kind) or "(no record)"
     told = "  ".join(printable(str(part)) for part in parts if part)
-    return f"{log} {entry.index:>8}  {entry.at[:23]:<23}  {entry.kind or '(no record)':<12}  {told}"
+    return f"{log} {entry.index:>8}  {at:<23}  {kind:<12}  {told}"
