@@ -73,7 +73,7 @@ class LogFolder:
         return minimum_index(self.path)
 
     def verify(self, progress: Progress | None = None) -> Verification:
-        """Verify the folder anew, checkpoint included; `verifying.verify` asks for no checkpoint."""
+        """Verify the folder anew, checkpoint included."""
         return verify(self.path, self.verifiers, origin=self._origin, progress=progress)
 
     def prune(self, index: int) -> int:

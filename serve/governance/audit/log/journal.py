@@ -23,7 +23,9 @@ from serve.governance.audit.log.segments import Recovery
 log = logging.getLogger(__name__)
 
 SEGMENT_BYTES = 4 << 20
+MAX_SEGMENT_BYTES = 256 << 20
 MAX_PAYLOAD_BYTES = 64 << 20
+MAX_APPEND_BYTES = 256 << 20
 FIRST_PAUSE_S = 0.1
 MAX_PAUSE_S = 5.0
 
@@ -53,7 +55,7 @@ class Journal:
         self._on_durable = on_durable
         self._failure, self._is_beyond_repair = "", False
         self._pause_s, self._retry_at = 0.0, 0.0
-        self._commits: GroupCommit
+        self._commits = GroupCommit(self._commit, "journal")
         self._descriptor = -1
         self._segment_start = self._salt = self._segment_size = 0
         self.size = 0
@@ -82,8 +84,11 @@ class Journal:
 
         Raises:
             LogDamaged: payloads that had been acknowledged are missing or damaged.
+            ValueError: segments cannot be so large.
             OSError: it cannot be read or written.
         """
+        if not 0 < segment_bytes <= MAX_SEGMENT_BYTES:
+            raise ValueError(f"segments of {segment_bytes:,} bytes; at most {MAX_SEGMENT_BYTES:,}")
         segments.make_folder(folder)
         journal = cls(
             folder,
@@ -93,7 +98,6 @@ class Journal:
             on_durable=on_durable,
         )
         journal._recover()
-        journal._commits = GroupCommit(journal._commit, "journal")
         return journal
 
     async def append(self, payloads: Sequence[bytes]) -> int:
@@ -101,7 +105,7 @@ class Journal:
 
         Raises:
             LogUnavailable: they are not on the disk, and do not count.
-            ValueError: one is too long, or there is none.
+            ValueError: one is too long or all together are, or there is none.
         """
         if not payloads:
             raise ValueError("nothing was given to append")
@@ -109,6 +113,8 @@ class Journal:
             raise ValueError(
                 f"a payload has {longest:,} bytes; at most {self._max_payload_bytes:,} fit"
             )
+        if (total := sum(map(len, payloads))) > MAX_APPEND_BYTES:
+            raise ValueError(f"{total:,} bytes at once; at most {MAX_APPEND_BYTES:,} fit")
         return await self._commits.append(payloads)
 
     async def close(self) -> None:

@@ -24,13 +24,18 @@ class JournalEntries:
 
     Attributes:
         entries: by index.
+        next_index: the index behind the last one.
         is_there: whether the folder is a writer's; a copy of tiles and checkpoint has none.
         is_live: whether a process writes the log at present.
     """
 
     entries: dict[int, bytes]
+    next_index: int
     is_there: bool
     is_live: bool
+
+
+NONE = JournalEntries({}, 0, is_there=False, is_live=False)
 
 
 def read(folder: Path) -> JournalEntries:
@@ -41,11 +46,12 @@ def read(folder: Path) -> JournalEntries:
         OSError: it cannot be read.
     """
     if not (folder / LOCK).exists() and not (folder / FOLDER).exists():
-        return JournalEntries({}, is_there=False, is_live=False)
+        return NONE
     is_live = _is_locked(folder / LOCK)
     for tries_left in reversed(range(_NUM_TRIES)):
         try:
-            return JournalEntries(_entries(folder / FOLDER, is_live), True, is_live)
+            entries, next_index = _entries(folder / FOLDER, is_live)
+            return JournalEntries(entries, next_index, is_there=True, is_live=is_live)
         except FileNotFoundError:  # dropped, as bundles have its entries now
             if not is_live or not tries_left:
                 raise BadEntryFound(None, FOLDER, "the journal is gone") from None
@@ -72,22 +78,28 @@ def behind(journal: JournalEntries, size: int) -> list[bytes]:
     """
     if not journal.is_there:
         return []
+    if journal.next_index < size and not journal.is_live:
+        raise BadEntryFound(
+            journal.next_index, FOLDER, "it is under the checkpoint, and the journal ends before it"
+        )
     for index in range(size - size % WIDTH, size):
         if index not in journal.entries and not journal.is_live:
             raise BadEntryFound(index, FOLDER, "it is under the checkpoint, and not in the journal")
     found: list[bytes] = []
     while (entry := journal.entries.get(size + len(found))) is not None:
         found.append(entry)
-    if journal.entries and max(journal.entries) >= size + len(found) and not journal.is_live:
-        raise BadEntryFound(size + len(found), FOLDER, "it is missing from the journal")
     return found
 
 
-def _entries(folder: Path, is_live: bool) -> dict[int, bytes]:
+def _entries(folder: Path, is_live: bool) -> tuple[dict[int, bytes], int]:
     entries: dict[int, bytes] = {}
+    next_index = 0
+    if not folder.exists():  # a crash came before the first segment
+        return entries, next_index
     try:
         for path, found, torn in segments.read_segments(folder):
             entries |= dict(enumerate(found.payloads, found.first_index))
+            next_index = found.next_index
             if torn and not is_live:
                 raise BadEntryFound(
                     found.next_index,
@@ -97,7 +109,7 @@ def _entries(folder: Path, is_live: bool) -> dict[int, bytes]:
                 )
     except LogDamaged as error:
         raise BadEntryFound(error.index, FOLDER, str(error)) from None
-    return entries
+    return entries, next_index
 
 
 def _is_locked(path: Path) -> bool:

@@ -122,4 +122,7 @@ class PublishingThread:
             self._on_published(self._publisher.size)
         except OSError as error:
             return f"tiles cannot be written: {error.strerror or error}"
+        except Exception as error:
+            log.exception("a defect of the thread that writes tiles")
+            return f"tiles cannot be written: a defect, {type(error).__name__}"
         return ""

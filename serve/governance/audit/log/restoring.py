@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from serve.governance.audit.log import segments
 from serve.governance.audit.log.errors import LogDamaged
-from serve.governance.audit.log.journal import Journal
 from serve.governance.audit.log.tile_files import TileFiles
 from serve.governance.audit.tlog import checkpoints
 from serve.governance.audit.tlog.frontier import Frontier
@@ -46,26 +46,34 @@ def signed_tree(
     return tree
 
 
-def entries_behind(
-    journal: Journal, tree: Frontier, folder: Path
-) -> tuple[list[bytes], list[bytes]]:
+def entries_behind(folder: Path, tree: Frontier) -> tuple[list[bytes], list[bytes]]:
     """The entries of the last bundle that is not full, and those that were not published yet.
+
+    Nothing is written: a journal that is damaged stays as it was found.
+
+    Args:
+        folder: of the journal.
+        tree: as the checkpoint tells it.
 
     Raises:
         LogDamaged: the journal lacks entries, or has others than the tree.
         OSError: it cannot be read.
     """
     start = tree.size - tree.size % WIDTH
-    if journal.size < tree.size:
+    entries: list[bytes] = []
+    has_journal = folder.exists() and bool(segments.segments(folder))
+    if tree.size and not has_journal:
+        raise LogDamaged(f"the journal {folder} is gone, which had entry {start}", start)
+    for _, found, _ in segments.read_segments(folder, start) if has_journal else ():
+        if found.first_index > start + len(entries):
+            raise LogDamaged(f"the journal in {folder} has no entry {start}", start)
+        entries += found.payloads[start + len(entries) - found.first_index :]
+    if (end := start + len(entries)) < tree.size:
         raise LogDamaged(
-            f"the checkpoint in {folder} is of {tree.size} entries, but the journal ends before "
-            f"entry {journal.size}: acknowledged entries are missing",
-            journal.size,
+            f"the checkpoint beside {folder} is of {tree.size} entries, but the journal ends "
+            f"before entry {end}: acknowledged entries are missing",
+            end,
         )
-    found = list(journal.entries(start))
-    if [index for index, _ in found] != list(range(start, journal.size)):
-        raise LogDamaged(f"the journal in {folder} has no entry {start}", start)
-    entries = [entry for _, entry in found]
     num_known = tree.size - start
     for index, (entry, known) in enumerate(zip(entries, tree.hashes(0), strict=False), start):
         if leaf_hash(entry) != known:

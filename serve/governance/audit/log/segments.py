@@ -22,7 +22,7 @@ from serve.governance.audit.log.frames import Scan
 
 _NAME = re.compile(r"([0-9]{20})\.journal")
 MAX_SEGMENT_BYTES = 1 << 30
-"""More than a journal ever lets a segment become."""
+"""More than a journal ever lets one become."""
 MODE = 0o600
 
 
@@ -65,15 +65,16 @@ def read_segment(path: Path) -> tuple[Scan, bytes]:
     """The frames of a segment, and the bytes behind them.
 
     Raises:
-        LogDamaged: its header cannot be read, or entries were lost that had been durable.
+        LogDamaged: its header is damaged, or entries were lost that had been durable.
         OSError: it cannot be read.
     """
     data = plain_file.read(path, MAX_SEGMENT_BYTES)
+    first_index = int(path.name.partition(".")[0])
+    if len(data) < frames.HEADER_BYTES:
+        return Scan(first_index, 0), data
     found = frames.scan(data)
-    if found is None or path.name != segment_path(path.parent, found.first_index).name:
-        match = _NAME.fullmatch(path.name)
-        index = int(match[1]) if match else None
-        raise LogDamaged(f"the journal {path} has a damaged beginning", index)
+    if found is None or found.first_index != first_index:
+        raise LogDamaged(f"the journal {path} has a damaged beginning", first_index)
     if found.lost:
         raise LogDamaged(
             f"entry {found.next_index} in the journal {path} is damaged, at byte {found.end}: "
@@ -143,7 +144,7 @@ def rewrite(path: Path, found: Scan) -> tuple[int, int, int]:
     """
     salt = secrets.randbits(32)
     first = found.first_index
-    body = frames.frames(found.payloads, first, first, salt)
+    body = frames.frames(found.payloads, first, found.next_index, salt)
     durable.write_whole(path, frames.header(first, salt) + body, mode=MODE)
     flags = os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
     return os.open(path, flags), salt, frames.HEADER_BYTES + len(body)

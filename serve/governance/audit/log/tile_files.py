@@ -43,13 +43,16 @@ class TileFiles:
         """The content of this very file; None where there is none.
 
         Raises:
-            OSError: it cannot be read, or is larger than its kind can be.
+            LogDamaged: it is larger than its kind can be.
+            OSError: it cannot be read.
         """
         most = MAX_BUNDLE_BYTES if tile.level == ENTRIES else WIDTH * HASH_BYTES
         try:
             return plain_file.read(self.path(tile), most)
         except (FileNotFoundError, NotADirectoryError):
             return None
+        except plain_file.TooLargeError as error:
+            raise LogDamaged(f"{tile.path} {error.strerror}", tile.first_entry) from None
 
     def hashes(self, level: int, index: int, size: int) -> bytes:
         """The hashes of a tile, as far as a tree of this size has them, full or partial.

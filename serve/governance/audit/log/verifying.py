@@ -13,7 +13,6 @@ from pathlib import Path
 from serve.governance.audit.log import journal_check, tile_check
 from serve.governance.audit.log.bad_entry import BadEntry, BadEntryFound
 from serve.governance.audit.log.errors import LogDamaged
-from serve.governance.audit.log.journal_check import JournalEntries
 from serve.governance.audit.log.pruning import minimum_index
 from serve.governance.audit.log.tile_files import CHECKPOINT, TileFiles
 from serve.governance.audit.tlog import checkpoints
@@ -85,6 +84,7 @@ class _Run:
         self._files, self._progress = files, progress
         self._tree = Frontier()
         self._right: set[Tile] = set()
+        self._journal = journal_check.NONE
         self._parents: dict[int, tuple[Tile, list[bytes]]] = {}
         self.size = self.num_verified = self.num_behind = self.minimum_index = 0
 
@@ -92,9 +92,9 @@ class _Run:
         checkpoint = self._checkpoint(verifiers, origin)
         self.size = checkpoint.size
         self.minimum_index = minimum_index(self._files.folder)
-        journal = journal_check.read(self._files.folder)
+        journal = self._journal = journal_check.read(self._files.folder)
         for number in range(-(-self.size // WIDTH)):
-            self._bundle(number, journal)
+            self._bundle(number)
             if self._progress is not None and number % _BUNDLES_A_STEP == 0:
                 self._progress(self._tree.size, self.size)
         self._edge()
@@ -121,7 +121,7 @@ class _Run:
         except InvalidNote as error:
             raise BadEntryFound(None, CHECKPOINT, f"it cannot be trusted: {error}") from None
 
-    def _bundle(self, number: int, journal: JournalEntries) -> None:
+    def _bundle(self, number: int) -> None:
         first = number * WIDTH
         width = min(WIDTH, self.size - first)
         hashes = self._files.hashes(0, number, self.size)
@@ -135,7 +135,7 @@ class _Run:
         else:
             leaves = self._leaves(Tile(ENTRIES, number, width), content, hashes)
             self.num_verified += width
-        journal_check.compare(journal, first, leaves)
+        journal_check.compare(self._journal, first, leaves)
         for tile, nodes in self._tree.append(leaves):
             if tile.level:
                 self._right.add(tile)
@@ -160,6 +160,7 @@ class _Run:
             if end == len(content):
                 self._right.add(self._file_read(bundle))
             elif self._files.content(Tile(ENTRIES, bundle.index)) is None:
+                journal_check.compare(self._journal, first, leaves)
                 raise BadEntryFound(first + width, bundle.path, "the bundle has more than its tile")
             if self._files.content(self._file_read(tile)) == joined:
                 self._right.add(self._file_read(tile))
@@ -200,10 +201,12 @@ class _Run:
         cached = self._parents.get(level)
         if cached is None or cached[0].index != number:
             above = hashes_in(self._files.hashes(level, number, self.size))
-            cached = self._parents[level] = (Tile(level, number), above)
+            cached = self._parents[level] = (Tile(level, number, len(above)), above)
         if cached[1][at : at + 1] != [root]:
             raise BadEntryFound(
-                tile.first_entry, cached[0].path, "the hash of its subtree was changed"
+                tile.first_entry,
+                cached[0].path,
+                f"it and those behind it in {tile.path} have another hash than is kept of them",
             )
 
     def _edge(self) -> None:

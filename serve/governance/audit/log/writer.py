@@ -98,13 +98,13 @@ class AuditLog:
         tree = signed_tree(self._files, [self._signer.verifier, *old_keys], self.origin)
         if tree is None:
             tree = self._begun()
+        rest, waiting = entries_behind(self.folder / JOURNAL, tree)
         self._journal = Journal.open(
             self.folder / JOURNAL,
             max_payload_bytes=MAX_ENTRY_BYTES,
             segment_bytes=segment_bytes,
             on_durable=lambda _, entries: self._publishing.add(entries),
         )
-        rest, waiting = entries_behind(self._journal, tree, self.folder)
         self._publishing = PublishingThread(
             Publisher(self._files, self.origin, self._signer, tree, rest),
             waiting,
