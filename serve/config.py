@@ -146,6 +146,7 @@ class Config(
             needs_key=self.audit_level
             if self.audit_level in ("hashed", "full") and self.audit_content_key_file is None
             else None,
+            name=self.audit_name,
         )
         config_checks.check_lookup(self.num_speculative_tokens, is_on=self.prompt_lookup)
         config_checks.check_step(self.max_num_batched_tokens, self.max_num_seqs)
