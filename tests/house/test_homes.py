@@ -97,6 +97,8 @@ HOMES: dict[str, tuple[str, ...]] = {
         "serve/cli/flags.py",
         "serve/cli/usage/sources.py",
         "serve/governance/alerts/alerts_file.py",
+        "serve/governance/audit/retention/holds.py",
+        "serve/governance/audit/witness/witness_file.py",
         "docs/",
     ),
 }

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import argparse
 import json
-from pathlib import Path
 from typing import Any
 
 from models.command_line import words_of
-from serve.cli.audit.acts import NAME, recorded
-from serve.cli.audit.logs import add_place, places
+from serve.cli.audit.acts import NAME, acting
+from serve.cli.audit.logs import add_holds, add_place, holds_of, places
 from serve.cli.audit.printing import progress, remark
 from serve.errors import StartupError
 from serve.governance.audit.retention.erasing import Erasure, erase, subjects
-from serve.governance.audit.retention.holds import Hold, load
+from serve.governance.audit.retention.holds import Hold
 
 EPILOG = """\
 Contents are kept encrypted under a key of each subject: an owner of a tenant, or an API key that
 has no owner. Its key is destroyed here, in all logs of DIR, and a record of that goes into the log
-`commands` before. Entries stay, with names, times and hashes, and every log verifies as before.
+`cli` before. Entries stay, with names, times and hashes, and every log verifies as before.
 
 What it does not reach: copies of DIR/LOG/content/keys in backups, together with the content key.
 Keep the two apart, or let such backups expire; afterwards rotate the content key.
@@ -42,7 +41,7 @@ def add(commands: Any) -> None:
     command.add_argument("--tenant", metavar="NAME", help="all of this tenant, or with --owner one")
     command.add_argument("--owner", metavar="NAME", help="this owner of the tenant alone")
     command.add_argument("--key-id", metavar="ID", help="this API key, which has no owner")
-    command.add_argument("--holds", type=Path, metavar="FILE", help="TOML file of legal holds")
+    add_holds(command)
     command.add_argument("--dry-run", action="store_true", help="say what would be erased")
     command.add_argument("--json", action="store_true", help="print JSON")
     command.set_defaults(run=_run)
@@ -50,7 +49,7 @@ def add(commands: Any) -> None:
 
 def _run(arguments: argparse.Namespace) -> int:
     wanted = _wanted(arguments)
-    holds = load(arguments.holds) if arguments.holds else ()
+    holds = holds_of(arguments)
     if (hold := wanted.held_by(holds)) is not None:
         return _refused(hold, as_json=arguments.json)
     erased: list[dict[str, str]] = []
@@ -62,8 +61,8 @@ def _run(arguments: argparse.Namespace) -> int:
             for subject in found:
                 if not arguments.dry_run:
                     details = {"log": place.name, "subject": subject}
-                    recorded(place.path.parent, "audit_erase", details)
-                    erase(log, subject)
+                    with acting(place.path.parent, "audit.erase", details):
+                        erase(log, subject)
                 erased.append({"log": place.name, "subject": subject})
         except OSError as error:
             raise StartupError(f"{place.name}: {words_of(error)}. Run it again.") from None

@@ -13,6 +13,7 @@ from serve.config_sources import load_config
 from serve.errors import StartupError
 from serve.governance.audit.log.folder import LogFolder
 from serve.governance.audit.log.tile_files import CHECKPOINT
+from serve.governance.audit.retention.holds import Hold, load
 from serve.governance.audit.tlog.key_files import read_verifiers
 from serve.governance.audit.tlog.keys import COSIGNATURE, ED25519, NoteVerifier
 
@@ -55,6 +56,26 @@ def add_place(command: argparse.ArgumentParser, *, is_positional: bool = True) -
         help="public keys of the logs, a line each; default: those of the settings",
     )
     command.add_argument("--config", type=Path, metavar="FILE", help="TOML file of settings")
+
+
+def add_holds(command: argparse.ArgumentParser) -> None:
+    """The flag of legal holds."""
+    command.add_argument(
+        "--holds",
+        type=Path,
+        metavar="FILE",
+        help="TOML file of legal holds; default: the setting --audit-holds-file",
+    )
+
+
+def holds_of(arguments: argparse.Namespace) -> tuple[Hold, ...]:
+    """The legal holds of the flag's file, or the setting's.
+
+    Raises:
+        StartupError: the file cannot be used.
+    """
+    path = arguments.holds or load_config({}, file=arguments.config).audit_holds_file
+    return () if path is None else load(path)
 
 
 def places(arguments: argparse.Namespace) -> list[LogPlace]:

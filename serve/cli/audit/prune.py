@@ -5,17 +5,21 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from pathlib import Path
 from typing import Any, Final
 
 from models.command_line import words_of
-from serve.cli.audit.acts import NAME, recorded
-from serve.cli.audit.logs import LogPlace, add_place, places
+from serve.cli.audit.acts import NAME, acting
+from serve.cli.audit.logs import LogPlace, add_holds, add_place, holds_of, places
 from serve.cli.audit.printing import moment, progress, remark
 from serve.config_sources import load_config
 from serve.errors import StartupError
-from serve.governance.audit.retention.holds import load
-from serve.governance.audit.retention.pruning import DAY_S, Plan, carry_out, planned
+from serve.governance.audit.retention.pruning import (
+    DAY_S,
+    Plan,
+    carry_out,
+    has_old_contents,
+    planned,
+)
 
 FLOOR_DAYS: Final = 183
 EPILOG = """\
@@ -30,7 +34,7 @@ The file of holds is TOML, and each hold says what it covers (docs/audit.md):
   from = 2026-03-01
   to = 2026-04-01
 
-It may run while a server writes, by cron or a CronJob. A record of it goes into the log `commands`.
+It may run while a server writes, by cron or a CronJob. A record of it goes into the log `cli`.
 """
 
 
@@ -46,7 +50,7 @@ def add(commands: Any) -> None:
     command.add_argument(
         "--retention-days", type=int, metavar="INT", help="default: the setting's, which is 183"
     )
-    command.add_argument("--holds", type=Path, metavar="FILE", help="TOML file of legal holds")
+    add_holds(command)
     command.add_argument("--dry-run", action="store_true", help="say what would go")
     command.add_argument("--json", action="store_true", help="print JSON")
     command.set_defaults(run=_run)
@@ -65,17 +69,16 @@ def _run(arguments: argparse.Namespace) -> int:
             "(docs/audit.md)."
         )
     before_s = time.time() - days * DAY_S
-    holds = load(arguments.holds) if arguments.holds else ()
+    holds = holds_of(arguments)
     for place in places(arguments):
         log = place.opened()
         try:
             with progress(f"reading {place.name}") as told:
                 plan = planned(log, before_s, holds, progress=told)
             num_files = 0
-            if not arguments.dry_run and (plan.num_entries or plan.content_at):
-                if plan.num_entries:
-                    recorded(place.path.parent, "audit_prune", _details(place, plan, days))
-                num_files = carry_out(log, plan)
+            if not arguments.dry_run and (plan.num_entries or has_old_contents(log, plan)):
+                with acting(place.path.parent, "audit.prune", _details(place, plan, days)) as told:
+                    num_files = told["content_files"] = carry_out(log, plan)
         except OSError as error:
             raise StartupError(f"{place.name}: {words_of(error)}. Run it again.") from None
         if arguments.json:

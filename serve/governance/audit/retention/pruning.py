@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from pathlib import Path
 from typing import Final
 
 from serve.governance.audit.log import segments
@@ -108,18 +109,26 @@ def carry_out(log: LogFolder, plan: Plan) -> int:
     """
     if plan.num_entries > 0:
         prune(log.files, plan.index, log.size)
-    folder = log.path / FOLDER / JOURNAL
-    if not folder.is_dir():
-        return 0
-    listed = segments.segments(folder)
-    going = [
-        path
-        for (_, path), (next_first, _) in pairwise(listed)
-        if next_first <= plan.content_at
-    ]
+    going = _old_contents(log, plan)
     for path in going:
         path.unlink()
     return len(going)
+
+
+def has_old_contents(log: LogFolder, plan: Plan) -> bool:
+    """Whether files of contents are left that a plan removes, though no entry goes."""
+    return bool(_old_contents(log, plan))
+
+
+def _old_contents(log: LogFolder, plan: Plan) -> list[Path]:
+    """Files all of whose contents go."""
+    folder = log.path / FOLDER / JOURNAL
+    if not folder.is_dir():
+        return []
+    listed = segments.segments(folder)
+    return [
+        path for (_, path), (next_first, _) in pairwise(listed) if next_first <= plan.content_at
+    ]
 
 
 def _least_content(log: LogFolder, index: int, content_at: int) -> int:

@@ -44,7 +44,9 @@ class WitnessedLog(Protocol):
 class WitnessListener(Protocol):
     """A listener that is told what became of a checkpoint."""
 
-    def audit_witness_asked(self, outcome: Outcome) -> None: ...
+    def audit_witness_asked(self, outcome: str) -> None:
+        """An Outcome."""
+        ...
 
     def audit_cosigned(self, size: int) -> None:
         """So many entries are cosigned by the witness that is furthest behind."""

@@ -52,13 +52,14 @@ def test_an_erasure_is_recorded_in_a_log_of_its_own(site, capsys):
     filled(site)
     assert erase(site, "--tenant", "legal") == 0
     capsys.readouterr()
-    place = [str(site.audit), "--log", "commands", "--json"]
+    place = [str(site.audit), "--log", "cli", "--json"]
     assert run_audit(["search", *place]) == 0
-    (line,) = map(json.loads, capsys.readouterr().out.splitlines())
-    record = line["record"]
-    assert (record["type"], record["act"]) == ("admin", "audit_erase")
+    begin, end = map(json.loads, capsys.readouterr().out.splitlines())
+    record = begin["record"]
+    assert end["record"]["outcome"] == "done"
+    assert (record["type"], record["act"]) == ("admin", "audit.erase")
     assert record["details"] == {"log": "llm-0", "subject": "legal/kim"}
-    assert run_audit(["verify", str(site.audit), "--log", "commands"]) == 0
+    assert run_audit(["verify", str(site.audit), "--log", "cli"]) == 0
 
 
 def test_a_hold_refuses_whatever_its_times(site, capsys):
@@ -70,15 +71,15 @@ def test_a_hold_refuses_whatever_its_times(site, capsys):
     assert erase(site, "--tenant", "legal", "--holds", str(holds)) == 1
     assert "REFUSED: the legal hold 'case-1' may cover it" in capsys.readouterr().out
     assert readable(site, capsys) == list(range(8))
-    assert not (site.audit / "commands").exists()
+    assert not (site.audit / "cli").exists()
     assert erase(site, "--tenant", "research", "--holds", str(holds)) == 0
     assert readable(site, capsys) == [2, 6]
 
 
 def test_what_is_not_recorded_is_not_done(site, capsys):
     filled(site)
-    (site.audit / "commands.key").write_text("no key")
-    with pytest.raises(StartupError, match="and so is not done"):
+    (site.audit / "cli.key").write_text("no key")
+    with pytest.raises(StartupError, match="so it is not done"):
         erase(site, "--tenant", "legal")
     assert readable(site, capsys) == list(range(8))
 

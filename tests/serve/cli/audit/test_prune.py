@@ -101,9 +101,9 @@ def test_a_prune_is_recorded_and_a_short_retention_remarked(site, capsys):
     place = [str(site.audit), "--log-key", str(site.public)]
     assert run_audit(["prune", *place, "--retention-days", "30"]) == 0
     assert "fewer than the 183" in capsys.readouterr().err
-    assert run_audit(["search", str(site.audit), "--log", "commands", "--json"]) == 0
-    record = json.loads(capsys.readouterr().out)["record"]
-    assert (record["act"], record["details"]["minimum_index"]) == ("audit_prune", 512)
+    assert run_audit(["search", str(site.audit), "--log", "cli", "--json"]) == 0
+    record = json.loads(capsys.readouterr().out.splitlines()[0])["record"]
+    assert (record["act"], record["details"]["minimum_index"]) == ("audit.prune", 512)
     with pytest.raises(StartupError, match="at least 1 day"):
         run_audit(["prune", *place, "--retention-days", "0"])
 
