@@ -14,7 +14,7 @@ log = logging.getLogger(__name__)
 
 MAX_WAITING = 1 << 16
 """Entries that may wait while tiles cannot be written; then no more are taken."""
-MIN_PAUSE_S = 0.1
+MIN_PAUSE_S = 0.25
 """Between two times, however much comes: each costs some ten syncs."""
 FIRST_PAUSE_S = 0.5
 MAX_PAUSE_S = 30.0
