@@ -164,11 +164,10 @@ async def open_server_log(
         passes=config.audit_when_unavailable == "pass",
     )
     async with (
-        open_witnesses(config, own, key_file, metrics) as begin_witnessing,
+        open_witnesses(config, own, key_file, metrics),
         _opened(server),
         _contents(config, own, name) as audit.contents,
     ):
-        begin_witnessing()
         metrics.attach_audit(
             lambda: {"audit_log_available": keeper.is_available, "audit_log_entries": keeper.size}
         )

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
 
 from serve.config import Config
+from serve.errors import StartupError
 from serve.governance.audit.log.folder import LogFolder
 from serve.governance.audit.tlog.key_files import read_signer
 from serve.governance.audit.witness.cosigned_notes import CosignedNotes
@@ -22,15 +23,17 @@ log = logging.getLogger(__name__)
 
 LAST_S: Final = 5.0
 """Seconds that the last checkpoint's cosignatures are waited for when the server ends."""
+PAUSE_S: Final = 1.0
+"""Seconds between two looks at whether there is a log yet."""
 
 
 @asynccontextmanager
 async def open_witnesses(
     config: Config, folder: Path, key_file: Path, metrics: Metrics
-) -> AsyncIterator[Callable[[], None]]:
-    """Have the log cosigned; yields what begins with it, to be called once the log is open.
+) -> AsyncIterator[None]:
+    """Have the log cosigned while the block runs, from when it is there.
 
-    When the block ends the log is closed, and its last checkpoint is submitted.
+    Within the block the log is opened, and closed: then its last checkpoint is submitted.
 
     Args:
         folder: of the log.
@@ -40,34 +43,45 @@ async def open_witnesses(
         StartupError: the file of witnesses cannot be used.
     """
     if config.audit_witness_file is None:
-        yield lambda: None
+        yield
         return
     witnesses = load(config.audit_witness_file)
     metrics.attach_witnesses()
-    submitters: list[Submitter] = []
-    tasks: list[asyncio.Task[None]] = []
-
-    def begin() -> None:
-        submitters.append(_submitter(folder, key_file, witnesses, metrics))
-        tasks.append(asyncio.create_task(submitters[0].run()))
-        names = ", ".join(client.name for client in witnesses.clients)
-        log.info("the audit log is witnessed", extra={"witnesses": names})
-
+    log.info(
+        "the audit log is witnessed",
+        extra={"witnesses": ", ".join(client.name for client in witnesses.clients)},
+    )
+    opened = asyncio.create_task(_opened(folder, key_file, witnesses, metrics))
+    submitting = asyncio.create_task(_submit(opened))
     try:
-        yield begin
+        yield
     finally:
-        for task in tasks:
-            task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(LAST_S):
-                for submitter in submitters:
-                    await submitter.submit_all()
+        submitting.cancel()
+        await asyncio.gather(submitting, return_exceptions=True)
+        if opened.done() and not opened.cancelled():
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(LAST_S):
+                    await opened.result().submit_all()
+
+
+async def _submit(opened: asyncio.Task[Submitter]) -> None:
+    submitter = await opened  # is cancelled with this
+    await submitter.run()
+
+
+async def _opened(
+    folder: Path, key_file: Path, witnesses: Witnesses, metrics: Metrics
+) -> Submitter:
+    """A submitter of the log, once that has its first checkpoint."""
+    while True:
+        try:
+            return await asyncio.to_thread(_submitter, folder, key_file, witnesses, metrics)
+        except (StartupError, OSError):
+            await asyncio.sleep(PAUSE_S)
 
 
 def _submitter(folder: Path, key_file: Path, witnesses: Witnesses, metrics: Metrics) -> Submitter:
-    """What submits the log's checkpoints. Raises StartupError where the log cannot be read."""
+    """A submitter of the log's checkpoints. Raises StartupError where the log cannot be read."""
     verifier = read_signer(key_file).verifier
     return Submitter(
         LogFolder(folder, [verifier], origin=verifier.name),

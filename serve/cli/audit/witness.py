@@ -43,7 +43,7 @@ examples:
   python -m serve audit key generate witness.key --name witness.example.org --witness
   python -m serve audit witness run --listen 127.0.0.1:8321 --state /var/lib/witness \\
       --key witness.key --log-key log.pub
-  python -m serve audit witness cosign /mnt/audit/llm-0 --state /home/auditor/state \\
+  python -m serve audit witness cosign /mnt/audit/llm-0 --state /var/lib/auditor \\
       --key witness.key --log-key log.pub
 
 exit codes: 0 signed, or as it was; 1 the log is another one, or is refused; 2 it cannot be done

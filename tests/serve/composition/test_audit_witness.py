@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from serve.composition import audit_witness
 from serve.composition.audit_witness import open_witnesses
 from serve.config import Config
 from serve.errors import StartupError
@@ -34,9 +35,8 @@ async def test_the_log_is_cosigned_at_its_beginning_and_when_it_is_closed(tmp_pa
     kept = CosignedNotes(folder)
     async with witness_at(tmp_path / "state", verifier) as port:
         config = settings(tmp_path, port)
-        async with open_witnesses(config, folder, key_file, metrics) as begin:
-            log = await open_durable(folder, key_file)
-            begin()
+        log = await open_durable(folder, key_file)
+        async with open_witnesses(config, folder, key_file, metrics):
             while not kept.path(WITNESS_KEY.verifier).exists():
                 await asyncio.sleep(0.01)
             await log.append(tree(5).entries)
@@ -51,10 +51,26 @@ async def test_the_log_is_cosigned_at_its_beginning_and_when_it_is_closed(tmp_pa
     assert 'intramural_audit_witness_requests_total{outcome="refused"} 0.0' in told
 
 
+async def test_a_log_that_is_not_there_yet_is_waited_for(tmp_path, monkeypatch):
+    monkeypatch.setattr(audit_witness, "PAUSE_S", 0.01)
+    folder, key_file = tmp_path / "llm-0", signing_key(tmp_path, "llm-0", None)
+    verifier = read_signer(key_file).verifier
+    kept = CosignedNotes(folder)
+    async with (
+        witness_at(tmp_path / "state", verifier) as port,
+        open_witnesses(settings(tmp_path, port), folder, key_file, Metrics()),
+    ):
+        await asyncio.sleep(0.03)
+        log = await open_durable(folder, key_file)
+        while not kept.path(WITNESS_KEY.verifier).exists():
+            await asyncio.sleep(0.01)
+        await log.close()
+
+
 async def test_without_the_setting_nobody_is_asked(tmp_path):
     metrics = Metrics()
-    async with open_witnesses(Config(), tmp_path, tmp_path / "key", metrics) as begin:
-        begin()
+    async with open_witnesses(Config(), tmp_path, tmp_path / "key", metrics):
+        pass
     assert "audit_cosigned_entries 0" not in metrics.render()[0].decode()
 
 

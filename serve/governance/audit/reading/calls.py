@@ -26,7 +26,7 @@ class Fault:
 
 @dataclass(slots=True, kw_only=True)
 class Calls:
-    """What was found.
+    """Findings on the calls of a log.
 
     Attributes:
         num_begins, num_ends: of calls.
@@ -67,7 +67,7 @@ def checked(entries: Iterable[Entry], *, first: int = 0) -> Calls:
 
 
 def _fault(entry: Entry, opened: dict[int, str], first: int) -> str:
-    """What is wrong with an end; empty where nothing. Its call is over then."""
+    """The fault of an end; empty where there is none. Its call is over then."""
     begin = entry.record.get("begin")
     if not isinstance(begin, int):
         return "an end that names no begin"

@@ -65,7 +65,7 @@ def planned(
     *,
     progress: Progress = lambda _done, _total: None,
 ) -> Plan:
-    """What may go of a log.
+    """A plan of what may go of a log.
 
     Args:
         before_s: Unix seconds; entries of this moment and later ones stay, and so does one that

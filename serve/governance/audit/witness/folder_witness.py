@@ -94,7 +94,7 @@ class FolderWitness:
         )
 
     def located(self, held: Held) -> Divergence | None:
-        """Where the log left what was cosigned, as exactly as can be said."""
+        """The place where the log left what was cosigned, as exactly as can be said."""
         copy = self._copy(held)
         if copy.is_what_was_cosigned() and (found := by_copy(self.log, copy, held)):
             return found

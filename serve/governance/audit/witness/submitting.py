@@ -49,7 +49,7 @@ class WitnessListener(Protocol):
         ...
 
     def audit_cosigned(self, size: int) -> None:
-        """So many entries are cosigned by the witness that is furthest behind."""
+        """Told the entries that every witness has cosigned."""
         ...
 
 

@@ -11,7 +11,7 @@ from serve.cli.audit import prune as command
 from serve.cli.audit import run_audit
 from serve.errors import StartupError
 from tests.independent_tlog.notes import PublicKey
-from tests.independent_tlog.tiles import Folder
+from tests.independent_tlog.tile_folder import Folder
 from tests.serve.cli.audit.site import START, Site, call, calls, subject_of
 from tests.serve.cli.audit.test_prove import check, prove
 from tests.serve.cli.audit.test_verify import cosign, verify

@@ -15,7 +15,7 @@ from serve.governance.audit.witness.folder_witness import DivergedError, FolderW
 from serve.governance.audit.witness.leaf_copy import CopyRefusedError
 from serve.governance.audit.witness.state import HISTORY_EVERY_S, WitnessState
 from tests.independent_tlog.notes import PublicKey
-from tests.independent_tlog.tiles import Folder
+from tests.independent_tlog.tile_folder import Folder
 from tests.serve.governance.audit.logs import reading, write
 from tests.serve.governance.audit.witness.trees import LOG_KEY, ORIGIN, WITNESS_KEY, tree
 
