@@ -10,12 +10,14 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
 
+from serve.composition.audit_acts import LOG_NAME
 from serve.config import Config
 from serve.errors import StartupError
 from serve.governance.audit.log.folder import LogFolder
+from serve.governance.audit.records.durable_log import KEY_SUFFIX
 from serve.governance.audit.tlog.key_files import read_signer
 from serve.governance.audit.witness.cosigned_notes import CosignedNotes
-from serve.governance.audit.witness.submitting import Submitter
+from serve.governance.audit.witness.submitting import Submitter, WitnessListener
 from serve.governance.audit.witness.witness_file import Witnesses, load
 from serve.observe.metrics import Metrics
 
@@ -31,9 +33,10 @@ PAUSE_S: Final = 1.0
 async def open_witnesses(
     config: Config, folder: Path, key_file: Path, metrics: Metrics
 ) -> AsyncIterator[None]:
-    """Have the log cosigned while the block runs, from when it is there.
+    """Have the log, and the one of commands beside it, cosigned while the block runs.
 
-    Within the block the log is opened, and closed: then its last checkpoint is submitted.
+    Each is from when it is there. Behind the block, when it is closed, its last checkpoint is
+    submitted.
 
     Args:
         folder: of the log.
@@ -51,7 +54,32 @@ async def open_witnesses(
         "the audit log is witnessed",
         extra={"witnesses": ", ".join(client.name for client in witnesses.clients)},
     )
-    opened = asyncio.create_task(_opened(folder, key_file, witnesses, metrics))
+    commands = folder.with_name(LOG_NAME)
+    async with (
+        _witnessed(folder, key_file, witnesses, metrics),
+        _witnessed(
+            commands, folder.with_name(f"{LOG_NAME}{KEY_SUFFIX}"), witnesses, _Outcomes(metrics)
+        ),
+    ):
+        yield
+
+
+class _Outcomes:
+    """A listener for the log of commands: what witnesses say of it, and not how long it is."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self.audit_witness_asked = metrics.audit_witness_asked
+
+    def audit_cosigned(self, size: int) -> None:
+        """Not told."""
+
+
+@asynccontextmanager
+async def _witnessed(
+    folder: Path, key_file: Path, witnesses: Witnesses, listener: WitnessListener
+) -> AsyncIterator[None]:
+    """Have one log cosigned while the block runs, and once more behind it."""
+    opened = asyncio.create_task(_opened(folder, key_file, witnesses, listener))
     submitting = asyncio.create_task(_submit(opened))
     try:
         yield
@@ -70,12 +98,23 @@ async def _submit(opened: asyncio.Task[Submitter]) -> None:
 
 
 async def _opened(
-    folder: Path, key_file: Path, witnesses: Witnesses, metrics: Metrics
+    folder: Path, key_file: Path, witnesses: Witnesses, listener: WitnessListener
 ) -> Submitter:
     """A submitter of the log, once that has its first checkpoint."""
     while True:
         try:
-            return await asyncio.to_thread(_submitter, folder, key_file, witnesses, metrics)
+            return await asyncio.to_thread(_submitter, folder, key_file, witnesses, listener)
+        except (StartupError, OSError):
+            await asyncio.sleep(PAUSE_S)
+
+
+def _submitter(
+    folder: Path, key_file: Path, witnesses: Witnesses, listener: WitnessListener
+) -> Submitter:
+    """A submitter of the log, once that has its first checkpoint."""
+    while True:
+        try:
+            return await asyncio.to_thread(_submitter, folder, key_file, witnesses, listener)
         except (StartupError, OSError):
             await asyncio.sleep(PAUSE_S)
 
@@ -88,5 +127,5 @@ def _submitter(folder: Path, key_file: Path, witnesses: Witnesses, metrics: Metr
         CosignedNotes(folder),
         witnesses.clients,
         every_s=witnesses.every_s,
-        listener=metrics,
+        listener=listener,
     )

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from serve.cli.audit.printing import remark
+from serve.composition.audit_acts import LOG_NAME
 from serve.config import Config
 from serve.config_sources import load_config
 from serve.errors import StartupError
@@ -91,7 +92,7 @@ def places(arguments: argparse.Namespace) -> list[LogPlace]:
     paths = _paths(base, arguments.log)
     given = log_keys(arguments.log_key) if arguments.log_key else ()
     return [
-        LogPlace(name=path.name, path=path, verifiers=given or _settings_keys(config, path))
+        LogPlace(name=path.name, path=path, verifiers=_keys_of(config, path, given))
         for path in paths
     ]
 
@@ -154,15 +155,23 @@ def _paths(base: Path, name: str | None) -> list[Path]:
     return chosen
 
 
-def _settings_keys(config: Config, path: Path) -> tuple[NoteVerifier, ...]:
-    """The public half of the key that lies beside the log, or else of the one in the settings."""
+def _keys_of(
+    config: Config, path: Path, given: tuple[NoteVerifier, ...]
+) -> tuple[NoteVerifier, ...]:
+    """The keys that a log is held to.
+
+    They are the given ones, else the one that lies beside the log, else that of the settings. The
+    log of commands has a key that commands made, beside it: whoever can write that log has it.
+    """
     own = path.with_name(f"{path.name}{KEY_SUFFIX}{PUBLIC}")
-    if own.exists():
+    if own.exists() and (not given or path.name == LOG_NAME):
         remark(
             f"{path.name} is held to the key that lies beside it. An auditor names a copy of their "
             "own: --log-key FILE."
         )
-        return log_keys([own])
+        return (*given, *log_keys([own]))
+    if given:
+        return given
     if config.audit_key_file is not None:
         return log_keys([config.audit_key_file.with_name(config.audit_key_file.name + PUBLIC)])
     raise StartupError(

@@ -28,6 +28,13 @@ def settings(folder, port: int) -> Config:
     return Config(audit_dir=folder, audit_witness_file=path)
 
 
+async def cosigned(kept: CosignedNotes) -> None:
+    """Wait for the first cosignature."""
+    async with asyncio.timeout(30):
+        while not kept.path(WITNESS_KEY.verifier).exists():
+            await asyncio.sleep(0.01)
+
+
 async def test_the_log_is_cosigned_at_its_beginning_and_when_it_is_closed(tmp_path):
     folder, key_file = tmp_path / "llm-0", signing_key(tmp_path, "llm-0", None)
     verifier = read_signer(key_file).verifier
@@ -37,8 +44,7 @@ async def test_the_log_is_cosigned_at_its_beginning_and_when_it_is_closed(tmp_pa
         config = settings(tmp_path, port)
         log = await open_durable(folder, key_file)
         async with open_witnesses(config, folder, key_file, metrics):
-            while not kept.path(WITNESS_KEY.verifier).exists():
-                await asyncio.sleep(0.01)
+            await cosigned(kept)
             await log.append(tree(5).entries)
             await log.close()
     assert LogFolder(folder, [verifier]).size == 5
@@ -62,8 +68,7 @@ async def test_a_log_that_is_not_there_yet_is_waited_for(tmp_path, monkeypatch):
     ):
         await asyncio.sleep(0.03)
         log = await open_durable(folder, key_file)
-        while not kept.path(WITNESS_KEY.verifier).exists():
-            await asyncio.sleep(0.01)
+        await cosigned(kept)
         await log.close()
 
 

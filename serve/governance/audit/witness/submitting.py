@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Sequence
+from http import HTTPStatus
 from typing import Literal, Protocol
 
 from serve.errors import StartupError
@@ -111,6 +112,13 @@ class Submitter:
             cosigned = await self._cosigned(client, checkpoint, note)
             await asyncio.to_thread(self._kept.keep, client.verifier, cosigned)
         except WitnessRefusedError as error:
+            if error.status == HTTPStatus.NOT_FOUND:
+                if self._outcomes.get(client.name) != "away":
+                    log.warning(
+                        "a witness does not know this log: give it the log's public key",
+                        extra={"witness": client.name, "origin": checkpoint.origin},
+                    )
+                return "away"
             log.critical(
                 "a witness refuses this audit log",
                 extra={"witness": client.name, "status": error.status, "reason": str(error)},
