@@ -111,15 +111,6 @@ async def _opened(
 def _submitter(
     folder: Path, key_file: Path, witnesses: Witnesses, listener: WitnessListener
 ) -> Submitter:
-    """A submitter of the log, once that has its first checkpoint."""
-    while True:
-        try:
-            return await asyncio.to_thread(_submitter, folder, key_file, witnesses, listener)
-        except (StartupError, OSError):
-            await asyncio.sleep(PAUSE_S)
-
-
-def _submitter(folder: Path, key_file: Path, witnesses: Witnesses, metrics: Metrics) -> Submitter:
     """A submitter of the log's checkpoints. Raises StartupError where the log cannot be read."""
     verifier = read_signer(key_file).verifier
     return Submitter(
