@@ -212,6 +212,32 @@ ROWS: dict[str, tuple[Panel, ...]] = {
             ),
         ),
     ),
+    "What is recorded": (
+        Panel(
+            "Audit log",
+            "short",
+            "Whether each replica's audit log is written (1) or cannot be (0), and its entries.",
+            (
+                (_gauge("audit_log_available"), "written {{instance}}"),
+                (f"rate({_gauge('audit_log_entries')}{_RATE})", "entries/s {{instance}}"),
+            ),
+        ),
+        Panel(
+            "Writes of the audit log",
+            "s",
+            "Time of a write, in which all that waited is made durable together.",
+            _quantiles("audit_write_seconds"),
+        ),
+        Panel(
+            "Not in the audit log",
+            "short",
+            "Calls that passed unrecorded in the last hour, and refusals whose records were lost.",
+            (
+                (f"sum (increase({_gauge('audit_unrecorded_total')}[1h]))", "unrecorded"),
+                (f"sum by (type) (increase({_gauge('audit_lost_total')}[1h]))", "lost {{type}}"),
+            ),
+        ),
+    ),
     "Who is told": (
         Panel(
             "Alerts about budgets",

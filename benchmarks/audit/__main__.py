@@ -26,7 +26,7 @@ from typing import Any
 import httpx
 
 from benchmarks.compare.processes import Child
-from benchmarks.overload.asking import Question, ask
+from benchmarks.overload.asking import Outcome, Question, ask
 from models.memory.host_memory import read_text
 from serve.engine.vllm.processes import family
 from serve.governance.identity import keys
@@ -115,18 +115,19 @@ async def _load(
     question = Question(url=url, key=token, max_tokens=options.max_tokens)
     cpu_s, began_at = _cpu_s(child), time.monotonic()
     ends = await asyncio.gather(*(_stream(question, answers) for _ in range(options.streams)))
-    num_tokens = sum(ends) * options.max_tokens
-    if sum(ends) < options.streams * answers:
-        raise SystemExit(f"answers are missing:\n{child.log_end()}")
+    outcomes = [outcome for stream in ends for outcome in stream]
+    if failed := [outcome for outcome in outcomes if not outcome.is_whole]:
+        raise SystemExit(f"{len(failed)} answers failed, such as {failed[0]}:\n{child.log_end()}")
+    num_tokens = len(outcomes) * options.max_tokens
     return Measured(
         tokens_per_s=num_tokens / (time.monotonic() - began_at),
         cpu_us=(_cpu_s(child) - cpu_s) / num_tokens * 1e6,
     )
 
 
-async def _stream(question: Question, answers: int) -> int:
-    """Ask one question after another. How many were answered whole."""
-    return sum([(await ask(question)).is_whole for _ in range(answers)])
+async def _stream(question: Question, answers: int) -> list[Outcome]:
+    """Ask one question after another."""
+    return [await ask(question) for _ in range(answers)]
 
 
 def _cpu_s(child: Child) -> float:

@@ -123,7 +123,7 @@ async def _write(folder: Path | None, act: str, values: Mapping[str, Any], *, pa
 
 
 def _operator() -> dict[str, Any]:
-    """Who runs this process, as the system knows it."""
+    """The person who runs this process, as the system knows them."""
     uid = os.getuid()
     told: dict[str, Any] = {"uid": uid, "host": socket.gethostname()[:255]}
     with suppress(KeyError):

@@ -209,7 +209,7 @@ async def _looked_after(server: ServerLog) -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def _contents(config: Config, own: Path, name: str) -> AsyncIterator[ContentStore | None]:
-    """Where contents are hashed or kept, by the level. Raises StartupError."""
+    """The store of contents, if the level asks for one. Raises StartupError."""
     if config.audit_content_key_file is None or config.audit_level not in ("hashed", "full"):
         yield None
         return

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType
 
 from serve.doctor import (
+    audit,
     certificates,
     clock,
     deployment,
@@ -40,6 +41,7 @@ MACHINE: Mapping[str, Callable[[Machine], Finding]] = MappingProxyType(
         "usage that waits": stores.spool,
         "limits": governance.limits,
         "alerts": governance.alerts,
+        "audit": audit.audit,
         "routes": egress.routes,
         "egress trial": egress.trial,
         "clock": lambda _machine: clock.clock(),

@@ -337,3 +337,34 @@ def certificate_and_key_are_no_pair(site: Site, folder: Path) -> Iterator[None]:
     Path(names[1]).write_bytes(authority.issue().secret.read_bytes())
     yield
     Path(names[1]).write_bytes(whole)
+
+
+def _audited(site: Site, folder: Path, *arguments: str) -> Server:
+    """A server with an audit log, which is asked."""
+    server = site.fake("--audit-dir", str(folder / "audit"), *arguments)
+    site.ask(server)
+    return server
+
+
+def _no_file_may_grow(server: Server, *, limit: int) -> None:
+    """Let writes fail, as on a full disk: no file of the server may be larger (setrlimit(2))."""
+    _, hard = resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE)
+    resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE, (limit, hard))
+
+
+@of("IntramuralAuditLogAway")
+def the_disk_of_the_audit_log_is_full(site: Site, folder: Path) -> Iterator[None]:
+    server = _audited(site, folder)
+    yield
+    _no_file_may_grow(server, limit=1)
+    yield
+    _no_file_may_grow(server, limit=resource.RLIM_INFINITY)
+
+
+@of("IntramuralAuditUnrecorded")
+def calls_pass_while_the_disk_is_full(site: Site, folder: Path) -> Iterator[None]:
+    server = _audited(site, folder, "--audit-when-unavailable", "pass")
+    yield
+    _no_file_may_grow(server, limit=1)
+    yield
+    _no_file_may_grow(server, limit=resource.RLIM_INFINITY)

@@ -77,7 +77,7 @@ class ContentStore:
             raise self._failed(str(error) or "its disk does not answer") from None
 
     async def noted(self, key: SubjectKey, documents: Sequence[tuple[Label, bytes]]) -> list[Note]:
-        """What the log says of documents of one subject; they are durable on return.
+        """Notes for the log of documents of one subject; they are durable on return.
 
         Raises:
             AuditUnavailable: they could not be kept.

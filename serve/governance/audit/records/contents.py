@@ -30,7 +30,7 @@ _ASKED = ("stop", "bad_words", "format", "tool_use")
 
 
 def prompt_document(generation: Generation) -> bytes:
-    """What was asked, as the engine will have it: masked, where it was masked."""
+    """The prompts as the engine will have them: masked, where they were masked."""
     document: dict[str, Any] = {
         "prompts": [
             {"kind": _KINDS[type(prompt).__name__], **_parts(prompt)}
@@ -46,7 +46,7 @@ def prompt_document(generation: Generation) -> bytes:
 
 
 def answer_document(choices: list[CollectedChoice]) -> bytes:
-    """What was answered, before pseudonyms are put back for the caller."""
+    """The answer before pseudonyms are put back for the caller."""
     return _bytes({"choices": [_choice(choice) for choice in choices]})
 
 

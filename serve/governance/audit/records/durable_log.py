@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from serve.errors import StartupError
+from serve.governance.audit.log import segments
 from serve.governance.audit.log.errors import LogDamaged, LogUnavailable
 from serve.governance.audit.log.folder import LogFolder
 from serve.governance.audit.log.writer import AuditLog
@@ -103,12 +104,12 @@ def signing_key(folder: Path, name: str, key_file: Path | None) -> Path:
     if path.exists():
         return path
     try:
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        segments.make_folder(folder)
         # Random, so that no two sites' logs have the same name where a witness has both.
         write_signer(path, NoteSigner.generate(f"intramural/{name}/{secrets.token_hex(4)}"))
-    except FileExistsError:  # another process was faster
-        return path
     except OSError as error:
+        if path.is_file():  # another process was faster
+            return path
         raise StartupError(
             f"The key that signs the audit log cannot be made in {folder}: "
             f"{error.strerror or error}."

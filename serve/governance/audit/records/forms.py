@@ -30,7 +30,7 @@ _TOLD: Final = frozenset({"stop_token_ids", "allowed_token_ids", "bad_words", "l
 
 
 class Stamps:
-    """What every record begins with: its type, both clocks and the process that wrote it.
+    """The beginning of every record: its type, both clocks and the process that wrote it.
 
     Args:
         wall: seconds since 1970.
@@ -69,7 +69,7 @@ def who(principal: Principal) -> Record:
 
 
 def subject_of(principal: Principal) -> str:
-    """Whose contents they are: the owner's of the tenant, or where nobody is named the key's."""
+    """The subject of a caller's contents: the tenant's owner, or the key where nobody is named."""
     if principal.owner:
         return owner_subject(principal.tenant, principal.owner)
     return key_subject(principal.key_id)
@@ -151,7 +151,7 @@ def end(
 
 
 def outcome(record: RequestRecord) -> Outcome:
-    """How it ended, as far as its server knows."""
+    """The way in which it ended, as far as its server knows."""
     if record.error_code is not None:
         return "error"
     if record.is_disconnected:

@@ -42,7 +42,7 @@ class Gap:
         self._count("late_ends")
 
     def take(self) -> Record | None:
-        """What passed, to be recorded now; None where nothing did."""
+        """The record of all that passed, to be written now; None where nothing did."""
         if not self._since:
             return None
         told = self._stamps.stamped("gap", since=self._since, **self._counts)

@@ -31,10 +31,11 @@ SLICE: Final = 512
 """Most entries in one write of what is settled."""
 MOST_PASSES: Final = 100
 
-OnOpen = Callable[[EntryLog], Awaitable[Sequence[bytes]]]
+OnOpen = Callable[[EntryLog, int], Awaitable[Sequence[bytes]]]
 """Told of a log before it is in use (again); gives the entries to append first.
 
-It is asked again until it gives none.
+It is asked again until it gives none; the number says how often it was asked before. Where a log
+comes back it gives one at least, for that is how it is known to be back.
 """
 
 
@@ -155,8 +156,8 @@ class LogKeeper:
     async def _take(self, opened: EntryLog) -> None:
         """Settle what the log lacks, and use it. Raises LogAwayError."""
         self._log = opened
-        for _ in range(MOST_PASSES):
-            if not (entries := await self._on_open(opened)):
+        for number in range(MOST_PASSES):
+            if not (entries := await self._on_open(opened, number)):
                 # Nothing has been awaited since: what it lacks later it lacks while in use.
                 self._is_in_use = True
                 return

@@ -146,7 +146,7 @@ class RecordedAudit:
                 raise
             self._gap.act_passed()
 
-    async def on_open(self, opened: EntryLog) -> Sequence[bytes]:
+    async def on_open(self, opened: EntryLog, number: int) -> Sequence[bytes]:
         """Say what a log lacks before it is in use (an OnOpen); nothing, once it has it."""
         size = opened.size
         if self._is_first:
@@ -156,10 +156,15 @@ class RecordedAudit:
         begun = await asyncio.to_thread(begun_and_not_ended, opened.read, start, size)
         ends = [end for each, at in begun.items() if (end := self._missing(each, at)) is not None]
         records: list[Record] = []
-        if self._is_first and (opened.recovered or ends):
+        is_back = number == 0 and not self._is_first
+        if is_back or (self._is_first and (opened.recovered or ends)):
             records.append(
                 self._stamps.stamped(
-                    "recovered", cut=opened.recovered or None, interrupted=len(ends), entries=size
+                    "recovered",
+                    event="written_again" if is_back else "started",
+                    cut=opened.recovered or None,
+                    ended=len(ends),
+                    entries=size,
                 )
             )
         if size >= self._size_told:
@@ -248,7 +253,7 @@ class RecordedAudit:
             self.open.remove(record.request_id)
 
     def _chunks_of(self, record: RequestRecord) -> Chunks | None:
-        """Where its pieces go. A whole answer has none: all of it leaves behind its end."""
+        """The way of its pieces. A whole answer has none: all of it leaves behind its end."""
         if not self._is_strict or not record.is_stream:
             return None
         if self._chunks is None:

@@ -31,7 +31,7 @@ HEARTBEAT_ENTRIES: Final = 10_000
 
 
 class AuditUpkeep:
-    """What looks after a log that is in use.
+    """Care of a log that is in use.
 
     Args:
         keeper: of the log.
