@@ -237,25 +237,6 @@ ROWS: dict[str, tuple[Panel, ...]] = {
                 (f"sum by (type) (increase({_gauge('audit_lost_total')}[1h]))", "lost {{type}}"),
             ),
         ),
-    ),
-    "Who is told": (
-        Panel(
-            "Alerts about budgets",
-            "short",
-            "Deliveries in the last hour by channel, those that failed, and alerts that wait. Ones "
-            "that were given up reached nobody in 7 days: docs/alerts.md.",
-            (
-                (f"sum by (channel) (increase({_gauge('alerts_sent_total')}[1h]))", "{{channel}}"),
-                (
-                    f"sum by (channel) (increase({_gauge('alerts_failed_total')}[1h]))",
-                    "{{channel}} failed",
-                ),
-                (f"max ({_gauge('alerts_pending')})", "waiting"),
-                (f"sum (increase({_gauge('alerts_given_up_total')}[1h]))", "given up"),
-            ),
-        ),
-    ),
-    "Who vouches for the audit log": (
         Panel(
             "Cosigned by every witness",
             "short",
@@ -277,6 +258,23 @@ ROWS: dict[str, tuple[Panel, ...]] = {
                     f"sum by (outcome) (increase({_gauge('audit_witness_requests_total')}[1h]))",
                     "{{outcome}}",
                 ),
+            ),
+        ),
+    ),
+    "Who is told": (
+        Panel(
+            "Alerts about budgets",
+            "short",
+            "Deliveries in the last hour by channel, those that failed, and alerts that wait. Ones "
+            "that were given up reached nobody in 7 days: docs/alerts.md.",
+            (
+                (f"sum by (channel) (increase({_gauge('alerts_sent_total')}[1h]))", "{{channel}}"),
+                (
+                    f"sum by (channel) (increase({_gauge('alerts_failed_total')}[1h]))",
+                    "{{channel}} failed",
+                ),
+                (f"max ({_gauge('alerts_pending')})", "waiting"),
+                (f"sum (increase({_gauge('alerts_given_up_total')}[1h]))", "given up"),
             ),
         ),
     ),
