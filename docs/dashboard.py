@@ -237,6 +237,29 @@ ROWS: dict[str, tuple[Panel, ...]] = {
                 (f"sum by (type) (increase({_gauge('audit_lost_total')}[1h]))", "lost {{type}}"),
             ),
         ),
+        Panel(
+            "Cosigned by every witness",
+            "short",
+            "Entries that are not cosigned yet: a few while witnesses answer. docs/audit.md.",
+            (
+                (
+                    f"{_gauge('audit_log_entries')} - {_gauge('audit_cosigned_entries')}",
+                    "{{instance}}",
+                ),
+            ),
+        ),
+        Panel(
+            "What witnesses say",
+            "short",
+            "Checkpoints in the last hour by outcome. Refused: the log is not the one that was "
+            "cosigned before. Stop, keep the folder, and run `audit witness check`.",
+            (
+                (
+                    f"sum by (outcome) (increase({_gauge('audit_witness_requests_total')}[1h]))",
+                    "{{outcome}}",
+                ),
+            ),
+        ),
     ),
     "Who is told": (
         Panel(

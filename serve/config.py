@@ -18,6 +18,7 @@ from models.rules import names
 from serve import config_checks
 from serve.config_sections.alerts import AlertsSection
 from serve.config_sections.audit import AuditSection
+from serve.config_sections.audit_witness import AuditWitnessSection
 from serve.config_sections.capacity import CapacitySection
 from serve.config_sections.identity import IdentitySection
 from serve.config_sections.integrity import IntegritySection
@@ -45,6 +46,8 @@ _PATHS = (
     "audit_dir",
     "audit_key_file",
     "audit_content_key_file",
+    "audit_witness_file",
+    "audit_holds_file",
     "database_url_file",
     "cache_url_file",
     "data_dir",
@@ -57,6 +60,7 @@ _PATHS = (
 class Config(
     StorageSection,
     StoresSection,
+    AuditWitnessSection,
     AuditSection,
     AlertsSection,
     LimitsSection,
@@ -140,8 +144,9 @@ class Config(
             self.audit_dir,
             {
                 flag_of(name): getattr(self, name) != field.default
-                for name, field in AuditSection.model_fields.items()
-                if name != "audit_dir"
+                for section in (AuditSection, AuditWitnessSection)
+                for name, field in section.model_fields.items()
+                if name not in ("audit_dir", "audit_holds_file")
             },
             needs_key=self.audit_level
             if self.audit_level in ("hashed", "full") and self.audit_content_key_file is None

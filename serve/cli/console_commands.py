@@ -61,6 +61,13 @@ COMMANDS = {
         commands=("create", "list", "show", "rotate", "revoke", "limits"),
         group="operate",
     ),
+    "audit": Command(
+        "serve",
+        "verify, search, prove, witness and prune audit logs",
+        ("audit",),
+        commands=("verify", "search", "export", "prove", "witness", "erase", "prune", "key"),
+        group="operate",
+    ),
     "usage": Command("serve", "who used how much: a table and bars", ("usage",), group="operate"),
     "storage": Command(
         "serve",

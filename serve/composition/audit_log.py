@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
+from serve.composition.audit_witness import open_witnesses
 from serve.config import Config
 from serve.errors import AuditUnavailable, StartupError
 from serve.governance.audit.content.content_keys import read_content_keys
@@ -162,7 +163,11 @@ async def open_server_log(
         upkeep=upkeep,
         passes=config.audit_when_unavailable == "pass",
     )
-    async with _opened(server), _contents(config, own, name) as audit.contents:
+    async with (
+        open_witnesses(config, own, key_file, metrics),
+        _opened(server),
+        _contents(config, own, name) as audit.contents,
+    ):
         metrics.attach_audit(
             lambda: {"audit_log_available": keeper.is_available, "audit_log_entries": keeper.size}
         )

@@ -73,6 +73,7 @@ class ScrapeCollector(Collector):
         self.limits_load: Callable[[], Mapping[str, float]] | None = None
         self.is_database_available: Callable[[], bool] | None = None
         self.audit_load: Callable[[], Mapping[str, float]] | None = None
+        self.audit_cosigned: dict[str, float] = {}
         self.is_tls_usable: Callable[[], bool] | None = None
         self.tls_life: Callable[[], tuple[float, float]] | None = None
         self.num_refused_handshakes: Callable[[], int] | None = None
@@ -86,7 +87,7 @@ class ScrapeCollector(Collector):
         yield from self._metrics(self._values())
 
     def _values(self) -> dict[str, float]:
-        values: dict[str, float] = {}
+        values = dict(self.audit_cosigned)
         if self.is_key_file_usable is not None:
             values["key_file_usable"] = self.is_key_file_usable()
         if self.limits_load is not None:

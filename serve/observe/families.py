@@ -383,6 +383,21 @@ FAMILIES: tuple[Family, ...] = (
         "their number is recorded.",
         "type",
     ),
+    _family(
+        "audit_cosigned_entries",
+        "gauge",
+        "scrape",
+        "Entries of this server's audit log that every witness has cosigned. Absent without "
+        "`--audit-witness-file`.",
+    ),
+    _family(
+        "audit_witness_requests_total",
+        "counter",
+        "process",
+        "Checkpoints of the audit log submitted to witnesses, by outcome: `cosigned`, `away`, or "
+        "`refused`, which means that the log is not the one that was cosigned before.",
+        "outcome",
+    ),
     _family("build_info", "gauge", "process", "Always 1; the label has the version.", "version"),
     _family(
         "arm_info",

@@ -100,6 +100,20 @@ class Metrics:
         """Note a write of the audit log."""
         self._histograms["audit_write_seconds"].observe(seconds)
 
+    def attach_witnesses(self) -> None:
+        """Begin to tell what witnesses say of the audit log."""
+        for outcome in ("cosigned", "away", "refused"):
+            self._counters["audit_witness_requests_total"].labels(outcome=outcome)
+        self.audit_cosigned(0)
+
+    def audit_witness_asked(self, outcome: str) -> None:
+        """Count a checkpoint that a witness was asked to cosign."""
+        self._counters["audit_witness_requests_total"].labels(outcome=outcome).inc()
+
+    def audit_cosigned(self, size: int) -> None:
+        """Note the entries that every witness has cosigned."""
+        self._scraped.audit_cosigned = {"audit_cosigned_entries": size}
+
     def audit_passed(self) -> None:
         """Count what went on unrecorded while the audit log was away."""
         self._counters["audit_unrecorded_total"].inc()

@@ -82,7 +82,7 @@ HOMES: dict[str, tuple[str, ...]] = {
     "httpx": (
         "serve/cli/",
         "serve/doctor/deployment.py",
-        "serve/governance/alerts/webhook.py",
+        "serve/governance/alerts/pinned_http.py",
         "benchmarks/",
         "docs/",
     ),
@@ -98,6 +98,8 @@ HOMES: dict[str, tuple[str, ...]] = {
         "serve/cli/flags.py",
         "serve/cli/usage/sources.py",
         "serve/governance/alerts/alerts_file.py",
+        "serve/governance/audit/retention/holds.py",
+        "serve/governance/audit/witness/witness_file.py",
         "docs/",
     ),
 }
