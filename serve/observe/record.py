@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, field
+from typing import Final, Protocol
 
 from serve.timeline import RequestClass, Timeline
 
@@ -11,6 +11,9 @@ PROBES = frozenset({"/livez", "/readyz", "/startupz", "/metrics"})
 """Routes that machines ask every few seconds, and that refuse while the model loads."""
 PARTS = "/pages/"
 """What the routes of the page's scripts and styles begin with: the page's own line says enough."""
+
+CACHE_HIT: Final = "cache:hit"
+"""The verdict that a request was answered from the response cache."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -25,6 +28,7 @@ class RequestRecord:
         error_code: of a refusal, or of an error in mid-stream (docs/errors.md).
         request_class: of its turn in the fair queue.
         is_disconnected: the caller left before the answer was complete.
+        verdicts: what rules and the response cache have decided of it, by their names.
     """
 
     request_id: str
@@ -38,6 +42,12 @@ class RequestRecord:
     error_code: str | None = None
     request_class: RequestClass = "interactive"
     is_disconnected: bool = False
+    verdicts: list[str] = field(default_factory=list)
+
+    @property
+    def is_cached(self) -> bool:
+        """Whether the response cache answered it, and so nothing was computed."""
+        return CACHE_HIT in self.verdicts
 
 
 class RequestListener(Protocol):
