@@ -29,6 +29,7 @@ GROUPS = {
     "ssl_certfile": "how it is encrypted",
     "api_keys": "who may ask",
     "limits_file": "limits, budgets and usage",
+    "response_cache": "answers that are given again",
     "database_url_file": "stores that replicas share",
     "data_dir": "where it keeps and writes",
 }

@@ -16,6 +16,7 @@ from serve.composition.alerts import open_alerts
 from serve.composition.identity import Identity, open_identity
 from serve.composition.limits import open_limits
 from serve.composition.queues import directory_for
+from serve.composition.response_cache import open_response_cache
 from serve.composition.stores import Stores
 from serve.composition.tls import Encryption, build_encryption
 from serve.composition.usage import open_usage
@@ -75,6 +76,7 @@ async def open_parts(
         directory,
         encryption.authenticators(identity.authenticators),
         reservations=limits.reservations,
+        answers=await stack.enter_async_context(open_response_cache(config, stores, metrics)),
         listeners=(logs.AccessLog(), metrics),
     )
     state = ServerState(

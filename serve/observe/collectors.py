@@ -71,6 +71,7 @@ class ScrapeCollector(Collector):
         self.queue: QueueLoad | None = None
         self.is_key_file_usable: Callable[[], bool] | None = None
         self.limits_load: Callable[[], Mapping[str, float]] | None = None
+        self.response_cache_figures: Callable[[], Mapping[str, float]] | None = None
         self.is_database_available: Callable[[], bool] | None = None
         self.is_tls_usable: Callable[[], bool] | None = None
         self.tls_life: Callable[[], tuple[float, float]] | None = None
@@ -90,6 +91,8 @@ class ScrapeCollector(Collector):
             values["key_file_usable"] = self.is_key_file_usable()
         if self.limits_load is not None:
             values |= self.limits_load()
+        if self.response_cache_figures is not None:
+            values |= self.response_cache_figures()
         if self.is_database_available is not None:
             values["database_available"] = self.is_database_available()
         if self.is_tls_usable is not None:

@@ -133,6 +133,10 @@ class Metrics:
         """Ask here on scrapes for the figures of limits, by their families' names."""
         self._scraped.limits_load = load
 
+    def attach_response_cache(self, figures: Callable[[], Mapping[str, float]]) -> None:
+        """Ask here on scrapes for the figures of the response cache, by their families' names."""
+        self._scraped.response_cache_figures = figures
+
     def limit_known(self, limit: str, measure: str) -> None:
         """Begin to count for a limit: from 0 on, or a rate misses the first one."""
         for name in ("limit_refusals_total", "limit_observed_total"):

@@ -31,6 +31,8 @@ EXPOSED_HEADERS: Final = b", ".join(
         b"x-client-request-id",
         b"x-intramural-arm",
         b"x-should-retry",
+        b"x-response-cache",
+        b"age",
         b"retry-after",
         b"retry-after-ms",
         b"www-authenticate",

@@ -27,18 +27,8 @@ def canonical(value: object, left_out: Collection[str] = ()) -> bytes:
     return b"".join(_pieces(value, left_out))
 
 
-def _pieces(value: object, left_out: Collection[str]) -> Iterator[bytes]:  # noqa: C901 - a table
-    if value is None or isinstance(value, bool):
-        yield {None: b"N", True: b"T", False: b"F"}[value]
-    elif isinstance(value, int):
-        yield b"i%d;" % value
-    elif isinstance(value, float):
-        yield b"f" + repr(value).encode() + b";"
-    elif isinstance(value, str):
-        yield _sized(b"s", value.encode("utf-8", "surrogatepass"))
-    elif isinstance(value, bytes):
-        yield _sized(b"b", value)
-    elif is_dataclass(value) and not isinstance(value, type):
+def _pieces(value: object, left_out: Collection[str]) -> Iterator[bytes]:
+    if is_dataclass(value) and not isinstance(value, type):
         yield _sized(b"d", type(value).__name__.encode())
         for part in fields(value):
             if part.name not in left_out:
@@ -56,7 +46,21 @@ def _pieces(value: object, left_out: Collection[str]) -> Iterator[bytes]:  # noq
         yield b"u%d:" % len(value)
         yield from sorted(canonical(item, left_out) for item in value)
     else:
-        raise TypeError(f"a {type(value).__name__} has no canonical bytes")
+        yield _scalar(value)
+
+
+def _scalar(value: object) -> bytes:
+    if value is None or isinstance(value, bool):
+        return {None: b"N", True: b"T", False: b"F"}[value]
+    if isinstance(value, int):
+        return b"i%d;" % value
+    if isinstance(value, float):
+        return b"f" + repr(value).encode() + b";"
+    if isinstance(value, str):
+        return _sized(b"s", value.encode("utf-8", "surrogatepass"))
+    if isinstance(value, bytes):
+        return _sized(b"b", value)
+    raise TypeError(f"a {type(value).__name__} has no canonical bytes")
 
 
 def _sequence(items: Any, left_out: Collection[str]) -> Iterator[bytes]:
