@@ -258,6 +258,20 @@ ROWS: dict[str, tuple[Panel, ...]] = {
             ),
         ),
     ),
+    "What answers are worth": (
+        Panel(
+            "Feedback",
+            "short",
+            "Answers in the last hour that got feedback, by model, arm and rating: "
+            "docs/feedback.md.",
+            (
+                (
+                    f"sum by (model, arm, rating) (increase({_gauge('feedback_total')}[1h]))",
+                    "{{model}} {{arm}} {{rating}}",
+                ),
+            ),
+        ),
+    ),
     "Who is let in": (
         Panel(
             "Refused by limits",

@@ -29,7 +29,7 @@ from serve.api.openai.chat import ChatCompletions
 from serve.api.openai.completions import Completions
 from serve.api.openai.errors import problem
 from serve.api.openapi import Documentation
-from serve.api.operations import health, metrics, oauth, tokenize, usage
+from serve.api.operations import feedback, health, metrics, oauth, tokenize, usage
 from serve.api.pages import site
 from serve.api.routes import RouteSpec, ServerState
 from serve.version import server_version
@@ -74,6 +74,7 @@ def routes_of(state: ServerState, dialects: Sequence[Dialect] = DIALECTS) -> lis
         *health.routes(state),
         *metrics.routes(state),
         *usage.routes(state),
+        *feedback.routes(state),
         *oauth.routes(state),
         *site.routes(state),
     ]

@@ -52,6 +52,7 @@ def build_parser() -> Parser:
             "commands: `python -m serve run MODEL` chats with a model, `python -m serve chat`\n"
             "talks to a running server, `python -m serve keys` makes and revokes API keys,\n"
             "`python -m serve usage` reports who used how much,\n"
+            "`python -m serve feedback` lists and counts what answers were worth,\n"
             "`python -m serve storage` backs up the database, and restores it,\n"
             "`python -m serve doctor` says what is wrong, `python -m serve wait` waits for what a\n"
             "server needs. --version names version and commit.\n"

@@ -1,4 +1,4 @@
-"""The choice of a command: `python -m serve [FLAGS]`, or `… run`, chat, keys, usage, storage, ...
+"""The choice of a command: `python -m serve [FLAGS]`, or `… run`, chat, keys, usage, feedback, ...
 
 Exit codes: 0 success; 1 failed while running; 2 wrong arguments or settings; 130 interrupted.
 """
@@ -51,6 +51,10 @@ def _choose(argv: Sequence[str]) -> tuple[Callable[[Sequence[str]], int], Sequen
         from serve.cli.storage import run_storage
 
         return run_storage, argv[1:]
+    if name == "feedback":
+        from serve.cli.feedback import run_feedback
+
+        return run_feedback, argv[1:]
     if name == "wait":
         from serve.cli.wait import run_wait
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from serve.api.routes import ServerState
 from serve.composition.alerts import open_alerts
+from serve.composition.feedback import build_feedback
 from serve.composition.identity import Identity, open_identity
 from serve.composition.limits import open_limits
 from serve.composition.queues import directory_for
@@ -86,5 +87,6 @@ async def open_parts(
         metrics=metrics,
         usage=usage,
         tokens=identity.tokens,
+        feedback=build_feedback(config, stores, metrics.feedback_given),
     )
     return Parts(state=state, identity=identity, encryption=encryption)

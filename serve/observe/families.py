@@ -362,6 +362,15 @@ FAMILIES: tuple[Family, ...] = (
         "Alerts that wait to be taken, of all replicas that share the database.",
     ),
     _family(
+        "feedback_total",
+        "counter",
+        "requests",
+        "Answers that got feedback, by the model and the arm that gave them (empty without one), "
+        "and `rating`: `positive` above 0, `negative` below, `neutral` at 0. Feedback that "
+        "replaces an earlier one is not counted again.",
+        *("model", "arm", "rating"),
+    ),
+    _family(
         "database_available",
         "gauge",
         "scrape",

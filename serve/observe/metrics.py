@@ -38,6 +38,9 @@ DEADLINE_STAGES = ("refused", "waiting", "running")
 MAX_ROUTES = 64
 """Most values of the label `route`: a bound in case a path ever came where a template belongs."""
 
+MAX_RATED = 96
+"""Most series of feedback: other replicas' models and arms are in the ledger, too."""
+
 
 class Metrics:
     """Counts finished requests (a RequestListener) and answers scrapes.
@@ -63,6 +66,7 @@ class Metrics:
         self._scraped = ScrapeCollector(engine_load)
         self._registry.register(self._scraped)
         self._routes: set[str] = set()
+        self._rated: set[tuple[str, str, str]] = set()
         self._codes = error_codes()
         for code in self._codes:  # from 0 on: a rate of a series that begins at 1 misses the 1
             self._counters["refusals_total"].labels(code=code)
@@ -175,6 +179,16 @@ class Metrics:
     def alerts_pending(self, num_alerts: int) -> None:
         """Note how many alerts wait."""
         self._gauges["alerts_pending"].set(num_alerts)
+
+    def feedback_given(self, model: str, arm: str, score_milli: int) -> None:
+        """Count the first feedback on an answer. Both names are the operator's, of the ledger."""
+        rating = "positive" if score_milli > 0 else "negative" if score_milli < 0 else "neutral"
+        labels = (model, arm, rating)
+        if labels not in self._rated:
+            if len(self._rated) >= MAX_RATED:
+                labels = (OTHER, OTHER, rating)
+            self._rated.add(labels)
+        self._counters["feedback_total"].labels(*labels).inc()
 
     def render(self) -> tuple[bytes, str]:
         """The exposition for a scrape, and its content type (text format 0.0.4)."""

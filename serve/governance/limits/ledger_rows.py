@@ -14,7 +14,13 @@ CACHED = "cached"
 
 
 def row_of(
-    rules: Rules, principal: Principal, plan: Plan, record: RequestRecord, now_ms: int
+    rules: Rules,
+    principal: Principal,
+    plan: Plan,
+    record: RequestRecord,
+    now_ms: int,
+    *,
+    arm: str = "",
 ) -> tuple[Spent, LedgerRow]:
     """The amounts that a request that ran is settled with, and its row.
 
@@ -48,6 +54,7 @@ def row_of(
         reasoning_tokens=usage.reasoning_tokens,
         cost_micros=micros or 0,
         currency="" if price is None else rules.currency,
+        arm=arm,
     )
     return Spent(requests=1, tokens=usage.total_tokens, micros=micros), row
 
