@@ -160,9 +160,10 @@ class Running:
 
     def _released(self, events: AsyncGenerator[Event, None]) -> AsyncGenerator[Event, None]:
         """Its events, kept, recorded, and as its caller may see them."""
-        generation = self._screened.generation
-        num_choices = len(generation.prompts) * generation.n
-        events = self._lookup.watched(events, self._call.record, num_choices)
+        if self._lookup.cache is not None:
+            generation = self._screened.generation
+            num_choices = len(generation.prompts) * generation.n
+            events = self._lookup.watched(events, self._call.record, num_choices)
         return released(events, self._trail, self._screened.last_stages)
 
     async def _started(self) -> tuple[AsyncGenerator[Event, None], Started]:

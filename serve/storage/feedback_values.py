@@ -34,7 +34,7 @@ class FeedbackRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asker:
-    """Whose answers are meant.
+    """The caller whose answers are meant.
 
     Attributes:
         key_id: where the answers of this key alone are the caller's; None is the owner's.

@@ -18,6 +18,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    text,
 )
 
 metadata = MetaData(
@@ -77,7 +78,9 @@ ledger = Table(
     Column("reasoning_tokens", BigInteger, nullable=False),
     Column("cost_micros", BigInteger, nullable=False),  # millionths of the currency's unit
     Column("currency", String(3), nullable=False),  # ISO 4217, or empty without prices
-    Column("arm", String(64), nullable=False, server_default=""),  # of an experiment, or empty
+    Column(
+        "arm", String(64), nullable=False, server_default=text("''")
+    ),  # of an experiment, or empty
     Index(None, "tenant", "owner", "day"),
     Index(None, "day"),
 )

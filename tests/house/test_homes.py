@@ -55,6 +55,7 @@ HOMES: dict[str, tuple[str, ...]] = {
         "serve/engine/transformers/prefix_store/",
         "serve/api/http/certificate_files.py",
         "serve/governance/identity/client_certificate.py",
+        "serve/governance/sealing.py",
     ),
     "sqlalchemy": ("serve/storage/",),
     "alembic": ("serve/storage/",),

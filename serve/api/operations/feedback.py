@@ -52,6 +52,11 @@ _EXAMPLE: Final = {
 def routes(state: ServerState) -> tuple[RouteSpec, ...]:
     """Giving feedback and taking it back, and both reports."""
     turnstile = Turnstile(max_running=MAX_RUNNING, max_waiting=MAX_WAITING)
+    return (*_own(state, turnstile), *_reports(state, turnstile))
+
+
+def _own(state: ServerState, turnstile: Turnstile) -> tuple[RouteSpec, ...]:
+    """The routes of whoever got an answer."""
 
     async def give_feedback(request: Request) -> Response:
         """Say what an answer was worth. A second time replaces the first.
@@ -75,6 +80,28 @@ def routes(state: ServerState) -> tuple[RouteSpec, ...]:
         async with turnstile.passed():
             await _done(book.take_back(_caller(request), answer_id))
         return JsonReply({"object": "feedback.deleted", "id": answer_id, "deleted": True})
+
+    giving = {"tags": ["feedback"], "responses": described(FeedbackReply)}
+    return (
+        RouteSpec(
+            path=PATH,
+            handler=give_feedback,
+            policy=GIVING,
+            method="POST",
+            openapi={**giving, "body": FeedbackRequest, "example": _EXAMPLE},
+        ),
+        RouteSpec(
+            path=PATH + "/{answer_id}",
+            handler=delete_feedback,
+            policy=INFER,
+            method="DELETE",
+            openapi=of_path(),
+        ),
+    )
+
+
+def _reports(state: ServerState, turnstile: Turnstile) -> tuple[RouteSpec, ...]:
+    """The routes of administrators."""
 
     async def list_feedback(request: Request) -> Response:
         """List everybody's feedback, oldest first. Needs the scope admin.
@@ -106,22 +133,7 @@ def routes(state: ServerState) -> tuple[RouteSpec, ...]:
             return _csv(request, "feedback-counts", counts_csv(counts), None)
         return JsonReply({"object": "list", "data": [counts_json(one) for one in counts]})
 
-    giving = {"tags": ["feedback"], "responses": described(FeedbackReply)}
     return (
-        RouteSpec(
-            path=PATH,
-            handler=give_feedback,
-            policy=GIVING,
-            method="POST",
-            openapi={**giving, "body": FeedbackRequest, "example": _EXAMPLE},
-        ),
-        RouteSpec(
-            path=PATH + "/{answer_id}",
-            handler=delete_feedback,
-            policy=INFER,
-            method="DELETE",
-            openapi=of_path(),
-        ),
         RouteSpec(
             path="/admin/feedback",
             handler=list_feedback,

@@ -11,7 +11,9 @@ down_revision = "0001"
 
 def upgrade() -> None:
     """Add the table and the column. A replica of the version before leaves the arm empty."""
-    op.add_column("ledger", sa.Column("arm", sa.String(64), server_default="", nullable=False))
+    op.add_column(
+        "ledger", sa.Column("arm", sa.String(64), server_default=sa.text("''"), nullable=False)
+    )
     op.create_table(
         "feedback",
         sa.Column("request_id", sa.String(64), nullable=False),
