@@ -43,11 +43,16 @@ local function drop(one)
   redis.call('ZREM', KEYS[3], one)
 end
 
+-- A server that was told to forget keys when it is full has forgotten some of these: begin anew.
+local count = redis.call('HLEN', KEYS[1])
+if count ~= redis.call('ZCARD', KEYS[2]) or count ~= redis.call('ZCARD', KEYS[3])
+    or (count > 0 and redis.call('EXISTS', KEYS[4]) == 0) then
+  redis.call('DEL', KEYS[1], KEYS[2], KEYS[3], KEYS[4])
+end
 drop(name)
 for _, one in ipairs(redis.call('ZRANGEBYSCORE', KEYS[3], '-inf', text(now), 'LIMIT', 0, 100)) do
   drop(one)
 end
-if redis.call('HLEN', KEYS[1]) == 0 then redis.call('SET', KEYS[4], '0') end
 redis.call('HSET', KEYS[1], name, value)
 redis.call('ZADD', KEYS[2], text(now), name)
 redis.call('ZADD', KEYS[3], text(now + max_age), name)
