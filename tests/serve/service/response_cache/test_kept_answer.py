@@ -116,7 +116,7 @@ def test_infinite_log_probabilities_are_kept() -> None:
     ],
 )
 def test_what_is_no_part_of_an_answer_cannot_be_kept(event: Event) -> None:
-    with pytest.raises(ValueError, match="no part of a kept answer|surrogates"):
+    with pytest.raises(ValueError, match=r"no part of a kept answer|surrogates"):
         kept([event]).to_bytes()
 
 
@@ -130,5 +130,7 @@ def test_what_is_no_part_of_an_answer_cannot_be_kept(event: Event) -> None:
     ],
 )
 def test_what_is_no_answer_is_refused(raw: bytes) -> None:
-    with pytest.raises(ValueError, match=r"no answer|another form|JSON|unexpected|not enough"):
+    with pytest.raises(
+        ValueError, match=r"no answer|another form|unexpected|input|values to unpack"
+    ):
         read(raw)
