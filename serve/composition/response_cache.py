@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from models import adapter
+from models.errors import ModelError
 from models.trust.hashing import sha256_files
 from serve.composition.stores import Stores
 from serve.config import Config
@@ -122,5 +123,7 @@ def adapter_digests(adapters: Mapping[str, Path]) -> dict[str, str]:
             hashes = sha256_files(files)
         except OSError as error:
             raise StartupError(f"--lora {name}: {error.strerror or error}.") from None
+        except ModelError as error:  # somebody writes to it meanwhile
+            raise StartupError(f"--lora {name}: {error}") from None
         digests[name] = sha256(canonical(hashes)).hexdigest()
     return digests
