@@ -22,7 +22,7 @@ from serve.config_sources import load_config
 from serve.errors import InvalidRequest, StartupError
 from serve.governance.feedback.book import FeedbackBook
 from serve.governance.feedback.csv_form import counts_csv, counts_json, entries_csv
-from serve.governance.feedback.feedback import StoredFeedback
+from serve.governance.feedback.feedback import MILLI, StoredFeedback, iso_time
 from serve.governance.feedback.query import FILTERS, FeedbackQuery, parse_query
 from serve.setting_names import flag_of
 from serve.storage.configured import place_of
@@ -62,6 +62,7 @@ def run_feedback(argv: Sequence[str]) -> int:
     except InvalidRequest as error:
         raise StartupError(f"--{error.param}: {error.message}") from None
     flags = {name: value for name in SETTINGS if (value := getattr(arguments, name))}
+    flags["usage_ledger"] = True  # whatever it is that keeps one
     config = load_config(flags, file=arguments.config)
     try:
         asyncio.run(_run(config, arguments, query))
@@ -116,13 +117,13 @@ async def _run(config: Config, arguments: argparse.Namespace, query: FeedbackQue
                 _show(counts)
         else:
             entries = [entry async for entry in _all(book, query)]
-            told = [entry.as_json() for entry in entries]
             if arguments.csv:
                 print(entries_csv(entries), end="")
             elif arguments.json:
+                told = [entry.as_json() for entry in entries]
                 print(json.dumps(told, ensure_ascii=False, indent=1))
             else:
-                _show([{**one, "labels": ", ".join(one["labels"])} for one in told])
+                _show([_line(entry) for entry in entries])
 
 
 async def _all(book: FeedbackBook, query: FeedbackQuery) -> AsyncIterator[StoredFeedback]:
@@ -151,6 +152,19 @@ async def _opened(config: Config) -> AsyncIterator[FeedbackBook]:
         yield FeedbackBook(database, feedback_key(config))
     finally:
         await database.close()
+
+
+def _line(entry: StoredFeedback) -> dict[str, object]:
+    """The columns of an entry that fit on a terminal."""
+    return {
+        "given (UTC)": iso_time(entry.created_at_ms)[:16].replace("T", " "),
+        "owner": f"{entry.tenant}/{entry.owner}",
+        "model": entry.model,
+        "arm": entry.arm,
+        "score": entry.score_milli / MILLI,
+        "labels": ", ".join(entry.labels),
+        "text": "(under another key)" if entry.has_text and entry.text is None else entry.text,
+    }
 
 
 def _show(rows: Sequence[dict[str, object]]) -> None:

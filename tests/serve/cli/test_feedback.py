@@ -48,12 +48,14 @@ def test_it_is_listed_and_counted_and_forgotten(folder, capsys) -> None:
     (row,) = json.loads(capsys.readouterr().out)
     assert (row["score"], row["labels"], row["text"]) == (-0.5, ["slow", "odd"], None)
     key = str(folder / "feedback.key")
-    config = folder / "c.toml"
-    config.write_text(f'usage_ledger = true\nfeedback_key_file = "{key}"\n')
-    assert run(folder, "list", "--csv", "--config", str(config)) == 0
+    assert run(folder, "list", "--csv", "--feedback-key-file", key) == 0
     assert "slow;odd,True,\x1b[31mred" in capsys.readouterr().out
-    assert run(folder, "list", "--config", str(config)) == 0
-    assert "\x1b" not in capsys.readouterr().out
+    assert run(folder, "list", "--feedback-key-file", key) == 0
+    shown = capsys.readouterr().out
+    assert "slow, odd" in shown
+    assert "\x1b" not in shown
+    assert run(folder, "list") == 0
+    assert "under another" in capsys.readouterr().out
     assert run(folder, "counts", "--model", "demo") == 0
     assert "-0.5" in capsys.readouterr().out
     assert run(folder, "counts", "--csv") == 0
