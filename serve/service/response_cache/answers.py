@@ -25,6 +25,7 @@ from serve.observe.record import CACHE_HIT, RequestRecord
 from serve.pipeline.events import Event, Finished, PromptTokens, Started, TextDelta, TokenIds
 from serve.service.call import Call
 from serve.service.directory import Served
+from serve.service.least_tokens import least_tokens
 from serve.service.response_cache.kept_answer import KeptAnswer, read
 from serve.service.response_cache.names import AnswerNames, is_repeatable
 from serve.service.response_cache.store import AnswerStore
@@ -37,6 +38,8 @@ AGE_HEADER: Final = "age"
 KEPT_ENDS: Final = frozenset({"stop", "length", "tool_calls"})
 MAX_WRITES: Final = 64
 """Answers on their way into the store; further ones are not kept."""
+INLINE_TOKENS: Final = 8192
+"""Prompts of more are named on a thread, while others have their turn."""
 EVENT_BYTES: Final = 24
 TOKEN_BYTES: Final = 64
 """Sizes by which an answer is bounded before it is written."""
@@ -88,7 +91,7 @@ class ResponseCache:
         if not is_kept or not (use.reads or use.writes):
             call.answer_headers[STATE_HEADER] = "off"
             return Lookup()
-        name = self._names.of(caller.tenant, served, screened, self._today())
+        name = await self._name_of(caller.tenant, served, screened)
         hit = await self._found(name) if use.reads else None
         age_s = 0 if hit is None else max(0, int(self._clock() - hit.made_at))
         if hit is not None and use.max_age_s is not None and age_s > use.max_age_s:
@@ -137,6 +140,12 @@ class ResponseCache:
     def now(self) -> float:
         """Unix seconds."""
         return self._clock()
+
+    async def _name_of(self, tenant: str, served: Served, screened: Screened) -> bytes:
+        today = self._today()
+        if least_tokens(screened.generation) <= INLINE_TOKENS:
+            return self._names.of(tenant, served, screened, today)
+        return await asyncio.to_thread(self._names.of, tenant, served, screened, today)
 
     async def _found(self, name: bytes) -> KeptAnswer | None:
         try:

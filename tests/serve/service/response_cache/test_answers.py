@@ -149,6 +149,12 @@ async def test_answers_that_did_not_end_by_themselves_are_not_kept() -> None:
     assert large.pipeline.num_run == 2
 
 
+async def test_a_long_prompt_is_named_as_a_short_one_is() -> None:
+    home = cached_house(cache_of())
+    body = chat("word " * 40_000, **GREEDY)
+    assert [state_of(await ask(home, body)) for _ in range(2)] == ["miss", "hit"]
+
+
 async def test_an_answer_that_nobody_read_to_its_end_is_not_kept() -> None:
     cache = cache_of()
     home = cached_house(cache)
