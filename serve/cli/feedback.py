@@ -28,8 +28,7 @@ from serve.setting_names import flag_of
 from serve.storage.configured import place_of
 from serve.storage.counting.counters import StoreUnavailable
 from serve.storage.feedback_values import MAX_ROWS
-from serve.storage.migrating import migrate
-from serve.storage.places import SqliteFile
+from serve.storage.probing import probe_database
 
 SETTINGS: Final = ("state_dir", "database_url_file", "feedback_key_file")
 CHOICES: Final = ("from", "to", "model", "arm", "tenant", "owner")
@@ -142,11 +141,17 @@ async def _opened(config: Config) -> AsyncIterator[FeedbackBook]:
     from serve.storage.database import Database  # noqa: PLC0415 - imported once it is needed
 
     place = place_of(config)
-    if isinstance(place, SqliteFile) and not place.path.exists():
+    state = probe_database(place)
+    if state is None or state.revision is None:
         raise StartupError(
-            f"{place} is not there. Name it by --state-dir, or a server by --database-url-file."
+            f"{place} has no tables. Name its folder by --state-dir, or a server by "
+            "--database-url-file."
         )
-    migrate(place)
+    if state.revision != state.newest:
+        raise StartupError(
+            f"{place} is of revision {state.revision}, and this version works with "
+            f"{state.newest}. Run `python -m serve storage migrate`."
+        )
     database = Database(reading_place(place))
     try:
         yield FeedbackBook(database, feedback_key(config))

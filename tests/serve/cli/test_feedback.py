@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
+import sqlite3
 
 import pytest
 
@@ -73,5 +75,11 @@ def test_what_cannot_be_is_said(folder, tmp_path) -> None:
         run(folder, "forget", "--owner", "ann")
     with pytest.raises(StartupError, match=r"--from: .*2026-11-30"):
         run(folder, "list", "--from", "soon")
-    with pytest.raises(StartupError, match="is not there"):
+    with pytest.raises(StartupError, match=r"has no tables\. Name its folder"):
         run(tmp_path / "none", "list")
+    assert not (tmp_path / "none").exists()
+    with contextlib.closing(sqlite3.connect(folder / "intramural.db")) as connection:
+        connection.execute("UPDATE intramural_version SET version_num = '0001'")
+        connection.commit()
+    with pytest.raises(StartupError, match=r"of revision 0001, .* storage migrate"):
+        run(folder, "list")
