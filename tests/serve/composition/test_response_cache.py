@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from redis.asyncio import Redis
 
 from serve.composition.response_cache import (
     _ANSWERING,
@@ -17,6 +18,12 @@ from serve.errors import StartupError
 from serve.observe.metrics import Metrics
 from serve.service.response_cache.memory_store import MemoryStore
 from serve.service.response_cache.sealed_store import SealedStore
+from serve.storage.answers.valkey_answers import PREFIX
+from tests.serve.api.house import chat
+from tests.serve.service.response_cache.cached_house import cached_house
+from tests.serve.service.response_cache.test_answers import ask
+from tests.servers.fixtures import needs_redis
+from tests.servers.redis import RedisServer
 
 
 @pytest.fixture
@@ -95,3 +102,28 @@ def test_an_adapter_is_its_files(tmp_path) -> None:
     assert digests["a"] == digests["b"] != digests["c"]
     with pytest.raises(StartupError, match="--lora d: No such file"):
         adapter_digests({"d": tmp_path / "none"})
+
+
+@needs_redis
+async def test_replicas_share_answers_that_the_server_cannot_read(
+    redis_server: RedisServer, key_file, tmp_path
+) -> None:
+    other = tmp_path / "other"
+    other.write_text("cd" * 32)
+    other.chmod(0o600)
+    stores, states = Stores(cache_url=redis_server.url), []
+    for file in (key_file, key_file, other, key_file):
+        config = Config(
+            response_cache="shared", response_cache_key_file=file, cache_url_file=key_file
+        )
+        async with open_response_cache(config, stores, Metrics()) as cache:
+            home = cached_house(cache)
+            states.append((await ask(home, chat("a secret question", temperature=0))).headers)
+    assert [headers["x-response-cache"] for headers in states] == ["miss", "hit", "miss", "hit"]
+    async with Redis.from_url(redis_server.url) as client:
+        kept = await client.hgetall(f"{PREFIX}:values")
+    assert len(kept) == 2
+    for name, value in kept.items():
+        assert len(name) == 32
+        for word in (b"secret", b"ward", b"answer", b"demo"):
+            assert word not in name + value
