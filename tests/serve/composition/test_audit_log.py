@@ -46,6 +46,10 @@ async def records_of(folder: Path) -> list[dict[str, Any]]:
     return found
 
 
+def files_of(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*") if path.is_file()]
+
+
 async def test_a_life_of_a_server_is_in_its_log(tmp_path: Path) -> None:
     keys = tmp_path / "keys.json"
     keys.write_text("[]")
@@ -92,7 +96,7 @@ async def test_contents_are_kept_beside_the_log_and_open_under_their_keys(tmp_pa
         frame = frames[record["content"]["at"]]
         assert sealing.digest(frame) == record["content"]["sha256"]
         assert canary.encode() in sealing.opened(key, frame)
-    written = b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
+    written = b"".join(path.read_bytes() for path in files_of(tmp_path))
     assert b"canary-1" not in written
 
 
