@@ -22,6 +22,7 @@ from serve.config_sections.identity import IdentitySection
 from serve.config_sections.integrity import IntegritySection
 from serve.config_sections.limits import LimitsSection
 from serve.config_sections.listening import ListeningSection
+from serve.config_sections.screens import ScreensSection
 from serve.config_sections.served_model import ServedModelSection
 from serve.config_sections.storage import StorageSection
 from serve.config_sections.stores import StoresSection
@@ -41,6 +42,8 @@ _PATHS = (
     "client_cert_map",
     "limits_file",
     "alerts_file",
+    "content_filter_file",
+    "presets_file",
     "database_url_file",
     "cache_url_file",
     "data_dir",
@@ -54,6 +57,7 @@ class Config(
     StorageSection,
     StoresSection,
     AlertsSection,
+    ScreensSection,
     LimitsSection,
     IdentitySection,
     TlsSection,

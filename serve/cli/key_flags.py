@@ -12,7 +12,7 @@ from serve.governance.principal import ALL_SCOPES
 
 _MAX_HOURS = MAX_OVERLAP.total_seconds() / 3600
 _MAX_DAYS = 36_500
-COMMANDS = "create|list|show|rotate|revoke|limits"
+COMMANDS = "create|list|show|rotate|revoke|limits|preset"
 _ID = "the part of the key between `sk-` and the dot; of a whole key nothing else is taken"
 _LIMITS = f"NAME is one of {', '.join(LIMIT_NAMES)}"
 
@@ -57,6 +57,9 @@ def parser(description: str | None) -> Parser:
     create.add_argument(
         "--limit", action="extend", nargs="+", metavar="NAME=VALUE", help=f"its limits; {_LIMITS}"
     )
+    create.add_argument(
+        "--preset", default="", metavar="NAME", help="of its requests that choose none (none)"
+    )
     create.add_argument("--expires-in-days", type=_days, metavar="N", help="default: never")
     listing = commands.add_parser("list", help="show ids, names, tenants, states; no secrets")
     show = commands.add_parser("show", help="show all of one key but its secrets")
@@ -70,12 +73,16 @@ def parser(description: str | None) -> Parser:
     )
     revoke = commands.add_parser("revoke", help="disable a key by its id, for good")
     limits = commands.add_parser("limits", help="show a key's limits, or change them")
-    for command in (show, rotate, revoke, limits):
+    preset = commands.add_parser("preset", help="show a key's preset, or change it")
+    for command in (show, rotate, revoke, limits, preset):
         command.add_argument("id", type=_key_id, help=_ID)
     limits.add_argument(
         "limit", nargs="*", metavar="NAME=VALUE", help=f"{_LIMITS}; VALUE none takes it away"
     )
-    for command in (create, listing, show, rotate, revoke, limits):
+    preset.add_argument(
+        "preset", nargs="?", metavar="NAME", help="a preset of the server's; none takes it away"
+    )
+    for command in (create, listing, show, rotate, revoke, limits, preset):
         command.add_argument("--json", action="store_true", help="print JSON")
         command.add_argument(
             "--file",

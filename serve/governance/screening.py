@@ -15,10 +15,27 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
+from serve.errors import RequestError
 from serve.governance.principal import Principal
 from serve.observe.record import RequestRecord
 from serve.pipeline.events import Generation
 from serve.pipeline.stages import Stage, StagesOf, no_stages
+
+
+class AnswerCheck(Protocol):
+    """A check of whole answers: one that it rejects is made once more."""
+
+    def accepts(self, content: str) -> bool:
+        """Whether a choice may have this content."""
+        ...
+
+    def retried(self) -> None:
+        """Note that a choice is made once more."""
+        ...
+
+    def rejected(self) -> RequestError | None:
+        """The error in the place of a choice that is rejected again; None lets it pass."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,11 +46,13 @@ class Screened:
         generation: as the engine is to have it.
         stages: the stages of one choice, in the order in which its events pass them.
         last_stages: those behind the audit trail; None where there are none for any choice.
+        check: of whole answers, behind the stages and before the trail; None is none.
     """
 
     generation: Generation
     stages: StagesOf = no_stages
     last_stages: StagesOf | None = None
+    check: AnswerCheck | None = None
 
 
 class Screen(Protocol):
@@ -71,6 +90,7 @@ class Screens:
                 own,
                 stages=_joined(passed.stages, own.stages),
                 last_stages=_joined_last(own.last_stages, passed.last_stages),
+                check=own.check or passed.check,
             )
         return passed
 
