@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 from serve.cli.flags import Parser
 from serve.governance.identity.key_changes import DEFAULT_OVERLAP, DEFAULT_SCOPES, MAX_OVERLAP
@@ -36,10 +37,7 @@ def _days(text: str) -> int:
     return int(text)
 
 
-def parser(description: str | None) -> Parser:
-    """The parser of `python -m serve keys`."""
-    found = Parser(prog="python -m serve keys", description=description, allow_abbrev=False)
-    commands = found.add_subparsers(dest="command", required=True, metavar=COMMANDS)
+def _create_parser(commands: Any) -> Any:
     create = commands.add_parser("create", help="make a key and print it, once")
     create.add_argument("--name", default="", help="whose it is; shown in `list`, never to clients")
     create.add_argument("--tenant", help="whose data its data are (default: its own, of its id)")
@@ -61,6 +59,14 @@ def parser(description: str | None) -> Parser:
         "--preset", default="", metavar="NAME", help="of its requests that choose none (none)"
     )
     create.add_argument("--expires-in-days", type=_days, metavar="N", help="default: never")
+    return create
+
+
+def parser(description: str | None) -> Parser:
+    """The parser of `python -m serve keys`."""
+    found = Parser(prog="python -m serve keys", description=description, allow_abbrev=False)
+    commands = found.add_subparsers(dest="command", required=True, metavar=COMMANDS)
+    create = _create_parser(commands)
     listing = commands.add_parser("list", help="show ids, names, tenants, states; no secrets")
     show = commands.add_parser("show", help="show all of one key but its secrets")
     rotate = commands.add_parser("rotate", help="give a key a new secret, and print that, once")

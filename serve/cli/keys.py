@@ -1,6 +1,6 @@
-"""`python -m serve keys create|list|show|rotate|revoke|limits|preset`: API keys, shown once, never stored.
+"""`python -m serve keys create|list|show|rotate|revoke|limits|preset`: API keys, shown once.
 
-They are in a file, or with --database in the database that the settings name.
+What is stored of them, in a file or with --database in the database of the settings, are hashes.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from serve.config import Config
 from serve.governance.followed_file import FollowedFile
 from serve.governance.moderating import Moderator
-from serve.governance.presets.preset_rules import PresetRules
+from serve.governance.presets.preset_rules import built_in
 from serve.governance.presets.presets import Presets
 from serve.governance.screening import Screen, Screens
 from serve.observe.metrics import Metrics
@@ -61,8 +61,7 @@ def open_screens(config: Config, metrics: Metrics) -> Screening:
 
 def _presets(path: Path | None, metrics: Metrics, reloads: list[Callable[[], None]]) -> Presets:
     if path is None:
-        built_in = PresetRules()
-        return Presets(lambda: built_in, metrics)
+        return Presets(built_in, metrics)
     from serve.governance.presets.presets_file import read_presets  # noqa: PLC0415
 
     file = FollowedFile(path, read_presets, "presets")

@@ -12,7 +12,7 @@ from serve.observe.record import RequestRecord
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Moderation:
-    """What the rules find in one text.
+    """The findings of rules in one text.
 
     Attributes:
         categories: of the rules, those of OpenAI first.
@@ -26,7 +26,7 @@ class Moderation:
 
 
 class Moderator(Protocol):
-    """Whoever has rules for texts."""
+    """Rules for texts, which answer for them."""
 
     async def moderate(
         self, principal: Principal, record: RequestRecord, texts: Sequence[str]

@@ -244,7 +244,7 @@ class Service:
             await running.end()
 
     async def moderate(self, call: Call, texts: Sequence[str]) -> tuple[str, list[Moderation]]:
-        """What the content filter's rules find in texts, and the rules' version.
+        """The version of the content filter's rules, and what they find in texts.
 
         Raises:
             Forbidden: not for this caller.

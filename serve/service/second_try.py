@@ -90,7 +90,7 @@ async def checked(
 def _second(
     end: Finished, events: list[ChoiceEvent], check: AnswerCheck, timeline: Timeline
 ) -> list[ChoiceEvent]:
-    """What is told of a choice's second try."""
+    """The events that are told of a choice's second try."""
     if _is_accepted(end, events, check):
         return events
     error = check.rejected()

@@ -81,8 +81,8 @@ _SAMPLING: Final[Mapping[str, str]] = {
     "service_tier": "The class of its turn while the engine is full (docs/queue.md): `flex` is "
     "batch, all others are interactive. `x-request-class` goes before it.",
     "cache_salt": "Requests share cached prefixes only where this text is equal.",
-    "preset": "Name of a preset of the operator's, or `technical`, `creative` or `qa`: it fills what "
-    "the request leaves out of `temperature`, `max_tokens` and the like (docs/presets.md).",
+    "preset": "Name of a preset of the operator's, or `technical`, `creative` or `qa`: it fills "
+    "what is left out of `temperature`, `max_tokens` and the like (docs/presets.md).",
     "stream": "Send the answer as server-sent events while it is made.",
     "stream_options": "How a stream is sent.",
     **_FORMATS,

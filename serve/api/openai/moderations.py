@@ -28,7 +28,7 @@ from serve.governance.moderating import Moderation
 PATH: Final = "/v1/moderations"
 MAX_INPUTS: Final = 128
 MAX_INPUT_CHARS: Final = 1_000_000
-"""Of all inputs together."""
+"""The bound of all inputs together."""
 MAX_RUNNING: Final = 2
 MAX_WAITING: Final = 62
 
@@ -97,7 +97,7 @@ def routes(state: ServerState) -> tuple[RouteSpec, ...]:
     turnstile = Turnstile(max_running=MAX_RUNNING, max_waiting=MAX_WAITING)
 
     async def moderate(request: Request) -> Response:
-        """What the content filter's rules find in each text.
+        """The findings of the content filter's rules in each text.
 
         Raises:
             RequestError: see docs/errors.md.

@@ -96,7 +96,7 @@ class ContentFilter:
     async def moderate(
         self, principal: Principal, record: RequestRecord, texts: Sequence[str]
     ) -> tuple[str, list[Moderation]]:
-        """What the rules of a caller's tenant find in texts, in either direction; their version.
+        """The rules' version, and what those of the caller's tenant find in either direction.
 
         Raises:
             ContentFilterFailed: they cannot be looked at.

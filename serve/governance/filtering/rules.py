@@ -52,7 +52,7 @@ class Rule:
 
     @property
     def verdict(self) -> str:
-        """What a record says of a hit."""
+        """The words of a record for a hit."""
         return f"filter:{self.name}@{self.version}"
 
 

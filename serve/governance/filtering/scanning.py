@@ -40,7 +40,8 @@ class Scanner:
     def pause(self) -> str:
         """Release the rest, as if the text ended here.
 
-        What follows is matched with it all the same. A hit that begins in what was released and ends in what follows ends the text there.
+        What follows is matched with it all the same. A hit that begins in what was released and
+        ends in what follows ends the text there.
         """
         return self._taken("", is_last=True)
 

@@ -140,6 +140,14 @@ class PresetRules:
         return self.presets[name]
 
 
+_BUILT_IN = PresetRules()
+
+
+def built_in() -> PresetRules:
+    """The rules of a server without a presets file."""
+    return _BUILT_IN
+
+
 def filled(generation: Generation, layers: list[Preset]) -> Generation:
     """The generation with what its presets say of fields that the client did not give."""
     sampling = generation.sampling

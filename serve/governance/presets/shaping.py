@@ -45,7 +45,7 @@ class Shape(Protocol):
         ...
 
     def finish(self) -> str:
-        """What stays of the rest, where nothing follows."""
+        """The part that stays of the rest, where nothing follows."""
         ...
 
 

@@ -21,6 +21,7 @@ from serve.api.dialect import Dialect
 from serve.api.http.server import HttpServer, build_server
 from serve.api.openai.errors import problem
 from serve.api.routes import ServerState
+from serve.composition.screens import open_screens
 from serve.composition.tls import Encryption, build_encryption
 from serve.config import Config
 from serve.engine.fake import FakeEngine
@@ -144,7 +145,14 @@ def house(
     chain = authenticators_for(ring) + ((tokens,) if tokens else ())
     metrics = Metrics()
     encryption = build_encryption(config, metrics)
-    service = Service(directory, encryption.authenticators(chain), listeners=(records, metrics))
+    screening = open_screens(config, metrics)
+    service = Service(
+        directory,
+        encryption.authenticators(chain),
+        screen=screening.screens,
+        moderator=screening.moderator,
+        listeners=(records, metrics),
+    )
     state = ServerState(
         config=config, service=service, startup=startup, metrics=metrics, tokens=tokens
     )

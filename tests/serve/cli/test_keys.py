@@ -94,7 +94,7 @@ def test_a_listing_shows_states_and_no_secret(
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["keys"], "create|list|show|rotate|revoke|limits"),
+        (["keys"], "create|list|show|rotate|revoke|limits|preset"),
         (["keys", "make"], "invalid choice: 'make'"),
         (["keys", "list"], "is not there"),
         (["keys", "revoke"], "required: id"),
