@@ -30,7 +30,7 @@ from serve.errors import StartupError
 from serve.governance.file_tables import Table, read_document
 from serve.governance.filtering.matching import forms_of
 from serve.governance.filtering.rules import CATEGORIES, Direction, Rule, RuleSet
-from serve.governance.filtering.widths import compiled
+from serve.governance.filtering.widths import any_of, compiled
 
 MAX_RULES: Final = 1000
 MAX_WORDS: Final = 100_000
@@ -73,6 +73,10 @@ def parse_filter(document: Mapping[str, Any]) -> RuleSet:
     rules: list[Rule] = []
     for number, table in enumerate(tables, start=1):
         rules.append(_rule(number, table, version, {rule.name for rule in rules}))
+    try:
+        any_of([pattern for rule in rules for pattern in rule.patterns])
+    except ValueError as error:
+        raise StartupError(f"[[rules]]: {error}.") from None
     own = {rule.category: None for rule in rules if rule.category not in CATEGORIES}
     without = _tenants_without_default(top.inner("tenants"), rules)
     return RuleSet(

@@ -15,7 +15,7 @@ import ahocorasick
 
 from serve.governance.filtering.folding import folded, is_word_char
 from serve.governance.filtering.rules import Rule
-from serve.governance.filtering.widths import compiled
+from serve.governance.filtering.widths import any_of, compiled
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -48,15 +48,15 @@ class Words:
                 self._automaton.add_word(form, values)
             self._automaton.make_automaton()
 
-    def hits(self, text: str, *, is_last: bool) -> Iterator[Hit]:
-        """All places, by their ends.
+    def hits(self, text: str, begin: int, *, is_last: bool) -> Iterator[Hit]:
+        """All places that end behind ``begin``, or there, by their ends.
 
         Args:
             is_last: the text ends there; else a word at its end may go on.
         """
         if self._automaton is None:
             return
-        for last, values in self._automaton.iter(text):
+        for last, values in self._automaton.iter(text, max(0, begin - self.longest)):
             end = last + 1
             for length, number, is_whole in values:
                 start = end - length
@@ -79,9 +79,12 @@ class Patterns:
             (number, *compiled(pattern)) for number, rule in rules for pattern in rule.patterns
         ]
         self.longest = max((width for _, _, width in self._patterns), default=0)
+        self._any = any_of([pattern.pattern for _, pattern, _ in self._patterns])
 
     def hits(self, text: str, begin: int) -> Iterator[Hit]:
         """The first place of each pattern that ends behind ``begin``."""
+        if self._any is None or self._any.search(text, max(0, begin - self.longest + 1)) is None:
+            return  # most often, and by one pass
         for number, pattern, width in self._patterns:
             at = max(0, begin - width + 1)
             while (found := pattern.search(text, at)) is not None:
@@ -123,7 +126,7 @@ class Matcher:
     def blocked(self, text: str, begin: int, *, is_last: bool) -> Hit | None:
         """The first hit of a rule that blocks, among those that end behind ``begin``."""
         first: Hit | None = None
-        for hit in self._words.hits(text, is_last=is_last):
+        for hit in self._words.hits(text, begin, is_last=is_last):
             if first is not None and hit.end - self._words.longest > first.start:
                 break  # whatever ends from here on begins behind it
             if hit.end > begin and (first is None or hit < first):
@@ -142,7 +145,7 @@ class Matcher:
             is_last: nothing follows the text; what follows ``end`` is in it all the same.
         """
         found: set[int] = set()
-        for hit in self._counted_words.hits(text[: end + 1], is_last=is_last):
+        for hit in self._counted_words.hits(text[: end + 1], begin, is_last=is_last):
             if begin <= hit.end <= end:
                 found.add(hit.number)
                 if len(found) == self._num_counting:

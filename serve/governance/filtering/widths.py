@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import re
 import warnings
+from collections.abc import Sequence
 from typing import Any, Final, cast
 
 import re2
 
 MAX_WIDTH: Final = 256
+MAX_MEMORY: Final = 64 << 20
+"""For one pattern, and for all of a tenant's rules together."""
 _UNICODE_CLASS = re.compile(r"\\[pP](?:\{\^?\w+\}|\w)")
 _POSIX_CLASS = re.compile(r"\[:\^?\w+:\]")
 _CODE = re.compile(r"\\x\{[0-9A-Fa-f]+\}")
@@ -27,12 +30,8 @@ def compiled(pattern: str) -> tuple[Any, int]:
         ValueError: it is none, matches nothing at all, has no bound, or looks at a match's
             surroundings.
     """
-    options = re2.Options()
-    options.log_errors = False
-    options.case_sensitive = False
-    options.never_capture = True
     try:
-        found = re2.compile(pattern, options)
+        found = re2.compile(pattern, _options())
     except re2.error as error:
         reason = error.args[0] if error.args else ""
         told = reason.decode("utf-8", "replace") if isinstance(reason, bytes) else str(reason)
@@ -47,6 +46,29 @@ def compiled(pattern: str) -> tuple[Any, int]:
             "Write {1,20} in place of + and {0,20} in place of *"
         )
     return found, most
+
+
+def any_of(patterns: Sequence[str]) -> Any:
+    """One pattern that is found where any of these is; None where there are none.
+
+    Raises:
+        ValueError: together they are too large for RE2.
+    """
+    if not patterns:
+        return None
+    try:
+        return re2.compile("|".join(f"(?:{pattern})" for pattern in patterns), _options())
+    except re2.error:
+        raise ValueError("all patterns together are too large: leave some out") from None
+
+
+def _options() -> Any:
+    options = re2.Options()
+    options.log_errors = False
+    options.case_sensitive = False
+    options.never_capture = True
+    options.max_mem = MAX_MEMORY
+    return options
 
 
 def _width(pattern: str) -> tuple[int, int]:
