@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Final, Protocol
 
-from serve.errors import ContentFiltered, ContentFilterFailed, RequestError
+from serve.errors import ContentFiltered, ContentFilterFailed
 from serve.governance.filtering.matching import Matcher
 from serve.governance.filtering.prompt_texts import PromptText, has_tokens, texts_of
 from serve.governance.filtering.rules import Direction, Rule, RuleSet
@@ -144,15 +144,15 @@ class ContentFilter:
                 return look()
             async with asyncio.timeout(self._timeout_s):
                 return await asyncio.to_thread(look)
-        except RequestError:
-            raise
-        except Exception as error:
-            log.exception("content filter failed, the request is refused")
-            self._metrics.content_filter_failed(direction)
-            told = "took too long" if isinstance(error, TimeoutError) else "failed"
-            raise ContentFilterFailed(
-                f"The content filter {told} on this request, so it is refused."
-            ) from None
+        except Exception as error:  # noqa: BLE001 - whatever it is: nothing passes that was not filtered
+            raise self._failure(error, direction) from None
+
+    def _failure(self, error: Exception, direction: str) -> ContentFilterFailed:
+        """Tell metric and log of a failure. Returns the client's error."""
+        log.error("content filter failed, the request is refused", exc_info=error)
+        self._metrics.content_filter_failed(direction)
+        told = "took too long" if isinstance(error, TimeoutError) else "failed"
+        return ContentFilterFailed(f"The content filter {told} on this request, so it is refused.")
 
     def _note(self, record: RequestRecord, rule: Rule, direction: str) -> None:
         """Write down a hit: in the record, in figures and in the log, and no text of it."""
@@ -180,7 +180,10 @@ class ContentFilter:
             own = tuple(rules.of(tenant, direction))
             make = partial(Matcher, own, only_counts=direction is None)
             is_small = sum(len(rule.words) for rule in own) <= INLINE_WORDS
-            matchers[key] = make() if is_small else await asyncio.to_thread(make)
+            try:
+                matchers[key] = make() if is_small else await asyncio.to_thread(make)
+            except Exception as error:  # noqa: BLE001 - the same
+                raise self._failure(error, direction or "moderation") from None
         return matchers[key]
 
 
