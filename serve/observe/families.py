@@ -1,5 +1,5 @@
 """Every metric of ours, declared once: serve/observe/metrics.py makes the collectors from this
-table, and docs/generate.py makes docs/metrics.md.
+table, and docs/generate.py makes docs/metrics.md. Long, over 400 lines, because it is a table.
 
 Labels take values from closed sets only (route templates, statuses, error codes, the one model's
 own facts, the names that the operator gave it and its adapters), never text of a client: each new
