@@ -48,6 +48,8 @@ CHATML = (
 )
 TOKENIZER = byte_level_tokenizer()
 EOS = TOKENIZER._tokenizer.token_to_id("<|im_end|>")
+FILTER_FILE = Path(__file__).with_name("filter.toml")
+"""Rules that no test's text has."""
 ANSWER = "The audit log is in the state directory. 你好 🙂"
 
 

@@ -203,6 +203,7 @@ def test_every_route_of_the_product_has_its_policy() -> None:
         ("GET", "/v1/usage"): None,
         ("GET", "/admin/usage"): "admin",
         ("GET", "/v1/models/{model:path}"): "infer",
+        ("POST", "/v1/moderations"): "infer",
         ("POST", "/tokenize"): "infer",
         ("POST", "/detokenize"): "infer",
         ("GET", "/livez"): None,
