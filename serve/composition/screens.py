@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from serve.config import Config
 from serve.governance.followed_file import FollowedFile
 from serve.governance.moderating import Moderator
-from serve.governance.presets.preset_rules import built_in
+from serve.governance.presets.preset_rules import PresetRules, built_in
 from serve.governance.presets.presets import Presets
 from serve.governance.screening import Screen, Screens
 from serve.observe.metrics import Metrics
@@ -64,7 +64,14 @@ def _presets(path: Path | None, metrics: Metrics, reloads: list[Callable[[], Non
         return Presets(built_in, metrics)
     from serve.governance.presets.presets_file import read_presets  # noqa: PLC0415
 
-    file = FollowedFile(path, read_presets, "presets")
+    def read(path: Path) -> PresetRules:
+        rules = read_presets(path)
+        for name, answers in rules.answers.items():
+            if answers.must_match is not None:
+                metrics.answer_rule_known(name)
+        return rules
+
+    file = FollowedFile(path, read, "presets")
     metrics.attach_rules_file("presets_file_usable", lambda: file.is_in_force)
     reloads.append(lambda: file.follow(always=True))
     return Presets(lambda: file.content, metrics)

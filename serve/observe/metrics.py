@@ -147,6 +147,12 @@ class Metrics:
             self._counters["content_filter_hits_total"].labels(
                 rule=rule, direction=direction, action=action
             )
+            self._counters["content_filter_failures_total"].labels(direction=direction)
+
+    def answer_rule_known(self, rule: str) -> None:
+        """Begin to count for a rule that rejects answers, from 0 on."""
+        for outcome in ("retried", "refused", "passed"):
+            self._counters["answers_rejected_total"].labels(rule=rule, outcome=outcome)
 
     def content_filter_hit(self, rule: str, direction: str, action: str) -> None:
         """Count a hit of the content filter. The name is one of its file's, not a client's."""

@@ -28,7 +28,7 @@ from typing import Any, Final, cast
 
 from serve.errors import StartupError
 from serve.governance.file_tables import Table, read_document
-from serve.governance.filtering.matching import forms_of
+from serve.governance.filtering.folding import folded
 from serve.governance.filtering.rules import CATEGORIES, Direction, Rule, RuleSet
 from serve.governance.filtering.widths import any_of, compiled
 
@@ -100,7 +100,7 @@ def _rule(number: int, table: object, version: str, taken: set[str]) -> Rule:
     if not (words or patterns):
         fields.refuse("it looks for nothing: give words or patterns")
     for word in words:
-        if not forms_of([word]):
+        if not folded(word):
             fields.refuse(f"the word {word!r} has no character that is seen")
     for pattern in patterns:
         try:
