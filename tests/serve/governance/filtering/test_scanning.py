@@ -57,7 +57,7 @@ def test_every_split_of_short_texts(text: str, is_proving: bool) -> None:
 def test_every_split_of_many_texts(is_proving: bool) -> None:
     """Each in one, two and three pieces, at every place."""
     if not is_proving:
-        pytest.skip("300,000 splits, a minute: `make prove`; short texts are split above")
+        pytest.skip("56,667 splits, ten seconds: `make prove`; short texts are split above")
     parts = (
         "so ",
         "bad",
