@@ -28,7 +28,7 @@ from serve.pipeline.stages import Stage
 log = logging.getLogger(__name__)
 
 TIMEOUT_S: Final = 30.0
-INLINE_CHARS: Final = 16_384
+INLINE_CHARS: Final = 4096
 """Longer texts are looked at on a thread: the event loop goes on."""
 INLINE_WORDS: Final = 2000
 """An automaton of more words is made on a thread."""
@@ -75,11 +75,14 @@ class ContentFilter:
         if not behind.rules:
             return Screened(generation=generation)
 
+        is_json = generation.format is not None and generation.format.kind == "json_schema"
+
         def stages(index: int) -> Sequence[Stage]:
             return [
                 FilterStage(
                     index,
                     behind,
+                    has_json=is_json,
                     on_hit=lambda rule: self._note(record, rule, "output"),
                     on_failure=lambda: self._metrics.content_filter_failed("output"),
                 )

@@ -25,6 +25,7 @@ class FilterStage:
     Each of them is a text of its own: what was held of one is released where another begins.
 
     Args:
+        has_json: the content is JSON, in which escapes are read as what they stand for.
         on_hit: told of each rule that hits; of one that counts, once for each choice.
         on_failure: told where the filter fails; the choice ends by an error then.
     """
@@ -34,11 +35,13 @@ class FilterStage:
         index: int,
         matcher: Matcher,
         *,
+        has_json: bool = False,
         on_hit: Callable[[Rule], None],
         on_failure: Callable[[], None],
     ) -> None:
         self._index = index
         self._matcher = matcher
+        self._has_json = has_json
         self._on_hit = on_hit
         self._on_failure = on_failure
         self._scanners: dict[str | int, Scanner] = {}
@@ -121,7 +124,8 @@ class FilterStage:
     def _scanner(self, event: ChoiceEvent) -> Scanner:
         key = _key(event)
         if key not in self._scanners:
-            self._scanners[key] = Scanner(self._matcher, has_escapes=isinstance(key, int))
+            has_escapes = isinstance(key, int) or (self._has_json and key == "content")
+            self._scanners[key] = Scanner(self._matcher, has_escapes=has_escapes)
         return self._scanners[key]
 
     def _count(self, scanner: Scanner) -> None:

@@ -105,6 +105,16 @@ def test_arguments_of_calls_are_filtered_with_their_escapes(hidden: str) -> None
     assert (arguments, found[-1], notes.hits) == ('{"a": "', CUT, ["anywhere"])
 
 
+@pytest.mark.parametrize(("has_json", "reason"), [(True, "content_filter"), (False, "stop")])
+def test_escapes_are_read_in_content_that_is_json(has_json: bool, reason: str) -> None:
+    stage = FilterStage(
+        0, MATCHER, has_json=has_json, on_hit=lambda _rule: None, on_failure=lambda: None
+    )
+    found = told(stage, [*text('{"a": "\\u0075', 'gh"}'), END])
+    assert isinstance(found[-1], Finished)
+    assert found[-1].reason == reason
+
+
 def test_calls_are_texts_of_their_own() -> None:
     events = [call(0, "u", name="a"), call(1, "gh", name="b"), END]
     found = told(Notes().stage(), events)
