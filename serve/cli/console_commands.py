@@ -58,7 +58,7 @@ COMMANDS = {
         "serve",
         "make, list, limit and revoke API keys",
         ("keys",),
-        commands=("create", "list", "show", "rotate", "revoke", "limits"),
+        commands=("create", "list", "show", "rotate", "revoke", "limits", "preset"),
         group="operate",
     ),
     "audit": Command(
