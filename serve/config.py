@@ -22,6 +22,7 @@ from serve.config_sections.identity import IdentitySection
 from serve.config_sections.integrity import IntegritySection
 from serve.config_sections.limits import LimitsSection
 from serve.config_sections.listening import ListeningSection
+from serve.config_sections.masking import MaskingSection
 from serve.config_sections.served_model import ServedModelSection
 from serve.config_sections.storage import StorageSection
 from serve.config_sections.stores import StoresSection
@@ -40,6 +41,7 @@ _PATHS = (
     "ssl_ca_certs",
     "client_cert_map",
     "limits_file",
+    "masking_file",
     "alerts_file",
     "database_url_file",
     "cache_url_file",
@@ -55,6 +57,7 @@ class Config(
     StoresSection,
     AlertsSection,
     LimitsSection,
+    MaskingSection,
     IdentitySection,
     TlsSection,
     ListeningSection,

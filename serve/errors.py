@@ -8,7 +8,8 @@
         ├── InvalidRequest            400 the client must change the request
         │   ├── InvalidJson           400 the body is not strict JSON
         │   ├── UnsupportedField      400 a known field that this server does not (yet) honour
-        │   └── ContextLengthExceeded 400 the prompt leaves no room in the model's context
+        │   ├── ContextLengthExceeded 400 the prompt leaves no room in the model's context
+        │   └── PersonalDataBlocked   400 data that a rule of masking does not let pass
         ├── InvalidApiKey             401
         ├── OAuthError                400 a request for a token that is refused
         │   ├── UnsupportedGrantType  400
@@ -28,6 +29,7 @@
         ├── HeadersTooLarge           431
         ├── HttpVersionNotSupported   505 another HTTP than 1.1 and 1.0
         ├── InternalError             500 a defect of ours; the message carries no detail
+        │   └── MaskingFailed         500 what could not be masked is not sent
         ├── DeadlineExceeded          504 not within the time that client and server allow
         └── Unavailable               503 always with Retry-After
             ├── QueueFull             503
@@ -105,6 +107,12 @@ class ContextLengthExceeded(InvalidRequest):
     """The prompt leaves no room for an answer in the model's context."""
 
     code = "context_length_exceeded"
+
+
+class PersonalDataBlocked(InvalidRequest):
+    """The prompt holds data of a kind that a rule of masking blocks; the message names the rule."""
+
+    code = "personal_data_blocked"
 
 
 class InvalidApiKey(RequestError):
@@ -263,6 +271,12 @@ class InternalError(RequestError):
     """A defect of ours. The message carries the request id and no detail; the log has the rest."""
 
     is_final = True
+
+
+class MaskingFailed(InternalError):
+    """Masking failed, so what it was to mask is neither answered nor sent."""
+
+    code = "masking_failed"
 
 
 class Unavailable(RequestError):

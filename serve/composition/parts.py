@@ -16,6 +16,7 @@ from serve.composition.alerts import open_alerts
 from serve.composition.identity import Identity, open_identity
 from serve.composition.limits import open_limits
 from serve.composition.queues import directory_for
+from serve.composition.screens import Screening, open_screens
 from serve.composition.stores import Stores
 from serve.composition.tls import Encryption, build_encryption
 from serve.composition.usage import open_usage
@@ -33,14 +34,16 @@ class Parts:
     state: ServerState
     identity: Identity
     encryption: Encryption
+    screening: Screening
 
     @property
     def service(self) -> Service:
         return self.state.service
 
     def reload(self) -> None:
-        """Read the files of keys, tokens and certificates again, changed or not."""
+        """Read the files of keys, tokens, certificates and screens again, changed or not."""
         self.identity.reload()
+        self.screening.reload()
         self.encryption.reload()
 
 
@@ -70,11 +73,13 @@ async def open_parts(
     usage = await stack.enter_async_context(
         open_usage(config, time_zone=limits.time_zone, is_kept=limits.rules is not None)
     )
+    screening = open_screens(config, metrics)
     directory = directory_for(config, metrics, limits.weight_of)
     service = Service(
         directory,
         encryption.authenticators(identity.authenticators),
         reservations=limits.reservations,
+        screen=screening.screens,
         listeners=(logs.AccessLog(), metrics),
     )
     state = ServerState(
@@ -85,4 +90,4 @@ async def open_parts(
         usage=usage,
         tokens=identity.tokens,
     )
-    return Parts(state=state, identity=identity, encryption=encryption)
+    return Parts(state=state, identity=identity, encryption=encryption, screening=screening)

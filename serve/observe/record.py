@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from serve.timeline import RequestClass, Timeline
@@ -25,6 +25,8 @@ class RequestRecord:
         error_code: of a refusal, or of an error in mid-stream (docs/errors.md).
         request_class: of its turn in the fair queue.
         is_disconnected: the caller left before the answer was complete.
+        verdicts: what masking, filters and presets found or did: names of rules with their
+            versions, and no text. Whoever screens the call adds to it.
     """
 
     request_id: str
@@ -38,6 +40,7 @@ class RequestRecord:
     error_code: str | None = None
     request_class: RequestClass = "interactive"
     is_disconnected: bool = False
+    verdicts: list[str] = field(default_factory=list)
 
 
 class RequestListener(Protocol):
