@@ -27,6 +27,26 @@ PROVINCES = frozenset(
 )
 """The first two digits of an identity number: a province, or Hong Kong, Macau and Taiwan."""
 
+_REGISTERED = frozenset(
+    f"{department}{kind}"
+    for department, kinds in {
+        "1": "1239",
+        "2": "19",
+        "3": "123459",
+        "4": "19",
+        "5": "1239",
+        "6": "129",
+        "7": "129",
+        "8": "19",
+        "9": "123",
+        "A": "19",
+        "N": "1239",
+        "Y": "1",
+    }.items()
+    for kind in kinds
+)
+"""The first two characters of a credit code: by whom something is registered, and as what."""
+
 IBAN_LENGTHS = {
     "AD": 24,
     "AE": 23,
@@ -136,6 +156,8 @@ def is_credit_code(code: str) -> bool:
     One of digits alone must also have the inner check digit of GB 11714, or one of 31 numbers would
     do.
     """
+    if code[:2] not in _REGISTERED or code[2:4] not in PROVINCES | {"10"}:
+        return False
     try:
         values = [_CODE_CHARS.index(char) for char in code]
     except ValueError:

@@ -60,6 +60,7 @@ class CustomDetector:
     regexp: re2._Regexp
     max_chars: int
     spelling: Spelling = "exact"
+    has_digit: bool = False
 
     def found(self, text: str, begin: int, end: int) -> Iterator[Found]:
         """See Detector. A beginning is looked for in two lengths, its match in one."""

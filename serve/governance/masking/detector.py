@@ -56,6 +56,11 @@ class Detector(Protocol):
         """See Spelling."""
         ...
 
+    @property
+    def has_digit(self) -> bool:
+        """Whether each match has one of the digits 0 to 9 in it."""
+        ...
+
     def found(self, text: str, begin: int, end: int) -> Iterator[Found]:
         """All matches that begin at a place in [begin, end), in order; they may overlap."""
         ...
@@ -99,6 +104,7 @@ class PatternDetector:
     needs: tuple[str, ...] = ()
     gate: re2._Regexp | None = None
     spelling: Spelling = "compact"
+    has_digit: bool = True
 
     def found(self, text: str, begin: int, end: int) -> Iterator[Found]:
         """See Detector."""
@@ -114,6 +120,6 @@ class PatternDetector:
             at = match.start() + 1
 
     def pending(self, text: str, begin: int) -> int:
-        """See Detector."""
+        """See Detector. A scanner searches for the tails of several at once."""
         match = self.tail.search(text, max(begin, len(text) - self.reach))
         return len(text) if match is None else match.start()

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from serve.governance.masking.detectors.catalogue import DETECTORS, GROUPS
-from serve.governance.masking.scan import Hit
+from serve.governance.masking.scan import Hit, Scanner
 from serve.governance.masking.stream import masked
 
 MAX_CHARS = 4096
 """Characters of a line that are looked at; the rest is left out."""
-_DETECTORS = tuple(
+_SCANNER = Scanner(
     detector for name in (*GROUPS["secrets"], *GROUPS["personal"]) for detector in DETECTORS[name]
 )
 
@@ -19,7 +19,7 @@ def masked_line(text: str) -> str:
     Addresses of machines stay: an operator looks for them.
     """
     cut = text if len(text) <= MAX_CHARS else f"{text[:MAX_CHARS]}..."
-    return masked(cut, _DETECTORS, _label)
+    return masked(cut, _SCANNER, _label)
 
 
 def _label(hit: Hit, _key: str, _value: str) -> str:

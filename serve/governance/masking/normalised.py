@@ -19,9 +19,14 @@ _SPACES = "\u00a0\u1680\u202f\u205f\u3000" + "".join(map(chr, range(0x2000, 0x20
 _DASHES = "\u2010\u2011\u2012\u2013\u2014\u2015\u2043\u2212\u30fc\ufe58\ufe63"
 _INVISIBLE = "\u034f\u115f\u1160\u17b4\u17b5\u20e3\u3164\uffa0"
 """Characters without a form of their own that are not of the category Cf."""
-_ESCAPE = re.compile(r"\\u[0-9a-fA-F]{4}|\\[^u]", re.DOTALL)
+_ESCAPE = re.compile(
+    r"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|\\u[0-9a-fA-F]{4}|\\[^u]",
+    re.DOTALL,
+)
 _TOKEN = re.compile(_ESCAPE.pattern + '|"', re.DOTALL)
-_UNFINISHED = re.compile(r"(\\+)(?:u[0-9a-fA-F]{0,3})?\Z")
+_UNFINISHED = re.compile(
+    r"(\\+)(?:u[dD][89abAB][0-9a-fA-F]{2}(?:\\(?:u[0-9a-fA-F]{0,3})?)?|u[0-9a-fA-F]{0,3})?\Z"
+)
 _SAID = {"n": "\n", "r": "\r", "t": "\t", "b": "\b", "f": "\f"}
 
 
@@ -42,6 +47,7 @@ def table() -> dict[int, str | None]:
             readings[code] = folded
     for code in (*range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0), *map(ord, _INVISIBLE)):
         readings[code] = None
+    readings |= dict.fromkeys(range(0xD800, 0xE000), "\ufffd")  # halves, of which UTF-8 has none
     readings |= dict.fromkeys(map(ord, _SPACES), " ")
     readings |= dict.fromkeys(map(ord, _DASHES), "-")
     return readings
@@ -121,19 +127,23 @@ def _said(escape: str) -> str:
     """The character that an escape says; a line break for a quote."""
     if escape == '"':
         return "\n"
+    if len(escape) == 12:  # the two halves of a character beyond U+FFFF
+        return str(json.loads(f'"{escape}"'))
     kind, digits = escape[1], escape[2:]
     return chr(int(digits, base=16)) if kind == "u" else _SAID.get(kind, kind)
 
 
 def num_finished(text: str) -> int:
     """Characters before an escape that a text breaks off in; all of them where it has none."""
-    if "\\" not in text[-5:]:
+    at = text.find("\\", max(0, len(text) - 11))
+    if at < 0:
         return len(text)
-    found = _UNFINISHED.search(text, max(0, text.rfind("\\") - 64))
-    if found is None:
+    while at > 0 and text[at - 1] == "\\":
+        at -= 1
+    found = _UNFINISHED.search(text, at)
+    if found is None or len(found[1]) % 2 == 0:
         return len(text)
-    slashes = len(text[: found.end(1)]) - len(text[: found.end(1)].rstrip("\\"))
-    return found.end(1) - 1 if slashes % 2 else len(text)
+    return found.end(1) - 1
 
 
 def num_quotes(text: str) -> int:

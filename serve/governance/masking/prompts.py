@@ -7,8 +7,8 @@ from dataclasses import replace
 from typing import Any
 
 from serve.errors import InvalidRequest, PersonalDataBlocked
-from serve.governance.masking.detector import Detector
 from serve.governance.masking.pseudonyms import SHAPE
+from serve.governance.masking.scan import Scanner
 from serve.governance.masking.stream import MaskedStream, Replace
 from serve.pipeline.events import (
     ChatPrompt,
@@ -61,12 +61,12 @@ class MaskedPrompts:
     """Masks the prompts of one request.
 
     Args:
-        detectors: what to look for.
+        scanner: finds what is to be replaced.
         replace: asked for each hit, in the order in which a model reads the prompt: tools first.
     """
 
-    def __init__(self, detectors: Sequence[Detector], replace: Replace) -> None:
-        self._detectors = detectors
+    def __init__(self, scanner: Scanner, replace: Replace) -> None:
+        self._scanner = scanner
         self._replace = replace
 
     def of(self, generation: Generation) -> Generation:
@@ -165,7 +165,7 @@ class MaskedPrompts:
         return value
 
     def _text(self, text: str, at: str, *, is_json: bool = False) -> str:
-        stream = MaskedStream(self._detectors, self._replace, is_json=is_json)
+        stream = MaskedStream(self._scanner, self._replace, is_json=is_json)
         masked = stream.feed(text) + stream.finish()
         if stream.blocked is not None:
             raise PersonalDataBlocked(

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from serve.governance.masking.detector import Detector, Found, Spelling
+from serve.governance.masking.detector import Found, Spelling
 from serve.governance.masking.detectors.forms import compact
 from serve.governance.masking.pseudonyms import MAX_CHARS, SHAPE, Pseudonyms
 from serve.governance.masking.rules import Rule, RuleSet
-from serve.governance.masking.scan import Hit
+from serve.governance.masking.scan import Hit, Scanner
 from serve.governance.masking.stream import BlockedError
 
 Told = Callable[[Rule], None]
@@ -21,6 +21,7 @@ class PseudonymShape:
     name = "pseudonym"
     label = "PSEUDONYM"
     spelling: Spelling = "exact"
+    has_digit = True
 
     def found(self, text: str, begin: int, end: int) -> Iterator[Found]:
         """See Detector."""
@@ -69,13 +70,14 @@ class Replacing:
         return self._pseudonyms.of(label, _same(hit.detector.spelling, key, value), value)
 
 
-def detectors_of(rules: RuleSet) -> tuple[Detector, ...]:
-    """The detectors of a tenant's rules, in order.
+def scanner_of(rules: RuleSet, *, of_answers: bool = False) -> Scanner:
+    """The scanner for a tenant's rules.
 
-    Where something gets a pseudonym, words that look like one are looked for, too.
+    Args:
+        of_answers: where something gets a pseudonym, words that look like one are looked for, too.
     """
-    own = tuple(detector for rule in rules.rules for detector in rule.detectors)
-    return (SHAPES, *own) if rules.pseudonymises else own
+    own = [detector for rule in rules.rules for detector in rule.detectors]
+    return Scanner([SHAPES, *own] if of_answers and rules.pseudonymises else own)
 
 
 def _same(spelling: Spelling, key: str, value: str) -> str:

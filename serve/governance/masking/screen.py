@@ -13,11 +13,10 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from serve.errors import InvalidRequest, MaskingFailed, RequestError
-from serve.governance.masking.detector import Detector
 from serve.governance.masking.lanes import Lane, Rewritten
 from serve.governance.masking.prompts import MaskedPrompts, pseudonyms_in, texts_of
 from serve.governance.masking.pseudonyms import Pseudonyms
-from serve.governance.masking.replacing import Replacing, Told, detectors_of
+from serve.governance.masking.replacing import Replacing, Told, scanner_of
 from serve.governance.masking.restoring import RestoredStream
 from serve.governance.masking.rules import Rule, Rules, RuleSet, Side
 from serve.governance.masking.stream import MaskedStream
@@ -98,7 +97,6 @@ class MaskedRequest:
     def __init__(self, rules: RuleSet, told: Callable[[Side], Told]) -> None:
         self._rules = rules
         self._told = told
-        self._detectors: Sequence[Detector] = detectors_of(rules)
 
     def screened(self, generation: Generation) -> Screened:
         """The request as it may run.
@@ -115,8 +113,7 @@ class MaskedRequest:
         is_json = generation.format is not None and generation.format.kind == "json_schema"
         if self._rules.apply_to("prompts"):
             replacing = Replacing(self._rules, pseudonyms, self._told("prompts"))
-            own = [each for each in self._detectors if each.name != "pseudonym"]
-            generation = MaskedPrompts(own, replacing).of(generation)
+            generation = MaskedPrompts(scanner_of(self._rules), replacing).of(generation)
         choices = _Choices(pseudonyms)
         stages: StagesOf = no_stages
         if is_answer_masked:
@@ -127,13 +124,14 @@ class MaskedRequest:
 
     def _masking(self, choices: _Choices, *, is_json: bool) -> StagesOf:
         told = self._told("answers")
+        scanner = scanner_of(self._rules, of_answers=True)
 
         def stages(index: int) -> Sequence[Stage]:
             replacing = Replacing(self._rules, choices.of(index), told)
 
             def stream(lane: Lane) -> MaskedStream:
                 has_json = _is_json(lane, is_json=is_json)
-                return MaskedStream(self._detectors, replacing, is_json=has_json)
+                return MaskedStream(scanner, replacing, is_json=has_json)
 
             return [Rewritten(stream)]
 

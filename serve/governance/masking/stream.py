@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from serve.governance.masking.detector import LEFT, Detector
+from serve.governance.masking.detector import LEFT
 from serve.governance.masking.normalised import (
     Normalised,
     normalise,
@@ -20,7 +20,7 @@ from serve.governance.masking.normalised import (
     num_quotes,
     said,
 )
-from serve.governance.masking.scan import Hit, scan
+from serve.governance.masking.scan import Hit, Scanner
 
 SLICE_CHARS = 16_384
 """Most characters that are looked at in one go: about 10 ms."""
@@ -52,7 +52,7 @@ class MaskedStream:
     """One text that comes in pieces.
 
     Args:
-        detectors: what to look for; the first has what two find at one place.
+        scanner: finds what is to be replaced.
         replace: asked for each hit, in order.
         is_json: the text is JSON: data is found through its escapes, and what stands in its place
             keeps it JSON.
@@ -63,12 +63,12 @@ class MaskedStream:
 
     def __init__(
         self,
-        detectors: Sequence[Detector],
+        scanner: Scanner,
         replace: Replace,
         *,
         is_json: bool = False,
     ) -> None:
-        self._detectors = detectors
+        self._scanner = scanner
         self._replace = replace
         self._is_json = is_json
         self._held = ""
@@ -98,7 +98,7 @@ class MaskedStream:
         reading = normalise(self._held[:size], is_json=self._is_json)
         text = self._before + reading.text
         begin = len(self._before)
-        hits, until = scan(text, begin, self._detectors, is_last=is_last)
+        hits, until = self._scanner.scan(text, begin, is_last=is_last)
         # What is left out, such as an invisible character, belongs to what stands before it.
         end = size if until == len(text) else reading.start(until - begin)
         passed = self._replaced(reading, begin, hits, end)
@@ -140,13 +140,13 @@ class MaskedStream:
             self._in_string = not self._in_string
 
 
-def masked(text: str, detectors: Sequence[Detector], replace: Replace) -> str:
+def masked(text: str, scanner: Scanner, replace: Replace) -> str:
     """A whole text, masked; up to the data that blocks it.
 
     Raises:
         BlockedError: data is in it that may not pass.
     """
-    stream = MaskedStream(detectors, replace)
+    stream = MaskedStream(scanner, replace)
     passed = stream.feed(text) + stream.finish()
     if stream.blocked is not None:
         raise BlockedError(stream.blocked)

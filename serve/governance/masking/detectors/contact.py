@@ -30,6 +30,8 @@ _MOBILE_PREFIXES = frozenset(
 _MOBILE_GROUPS = frozenset({(3, 4, 4), (3, 8), (7, 4), (3, 3, 5), (3, 4, 2, 2), (5, 6)})
 _CALLED = r"(?:(?<![0-9A-Za-z].)|(?<=[Tt]el.)|(?<=TEL.)|(?<=phone.))"
 _PREFIX = re.compile(r"(?:[+(]{1,2}|00)?(?:86\)?[ \-]{0,2})?")
+_IN_TABLE = re.compile(r"\A[0-9][ \t]|[ \t][0-9]\Z")
+"""A number that goes on in the next line has no others beside it."""
 _AREA = r"(?:10|2[0-9]|[3-9][0-9]{2})"
 _LOCAL = "A-Za-z0-9._%+-"
 
@@ -37,6 +39,8 @@ _LOCAL = "A-Za-z0-9._%+-"
 def _mobile(text: str, match: re.Match[str]) -> Found | None:
     number = _PREFIX.sub("", match[0], count=1)
     if compact(number)[:3] not in _MOBILE_PREFIXES:
+        return None
+    if "\n" in number and _IN_TABLE.search(text[max(0, match.start() - 2) : match.end() + 2]):
         return None
     is_usual = is_in_one_piece(number) or groups(number) in _MOBILE_GROUPS
     return whole(text, match) if is_usual else None
@@ -56,12 +60,12 @@ MOBILE = PatternDetector(
     label="PHONE",
     pattern=re.compile(
         rf"(?:(?:\+(?<![0-9].)86|\((?<![0-9].)\+?86\)|0{ALONE}{NO_DIGIT}086|8{ALONE}{NO_DIGIT}6)"
-        rf"[ \-]{{0,2}}1|1{_CALLED}{NO_DIGIT})[3-9](?:{BREAK}[0-9]){{9}}{ENDS}"
+        rf"[ \-]{{0,2}}1|1{_CALLED}{NO_DIGIT}){BREAK}[3-9](?:{BREAK}[0-9]){{9}}{ENDS}"
     ),
     tail=re.compile(rf"[+(018](?<![0-9].)[+()0-9{BREAKS}]*\Z"),
     reach=110,
     check=_mobile,
-    gate=re2.compile(rf"1[3-9](?:{BREAK}[0-9]){{9}}"),
+    gate=re2.compile(rf"1{BREAK}[3-9](?:{BREAK}[0-9]){{9}}"),
 )
 LANDLINE = PatternDetector(
     name="landline",
@@ -97,4 +101,5 @@ EMAIL = PatternDetector(
     check=_email,
     spelling="folded",
     needs=("@",),
+    has_digit=False,
 )

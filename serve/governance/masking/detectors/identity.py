@@ -51,7 +51,7 @@ def _is_announced(words: re.Pattern[str], text: str, match: re.Match[str]) -> bo
 
 
 def _plate(text: str, match: re.Match[str]) -> Found | None:
-    num_digits = sum(char.isdigit() for char in match[0])
+    num_digits = sum(char in "0123456789" for char in match[0])
     return whole(text, match) if num_digits >= 2 else None
 
 

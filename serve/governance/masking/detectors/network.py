@@ -37,11 +37,11 @@ def _address(text: str, match: re.Match[str], *, is_global: bool) -> Found | Non
 
 
 _PATTERN = re.compile(
-    r"[0-9A-Fa-f:](?<![0-9A-Za-z:.].)"
+    r"[0-9A-Fa-f:](?<![0-9A-Za-z.].)"
     r"(?:[0-9]{0,2}(?:\.[0-9]{1,3}){3}(?![0-9A-Za-z])(?!\.[0-9])"
-    r"|(?=[0-9A-Fa-f]{0,4}:)[0-9A-Fa-f:]{2,38}(?:(?:\.[0-9]{1,3}){3})?(?![0-9A-Za-z:])(?!\.[0-9]))"
+    r"|(?<![0-9A-Fa-f:]:.)(?=[0-9A-Fa-f]{0,4}:)[0-9A-Fa-f:]{2,38}(?:(?:\.[0-9]{1,3}){3})?(?![0-9A-Za-z:])(?!\.[0-9]))"
 )
-_TAIL = re.compile(r"[0-9A-Fa-f:](?<![0-9A-Za-z:.].)[0-9A-Fa-f:.]*\Z")
+_TAIL = re.compile(r"[0-9A-Fa-f:](?<![0-9A-Za-z.].)[0-9A-Fa-f:.]*\Z")
 _GATE = re2.compile(
     r"[0-9]\.[0-9]{1,3}\.[0-9]{1,3}\.[0-9]|[0-9A-Fa-f]?:[0-9A-Fa-f]{0,4}:[0-9A-Fa-f:]"
 )
@@ -54,6 +54,7 @@ PUBLIC = PatternDetector(
     check=_public,
     gate=_GATE,
     spelling="folded",
+    has_digit=False,
 )
 PRIVATE = PatternDetector(
     name="ip_private",
@@ -64,4 +65,5 @@ PRIVATE = PatternDetector(
     check=_private,
     gate=_GATE,
     spelling="folded",
+    has_digit=False,
 )

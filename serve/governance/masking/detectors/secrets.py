@@ -11,7 +11,7 @@ from serve.governance.masking.detectors.forms import ALONE
 
 _BODY = r"A-Za-z0-9+/=\s\\:,\-"
 _NAMED = r"(?:[A-Z0-9]{1,12} ){0,3}PRIVATE KEY(?: BLOCK)?-----"
-_FORBIDDEN = r"\s\"'<>,;}\]，。；、"
+_FORBIDDEN = r"\s\"'<>,;}\]\u3000-\u9fff"
 _LOCK = r"(?:(?:[Pp](?<![0-9A-Za-z].)|P(?<=[a-z].))(?i:assword|asswd|assphrase|wd)|密码|口令)"
 _KEY = (
     r"(?:(?:[Ss](?<![0-9A-Za-z].)|S(?<=[a-z].))(?i:ecret(?:[_\-]?(?:access[_\-]?)?key)?)"
@@ -21,6 +21,7 @@ _KEY = (
 )
 _WORD = rf"(?:{_LOCK}|{_KEY})"
 _IS = r"[\"'\n]?[ ]{0,3}(?:[:=]>?|是|为)[ ]{0,3}[\"'\n]?"
+_DIGIT = re.compile("[0-9]")
 _HAS_LETTER = re.compile(r"[^0-9.,:/\-]")
 _IS_WORD = re.compile(_LOCK)
 _CODE = re.compile(r"[$%{<]|.*[({]|(?:os|process|self|config|settings|env)\.", re.DOTALL)
@@ -29,13 +30,13 @@ _CODE = re.compile(r"[$%{<]|.*[({]|(?:os|process|self|config|settings|env)\.", r
 def _mixed(text: str, match: re.Match[str]) -> Found | None:
     """A secret has a letter and a digit: a word of a language has no digit."""
     value = match["value"] if "value" in match.re.groupindex else match[0]
-    has_both = any(map(str.isdigit, value)) and any(map(str.isalpha, value))
+    has_both = _DIGIT.search(value) is not None and any(map(str.isalpha, value))
     return whole(text, match) if has_both else None
 
 
 def _password(_text: str, match: re.Match[str]) -> Found | None:
     value = match["value"]
-    if not any(map(str.isdigit, value)) or _CODE.match(value):
+    if _DIGIT.search(value) is None or _CODE.match(value):
         return None
     if not _HAS_LETTER.search(value) and not _IS_WORD.match(match[0]):
         return None
@@ -72,6 +73,8 @@ JWT = PatternDetector(
     tail=re.compile(rf"e{ALONE}(?:y(?:J[A-Za-z0-9_.\-]*)?)?\Z"),
     reach=7520,
     spelling="exact",
+    needs=("eyJ",),
+    has_digit=False,
 )
 BEARER = PatternDetector(
     name="bearer",
@@ -96,11 +99,13 @@ PRIVATE_KEY = PatternDetector(
     ),
     reach=8600,
     spelling="exact",
+    needs=("-----BEGIN",),
+    has_digit=False,
 )
 PASSWORD = PatternDetector(
     name="password",
     label="PASSWORD",
-    pattern=re.compile(rf"{_WORD}{_IS}(?P<value>[^{_FORBIDDEN}]{{6,128}})"),
+    pattern=re.compile(rf"{_WORD}{_IS}(?P<value>[^{_FORBIDDEN}]{{5,127}}[^{_FORBIDDEN})])"),
     tail=re.compile(
         rf"{_WORD}{_IS}[^{_FORBIDDEN}]*\Z|{_WORD}[\"'\n]?[ ]{{0,3}}(?:[:=]>?)?[ ]{{0,3}}\Z"
         r"|[PpSsTtAa][A-Za-z_\-]{0,20}\Z|[密口]\Z"
@@ -120,4 +125,5 @@ LOGIN = PatternDetector(
     reach=202,
     needs=("://",),
     spelling="exact",
+    has_digit=False,
 )

@@ -1,0 +1,79 @@
+"""The masked stream is the masked text, however the text is split."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from serve.governance.masking import stream as streams
+from serve.governance.masking.pseudonyms import Pseudonyms
+from serve.governance.masking.replacing import SHAPES, Replacing
+from serve.governance.masking.rules import Rule, RuleSet
+from serve.governance.masking.scan import Scanner
+from serve.governance.masking.stream import MaskedStream
+from tests.serve.governance.masking.mixed_texts import ALL, chunkings, mixed_texts
+
+RULES = RuleSet(
+    rules=tuple(
+        Rule(
+            name=each.name,
+            action="mask" if number % 2 else "pseudonymise",
+            detectors=(each,),
+        )
+        for number, each in enumerate(ALL)
+        if each is not SHAPES
+    )
+)
+
+
+SCANNER = Scanner(ALL)
+
+
+def opened(*, is_json: bool = False) -> MaskedStream:
+    replacing = Replacing(RULES, Pseudonyms(), lambda _rule: None)
+    return MaskedStream(SCANNER, replacing, is_json=is_json)
+
+
+def at_once(text: str, *, is_json: bool = False) -> str:
+    """The text looked at as a whole, in one go."""
+    stream = opened(is_json=is_json)
+    stream._held = text
+    return stream.finish()
+
+
+def in_pieces(pieces: list[str], *, is_json: bool = False) -> str:
+    stream = opened(is_json=is_json)
+    return "".join([*map(stream.feed, pieces), stream.finish()])
+
+
+@pytest.fixture(scope="session")
+def scale(is_proving: bool) -> int:
+    return 100 if is_proving else 1
+
+
+@pytest.mark.parametrize("is_json", [False, True])
+def test_every_split_comes_to_the_masked_text(scale: int, is_json: bool) -> None:
+    for text in mixed_texts(10 * scale):
+        whole = at_once(text, is_json=is_json)
+        for at in range(len(text) + 1):
+            assert in_pieces([text[:at], text[at:]], is_json=is_json) == whole, (text, at)
+
+
+@pytest.mark.parametrize("is_json", [False, True])
+def test_every_chunking_comes_to_the_masked_text(scale: int, is_json: bool) -> None:
+    rng = random.Random(4)
+    for text in mixed_texts(50 * scale, seed=5):
+        whole = at_once(text, is_json=is_json)
+        for _ in range(10):
+            pieces = chunkings(text, rng)
+            assert in_pieces(pieces, is_json=is_json) == whole, (text, pieces)
+
+
+def test_slices_of_a_long_text_come_to_the_masked_text(
+    monkeypatch: pytest.MonkeyPatch, scale: int
+) -> None:
+    for size in (7, 64, 1000):
+        monkeypatch.setattr(streams, "SLICE_CHARS", size)
+        text = "".join(mixed_texts(5 + scale, seed=size))
+        assert in_pieces([text]) == at_once(text)
