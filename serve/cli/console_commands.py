@@ -61,6 +61,7 @@ COMMANDS = {
         commands=("create", "list", "show", "rotate", "revoke", "limits"),
         group="operate",
     ),
+    "mask": Command("serve", "try rules of masking on a text", ("mask",), group="operate"),
     "usage": Command("serve", "who used how much: a table and bars", ("usage",), group="operate"),
     "storage": Command(
         "serve",

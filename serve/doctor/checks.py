@@ -40,6 +40,7 @@ MACHINE: Mapping[str, Callable[[Machine], Finding]] = MappingProxyType(
         "usage that waits": stores.spool,
         "limits": governance.limits,
         "alerts": governance.alerts,
+        "masking": governance.masking,
         "routes": egress.routes,
         "egress trial": egress.trial,
         "clock": lambda _machine: clock.clock(),

@@ -1,4 +1,4 @@
-"""Files that govern requests: the pepper, limits, the identity provider, and alerts."""
+"""Files that govern requests: the pepper, limits, masking, the identity provider, and alerts."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from serve.governance.identity.pepper import opened_pepper
 from serve.governance.limits.existence import Known, names_of
 from serve.governance.limits.limits_file import read_rules
 from serve.governance.limits.rules import BUDGETS
+from serve.governance.masking.masking_file import read_rules as read_masking
 
 
 def pepper(machine: Machine) -> Finding:
@@ -83,6 +84,24 @@ def alerts(machine: Machine) -> Finding:
             f"{summary} The limits file has no budget.",
             "Add tokens_per_day, money_per_day or money_per_month to a limit.",
         )
+    return ok(summary)
+
+
+def masking(machine: Machine) -> Finding:
+    """Does the masking file load, and does it mask anything?"""
+    if machine.config.masking_file is None:
+        return skipped("Nothing is masked: --masking-file names a file of rules.")
+    try:
+        rules = read_masking(machine.config.masking_file)
+    except StartupError as error:
+        return _failed(error)
+    default = len(rules.default.rules)
+    summary = (
+        f"Version {rules.version}: {default} rules by default, {len(rules.tenants)} tenants with "
+        "rules of their own."
+    )
+    if not any(own.rules for own in rules.sets):
+        return warning(f"{summary} Nothing is masked.", "Name detectors in [default].")
     return ok(summary)
 
 

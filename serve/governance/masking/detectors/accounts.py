@@ -28,10 +28,13 @@ _CARDS = (
 )
 """The first digits of issuers, and the lengths of their cards' numbers."""
 _GOES_ON = re.compile(r"[0-9A-Za-z]|[.\-][0-9]")
+_FIRST_GROUP = re.compile(r"[0-9](?:[0-9]{3}|[0-9]{5}|[0-9]{14,})?(?![0-9])")
 _DIGIT = re.compile(r"[0-9]")
 
 
 def _bank_card(text: str, match: re.Match[str]) -> Found | None:
+    if _FIRST_GROUP.match(match[0]) is None and "\n" not in match[0]:
+        return None
     number = "".join(_DIGIT.findall(match[0]))
     sizes = next((sizes for first, sizes in _CARDS if first.match(number)), range(0))
     start = match.start()

@@ -7,13 +7,13 @@ import random
 import string
 import uuid
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from tests.serve.governance.masking.corpus.numbers import digits, letters
 
 
 def moment(rng: random.Random) -> datetime:
-    return datetime(2015, 1, 1) + timedelta(seconds=rng.randrange(400_000_000))
+    return datetime(2015, 1, 1, tzinfo=UTC) + timedelta(seconds=rng.randrange(400_000_000))
 
 
 def order(rng: random.Random) -> str:

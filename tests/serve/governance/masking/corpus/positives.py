@@ -113,7 +113,7 @@ def positive(rng: random.Random) -> Positive:
     kind = rng.choices(list(MAKERS), WEIGHTS)[0]
     label, make = MAKERS[kind]
     value = make(rng)
-    if kind == "private_key" or kind == "jwt":
+    if kind in {"private_key", "jwt"}:
         spelt = value
     else:
         spelt = rng.choice(OF_LONG if kind in LONG else ANY)(value, rng)
