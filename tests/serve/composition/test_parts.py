@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
-LIBRARIES = ("sqlalchemy", "alembic", "psycopg", "redis", "jwt", "smtplib")
+LIBRARIES = ("sqlalchemy", "alembic", "psycopg", "redis", "jwt", "smtplib", "re2")
 
 
 def test_a_server_without_a_database_imports_none_of_its_libraries() -> None:

@@ -16,6 +16,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from serve.engine.protocol import TokenChunk, TokenLogprob
+from serve.governance.masking.custom import CustomDetector, compiled
+from serve.governance.masking.lanes import Rewritten
+from serve.governance.masking.pseudonyms import Pseudonyms
+from serve.governance.masking.replacing import Replacing, scanner_of
+from serve.governance.masking.restoring import RestoredStream
+from serve.governance.masking.rules import Rule, RuleSet
+from serve.governance.masking.stream import MaskedStream
 from serve.pipeline.choice import Choice
 from serve.pipeline.events import (
     ChoiceEvent,
@@ -125,17 +132,36 @@ def answer_parser() -> AnswerParser:
     )
 
 
+SHORT = CustomDetector(name="short", label="AB", regexp=compiled(r"a.?b|é{1,3}"), max_chars=3)
+MASKING = RuleSet(rules=(Rule(name="short", action="pseudonymise", detectors=(SHORT,)),))
+
+
+def masking() -> Rewritten:
+    replacing = Replacing(MASKING, Pseudonyms(), lambda _rule: None)
+    scanner = scanner_of(MASKING, of_answers=True)
+    return Rewritten(lambda lane: MaskedStream(scanner, replacing, is_json=isinstance(lane, int)))
+
+
+def restoring() -> Rewritten:
+    known = Pseudonyms()
+    known.of("AB", "ab", "xyz")
+    return Rewritten(lambda lane: RestoredStream(known, is_json=isinstance(lane, int)))
+
+
 STAGES: dict[str, Callable[[], Stage]] = {
     "an answer's parser": answer_parser,
     "stop strings": lambda: StopStrings(STOPS),
     "a channel": Tagged,
     "a mask": Masked,
     "a tool": Called,
+    "masking": masking,
+    "restoring": restoring,
 }
 CHAINS = [
     *([name] for name in STAGES),
     ["stop strings", "a channel", "a mask", "a tool"],
     ["stop strings", "an answer's parser", "a mask"],
+    ["stop strings", "an answer's parser", "masking", "restoring"],
     [],
 ]
 
