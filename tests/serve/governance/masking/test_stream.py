@@ -56,7 +56,7 @@ def scale(is_proving: bool) -> int:
 
 @pytest.mark.parametrize("is_json", [False, True])
 def test_every_split_comes_to_the_masked_text(scale: int, is_json: bool) -> None:
-    for text in mixed_texts(10 * scale):
+    for text in mixed_texts(10 * scale if scale > 1 else 2):
         whole = at_once(text, is_json=is_json)
         for at in range(len(text) + 1):
             assert in_pieces([text[:at], text[at:]], is_json=is_json) == whole, (text, at)
@@ -65,7 +65,7 @@ def test_every_split_comes_to_the_masked_text(scale: int, is_json: bool) -> None
 @pytest.mark.parametrize("is_json", [False, True])
 def test_every_chunking_comes_to_the_masked_text(scale: int, is_json: bool) -> None:
     rng = random.Random(4)
-    for text in mixed_texts(50 * scale, seed=5):
+    for text in mixed_texts(50 * scale if scale > 1 else 6, seed=5):
         whole = at_once(text, is_json=is_json)
         for _ in range(10):
             pieces = chunkings(text, rng)
@@ -85,7 +85,7 @@ def test_slices_of_a_long_text_come_to_the_masked_text(
 def test_each_detector_alone_waits_long_enough(detector: Detector, scale: int) -> None:
     """Without the others, whose hold-back may cover a mistake of its own."""
     scanner = Scanner([detector])
-    for text in texts_for(detector.name, 2 * scale):
+    for text in texts_for(detector.name, 2 * scale if scale > 1 else 1):
         whole = at_once(text, scanner=scanner)
         for at in range(len(text) + 1):
             pieces = [text[:at], text[at:]]
