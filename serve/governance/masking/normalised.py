@@ -152,7 +152,7 @@ def num_quotes(text: str) -> int:
 
 
 def said(text: str) -> str:
-    """What a part of a JSON string says; the part itself where it says nothing."""
+    """The text that a part of a JSON string says; the part itself where it says nothing."""
     if "\\" not in text:
         return text
     try:

@@ -33,7 +33,7 @@ class Pseudonyms:
 
     @property
     def values(self) -> Mapping[str, str]:
-        """What each pseudonym stands for, as it was first written."""
+        """The value of each pseudonym, as it was first written."""
         return self._values
 
     def of(self, label: str, key: str, value: str) -> str:

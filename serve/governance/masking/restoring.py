@@ -43,7 +43,7 @@ class RestoredStream:
         return self._pattern.sub(self._value, text[:end])
 
     def finish(self) -> str:
-        """What was held back: it has become none."""
+        """The text that was held back: it has become none."""
         text, self._held = self._held, ""
         return text
 

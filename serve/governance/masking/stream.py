@@ -41,7 +41,7 @@ class BlockedError(Exception):
 
 
 Replace = Callable[[Hit, str, str], str | None]
-"""What stands in the place of a hit's value, without quotes; None leaves it as it is.
+"""Tells the text in the place of a hit's value, without quotes; None leaves it as it is.
 
 It is given the hit, the value as detectors read it, and the value as it was written, and raises
 BlockedError where that may not pass.

@@ -33,7 +33,7 @@ class Place:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trial:
-    """What rules make of a text; a label stands where they would block it.
+    """The text that rules make of one; a label stands where they would block it.
 
     Attributes:
         hits: in order.
