@@ -28,8 +28,10 @@ from serve.pipeline.stages import Stage, StagesOf, no_stages
 
 log = logging.getLogger(__name__)
 
-INLINE_CHARS = 16_384
-"""Prompts up to this length are masked at once: a few milliseconds."""
+INLINE_CHARS = 4_096
+"""Prompts up to this length are masked at once: 2 ms, and 17 ms of the worst that was found."""
+TEXT_CHARS = 32
+"""Characters for which the time is that of beginning a text."""
 _thread = ThreadPoolExecutor(1, "masking")
 """One for all prompts; it looks at slices, between which the event loop has its turn."""
 
@@ -63,7 +65,7 @@ class MaskingScreen:
             return Screened(generation=generation)
         request = MaskedRequest(own, lambda side: self._told(record, rules.version, side))
         try:
-            if sum(map(len, texts_of(generation))) <= INLINE_CHARS:
+            if sum(len(text) + TEXT_CHARS for text in texts_of(generation)) <= INLINE_CHARS:
                 return request.screened(generation)
             loop = asyncio.get_running_loop()
             return await loop.run_in_executor(_thread, request.screened, generation)

@@ -10,6 +10,9 @@ from serve.governance.masking.detector import Found, PatternDetector, whole
 from serve.governance.masking.detectors.forms import ALONE
 
 _BODY = r"A-Za-z0-9+/=\s\\:,\-"
+_NEW_RUN = r"(?<![0-9A-Za-z_.\-].)"
+"""As ALONE; a run of such tokens begins once, or each of them would be read to the run's end."""
+_ANOTHER = "(?!-----BEGIN)"
 _NAMED = r"(?:[A-Z0-9]{1,12} ){0,3}PRIVATE KEY(?: BLOCK)?-----"
 _FORBIDDEN = r"\s\"'<>,;}\]\u3000-\u9fff"
 _LOCK = r"(?:(?:[Pp](?<![0-9A-Za-z].)|P(?<=[a-z].))(?i:assword|asswd|assphrase|wd)|密码|口令)"
@@ -67,10 +70,10 @@ JWT = PatternDetector(
     name="jwt",
     label="JWT",
     pattern=re.compile(
-        rf"e{ALONE}yJ[A-Za-z0-9_\-]{{8,2000}}\.eyJ[A-Za-z0-9_\-]{{8,4000}}"
+        rf"e{_NEW_RUN}yJ[A-Za-z0-9_\-]{{8,2000}}\.eyJ[A-Za-z0-9_\-]{{8,4000}}"
         r"(?:\.[A-Za-z0-9_\-]{4,1500})?"
     ),
-    tail=re.compile(rf"e{ALONE}(?:y(?:J[A-Za-z0-9_.\-]*)?)?\Z"),
+    tail=re.compile(rf"e{_NEW_RUN}(?:y(?:J[A-Za-z0-9_.\-]*)?)?\Z"),
     reach=7520,
     spelling="exact",
     needs=("eyJ",),
@@ -90,12 +93,12 @@ PRIVATE_KEY = PatternDetector(
     label="PRIVATE_KEY",
     pattern=re.compile(
         rf"-----BEGIN {_NAMED}"
-        rf"(?:[{_BODY}]{{0,8000}}?-----END {_NAMED}"
+        rf"(?:(?:{_ANOTHER}[{_BODY}]){{0,8000}}?-----END {_NAMED}"
         r"|(?:[ \t]{0,4}(?:\\n|\\r|[\r\n]){0,4}[A-Za-z0-9+/=]{16,128}){0,60})"
     ),
     tail=re.compile(
         rf"-(?:[A-Z0-9 \-]{{0,80}}|----BEGIN {_NAMED}"
-        rf"(?:(?!-----END {_NAMED})[{_BODY}])*)\Z"
+        rf"(?:(?!-----END {_NAMED}){_ANOTHER}[{_BODY}])*)\Z"
     ),
     reach=8600,
     spelling="exact",
