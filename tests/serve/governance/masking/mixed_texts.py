@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import random
+from functools import cache
 
 from serve.governance.masking.custom import CustomDetector, compiled
 from serve.governance.masking.detector import Detector
 from serve.governance.masking.detectors.catalogue import DETECTORS
 from serve.governance.masking.replacing import SHAPES
 from tests.serve.governance.masking.corpus.negatives import negatives
-from tests.serve.governance.masking.corpus.positives import positives
+from tests.serve.governance.masking.corpus.positives import Positive, positives
 
 OWN = (
     CustomDetector(
@@ -117,10 +118,15 @@ ANNOUNCED = ("password", "passport")
 """Data that is found behind a word alone."""
 
 
+@cache
+def _short() -> list[Positive]:
+    return [each for each in positives(2000, 7) if len(each.value) < 200]
+
+
 def texts_for(name: str, count: int) -> list[str]:
     """Short texts that turn on one detector."""
     rng = random.Random(name)
-    own = [each for each in positives(2000, 7) if each.kind == name and len(each.value) < 200]
+    own = [each for each in _short() if each.kind == name]
     data = [each.before * (name in ANNOUNCED) + each.value for each in own]
     data += LIKE.get(name, ())
     edges = (
