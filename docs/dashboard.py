@@ -212,6 +212,55 @@ ROWS: dict[str, tuple[Panel, ...]] = {
             ),
         ),
     ),
+    "What is recorded": (
+        Panel(
+            "Audit log",
+            "short",
+            "Whether each replica's audit log is written (1) or cannot be (0), and its entries.",
+            (
+                (_gauge("audit_log_available"), "written {{instance}}"),
+                (f"rate({_gauge('audit_log_entries')}{_RATE})", "entries/s {{instance}}"),
+            ),
+        ),
+        Panel(
+            "Writes of the audit log",
+            "s",
+            "Time of a write, in which all that waited is made durable together.",
+            _quantiles("audit_write_seconds"),
+        ),
+        Panel(
+            "Not in the audit log",
+            "short",
+            "Calls that passed unrecorded in the last hour, and refusals whose records were lost.",
+            (
+                (f"sum (increase({_gauge('audit_unrecorded_total')}[1h]))", "unrecorded"),
+                (f"sum by (type) (increase({_gauge('audit_lost_total')}[1h]))", "lost {{type}}"),
+            ),
+        ),
+        Panel(
+            "Cosigned by every witness",
+            "short",
+            "Entries that are not cosigned yet: a few while witnesses answer. docs/audit.md.",
+            (
+                (
+                    f"{_gauge('audit_log_entries')} - {_gauge('audit_cosigned_entries')}",
+                    "{{instance}}",
+                ),
+            ),
+        ),
+        Panel(
+            "What witnesses say",
+            "short",
+            "Checkpoints in the last hour by outcome. Refused: the log is not the one that was "
+            "cosigned before. Stop, keep the folder, and run `audit witness check`.",
+            (
+                (
+                    f"sum by (outcome) (increase({_gauge('audit_witness_requests_total')}[1h]))",
+                    "{{outcome}}",
+                ),
+            ),
+        ),
+    ),
     "Who is told": (
         Panel(
             "Alerts about budgets",

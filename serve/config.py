@@ -17,6 +17,8 @@ from models.errors import HomelessError
 from models.rules import names
 from serve import config_checks
 from serve.config_sections.alerts import AlertsSection
+from serve.config_sections.audit import AuditSection
+from serve.config_sections.audit_witness import AuditWitnessSection
 from serve.config_sections.capacity import CapacitySection
 from serve.config_sections.identity import IdentitySection
 from serve.config_sections.integrity import IntegritySection
@@ -43,6 +45,11 @@ _PATHS = (
     "limits_file",
     "masking_file",
     "alerts_file",
+    "audit_dir",
+    "audit_key_file",
+    "audit_content_key_file",
+    "audit_witness_file",
+    "audit_holds_file",
     "database_url_file",
     "cache_url_file",
     "data_dir",
@@ -55,6 +62,8 @@ _PATHS = (
 class Config(
     StorageSection,
     StoresSection,
+    AuditWitnessSection,
+    AuditSection,
     AlertsSection,
     LimitsSection,
     MaskingSection,
@@ -133,6 +142,19 @@ class Config(
             },
             cert_reqs=self.ssl_cert_reqs,
             is_behind_proxy=self.behind_proxy,
+        )
+        config_checks.check_audit(
+            self.audit_dir,
+            {
+                flag_of(name): getattr(self, name) != field.default
+                for section in (AuditSection, AuditWitnessSection)
+                for name, field in section.model_fields.items()
+                if name not in ("audit_dir", "audit_holds_file")
+            },
+            needs_key=self.audit_level
+            if self.audit_level in ("hashed", "full") and self.audit_content_key_file is None
+            else None,
+            name=self.audit_name,
         )
         config_checks.check_lookup(self.num_speculative_tokens, is_on=self.prompt_lookup)
         config_checks.check_step(self.max_num_batched_tokens, self.max_num_seqs)

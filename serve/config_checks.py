@@ -8,6 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+AUDIT_NAMES = frozenset({"cli"})
+"""Names of audit logs that no server may have."""
+
 
 def not_empty(path: object) -> object:
     """The path as it was given. An empty one would be the folder of whoever starts the server."""
@@ -133,4 +136,26 @@ def check_tls(given: Mapping[str, bool], *, cert_reqs: int | None, is_behind_pro
         raise ValueError(
             f"--behind-proxy says that TLS is done in front, and {certificate} that it is done "
             "here: give one of them"
+        )
+
+
+def check_audit(
+    folder: Path | None, given: Mapping[str, bool], *, needs_key: str | None, name: str | None
+) -> None:
+    """Check that what is said of the audit log goes together.
+
+    Args:
+        given: flags that are heeded with the folder only, and whether they were given.
+        needs_key: the level, where it needs a content key and none is given.
+        name: of the replica's log.
+    """
+    if name in AUDIT_NAMES:
+        raise ValueError(f"--audit-name {name} is the name of a log that commands write")
+    for flag, is_given in given.items():
+        if folder is None and is_given:
+            raise ValueError(f"{flag} is heeded with --audit-dir only: add that")
+    if folder is not None and needs_key is not None:
+        raise ValueError(
+            f"--audit-level {needs_key} keeps contents, or hashes of them, under subjects' keys: "
+            "add --audit-content-key-file (`openssl rand -hex 32`)"
         )

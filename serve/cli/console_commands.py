@@ -62,6 +62,13 @@ COMMANDS = {
         group="operate",
     ),
     "mask": Command("serve", "try rules of masking on a text", ("mask",), group="operate"),
+    "audit": Command(
+        "serve",
+        "verify, search, prove, witness and prune audit logs",
+        ("audit",),
+        commands=("verify", "search", "export", "prove", "witness", "erase", "prune", "key"),
+        group="operate",
+    ),
     "usage": Command("serve", "who used how much: a table and bars", ("usage",), group="operate"),
     "storage": Command(
         "serve",

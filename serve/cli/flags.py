@@ -53,6 +53,7 @@ def build_parser() -> Parser:
             "talks to a running server, `python -m serve keys` makes and revokes API keys,\n"
             "`python -m serve usage` reports who used how much,\n"
             "`python -m serve mask` tries rules of masking on a text,\n"
+            "`python -m serve audit` verifies and searches audit logs,\n"
             "`python -m serve storage` backs up the database, and restores it,\n"
             "`python -m serve doctor` says what is wrong, `python -m serve wait` waits for what a\n"
             "server needs. --version names version and commit.\n"

@@ -11,13 +11,15 @@ import datetime as dt
 import json
 import shlex
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from models import command_line
 from models.cli import output
-from serve.cli.key_flags import parser
+from serve.cli.key_flags import parsed
 from serve.cli.key_listing import card_of, table_of
+from serve.composition.audit_acts import acting
 from serve.composition.key_stores import opened_key_store
 from serve.config import Config
 from serve.config_sources import load_config
@@ -32,11 +34,16 @@ from serve.governance.limit_names import limit_of
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
-    """The store that a command works on; ``file`` is None for the database."""
+    """The store that a command works on; ``file`` is None for the database.
+
+    Attributes:
+        told: for the audit log, of what was done.
+    """
 
     store: KeyStore
     file: Path | None
     pepper: Pepper | None
+    told: dict[str, Any] = field(default_factory=dict)
 
     @property
     def as_json(self) -> dict[str, str]:
@@ -45,7 +52,7 @@ class Place:
 
 def run_keys(argv: Sequence[str]) -> int:
     """Run one of the keys commands; returns the exit code."""
-    return asyncio.run(_run(parser(__doc__).parse_args(list(argv))))
+    return asyncio.run(_run(parsed(argv, __doc__)))
 
 
 async def _run(arguments: argparse.Namespace) -> int:
@@ -58,10 +65,24 @@ async def _run(arguments: argparse.Namespace) -> int:
     in_database = arguments.database or (config.api_keys == "database" and arguments.file is None)
     default = config.api_key_file or config.state_dir / "keys.json"
     file: Path | None = None if in_database else arguments.file or default
-    pepper = opened_pepper(arguments.key_pepper_file or config.key_pepper_file)
+    # Whoever ends a key that leaked may not have the pepper, nor wait for who has it.
+    is_revocation = arguments.command == "revoke"
+    pepper_file = arguments.key_pepper_file or config.key_pepper_file
+    pepper = None if is_revocation else opened_pepper(pepper_file)
     async with opened_key_store(config, file, pepper) as store:
         place = Place(store=store, file=file, pepper=pepper)
-        return await RUNS[arguments.command](place, arguments)
+        if not _is_act(arguments):
+            return await RUNS[arguments.command](place, arguments)
+        details = {name: getattr(arguments, name, None) for name in RECORDED} | place.as_json
+        async with acting(config, f"keys.{arguments.command}", details) as told:
+            return await RUNS[arguments.command](replace(place, told=told), arguments)
+
+
+def _is_act(arguments: argparse.Namespace) -> bool:
+    """Whether the command changes keys."""
+    if arguments.command == "limits":
+        return bool(arguments.limit)
+    return arguments.command in {"create", "rotate", "revoke"}
 
 
 async def _create(place: Place, arguments: argparse.Namespace) -> int:
@@ -79,6 +100,7 @@ async def _create(place: Place, arguments: argparse.Namespace) -> int:
         expires_at=expires_at,
     )
     entry, key = key_changes.made(wish, place.pepper)
+    place.told["key"] = entry.key_id
     await place.store.change(lambda keys: (*keys, entry), may_be_new=True)
 
     async def take_back() -> None:
@@ -155,7 +177,9 @@ async def _show(place: Place, arguments: argparse.Namespace) -> int:
 
 
 async def _revoke(place: Place, arguments: argparse.Namespace) -> int:
-    await place.store.change(lambda keys: key_changes.revoked(keys, arguments.id))
+    await place.store.change(
+        lambda keys: key_changes.revoked(keys, arguments.id), keeps_hashes=True
+    )
     if arguments.json:
         return await _show(place, arguments)
     print(f"revoked {arguments.id}; a running server notices within a second")
@@ -220,6 +244,8 @@ def _say(line: str) -> None:
     )
 
 
+RECORDED = ("id", "name", "tenant", "owner", "scope", "model", "limit")
+"""Arguments that the audit log has of a command that changes keys."""
 RUNS: Mapping[str, Callable[[Place, argparse.Namespace], Awaitable[int]]] = {
     "create": _create,
     "list": _list,

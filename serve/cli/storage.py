@@ -17,6 +17,7 @@ from rich.table import Table
 from models.cli import output
 from models.command_line import words_of
 from serve.cli.flags import Parser
+from serve.composition.audit_acts import acting_in_turn
 from serve.config_sources import load_config
 from serve.errors import StartupError
 from serve.storage.backup import Contents, ProgressOfRows, back_up, restore
@@ -58,8 +59,12 @@ def run_storage(argv: Sequence[str]) -> int:
     arguments = parser().parse_args(list(argv))
     given = {name: getattr(arguments, name) for name in ("database_url_file", "state_dir")}
     config = load_config({name: path for name, path in given.items() if path is not None})
-    code: int = arguments.run(place_of(config), arguments)
-    return code
+    place = place_of(config)
+    if arguments.command not in {"restore", "migrate"}:
+        return int(arguments.run(place, arguments))
+    details = {"place": str(place), "file": str(arguments.file) if "file" in arguments else None}
+    with acting_in_turn(config, f"storage.{arguments.command}", details):
+        return int(arguments.run(place, arguments))
 
 
 def parser() -> Parser:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType
 
 from serve.doctor import (
+    audit,
     certificates,
     clock,
     deployment,
@@ -41,6 +42,7 @@ MACHINE: Mapping[str, Callable[[Machine], Finding]] = MappingProxyType(
         "limits": governance.limits,
         "alerts": governance.alerts,
         "masking": governance.masking,
+        "audit": audit.audit,
         "routes": egress.routes,
         "egress trial": egress.trial,
         "clock": lambda _machine: clock.clock(),

@@ -53,6 +53,8 @@ HOMES: dict[str, tuple[str, ...]] = {
         "models/trust/keys.py",
         "models/trust/signing.py",
         "serve/engine/transformers/prefix_store/",
+        "serve/governance/audit/content/",
+        "serve/governance/audit/tlog/keys.py",
         "serve/api/http/certificate_files.py",
         "serve/governance/identity/client_certificate.py",
     ),
@@ -80,7 +82,7 @@ HOMES: dict[str, tuple[str, ...]] = {
     "httpx": (
         "serve/cli/",
         "serve/doctor/deployment.py",
-        "serve/governance/alerts/webhook.py",
+        "serve/governance/alerts/pinned_http.py",
         "benchmarks/",
         "docs/",
     ),
@@ -96,6 +98,8 @@ HOMES: dict[str, tuple[str, ...]] = {
         "serve/cli/flags.py",
         "serve/cli/usage/sources.py",
         "serve/governance/alerts/alerts_file.py",
+        "serve/governance/audit/retention/holds.py",
+        "serve/governance/audit/witness/witness_file.py",
         "docs/",
     ),
 }

@@ -42,6 +42,9 @@ BROAD_EXCEPT_ALLOWED = {
     "serve/engine/grammars/vocabulary.py": "a panic of Rust has no type that can be named",
     "serve/storage/lane.py": "the boundary of the database's thread",
     "serve/storage/transactions.py": "what a work raises is its caller's",
+    "serve/governance/audit/log/group_commit.py": "the boundary of the journal's thread",
+    "serve/governance/audit/log/publishing_thread.py": "what cannot be published is tried again",
+    "serve/governance/audit/records/upkeep.py": "what fails once is done again",
     "serve/governance/alerts/sender.py": "a defect of a channel is a try that failed",
     "serve/engine/transformers/mask_worker.py": "a mask that fails does so again for its row",
 }

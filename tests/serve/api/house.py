@@ -25,11 +25,12 @@ from serve.composition.tls import Encryption, build_encryption
 from serve.config import Config
 from serve.engine.fake import FakeEngine
 from serve.engine.settings import EngineSettings, FakeSettings
+from serve.governance.audit.trail import Audit
 from serve.governance.identity.authenticators import authenticators_for
 from serve.governance.identity.keys import KeyRing
 from serve.governance.identity.short_tokens import ShortTokens
 from serve.observe.metrics import Metrics
-from serve.observe.record import RequestRecord
+from serve.observe.record import RequestListener, RequestRecord
 from serve.observe.startup import Startup
 from serve.pipeline.admission import Admission
 from serve.pipeline.generate import Pipeline
@@ -131,6 +132,8 @@ def house(
     keys: Path | None = None,
     is_loaded: bool = True,
     dialects: Sequence[Dialect] = DIALECTS,
+    audit: Audit | None = None,
+    listeners: Sequence[RequestListener] = (),
     **settings: Any,
 ) -> House:
     """A server. Without a pipeline it gets one of its own, unless it is still loading."""
@@ -144,7 +147,12 @@ def house(
     chain = authenticators_for(ring) + ((tokens,) if tokens else ())
     metrics = Metrics()
     encryption = build_encryption(config, metrics)
-    service = Service(directory, encryption.authenticators(chain), listeners=(records, metrics))
+    service = Service(
+        directory,
+        encryption.authenticators(chain),
+        audit=audit,
+        listeners=(records, metrics, *listeners),
+    )
     state = ServerState(
         config=config, service=service, startup=startup, metrics=metrics, tokens=tokens
     )

@@ -5,7 +5,10 @@ from __future__ import annotations
 import subprocess
 import sys
 
-LIBRARIES = ("sqlalchemy", "alembic", "psycopg", "redis", "jwt", "smtplib", "re2")
+LIBRARIES = (
+    *("sqlalchemy", "alembic", "psycopg", "redis", "jwt", "smtplib", "re2"),
+    *(f"serve.governance.audit.{part}" for part in ("content", "log", "records", "tlog")),
+)
 
 
 def test_a_server_without_a_database_imports_none_of_its_libraries() -> None:

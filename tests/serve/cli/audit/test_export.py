@@ -1,0 +1,70 @@
+"""`audit export`: JSON lines and CSV, and contents for who holds their key."""
+
+from __future__ import annotations
+
+import csv
+import json
+import stat
+
+import pytest
+
+from serve.cli.audit import run_audit
+from serve.errors import StartupError
+from tests.serve.cli.audit.site import Site, call, calls, subject_of
+
+
+def filled(site: Site, num: int = 8) -> Site:
+    notes = site.documents([(subject_of(n), f"req-{n}", f"secret {n}") for n in range(num)])
+    site.write([entry for n in range(num) for entry in call(n, notes[n])])
+    return site
+
+
+def export(site: Site, *words: str) -> int:
+    return run_audit(["export", str(site.audit), "--log-key", str(site.public), *words])
+
+
+def test_contents_are_opened_with_their_key_alone(site, capsys):
+    filled(site)
+    assert export(site) == 0
+    assert "secret" not in capsys.readouterr().out
+    assert export(site, "--content-key-file", str(site.content_key), "--event", "begin") == 0
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [line["content"]["text"] for line in lines] == [f"secret {n}" for n in range(8)]
+
+
+def test_another_content_key_opens_nothing(site, capsys):
+    filled(site, 1)
+    other = site.root / "other.key"
+    assert run_audit(["key", "generate", str(other), "--content"]) == 0
+    capsys.readouterr()
+    assert export(site, "--content-key-file", str(other), "--event", "begin") == 0
+    (line,) = map(json.loads, capsys.readouterr().out.splitlines())
+    assert "not in the key file" in line["content"]["gone"]
+
+
+def test_a_content_that_was_changed_is_not_shown(site, capsys):
+    filled(site, 1)
+    (journal,) = (site.log / "content/journal").glob("*.journal")
+    text = journal.read_bytes()
+    journal.write_bytes(text[:-20] + bytes([text[-20] ^ 1]) + text[-19:])
+    export(site, "--content-key-file", str(site.content_key), "--event", "begin")
+    (line,) = map(json.loads, capsys.readouterr().out.splitlines())
+    assert set(line["content"]) == {"gone"}
+
+
+def test_csv_is_a_row_an_entry_and_safe_in_a_spreadsheet(site):
+    entries = calls(3)
+    entries[2] = entries[2].replace(b'"owner":"lee"', b'"owner":"=cmd()"')
+    site.write(entries)
+    out = site.root / "audit.csv"
+    assert export(site, "--csv", "--out", str(out)) == 0
+    assert stat.S_IMODE(out.stat().st_mode) == 0o600
+    rows = list(csv.DictReader(out.read_text().splitlines()))
+    assert [row["index"] for row in rows] == [str(n) for n in range(6)]
+    assert rows[3]["owner"] == "'=cmd()"
+    assert (rows[5]["tenant"], rows[5]["completion_tokens"]) == ("legal", "2")
+
+
+def test_csv_has_no_contents(site):
+    with pytest.raises(StartupError, match="CSV has no contents"):
+        export(site, "--csv", "--content-key-file", str(site.content_key))

@@ -1,0 +1,148 @@
+"""A server's own log from its settings: start, model, stop, contents, and what refuses a start."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from serve.assembly import Brought
+from serve.composition.audit import open_audit
+from serve.composition.audit_log import (
+    FOLDERS,
+    SECRET_FILES,
+    log_name,
+    open_server_log,
+    watched,
+)
+from serve.config import Config
+from serve.errors import StartupError
+from serve.governance.audit.content import sealing
+from serve.governance.audit.content.content_keys import read_content_keys
+from serve.governance.audit.content.subject_keys import SubjectKeys
+from serve.governance.audit.log.journal import Journal
+from serve.governance.audit.records.canonical import decoded
+from serve.governance.audit.records.durable_log import open_durable
+from serve.observe.metrics import Metrics
+from tests.serve.governance.audit.content.secrets_of import key_file
+from tests.serve.service.callers import in_process, service_of
+
+PATHS = {
+    *("api_key_file", "jwt_file", "ssl_certfile", "ssl_ca_certs", "client_cert_map"),
+    *("limits_file", "alerts_file", "trusted_keys"),
+}
+"""Settings of files whose digests are recorded."""
+
+
+def config_of(folder: Path, **settings: Any) -> Config:
+    return Config(audit_dir=folder / "audit", audit_name="a", port=0, **settings)
+
+
+async def records_of(folder: Path) -> list[dict[str, Any]]:
+    log = await open_durable(folder / "audit" / "a", folder / "audit" / "a.key")
+    found = [decoded(entry) for entry in log.read(0, log.size)]
+    await log.close()
+    return found
+
+
+async def test_a_life_of_a_server_is_in_its_log(tmp_path: Path) -> None:
+    keys = tmp_path / "keys.json"
+    keys.write_text("[]")
+    config = config_of(tmp_path, api_key_file=keys, arm="b")
+    metrics = Metrics()
+    async with open_audit(config, metrics) as parts:
+        service, _ = service_of(audit=parts.audit)
+        parts.follow(service.directory)
+        await parts.model_loaded(
+            Brought(
+                names=("demo",), digest="sha256:1", scheme="none", engine="fake", dtype="none",
+                adapters={},
+            )
+        )  # fmt: skip
+        await in_process(service, {"model": "demo", "messages": [{"role": "user", "content": "x"}]})
+        text = metrics.render()[0].decode()
+        assert "intramural_audit_log_available 1.0" in text
+        assert "intramural_audit_log_entries 4.0" in text
+    records = await records_of(tmp_path)
+    assert [each["type"] for each in records] == ["start", "model", "begin", "end", "stop"]
+    start, model = records[:2]
+    assert start["settings"]["arm"] == "b"
+    assert start["files"].keys() == {"api_key_file"}
+    assert start["config"].startswith("sha256:")
+    assert (model["digest"], model["engine"]) == ("sha256:1", "fake")
+    assert len({each["run"] for each in records}) == 1
+
+
+async def test_contents_are_kept_beside_the_log_and_open_under_their_keys(tmp_path: Path) -> None:
+    config = config_of(tmp_path, audit_level="full", audit_content_key_file=key_file(tmp_path, "a"))
+    async with open_audit(config, Metrics()) as parts:
+        service, _ = service_of(audit=parts.audit)
+        message = {"role": "user", "content": "canary-1"}
+        text = await in_process(service, {"model": "demo", "messages": [message]})
+    _, begin, end, _ = await records_of(tmp_path)
+    own = tmp_path / "audit" / "a" / "content"
+    keys = SubjectKeys(own / "keys", read_content_keys(key_file(tmp_path, "a")))
+    key = keys.find("key:anonymous")
+    assert begin["content"]["subject_key"] == key.key_id
+    journal = Journal.open(own / "journal")
+    frames = dict(journal.entries())
+    await journal.close()
+    for record, canary in ((begin, "canary-1"), (end, text[:10])):
+        frame = frames[record["content"]["at"]]
+        assert sealing.digest(frame) == record["content"]["sha256"]
+        assert canary.encode() in sealing.opened(key, frame)
+    written = b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
+    assert b"canary-1" not in written
+
+
+async def test_hashes_need_no_journal(tmp_path: Path) -> None:
+    config = config_of(
+        tmp_path, audit_level="hashed", audit_content_key_file=key_file(tmp_path, "a")
+    )
+    async with open_audit(config, Metrics()) as parts:
+        service, _ = service_of(audit=parts.audit)
+        await in_process(service, {"model": "demo", "messages": [{"role": "user", "content": "x"}]})
+    _, begin, end, _ = await records_of(tmp_path)
+    assert len(begin["content"]["hmac"]) == len(end["content"]["hmac"]) == 64
+    assert not (tmp_path / "audit" / "a" / "content" / "journal").exists()
+
+
+async def test_a_log_that_cannot_be_written_refuses_a_start_or_passes(tmp_path: Path) -> None:
+    (tmp_path / "audit").mkdir()
+    (tmp_path / "audit" / "a").write_text("in the way")
+    with pytest.raises(StartupError, match="audit log cannot be written"):
+        async with open_audit(config_of(tmp_path), Metrics()):
+            pass
+    passing = config_of(tmp_path, audit_when_unavailable="pass")
+    async with open_server_log(passing, tmp_path / "audit", Metrics()) as log:
+        assert not log.keeper.is_available
+        (tmp_path / "audit" / "a").unlink()
+        await log.upkeep.once()
+        assert log.keeper.is_available
+
+
+async def test_two_servers_never_write_one_log(tmp_path: Path) -> None:
+    async with open_audit(config_of(tmp_path), Metrics()):
+        with pytest.raises(StartupError, match="another process"):
+            async with open_audit(config_of(tmp_path), Metrics()):
+                pass
+
+
+def test_a_name_is_one_of_a_folder() -> None:
+    assert log_name(Config(audit_dir=Path("x"), audit_name="b")) == "b"
+    name = log_name(Config(audit_dir=Path("x")))
+    assert name
+    assert name == name.lower()
+    assert "/" not in name
+
+
+def test_every_file_of_the_settings_is_secret_or_watched(tmp_path: Path) -> None:
+    """A new setting of a file has to be looked at: is its digest nobody's secret?"""
+    paths = {
+        name
+        for name, info in Config.model_fields.items()
+        if "Path" in str(info.annotation) and name not in FOLDERS
+    }
+    assert paths - SECRET_FILES == PATHS
+    assert watched(Config(limits_file=tmp_path)) == {"limits_file": tmp_path}

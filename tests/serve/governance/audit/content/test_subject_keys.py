@@ -1,0 +1,85 @@
+"""Subjects' keys: one each, kept wrapped, destroyed for good, and wrapped anew for a new secret."""
+
+from __future__ import annotations
+
+import json
+import stat
+from pathlib import Path
+
+import pytest
+
+from serve.errors import StartupError
+from serve.governance.audit.content.content_keys import read_content_keys
+from serve.governance.audit.content.subject_keys import KeyGoneError, SubjectKeys, name_of
+from tests.serve.governance.audit.content.secrets_of import key_file, subject_keys
+
+SUBJECT = "clinic/dr-x"
+
+
+def test_a_subject_has_one_key_for_every_process(tmp_path: Path) -> None:
+    keys = subject_keys(tmp_path)
+    key = keys.of(SUBJECT)
+    assert keys.of(SUBJECT) is key
+    assert subject_keys(tmp_path).of(SUBJECT) == key
+    assert keys.of("clinic/dr-y") != key
+    assert {each.subject for each in keys.all()} == {SUBJECT, "clinic/dr-y"}
+    path = tmp_path / "keys" / f"{name_of(SUBJECT)}.json"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert key._secret.hex() not in path.read_text()
+    assert key._secret.hex() not in repr(key)
+
+
+def test_a_hash_means_nothing_without_the_key(tmp_path: Path) -> None:
+    keys = subject_keys(tmp_path)
+    mine, theirs = keys.of("a/a"), keys.of("a/b")
+    assert mine.mac(b"yes") == mine.mac(b"yes") != mine.mac(b"no")
+    assert mine.mac(b"yes") != theirs.mac(b"yes")
+
+
+def test_what_another_process_destroys_is_not_used_any_more(tmp_path: Path) -> None:
+    server, command = subject_keys(tmp_path), subject_keys(tmp_path)
+    before = server.of(SUBJECT)
+    assert command.destroy(SUBJECT)
+    assert not command.destroy(SUBJECT)
+    assert server.known(SUBJECT) is None
+    with pytest.raises(KeyGoneError, match="erased"):
+        command.find(SUBJECT)
+    after = server.of(SUBJECT)
+    assert after.key_id != before.key_id
+    assert after.mac(b"yes") != before.mac(b"yes")
+    assert command.find(SUBJECT) == after
+
+
+def test_a_new_secret_wraps_all_keys_anew_and_the_old_one_can_go(tmp_path: Path) -> None:
+    key = subject_keys(tmp_path, "a").of(SUBJECT)
+    assert subject_keys(tmp_path, "b", "a").rewrap() == 1
+    renewed = subject_keys(tmp_path, "b")
+    assert renewed.rewrap() == 0
+    assert renewed.of(SUBJECT) == key
+    with pytest.raises(StartupError, match="Add it below the new one"):
+        subject_keys(tmp_path, "c").rewrap()
+
+
+def test_keys_cannot_be_exchanged(tmp_path: Path) -> None:
+    keys = subject_keys(tmp_path)
+    keys.of("a/a")
+    path = tmp_path / "keys" / f"{name_of('a/a')}.json"
+    path.rename(path.with_name(f"{name_of('a/b')}.json"))
+    with pytest.raises(KeyGoneError, match="another subject"):
+        subject_keys(tmp_path).of("a/b")
+
+
+@pytest.mark.parametrize("damage", ["", "{}", "[]", "wrapped", "wrapped_by"])
+def test_a_damaged_key_is_no_key(tmp_path: Path, damage: str) -> None:
+    keys = subject_keys(tmp_path)
+    keys.of(SUBJECT)
+    path = tmp_path / "keys" / f"{name_of(SUBJECT)}.json"
+    document = json.loads(path.read_text())
+    if damage in document:
+        document[damage] = "AAAA" * 10
+        damage = json.dumps(document)
+    path.write_text(damage)
+    others = SubjectKeys(tmp_path / "keys", read_content_keys(key_file(tmp_path)))
+    with pytest.raises(KeyGoneError):
+        others.of(SUBJECT)
+    assert list(others.all()) == []
