@@ -203,6 +203,35 @@ ROWS: dict[str, tuple[Panel, ...]] = {
             ),
         ),
         Panel(
+            "Response cache",
+            "reqps",
+            "Requests a second that it answered, that it could have, and whose answers or lookups "
+            "its server did not take or nobody could decrypt: docs/response-cache.md.",
+            (
+                (_rate("response_cache_hits_total"), "answered"),
+                (_rate("response_cache_misses_total"), "computed"),
+                (_rate("response_cache_failures_total"), "failed"),
+                (_rate("response_cache_rejected_total"), "rejected"),
+            ),
+        ),
+        Panel(
+            "Answers kept",
+            "short",
+            "By replica, and those a second that went to make room. No replica's server of a "
+            "shared cache answers: availability is 0.",
+            (
+                (_gauge("response_cache_entries"), "kept {{instance}}"),
+                (_rate("response_cache_evictions_total"), "given up/s"),
+                (f"min ({_gauge('response_cache_available')})", "available"),
+            ),
+        ),
+        Panel(
+            "Bytes of answers kept",
+            "bytes",
+            "By replica; of a shared cache each tells the bytes of all.",
+            ((_gauge("response_cache_bytes"), "{{instance}}"),),
+        ),
+        Panel(
             "Guessed tokens",
             "short",
             "Tokens a second that prompt lookup guessed, and those of them that were right.",
@@ -275,6 +304,20 @@ ROWS: dict[str, tuple[Panel, ...]] = {
                 ),
                 (f"max ({_gauge('alerts_pending')})", "waiting"),
                 (f"sum (increase({_gauge('alerts_given_up_total')}[1h]))", "given up"),
+            ),
+        ),
+    ),
+    "What answers are worth": (
+        Panel(
+            "Feedback",
+            "short",
+            "Answers in the last hour that got feedback, by model, arm and rating: "
+            "docs/feedback.md.",
+            (
+                (
+                    f"sum by (model, arm, rating) (increase({_gauge('feedback_total')}[1h]))",
+                    "{{model}} {{arm}} {{rating}}",
+                ),
             ),
         ),
     ),

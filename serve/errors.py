@@ -19,7 +19,8 @@
         ├── Forbidden                 403
         ├── RouteNotFound             404
         │   ├── ModelNotFound         404
-        │   └── NoLedger              404 the server keeps no ledger
+        │   ├── NoLedger              404 the server keeps no ledger
+        │   └── AnswerNotFound        404 no answer of that id is the caller's
         ├── MethodNotAllowed          405
         ├── RequestTimeout            408 the body did not arrive in time
         ├── BodyTooLarge              413
@@ -37,6 +38,7 @@
             ├── Draining              503
             ├── NotReady              503 the model is still loading
             ├── UsageUnavailable      503 the ledger's database is away
+            ├── FeedbackUnavailable   503 the database that takes feedback is away
             ├── KeyStoreUnavailable   503 the keys of callers cannot be read
             ├── AuditUnavailable      503 the audit log cannot be written, so nothing may run
             ├── StepFailed            503 the engine failed at this request, and goes on
@@ -191,6 +193,12 @@ class NoLedger(RouteNotFound):
     code = "no_ledger"
 
 
+class AnswerNotFound(RouteNotFound):
+    """No answer of that id was given to the caller, whoever else it may have been given to."""
+
+    code = "answer_not_found"
+
+
 class MethodNotAllowed(RequestError):
     """The route exists, for other methods."""
 
@@ -334,6 +342,12 @@ class UsageUnavailable(Unavailable):
     """The database that holds the ledger does not answer, so there is no report of usage now."""
 
     code = "usage_unavailable"
+
+
+class FeedbackUnavailable(Unavailable):
+    """The database that holds feedback does not answer. Nothing was lost: send it again."""
+
+    code = "feedback_unavailable"
 
 
 class EngineDeadError(Unavailable):

@@ -31,7 +31,7 @@ from serve.api.openai.chat import ChatCompletions
 from serve.api.openai.completions import Completions
 from serve.api.openai.errors import problem
 from serve.api.openapi import Documentation
-from serve.api.operations import health, metrics, oauth, tokenize, usage
+from serve.api.operations import feedback, health, metrics, oauth, tokenize, usage
 from serve.api.pages import site
 from serve.api.routes import RouteSpec, ServerState
 from serve.version import server_version
@@ -76,6 +76,7 @@ def routes_of(state: ServerState, dialects: Sequence[Dialect] = DIALECTS) -> lis
         *health.routes(state),
         *metrics.routes(state),
         *usage.routes(state),
+        *feedback.routes(state),
         *oauth.routes(state),
         *site.routes(state),
     ]

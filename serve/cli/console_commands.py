@@ -70,6 +70,13 @@ COMMANDS = {
         group="operate",
     ),
     "usage": Command("serve", "who used how much: a table and bars", ("usage",), group="operate"),
+    "feedback": Command(
+        "serve",
+        "what answers were worth, by those who got them",
+        ("feedback",),
+        commands=("list", "counts", "forget"),
+        group="operate",
+    ),
     "storage": Command(
         "serve",
         "back up, restore, check and migrate the database",

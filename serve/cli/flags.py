@@ -30,6 +30,7 @@ GROUPS = {
     "api_keys": "who may ask",
     "masking_file": "masking",
     "limits_file": "limits, budgets and usage",
+    "response_cache": "answers that are given again",
     "database_url_file": "stores that replicas share",
     "data_dir": "where it keeps and writes",
 }
@@ -54,6 +55,7 @@ def build_parser() -> Parser:
             "`python -m serve usage` reports who used how much,\n"
             "`python -m serve mask` tries rules of masking on a text,\n"
             "`python -m serve audit` verifies and searches audit logs,\n"
+            "`python -m serve feedback` lists and counts what answers were worth,\n"
             "`python -m serve storage` backs up the database, and restores it,\n"
             "`python -m serve doctor` says what is wrong, `python -m serve wait` waits for what a\n"
             "server needs. --version names version and commit.\n"

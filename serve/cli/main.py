@@ -55,6 +55,10 @@ def _choose(argv: Sequence[str]) -> tuple[Callable[[Sequence[str]], int], Sequen
         from serve.cli.storage import run_storage
 
         return run_storage, argv[1:]
+    if name == "feedback":
+        from serve.cli.feedback import run_feedback
+
+        return run_feedback, argv[1:]
     if name == "wait":
         from serve.cli.wait import run_wait
 

@@ -14,9 +14,11 @@ from dataclasses import dataclass
 from serve.api.routes import ServerState
 from serve.composition.alerts import open_alerts
 from serve.composition.audit import AuditParts, open_audit
+from serve.composition.feedback import build_feedback
 from serve.composition.identity import Identity, open_identity
 from serve.composition.limits import open_limits
 from serve.composition.queues import directory_for
+from serve.composition.response_cache import open_response_cache
 from serve.composition.screens import Screening, open_screens
 from serve.composition.stores import Stores
 from serve.composition.tls import Encryption, build_encryption
@@ -85,6 +87,7 @@ async def open_parts(
         reservations=limits.reservations,
         audit=audit.audit,
         screen=screening.screens,
+        answers=await stack.enter_async_context(open_response_cache(config, stores, metrics)),
         listeners=(logs.AccessLog(), metrics, *audit.listeners),
     )
     state = ServerState(
@@ -94,6 +97,7 @@ async def open_parts(
         metrics=metrics,
         usage=usage,
         tokens=identity.tokens,
+        feedback=build_feedback(config, stores, metrics.feedback_given),
     )
     return Parts(
         state=state, identity=identity, encryption=encryption, audit=audit, screening=screening

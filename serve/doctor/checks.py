@@ -32,6 +32,7 @@ MACHINE: Mapping[str, Callable[[Machine], Finding]] = MappingProxyType(
         "model bytes": model.verified,
         "keys": keys.keys,
         "pepper": governance.pepper,
+        "sealing keys": governance.sealing_keys,
         "identity provider": governance.identity_provider,
         "certificate": certificates.certificates,
         "address": keys.address,

@@ -18,6 +18,7 @@ from serve.governance.limits.existence import Known, names_of
 from serve.governance.limits.limits_file import read_rules
 from serve.governance.limits.rules import BUDGETS
 from serve.governance.masking.masking_file import read_rules as read_masking
+from serve.governance.sealing import read_sealing_key
 
 
 def pepper(machine: Machine) -> Finding:
@@ -29,6 +30,28 @@ def pepper(machine: Machine) -> Finding:
     except StartupError as error:
         return _failed(error)
     return ok("The pepper can be read, and by nobody else.")
+
+
+def sealing_keys(machine: Machine) -> Finding:
+    """Can the keys of kept answers and of texts of feedback be read, and by nobody else?"""
+    config = machine.config
+    named = {
+        "--response-cache-key-file": config.response_cache_key_file,
+        "--feedback-key-file": config.feedback_key_file,
+    }
+    given = {flag: path for flag, path in named.items() if path is not None}
+    if not given:
+        return skipped("Nothing is kept under a key of its own: no answers, no texts of feedback.")
+    try:
+        keys = [read_sealing_key(path, flag) for flag, path in given.items()]
+    except StartupError as error:
+        return _failed(error)
+    if len(keys) == 2 and keys[0] == keys[1]:
+        return warning(
+            "Kept answers and texts of feedback are under the same key.",
+            "Make one for each: kept answers are forgotten by a new key, texts are lost by it.",
+        )
+    return ok(f"Readable, and by nobody else: {', '.join(given)}.")
 
 
 def limits(machine: Machine) -> Finding:

@@ -29,11 +29,20 @@ class Screened:
         generation: as the engine is to have it.
         stages: the stages of one choice, in the order in which its events pass them.
         last_stages: those behind the audit trail; None where there are none for any choice.
+        rules: names the rules of ``stages``, version and all: while it is the same, so is what
+            they make of an answer. None where that is not known, and such answers are not kept
+            for later requests (serve/service/response_cache/).
     """
 
     generation: Generation
     stages: StagesOf = no_stages
     last_stages: StagesOf | None = None
+    rules: str | None = None
+
+    @property
+    def is_reproducible(self) -> bool:
+        """Whether the same answer of the engine comes to the same text again."""
+        return self.stages is no_stages or self.rules is not None
 
 
 class Screen(Protocol):
@@ -71,6 +80,7 @@ class Screens:
                 own,
                 stages=_joined(passed.stages, own.stages),
                 last_stages=_joined_last(own.last_stages, passed.last_stages),
+                rules=_joined_rules(passed, own),
             )
         return passed
 
@@ -91,3 +101,12 @@ def _joined_last(first: StagesOf | None, second: StagesOf | None) -> StagesOf | 
     if first is None or second is None:
         return first or second
     return _joined(first, second)
+
+
+def _joined_rules(first: Screened, second: Screened) -> str | None:
+    """The rules of both; None where those of one that has stages are not known."""
+    if not (first.is_reproducible and second.is_reproducible):
+        return None
+    told = [screened.rules for screened in (first, second) if screened.rules is not None]
+    # Lengths, so that no two lists of rules read alike.
+    return "".join(f"{len(rules)}:{rules}" for rules in told) or None

@@ -1,5 +1,5 @@
 """Every metric of ours, declared once: serve/observe/metrics.py makes the collectors from this
-table, and docs/generate.py makes docs/metrics.md.
+table, and docs/generate.py makes docs/metrics.md. Long, over 400 lines, because it is a table.
 
 Labels take values from closed sets only (route templates, statuses, error codes, the one model's
 own facts, the names that the operator gave it and its adapters), never text of a client: each new
@@ -275,6 +275,54 @@ FAMILIES: tuple[Family, ...] = (
         "Blocks of the KV cache whose content later prompts can use, those of running sequences "
         "included. With the vLLM engine absent.",
     ),
+    _family(
+        "response_cache_hits_total",
+        "counter",
+        "scrape",
+        "Requests that were answered from the response cache (docs/response-cache.md). Absent "
+        "without --response-cache, as are all of that name.",
+    ),
+    _family(
+        "response_cache_misses_total",
+        "counter",
+        "scrape",
+        "Requests that could have been, and were computed: no answer was kept, or it was too old, "
+        "or not wanted.",
+    ),
+    _family(
+        "response_cache_failures_total",
+        "counter",
+        "scrape",
+        "Lookups and answers that the server of a shared cache did not take; each is a miss.",
+    ),
+    _family(
+        "response_cache_rejected_total",
+        "counter",
+        "scrape",
+        "Answers of a shared cache that could not be decrypted: another key's, moved or changed. "
+        "Above 0 in one site with one key, somebody else writes to the server.",
+    ),
+    _family("response_cache_entries", "gauge", "scrape", "Answers that are kept."),
+    _family(
+        "response_cache_bytes",
+        "gauge",
+        "scrape",
+        "Bytes that they take. Of a shared cache both are of all replicas, as they were when this "
+        "one kept an answer last.",
+    ),
+    _family(
+        "response_cache_evictions_total",
+        "counter",
+        "scrape",
+        "Answers that went to make room for others, before their age.",
+    ),
+    _family(
+        "response_cache_available",
+        "gauge",
+        "scrape",
+        "1 while the server of a shared response cache answers; 0 where it failed five times in a "
+        "row and is tried again with pauses. Absent where answers are kept in memory.",
+    ),
     _family("engine_steps_total", "counter", "scrape", "Forward passes of the engine."),
     _family(
         "spec_decode_num_draft_tokens_total",
@@ -327,6 +375,15 @@ FAMILIES: tuple[Family, ...] = (
         "gauge",
         "alerts",
         "Alerts that wait to be taken, of all replicas that share the database.",
+    ),
+    _family(
+        "feedback_total",
+        "counter",
+        "requests",
+        "Answers that got feedback, by the model and the arm that gave them (empty without one), "
+        "and `rating`: `positive` above 0, `negative` below, `neutral` at 0. Feedback that "
+        "replaces an earlier one is not counted again.",
+        *("model", "arm", "rating"),
     ),
     _family(
         "database_available",

@@ -45,6 +45,7 @@ from serve.observe.record import RequestListener, RequestRecord
 from serve.pipeline.events import Event, Generation
 from serve.service.call import Call
 from serve.service.directory import SHOWN_CHARS, Directory, Served
+from serve.service.response_cache.answers import ResponseCache
 from serve.service.running import Running
 from serve.timeline import Timeline
 
@@ -62,6 +63,7 @@ class Service:
         reservations: limits that may refuse a request.
         audit: the trail that a request leaves.
         screen: what prompts and answers pass.
+        answers: kept for requests that come again; None keeps none.
         listeners: told of every finished request.
         clock: monotonic seconds.
 
@@ -78,6 +80,7 @@ class Service:
         reservations: Reservations | None = None,
         audit: Audit | None = None,
         screen: Screen | None = None,
+        answers: ResponseCache | None = None,
         listeners: Sequence[RequestListener] = (),
         clock: Callable[[], float] = timeline.now,
     ) -> None:
@@ -88,6 +91,7 @@ class Service:
         self._reservations = reservations or NoLimits()
         self._audit = audit or NoAudit()
         self._screen = screen or Screens()
+        self._answers = answers
         self._listeners = listeners
         self._clock = clock
 
@@ -233,6 +237,7 @@ class Service:
             reservations=self._reservations,
             audit=self._audit,
             screen=self._screen,
+            answers=self._answers,
             clock=self._clock,
         )
         await running.check()

@@ -2,7 +2,8 @@
 
 ::
 
-    open ── screen ── render ── reserve ── join the queue ── wait ── audit ── events
+    open ── screen ── look up ── render ── reserve ── join the queue ── wait ── audit ── events
+                         └─ a kept answer ── reserve ─────────────────────┘
     end  ── leave the queue ── audit ── settle
 """
 
@@ -29,6 +30,7 @@ from serve.service.directory import Served
 from serve.service.least_tokens import least_tokens
 from serve.service.place import Place
 from serve.service.release import released
+from serve.service.response_cache.answers import NO_LOOKUP, Lookup, ResponseCache
 
 
 class Running:
@@ -40,6 +42,7 @@ class Running:
         reservations: limits that may refuse it.
         audit: the trail that it leaves.
         screen: what its prompts and answers pass.
+        answers: kept for requests that come again; None keeps none.
         clock: monotonic seconds.
     """
 
@@ -53,6 +56,7 @@ class Running:
         reservations: Reservations,
         audit: Audit,
         screen: Screen,
+        answers: ResponseCache | None = None,
         clock: Callable[[], float],
     ) -> None:
         self._call = call
@@ -62,6 +66,8 @@ class Running:
         self._reservations = reservations
         self._audit = audit
         self._screen = screen
+        self._answers = answers
+        self._lookup: Lookup = NO_LOOKUP
         self._clock = clock
         self._asked = Asked(
             tenant=caller.tenant,
@@ -98,12 +104,20 @@ class Running:
         self._screened = await self._screen.screen(
             self._caller, call.record, self._screened.generation
         )
-        events, started = await self._started()
+        if self._answers is not None:
+            self._lookup = await self._answers.look_up(
+                self._caller, call, self._served, self._screened
+            )
+        is_hit = self._lookup.hit is not None
+        events, started = self._lookup.told(call.record) if is_hit else await self._started()
         await stack.enter_async_context(aclosing(events))
         self._reservation = await self._reservations.reserve(
             self._caller, call.record, _demand(self._served.name, started)
         )
         call.answer_headers.update(self._reservation.headers)
+        if is_hit:
+            await self._begin()
+            return await stack.enter_async_context(aclosing(self._released(events)))
         call.record.timeline.queued_at = self._clock()
         place = self._place = queue.join(
             replace(self._asked, tokens=expected_tokens(started), width=started.width)
@@ -145,7 +159,11 @@ class Running:
         self._has_begun = True
 
     def _released(self, events: AsyncGenerator[Event, None]) -> AsyncGenerator[Event, None]:
-        """Its events, recorded, and as its caller may see them."""
+        """Its events, kept, recorded, and as its caller may see them."""
+        if self._lookup.cache is not None:
+            generation = self._screened.generation
+            num_choices = len(generation.prompts) * generation.n
+            events = self._lookup.watched(events, self._call.record, num_choices)
         return released(events, self._trail, self._screened.last_stages)
 
     async def _started(self) -> tuple[AsyncGenerator[Event, None], Started]:

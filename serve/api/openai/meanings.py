@@ -126,6 +126,14 @@ MEANINGS: Final[Mapping[str, Mapping[str, str]]] = {
         "model": _MODEL,
         "tokens": "Token ids; at most as many as the model's context holds.",
     },
+    "FeedbackRequest": {
+        "id": "The `id` of an answer that the caller was given.",
+        "score": "From -1, bad, to 1, good, with at most three decimals: thumbs are -1 and 1, five "
+        "stars -1, -0.5, 0, 0.5 and 1.",
+        "labels": "Up to 16 words of the client's own, of up to 64 characters, none twice.",
+        "text": "Up to 4,000 characters, kept encrypted; refused by a server that has no key for "
+        "it.",
+    },
     "StreamOptions": {
         "include_usage": "End the stream with a chunk that counts the tokens.",
         "continuous_usage_stats": "Count the tokens so far in each chunk.",

@@ -19,6 +19,10 @@ async def test_the_description_names_every_route_and_body() -> None:
         "/detokenize",
         "/v1/usage",
         "/admin/usage",
+        "/v1/feedback",
+        "/v1/feedback/{answer_id}",
+        "/admin/feedback",
+        "/admin/feedback/counts",
         "/version",
         "/metrics",
         "/openapi.json",
@@ -61,7 +65,8 @@ async def test_every_field_of_a_body_has_a_meaning_and_every_body_an_example() -
             assert MEANINGS[name].keys() == properties.keys()
             assert all(field["description"].endswith(".") for field in properties.values())
             answered = await client.post(path, json=content["example"])
-            assert answered.status_code == 200, path
+            # No ledger, so no answer that there could be feedback on.
+            assert answered.status_code == (404 if path == "/v1/feedback" else 200), path
 
 
 async def test_descriptions_are_for_callers() -> None:

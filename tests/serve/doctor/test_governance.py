@@ -104,3 +104,17 @@ def test_alerts_that_do_not_load(tmp_path):
     found = governance.alerts(machine(tmp_path, alerts_file=alerts_file))
     assert found.level == "failure"
     assert "no [mail]" in found.summary
+
+
+def test_keys_that_seal(tmp_path: Path) -> None:
+    one, other = written(tmp_path, "one", "ab" * 32), written(tmp_path, "other", "cd" * 32)
+    settings = {"usage_ledger": True, "response_cache": "shared", "cache_url_file": one}
+
+    def found(answers: Path, texts: Path):
+        given = {"response_cache_key_file": answers, "feedback_key_file": texts}
+        return governance.sealing_keys(machine(tmp_path, **settings, **given))
+
+    assert governance.sealing_keys(machine(tmp_path)).level == "skipped"
+    assert found(one, other).level == "ok"
+    assert found(one, one).level == "warning"
+    assert found(one, written(tmp_path, "short", "ab")).level == "failure"
