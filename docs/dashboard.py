@@ -335,6 +335,23 @@ ROWS: dict[str, tuple[Panel, ...]] = {
             ((_rate("limit_observed_total", by="limit, kind"), "{{limit}} {{kind}}"),),
         ),
         Panel(
+            "Masked",
+            "reqps",
+            "Hits of masking a second, by rule, action and side.",
+            (
+                (
+                    _rate("masking_hits_total", by="rule, action, side"),
+                    "{{rule}} {{action}} {{side}}",
+                ),
+            ),
+        ),
+        Panel(
+            "Masking file in force",
+            "bool_yes_no",
+            "No: the newest masking file cannot be used, and the rules before it stay.",
+            ((_gauge("masking_file_usable"), "{{instance}}"),),
+        ),
+        Panel(
             "Reservations and usage that waits",
             "short",
             "Running requests that hold room in limits; requests whose usage waits in a replica's "

@@ -25,6 +25,7 @@ from serve.config_sections.identity import IdentitySection
 from serve.config_sections.integrity import IntegritySection
 from serve.config_sections.limits import LimitsSection
 from serve.config_sections.listening import ListeningSection
+from serve.config_sections.masking import MaskingSection
 from serve.config_sections.response_cache import ResponseCacheSection
 from serve.config_sections.screens import ScreensSection
 from serve.config_sections.served_model import ServedModelSection
@@ -45,6 +46,7 @@ _PATHS = (
     "ssl_ca_certs",
     "client_cert_map",
     "limits_file",
+    "masking_file",
     "alerts_file",
     "audit_dir",
     "audit_key_file",
@@ -74,6 +76,7 @@ class Config(
     AlertsSection,
     ScreensSection,
     LimitsSection,
+    MaskingSection,
     IdentitySection,
     TlsSection,
     ListeningSection,

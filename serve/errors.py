@@ -9,7 +9,8 @@
         │   ├── InvalidJson           400 the body is not strict JSON
         │   ├── UnsupportedField      400 a known field that this server does not (yet) honour
         │   ├── ContextLengthExceeded 400 the prompt leaves no room in the model's context
-        │   └── ContentFiltered       400 a rule of the content filter blocks the prompt
+        │   ├── ContentFiltered       400 a rule of the content filter blocks the prompt
+        │   └── PersonalDataBlocked   400 data that a rule of masking does not let pass
         ├── InvalidApiKey             401
         ├── OAuthError                400 a request for a token that is refused
         │   ├── UnsupportedGrantType  400
@@ -31,6 +32,7 @@
         ├── HeadersTooLarge           431
         ├── HttpVersionNotSupported   505 another HTTP than 1.1 and 1.0
         ├── InternalError             500 a defect of ours; the message carries no detail
+        │   └── MaskingFailed         500 what could not be masked is not sent
         ├── ContentFilterFailed       500 the content filter failed, so nothing passes
         ├── AnswerRejected            502 the answer is not of the form that its rules ask for
         ├── DeadlineExceeded          504 not within the time that client and server allow
@@ -118,6 +120,12 @@ class ContentFiltered(InvalidRequest):
     """A rule of the content filter blocks the prompt. The message names it, and not what it hit."""
 
     code = "content_filter"
+
+
+class PersonalDataBlocked(InvalidRequest):
+    """The prompt holds data of a kind that a rule of masking blocks; the message names the rule."""
+
+    code = "personal_data_blocked"
 
 
 class InvalidApiKey(RequestError):
@@ -304,6 +312,12 @@ class AnswerRejected(RequestError):
     type = "server_error"
     code = "answer_rejected"
     is_final = True
+
+
+class MaskingFailed(InternalError):
+    """Masking failed, so what it was to mask is neither answered nor sent."""
+
+    code = "masking_failed"
 
 
 class Unavailable(RequestError):

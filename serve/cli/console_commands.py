@@ -61,6 +61,7 @@ COMMANDS = {
         commands=("create", "list", "show", "rotate", "revoke", "limits", "preset"),
         group="operate",
     ),
+    "mask": Command("serve", "try rules of masking on a text", ("mask",), group="operate"),
     "audit": Command(
         "serve",
         "verify, search, prove, witness and prune audit logs",

@@ -47,6 +47,10 @@ def _choose(argv: Sequence[str]) -> tuple[Callable[[Sequence[str]], int], Sequen
         from serve.cli.doctor import run_doctor
 
         return run_doctor, argv[1:]
+    if name == "mask":
+        from serve.cli.mask import run_mask
+
+        return run_mask, argv[1:]
     if name == "storage":
         from serve.cli.storage import run_storage
 

@@ -86,9 +86,9 @@ async def open_parts(
         encryption.authenticators(identity.authenticators),
         reservations=limits.reservations,
         audit=audit.audit,
-        answers=await stack.enter_async_context(open_response_cache(config, stores, metrics)),
         screen=screening.screens,
         moderator=screening.moderator,
+        answers=await stack.enter_async_context(open_response_cache(config, stores, metrics)),
         listeners=(logs.AccessLog(), metrics, *audit.listeners),
     )
     state = ServerState(

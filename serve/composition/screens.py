@@ -52,6 +52,11 @@ def open_screens(config: Config, metrics: Metrics) -> Screening:
     """
     reloads: list[Callable[[], None]] = []
     screens: list[Screen] = [_presets(config.presets_file, metrics, reloads)]
+    if config.masking_file is not None:
+        # Only where it is asked for: it makes a table of all characters, and imports RE2.
+        from serve.composition.masking import open_masking  # noqa: PLC0415
+
+        screens.append(open_masking(config.masking_file, metrics, reloads))
     content_filter = None
     if config.content_filter_file is not None:
         content_filter = _content_filter(config.content_filter_file, metrics, reloads)

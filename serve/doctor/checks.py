@@ -44,6 +44,7 @@ MACHINE: Mapping[str, Callable[[Machine], Finding]] = MappingProxyType(
         "content filter": governance.content_filter,
         "presets": governance.presets,
         "alerts": governance.alerts,
+        "masking": governance.masking,
         "audit": audit.audit,
         "routes": egress.routes,
         "egress trial": egress.trial,

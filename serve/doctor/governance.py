@@ -18,6 +18,7 @@ from serve.governance.identity.pepper import opened_pepper
 from serve.governance.limits.existence import Known, names_of
 from serve.governance.limits.limits_file import read_rules
 from serve.governance.limits.rules import BUDGETS
+from serve.governance.masking.masking_file import read_rules as read_masking
 from serve.governance.presets.preset_rules import BUILT_IN, PresetRules
 from serve.governance.presets.presets_file import read_presets
 from serve.governance.sealing import read_sealing_key
@@ -145,6 +146,24 @@ def presets(machine: Machine) -> Finding:
     return ok(
         f"{num_own} presets beside the built-in ones, {len(rules.answers)} rules for answers."
     )
+
+
+def masking(machine: Machine) -> Finding:
+    """Does the masking file load, and does it mask anything?"""
+    if machine.config.masking_file is None:
+        return skipped("Nothing is masked: --masking-file names a file of rules.")
+    try:
+        rules = read_masking(machine.config.masking_file)
+    except StartupError as error:
+        return _failed(error)
+    default = len(rules.default.rules)
+    summary = (
+        f"Version {rules.version}: {default} rules by default, {len(rules.tenants)} tenants with "
+        "rules of their own."
+    )
+    if not any(own.rules for own in rules.sets):
+        return warning(f"{summary} Nothing is masked.", "Name detectors in [default].")
+    return ok(summary)
 
 
 def _has_budgets(config: Config) -> bool:

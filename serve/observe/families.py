@@ -258,6 +258,21 @@ FAMILIES: tuple[Family, ...] = (
         *("rule", "outcome"),
     ),
     _family(
+        "masking_hits_total",
+        "counter",
+        "screens",
+        "Personal data and secrets that masking found, by the rule's name, by its `action` "
+        "(`mask`, `pseudonymise`, `block`, `count`) and by `side`: `prompts` or `answers`.",
+        *("rule", "action", "side"),
+    ),
+    _family(
+        "masking_file_usable",
+        "gauge",
+        "scrape",
+        "1 while the masking file is the one in force; 0 where the newest one cannot be used and "
+        "the rules before it stay. Absent without --masking-file.",
+    ),
+    _family(
         "requests_admitted",
         "gauge",
         "scrape",

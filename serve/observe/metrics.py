@@ -178,7 +178,7 @@ class Metrics:
         """Ask here on scrapes whether a file of rules, as it is now, is the one in force.
 
         Args:
-            family: the one that tells it: ``presets_file_usable``.
+            family: the one that tells it: ``masking_file_usable``.
         """
         self._scraped.rules_files[family] = is_usable
 
@@ -208,6 +208,15 @@ class Metrics:
     def answer_rejected(self, rule: str, outcome: str) -> None:
         """Count an answer that its rule does not take: retried, refused or passed."""
         self._counters["answers_rejected_total"].labels(rule=rule, outcome=outcome).inc()
+
+    def masking_known(self, rule: str, action: str) -> None:
+        """Begin to count for a rule of masking, from 0 on."""
+        for side in ("prompts", "answers"):
+            self._counters["masking_hits_total"].labels(rule=rule, action=action, side=side)
+
+    def masking_hit(self, rule: str, action: str, side: str) -> None:
+        """Count a hit of masking. The name is one of ours or of its file's, not a client's."""
+        self._counters["masking_hits_total"].labels(rule=rule, action=action, side=side).inc()
 
     def limit_known(self, limit: str, measure: str) -> None:
         """Begin to count for a limit: from 0 on, or a rate misses the first one."""

@@ -32,8 +32,24 @@ def test_what_is_not_set_is_skipped(tmp_path):
         governance.alerts,
         governance.content_filter,
         governance.presets,
+        governance.masking,
     )
-    assert [check(plain).level for check in checks] == ["skipped"] * 6
+    assert [check(plain).level for check in checks] == ["skipped"] * 7
+
+
+@pytest.mark.parametrize(
+    ("text", "level", "told"),
+    [
+        ('version = "3"\n[default]\nmask = ["email"]\n', "ok", "Version 3: 1 rules by default"),
+        ("[default]\n", "warning", "Nothing is masked"),
+        ('[default]\nmask = ["emial"]\n', "failure", "emial"),
+    ],
+)
+def test_masking(tmp_path, text, level, told):
+    masking_file = written(tmp_path, "masking.toml", text)
+    found = governance.masking(machine(tmp_path, masking_file=masking_file))
+    assert found.level == level
+    assert told in f"{found.summary} {found.advice}"
 
 
 @pytest.mark.parametrize(("text", "level"), [("p" * 32, "ok"), ("short", "failure")])

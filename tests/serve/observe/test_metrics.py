@@ -218,6 +218,7 @@ def test_the_scrape_holds_exactly_the_families_of_the_table():
     metrics.set_arm("blue")
     metrics.set_alert_channels(["webhook"])
     metrics.limit_known("each key", "tokens_per_minute")
+    metrics.masking_known("email", "mask")
     metrics.attach_limits(dict)
     metrics.feedback_given("demo", "blue", 500)
     metrics.content_filter_known("rule", ["input"], "block")
