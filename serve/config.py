@@ -17,6 +17,7 @@ from models.errors import HomelessError
 from models.rules import names
 from serve import config_checks
 from serve.config_sections.alerts import AlertsSection
+from serve.config_sections.audit import AuditSection
 from serve.config_sections.capacity import CapacitySection
 from serve.config_sections.identity import IdentitySection
 from serve.config_sections.integrity import IntegritySection
@@ -41,6 +42,9 @@ _PATHS = (
     "client_cert_map",
     "limits_file",
     "alerts_file",
+    "audit_dir",
+    "audit_key_file",
+    "audit_content_key_file",
     "database_url_file",
     "cache_url_file",
     "data_dir",
@@ -53,6 +57,7 @@ _PATHS = (
 class Config(
     StorageSection,
     StoresSection,
+    AuditSection,
     AlertsSection,
     LimitsSection,
     IdentitySection,
@@ -130,6 +135,17 @@ class Config(
             },
             cert_reqs=self.ssl_cert_reqs,
             is_behind_proxy=self.behind_proxy,
+        )
+        config_checks.check_audit(
+            self.audit_dir,
+            {
+                flag_of(name): getattr(self, name) != field.default
+                for name, field in AuditSection.model_fields.items()
+                if name != "audit_dir"
+            },
+            needs_key=self.audit_level
+            if self.audit_level in ("hashed", "full") and self.audit_content_key_file is None
+            else None,
         )
         config_checks.check_lookup(self.num_speculative_tokens, is_on=self.prompt_lookup)
         config_checks.check_step(self.max_num_batched_tokens, self.max_num_seqs)

@@ -134,3 +134,20 @@ def check_tls(given: Mapping[str, bool], *, cert_reqs: int | None, is_behind_pro
             f"--behind-proxy says that TLS is done in front, and {certificate} that it is done "
             "here: give one of them"
         )
+
+
+def check_audit(folder: Path | None, given: Mapping[str, bool], *, needs_key: str | None) -> None:
+    """Check that what is said of the audit log goes together.
+
+    Args:
+        given: flags that are heeded with the folder only, and whether they were given.
+        needs_key: the level, where it needs a content key and none is given.
+    """
+    for flag, is_given in given.items():
+        if folder is None and is_given:
+            raise ValueError(f"{flag} is heeded with --audit-dir only: add that")
+    if folder is not None and needs_key is not None:
+        raise ValueError(
+            f"--audit-level {needs_key} keeps contents, or hashes of them, under subjects' keys: "
+            "add --audit-content-key-file (`openssl rand -hex 32`)"
+        )

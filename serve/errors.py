@@ -36,6 +36,7 @@
             ├── NotReady              503 the model is still loading
             ├── UsageUnavailable      503 the ledger's database is away
             ├── KeyStoreUnavailable   503 the keys of callers cannot be read
+            ├── AuditUnavailable      503 the audit log cannot be written, so nothing may run
             ├── StepFailed            503 the engine failed at this request, and goes on
             └── EngineDeadError       503 the engine stopped; in-band when it happens mid-stream
 
@@ -331,6 +332,12 @@ class KeyStoreUnavailable(Unavailable):
     """The keys of callers, or of their identity provider, could not be read for too long."""
 
     code = "key_store_unavailable"
+
+
+class AuditUnavailable(Unavailable):
+    """The audit log cannot be written, and this server runs nothing that it does not record."""
+
+    code = "audit_unavailable"
 
 
 class StepFailed(Unavailable):

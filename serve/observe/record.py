@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from serve.timeline import RequestClass, Timeline
@@ -25,6 +25,12 @@ class RequestRecord:
         error_code: of a refusal, or of an error in mid-stream (docs/errors.md).
         request_class: of its turn in the fair queue.
         is_disconnected: the caller left before the answer was complete.
+        tenant: of the caller; None until it is known, and where nobody had to be.
+        owner: of the caller, where one is named.
+        client: address that the connection came from, where there is one.
+        verdicts: what masking, filters and presets found or did: names of rules with their
+            versions, and no text. Whoever screens the call adds to it.
+        audit_index: of its ``begin`` in the audit log; None where that has none.
     """
 
     request_id: str
@@ -38,6 +44,11 @@ class RequestRecord:
     error_code: str | None = None
     request_class: RequestClass = "interactive"
     is_disconnected: bool = False
+    tenant: str | None = None
+    owner: str = ""
+    client: str | None = None
+    verdicts: list[str] = field(default_factory=list)
+    audit_index: int | None = None
 
 
 class RequestListener(Protocol):

@@ -127,6 +127,7 @@ class Service:
         """
         call.principal = authenticate(self._authenticators, credentials)
         call.record.key_id = call.principal.key_id
+        call.record.tenant, call.record.owner = call.principal.tenant, call.principal.owner
 
     def authorise(self, call: Call, scope: Scope | None) -> None:
         """Check that the caller may do what needs this scope; None needs none.

@@ -80,7 +80,7 @@ HOMES: dict[str, tuple[str, ...]] = {
     "httpx": (
         "serve/cli/",
         "serve/doctor/deployment.py",
-        "serve/governance/alerts/webhook.py",
+        "serve/governance/alerts/pinned_http.py",
         "benchmarks/",
         "docs/",
     ),

@@ -85,6 +85,7 @@ class RecordCall:
         # Logs and metrics label with it.
         with self._service.call(method=method if method in _METHODS else "OTHER") as call:
             record = call.record
+            record.client = _address(scope)
             scope[CALL_KEY] = call
             scope[SEND_KEY] = send
             headers = [
@@ -208,6 +209,12 @@ class HeadAsGet:
         finally:
             if "route" in as_get:  # RecordCall names it
                 scope["route"] = as_get["route"]
+
+
+def _address(scope: Scope) -> str | None:
+    """The address that the connection came from; behind a proxy the proxy's."""
+    client = scope.get("client")
+    return str(client[0])[:64] if client and client[0] else None
 
 
 def _extra_headers(exception: Exception) -> Mapping[str, str] | None:

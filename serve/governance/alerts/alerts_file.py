@@ -19,7 +19,6 @@
 from __future__ import annotations
 
 import re
-import ssl
 import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -28,13 +27,13 @@ from typing import Annotated, Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from models import plain_file, tls
-from models.errors import ModelError
+from models import plain_file
 from serve.errors import StartupError
 from serve.governance.alerts.channel import Channel
 from serve.governance.alerts.mail import Mail
+from serve.governance.alerts.pinned_http import PORTS, client_context
 from serve.governance.alerts.pinning import PinnedHost, network_of
-from serve.governance.alerts.webhook import PORTS, Target, Webhook, parse_url
+from serve.governance.alerts.webhook import Webhook, parse_url
 from serve.governance.identity.private_file import read_private
 from serve.suggestion import near
 
@@ -143,38 +142,21 @@ def _webhook(folder: Path, table: WebhookTable) -> Webhook:
             f"webhook.url has port {target.port}: say so with port = {target.port}, too, or take "
             f"{expected}"
         )
-    is_local = network.is_loopback
-    if target.scheme != "https" and not (table.allow_http and is_local):
-        raise ValueError(
-            "webhook.url is not https. Plain HTTP is for a relay on this machine alone: "
-            'address = "127.0.0.1" and allow_http = true'
-        )
+    context = client_context(
+        target,
+        network,
+        url=table.url,
+        ca_file=table.ca_file and folder / table.ca_file,
+        allow_http=table.allow_http,
+        table="webhook",
+    )
     return Webhook(
         target,
         PinnedHost(host=target.host, port=target.port, network=network),
-        context=_context(folder, table, target),
+        context=context,
         secret=_secret(folder / table.secret_file),
         timeout_s=table.timeout_s,
     )
-
-
-def _context(folder: Path, table: WebhookTable, target: Target) -> ssl.SSLContext | None:
-    if target.scheme != "https":
-        return None
-    if table.ca_file is None:
-        try:
-            return tls.client_context(table.url)
-        except ModelError as error:
-            raise ValueError(str(error).rstrip(".")) from None
-    path = folder / table.ca_file
-    try:
-        text = plain_file.read_text(path, tls.MAX_BYTES, may_be_link=True)
-        return ssl.create_default_context(cadata=text)
-    except (OSError, ValueError) as error:  # an SSLError is an OSError
-        reason = getattr(error, "reason", None) or getattr(error, "strerror", None) or error
-        raise ValueError(
-            f"webhook.ca_file {path} holds no certificates that can be used ({reason})"
-        ) from None
 
 
 def _secret(path: Path) -> bytes:

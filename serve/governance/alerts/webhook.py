@@ -1,30 +1,23 @@
-"""The webhook: an alert as a signed POST to one pinned address.
+"""The webhook: an alert as a signed POST to one pinned address (pinned_http.py).
 
-No redirect is followed, no proxy and no credentials of the environment are used, and of the answer
-nothing but its status is read. The connection goes to the checked address; TLS and the Host header
-have the name, so the certificate must be the name's.
+Of the answer nothing but its status is read.
 """
 
 from __future__ import annotations
 
-import asyncio
 import re
 import ssl
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final
 
-import httpx
-
 from serve.governance.alerts.channel import DeliveryError
-from serve.governance.alerts.pinning import AddressRefused, PinnedHost
+from serve.governance.alerts.pinned_http import PORTS, PinnedHttp, PostFailed, Target
+from serve.governance.alerts.pinning import PinnedHost
 from serve.governance.alerts.signature import HEADER, signature
 from serve.storage.alert_outbox import Outgoing
-from serve.version import server_version
 
 DELIVERY_HEADER: Final = "x-intramural-delivery"
-PORTS: Final = {"https": 443, "http": 80}
 
 _URL = re.compile(
     r"(?P<scheme>https?)://"
@@ -32,16 +25,6 @@ _URL = re.compile(
     r"(?::(?P<port>[0-9]{1,5}))?"
     r"(?P<path>/[A-Za-z0-9._~!$&'()*+,;=:@%/?-]*)?"
 )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Target:
-    """The parts of a webhook's URL. ``path`` has the query, too, and may be a secret."""
-
-    scheme: str
-    host: str
-    port: int
-    path: str
 
 
 def parse_url(text: str) -> Target:
@@ -88,69 +71,21 @@ class Webhook:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.timeout_s = timeout_s
-        self._target = target
-        self._pinned = pinned
-        self._context = context or ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # trusts nobody
+        self._http = PinnedHttp(target, pinned, context, timeout_s)
         self._secret = secret
         self._clock = clock
 
     async def send(self, outgoing: Outgoing) -> None:
         """Post an alert. Raises DeliveryError unless the answer's status is 2xx."""
-        try:
-            async with asyncio.timeout(self.timeout_s):
-                status = await self._post(outgoing)
-        except TimeoutError:
-            raise DeliveryError(f"no answer within {self.timeout_s:g} s") from None
-        except AddressRefused as error:
-            raise DeliveryError(str(error)) from None
-        except (httpx.HTTPError, httpx.InvalidURL, ssl.SSLError, OSError) as error:
-            raise DeliveryError(_reason(error)) from None
-        if not 200 <= status < 300:
-            raise DeliveryError(f"the answer was {status}")
-
-    async def _post(self, outgoing: Outgoing) -> int:
-        """The status of the answer, of which nothing else is read."""
-        address = await self._pinned.address()
         body = outgoing.payload.encode()
-        transport = httpx.AsyncHTTPTransport(verify=self._context, http2=False, trust_env=False)
-        async with httpx.AsyncClient(
-            transport=transport,
-            trust_env=False,
-            follow_redirects=False,
-            timeout=self.timeout_s,
-        ) as client:
-            request = client.build_request(
-                "POST",
-                self._url(address),
-                content=body,
-                headers=self._headers(body, outgoing.alert_id),
-                extensions={"sni_hostname": self._target.host},
-            )
-            answer = await client.send(request, stream=True)
-            await answer.aclose()
-            return answer.status_code
-
-    def _url(self, address: str) -> str:
-        host = f"[{address}]" if ":" in address else address
-        return f"{self._target.scheme}://{host}:{self._target.port}{self._target.path}"
-
-    def _headers(self, body: bytes, alert_id: str) -> dict[str, str]:
-        host = f"[{self._target.host}]" if ":" in self._target.host else self._target.host
-        if self._target.port != PORTS[self._target.scheme]:
-            host = f"{host}:{self._target.port}"
-        return {
-            "host": host,
+        headers = {
             "content-type": "application/json",
-            "accept-encoding": "identity",
-            "connection": "close",
-            "user-agent": f"intramural/{server_version()}",
-            DELIVERY_HEADER: alert_id,
+            DELIVERY_HEADER: outgoing.alert_id,
             HEADER: signature(self._secret, body, int(self._clock())),
         }
-
-
-def _reason(error: Exception) -> str:
-    """The kind of a failure. Not its text: that may name the URL, whose path may be a secret."""
-    if "CERTIFICATE_VERIFY_FAILED" in str(error):
-        return "the certificate is not trusted"
-    return f"the connection failed ({type(error).__name__})"
+        try:
+            answer = await self._http.post(body, headers)
+        except PostFailed as error:
+            raise DeliveryError(str(error)) from None
+        if not 200 <= answer.status < 300:
+            raise DeliveryError(f"the answer was {answer.status}")

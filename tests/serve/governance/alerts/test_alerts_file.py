@@ -112,7 +112,7 @@ def test_what_cannot_be_used_is_named(folder, old, new, told):
 
 def test_a_port_of_its_own_is_said_twice(folder):
     text = WEBHOOK.replace("example.org/in", "example.org:8443/in") + "port = 8443\n"
-    assert opened(folder, text)["webhook"]._target.port == 8443  # type: ignore[attr-defined]
+    assert opened(folder, text)["webhook"]._http.target.port == 8443  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize(

@@ -8,9 +8,10 @@ import ssl
 import pytest
 
 from serve.governance.alerts.channel import DeliveryError
+from serve.governance.alerts.pinned_http import Target
 from serve.governance.alerts.pinning import PinnedHost, network_of
 from serve.governance.alerts.signature import HEADER, signature
-from serve.governance.alerts.webhook import DELIVERY_HEADER, Target, Webhook, parse_url
+from serve.governance.alerts.webhook import DELIVERY_HEADER, Webhook, parse_url
 from tests.serve.governance.alerts.receivers import (
     NAME,
     OK,

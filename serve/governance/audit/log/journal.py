@@ -1,0 +1,248 @@
+"""A journal: payloads in append-only files, durable when ``append`` returns.
+
+After an error in a write or a sync nothing more is written to that descriptor: what the disk holds
+then is not known. The entries of the group are refused, and so are later ones, until the last
+segment has been read again, cut behind what was acknowledged, and written into a new file. That is
+tried when something is appended, at most every ``MAX_PAUSE_S`` seconds.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from serve.governance.audit.log import frames, segments
+from serve.governance.audit.log.errors import LogDamaged, LogUnavailable
+from serve.governance.audit.log.group_commit import GroupCommit
+from serve.governance.audit.log.segments import Recovery
+
+log = logging.getLogger(__name__)
+
+SEGMENT_BYTES = 4 << 20
+MAX_PAYLOAD_BYTES = 64 << 20
+FIRST_PAUSE_S = 0.1
+MAX_PAUSE_S = 5.0
+
+OnDurable = Callable[[int, list[bytes]], None]
+"""Told the index of the first, and the payloads, of each group; on the journal's thread."""
+
+
+class Journal:
+    """The one writer of a folder of segments; `open` makes it.
+
+    Attributes:
+        recovery: what opening it found.
+        size: the index that the next payload gets; all below it are durable.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        quarantine: Path,
+        *,
+        max_payload_bytes: int,
+        segment_bytes: int,
+        on_durable: OnDurable | None,
+    ) -> None:
+        self._folder, self._quarantine = folder, quarantine
+        self._max_payload_bytes, self._segment_bytes = max_payload_bytes, segment_bytes
+        self._on_durable = on_durable
+        self._failure, self._is_beyond_repair = "", False
+        self._pause_s, self._retry_at = 0.0, 0.0
+        self._descriptor = -1
+        self._segment_start = self._salt = self._segment_size = 0
+        self.size = 0
+        self.recovery = Recovery()
+
+    @classmethod
+    def open(
+        cls,
+        folder: Path,
+        *,
+        quarantine: Path | None = None,
+        max_payload_bytes: int = MAX_PAYLOAD_BYTES,
+        segment_bytes: int = SEGMENT_BYTES,
+        on_durable: OnDurable | None = None,
+    ) -> Journal:
+        """Open or make a journal, with a torn tail cut and kept.
+
+        Whoever opens it sees to it that nobody else does.
+
+        Args:
+            folder: of the segments; made where it is not there.
+            quarantine: where a torn tail goes; ``quarantine`` beside the folder if not given.
+            max_payload_bytes: of a payload.
+            segment_bytes: from this size on the next group begins a new segment.
+            on_durable: called on the journal's thread after each sync, before who waits is told.
+
+        Raises:
+            LogDamaged: payloads that had been acknowledged are missing or damaged.
+            OSError: it cannot be read or written.
+        """
+        segments.make_folder(folder)
+        journal = cls(
+            folder,
+            quarantine or folder.with_name("quarantine"),
+            max_payload_bytes=max_payload_bytes,
+            segment_bytes=segment_bytes,
+            on_durable=on_durable,
+        )
+        journal._recover()
+        journal._commits = GroupCommit(journal._commit, "journal")
+        return journal
+
+    async def append(self, payloads: Sequence[bytes]) -> int:
+        """Bring payloads to the disk, next to each other. Returns the index of the first.
+
+        Raises:
+            LogUnavailable: they are not on the disk, and do not count.
+            ValueError: one is too long, or there is none.
+        """
+        if not payloads:
+            raise ValueError("nothing was given to append")
+        if (longest := max(map(len, payloads))) > self._max_payload_bytes:
+            raise ValueError(
+                f"a payload has {longest:,} bytes; at most {self._max_payload_bytes:,} fit"
+            )
+        return await self._commits.append(payloads)
+
+    async def close(self) -> None:
+        """Finish what waits, and let go of the files."""
+        await self._commits.close()
+        self._let_go()
+
+    @property
+    def failure(self) -> str:
+        """Why nothing can be appended at present; "" where it can."""
+        return self._failure
+
+    def entries(self, start: int = 0) -> Iterator[tuple[int, bytes]]:
+        """Index and payload of what is kept, from an index on. Not while it is being written.
+
+        Raises:
+            LogDamaged: as in `open`.
+            OSError: it cannot be read.
+        """
+        for _, found, _ in segments.read_segments(self._folder):
+            if found.next_index > start:
+                pairs = enumerate(found.payloads, found.first_index)
+                yield from (pair for pair in pairs if pair[0] >= start)
+
+    def drop_before(self, index: int) -> int:
+        """Remove segments all of whose payloads lie before an index. Returns how many.
+
+        Raises:
+            OSError: one cannot be removed.
+        """
+        listed = segments.segments(self._folder)
+        num = 0
+        for (_, path), (next_start, _) in zip(listed, listed[1:], strict=False):
+            if next_start > index:
+                break
+            path.unlink()
+            num += 1
+        return num
+
+    def _recover(self) -> None:
+        last: tuple[Path, frames.Scan, bytes] | None = None
+        for last in segments.read_segments(self._folder):
+            pass
+        if last is None:
+            self._take(0, segments.create(self._folder, 0), 0)
+            return
+        path, found, torn = last
+        self._cut(path, found, torn)
+
+    def _cut(self, path: Path, found: frames.Scan, torn: bytes) -> None:
+        kept = None
+        if torn:
+            kept = segments.put_into_quarantine(self._quarantine, found.next_index, torn)
+        self._take(found.first_index, segments.rewrite(path, found), found.next_index)
+        self.recovery = Recovery(found.next_index, len(torn), kept)
+        if torn:
+            log.warning("a torn tail was cut", extra={"reason": self.recovery.text})
+
+    def _take(self, first_index: int, opened: tuple[int, int, int], size: int) -> None:
+        self._segment_start = first_index
+        self._descriptor, self._salt, self._segment_size = opened
+        self.size = size
+
+    def _commit(self, payloads: list[bytes]) -> int:
+        """Write and sync a group; on the thread."""
+        if self._failure:
+            self._try_again()
+        first = self.size
+        try:
+            if self._segment_size >= self._segment_bytes:
+                self._let_go()
+                self._take(first, segments.create(self._folder, first), first)
+            data = frames.frames(payloads, first, first, self._salt)
+            _write_all(self._descriptor, data)
+            os.fdatasync(self._descriptor)
+        except OSError as error:
+            self._fail(error)
+            raise LogUnavailable(self._failure) from None
+        self._segment_size += len(data)
+        self.size = first + len(payloads)
+        if self._on_durable is not None:
+            self._on_durable(first, payloads)
+        return first
+
+    def _fail(self, error: OSError) -> None:
+        self._let_go()
+        self._failure = f"the journal cannot be written: {error.strerror or error}"
+        self._pause_s = min(self._pause_s * 2, MAX_PAUSE_S) or FIRST_PAUSE_S
+        self._retry_at = time.monotonic() + self._pause_s
+        log.error("the journal cannot be written", extra={"reason": error.strerror})
+
+    def _try_again(self) -> None:
+        """Open the last segment anew, as far as it was acknowledged.
+
+        Raises:
+            LogUnavailable: it is too early for that, or it fails.
+        """
+        if self._is_beyond_repair or time.monotonic() < self._retry_at:
+            raise LogUnavailable(self._failure)
+        try:
+            _, path = segments.segments(self._folder)[-1]
+            found, torn = segments.read_segment(path)
+            num = self.size - found.first_index
+            if not 0 <= num <= len(found.payloads):
+                raise LogDamaged(f"entry {found.next_index} is no longer in {path}")
+            end = found.ends[num - 1] if num else frames.HEADER_BYTES
+            size = found.end + len(torn)
+            torn = segments.read_tail(path, end) if size > end else b""
+            del found.payloads[num:], found.ends[num:]
+            self._cut(path, found, torn)
+        except OSError as error:
+            self._fail(error)
+            raise LogUnavailable(self._failure) from None
+        except LogDamaged as error:
+            self._is_beyond_repair = True
+            self._failure = f"the journal lost what it had acknowledged: {error}"
+            log.critical("the journal lost what it had acknowledged", extra={"reason": str(error)})
+            raise LogUnavailable(self._failure) from None
+        self._failure, self._pause_s = "", 0.0
+        log.warning("the journal is written again", extra={"entries": self.size})
+
+    def _let_go(self) -> None:
+        descriptor, self._descriptor = self._descriptor, -1
+        if descriptor >= 0:
+            try:
+                os.close(descriptor)
+            except OSError:  # an error of an earlier write, told once more
+                log.warning("a journal's file could not be closed")
+
+
+def _write_all(descriptor: int, data: bytes) -> None:
+    """Write it all, however many bytes the system takes at a time.
+
+    Raises:
+        OSError: it does not take them.
+    """
+    view = memoryview(data)
+    while view:
+        view = view[os.write(descriptor, view) :]

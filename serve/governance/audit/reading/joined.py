@@ -1,0 +1,131 @@
+"""Entries as records, each end and chunk joined with the begin that it belongs to.
+
+An ``end`` names its ``begin`` by index. Begins are kept in memory until their end was read, so a
+log of any length takes as much memory as it had calls at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final, Protocol
+
+from serve.errors import StartupError
+from serve.governance.audit.records.canonical import Record, decoded
+
+BEGIN, END, CHUNK = "begin", "end", "chunk"
+MAX_OPEN: Final = 100_000
+"""Begins without an end that are kept; of older ones the begin is read again."""
+SLACK: Final = 4096
+"""Entries that are read before the first of a time: clocks of several threads, and set ones."""
+
+
+class Entries(Protocol):
+    """A log's entries (serve/governance/audit/log)."""
+
+    def entries(self, start: int = 0, end: int | None = None) -> Iterator[tuple[int, bytes]]:
+        """Index and entry of a range."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """An entry, and what it belongs to.
+
+    Attributes:
+        index: in the log.
+        raw: the entry's bytes.
+        record: of them; empty where they are no record.
+        begin: of the call that it is of; None where it is of none, or that was not found.
+    """
+
+    index: int
+    raw: bytes
+    record: Record
+    begin: Record | None = None
+
+    @property
+    def kind(self) -> str:
+        """The record's type; empty where it is no record."""
+        kind = self.record.get("type", "")
+        return kind if isinstance(kind, str) else ""
+
+    @property
+    def at(self) -> str:
+        """The record's time as it is written, such as 2026-11-29T15:00:00.000000Z."""
+        at = self.record.get("at", "")
+        return at if isinstance(at, str) else ""
+
+    @property
+    def time_s(self) -> float | None:
+        """The record's time in Unix seconds; None where it has none."""
+        return seconds_of(self.at)
+
+    def part(self, table: str, name: str) -> str | None:
+        """A text of a table of the record, or else of its begin: ``part("who", "tenant")``."""
+        for record in (self.record, self.begin or {}):
+            found = record.get(table)
+            if isinstance(found, dict) and isinstance(found.get(name), str):
+                return str(found[name])
+        return None
+
+
+def seconds_of(at: str) -> float | None:
+    """Unix seconds of a record's time; None where it is none."""
+    try:
+        moment = datetime.fromisoformat(at)
+    except ValueError:
+        return None
+    return moment.timestamp() if moment.tzinfo else None
+
+
+def joined(log: Entries, start: int, end: int) -> Iterator[Entry]:
+    """Entries of a range with their begins, also where those are before the range."""
+    opened: dict[int, Record] = {}
+    for index, raw in log.entries(start, end):
+        record = decoded(raw)
+        kind, begin = record.get("type"), record.get("begin")
+        found: Record | None = None
+        if kind in {END, CHUNK} and isinstance(begin, int) and 0 <= begin < index:
+            found = opened.get(begin) or _read(log, begin)
+            if kind == END:
+                opened.pop(begin, None)
+        elif kind == BEGIN:
+            opened[index] = record
+            if len(opened) > MAX_OPEN:
+                del opened[next(iter(opened))]
+        yield Entry(index=index, raw=raw, record=record, begin=found)
+
+
+def first_since(log: Entries, start: int, end: int, time_s: float) -> int:
+    """An index before which all entries are older, found in some 20 reads; never before ``start``.
+
+    Times of entries grow but for the odd one, which SLACK entries allow for.
+    """
+    low, high = start, end
+    while low < high:
+        middle = (low + high) // 2
+        at = next((time for time in _times(log, middle, min(end, middle + 64))), None)
+        if at is not None and at >= time_s:
+            high = middle
+        else:
+            low = middle + 1
+    return max(start, low - SLACK)
+
+
+def _times(log: Entries, start: int, end: int) -> Iterator[float]:
+    for _, raw in log.entries(start, end):
+        at = seconds_of(str(decoded(raw).get("at", "")))
+        if at is not None:
+            yield at
+
+
+def _read(log: Entries, index: int) -> Record | None:
+    """One begin from the log; None where it was pruned, or is none."""
+    try:
+        raw = next((raw for _, raw in log.entries(index, index + 1)), b"")
+    except (OSError, StartupError):
+        return None
+    record = decoded(raw)
+    return record if record.get("type") == BEGIN else None
