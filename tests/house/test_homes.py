@@ -53,6 +53,7 @@ HOMES: dict[str, tuple[str, ...]] = {
         "models/trust/keys.py",
         "models/trust/signing.py",
         "serve/engine/transformers/prefix_store/",
+        "serve/governance/audit/tlog/keys.py",
         "serve/api/http/certificate_files.py",
         "serve/governance/identity/client_certificate.py",
     ),

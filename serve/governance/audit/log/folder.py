@@ -7,7 +7,9 @@ from pathlib import Path
 
 from serve.governance.audit.log import segments
 from serve.governance.audit.log.errors import LogDamaged
+from serve.governance.audit.log.pruning import minimum_index, prune
 from serve.governance.audit.log.tile_files import TileFiles
+from serve.governance.audit.log.verifying import Progress, Verification, verify
 from serve.governance.audit.tlog import checkpoints, proofs, tiles
 from serve.governance.audit.tlog.checkpoints import Checkpoint
 from serve.governance.audit.tlog.keys import NoteVerifier
@@ -51,9 +53,7 @@ class LogFolder:
         try:
             self.checkpoint, _ = checkpoints.opened(note, self.verifiers, origin=self._origin)
         except InvalidNote as error:
-            raise LogDamaged(
-                f"the checkpoint in {self.path} cannot be trusted: {error}"
-            ) from None
+            raise LogDamaged(f"the checkpoint in {self.path} cannot be trusted: {error}") from None
         self.note = note
         return self.checkpoint
 
@@ -62,18 +62,52 @@ class LogFolder:
         """The number of entries under the checkpoint."""
         return self.checkpoint.size
 
-    def entries(self, start: int = 0, end: int | None = None) -> Iterator[tuple[int, bytes]]:
+    @property
+    def minimum_index(self) -> int:
+        """The index below which entries were pruned; 0 where none were.
+
+        Raises:
+            LogDamaged: the file that says it is damaged.
+            OSError: it cannot be read.
+        """
+        return minimum_index(self.path)
+
+    def verify(self, progress: Progress | None = None) -> Verification:
+        """Verify the folder anew, checkpoint included; `verifying.verify` asks for no checkpoint."""
+        return verify(self.path, self.verifiers, origin=self._origin, progress=progress)
+
+    def prune(self, index: int) -> int:
+        """Remove bundles whose entries all lie before an index; also while the log is written.
+
+        Returns:
+            The minimum index, at most the one given.
+
+        Raises:
+            ValueError: the log under its checkpoint is not so long.
+            LogDamaged: what was pruned before cannot be read.
+            OSError: a file cannot be written or removed.
+        """
+        return prune(self.files, index, self.size)
+
+    def entries(
+        self, start: int | None = None, end: int | None = None
+    ) -> Iterator[tuple[int, bytes]]:
         """Index and entry, of those under the checkpoint.
 
         Args:
-            start: the first index.
+            start: the first index; the minimum index if not given.
             end: the index behind the last one; the log's size if not given.
 
         Raises:
+            ValueError: entries from ``start`` on were pruned.
             LogDamaged: a bundle is missing, or ends too soon.
             OSError: one cannot be read.
         """
         end = self.size if end is None else min(end, self.size)
+        least = self.minimum_index
+        start = least if start is None else start
+        if start < least:
+            raise ValueError(f"entries before {least} were pruned; {start} is one of them")
         for number in range(start >> HEIGHT, -(-end // WIDTH)):
             first = number << HEIGHT
             content = self.files.bundle(number, self.size)
@@ -93,7 +127,7 @@ class LogFolder:
             LogDamaged: one is damaged.
             OSError: a file cannot be read.
         """
-        for _, found, _ in segments.read_segments(self.path / "journal"):
+        for _, found, _ in segments.read_segments(self.path / "journal", start):
             pairs = enumerate(found.payloads, found.first_index)
             yield from (pair for pair in pairs if pair[0] >= start)
 
@@ -101,12 +135,13 @@ class LogFolder:
         """One entry under the checkpoint.
 
         Raises:
+            ValueError: it was pruned, or the log has none of that index.
             LogDamaged: it is missing.
             OSError: it cannot be read.
         """
         for _, found in self.entries(index, index + 1):
             return found
-        raise LogDamaged(f"the log of {self.size} entries has no entry {index}", index)
+        raise ValueError(f"the log of {self.size} entries has no entry {index}")
 
     def proof(self, index: int, *, extra: bytes | None = None) -> Proof:
         """The proof that an entry is in the log, under the checkpoint as it is stored.

@@ -91,7 +91,7 @@ def scan(data: bytes) -> Scan | None:
 
 
 def _frame(data: bytes, at: int, salt: int) -> tuple[int, int, int, bytes] | None:
-    """End, index, durable and payload of the frame at an offset; None where there is no valid one."""
+    """End, index, durable and payload of the frame at an offset; None where none is valid."""
     start = at + FRAME_BYTES
     if start > len(data):
         return None

@@ -12,6 +12,7 @@ import logging
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
 
 from serve.governance.audit.log import frames, segments
@@ -52,6 +53,7 @@ class Journal:
         self._on_durable = on_durable
         self._failure, self._is_beyond_repair = "", False
         self._pause_s, self._retry_at = 0.0, 0.0
+        self._commits: GroupCommit
         self._descriptor = -1
         self._segment_start = self._salt = self._segment_size = 0
         self.size = 0
@@ -126,10 +128,9 @@ class Journal:
             LogDamaged: as in `open`.
             OSError: it cannot be read.
         """
-        for _, found, _ in segments.read_segments(self._folder):
-            if found.next_index > start:
-                pairs = enumerate(found.payloads, found.first_index)
-                yield from (pair for pair in pairs if pair[0] >= start)
+        for _, found, _ in segments.read_segments(self._folder, start):
+            pairs = enumerate(found.payloads, found.first_index)
+            yield from (pair for pair in pairs if pair[0] >= start)
 
     def drop_before(self, index: int) -> int:
         """Remove segments all of whose payloads lie before an index. Returns how many.
@@ -139,7 +140,7 @@ class Journal:
         """
         listed = segments.segments(self._folder)
         num = 0
-        for (_, path), (next_start, _) in zip(listed, listed[1:], strict=False):
+        for (_, path), (next_start, _) in pairwise(listed):
             if next_start > index:
                 break
             path.unlink()
@@ -147,13 +148,12 @@ class Journal:
         return num
 
     def _recover(self) -> None:
-        last: tuple[Path, frames.Scan, bytes] | None = None
-        for last in segments.read_segments(self._folder):
-            pass
-        if last is None:
+        listed = segments.segments(self._folder)
+        if not listed:
             self._take(0, segments.create(self._folder, 0), 0)
             return
-        path, found, torn = last
+        _, path = listed[-1]
+        found, torn = segments.read_segment(path)
         self._cut(path, found, torn)
 
     def _cut(self, path: Path, found: frames.Scan, torn: bytes) -> None:

@@ -92,14 +92,20 @@ def read_tail(path: Path, start: int) -> bytes:
     return plain_file.read(path, MAX_SEGMENT_BYTES)[start:]
 
 
-def read_segments(folder: Path) -> Iterator[tuple[Path, Scan, bytes]]:
+def read_segments(folder: Path, start: int = 0) -> Iterator[tuple[Path, Scan, bytes]]:
     """The segments in order, each with its frames and the torn bytes behind the last one.
+
+    Args:
+        folder: of the segments.
+        start: an index; segments that end before it are passed over.
 
     Raises:
         LogDamaged: one is damaged, or entries between two of them are missing.
         OSError: one cannot be read.
     """
     listed = segments(folder)
+    while len(listed) > 1 and listed[1][0] <= start:
+        del listed[0]
     expected: int | None = None
     for number, (first_index, path) in enumerate(listed):
         if expected is not None and first_index != expected:

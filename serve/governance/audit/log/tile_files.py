@@ -52,7 +52,7 @@ class TileFiles:
             return None
 
     def hashes(self, level: int, index: int, size: int) -> bytes:
-        """The hashes of a tile, as far as a tree of this size has them: from the full tile or a partial.
+        """The hashes of a tile, as far as a tree of this size has them, full or partial.
 
         Raises:
             LogDamaged: it is not there.

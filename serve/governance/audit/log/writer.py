@@ -80,7 +80,9 @@ class AuditLog:
             OSError: it cannot be read or written.
         """
         if signer.name != origin:
-            raise ValueError(f"the key is named {signer.name}, and the log {origin}: name them alike")
+            raise ValueError(
+                f"the key is named {signer.name}, and the log {origin}: name them alike"
+            )
         segments.make_folder(folder)
         log = cls(folder, origin, signer, _locked(folder))
         try:
@@ -108,7 +110,7 @@ class AuditLog:
             waiting,
             every_s=every_s,
             num_at_once=num_at_once,
-            on_published=lambda size: self._drop(size),
+            on_published=self._drop,
         )
 
     @property
@@ -153,7 +155,7 @@ class AuditLog:
         os.close(self._lock)
 
     def _begun(self) -> Frontier:
-        """A new log's empty tree, with its checkpoint: from now on one that is missing is damage."""
+        """A new log's empty tree, with its checkpoint: if that is ever missing, it is damage."""
         if (self.folder / JOURNAL).exists() or (self.folder / "tile").exists():
             raise LogDamaged(f"{self.folder} is a log, but its checkpoint is missing", 0)
         tree = Frontier()

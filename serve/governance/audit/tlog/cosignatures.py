@@ -1,4 +1,4 @@
-"""Cosignatures of c2sp.org/tlog-cosignature with Ed25519: a witness signs a checkpoint and the time."""
+"""Cosignatures of c2sp.org/tlog-cosignature, Ed25519: a witness signs a checkpoint and the time."""
 
 from __future__ import annotations
 

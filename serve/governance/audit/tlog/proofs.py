@@ -63,9 +63,7 @@ def consistency_proof(old_size: int, new_size: int, read: ReadHash) -> list[byte
     return proof[::-1]
 
 
-def is_included(
-    leaf: bytes, index: int, size: int, proof: Sequence[bytes], root: bytes
-) -> bool:
+def is_included(leaf: bytes, index: int, size: int, proof: Sequence[bytes], root: bytes) -> bool:
     """Whether the proof leads from this leaf hash to this root (RFC 9162, section 2.1.3.2)."""
     if not 0 <= index < size:
         return False

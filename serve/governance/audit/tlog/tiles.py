@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import struct
 from collections.abc import Callable, Iterator, Sequence
-from typing import NamedTuple
+from dataclasses import dataclass
 
 from serve.governance.audit.tlog.hashing import HASH_BYTES, root_of
 
@@ -29,7 +29,8 @@ _PATH = re.compile(
 )
 
 
-class Tile(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Tile:
     """The name of a tile or bundle.
 
     Attributes:
