@@ -59,6 +59,10 @@ def _choose(argv: Sequence[str]) -> tuple[Callable[[Sequence[str]], int], Sequen
         from serve.cli.usage import run_usage
 
         return run_usage, argv[1:]
+    if name == "evidence":
+        from serve.cli.evidence import run_evidence
+
+        return run_evidence, argv[1:]
     from serve.cli.serve_command import run_serve
 
     return run_serve, argv

@@ -74,7 +74,7 @@ def collect(config: Config, trace: Path | None, progress: Progress) -> Iterator[
 
 
 def _doctor(config: Config, progress: Progress) -> Part:
-    findings = list(examine_machine(this_machine(config, progress=progress)))
+    findings = list(examine_machine(this_machine(config, probe=None, progress=progress)))
     failures = [name for name, finding in findings if finding.level == "failure"]
     warnings = sum(finding.level == "warning" for _, finding in findings)
     told = f"; failed: {', '.join(failures)}" if failures else ""

@@ -18,6 +18,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final
 
+from models import plain_file
 from serve.errors import StartupError
 from serve.evidence.part import Part, json_bytes, missing
 
@@ -44,13 +45,12 @@ def egress(trace: Path | None) -> Part:
             NAME, "No trace was given: run the server under strace, and name it by --egress-trace."
         )
     try:
-        size = trace.stat().st_size
-        if size > MAX_BYTES:
-            raise StartupError(
-                f"--egress-trace {trace}: it has {size:,} bytes, and at most {MAX_BYTES:,} are "
-                "read. Trace for a shorter time, or only connect, sendto, sendmsg and sendmmsg."
-            )
-        data = trace.read_bytes()
+        data = plain_file.read(trace, MAX_BYTES, may_be_link=True)
+    except plain_file.TooLargeError as error:
+        raise StartupError(
+            f"--egress-trace {trace} {error.strerror}. Trace for a shorter time, or only connect, "
+            "sendto, sendmsg and sendmmsg."
+        ) from None
     except OSError as error:
         raise StartupError(f"--egress-trace {trace}: {error.strerror or error}.") from None
     lines = data.decode(errors="replace").splitlines()

@@ -7,12 +7,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from models import plain_file
 from serve.config import Config
 from serve.evidence.part import Part, json_bytes
 
 SECRET_FILES: Final = frozenset(
     {
         "api_key_file",
+        "audit_content_key_file",
+        "audit_key_file",
         "cache_url_file",
         "database_url_file",
         "key_pepper_file",
@@ -32,9 +35,12 @@ RULE_FILES: Final = frozenset(
     }
 )
 """Settings that name a file of rules: its digest says which rules were in force."""
-FOLDERS: Final = frozenset({"data_dir", "prefix_cache_dir", "state_dir", "trusted_keys"})
+FOLDERS: Final = frozenset(
+    {"audit_dir", "data_dir", "prefix_cache_dir", "state_dir", "trusted_keys"}
+)
 """Settings that name a folder, or a file that is judged elsewhere."""
 NAME: Final = "settings"
+MAX_RULES_BYTES: Final = 16 << 20
 
 
 def settings(config: Config) -> Part:
@@ -69,7 +75,7 @@ def _file(path: Path, *, has_digest: bool) -> Mapping[str, Any]:
         facts = path.stat()
         told: dict[str, Any] = {"mode": f"{facts.st_mode & 0o7777:04o}", "owner_id": facts.st_uid}
         if has_digest:
-            data = path.read_bytes()
+            data = plain_file.read(path, MAX_RULES_BYTES, may_be_link=True)
             told |= {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
     except OSError as error:
         return {"error": error.strerror or str(error)}

@@ -133,6 +133,14 @@ def open_note(note: str, key: Key) -> str:
     raise Bad(f"it has no signature by {name}+{key_id.hex()}")
 
 
+def open_by_any(note: str, keys: list[Key]) -> tuple[Key, str]:
+    """The first of these keys that signed a note, and its text. Raises Bad where none did."""
+    for key in keys:
+        if f"\n\u2014 {key[0]} " in note:
+            return key, open_note(note, key)
+    raise Bad("none of the keys that are shown for it has signed it")
+
+
 # Merkle trees (RFC 6962, section 2.1), from the entries of a log in tiles.
 
 
@@ -228,8 +236,9 @@ def check_logs(folder: Path, wanted: dict[str, Path], told: Callable[[str], None
     for checkpoint in sorted(folder.glob("audit/*/checkpoint")):
         name = checkpoint.parent.name
         try:
-            key = parse_key((checkpoint.parent / "public-key").read_text("utf-8"))
-            lines = open_note(checkpoint.read_text("utf-8"), key).split("\n")
+            keys = (checkpoint.parent / "public-key").read_text("utf-8").splitlines()
+            key, text = open_by_any(checkpoint.read_text("utf-8"), [parse_key(k) for k in keys])
+            lines = text.split("\n")
             size, root = int(lines[1]), base64.b64decode(lines[2])
             told(f"log {name}: a signed checkpoint of {size:,} entries, key {key[0]}")
             if name in wanted:

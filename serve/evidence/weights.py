@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from models import plain_file
 from models.errors import ModelError
 from models.refs import Artifact
 from models.store import load_folder, resolve
@@ -16,6 +17,7 @@ from serve.evidence.part import Part, json_bytes, missing
 from serve.provenance import proof
 
 NAME: Final = "models"
+MAX_MANIFEST_BYTES: Final = 32 << 20
 
 
 def weights(config: Config, progress: Progress) -> Part:
@@ -70,7 +72,7 @@ def _one(
     for name in (MANIFEST, SIGNATURE):
         path = artifact.path / name
         if path.is_file():
-            files[name] = path.read_bytes()
+            files[name] = plain_file.read(path, MAX_MANIFEST_BYTES)
     check: dict[str, Any] = {"folder": str(artifact.path), "scheme": str(artifact.scheme)}
     try:
         claim = proof.claim(
