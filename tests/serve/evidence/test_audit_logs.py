@@ -1,4 +1,4 @@
-"""The audit logs' part: checkpoints that the verifier checks by itself, and faults by their entry."""
+"""The audit logs' part: checkpoints that the verifier checks, and faults by their entry."""
 
 from __future__ import annotations
 
