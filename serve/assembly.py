@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 
 from models.refs import Artifact, Scheme
@@ -63,6 +63,29 @@ class Loaded:
     reason: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Brought:
+    """A model that is about to be served.
+
+    Attributes:
+        names: under which it is.
+        digest: of its files, as they were proven; None where it is not known.
+        scheme: how its weights are stored.
+        adapters: paths of the adapters, by their names.
+    """
+
+    names: tuple[str, ...]
+    digest: str | None
+    scheme: str
+    engine: str
+    dtype: str
+    adapters: Mapping[str, str]
+
+
+OnBrought = Callable[[Brought], Awaitable[None]]
+"""Awaited before a model is served; what it raises ends the start."""
+
+
 async def assemble(
     config: Config,
     environment: Mapping[str, str],
@@ -71,6 +94,7 @@ async def assemble(
     startup: Startup,
     metrics: Metrics,
     progress: Progress,
+    on_brought: OnBrought | None = None,
 ) -> Loaded:
     """Fetch and prove the weights, bring the engine up, and open the gate.
 
@@ -97,6 +121,8 @@ async def assemble(
         )
         pipeline = await _pipeline(config, artifact, engine, salts)
         await asyncio.to_thread(proving.settle, artifact)
+        if on_brought is not None:
+            await on_brought(_brought(config, proof, artifact, engine))
     except StartupError as error:
         startup.fail(str(error))
         raise
@@ -115,6 +141,17 @@ async def assemble(
     startup.complete()
     return Loaded(
         artifact=artifact, proof=proof, standing=standing, pipeline=pipeline, reason=reason
+    )
+
+
+def _brought(config: Config, proof: Proof, artifact: Artifact, engine: Engine) -> Brought:
+    return Brought(
+        names=config.model_names,
+        digest=proof.digest,
+        scheme=str(artifact.scheme),
+        engine=engine.info.name,
+        dtype=engine.info.dtype,
+        adapters={name: str(path) for name, path in config.adapters.items()},
     )
 
 

@@ -154,6 +154,7 @@ async def _serve(
                 startup=startup,
                 metrics=metrics,
                 progress=_to_both(startup, on_progress),
+                on_brought=parts.audit.model_loaded,
             )
         )
         stopping = asyncio.create_task(stop.wait())

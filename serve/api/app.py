@@ -8,6 +8,7 @@ authentication before its router. A new route is protected unless its policy say
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -18,6 +19,7 @@ from starlette.routing import Mount, Route, Router, request_response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from serve.api.dialect import Dialect
+from serve.api.http.acts import is_act, recorded
 from serve.api.http.body_bound import body_bound
 from serve.api.http.cross_origin import CrossOrigin
 from serve.api.http.endpoint import endpoint
@@ -58,7 +60,7 @@ class ProtectedApp(FastAPI):
 
 def routes_of(state: ServerState, dialects: Sequence[Dialect] = DIALECTS) -> list[RouteSpec]:
     """Every route of the server."""
-    return [
+    routes = [
         *(
             RouteSpec(
                 path=dialect.path,
@@ -76,6 +78,12 @@ def routes_of(state: ServerState, dialects: Sequence[Dialect] = DIALECTS) -> lis
         *usage.routes(state),
         *oauth.routes(state),
         *site.routes(state),
+    ]
+    return [
+        replace(route, handler=recorded(state.service, route.path, route.handler))
+        if is_act(route.policy)
+        else route
+        for route in routes
     ]
 
 

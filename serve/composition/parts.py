@@ -2,8 +2,8 @@
 
 ::
 
-    stores ── identity ─┬─ limits ── alerts
-                        └─ queues ── directory ── service ── routes' state
+    audit ── stores ── identity ─┬─ limits ── alerts
+                                 └─ queues ── directory ── service ── routes' state
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from serve.api.routes import ServerState
 from serve.composition.alerts import open_alerts
+from serve.composition.audit import AuditParts, open_audit
 from serve.composition.identity import Identity, open_identity
 from serve.composition.limits import open_limits
 from serve.composition.queues import directory_for
@@ -33,6 +34,7 @@ class Parts:
     state: ServerState
     identity: Identity
     encryption: Encryption
+    audit: AuditParts
 
     @property
     def service(self) -> Service:
@@ -52,6 +54,7 @@ async def open_parts(
     Raises:
         StartupError: a file that one of them needs cannot be used.
     """
+    audit = await stack.enter_async_context(open_audit(config, metrics))
     identity = await stack.enter_async_context(open_identity(config, stores.database))
     keys = identity.keys
     if keys is not None:
@@ -71,11 +74,13 @@ async def open_parts(
         open_usage(config, time_zone=limits.time_zone, is_kept=limits.rules is not None)
     )
     directory = directory_for(config, metrics, limits.weight_of)
+    audit.follow(directory)
     service = Service(
         directory,
         encryption.authenticators(identity.authenticators),
         reservations=limits.reservations,
-        listeners=(logs.AccessLog(), metrics),
+        audit=audit.audit,
+        listeners=(logs.AccessLog(), metrics, *audit.listeners),
     )
     state = ServerState(
         config=config,
@@ -85,4 +90,4 @@ async def open_parts(
         usage=usage,
         tokens=identity.tokens,
     )
-    return Parts(state=state, identity=identity, encryption=encryption)
+    return Parts(state=state, identity=identity, encryption=encryption, audit=audit)

@@ -87,6 +87,9 @@ NO_TRAIL = NoTrail()
 class NoAudit:
     """An audit trail without entries (an Audit)."""
 
+    def check(self) -> None:
+        """Refuse nothing."""
+
     async def begin(
         self,
         principal: Principal,  # noqa: ARG002 - the protocol's
@@ -95,3 +98,12 @@ class NoAudit:
     ) -> Trail:
         """Write nothing."""
         return NO_TRAIL
+
+    async def act(
+        self,
+        principal: Principal | None,
+        record: RequestRecord,
+        act: str,
+        details: Mapping[str, Any],
+    ) -> None:
+        """Write nothing."""

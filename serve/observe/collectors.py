@@ -72,6 +72,7 @@ class ScrapeCollector(Collector):
         self.is_key_file_usable: Callable[[], bool] | None = None
         self.limits_load: Callable[[], Mapping[str, float]] | None = None
         self.is_database_available: Callable[[], bool] | None = None
+        self.audit_load: Callable[[], Mapping[str, float]] | None = None
         self.is_tls_usable: Callable[[], bool] | None = None
         self.tls_life: Callable[[], tuple[float, float]] | None = None
         self.num_refused_handshakes: Callable[[], int] | None = None
@@ -92,6 +93,8 @@ class ScrapeCollector(Collector):
             values |= self.limits_load()
         if self.is_database_available is not None:
             values["database_available"] = self.is_database_available()
+        if self.audit_load is not None:
+            values |= self.audit_load()
         if self.is_tls_usable is not None:
             values["tls_files_usable"] = self.is_tls_usable()
         if self.tls_life is not None:

@@ -355,6 +355,34 @@ FAMILIES: tuple[Family, ...] = (
         *("model", "engine", "dtype", "device"),
         *("max_model_len", "max_num_seqs", "kv_cache_tokens"),
     ),
+    _family(
+        "audit_log_available",
+        "gauge",
+        "scrape",
+        "1 while the audit log is written (docs/audit.md), 0 while it cannot be. Absent without "
+        "one.",
+    ),
+    _family("audit_log_entries", "gauge", "scrape", "Durable entries of this server's audit log."),
+    _histogram(
+        "audit_write_seconds",
+        "Time of a write of the audit log, in which all that waited is made durable together.",
+        (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2),
+    ),
+    _family(
+        "audit_unrecorded_total",
+        "counter",
+        "requests",
+        "Calls, ends and administrators' acts that passed while the audit log could not be "
+        "written, with `--audit-when-unavailable pass`.",
+    ),
+    _family(
+        "audit_lost_total",
+        "counter",
+        "requests",
+        "Records of refusals that had no room while the audit log could not be written, by type; "
+        "their number is recorded.",
+        "type",
+    ),
     _family("build_info", "gauge", "process", "Always 1; the label has the version.", "version"),
     _family(
         "arm_info",

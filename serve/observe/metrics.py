@@ -90,6 +90,24 @@ class Metrics:
         """Ask here on scrapes whether the database answered of late."""
         self._scraped.is_database_available = is_available
 
+    def attach_audit(self, load: Callable[[], Mapping[str, float]]) -> None:
+        """Ask here on scrapes for figures of the audit log, by their families' names."""
+        self._scraped.audit_load = load
+        for kind in ("refused", "login_failed"):
+            self._counters["audit_lost_total"].labels(type=kind)
+
+    def audit_written(self, num_entries: int, seconds: float) -> None:  # noqa: ARG002
+        """Note a write of the audit log."""
+        self._histograms["audit_write_seconds"].observe(seconds)
+
+    def audit_passed(self) -> None:
+        """Count what went on unrecorded while the audit log was away."""
+        self._counters["audit_unrecorded_total"].inc()
+
+    def audit_lost(self, kind: str) -> None:
+        """Count a record that had no room while the audit log was away."""
+        self._counters["audit_lost_total"].labels(type=kind).inc()
+
     def attach_tls(
         self,
         is_usable: Callable[[], bool],

@@ -20,8 +20,16 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Callable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from typing import Any
 
 from models.rules.names import quoted
 from serve import timeline
@@ -149,6 +157,7 @@ class Service:
         Raises:
             NotReady: the model is still loading.
             Draining: the server is shutting down, or about to.
+            AuditUnavailable: the audit log cannot be written.
         """
         self.check_accepting()
         if self.is_leaving:
@@ -160,10 +169,20 @@ class Service:
         Raises:
             NotReady: the model is still loading.
             Draining: the server is shutting down.
+            AuditUnavailable: the audit log cannot be written.
         """
         self.directory.default.resident()
         if self.is_draining:
             raise _draining()
+        self._audit.check()
+
+    async def act(self, call: Call, name: str, details: Mapping[str, Any]) -> None:
+        """Record an act of an administrator, or one that gives rights, before it is answered.
+
+        Raises:
+            AuditUnavailable: it cannot be recorded, so it must not be answered.
+        """
+        await self._audit.act(call.principal, call.record, name, details)
 
     def served(self, call: Call, model: str | None) -> Served:
         """Find what serves the model that the caller names; its name goes into the record.

@@ -78,6 +78,7 @@ def routes(state: ServerState) -> tuple[RouteSpec, ...]:
             OAuthError: as RFC 6749 has it, section 5.2.
             TooManyFailures: many wrong secrets came, and this one is wrong, too.
             KeyStoreUnavailable: the keys cannot be read.
+            AuditUnavailable: that a token is given cannot be recorded.
         """
         if state.tokens is None:
             raise OAuthError("This server has no API keys, so it gives no tokens.")
@@ -92,7 +93,9 @@ def routes(state: ServerState) -> tuple[RouteSpec, ...]:
         except InvalidApiKey:
             bound.failed()
             raise _refused_client(authorization) from None
-        call_of(request.scope).record.key_id = client_id
+        call = call_of(request.scope)
+        call.record.key_id = client_id
+        await state.service.act(call, "token.issue", {"scopes": list(made.scopes)})
         answer = {
             "access_token": made.text,
             "token_type": "Bearer",

@@ -6,7 +6,8 @@ writes nothing.
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Mapping
+from typing import Any, Protocol
 
 from serve.governance.principal import Principal
 from serve.observe.record import RequestRecord
@@ -44,6 +45,14 @@ class Trail(Protocol):
 class Audit(Protocol):
     """A trail in which a request's life is written down so that nobody can deny it."""
 
+    def check(self) -> None:
+        """Check that a request could be recorded, before work is spent on it.
+
+        Raises:
+            RequestError: it could not, and would have to be.
+        """
+        ...
+
     async def begin(
         self, principal: Principal, record: RequestRecord, generation: Generation
     ) -> Trail:
@@ -54,5 +63,23 @@ class Audit(Protocol):
 
         Raises:
             RequestError: it cannot be written, so the request must not run.
+        """
+        ...
+
+    async def act(
+        self,
+        principal: Principal | None,
+        record: RequestRecord,
+        act: str,
+        details: Mapping[str, Any],
+    ) -> None:
+        """Write an act of an administrator, or one that gives rights, before it is answered.
+
+        Args:
+            act: its name, such as ``usage.read``.
+            details: texts, whole numbers and lists of them; no secrets.
+
+        Raises:
+            RequestError: it cannot be written, so it must not be answered.
         """
         ...

@@ -90,6 +90,18 @@ class Trail:
     wants_events: bool = False
     lines: list[str] = field(default_factory=list)
 
+    def check(self) -> None:
+        pass
+
+    async def act(
+        self,
+        principal: Principal | None,
+        record: RequestRecord,
+        act: str,
+        details: Mapping[str, Any],
+    ) -> None:
+        self.lines.append(f"act {act}")
+
     async def begin(
         self, principal: Principal, record: RequestRecord, generation: Generation
     ) -> Self:

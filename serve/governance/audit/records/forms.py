@@ -202,7 +202,11 @@ def counted(stamps: Stamps, kind: str, counts: Mapping[str, int], *, is_lost: bo
 
 
 def acted(
-    stamps: Stamps, principal: Principal | None, record: RequestRecord, act: str, details: Record
+    stamps: Stamps,
+    principal: Principal | None,
+    record: RequestRecord,
+    act: str,
+    details: Mapping[str, Any],
 ) -> Record:
     """An administrator's act by HTTP, before it is answered."""
     return stamps.stamped(
@@ -211,7 +215,7 @@ def acted(
         id=record.request_id,
         who={"key": short(record.key_id or "")} if principal is None else who(principal),
         client=record.client,
-        details=details or None,
+        details=dict(details) or None,
     )
 
 

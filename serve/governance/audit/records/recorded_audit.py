@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any
 
 from serve.errors import AuditUnavailable
@@ -130,7 +130,11 @@ class RecordedAudit:
         )
 
     async def act(
-        self, principal: Principal | None, record: RequestRecord, act: str, details: Record
+        self,
+        principal: Principal | None,
+        record: RequestRecord,
+        act: str,
+        details: Mapping[str, Any],
     ) -> None:
         """Write an administrator's act before it is answered. Raises AuditUnavailable."""
         try:
@@ -189,7 +193,7 @@ class RecordedAudit:
         key = await contents.key_of(forms.subject_of(principal))
         label = Label(log=contents.log_name, request_id=record.request_id, kind="prompt", number=0)
         (note,) = await contents.noted(key, [(label, prompt_document(generation))])
-        return key, {"subject": key.key_id, **note}
+        return key, {"subject_key": key.key_id, **note}
 
     async def _begin(self, record: RequestRecord, entry: bytes) -> None:
         """Write a ``begin``; who gives it up meanwhile gets an end. Raises AuditUnavailable."""
