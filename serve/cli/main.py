@@ -1,4 +1,4 @@
-"""The choice of a command: `python -m serve [FLAGS]`, or `… run`, chat, keys, usage, storage, ...
+"""The choice of a command: `python -m serve [FLAGS]`, or `… run`, chat, keys, audit, usage, ...
 
 Exit codes: 0 success; 1 failed while running; 2 wrong arguments or settings; 130 interrupted.
 """
@@ -55,6 +55,10 @@ def _choose(argv: Sequence[str]) -> tuple[Callable[[Sequence[str]], int], Sequen
         from serve.cli.wait import run_wait
 
         return run_wait, argv[1:]
+    if name == "audit":
+        from serve.cli.audit import run_audit
+
+        return run_audit, argv[1:]
     if name == "usage":
         from serve.cli.usage import run_usage
 

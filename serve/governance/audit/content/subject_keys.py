@@ -123,10 +123,25 @@ class SubjectKeys:
             KeyGoneError: there is none, or it cannot be used.
             OSError: it cannot be read.
         """
-        path = self._path(subject)
+        return self.find_by_name(name_of(subject))
+
+    def find_by_name(self, name: str) -> SubjectKey:
+        """The key of the subject of that name (``name_of``). Raises as ``find``."""
+        path = self._folder / f"{name}{SUFFIX}"
         if not path.exists():
             raise KeyGoneError("its key is not there: it was erased, or never was")
         return self._read(path)
+
+    def subjects(self) -> Iterator[str]:
+        """Every subject that has a key, also one that cannot be used here.
+
+        Raises:
+            OSError: a file cannot be read.
+        """
+        for path in sorted(self._folder.glob(f"*{SUFFIX}")):
+            subject = _document(path).get("subject")
+            if isinstance(subject, str):
+                yield subject
 
     def all(self) -> Iterator[SubjectKey]:
         """Every key that can be used.

@@ -6,7 +6,7 @@ sense: an end twice, an end without its begin, a begin whose server died before 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -44,8 +44,8 @@ class Calls:
     open: dict[int, str] = field(default_factory=dict)
 
 
-def checked(entries: Iterable[Entry], *, first: int = 0) -> Iterator[Calls]:
-    """Go through the entries of a log; yields what is known after each, the same object.
+def checked(entries: Iterable[Entry], *, first: int = 0) -> Calls:
+    """Go through the entries of a log.
 
     Args:
         first: index of the first entry that is there; ends of calls before it have no begin.
@@ -63,7 +63,7 @@ def checked(entries: Iterable[Entry], *, first: int = 0) -> Iterator[Calls]:
                     found.faults.append(Fault(index=entry.index, what=what))
         elif not entry.kind:
             found.num_foreign += 1
-        yield found
+    return found
 
 
 def _fault(entry: Entry, opened: dict[int, str], first: int) -> str:

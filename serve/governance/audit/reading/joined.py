@@ -1,4 +1,4 @@
-"""Entries as records, each end and chunk joined with the begin that it belongs to.
+"""Entries as records, each end joined with the begin that it belongs to.
 
 An ``end`` names its ``begin`` by index. Begins are kept in memory until their end was read, so a
 log of any length takes as much memory as it had calls at once.
@@ -14,7 +14,7 @@ from typing import Final, Protocol
 from serve.errors import StartupError
 from serve.governance.audit.records.canonical import Record, decoded
 
-BEGIN, END, CHUNK = "begin", "end", "chunk"
+BEGIN, END, CHUNKS = "begin", "end", "chunks"
 MAX_OPEN: Final = 100_000
 """Begins without an end that are kept; of older ones the begin is read again."""
 SLACK: Final = 4096
@@ -62,6 +62,16 @@ class Entry:
         """The record's time in Unix seconds; None where it has none."""
         return seconds_of(self.at)
 
+    @property
+    def request_ids(self) -> set[str]:
+        """The requests that it is of: one, or those whose pieces it has."""
+        if self.kind == CHUNKS:
+            pieces = self.record.get("of")
+            found = [piece[0] for piece in pieces if piece] if isinstance(pieces, list) else []
+        else:
+            found = [self.record.get("id")]
+        return {request_id for request_id in found if isinstance(request_id, str)}
+
     def part(self, table: str, name: str) -> str | None:
         """A text of a table of the record, or else of its begin: ``part("who", "tenant")``."""
         for record in (self.record, self.begin or {}):
@@ -87,10 +97,8 @@ def joined(log: Entries, start: int, end: int) -> Iterator[Entry]:
         record = decoded(raw)
         kind, begin = record.get("type"), record.get("begin")
         found: Record | None = None
-        if kind in {END, CHUNK} and isinstance(begin, int) and 0 <= begin < index:
-            found = opened.get(begin) or _read(log, begin)
-            if kind == END:
-                opened.pop(begin, None)
+        if kind == END and isinstance(begin, int) and 0 <= begin < index:
+            found = opened.pop(begin, None) or _read(log, begin)
         elif kind == BEGIN:
             opened[index] = record
             if len(opened) > MAX_OPEN:
@@ -98,10 +106,10 @@ def joined(log: Entries, start: int, end: int) -> Iterator[Entry]:
         yield Entry(index=index, raw=raw, record=record, begin=found)
 
 
-def first_since(log: Entries, start: int, end: int, time_s: float) -> int:
+def first_since(log: Entries, start: int, end: int, time_s: float, *, slack: int = SLACK) -> int:
     """An index before which all entries are older, found in some 20 reads; never before ``start``.
 
-    Times of entries grow but for the odd one, which SLACK entries allow for.
+    Times of entries grow but for the odd one, which ``slack`` entries allow for.
     """
     low, high = start, end
     while low < high:
@@ -111,7 +119,7 @@ def first_since(log: Entries, start: int, end: int, time_s: float) -> int:
             high = middle
         else:
             low = middle + 1
-    return max(start, low - SLACK)
+    return max(start, low - slack)
 
 
 def _times(log: Entries, start: int, end: int) -> Iterator[float]:

@@ -29,7 +29,7 @@ class AuditQuery:
     outcome: str | None = None
 
     def matches(self, entry: Entry) -> bool:
-        """Whether it is looked for. An end and a chunk have the caller and model of their begin."""
+        """Whether it is looked for. An end has the caller and the model of its begin."""
         return (
             self._is_in_time(entry)
             and (not self.kinds or entry.kind in self.kinds)
@@ -37,7 +37,7 @@ class AuditQuery:
             and self.tenant in {None, entry.part("who", "tenant")}
             and self.owner in {None, entry.part("who", "owner")}
             and self.model in {None, entry.part("model", "name")}
-            and self.request_id in {None, entry.record.get("id")}
+            and (self.request_id is None or self.request_id in entry.request_ids)
             and (
                 self.outcome is None
                 or self.outcome in {entry.record.get("outcome"), entry.record.get("error")}

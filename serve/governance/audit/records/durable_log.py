@@ -14,7 +14,7 @@ from serve.governance.audit.log.errors import LogDamaged, LogUnavailable
 from serve.governance.audit.log.folder import LogFolder
 from serve.governance.audit.log.writer import AuditLog
 from serve.governance.audit.records.entry_log import LogAwayError
-from serve.governance.audit.tlog.key_files import read_signer, write_signer
+from serve.governance.audit.tlog.key_files import read_signer, read_verifiers, write_signer
 from serve.governance.audit.tlog.keys import NoteSigner
 
 log = logging.getLogger(__name__)
@@ -84,7 +84,10 @@ async def open_durable(folder: Path, key_file: Path) -> DurableLog:
 
 def _opened(folder: Path, key_file: Path) -> DurableLog:
     signer = read_signer(key_file)
-    opened = AuditLog.open(folder, origin=signer.name, signer=signer)
+    public = key_file.with_name(f"{key_file.name}.pub")
+    # `audit key rotate` leaves the keys of before there: one may have signed the checkpoint.
+    old_keys = read_verifiers(public) if public.exists() else ()
+    opened = AuditLog.open(folder, origin=signer.name, signer=signer, old_keys=old_keys)
     return DurableLog(opened, signer)
 
 

@@ -15,6 +15,7 @@ from typing import Any, Final, Literal
 
 from serve import timeline
 from serve.engine.protocol import SamplingParams
+from serve.governance.audit.content.subjects import key_subject, owner_subject
 from serve.governance.audit.records.canonical import Record, short, shortened
 from serve.governance.principal import Principal
 from serve.observe.record import RequestRecord
@@ -70,8 +71,8 @@ def who(principal: Principal) -> Record:
 def subject_of(principal: Principal) -> str:
     """Whose contents they are: the owner's of the tenant, or where nobody is named the key's."""
     if principal.owner:
-        return f"{principal.tenant}/{principal.owner}"
-    return f"key:{principal.key_id}"
+        return owner_subject(principal.tenant, principal.owner)
+    return key_subject(principal.key_id)
 
 
 def begin(

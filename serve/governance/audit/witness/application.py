@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
+import threading
 from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -24,7 +25,9 @@ from serve.governance.audit.witness.cosigning import (
     OtherSizeError,
     RefusedError,
     Witness,
+    origin_of,
 )
+from serve.governance.audit.witness.mirrors import Mirrors
 from serve.governance.audit.witness.state import origin_hash
 
 log = logging.getLogger(__name__)
@@ -32,7 +35,6 @@ log = logging.getLogger(__name__)
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
-OnInconsistent = Callable[[InconsistentError], str]
 
 SIZE_TYPE: Final = "text/x.tlog.size"
 TEXT_TYPE: Final = "text/plain; charset=utf-8"
@@ -52,13 +54,13 @@ class WitnessApplication:
     """The ASGI application.
 
     Args:
-        on_inconsistent: called in a thread when a log shows another past; returns what more can be
-            said of it, for the answer.
+        mirrors: of logs whose folders can be read; they say where a refused log differs.
     """
 
-    def __init__(self, witness: Witness, *, on_inconsistent: OnInconsistent | None = None) -> None:
+    def __init__(self, witness: Witness, mirrors: Mirrors | None = None) -> None:
         self._witness = witness
-        self._on_inconsistent = on_inconsistent
+        self._mirrors = mirrors
+        self._lock = threading.Lock()
         self._paths = {origin_hash(origin): origin for origin in witness.origins}
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
@@ -101,7 +103,8 @@ class WitnessApplication:
     def add_checkpoint(self, body: bytes) -> Reply:
         """The answer to a body of ``POST /add-checkpoint``."""
         try:
-            signature = self._witness.cosign(request_body.parse(body))
+            submission = request_body.parse(body)
+            signature = self._witness.cosign(submission)
         except ValueError as error:
             if isinstance(error, InvalidNote):
                 log.critical("what this witness kept is damaged", extra={"reason": str(error)})
@@ -110,7 +113,8 @@ class WitnessApplication:
         except OtherSizeError as error:
             return Reply(status=error.status, body=b"%d\n" % error.size, content_type=SIZE_TYPE)
         except InconsistentError as error:
-            more = self._on_inconsistent(error) if self._on_inconsistent else ""
+            with self._lock:
+                more = self._mirrors.located(error) if self._mirrors else ""
             log.critical(
                 "a log has another past than was cosigned",
                 extra={"origin": error.origin, "reason": str(error), "found": more},
@@ -122,6 +126,9 @@ class WitnessApplication:
         except OSError as error:
             log.critical("a checkpoint could not be kept", extra={"reason": str(error)})
             return _plain(HTTPStatus.INTERNAL_SERVER_ERROR, "the witness needs its operator")
+        if self._mirrors is not None:
+            with self._lock:
+                self._mirrors.follow(origin_of(submission.checkpoint))
         return Reply(status=HTTPStatus.OK, body=signature.line.encode())
 
 

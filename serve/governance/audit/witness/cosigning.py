@@ -139,7 +139,7 @@ class Witness:
 
     def _opened(self, content: bytes) -> tuple[Checkpoint, Note]:
         try:
-            origin = Checkpoint.parse(notes.parse(content).text).origin
+            origin = origin_of(content)
         except InvalidNote as error:
             raise RefusedError(HTTPStatus.BAD_REQUEST, f"this is no checkpoint: {error}") from None
         keys = self._keys.get(origin)
@@ -171,6 +171,11 @@ class Witness:
             )
         self.state.keep_refused(checkpoint.origin, checkpoint.size, submission.checkpoint, at)
         raise InconsistentError(checkpoint.origin, held, checkpoint)
+
+
+def origin_of(checkpoint: bytes) -> str:
+    """The log that a checkpoint says it is of; nothing of it is proven. Raises InvalidNote."""
+    return Checkpoint.parse(notes.parse(checkpoint).text).origin
 
 
 def _by_origin(keys: Sequence[NoteVerifier]) -> Mapping[str, Sequence[NoteVerifier]]:

@@ -86,7 +86,8 @@ class FolderWitness:
             copy = self._copy(held)
             if not copy.is_whole:  # made by a witness that kept none
                 copy = self._copy(None)
-            copy.add(self._new_leaves(copy.size), checkpoint.size, checkpoint.root)
+            leaves = new_leaves(self.log, copy.size, checkpoint.size)
+            copy.add(leaves, checkpoint.size, checkpoint.root)
         proof = self.log.consistency(old_size) if old_size else []
         return self.witness.cosign(
             Submission(old_size=old_size, proof=tuple(proof), checkpoint=self.log.note)
@@ -118,10 +119,11 @@ class FolderWitness:
             return LeafCopy(folder, size=0, root=EMPTY_ROOT)
         return LeafCopy(folder, size=held.size, root=held.root)
 
-    def _new_leaves(self, start: int) -> Iterator[bytes]:
-        """Hashes of the tiles of level 0, from an entry on."""
-        for number in range(start >> HEIGHT, -(-self.log.size // WIDTH)):
-            first = number << HEIGHT
-            tile = self.log.files.hashes(0, number, self.log.size)
-            skipped = max(0, start - first) * HASH_BYTES
-            yield from (tile[at : at + HASH_BYTES] for at in range(skipped, len(tile), HASH_BYTES))
+
+def new_leaves(log: LogFolder, start: int, end: int) -> Iterator[bytes]:
+    """Hashes of the tiles of level 0, of a range of entries."""
+    for number in range(start >> HEIGHT, -(-end // WIDTH)):
+        first = number << HEIGHT
+        tile = log.files.hashes(0, number, log.size)
+        lowest, highest = max(start, first) - first, min(end - first, WIDTH)
+        yield from (tile[at * HASH_BYTES : (at + 1) * HASH_BYTES] for at in range(lowest, highest))

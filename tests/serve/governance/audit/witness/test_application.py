@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import shutil
+
 import pytest
 
 from serve.governance.audit.witness import request_body
 from serve.governance.audit.witness.application import SIZE_TYPE, WitnessApplication
 from serve.governance.audit.witness.cosigning import Witness
+from serve.governance.audit.witness.mirrors import Mirrors
 from serve.governance.audit.witness.state import WitnessState, origin_hash
+from tests.serve.governance.audit.logs import write
 from tests.serve.governance.audit.witness.trees import LOG_KEY, ORIGIN, WITNESS_KEY, tree
 
 
@@ -68,23 +72,38 @@ async def test_a_log_is_cosigned_and_its_monitors_see_it(call):
     assert (status, kept) == (200, log.checkpoint() + line)
 
 
-async def test_another_past_is_a_422_that_says_what_is_held(state):
-    told = []
-
-    def on_inconsistent(error):
-        told.append((error.origin, error.held.size, error.claimed.size))
-        return "entry 3 differs"
-
-    witness = Witness(WITNESS_KEY, [LOG_KEY.verifier], state)
-    call = Caller(WitnessApplication(witness, on_inconsistent=on_inconsistent))
+async def test_another_past_is_a_422_that_says_what_is_held(call):
     await call("/add-checkpoint", request_body.written(0, (), tree(5).checkpoint()))
     forged = tree(9, changed=3)
     body = request_body.written(5, forged.proof(5), forged.checkpoint())
     status, _, answer = await call("/add-checkpoint", body)
     assert status == 422
     assert b"entries 0 to 4" in answer
-    assert answer.endswith(b"entry 3 differs\n")
-    assert told == [(ORIGIN, 5, 9)]
+
+
+@pytest.mark.parametrize("restarts", [False, True])
+async def test_where_the_folder_can_be_read_the_answer_names_the_entry(tmp_path, restarts):
+    folder = tmp_path / "log"
+
+    def application(state) -> WitnessApplication:
+        witness = Witness(WITNESS_KEY, [LOG_KEY.verifier], state)
+        return WitnessApplication(witness, Mirrors(witness, [folder], [LOG_KEY.verifier]))
+
+    entries = tree(300).entries
+    with WitnessState(tmp_path / "state") as state:
+        caller = Caller(application(state))
+        for start, end in [(0, 40), (40, 300)]:
+            log = await write(folder, entries[start:end])
+            body = request_body.written(start, log.consistency(start), log.note)
+            assert (await caller("/add-checkpoint", body))[0] == 200
+            if restarts:
+                caller = Caller(application(state))
+        shutil.rmtree(folder)
+        log = await write(folder, tree(300, changed=41).entries)
+        body = request_body.written(300, (), log.note)
+        status, _, answer = await caller("/add-checkpoint", body)
+    assert status == 422
+    assert b"entry 41 is not the entry that was cosigned" in answer
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,106 @@
+"""`audit export`: records as JSON lines or CSV, with the content key also prompts and answers."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TextIO
+
+from models import durable
+from models.command_line import words_of
+from serve.cli.audit.logs import LogPlace, add_place, places
+from serve.cli.audit.printing import remark
+from serve.cli.audit.queries import add_query, found, query_of
+from serve.cli.audit.search import document
+from serve.errors import StartupError
+from serve.governance.audit.content.content_keys import read_content_keys
+from serve.governance.audit.reading import csv_rows
+from serve.governance.audit.reading.contents import ContentGoneError, Contents
+from serve.governance.audit.reading.joined import Entry
+
+EPILOG = """\
+A line an entry: log, index, record; of ends also begin; with --content-key-file also content, which
+is the prompt of a begin, the answer of an end, or {"gone": why} where it was erased or pruned. Who
+holds that file reads all contents: nobody else does, and root does not by being root.
+
+The file is made with mode 600 and is there whole, or not at all.
+"""
+
+
+def add(commands: Any) -> None:
+    """Add the command's parser."""
+    command = commands.add_parser(
+        "export",
+        help="write records as JSON lines or CSV, also with contents",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add_place(command)
+    add_query(command)
+    command.add_argument("--out", type=Path, metavar="FILE", help="default: standard output")
+    command.add_argument("--csv", action="store_true", help="CSV, without contents")
+    command.add_argument(
+        "--content-key-file", type=Path, metavar="FILE", help="the file of --audit-content-key-file"
+    )
+    command.set_defaults(run=_run)
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    if arguments.csv and arguments.content_key_file:
+        raise StartupError("CSV has no contents: leave out --csv, or --content-key-file.")
+    query, num = query_of(arguments), 0
+    keys = arguments.content_key_file and read_content_keys(arguments.content_key_file)
+    chosen = places(arguments)
+    with _output(arguments.out) as out:
+        if arguments.csv:
+            out.write(csv_rows.header())
+        for place in chosen:
+            contents = Contents(place.path, keys) if keys else None
+            for entry in found(place.opened(), query):
+                num += 1
+                if arguments.csv:
+                    out.write(csv_rows.row(place.name, entry))
+                else:
+                    out.write(f"{_line(place, entry, contents)}\n")
+    if arguments.out is not None:
+        remark(f"{arguments.out}: {num:,} entries")
+    return 0
+
+
+def _line(place: LogPlace, entry: Entry, contents: Contents | None) -> str:
+    line = document(place.name, entry)
+    note = entry.record.get("content")
+    if contents is None or not isinstance(note, dict):
+        return line
+    try:
+        content = contents.document(note)
+    except ContentGoneError as error:
+        content = {"gone": str(error)}
+    return f'{line[:-1]}, "content": {json.dumps(content)}}}'
+
+
+@contextmanager
+def _output(path: Path | None) -> Iterator[TextIO]:
+    """Standard output, or a private file that is put in place when all of it was written."""
+    if path is None:
+        yield sys.stdout
+        return
+    new = durable.new_name(path)
+    try:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
+        new.unlink(missing_ok=True)
+        try:
+            with os.fdopen(os.open(new, flags, 0o600), "w", encoding="utf-8", newline="") as file:
+                yield file
+                file.flush()
+                durable.sync(file.fileno())
+            durable.put_in_place(new, path)
+        finally:
+            new.unlink(missing_ok=True)
+    except OSError as error:
+        raise StartupError(f"{path}: {words_of(error)}.") from None

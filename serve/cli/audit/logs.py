@@ -1,0 +1,150 @@
+"""The logs that a command is about, and the public keys that they are held to."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from serve.cli.audit.printing import remark
+from serve.config import Config
+from serve.config_sources import load_config
+from serve.errors import StartupError
+from serve.governance.audit.log.folder import LogFolder
+from serve.governance.audit.log.tile_files import CHECKPOINT
+from serve.governance.audit.tlog.key_files import read_verifiers
+from serve.governance.audit.tlog.keys import COSIGNATURE, ED25519, NoteVerifier
+
+PUBLIC, KEY_SUFFIX = ".pub", ".key"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogPlace:
+    """A log's folder, and the keys that may have signed it."""
+
+    name: str
+    path: Path
+    verifiers: tuple[NoteVerifier, ...]
+
+    def opened(self) -> LogFolder:
+        """The log, for reading.
+
+        Raises:
+            LogDamaged: its checkpoint does not hold.
+        """
+        return LogFolder(self.path, self.verifiers)
+
+
+def add_place(command: argparse.ArgumentParser, *, is_positional: bool = True) -> None:
+    """Flags that say which logs, and which keys."""
+    if is_positional:
+        command.add_argument(
+            "dir", nargs="?", type=Path, metavar="DIR", help="default: the setting --audit-dir"
+        )
+    else:
+        command.add_argument(
+            "--dir", type=Path, metavar="DIR", help="default: the setting --audit-dir"
+        )
+    command.add_argument("--log", metavar="NAME", help="this log alone, where DIR has several")
+    command.add_argument(
+        "--log-key",
+        action="append",
+        type=Path,
+        metavar="FILE",
+        help="public keys of the logs, a line each; default: those of the settings",
+    )
+    command.add_argument("--config", type=Path, metavar="FILE", help="TOML file of settings")
+
+
+def places(arguments: argparse.Namespace) -> list[LogPlace]:
+    """The logs, by name.
+
+    Raises:
+        StartupError: there is none, or no key of theirs is known.
+    """
+    config = load_config({}, file=arguments.config)
+    base = arguments.dir or config.audit_dir
+    if base is None:
+        raise StartupError("Which logs? Name their folder, or set --audit-dir in the settings.")
+    paths = _paths(base, arguments.log)
+    given = log_keys(arguments.log_key) if arguments.log_key else ()
+    return [
+        LogPlace(name=path.name, path=path, verifiers=given or _settings_keys(config, path))
+        for path in paths
+    ]
+
+
+def one_place(arguments: argparse.Namespace) -> LogPlace:
+    """The one log that a command is about.
+
+    Raises:
+        StartupError: there is none, or there are several.
+    """
+    found = places(arguments)
+    if len(found) > 1:
+        names = ", ".join(place.name for place in found)
+        raise StartupError(f"There are several logs ({names}): name one with --log.")
+    return found[0]
+
+
+def log_keys(paths: Sequence[Path]) -> tuple[NoteVerifier, ...]:
+    """Public keys of logs, out of files.
+
+    Raises:
+        StartupError: one holds none, or a witness's.
+    """
+    return _keys(paths, ED25519, "--log-key", "a witness's key, not a log's")
+
+
+def witness_keys(paths: Sequence[Path]) -> tuple[NoteVerifier, ...]:
+    """Public keys of witnesses, out of files.
+
+    Raises:
+        StartupError: one holds none, or a log's.
+    """
+    return _keys(paths, COSIGNATURE, "--witness-key", "a log's key, not a witness's")
+
+
+def _keys(paths: Sequence[Path], kind: int, flag: str, other: str) -> tuple[NoteVerifier, ...]:
+    found = [key for path in paths for key in read_verifiers(path, flag)]
+    for key in found:
+        if key.kind != kind:
+            raise StartupError(f"{flag}: {key.name} ({key.key_id:08x}) is {other}.")
+    return tuple(dict.fromkeys(found))
+
+
+def _paths(base: Path, name: str | None) -> list[Path]:
+    try:
+        if (base / CHECKPOINT).exists():
+            found = [base]
+        else:
+            found = sorted(path.parent for path in base.glob(f"*/{CHECKPOINT}"))
+    except OSError as error:
+        raise StartupError(f"{base} cannot be read: {error.strerror or error}.") from None
+    if not found:
+        raise StartupError(
+            f"{base} is no audit log and has none below it: a log's folder has a checkpoint."
+        )
+    chosen = [path for path in found if name in {None, path.name}]
+    if not chosen:
+        names = ", ".join(path.name for path in found)
+        raise StartupError(f"{base} has no log {name}: it has {names}.")
+    return chosen
+
+
+def _settings_keys(config: Config, path: Path) -> tuple[NoteVerifier, ...]:
+    """The public half of the key that lies beside the log, or else of the one in the settings."""
+    own = path.with_name(f"{path.name}{KEY_SUFFIX}{PUBLIC}")
+    if own.exists():
+        remark(
+            f"{path.name} is held to the key that lies beside it. An auditor names a copy of their "
+            "own: --log-key FILE."
+        )
+        return log_keys([own])
+    if config.audit_key_file is not None:
+        return log_keys([config.audit_key_file.with_name(config.audit_key_file.name + PUBLIC)])
+    raise StartupError(
+        f"Which key signed {path.name}? Name its public key: --log-key FILE. It is the file "
+        f"{PUBLIC} beside the key, and an auditor has a copy from the day it was made."
+    )

@@ -1,0 +1,81 @@
+"""The flags that say which records are looked for."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, timedelta
+
+from serve.errors import StartupError
+from serve.governance.audit.log.folder import LogFolder
+from serve.governance.audit.log.pruning import minimum_index
+from serve.governance.audit.reading.joined import Entry, first_since, joined
+from serve.governance.audit.reading.query import AuditQuery
+
+
+def add_query(command: argparse.ArgumentParser) -> None:
+    """Add the flags."""
+    what = command.add_argument_group("which records; all that is given must hold")
+    what.add_argument(
+        "--from", dest="first", metavar="TIME", help="from 2026-11-01, or T12:00 (UTC)"
+    )
+    what.add_argument("--to", dest="last", metavar="TIME", help="to this day, included, or moment")
+    what.add_argument("--event", action="append", metavar="TYPE", help="begin, end, refused, ...")
+    what.add_argument("--key", metavar="ID", help="of this API key")
+    what.add_argument("--tenant", metavar="NAME", help="of this tenant")
+    what.add_argument("--owner", metavar="NAME", help="of this owner")
+    what.add_argument("--model", metavar="NAME", help="of this model")
+    what.add_argument("--id", metavar="REQUEST", help="of this request, as the caller got its id")
+    what.add_argument("--outcome", metavar="WORD", help="done, interrupted, ..., or an error code")
+
+
+def query_of(arguments: argparse.Namespace) -> AuditQuery:
+    """The query.
+
+    Raises:
+        StartupError: a time cannot be read.
+    """
+    return AuditQuery(
+        first=None if arguments.first is None else time_of(arguments.first, "--from"),
+        last=None if arguments.last is None else time_of(arguments.last, "--to", is_end=True),
+        kinds=frozenset(arguments.event or ()),
+        key=arguments.key,
+        tenant=arguments.tenant,
+        owner=arguments.owner,
+        model=arguments.model,
+        request_id=arguments.id,
+        outcome=arguments.outcome,
+    )
+
+
+def found(log: LogFolder, query: AuditQuery) -> Iterator[Entry]:
+    """Records of a log that are looked for, in order; entries before the time are passed over."""
+    start = minimum_index(log.path)
+    if query.first is not None:
+        start = first_since(log, start, log.size, query.first)
+    return (entry for entry in joined(log, start, log.size) if query.matches(entry))
+
+
+def time_of(text: str, flag: str, *, is_end: bool = False) -> float:
+    """Unix seconds of a day or a moment; UTC where it names no other.
+
+    Args:
+        is_end: a day is meant to its end.
+
+    Raises:
+        StartupError: it is neither.
+    """
+    try:
+        day = date.fromisoformat(text)
+    except ValueError:
+        pass
+    else:
+        moment = datetime(day.year, day.month, day.day, tzinfo=UTC)
+        return (moment + timedelta(days=int(is_end))).timestamp()
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise StartupError(
+            f"{flag} {text!r} is no day (2026-11-01) and no moment (2026-11-01T12:00)."
+        ) from None
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()

@@ -1,0 +1,139 @@
+"""Pruning by age: what is older than the retention goes, but for what a legal hold keeps.
+
+A log is pruned from its beginning on (tlog-tiles, Pruning): so the first entry that is held, or
+young enough, keeps itself and all behind it. Contents go with the entries that name them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Final
+
+from serve.governance.audit.log import segments
+from serve.governance.audit.log.folder import LogFolder
+from serve.governance.audit.log.pruning import minimum_index, prune
+from serve.governance.audit.reading.contents import FOLDER, JOURNAL
+from serve.governance.audit.reading.joined import Entry, first_since, joined
+from serve.governance.audit.retention.holds import Hold, holding
+from serve.governance.audit.tlog.tiles import WIDTH
+
+Progress = Callable[[int, int], None]
+
+DAY_S: Final = 86_400
+AHEAD: Final = 4096
+"""Entries behind the first that is kept whose contents may lie before those of one that goes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """Entries that may go.
+
+    Attributes:
+        first: the first entry that is there now.
+        index: the first entry that stays.
+        num_old: entries that are older than the retention, those that stay nevertheless, too.
+        hold: that keeps the entry at ``index``; None where its age does.
+        keeper: that entry; None where there is none.
+        content_at: contents before this one go.
+    """
+
+    first: int
+    index: int
+    num_old: int
+    hold: Hold | None = None
+    keeper: Entry | None = None
+    content_at: int = 0
+
+    @property
+    def num_entries(self) -> int:
+        """Entries that go."""
+        return self.index - self.first
+
+    @property
+    def num_held(self) -> int:
+        """Entries that are old enough, and stay for a hold."""
+        return max(0, self.num_old - self.num_entries) if self.hold else 0
+
+
+def planned(
+    log: LogFolder,
+    before_s: float,
+    holds: Sequence[Hold],
+    *,
+    progress: Progress = lambda _done, _total: None,
+) -> Plan:
+    """What may go of a log.
+
+    Args:
+        before_s: Unix seconds; entries of this moment and later ones stay, and so does one that
+            says no time.
+        progress: told of entries now and then.
+    """
+    first = minimum_index(log.path)
+    stop, content_at = log.size, 0
+    keeper: Entry | None = None
+    hold: Hold | None = None
+    for entry in joined(log, first, log.size):
+        if entry.index % AHEAD == 0:
+            progress(entry.index, log.size)
+        at = entry.time_s
+        if at is not None:
+            hold = holding(holds, entry.part("who", "tenant"), entry.part("who", "owner"), at)
+        if at is None or at >= before_s or hold is not None:
+            stop, keeper = entry.index, entry
+            break
+        content_at = max(content_at, max(_places(entry), default=-1) + 1)
+    index = max(first, stop - stop % WIDTH)
+    num_old = stop - first
+    if hold is not None:
+        num_old = first_since(log, stop, log.size, before_s, slack=0) - first
+    return Plan(
+        first=first,
+        index=index,
+        num_old=num_old,
+        hold=hold,
+        keeper=keeper,
+        content_at=_least_content(log, index, content_at),
+    )
+
+
+def carry_out(log: LogFolder, plan: Plan) -> int:
+    """Remove what a plan says. The files of contents that were removed.
+
+    Raises:
+        LogDamaged: what was pruned before cannot be read.
+        OSError: a file cannot be written or removed.
+    """
+    if plan.num_entries > 0:
+        prune(log.files, plan.index, log.size)
+    folder = log.path / FOLDER / JOURNAL
+    if not folder.is_dir():
+        return 0
+    listed = segments.segments(folder)
+    going = [
+        path
+        for (_, path), (next_first, _) in pairwise(listed)
+        if next_first <= plan.content_at
+    ]
+    for path in going:
+        path.unlink()
+    return len(going)
+
+
+def _least_content(log: LogFolder, index: int, content_at: int) -> int:
+    """The first content that an entry which stays may name."""
+    end = min(log.size, index + AHEAD)
+    kept = [at for entry in joined(log, index, end) for at in _places(entry)]
+    return min([content_at, *kept])
+
+
+def _places(entry: Entry) -> list[int]:
+    """The places of an entry's contents in their journal."""
+    notes = [entry.record.get("content")]
+    pieces = entry.record.get("of")
+    if isinstance(pieces, list):
+        notes += [piece[-1] for piece in pieces if isinstance(piece, list) and piece]
+    found = [note.get("at") for note in notes if isinstance(note, dict)]
+    return [at for at in found if isinstance(at, int)]
