@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -10,15 +9,14 @@ from models import plain_file
 from serve.config import Config
 from serve.engine.protocol import Progress
 from serve.evidence.part import Part, json_bytes, missing
-from serve.evidence.signing import LOG_KEY
 from serve.governance.audit.log.verifying import Verification, verify
 from serve.governance.audit.tlog.key_files import read_verifiers
-from serve.governance.audit.tlog.keys import NoteVerifier
 from serve.governance.audit.tlog.notes import MAX_NOTE_BYTES
 from serve.governance.audit.witness.cosigned_notes import FOLDER as COSIGNATURES
 
 NAME: Final = "audit"
 CHECKPOINT: Final = "checkpoint"
+KEY, PUBLIC = ".key", ".pub"
 
 
 def audit_logs(config: Config, progress: Progress) -> Part:
@@ -28,15 +26,10 @@ def audit_logs(config: Config, progress: Progress) -> Part:
     folders = sorted(path.parent for path in config.audit_dir.glob(f"*/{CHECKPOINT}"))
     if not folders:
         return missing(NAME, f"There is no log in {config.audit_dir} yet.")
-    key_file = config.audit_key_file or config.state_dir / LOG_KEY
-    public = key_file.with_name(f"{key_file.name}.pub")
-    if not public.exists():
-        return missing(NAME, f"The logs' public key is not there: {public}.")
-    keys = read_verifiers(public)
     files: dict[str, bytes] = {}
     lines, is_whole = [], True
     for folder in folders:
-        own, line, is_fine = _one(folder, keys, progress)
+        own, line, is_fine = _one(folder, _public_key(folder, config), progress)
         files |= {f"audit/{folder.name}/{name}": data for name, data in own.items()}
         lines.append(f"{folder.name}: {line}")
         is_whole = is_whole and is_fine
@@ -48,10 +41,19 @@ def audit_logs(config: Config, progress: Progress) -> Part:
     )
 
 
-def _one(
-    folder: Path, keys: Sequence[NoteVerifier], progress: Progress
-) -> tuple[dict[str, bytes], str, bool]:
+def _public_key(folder: Path, config: Config) -> Path:
+    """The file of a log's public key: beside the log, or beside the key of the settings."""
+    own = folder.with_name(f"{folder.name}{KEY}{PUBLIC}")
+    if own.exists() or config.audit_key_file is None:
+        return own
+    return config.audit_key_file.with_name(config.audit_key_file.name + PUBLIC)
+
+
+def _one(folder: Path, public: Path, progress: Progress) -> tuple[dict[str, bytes], str, bool]:
     """Files, a line on them, and whether all is well."""
+    if not public.exists():
+        return {}, f"its public key is not there: {public}.", False
+    keys = read_verifiers(public)
     files = {CHECKPOINT: plain_file.read(folder / CHECKPOINT, MAX_NOTE_BYTES)}
     for cosigned in sorted((folder / COSIGNATURES).glob("*")):
         files[f"{COSIGNATURES}/{cosigned.name}"] = plain_file.read(cosigned, MAX_NOTE_BYTES)

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Final
 
 from serve.config import Config
 from serve.errors import StartupError
 from serve.governance.audit.tlog import notes
 from serve.governance.audit.tlog.key_files import read_signer
 from serve.governance.audit.tlog.keys import ED25519, NoteSigner
-
-LOG_KEY: Final = "audit.key"
 
 
 class EvidenceSigner:
@@ -36,11 +33,11 @@ def signer_of(file: Path | None, config: Config) -> EvidenceSigner:
     Raises:
         StartupError: there is none, or it is not of this use.
     """
-    path = file or config.audit_key_file or config.state_dir / LOG_KEY
-    if file is None and not path.exists():
+    path = file or config.audit_key_file
+    if path is None:
         raise StartupError(
-            f"there is no key to sign with: {path} is not there. Name one with --key; "
-            "`python -m serve audit key generate` makes one."
+            "There is no key to sign with: name one with --key, or the log's with "
+            "--audit-key-file. `python -m serve audit key generate` makes one."
         )
     key = read_signer(path, "evidence key file")
     if key.verifier.kind != ED25519:

@@ -14,7 +14,7 @@ import re
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -34,10 +34,35 @@ key = "*"
 requests_per_minute = 100000
 """
 ROUTES = ("/v1/chat/completions", "/v1/completions")
-WAYS = (
-    "whole", "stream", "cancelled", "bad field", "bad model", "too long", "no key", "bad json",
-    "tool", "system", "stop", "tokenize", "unknown route", "in the query",
-)  # fmt: skip
+
+
+def body_of(route: str, text: str, **more: Any) -> dict[str, Any]:
+    asked: dict[str, Any] = {"model": "demo", "max_tokens": 6, **more}
+    if route == ROUTES[0]:
+        return asked | {"messages": [{"role": "user", "content": f"say {text}"}]}
+    return asked | {"prompt": f"say {text}"}
+
+
+Made = dict[str, Any]
+ANSWERED: dict[str, Callable[[str, str], Made]] = {
+    "whole": lambda route, text: {},
+    "stream": lambda route, text: {"stream": True},
+    "stop": lambda route, text: {"stop": [text]},
+    "user": lambda route, text: {"user": text},
+}
+"""Fields of requests that are answered."""
+REFUSED: dict[str, Callable[[str, str], tuple[int, str, Any]]] = {
+    "bad field": lambda route, text: (400, route, body_of(route, text, temperature=text)),
+    "unknown field": lambda route, text: (400, route, body_of(route, text, **{text: 1})),
+    "bad model": lambda route, text: (404, route, body_of(route, text) | {"model": text}),
+    "too long": lambda route, text: (400, route, body_of(route, f"{text} " * 5000)),
+    "bad json": lambda route, text: (400, route, f'{{"messages": "{text}", "messages": 1}}'),
+    "bad tool": lambda route, text: (400, ROUTES[0], body_of(ROUTES[0], text, tools=[text])),
+    "unknown route": lambda route, text: (404, f"/v1/{text}", {"model": text}),
+    "in the query": lambda route, text: (404, f"/v1/nothing?q={text}", {}),
+}
+"""Status, path and body of requests that are refused."""
+WAYS = (*ANSWERED, *REFUSED, "cancelled", "tokenize", "no key")
 
 
 def canaries() -> Iterator[str]:
@@ -50,13 +75,6 @@ def folder(tmp_path: Path) -> Path:
     (tmp_path / "content.key").write_text("5a" * 32 + "\n")
     (tmp_path / "content.key").chmod(0o600)
     return tmp_path
-
-
-def body_of(route: str, text: str, **more: Any) -> dict[str, Any]:
-    asked: dict[str, Any] = {"model": "demo", "max_tokens": 6, **more}
-    if route == ROUTES[0]:
-        return asked | {"messages": [{"role": "user", "content": f"say {text}"}]}
-    return asked | {"prompt": f"say {text}"}
 
 
 class Asker:
@@ -72,46 +90,21 @@ class Asker:
         self.begun: set[str] = set()
 
     def ask(self, way: str, route: str, text: str) -> None:
-        match way:
-            case "whole":
-                assert self._post(route, body_of(route, text)).status_code == 200
-                self.begun.add(text)
-            case "stream":
-                answer = self._post(route, body_of(route, text, stream=True))
-                assert (answer.status_code, b"[DONE]" in answer.content) == (200, True)
-                self.begun.add(text)
-            case "cancelled":
-                self._leave(route, body_of(route, text, stream=True, max_tokens=200))
-                self.begun.add(text)
-            case "bad field":
-                self._refused(400, route, body_of(route, text, temperature=text))
-            case "bad model":
-                self._refused(404, route, body_of(route, text) | {"model": text})
-            case "too long":
-                self._refused(400, route, body_of(route, f"{text} " * 5000))
-            case "no key":
-                self._refused(401, route, body_of(route, text), key=f"sk-{text}.{text}")
-            case "bad json":
-                self._refused(400, route, f'{{"messages": "{text}", "messages": 1}}')
-            case "tool":
-                tool = {"type": "function", "function": {"name": text, "parameters": {"type": 7}}}
-                self._refused(400, ROUTES[0], body_of(ROUTES[0], text, tools=[tool]))
-            case "system":
-                asked = body_of(ROUTES[0], text)
-                asked["messages"].insert(0, {"role": "system", "content": f"obey {text}"})
-                assert self._post(ROUTES[0], asked).status_code == 200
-                self.begun.add(text)
-            case "stop":
-                asked = body_of(route, text, stop=[text])
-                assert self._post(route, asked).status_code == 200
-                self.begun.add(text)
-            case "tokenize":
-                told = self._post("/tokenize", {"model": "demo", "prompt": text})
-                assert told.status_code == 200
-            case "unknown route":
-                self._refused(404, f"/v1/{text}", {"model": text})
-            case "in the query":
-                self._refused(404, f"/v1/nothing?q={text}", {})
+        if way in ANSWERED:
+            asked = body_of(route, text) | ANSWERED[way](route, text)
+            answer = self._post(route, asked)
+            assert answer.status_code == 200, answer.text
+            self.begun.add(text)
+        elif way == "cancelled":
+            self._leave(route, body_of(route, text, stream=True, max_tokens=200))
+            self.begun.add(text)
+        elif way == "tokenize":
+            assert self._post("/tokenize", {"model": "demo", "prompt": text}).status_code == 200
+        elif way == "no key":
+            self._refused(401, route, body_of(route, text), key=f"sk-{text}.{text}")
+        else:
+            status, path, asked = REFUSED[way](route, text)
+            self._refused(status, path, asked)
 
     def _post(self, route: str, asked: Any, key: str | None = None) -> httpx.Response:
         content = asked if isinstance(asked, str) else json.dumps(asked)
@@ -143,6 +136,12 @@ def found_in(folder: Path) -> dict[str, set[bytes]]:
     return found
 
 
+def test_a_planted_canary_is_found(tmp_path: Path) -> None:
+    (tmp_path / "below").mkdir()
+    (tmp_path / "below" / "log").write_bytes(b"x\0canary0007zx")
+    assert found_in(tmp_path) == {"below/log": {b"canary0007zx"}}
+
+
 def proc_texts(server: Server) -> bytes:
     """What any user of the machine may read of the process."""
     proc = Path("/proc") / str(server.process.pid)
@@ -151,9 +150,8 @@ def proc_texts(server: Server) -> bytes:
 
 def decrypted(folder: Path) -> bytes:
     """All that the audit log's contents say, by the operator's own command."""
-    words = [sys.executable, "-m", "serve", "audit", "export", "--content", "--format", "jsonl"]
-    words += ["--audit-dir", str(folder / "audit"), "--state-dir", str(folder / "state")]
-    words += ["--audit-content-key-file", str(folder / "content.key")]
+    words = [sys.executable, "-m", "serve", "audit", "export", str(folder / "audit")]
+    words += ["--content-key-file", str(folder / "content.key")]
     done = subprocess.run(
         words, cwd=REPOSITORY, env=environment(), capture_output=True, check=True, timeout=120
     )
@@ -170,12 +168,18 @@ def settings(folder: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("crashes", [False, True], ids=["ended", "killed"])
-def test_canaries_are_in_the_encrypted_content_alone(folder: Path, crashes: bool) -> None:
+def test_canaries_are_in_the_encrypted_content_alone(
+    folder: Path, crashes: bool, is_proving: bool
+) -> None:
+    """30 in `make test`, each way by each route; 200, and a server that is killed, in `make prove`."""
+    if crashes and not is_proving:
+        pytest.skip("another server of seconds; run by `make prove`")
+    num_canaries = NUM_CANARIES if is_proving else len(WAYS) * len(ROUTES)
     made = run_serve("keys", "create", "--file", str(folder / "keys.json"))
     with serving(folder, settings(folder)) as server:
         asker = Asker(server, made.stdout.strip())
         turns = itertools.cycle(itertools.product(WAYS, ROUTES))
-        sent = list(itertools.islice(canaries(), NUM_CANARIES))
+        sent = list(itertools.islice(canaries(), num_canaries))
         for (way, route), text in zip(turns, sent, strict=False):
             asker.ask(way, route, text)
         metrics = server.get("/metrics", headers=bearer(made.stdout.strip())).content
@@ -185,7 +189,6 @@ def test_canaries_are_in_the_encrypted_content_alone(folder: Path, crashes: bool
             server.process.wait(30)
         else:
             assert server.terminate() == 0
-    assert len(sent) == NUM_CANARIES
     assert CANARY.findall(metrics) == CANARY.findall(seen_outside) == []
     assert found_in(folder) == {}
     opened = set(CANARY.findall(decrypted(folder)))

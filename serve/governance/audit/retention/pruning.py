@@ -113,9 +113,7 @@ def carry_out(log: LogFolder, plan: Plan) -> int:
         return 0
     listed = segments.segments(folder)
     going = [
-        path
-        for (_, path), (next_first, _) in pairwise(listed)
-        if next_first <= plan.content_at
+        path for (_, path), (next_first, _) in pairwise(listed) if next_first <= plan.content_at
     ]
     for path in going:
         path.unlink()
