@@ -171,7 +171,7 @@ def settings(folder: Path) -> list[str]:
 def test_canaries_are_in_the_encrypted_content_alone(
     folder: Path, crashes: bool, is_proving: bool
 ) -> None:
-    """30 in `make test`, each way by each route; 200, and a server that is killed, in `make prove`."""
+    """Each way by each route in `make test`; 200, and a server that is killed, in `make prove`."""
     if crashes and not is_proving:
         pytest.skip("another server of seconds; run by `make prove`")
     num_canaries = NUM_CANARIES if is_proving else len(WAYS) * len(ROUTES)

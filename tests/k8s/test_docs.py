@@ -93,7 +93,6 @@ def test_patches_put_in_what_is_mounted_and_looked_for(tmp_path):
         "ca.pem",
         "database-url",
         "cache-url",
-        "audit.key",
         "content.key",
     ):
         (tmp_path / name).write_text(f"what is in {name}")
