@@ -87,6 +87,12 @@ COMMANDS = {
     "doctor": Command(
         "serve", "what is wrong with this machine or a server", ("doctor",), group="operate"
     ),
+    "evidence": Command(
+        "serve",
+        "one signed folder for an auditor, and its verifier",
+        ("evidence",),
+        group="operate",
+    ),
     "bench": Command(
         "benchmarks",
         "measure engines, servers, and what quantising cost",
