@@ -374,6 +374,41 @@ ROWS: dict[str, tuple[Panel, ...]] = {
             ((_gauge("limits_shared"), "{{instance}}"),),
         ),
     ),
+    "What screens find": (
+        Panel(
+            "Content filter",
+            "reqps",
+            "Hits a second, by rule, direction and action.",
+            (
+                (
+                    _rate("content_filter_hits_total", by="rule, direction, action"),
+                    "{{rule}} {{direction}} {{action}}",
+                ),
+            ),
+        ),
+        Panel(
+            "Content filter: failures",
+            "reqps",
+            "What it could not look at, and let nobody have. Anything but 0 is a defect, or a text "
+            "that took too long.",
+            ((_rate("content_filter_failures_total", by="direction"), "{{direction}}"),),
+        ),
+        Panel(
+            "Answers rejected",
+            "reqps",
+            "Answers of another form than the presets file asks for, by rule and what came of it.",
+            ((_rate("answers_rejected_total", by="rule, outcome"), "{{rule}} {{outcome}}"),),
+        ),
+        Panel(
+            "Rules files in force",
+            "bool_yes_no",
+            "No: the newest file cannot be used, and the rules before it stay.",
+            (
+                (_gauge("content_filter_file_usable"), "content filter {{instance}}"),
+                (_gauge("presets_file_usable"), "presets {{instance}}"),
+            ),
+        ),
+    ),
     "How is the process": (
         Panel(
             "Resident memory",

@@ -27,6 +27,7 @@ from serve.config_sections.limits import LimitsSection
 from serve.config_sections.listening import ListeningSection
 from serve.config_sections.masking import MaskingSection
 from serve.config_sections.response_cache import ResponseCacheSection
+from serve.config_sections.screens import ScreensSection
 from serve.config_sections.served_model import ServedModelSection
 from serve.config_sections.storage import StorageSection
 from serve.config_sections.stores import StoresSection
@@ -52,6 +53,8 @@ _PATHS = (
     "audit_content_key_file",
     "audit_witness_file",
     "audit_holds_file",
+    "content_filter_file",
+    "presets_file",
     "database_url_file",
     "cache_url_file",
     "data_dir",
@@ -71,6 +74,7 @@ class Config(
     ResponseCacheSection,
     FeedbackSection,
     AlertsSection,
+    ScreensSection,
     LimitsSection,
     MaskingSection,
     IdentitySection,

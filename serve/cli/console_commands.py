@@ -58,7 +58,7 @@ COMMANDS = {
         "serve",
         "make, list, limit and revoke API keys",
         ("keys",),
-        commands=("create", "list", "show", "rotate", "revoke", "limits"),
+        commands=("create", "list", "show", "rotate", "revoke", "limits", "preset"),
         group="operate",
     ),
     "mask": Command("serve", "try rules of masking on a text", ("mask",), group="operate"),
@@ -86,6 +86,12 @@ COMMANDS = {
     ),
     "doctor": Command(
         "serve", "what is wrong with this machine or a server", ("doctor",), group="operate"
+    ),
+    "evidence": Command(
+        "serve",
+        "one signed folder for an auditor, and its verifier",
+        ("evidence",),
+        group="operate",
     ),
     "bench": Command(
         "benchmarks",

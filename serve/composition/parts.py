@@ -37,8 +37,8 @@ class Parts:
     state: ServerState
     identity: Identity
     encryption: Encryption
-    screening: Screening
     audit: AuditParts
+    screening: Screening
 
     @property
     def service(self) -> Service:
@@ -87,6 +87,7 @@ async def open_parts(
         reservations=limits.reservations,
         audit=audit.audit,
         screen=screening.screens,
+        moderator=screening.moderator,
         answers=await stack.enter_async_context(open_response_cache(config, stores, metrics)),
         listeners=(logs.AccessLog(), metrics, *audit.listeners),
     )
@@ -100,5 +101,9 @@ async def open_parts(
         feedback=build_feedback(config, stores, metrics.feedback_given),
     )
     return Parts(
-        state=state, identity=identity, encryption=encryption, audit=audit, screening=screening
+        state=state,
+        identity=identity,
+        encryption=encryption,
+        audit=audit,
+        screening=screening,
     )

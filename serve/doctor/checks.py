@@ -41,6 +41,8 @@ MACHINE: Mapping[str, Callable[[Machine], Finding]] = MappingProxyType(
         "counters": stores.cache,
         "usage that waits": stores.spool,
         "limits": governance.limits,
+        "content filter": governance.content_filter,
+        "presets": governance.presets,
         "alerts": governance.alerts,
         "masking": governance.masking,
         "audit": audit.audit,

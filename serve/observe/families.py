@@ -219,6 +219,45 @@ FAMILIES: tuple[Family, ...] = (
         "where no replicas share.",
     ),
     _family(
+        "content_filter_hits_total",
+        "counter",
+        "screens",
+        "Hits of the content filter, by the rule's name in its file, by `direction` (`input`, "
+        "`output`, or `moderation`: a text that a client asked about) and by the rule's `action`: "
+        "`block` or `count`.",
+        *("rule", "direction", "action"),
+    ),
+    _family(
+        "content_filter_failures_total",
+        "counter",
+        "screens",
+        "Texts that the content filter could not look at, for a defect or for want of time, and "
+        "that it let nobody have, by `direction`.",
+        "direction",
+    ),
+    _family(
+        "content_filter_file_usable",
+        "gauge",
+        "scrape",
+        "1 while the content filter's file is the one in force; 0 where the newest one cannot be "
+        "used and the rules before it stay.",
+    ),
+    _family(
+        "presets_file_usable",
+        "gauge",
+        "scrape",
+        "1 while the presets file is the one in force; 0 where the newest one cannot be used and "
+        "the presets before it stay.",
+    ),
+    _family(
+        "answers_rejected_total",
+        "counter",
+        "screens",
+        "Answers that were not of the form that the presets file asks for, by the rule's name "
+        "and by what came of it: `retried`, `refused`, or `passed` as they were.",
+        *("rule", "outcome"),
+    ),
+    _family(
         "masking_hits_total",
         "counter",
         "screens",

@@ -182,6 +182,33 @@ class Metrics:
         """
         self._scraped.rules_files[family] = is_usable
 
+    def content_filter_known(self, rule: str, directions: Iterable[str], action: str) -> None:
+        """Begin to count for a rule of the content filter, from 0 on."""
+        for direction in (*directions, "moderation"):
+            self._counters["content_filter_hits_total"].labels(
+                rule=rule, direction=direction, action=action
+            )
+            self._counters["content_filter_failures_total"].labels(direction=direction)
+
+    def answer_rule_known(self, rule: str) -> None:
+        """Begin to count for a rule that rejects answers, from 0 on."""
+        for outcome in ("retried", "refused", "passed"):
+            self._counters["answers_rejected_total"].labels(rule=rule, outcome=outcome)
+
+    def content_filter_hit(self, rule: str, direction: str, action: str) -> None:
+        """Count a hit of the content filter. The name is one of its file's, not a client's."""
+        self._counters["content_filter_hits_total"].labels(
+            rule=rule, direction=direction, action=action
+        ).inc()
+
+    def content_filter_failed(self, direction: str) -> None:
+        """Count what the content filter could not look at."""
+        self._counters["content_filter_failures_total"].labels(direction=direction).inc()
+
+    def answer_rejected(self, rule: str, outcome: str) -> None:
+        """Count an answer that its rule does not take: retried, refused or passed."""
+        self._counters["answers_rejected_total"].labels(rule=rule, outcome=outcome).inc()
+
     def masking_known(self, rule: str, action: str) -> None:
         """Begin to count for a rule of masking, from 0 on."""
         for side in ("prompts", "answers"):

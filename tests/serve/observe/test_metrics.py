@@ -221,6 +221,8 @@ def test_the_scrape_holds_exactly_the_families_of_the_table():
     metrics.masking_known("email", "mask")
     metrics.attach_limits(dict)
     metrics.feedback_given("demo", "blue", 500)
+    metrics.content_filter_known("rule", ["input"], "block")
+    metrics.answer_rule_known("letter")
     metrics.request_finished(finished(error_code="engine_dead"))
     found = {}
     for family in text_string_to_metric_families(metrics.render()[0].decode()):
