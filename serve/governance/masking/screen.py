@@ -149,7 +149,7 @@ class MaskedRequest:
                 has_json = _is_json(lane, is_json=is_json)
                 return MaskedStream(scanner, replacing, is_json=has_json)
 
-            return [Rewritten(stream)]
+            return [Rewritten(stream, hides_tokens=True)]
 
         return stages
 
@@ -191,7 +191,7 @@ def _check_answer(generation: Generation) -> None:
     asked = {
         "logprobs": generation.sampling.num_logprobs is not None,
         "prompt_logprobs": generation.sampling.num_prompt_logprobs is not None,
-        "return_token_ids": generation.wants_token_ids,
+        "return_token_ids": generation.shows_token_ids,
     }
     for name, is_asked in asked.items():
         if is_asked:

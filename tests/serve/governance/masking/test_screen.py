@@ -192,7 +192,7 @@ async def test_answers_that_may_get_pseudonyms_are_kept_for_nobody_else() -> Non
     [
         ("logprobs", {"sampling": SamplingParams(max_tokens=1, num_logprobs=1)}),
         ("prompt_logprobs", {"sampling": SamplingParams(max_tokens=1, num_prompt_logprobs=1)}),
-        ("return_token_ids", {"wants_token_ids": True}),
+        ("return_token_ids", {"wants_token_ids": True, "shows_token_ids": True}),
     ],
 )
 async def test_what_tells_of_tokens_is_refused(name: str, options: dict[str, Any]) -> None:
