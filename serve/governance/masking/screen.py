@@ -63,7 +63,9 @@ class MaskingScreen:
         own = rules.of(principal.tenant)
         if not (own.apply_to("prompts") or own.apply_to("answers")):
             return Screened(generation=generation)
-        request = MaskedRequest(own, lambda side: self._told(record, rules.version, side))
+        request = MaskedRequest(
+            own, lambda side: self._told(record, rules.version, side), digest=rules.digest
+        )
         try:
             if sum(len(text) + TEXT_CHARS for text in texts_of(generation)) <= INLINE_CHARS:
                 return request.screened(generation)
@@ -94,11 +96,13 @@ class MaskedRequest:
     Args:
         rules: of the tenant.
         told: makes what is told of the hits on a side.
+        digest: of all rules; empty where it is not known.
     """
 
-    def __init__(self, rules: RuleSet, told: Callable[[Side], Told]) -> None:
+    def __init__(self, rules: RuleSet, told: Callable[[Side], Told], *, digest: str = "") -> None:
         self._rules = rules
         self._told = told
+        self._digest = digest
 
     def screened(self, generation: Generation) -> Screened:
         """The request as it may run.
@@ -122,7 +126,14 @@ class MaskedRequest:
             stages = self._masking(choices, is_json=is_json)
         restores = len(pseudonyms) > 0 or (is_answer_masked and self._rules.pseudonymises)
         last_stages = _restoring(choices, is_json=is_json) if restores else None
-        return Screened(generation=generation, stages=stages, last_stages=last_stages)
+        # A pseudonym that an answer brings is this request's own: nobody else can restore it.
+        brings = is_answer_masked and self._rules.pseudonymises
+        return Screened(
+            generation=generation,
+            stages=stages,
+            last_stages=last_stages,
+            rules=f"masking:{self._digest}" if self._digest and not brings else None,
+        )
 
     def _masking(self, choices: _Choices, *, is_json: bool) -> StagesOf:
         told = self._told("answers")

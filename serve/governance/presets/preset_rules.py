@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from hashlib import sha256
 from typing import Any, Final, Literal, Protocol
 
 from serve.engine.protocol import SamplingParams
 from serve.errors import InvalidRequest
+from serve.governance.canonical_bytes import canonical
 from serve.pipeline.events import Generation
 from serve.suggestion import near
 
@@ -69,6 +71,13 @@ class AnswerRules:
     cut_at: CutAt = "sentence"
     must_match: Pattern | None = None
     passes: bool = False
+
+    @property
+    def digest(self) -> str:
+        """Another one where the rules are others."""
+        pattern = None if self.must_match is None else self.must_match.pattern
+        told = (self.strip, self.max_chars, self.cut_at, pattern, self.passes)
+        return f"presets:{sha256(canonical(told)).hexdigest()}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -60,6 +60,7 @@ class Presets:
         return Screened(
             generation=generation,
             stages=stages if shapes_of(answers) else no_stages,
+            rules=answers.digest,
             check=check,
         )
 
