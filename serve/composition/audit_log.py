@@ -62,6 +62,8 @@ SECRET_FILES: Final = frozenset(
         "prefix_cache_key_file",
         "audit_key_file",
         "audit_content_key_file",
+        "feedback_key_file",
+        "response_cache_key_file",
     }
 )
 """Settings that name secrets: not even their digests are recorded."""

@@ -30,7 +30,7 @@ from tests.serve.service.callers import in_process, service_of
 
 PATHS = {
     *("api_key_file", "jwt_file", "ssl_certfile", "ssl_ca_certs", "client_cert_map"),
-    *("limits_file", "alerts_file", "trusted_keys"),
+    *("limits_file", "alerts_file", "trusted_keys", "audit_holds_file", "audit_witness_file"),
 }
 """Settings of files whose digests are recorded."""
 

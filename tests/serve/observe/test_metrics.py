@@ -220,6 +220,7 @@ def test_the_scrape_holds_exactly_the_families_of_the_table():
     metrics.limit_known("each key", "tokens_per_minute")
     metrics.attach_limits(dict)
     metrics.attach_audit(dict)
+    metrics.attach_witnesses()
     metrics.feedback_given("demo", "blue", 500)
     metrics.request_finished(finished(error_code="engine_dead"))
     found = {}
