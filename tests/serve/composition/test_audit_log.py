@@ -61,7 +61,7 @@ async def test_a_life_of_a_server_is_in_its_log(tmp_path: Path) -> None:
         await parts.model_loaded(
             Brought(
                 names=("demo",), digest="sha256:1", scheme="none", engine="fake", dtype="none",
-                adapters={},
+                adapters={"bank": str(tmp_path)},
             )
         )  # fmt: skip
         await in_process(service, {"model": "demo", "messages": [{"role": "user", "content": "x"}]})
@@ -75,6 +75,7 @@ async def test_a_life_of_a_server_is_in_its_log(tmp_path: Path) -> None:
     assert start["files"].keys() == {"api_key_file"}
     assert start["config"].startswith("sha256:")
     assert (model["digest"], model["engine"]) == ("sha256:1", "fake")
+    assert model["adapters"]["bank"]["digest"].startswith("sha256:")
     assert len({each["run"] for each in records}) == 1
 
 

@@ -69,3 +69,20 @@ def _digest(path: Path) -> str:
     except OSError:
         return GONE
     return f"sha256:{hashlib.sha256(content).hexdigest()}"
+
+
+def digest_of_folder(folder: Path) -> str:
+    """The digest of a folder's plain files, by their names; ``gone`` where they cannot be read.
+
+    Blocks.
+    """
+    whole = hashlib.sha256()
+    try:
+        for path in sorted(folder.iterdir()):
+            if path.is_file():
+                with plain_file.opened(path) as file:
+                    digest = hashlib.file_digest(file, "sha256").hexdigest()
+                whole.update(f"{digest}  {path.name}\n".encode())
+    except OSError:
+        return GONE
+    return f"sha256:{whole.hexdigest()}"
