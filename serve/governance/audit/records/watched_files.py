@@ -10,6 +10,7 @@ from typing import Final
 from models import plain_file
 
 MAX_FILE_BYTES: Final = 64 << 20
+PIECE_BYTES: Final = 1 << 20
 GONE: Final = "gone"
 
 Signature = tuple[int, ...] | None
@@ -80,9 +81,11 @@ def digest_of_folder(folder: Path) -> str:
     try:
         for path in sorted(folder.iterdir()):
             if path.is_file():
+                content = hashlib.sha256()
                 with plain_file.opened(path) as file:
-                    digest = hashlib.file_digest(file, "sha256").hexdigest()
-                whole.update(f"{digest}  {path.name}\n".encode())
+                    while piece := file.read(PIECE_BYTES):
+                        content.update(piece)
+                whole.update(f"{content.hexdigest()}  {path.name}\n".encode())
     except OSError:
         return GONE
     return f"sha256:{whole.hexdigest()}"
