@@ -14,6 +14,7 @@ import json
 import logging
 import os
 import secrets
+import threading
 from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -84,6 +85,7 @@ class SubjectKeys:
     def __init__(self, folder: Path, keys: ContentKeys) -> None:
         self._folder = folder
         self._keys = keys
+        self._making = threading.Lock()  # two keys for one subject, and one of them would be lost
         self._known: OrderedDict[str, tuple[tuple[int, int], SubjectKey]] = OrderedDict()
 
     def known(self, subject: str) -> SubjectKey | None:
@@ -101,8 +103,10 @@ class SubjectKeys:
             OSError: it cannot be read or made.
             KeyGoneError: there is one that cannot be used.
         """
-        if (known := self.known(subject)) is not None:
-            return known
+        with self._making:
+            return self.known(subject) or self._of(subject)
+
+    def _of(self, subject: str) -> SubjectKey:
         path = self._path(subject)
         if not path.exists():
             self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)

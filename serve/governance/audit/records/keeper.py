@@ -30,6 +30,8 @@ RETRY_AFTER_S: Final = 2
 SLICE: Final = 512
 """Most entries in one write of what is settled."""
 MOST_PASSES: Final = 100
+TRIES: Final = 20
+"""A log mends itself within seconds where it can; after so many tries it is opened anew."""
 
 OnOpen = Callable[[EntryLog, int], Awaitable[Sequence[bytes]]]
 """Told of a log before it is in use (again); gives the entries to append first.
@@ -79,6 +81,7 @@ class LogKeeper:
         self._stuck: asyncio.Future[int] | None = None
         self._waiting: list[tuple[Sequence[bytes], asyncio.Future[int]]] = []
         self._writing: asyncio.Task[None] | None = None
+        self._num_tries = 0
         self.num_written = 0
         self.has_room = True
 
@@ -139,9 +142,12 @@ class LogKeeper:
             await self._take(self._log or await self._open_log())
         except LogAwayError as error:
             log.warning("the audit log is still away", extra={"reason": str(error)})
-            if self._stuck is None:
+            self._num_tries += 1
+            if self._stuck is None and self._num_tries >= TRIES:
+                self._num_tries = 0
                 await self._let_go()  # next time it is opened anew
             return False
+        self._num_tries = 0
         log.info("the audit log is written again", extra={"entries": self.size})
         return True
 

@@ -86,8 +86,8 @@ async def test_a_failure_refuses_and_for_a_second_nothing_is_tried(tmp_path: Pat
 
 async def test_a_journal_that_hangs_and_a_key_that_is_damaged_refuse(tmp_path: Path) -> None:
     journal = MemoryJournal()
+    key = subject_keys(tmp_path).of("clinic/dr-x")
     store = ContentStore(subject_keys(tmp_path), journal, log_name="a", deadline_s=0.01)
-    key = await store.key_of("clinic/dr-x")
     journal.stalls = True
     with pytest.raises(AuditUnavailable):
         await store.noted(key, [(labels("prompt")[0], b"hello")])
@@ -95,3 +95,10 @@ async def test_a_journal_that_hangs_and_a_key_that_is_damaged_refuse(tmp_path: P
     store = ContentStore(subject_keys(tmp_path), journal, log_name="a")
     with pytest.raises(AuditUnavailable):
         await store.key_of("clinic/dr-y")
+
+
+async def test_a_subject_whose_calls_come_together_gets_one_key(tmp_path: Path) -> None:
+    store = ContentStore(subject_keys(tmp_path), None, log_name="a")
+    found = await asyncio.gather(*(store.key_of(f"a/{n % 3}") for n in range(30)))
+    assert len({key.key_id for key in found}) == 3
+    assert {key.key_id for key in found} == {key.key_id for key in subject_keys(tmp_path).all()}

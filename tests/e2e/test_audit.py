@@ -1,0 +1,110 @@
+"""The audit log of whole servers: killed at any moment, and on a disk that fails.
+
+No client knows of an answer that is not in the log, no call ends twice, and the log verifies.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from serve.governance.audit.log.verifying import verify
+from serve.governance.audit.records.canonical import decoded
+from serve.governance.audit.records.durable_log import open_durable
+from serve.governance.audit.tlog.key_files import read_verifiers
+from tests import programs
+from tests.house.tree import ROOT
+from tests.kills import num_kills
+
+WRONG = ("lost", "double_begins", "double_ends", "without_end", "without_begin", "breaks")
+
+
+def test_no_kill_loses_what_a_client_was_told(
+    tmp_path: Path, pytestconfig: pytest.Config, is_proving: bool
+) -> None:
+    count = num_kills(pytestconfig, quick=2, prove=1000)
+    found = _killed("tests.e2e.audit_kills", tmp_path, count)
+    assert found["acknowledged"] > (count if is_proving else 0)
+
+
+def test_no_kill_of_vllm_or_its_server_loses_what_a_client_was_told(
+    tmp_path: Path, is_proving: bool
+) -> None:
+    if not is_proving:
+        pytest.skip("half a minute for a kill: make prove")
+    pytest.importorskip("vllm", reason="vLLM is not installed")
+    assert _killed("tests.e2e.audit_vllm_kills", tmp_path, 50)["acknowledged"] > 50
+
+
+def _killed(program: str, folder: Path, count: int) -> dict[str, int]:
+    """The figures of a program that kills, none of which may be wrong."""
+    run = subprocess.run(
+        [sys.executable, "-m", program, str(folder), str(count), "1"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=120 + 90 * count,
+        check=False,
+    )
+    assert run.returncode == 0, run.stderr[-4000:]
+    found: dict[str, int] = json.loads(run.stdout.splitlines()[-1])
+    assert {name: found[name] for name in WRONG} == dict.fromkeys(WRONG, 0), found
+    assert found["kills"] == count
+    return found
+
+
+def told_by(folder: Path, injection: str, num_calls: int) -> list[list[str]]:
+    """The lines of a run whose log's journal meets this fault."""
+    trace = programs.find("strace")
+    assert trace is not None
+    journal = folder / "a" / "journal"
+    command = [
+        *(trace, "-f", "-qq", "--seccomp-bpf", "-o", os.devnull),
+        *("-e", f"trace={injection.partition(':')[0]}", "-e", f"inject={injection}"),
+        *(part for n in range(600) for part in ("-P", str(journal / f"{n:020d}.journal"))),
+        *(sys.executable, "-m", "tests.e2e.audit_faults", str(folder), str(num_calls)),
+    ]
+    run = subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False
+    )
+    assert run.returncode == 0, run.stderr[-4000:]
+    return [line.split() for line in run.stdout.splitlines()]
+
+
+async def _records_of(folder: Path) -> list[dict[str, Any]]:
+    log = await open_durable(folder / "a", folder / "a.key")
+    found = [decoded(entry) for entry in log.read(0, log.size)]
+    await log.close()
+    return found
+
+
+@programs.needs("strace")
+@pytest.mark.parametrize("call", ["write", "fdatasync"])
+def test_a_disk_that_fails_leaves_no_answer_unrecorded(
+    tmp_path: Path, is_proving: bool, call: str
+) -> None:
+    """A write for each record: at least the first 200 writes of the journal are met in turn."""
+    for number in range(1, 201, 5) if is_proving else (4,):
+        for error in ("EIO", "ENOSPC") if is_proving else ("EIO",):
+            num_calls = 40 if is_proving else 3
+            folder = tmp_path / f"{error}-{number}"
+            lines = told_by(folder, f"{call}:error={error}:when={number}", num_calls)
+            assert len(lines) == num_calls
+            failed = [line for line in lines if line[0] != "whole"]
+            assert len(failed) <= 1, failed
+            assert all(line[-1] == "audit_unavailable" for line in failed), failed
+            records = asyncio.run(_records_of(folder))
+            ends = [record for record in records if record["type"] == "end"]
+            begun = [record["id"] for record in records if record["type"] == "begin"]
+            assert sorted(begun) == sorted(record["id"] for record in ends)
+            done = {each["id"] for each in ends if each["outcome"] == "done" and "late" not in each}
+            whole = {f"req-{line[1].rpartition('-')[2]}" for line in lines if line[0] == "whole"}
+            assert done == whole
+            assert verify(folder / "a", read_verifiers(folder / "a.key.pub")).bad is None
