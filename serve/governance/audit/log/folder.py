@@ -123,13 +123,14 @@ class LogFolder:
     def journal_entries(self, start: int = 0) -> Iterator[tuple[int, bytes]]:
         """Index and entry of those that the journal still has, published or not.
 
+        While the log is written these are the ones at one moment.
+
         Raises:
             LogDamaged: one is damaged.
             OSError: a file cannot be read.
         """
-        for _, found, _ in segments.read_segments(self.path / "journal", start):
-            pairs = enumerate(found.payloads, found.first_index)
-            yield from (pair for pair in pairs if pair[0] >= start)
+        found = segments.read_all(self.path / "journal", start)
+        yield from (pair for pair in found if pair[0] >= start)
 
     def entry(self, index: int) -> bytes:
         """One entry under the checkpoint.

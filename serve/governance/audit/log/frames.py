@@ -106,7 +106,7 @@ def _frame(data: bytes, at: int, salt: int) -> tuple[int, int, int, bytes] | Non
 
 
 def _lost(data: bytes, end: int, next_index: int, salt: int) -> str:
-    """Why what follows the valid frames is more than a torn tail; "" where it is not."""
+    """The reason why what follows the valid frames is no torn tail; "" where it is one."""
     at = end
     while (at := data.find(FRAME_MAGIC, at)) >= 0:
         frame = _frame(data, at, salt)

@@ -124,7 +124,7 @@ class Journal:
 
     @property
     def failure(self) -> str:
-        """Why nothing can be appended at present; "" where it can."""
+        """The reason why nothing can be appended at present; "" where it can."""
         return self._failure
 
     def entries(self, start: int = 0) -> Iterator[tuple[int, bytes]]:

@@ -114,7 +114,7 @@ class PublishingThread:
                 self._changed.wait(left_s)
 
     def _publish(self, entries: list[bytes]) -> str:
-        """Why these could not be published; "" when they were, and wait no longer."""
+        """The reason why these could not be published; "" when they were, and wait no longer."""
         try:
             self._publisher.publish(entries)
             with self._changed:

@@ -23,6 +23,8 @@ from serve.governance.audit.log.frames import Scan
 _NAME = re.compile(r"([0-9]{20})\.journal")
 MAX_SEGMENT_BYTES = 1 << 30
 """More than a journal ever lets one become."""
+NUM_TRIES = 5
+"""For a reader, whom a writer takes away the file that it was about to read."""
 MODE = 0o600
 
 
@@ -42,7 +44,7 @@ class Recovery:
 
     @property
     def text(self) -> str:
-        """What happened, for a log line; "" where nothing was cut."""
+        """A clause for a log line; "" where nothing was cut."""
         if not self.torn_bytes:
             return ""
         return (
@@ -119,6 +121,30 @@ def read_segments(folder: Path, start: int = 0) -> Iterator[tuple[Path, Scan, by
             )
         expected = found.next_index
         yield path, found, torn
+
+
+def read_all(folder: Path, start: int = 0) -> list[tuple[int, bytes]]:
+    """Index and payload of all that the segments hold, while another process may drop some.
+
+    Args:
+        folder: of the segments.
+        start: an index; segments that end before it are passed over.
+
+    Raises:
+        LogDamaged: as in `read_segments`.
+        OSError: one cannot be read.
+    """
+    for tries_left in reversed(range(NUM_TRIES)):
+        try:
+            return [
+                pair
+                for _, found, _ in read_segments(folder, start)
+                for pair in enumerate(found.payloads, found.first_index)
+            ]
+        except FileNotFoundError:  # dropped, as bundles have its entries now
+            if not tries_left:
+                raise
+    return []
 
 
 def create(folder: Path, first_index: int) -> tuple[int, int, int]:

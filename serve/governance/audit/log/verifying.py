@@ -97,7 +97,6 @@ class _Run:
             self._bundle(number)
             if self._progress is not None and number % _BUNDLES_A_STEP == 0:
                 self._progress(self._tree.size, self.size)
-        self._edge()
         if self._tree.root() != checkpoint.root:
             raise BadEntryFound(
                 None,
@@ -127,6 +126,7 @@ class _Run:
         hashes = self._files.hashes(0, number, self.size)
         content = self._files.bundle(number, self.size)
         if content is None:
+            self.minimum_index = minimum_index(self._files.folder)  # it may be pruned just now
             if first + WIDTH > self.minimum_index:
                 raise BadEntryFound(first, Tile(ENTRIES, number, width).path, "its bundle is gone")
             leaves = hashes_in(hashes)
@@ -136,10 +136,8 @@ class _Run:
             leaves = self._leaves(Tile(ENTRIES, number, width), content, hashes)
             self.num_verified += width
         journal_check.compare(self._journal, first, leaves)
-        for tile, nodes in self._tree.append(leaves):
-            if tile.level:
-                self._right.add(tile)
-            self._in_parent(tile, self._tree.hashes(tile.level + 1)[-1], nodes)
+        for tile, _ in self._tree.append(leaves):
+            self._in_parent(tile, self._tree.hashes(tile.level + 1)[-1])
 
     def _leaves(self, bundle: Tile, content: bytes, hashes: bytes) -> list[bytes]:
         """The leaf hashes of a bundle's entries, each found in the tile."""
@@ -193,10 +191,8 @@ class _Run:
             return BadEntryFound(index, bundle.path, "it is not what was logged")
         return BadEntryFound(index, bundle.path, "it and its hash in the tile differ")
 
-    def _in_parent(self, tile: Tile, root: bytes, nodes: list[bytes]) -> None:
-        """Compare a full tile, and its root in the tile above, with what is stored."""
-        if tile.level:
-            self._compare(tile, nodes)
+    def _in_parent(self, tile: Tile, root: bytes) -> None:
+        """Compare a full tile's root with the tile above: so each hash above level 0 is."""
         level, (number, at) = tile.level + 1, divmod(tile.index, WIDTH)
         cached = self._parents.get(level)
         if cached is None or cached[0].index != number:
@@ -208,29 +204,3 @@ class _Run:
                 cached[0].path,
                 f"it and those behind it in {tile.path} have another hash than is kept of them",
             )
-
-    def _edge(self) -> None:
-        """Compare the partial tiles of the tree's right edge."""
-        level = 0
-        while self.size >> 8 * level:
-            nodes = self._tree.hashes(level)
-            if nodes:
-                index = self.size >> 8 * (level + 1)
-                self._compare(Tile(level, index, len(nodes)), nodes)
-            level += 1
-
-    def _compare(self, tile: Tile, nodes: list[bytes]) -> None:
-        expected = b"".join(nodes)
-        found = self._files.content(self._file_read(tile)) or b""
-        if found[: len(expected)] != expected:
-            at = next(
-                at
-                for at in range(0, len(expected), HASH_BYTES)
-                if found[at : at + HASH_BYTES] != expected[at : at + HASH_BYTES]
-            )
-            index = (tile.index * WIDTH + at // HASH_BYTES) << 8 * tile.level
-            raise BadEntryFound(index, tile.path, "the hash of its subtree was changed")
-        if found == expected:
-            self._right.add(self._file_read(tile))
-        else:
-            self._right.discard(self._file_read(tile))

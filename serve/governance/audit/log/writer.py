@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 from models import durable
@@ -85,11 +86,10 @@ class AuditLog:
             )
         segments.make_folder(folder)
         log = cls(folder, origin, signer, _locked(folder))
-        try:
+        with ExitStack() as undo:
+            undo.callback(os.close, log._lock)
             log._open(old_keys, publish_every_s, publish_at, segment_bytes)
-        except BaseException:
-            os.close(log._lock)
-            raise
+            undo.pop_all()
         return log
 
     def _open(
@@ -129,7 +129,7 @@ class AuditLog:
 
     @property
     def failure(self) -> str:
-        """Why entries or tiles cannot be written at present; "" where they can."""
+        """The reason why entries or tiles cannot be written at present; "" where they can."""
         return self._journal.failure or self._publishing.failure
 
     async def append(self, entries: Sequence[bytes]) -> int:

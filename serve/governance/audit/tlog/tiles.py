@@ -45,7 +45,7 @@ class Tile:
 
     @property
     def path(self) -> str:
-        """Where it lies below the log's folder or URL."""
+        """The place below the log's folder or URL."""
         level = "entries" if self.level == ENTRIES else str(self.level)
         suffix = "" if self.width == WIDTH else f".p/{self.width}"
         return f"tile/{level}/{index_path(self.index)}{suffix}"

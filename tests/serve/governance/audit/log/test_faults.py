@@ -80,8 +80,8 @@ def test_an_error_of_the_disk_refuses_or_is_made_good(tmp_path, is_proving, call
 
 @programs.needs("strace")
 def test_a_disk_that_stays_full_refuses_everything(tmp_path, is_proving):
-    for number in range(1, 201, 20) if is_proving else (3,):
-        num = NUM if is_proving else 5
-        folder = tmp_path / str(number)
-        refused = checked(folder, f"write:error=ENOSPC:when={number}+", num)
-        assert refused == num - number + 1
+    if not is_proving:
+        pytest.skip("ten runs of a traced program: make prove")
+    for number in range(1, 201, 20):
+        refused = checked(tmp_path / str(number), f"write:error=ENOSPC:when={number}+")
+        assert refused == NUM - number + 1

@@ -74,6 +74,7 @@ def test_a_few_wait_for_a_time_and_those_at_the_end_for_none():
 )
 def test_what_failed_is_tried_again_with_all_that_waits(monkeypatch, error, reason):
     monkeypatch.setattr(publishing_thread, "FIRST_PAUSE_S", 0.05)
+    monkeypatch.setattr(publishing_thread, "MIN_PAUSE_S", 0.0)
     monkeypatch.setattr(publishing_thread, "MAX_WAITING", 2)
     tree = Tree()
     tree.errors = [error] * 2

@@ -59,7 +59,7 @@ def test_the_partial_tiles_of_a_tree():
     ]
 
 
-@given(st.lists(st.binary(max_size=40), max_size=20))
+@given(st.lists(st.binary(max_size=9), max_size=12))
 def test_a_bundle_gives_its_entries_back(entries):
     content = tiles.bundle(entries)
     assert list(tiles.entries_in(content)) == entries
