@@ -103,7 +103,11 @@ def read_text(
     Raises:
         OSError: as in `read`, or it is not UTF-8.
     """
-    raw = read(path, max_bytes, may_be_link=may_be_link, may_be_pipe=may_be_pipe)
+    return decoded(read(path, max_bytes, may_be_link=may_be_link, may_be_pipe=may_be_pipe), path)
+
+
+def decoded(raw: bytes, path: Path) -> str:
+    """The bytes of a file as `read_text` has them. Raises OSError: they are not UTF-8."""
     try:
         return raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import shlex
+from collections.abc import Sequence
 from pathlib import Path
 
 from serve.cli.flags import Parser
+from serve.errors import StartupError
 from serve.governance.identity.key_changes import DEFAULT_OVERLAP, DEFAULT_SCOPES, MAX_OVERLAP
 from serve.governance.limit_names import LIMIT_NAMES
 from serve.governance.principal import ALL_SCOPES
@@ -34,6 +37,25 @@ def _days(text: str) -> int:
     if not text.isdecimal() or int(text[:9]) > _MAX_DAYS:
         raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 0 to {_MAX_DAYS}")
     return int(text)
+
+
+def parsed(argv: Sequence[str], description: str | None) -> argparse.Namespace:
+    """The arguments of `python -m serve keys`.
+
+    Raises:
+        StartupError: they do not do. Where only their order is wrong it says the right one.
+    """
+    found = parser(description)
+    arguments, rest = found.parse_known_args(list(argv))
+    if not rest:
+        return arguments
+    if arguments.command == "limits" and all(not text.startswith("-") for text in rest):
+        limits = shlex.join([*arguments.limit, *rest])
+        raise StartupError(
+            f"{shlex.join(rest)} comes after a flag: give all limits at once, straight after the "
+            f"id, and the flags after them: keys limits {arguments.id} {limits} --..."
+        )
+    raise StartupError(f"unrecognized arguments: {' '.join(rest)}")
 
 
 def parser(description: str | None) -> Parser:
@@ -75,20 +97,24 @@ def parser(description: str | None) -> Parser:
     limits.add_argument(
         "limit", nargs="*", metavar="NAME=VALUE", help=f"{_LIMITS}; VALUE none takes it away"
     )
-    for command in (create, listing, show, rotate, revoke, limits):
-        command.add_argument("--json", action="store_true", help="print JSON")
-        command.add_argument(
-            "--file",
-            type=Path,
-            help="key file (default: --api-key-file's setting, else the state directory)",
-        )
-        command.add_argument(
-            "--database", action="store_true", help="the keys in the database of the settings"
-        )
-        command.add_argument(
-            "--database-url-file", type=Path, metavar="FILE", help="default: the setting's"
-        )
-        command.add_argument(
-            "--key-pepper-file", type=Path, metavar="FILE", help="as the server has it"
-        )
+    for command in (create, listing, show, rotate, limits):
+        _add_places(command, pepper="as the server has it")
+    _add_places(revoke, pepper="not needed: hashes stay as they are")
     return found
+
+
+def _add_places(command: argparse.ArgumentParser, *, pepper: str) -> None:
+    """Add the flags that all commands have."""
+    command.add_argument("--json", action="store_true", help="print JSON")
+    command.add_argument(
+        "--file",
+        type=Path,
+        help="key file (default: --api-key-file's setting, else the state directory)",
+    )
+    command.add_argument(
+        "--database", action="store_true", help="the keys in the database of the settings"
+    )
+    command.add_argument(
+        "--database-url-file", type=Path, metavar="FILE", help="default: the setting's"
+    )
+    command.add_argument("--key-pepper-file", type=Path, metavar="FILE", help=pepper)

@@ -17,7 +17,7 @@ from typing import Any
 
 from models import command_line
 from models.cli import output
-from serve.cli.key_flags import parser
+from serve.cli.key_flags import parsed
 from serve.cli.key_listing import card_of, table_of
 from serve.composition.audit_acts import acting
 from serve.composition.key_stores import opened_key_store
@@ -52,7 +52,7 @@ class Place:
 
 def run_keys(argv: Sequence[str]) -> int:
     """Run one of the keys commands; returns the exit code."""
-    return asyncio.run(_run(parser(__doc__).parse_args(list(argv))))
+    return asyncio.run(_run(parsed(argv, __doc__)))
 
 
 async def _run(arguments: argparse.Namespace) -> int:
@@ -65,7 +65,10 @@ async def _run(arguments: argparse.Namespace) -> int:
     in_database = arguments.database or (config.api_keys == "database" and arguments.file is None)
     default = config.api_key_file or config.state_dir / "keys.json"
     file: Path | None = None if in_database else arguments.file or default
-    pepper = opened_pepper(arguments.key_pepper_file or config.key_pepper_file)
+    # Whoever ends a key that leaked may not have the pepper, nor wait for who has it.
+    is_revocation = arguments.command == "revoke"
+    pepper_file = arguments.key_pepper_file or config.key_pepper_file
+    pepper = None if is_revocation else opened_pepper(pepper_file)
     async with opened_key_store(config, file, pepper) as store:
         place = Place(store=store, file=file, pepper=pepper)
         if not _is_act(arguments):
@@ -174,7 +177,9 @@ async def _show(place: Place, arguments: argparse.Namespace) -> int:
 
 
 async def _revoke(place: Place, arguments: argparse.Namespace) -> int:
-    await place.store.change(lambda keys: key_changes.revoked(keys, arguments.id))
+    await place.store.change(
+        lambda keys: key_changes.revoked(keys, arguments.id), keeps_hashes=True
+    )
     if arguments.json:
         return await _show(place, arguments)
     print(f"revoked {arguments.id}; a running server notices within a second")

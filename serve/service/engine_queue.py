@@ -24,7 +24,7 @@ from serve.service.asked import Asked
 from serve.service.come_back import ComeBack, within_bounds
 from serve.service.fair_queue import FairQueue
 from serve.service.place import Place
-from serve.service.place_shares import RESERVE_SHARE, PlaceShares
+from serve.service.place_shares import PlaceShares
 from serve.service.queue_rate import QueueRate
 from serve.service.tenant_rounds import Ahead, Ticket, WeightOf
 from serve.timeline import RequestClass
@@ -60,7 +60,7 @@ class EngineQueue:
         if look_ahead is None:
             look_ahead = max(1, max_running // LOOK_AHEAD_SHARE)
         num_places = max_running + look_ahead
-        self._shares = PlaceShares(num_places, max(1, max_running // RESERVE_SHARE), weight_of)
+        self._shares = PlaceShares(num_places, look_ahead, weight_of)
         self._come_back = ComeBack(num_places, max_waiting)
         self._max_tokens = max_tokens
         self._max_request_s = max_request_s
@@ -147,13 +147,13 @@ class EngineQueue:
             arrived_at=self._clock(),
         )
         if not self._has_to_wait(asked):
-            self._shares.came(ticket.tenant, ticket.arrived_at)
+            self._shares.came(ticket.party, ticket.width, ticket.arrived_at)
             if not self.num_waiting:
-                self._shares.begin(ticket.tenant, ticket.width)
+                self._shares.begin(ticket.party, ticket.width)
                 return Place(self, ticket, None)
         else:
             self._put_out_for(asked)
-            self._shares.came(ticket.tenant, ticket.arrived_at)
+            self._shares.came(ticket.party, ticket.width, ticket.arrived_at)
         if not self.num_waiting:
             self._rate.began(ticket.arrived_at)
         self._queue.add(ticket)
@@ -179,10 +179,10 @@ class EngineQueue:
             gone.set()
         elif self._turns.pop(ticket, None) is not None:
             self._queue.remove(ticket)
-            self._shares.left(ticket.tenant, self._clock())
+            self._shares.left(ticket.party, ticket.width, self._clock())
             self._give_turns()
         else:
-            self._shares.end(ticket.tenant, ticket.width, self._clock())
+            self._shares.end(ticket.party, ticket.width, self._clock())
             self._queue.end(ticket, used_tokens)
             self._give_turns()
 
@@ -195,7 +195,7 @@ class EngineQueue:
         kind, tenant = asked.request_class, asked.tenant
         if self._shares.is_full or not self._queue.is_next(kind, tenant):
             return True
-        return not self._shares.may_begin(tenant, self._queue.is_rich(kind, tenant))
+        return not self._shares.may_begin((kind, tenant))
 
     def _has_too_many(self, asked: Asked) -> bool:
         """Whether a request's tokens would be too many, beside those that wait."""
@@ -220,7 +220,7 @@ class EngineQueue:
         if ticket is None:
             return None
         self._queue.remove(ticket)
-        self._shares.left(ticket.tenant, self._clock())
+        self._shares.left(ticket.party, ticket.width, self._clock())
         self._put_outs[ticket] = asyncio.Event()
         turn = self._turns.pop(ticket)
         if not turn.done():
@@ -242,7 +242,7 @@ class EngineQueue:
             ticket = None if self._shares.is_full else self._queue.take(now, self._shares.may_begin)
             if ticket is None:
                 break
-            self._shares.begin(ticket.tenant, ticket.width)
+            self._shares.begin(ticket.party, ticket.width)
             self._rate.turn(ticket.tokens, now)
             turn = self._turns.pop(ticket)
             if not turn.done():  # it is, where whoever waits was cancelled and has not run since

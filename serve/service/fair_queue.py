@@ -17,15 +17,19 @@ tenant that has less, or of a higher class: a flood fills the queue, and shuts n
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final, get_args
 
-from serve.service.tenant_rounds import Ahead, MayBegin, TenantRounds, Ticket, WeightOf
+from serve.service.tenant_rounds import Ahead, TenantRounds, Ticket, WeightOf
 from serve.timeline import RequestClass
 
 AGE_S: Final[dict[RequestClass, float]] = {"interactive": 0.0, "batch": 60.0, "background": 300.0}
 AGED_EVERY: Final = 8
 """An eighth of the turns at most goes to classes whose oldest ticket has waited for too long."""
 CLASSES: Final[tuple[RequestClass, ...]] = get_args(RequestClass)
+
+PartyMayBegin = Callable[[tuple[RequestClass, str]], bool]
+"""Whether a tenant may take a place that is free: its class and name."""
 
 
 class FairQueue:
@@ -59,21 +63,23 @@ class FairQueue:
         self._lines[ticket.request_class].remove(ticket)
         self._left(ticket)
 
-    def take(
-        self, now: float, may_begin: MayBegin = lambda _tenant, _is_rich: True
-    ) -> Ticket | None:
+    def take(self, now: float, may_begin: PartyMayBegin = lambda _party: True) -> Ticket | None:
         """The ticket whose turn it is; it waits no longer. At least one has to wait.
+
+        Args:
+            may_begin: asked for a turn of the highest class that waits, and not for one of a class
+                that has aged: it may take any place.
 
         Returns:
             None where no tenant of the class whose turn it is may begin.
         """
         aged = self._aged(now) if self._num_turns + 1 >= AGED_EVERY else None
-        ticket = None if aged is None else self._lines[aged].take(may_begin)
+        ticket = None if aged is None else self._lines[aged].take(lambda _tenant: True)
         if ticket is not None:
             self._num_turns = 0
         else:
-            highest = next(line for line in self._lines.values() if line.tickets)
-            ticket = highest.take(may_begin)
+            name = next(name for name in CLASSES if self._lines[name].tickets)
+            ticket = self._lines[name].take(lambda tenant: may_begin((name, tenant)))
             if ticket is None:
                 return None
             self._num_turns += 1
@@ -85,10 +91,6 @@ class FairQueue:
         if self._higher(request_class).requests:
             return False
         return not self._lines[request_class].is_waiting(tenant)
-
-    def is_rich(self, request_class: RequestClass, tenant: str) -> bool:
-        """Whether a tenant's balance is positive: it asked for less than its share of late."""
-        return self._lines[request_class].is_rich(tenant)
 
     def last_for(self, request_class: RequestClass, tenant: str) -> Ticket | None:
         """The ticket that has to go so that one which came now may wait, where the queue is full.

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -53,6 +53,10 @@ class Ticket:
     arrived_at: float
     flow: Flow | None = None
 
+    @property
+    def party(self) -> tuple[RequestClass, str]:
+        return self.request_class, self.tenant
+
 
 @dataclass(slots=True, eq=False, kw_only=True)
 class Flow:
@@ -74,8 +78,8 @@ class Ahead:
     tokens: float
 
 
-MayBegin = Callable[[str, bool], bool]
-"""Whether a tenant may take a place that is free: its name, and whether its balance is positive."""
+MayBegin = Callable[[str], bool]
+"""Whether a tenant of that name may take a place that is free."""
 
 
 class TenantRounds:
@@ -100,11 +104,6 @@ class TenantRounds:
     def is_waiting(self, tenant: str) -> bool:
         flow = self._flows.get(tenant)
         return flow is not None and bool(flow.waiting)
-
-    def is_rich(self, tenant: str) -> bool:
-        """Whether the balance of a tenant is positive."""
-        flow = self._flows.get(tenant)
-        return flow is None or flow.deficit > 0
 
     def add(self, ticket: Ticket) -> None:
         flow = self._flows.get(ticket.tenant)
@@ -135,12 +134,12 @@ class TenantRounds:
         Returns:
             None where none may.
         """
-        flow = next((flow for flow in self._rich if may_begin(flow.tenant, True)), None)
+        flow = next((flow for flow in self._rich if may_begin(flow.tenant)), None)
         if flow is None:
-            able = [flow for flow in self._poor if may_begin(flow.tenant, False)]
+            able = [flow for flow in self._poor if may_begin(flow.tenant)]
             if not able:
                 return None
-            self._next_round(able)
+            self._next_round(set(able))
             flow = next(flow for flow in self._rich if flow in able)
         ticket = next(iter(flow.waiting))
         flow.deficit -= ticket.tokens
@@ -219,12 +218,15 @@ class TenantRounds:
         if not self.tickets:  # nobody competes: nobody owes, and nobody has saved up
             self._flows.clear()
 
-    def _next_round(self, able: Iterable[Flow]) -> None:
-        """Give every tenant its turn; as many as it takes until one of those that are able may be
-        served. Who does not wait saves up to a bound, and is forgotten there.
+    def _next_round(self, able: set[Flow]) -> None:
+        """Give tenants their turns; as many as it takes until one of those that are able may be
+        served. Who does not wait saves up to a bound, and is forgotten there; who waits and may not
+        begin gets none: a flood that is held back would save up to go before the others.
         """
         rounds = min(math.floor(-flow.deficit / flow.quantum) + 1 for flow in able)
         for name, flow in list(self._flows.items()):
+            if flow.waiting and flow not in able:
+                continue
             most = flow.quantum / QUANTUM_TOKENS * MOST_SAVED_TOKENS
             flow.deficit = max(flow.deficit, min(flow.deficit + rounds * flow.quantum, most))
             if flow.waiting:

@@ -7,16 +7,30 @@ replica that was not told of the first one's success, changes nothing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, fields
+import itertools
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Protocol
 
-from sqlalchemy import Connection
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import Connection, insert, select
 
 from serve.storage.counting.counters import Balance, Claim
-from serve.storage.counting.sql_counters import balances_in, settle_in
+from serve.storage.counting.sql_counters import SettleAndTell, done_in
+from serve.storage.prepared import Prepared, among, padded
 from serve.storage.schema import ledger as table
+from serve.storage.together import Together
+
+MAX_TOGETHER = 100
+"""Settlements that single statements enter: of 64 claims each they name what SQLite can take."""
+_KNOWN = Prepared(
+    lambda ids: select(table.c.request_id).where(among(table.c.request_id, "ids", ids))
+)
+_INSERT = Prepared(lambda: insert(table))
+_LENGTHS: dict[str, int] = {
+    column.name: length
+    for column in table.columns
+    if (length := getattr(column.type, "length", None)) is not None
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,12 +60,19 @@ class LedgerRow:
 
     def fitted(self) -> LedgerRow:
         """The same, with texts cut to what the columns hold."""
-        values = asdict(self)
-        for column in table.columns:
-            length = getattr(column.type, "length", None)
-            if length is not None:
-                values[column.name] = values[column.name].replace("\0", "")[:length]
-        return LedgerRow(**values)
+        changed: dict[str, Any] = {}
+        for name, length in _LENGTHS.items():
+            text: str = getattr(self, name)
+            if len(text) > length or "\0" in text:
+                changed[name] = text.replace("\0", "")[:length]
+        return replace(self, **changed) if changed else self
+
+    def as_values(self) -> dict[str, Any]:
+        """Values by the columns' names."""
+        return {name: getattr(self, name) for name in _COLUMNS}
+
+
+_COLUMNS = tuple(field.name for field in fields(LedgerRow))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,8 +92,7 @@ class Settlement:
     @classmethod
     def from_json(cls, document: dict[str, Any]) -> Settlement:
         """The settlement again. Raises KeyError, TypeError where it is none of ours."""
-        names = {field.name for field in fields(LedgerRow)}
-        row = {name: value for name, value in document["row"].items() if name in names}
+        row = {name: value for name, value in document["row"].items() if name in _COLUMNS}
         return cls(
             claims=tuple(Claim(**claim) for claim in document["claims"]), row=LedgerRow(**row)
         )
@@ -107,22 +127,32 @@ class Ledger:
         Raises:
             StoreUnavailable: whether they were entered is not known; it may be called again.
         """
+        await self._database.write(Together(self._enter, settlements))
 
-        def work(connection: Connection) -> None:
-            for settlement in settlements:
-                self._enter(connection, settlement)
+    def _enter(
+        self, connection: Connection, entered: Sequence[Sequence[Settlement]]
+    ) -> Sequence[None]:
+        """Enter those of several calls."""
+        remaining = itertools.chain.from_iterable(entered)
+        while some := list(itertools.islice(remaining, MAX_TOGETHER)):
+            self._enter_some(connection, some)
+        return [None] * len(entered)
 
-        await self._database.write(work)
-
-    def _enter(self, connection: Connection, settlement: Settlement) -> None:
-        dialect: Any = postgresql if connection.dialect.name == "postgresql" else sqlite
-        row = settlement.row.fitted()
-        insert = dialect.insert(table).values(**asdict(row)).on_conflict_do_nothing()
-        # By what it returns: the count of rows is not known on PostgreSQL.
-        if connection.execute(insert.returning(table.c.request_id)).first() is None:
+    def _enter_some(self, connection: Connection, settlements: Iterable[Settlement]) -> None:
+        new: dict[str, tuple[LedgerRow, Settlement]] = {}
+        for settlement in settlements:
+            row = settlement.row.fitted()
+            new.setdefault(row.request_id, (row, settlement))
+        # Whoever enters has its turn to write: no row comes between this look and the insert.
+        for known in _KNOWN.execute(connection, {"ids": padded(list(new))}).scalars():
+            del new[known]
+        if not new:
             return
-        if settlement.claims:
-            settle_in(connection, row.request_id, settlement.claims)
-            balances = balances_in(connection, settlement.claims) if self._also else ()
-            for also in self._also:
+        _INSERT.execute_all(connection, [row.as_values() for row, _ in new.values()])
+        charged = [(name, each) for name, (_, each) in new.items() if each.claims]
+        if not charged:
+            return
+        told = done_in(connection, [SettleAndTell(name, each.claims) for name, each in charged])
+        for also in self._also:
+            for (_, settlement), balances in zip(charged, told, strict=True):
                 also(connection, settlement, balances)

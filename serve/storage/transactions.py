@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import sqlite3
 from collections.abc import Callable, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from sqlalchemy import Connection, Engine, event
 from sqlalchemy.exc import (
@@ -21,6 +21,7 @@ from serve.storage.engines import reason_of
 from serve.storage.lane import Expectation, Job
 from serve.storage.places import Patience
 from serve.storage.postgresql import SilentServer
+from serve.storage.together import Together
 
 log = logging.getLogger(__name__)
 
@@ -41,22 +42,23 @@ class Transactions:
     def run(self, jobs: Sequence[Job]) -> None:
         """Run the jobs' works in one transaction, and return once it is committed.
 
-        They run one after the other. Where one of several raises, all is rolled back and run again,
-        each in a savepoint: so groups in which none raises, nearly all, need none, which to a
-        server is two round trips less for each work. Where the connection turns out to be lost and
-        nothing was committed, they run again on another: a server that was restarted costs nobody
-        anything.
+        Those of one kind are done together (together.py) and the others one after the other: in
+        no order that callers could tell, as none of them was answered before another asked. Where
+        one of several raises, all is rolled back and run again, each in a savepoint: so groups in
+        which none raises, nearly all, need none, which to a server is two round trips less for each
+        work. Where the connection turns out to be lost and nothing was committed, they run again on
+        another: a server that was restarted costs nobody anything.
 
         Raises:
             StoreUnavailable: nothing was committed, or that is not known.
         """
-        run_one, may_reconnect = _run_bare, True
+        run_all, may_reconnect = _run_bare, True
         while jobs:
-            outcome = self._try(jobs, run_one, may_reconnect=may_reconnect)
+            outcome = self._try(jobs, run_all, may_reconnect=may_reconnect)
             if outcome == "committed" or (outcome == "raised" and len(jobs) == 1):
                 return
             if outcome == "raised":
-                run_one = _run_in_savepoint
+                run_all = _run_in_savepoints
             else:
                 may_reconnect = False
                 jobs = [job for job in jobs if not job.is_abandoned]
@@ -64,7 +66,7 @@ class Transactions:
     def _try(
         self,
         jobs: Sequence[Job],
-        run_one: Callable[[Connection, Job], None],
+        run_all: Callable[[Connection, Sequence[Job]], None],
         *,
         may_reconnect: bool,
     ) -> Literal["committed", "raised", "lost"]:
@@ -72,8 +74,7 @@ class Transactions:
         try:
             self.expectation.expect(self._patience.connect_s)
             with self._engine.connect() as connection, connection.begin() as transaction:
-                for job in jobs:
-                    run_one(connection, job)
+                run_all(connection, jobs)
                 is_committing = True
                 self.expectation.expect(self._patience.answer_s)
                 transaction.commit()
@@ -94,19 +95,47 @@ class _RaisedError(Exception):
     """A work raised, and the transaction has to be rolled back."""
 
 
-def _run_bare(connection: Connection, job: Job) -> None:
-    """Run one work; what it raises ends the transaction."""
-    _run(connection, job)
-    if job.error is not None:
-        raise _RaisedError
+def _run_bare(connection: Connection, jobs: Sequence[Job]) -> None:
+    """Run works; what one raises ends the transaction."""
+    for together in _by_kind(jobs):
+        if len(together) == 1:
+            _run(connection, together[0])
+        else:
+            _run_together(connection, together)
+        if any(job.error is not None for job in together):
+            raise _RaisedError
 
 
-def _run_in_savepoint(connection: Connection, job: Job) -> None:
-    """Run one work; what it raises is rolled back alone."""
-    with connection.begin_nested() as savepoint:
-        _run(connection, job)
-        if job.error is not None:
-            savepoint.rollback()
+def _run_in_savepoints(connection: Connection, jobs: Sequence[Job]) -> None:
+    """Run works each by itself; what one raises is rolled back alone."""
+    for job in jobs:
+        with connection.begin_nested() as savepoint:
+            _run(connection, job)
+            if job.error is not None:
+                savepoint.rollback()
+
+
+def _by_kind(jobs: Sequence[Job]) -> list[list[Job]]:
+    """The jobs whose works are done together, and those that are alone."""
+    kinds: dict[Any, list[Job]] = {}
+    for job in jobs:
+        kind = job.work.do if isinstance(job.work, Together) else job
+        kinds.setdefault(kind, []).append(job)
+    return list(kinds.values())
+
+
+def _run_together(connection: Connection, jobs: Sequence[Job]) -> None:
+    """Run works of one kind by one call; what it raises is no one's in particular."""
+    works = [job.work for job in jobs]
+    do = cast("Together[Any, Any]", works[0]).do
+    try:
+        results = do(connection, [cast("Together[Any, Any]", work).item for work in works])
+    except Exception as error:
+        if is_of_store(error):
+            raise
+        raise _RaisedError from None
+    for job, result in zip(jobs, results, strict=True):
+        job.result, job.error = result, None
 
 
 def _run(connection: Connection, job: Job) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import stat
 from pathlib import Path
 
 import pytest
@@ -32,3 +34,32 @@ def test_a_secret_may_be_a_link_within_its_folder_alone(tmp_path: Path) -> None:
     assert private_file.read(volume / "key", 10) == b"secret"
     with pytest.raises(OSError, match="link out of its folder"):
         private_file.read(volume / "other", 10)
+
+
+@pytest.mark.parametrize(
+    ("owner", "mode", "user", "is_taken"),
+    [
+        (0, 0o440, 10001, True),  # a Secret's volume, with fsGroup
+        (0, 0o400, 10001, True),
+        (0, 0o640, 10001, True),
+        (0, 0o460, 10001, False),
+        (0, 0o444, 10001, False),
+        (0, 0o450, 10001, False),
+        (0, 0o440, 0, False),
+        (10001, 0o440, 10001, False),
+        (10002, 0o440, 10001, False),
+    ],
+)
+def test_of_roots_files_a_group_may_read_and_no_more(owner, mode, user, is_taken) -> None:
+    status = os.stat_result((stat.S_IFREG | mode, 1, 1, 1, owner, 10001, 10, 0, 0, 0))
+    assert (mode & private_file.too_much(status, user) == 0) is is_taken
+
+
+def test_text_is_utf_8(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes("\ufeffü".encode())
+    path.chmod(0o600)
+    assert private_file.read_as_text(path, 10) == "ü"
+    path.write_bytes(b"a\n\xff")
+    with pytest.raises(OSError, match=r"not UTF-8 text \(line 2\)"):
+        private_file.read_as_text(path, 10)

@@ -1,4 +1,4 @@
-"""The shapes of answers, for /openapi.json. Answers themselves are built as plain dicts.
+"""The shapes of the dialect's answers, for /openapi.json. Answers are built as plain dicts.
 
 Building a model per answer would cost time and prove nothing: the tests hold real answers against
 these shapes, and against the types of the official client.
@@ -31,31 +31,6 @@ class Reply(BaseModel):
     """A shape. Answers hold exactly these names."""
 
     model_config = ConfigDict(extra="forbid")
-
-
-class Condition(Reply):
-    status: Literal["alive", "ready"]
-
-
-class PhaseReply(Reply):
-    """A phase of the start. ``done`` and ``total`` are bytes where weights are read or fetched."""
-
-    name: str
-    done: int
-    total: int
-    duration_s: float
-    eta_s: float | None
-    is_finished: bool
-
-
-class StartReply(Reply):
-    status: Literal["starting", "started", "failed"]
-    phases: list[PhaseReply]
-
-
-class Version(Reply):
-    version: str
-    commit: str | None
 
 
 class Problem(Reply):
@@ -108,17 +83,6 @@ class ModelCard(Reply):
 class ModelList(Reply):
     object: Literal["list"]
     data: list[ModelCard]
-
-
-class Tokens(Reply):
-    count: int
-    max_model_len: int
-    tokens: list[int]
-    token_strs: list[str] | None
-
-
-class Text(Reply):
-    prompt: str
 
 
 class PromptTokensDetails(Reply):

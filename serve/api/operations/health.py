@@ -9,7 +9,8 @@ from __future__ import annotations
 from starlette.requests import Request
 from starlette.responses import Response
 
-from serve.api.openai.schemas import PROBLEM, Condition, JsonReply, StartReply
+from serve.api.openai.schemas import PROBLEM, JsonReply
+from serve.api.operations.shapes import Condition, StartReply
 from serve.api.policy import PUBLIC
 from serve.api.routes import RouteSpec, ServerState
 

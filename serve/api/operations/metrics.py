@@ -7,7 +7,8 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from serve.api.openai.schemas import JsonReply, Version
+from serve.api.openai.schemas import JsonReply
+from serve.api.operations.shapes import Version
 from serve.api.policy import ANY_KEY, METRICS
 from serve.api.routes import RouteSpec, ServerState
 from serve.errors import RouteNotFound

@@ -22,7 +22,8 @@ from serve.api.http.turnstile import Turnstile
 from serve.api.json_lists import JsonLists, in_pieces
 from serve.api.openai.fields import PROMPT_FIELDS
 from serve.api.openai.parsing import parse_body
-from serve.api.openai.schemas import JsonReply, Text, Tokens, described
+from serve.api.openai.schemas import JsonReply, described
+from serve.api.operations.shapes import Text, Tokens
 from serve.api.operations.tokenize_request import DetokenizeRequest, TokenizeRequest
 from serve.api.policy import INFER
 from serve.api.routes import RouteSpec, ServerState

@@ -34,11 +34,15 @@ class DatabaseKeys:
         edit: Callable[[Keys], Keys],
         *,
         may_be_new: bool = False,  # noqa: ARG002 - the protocol's: the table is always there
+        keeps_hashes: bool = False,
     ) -> None:
         """Write the rows that are changed, in one transaction."""
 
         def edit_rows(rows: Rows) -> Rows:
-            return [row_of(key) for key in edit(peppered(_decoded(rows), self._pepper))]
+            keys = _decoded(rows)
+            return [
+                row_of(key) for key in edit(keys if keeps_hashes else peppered(keys, self._pepper))
+            ]
 
         try:
             await self._database.write(changed_rows(edit_rows))

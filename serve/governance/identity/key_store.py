@@ -19,12 +19,19 @@ class KeyStore(Protocol):
         """All entries, oldest first. Raises StartupError."""
         ...
 
-    async def change(self, edit: Callable[[Keys], Keys], *, may_be_new: bool = False) -> None:
+    async def change(
+        self,
+        edit: Callable[[Keys], Keys],
+        *,
+        may_be_new: bool = False,
+        keeps_hashes: bool = False,
+    ) -> None:
         """Change all keys at once: other writers wait, readers see the old or the new ones.
 
         Args:
             edit: pure; it may be called again.
             may_be_new: the store may be made for it.
+            keeps_hashes: they stay as they are, and no pepper is needed.
 
         Raises:
             StartupError: as of ``edit``, or the store cannot be used.
@@ -43,6 +50,14 @@ class FileKeys:
         """All entries. They are told whatever the pepper: nobody is let in by them."""
         return read_entries(self._path)
 
-    async def change(self, edit: Callable[[Keys], Keys], *, may_be_new: bool = False) -> None:
+    async def change(
+        self,
+        edit: Callable[[Keys], Keys],
+        *,
+        may_be_new: bool = False,
+        keeps_hashes: bool = False,
+    ) -> None:
         """Replace the file."""
-        key_files.change(self._path, edit, self._pepper, may_be_new=may_be_new)
+        key_files.change(
+            self._path, edit, self._pepper, may_be_new=may_be_new, keeps_hashes=keeps_hashes
+        )

@@ -91,15 +91,20 @@ def change(
     pepper: Pepper | None,
     *,
     may_be_new: bool = False,
+    keeps_hashes: bool = False,
 ) -> None:
     """Change the file as a whole; what it writes is of the newest version, and under the pepper.
+
+    Args:
+        keeps_hashes: they stay as they are, under whatever pepper, so that none is needed.
 
     Raises:
         StartupError: as of ``edit``, or the file cannot be used.
     """
     with locked(path):
         is_new = may_be_new and not path.exists()
-        write_keys(path, edit(peppered(() if is_new else read_entries(path), pepper)))
+        entries = () if is_new else read_entries(path)
+        write_keys(path, edit(entries if keeps_hashes else peppered(entries, pepper)))
 
 
 class KeyRing(KeyTable):

@@ -7,12 +7,11 @@ folder, whose owner could put other contents there.
 from __future__ import annotations
 
 import contextlib
-import os
 import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from models import plain_file
+from models import private_file
 from serve.errors import StartupError
 
 
@@ -27,20 +26,14 @@ def read_private(path: Path, label: str, max_bytes: int, *, if_missing: str) -> 
         StartupError: it is missing, open to others, too large, or no plain file of UTF-8 text.
     """
     with explained(path, label, if_missing):
-        # Before its mode: who is told to chmod a link to a device would chmod the device.
-        text = plain_file.read_text(path, max_bytes, may_be_link=True)
-        found = path.stat()
-        mode = stat.S_IMODE(found.st_mode)
-        if mode & too_much(found, os.geteuid()):
+        try:
+            return private_file.read_as_text(path, max_bytes)
+        except private_file.OpenToOthersError as error:
             raise StartupError(
-                f"{label} {path} has mode {mode:04o}: group or others may use it. "
+                f"{label} {path} has mode {error.mode:04o}: group or others may use it. "
                 f"Run: chmod 600 {path} (on a file system that keeps no modes, such as vfat, "
                 "CIFS or WSL's drives, that changes nothing: keep the file on another)."
-            )
-        # A Secret's volume has links, and all of them lie within it.
-        if not path.resolve().is_relative_to(path.parent.resolve()):
-            raise StartupError(f"{label} {path} is a link out of its folder. Name the file itself.")
-    return text
+            ) from None
 
 
 def check_not_writable(path: Path) -> None:
@@ -53,16 +46,6 @@ def check_not_writable(path: Path) -> None:
     mode = stat.S_IMODE(path.stat().st_mode)
     if mode & 0o022:
         raise ValueError(f"it has mode {mode:04o}, group or others may write it: chmod go-w")
-
-
-def too_much(found: os.stat_result, user: int) -> int:
-    """The mode bits that no private file may have.
-
-    A file in a volume of Kubernetes belongs to root, and a process that is not root can read it by
-    its group alone (``fsGroup``): then reading is what the group is for.
-    """
-    is_volume = found.st_uid == 0 and user != 0
-    return 0o037 if is_volume else 0o077
 
 
 @contextlib.contextmanager

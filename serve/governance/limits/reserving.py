@@ -26,12 +26,12 @@ from serve.governance.limits.accounts import (
     Spent,
     demanded,
     least,
-    plan_of,
     settled,
 )
 from serve.governance.limits.known_balances import KnownBalances
 from serve.governance.limits.leases import LEASE_MS, Leases
 from serve.governance.limits.ledger_rows import row_of
+from serve.governance.limits.outlines import Outlines
 from serve.governance.limits.rate_headers import Told, headers_of, without
 from serve.governance.limits.rules import Measure, Rules
 from serve.governance.limits.rules_in_force import RulesInForce
@@ -86,6 +86,7 @@ class LimitedReservations:
         self._listener = listener
         self.leases = Leases({RATES: rates, BUDGETS: budgets})
         self._known = KnownBalances()
+        self._outlines = Outlines()
         self._ends: set[asyncio.Task[None]] = set()
 
     async def check(self, principal: Principal, model: str) -> None:
@@ -136,7 +137,8 @@ class LimitedReservations:
         except StartupError as error:
             log.error("limits of key %s: %s", principal.key_id, error)  # noqa: TRY400
             raise InternalError("The key's limits cannot be read. Tell the operator.") from None
-        plan = plan_of(rules, limits, principal, model, asked=asked, now_ms=self.clock.now_ms())
+        now_ms = self.clock.now_ms()
+        plan = self._outlines.outline(rules, limits, principal, model, now_ms=now_ms).filled(asked)
         if plan.unpriced is not None:
             raise refusals.unpriced(plan.unpriced, model)
         if (closed := plan.closed) is not None:

@@ -8,25 +8,42 @@ All times are those of the counters (steady_time.py), whose state is the account
 
 A settled reservation is one row, a tombstone, of the account with no name: sums over an account
 meet those alone that run. One that runs and claims nothing has such a row too.
+
+What many ask at once is read into one book (account_book.py) and written from it, in as many
+statements as what one asks: one, and two or three.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Table, bindparam, delete, func, insert, select, update
+from sqlalchemy import (
+    BigInteger,
+    Connection,
+    Executable,
+    Table,
+    bindparam,
+    case,
+    cast,
+    delete,
+    func,
+    insert,
+    literal_column,
+    select,
+    union_all,
+    update,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 
 from serve.storage.clock import now_ms
-from serve.storage.counting import account_rules as rules
-from serve.storage.counting.account_rules import Level, Usage
+from serve.storage.counting.account_book import NAMELESS, Book, Held
+from serve.storage.counting.account_rules import Level
 from serve.storage.counting.counters import Claim
 from serve.storage.counting.steady_time import SteadyTime
+from serve.storage.prepared import Prepared, among, padded
 from serve.storage.schema import accounts, reservations
 
-NAMELESS = ""
 SWEEP_MS = 1_000
 """Milliseconds between two sweeps; a full one is followed by the next call's."""
 FORGET_STEP_MS = 60_000
@@ -34,25 +51,74 @@ FORGET_STEP_MS = 60_000
 MAX_SWEPT = 500
 """Rows of each table that one sweep deletes."""
 
-_LEVELS = select(
-    accounts.c.account,
-    accounts.c.settled,
-    accounts.c.part,
-    accounts.c.leaked_at_ms,
-    accounts.c.forget_at_ms,
-).where(accounts.c.account.in_(bindparam("names", expanding=True)))
-_RESERVED = (
-    select(reservations.c.account, func.sum(reservations.c.amount))
-    .where(
-        reservations.c.account.in_(bindparam("names", expanding=True)),
-        reservations.c.ends_at_ms > bindparam("now_ms"),
+_LEVEL, _HELD, _SUM = range(3)
+
+
+def _reading(*, names: int, claimed: int, ids: int) -> Executable:
+    """Rows of (kind, id, account, four numbers): levels, rows of reservations, and sums of them."""
+    none: Any = literal_column("0")
+    state = select(accounts).where(accounts.c.account == NAMELESS).subquery()
+    levels = select(
+        literal_column(str(_LEVEL)),
+        literal_column("''"),
+        accounts.c.account,
+        accounts.c.settled,
+        accounts.c.part,
+        accounts.c.leaked_at_ms,
+        accounts.c.forget_at_ms,
+    ).where(among(accounts.c.account, "names", names))
+    held = select(
+        literal_column(str(_HELD)),
+        reservations.c.reservation_id,
+        reservations.c.account,
+        reservations.c.amount,
+        reservations.c.ends_at_ms,
+        case((reservations.c.is_settled, literal_column("1")), else_=none),
+        none,
+    ).where(among(reservations.c.reservation_id, "ids", ids))
+    clock_ms = bindparam("clock_ms", type_=BigInteger)
+    sums = (
+        select(
+            literal_column(str(_SUM)),
+            literal_column("''"),
+            reservations.c.account,
+            cast(func.sum(reservations.c.amount), BigInteger),
+            none,
+            none,
+            none,
+        )
+        .where(
+            among(reservations.c.account, "claimed", claimed),
+            # The later of the two is now (steady_time.py).
+            reservations.c.ends_at_ms > select(state.c.leaked_at_ms).scalar_subquery(),
+            reservations.c.ends_at_ms > select(state.c.settled + clock_ms).scalar_subquery(),
+        )
+        .group_by(reservations.c.account)
     )
-    .group_by(reservations.c.account)
-)
-_RESERVATION = select(reservations.c.ends_at_ms, reservations.c.is_settled).where(
-    reservations.c.reservation_id == bindparam("id")
-)
-_RELEASE = delete(reservations).where(reservations.c.reservation_id == bindparam("id"))
+    return union_all(levels, held, sums)
+
+
+def _deleting(*, ids: int) -> Executable:
+    return delete(reservations).where(among(reservations.c.reservation_id, "ids", ids))
+
+
+def _upserting(dialect: Any) -> Executable:
+    statement: postgresql.Insert | sqlite.Insert = dialect.insert(accounts)
+    changed = {
+        column.name: statement.excluded[column.name]
+        for column in accounts.columns
+        if column is not accounts.c.account
+    }
+    return statement.on_conflict_do_update(index_elements=["account"], set_=changed)
+
+
+_READ = Prepared(_reading)
+_DELETE = Prepared(_deleting)
+_INSERT = Prepared(lambda: insert(reservations))
+_UPSERTS = {
+    "sqlite": Prepared(lambda: _upserting(sqlite)),
+    "postgresql": Prepared(lambda: _upserting(postgresql)),
+}
 _EXTEND = (
     update(reservations)
     .where(
@@ -64,102 +130,33 @@ _EXTEND = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Accounts:
-    """Some accounts, read at once.
+def read(connection: Connection, claims: Iterable[Claim], ids: Sequence[str] = ()) -> Book:
+    """The claims' accounts, these ids' reservations, and the time: one statement.
 
-    Attributes:
-        time: of the counters, now.
-        sweep_at_ms: when to sweep next; None while nothing was ever written.
+    The clock is asked first, which on PostgreSQL is another.
     """
-
-    time: SteadyTime
-    levels: Mapping[str, Level]
-    sweep_at_ms: int | None
-
-    @property
-    def now_ms(self) -> int:
-        return self.time.now_ms
-
-    def level(self, claim: Claim) -> Level:
-        """The claim's account as it is now."""
-        return rules.leaked(self.levels.get(claim.account, Level()), claim, self.now_ms)
-
-
-def read(connection: Connection, claims: Sequence[Claim]) -> Accounts:
-    """The claims' accounts and the time: two statements."""
-    names = [NAMELESS, *(claim.account for claim in claims)]
-    rows = {row.account: row for row in connection.execute(_LEVELS, {"names": names})}
-    mine = rows.pop(NAMELESS, None)
-    last = SteadyTime(mine.leaked_at_ms, mine.settled) if mine else SteadyTime()
-    return Accounts(
-        time=last.at(now_ms(connection)),
-        levels={name: Level(row.settled, row.part, row.leaked_at_ms) for name, row in rows.items()},
-        sweep_at_ms=mine.forget_at_ms if mine else None,
-    )
-
-
-def usages(connection: Connection, found: Accounts, claims: Sequence[Claim]) -> list[Usage]:
-    """Levels and reserved sums of the claims' accounts: one statement."""
-    if not claims:
-        return []
-    asked = {"names": [claim.account for claim in claims], "now_ms": found.now_ms}
-    reserved = {name: int(amount) for name, amount in connection.execute(_RESERVED, asked)}
-    return [Usage(found.level(claim), reserved.get(claim.account, 0)) for claim in claims]
-
-
-def is_known(connection: Connection, reservation_id: str, now_ms: int) -> bool:
-    """Whether an id is reserved or was settled; rows of one whose lease has ended are deleted."""
-    rows = connection.execute(_RESERVATION, {"id": reservation_id}).all()
-    if any(row.is_settled or row.ends_at_ms > now_ms for row in rows):
-        return True
-    if rows:
-        release(connection, reservation_id)
-    return False
-
-
-def is_settled(connection: Connection, reservation_id: str) -> bool:
-    """Whether an id has a tombstone; where it is merely reserved its rows are deleted."""
-    rows = connection.execute(_RESERVATION, {"id": reservation_id}).all()
-    if any(row.is_settled for row in rows):
-        return True
-    if rows:
-        release(connection, reservation_id)
-    return False
-
-
-def release(connection: Connection, reservation_id: str) -> None:
-    """Delete all rows of an id."""
-    connection.execute(_RELEASE, {"id": reservation_id})
-
-
-def insert_reservation(
-    connection: Connection, reservation_id: str, amounts: Mapping[str, int], ends_at_ms: int
-) -> None:
-    """Rows of an id that has none: one for each account."""
-    rows = [
-        {
-            "reservation_id": reservation_id,
-            "account": account,
-            "amount": amount,
-            "ends_at_ms": ends_at_ms,
-            "is_settled": False,
-        }
-        for account, amount in (amounts or {NAMELESS: 0}).items()
-    ]
-    connection.execute(insert(reservations), rows)
-
-
-def insert_tombstone(connection: Connection, reservation_id: str, now_ms: int) -> None:
-    """The row of an id that is settled and has no other."""
-    row = {
-        "reservation_id": reservation_id,
-        "account": NAMELESS,
-        "amount": 0,
-        "ends_at_ms": now_ms + rules.TOMBSTONE_MS,
-        "is_settled": True,
-    }
-    connection.execute(insert(reservations), row)
+    claimed = {claim.account: 0 for claim in claims}
+    clock_ms = now_ms(connection)
+    names = padded([NAMELESS, *claimed])
+    asked = {"names": names, "claimed": names[1:], "ids": padded(ids), "clock_ms": clock_ms}
+    book = Book(reserved=claimed)
+    last = SteadyTime()
+    found: Any = _READ.execute(connection, asked)
+    for kind, reservation_id, account, amount, *more in found:
+        if kind == _SUM:
+            book.reserved[account] = amount
+        elif kind == _HELD:
+            ends_at_ms, is_settled, _ = more
+            row = Held(account, amount, ends_at_ms, is_settled=bool(is_settled))
+            book.held.setdefault(reservation_id, []).append(row)
+        elif account == NAMELESS:
+            _, leaked_at_ms, book.sweep_at_ms = more
+            last = SteadyTime(leaked_at_ms, amount)
+        else:
+            part, leaked_at_ms, _ = more
+            book.levels[account] = Level(amount, part, leaked_at_ms)
+    book.time = last.at(clock_ms)
+    return book
 
 
 def extend(connection: Connection, ids: Iterable[str], now_ms: int, lease_ms: int) -> None:
@@ -168,24 +165,38 @@ def extend(connection: Connection, ids: Iterable[str], now_ms: int, lease_ms: in
     connection.execute(_EXTEND, asked)
 
 
-def write(
-    connection: Connection, found: Accounts, levels: Mapping[str, tuple[Level, int]] | None = None
-) -> None:
-    """Write the time, and levels with when each may be forgotten: one statement, and a sweep."""
-    rows = [
-        _row(name, level.whole, level.part, level.at_ms, _rounded_up(forget_at_ms))
-        for name, (level, forget_at_ms) in (levels or {}).items()
+def write(connection: Connection, book: Book) -> None:
+    """Write the time, and what is new in a book: three statements at most, and a sweep."""
+    if book.gone:
+        _DELETE.execute(connection, {"ids": padded(list(book.gone))})
+    if book.new:
+        held = [_held_row(name, row) for name, rows in book.new.items() for row in rows]
+        _INSERT.execute_all(connection, held)
+    levels = [
+        _level_row(name, book.levels[name], forget_at_ms)
+        for name, forget_at_ms in book.changed.items()
     ]
-    sweep_at_ms = found.sweep_at_ms
-    if sweep_at_ms is None or found.now_ms >= sweep_at_ms:
-        is_full = sweep_at_ms is not None and _sweep(connection, found.now_ms)
-        sweep_at_ms = found.now_ms + (0 if is_full else SWEEP_MS)
-    rows.append(_row(NAMELESS, found.time.ahead_ms, 0, found.now_ms, sweep_at_ms))
-    connection.execute(_UPSERTS[connection.dialect.name], rows)
+    sweep_at_ms = book.sweep_at_ms
+    if sweep_at_ms is None or book.now_ms >= sweep_at_ms:
+        is_full = sweep_at_ms is not None and _sweep(connection, book.now_ms)
+        sweep_at_ms = book.now_ms + (0 if is_full else SWEEP_MS)
+    levels.append(_row(NAMELESS, book.time.ahead_ms, 0, book.now_ms, sweep_at_ms))
+    _UPSERTS[connection.dialect.name].execute_all(connection, levels)
 
 
-def _rounded_up(forget_at_ms: int) -> int:
-    return -(-forget_at_ms // FORGET_STEP_MS) * FORGET_STEP_MS
+def _held_row(reservation_id: str, row: Held) -> dict[str, Any]:
+    return {
+        "reservation_id": reservation_id,
+        "account": row.account,
+        "amount": row.amount,
+        "ends_at_ms": row.ends_at_ms,
+        "is_settled": row.is_settled,
+    }
+
+
+def _level_row(name: str, level: Level, forget_at_ms: int) -> dict[str, Any]:
+    rounded_up = -(-forget_at_ms // FORGET_STEP_MS) * FORGET_STEP_MS
+    return _row(name, level.whole, level.part, level.at_ms, rounded_up)
 
 
 def _row(name: str, settled: int, part: int, at_ms: int, forget_at_ms: int) -> dict[str, Any]:
@@ -213,16 +224,3 @@ def _sweeping(table: Table, column: str) -> Any:
     # The rows of one reservation end together.
     swept = some.order_by(table.c[column]).limit(MAX_SWEPT)
     return delete(table).where(key.in_(swept), table.c[column] <= bindparam("now_ms"))
-
-
-def _upsert(dialect: Any) -> Any:
-    statement = dialect.insert(accounts)
-    changed = {
-        column.name: statement.excluded[column.name]
-        for column in accounts.columns
-        if column is not accounts.c.account
-    }
-    return statement.on_conflict_do_update(index_elements=["account"], set_=changed)
-
-
-_UPSERTS = {"sqlite": _upsert(sqlite), "postgresql": _upsert(postgresql)}

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from serve.cli.key_flags import COMMANDS, parser
+from serve.cli.key_flags import COMMANDS, parsed, parser
+from serve.errors import StartupError
 from serve.governance.identity.key_changes import DEFAULT_SCOPES
 from serve.governance.limit_names import LIMIT_NAMES
 
@@ -23,3 +24,19 @@ def test_the_help_names_scopes_and_limits(capsys: pytest.CaptureFixture[str]) ->
     shown = " ".join(capsys.readouterr().out.split())
     assert " ".join(DEFAULT_SCOPES) in shown
     assert all(name in shown for name in LIMIT_NAMES)
+
+
+@pytest.mark.parametrize(
+    ("words", "advice"),
+    [
+        (["limits", "some-id", "--database", "a=1"], "keys limits some-id a=1 --"),
+        (["limits", "some-id", "a=1", "--json", "b=2"], "keys limits some-id a=1 b=2 --"),
+        (["limits", "some-id", "--odd", "a=1"], "unrecognized arguments: --odd a=1"),
+        (["show", "some-id", "other"], "unrecognized arguments: other"),
+    ],
+)
+def test_what_is_left_over_is_told_with_what_to_do(words: list[str], advice: str) -> None:
+    with pytest.raises(StartupError) as raised:
+        parsed(words, None)
+    assert advice in str(raised.value)
+    assert parsed(["limits", "some-id", "a=1", "b=2", "--json"], None).limit == ["a=1", "b=2"]

@@ -231,6 +231,23 @@ def test_a_pepper_is_asked_for_once_it_was_given(
     assert len(list_keys(file)) == 2
 
 
+@pytest.mark.parametrize("place", PLACES, ids=["file", "database"])
+@pytest.mark.usefixtures("file")
+def test_a_key_is_revoked_without_the_pepper(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], place: list[str]
+) -> None:
+    pepper = tmp_path / "pepper"
+    pepper.write_text("p" * 64)
+    pepper.chmod(0o600)
+    given = ["--key-pepper-file", str(pepper), *place]
+    key_ids = [told(capsys, "create", *given)["key"][3:15] for _ in range(2)]
+    pepper.unlink()
+    assert main(["keys", "rotate", key_ids[0], *place]) == 2
+    assert "--key-pepper-file" in capsys.readouterr().err
+    assert told(capsys, "revoke", key_ids[0], *place)["state"] == "revoked"
+    assert told(capsys, "revoke", key_ids[1], *given)["state"] == "revoked"
+
+
 def test_a_new_secret_that_cannot_be_shown_is_not_kept(
     file: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

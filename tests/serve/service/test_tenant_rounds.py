@@ -31,7 +31,7 @@ def rounds_of(*tickets: Ticket, **weights: float) -> TenantRounds:
     return rounds
 
 
-def take(rounds: TenantRounds, may_begin: MayBegin = lambda _tenant, _is_rich: True) -> Ticket:
+def take(rounds: TenantRounds, may_begin: MayBegin = lambda _tenant: True) -> Ticket:
     one = rounds.take(may_begin)
     assert one is not None
     return one
@@ -52,20 +52,28 @@ def shares(rounds: TenantRounds, num: int) -> Counter[str]:
 
 def test_who_may_not_begin_is_passed_over_and_keeps_its_turn() -> None:
     rounds = rounds_of(ticket("a"), ticket("b"), ticket("b"))
-    assert take(rounds, lambda tenant, _is_rich: tenant == "b").tenant == "b"
-    assert rounds.take(lambda _tenant, _is_rich: False) is None
+    assert take(rounds, lambda tenant: tenant == "b").tenant == "b"
+    assert rounds.take(lambda _tenant: False) is None
     assert [one.tenant for one in taken(rounds, 2)] == ["a", "b"]
 
 
-def test_who_has_used_up_its_turns_is_told_from_who_has_saved_up() -> None:
+def test_who_has_used_up_its_turns_goes_after_who_has_saved_up() -> None:
     rounds = rounds_of(*(ticket("flood", MOST_SAVED_TOKENS) for _ in range(3)), ticket("b"))
-    take(rounds, lambda tenant, _is_rich: tenant == "flood")
-    assert not rounds.is_rich("flood")
-    assert rounds.is_rich("b")
-    assert rounds.is_rich("whoever has not come yet")
-    assert take(rounds, lambda _tenant, is_rich: is_rich).tenant == "b"
-    assert rounds.take(lambda _tenant, is_rich: is_rich) is None
+    take(rounds, lambda tenant: tenant == "flood")
+    assert take(rounds).tenant == "b"
     assert take(rounds).tenant == "flood"  # as many rounds as it takes
+
+
+def test_who_may_not_begin_saves_up_no_turns_while_it_waits() -> None:
+    flood = [ticket("flood", MOST_SAVED_TOKENS) for _ in range(3)]
+    rounds = rounds_of(*flood, *(ticket("b", MOST_SAVED_TOKENS) for _ in range(9)))
+    take(rounds, lambda tenant: tenant == "flood")
+    for _ in range(5):
+        take(rounds, lambda tenant: tenant == "b")
+    assert flood[0].flow is not None
+    assert flood[0].flow.deficit == 0
+    served = [take(rounds).tenant for _ in range(2)]
+    assert sorted(served) == ["b", "flood"], "it has its turns again, and not those before"
 
 
 def test_one_tenant_is_served_first_come_first_served() -> None:

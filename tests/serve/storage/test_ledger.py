@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from sqlalchemy import Connection, select
 
 from serve.storage import schema
+from serve.storage.counting import account_rows
 from serve.storage.counting.counters import Balance, Claim
 from serve.storage.counting.sql_counters import SqlCounters
 from serve.storage.database import Database
 from serve.storage.ledger import Ledger, LedgerRow, Settlement
+from tests.serve.storage.works import counted
 
 ROW = LedgerRow(
     request_id="req-1",
@@ -66,6 +69,34 @@ async def test_a_batch_is_entered_whole_or_not_at_all(database: Database) -> Non
     assert await database.read(lambda c: c.execute(select(schema.ledger)).all()) == []
     (balance,) = await SqlCounters(database).balances([CLAIM])
     assert balance.settled == 0
+
+
+async def test_what_comes_together_is_entered_by_as_many_statements_as_one(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Several calls, one of whose requests is told twice and one of whose is there already."""
+    monkeypatch.setattr(account_rows, "SWEEP_MS", 10**9)
+    ledger, told = Ledger(database), list[int]()
+    numbers = [*range(60), 59]
+    settlements = [
+        Settlement(claims=(CLAIM,), row=replace(ROW, request_id=f"req-{number}"))
+        for number in numbers
+    ]
+    await ledger.enter(settlements[:1])
+    for group in ([[settlements[1]]], [settlements[:20], settlements[20:]]):
+
+        def work(connection: Connection, group: Sequence[Any] = group) -> int:
+            with counted(connection) as statements:
+                ledger._enter(connection, group)
+            return len(statements)
+
+        told.append(await database.write(work))
+    assert max(told) <= 7, told
+    (balance,) = await SqlCounters(database).balances([CLAIM])
+    assert balance.settled == 60 * CLAIM.amount
+    query = select(schema.ledger.c.request_id)
+    ids = await database.read(lambda c: c.execute(query).scalars().all())
+    assert sorted(ids) == sorted(f"req-{number}" for number in range(60))
 
 
 async def test_texts_are_cut_to_their_columns(database: Database) -> None:

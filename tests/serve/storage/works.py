@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
 
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, Engine, event, insert, select
 
 from serve.storage import schema
 
@@ -25,3 +27,18 @@ def inserting(name: str, *, fails: bool = False) -> Callable[[Connection], str]:
 def names(connection: Connection) -> set[str]:
     """The names of all rows."""
     return set(connection.execute(select(schema.accounts.c.account)).scalars())
+
+
+@contextmanager
+def counted(target: Connection | Engine) -> Iterator[list[str]]:
+    """The statements that are executed while the block is open."""
+    statements: list[str] = []
+
+    def note(*args: Any) -> None:
+        statements.append(args[2])
+
+    event.listen(target, "before_cursor_execute", note)
+    try:
+        yield statements
+    finally:
+        event.remove(target, "before_cursor_execute", note)

@@ -11,7 +11,6 @@ from serve.api.openai.schemas import (
     JsonReply,
     ModelList,
     ProblemReply,
-    Version,
     described,
 )
 from tests.serve.api.house import chat, house
@@ -23,7 +22,6 @@ from tests.serve.api.house import chat, house
         (ChatCompletion, "POST", "/v1/chat/completions", chat(logprobs=True, top_logprobs=1)),
         (Completion, "POST", "/v1/completions", {"model": "demo", "prompt": "x", "logprobs": 1}),
         (ModelList, "GET", "/v1/models", None),
-        (Version, "GET", "/version", None),
         (ProblemReply, "GET", "/nowhere", None),
     ],
 )
@@ -38,10 +36,10 @@ async def test_a_real_answer_has_the_shape(
 
 
 def test_every_route_describes_its_refusals() -> None:
-    responses = described(Version)
+    responses = described(ModelList)
     assert responses.keys() == {200, "4XX", "5XX"}
     assert "content" not in responses[200]
-    assert "text/event-stream" in described(Version, stream=True)[200]["content"]
+    assert "text/event-stream" in described(ModelList, stream=True)[200]["content"]
 
 
 def test_json_replies_are_utf8_with_their_headers() -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import stat
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -14,27 +12,7 @@ from serve.governance.identity.private_file import (
     check_not_writable,
     explained,
     read_private,
-    too_much,
 )
-
-
-@pytest.mark.parametrize(
-    ("owner", "mode", "user", "is_taken"),
-    [
-        (0, 0o440, 10001, True),  # a Secret's volume, with fsGroup
-        (0, 0o400, 10001, True),
-        (0, 0o640, 10001, True),
-        (0, 0o460, 10001, False),
-        (0, 0o444, 10001, False),
-        (0, 0o450, 10001, False),
-        (0, 0o440, 0, False),
-        (10001, 0o440, 10001, False),
-        (10002, 0o440, 10001, False),
-    ],
-)
-def test_of_roots_files_a_group_may_read_and_no_more(owner, mode, user, is_taken) -> None:
-    status = os.stat_result((stat.S_IFREG | mode, 1, 1, 1, owner, 10001, 10, 0, 0, 0))
-    assert (mode & too_much(status, user) == 0) is is_taken
 
 
 def test_the_label_and_the_advice_are_told(tmp_path: Path) -> None:
@@ -44,6 +22,9 @@ def test_the_label_and_the_advice_are_told(tmp_path: Path) -> None:
     path.write_text("text")
     path.chmod(0o600)
     assert read_private(path, "Secret file", 10, if_missing="") == "text"
+    path.chmod(0o640)
+    with pytest.raises(StartupError, match=r"Secret file .* has mode 0640.* chmod 600"):
+        read_private(path, "Secret file", 10, if_missing="")
 
 
 @pytest.mark.parametrize(("mode", "is_taken"), [(0o644, True), (0o664, False), (0o602, False)])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from serve.governance.limits.accounts import MAX_ACCOUNT_CHARS, Spent, _bounded, plan_of, settled
+from serve.governance.limits.accounts import MAX_ACCOUNT_CHARS, Spent, _bounded, outline_of, settled
 from serve.governance.limits.limits_file import parse_rules
 from tests.serve.governance.limits.limited import ANN, KNOWN, NOON_MS, PRICES
 
@@ -28,7 +28,7 @@ ASKED = Spent(requests=1, tokens=150, micros=200)
 
 def test_a_limit_has_an_account_for_each_measure_subject_and_period() -> None:
     rules = parse_rules(TEXT, KNOWN)
-    plan = plan_of(rules, rules.limits, ANN, "demo", asked=ASKED, now_ms=NOON_MS)
+    plan = outline_of(rules, rules.limits, ANN, "demo", now_ms=NOON_MS).filled(ASKED)
     told = {charge.measure: charge.claim for charge in (*plan.rates, *plan.budgets)}
     assert {measure: claim.amount for measure, claim in told.items()} == {
         "requests_per_minute": 1,
@@ -47,7 +47,7 @@ def test_a_limit_has_an_account_for_each_measure_subject_and_period() -> None:
 
 def test_concurrency_is_settled_with_nothing() -> None:
     rules = parse_rules(TEXT, KNOWN)
-    plan = plan_of(rules, rules.limits, ANN, "demo", asked=ASKED, now_ms=NOON_MS)
+    plan = outline_of(rules, rules.limits, ANN, "demo", now_ms=NOON_MS).filled(ASKED)
     used = Spent(requests=1, tokens=40, micros=50)
     assert [claim.amount for claim in settled(plan.rates, used)] == [1, 0]
     assert [claim.amount for claim in settled(plan.budgets, used)] == [40, 50]

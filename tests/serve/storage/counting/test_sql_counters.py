@@ -3,19 +3,29 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
-from sqlalchemy import Connection, delete, event, func, insert, select
+from sqlalchemy import Connection, delete, func, insert, select
 
 from serve.storage import schema
 from serve.storage.counting import account_rows
 from serve.storage.counting.account_rules import TOMBSTONE_MS
-from serve.storage.counting.sql_counters import SqlCounters, balances_in, reserve_in, settle_in
+from serve.storage.counting.counters import Decision
+from serve.storage.counting.sql_counters import (
+    Reserve,
+    Settle,
+    SqlCounters,
+    balances_in,
+    done_in,
+    settle_in,
+)
 from serve.storage.database import Database, open_database
 from serve.storage.places import Patience, PostgresqlServer, SqliteFile
 from tests.contracts.counters import (
+    HUGE,
     LEASE_MS,
     MINUTE_MS,
     CountersContract,
@@ -23,6 +33,7 @@ from tests.contracts.counters import (
     budget,
     rate,
 )
+from tests.serve.storage.works import counted
 from tests.servers.fixtures import PLACES
 
 
@@ -104,22 +115,65 @@ class TestSqlCounters(CountersContract):
         await harness.counters.settle("a", claims)
         assert await harness.database.read(num_rows) == (5, 1)
 
-    async def test_statements_do_not_grow_with_the_claims(self, harness: SqlHarness) -> None:
-        claims = [budget(1, account=f"a{number}") for number in range(20)]
-        statements: list[str] = []
-
-        def work(connection: Connection) -> None:
-            event.listen(connection, "before_cursor_execute", lambda *a: statements.append(a[2]))
-            statements.clear()
-            reserve_in(connection, "a", claims, lease_ms=LEASE_MS)
-            statements.append("settle")
-            settle_in(connection, "a", claims)
-
+    async def test_statements_do_not_grow_with_claims_nor_with_requests(
+        self, harness: SqlHarness
+    ) -> None:
         await harness.counters.reserve("first", [], lease_ms=LEASE_MS)
-        await harness.database.write(work)
-        of_ours = [each for each in statements if "SAVEPOINT" not in each]
-        assert of_ours.index("settle") == 5, statements
-        assert len(of_ours) == 5 + 1 + 5, statements
+        reserved = [
+            Reserve(
+                f"r{number}", [budget(1, account=f"a{number + i}") for i in range(20)], LEASE_MS
+            )
+            for number in range(64)
+        ]
+        settled = [Settle(each.reservation_id, each.claims) for each in reserved]
+        for operations, most in ((reserved, 4), (settled, 5)):
+            for some in (operations[:1], operations):
+
+                def work(connection: Connection, some: Sequence[Any] = some) -> int:
+                    with counted(connection) as statements:
+                        done_in(connection, some)
+                    return len(statements)
+
+                assert await harness.database.write(work) <= most
+
+    async def test_what_is_done_together_is_done_one_after_the_other(
+        self, harness: SqlHarness
+    ) -> None:
+        one, other = budget(60), budget(45)
+        operations = [
+            Reserve("a", [one], LEASE_MS),
+            Reserve("b", [one], LEASE_MS),
+            Settle("a", [other]),
+            Settle("a", [other]),
+            Reserve("b", [other], LEASE_MS),
+            Reserve("a", [one], LEASE_MS),
+        ]
+        told = await harness.database.write(lambda c: done_in(c, operations))
+        assert [each if isinstance(each, bool) else each.refused for each in told] == [
+            None,
+            0,
+            True,
+            False,
+            None,
+            None,
+        ]
+        assert await self.held(harness.counters, budget(0)) == (45, 45)
+        assert await harness.database.read(num_rows) == (1, 2)
+
+    async def test_one_that_cannot_be_done_holds_up_no_other(self, harness: SqlHarness) -> None:
+        """Of 60 at once, some are refused and one is out of range."""
+        claims = [budget(2 + (number == 7) * HUGE * 2) for number in range(60)]
+        decisions = await asyncio.gather(
+            *(
+                harness.counters.reserve(f"r{number}", [claim], lease_ms=LEASE_MS)
+                for number, claim in enumerate(claims)
+            ),
+            return_exceptions=True,
+        )
+        assert isinstance(decisions[7], ValueError)
+        refused = [each.refused for each in decisions if isinstance(each, Decision)]
+        assert refused.count(None) == 50
+        assert await self.held(harness.counters, budget(0)) == (0, 100)
 
     async def test_it_settles_with_rows_of_others_or_not_at_all(self, harness: SqlHarness) -> None:
         await harness.counters.reserve("a", [budget(9)], lease_ms=LEASE_MS)
