@@ -26,7 +26,7 @@ class Family:
     Attributes:
         source: `requests` are updated when a request is over, `scrape` are read from the engine
             and its neighbours when somebody scrapes, `process` are set once, `alerts` are updated
-            when alerts are sent.
+            when alerts are sent, or witnesses asked.
         buckets: upper bounds of a histogram, in its unit, ascending, without +Inf.
     """
 
@@ -395,7 +395,7 @@ FAMILIES: tuple[Family, ...] = (
     _family(
         "audit_witness_requests_total",
         "counter",
-        "process",
+        "alerts",
         "Checkpoints of the audit log submitted to witnesses, by outcome: `cosigned`, `away`, or "
         "`refused`, which means that the log is not the one that was cosigned before.",
         "outcome",

@@ -219,6 +219,8 @@ def test_the_scrape_holds_exactly_the_families_of_the_table():
     metrics.set_alert_channels(["webhook"])
     metrics.limit_known("each key", "tokens_per_minute")
     metrics.attach_limits(dict)
+    metrics.attach_audit(dict)
+    metrics.attach_witnesses()
     metrics.request_finished(finished(error_code="engine_dead"))
     found = {}
     for family in text_string_to_metric_families(metrics.render()[0].decode()):
