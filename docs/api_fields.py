@@ -13,20 +13,23 @@ from serve.api.app import DIALECTS
 from serve.api.openai.bodies import Body
 from serve.api.openai.fields import FIELDS, PROMPT_FIELDS, FieldTable, Unsupported
 from serve.api.openai.meanings import MEANINGS
+from serve.api.openai.moderations import ModerationRequest
+from serve.api.operations.feedback_request import NO_FIELDS, FeedbackRequest
 from serve.api.operations.tokenize_request import DetokenizeRequest, TokenizeRequest
 
 _OTHERS: Final[Mapping[str, type[Body]]] = {
+    "/v1/moderations": ModerationRequest,
     "/tokenize": TokenizeRequest,
     "/detokenize": DetokenizeRequest,
+    "/v1/feedback": FeedbackRequest,
 }
 ROUTES: Final[Mapping[str, type[Body]]] = {
     **{dialect.path: dialect.openapi["body"] for dialect in DIALECTS},
     **_OTHERS,
 }
 """The type of each route's body."""
-TABLES: Final[Mapping[str, FieldTable]] = {
-    path: FIELDS if path == "/v1/chat/completions" else PROMPT_FIELDS for path in ROUTES
-}
+_OWN: Final = {"/v1/chat/completions": FIELDS, "/v1/feedback": NO_FIELDS}
+TABLES: Final[Mapping[str, FieldTable]] = {path: _OWN.get(path, PROMPT_FIELDS) for path in ROUTES}
 EVERYWHERE: Final = "all"
 
 
@@ -36,7 +39,8 @@ def lines() -> list[str]:
         "# Every field\n",
         "What becomes of each field that a body may have. What holds for all of them, such as what",
         "asks for nothing, is in [the API's rules](api.md#the-rules); types and ranges are in",
-        "`/openapi.json`. Any other name is refused, with the nearest one that there is.",
+        "`/openapi.json`. Any other name is refused, with the nearest one that there is. Below,",
+        "`all` are the routes that take a prompt or tokens.",
         *_honoured(),
         *_ignored(),
         *_refused(),
@@ -104,7 +108,7 @@ def _neutral(unsupported: Unsupported) -> list[Any]:
 
 
 def _spelt(routes: list[str]) -> str:
-    if len(routes) == len(ROUTES):
+    if len(routes) == len([table for table in TABLES.values() if table is not NO_FIELDS]):
         return EVERYWHERE
     return ", ".join(f"`{path}`" for path in routes)
 

@@ -203,6 +203,35 @@ ROWS: dict[str, tuple[Panel, ...]] = {
             ),
         ),
         Panel(
+            "Response cache",
+            "reqps",
+            "Requests a second that it answered, that it could have, and whose answers or lookups "
+            "its server did not take or nobody could decrypt: docs/response-cache.md.",
+            (
+                (_rate("response_cache_hits_total"), "answered"),
+                (_rate("response_cache_misses_total"), "computed"),
+                (_rate("response_cache_failures_total"), "failed"),
+                (_rate("response_cache_rejected_total"), "rejected"),
+            ),
+        ),
+        Panel(
+            "Answers kept",
+            "short",
+            "By replica, and those a second that went to make room. No replica's server of a "
+            "shared cache answers: availability is 0.",
+            (
+                (_gauge("response_cache_entries"), "kept {{instance}}"),
+                (_rate("response_cache_evictions_total"), "given up/s"),
+                (f"min ({_gauge('response_cache_available')})", "available"),
+            ),
+        ),
+        Panel(
+            "Bytes of answers kept",
+            "bytes",
+            "By replica; of a shared cache each tells the bytes of all.",
+            ((_gauge("response_cache_bytes"), "{{instance}}"),),
+        ),
+        Panel(
             "Guessed tokens",
             "short",
             "Tokens a second that prompt lookup guessed, and those of them that were right.",
@@ -277,6 +306,20 @@ ROWS: dict[str, tuple[Panel, ...]] = {
             ),
         ),
     ),
+    "What answers are worth": (
+        Panel(
+            "Feedback",
+            "short",
+            "Answers in the last hour that got feedback, by model, arm and rating: "
+            "docs/feedback.md.",
+            (
+                (
+                    f"sum by (model, arm, rating) (increase({_gauge('feedback_total')}[1h]))",
+                    "{{model}} {{arm}} {{rating}}",
+                ),
+            ),
+        ),
+    ),
     "Who is let in": (
         Panel(
             "Refused by limits",
@@ -289,6 +332,23 @@ ROWS: dict[str, tuple[Panel, ...]] = {
             "reqps",
             "Requests a second that a limit would have refused, were it not only observed.",
             ((_rate("limit_observed_total", by="limit, kind"), "{{limit}} {{kind}}"),),
+        ),
+        Panel(
+            "Masked",
+            "reqps",
+            "Hits of masking a second, by rule, action and side.",
+            (
+                (
+                    _rate("masking_hits_total", by="rule, action, side"),
+                    "{{rule}} {{action}} {{side}}",
+                ),
+            ),
+        ),
+        Panel(
+            "Masking file in force",
+            "bool_yes_no",
+            "No: the newest masking file cannot be used, and the rules before it stay.",
+            ((_gauge("masking_file_usable"), "{{instance}}"),),
         ),
         Panel(
             "Reservations and usage that waits",
@@ -311,6 +371,41 @@ ROWS: dict[str, tuple[Panel, ...]] = {
             "bool_yes_no",
             "No: Valkey, or the database, does not answer, and each replica counts its share.",
             ((_gauge("limits_shared"), "{{instance}}"),),
+        ),
+    ),
+    "What screens find": (
+        Panel(
+            "Content filter",
+            "reqps",
+            "Hits a second, by rule, direction and action.",
+            (
+                (
+                    _rate("content_filter_hits_total", by="rule, direction, action"),
+                    "{{rule}} {{direction}} {{action}}",
+                ),
+            ),
+        ),
+        Panel(
+            "Content filter: failures",
+            "reqps",
+            "What it could not look at, and let nobody have. Anything but 0 is a defect, or a text "
+            "that took too long.",
+            ((_rate("content_filter_failures_total", by="direction"), "{{direction}}"),),
+        ),
+        Panel(
+            "Answers rejected",
+            "reqps",
+            "Answers of another form than the presets file asks for, by rule and what came of it.",
+            ((_rate("answers_rejected_total", by="rule, outcome"), "{{rule}} {{outcome}}"),),
+        ),
+        Panel(
+            "Rules files in force",
+            "bool_yes_no",
+            "No: the newest file cannot be used, and the rules before it stay.",
+            (
+                (_gauge("content_filter_file_usable"), "content filter {{instance}}"),
+                (_gauge("presets_file_usable"), "presets {{instance}}"),
+            ),
         ),
     ),
     "How is the process": (

@@ -20,10 +20,14 @@ from serve.config_sections.alerts import AlertsSection
 from serve.config_sections.audit import AuditSection
 from serve.config_sections.audit_witness import AuditWitnessSection
 from serve.config_sections.capacity import CapacitySection
+from serve.config_sections.feedback import FeedbackSection
 from serve.config_sections.identity import IdentitySection
 from serve.config_sections.integrity import IntegritySection
 from serve.config_sections.limits import LimitsSection
 from serve.config_sections.listening import ListeningSection
+from serve.config_sections.masking import MaskingSection
+from serve.config_sections.response_cache import ResponseCacheSection
+from serve.config_sections.screens import ScreensSection
 from serve.config_sections.served_model import ServedModelSection
 from serve.config_sections.storage import StorageSection
 from serve.config_sections.stores import StoresSection
@@ -42,18 +46,23 @@ _PATHS = (
     "ssl_ca_certs",
     "client_cert_map",
     "limits_file",
+    "masking_file",
     "alerts_file",
     "audit_dir",
     "audit_key_file",
     "audit_content_key_file",
     "audit_witness_file",
     "audit_holds_file",
+    "content_filter_file",
+    "presets_file",
     "database_url_file",
     "cache_url_file",
     "data_dir",
     "state_dir",
     "prefix_cache_dir",
     "prefix_cache_key_file",
+    "response_cache_key_file",
+    "feedback_key_file",
 )
 
 
@@ -62,8 +71,12 @@ class Config(
     StoresSection,
     AuditWitnessSection,
     AuditSection,
+    ResponseCacheSection,
+    FeedbackSection,
     AlertsSection,
+    ScreensSection,
     LimitsSection,
+    MaskingSection,
     IdentitySection,
     TlsSection,
     ListeningSection,
@@ -128,9 +141,24 @@ class Config(
         )
         config_checks.check_cache(
             is_given=self.cache_url_file is not None,
-            counts=self.usage_ledger
-            or self.api_keys == "database"
-            or bool(self.limits_file or self.database_url_file),
+            counts=self.keeps_ledger,
+            keeps_answers=self.response_cache == "shared",
+        )
+        config_checks.check_response_cache(
+            self.response_cache,
+            {
+                flag_of(name): getattr(self, name) != type(self).model_fields[name].default
+                for name in (
+                    "response_cache_bytes",
+                    "response_cache_entries",
+                    "response_cache_max_age_s",
+                )
+            },
+            has_server=self.cache_url_file is not None,
+            has_key=self.response_cache_key_file is not None,
+        )
+        config_checks.check_feedback(
+            has_key=self.feedback_key_file is not None, has_ledger=self.keeps_ledger
         )
         config_checks.check_tls(
             {
@@ -156,6 +184,15 @@ class Config(
         config_checks.check_lookup(self.num_speculative_tokens, is_on=self.prompt_lookup)
         config_checks.check_step(self.max_num_batched_tokens, self.max_num_seqs)
         return self
+
+    @property
+    def keeps_ledger(self) -> bool:
+        """Whether usage is written down, in a database."""
+        return (
+            self.usage_ledger
+            or self.api_keys == "database"
+            or bool(self.database_url_file or self.limits_file)
+        )
 
     @property
     def signature_keys(self) -> Path | None:

@@ -57,12 +57,44 @@ def check_keys(key_file: Path | None, *, in_database: bool, has_pepper: bool) ->
         )
 
 
-def check_cache(*, is_given: bool, counts: bool) -> None:
-    """Check that a server of counters has something to count."""
-    if is_given and not counts:
+def check_cache(*, is_given: bool, counts: bool, keeps_answers: bool = False) -> None:
+    """Check that a server of counters has something to count, or answers to keep."""
+    if is_given and not (counts or keeps_answers):
         raise ValueError(
             "--cache-url-file is for limits, and this server counts none: add --limits-file or "
-            "--usage-ledger, or leave it out"
+            "--usage-ledger, or --response-cache shared, or leave it out"
+        )
+
+
+def check_response_cache(
+    where: str, given: Mapping[str, bool], *, has_server: bool, has_key: bool
+) -> None:
+    """Check that answers can be kept where they are to be.
+
+    Args:
+        where: ``off``, ``memory`` or ``shared``.
+        given: flags that are heeded with a cache only, and whether they were given.
+    """
+    for flag, is_given in given.items():
+        if where == "off" and is_given:
+            raise ValueError(f"{flag} is heeded with --response-cache memory or shared: add that")
+    if where != "shared" and has_key:
+        raise ValueError("--response-cache-key-file is heeded with --response-cache shared only")
+    if where == "shared" and not has_server:
+        raise ValueError("--response-cache shared needs --cache-url-file: the server to share")
+    if where == "shared" and not has_key:
+        raise ValueError(
+            "--response-cache shared needs --response-cache-key-file: answers that leave the "
+            "process are encrypted (make one: openssl rand -hex 32)"
+        )
+
+
+def check_feedback(*, has_key: bool, has_ledger: bool) -> None:
+    """Check that there is feedback to encrypt."""
+    if has_key and not has_ledger:
+        raise ValueError(
+            "--feedback-key-file is for feedback on answers of the ledger, and this server keeps "
+            "none: add --usage-ledger or --limits-file, or leave it out"
         )
 
 

@@ -26,12 +26,12 @@ from serve.api.http.endpoint import endpoint
 from serve.api.http.guards import Authenticate, BoundBody, Policies
 from serve.api.http.memory import GiveMemoryBack
 from serve.api.http.middleware import AnswerErrors, BoundHeaders, HeadAsGet, RecordCall, wrapped
-from serve.api.openai import models
+from serve.api.openai import models, moderations
 from serve.api.openai.chat import ChatCompletions
 from serve.api.openai.completions import Completions
 from serve.api.openai.errors import problem
 from serve.api.openapi import Documentation
-from serve.api.operations import health, metrics, oauth, tokenize, usage
+from serve.api.operations import feedback, health, metrics, oauth, tokenize, usage
 from serve.api.pages import site
 from serve.api.routes import RouteSpec, ServerState
 from serve.version import server_version
@@ -72,10 +72,12 @@ def routes_of(state: ServerState, dialects: Sequence[Dialect] = DIALECTS) -> lis
             for dialect in dialects
         ),
         *models.routes(state),
+        *moderations.routes(state),
         *tokenize.routes(state),
         *health.routes(state),
         *metrics.routes(state),
         *usage.routes(state),
+        *feedback.routes(state),
         *oauth.routes(state),
         *site.routes(state),
     ]

@@ -11,6 +11,7 @@ from starlette.responses import Response
 
 from serve.api.policy import Policy
 from serve.config import Config
+from serve.governance.feedback.book import FeedbackBook
 from serve.governance.identity.short_tokens import ShortTokens
 from serve.governance.usage.reports import UsageReports
 from serve.observe.startup import Startup
@@ -32,6 +33,7 @@ class ServerState:
     Attributes:
         usage: reports of the ledger; None where none is kept.
         tokens: made for API keys; None where there are none.
+        feedback: on the ledger's answers; None where none is kept.
     """
 
     config: Config
@@ -40,6 +42,7 @@ class ServerState:
     metrics: Exposition | None
     usage: UsageReports | None = None
     tokens: ShortTokens | None = None
+    feedback: FeedbackBook | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -32,7 +32,8 @@ EPILOG = """\
 The database is the one that a server with the same settings uses: of --database-url-file, or
 STATE_DIR/intramural.db. A backup is one file, gzip of JSON lines with row counts and a SHA-256,
 made while servers run, and restored into either kind of database: also to move from a file to a
-server. It holds key ids, names, limits and usage, no key and no prompt; its mode is 600.
+server. It holds key ids, names, limits, usage and feedback (texts encrypted), no key and no prompt;
+its mode is 600.
 
 examples:
   python -m serve storage backup /backup/monday.jsonl.gz

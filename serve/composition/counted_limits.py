@@ -58,6 +58,7 @@ async def open_counted_limits(
         settlements=settlements,
         clock=StoreClock(lambda: database.read(now_ms)),
         listener=metrics,
+        arm=config.arm or "",
     )
     metrics.attach_limits(lambda: _figures(config, rules, reservations, rates))
     upkeep = Upkeep(reservations)

@@ -69,7 +69,9 @@ def cache(machine: Machine) -> Finding:
             f"{server.name}: {error}. Each replica counts for itself.",
             "Is it up, and do user and password in the file let in?",
         )
-    return _judged(server.name, state)
+    config = machine.config
+    kept = config.response_cache_bytes if config.response_cache == "shared" else 0
+    return _judged(server.name, state, kept)
 
 
 def spool(machine: Machine) -> Finding:
@@ -90,7 +92,8 @@ def spool(machine: Machine) -> Finding:
     return warning(summary, advice)
 
 
-def _judged(name: str, state: CacheState) -> Finding:
+def _judged(name: str, state: CacheState, answer_bytes: int) -> Finding:
+    """Judge a server that is to hold so many bytes of kept answers beside its counters."""
     version = ".".join(map(str, state.version))
     summary = f"{name} answers: {state.product} {version}, {state.policy or 'unknown policy'}."
     oldest = OLDEST[state.product]
@@ -101,6 +104,12 @@ def _judged(name: str, state: CacheState) -> Finding:
             summary,
             "A full server forgets counters, and limits begin anew: set `maxmemory-policy "
             "noeviction`.",
+        )
+    if 0 < state.max_bytes < 2 * answer_bytes:
+        return warning(
+            f"{summary} It takes {gb(state.max_bytes)}, and kept answers up to {gb(answer_bytes)}.",
+            "A full server counts nothing: raise `maxmemory` to twice that, or lower "
+            "--response-cache-bytes.",
         )
     return ok(summary)
 

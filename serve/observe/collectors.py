@@ -70,10 +70,9 @@ class ScrapeCollector(Collector):
         self.num_admitted: Callable[[], int] | None = None
         self.queue: QueueLoad | None = None
         self.is_key_file_usable: Callable[[], bool] | None = None
-        self.limits_load: Callable[[], Mapping[str, float]] | None = None
+        self.figures: list[Callable[[], Mapping[str, float]]] = []  # of parts, by family
+        self.rules_files: dict[str, Callable[[], bool]] = {}
         self.is_database_available: Callable[[], bool] | None = None
-        self.audit_load: Callable[[], Mapping[str, float]] | None = None
-        self.audit_cosigned: dict[str, float] = {}
         self.is_tls_usable: Callable[[], bool] | None = None
         self.tls_life: Callable[[], tuple[float, float]] | None = None
         self.num_refused_handshakes: Callable[[], int] | None = None
@@ -87,15 +86,14 @@ class ScrapeCollector(Collector):
         yield from self._metrics(self._values())
 
     def _values(self) -> dict[str, float]:
-        values = dict(self.audit_cosigned)
+        values: dict[str, float] = {}
+        for figures in self.figures:
+            values |= figures()
         if self.is_key_file_usable is not None:
             values["key_file_usable"] = self.is_key_file_usable()
-        if self.limits_load is not None:
-            values |= self.limits_load()
+        values |= {name: is_usable() for name, is_usable in self.rules_files.items()}
         if self.is_database_available is not None:
             values["database_available"] = self.is_database_available()
-        if self.audit_load is not None:
-            values |= self.audit_load()
         if self.is_tls_usable is not None:
             values["tls_files_usable"] = self.is_tls_usable()
         if self.tls_life is not None:

@@ -1,5 +1,5 @@
 """Every metric of ours, declared once: serve/observe/metrics.py makes the collectors from this
-table, and docs/generate.py makes docs/metrics.md.
+table, and docs/generate.py makes docs/metrics.md. Long, over 400 lines, because it is a table.
 
 Labels take values from closed sets only (route templates, statuses, error codes, the one model's
 own facts, the names that the operator gave it and its adapters), never text of a client: each new
@@ -16,7 +16,7 @@ from typing import Literal
 PREFIX = "intramural_"
 
 Kind = Literal["counter", "gauge", "histogram"]
-Source = Literal["requests", "scrape", "process", "alerts"]
+Source = Literal["requests", "scrape", "process", "alerts", "screens"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,7 +26,8 @@ class Family:
     Attributes:
         source: `requests` are updated when a request is over, `scrape` are read from the engine
             and its neighbours when somebody scrapes, `process` are set once, `alerts` are updated
-            when alerts are sent, or witnesses asked.
+            when alerts are sent or witnesses asked, `screens` while prompts and answers are looked
+            at.
         buckets: upper bounds of a histogram, in its unit, ascending, without +Inf.
     """
 
@@ -221,6 +222,60 @@ FAMILIES: tuple[Family, ...] = (
         "where no replicas share.",
     ),
     _family(
+        "content_filter_hits_total",
+        "counter",
+        "screens",
+        "Hits of the content filter, by the rule's name in its file, by `direction` (`input`, "
+        "`output`, or `moderation`: a text that a client asked about) and by the rule's `action`: "
+        "`block` or `count`.",
+        *("rule", "direction", "action"),
+    ),
+    _family(
+        "content_filter_failures_total",
+        "counter",
+        "screens",
+        "Texts that the content filter could not look at, for a defect or for want of time, and "
+        "that it let nobody have, by `direction`.",
+        "direction",
+    ),
+    _family(
+        "content_filter_file_usable",
+        "gauge",
+        "scrape",
+        "1 while the content filter's file is the one in force; 0 where the newest one cannot be "
+        "used and the rules before it stay.",
+    ),
+    _family(
+        "presets_file_usable",
+        "gauge",
+        "scrape",
+        "1 while the presets file is the one in force; 0 where the newest one cannot be used and "
+        "the presets before it stay.",
+    ),
+    _family(
+        "answers_rejected_total",
+        "counter",
+        "screens",
+        "Answers that were not of the form that the presets file asks for, by the rule's name "
+        "and by what came of it: `retried`, `refused`, or `passed` as they were.",
+        *("rule", "outcome"),
+    ),
+    _family(
+        "masking_hits_total",
+        "counter",
+        "screens",
+        "Personal data and secrets that masking found, by the rule's name, by its `action` "
+        "(`mask`, `pseudonymise`, `block`, `count`) and by `side`: `prompts` or `answers`.",
+        *("rule", "action", "side"),
+    ),
+    _family(
+        "masking_file_usable",
+        "gauge",
+        "scrape",
+        "1 while the masking file is the one in force; 0 where the newest one cannot be used and "
+        "the rules before it stay. Absent without --masking-file.",
+    ),
+    _family(
         "requests_admitted",
         "gauge",
         "scrape",
@@ -261,6 +316,54 @@ FAMILIES: tuple[Family, ...] = (
         "scrape",
         "Blocks of the KV cache whose content later prompts can use, those of running sequences "
         "included. With the vLLM engine absent.",
+    ),
+    _family(
+        "response_cache_hits_total",
+        "counter",
+        "scrape",
+        "Requests that were answered from the response cache (docs/response-cache.md). Absent "
+        "without --response-cache, as are all of that name.",
+    ),
+    _family(
+        "response_cache_misses_total",
+        "counter",
+        "scrape",
+        "Requests that could have been, and were computed: no answer was kept, or it was too old, "
+        "or not wanted.",
+    ),
+    _family(
+        "response_cache_failures_total",
+        "counter",
+        "scrape",
+        "Lookups and answers that the server of a shared cache did not take; each is a miss.",
+    ),
+    _family(
+        "response_cache_rejected_total",
+        "counter",
+        "scrape",
+        "Answers of a shared cache that could not be decrypted: another key's, moved or changed. "
+        "Above 0 in one site with one key, somebody else writes to the server.",
+    ),
+    _family("response_cache_entries", "gauge", "scrape", "Answers that are kept."),
+    _family(
+        "response_cache_bytes",
+        "gauge",
+        "scrape",
+        "Bytes that they take. Of a shared cache both are of all replicas, as they were when this "
+        "one kept an answer last.",
+    ),
+    _family(
+        "response_cache_evictions_total",
+        "counter",
+        "scrape",
+        "Answers that went to make room for others, before their age.",
+    ),
+    _family(
+        "response_cache_available",
+        "gauge",
+        "scrape",
+        "1 while the server of a shared response cache answers; 0 where it failed five times in a "
+        "row and is tried again with pauses. Absent where answers are kept in memory.",
     ),
     _family("engine_steps_total", "counter", "scrape", "Forward passes of the engine."),
     _family(
@@ -314,6 +417,15 @@ FAMILIES: tuple[Family, ...] = (
         "gauge",
         "alerts",
         "Alerts that wait to be taken, of all replicas that share the database.",
+    ),
+    _family(
+        "feedback_total",
+        "counter",
+        "requests",
+        "Answers that got feedback, by the model and the arm that gave them (empty without one), "
+        "and `rating`: `positive` above 0, `negative` below, `neutral` at 0. Feedback that "
+        "replaces an earlier one is not counted again.",
+        *("model", "arm", "rating"),
     ),
     _family(
         "database_available",

@@ -38,6 +38,9 @@ DEADLINE_STAGES = ("refused", "waiting", "running")
 MAX_ROUTES = 64
 """Most values of the label `route`: a bound in case a path ever came where a template belongs."""
 
+MAX_RATED = 96
+"""Most series of feedback: other replicas' models and arms are in the ledger, too."""
+
 
 class Metrics:
     """Counts finished requests (a RequestListener) and answers scrapes.
@@ -63,6 +66,7 @@ class Metrics:
         self._scraped = ScrapeCollector(engine_load)
         self._registry.register(self._scraped)
         self._routes: set[str] = set()
+        self._rated: set[tuple[str, str, str]] = set()
         self._codes = error_codes()
         for code in self._codes:  # from 0 on: a rate of a series that begins at 1 misses the 1
             self._counters["refusals_total"].labels(code=code)
@@ -92,7 +96,7 @@ class Metrics:
 
     def attach_audit(self, load: Callable[[], Mapping[str, float]]) -> None:
         """Ask here on scrapes for figures of the audit log, by their families' names."""
-        self._scraped.audit_load = load
+        self._scraped.figures.append(load)
         for kind in ("refused", "login_failed"):
             self._counters["audit_lost_total"].labels(type=kind)
 
@@ -104,7 +108,8 @@ class Metrics:
         """Begin to tell what witnesses say of the audit log."""
         for outcome in ("cosigned", "away", "refused"):
             self._counters["audit_witness_requests_total"].labels(outcome=outcome)
-        self.audit_cosigned(0)
+        self._num_cosigned = 0
+        self._scraped.figures.append(lambda: {"audit_cosigned_entries": self._num_cosigned})
 
     def audit_witness_asked(self, outcome: str) -> None:
         """Count a checkpoint that a witness was asked to cosign."""
@@ -112,7 +117,7 @@ class Metrics:
 
     def audit_cosigned(self, size: int) -> None:
         """Note the entries that every witness has cosigned."""
-        self._scraped.audit_cosigned = {"audit_cosigned_entries": size}
+        self._num_cosigned = size
 
     def audit_passed(self) -> None:
         """Count what went on unrecorded while the audit log was away."""
@@ -163,7 +168,55 @@ class Metrics:
 
     def attach_limits(self, load: Callable[[], Mapping[str, float]]) -> None:
         """Ask here on scrapes for the figures of limits, by their families' names."""
-        self._scraped.limits_load = load
+        self._scraped.figures.append(load)
+
+    def attach_response_cache(self, figures: Callable[[], Mapping[str, float]]) -> None:
+        """Ask here on scrapes for the figures of the response cache, by their families' names."""
+        self._scraped.figures.append(figures)
+
+    def attach_rules_file(self, family: str, is_usable: Callable[[], bool]) -> None:
+        """Ask here on scrapes whether a file of rules, as it is now, is the one in force.
+
+        Args:
+            family: the one that tells it: ``masking_file_usable``.
+        """
+        self._scraped.rules_files[family] = is_usable
+
+    def content_filter_known(self, rule: str, directions: Iterable[str], action: str) -> None:
+        """Begin to count for a rule of the content filter, from 0 on."""
+        for direction in (*directions, "moderation"):
+            self._counters["content_filter_hits_total"].labels(
+                rule=rule, direction=direction, action=action
+            )
+            self._counters["content_filter_failures_total"].labels(direction=direction)
+
+    def answer_rule_known(self, rule: str) -> None:
+        """Begin to count for a rule that rejects answers, from 0 on."""
+        for outcome in ("retried", "refused", "passed"):
+            self._counters["answers_rejected_total"].labels(rule=rule, outcome=outcome)
+
+    def content_filter_hit(self, rule: str, direction: str, action: str) -> None:
+        """Count a hit of the content filter. The name is one of its file's, not a client's."""
+        self._counters["content_filter_hits_total"].labels(
+            rule=rule, direction=direction, action=action
+        ).inc()
+
+    def content_filter_failed(self, direction: str) -> None:
+        """Count what the content filter could not look at."""
+        self._counters["content_filter_failures_total"].labels(direction=direction).inc()
+
+    def answer_rejected(self, rule: str, outcome: str) -> None:
+        """Count an answer that its rule does not take: retried, refused or passed."""
+        self._counters["answers_rejected_total"].labels(rule=rule, outcome=outcome).inc()
+
+    def masking_known(self, rule: str, action: str) -> None:
+        """Begin to count for a rule of masking, from 0 on."""
+        for side in ("prompts", "answers"):
+            self._counters["masking_hits_total"].labels(rule=rule, action=action, side=side)
+
+    def masking_hit(self, rule: str, action: str, side: str) -> None:
+        """Count a hit of masking. The name is one of ours or of its file's, not a client's."""
+        self._counters["masking_hits_total"].labels(rule=rule, action=action, side=side).inc()
 
     def limit_known(self, limit: str, measure: str) -> None:
         """Begin to count for a limit: from 0 on, or a rate misses the first one."""
@@ -203,6 +256,16 @@ class Metrics:
     def alerts_pending(self, num_alerts: int) -> None:
         """Note how many alerts wait."""
         self._gauges["alerts_pending"].set(num_alerts)
+
+    def feedback_given(self, model: str, arm: str, score_milli: int) -> None:
+        """Count the first feedback on an answer. Both names are the operator's, of the ledger."""
+        rating = "positive" if score_milli > 0 else "negative" if score_milli < 0 else "neutral"
+        labels = (model, arm, rating)
+        if labels not in self._rated:
+            if len(self._rated) >= MAX_RATED:
+                labels = (OTHER, OTHER, rating)
+            self._rated.add(labels)
+        self._counters["feedback_total"].labels(*labels).inc()
 
     def render(self) -> tuple[bytes, str]:
         """The exposition for a scrape, and its content type (text format 0.0.4)."""

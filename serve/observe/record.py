@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Final, Protocol
 
 from serve.timeline import RequestClass, Timeline
 
@@ -11,6 +11,9 @@ PROBES = frozenset({"/livez", "/readyz", "/startupz", "/metrics"})
 """Routes that machines ask every few seconds, and that refuse while the model loads."""
 PARTS = "/pages/"
 """What the routes of the page's scripts and styles begin with: the page's own line says enough."""
+
+CACHE_HIT: Final = "cache:hit"
+"""The verdict that a request was answered from the response cache."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -49,6 +52,11 @@ class RequestRecord:
     client: str | None = None
     verdicts: list[str] = field(default_factory=list)
     audit_index: int | None = None
+
+    @property
+    def is_cached(self) -> bool:
+        """Whether the response cache answered it, and so nothing was computed."""
+        return CACHE_HIT in self.verdicts
 
 
 class RequestListener(Protocol):

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from serve.errors import RequestError
 from serve.governance.principal import Principal
 from serve.observe.record import RequestRecord
+from serve.service.response_cache.use import USUAL, CacheUse
 
 
 @dataclass(slots=True, kw_only=True)
@@ -21,6 +22,7 @@ class Call:
         is_retry: whether its client says that it was refused before.
         wants_queue_updates: whether it is told its place in the queue while it waits.
         answer_headers: names and values that its answer tells, whatever it is: room left in limits.
+        cache_use: whether a kept answer will do, and its own may be kept.
     """
 
     record: RequestRecord
@@ -30,6 +32,7 @@ class Call:
     is_retry: bool = False
     wants_queue_updates: bool = False
     answer_headers: dict[str, str] = field(default_factory=dict)
+    cache_use: CacheUse = USUAL
 
     def failed(self, error: RequestError) -> None:
         """Note the error that the caller gets."""

@@ -33,10 +33,18 @@ from typing import Any
 
 from models.rules.names import quoted
 from serve import timeline
-from serve.errors import Draining, Forbidden, InternalError, ModelNotFound, RequestError
+from serve.errors import (
+    Draining,
+    Forbidden,
+    InternalError,
+    ModelNotFound,
+    NoContentFilter,
+    RequestError,
+)
 from serve.governance.audit.trail import Audit
 from serve.governance.identity.authenticators import Authenticator, authenticate
 from serve.governance.identity.credentials import Credentials
+from serve.governance.moderating import Moderation, Moderator
 from serve.governance.pass_through import NoAudit, NoLimits
 from serve.governance.principal import Principal, Scope
 from serve.governance.reservations import Reservations
@@ -45,6 +53,7 @@ from serve.observe.record import RequestListener, RequestRecord
 from serve.pipeline.events import Event, Generation
 from serve.service.call import Call
 from serve.service.directory import SHOWN_CHARS, Directory, Served
+from serve.service.response_cache.answers import ResponseCache
 from serve.service.running import Running
 from serve.timeline import Timeline
 
@@ -62,6 +71,8 @@ class Service:
         reservations: limits that may refuse a request.
         audit: the trail that a request leaves.
         screen: what prompts and answers pass.
+        answers: kept for requests that come again; None keeps none.
+        moderator: what moderations are answered from; None where there is none.
         listeners: told of every finished request.
         clock: monotonic seconds.
 
@@ -78,6 +89,8 @@ class Service:
         reservations: Reservations | None = None,
         audit: Audit | None = None,
         screen: Screen | None = None,
+        answers: ResponseCache | None = None,
+        moderator: Moderator | None = None,
         listeners: Sequence[RequestListener] = (),
         clock: Callable[[], float] = timeline.now,
     ) -> None:
@@ -88,6 +101,8 @@ class Service:
         self._reservations = reservations or NoLimits()
         self._audit = audit or NoAudit()
         self._screen = screen or Screens()
+        self._answers = answers
+        self._moderator = moderator
         self._listeners = listeners
         self._clock = clock
 
@@ -233,6 +248,7 @@ class Service:
             reservations=self._reservations,
             audit=self._audit,
             screen=self._screen,
+            answers=self._answers,
             clock=self._clock,
         )
         await running.check()
@@ -251,6 +267,22 @@ class Service:
             raise
         finally:
             await running.end()
+
+    async def moderate(self, call: Call, texts: Sequence[str]) -> tuple[str, list[Moderation]]:
+        """The version of the content filter's rules, and what they find in texts.
+
+        Raises:
+            Forbidden: not for this caller.
+            NoContentFilter: the server has none.
+            ContentFilterFailed: it could not look at them.
+        """
+        self.authorise(call, "infer")
+        if self._moderator is None:
+            raise NoContentFilter(
+                "This server has no content filter, so it cannot moderate: the operator names the "
+                "rules by --content-filter-file."
+            )
+        return await self._moderator.moderate(_caller(call), call.record, texts)
 
     def _check_named(self, call: Call, model: str | None) -> None:
         """Check a name that a caller of some models gave: what others there are is not told.

@@ -2,7 +2,8 @@
 
 ::
 
-    open ── screen ── render ── reserve ── join the queue ── wait ── audit ── events
+    open ── screen ── look up ── render ── reserve ── join the queue ── wait ── audit ── events
+                         └─ a kept answer ── reserve ─────────────────────┘
     end  ── leave the queue ── audit ── settle
 """
 
@@ -29,6 +30,8 @@ from serve.service.directory import Served
 from serve.service.least_tokens import least_tokens
 from serve.service.place import Place
 from serve.service.release import released
+from serve.service.response_cache.answers import NO_LOOKUP, Lookup, ResponseCache
+from serve.service.second_try import TRIES, checked, second_request
 
 
 class Running:
@@ -40,6 +43,7 @@ class Running:
         reservations: limits that may refuse it.
         audit: the trail that it leaves.
         screen: what its prompts and answers pass.
+        answers: kept for requests that come again; None keeps none.
         clock: monotonic seconds.
     """
 
@@ -53,6 +57,7 @@ class Running:
         reservations: Reservations,
         audit: Audit,
         screen: Screen,
+        answers: ResponseCache | None = None,
         clock: Callable[[], float],
     ) -> None:
         self._call = call
@@ -62,6 +67,8 @@ class Running:
         self._reservations = reservations
         self._audit = audit
         self._screen = screen
+        self._answers = answers
+        self._lookup: Lookup = NO_LOOKUP
         self._clock = clock
         self._asked = Asked(
             tenant=caller.tenant,
@@ -98,12 +105,25 @@ class Running:
         self._screened = await self._screen.screen(
             self._caller, call.record, self._screened.generation
         )
-        events, started = await self._started()
+        if self._answers is not None:
+            self._lookup = await self._answers.look_up(
+                self._caller, call, self._served, self._screened
+            )
+        is_hit = self._lookup.hit is not None
+        events, started = self._lookup.told(call.record) if is_hit else await self._started()
         await stack.enter_async_context(aclosing(events))
+        check, num_tries = self._screened.check, 1
+        if check is not None and not is_hit:  # what is kept has passed it
+            events = checked(events, check, self._again, call.record.timeline)
+            await stack.enter_async_context(aclosing(events))
+            num_tries = TRIES
         self._reservation = await self._reservations.reserve(
-            self._caller, call.record, _demand(self._served.name, started)
+            self._caller, call.record, _demand(self._served.name, started, num_tries)
         )
         call.answer_headers.update(self._reservation.headers)
+        if is_hit:
+            await self._begin()
+            return await stack.enter_async_context(aclosing(self._released(events)))
         call.record.timeline.queued_at = self._clock()
         place = self._place = queue.join(
             replace(self._asked, tokens=expected_tokens(started), width=started.width)
@@ -145,7 +165,11 @@ class Running:
         self._has_begun = True
 
     def _released(self, events: AsyncGenerator[Event, None]) -> AsyncGenerator[Event, None]:
-        """Its events, recorded, and as its caller may see them."""
+        """Its events, kept, recorded, and as its caller may see them."""
+        if self._lookup.cache is not None:
+            generation = self._screened.generation
+            num_choices = len(generation.prompts) * generation.n
+            events = self._lookup.watched(events, self._call.record, num_choices)
         return released(events, self._trail, self._screened.last_stages)
 
     async def _started(self) -> tuple[AsyncGenerator[Event, None], Started]:
@@ -168,6 +192,10 @@ class Running:
             return events, first
         raise InternalError("The pipeline did not start the request.")
 
+    def _again(self) -> AsyncGenerator[Event, None]:
+        """Its second run, for a check that rejected the first."""
+        return self._served.resident().generate(second_request(self._request()))
+
     def _request(self) -> GenerateRequest:
         generation, stages = self._screened.generation, self._screened.stages
         return GenerateRequest(
@@ -184,12 +212,12 @@ class Running:
         return None if deadline_at is None else deadline_at - self._clock()
 
 
-def _demand(model: str, started: Started) -> Demand:
+def _demand(model: str, started: Started, num_tries: int) -> Demand:
     return Demand(
         model=model,
-        prompt_tokens=started.prompt_tokens,
-        max_completion_tokens=started.max_completion_tokens,
-        num_sequences=started.num_sequences,
+        prompt_tokens=started.prompt_tokens * num_tries,
+        max_completion_tokens=started.max_completion_tokens * num_tries,
+        num_sequences=started.num_sequences * num_tries,
     )
 
 

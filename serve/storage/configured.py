@@ -8,11 +8,7 @@ from serve.storage.places import FILE_NAME, Place, SqliteFile
 
 def needs_database(config: Config) -> bool:
     """Whether anything that these settings turn on keeps what it must not lose."""
-    return (
-        config.usage_ledger
-        or config.api_keys == "database"
-        or bool(config.database_url_file or config.limits_file)
-    )
+    return config.keeps_ledger
 
 
 def place_of(config: Config) -> Place:

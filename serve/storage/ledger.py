@@ -39,7 +39,8 @@ class LedgerRow:
 
     Attributes:
         day: YYYY-MM-DD, of its budgets: the one in which it was reserved.
-        outcome: a finish reason, an error's code, or ``disconnected``.
+        outcome: a finish reason, an error's code, ``cached`` or ``disconnected``.
+        arm: of the experiment that answered; empty without one.
     """
 
     request_id: str
@@ -57,6 +58,7 @@ class LedgerRow:
     reasoning_tokens: int
     cost_micros: int
     currency: str
+    arm: str = ""
 
     def fitted(self) -> LedgerRow:
         """The same, with texts cut to what the columns hold."""

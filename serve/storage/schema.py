@@ -18,6 +18,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    text,
 )
 
 metadata = MetaData(
@@ -70,13 +71,16 @@ ledger = Table(
     Column("key_id", String(64), nullable=False),
     Column("model", String(256), nullable=False),
     Column("route", String(128), nullable=False),
-    Column("outcome", String(64), nullable=False),  # a finish reason, an error's code, disconnected
+    Column("outcome", String(64), nullable=False),  # ledger.py has the list
     Column("prompt_tokens", BigInteger, nullable=False),
     Column("cached_tokens", BigInteger, nullable=False),
     Column("completion_tokens", BigInteger, nullable=False),
     Column("reasoning_tokens", BigInteger, nullable=False),
     Column("cost_micros", BigInteger, nullable=False),  # millionths of the currency's unit
     Column("currency", String(3), nullable=False),  # ISO 4217, or empty without prices
+    Column(
+        "arm", String(64), nullable=False, server_default=text("''")
+    ),  # of an experiment, or empty
     Index(None, "tenant", "owner", "day"),
     Index(None, "day"),
 )
@@ -94,4 +98,22 @@ alerts = Table(
     Column("num_tries", Integer, nullable=False),
     Column("sent_at_ms", BigInteger, nullable=True),
     UniqueConstraint("subject"),
+)
+
+feedback = Table(
+    "feedback",  # on an answer, which is a row of the ledger
+    metadata,
+    Column("request_id", String(64), primary_key=True),
+    Column("tenant", String(64), nullable=False),
+    Column("owner", String(128), nullable=False),
+    Column("key_id", String(64), nullable=False),  # of who gave it
+    Column("model", String(256), nullable=False),
+    Column("arm", String(64), nullable=False),
+    Column("score_milli", Integer, nullable=False),  # thousandths, from -1000 to 1000
+    Column("labels", Text, nullable=False),  # a JSON array of texts
+    Column("sealed_text", Text, nullable=False),  # base64 of ciphertext, or empty
+    Column("created_at_ms", BigInteger, nullable=False),
+    Column("changed_at_ms", BigInteger, nullable=False),
+    Index(None, "tenant", "owner"),
+    Index(None, "created_at_ms"),
 )

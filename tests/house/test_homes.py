@@ -57,6 +57,7 @@ HOMES: dict[str, tuple[str, ...]] = {
         "serve/governance/audit/tlog/keys.py",
         "serve/api/http/certificate_files.py",
         "serve/governance/identity/client_certificate.py",
+        "serve/governance/sealing.py",
     ),
     "sqlalchemy": ("serve/storage/",),
     "alembic": ("serve/storage/",),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 import pytest
@@ -57,6 +58,38 @@ def test_a_server_of_counters_has_something_to_count() -> None:
     checks.check_cache(is_given=False, counts=False)
     with pytest.raises(ValueError, match="counts none: add --limits-file"):
         checks.check_cache(is_given=True, counts=False)
+
+
+def test_a_server_to_share_may_keep_answers_alone() -> None:
+    checks.check_cache(is_given=True, counts=False, keeps_answers=True)
+
+
+@pytest.mark.parametrize(
+    ("where", "given", "server", "key", "refusal"),
+    [
+        ("off", False, True, False, None),
+        ("memory", True, False, False, None),
+        ("shared", True, True, True, None),
+        ("off", True, False, False, "--some-bytes is heeded with --response-cache"),
+        ("off", False, False, True, "--response-cache-key-file is heeded with"),
+        ("memory", False, True, True, "--response-cache-key-file is heeded with"),
+        ("shared", False, False, True, "needs --cache-url-file"),
+        ("shared", False, True, False, "needs --response-cache-key-file.*openssl"),
+    ],
+)
+def test_answers_are_kept_where_they_can_be(
+    where: str, given: bool, server: bool, key: bool, refusal: str | None
+) -> None:
+    context = pytest.raises(ValueError, match=refusal) if refusal else contextlib.nullcontext()
+    with context:
+        checks.check_response_cache(where, {"--some-bytes": given}, has_server=server, has_key=key)
+
+
+def test_texts_of_feedback_need_a_ledger() -> None:
+    checks.check_feedback(has_key=True, has_ledger=True)
+    checks.check_feedback(has_key=False, has_ledger=False)
+    with pytest.raises(ValueError, match="add --usage-ledger"):
+        checks.check_feedback(has_key=True, has_ledger=False)
 
 
 def test_guesses_that_are_not_made_have_no_bound() -> None:

@@ -23,7 +23,7 @@ from serve.api.http.middleware import header_values
 from serve.origins import ANY_ORIGIN
 
 MAX_AGE_S: Final = 600
-METHODS: Final = b"GET, HEAD, POST"
+METHODS: Final = b"GET, HEAD, POST, DELETE"
 USUAL_HEADERS: Final = b"authorization, content-type"
 EXPOSED_HEADERS: Final = b", ".join(
     (
@@ -31,6 +31,8 @@ EXPOSED_HEADERS: Final = b", ".join(
         b"x-client-request-id",
         b"x-intramural-arm",
         b"x-should-retry",
+        b"x-response-cache",
+        b"age",
         b"retry-after",
         b"retry-after-ms",
         b"www-authenticate",

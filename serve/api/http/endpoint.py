@@ -26,6 +26,7 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from serve.api.dialect import Dialect, Encoder, Identity
+from serve.api.http.cache_headers import read_cache_headers
 from serve.api.http.middleware import SEND_KEY, call_of
 from serve.api.http.off_loop import off_loop
 from serve.api.http.pieces import Turn, send_json
@@ -51,6 +52,7 @@ def endpoint(service: Service, dialect: Dialect) -> Callable[[Request], Awaitabl
         parsed = await off_loop(len(body), lambda: dialect.parse(parse_object(body)))
         call.record.is_stream = parsed.is_stream
         read_queue_headers(request.scope, call, parsed)
+        read_cache_headers(request.scope, call)
         served = service.served(call, parsed.model)
         generation = await off_loop(len(body), parsed.generation)
         encoder = parsed.encoder(

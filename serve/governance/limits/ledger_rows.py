@@ -7,19 +7,30 @@ from serve.governance.limits.rules import Rules, user_of
 from serve.governance.principal import Principal
 from serve.observe.record import RequestRecord
 from serve.storage.ledger import LedgerRow
+from serve.timeline import Usage
 
 DISCONNECTED = "disconnected"
+CACHED = "cached"
 
 
 def row_of(
-    rules: Rules, principal: Principal, plan: Plan, record: RequestRecord, now_ms: int
+    rules: Rules,
+    principal: Principal,
+    plan: Plan,
+    record: RequestRecord,
+    now_ms: int,
+    *,
+    arm: str = "",
 ) -> tuple[Spent, LedgerRow]:
     """The amounts that a request that ran is settled with, and its row.
 
     Tokens that were computed count whatever the request's end: those of a caller that left, and
-    those before a failure.
+    those before a failure. None were for an answer out of the response cache, which has cost
+    nothing but the request.
     """
     usage, model = record.timeline.usage, record.model or ""
+    if record.is_cached:
+        usage = Usage()
     cached = min(usage.cached_tokens, usage.prompt_tokens)
     price = rules.price_of(model)
     micros = None
@@ -43,6 +54,7 @@ def row_of(
         reasoning_tokens=usage.reasoning_tokens,
         cost_micros=micros or 0,
         currency="" if price is None else rules.currency,
+        arm=arm,
     )
     return Spent(requests=1, tokens=usage.total_tokens, micros=micros), row
 
@@ -52,4 +64,6 @@ def _outcome(record: RequestRecord) -> str:
         return record.error_code
     if record.is_disconnected:
         return DISCONNECTED
+    if record.is_cached:
+        return CACHED
     return record.timeline.finish_reason or "unfinished"

@@ -66,6 +66,7 @@ class LimitedReservations:
         settlements: enter budgets and rows.
         clock: the store's time.
         listener: told of refusals.
+        arm: of the experiment that this server is, for the ledger; empty where it is none.
     """
 
     def __init__(
@@ -77,6 +78,7 @@ class LimitedReservations:
         settlements: Settlements,
         clock: StoreClock,
         listener: LimitListener | None = None,
+        arm: str = "",
     ) -> None:
         self._in_force = rules
         self._rates = rates
@@ -84,6 +86,7 @@ class LimitedReservations:
         self.settlements = settlements
         self.clock = clock
         self._listener = listener
+        self._arm = arm
         self.leases = Leases({RATES: rates, BUDGETS: budgets})
         self._known = KnownBalances()
         self._outlines = Outlines()
@@ -243,7 +246,8 @@ class LimitedReservations:
     async def finish(self, held: LimitedReservation, record: RequestRecord) -> None:
         """Settle a reservation with what was used."""
         self._let_go(held)
-        spent, row = row_of(held.rules, held.principal, held.plan, record, self.clock.now_ms())
+        now_ms = self.clock.now_ms()
+        spent, row = row_of(held.rules, held.principal, held.plan, record, now_ms, arm=self._arm)
         if held.plan.rates:
             await self.settlements.release(
                 self._rates, held.name_in(RATES), settled(held.plan.rates, spent)

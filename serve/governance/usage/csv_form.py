@@ -49,10 +49,10 @@ def to_csv(report: UsageReport) -> str:
 
 
 def _texts(values: Iterable[str]) -> list[str]:
-    return [as_text(value) for value in values]
+    return [safe_text(value) for value in values]
 
 
-def as_text(value: str) -> str:
-    """A cell of text; one that a spreadsheet would take for a formula begins with an apostrophe."""
+def safe_text(value: str) -> str:
+    """A cell's text, which no spreadsheet takes for a formula."""
     is_formula = value.lstrip().startswith(_FORMULA) or value.startswith(("\t", "\r", "\n"))
     return f"'{value}" if is_formula else value

@@ -30,10 +30,15 @@ from sqlalchemy import Connection, StaticPool, create_engine
 from serve.api.app import create_app
 from serve.api.openai.chat import ChatRequest
 from serve.api.openai.completions import CompletionRequest
+from serve.api.openai.moderations import ModerationRequest
+from serve.api.operations.feedback_request import FeedbackRequest
 from serve.api.operations.tokenize_request import DetokenizeRequest, TokenizeRequest
+from serve.governance.feedback.book import FeedbackBook
+from serve.governance.feedback.feedback import Feedback, StoredFeedback
+from serve.governance.principal import Principal
 from serve.governance.usage.reports import UsageReports
 from serve.storage.schema import metadata
-from tests.serve.api.house import MODEL, House, chat, house, is_free, pipeline_of
+from tests.serve.api.house import FILTER_FILE, MODEL, House, chat, house, is_free, pipeline_of
 
 
 class EmptyLedger:
@@ -52,10 +57,33 @@ class EmptyLedger:
     report = read
 
 
+class AnyAnswer(FeedbackBook):
+    """A book for which every answer is everybody's."""
+
+    async def give(
+        self, principal: Principal, answer_id: str, given: Feedback
+    ) -> tuple[StoredFeedback, bool]:
+        stored = StoredFeedback(
+            **dict.fromkeys(("request_id", "tenant", "owner", "key_id", "model", "arm"), ""),
+            score_milli=given.score_milli,
+            labels=given.labels,
+            has_text=given.text is not None,
+            text=given.text,
+            created_at_ms=0,
+            changed_at_ms=0,
+        )
+        return stored, True
+
+    async def take_back(self, principal: Principal, answer_id: str) -> None:
+        """Take nothing back."""
+
+
 def house_with_a_ledger() -> House:
-    plain = house(pipeline_of(max_model_len=128))
-    reports = UsageReports(EmptyLedger(), ZoneInfo("UTC"))  # type: ignore[arg-type]
-    state = replace(plain.state, usage=reports)
+    plain = house(pipeline_of(max_model_len=128), content_filter_file=FILTER_FILE)
+    ledger = EmptyLedger()
+    reports = UsageReports(ledger, ZoneInfo("UTC"))  # type: ignore[arg-type]
+    feedback = AnyAnswer(ledger, None)  # type: ignore[arg-type]
+    state = replace(plain.state, usage=reports, feedback=feedback)
     return House(state, plain.records, create_app(state))
 
 
@@ -63,8 +91,10 @@ HOUSE = house_with_a_ledger()
 BODIES: dict[str, tuple[Any, dict[str, Any]]] = {
     "/v1/chat/completions": (ChatRequest, chat("hi")),
     "/v1/completions": (CompletionRequest, {"model": MODEL, "prompt": "hi"}),
+    "/v1/moderations": (ModerationRequest, {"input": "hi"}),
     "/tokenize": (TokenizeRequest, {"prompt": "hi"}),
     "/detokenize": (DetokenizeRequest, {"tokens": [1, 2]}),
+    "/v1/feedback": (FeedbackRequest, {"id": "req-" + "a" * 32, "score": 1}),
 }
 JUNK: list[Any] = [
     None,

@@ -31,7 +31,7 @@ def test_a_round_for_people(state, tmp_path, capsys):
     assert run_storage(["check", "--state-dir", other]) == 0
     assert run_storage(["migrate", "--state-dir", other]) == 0
     told = capsys.readouterr().out
-    for words in ("is a backup: 10 rows of sqlite", "ledger", "already"):
+    for words in ("is a backup: 12 rows of sqlite", "ledger", "already"):
         assert words in told
 
 
@@ -48,7 +48,7 @@ def test_a_round_for_programs(state, tmp_path, capsys):
     backup, migrated, restored, report = map(json.loads, capsys.readouterr().out.splitlines())
     assert backup == restored
     assert backup["rows"] == report["rows"]
-    assert migrated == {"before": None, "after": "0001"}
+    assert migrated == {"before": None, "after": "0002"}
     assert report["faults"] == []
 
 

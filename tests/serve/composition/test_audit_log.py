@@ -30,7 +30,7 @@ from tests.serve.service.callers import in_process, service_of
 
 PATHS = {
     *("api_key_file", "jwt_file", "ssl_certfile", "ssl_ca_certs", "client_cert_map"),
-    *("limits_file", "alerts_file", "trusted_keys"),
+    *("limits_file", "masking_file", "alerts_file", "trusted_keys"),
 }
 """Settings of files whose digests are recorded."""
 
@@ -44,6 +44,10 @@ async def records_of(folder: Path) -> list[dict[str, Any]]:
     found = [decoded(entry) for entry in log.read(0, log.size)]
     await log.close()
     return found
+
+
+def files_of(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*") if path.is_file()]
 
 
 async def test_a_life_of_a_server_is_in_its_log(tmp_path: Path) -> None:
@@ -92,7 +96,7 @@ async def test_contents_are_kept_beside_the_log_and_open_under_their_keys(tmp_pa
         frame = frames[record["content"]["at"]]
         assert sealing.digest(frame) == record["content"]["sha256"]
         assert canary.encode() in sealing.opened(key, frame)
-    written = b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
+    written = b"".join(path.read_bytes() for path in files_of(tmp_path))
     assert b"canary-1" not in written
 
 

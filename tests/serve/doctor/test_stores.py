@@ -140,3 +140,16 @@ def test_usage_that_no_ledger_takes(tmp_path):
     found = stores.spool(needing(tmp_path))
     assert found.level == "warning"
     assert "no ledger takes" in found.summary
+
+
+def test_a_server_without_room_for_kept_answers():
+    roomy, small, unbounded = (
+        CacheState(product="redis", version=(7, 0), policy="noeviction", max_bytes=size)
+        for size in (1 << 30, 1 << 29, 0)
+    )
+    kept = (1 << 28) + 1
+    assert stores._judged("here", roomy, kept).level == "ok"
+    assert stores._judged("here", unbounded, kept).level == "ok"
+    found = stores._judged("here", small, kept)
+    assert found.level == "warning"
+    assert "--response-cache-bytes" in found.advice

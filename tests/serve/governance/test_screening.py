@@ -80,3 +80,33 @@ async def test_each_screen_has_what_the_one_before_made() -> None:
 async def test_the_first_that_refuses_ends_it() -> None:
     with pytest.raises(InvalidRequest, match="no more"):
         await Screens([Letter("c"), Letter("d")]).screen(ANONYMOUS, RECORD, ASKED)
+
+
+async def test_rules_are_told_together_or_not_at_all() -> None:
+    class Ruled(Letter):
+        rules: str | None = "v1"
+
+        async def screen(
+            self, principal: Principal, record: RequestRecord, generation: Generation
+        ) -> Screened:
+            screened = await super().screen(principal, record, generation)
+            return replace(screened, rules=self.rules)
+
+    class Prompts(Letter):
+        async def screen(
+            self, principal: Principal, record: RequestRecord, generation: Generation
+        ) -> Screened:
+            screened = await super().screen(principal, record, generation)
+            return Screened(generation=screened.generation)
+
+    async def of(*screens: Letter) -> Screened:
+        return await Screens(screens).screen(ANONYMOUS, RECORD, ASKED)
+
+    assert (await of()).is_reproducible
+    assert (await of(Prompts("a"))).is_reproducible
+    assert not (await of(Letter("a"))).is_reproducible
+    assert not (await of(Ruled("a"), Letter("b"))).is_reproducible
+    assert not (await of(Letter("a"), Prompts("b"), Ruled("a"))).is_reproducible
+    both = await of(Ruled("a"), Prompts("b"), Ruled("b"))
+    assert both.is_reproducible
+    assert both.rules not in {None, "v1", (await of(Ruled("a"))).rules}

@@ -12,6 +12,7 @@ from serve import timeline
 from serve.api.openai.chat import ChatCompletions
 from serve.errors import QueueFull
 from serve.governance.principal import ANONYMOUS
+from serve.governance.screening import Screens
 from serve.service.running import Running
 from serve.timeline import Usage
 from tests.serve.api.house import chat
@@ -30,6 +31,7 @@ def running(ledger: Ledger, trail: Trail) -> Iterator[Running]:
             ChatCompletions().parse(chat(max_tokens=9)).generation(),
             reservations=ledger,
             audit=trail,
+            screen=Screens(),
             clock=timeline.now,
         )
 

@@ -30,6 +30,7 @@ def entry(**changed: Any) -> dict[str, Any]:
         "reasoning_tokens": 2,
         "cost_micros": 1_500_001,
         "currency": "EUR",
+        "arm": "",
     } | changed
 
 

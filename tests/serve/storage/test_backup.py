@@ -87,7 +87,7 @@ def test_a_backup_is_there_whole_or_not_at_all(migrated_place, tmp_path):
     ("before", "after", "said"),
     [
         (b'"accounts","columns":["account"', b'"accounts","columns":["other"', "'accounts' is"),
-        (b'"revision":"0001"', b'"revision":"0000"', "of revision 0000 of the tables"),
+        (b'"revision":"0002"', b'"revision":"0000"', "of revision 0000 of the tables"),
         (b'"account-000001",', b"", "a row of accounts has 4 values"),
         (b'"account-000001"', b'"account-000009"', "SHA-256"),
     ],

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from serve.governance.audit.reading.joined import Entry
-from serve.governance.usage.csv_form import as_text
+from serve.governance.usage.csv_form import safe_text
 
 COLUMNS: Final = (
     *("log", "index", "at", "type", "id", "tenant", "owner", "key", "client", "model", "route"),
@@ -44,6 +44,6 @@ def _row(values: Sequence[Any]) -> str:
     out = io.StringIO()
     cells = ["" if value is None else value for value in values]
     csv.writer(out, lineterminator="\r\n").writerow(
-        [as_text(cell) if isinstance(cell, str) else cell for cell in cells]
+        [safe_text(cell) if isinstance(cell, str) else cell for cell in cells]
     )
     return out.getvalue()

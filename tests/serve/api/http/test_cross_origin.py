@@ -41,7 +41,7 @@ async def test_a_preflight_is_answered_before_the_key(
             assert (answer.status_code, answer.content) == (204, b"")
             assert cors(answer) == {
                 "access-control-allow-origin": origin,
-                "access-control-allow-methods": "GET, HEAD, POST",
+                "access-control-allow-methods": "GET, HEAD, POST, DELETE",
                 "access-control-allow-headers": "authorization,content-type,x-stainless-os",
                 "access-control-max-age": "600",
             }

@@ -6,7 +6,7 @@ import shlex
 
 from docs.browser import Browser
 from tests.programs import needs
-from tests.serve.api.house import House, house
+from tests.serve.api.house import FILTER_FILE, House, house
 from tests.serve.api.pages.served import READY, is_clean, served
 
 pytestmark = needs("chromium", "chromedriver")
@@ -52,7 +52,7 @@ def test_it_has_every_route_type_and_field(browser: Browser) -> None:
 
 
 def test_each_route_has_an_example_that_is_right(browser: Browser) -> None:
-    home = house()
+    home = house(content_filter_file=FILTER_FILE)
     with served(home) as url:
         browser.open(url + "/docs")
         browser.until(f"{READY} && {DRAWN}")
@@ -62,18 +62,19 @@ def test_each_route_has_an_example_that_is_right(browser: Browser) -> None:
         )
         asked = browser.script(
             """
-            return Promise.all(arguments[0].map(([address, body]) =>
-                fetch(address, body === null ? {} : {
+            return Promise.all(arguments[0].map(([address, method, body]) =>
+                fetch(address, body === null ? { method } : {
                     method: "POST", body, headers: {"content-type": "application/json"},
                 }).then((response) => response.text().then(() => [address, response.status]))));
             """,
             [_request(command) for command in commands],
         )
-        assert len(asked) == 15
-        without_ledger = {status for address, status in asked if address.endswith("/usage")}
-        assert without_ledger == {404}
-        assert {status for address, status in asked if not address.endswith("/usage")} == {200}
-        assert is_clean(browser, url, refused=("/usage",))
+        assert len(asked) == 20
+        of_ledger = ("/usage", "/feedback")
+        needs_ledger = [any(part in address for part in of_ledger) for address, _ in asked]
+        statuses = {(needs, status) for needs, (_, status) in zip(needs_ledger, asked, strict=True)}
+        assert statuses == {(True, 404), (False, 200)}
+        assert is_clean(browser, url, refused=of_ledger)
 
 
 def test_a_search_leaves_what_is_looked_for(browser: Browser) -> None:
@@ -120,7 +121,8 @@ def _document(home: House) -> dict[str, dict[str, dict[str, dict[str, dict[str, 
 
 
 def _request(command: str) -> list[str | None]:
-    """The address and the body of a curl command."""
+    """The address, the method and the body of a curl command."""
     words = shlex.split(command.replace("\\\n", " "))
     address = next(word for word in words if word.startswith("http://"))
-    return [address, words[words.index("-d") + 1] if "-d" in words else None]
+    method = words[words.index("-X") + 1] if "-X" in words else "GET"
+    return [address, method, words[words.index("-d") + 1] if "-d" in words else None]

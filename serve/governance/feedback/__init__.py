@@ -1,0 +1,1 @@
+"""Feedback on answers, by those who got them."""

@@ -1,0 +1,1 @@
+"""Answers that replicas share, as bytes that this room cannot read."""
