@@ -10,8 +10,6 @@ import pytest
 from serve.assembly import Brought
 from serve.composition.audit import open_audit
 from serve.composition.audit_log import (
-    FOLDERS,
-    SECRET_FILES,
     log_name,
     open_server_log,
     watched,
@@ -25,14 +23,9 @@ from serve.governance.audit.log.journal import Journal
 from serve.governance.audit.records.canonical import decoded
 from serve.governance.audit.records.durable_log import open_durable
 from serve.observe.metrics import Metrics
+from serve.setting_files import FOLDERS, RULE_FILES, SECRET_FILES
 from tests.serve.governance.audit.content.secrets_of import key_file
 from tests.serve.service.callers import in_process, service_of
-
-PATHS = {
-    *("api_key_file", "jwt_file", "ssl_certfile", "ssl_ca_certs", "client_cert_map"),
-    *("limits_file", "masking_file", "alerts_file", "trusted_keys"),
-}
-"""Settings of files whose digests are recorded."""
 
 
 def config_of(folder: Path, **settings: Any) -> Config:
@@ -61,7 +54,7 @@ async def test_a_life_of_a_server_is_in_its_log(tmp_path: Path) -> None:
         await parts.model_loaded(
             Brought(
                 names=("demo",), digest="sha256:1", scheme="none", engine="fake", dtype="none",
-                adapters={},
+                adapters={"bank": str(tmp_path)},
             )
         )  # fmt: skip
         await in_process(service, {"model": "demo", "messages": [{"role": "user", "content": "x"}]})
@@ -75,6 +68,7 @@ async def test_a_life_of_a_server_is_in_its_log(tmp_path: Path) -> None:
     assert start["files"].keys() == {"api_key_file"}
     assert start["config"].startswith("sha256:")
     assert (model["digest"], model["engine"]) == ("sha256:1", "fake")
+    assert model["adapters"]["bank"]["digest"].startswith("sha256:")
     assert len({each["run"] for each in records}) == 1
 
 
@@ -148,5 +142,5 @@ def test_every_file_of_the_settings_is_secret_or_watched(tmp_path: Path) -> None
         for name, info in Config.model_fields.items()
         if "Path" in str(info.annotation) and name not in FOLDERS
     }
-    assert paths - SECRET_FILES == PATHS
+    assert paths - SECRET_FILES == RULE_FILES
     assert watched(Config(limits_file=tmp_path)) == {"limits_file": tmp_path}

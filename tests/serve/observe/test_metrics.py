@@ -316,3 +316,18 @@ def test_alerts_are_counted_from_0_on_by_channel() -> None:
         "intramural_alerts_pending 2.0",
     ):
         assert line in text.splitlines()
+
+
+def test_the_audit_log_is_told_of():
+    metrics = Metrics()
+    metrics.attach_audit(lambda: {"audit_log_available": False, "audit_log_entries": 7})
+    metrics.audit_written(3, 0.002)
+    metrics.audit_passed()
+    metrics.audit_lost("refused")
+    told = scrape(metrics)
+    assert told["audit_log_available"] == 0
+    assert told["audit_log_entries"] == 7
+    assert told["audit_write_seconds_count"] == 1
+    assert told["audit_unrecorded_total"] == 1
+    assert told['audit_lost_total{type="refused"}'] == 1
+    assert told['audit_lost_total{type="login_failed"}'] == 0
