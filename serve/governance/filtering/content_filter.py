@@ -93,7 +93,10 @@ class ContentFilter:
 
         holds = generation.shows_token_ids and behind.blocks
         return Screened(
-            generation=generation, stages=stages, last_stages=held_ids if holds else None
+            generation=generation,
+            stages=stages,
+            last_stages=held_ids if holds else None,
+            rules=f"content filter {rules.digest}",
         )
 
     async def moderate(

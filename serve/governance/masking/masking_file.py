@@ -103,7 +103,7 @@ def parse_rules(text: str) -> Rules:
     if "default" not in document and "tenants" not in document:
         top.refuse("it masks nothing: give [default], or a table for a tenant")
     table()  # made once for the process, in a quarter of a second
-    digest = hashlib.sha256(text.encode()).hexdigest()[:12]
+    digest = hashlib.sha256(text.encode()).hexdigest()
     patterns = _patterns(document.get("patterns", {}))
     chosen, sides = _table("[default]", document.get("default", {}), patterns, {}, "both")
     tenants = {}
@@ -112,7 +112,8 @@ def parse_rules(text: str) -> Rules:
         tenants[name] = _set(*_table(place, fields, patterns, chosen, sides), patterns)
     _check_used(patterns, [_set(chosen, sides, patterns), *tenants.values()])
     return Rules(
-        version=top.text("version") or digest,
+        version=top.text("version") or digest[:12],
+        digest=digest,
         default=_set(chosen, sides, patterns),
         tenants=tenants,
     )

@@ -55,11 +55,13 @@ class Rules:
 
     Attributes:
         version: a name for this state of the file, for verdicts.
+        digest: of the file: other rules have another one, whatever version they claim.
         default: for tenants without a table of their own.
         tenants: the rules of the others, by their names.
     """
 
     version: str = ""
+    digest: str = ""
     default: RuleSet = field(default_factory=RuleSet)
     tenants: Mapping[str, RuleSet] = field(default_factory=dict)
 

@@ -59,6 +59,7 @@ class AnswerRules:
         verdict: what a record says where they reject an answer.
         max_chars: most characters; None is any number.
         must_match: of the whole content; None is any content.
+        digest: of all that they say.
         passes: an answer that does not match the second time either is returned all the same.
     """
 
@@ -69,6 +70,7 @@ class AnswerRules:
     cut_at: CutAt = "sentence"
     must_match: Pattern | None = None
     passes: bool = False
+    digest: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

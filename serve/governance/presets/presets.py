@@ -61,6 +61,8 @@ class Presets:
             generation=generation,
             stages=stages if shapes_of(answers) else no_stages,
             check=check,
+            # What passes though it was rejected is not kept: its verdict would not be told again.
+            rules=None if answers.passes else f"answers {answers.digest}",
         )
 
 
