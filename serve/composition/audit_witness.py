@@ -14,7 +14,7 @@ from serve.composition.audit_acts import LOG_NAME
 from serve.config import Config
 from serve.errors import StartupError
 from serve.governance.audit.log.folder import LogFolder
-from serve.governance.audit.records.durable_log import KEY_SUFFIX
+from serve.governance.audit.records.durable_log import KEY_SUFFIX, verifiers_of
 from serve.governance.audit.tlog.key_files import read_signer
 from serve.governance.audit.witness.cosigned_notes import CosignedNotes
 from serve.governance.audit.witness.submitting import Submitter, WitnessListener
@@ -112,9 +112,9 @@ def _submitter(
     folder: Path, key_file: Path, witnesses: Witnesses, listener: WitnessListener
 ) -> Submitter:
     """A submitter of the log's checkpoints. Raises StartupError where the log cannot be read."""
-    verifier = read_signer(key_file).verifier
+    signer = read_signer(key_file)
     return Submitter(
-        LogFolder(folder, [verifier], origin=verifier.name),
+        LogFolder(folder, verifiers_of(key_file, signer), origin=signer.name),
         CosignedNotes(folder),
         witnesses.clients,
         every_s=witnesses.every_s,

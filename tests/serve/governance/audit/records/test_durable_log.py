@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from serve.__main__ import main
 from serve.errors import StartupError
 from serve.governance.audit.log.errors import LogInUse
 from serve.governance.audit.log.folder import LogFolder
@@ -44,6 +45,19 @@ async def test_a_key_is_made_once_and_is_the_owners(tmp_path: Path) -> None:
     verifiers = read_verifiers(key.with_name("a.key.pub"))
     assert [entry for _, entry in LogFolder(tmp_path / "a", verifiers).entries()] == [b"x"]
     assert log.origin.startswith("intramural/a/")
+
+
+async def test_a_log_is_read_after_its_key_was_changed(tmp_path: Path) -> None:
+    key = signing_key(tmp_path, "a", None)
+    log = await open_durable(tmp_path / "a", key)
+    await log.append([b"x"])
+    await log.close()
+    assert main(["audit", "key", "rotate", str(key)]) == 0
+    log = await open_durable(tmp_path / "a", key)
+    assert log.read(0, 1) == [b"x"]
+    await log.append([b"y"])
+    assert log.read(0, 2) == [b"x", b"y"]
+    await log.close()
 
 
 async def test_two_writers_are_refused_and_a_torn_tail_is_told(tmp_path: Path) -> None:
