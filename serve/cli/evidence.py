@@ -97,5 +97,5 @@ def table(parts: Sequence[Part]) -> Table:
     """The parts, and how whole they are."""
     rows = Table("part", "", "", box=None, padding=(0, 1))
     for part in parts:
-        rows.add_row(part.name, Text(part.state, style=STYLES[part.state]), part.summary)
+        rows.add_row(part.name, Text(part.state, style=STYLES[part.state]), Text(part.summary))
     return rows

@@ -8,14 +8,15 @@ from typing import Any, Final
 from models import plain_file
 from serve.config import Config
 from serve.engine.protocol import Progress
+from serve.errors import StartupError
 from serve.evidence.part import Part, json_bytes, missing
+from serve.governance.audit.log.tile_files import CHECKPOINT, log_folders
 from serve.governance.audit.log.verifying import Verification, verify
 from serve.governance.audit.tlog.key_files import read_verifiers
 from serve.governance.audit.tlog.notes import MAX_NOTE_BYTES
 from serve.governance.audit.witness.cosigned_notes import FOLDER as COSIGNATURES
 
 NAME: Final = "audit"
-CHECKPOINT: Final = "checkpoint"
 KEY, PUBLIC = ".key", ".pub"
 
 
@@ -23,13 +24,19 @@ def audit_logs(config: Config, progress: Progress) -> Part:
     """The part of the audit logs below ``--audit-dir``: each is verified whole."""
     if config.audit_dir is None:
         return missing(NAME, "No audit log is kept: --audit-dir is not set.")
-    folders = sorted(path.parent for path in config.audit_dir.glob(f"*/{CHECKPOINT}"))
+    try:
+        folders = _logs(config, config.audit_dir)
+    except OSError as error:
+        return missing(NAME, f"{config.audit_dir} cannot be read: {error.strerror or error}.")
     if not folders:
         return missing(NAME, f"There is no log in {config.audit_dir} yet.")
     files: dict[str, bytes] = {}
     lines, is_whole = [], True
     for folder in folders:
-        own, line, is_fine = _one(folder, _public_key(folder, config), progress)
+        try:
+            own, line, is_fine = _one(folder, _public_key(folder, config), progress)
+        except (StartupError, OSError) as error:
+            own, line, is_fine = {}, f"{error}.", False
         files |= {f"audit/{folder.name}/{name}": data for name, data in own.items()}
         lines.append(f"{folder.name}: {line}")
         is_whole = is_whole and is_fine
@@ -39,6 +46,14 @@ def audit_logs(config: Config, progress: Progress) -> Part:
         summary=" ".join(lines),
         files=files,
     )
+
+
+def _logs(config: Config, folder: Path) -> list[Path]:
+    """The logs' folders, also those of which a public key alone is left."""
+    keys = set(folder.glob(f"*{KEY}{PUBLIC}"))
+    if config.audit_key_file is not None:
+        keys.discard(config.audit_key_file.with_name(config.audit_key_file.name + PUBLIC))
+    return sorted({*log_folders(folder), *(key.with_suffix("").with_suffix("") for key in keys)})
 
 
 def _public_key(folder: Path, config: Config) -> Path:
@@ -53,6 +68,8 @@ def _one(folder: Path, public: Path, progress: Progress) -> tuple[dict[str, byte
     """Files, a line on them, and whether all is well."""
     if not public.exists():
         return {}, f"its public key is not there: {public}.", False
+    if not (folder / CHECKPOINT).exists():
+        return {}, "its checkpoint is not there: it was removed, or nothing was written yet.", False
     keys = read_verifiers(public)
     files = {CHECKPOINT: plain_file.read(folder / CHECKPOINT, MAX_NOTE_BYTES)}
     for cosigned in sorted((folder / COSIGNATURES).glob("*")):

@@ -27,6 +27,7 @@ Point = tuple[int, int, int, int]
 Key = tuple[str, bytes, bytes]
 FORMAT = "intramural evidence 1"
 BY_ITSELF = {"evidence.json", "evidence.note"}
+MAX_NOTE = 1 << 20
 
 # Ed25519 of RFC 8032, section 5.1: verification alone, so nothing secret is computed here.
 P = 2**255 - 19
@@ -91,9 +92,6 @@ def is_signed(public: bytes, message: bytes, signature: bytes) -> bool:
     return same_x and (left[1] * right[2] - right[1] * left[2]) % P == 0
 
 
-# Signed notes.
-
-
 class Bad(Exception):
     """Something does not hold."""
 
@@ -122,7 +120,7 @@ def open_note(note: str, key: Key) -> str:
     text += "\n"
     for line in lines.split("\n"):
         words = line.split(" ")
-        if len(words) != 3 or words[0] != "\u2014" or words[1] != name:
+        if len(words) != 3 or words[:2] != ["\u2014", name]:
             continue
         raw = base64.b64decode(words[2])
         if raw[:4] != key_id:
@@ -135,17 +133,17 @@ def open_note(note: str, key: Key) -> str:
 
 def open_by_any(note: str, keys: list[Key]) -> tuple[Key, str]:
     """The first of these keys that signed a note, and its text. Raises Bad where none did."""
-    for key in keys:
-        if f"\n\u2014 {key[0]} " in note:
+    fault = Bad("no keys are shown for it")
+    for key in keys:  # after a change of keys there are several of one name
+        try:
             return key, open_note(note, key)
-    raise Bad("none of the keys that are shown for it has signed it")
-
-
-# Merkle trees (RFC 6962, section 2.1), from the entries of a log in tiles.
+        except Bad as error:
+            fault = error
+    raise fault
 
 
 def root_of(leaves: Iterable[bytes]) -> bytes:
-    """The root of a tree over leaf hashes."""
+    """The root of a Merkle tree over leaf hashes (RFC 6962, section 2.1)."""
     levels: list[tuple[int, bytes]] = []  # complete subtrees: number of leaves, hash
     for leaf in leaves:
         size, node = 1, leaf
@@ -175,8 +173,7 @@ def leaf_hashes(log: Path, size: int) -> Iterator[bytes]:
     for start in range(0, size, 256):
         width = min(256, size - start)
         path = log / "tile" / "entries" / tile_path(start // 256)
-        whole = path.is_file()
-        found = path if whole else partial(path, width)
+        found = path if path.is_file() else partial(path, width)
         data = found.read_bytes()
         for index in range(start, start + width):
             length = int.from_bytes(data[:2], "big")
@@ -196,13 +193,24 @@ def partial(path: Path, width: int) -> Path:
     raise Bad(f"{path} is missing: entries may have been pruned, or removed")
 
 
-# The checks.
+def read(folder: Path, name: str, most: int = 0) -> bytes:
+    """A plain file of the folder. Raises Bad where it is none, is behind a link or too large."""
+    path = folder / name
+    size = path.stat().st_size
+    if not path.is_file() or path.resolve() != folder.resolve() / name or 0 < most < size:
+        raise Bad(f"{name} is a link, no plain file, or of more bytes than are read: {size:,}")
+    return path.read_bytes()
+
+
+def say(text: str) -> None:
+    """Print a line; names and summaries are not ours, and cannot move the cursor or end it."""
+    print("".join(c if c.isprintable() else ascii(c)[1:-1] for c in text))
 
 
 def check_index(folder: Path, key: Key) -> Any:
     """The index, once its signature holds and its files are those that are there."""
-    raw = (folder / "evidence.json").read_bytes()
-    text = open_note((folder / "evidence.note").read_text("utf-8"), key)
+    raw = read(folder, "evidence.json")
+    text = open_note(read(folder, "evidence.note", MAX_NOTE).decode(), key)
     digest = base64.b64encode(hashlib.sha256(raw).digest()).decode()
     if text != f"{FORMAT}\n{digest}\n":
         raise Bad("evidence.json is not the index that was signed")
@@ -223,12 +231,12 @@ def check_files(folder: Path, index: Any) -> Iterator[str]:
         if name not in there:
             yield f"{name}: the index lists it, and it is not here"
             continue
-        if (folder / name).is_symlink():
-            yield f"{name}: it is a link"
-            continue
-        data = (folder / name).read_bytes()
-        if len(data) != row["bytes"] or hashlib.sha256(data).hexdigest() != row["sha256"]:
-            yield f"{name}: its bytes are not those that were signed"
+        try:
+            data = read(folder, name)
+            if len(data) != row["bytes"] or hashlib.sha256(data).hexdigest() != row["sha256"]:
+                yield f"{name}: its bytes are not those that were signed"
+        except (Bad, OSError) as error:
+            yield f"{name}: {error}"
 
 
 def check_logs(folder: Path, wanted: dict[str, Path], told: Callable[[str], None]) -> Iterator[str]:
@@ -236,8 +244,9 @@ def check_logs(folder: Path, wanted: dict[str, Path], told: Callable[[str], None
     for checkpoint in sorted(folder.glob("audit/*/checkpoint")):
         name = checkpoint.parent.name
         try:
-            keys = (checkpoint.parent / "public-key").read_text("utf-8").splitlines()
-            key, text = open_by_any(checkpoint.read_text("utf-8"), [parse_key(k) for k in keys])
+            keys = read(folder, f"audit/{name}/public-key", MAX_NOTE).decode().splitlines()
+            note = read(folder, f"audit/{name}/checkpoint", MAX_NOTE).decode()
+            key, text = open_by_any(note, [parse_key(k) for k in keys])
             lines = text.split("\n")
             size, root = int(lines[1]), base64.b64decode(lines[2])
             told(f"log {name}: a signed checkpoint of {size:,} entries, key {key[0]}")
@@ -267,18 +276,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         key = parse_key(file.read_text("utf-8") if file.is_file() else arguments.key)
         index = check_index(arguments.folder, key)
     except Bad as error:
-        print(f"FAULT: {error}")
+        say(f"FAULT: {error}")
         return 1
     except (OSError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    print(f"signed by {key[0]}, made {index['made_at']}, commit {index['commit']}")
+    say(f"signed by {key[0]}, made {index['made_at']}, commit {index['commit']}")
     faults = list(check_files(arguments.folder, index))
-    faults += check_logs(arguments.folder, {n: Path(d) for d, n in arguments.log}, print)
+    faults += check_logs(arguments.folder, {n: Path(d) for d, n in arguments.log}, say)
     for part in index["parts"]:
-        print(f"{part['state']:7} {part['name']}: {part['summary']}")
+        say(f"{part['state']:7} {part['name']}: {part['summary']}")
     for fault in faults:
-        print(f"FAULT: {fault}")
+        say(f"FAULT: {fault}")
     print(f"{len(index['files'])} files" + (": all hold" if not faults else ""))
     return 1 if faults else 0
 

@@ -13,7 +13,7 @@ from serve.config import Config
 from serve.config_sources import load_config
 from serve.errors import StartupError
 from serve.governance.audit.log.folder import LogFolder
-from serve.governance.audit.log.tile_files import CHECKPOINT
+from serve.governance.audit.log.tile_files import is_log, log_folders
 from serve.governance.audit.retention.holds import Hold, load
 from serve.governance.audit.tlog.key_files import read_verifiers
 from serve.governance.audit.tlog.keys import COSIGNATURE, ED25519, NoteVerifier
@@ -138,10 +138,7 @@ def _keys(paths: Sequence[Path], kind: int, flag: str, other: str) -> tuple[Note
 
 def _paths(base: Path, name: str | None) -> list[Path]:
     try:
-        if (base / CHECKPOINT).exists():
-            found = [base]
-        else:
-            found = sorted(path.parent for path in base.glob(f"*/{CHECKPOINT}"))
+        found = [base] if is_log(base) else log_folders(base)
     except OSError as error:
         raise StartupError(f"{base} cannot be read: {error.strerror or error}.") from None
     if not found:

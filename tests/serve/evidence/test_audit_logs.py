@@ -90,3 +90,23 @@ async def test_a_log_that_is_asked_for_and_not_there_is_a_fault(
 def test_without_logs_it_is_missing(tmp_path: Path) -> None:
     assert audit_logs(Config(), silent).state == "missing"
     assert audit_logs(Config(audit_dir=tmp_path), silent).state == "missing"
+
+
+async def test_a_log_that_lost_its_checkpoint_or_all_is_named(
+    config: Config, tmp_path: Path
+) -> None:
+    (tmp_path / "audit" / "one" / "checkpoint").unlink()
+    write_signer(tmp_path / "audit" / "two.key", NoteSigner.generate("corp.example/two"))
+    part = audit_logs(config, silent)
+    assert part.state == "partly"
+    assert "one: its checkpoint is not there" in part.summary
+    assert "two: its checkpoint is not there" in part.summary
+
+
+async def test_a_log_that_cannot_be_read_is_named_and_the_rest_is_made(
+    config: Config, tmp_path: Path
+) -> None:
+    (tmp_path / "audit" / "one" / "checkpoint").write_bytes(bytes(1 << 20))
+    assert audit_logs(config, silent).state == "partly"
+    (tmp_path / "audit" / "one.key.pub").write_text("no key")
+    assert audit_logs(config, silent).state == "partly"

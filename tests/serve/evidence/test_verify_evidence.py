@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import hashlib
 import json
+import os
 import random
 import subprocess
 import sys
@@ -124,7 +125,39 @@ def test_a_file_that_is_gone_or_a_link_is_found(
     assert check(evidence) == 1
     told = capsys.readouterr().out
     assert "FAULT: b/c: the index lists it, and it is not here" in told
-    assert "FAULT: a.json: it is a link" in told
+    assert "FAULT: a.json: a.json is a link" in told
+
+
+def test_what_is_no_plain_file_is_not_read(
+    evidence: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (evidence / "a.json").unlink()
+    os.mkfifo(evidence / "a.json")
+    (evidence / "audit" / "one").mkdir(parents=True)
+    (evidence / "audit" / "one" / "checkpoint").symlink_to("/dev/zero")
+    assert check(evidence) == 1
+    assert "FAULT: a.json: a.json is a link, no plain file" in capsys.readouterr().out
+    (evidence / folder.NOTE).unlink()
+    (evidence / folder.NOTE).symlink_to("/dev/zero")
+    assert check(evidence) == 1
+    assert "FAULT: evidence.note is a link, no plain file" in capsys.readouterr().out
+
+
+def test_names_cannot_forge_a_line(evidence: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (evidence / "x\n2 files: all hold").write_bytes(b"")
+    (evidence / os.fsdecode(b"\xff\x1b[2J")).write_bytes(b"")
+    assert check(evidence) == 1
+    told = capsys.readouterr().out
+    assert "\n2 files: all hold" not in told
+    assert "FAULT: \\udcff\\x1b[2J: it is here" in told
+
+
+def test_a_note_is_opened_by_any_key_of_its_name() -> None:
+    mine, other = TestSigner(), TestSigner(seed=8)
+    keys = [verify_evidence.parse_key(each.verifier_key) for each in (other, mine)]
+    note = mine.sign("text\n")
+    text = note.decode() if isinstance(note, bytes) else note
+    assert verify_evidence.open_by_any(text, keys) == (keys[1], "text\n")
 
 
 def test_an_index_that_was_not_signed_is_refused(

@@ -23,6 +23,8 @@ from serve.governance.audit.tlog.tiles import (
 CHECKPOINT = "checkpoint"
 MODE = 0o600
 FOLDER_MODE = 0o700
+PARTS = (CHECKPOINT, "tile", "journal")
+"""A log has the first before the others; one that lacks it has lost it."""
 
 
 class TileFiles:
@@ -160,3 +162,17 @@ class TileFiles:
             folder = folder.parent
         for one in reversed(missing):
             make_folder(one)
+
+
+def is_log(folder: Path) -> bool:
+    """Whether this is a log's folder, or what is left of one."""
+    return any((folder / part).exists() for part in PARTS)
+
+
+def log_folders(folder: Path) -> list[Path]:
+    """The logs below a folder, by name; also those that lost their checkpoint.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    return sorted(path for path in folder.iterdir() if path.is_dir() and is_log(path))

@@ -46,6 +46,15 @@ def test_the_first_bad_entry_is_named(site, capsys):
     assert (found["bad"]["index"], found["ok"]) == (42, False)
 
 
+def test_a_log_that_lost_its_checkpoint_is_not_passed_over(site, capsys):
+    """Beside another log it would be, where logs were known by their checkpoints."""
+    site.write(calls(10))
+    shutil.copytree(site.log, site.audit / "llm-1")
+    (site.audit / "llm-1" / "checkpoint").unlink()
+    assert verify(site) == 1
+    assert "llm-1: BAD  the log: there is no checkpoint" in capsys.readouterr().out
+
+
 def test_an_attacker_with_all_our_keys_is_found_by_the_witness_alone(site, capsys):
     """Yesterday is written anew with root and all keys but the witness's."""
     site.write(calls(150))
