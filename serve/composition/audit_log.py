@@ -30,7 +30,9 @@ from serve.errors import AuditUnavailable, StartupError
 from serve.governance.audit.content.content_keys import read_content_keys
 from serve.governance.audit.content.store import ContentStore
 from serve.governance.audit.content.subject_keys import SubjectKeys
+from serve.governance.audit.log import segments
 from serve.governance.audit.log.errors import LogUnavailable
+from serve.governance.audit.log.folder_lock import locked
 from serve.governance.audit.log.journal import Journal
 from serve.governance.audit.records.canonical import Record, encoded, short
 from serve.governance.audit.records.durable_log import open_durable, signing_key
@@ -208,25 +210,28 @@ async def _contents(config: Config, own: Path, name: str) -> AsyncIterator[Conte
     if config.audit_content_key_file is None or config.audit_level not in ("hashed", "full"):
         yield None
         return
-    keys = SubjectKeys(own / CONTENT / "keys", read_content_keys(config.audit_content_key_file))
-    journal: Journal | None = None
-    try:
-        num_rewrapped = await asyncio.to_thread(keys.rewrap)
-        if config.audit_level == "full":
-            journal = await asyncio.to_thread(
-                Journal.open, own / CONTENT / "journal", segment_bytes=CONTENT_SEGMENT_BYTES
-            )
-    except OSError as error:
-        raise StartupError(
-            f"Contents cannot be kept in {own / CONTENT}: {error.strerror or error}."
-        ) from None
-    if num_rewrapped:
-        log.info("subjects' keys were wrapped anew", extra={"keys": num_rewrapped})
-    try:
-        yield ContentStore(keys, journal, log_name=name, failures=(LogUnavailable, OSError))
-    finally:
-        if journal is not None:
-            await journal.close()
+    folder, journal = own / CONTENT, None
+    keys = SubjectKeys(folder / "keys", read_content_keys(config.audit_content_key_file))
+    with contextlib.ExitStack() as held:
+        try:
+            segments.make_folder(folder)
+            # Its own: where calls pass without the log, that may be another server's.
+            held.callback(os.close, locked(folder))
+            num_rewrapped = await asyncio.to_thread(keys.rewrap)
+            if config.audit_level == "full":
+                journal = await asyncio.to_thread(
+                    Journal.open, folder / "journal", segment_bytes=CONTENT_SEGMENT_BYTES
+                )
+        except OSError as error:
+            reason = error.strerror or error
+            raise StartupError(f"Contents cannot be kept in {folder}: {reason}.") from None
+        if num_rewrapped:
+            log.info("subjects' keys were wrapped anew", extra={"keys": num_rewrapped})
+        try:
+            yield ContentStore(keys, journal, log_name=name, failures=(LogUnavailable, OSError))
+        finally:
+            if journal is not None:
+                await journal.close()
 
 
 def log_name(config: Config) -> str:

@@ -131,3 +131,20 @@ def test_a_name_is_one_of_a_folder() -> None:
     assert name
     assert name == name.lower()
     assert "/" not in name
+
+
+async def test_contents_have_one_writer_also_where_calls_pass(tmp_path: Path) -> None:
+    """The second server has no log then, and would cut off what the first one writes."""
+    config = config_of(
+        tmp_path,
+        audit_level="full",
+        audit_content_key_file=key_file(tmp_path),
+        audit_when_unavailable="pass",
+    )
+    folder = tmp_path / "audit"
+    async with open_server_log(config, folder, Metrics()):
+        with pytest.raises(StartupError, match="content is written by another process"):
+            async with open_server_log(config, folder, Metrics()):
+                pass
+    async with open_server_log(config, folder, Metrics()):
+        pass

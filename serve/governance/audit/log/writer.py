@@ -17,9 +17,9 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-from models import durable
 from serve.governance.audit.log import segments
-from serve.governance.audit.log.errors import LogDamaged, LogInUse
+from serve.governance.audit.log.errors import LogDamaged
+from serve.governance.audit.log.folder_lock import locked
 from serve.governance.audit.log.journal import SEGMENT_BYTES, Journal
 from serve.governance.audit.log.publishing import Publisher
 from serve.governance.audit.log.publishing_thread import PublishingThread
@@ -32,7 +32,7 @@ from serve.governance.audit.tlog.tiles import MAX_ENTRY_BYTES, WIDTH
 
 PUBLISH_EVERY_S = 1.0
 PUBLISH_AT = WIDTH
-JOURNAL, QUARANTINE, LOCK = "journal", "quarantine", "lock"
+JOURNAL, QUARANTINE = "journal", "quarantine"
 
 
 class AuditLog:
@@ -85,7 +85,7 @@ class AuditLog:
                 f"the key is named {signer.name}, and the log {origin}: name them alike"
             )
         segments.make_folder(folder)
-        log = cls(folder, origin, signer, _locked(folder))
+        log = cls(folder, origin, signer, locked(folder))
         with ExitStack() as undo:
             undo.callback(os.close, log._lock)
             log._open(old_keys, publish_every_s, publish_at, segment_bytes)
@@ -164,29 +164,3 @@ class AuditLog:
 
     def _drop(self, size: int) -> None:
         self._journal.drop_before(size - size % WIDTH)
-
-
-def _locked(folder: Path) -> int:
-    """The descriptor of the folder's lock, which is held.
-
-    Raises:
-        LogInUse: another process holds it.
-        OSError: it cannot be made.
-    """
-    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-    descriptor = os.open(folder / LOCK, flags, 0o600)
-    try:
-        durable.lock(descriptor, wait=False)
-    except BlockingIOError:
-        holder = os.pread(descriptor, 20, 0).decode("ascii", "replace").strip()
-        os.close(descriptor)
-        raise LogInUse(
-            f"the audit log {folder} is written by another process (pid {holder or 'unknown'}). "
-            "One server writes one folder: give this one a folder of its own"
-        ) from None
-    except OSError:
-        os.close(descriptor)
-        raise
-    os.ftruncate(descriptor, 0)
-    os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
-    return descriptor
