@@ -108,7 +108,7 @@ class SubjectKeys:
 
     def _of(self, subject: str) -> SubjectKey:
         path = self._path(subject)
-        if not path.exists():
+        if _is_gone(path):
             self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             made = SubjectKey(subject, secrets.token_hex(8), secrets.token_bytes(KEY_BYTES))
             _write(path, made, made._secret, self._keys)  # noqa: SLF001 - its own module
@@ -132,7 +132,7 @@ class SubjectKeys:
     def find_by_name(self, name: str) -> SubjectKey:
         """The key of the subject of that name (``name_of``). Raises as ``find``."""
         path = self._folder / f"{name}{SUFFIX}"
-        if not path.exists():
+        if _is_gone(path):
             raise KeyGoneError("its key is not there: it was erased, or never was")
         return self._read(path)
 
@@ -192,6 +192,9 @@ class SubjectKeys:
         """
         num = 0
         for path in sorted(self._folder.glob(f"*{SUFFIX}")):
+            if _is_gone(path):  # of an erasure that was cut short
+                path.unlink(missing_ok=True)
+                continue
             wrapped_by = str(_document(path).get("wrapped_by"))
             if wrapped_by == self._keys.current.key_id:
                 continue
@@ -238,6 +241,18 @@ def _document(path: Path) -> dict[str, object]:
     except ValueError:
         return {}
     return document if isinstance(document, dict) else {}
+
+
+def _is_gone(path: Path) -> bool:
+    """Whether there is no key: no file, or one that an erasure has overwritten and not removed.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    try:
+        return plain_file.read(path, _MAX_FILE_BYTES)[:1] == b"\0"
+    except FileNotFoundError:
+        return True
 
 
 def _signature(path: Path) -> tuple[int, int] | None:

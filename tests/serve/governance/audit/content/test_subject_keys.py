@@ -50,6 +50,21 @@ def test_what_another_process_destroys_is_not_used_any_more(tmp_path: Path) -> N
     assert command.find(SUBJECT) == after
 
 
+def test_an_erasure_that_was_cut_short_is_one(tmp_path: Path) -> None:
+    """The file is overwritten before it is removed; a crash may come between."""
+    before = subject_keys(tmp_path).of(SUBJECT)
+    path = tmp_path / "keys" / f"{name_of(SUBJECT)}.json"
+    blank = bytes(path.stat().st_size)
+    path.write_bytes(blank)
+    with pytest.raises(KeyGoneError, match="erased"):
+        subject_keys(tmp_path).find(SUBJECT)
+    after = subject_keys(tmp_path).of(SUBJECT)
+    assert after.key_id != before.key_id
+    path.write_bytes(blank)
+    assert subject_keys(tmp_path, "b", "a").rewrap() == 0
+    assert not path.exists()
+
+
 def test_a_new_secret_wraps_all_keys_anew_and_the_old_one_can_go(tmp_path: Path) -> None:
     key = subject_keys(tmp_path, "a").of(SUBJECT)
     assert subject_keys(tmp_path, "b", "a").rewrap() == 1
