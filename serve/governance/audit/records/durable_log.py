@@ -9,14 +9,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+from models import plain_file
 from serve.errors import StartupError
 from serve.governance.audit.log import segments
 from serve.governance.audit.log.errors import LogDamaged, LogUnavailable
 from serve.governance.audit.log.folder import LogFolder
+from serve.governance.audit.log.tile_files import CHECKPOINT
 from serve.governance.audit.log.writer import AuditLog
 from serve.governance.audit.records.entry_log import LogAwayError
 from serve.governance.audit.tlog.key_files import read_signer, read_verifiers, write_signer
 from serve.governance.audit.tlog.keys import NoteSigner, NoteVerifier
+from serve.governance.audit.tlog.notes import MAX_NOTE_BYTES
 
 log = logging.getLogger(__name__)
 
@@ -86,8 +89,29 @@ async def open_durable(folder: Path, key_file: Path) -> DurableLog:
 def _opened(folder: Path, key_file: Path) -> DurableLog:
     signer = read_signer(key_file)
     verifiers = verifiers_of(key_file, signer)
+    _check_name(folder, signer.name)
     opened = AuditLog.open(folder, origin=signer.name, signer=signer, old_keys=verifiers)
     return DurableLog(opened, verifiers)
+
+
+def _check_name(folder: Path, origin: str) -> None:
+    """Check that no log beside this one has its name: a witness signs one log of a name.
+
+    Raises:
+        StartupError: one has.
+    """
+    for other in folder.parent.glob(f"*/{CHECKPOINT}"):
+        if other.parent.name == folder.name:
+            continue
+        try:
+            name = plain_file.read(other, MAX_NOTE_BYTES).partition(b"\n")[0]
+        except OSError:
+            continue  # whoever writes that log will say so
+        if name == origin.encode():
+            raise StartupError(
+                f"The log {other.parent} is named {origin}, as this one's key is: a witness would "
+                f"refuse one of them. Give {folder.name} a key of its own (--audit-key-file)."
+            )
 
 
 def verifiers_of(key_file: Path, signer: NoteSigner) -> list[NoteVerifier]:

@@ -148,6 +148,15 @@ class Submitter:
         except WitnessHasError as error:
             if error.size > checkpoint.size:
                 raise
+            if error.size < self._sizes[client.name]:
+                log.error(
+                    "a witness has forgotten what it signed: its state was set back, or is another",
+                    extra={
+                        "witness": client.name,
+                        "cosigned": self._sizes[client.name],
+                        "held": error.size,
+                    },
+                )
             self._sizes[client.name] = error.size
         return await self._asked(client, self._sizes[client.name], note)
 

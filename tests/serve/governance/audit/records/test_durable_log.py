@@ -60,6 +60,15 @@ async def test_a_log_is_read_after_its_key_was_changed(tmp_path: Path) -> None:
     await log.close()
 
 
+async def test_one_key_signs_one_log(tmp_path: Path) -> None:
+    key = signing_key(tmp_path, "a", None)
+    log = await open_durable(tmp_path / "a", key)
+    with pytest.raises(StartupError, match="Give b a key of its own"):
+        await open_durable(tmp_path / "b", key)
+    assert not (tmp_path / "b").exists()
+    await log.close()
+
+
 async def test_two_writers_are_refused_and_a_torn_tail_is_told(tmp_path: Path) -> None:
     key = signing_key(tmp_path, "a", None)
     log = await open_durable(tmp_path / "a", key)

@@ -71,6 +71,21 @@ async def test_a_rewritten_or_cut_log_is_refused(tmp_path, caplog, size, changed
     assert [record.levelname for record in caplog.records][-1] == "CRITICAL"
 
 
+async def test_a_witness_that_has_forgotten_is_told_of(tmp_path, caplog):
+    log = await write(tmp_path / "log", tree(300).entries[:5])
+    listener = Listener()
+    async with witness_at(tmp_path / "state") as port:
+        client = client_of(port)
+        submitter = Submitter(log, CosignedNotes(log.path), [client], every_s=1, listener=listener)
+        await submitter.submit_all()
+    await write(tmp_path / "log", tree(300).entries[5:])
+    async with witness_at(tmp_path / "empty") as port:
+        submitter._clients = [client_of(port)]
+        await submitter.submit_all()
+    assert listener.outcomes == ["cosigned"] * 2
+    assert "a witness has forgotten what it signed" in caplog.text
+
+
 async def test_a_witness_that_is_away_is_asked_again(tmp_path):
     log = await write(tmp_path / "log", tree(3).entries)
     listener = Listener()
