@@ -21,12 +21,13 @@ from serve.errors import StartupError
 from serve.governance.audit.content.content_keys import read_content_keys
 from serve.governance.audit.reading import csv_rows
 from serve.governance.audit.reading.contents import ContentGoneError, Contents
-from serve.governance.audit.reading.joined import Entry
+from serve.governance.audit.reading.joined import Entry, piece_notes
 
 EPILOG = """\
 A line an entry: log, index, record; of ends also begin; with --content-key-file also content, which
-is the prompt of a begin, the answer of an end, or {"gone": why} where it was erased or pruned. Who
-holds that file reads all contents: nobody else does, and root does not by being root.
+is the prompt of a begin, the answer of an end, a list of the pieces of chunks, or {"gone": why}
+where it was erased or pruned. Who holds that file reads all contents: nobody else does, and root
+does not by being root.
 
 The file is made with mode 600 and is there whole, or not at all.
 """
@@ -74,14 +75,23 @@ def _run(arguments: argparse.Namespace) -> int:
 
 def _line(place: LogPlace, entry: Entry, contents: Contents | None) -> str:
     line = document(place.name, entry)
-    note = entry.record.get("content")
-    if contents is None or not isinstance(note, dict):
+    if contents is None:
         return line
-    try:
-        content = contents.document(note)
-    except ContentGoneError as error:
-        content = {"gone": str(error)}
+    content: Any
+    if isinstance(note := entry.record.get("content"), dict):
+        content = _content(contents, note)
+    elif notes := piece_notes(entry):
+        content = [_content(contents, note) for note in notes]
+    else:
+        return line
     return f'{line[:-1]}, "content": {json.dumps(content)}}}'
+
+
+def _content(contents: Contents, note: dict[str, Any]) -> Any:
+    try:
+        return contents.document(note)
+    except ContentGoneError as error:
+        return {"gone": str(error)}
 
 
 @contextmanager

@@ -18,7 +18,7 @@ DEFAULT_LIMIT: Final = 1000
 EPILOG = """\
 An end has the caller and the model of its begin. Searching proves nothing: `audit verify` does.
 
-with --json a line an entry: log, index, record, and of ends and chunks their begin
+with --json a line an entry: log, index, record, and of ends their begin
 """
 
 

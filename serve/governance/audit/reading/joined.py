@@ -17,6 +17,8 @@ from serve.governance.audit.records.canonical import Record, decoded
 BEGIN, END, CHUNKS = "begin", "end", "chunks"
 MAX_OPEN: Final = 100_000
 """Begins without an end that are kept; of older ones the begin is read again."""
+STEP: Final = 256
+"""Entries of one bundle: looking for a time costs one read each."""
 SLACK: Final = 4096
 """Entries that are read before the first of a time: clocks of several threads, and set ones."""
 
@@ -81,6 +83,15 @@ class Entry:
         return None
 
 
+def piece_notes(entry: Entry) -> list[Record]:
+    """What an entry of pieces says of their contents; nothing of any other."""
+    pieces = entry.record.get("of")
+    if not isinstance(pieces, list):
+        return []
+    last = [piece[-1] for piece in pieces if isinstance(piece, list) and piece]
+    return [note for note in last if isinstance(note, dict)]
+
+
 def seconds_of(at: str) -> float | None:
     """Unix seconds of a record's time; None where it is none."""
     try:
@@ -107,26 +118,29 @@ def joined(log: Entries, start: int, end: int) -> Iterator[Entry]:
 
 
 def first_since(log: Entries, start: int, end: int, time_s: float, *, slack: int = SLACK) -> int:
-    """An index before which all entries are older, found in some 20 reads; never before ``start``.
+    """An index before which all entries are older; never before ``start``.
 
-    Times of entries grow but for the odd one, which ``slack`` entries allow for.
+    One entry in STEP is read, from the beginning on: a clock that was set back hides none. Between
+    two that are read, times grow but for the odd one, which ``slack`` entries allow for.
     """
-    low, high = start, end
-    while low < high:
-        middle = (low + high) // 2
-        at = next((time for time in _times(log, middle, min(end, middle + 64))), None)
-        if at is not None and at >= time_s:
-            high = middle
-        else:
-            low = middle + 1
-    return max(start, low - slack)
+    found = end
+    for at in range(start, end, STEP):
+        time = next((time for _, time in _times(log, at, min(end, at + 64))), None)
+        if time is not None and time >= time_s:
+            found = at
+            break
+    low = max(start, found - STEP)
+    if slack:
+        return max(start, low - slack)
+    times = _times(log, low, min(end, found + 1))
+    return next((index for index, time in times if time >= time_s), found)
 
 
-def _times(log: Entries, start: int, end: int) -> Iterator[float]:
-    for _, raw in log.entries(start, end):
+def _times(log: Entries, start: int, end: int) -> Iterator[tuple[int, float]]:
+    for index, raw in log.entries(start, end):
         at = seconds_of(str(decoded(raw).get("at", "")))
         if at is not None:
-            yield at
+            yield index, at
 
 
 def _read(log: Entries, index: int) -> Record | None:

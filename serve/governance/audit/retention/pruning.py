@@ -16,7 +16,7 @@ from serve.governance.audit.log import segments
 from serve.governance.audit.log.folder import LogFolder
 from serve.governance.audit.log.pruning import minimum_index, prune
 from serve.governance.audit.reading.contents import FOLDER, JOURNAL
-from serve.governance.audit.reading.joined import Entry, first_since, joined
+from serve.governance.audit.reading.joined import Entry, first_since, joined, piece_notes
 from serve.governance.audit.retention.holds import Hold, holding
 from serve.governance.audit.tlog.tiles import WIDTH
 
@@ -140,9 +140,6 @@ def _least_content(log: LogFolder, index: int, content_at: int) -> int:
 
 def _places(entry: Entry) -> list[int]:
     """The places of an entry's contents in their journal."""
-    notes = [entry.record.get("content")]
-    pieces = entry.record.get("of")
-    if isinstance(pieces, list):
-        notes += [piece[-1] for piece in pieces if isinstance(piece, list) and piece]
+    notes = [entry.record.get("content"), *piece_notes(entry)]
     found = [note.get("at") for note in notes if isinstance(note, dict)]
     return [at for at in found if isinstance(at, int)]

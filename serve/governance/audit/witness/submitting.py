@@ -149,7 +149,7 @@ class Submitter:
             if error.size > checkpoint.size:
                 raise
             if error.size < self._sizes[client.name]:
-                log.error(
+                log.critical(
                     "a witness has forgotten what it signed: its state was set back, or is another",
                     extra={
                         "witness": client.name,

@@ -10,6 +10,7 @@ import pytest
 
 from serve.cli.audit import run_audit
 from serve.errors import StartupError
+from serve.governance.audit.records.canonical import encoded
 from tests.serve.cli.audit.site import Site, call, calls, subject_of
 
 
@@ -30,6 +31,15 @@ def test_contents_are_opened_with_their_key_alone(site, capsys):
     assert export(site, "--content-key-file", str(site.content_key), "--event", "begin") == 0
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [line["content"]["text"] for line in lines] == [f"secret {n}" for n in range(8)]
+
+
+def test_pieces_of_a_stream_that_was_cut_off_are_opened(site, capsys):
+    notes = site.documents([("research/kim", "req-0", f"piece {n}") for n in range(2)])
+    pieces = [["req-0", n + 1, 7, note] for n, note in enumerate(notes)]
+    site.write([call(0)[0], encoded({"type": "chunks", "of": [*pieces, ["req-1", 1, 5]]})])
+    assert export(site, "--content-key-file", str(site.content_key), "--event", "chunks") == 0
+    (line,) = map(json.loads, capsys.readouterr().out.splitlines())
+    assert [piece["text"] for piece in line["content"]] == ["piece 0", "piece 1"]
 
 
 def test_another_content_key_opens_nothing(site, capsys):
