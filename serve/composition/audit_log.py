@@ -34,7 +34,7 @@ from serve.governance.audit.log import segments
 from serve.governance.audit.log.errors import LogUnavailable
 from serve.governance.audit.log.folder_lock import locked
 from serve.governance.audit.log.journal import Journal
-from serve.governance.audit.records.canonical import Record, encoded, short
+from serve.governance.audit.records.canonical import MAX_ITEMS, Record, encoded, short, shortened
 from serve.governance.audit.records.durable_log import open_durable, signing_key
 from serve.governance.audit.records.entry_log import EntryLog, LogAwayError
 from serve.governance.audit.records.forms import Stamps
@@ -91,24 +91,25 @@ class ServerLog:
     async def model_loaded(self, brought: Brought) -> None:
         """Record which model is about to be served. Raises StartupError."""
         adapters = {
-            name: {
+            short(name): {
                 "path": short(path),
                 "digest": await asyncio.to_thread(digest_of_folder, Path(path)),
             }
             for name, path in brought.adapters.items()
         }
-        await self.write(
-            self.stamps.stamped(
+        listed = sorted(adapters.items())
+        for start in range(0, max(1, len(listed)), MAX_ITEMS):  # an entry has room for so many
+            record = self.stamps.stamped(
                 "model",
                 event="loaded",
-                names=[short(name) for name in brought.names],
+                names=shortened(list(brought.names)),
                 digest=brought.digest,
                 scheme=brought.scheme,
                 engine=brought.engine,
                 dtype=brought.dtype,
-                adapters=adapters or None,
+                adapters=dict(listed[start : start + MAX_ITEMS]) or None,
             )
-        )
+            await self.write(record)
 
 
 @asynccontextmanager

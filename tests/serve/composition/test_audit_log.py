@@ -148,3 +148,18 @@ async def test_contents_have_one_writer_also_where_calls_pass(tmp_path: Path) ->
                 pass
     async with open_server_log(config, folder, Metrics()):
         pass
+
+
+async def test_any_number_of_names_and_adapters_fits(tmp_path: Path) -> None:
+    (tmp_path / "adapter").mkdir()
+    async with open_server_log(config_of(tmp_path), tmp_path / "audit", Metrics()) as server:
+        await server.model_loaded(
+            Brought(
+                names=tuple(f"{n}-{'x' * 250}" for n in range(300)),
+                digest="sha256:1", scheme="none", engine="fake", dtype="none",
+                adapters={f"{n}-{'y' * 250}": str(tmp_path / "adapter") for n in range(150)},
+            )
+        )  # fmt: skip
+    told = [record for record in await records_of(tmp_path) if record["type"] == "model"]
+    assert [len(record["adapters"]) for record in told] == [64, 64, 22]
+    assert told[0]["names"][-1] == "and 237 more"
