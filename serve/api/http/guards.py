@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
-from starlette.routing import BaseRoute, Match
+from starlette.routing import BaseRoute, Match, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from models.rules.names import quoted
@@ -47,10 +47,14 @@ class Policies:
 
     def of(self, scope: Scope) -> Policy:
         """The policy of the route that will answer; that of any key where none will."""
+        return self.found(scope)[1]
+
+    def found(self, scope: Scope) -> tuple[BaseRoute | None, Policy]:
+        """The route that will answer, and its policy."""
         for route, policy in self._routes:
             if route.matches(scope)[0] is Match.FULL:
-                return policy
-        return ANY_KEY
+                return route, policy
+        return None, ANY_KEY
 
 
 class Authenticate:
@@ -67,6 +71,9 @@ class Authenticate:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         call = call_of(scope)
+        route, policy = self._policies.found(scope)
+        if isinstance(route, Route):
+            call.record.route = route.path_format  # who is refused does not come to the router
         self._service.authenticate(
             call,
             Credentials(
@@ -76,7 +83,6 @@ class Authenticate:
                 client_certificate=scope.get(CLIENT_CERTIFICATE),
             ),
         )
-        policy = self._policies.of(scope)
         self._service.authorise(call, policy.scope)
         scope[POLICY_KEY] = policy
         await self._app(scope, receive, send)

@@ -43,7 +43,7 @@ async def test_a_refused_caller_sends_no_body_and_leaves_no_id(locked: tuple[Hou
     assert response.status_code == 401
     assert response.json()["error"]["code"] == "invalid_api_key"
     record = home.records.last
-    assert (record.key_id, record.route, record.status) == (None, "unmatched", 401)
+    assert (record.key_id, record.route, record.status) == (None, CHAT, 401)
 
 
 async def test_two_credentials_are_none(locked: tuple[House, str]) -> None:
