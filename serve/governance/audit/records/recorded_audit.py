@@ -39,7 +39,7 @@ from serve.governance.audit.records.open_calls import (
     begun_and_not_ended,
     first_to_read,
 )
-from serve.governance.audit.records.trails import CallTrail
+from serve.governance.audit.records.trails import LOST, CallTrail
 from serve.governance.audit.trail import Trail
 from serve.governance.pass_through import NO_TRAIL
 from serve.governance.principal import Principal
@@ -104,7 +104,7 @@ class RecordedAudit:
         if not self._records_calls:
             return NO_TRAIL
         try:
-            self.keeper.check()
+            self._check()
             key, note = await self._noted_prompt(principal, record, generation)
             begun = forms.begin(
                 self._stamps,
@@ -138,7 +138,7 @@ class RecordedAudit:
     ) -> None:
         """Write an administrator's act before it is answered. Raises AuditUnavailable."""
         try:
-            self.keeper.check()
+            self._check()
             acted = forms.acted(self._stamps, principal, record, act, details)
             await self.keeper.append([encoded(acted)])
         except AuditUnavailable:
@@ -178,6 +178,14 @@ class RecordedAudit:
             self.open.forget_settled()
         return entries
 
+    def _check(self) -> None:
+        """Check that something can be recorded. Raises AuditUnavailable.
+
+        What passes anyhow is recorded for as long as there is room, not only above the least.
+        """
+        if not (self._passes and self.keeper.is_available):
+            self.keeper.check()
+
     def _missing(self, request_id: str, at: int) -> bytes | None:
         """The end of a call that the log has no end of; None where it is yet to come."""
         call = self.open.get(request_id)
@@ -195,9 +203,14 @@ class RecordedAudit:
         contents = self.contents
         if contents is None:
             return None, None
-        key = await contents.key_of(forms.subject_of(principal))
         label = Label(log=contents.log_name, request_id=record.request_id, kind="prompt", number=0)
-        (note,) = await contents.noted(key, [(label, prompt_document(generation))])
+        try:
+            key = await contents.key_of(forms.subject_of(principal))
+            (note,) = await contents.noted(key, [(label, prompt_document(generation))])
+        except AuditUnavailable:
+            if not self._passes:
+                raise
+            return None, LOST
         return key, {"subject_key": key.key_id, **note}
 
     async def _begin(self, record: RequestRecord, entry: bytes) -> None:

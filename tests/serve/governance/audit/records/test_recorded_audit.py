@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import random
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from serve.api.openai.chat import ChatCompletions
 from serve.errors import AuditUnavailable
+from serve.governance.audit.content.store import ContentStore
 from serve.governance.audit.records.canonical import encoded
 from serve.governance.audit.records.recorded_audit import RecordedAudit
 from serve.governance.audit.trail import Trail
@@ -20,6 +22,8 @@ from serve.pipeline.events import Finished, TextDelta
 from serve.timeline import Timeline
 from tests.kills import num_kills
 from tests.serve.api.house import chat
+from tests.serve.governance.audit.content.secrets_of import subject_keys
+from tests.serve.governance.audit.content.test_store import MemoryJournal
 from tests.serve.governance.audit.records.logs import MemoryLog, audit_of, ends_of
 
 GENERATION = ChatCompletions().parse(chat()).generation()
@@ -122,6 +126,22 @@ async def test_what_passes_unrecorded_is_counted_and_told() -> None:
     (gap,) = log.of_type("gap")
     assert (gap["calls"], gap["acts"], gap["late_ends"]) == (1, 1, 1)
     assert ends_of(log) == {"req-1": 1}
+
+
+async def test_what_passes_is_recorded_for_as_long_as_it_can_be(tmp_path: Path) -> None:
+    """Else nothing would be told of it: the log is never away, so there is never a gap."""
+    log, journal = MemoryLog(), MemoryJournal()
+    audit = await audit_of(log, passes=True)
+    audit.keeper.has_room = False
+    call = record(1)
+    await (await begun(audit, call)).end(call)
+    audit.contents = ContentStore(subject_keys(tmp_path), journal, log_name="a")
+    journal.fails = True
+    call = record(2)
+    await (await begun(audit, call)).end(call)
+    await audit.act(None, record(3), "token.issue", {})
+    assert log.types == ["begin", "end", "begin", "end", "admin"]
+    assert log.records[2]["content"] == {"lost": True}
 
 
 async def test_a_gap_is_told_though_the_log_fails_at_it() -> None:
