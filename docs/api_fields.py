@@ -13,10 +13,12 @@ from serve.api.app import DIALECTS
 from serve.api.openai.bodies import Body
 from serve.api.openai.fields import FIELDS, PROMPT_FIELDS, FieldTable, Unsupported
 from serve.api.openai.meanings import MEANINGS
+from serve.api.openai.moderations import ModerationRequest
 from serve.api.operations.feedback_request import NO_FIELDS, FeedbackRequest
 from serve.api.operations.tokenize_request import DetokenizeRequest, TokenizeRequest
 
 _OTHERS: Final[Mapping[str, type[Body]]] = {
+    "/v1/moderations": ModerationRequest,
     "/tokenize": TokenizeRequest,
     "/detokenize": DetokenizeRequest,
     "/v1/feedback": FeedbackRequest,

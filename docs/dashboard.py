@@ -1,7 +1,8 @@
 """The Grafana dashboard: its rows and panels. dashboard_json.py makes the file of them.
 
-A row for each question of an operator, three panels a line. Queries take the variables
-``$datasource`` and ``$job`` and, where they rate, Grafana's ``$__rate_interval``.
+A row for each question of an operator, three panels a line: one table, of more than 400 lines.
+Queries take the variables ``$datasource`` and ``$job`` and, where they rate, Grafana's
+``$__rate_interval``.
 """
 
 from __future__ import annotations
@@ -335,6 +336,23 @@ ROWS: dict[str, tuple[Panel, ...]] = {
             ((_rate("limit_observed_total", by="limit, kind"), "{{limit}} {{kind}}"),),
         ),
         Panel(
+            "Masked",
+            "reqps",
+            "Hits of masking a second, by rule, action and side.",
+            (
+                (
+                    _rate("masking_hits_total", by="rule, action, side"),
+                    "{{rule}} {{action}} {{side}}",
+                ),
+            ),
+        ),
+        Panel(
+            "Masking file in force",
+            "bool_yes_no",
+            "No: the newest masking file cannot be used, and the rules before it stay.",
+            ((_gauge("masking_file_usable"), "{{instance}}"),),
+        ),
+        Panel(
             "Reservations and usage that waits",
             "short",
             "Running requests that hold room in limits; requests whose usage waits in a replica's "
@@ -355,6 +373,41 @@ ROWS: dict[str, tuple[Panel, ...]] = {
             "bool_yes_no",
             "No: Valkey, or the database, does not answer, and each replica counts its share.",
             ((_gauge("limits_shared"), "{{instance}}"),),
+        ),
+    ),
+    "What screens find": (
+        Panel(
+            "Content filter",
+            "reqps",
+            "Hits a second, by rule, direction and action.",
+            (
+                (
+                    _rate("content_filter_hits_total", by="rule, direction, action"),
+                    "{{rule}} {{direction}} {{action}}",
+                ),
+            ),
+        ),
+        Panel(
+            "Content filter: failures",
+            "reqps",
+            "What it could not look at, and let nobody have. Anything but 0 is a defect, or a text "
+            "that took too long.",
+            ((_rate("content_filter_failures_total", by="direction"), "{{direction}}"),),
+        ),
+        Panel(
+            "Answers rejected",
+            "reqps",
+            "Answers of another form than the presets file asks for, by rule and what came of it.",
+            ((_rate("answers_rejected_total", by="rule, outcome"), "{{rule}} {{outcome}}"),),
+        ),
+        Panel(
+            "Rules files in force",
+            "bool_yes_no",
+            "No: the newest file cannot be used, and the rules before it stay.",
+            (
+                (_gauge("content_filter_file_usable"), "content filter {{instance}}"),
+                (_gauge("presets_file_usable"), "presets {{instance}}"),
+            ),
         ),
     ),
     "How is the process": (

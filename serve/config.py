@@ -25,7 +25,9 @@ from serve.config_sections.identity import IdentitySection
 from serve.config_sections.integrity import IntegritySection
 from serve.config_sections.limits import LimitsSection
 from serve.config_sections.listening import ListeningSection
+from serve.config_sections.masking import MaskingSection
 from serve.config_sections.response_cache import ResponseCacheSection
+from serve.config_sections.screens import ScreensSection
 from serve.config_sections.served_model import ServedModelSection
 from serve.config_sections.storage import StorageSection
 from serve.config_sections.stores import StoresSection
@@ -44,12 +46,15 @@ _PATHS = (
     "ssl_ca_certs",
     "client_cert_map",
     "limits_file",
+    "masking_file",
     "alerts_file",
     "audit_dir",
     "audit_key_file",
     "audit_content_key_file",
     "audit_witness_file",
     "audit_holds_file",
+    "content_filter_file",
+    "presets_file",
     "database_url_file",
     "cache_url_file",
     "data_dir",
@@ -69,7 +74,9 @@ class Config(
     ResponseCacheSection,
     FeedbackSection,
     AlertsSection,
+    ScreensSection,
     LimitsSection,
+    MaskingSection,
     IdentitySection,
     TlsSection,
     ListeningSection,
@@ -127,6 +134,12 @@ class Config(
             is_cached=self.enable_prefix_caching,
             is_verified=self.verify != "off",
         )
+        config_checks.check_lookup(self.num_speculative_tokens, is_on=self.prompt_lookup)
+        config_checks.check_step(self.max_num_batched_tokens, self.max_num_seqs)
+        return self
+
+    @model_validator(mode="after")
+    def _govern_together(self) -> Self:
         config_checks.check_keys(
             self.api_key_file,
             in_database=self.api_keys == "database",
@@ -174,8 +187,6 @@ class Config(
             else None,
             name=self.audit_name,
         )
-        config_checks.check_lookup(self.num_speculative_tokens, is_on=self.prompt_lookup)
-        config_checks.check_step(self.max_num_batched_tokens, self.max_num_seqs)
         return self
 
     @property

@@ -1,5 +1,7 @@
 """Every error the server raises on purpose, each with its HTTP status and OpenAI code.
 
+One list, of more than 400 lines, so that no code is given twice.
+
 ::
 
     ServeError
@@ -8,7 +10,9 @@
         ├── InvalidRequest            400 the client must change the request
         │   ├── InvalidJson           400 the body is not strict JSON
         │   ├── UnsupportedField      400 a known field that this server does not (yet) honour
-        │   └── ContextLengthExceeded 400 the prompt leaves no room in the model's context
+        │   ├── ContextLengthExceeded 400 the prompt leaves no room in the model's context
+        │   ├── ContentFiltered       400 a rule of the content filter blocks the prompt
+        │   └── PersonalDataBlocked   400 data that a rule of masking does not let pass
         ├── InvalidApiKey             401
         ├── OAuthError                400 a request for a token that is refused
         │   ├── UnsupportedGrantType  400
@@ -19,7 +23,8 @@
         ├── RouteNotFound             404
         │   ├── ModelNotFound         404
         │   ├── NoLedger              404 the server keeps no ledger
-        │   └── AnswerNotFound        404 no answer of that id is the caller's
+        │   ├── AnswerNotFound        404 no answer of that id is the caller's
+        │   └── NoContentFilter       404 the server has no content filter
         ├── MethodNotAllowed          405
         ├── RequestTimeout            408 the body did not arrive in time
         ├── BodyTooLarge              413
@@ -29,6 +34,9 @@
         ├── HeadersTooLarge           431
         ├── HttpVersionNotSupported   505 another HTTP than 1.1 and 1.0
         ├── InternalError             500 a defect of ours; the message carries no detail
+        │   └── MaskingFailed         500 what could not be masked is not sent
+        ├── ContentFilterFailed       500 the content filter failed, so nothing passes
+        ├── AnswerRejected            502 the answer is not of the form that its rules ask for
         ├── DeadlineExceeded          504 not within the time that client and server allow
         └── Unavailable               503 always with Retry-After
             ├── QueueFull             503
@@ -108,6 +116,18 @@ class ContextLengthExceeded(InvalidRequest):
     """The prompt leaves no room for an answer in the model's context."""
 
     code = "context_length_exceeded"
+
+
+class ContentFiltered(InvalidRequest):
+    """A rule of the content filter blocks the prompt. The message names it, and not what it hit."""
+
+    code = "content_filter"
+
+
+class PersonalDataBlocked(InvalidRequest):
+    """The prompt holds data of a kind that a rule of masking blocks; the message names the rule."""
+
+    code = "personal_data_blocked"
 
 
 class InvalidApiKey(RequestError):
@@ -191,6 +211,12 @@ class AnswerNotFound(RouteNotFound):
     code = "answer_not_found"
 
 
+class NoContentFilter(RouteNotFound):
+    """The server has no content filter, so there is nothing to answer from."""
+
+    code = "no_content_filter"
+
+
 class MethodNotAllowed(RequestError):
     """The route exists, for other methods."""
 
@@ -272,6 +298,28 @@ class InternalError(RequestError):
     """A defect of ours. The message carries the request id and no detail; the log has the rest."""
 
     is_final = True
+
+
+class ContentFilterFailed(RequestError):
+    """The content filter failed, or took too long: what it did not look at does not pass."""
+
+    code = "content_filter_failed"
+    is_final = True
+
+
+class AnswerRejected(RequestError):
+    """Neither the answer nor the second one is of the form that the operator's rules ask for."""
+
+    status = 502
+    type = "server_error"
+    code = "answer_rejected"
+    is_final = True
+
+
+class MaskingFailed(InternalError):
+    """Masking failed, so what it was to mask is neither answered nor sent."""
+
+    code = "masking_failed"
 
 
 class Unavailable(RequestError):

@@ -26,7 +26,7 @@ from serve.api.http.endpoint import endpoint
 from serve.api.http.guards import Authenticate, BoundBody, Policies
 from serve.api.http.memory import GiveMemoryBack
 from serve.api.http.middleware import AnswerErrors, BoundHeaders, HeadAsGet, RecordCall, wrapped
-from serve.api.openai import models
+from serve.api.openai import models, moderations
 from serve.api.openai.chat import ChatCompletions
 from serve.api.openai.completions import Completions
 from serve.api.openai.errors import problem
@@ -72,6 +72,7 @@ def routes_of(state: ServerState, dialects: Sequence[Dialect] = DIALECTS) -> lis
             for dialect in dialects
         ),
         *models.routes(state),
+        *moderations.routes(state),
         *tokenize.routes(state),
         *health.routes(state),
         *metrics.routes(state),

@@ -58,9 +58,10 @@ COMMANDS = {
         "serve",
         "make, list, limit and revoke API keys",
         ("keys",),
-        commands=("create", "list", "show", "rotate", "revoke", "limits"),
+        commands=("create", "list", "show", "rotate", "revoke", "limits", "preset"),
         group="operate",
     ),
+    "mask": Command("serve", "try rules of masking on a text", ("mask",), group="operate"),
     "audit": Command(
         "serve",
         "verify, search, prove, witness and prune audit logs",
@@ -85,6 +86,12 @@ COMMANDS = {
     ),
     "doctor": Command(
         "serve", "what is wrong with this machine or a server", ("doctor",), group="operate"
+    ),
+    "evidence": Command(
+        "serve",
+        "one signed folder for an auditor, and its verifier",
+        ("evidence",),
+        group="operate",
     ),
     "bench": Command(
         "benchmarks",

@@ -28,6 +28,7 @@ GROUPS = {
     "host": "where it listens",
     "ssl_certfile": "how it is encrypted",
     "api_keys": "who may ask",
+    "masking_file": "masking",
     "limits_file": "limits, budgets and usage",
     "response_cache": "answers that are given again",
     "database_url_file": "stores that replicas share",
@@ -52,6 +53,7 @@ def build_parser() -> Parser:
             "commands: `python -m serve run MODEL` chats with a model, `python -m serve chat`\n"
             "talks to a running server, `python -m serve keys` makes and revokes API keys,\n"
             "`python -m serve usage` reports who used how much,\n"
+            "`python -m serve mask` tries rules of masking on a text,\n"
             "`python -m serve audit` verifies and searches audit logs,\n"
             "`python -m serve feedback` lists and counts what answers were worth,\n"
             "`python -m serve storage` backs up the database, and restores it,\n"

@@ -6,6 +6,7 @@ import argparse
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from serve.cli.flags import Parser
 from serve.errors import StartupError
@@ -15,7 +16,7 @@ from serve.governance.principal import ALL_SCOPES
 
 _MAX_HOURS = MAX_OVERLAP.total_seconds() / 3600
 _MAX_DAYS = 36_500
-COMMANDS = "create|list|show|rotate|revoke|limits"
+COMMANDS = "create|list|show|rotate|revoke|limits|preset"
 _ID = "the part of the key between `sk-` and the dot; of a whole key nothing else is taken"
 _LIMITS = f"NAME is one of {', '.join(LIMIT_NAMES)}"
 
@@ -58,10 +59,7 @@ def parsed(argv: Sequence[str], description: str | None) -> argparse.Namespace:
     raise StartupError(f"unrecognized arguments: {' '.join(rest)}")
 
 
-def parser(description: str | None) -> Parser:
-    """The parser of `python -m serve keys`."""
-    found = Parser(prog="python -m serve keys", description=description, allow_abbrev=False)
-    commands = found.add_subparsers(dest="command", required=True, metavar=COMMANDS)
+def _create_parser(commands: Any) -> Any:
     create = commands.add_parser("create", help="make a key and print it, once")
     create.add_argument("--name", default="", help="whose it is; shown in `list`, never to clients")
     create.add_argument("--tenant", help="whose data its data are (default: its own, of its id)")
@@ -79,7 +77,18 @@ def parser(description: str | None) -> Parser:
     create.add_argument(
         "--limit", action="extend", nargs="+", metavar="NAME=VALUE", help=f"its limits; {_LIMITS}"
     )
+    create.add_argument(
+        "--preset", default="", metavar="NAME", help="of its requests that choose none (none)"
+    )
     create.add_argument("--expires-in-days", type=_days, metavar="N", help="default: never")
+    return create
+
+
+def parser(description: str | None) -> Parser:
+    """The parser of `python -m serve keys`."""
+    found = Parser(prog="python -m serve keys", description=description, allow_abbrev=False)
+    commands = found.add_subparsers(dest="command", required=True, metavar=COMMANDS)
+    create = _create_parser(commands)
     listing = commands.add_parser("list", help="show ids, names, tenants, states; no secrets")
     show = commands.add_parser("show", help="show all of one key but its secrets")
     rotate = commands.add_parser("rotate", help="give a key a new secret, and print that, once")
@@ -92,12 +101,16 @@ def parser(description: str | None) -> Parser:
     )
     revoke = commands.add_parser("revoke", help="disable a key by its id, for good")
     limits = commands.add_parser("limits", help="show a key's limits, or change them")
-    for command in (show, rotate, revoke, limits):
+    preset = commands.add_parser("preset", help="show a key's preset, or change it")
+    for command in (show, rotate, revoke, limits, preset):
         command.add_argument("id", type=_key_id, help=_ID)
     limits.add_argument(
         "limit", nargs="*", metavar="NAME=VALUE", help=f"{_LIMITS}; VALUE none takes it away"
     )
-    for command in (create, listing, show, rotate, limits):
+    preset.add_argument(
+        "preset", nargs="?", metavar="NAME", help="a preset of the server's; none takes it away"
+    )
+    for command in (create, listing, show, rotate, limits, preset):
         _add_places(command, pepper="as the server has it")
     _add_places(revoke, pepper="not needed: hashes stay as they are")
     return found

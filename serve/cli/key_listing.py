@@ -10,7 +10,7 @@ from rich.text import Text
 from models.rules.names import printable
 from serve.governance.identity.key_entry import StoredKey
 
-_ABSENT = {"models": "all", "expires_at": "never", "rotated_at": "never"}
+_ABSENT = {"preset": "none", "models": "all", "expires_at": "never", "rotated_at": "never"}
 
 
 def table_of(keys: Iterable[StoredKey]) -> Table:

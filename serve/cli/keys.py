@@ -1,6 +1,6 @@
-"""`python -m serve keys create|list|show|rotate|revoke|limits`: API keys, shown once, never stored.
+"""`python -m serve keys create|list|show|rotate|revoke|limits|preset`: API keys, shown once.
 
-They are in a file, or with --database in the database that the settings name.
+What is stored of them, in a file or with --database in the database of the settings, are hashes.
 """
 
 from __future__ import annotations
@@ -82,6 +82,8 @@ def _is_act(arguments: argparse.Namespace) -> bool:
     """Whether the command changes keys."""
     if arguments.command == "limits":
         return bool(arguments.limit)
+    if arguments.command == "preset":
+        return arguments.preset is not None
     return arguments.command in {"create", "rotate", "revoke"}
 
 
@@ -97,6 +99,7 @@ async def _create(place: Place, arguments: argparse.Namespace) -> int:
         scopes=tuple(arguments.scope or key_changes.DEFAULT_SCOPES),
         models=tuple(arguments.model) if arguments.model else None,
         limits={name: value for name, value in _limits(arguments.limit) if value is not None},
+        preset=arguments.preset,
         expires_at=expires_at,
     )
     entry, key = key_changes.made(wish, place.pepper)
@@ -193,6 +196,14 @@ async def _limit(place: Place, arguments: argparse.Namespace) -> int:
     return await _show(place, arguments)
 
 
+async def _preset(place: Place, arguments: argparse.Namespace) -> int:
+    wanted: str | None = arguments.preset
+    if wanted is not None:
+        preset = "" if wanted == "none" else wanted
+        await place.store.change(lambda keys: key_changes.preset_to(keys, arguments.id, preset))
+    return await _show(place, arguments)
+
+
 def _show_entry(entry: StoredKey, arguments: argparse.Namespace) -> int:
     if arguments.json:
         print(json.dumps(entry.as_json()))
@@ -244,7 +255,7 @@ def _say(line: str) -> None:
     )
 
 
-RECORDED = ("id", "name", "tenant", "owner", "scope", "model", "limit")
+RECORDED = ("id", "name", "tenant", "owner", "scope", "model", "limit", "preset")
 """Arguments that the audit log has of a command that changes keys."""
 RUNS: Mapping[str, Callable[[Place, argparse.Namespace], Awaitable[int]]] = {
     "create": _create,
@@ -253,4 +264,5 @@ RUNS: Mapping[str, Callable[[Place, argparse.Namespace], Awaitable[int]]] = {
     "rotate": _rotate,
     "revoke": _revoke,
     "limits": _limit,
+    "preset": _preset,
 }

@@ -5,12 +5,30 @@ Exit codes: 0 success; 1 failed while running; 2 wrong arguments or settings; 13
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Sequence
+from typing import Final
 
 from models import command_line
 from serve.environment import leave_out_foreign_variables
 from serve.errors import StartupError
 from serve.version import version_line
+
+Command = Callable[[Sequence[str]], int]
+COMMANDS: Final = {
+    "audit": ("serve.cli.audit", "run_audit"),
+    "chat": ("serve.cli.chat", "run_chat"),
+    "doctor": ("serve.cli.doctor", "run_doctor"),
+    "evidence": ("serve.cli.evidence", "run_evidence"),
+    "feedback": ("serve.cli.feedback", "run_feedback"),
+    "keys": ("serve.cli.keys", "run_keys"),
+    "mask": ("serve.cli.mask", "run_mask"),
+    "run": ("serve.cli.run", "run_model"),
+    "storage": ("serve.cli.storage", "run_storage"),
+    "usage": ("serve.cli.usage", "run_usage"),
+    "wait": ("serve.cli.wait", "run_wait"),
+}
+"""The module and the function of each command; any other first word is the server's."""
 
 
 def main(argv: Sequence[str]) -> int:
@@ -26,47 +44,15 @@ def main(argv: Sequence[str]) -> int:
         return 130
 
 
-def _choose(argv: Sequence[str]) -> tuple[Callable[[Sequence[str]], int], Sequence[str]]:
-    # Imported late: `keys` and `chat` start at once, without the server's imports.
+def _choose(argv: Sequence[str]) -> tuple[Command, Sequence[str]]:
     name = argv[0] if argv else ""
     if name == "--version":
         return _print_version, argv[1:]
-    if name == "run":
-        from serve.cli.run import run_model
-
-        return run_model, argv[1:]
-    if name == "chat":
-        from serve.cli.chat import run_chat
-
-        return run_chat, argv[1:]
-    if name == "keys":
-        from serve.cli.keys import run_keys
-
-        return run_keys, argv[1:]
-    if name == "doctor":
-        from serve.cli.doctor import run_doctor
-
-        return run_doctor, argv[1:]
-    if name == "storage":
-        from serve.cli.storage import run_storage
-
-        return run_storage, argv[1:]
-    if name == "feedback":
-        from serve.cli.feedback import run_feedback
-
-        return run_feedback, argv[1:]
-    if name == "wait":
-        from serve.cli.wait import run_wait
-
-        return run_wait, argv[1:]
-    if name == "audit":
-        from serve.cli.audit import run_audit
-
-        return run_audit, argv[1:]
-    if name == "usage":
-        from serve.cli.usage import run_usage
-
-        return run_usage, argv[1:]
+    if name in COMMANDS:
+        # Imported late: `keys` and `chat` start at once, without the server's imports.
+        module, function = COMMANDS[name]
+        command: Command = getattr(importlib.import_module(module), function)
+        return command, argv[1:]
     from serve.cli.serve_command import run_serve
 
     return run_serve, argv

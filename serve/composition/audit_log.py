@@ -43,6 +43,7 @@ from serve.governance.audit.records.refusals import Refusals
 from serve.governance.audit.records.upkeep import AuditUpkeep
 from serve.governance.audit.records.watched_files import WatchedFiles, digest_of_folder
 from serve.observe.metrics import Metrics
+from serve.setting_files import RULE_FILES
 from serve.version import server_commit, server_version
 
 if TYPE_CHECKING:
@@ -53,21 +54,6 @@ log = logging.getLogger(__name__)
 CONTENT: Final = "content"
 """Folder in a log's own: the journal of contents, and subjects' keys."""
 CONTENT_SEGMENT_BYTES: Final = 16 << 20
-SECRET_FILES: Final = frozenset(
-    {
-        "key_pepper_file",
-        "database_url_file",
-        "cache_url_file",
-        "ssl_keyfile",
-        "prefix_cache_key_file",
-        "audit_key_file",
-        "audit_content_key_file",
-        "feedback_key_file",
-        "response_cache_key_file",
-    }
-)
-"""Settings that name secrets: not even their digests are recorded."""
-FOLDERS: Final = frozenset({"data_dir", "state_dir", "prefix_cache_dir", "audit_dir"})
 _NOT_OF_A_NAME = re.compile(r"[^a-z0-9._-]+")
 
 
@@ -253,12 +239,8 @@ def log_name(config: Config) -> str:
 
 def watched(config: Config) -> dict[str, Path]:
     """Files of rules and keys that the settings name, by the names of their settings."""
-    found = {}
-    for name in type(config).model_fields:
-        value = getattr(config, name)
-        if isinstance(value, Path) and name not in SECRET_FILES | FOLDERS:
-            found[name] = value
-    return found
+    named = {name: getattr(config, name) for name in sorted(RULE_FILES)}
+    return {name: path for name, path in named.items() if path is not None}
 
 
 def settings_of(config: Config) -> dict[str, Any]:

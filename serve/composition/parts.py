@@ -19,6 +19,7 @@ from serve.composition.identity import Identity, open_identity
 from serve.composition.limits import open_limits
 from serve.composition.queues import directory_for
 from serve.composition.response_cache import open_response_cache
+from serve.composition.screens import Screening, open_screens
 from serve.composition.stores import Stores
 from serve.composition.tls import Encryption, build_encryption
 from serve.composition.usage import open_usage
@@ -37,14 +38,16 @@ class Parts:
     identity: Identity
     encryption: Encryption
     audit: AuditParts
+    screening: Screening
 
     @property
     def service(self) -> Service:
         return self.state.service
 
     def reload(self) -> None:
-        """Read the files of keys, tokens and certificates again, changed or not."""
+        """Read the files of keys, tokens, certificates and screens again, changed or not."""
         self.identity.reload()
+        self.screening.reload()
         self.encryption.reload()
 
 
@@ -75,6 +78,7 @@ async def open_parts(
     usage = await stack.enter_async_context(
         open_usage(config, time_zone=limits.time_zone, is_kept=limits.rules is not None)
     )
+    screening = open_screens(config, metrics)
     directory = directory_for(config, metrics, limits.weight_of)
     audit.follow(directory)
     service = Service(
@@ -82,6 +86,8 @@ async def open_parts(
         encryption.authenticators(identity.authenticators),
         reservations=limits.reservations,
         audit=audit.audit,
+        screen=screening.screens,
+        moderator=screening.moderator,
         answers=await stack.enter_async_context(open_response_cache(config, stores, metrics)),
         listeners=(logs.AccessLog(), metrics, *audit.listeners),
     )
@@ -94,4 +100,10 @@ async def open_parts(
         tokens=identity.tokens,
         feedback=build_feedback(config, stores, metrics.feedback_given),
     )
-    return Parts(state=state, identity=identity, encryption=encryption, audit=audit)
+    return Parts(
+        state=state,
+        identity=identity,
+        encryption=encryption,
+        audit=audit,
+        screening=screening,
+    )

@@ -1,4 +1,4 @@
-"""Files that govern requests: the pepper, limits, the identity provider, and alerts."""
+"""Files that govern requests: the pepper, limits, the identity provider, alerts, and screens."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from serve.doctor.finding import Finding, failure, ok, skipped, warning
 from serve.doctor.machine import Machine
 from serve.errors import StartupError
 from serve.governance.alerts import alerts_file
+from serve.governance.filtering.filter_file import read_filter
 from serve.governance.identity.jwks_sources import UrlJwks
 from serve.governance.identity.jwt_settings import read_jwt_settings
 from serve.governance.identity.jwt_tokens import jwks_source
@@ -17,6 +18,9 @@ from serve.governance.identity.pepper import opened_pepper
 from serve.governance.limits.existence import Known, names_of
 from serve.governance.limits.limits_file import read_rules
 from serve.governance.limits.rules import BUDGETS
+from serve.governance.masking.masking_file import read_rules as read_masking
+from serve.governance.presets.preset_rules import BUILT_IN, PresetRules
+from serve.governance.presets.presets_file import read_presets
 from serve.governance.sealing import read_sealing_key
 
 
@@ -106,6 +110,59 @@ def alerts(machine: Machine) -> Finding:
             f"{summary} The limits file has no budget.",
             "Add tokens_per_day, money_per_day or money_per_month to a limit.",
         )
+    return ok(summary)
+
+
+def content_filter(machine: Machine) -> Finding:
+    """Does the content filter's file load?"""
+    path = machine.config.content_filter_file
+    if path is None:
+        return skipped("Nothing is filtered: --content-filter-file names a file of rules.")
+    try:
+        rules = read_filter(path)
+    except StartupError as error:
+        return _failed(error)
+    num_blocking = sum(rule.action == "block" for rule in rules.rules)
+    return ok(f"{len(rules.rules)} rules, {num_blocking} of them block; version {rules.version}.")
+
+
+def presets(machine: Machine) -> Finding:
+    """Does the presets file load, and has it each preset that a key in the key file names?"""
+    config = machine.config
+    try:
+        rules = PresetRules() if config.presets_file is None else read_presets(config.presets_file)
+        keys = () if config.api_key_file is None else list_keys(config.api_key_file)
+    except StartupError as error:
+        return _failed(error)
+    for key in keys:
+        if key.preset and key.preset not in rules.presets and not key.disabled:
+            return failure(
+                f"The API key {key.key_id} has the preset {key.preset!r}, which there is not.",
+                f"There are {', '.join(sorted(rules.presets))}: `keys preset {key.key_id} NAME`.",
+            )
+    if config.presets_file is None:
+        return skipped("The presets are those that are built in: --presets-file names a file.")
+    num_own = len(rules.presets) - len(BUILT_IN)
+    return ok(
+        f"{num_own} presets beside the built-in ones, {len(rules.answers)} rules for answers."
+    )
+
+
+def masking(machine: Machine) -> Finding:
+    """Does the masking file load, and does it mask anything?"""
+    if machine.config.masking_file is None:
+        return skipped("Nothing is masked: --masking-file names a file of rules.")
+    try:
+        rules = read_masking(machine.config.masking_file)
+    except StartupError as error:
+        return _failed(error)
+    default = len(rules.default.rules)
+    summary = (
+        f"Version {rules.version}: {default} rules by default, {len(rules.tenants)} tenants with "
+        "rules of their own."
+    )
+    if not any(own.rules for own in rules.sets):
+        return warning(f"{summary} Nothing is masked.", "Name detectors in [default].")
     return ok(summary)
 
 

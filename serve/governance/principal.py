@@ -22,6 +22,7 @@ class Principal:
         owner: the user of the tenant; empty where nobody named one.
         scopes: what the caller may do.
         models: names of the models that the caller may ask; None is all.
+        preset: the one stored with its key; empty is none.
     """
 
     key_id: str
@@ -30,6 +31,7 @@ class Principal:
     owner: str = ""
     scopes: frozenset[Scope] = ALL_SCOPES
     models: frozenset[str] | None = None
+    preset: str = ""
 
 
 ANONYMOUS = Principal(key_id="anonymous", name="anonymous", tenant="anonymous")

@@ -15,10 +15,27 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
+from serve.errors import RequestError
 from serve.governance.principal import Principal
 from serve.observe.record import RequestRecord
 from serve.pipeline.events import Generation
 from serve.pipeline.stages import Stage, StagesOf, no_stages
+
+
+class AnswerCheck(Protocol):
+    """A check of whole answers: one that it rejects is made once more."""
+
+    def accepts(self, content: str) -> bool:
+        """Whether a choice may have this content."""
+        ...
+
+    def retried(self) -> None:
+        """Note that a choice is made once more."""
+        ...
+
+    def rejected(self) -> RequestError | None:
+        """The error in the place of a choice that is rejected again; None lets it pass."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,17 +49,20 @@ class Screened:
         rules: names the rules of ``stages``, version and all: while it is the same, so is what
             they make of an answer. None where that is not known, and such answers are not kept
             for later requests (serve/service/response_cache/).
+        check: of whole answers, behind the stages and before the trail; None is none.
     """
 
     generation: Generation
     stages: StagesOf = no_stages
     last_stages: StagesOf | None = None
     rules: str | None = None
+    check: AnswerCheck | None = None
 
     @property
     def is_reproducible(self) -> bool:
         """Whether the same answer of the engine comes to the same text again."""
-        return self.stages is no_stages or self.rules is not None
+        is_plain = self.stages is no_stages and self.check is None
+        return is_plain or self.rules is not None
 
 
 class Screen(Protocol):
@@ -81,6 +101,7 @@ class Screens:
                 stages=_joined(passed.stages, own.stages),
                 last_stages=_joined_last(own.last_stages, passed.last_stages),
                 rules=_joined_rules(passed, own),
+                check=own.check or passed.check,
             )
         return passed
 

@@ -71,6 +71,7 @@ class ScrapeCollector(Collector):
         self.queue: QueueLoad | None = None
         self.is_key_file_usable: Callable[[], bool] | None = None
         self.figures: list[Callable[[], Mapping[str, float]]] = []  # of parts, by family
+        self.rules_files: dict[str, Callable[[], bool]] = {}
         self.is_database_available: Callable[[], bool] | None = None
         self.is_tls_usable: Callable[[], bool] | None = None
         self.tls_life: Callable[[], tuple[float, float]] | None = None
@@ -90,6 +91,7 @@ class ScrapeCollector(Collector):
             values |= figures()
         if self.is_key_file_usable is not None:
             values["key_file_usable"] = self.is_key_file_usable()
+        values |= {name: is_usable() for name, is_usable in self.rules_files.items()}
         if self.is_database_available is not None:
             values["database_available"] = self.is_database_available()
         if self.is_tls_usable is not None:

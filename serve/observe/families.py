@@ -14,7 +14,7 @@ from typing import Literal
 PREFIX = "intramural_"
 
 Kind = Literal["counter", "gauge", "histogram"]
-Source = Literal["requests", "scrape", "process", "alerts"]
+Source = Literal["requests", "scrape", "process", "alerts", "screens"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,7 +24,7 @@ class Family:
     Attributes:
         source: `requests` are updated when a request is over, `scrape` are read from the engine
             and its neighbours when somebody scrapes, `process` are set once, `alerts` are updated
-            when alerts are sent.
+            when alerts are sent, `screens` while prompts and answers are looked at.
         buckets: upper bounds of a histogram, in its unit, ascending, without +Inf.
     """
 
@@ -217,6 +217,60 @@ FAMILIES: tuple[Family, ...] = (
         "1 while rates and concurrency are counted for all replicas together; 0 where the server "
         "that counts them did not answer the last call, and each replica counts by itself. Absent "
         "where no replicas share.",
+    ),
+    _family(
+        "content_filter_hits_total",
+        "counter",
+        "screens",
+        "Hits of the content filter, by the rule's name in its file, by `direction` (`input`, "
+        "`output`, or `moderation`: a text that a client asked about) and by the rule's `action`: "
+        "`block` or `count`.",
+        *("rule", "direction", "action"),
+    ),
+    _family(
+        "content_filter_failures_total",
+        "counter",
+        "screens",
+        "Texts that the content filter could not look at, for a defect or for want of time, and "
+        "that it let nobody have, by `direction`.",
+        "direction",
+    ),
+    _family(
+        "content_filter_file_usable",
+        "gauge",
+        "scrape",
+        "1 while the content filter's file is the one in force; 0 where the newest one cannot be "
+        "used and the rules before it stay.",
+    ),
+    _family(
+        "presets_file_usable",
+        "gauge",
+        "scrape",
+        "1 while the presets file is the one in force; 0 where the newest one cannot be used and "
+        "the presets before it stay.",
+    ),
+    _family(
+        "answers_rejected_total",
+        "counter",
+        "screens",
+        "Answers that were not of the form that the presets file asks for, by the rule's name "
+        "and by what came of it: `retried`, `refused`, or `passed` as they were.",
+        *("rule", "outcome"),
+    ),
+    _family(
+        "masking_hits_total",
+        "counter",
+        "screens",
+        "Personal data and secrets that masking found, by the rule's name, by its `action` "
+        "(`mask`, `pseudonymise`, `block`, `count`) and by `side`: `prompts` or `answers`.",
+        *("rule", "action", "side"),
+    ),
+    _family(
+        "masking_file_usable",
+        "gauge",
+        "scrape",
+        "1 while the masking file is the one in force; 0 where the newest one cannot be used and "
+        "the rules before it stay. Absent without --masking-file.",
     ),
     _family(
         "requests_admitted",

@@ -20,7 +20,7 @@ import re
 import sys
 import threading
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import PurePath
 from types import MappingProxyType
@@ -50,6 +50,7 @@ _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {
     "vllm_process_name",  # vLLM puts it into every record of the process
 }
 _context: dict[str, str] = {}
+_masking: Callable[[str], str] | None = None
 _VALUES = re.compile(r"[\n(<{].*", re.DOTALL)
 
 
@@ -120,6 +121,15 @@ def _set(name: str, value: str | None) -> None:
         _context[name] = value
 
 
+def set_masking(masked: Callable[[str], str] | None) -> None:
+    """Pass the texts of every line through this from now on, but for those of requests.
+
+    These have names and figures alone.
+    """
+    global _masking
+    _masking = masked
+
+
 class JsonFormatter(logging.Formatter):
     """A log record as one line of JSON. Never raises."""
 
@@ -145,7 +155,22 @@ class JsonFormatter(logging.Formatter):
 
 
 def _extras(record: logging.LogRecord) -> dict[str, Any]:
-    return {name: value for name, value in vars(record).items() if name not in _STANDARD}
+    is_ours = record.name == access.name
+    return {
+        name: _masked(value) if isinstance(value, str) and not is_ours else value
+        for name, value in vars(record).items()
+        if name not in _STANDARD
+    }
+
+
+def _masked(text: str) -> str:
+    """The text as it may be logged. Never raises."""
+    if _masking is None:
+        return text
+    try:
+        return _masking(text)
+    except Exception:  # noqa: BLE001 - a line that might hold a secret is no line
+        return "[a text that could not be masked]"
 
 
 def _told(record: logging.LogRecord) -> dict[str, Any]:
@@ -243,7 +268,9 @@ def _message(record: logging.LogRecord) -> str:
     except (TypeError, ValueError, KeyError):  # arguments that do not fit the format
         message = str(record.msg)
     # asyncio appends reprs of tasks, call-backs and exceptions, with their values.
-    return _VALUES.sub("", message).rstrip(" :") if record.name == "asyncio" else message
+    if record.name == "asyncio":
+        message = _VALUES.sub("", message).rstrip(" :")
+    return message if record.name == access.name else _masked(message)
 
 
 def _short(filename: str) -> str:

@@ -24,9 +24,11 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_late
 
 from serve.engine.protocol import EngineInfo, EngineLoad
 from serve.errors import DeadlineExceeded, RequestError
+from serve.observe.audit_figures import AuditFigures
 from serve.observe.collectors import PooledHistogram, QueueLoad, ScrapeCollector
 from serve.observe.families import BY_NAME, Family
 from serve.observe.record import PROBES, RequestRecord
+from serve.observe.screen_counts import ScreenCounts
 from serve.timeline import CacheCause, Timeline
 from serve.version import server_version
 
@@ -42,7 +44,7 @@ MAX_RATED = 96
 """Most series of feedback: other replicas' models and arms are in the ledger, too."""
 
 
-class Metrics:
+class Metrics(ScreenCounts, AuditFigures):
     """Counts finished requests (a RequestListener) and answers scrapes.
 
     Args:
@@ -94,39 +96,6 @@ class Metrics:
         """Ask here on scrapes whether the database answered of late."""
         self._scraped.is_database_available = is_available
 
-    def attach_audit(self, load: Callable[[], Mapping[str, float]]) -> None:
-        """Ask here on scrapes for figures of the audit log, by their families' names."""
-        self._scraped.figures.append(load)
-        for kind in ("refused", "login_failed"):
-            self._counters["audit_lost_total"].labels(type=kind)
-
-    def audit_written(self, num_entries: int, seconds: float) -> None:  # noqa: ARG002
-        """Note a write of the audit log."""
-        self._histograms["audit_write_seconds"].observe(seconds)
-
-    def attach_witnesses(self) -> None:
-        """Begin to tell what witnesses say of the audit log."""
-        for outcome in ("cosigned", "away", "refused"):
-            self._counters["audit_witness_requests_total"].labels(outcome=outcome)
-        self._num_cosigned = 0
-        self._scraped.figures.append(lambda: {"audit_cosigned_entries": self._num_cosigned})
-
-    def audit_witness_asked(self, outcome: str) -> None:
-        """Count a checkpoint that a witness was asked to cosign."""
-        self._counters["audit_witness_requests_total"].labels(outcome=outcome).inc()
-
-    def audit_cosigned(self, size: int) -> None:
-        """Note the entries that every witness has cosigned."""
-        self._num_cosigned = size
-
-    def audit_passed(self) -> None:
-        """Count what went on unrecorded while the audit log was away."""
-        self._counters["audit_unrecorded_total"].inc()
-
-    def audit_lost(self, kind: str) -> None:
-        """Count a record that had no room while the audit log was away."""
-        self._counters["audit_lost_total"].labels(type=kind).inc()
-
     def attach_tls(
         self,
         is_usable: Callable[[], bool],
@@ -173,6 +142,14 @@ class Metrics:
     def attach_response_cache(self, figures: Callable[[], Mapping[str, float]]) -> None:
         """Ask here on scrapes for the figures of the response cache, by their families' names."""
         self._scraped.figures.append(figures)
+
+    def attach_rules_file(self, family: str, is_usable: Callable[[], bool]) -> None:
+        """Ask here on scrapes whether a file of rules, as it is now, is the one in force.
+
+        Args:
+            family: the one that tells it: ``masking_file_usable``.
+        """
+        self._scraped.rules_files[family] = is_usable
 
     def limit_known(self, limit: str, measure: str) -> None:
         """Begin to count for a limit: from 0 on, or a rate misses the first one."""

@@ -135,9 +135,12 @@ class Generation:
         keeps_stop: a stop string that ends a choice is part of its text.
         shows_special: special tokens are part of the text, by their names.
         wants_token_ids: PromptTokens and TokenIds are sent.
+        shows_token_ids: the client sees the ids, and not only how many they are.
         explains_cache: CacheExplained is sent.
         truncates_to: only the last so many tokens of each prompt count; None is all.
         truncates_end: the first so many instead.
+        given: fields of ``sampling`` that the client gave; others have defaults.
+        preset: the one that the client chose.
     """
 
     prompts: tuple[Prompt, ...]
@@ -156,9 +159,12 @@ class Generation:
     keeps_stop: bool = False
     shows_special: bool = False
     wants_token_ids: bool = False
+    shows_token_ids: bool = False
     explains_cache: bool = False
     truncates_to: int | None = None
     truncates_end: bool = False
+    given: frozenset[str] = frozenset()
+    preset: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

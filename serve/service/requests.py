@@ -31,20 +31,27 @@ from collections.abc import (
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from typing import Any
 
-from models.rules.names import quoted
 from serve import timeline
-from serve.errors import Draining, Forbidden, InternalError, ModelNotFound, RequestError
+from serve.errors import (
+    Draining,
+    Forbidden,
+    InternalError,
+    NoContentFilter,
+    RequestError,
+)
 from serve.governance.audit.trail import Audit
 from serve.governance.identity.authenticators import Authenticator, authenticate
 from serve.governance.identity.credentials import Credentials
+from serve.governance.moderating import Moderation, Moderator
 from serve.governance.pass_through import NoAudit, NoLimits
 from serve.governance.principal import Principal, Scope
 from serve.governance.reservations import Reservations
 from serve.governance.screening import Screen, Screens
 from serve.observe.record import RequestListener, RequestRecord
 from serve.pipeline.events import Event, Generation
+from serve.service import allowed_models
 from serve.service.call import Call
-from serve.service.directory import SHOWN_CHARS, Directory, Served
+from serve.service.directory import Directory, Served
 from serve.service.response_cache.answers import ResponseCache
 from serve.service.running import Running
 from serve.timeline import Timeline
@@ -64,6 +71,7 @@ class Service:
         audit: the trail that a request leaves.
         screen: what prompts and answers pass.
         answers: kept for requests that come again; None keeps none.
+        moderator: what moderations are answered from; None where there is none.
         listeners: told of every finished request.
         clock: monotonic seconds.
 
@@ -81,6 +89,7 @@ class Service:
         audit: Audit | None = None,
         screen: Screen | None = None,
         answers: ResponseCache | None = None,
+        moderator: Moderator | None = None,
         listeners: Sequence[RequestListener] = (),
         clock: Callable[[], float] = timeline.now,
     ) -> None:
@@ -92,6 +101,7 @@ class Service:
         self._audit = audit or NoAudit()
         self._screen = screen or Screens()
         self._answers = answers
+        self._moderator = moderator
         self._listeners = listeners
         self._clock = clock
 
@@ -194,15 +204,13 @@ class Service:
         Raises:
             ModelNotFound: nothing of that name is served to this caller.
         """
-        if _caller(call).models is not None:
-            self._check_named(call, model)
-        served = self.directory.find(model)
+        served = allowed_models.find(self.directory, _caller(call), model)
         call.record.model = served.name
         return served
 
     def models_of(self, call: Call) -> list[Served]:
         """All that is served to the caller."""
-        return [served for served in self.directory.entries if _may_ask(call, served)]
+        return allowed_models.served_to(self.directory, _caller(call))
 
     @asynccontextmanager
     async def generate(
@@ -224,7 +232,8 @@ class Service:
         self.authorise(call, "infer")
         self.check_accepting()
         record = call.record
-        record.model = self._allowed(call, served).name
+        allowed_models.check(_caller(call), served)
+        record.model = served.name
         pipeline = served.resident()
         pipeline.check(generation)
         # While it is down a stream is refused by status: one that began could only end in an error.
@@ -257,20 +266,21 @@ class Service:
         finally:
             await running.end()
 
-    def _check_named(self, call: Call, model: str | None) -> None:
-        """Check a name that a caller of some models gave: what others there are is not told.
+    async def moderate(self, call: Call, texts: Sequence[str]) -> tuple[str, list[Moderation]]:
+        """The version of the content filter's rules, and what they find in texts.
 
         Raises:
-            ModelNotFound: in the same words whether such a model is served to others or not.
+            Forbidden: not for this caller.
+            NoContentFilter: the server has none.
+            ContentFilterFailed: it could not look at them.
         """
-        own = {served.name for served in self.models_of(call)}
-        if (self.directory.default.name if model is None else model) not in own:
-            raise _not_served(model)
-
-    def _allowed(self, call: Call, served: Served) -> Served:
-        if not _may_ask(call, served):
-            raise _not_served(served.name)
-        return served
+        self.authorise(call, "infer")
+        if self._moderator is None:
+            raise NoContentFilter(
+                "This server has no content filter, so it cannot moderate: the operator names the "
+                "rules by --content-filter-file."
+            )
+        return await self._moderator.moderate(_caller(call), call.record, texts)
 
 
 def _caller(call: Call) -> Principal:
@@ -278,19 +288,6 @@ def _caller(call: Call) -> Principal:
     if call.principal is None:
         raise InternalError("The request has no principal.")
     return call.principal
-
-
-def _may_ask(call: Call, served: Served) -> bool:
-    allowed = _caller(call).models
-    return allowed is None or served.name in allowed
-
-
-def _not_served(model: str | None) -> ModelNotFound:
-    named = "that is asked without a name" if model is None else quoted(model[:SHOWN_CHARS])
-    return ModelNotFound(
-        f"The model {named} is not served to this key. /v1/models lists those that are.",
-        param="model",
-    )
 
 
 def _draining() -> Draining:

@@ -31,6 +31,7 @@ from serve.service.least_tokens import least_tokens
 from serve.service.place import Place
 from serve.service.release import released
 from serve.service.response_cache.answers import NO_LOOKUP, Lookup, ResponseCache
+from serve.service.second_try import TRIES, checked, second_request
 
 
 class Running:
@@ -111,8 +112,13 @@ class Running:
         is_hit = self._lookup.hit is not None
         events, started = self._lookup.told(call.record) if is_hit else await self._started()
         await stack.enter_async_context(aclosing(events))
+        check, num_tries = self._screened.check, 1
+        if check is not None and not is_hit:  # what is kept has passed it
+            events = checked(events, check, self._again, call.record.timeline)
+            await stack.enter_async_context(aclosing(events))
+            num_tries = TRIES
         self._reservation = await self._reservations.reserve(
-            self._caller, call.record, _demand(self._served.name, started)
+            self._caller, call.record, _demand(self._served.name, started, num_tries)
         )
         call.answer_headers.update(self._reservation.headers)
         if is_hit:
@@ -186,6 +192,10 @@ class Running:
             return events, first
         raise InternalError("The pipeline did not start the request.")
 
+    def _again(self) -> AsyncGenerator[Event, None]:
+        """Its second run, for a check that rejected the first."""
+        return self._served.resident().generate(second_request(self._request()))
+
     def _request(self) -> GenerateRequest:
         generation, stages = self._screened.generation, self._screened.stages
         return GenerateRequest(
@@ -202,12 +212,12 @@ class Running:
         return None if deadline_at is None else deadline_at - self._clock()
 
 
-def _demand(model: str, started: Started) -> Demand:
+def _demand(model: str, started: Started, num_tries: int) -> Demand:
     return Demand(
         model=model,
-        prompt_tokens=started.prompt_tokens,
-        max_completion_tokens=started.max_completion_tokens,
-        num_sequences=started.num_sequences,
+        prompt_tokens=started.prompt_tokens * num_tries,
+        max_completion_tokens=started.max_completion_tokens * num_tries,
+        num_sequences=started.num_sequences * num_tries,
     )
 
 

@@ -12,8 +12,11 @@ PRIVATE = [
     for net in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7")
 ]
 MOST_ADDRESSES = 256
-TO_STORES = "server-to-stores"
-STORE_PORTS = ({53}, {5432}, {6379})
+NAMED_WAYS = {
+    "server-to-stores": ({53}, {5432}, {6379}),
+    "server-to-witness": ({53}, {8443}),
+}
+"""Policies by which servers leave for pods that are named, and the ports of each of their rules."""
 ELSEWHERE = "intramural-epp"
 """Pods that another project's installation brings; policies may be for them."""
 
@@ -87,20 +90,21 @@ def _reach_faults(manifests: list[Manifest], policies: list[Manifest]) -> Iterat
             continue
         for policy in policies:
             spec = policy["spec"]
-            if policy["metadata"]["name"] == TO_STORES:
-                yield from _store_faults(policy)
+            if policy["metadata"]["name"] in NAMED_WAYS:
+                yield from _named_faults(policy)
             elif selects(spec["podSelector"], pod.labels) and spec.get("egress"):
                 yield f"{pod.owner}: may leave by NetworkPolicy/{policy['metadata']['name']}"
 
 
-def _store_faults(policy: Manifest) -> Iterator[str]:
-    """Stores, and the name server that knows them, are pods that are named, at ports of theirs."""
+def _named_faults(policy: Manifest) -> Iterator[str]:
+    """They lead to pods that are named, and to the name server, at their own ports alone."""
+    name = policy["metadata"]["name"]
     for rule in policy["spec"]["egress"]:
         numbers = {port["port"] for port in rule["ports"]}
-        if numbers not in STORE_PORTS:
-            yield f"NetworkPolicy/{TO_STORES}: ports {sorted(numbers)} are of no store"
+        if numbers not in NAMED_WAYS[name]:
+            yield f"NetworkPolicy/{name}: ports {sorted(numbers)} are none of its own"
         if not all({"namespaceSelector", "podSelector"} == set(peer) for peer in rule["to"]):
-            yield f"NetworkPolicy/{TO_STORES}: a peer is not named by namespace and pod"
+            yield f"NetworkPolicy/{name}: a peer is not named by namespace and pod"
 
 
 def selects(selector: Manifest, labels: dict[str, str]) -> bool:

@@ -87,7 +87,14 @@ def patches() -> set[tuple[str, str, str]]:
 @needs_kubectl
 def test_patches_put_in_what_is_mounted_and_looked_for(tmp_path):
     """Run by the shell that they are written for, on an object here."""
-    for name in ("keys.json", "signer.pub", "ca.pem", "database-url", "cache-url"):
+    for name in (
+        "keys.json",
+        "signer.pub",
+        "ca.pem",
+        "database-url",
+        "cache-url",
+        "content.key",
+    ):
         (tmp_path / name).write_text(f"what is in {name}")
     filled: dict[str, set[str]] = {}
     for kind, name, patch in patches():

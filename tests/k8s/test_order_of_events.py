@@ -42,6 +42,7 @@ FILLED = {
     "intramural-mirror-ca": {"ca.pem"},
     "intramural-hub-token": {"token"},
     "intramural-stores": {"database-url", "cache-url"},
+    "intramural-audit": {"content.key"},
     "intramural-pull": {".dockerconfigjson"},
 }
 MADE = {"intramural-server-tls": {"tls.crt", "tls.key", "ca.crt"}}

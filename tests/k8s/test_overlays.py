@@ -77,7 +77,10 @@ def reach(name: str, direction: str) -> dict[str, set[str]]:
         ("variants/hpa", {"prefetch": {"prefetch-to-mirror"}}),
         (
             "variants/site",
-            {"prefetch": {"prefetch-to-mirror"}, "server": {"server-to-stores"}},
+            {
+                "prefetch": {"prefetch-to-mirror"},
+                "server": {"server-to-stores", "server-to-witness"},
+            },
         ),
     ],
 )

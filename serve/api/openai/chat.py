@@ -59,6 +59,11 @@ class ChatRequest(ToolFields, TemplateFields, SamplingFields):
             reasoning=self.reasoning_use(),
         )
 
+    def given_fields(self) -> frozenset[str]:
+        """See SamplingFields: the newer name is of the same field."""
+        given = super().given_fields()
+        return given if self.max_completion_tokens is None else given | {"max_tokens"}
+
     def _max_tokens(self) -> int:
         given = {self.max_tokens, self.max_completion_tokens} - {None, UNBOUNDED_TOKENS}
         if len(given) > 1:

@@ -81,6 +81,8 @@ _SAMPLING: Final[Mapping[str, str]] = {
     "service_tier": "The class of its turn while the engine is full (docs/queue.md): `flex` is "
     "batch, all others are interactive. `x-request-class` goes before it.",
     "cache_salt": "Requests share cached prefixes only where this text is equal.",
+    "preset": "Name of a preset of the operator's, or `technical`, `creative` or `qa`: it fills "
+    "what is left out of `temperature`, `max_tokens` and the like (docs/presets.md).",
     "stream": "Send the answer as server-sent events while it is made.",
     "stream_options": "How a stream is sent.",
     **_FORMATS,
@@ -133,6 +135,10 @@ MEANINGS: Final[Mapping[str, Mapping[str, str]]] = {
         "labels": "Up to 16 words of the client's own, of up to 64 characters, none twice.",
         "text": "Up to 4,000 characters, kept encrypted; refused by a server that has no key for "
         "it.",
+    },
+    "ModerationRequest": {
+        "input": "A text, an array of texts, or an array of parts of type `text`.",
+        "model": "Any name, or none: the rules of the server's content filter answer.",
     },
     "StreamOptions": {
         "include_usage": "End the stream with a chunk that counts the tokens.",

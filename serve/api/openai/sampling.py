@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -25,6 +26,12 @@ MAX_STOP_CHARS = 1024
 MAX_STOP_TOKEN_IDS = 128
 MAX_BIASES = 1024
 MAX_SALT_CHARS = 128
+MAX_PRESET_CHARS = 64
+PRESET_FIELDS = (
+    *("temperature", "top_p", "top_k", "min_p", "max_tokens"),
+    *("presence_penalty", "frequency_penalty", "repetition_penalty"),
+)
+"""Those that a preset may fill where they are left out (serve/governance/presets)."""
 
 
 def token_count(value: Any) -> Any:
@@ -99,6 +106,7 @@ class SamplingFields(FormatFields, TokenFields):
     ) = None
     ignore_eos: bool | None = None
     cache_salt: Annotated[str, Field(min_length=1, max_length=MAX_SALT_CHARS)] | None = None
+    preset: Annotated[str, Field(min_length=1, max_length=MAX_PRESET_CHARS)] | None = None
     service_tier: Literal["auto", "default", "flex", "scale", "priority"] | None = None
     stream: bool | None = None
     stream_options: StreamOptions | None = None
@@ -140,7 +148,10 @@ class SamplingFields(FormatFields, TokenFields):
             model=self.model,
             is_stream=bool(self.stream),
             request_class=self.request_class,
-            generation=lambda: self.with_token_fields(generation(), counts=self.counts_tokens),
+            generation=lambda: self.with_token_fields(
+                replace(generation(), given=self.given_fields(), preset=self.preset),
+                counts=self.counts_tokens,
+            ),
             encoder=partial(
                 encoder,
                 has_usage_chunk=self.has_usage_chunk,
@@ -148,6 +159,10 @@ class SamplingFields(FormatFields, TokenFields):
                 tokens=self.token_options(n=self.n or 1, counts=self.counts_tokens),
             ),
         )
+
+    def given_fields(self) -> frozenset[str]:
+        """The names of PRESET_FIELDS that the client gave, whatever their values."""
+        return frozenset(name for name in PRESET_FIELDS if getattr(self, name) is not None)
 
     def stops(self) -> tuple[str, ...]:
         """The stop strings.

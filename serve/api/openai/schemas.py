@@ -215,7 +215,7 @@ class TextChoice(Reply):
     index: int
     text: str
     logprobs: TextLogprobs | None
-    finish_reason: Literal["stop", "length"]
+    finish_reason: Literal["stop", "length", "content_filter"]
     token_ids: list[int] = []
     prompt_token_ids: list[int] = []
     prompt_logprobs: list[dict[str, PromptToken] | None] = []
@@ -232,6 +232,24 @@ class Completion(Reply):
     choices: list[TextChoice]
     usage: UsageReply
     prefix_cache: list[CacheReply] = []
+
+
+class ModerationResult(Reply):
+    """Objects by the names of categories: OpenAI's, and those of the rules file."""
+
+    flagged: bool
+    categories: dict[str, bool]
+    category_scores: dict[str, float]
+    category_applied_input_types: dict[str, list[Literal["text"]]]
+    rules: list[str]
+
+
+class Moderations(Reply):
+    """``model`` names the version of the rules; ``rules`` those that hit, with their versions."""
+
+    id: str
+    model: str
+    results: list[ModerationResult]
 
 
 def described(shape: type[BaseModel], *, stream: bool = False) -> dict[int | str, dict[str, Any]]:

@@ -65,6 +65,7 @@ class TokenFields(Body):
             keeps_stop=bool(self.include_stop_str_in_output),
             shows_special=self.skip_special_tokens is False,
             wants_token_ids=bool(self.return_token_ids) or counts,
+            shows_token_ids=bool(self.return_token_ids),
             explains_cache=bool(self.explain_cache),
             truncates_to=self._truncates_to(),
             truncates_end=self.truncation_side == "right",

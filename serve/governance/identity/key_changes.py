@@ -1,4 +1,4 @@
-"""Changes of stored keys: make, give a new secret, revoke, limit, take out. All are pure.
+"""Changes of stored keys: make, give a new secret or preset, revoke, limit, take out. All are pure.
 
 Each takes all keys of a store and gives them back changed, so that a file and a database change
 alike. A new key's text is made here and returned once.
@@ -19,6 +19,7 @@ from serve.governance.identity.key_entry import (
     checked_models,
     checked_name,
     checked_owner,
+    checked_preset,
     checked_scopes,
     checked_tenant,
     hash_secret,
@@ -43,6 +44,7 @@ class NewKey:
         tenant: None is the key's own id: it shares with nobody.
         scopes: their names.
         models: None is all.
+        preset: empty is none.
         expires_at: with a time zone; None means never.
     """
 
@@ -52,6 +54,7 @@ class NewKey:
     scopes: tuple[str, ...] = DEFAULT_SCOPES
     models: tuple[str, ...] | None = None
     limits: Limits = field(default_factory=dict)
+    preset: str = ""
     expires_at: datetime | None = None
 
 
@@ -74,6 +77,7 @@ def made(new: NewKey, pepper: Pepper | None) -> tuple[StoredKey, str]:
             scopes=checked_scopes(new.scopes),
             models=checked_models(new.models),
             limits=checked_limits(new.limits),
+            preset=checked_preset(new.preset),
             secrets=(_stored(text, now, pepper),),
             pepper=None if pepper is None else pepper.pepper_id,
             created_at=now,
@@ -118,6 +122,19 @@ def limited(keys: Keys, key_id: str, changes: Mapping[str, int | str | None]) ->
     wanted = {name: value for name, value in {**key.limits, **changes}.items() if value is not None}
     try:
         return _with(keys, replace(key, limits=checked_limits(wanted)))
+    except ValueError as error:
+        raise _refusal(error) from None
+
+
+def preset_to(keys: Keys, key_id: str, preset: str) -> Keys:
+    """The keys with another preset for one; the empty one is none.
+
+    Raises:
+        StartupError: no key has that id, or the preset's name can be none.
+    """
+    key = found(keys, key_id)
+    try:
+        return _with(keys, replace(key, preset=checked_preset(preset)))
     except ValueError as error:
         raise _refusal(error) from None
 

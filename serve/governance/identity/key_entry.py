@@ -25,6 +25,7 @@ MAX_SECRETS = 2
 _TENANT = re.compile(r"[A-Za-z0-9._@+-]{1,64}")
 _OWNER = re.compile(r"[!-~]{0,128}")
 _MODEL = re.compile(r"\S{1,256}")
+_PRESET = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]{0,63})?")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +58,7 @@ class StoredKey:
         owner: the user of the tenant; may be empty.
         models: names that may be asked; None is all.
         limits: by their names (limit_names.py).
+        preset: of its requests that choose none; empty is none.
         secrets: the newest first, at most MAX_SECRETS.
         pepper: id of the pepper under which they are hashed; None without one.
         rotated_at: when it last got a new secret.
@@ -69,6 +71,7 @@ class StoredKey:
     scopes: frozenset[Scope]
     models: frozenset[str] | None = None
     limits: Limits = field(default_factory=dict)
+    preset: str = ""
     secrets: tuple[StoredSecret, ...]
     pepper: str | None = None
     created_at: datetime
@@ -94,6 +97,7 @@ class StoredKey:
             owner=self.owner,
             scopes=self.scopes,
             models=self.models,
+            preset=self.preset,
         )
 
     def as_json(self) -> dict[str, object]:
@@ -108,6 +112,7 @@ class StoredKey:
             "scopes": sorted(self.scopes),
             "models": None if self.models is None else sorted(self.models),
             "limits": dict(self.limits),
+            "preset": self.preset,
             "created_at": self.created_at.isoformat(),
             "rotated_at": as_text(self.rotated_at),
             "old_secret_until": as_text(max(ends, default=None)),
@@ -173,6 +178,12 @@ def checked_models(models: Iterable[str] | None) -> frozenset[str] | None:
         return None
     says = "a model's name is 1 to 256 characters without spaces"
     return frozenset(_checked(model, _MODEL.fullmatch, says) for model in models)
+
+
+def checked_preset(preset: str) -> str:
+    """Raises ValueError for what can be no preset's name; which there are is known later."""
+    says = "a preset's name is up to 64 letters, digits, dots, dashes and underscores"
+    return _checked(preset, _PRESET.fullmatch, says)
 
 
 def checked_scopes(scopes: Iterable[str]) -> frozenset[Scope]:

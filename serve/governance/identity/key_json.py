@@ -16,6 +16,7 @@ from serve.governance.identity.key_entry import (
     as_text,
     checked_models,
     checked_owner,
+    checked_preset,
     checked_scopes,
     checked_tenant,
 )
@@ -28,6 +29,7 @@ READ_VERSIONS = (1, FORMAT_VERSION)
 _FIELDS = frozenset(
     [
         *("id", "name", "tenant", "owner", "scopes", "models", "limits", "secrets", "pepper"),
+        "preset",
         *("created_at", "rotated_at", "expires_at", "disabled"),
     ]
 )
@@ -43,6 +45,7 @@ def entry_of(key: StoredKey) -> dict[str, Any]:
         "scopes": sorted(key.scopes),
         "models": None if key.models is None else sorted(key.models),
         "limits": dict(key.limits),
+        **({"preset": key.preset} if key.preset else {}),  # older servers know no such field
         "secrets": [
             {
                 "salt": secret.salt,
@@ -106,6 +109,7 @@ def _from_2(entry: Mapping[str, Any]) -> StoredKey:
         scopes=checked_scopes(_texts(entry, "scopes")),
         models=None if entry["models"] is None else checked_models(_texts(entry, "models")),
         limits=checked_limits(entry["limits"]),
+        preset=checked_preset(_text(entry, "preset") if "preset" in entry else ""),
         secrets=secrets,
         pepper=pepper,
         created_at=_utc(entry["created_at"]),

@@ -21,6 +21,7 @@ from serve.api.dialect import Dialect
 from serve.api.http.server import HttpServer, build_server
 from serve.api.openai.errors import problem
 from serve.api.routes import ServerState
+from serve.composition.screens import open_screens
 from serve.composition.tls import Encryption, build_encryption
 from serve.config import Config
 from serve.engine.fake import FakeEngine
@@ -48,6 +49,8 @@ CHATML = (
 )
 TOKENIZER = byte_level_tokenizer()
 EOS = TOKENIZER._tokenizer.token_to_id("<|im_end|>")
+FILTER_FILE = Path(__file__).with_name("filter.toml")
+"""Rules that no test's text has."""
 ANSWER = "The audit log is in the state directory. 你好 🙂"
 
 
@@ -147,9 +150,12 @@ def house(
     chain = authenticators_for(ring) + ((tokens,) if tokens else ())
     metrics = Metrics()
     encryption = build_encryption(config, metrics)
+    screening = open_screens(config, metrics)
     service = Service(
         directory,
         encryption.authenticators(chain),
+        screen=screening.screens,
+        moderator=screening.moderator,
         audit=audit,
         listeners=(records, metrics, *listeners),
     )

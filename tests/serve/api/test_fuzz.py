@@ -30,6 +30,7 @@ from sqlalchemy import Connection, StaticPool, create_engine
 from serve.api.app import create_app
 from serve.api.openai.chat import ChatRequest
 from serve.api.openai.completions import CompletionRequest
+from serve.api.openai.moderations import ModerationRequest
 from serve.api.operations.feedback_request import FeedbackRequest
 from serve.api.operations.tokenize_request import DetokenizeRequest, TokenizeRequest
 from serve.governance.feedback.book import FeedbackBook
@@ -37,7 +38,7 @@ from serve.governance.feedback.feedback import Feedback, StoredFeedback
 from serve.governance.principal import Principal
 from serve.governance.usage.reports import UsageReports
 from serve.storage.schema import metadata
-from tests.serve.api.house import MODEL, House, chat, house, is_free, pipeline_of
+from tests.serve.api.house import FILTER_FILE, MODEL, House, chat, house, is_free, pipeline_of
 
 
 class EmptyLedger:
@@ -78,7 +79,7 @@ class AnyAnswer(FeedbackBook):
 
 
 def house_with_a_ledger() -> House:
-    plain = house(pipeline_of(max_model_len=128))
+    plain = house(pipeline_of(max_model_len=128), content_filter_file=FILTER_FILE)
     ledger = EmptyLedger()
     reports = UsageReports(ledger, ZoneInfo("UTC"))  # type: ignore[arg-type]
     feedback = AnyAnswer(ledger, None)  # type: ignore[arg-type]
@@ -90,6 +91,7 @@ HOUSE = house_with_a_ledger()
 BODIES: dict[str, tuple[Any, dict[str, Any]]] = {
     "/v1/chat/completions": (ChatRequest, chat("hi")),
     "/v1/completions": (CompletionRequest, {"model": MODEL, "prompt": "hi"}),
+    "/v1/moderations": (ModerationRequest, {"input": "hi"}),
     "/tokenize": (TokenizeRequest, {"prompt": "hi"}),
     "/detokenize": (DetokenizeRequest, {"tokens": [1, 2]}),
     "/v1/feedback": (FeedbackRequest, {"id": "req-" + "a" * 32, "score": 1}),

@@ -94,7 +94,7 @@ def test_a_listing_shows_states_and_no_secret(
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["keys"], "create|list|show|rotate|revoke|limits"),
+        (["keys"], "create|list|show|rotate|revoke|limits|preset"),
         (["keys", "make"], "invalid choice: 'make'"),
         (["keys", "list"], "is not there"),
         (["keys", "revoke"], "required: id"),
@@ -306,3 +306,20 @@ def test_a_limit_that_is_given_twice_is_refused(
     assert main(["keys", "create", "--limit", *limits]) == 2
     assert "The limit tokens_per_day is given twice" in capsys.readouterr().err
     assert not file.exists()
+
+
+def test_a_key_has_a_preset_until_it_is_taken_away(
+    file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["keys", "create", "--preset", "qa"]) == 0
+    (key,) = list_keys(file)
+    assert (key.preset, key.principal().preset) == ("qa", "qa")
+    assert main(["keys", "preset", key.key_id, "creative"]) == 0
+    assert list_keys(file)[0].preset == "creative"
+    capsys.readouterr()
+    assert main(["keys", "preset", key.key_id, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["preset"] == "creative"
+    assert main(["keys", "preset", key.key_id, "none"]) == 0
+    assert list_keys(file)[0].preset == ""
+    assert main(["keys", "preset", key.key_id, "a b"]) == 2
+    assert "a preset's name" in capsys.readouterr().err.lower()

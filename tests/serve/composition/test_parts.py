@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 LIBRARIES = (
-    *("sqlalchemy", "alembic", "psycopg", "redis", "jwt", "smtplib"),
+    *("sqlalchemy", "alembic", "psycopg", "redis", "jwt", "smtplib", "re2", "ahocorasick"),
     *(f"serve.governance.audit.{part}" for part in ("content", "log", "records", "tlog")),
 )
 

@@ -8,6 +8,7 @@ import pytest
 
 from serve.doctor import governance
 from tests.serve.doctor.machines import machine
+from tests.serve.governance.stored_keys import stored_key
 
 LIMITS = '[[limits]]\nname = "all"\ntokens_per_day = 5\n'
 RATES = '[[limits]]\nname = "all"\ntokens_per_minute = 5\nmode = "observe"\n'
@@ -29,8 +30,26 @@ def test_what_is_not_set_is_skipped(tmp_path):
         governance.limits,
         governance.identity_provider,
         governance.alerts,
+        governance.content_filter,
+        governance.presets,
+        governance.masking,
     )
-    assert [check(plain).level for check in checks] == ["skipped"] * 4
+    assert [check(plain).level for check in checks] == ["skipped"] * 7
+
+
+@pytest.mark.parametrize(
+    ("text", "level", "told"),
+    [
+        ('version = "3"\n[default]\nmask = ["email"]\n', "ok", "Version 3: 1 rules by default"),
+        ("[default]\n", "warning", "Nothing is masked"),
+        ('[default]\nmask = ["emial"]\n', "failure", "emial"),
+    ],
+)
+def test_masking(tmp_path, text, level, told):
+    masking_file = written(tmp_path, "masking.toml", text)
+    found = governance.masking(machine(tmp_path, masking_file=masking_file))
+    assert found.level == level
+    assert told in f"{found.summary} {found.advice}"
 
 
 @pytest.mark.parametrize(("text", "level"), [("p" * 32, "ok"), ("short", "failure")])
@@ -44,6 +63,30 @@ def test_limits_that_load(tmp_path):
     limits_file = written(tmp_path, "limits.toml", LIMITS + RATES.replace("all", "other"))
     found = governance.limits(machine(tmp_path, limits_file=limits_file))
     assert (found.level, found.summary) == ("ok", "2 limits, 1 of them enforced.")
+
+
+def test_a_content_filter(tmp_path):
+    text = 'version = "3"\n[[rules]]\nname = "r"\ncategory = "hate"\nwords = ["x"]\n'
+    rules = written(tmp_path, "filter.toml", text)
+    found = governance.content_filter(machine(tmp_path, content_filter_file=rules))
+    assert (found.level, found.summary) == ("ok", "1 rules, 1 of them block; version 3.")
+    rules = written(tmp_path, "filter.toml", text.replace("hate", "Hate"))
+    found = governance.content_filter(machine(tmp_path, content_filter_file=rules))
+    assert found.level == "failure"
+
+
+def test_presets_and_keys_that_name_one(tmp_path, monkeypatch):
+    presets = written(tmp_path, "presets.toml", "[presets.own]\ntop_p = 0.5\n")
+    found = governance.presets(machine(tmp_path, presets_file=presets))
+    assert (found.level, found.summary) == (
+        "ok",
+        "1 presets beside the built-in ones, 0 rules for answers.",
+    )
+    keys = written(tmp_path, "keys.json", "{}")
+    monkeypatch.setattr(governance, "list_keys", lambda _path: [stored_key("k", preset="gone")])
+    found = governance.presets(machine(tmp_path, presets_file=presets, api_key_file=keys))
+    assert found.level == "failure"
+    assert "'gone'" in found.summary
 
 
 def test_a_limit_on_what_is_not_there(tmp_path):

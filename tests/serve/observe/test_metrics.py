@@ -218,10 +218,13 @@ def test_the_scrape_holds_exactly_the_families_of_the_table():
     metrics.set_arm("blue")
     metrics.set_alert_channels(["webhook"])
     metrics.limit_known("each key", "tokens_per_minute")
+    metrics.masking_known("email", "mask")
     metrics.attach_limits(dict)
     metrics.attach_audit(dict)
     metrics.attach_witnesses()
     metrics.feedback_given("demo", "blue", 500)
+    metrics.content_filter_known("rule", ["input"], "block")
+    metrics.answer_rule_known("letter")
     metrics.request_finished(finished(error_code="engine_dead"))
     found = {}
     for family in text_string_to_metric_families(metrics.render()[0].decode()):

@@ -207,6 +207,7 @@ def test_every_route_of_the_product_has_its_policy() -> None:
         ("GET", "/admin/feedback"): "admin",
         ("GET", "/admin/feedback/counts"): "admin",
         ("GET", "/v1/models/{model:path}"): "infer",
+        ("POST", "/v1/moderations"): "infer",
         ("POST", "/tokenize"): "infer",
         ("POST", "/detokenize"): "infer",
         ("GET", "/livez"): None,

@@ -6,7 +6,7 @@ import shlex
 
 from docs.browser import Browser
 from tests.programs import needs
-from tests.serve.api.house import House, house
+from tests.serve.api.house import FILTER_FILE, House, house
 from tests.serve.api.pages.served import READY, is_clean, served
 
 pytestmark = needs("chromium", "chromedriver")
@@ -52,7 +52,7 @@ def test_it_has_every_route_type_and_field(browser: Browser) -> None:
 
 
 def test_each_route_has_an_example_that_is_right(browser: Browser) -> None:
-    home = house()
+    home = house(content_filter_file=FILTER_FILE)
     with served(home) as url:
         browser.open(url + "/docs")
         browser.until(f"{READY} && {DRAWN}")
@@ -69,7 +69,7 @@ def test_each_route_has_an_example_that_is_right(browser: Browser) -> None:
             """,
             [_request(command) for command in commands],
         )
-        assert len(asked) == 19
+        assert len(asked) == 20
         of_ledger = ("/usage", "/feedback")
         needs_ledger = [any(part in address for part in of_ledger) for address, _ in asked]
         statuses = {(needs, status) for needs, (_, status) in zip(needs_ledger, asked, strict=True)}

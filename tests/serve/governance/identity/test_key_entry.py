@@ -44,8 +44,8 @@ def test_an_operator_sees_neither_salt_nor_hash() -> None:
     key = stored_key("x", expires_at=NOON, models=frozenset({"b", "a"}))
     shown = key.as_json()
     assert set(shown) == {
-        *("id", "name", "tenant", "owner", "scopes", "models", "limits", "created_at"),
-        *("rotated_at", "old_secret_until", "expires_at", "state"),
+        *("id", "name", "tenant", "owner", "scopes", "models", "limits", "preset"),
+        *("created_at", "rotated_at", "old_secret_until", "expires_at", "state"),
     }
     assert shown["expires_at"] == "2026-01-01T12:00:00+00:00"
     assert shown["models"] == ["a", "b"]

@@ -20,6 +20,7 @@ def test_a_key_is_the_same_after_it_was_written() -> None:
             models=frozenset({"demo"}),
             limits={"tokens_per_day": 5, "money_per_day": "1.5"},
             secrets=(stored_secret("x"), stored_secret("y", valid_until=NOON)),
+            preset="qa",
             pepper="ab" * 8,
             rotated_at=NOON,
             expires_at=NOON,
@@ -38,3 +39,9 @@ def test_every_field_is_needed() -> None:
     for name in old:
         with pytest.raises(KeyError, match=name):
             key_of({other: value for other, value in old.items() if other != name}, 1)
+
+
+def test_a_key_without_a_preset_is_written_as_before_there_were_any() -> None:
+    assert "preset" not in entry_of(stored_key("x"))
+    with pytest.raises(ValueError, match="a preset's name"):
+        key_of({**entry_of(stored_key("x")), "preset": "a b"})

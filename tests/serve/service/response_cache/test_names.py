@@ -53,6 +53,7 @@ OTHERS: dict[type, dict[str, Any]] = {
         "forbids_calls": True, "reasoning": ReasoningUse(is_shown=False), "bad_words": ("x",),
         "best_of": 3, "echoes": True, "keeps_stop": True, "shows_special": True,
         "wants_token_ids": True, "explains_cache": True, "truncates_to": 5, "truncates_end": True,
+        "shows_token_ids": True, "given": frozenset({"top_p"}), "preset": "qa",
     },
     SamplingParams: {
         "max_tokens": 2, "temperature": 0.5, "top_p": 0.5, "top_k": 1, "min_p": 0.5, "seed": 1,
@@ -113,7 +114,7 @@ def test_nothing_of_a_request_is_named_otherwise() -> None:
     own = {field.name for field in fields(GenerateRequest)} - {f.name for f in fields(Generation)}
     assert own == {"request_id", "tenant", "adapter", "stages", "timeline"}
     assert {field.name for field in fields(Screened)} == {
-        *("generation", "stages", "last_stages", "rules"),
+        *("generation", "stages", "last_stages", "rules", "check"),
     }
 
 

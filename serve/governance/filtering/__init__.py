@@ -1,0 +1,1 @@
+"""The content filter: rules for what prompts and answers may say."""

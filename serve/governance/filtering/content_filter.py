@@ -1,0 +1,202 @@
+"""The content filter: a screen of prompts and answers by rules, and what moderations answer from.
+
+It fails closed. What it could not look at, for a defect of its own or for want of time, does not
+pass; metric and log say so.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Final, Protocol
+
+from serve.errors import ContentFiltered, ContentFilterFailed
+from serve.governance.filtering.matching import Matcher
+from serve.governance.filtering.prompt_texts import PromptText, has_tokens, texts_of
+from serve.governance.filtering.rules import Direction, Rule, RuleSet
+from serve.governance.filtering.scanning import hits_of
+from serve.governance.filtering.stage import FilterStage, HeldIds
+from serve.governance.moderating import Moderation
+from serve.governance.principal import Principal
+from serve.governance.screening import Screened
+from serve.observe.record import RequestRecord
+from serve.pipeline.events import Generation
+from serve.pipeline.stages import Stage
+
+log = logging.getLogger(__name__)
+
+TIMEOUT_S: Final = 30.0
+INLINE_CHARS: Final = 4096
+"""Longer texts are looked at on a thread: the event loop goes on."""
+INLINE_WORDS: Final = 2000
+"""An automaton of more words is made on a thread."""
+
+
+class FilterMetrics(Protocol):
+    """Figures of the filter (serve.observe.metrics.Metrics)."""
+
+    def content_filter_hit(self, rule: str, direction: str, action: str) -> None: ...
+    def content_filter_failed(self, direction: str) -> None: ...
+
+
+class ContentFilter:
+    """Rules for what prompts and answers may say (a Screen and a Moderator).
+
+    Args:
+        rules: those in force.
+        timeout_s: most seconds for the texts of one request.
+    """
+
+    def __init__(
+        self, rules: Callable[[], RuleSet], metrics: FilterMetrics, *, timeout_s: float = TIMEOUT_S
+    ) -> None:
+        self._rules = rules
+        self._metrics = metrics
+        self._timeout_s = timeout_s
+        self._matchers: dict[tuple[str | None, Direction | None], Matcher] = {}
+        self._matched: RuleSet | None = None
+
+    async def screen(
+        self, principal: Principal, record: RequestRecord, generation: Generation
+    ) -> Screened:
+        """The generation, with the stages that its answer passes.
+
+        Raises:
+            ContentFiltered: a rule blocks its prompt.
+            ContentFilterFailed: it cannot be looked at.
+        """
+        rules = self._rules()
+        before = await self._matcher(rules, principal.tenant, "input")
+        behind = await self._matcher(rules, principal.tenant, "output")
+        if before.rules:
+            await self._check(before, record, generation)
+        if not behind.rules:
+            return Screened(generation=generation)
+
+        is_json = generation.format is not None and generation.format.kind == "json_schema"
+
+        def stages(index: int) -> Sequence[Stage]:
+            return [
+                FilterStage(
+                    index,
+                    behind,
+                    has_json=is_json,
+                    on_hit=lambda rule: self._note(record, rule, "output"),
+                    on_failure=lambda: self._metrics.content_filter_failed("output"),
+                )
+            ]
+
+        def held_ids(index: int) -> Sequence[Stage]:
+            return [HeldIds(index)]
+
+        holds = generation.shows_token_ids and behind.blocks
+        return Screened(
+            generation=generation,
+            stages=stages,
+            last_stages=held_ids if holds else None,
+            rules=f"content filter {rules.digest}" if rules.digest else None,
+        )
+
+    async def moderate(
+        self, principal: Principal, record: RequestRecord, texts: Sequence[str]
+    ) -> tuple[str, list[Moderation]]:
+        """The rules' version, and what those of the caller's tenant find in either direction.
+
+        Raises:
+            ContentFilterFailed: they cannot be looked at.
+        """
+        rules = self._rules()
+        matcher = await self._matcher(rules, principal.tenant, None)
+        found = await self._looked_at([(matcher, text) for text in texts], "moderation")
+        for rule in dict.fromkeys(rule for _, hit in found for rule in hit):
+            self._note(record, rule, "moderation")
+        return rules.version, [
+            Moderation(
+                categories=rules.categories,
+                flagged=frozenset(rule.category for rule in hit),
+                rules=tuple(f"{rule.name}@{rule.version}" for rule in hit),
+            )
+            for _, hit in found
+        ]
+
+    async def _check(self, matcher: Matcher, record: RequestRecord, generation: Generation) -> None:
+        if matcher.blocks and has_tokens(generation):
+            raise ContentFiltered(
+                "The prompt is token ids, which this server's content filter cannot read: send "
+                "text.",
+                param="prompt",
+            )
+        texts = texts_of(generation)
+        found = await self._looked_at([(matcher, text.text) for text in texts], "input")
+        for rule in dict.fromkeys(rule for _, counted in found for rule in counted):
+            self._note(record, rule, "input")
+        for text, (blocking, _) in zip(texts, found, strict=True):
+            if blocking is not None:
+                self._note(record, blocking, "input")
+                raise _refusal(blocking, text)
+
+    async def _looked_at(
+        self, texts: Sequence[tuple[Matcher, str]], direction: str
+    ) -> list[tuple[Rule | None, list[Rule]]]:
+        """The hits of each text. Raises ContentFilterFailed: whatever fails, nothing passes."""
+
+        def look() -> list[tuple[Rule | None, list[Rule]]]:
+            return [hits_of(matcher, text) for matcher, text in texts]
+
+        try:
+            if sum(len(text) for _, text in texts) <= INLINE_CHARS:
+                return look()
+            async with asyncio.timeout(self._timeout_s):
+                return await asyncio.to_thread(look)
+        except Exception as error:  # noqa: BLE001 - whatever it is: nothing passes that was not filtered
+            raise self._failure(error, direction) from None
+
+    def _failure(self, error: Exception, direction: str) -> ContentFilterFailed:
+        """Tell metric and log of a failure. Returns the client's error."""
+        log.error("content filter failed, the request is refused", exc_info=error)
+        self._metrics.content_filter_failed(direction)
+        told = "took too long" if isinstance(error, TimeoutError) else "failed"
+        return ContentFilterFailed(f"The content filter {told} on this request, so it is refused.")
+
+    def _note(self, record: RequestRecord, rule: Rule, direction: str) -> None:
+        """Write down a hit: in the record, in figures and in the log, and no text of it."""
+        self._metrics.content_filter_hit(rule.name, direction, rule.action)
+        if rule.verdict not in record.verdicts:
+            record.verdicts.append(rule.verdict)
+        log.info(
+            "content filter hit",
+            extra={
+                "request_id": record.request_id,
+                "rule": rule.name,
+                "rule_version": rule.version,
+                "direction": direction,
+                "action": rule.action,
+            },
+        )
+
+    async def _matcher(self, rules: RuleSet, tenant: str, direction: Direction | None) -> Matcher:
+        """The rules of a tenant and a direction, made once; None is both, and blocks nothing."""
+        if rules is not self._matched:
+            self._matched, self._matchers = rules, {}
+        matchers = self._matchers
+        key = (tenant if tenant in rules.tenants else None, direction)
+        if key not in matchers:
+            own = tuple(rules.of(tenant, direction))
+            make = partial(Matcher, own, only_counts=direction is None)
+            is_small = sum(len(rule.words) for rule in own) <= INLINE_WORDS
+            try:
+                matchers[key] = make() if is_small else await asyncio.to_thread(make)
+            except Exception as error:  # noqa: BLE001 - the same
+                raise self._failure(error, direction or "moderation") from None
+        return matchers[key]
+
+
+def _refusal(rule: Rule, text: PromptText) -> ContentFiltered:
+    return ContentFiltered(
+        f"The rule '{rule.name}' of the content filter, version {rule.version}, blocks this "
+        f"request: {text.param} has what it looks for ({rule.category}). Leave that out, or ask "
+        "the operator.",
+        param=text.param,
+    )

@@ -1,0 +1,82 @@
+"""Scanning: a text that comes in pieces, released as far as no rule can hit it any more.
+
+The text before the first hit comes out whole and nothing behind that place does, whatever the
+pieces were: what is held back is what a rule could still come to hit, by its longest match.
+"""
+
+from __future__ import annotations
+
+from serve.governance.filtering.folding import Folder
+from serve.governance.filtering.matching import Matcher
+from serve.governance.filtering.rules import Rule
+
+
+class Scanner:
+    """Scans one text.
+
+    Args:
+        has_escapes: it is JSON text: escapes are read as what they stand for.
+
+    Attributes:
+        counted: rules that count and that hit the released text.
+        blocked_by: the rule whose hit ended the text; None while there was none.
+    """
+
+    def __init__(self, matcher: Matcher, *, has_escapes: bool = False) -> None:
+        self._matcher = matcher
+        self._folder = Folder(has_escapes=has_escapes)
+        self._held = ""
+        self._begin = 0  # the place of what is held, in characters of the text
+        self._window = ""  # folded: what was released last, and what is held
+        self._num_released = 0  # of the window
+        self._places: list[int] = []  # of the folded characters that are held
+        self.counted: dict[Rule, None] = {}
+        self.blocked_by: Rule | None = None
+
+    def feed(self, text: str) -> str:
+        """Take more of the text. Returns what is released."""
+        return self._taken(text, is_last=False)
+
+    def pause(self) -> str:
+        """Release the rest, as if the text ended here.
+
+        What follows is matched with it all the same. A hit that begins in what was released and
+        ends in what follows ends the text there.
+        """
+        return self._taken("", is_last=True)
+
+    def _taken(self, text: str, *, is_last: bool) -> str:
+        if self.blocked_by is not None:
+            return ""
+        self._held += text
+        folded, places = self._folder.feed(text, is_last=is_last)
+        self._window += folded
+        self._places += places
+        matcher, window, begin = self._matcher, self._window, self._num_released
+        hit = matcher.blocked(window, begin, is_last=is_last)
+        end = len(window) if is_last else max(begin, matcher.open_from(window))
+        if hit is not None and hit.start <= end:
+            end = max(begin, hit.start)
+            self.blocked_by = matcher.rules[hit.number]
+        for number in sorted(matcher.counted(window, begin, end, is_last=is_last)):
+            self.counted[matcher.rules[number]] = None
+        return self._released(end)
+
+    def _released(self, end: int) -> str:
+        """The text up to a place of the window."""
+        num_more = end - self._num_released
+        place = self._places[num_more] if num_more < len(self._places) else self._folder.num_folded
+        released = self._held[: place - self._begin]
+        self._held, self._begin = self._held[place - self._begin :], place
+        del self._places[:num_more]
+        kept = max(0, end - self._matcher.longest - 1)
+        self._window, self._num_released = self._window[kept:], end - kept
+        return released
+
+
+def hits_of(matcher: Matcher, text: str) -> tuple[Rule | None, list[Rule]]:
+    """The rule that blocks a whole text, if one does, and those that count it, in their order."""
+    scanner = Scanner(matcher)
+    scanner.feed(text)
+    scanner.pause()
+    return scanner.blocked_by, list(scanner.counted)

@@ -1,0 +1,88 @@
+"""A file of rules that is followed: read again when it changes, and kept as it was if it is bad."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Generic, TypeVar
+
+from serve import timeline
+from serve.errors import StartupError
+
+log = logging.getLogger(__name__)
+
+RELOAD_INTERVAL_S = 1.0
+
+T = TypeVar("T")
+
+
+class FollowedFile(Generic[T]):
+    """The content of a file as it is now.
+
+    A change is noticed by the first request after it, at most a second late. A new file that cannot
+    be used is logged as an error, and the content known so far stays.
+
+    Args:
+        read: reads the file; raises StartupError where it cannot be used.
+        kind: what the file is, for the log: ``presets``.
+        clock: monotonic seconds.
+
+    Attributes:
+        is_in_force: whether the file as it is now is the one in force.
+
+    Raises:
+        StartupError: the file cannot be used.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        read: Callable[[Path], T],
+        kind: str,
+        *,
+        clock: Callable[[], float] = timeline.now,
+    ) -> None:
+        self._path = path
+        self._read = read
+        self._kind = kind
+        self._clock = clock
+        self._signature = self._signed()
+        self._content = read(path)
+        self._checked_at = clock()
+        self.is_in_force = True
+
+    @property
+    def content(self) -> T:
+        """The content in force."""
+        if self._clock() - self._checked_at >= RELOAD_INTERVAL_S:
+            self.follow()
+        return self._content
+
+    def follow(self, *, always: bool = False) -> None:
+        """Read the file again if it has changed since the last look.
+
+        Args:
+            always: read it whether it has changed or not.
+        """
+        self._checked_at = self._clock()
+        signature = self._signed()
+        if signature == self._signature and not always:
+            return
+        self._signature = signature
+        try:
+            self._content = self._read(self._path)
+        except StartupError as error:
+            self.is_in_force = False
+            log.error("%s not reloaded, what is known stays in force: %s", self._kind, error)  # noqa: TRY400
+        else:
+            self.is_in_force = True
+            log.info("%s reloaded", self._kind)
+
+    def _signed(self) -> tuple[int, ...] | None:
+        """A value that changes when the file does; None where it is not there."""
+        try:
+            found = self._path.stat()
+        except OSError:
+            return None
+        return (found.st_ino, found.st_mtime_ns, found.st_size)

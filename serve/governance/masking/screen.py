@@ -1,0 +1,199 @@
+"""The screen that masks: prompts before they are rendered, answers before they are recorded.
+
+::
+
+    prompt ── masked ── engine ── answer ── masked ── audit ── pseudonyms restored ── caller
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+from serve.errors import InvalidRequest, MaskingFailed, RequestError
+from serve.governance.masking.lanes import Lane, Rewritten
+from serve.governance.masking.prompts import MaskedPrompts, pseudonyms_in, texts_of
+from serve.governance.masking.pseudonyms import Pseudonyms
+from serve.governance.masking.replacing import Replacing, Told, scanner_of
+from serve.governance.masking.restoring import RestoredStream
+from serve.governance.masking.rules import Rule, Rules, RuleSet, Side
+from serve.governance.masking.stream import MaskedStream
+from serve.governance.principal import Principal
+from serve.governance.screening import Screened
+from serve.observe.record import RequestRecord
+from serve.pipeline.events import Generation
+from serve.pipeline.stages import Stage, StagesOf, no_stages
+
+log = logging.getLogger(__name__)
+
+INLINE_CHARS = 4_096
+"""Prompts up to this length are masked at once: 2 ms, and 17 ms of the worst that was found."""
+TEXT_CHARS = 32
+"""Characters for which the time is that of beginning a text."""
+_thread = ThreadPoolExecutor(1, "masking")
+"""One for all prompts; it looks at slices, between which the event loop has its turn."""
+
+OnHit = Callable[[str, str, Side], None]
+"""Called with the rule, its action and the side of each hit."""
+
+
+class MaskingScreen:
+    """Masks by the rules in force (a Screen).
+
+    Args:
+        rules: asked for each request.
+        on_hit: told of each hit.
+    """
+
+    def __init__(
+        self,
+        rules: Callable[[], Rules],
+        on_hit: OnHit = lambda _rule, _action, _side: None,
+    ) -> None:
+        self._rules = rules
+        self._on_hit = on_hit
+
+    async def screen(
+        self, principal: Principal, record: RequestRecord, generation: Generation
+    ) -> Screened:
+        """See Screen."""
+        rules = self._rules()
+        own = rules.of(principal.tenant)
+        if not (own.apply_to("prompts") or own.apply_to("answers")):
+            return Screened(generation=generation)
+        request = MaskedRequest(
+            own, lambda side: self._told(record, rules.version, side), digest=rules.digest
+        )
+        try:
+            if sum(len(text) + TEXT_CHARS for text in texts_of(generation)) <= INLINE_CHARS:
+                return request.screened(generation)
+            loop = asyncio.get_running_loop()
+            return await loop.run_in_executor(_thread, request.screened, generation)
+        except RequestError:
+            raise
+        except Exception as error:
+            # Types and places are logged, and no text: it may be what was to be masked.
+            log.error("masking of a prompt failed", exc_info=error)  # noqa: TRY400
+            raise MaskingFailed(
+                "The prompt could not be masked, so it is not answered. Tell the operator."
+            ) from None
+
+    def _told(self, record: RequestRecord, version: str, side: Side) -> Told:
+        def told(rule: Rule) -> None:
+            verdict = f"masking:{rule.name}@{version}"
+            if verdict not in record.verdicts:
+                record.verdicts.append(verdict)
+            self._on_hit(rule.name, rule.action, side)
+
+        return told
+
+
+class MaskedRequest:
+    """One request under a tenant's rules.
+
+    Args:
+        rules: of the tenant.
+        told: makes what is told of the hits on a side.
+        digest: of the file that they are of.
+    """
+
+    def __init__(self, rules: RuleSet, told: Callable[[Side], Told], *, digest: str = "") -> None:
+        self._rules = rules
+        self._told = told
+        self._digest = digest
+
+    def screened(self, generation: Generation) -> Screened:
+        """The request as it may run.
+
+        Raises:
+            RequestError: it may not.
+        """
+        pseudonyms = Pseudonyms()
+        is_answer_masked = self._rules.apply_to("answers")
+        if is_answer_masked:
+            _check_answer(generation)
+        if self._rules.pseudonymises:
+            pseudonyms = Pseudonyms(pseudonyms_in(generation))
+        is_json = generation.format is not None and generation.format.kind == "json_schema"
+        if self._rules.apply_to("prompts"):
+            replacing = Replacing(self._rules, pseudonyms, self._told("prompts"))
+            generation = MaskedPrompts(scanner_of(self._rules), replacing).of(generation)
+        choices = _Choices(pseudonyms)
+        stages: StagesOf = no_stages
+        if is_answer_masked:
+            stages = self._masking(choices, is_json=is_json)
+        restores = len(pseudonyms) > 0 or (is_answer_masked and self._rules.pseudonymises)
+        last_stages = _restoring(choices, is_json=is_json) if restores else None
+        # A pseudonym that an answer brings is this request's own: nobody else can restore it.
+        brings = is_answer_masked and self._rules.pseudonymises
+        return Screened(
+            generation=generation,
+            stages=stages,
+            last_stages=last_stages,
+            rules=f"masking:{self._digest}" if self._digest and not brings else None,
+        )
+
+    def _masking(self, choices: _Choices, *, is_json: bool) -> StagesOf:
+        told = self._told("answers")
+        scanner = scanner_of(self._rules, of_answers=True)
+
+        def stages(index: int) -> Sequence[Stage]:
+            replacing = Replacing(self._rules, choices.of(index), told)
+
+            def stream(lane: Lane) -> MaskedStream:
+                has_json = _is_json(lane, is_json=is_json)
+                return MaskedStream(scanner, replacing, is_json=has_json)
+
+            return [Rewritten(stream, hides_tokens=True)]
+
+        return stages
+
+
+class _Choices:
+    """The pseudonyms of each choice: those of the prompts, and those that its own text adds."""
+
+    def __init__(self, pseudonyms: Pseudonyms) -> None:
+        self._all = pseudonyms
+        self._own: dict[int, Pseudonyms] = {}
+
+    def of(self, index: int) -> Pseudonyms:
+        if index not in self._own:
+            self._own[index] = self._all.copy()
+        return self._own[index]
+
+
+def _restoring(choices: _Choices, *, is_json: bool) -> StagesOf:
+    def stages(index: int) -> Sequence[Stage]:
+        def stream(lane: Lane) -> RestoredStream:
+            return RestoredStream(choices.of(index), is_json=_is_json(lane, is_json=is_json))
+
+        return [Rewritten(stream)]
+
+    return stages
+
+
+def _is_json(lane: Lane, *, is_json: bool) -> bool:
+    """Whether a text is JSON: arguments of calls, and content that was asked for as such."""
+    return isinstance(lane, int) or (is_json and lane == "content")
+
+
+def _check_answer(generation: Generation) -> None:
+    """Refuse what would tell of an answer's tokens, which are those of the unmasked text.
+
+    Raises:
+        InvalidRequest: it was asked for.
+    """
+    asked = {
+        "logprobs": generation.sampling.num_logprobs is not None,
+        "prompt_logprobs": generation.sampling.num_prompt_logprobs is not None,
+        "return_token_ids": generation.shows_token_ids,
+    }
+    for name, is_asked in asked.items():
+        if is_asked:
+            raise InvalidRequest(
+                f"{name} cannot be had with this key: its answers are masked, and the tokens are "
+                "those of the text before. Leave it out.",
+                param=name,
+            )

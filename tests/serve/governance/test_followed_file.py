@@ -1,0 +1,75 @@
+"""A file that is followed: what is new is read, what is bad changes nothing."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import pytest
+
+from serve.errors import StartupError
+from serve.governance.followed_file import RELOAD_INTERVAL_S, FollowedFile
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def read(path: Path) -> str:
+    text = path.read_text("utf-8")
+    if text == "bad":
+        raise StartupError("it is bad")
+    return text
+
+
+def write(path: Path, text: str) -> None:
+    fresh = path.with_suffix(".new")
+    fresh.write_text(text, "utf-8")
+    fresh.replace(path)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    write(tmp_path / "rules", "one")
+    return tmp_path / "rules"
+
+
+def test_a_change_is_read_within_a_second(path: Path) -> None:
+    clock = Clock()
+    file = FollowedFile(path, read, "rules", clock=clock)
+    write(path, "two")
+    assert file.content == "one"
+    clock.now += RELOAD_INTERVAL_S
+    assert file.content == "two"
+
+
+def test_a_bad_file_changes_nothing_and_says_so(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = FollowedFile(path, read, "rules", clock=Clock())
+    write(path, "bad")
+    with caplog.at_level(logging.ERROR):
+        file.follow()
+    assert (file.content, file.is_in_force) == ("one", False)
+    assert "rules not reloaded, what is known stays in force: it is bad" in caplog.text
+    write(path, "three")
+    file.follow()
+    assert (file.content, file.is_in_force) == ("three", True)
+
+
+def test_it_is_read_again_unchanged_where_that_is_asked_for(path: Path) -> None:
+    texts = iter(["first", "second"])
+    file = FollowedFile(path, lambda _path: next(texts), "rules", clock=Clock())
+    file.follow()
+    assert file.content == "first"
+    file.follow(always=True)
+    assert file.content == "second"
+
+
+def test_a_file_that_cannot_be_used_ends_the_start(path: Path) -> None:
+    write(path, "bad")
+    with pytest.raises(StartupError, match="it is bad"):
+        FollowedFile(path, read, "rules")
