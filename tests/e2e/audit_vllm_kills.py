@@ -84,10 +84,12 @@ def patiently(server: Server) -> None:
     """Wait for a server on a machine that is busy."""
     for number in range(START_TRIES):
         try:
-            return wait_ready(server)
+            wait_ready(server)
         except AssertionError:
             if server.process.poll() is not None or number == START_TRIES - 1:
                 raise
+        else:
+            return
 
 
 def main(folder: Path, num_kills: int, seed: int, most_s: float) -> None:
