@@ -99,7 +99,9 @@ class ResponseCache:
         if hit is None:
             self._num_misses += 1
             call.answer_headers[STATE_HEADER] = "miss"
-            return Lookup(cache=self, name=name) if use.writes else Lookup()
+            num_verdicts = len(call.record.verdicts)
+            place = Lookup(cache=self, name=name, num_verdicts=num_verdicts)
+            return place if use.writes else Lookup()
         self._num_hits += 1
         call.record.verdicts.append(CACHE_HIT)
         call.answer_headers[STATE_HEADER] = "hit"
@@ -181,11 +183,13 @@ class Lookup:
     Attributes:
         hit: the kept answer; None is a miss, or a request that is not for the cache.
         cache: that takes the answer, under the name; None where it is not to be kept.
+        num_verdicts: of the record, that are of the request and not of its answer.
     """
 
     hit: KeptAnswer | None = None
     cache: ResponseCache | None = None
     name: bytes = b""
+    num_verdicts: int = 0
 
     def told(self, record: RequestRecord) -> tuple[AsyncGenerator[Event, None], Started]:
         """The kept answer's events, and their beginning, which demands no token of any limit.
@@ -201,7 +205,7 @@ class Lookup:
         """The same events; the answer that they are is kept once they are over."""
         if self.cache is None:
             return events
-        return _watched(events, record, num_choices, self.cache, self.name)
+        return _watched(events, record, num_choices, self, self.cache)
 
 
 NO_LOOKUP: Final = Lookup()
@@ -212,6 +216,7 @@ async def _told(hit: KeptAnswer | None, record: RequestRecord) -> AsyncGenerator
         return
     record.timeline.usage = replace(hit.usage)
     record.timeline.finish_reason = hit.finish_reason
+    record.verdicts += [one for one in hit.verdicts if one not in record.verdicts]
     for event in hit.events:
         yield event
 
@@ -220,8 +225,8 @@ async def _watched(
     events: AsyncGenerator[Event, None],
     record: RequestRecord,
     num_choices: int,
+    place: Lookup,
     cache: ResponseCache,
-    name: bytes,
 ) -> AsyncGenerator[Event, None]:
     kept: list[Event] | None = []
     num_bytes = num_finished = 0
@@ -237,12 +242,13 @@ async def _watched(
     if kept is not None and num_finished == num_choices:
         timeline = record.timeline
         cache.keep(
-            name,
+            place.name,
             KeptAnswer(
                 made_at=cache.now(),
                 usage=replace(timeline.usage),
                 finish_reason=timeline.finish_reason,
                 events=kept,
+                verdicts=tuple(record.verdicts[place.num_verdicts :]),
             ),
         )
 

@@ -41,12 +41,14 @@ class KeptAnswer:
         usage: of the request as it was answered first.
         finish_reason: of the request's timeline.
         events: those after ``Started``, all choices finished.
+        verdicts: of the request's record: what rules have decided of its answer.
     """
 
     made_at: float
     usage: Usage
     finish_reason: FinishReason | None
     events: Sequence[Event]
+    verdicts: tuple[str, ...] = ()
 
     def to_bytes(self) -> bytes:
         """The answer as ``read`` reads it. Raises ValueError where a text is no Unicode."""
@@ -55,6 +57,7 @@ class KeptAnswer:
             "at": self.made_at,
             "usage": _counts(self.usage),
             "reason": self.finish_reason,
+            "verdicts": self.verdicts,
             "events": list(_written(self.events)),
         }
         try:
@@ -77,6 +80,7 @@ def read(raw: bytes) -> KeptAnswer:
             made_at=whole["at"],
             usage=_usage(whole["usage"]),
             finish_reason=whole["reason"],
+            verdicts=tuple(whole["verdicts"]),
             events=tuple(event for one in whole["events"] for event in _KINDS[one[0]](*one[1:])),
         )
     except (KeyError, TypeError, IndexError) as error:

@@ -12,7 +12,6 @@ from serve.composition.audit import open_audit
 from serve.composition.audit_log import (
     log_name,
     open_server_log,
-    watched,
 )
 from serve.config import Config
 from serve.errors import StartupError
@@ -23,7 +22,6 @@ from serve.governance.audit.log.journal import Journal
 from serve.governance.audit.records.canonical import decoded
 from serve.governance.audit.records.durable_log import open_durable
 from serve.observe.metrics import Metrics
-from serve.setting_files import FOLDERS, RULE_FILES, SECRET_FILES
 from tests.serve.governance.audit.content.secrets_of import key_file
 from tests.serve.service.callers import in_process, service_of
 
@@ -133,14 +131,3 @@ def test_a_name_is_one_of_a_folder() -> None:
     assert name
     assert name == name.lower()
     assert "/" not in name
-
-
-def test_every_file_of_the_settings_is_secret_or_watched(tmp_path: Path) -> None:
-    """A new setting of a file has to be looked at: is its digest nobody's secret?"""
-    paths = {
-        name
-        for name, info in Config.model_fields.items()
-        if "Path" in str(info.annotation) and name not in FOLDERS
-    }
-    assert paths - SECRET_FILES == RULE_FILES
-    assert watched(Config(limits_file=tmp_path)) == {"limits_file": tmp_path}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import itertools
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -15,7 +15,15 @@ from serve.governance.identity.credentials import Credentials
 from serve.governance.pass_through import NoAudit, NoLimits
 from serve.governance.principal import Principal
 from serve.governance.reservations import Reservations
-from serve.pipeline.events import Event, Finished, GenerateRequest, Generation, Started, TextDelta
+from serve.pipeline.events import (
+    ChoiceEvent,
+    Event,
+    Finished,
+    GenerateRequest,
+    Generation,
+    Started,
+    TextDelta,
+)
 from serve.service.directory import Directory, Weights
 from serve.service.requests import Service
 from serve.service.response_cache.answers import ResponseCache
@@ -57,7 +65,11 @@ class CountingPipeline:
         for index in range(num_choices):
             for text in (f"{request.tenant} ", str(request.adapter), f" answer {number}"):
                 timeline.usage.completion_tokens += 1
-                yield TextDelta(index=index, text=text)
+                events: Sequence[ChoiceEvent] = [TextDelta(index=index, text=text)]
+                for stage in request.stages(index) if request.stages else ():
+                    events = stage.feed(events)
+                for event in events:
+                    yield event
                 await asyncio.sleep(0)
             reason = "content_filter" if self.fails else "length" if index else "stop"
             timeline.finish_reason = reason  # type: ignore[assignment]

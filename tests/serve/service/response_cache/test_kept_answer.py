@@ -80,7 +80,11 @@ EVENTS: dict[type, st.SearchStrategy[Any]] = {
 
 def kept(events: Sequence[Event], usage: Usage | None = None) -> KeptAnswer:
     return KeptAnswer(
-        made_at=1.5, usage=usage or Usage(), finish_reason="stop", events=tuple(events)
+        made_at=1.5,
+        usage=usage or Usage(),
+        finish_reason="stop",
+        events=tuple(events),
+        verdicts=("masking:email@7",),
     )
 
 
