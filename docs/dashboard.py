@@ -1,7 +1,8 @@
 """The Grafana dashboard: its rows and panels. dashboard_json.py makes the file of them.
 
-A row for each question of an operator, three panels a line. Queries take the variables
-``$datasource`` and ``$job`` and, where they rate, Grafana's ``$__rate_interval``.
+A row for each question of an operator, three panels a line: one table, of more than 400 lines.
+Queries take the variables ``$datasource`` and ``$job`` and, where they rate, Grafana's
+``$__rate_interval``.
 """
 
 from __future__ import annotations

@@ -134,6 +134,12 @@ class Config(
             is_cached=self.enable_prefix_caching,
             is_verified=self.verify != "off",
         )
+        config_checks.check_lookup(self.num_speculative_tokens, is_on=self.prompt_lookup)
+        config_checks.check_step(self.max_num_batched_tokens, self.max_num_seqs)
+        return self
+
+    @model_validator(mode="after")
+    def _govern_together(self) -> Self:
         config_checks.check_keys(
             self.api_key_file,
             in_database=self.api_keys == "database",
@@ -181,8 +187,6 @@ class Config(
             else None,
             name=self.audit_name,
         )
-        config_checks.check_lookup(self.num_speculative_tokens, is_on=self.prompt_lookup)
-        config_checks.check_step(self.max_num_batched_tokens, self.max_num_seqs)
         return self
 
     @property

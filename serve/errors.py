@@ -1,5 +1,7 @@
 """Every error the server raises on purpose, each with its HTTP status and OpenAI code.
 
+One list, of more than 400 lines, so that no code is given twice.
+
 ::
 
     ServeError

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -50,18 +51,7 @@ def run_evidence(argv: Sequence[str]) -> int:
     """Write a folder of evidence; returns the exit code."""
     parser = subparser("evidence", __doc__ or "", EPILOG)
     parser.usage = f"{parser.prog} --out DIR [--key FILE] [--egress-trace FILE] [SETTINGS]"
-    group = parser.add_argument_group("what to write")
-    group.add_argument("--out", type=Path, required=True, metavar="DIR", help="a new folder")
-    group.add_argument(
-        "--key",
-        type=Path,
-        metavar="FILE",
-        help="private key for notes, as `serve audit key` makes one; default: the audit log's",
-    )
-    group.add_argument(
-        "--egress-trace", type=Path, metavar="FILE", help="connections, as strace wrote them"
-    )
-    group.add_argument("--json", action="store_true", help="print JSON")
+    _add_flags(parser)
     add_settings(parser)
     arguments = parse_with(parser, argv)
     config = load_config(settings(arguments), file=arguments.config)
@@ -86,6 +76,21 @@ def run_evidence(argv: Sequence[str]) -> int:
         console.print(table(parts))
         console.print(f"{arguments.out}: signed by {signer.verifier_key}", soft_wrap=True)
     return int(any(part.state == "partly" for part in parts))
+
+
+def _add_flags(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("what to write")
+    group.add_argument("--out", type=Path, required=True, metavar="DIR", help="a new folder")
+    group.add_argument(
+        "--key",
+        type=Path,
+        metavar="FILE",
+        help="private key for notes, as `serve audit key` makes one; default: the audit log's",
+    )
+    group.add_argument(
+        "--egress-trace", type=Path, metavar="FILE", help="connections, as strace wrote them"
+    )
+    group.add_argument("--json", action="store_true", help="print JSON")
 
 
 def table(parts: Sequence[Part]) -> Table:

@@ -82,6 +82,8 @@ def _is_act(arguments: argparse.Namespace) -> bool:
     """Whether the command changes keys."""
     if arguments.command == "limits":
         return bool(arguments.limit)
+    if arguments.command == "preset":
+        return arguments.preset is not None
     return arguments.command in {"create", "rotate", "revoke"}
 
 
@@ -253,7 +255,7 @@ def _say(line: str) -> None:
     )
 
 
-RECORDED = ("id", "name", "tenant", "owner", "scope", "model", "limit")
+RECORDED = ("id", "name", "tenant", "owner", "scope", "model", "limit", "preset")
 """Arguments that the audit log has of a command that changes keys."""
 RUNS: Mapping[str, Callable[[Place, argparse.Namespace], Awaitable[int]]] = {
     "create": _create,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -74,6 +76,12 @@ class Table(Fields):
         if not isinstance(value, Mapping):
             self.refuse(f"{name} is not a table of tables")
         return cast("Mapping[str, Any]", value)
+
+
+def digest_of(document: Mapping[str, Any]) -> str:
+    """A digest of a file's content, in hexadecimal: the same however it is laid out."""
+    text = json.dumps(document, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def read_document(path: Path, kind: str) -> dict[str, Any]:

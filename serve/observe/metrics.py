@@ -24,9 +24,11 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_late
 
 from serve.engine.protocol import EngineInfo, EngineLoad
 from serve.errors import DeadlineExceeded, RequestError
+from serve.observe.audit_figures import AuditFigures
 from serve.observe.collectors import PooledHistogram, QueueLoad, ScrapeCollector
 from serve.observe.families import BY_NAME, Family
 from serve.observe.record import PROBES, RequestRecord
+from serve.observe.screen_counts import ScreenCounts
 from serve.timeline import CacheCause, Timeline
 from serve.version import server_version
 
@@ -42,7 +44,7 @@ MAX_RATED = 96
 """Most series of feedback: other replicas' models and arms are in the ledger, too."""
 
 
-class Metrics:
+class Metrics(ScreenCounts, AuditFigures):
     """Counts finished requests (a RequestListener) and answers scrapes.
 
     Args:
@@ -93,39 +95,6 @@ class Metrics:
     def attach_database(self, is_available: Callable[[], bool]) -> None:
         """Ask here on scrapes whether the database answered of late."""
         self._scraped.is_database_available = is_available
-
-    def attach_audit(self, load: Callable[[], Mapping[str, float]]) -> None:
-        """Ask here on scrapes for figures of the audit log, by their families' names."""
-        self._scraped.figures.append(load)
-        for kind in ("refused", "login_failed"):
-            self._counters["audit_lost_total"].labels(type=kind)
-
-    def audit_written(self, num_entries: int, seconds: float) -> None:  # noqa: ARG002
-        """Note a write of the audit log."""
-        self._histograms["audit_write_seconds"].observe(seconds)
-
-    def attach_witnesses(self) -> None:
-        """Begin to tell what witnesses say of the audit log."""
-        for outcome in ("cosigned", "away", "refused"):
-            self._counters["audit_witness_requests_total"].labels(outcome=outcome)
-        self._num_cosigned = 0
-        self._scraped.figures.append(lambda: {"audit_cosigned_entries": self._num_cosigned})
-
-    def audit_witness_asked(self, outcome: str) -> None:
-        """Count a checkpoint that a witness was asked to cosign."""
-        self._counters["audit_witness_requests_total"].labels(outcome=outcome).inc()
-
-    def audit_cosigned(self, size: int) -> None:
-        """Note the entries that every witness has cosigned."""
-        self._num_cosigned = size
-
-    def audit_passed(self) -> None:
-        """Count what went on unrecorded while the audit log was away."""
-        self._counters["audit_unrecorded_total"].inc()
-
-    def audit_lost(self, kind: str) -> None:
-        """Count a record that had no room while the audit log was away."""
-        self._counters["audit_lost_total"].labels(type=kind).inc()
 
     def attach_tls(
         self,
@@ -181,42 +150,6 @@ class Metrics:
             family: the one that tells it: ``masking_file_usable``.
         """
         self._scraped.rules_files[family] = is_usable
-
-    def content_filter_known(self, rule: str, directions: Iterable[str], action: str) -> None:
-        """Begin to count for a rule of the content filter, from 0 on."""
-        for direction in (*directions, "moderation"):
-            self._counters["content_filter_hits_total"].labels(
-                rule=rule, direction=direction, action=action
-            )
-            self._counters["content_filter_failures_total"].labels(direction=direction)
-
-    def answer_rule_known(self, rule: str) -> None:
-        """Begin to count for a rule that rejects answers, from 0 on."""
-        for outcome in ("retried", "refused", "passed"):
-            self._counters["answers_rejected_total"].labels(rule=rule, outcome=outcome)
-
-    def content_filter_hit(self, rule: str, direction: str, action: str) -> None:
-        """Count a hit of the content filter. The name is one of its file's, not a client's."""
-        self._counters["content_filter_hits_total"].labels(
-            rule=rule, direction=direction, action=action
-        ).inc()
-
-    def content_filter_failed(self, direction: str) -> None:
-        """Count what the content filter could not look at."""
-        self._counters["content_filter_failures_total"].labels(direction=direction).inc()
-
-    def answer_rejected(self, rule: str, outcome: str) -> None:
-        """Count an answer that its rule does not take: retried, refused or passed."""
-        self._counters["answers_rejected_total"].labels(rule=rule, outcome=outcome).inc()
-
-    def masking_known(self, rule: str, action: str) -> None:
-        """Begin to count for a rule of masking, from 0 on."""
-        for side in ("prompts", "answers"):
-            self._counters["masking_hits_total"].labels(rule=rule, action=action, side=side)
-
-    def masking_hit(self, rule: str, action: str, side: str) -> None:
-        """Count a hit of masking. The name is one of ours or of its file's, not a client's."""
-        self._counters["masking_hits_total"].labels(rule=rule, action=action, side=side).inc()
 
     def limit_known(self, limit: str, measure: str) -> None:
         """Begin to count for a limit: from 0 on, or a rate misses the first one."""

@@ -31,13 +31,11 @@ from collections.abc import (
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from typing import Any
 
-from models.rules.names import quoted
 from serve import timeline
 from serve.errors import (
     Draining,
     Forbidden,
     InternalError,
-    ModelNotFound,
     NoContentFilter,
     RequestError,
 )
@@ -51,8 +49,9 @@ from serve.governance.reservations import Reservations
 from serve.governance.screening import Screen, Screens
 from serve.observe.record import RequestListener, RequestRecord
 from serve.pipeline.events import Event, Generation
+from serve.service import allowed_models
 from serve.service.call import Call
-from serve.service.directory import SHOWN_CHARS, Directory, Served
+from serve.service.directory import Directory, Served
 from serve.service.response_cache.answers import ResponseCache
 from serve.service.running import Running
 from serve.timeline import Timeline
@@ -205,15 +204,13 @@ class Service:
         Raises:
             ModelNotFound: nothing of that name is served to this caller.
         """
-        if _caller(call).models is not None:
-            self._check_named(call, model)
-        served = self.directory.find(model)
+        served = allowed_models.find(self.directory, _caller(call), model)
         call.record.model = served.name
         return served
 
     def models_of(self, call: Call) -> list[Served]:
         """All that is served to the caller."""
-        return [served for served in self.directory.entries if _may_ask(call, served)]
+        return allowed_models.served_to(self.directory, _caller(call))
 
     @asynccontextmanager
     async def generate(
@@ -235,7 +232,8 @@ class Service:
         self.authorise(call, "infer")
         self.check_accepting()
         record = call.record
-        record.model = self._allowed(call, served).name
+        allowed_models.check(_caller(call), served)
+        record.model = served.name
         pipeline = served.resident()
         pipeline.check(generation)
         # While it is down a stream is refused by status: one that began could only end in an error.
@@ -284,40 +282,12 @@ class Service:
             )
         return await self._moderator.moderate(_caller(call), call.record, texts)
 
-    def _check_named(self, call: Call, model: str | None) -> None:
-        """Check a name that a caller of some models gave: what others there are is not told.
-
-        Raises:
-            ModelNotFound: in the same words whether such a model is served to others or not.
-        """
-        own = {served.name for served in self.models_of(call)}
-        if (self.directory.default.name if model is None else model) not in own:
-            raise _not_served(model)
-
-    def _allowed(self, call: Call, served: Served) -> Served:
-        if not _may_ask(call, served):
-            raise _not_served(served.name)
-        return served
-
 
 def _caller(call: Call) -> Principal:
     """The principal. Raises InternalError where the call was never authenticated."""
     if call.principal is None:
         raise InternalError("The request has no principal.")
     return call.principal
-
-
-def _may_ask(call: Call, served: Served) -> bool:
-    allowed = _caller(call).models
-    return allowed is None or served.name in allowed
-
-
-def _not_served(model: str | None) -> ModelNotFound:
-    named = "that is asked without a name" if model is None else quoted(model[:SHOWN_CHARS])
-    return ModelNotFound(
-        f"The model {named} is not served to this key. /v1/models lists those that are.",
-        param="model",
-    )
 
 
 def _draining() -> Draining:

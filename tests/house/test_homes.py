@@ -25,7 +25,12 @@ HOMES: dict[str, tuple[str, ...]] = {
     "uvicorn": ("serve/api/http/connection.py", "serve/api/http/server.py"),
     "h11": ("serve/api/http/connection.py",),
     "uvloop": ("serve/cli/serve_command.py", "benchmarks/"),
-    "prometheus_client": ("serve/observe/collectors.py", "serve/observe/metrics.py"),
+    "prometheus_client": (
+        "serve/observe/audit_figures.py",
+        "serve/observe/collectors.py",
+        "serve/observe/metrics.py",
+        "serve/observe/screen_counts.py",
+    ),
     "jinja2": (
         "serve/pipeline/template.py",
         "serve/pipeline/tracing.py",

@@ -96,7 +96,7 @@ class ContentFilter:
             generation=generation,
             stages=stages,
             last_stages=held_ids if holds else None,
-            rules=behind.digest,
+            rules=f"content filter {rules.digest}",
         )
 
     async def moderate(

@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Any, Final, cast
 
 from serve.errors import StartupError
-from serve.governance.file_tables import Table, read_document
+from serve.governance.file_tables import Table, digest_of, read_document
 from serve.governance.filtering.folding import folded
 from serve.governance.filtering.rules import CATEGORIES, Direction, Rule, RuleSet
 from serve.governance.filtering.widths import any_of, compiled
@@ -82,6 +82,7 @@ def parse_filter(document: Mapping[str, Any]) -> RuleSet:
     return RuleSet(
         version=version,
         rules=tuple(rules),
+        digest=digest_of(document),
         without_default=without,
         categories=(*CATEGORIES, *own),
     )

@@ -9,12 +9,10 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from hashlib import sha256
 from typing import Any
 
 import ahocorasick
 
-from serve.governance.canonical_bytes import canonical
 from serve.governance.filtering.folding import folded, is_word_char
 from serve.governance.filtering.rules import Rule
 from serve.governance.filtering.widths import any_of, compiled
@@ -111,12 +109,10 @@ class Matcher:
     Attributes:
         rules: by their numbers.
         longest: the most folded characters that a hit has.
-        digest: another one where the rules are others.
     """
 
     def __init__(self, rules: Sequence[Rule], *, only_counts: bool = False) -> None:
         self.rules = tuple(rules)
-        self.digest = f"filter:{sha256(canonical(self.rules)).hexdigest()}"
         numbered = list(enumerate(self.rules))
         blocking = [] if only_counts else [p for p in numbered if p[1].action == "block"]
         counting = [pair for pair in numbered if pair not in blocking]

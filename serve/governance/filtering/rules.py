@@ -61,11 +61,13 @@ class RuleSet:
     """All that a rules file says.
 
     Attributes:
+        digest: of all that the file says.
         without_default: tenants for which only their own rules hold.
     """
 
     version: str
     rules: tuple[Rule, ...]
+    digest: str = ""
     without_default: frozenset[str] = frozenset()
     categories: tuple[str, ...] = field(default=CATEGORIES)
 

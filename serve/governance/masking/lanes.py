@@ -16,6 +16,7 @@ from serve.pipeline.events import (
     ChoiceEvent,
     Finished,
     TextDelta,
+    TokenIds,
     ToolCallDelta,
 )
 
@@ -45,10 +46,13 @@ class Rewritten:
 
     Args:
         stream: makes the stream of a lane.
+        hides_tokens: ids of tokens are those of the text before: zeros stand for them, so that
+            they can be counted and not read.
     """
 
-    def __init__(self, stream: Callable[[Lane], TextStream]) -> None:
+    def __init__(self, stream: Callable[[Lane], TextStream], *, hides_tokens: bool = False) -> None:
         self._make = stream
+        self._hides_tokens = hides_tokens
         self._streams: dict[Lane, TextStream] = {}
         self._lane: Lane | None = None
 
@@ -81,6 +85,8 @@ class Rewritten:
             if text or event.name is not None or event.call_id is not None:
                 passed.append(replace(event, arguments=text))
             return self._is_blocked(event.index, event.call, passed)
+        if self._hides_tokens and isinstance(event, TokenIds):
+            event = replace(event, token_ids=(0,) * len(event.token_ids))
         if isinstance(event, Finished) and self._turn(event.index, None, passed):
             return True
         passed.append(event)

@@ -55,7 +55,7 @@ class Rules:
 
     Attributes:
         version: a name for this state of the file, for verdicts.
-        digest: of the file's text; empty of rules that are of no file.
+        digest: of the file: other rules have another one, whatever version they claim.
         default: for tenants without a table of their own.
         tenants: the rules of the others, by their names.
     """

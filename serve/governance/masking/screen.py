@@ -96,13 +96,13 @@ class MaskedRequest:
     Args:
         rules: of the tenant.
         told: makes what is told of the hits on a side.
-        digest: of all rules; empty where it is not known.
+        digest: of the file that they are of.
     """
 
     def __init__(self, rules: RuleSet, told: Callable[[Side], Told], *, digest: str = "") -> None:
         self._rules = rules
-        self._told = told
         self._digest = digest
+        self._told = told
 
     def screened(self, generation: Generation) -> Screened:
         """The request as it may run.
@@ -126,14 +126,17 @@ class MaskedRequest:
             stages = self._masking(choices, is_json=is_json)
         restores = len(pseudonyms) > 0 or (is_answer_masked and self._rules.pseudonymises)
         last_stages = _restoring(choices, is_json=is_json) if restores else None
-        # A pseudonym that an answer brings is this request's own: nobody else can restore it.
-        brings = is_answer_masked and self._rules.pseudonymises
         return Screened(
-            generation=generation,
-            stages=stages,
-            last_stages=last_stages,
-            rules=f"masking:{self._digest}" if self._digest and not brings else None,
+            generation=generation, stages=stages, last_stages=last_stages, rules=self._name()
         )
+
+    def _name(self) -> str | None:
+        """The rules' name, by which answers may be kept.
+
+        None where the text of an answer may get pseudonyms: only its own request knows their
+        values.
+        """
+        return None if self._rules.pseudonymises else f"masking:{self._digest}"
 
     def _masking(self, choices: _Choices, *, is_json: bool) -> StagesOf:
         told = self._told("answers")
@@ -146,7 +149,7 @@ class MaskedRequest:
                 has_json = _is_json(lane, is_json=is_json)
                 return MaskedStream(scanner, replacing, is_json=has_json)
 
-            return [Rewritten(stream)]
+            return [Rewritten(stream, hides_tokens=True)]
 
         return stages
 
@@ -188,7 +191,7 @@ def _check_answer(generation: Generation) -> None:
     asked = {
         "logprobs": generation.sampling.num_logprobs is not None,
         "prompt_logprobs": generation.sampling.num_prompt_logprobs is not None,
-        "return_token_ids": generation.wants_token_ids,
+        "return_token_ids": generation.shows_token_ids,
     }
     for name, is_asked in asked.items():
         if is_asked:

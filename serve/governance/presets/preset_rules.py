@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from hashlib import sha256
 from typing import Any, Final, Literal, Protocol
 
 from serve.engine.protocol import SamplingParams
 from serve.errors import InvalidRequest
-from serve.governance.canonical_bytes import canonical
 from serve.pipeline.events import Generation
 from serve.suggestion import near
 
@@ -61,6 +59,7 @@ class AnswerRules:
         verdict: what a record says where they reject an answer.
         max_chars: most characters; None is any number.
         must_match: of the whole content; None is any content.
+        digest: of all that they say.
         passes: an answer that does not match the second time either is returned all the same.
     """
 
@@ -71,13 +70,7 @@ class AnswerRules:
     cut_at: CutAt = "sentence"
     must_match: Pattern | None = None
     passes: bool = False
-
-    @property
-    def digest(self) -> str:
-        """Another one where the rules are others."""
-        pattern = None if self.must_match is None else self.must_match.pattern
-        told = (self.strip, self.max_chars, self.cut_at, pattern, self.passes)
-        return f"presets:{sha256(canonical(told)).hexdigest()}"
+    digest: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

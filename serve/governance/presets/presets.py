@@ -60,8 +60,9 @@ class Presets:
         return Screened(
             generation=generation,
             stages=stages if shapes_of(answers) else no_stages,
-            rules=answers.digest,
             check=check,
+            # What passes though it was rejected is not kept: its verdict would not be told again.
+            rules=None if answers.passes else f"answers {answers.digest}",
         )
 
 

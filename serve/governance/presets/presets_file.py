@@ -36,7 +36,7 @@ from typing import Any, Final, cast
 import re2
 
 from serve.errors import StartupError
-from serve.governance.file_tables import Table, read_document
+from serve.governance.file_tables import Table, digest_of, read_document
 from serve.governance.presets.preset_rules import (
     BUILT_IN,
     FIELDS,
@@ -159,6 +159,7 @@ def _answers(name: str, table: object, version: str | None) -> AnswerRules:
         cut_at=cast("Any", cut_at or "sentence"),
         must_match=pattern,
         passes=passes,
+        digest=digest_of({"rules": table}),
     )
 
 

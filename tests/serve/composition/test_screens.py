@@ -49,6 +49,8 @@ async def test_both_files_are_in_force_and_read_again(tmp_path: Path) -> None:
     presets.write_text(PRESETS.format(name="creative"))
     screening.reload()
     screened = await screening.screens.screen(ANONYMOUS, record(), generation("bad"))
+    assert "content filter " in str(screened.rules)
+    assert screened.is_reproducible
     assert screened.generation.sampling.temperature == 0.9
     rules.write_text("broken")
     screening.reload()

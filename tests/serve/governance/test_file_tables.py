@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from serve.errors import StartupError
-from serve.governance.file_tables import Table, read_document
+from serve.governance.file_tables import Table, digest_of, read_document
 
 
 def table(**fields: Any) -> Table:
@@ -46,6 +46,11 @@ def test_others_say_why(read: Any, why: str) -> None:
         read()
     assert why.replace("no table", "not a table") in str(refused.value)
     assert str(refused.value).startswith("[x]: ")
+
+
+def test_a_digest_is_of_what_a_file_says() -> None:
+    assert digest_of({"a": 1, "b": ["c"]}) == digest_of({"b": ["c"], "a": 1})
+    assert digest_of({"a": 1}) != digest_of({"a": 2})
 
 
 def test_a_document(tmp_path: Path) -> None:

@@ -2,12 +2,13 @@
 
 After an error in a write or a sync nothing more is written to that descriptor: what the disk holds
 then is not known. The entries of the group are refused, and so are later ones, until the last
-segment has been read again, cut behind what was acknowledged, and written into a new file. That is
-tried when something is appended, at most every ``MAX_PAUSE_S`` seconds.
+segment has been read again and cut behind what was acknowledged; then a new segment is begun. That
+is tried when something is appended, at most every ``MAX_PAUSE_S`` seconds.
 """
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import time
@@ -160,16 +161,21 @@ class Journal:
             return
         _, path = listed[-1]
         found, torn = segments.read_segment(path)
-        self._cut(path, found, torn)
+        self._keep(found.next_index, torn)
+        try:
+            opened = segments.rewrite(path, found)
+        except OSError as error:
+            if error.errno != errno.ENOSPC or not found.ends:
+                raise
+            opened = segments.write_over(path, found)
+        self._take(found.first_index, opened, found.next_index)
 
-    def _cut(self, path: Path, found: frames.Scan, torn: bytes) -> None:
-        kept = None
+    def _keep(self, size: int, torn: bytes) -> None:
+        """Put what is to be cut into quarantine, and tell it."""
+        kept = segments.put_into_quarantine(self._quarantine, size, torn) if torn else None
+        self.recovery = Recovery(size, len(torn), kept)
         if torn:
-            kept = segments.put_into_quarantine(self._quarantine, found.next_index, torn)
-        self._take(found.first_index, segments.rewrite(path, found), found.next_index)
-        self.recovery = Recovery(found.next_index, len(torn), kept)
-        if torn:
-            log.warning("a torn tail was cut", extra={"reason": self.recovery.text})
+            log.warning("a torn tail is cut", extra={"reason": self.recovery.text})
 
     def _take(self, first_index: int, opened: tuple[int, int, int], size: int) -> None:
         self._segment_start = first_index
@@ -205,7 +211,7 @@ class Journal:
         log.error("the journal cannot be written", extra={"reason": error.strerror})
 
     def _try_again(self) -> None:
-        """Open the last segment anew, as far as it was acknowledged.
+        """Read the last segment, cut it behind what was acknowledged, and begin a new one.
 
         Raises:
             LogUnavailable: it is too early for that, or it fails.
@@ -214,15 +220,15 @@ class Journal:
             raise LogUnavailable(self._failure)
         try:
             _, path = segments.segments(self._folder)[-1]
-            found, torn = segments.read_segment(path)
+            found, _ = segments.read_segment(path)
             num = self.size - found.first_index
             if not 0 <= num <= len(found.payloads):
                 raise LogDamaged(f"entry {found.next_index} is no longer in {path}")
             end = found.ends[num - 1] if num else frames.HEADER_BYTES
-            size = found.end + len(torn)
-            torn = segments.read_tail(path, end) if size > end else b""
-            del found.payloads[num:], found.ends[num:]
-            self._cut(path, found, torn)
+            self._keep(self.size, segments.read_tail(path, end))
+            if num:  # else the new one takes its place
+                segments.cut(path, end)
+            self._take(self.size, segments.create(self._folder, self.size), self.size)
         except OSError as error:
             self._fail(error)
             raise LogUnavailable(self._failure) from None

@@ -2,7 +2,8 @@
 
 A segment is there whole with its header, or not at all; only the last one is written to. When a
 journal is opened its last segment is written anew: what an earlier process could not bring to the
-disk may be in the system's memory alone, marked as if it were written.
+disk may be in the system's memory alone, marked as if it were written. A full disk has no room for
+that; there the same bytes are written over.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import re
 import secrets
 import zlib
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -174,6 +176,42 @@ def rewrite(path: Path, found: Scan) -> tuple[int, int, int]:
     durable.write_whole(path, frames.header(first, salt) + body, mode=MODE)
     flags = os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
     return os.open(path, flags), salt, frames.HEADER_BYTES + len(body)
+
+
+def write_over(path: Path, found: Scan) -> tuple[int, int, int]:
+    """Write a segment's valid frames to where they are, cut what follows, and sync.
+
+    Returns:
+        Descriptor, salt and size.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    data = plain_file.read(path, MAX_SEGMENT_BYTES)[: found.end]
+    descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    with ExitStack() as undo:
+        undo.callback(os.close, descriptor)
+        os.ftruncate(descriptor, len(data))
+        view = memoryview(data)
+        while view:
+            view = view[os.write(descriptor, view) :]
+        os.fsync(descriptor)
+        undo.pop_all()
+    return descriptor, found.salt, len(data)
+
+
+def cut(path: Path, end: int) -> None:
+    """Cut a segment behind an offset, on the disk; by a descriptor that saw no error.
+
+    Raises:
+        OSError: it cannot be cut.
+    """
+    descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    try:
+        os.ftruncate(descriptor, end)
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def put_into_quarantine(folder: Path, index: int, torn: bytes) -> Path:

@@ -7,7 +7,7 @@ import logging
 import pytest
 
 from serve.governance.masking.lanes import Lane, Rewritten
-from serve.pipeline.events import ChoiceEvent, Finished, TextDelta, ToolCallDelta
+from serve.pipeline.events import ChoiceEvent, Finished, TextDelta, TokenIds, ToolCallDelta
 
 CANARY = "canary-7"
 
@@ -57,6 +57,13 @@ def test_what_is_held_comes_before_the_next_text_and_before_the_end() -> None:
         ToolCallDelta(index=2, call=0, arguments="}"),
         END,
     ]
+
+
+def test_tokens_of_a_masked_answer_can_be_counted_alone() -> None:
+    ids = TokenIds(index=2, token_ids=(7, 8))
+    assert Rewritten(Upper).feed([ids]) == [ids]
+    hidden = Rewritten(Upper, hides_tokens=True)
+    assert hidden.feed([ids, END]) == [TokenIds(index=2, token_ids=(0, 0)), END]
 
 
 def test_what_is_blocked_ends_the_choice() -> None:

@@ -174,12 +174,25 @@ async def test_tenants_have_rules_of_their_own() -> None:
     assert (text_of(trail), text_of(caller)) == (f"<EMAIL_1> {PHONE}", f"{MAIL} {PHONE}")
 
 
+async def test_answers_that_may_get_pseudonyms_are_kept_for_nobody_else() -> None:
+    assert not (await screened("hi")).is_reproducible
+    assert (await screened("hi", tenant="open")).is_reproducible
+    assert (await screened("hi", tenant="asks")).is_reproducible  # by its prompt's alone
+    one, other = (parse_rules(f'version = "1"\n[default]\nmask = ["{n}"]') for n in ("ip", "email"))
+    names = []
+    for rules in (one, other):
+        own = await MaskingScreen(lambda rules=rules: rules).screen(ANN, record(), asked("hi"))
+        assert own.is_reproducible
+        names.append(own.rules)
+    assert names[0] != names[1]
+
+
 @pytest.mark.parametrize(
     ("name", "options"),
     [
         ("logprobs", {"sampling": SamplingParams(max_tokens=1, num_logprobs=1)}),
         ("prompt_logprobs", {"sampling": SamplingParams(max_tokens=1, num_prompt_logprobs=1)}),
-        ("return_token_ids", {"wants_token_ids": True}),
+        ("return_token_ids", {"wants_token_ids": True, "shows_token_ids": True}),
     ],
 )
 async def test_what_tells_of_tokens_is_refused(name: str, options: dict[str, Any]) -> None:

@@ -7,7 +7,11 @@ from typing import Any
 
 import pytest
 
+from serve.api.openai.chat import ChatCompletions
 from serve.engine.protocol import EngineRequest
+from serve.governance.principal import ANONYMOUS
+from serve.observe.record import RequestRecord
+from serve.timeline import Timeline
 from tests.serve.api.house import CHAT, House, chat, events_of, house, pipeline_of, script_of
 
 FENCED = "```\nOne two. Three four five.\n```"
@@ -124,3 +128,16 @@ async def test_or_it_passes_with_a_verdict(tmp_path: Path) -> None:
         answer = (await client.post(CHAT, json=chat())).json()
     assert answer["choices"][0]["message"]["content"] == "No"
     assert home.records.last.verdicts == ["answer:letter"]
+
+
+@pytest.mark.parametrize(("outcome", "is_kept"), [("refuse", True), ("pass", False)])
+async def test_answers_may_be_kept_where_their_rules_let_none_pass(
+    tmp_path: Path, outcome: str, is_kept: bool
+) -> None:
+    text = LETTER + f'on_mismatch = "{outcome}"\n' + OUR_TENANT + 'answers = "letter"\n'
+    home = home_with(tmp_path, text)
+    record = RequestRecord(request_id="req-1", method="POST", timeline=Timeline(arrived_at=0))
+    asked = ChatCompletions().parse(chat()).generation()
+    screened = await home.service._screen.screen(ANONYMOUS, record, asked)
+    assert screened.check is not None
+    assert screened.is_reproducible is is_kept

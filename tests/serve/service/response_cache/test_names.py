@@ -52,8 +52,8 @@ OTHERS: dict[type, dict[str, Any]] = {
         "stop": ("x",), "cache_salt": "s", "format": CHOICE, "tool_use": ToolUse(tools=(TOOL,)),
         "forbids_calls": True, "reasoning": ReasoningUse(is_shown=False), "bad_words": ("x",),
         "best_of": 3, "echoes": True, "keeps_stop": True, "shows_special": True,
-        "wants_token_ids": True, "shows_token_ids": True, "given": frozenset({"seed"}),
-        "preset": "qa", "explains_cache": True, "truncates_to": 5, "truncates_end": True,
+        "wants_token_ids": True, "explains_cache": True, "truncates_to": 5, "truncates_end": True,
+        "shows_token_ids": True, "given": frozenset({"top_p"}), "preset": "qa",
     },
     SamplingParams: {
         "max_tokens": 2, "temperature": 0.5, "top_p": 0.5, "top_k": 1, "min_p": 0.5, "seed": 1,
