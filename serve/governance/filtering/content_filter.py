@@ -96,7 +96,7 @@ class ContentFilter:
             generation=generation,
             stages=stages,
             last_stages=held_ids if holds else None,
-            rules=f"content filter {rules.digest}",
+            rules=f"content filter {rules.digest}" if rules.digest else None,
         )
 
     async def moderate(

@@ -101,7 +101,6 @@ class MaskedRequest:
 
     def __init__(self, rules: RuleSet, told: Callable[[Side], Told], *, digest: str = "") -> None:
         self._rules = rules
-        self._digest = digest
         self._told = told
 
     def screened(self, generation: Generation) -> Screened:
@@ -126,17 +125,14 @@ class MaskedRequest:
             stages = self._masking(choices, is_json=is_json)
         restores = len(pseudonyms) > 0 or (is_answer_masked and self._rules.pseudonymises)
         last_stages = _restoring(choices, is_json=is_json) if restores else None
+        # A pseudonym that an answer brings is this request's own: nobody else can restore it.
+        brings = is_answer_masked and self._rules.pseudonymises
         return Screened(
-            generation=generation, stages=stages, last_stages=last_stages, rules=self._name()
+            generation=generation,
+            stages=stages,
+            last_stages=last_stages,
+            rules=f"masking:{self._digest}" if self._digest and not brings else None,
         )
-
-    def _name(self) -> str | None:
-        """The rules' name, by which answers may be kept.
-
-        None where the text of an answer may get pseudonyms: only its own request knows their
-        values.
-        """
-        return None if self._rules.pseudonymises else f"masking:{self._digest}"
 
     def _masking(self, choices: _Choices, *, is_json: bool) -> StagesOf:
         told = self._told("answers")

@@ -17,18 +17,42 @@ from tests.serve.service.response_cache.cached_house import cache_of, cached_hou
 from tests.serve.service.response_cache.test_answers import GREEDY, ask, state_of
 
 
+class Silent:
+    """Counts nothing."""
+
+    def __getattr__(self, _name: str) -> object:
+        return lambda *_told, **_more: None
+
+
+async def rules_of(screen: Screen) -> str | None:
+    return (await screen.screen(ANONYMOUS, RECORD, ASKED)).rules
+
+
+def a_filter(word: str) -> ContentFilter:
+    rule = Rule(name="r", version="1", category="hate", words=(word,))
+    return ContentFilter(lambda: RuleSet(version="1", rules=(rule,), digest=word), Silent())  # type: ignore[arg-type]
+
+
 def masking(action: str) -> MaskingScreen:
     rules = parse_rules(f'version = "1"\n[default]\n{action} = ["email"]\n')
     return MaskingScreen(lambda: rules)
 
 
-async def test_rules_that_claim_the_same_version_have_names_of_their_own() -> None:
-    named = [
-        (await masking(action).screen(ANONYMOUS, RECORD, ASKED)).rules
-        for action in ("mask", "mask", "count")
-    ]
-    assert named[0] == named[1] != named[2]
-    assert None not in named
+def presets(**rules: object) -> Presets:
+    answers = AnswerRules(name="a", verdict="a", digest=str(rules), **rules)  # type: ignore[arg-type]
+    chosen = {ANONYMOUS.tenant: Chosen(answers="a")}
+    return Presets(lambda: PresetRules(answers={"a": answers}, tenants=chosen), Silent())  # type: ignore[arg-type]
+
+
+async def test_the_same_rules_have_one_name_and_others_another() -> None:
+    for first, same, other in (
+        (a_filter("x"), a_filter("x"), a_filter("y")),
+        (masking("mask"), masking("mask"), masking("count")),
+        (presets(max_chars=3), presets(max_chars=3), presets(max_chars=4)),
+    ):
+        named = [await rules_of(screen) for screen in (first, same, other)]
+        assert named[0] == named[1] != named[2]
+        assert None not in named
 
 
 async def test_an_answer_that_brings_pseudonyms_is_not_kept() -> None:
