@@ -20,10 +20,10 @@ from serve.config_sections.served_model import ServedModelSection
 from serve.config_sections.transformers import TransformersSection
 from serve.config_sections.vllm import VllmSection
 from serve.errors import StartupError
+from serve.governance.canonical_bytes import canonical
 from serve.governance.sealing import SealingKey, read_sealing_key
 from serve.observe.metrics import Metrics
 from serve.service.response_cache.answers import ResponseCache
-from serve.service.response_cache.canonical import canonical
 from serve.service.response_cache.memory_store import MemoryStore
 from serve.service.response_cache.names import AnswerNames
 from serve.service.response_cache.sealed_store import SealedStore

@@ -102,6 +102,7 @@ class MaskedRequest:
     def __init__(self, rules: RuleSet, told: Callable[[Side], Told], *, digest: str = "") -> None:
         self._rules = rules
         self._told = told
+        self._digest = digest
 
     def screened(self, generation: Generation) -> Screened:
         """The request as it may run.

@@ -15,10 +15,10 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import Final
 
+from serve.governance.canonical_bytes import canonical
 from serve.governance.screening import Screened
 from serve.pipeline.events import Generation
 from serve.service.directory import Served
-from serve.service.response_cache.canonical import canonical
 
 UNNAMED: Final = frozenset({"format_param"})
 """Fields that change no answer: the client's word for a field, which errors name."""

@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from serve.governance.filtering.content_filter import ContentFilter
+from serve.governance.filtering.rules import Rule, RuleSet
 from serve.governance.masking.masking_file import parse_rules
 from serve.governance.masking.screen import MaskingScreen
+from serve.governance.presets.preset_rules import AnswerRules, Chosen, PresetRules
+from serve.governance.presets.presets import Presets
 from serve.governance.principal import ANONYMOUS, Principal
-from serve.governance.screening import Screened
+from serve.governance.screening import Screen, Screened
 from serve.observe.record import CACHE_HIT, RequestRecord
 from serve.pipeline.events import ChoiceEvent, Generation, TextDelta
 from tests.serve.api.house import chat

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serve.service.response_cache.canonical import canonical
+from serve.governance.canonical_bytes import canonical
 
 SCALARS = st.sampled_from([None, True, False, 0, 1, 10**20, 0.0, 1.0, 1e20, "", "1", "a:", "é"])
 LISTS = st.lists(SCALARS, max_size=3)
