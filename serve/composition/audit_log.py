@@ -41,7 +41,7 @@ from serve.governance.audit.records.keeper import LogKeeper
 from serve.governance.audit.records.recorded_audit import RecordedAudit
 from serve.governance.audit.records.refusals import Refusals
 from serve.governance.audit.records.upkeep import AuditUpkeep
-from serve.governance.audit.records.watched_files import WatchedFiles
+from serve.governance.audit.records.watched_files import WatchedFiles, digest_of_folder
 from serve.observe.metrics import Metrics
 from serve.setting_files import RULE_FILES
 from serve.version import server_commit, server_version
@@ -88,6 +88,13 @@ class ServerLog:
 
     async def model_loaded(self, brought: Brought) -> None:
         """Record which model is about to be served. Raises StartupError."""
+        adapters = {
+            name: {
+                "path": short(path),
+                "digest": await asyncio.to_thread(digest_of_folder, Path(path)),
+            }
+            for name, path in brought.adapters.items()
+        }
         await self.write(
             self.stamps.stamped(
                 "model",
@@ -97,7 +104,7 @@ class ServerLog:
                 scheme=brought.scheme,
                 engine=brought.engine,
                 dtype=brought.dtype,
-                adapters=dict(brought.adapters) or None,
+                adapters=adapters or None,
             )
         )
 

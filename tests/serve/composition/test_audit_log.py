@@ -10,11 +10,8 @@ import pytest
 from serve.assembly import Brought
 from serve.composition.audit import open_audit
 from serve.composition.audit_log import (
-    FOLDERS,
-    SECRET_FILES,
     log_name,
     open_server_log,
-    watched,
 )
 from serve.config import Config
 from serve.errors import StartupError
@@ -27,12 +24,6 @@ from serve.governance.audit.records.durable_log import open_durable
 from serve.observe.metrics import Metrics
 from tests.serve.governance.audit.content.secrets_of import key_file
 from tests.serve.service.callers import in_process, service_of
-
-PATHS = {
-    *("api_key_file", "jwt_file", "ssl_certfile", "ssl_ca_certs", "client_cert_map"),
-    *("limits_file", "masking_file", "alerts_file", "trusted_keys"),
-}
-"""Settings of files whose digests are recorded."""
 
 
 def config_of(folder: Path, **settings: Any) -> Config:
@@ -61,7 +52,7 @@ async def test_a_life_of_a_server_is_in_its_log(tmp_path: Path) -> None:
         await parts.model_loaded(
             Brought(
                 names=("demo",), digest="sha256:1", scheme="none", engine="fake", dtype="none",
-                adapters={},
+                adapters={"bank": str(tmp_path)},
             )
         )  # fmt: skip
         await in_process(service, {"model": "demo", "messages": [{"role": "user", "content": "x"}]})
@@ -75,6 +66,7 @@ async def test_a_life_of_a_server_is_in_its_log(tmp_path: Path) -> None:
     assert start["files"].keys() == {"api_key_file"}
     assert start["config"].startswith("sha256:")
     assert (model["digest"], model["engine"]) == ("sha256:1", "fake")
+    assert model["adapters"]["bank"]["digest"].startswith("sha256:")
     assert len({each["run"] for each in records}) == 1
 
 
@@ -139,14 +131,3 @@ def test_a_name_is_one_of_a_folder() -> None:
     assert name
     assert name == name.lower()
     assert "/" not in name
-
-
-def test_every_file_of_the_settings_is_secret_or_watched(tmp_path: Path) -> None:
-    """A new setting of a file has to be looked at: is its digest nobody's secret?"""
-    paths = {
-        name
-        for name, info in Config.model_fields.items()
-        if "Path" in str(info.annotation) and name not in FOLDERS
-    }
-    assert paths - SECRET_FILES == PATHS
-    assert watched(Config(limits_file=tmp_path)) == {"limits_file": tmp_path}

@@ -220,6 +220,8 @@ def test_the_scrape_holds_exactly_the_families_of_the_table():
     metrics.limit_known("each key", "tokens_per_minute")
     metrics.masking_known("email", "mask")
     metrics.attach_limits(dict)
+    metrics.attach_audit(dict)
+    metrics.attach_witnesses()
     metrics.feedback_given("demo", "blue", 500)
     metrics.content_filter_known("rule", ["input"], "block")
     metrics.answer_rule_known("letter")
@@ -314,3 +316,18 @@ def test_alerts_are_counted_from_0_on_by_channel() -> None:
         "intramural_alerts_pending 2.0",
     ):
         assert line in text.splitlines()
+
+
+def test_the_audit_log_is_told_of():
+    metrics = Metrics()
+    metrics.attach_audit(lambda: {"audit_log_available": False, "audit_log_entries": 7})
+    metrics.audit_written(3, 0.002)
+    metrics.audit_passed()
+    metrics.audit_lost("refused")
+    told = scrape(metrics)
+    assert told["audit_log_available"] == 0
+    assert told["audit_log_entries"] == 7
+    assert told["audit_write_seconds_count"] == 1
+    assert told["audit_unrecorded_total"] == 1
+    assert told['audit_lost_total{type="refused"}'] == 1
+    assert told['audit_lost_total{type="login_failed"}'] == 0

@@ -10,6 +10,7 @@ from typing import Final
 from models import plain_file
 
 MAX_FILE_BYTES: Final = 64 << 20
+PIECE_BYTES: Final = 1 << 20
 GONE: Final = "gone"
 
 Signature = tuple[int, ...] | None
@@ -69,3 +70,22 @@ def _digest(path: Path) -> str:
     except OSError:
         return GONE
     return f"sha256:{hashlib.sha256(content).hexdigest()}"
+
+
+def digest_of_folder(folder: Path) -> str:
+    """The digest of a folder's plain files, by their names; ``gone`` where they cannot be read.
+
+    Blocks.
+    """
+    whole = hashlib.sha256()
+    try:
+        for path in sorted(folder.iterdir()):
+            if path.is_file():
+                content = hashlib.sha256()
+                with plain_file.opened(path) as file:
+                    while piece := file.read(PIECE_BYTES):
+                        content.update(piece)
+                whole.update(f"{content.hexdigest()}  {path.name}\n".encode())
+    except OSError:
+        return GONE
+    return f"sha256:{whole.hexdigest()}"

@@ -10,7 +10,7 @@ from serve.cli.audit import run_audit
 from serve.errors import StartupError
 from tests.serve.cli.audit.site import Site, call, calls
 from tests.serve.cli.audit.test_export import export, filled
-from tests.serve.cli.audit.test_verify import verify
+from tests.serve.cli.audit.test_verdicts import verify
 
 
 def erase(site: Site, *words: str) -> int:

@@ -11,7 +11,7 @@ from serve.errors import StartupError
 from tests.independent_tlog import proofs
 from tests.independent_tlog.notes import PublicKey, Refused
 from tests.serve.cli.audit.site import Site, calls
-from tests.serve.cli.audit.test_verify import cosign
+from tests.serve.cli.audit.test_verdicts import cosign
 
 
 def prove(site: Site, what: str, *words: str) -> int:

@@ -6,7 +6,7 @@ import hashlib
 import os
 from pathlib import Path
 
-from serve.governance.audit.records.watched_files import GONE, WatchedFiles
+from serve.governance.audit.records.watched_files import GONE, WatchedFiles, digest_of_folder
 
 
 def digest(text: str) -> str:
@@ -30,3 +30,15 @@ def test_changes_are_told_once_with_a_digest(tmp_path: Path) -> None:
     assert changed == {"limits_file": GONE}
     files.forget(changed)
     assert files.changed() == changed, "nobody could record it"
+
+
+def test_the_digest_of_a_folder_is_that_of_its_files(tmp_path: Path) -> None:
+    assert digest_of_folder(tmp_path / "none") == GONE
+    (tmp_path / "b").write_text("x")
+    (tmp_path / "a").write_text("y")
+    lines = "".join(
+        f"{hashlib.sha256(text).hexdigest()}  {name}\n" for name, text in (("a", b"y"), ("b", b"x"))
+    )
+    assert digest_of_folder(tmp_path) == digest(lines), "as sha256sum prints it"
+    (tmp_path / "a").write_text("z")
+    assert digest_of_folder(tmp_path) != digest(lines)
