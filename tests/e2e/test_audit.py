@@ -90,7 +90,9 @@ async def _records_of(folder: Path) -> list[dict[str, Any]]:
 def test_a_disk_that_fails_leaves_no_answer_unrecorded(
     tmp_path: Path, is_proving: bool, call: str
 ) -> None:
-    """A write for each record: at least the first 200 writes of the journal are met in turn."""
+    """A write for each record: the first 200 writes of the journal are met in turn."""
+    if call == "write" and not is_proving:
+        pytest.skip("syncs are enough for a quick look: make prove")
     for number in range(1, 201, 5) if is_proving else (4,):
         for error in ("EIO", "ENOSPC") if is_proving else ("EIO",):
             num_calls = 40 if is_proving else 3
