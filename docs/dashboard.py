@@ -281,8 +281,7 @@ ROWS: dict[str, tuple[Panel, ...]] = {
         Panel(
             "What witnesses say",
             "short",
-            "Checkpoints in the last hour by outcome. Refused: the log is not the one that was "
-            "cosigned before. Stop, keep the folder, and run `audit witness check`.",
+            "Checkpoints in the last hour. Refused: another log than was cosigned before.",
             (
                 (
                     f"sum by (outcome) (increase({_gauge('audit_witness_requests_total')}[1h]))",

@@ -4,6 +4,8 @@ table, and docs/generate.py makes docs/metrics.md. Long, over 400 lines, because
 Labels take values from closed sets only (route templates, statuses, error codes, the one model's
 own facts, the names that the operator gave it and its adapters), never text of a client: each new
 value of a label is a new series for ever.
+
+The file has more than 400 lines, because it is one table.
 """
 
 from __future__ import annotations
@@ -24,7 +26,8 @@ class Family:
     Attributes:
         source: `requests` are updated when a request is over, `scrape` are read from the engine
             and its neighbours when somebody scrapes, `process` are set once, `alerts` are updated
-            when alerts are sent, `screens` while prompts and answers are looked at.
+            when alerts are sent or witnesses asked, `screens` while prompts and answers are looked
+            at.
         buckets: upper bounds of a histogram, in its unit, ascending, without +Inf.
     """
 
@@ -504,7 +507,7 @@ FAMILIES: tuple[Family, ...] = (
     _family(
         "audit_witness_requests_total",
         "counter",
-        "process",
+        "alerts",
         "Checkpoints of the audit log submitted to witnesses, by outcome: `cosigned`, `away`, or "
         "`refused`, which means that the log is not the one that was cosigned before.",
         "outcome",

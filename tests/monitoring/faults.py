@@ -12,21 +12,19 @@ import http.client
 import os
 import resource
 import signal
-import threading
 import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
 
 from serve.engine.vllm.processes import family
-from serve.governance.audit.tlog.keys import COSIGNATURE, NoteSigner
 from tests.certificates import Authority, Issued
 from tests.e2e.server import Server, engine_processes, free_port, wait_ready
 from tests.monitoring.callers import BODY
 from tests.monitoring.site import Site, kill, port_of, starved
+from tests.monitoring.witness import refusing_witness, witnessed
 from tests.servers.postgres import running_postgres
 from tests.servers.redis import running_redis
 from tests.tiny_models import write_tiny_model
@@ -365,39 +363,13 @@ def the_disk_of_the_audit_log_is_full(site: Site, folder: Path) -> Iterator[None
     _no_file_may_grow(server, limit=resource.RLIM_INFINITY)
 
 
-def _witnessed(folder: Path, port: int) -> tuple[str, str]:
-    """The flags of a server whose log a witness on this port cosigns."""
-    witness = NoteSigner.generate("witness.example.org", COSIGNATURE)
-    file = folder / "witness.toml"
-    file.write_text(
-        f'every_s = 1\n[[witness]]\nurl = "http://127.0.0.1:{port}"\naddress = "127.0.0.1"\n'
-        f'port = {port}\nallow_http = true\nkey = "{witness.verifier.text}"\n'
-    )
-    return "--audit-witness-file", str(file)
-
-
-class _Refusing(BaseHTTPRequestHandler):
-    """A witness that refuses whatever it is asked."""
-
-    def do_POST(self) -> None:
-        self.rfile.read(int(self.headers["content-length"]))
-        self.send_response(422)
-        self.send_header("content-length", "0")
-        self.end_headers()
-
-    def log_message(self, *_: object) -> None: ...
-
-
 @of("IntramuralAuditWitnessRefuses")
 def a_witness_refuses(site: Site, folder: Path) -> Iterator[None]:
     port = free_port()
-    _audited(site, folder, *_witnessed(folder, port))
+    _audited(site, folder, *witnessed(folder, port))
     yield
-    with HTTPServer(("127.0.0.1", port), _Refusing) as witness:
-        serving = threading.Thread(target=witness.serve_forever, daemon=True)
-        serving.start()
+    with refusing_witness(port):
         yield
-        witness.shutdown()
 
 
 @of("IntramuralAuditUnrecorded")

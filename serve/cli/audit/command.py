@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Callable, Sequence
 
 from models.cli import output
-from serve.cli.audit import erase, export, key, prove, prune, search, verify, witness
+from serve.cli.audit import erase, export, key, prove, prune, search, verdicts, witness
 from serve.cli.flags import Parser
 from serve.errors import StartupError
 from serve.suggestion import near
@@ -63,6 +63,6 @@ def parser() -> Parser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = root.add_subparsers(dest="command", required=True, metavar="|".join(COMMANDS))
-    for module in (verify, search, export, prove, witness, erase, prune, key):
+    for module in (verdicts, search, export, prove, witness, erase, prune, key):
         module.add(commands)
     return root

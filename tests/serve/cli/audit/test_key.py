@@ -14,7 +14,7 @@ from serve.governance.audit.records.durable_log import open_durable
 from serve.governance.audit.tlog.key_files import read_signer
 from tests.independent_tlog.notes import PublicKey
 from tests.serve.cli.audit.site import ORIGIN, calls
-from tests.serve.cli.audit.test_verify import verify
+from tests.serve.cli.audit.test_verdicts import verify
 
 
 def test_a_key_is_closed_and_its_public_half_is_for_everybody(site, capsys):

@@ -14,7 +14,7 @@ from tests.independent_tlog.notes import PublicKey
 from tests.independent_tlog.tile_folder import Folder
 from tests.serve.cli.audit.site import START, Site, call, calls, subject_of
 from tests.serve.cli.audit.test_prove import check, prove
-from tests.serve.cli.audit.test_verify import cosign, verify
+from tests.serve.cli.audit.test_verdicts import cosign, verify
 
 DAYS = 183
 

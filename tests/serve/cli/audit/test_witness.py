@@ -12,7 +12,7 @@ from serve.errors import StartupError
 from serve.governance.audit.witness.state import origin_hash
 from tests.independent_tlog.notes import PublicKey, opened
 from tests.serve.cli.audit.site import ORIGIN, Site, calls
-from tests.serve.cli.audit.test_verify import cosign
+from tests.serve.cli.audit.test_verdicts import cosign
 
 
 def check(site: Site, *words: str) -> int:

@@ -29,7 +29,9 @@ def words(site: Site, *more: str) -> list[str]:
     ]
 
 
-def test_a_process_that_witnesses(site):
+def test_a_process_that_witnesses(site, is_proving):
+    if not is_proving:
+        pytest.skip("starts a process, two seconds; run by `make prove`")
     site.write(calls(3))
     command = [sys.executable, "-m", "serve", "audit", "witness", "run", "--listen", "127.0.0.1:0"]
     process = subprocess.Popen(

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import stat
+from pathlib import Path
+
 import pytest
 
 from serve.errors import StartupError
@@ -34,6 +38,22 @@ def test_a_state_is_one_process(tmp_path):
     with WitnessState(tmp_path), pytest.raises(StartupError, match="in use"):
         WitnessState(tmp_path)
     WitnessState(tmp_path).close()
+
+
+def test_a_record_is_on_the_disk_when_it_returns(tmp_path, monkeypatch):
+    """The file before it has its name, and the name before anybody is told."""
+    done: list[str] = []
+    replace = Path.replace
+    monkeypatch.setattr(os, "fsync", lambda descriptor: done.append(kind_of(descriptor)))
+    monkeypatch.setattr(Path, "replace", lambda *paths: (done.append("named"), replace(*paths))[1])
+    with WitnessState(tmp_path) as state:
+        state.record(LOG, b"note", held(3), before=None)
+    assert done[-3:] == ["file", "named", "folder"]
+    assert done[:-3] == ["folder", "file"]  # the log's folder, and its history
+
+
+def kind_of(descriptor: int) -> str:
+    return "folder" if stat.S_ISDIR(os.fstat(descriptor).st_mode) else "file"
 
 
 def test_less_than_before_is_never_written(tmp_path):
