@@ -97,8 +97,10 @@ def _opened(folder: Path, key_file: Path) -> DurableLog:
 def _check_name(folder: Path, origin: str) -> None:
     """Check that no log beside this one has its name: a witness signs one log of a name.
 
+    Where this one is there already the other may be a copy of it, which is told and no more.
+
     Raises:
-        StartupError: one has.
+        StartupError: one has, and this one would be a new one.
     """
     for other in folder.parent.glob(f"*/{CHECKPOINT}"):
         if other.parent.name == folder.name:
@@ -107,11 +109,17 @@ def _check_name(folder: Path, origin: str) -> None:
             name = plain_file.read(other, MAX_NOTE_BYTES).partition(b"\n")[0]
         except OSError:
             continue  # whoever writes that log will say so
-        if name == origin.encode():
+        if name != origin.encode():
+            continue
+        if not (folder / CHECKPOINT).exists():
             raise StartupError(
                 f"The log {other.parent} is named {origin}, as this one's key is: a witness would "
                 f"refuse one of them. Give {folder.name} a key of its own (--audit-key-file)."
             )
+        log.warning(
+            "another log has this one's name",
+            extra={"log": folder.name, "other": other.parent.name},
+        )
 
 
 def verifiers_of(key_file: Path, signer: NoteSigner) -> list[NoteVerifier]:

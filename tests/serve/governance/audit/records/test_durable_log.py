@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import stat
 from pathlib import Path
 
@@ -60,12 +61,16 @@ async def test_a_log_is_read_after_its_key_was_changed(tmp_path: Path) -> None:
     await log.close()
 
 
-async def test_one_key_signs_one_log(tmp_path: Path) -> None:
+async def test_one_key_signs_one_log(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     key = signing_key(tmp_path, "a", None)
     log = await open_durable(tmp_path / "a", key)
     with pytest.raises(StartupError, match="Give b a key of its own"):
         await open_durable(tmp_path / "b", key)
     assert not (tmp_path / "b").exists()
+    await log.close()
+    shutil.copytree(tmp_path / "a", tmp_path / "copy")
+    log = await open_durable(tmp_path / "a", key)
+    assert "another log has this one's name" in caplog.text
     await log.close()
 
 
