@@ -67,18 +67,20 @@ class Chunks:
                 for _ in range(TURNS):
                     await asyncio.sleep(0)
                 taken, self._waiting = self._waiting, []
-                failure: AuditUnavailable | None = None
+                failure: Exception | None = None
                 try:
                     await self._write_all([piece for piece, _ in taken])
-                except AuditUnavailable as error:
+                except Exception as error:  # a defect, too, leaves nobody waiting
                     failure = error
                 for _, future in taken:
                     if future.done():
                         continue
                     if failure is None:
                         future.set_result(None)
-                    else:
+                    elif isinstance(failure, AuditUnavailable):
                         future.set_exception(AuditUnavailable(failure.message, retry_after_s=2))
+                    else:
+                        future.set_exception(failure)
         finally:
             self._writing = None
 

@@ -59,3 +59,13 @@ async def test_a_failure_is_everybodys_and_who_left_is_passed_over() -> None:
     assert isinstance(found[0], AuditUnavailable)
     assert isinstance(found[1], asyncio.CancelledError)
     assert isinstance(found[2], AuditUnavailable)
+
+
+async def test_a_defect_leaves_nobody_waiting(tmp_path: Path) -> None:
+    log = MemoryLog()
+    contents = ContentStore(subject_keys(tmp_path), MemoryJournal(), log_name="a", failures=())
+    key = await contents.key_of("a/a")
+    chunks = Chunks((await audit_of(log)).keeper, Stamps(), contents)
+    with pytest.raises(AttributeError):
+        await asyncio.wait_for(chunks.add(["req-1", "no number", 1], key, b"x"), 5)
+    await chunks.add(["req-1", 1, 1], key, b"x")
