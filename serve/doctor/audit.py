@@ -16,7 +16,7 @@ LOW = 8
 
 
 def audit(machine: Machine) -> Finding:
-    """Can the audit log be written and signed, and contents be kept, where they are asked for?"""
+    """Can the audit log be written and signed, and are the files for it such as can be used?"""
     config = machine.config
     if config.audit_dir is None:
         return skipped("Nothing is recorded: --audit-dir names a folder for the audit log.")
@@ -28,6 +28,7 @@ def audit(machine: Machine) -> Finding:
         )
     try:
         _read_keys(config.audit_key_file, config.audit_content_key_file)
+        _read_rules(config.audit_witness_file, config.audit_holds_file)
     except StartupError as error:
         summary, _, advice = str(error).partition(". ")
         return failure(f"{summary.rstrip('.')}.", advice)
@@ -58,6 +59,17 @@ def _read_keys(key_file: Path | None, content_key_file: Path | None) -> None:
         read_signer(key_file)
     if content_key_file is not None:
         read_content_keys(content_key_file)
+
+
+def _read_rules(witness_file: Path | None, holds_file: Path | None) -> None:
+    """Read the files of witnesses and of legal holds that there are. Raises StartupError."""
+    from serve.governance.audit.retention import holds  # noqa: PLC0415
+    from serve.governance.audit.witness import witness_file as witnesses  # noqa: PLC0415
+
+    if witness_file is not None:
+        witnesses.load(witness_file)
+    if holds_file is not None:
+        holds.load(holds_file)
 
 
 def _existing(folder: Path) -> Path:

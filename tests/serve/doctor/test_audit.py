@@ -55,3 +55,12 @@ def test_a_folder_that_is_not_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(os, "access", lambda *_: False)
     found = audit(machine(tmp_path, audit_dir=tmp_path))
     assert (found.level, "cannot be written" in found.summary) == ("failure", True)
+
+
+@pytest.mark.parametrize("setting", ["audit_witness_file", "audit_holds_file"])
+def test_files_of_rules_that_cannot_be_used(tmp_path: Path, setting: str) -> None:
+    """Of holds only a pruning would say so, half a year later."""
+    path = tmp_path / "rules.toml"
+    path.write_text("[[witness]]\n[[hold]]\n")
+    found = audit(machine(tmp_path, audit_dir=tmp_path, **{setting: path}))
+    assert (found.level, str(path) in found.summary) == ("failure", True)

@@ -70,7 +70,7 @@ class Chunks:
                 failure: Exception | None = None
                 try:
                     await self._write_all([piece for piece, _ in taken])
-                except Exception as error:  # a defect, too, leaves nobody waiting
+                except Exception as error:  # noqa: BLE001  a defect, too, leaves nobody waiting
                     failure = error
                 for _, future in taken:
                     if future.done():
