@@ -84,7 +84,7 @@ class Entry:
 
 
 def piece_notes(entry: Entry) -> list[Record]:
-    """What an entry of pieces says of their contents; nothing of any other."""
+    """Notes of the contents of an entry of pieces; none of any other."""
     pieces = entry.record.get("of")
     if not isinstance(pieces, list):
         return []

@@ -67,22 +67,16 @@ class Chunks:
                 for _ in range(TURNS):
                     await asyncio.sleep(0)
                 taken, self._waiting = self._waiting, []
-                failure: Exception | None = None
+                failure: Exception | None = RuntimeError("pieces could not be written: a defect")
                 try:
                     await self._write_all([piece for piece, _ in taken])
-                except Exception as error:  # noqa: BLE001  a defect, too, leaves nobody waiting
+                    failure = None
+                except AuditUnavailable as error:
                     failure = error
-                for _, future in taken:
-                    if future.done():
-                        continue
-                    if failure is None:
-                        future.set_result(None)
-                    elif isinstance(failure, AuditUnavailable):
-                        future.set_exception(AuditUnavailable(failure.message, retry_after_s=2))
-                    else:
-                        future.set_exception(failure)
+                finally:  # a defect, too, leaves nobody waiting
+                    _settle([future for _, future in taken], failure)
         finally:
-            self._writing = None
+            self._writing = self._loop.create_task(self._write()) if self._waiting else None
 
     async def _write_all(self, pieces: Sequence[Piece]) -> None:
         """Write pieces as entries. Raises AuditUnavailable."""
@@ -110,3 +104,16 @@ class Chunks:
         notes = await contents.noted_of_many(documents)
         for item, note in zip(noted, notes, strict=True):
             item.append(note)
+
+
+def _settle(futures: Sequence[asyncio.Future[None]], failure: Exception | None) -> None:
+    """Tell those who wait, each with an exception of its own."""
+    for future in futures:
+        if future.done():
+            continue
+        if failure is None:
+            future.set_result(None)
+        elif isinstance(failure, AuditUnavailable):
+            future.set_exception(AuditUnavailable(failure.message, retry_after_s=2))
+        else:
+            future.set_exception(failure)

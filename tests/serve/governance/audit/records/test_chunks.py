@@ -66,6 +66,6 @@ async def test_a_defect_leaves_nobody_waiting(tmp_path: Path) -> None:
     contents = ContentStore(subject_keys(tmp_path), MemoryJournal(), log_name="a", failures=())
     key = await contents.key_of("a/a")
     chunks = Chunks((await audit_of(log)).keeper, Stamps(), contents)
-    with pytest.raises(AttributeError):
+    with pytest.raises(RuntimeError, match="a defect"):
         await asyncio.wait_for(chunks.add(["req-1", "no number", 1], key, b"x"), 5)
     await chunks.add(["req-1", 1, 1], key, b"x")
