@@ -18,9 +18,11 @@ from serve.errors import StartupError
 from serve.governance.audit.content import sealing
 from serve.governance.audit.content.content_keys import read_content_keys
 from serve.governance.audit.content.subject_keys import SubjectKeys
+from serve.governance.audit.log.folder import LogFolder
 from serve.governance.audit.log.journal import Journal
-from serve.governance.audit.records.canonical import decoded
-from serve.governance.audit.records.durable_log import open_durable
+from serve.governance.audit.records.canonical import decoded, encoded
+from serve.governance.audit.records.durable_log import open_durable, signing_key
+from serve.governance.audit.tlog.key_files import read_verifiers
 from serve.observe.metrics import Metrics
 from tests.serve.governance.audit.content.secrets_of import key_file
 from tests.serve.service.callers import in_process, service_of
@@ -164,3 +166,15 @@ async def test_any_number_of_names_and_adapters_fits(tmp_path: Path) -> None:
     told = [record for record in await records_of(tmp_path) if record["type"] == "model"]
     assert [len(record["adapters"]) for record in told] == [64, 64, 22]
     assert told[0]["names"][-1] == "and 237 more"
+
+
+@pytest.mark.parametrize("num_entries", [300, 512, 700])
+async def test_a_log_that_was_pruned_is_opened(tmp_path: Path, num_entries: int) -> None:
+    """The entries that are left may be fewer than are looked through for open calls."""
+    config, folder = config_of(tmp_path), tmp_path / "audit"
+    log = await open_durable(folder / "a", signing_key(folder, "a", None))
+    await log.append([encoded({"type": "x"})] * num_entries)
+    await log.close()
+    assert LogFolder(folder / "a", read_verifiers(folder / "a.key.pub")).prune(num_entries)
+    async with open_server_log(config, folder, Metrics()) as server:
+        assert server.keeper.size == num_entries + 1

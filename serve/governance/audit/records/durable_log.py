@@ -14,6 +14,7 @@ from serve.errors import StartupError
 from serve.governance.audit.log import segments
 from serve.governance.audit.log.errors import LogDamaged, LogUnavailable
 from serve.governance.audit.log.folder import LogFolder
+from serve.governance.audit.log.pruning import minimum_index
 from serve.governance.audit.log.tile_files import CHECKPOINT
 from serve.governance.audit.log.writer import AuditLog
 from serve.governance.audit.records.entry_log import LogAwayError
@@ -55,6 +56,13 @@ class DurableLog:
         except (LogUnavailable, OSError) as error:
             raise LogAwayError(str(error)) from None
 
+    def first_index(self) -> int:
+        """The index of the first entry that was not pruned. Raises LogAwayError."""
+        try:
+            return minimum_index(self._log.folder)
+        except (LogDamaged, OSError) as error:
+            raise LogAwayError(f"it cannot be read: {error}") from None
+
     def read(self, start: int, end: int) -> list[bytes]:
         """Entries of a range, out of full tiles and the journal. Raises LogAwayError."""
         try:
@@ -65,7 +73,7 @@ class DurableLog:
             in_tiles = min(end, min(tail, default=self._log.size))
             found = [entry for _, entry in folder.entries(start, in_tiles)]
             return [*found, *(tail[at] for at in range(max(start, in_tiles), end))]
-        except (LogDamaged, OSError, KeyError) as error:
+        except (LogDamaged, OSError, KeyError, ValueError) as error:
             raise LogAwayError(f"it cannot be read: {error}") from None
 
     async def close(self) -> None:

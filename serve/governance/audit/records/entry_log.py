@@ -32,6 +32,14 @@ class EntryLog(Protocol):
         """
         ...
 
+    def first_index(self) -> int:
+        """The index of the first entry that is there: those before it were pruned. Blocks.
+
+        Raises:
+            LogAwayError: it cannot be read.
+        """
+        ...
+
     def read(self, start: int, end: int) -> Sequence[bytes]:
         """Entries of a range. Blocks.
 

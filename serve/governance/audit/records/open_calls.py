@@ -80,20 +80,24 @@ def begun_and_not_ended(read: Read, start: int, end: int) -> dict[str, int]:
     return found
 
 
-def first_to_read(read: Read, size: int) -> int:
-    """The index from which on a log must be read for calls that are open at its end. Blocks."""
+def first_to_read(read: Read, size: int, first: int = 0) -> int:
+    """The index from which on a log must be read for calls that are open at its end. Blocks.
+
+    Args:
+        first: index of the first entry that was not pruned.
+    """
     end = size
-    while end > 0:
-        start = max(0, end - READ_ENTRIES)
+    while end > first:
+        start = max(first, end - READ_ENTRIES)
         for number, entry in reversed(list(enumerate(read(start, end), start=start))):
             if b'"type":"heartbeat"' not in entry:
                 continue
             record = decoded(entry)
             open_from = record.get("open_from")
             if record.get("type") == "heartbeat" and isinstance(open_from, int):
-                return min(number, max(0, open_from))
+                return min(number, max(first, open_from))
         end = start
-    return 0
+    return first
 
 
 def _follow(found: dict[str, int], record: Mapping[str, Any], number: int) -> None:

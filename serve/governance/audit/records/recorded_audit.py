@@ -148,11 +148,11 @@ class RecordedAudit:
 
     async def on_open(self, opened: EntryLog, number: int) -> Sequence[bytes]:
         """Say what a log lacks before it is in use (an OnOpen); nothing, once it has it."""
-        size = opened.size
+        size, first = opened.size, await asyncio.to_thread(opened.first_index)
         if self._is_first:
-            start = await asyncio.to_thread(first_to_read, opened.read, size)
+            start = await asyncio.to_thread(first_to_read, opened.read, size, first)
         else:
-            start = self.open.least_index(size)
+            start = max(first, self.open.least_index(size))
         begun = await asyncio.to_thread(begun_and_not_ended, opened.read, start, size)
         ends = [end for each, at in begun.items() if (end := self._missing(each, at)) is not None]
         records: list[Record] = []
