@@ -88,8 +88,7 @@ def is_signed(public: bytes, message: bytes, signature: bytes) -> bool:
     challenge = hashlib.sha512(signature[:32] + public + message).digest()
     left = times(s, BASE)
     right = add(r, times(int.from_bytes(challenge, "little") % ORDER, key))
-    same_x = (left[0] * right[2] - right[0] * left[2]) % P == 0
-    return same_x and (left[1] * right[2] - right[1] * left[2]) % P == 0
+    return all((left[at] * right[2] - right[at] * left[2]) % P == 0 for at in (0, 1))
 
 
 class Bad(Exception):
@@ -123,11 +122,10 @@ def open_note(note: str, key: Key) -> str:
         if len(words) != 3 or words[:2] != ["\u2014", name]:
             continue
         raw = base64.b64decode(words[2])
-        if raw[:4] != key_id:
-            continue
-        if not is_signed(public, text.encode(), raw[4:]):
+        if raw[:4] == key_id:
+            if is_signed(public, text.encode(), raw[4:]):
+                return text
             raise Bad(f"the signature by {name}+{key_id.hex()} does not hold")
-        return text
     raise Bad(f"it has no signature by {name}+{key_id.hex()}")
 
 
@@ -151,9 +149,7 @@ def root_of(leaves: Iterable[bytes]) -> bytes:
             node = hashlib.sha256(b"\x01" + levels.pop()[1] + node).digest()
             size *= 2
         levels.append((size, node))
-    if not levels:
-        return hashlib.sha256(b"").digest()
-    node = levels.pop()[1]
+    node = levels.pop()[1] if levels else hashlib.sha256(b"").digest()
     while levels:
         node = hashlib.sha256(b"\x01" + levels.pop()[1] + node).digest()
     return node
@@ -168,10 +164,14 @@ def tile_path(number: int) -> str:
     return path
 
 
-def leaf_hashes(log: Path, size: int) -> Iterator[bytes]:
-    """The leaf hashes of a log's first entries, from its entry bundles."""
+def leaf_hashes(log: Path, size: int, first: int) -> Iterator[bytes]:
+    """The leaf hashes of a log's entries, from bundles; of those before ``first`` from tiles."""
     for start in range(0, size, 256):
         width = min(256, size - start)
+        if start + 256 <= first:
+            data = (log / "tile" / "0" / tile_path(start // 256)).read_bytes()
+            yield from (data[at : at + 32] for at in range(0, 8192, 32))
+            continue
         path = log / "tile" / "entries" / tile_path(start // 256)
         found = path if path.is_file() else partial(path, width)
         data = found.read_bytes()
@@ -186,11 +186,10 @@ def leaf_hashes(log: Path, size: int) -> Iterator[bytes]:
 def partial(path: Path, width: int) -> Path:
     """The narrowest partial bundle that holds so many entries."""
     folder = path.with_name(path.name + ".p")
-    widths = sorted(int(file.name) for file in folder.glob("*") if file.name.isdigit())
-    for held in widths:
-        if held >= width:
-            return folder / str(held)
-    raise Bad(f"{path} is missing: entries may have been pruned, or removed")
+    widths = (int(file.name) for file in folder.glob("*") if file.name.isdigit())
+    if held := min((each for each in widths if each >= width), default=0):
+        return folder / str(held)
+    raise Bad(f"{path} is missing, and the log does not say that it was pruned")
 
 
 def read(folder: Path, name: str, most: int = 0) -> bytes:
@@ -251,9 +250,13 @@ def check_logs(folder: Path, wanted: dict[str, Path], told: Callable[[str], None
             size, root = int(lines[1]), base64.b64decode(lines[2])
             told(f"log {name}: a signed checkpoint of {size:,} entries, key {key[0]}")
             if name in wanted:
-                if root_of(leaf_hashes(wanted.pop(name), size)) != root:
+                log = wanted.pop(name)
+                pruned = log / "minimum-index"
+                first = int(pruned.read_text().split()[0]) if pruned.is_file() else 0
+                if root_of(leaf_hashes(log, size, first)) != root:
                     raise Bad(f"the entries do not come to the checkpoint's root of {size:,}")
-                told(f"log {name}: its {size:,} entries come to the checkpoint's root")
+                by_hash = f" ({first:,} pruned ones by their hashes)" if first else ""
+                told(f"log {name}: its {size:,} entries come to the checkpoint's root{by_hash}")
         except (Bad, OSError, ValueError, IndexError) as error:
             yield f"audit/{name}: {error}"
     for name in wanted:

@@ -12,8 +12,9 @@ from serve.evidence import folder, verify_evidence
 from serve.evidence.audit_logs import audit_logs
 from serve.evidence.part import Part
 from serve.evidence.signing import EvidenceSigner
+from serve.governance.audit.log.folder import LogFolder
 from serve.governance.audit.log.writer import AuditLog
-from serve.governance.audit.tlog.key_files import write_signer
+from serve.governance.audit.tlog.key_files import read_verifiers, write_signer
 from serve.governance.audit.tlog.keys import NoteSigner
 
 NUM_ENTRIES = 300
@@ -110,3 +111,20 @@ async def test_a_log_that_cannot_be_read_is_named_and_the_rest_is_made(
     assert audit_logs(config, silent).state == "partly"
     (tmp_path / "audit" / "one.key.pub").write_text("no key")
     assert audit_logs(config, silent).state == "partly"
+
+
+async def test_a_log_that_was_pruned_comes_to_its_root_by_the_hashes_that_are_left(
+    config: Config, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    log = tmp_path / "audit" / "one"
+    LogFolder(log, read_verifiers(tmp_path / "audit.key.pub")).prune(NUM_ENTRIES)
+    out, key = written(audit_logs(config, silent), tmp_path)
+    words = [str(out), "--key", key, "--log", str(log), "one"]
+    assert verify_evidence.main(words) == 0
+    assert "root (256 pruned ones by their hashes)" in capsys.readouterr().out
+    tile = log / "tile" / "0" / "000"
+    tile.write_bytes(bytes(32) + tile.read_bytes()[32:])
+    assert verify_evidence.main(words) == 1
+    (log / "minimum-index").unlink()
+    assert verify_evidence.main(words) == 1
+    assert "the log does not say that it was pruned" in capsys.readouterr().out
