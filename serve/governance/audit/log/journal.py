@@ -59,6 +59,7 @@ class Journal:
         self._commits = GroupCommit(self._commit, "journal")
         self._descriptor = -1
         self._segment_start = self._salt = self._segment_size = 0
+        self._is_named = True
         self.size = 0
         self.recovery = Recovery()
 
@@ -180,6 +181,8 @@ class Journal:
     def _take(self, first_index: int, opened: tuple[int, int, int], size: int) -> None:
         self._segment_start = first_index
         self._descriptor, self._salt, self._segment_size = opened
+        # What is written to a file without a name is lost; some file systems name none of theirs.
+        self._is_named = os.fstat(self._descriptor).st_nlink > 0
         self.size = size
 
     def _commit(self, payloads: list[bytes]) -> int:
@@ -194,6 +197,8 @@ class Journal:
             data = frames.frames(payloads, first, first, self._salt)
             _write_all(self._descriptor, data)
             os.fdatasync(self._descriptor)
+            if self._is_named and not os.fstat(self._descriptor).st_nlink:
+                raise OSError(errno.ENOENT, "its file was removed", str(self._folder))
         except OSError as error:
             self._fail(error)
             raise LogUnavailable(self._failure) from None
@@ -219,7 +224,10 @@ class Journal:
         if self._is_beyond_repair or time.monotonic() < self._retry_at:
             raise LogUnavailable(self._failure)
         try:
-            _, path = segments.segments(self._folder)[-1]
+            listed = segments.segments(self._folder)
+            if not listed:
+                raise LogDamaged(f"{self._folder} has no file any more", self._segment_start)
+            _, path = listed[-1]
             found, _ = segments.read_segment(path)
             num = self.size - found.first_index
             if not 0 <= num <= len(found.payloads):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+import shutil
 from types import SimpleNamespace
 
 import pytest
@@ -164,6 +165,23 @@ async def test_after_an_error_the_descriptor_is_not_used_again(tmp_path, monkeyp
     assert kept(tmp_path) == some(2)
     # What the refused group had left behind was cut, and kept.
     assert (found.recovery.torn_bytes > 0) == (call == "fdatasync")
+
+
+@pytest.mark.parametrize("takes_folder", [False, True])
+async def test_a_file_that_was_removed_takes_nothing_more(tmp_path, monkeypatch, takes_folder):
+    """A write to it succeeds, and is gone with the process."""
+    monkeypatch.setattr(journal, "FIRST_PAUSE_S", 0.0)
+    found = Journal.open(folder_of(tmp_path))
+    await found.append([entry(0)])
+    if takes_folder:
+        shutil.rmtree(folder_of(tmp_path))
+    else:
+        last_file(tmp_path).unlink()
+    for _ in range(3):
+        with pytest.raises(LogUnavailable):
+            await found.append([entry(1)])
+    assert found.size == 1
+    await found.close()
 
 
 async def test_it_is_not_tried_again_at_once(tmp_path, monkeypatch):
