@@ -82,6 +82,7 @@ class LogKeeper:
         self._waiting: list[tuple[Sequence[bytes], asyncio.Future[int]]] = []
         self._writing: asyncio.Task[None] | None = None
         self._num_tries = 0
+        self._acknowledged = 0  # entries that callers were told of
         self.num_written = 0
         self.has_room = True
 
@@ -162,6 +163,11 @@ class LogKeeper:
     async def _take(self, opened: EntryLog) -> None:
         """Settle what the log lacks, and use it. Raises LogAwayError."""
         self._log = opened
+        if opened.size < self._acknowledged:
+            raise LogAwayError(
+                f"it has {opened.size} entries, and {self._acknowledged} were acknowledged: it was "
+                "removed, or is another one"
+            )
         for number in range(MOST_PASSES):
             if not (entries := await self._on_open(opened, number)):
                 # Nothing has been awaited since: what it lacks later it lacks while in use.
@@ -178,7 +184,7 @@ class LogKeeper:
             self._stuck = writing
             writing.add_done_callback(_look_at)
             raise LogAwayError(f"a write took more than {self._deadline_s:g} s")
-        writing.result()
+        self._acknowledged = writing.result() + len(entries)
         self.num_written += len(entries)
 
     async def _let_go(self) -> None:
@@ -223,6 +229,7 @@ class LogKeeper:
             if not future.done():
                 future.set_result(index)
             index += len(part)
+        self._acknowledged = index
 
     def _went_away(self, reason: str) -> None:
         self._is_in_use = False

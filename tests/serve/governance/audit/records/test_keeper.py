@@ -10,7 +10,7 @@ import pytest
 from serve.errors import AuditUnavailable
 from serve.governance.audit.records.entry_log import EntryLog, LogAwayError
 from serve.governance.audit.records.keeper import TRIES, LogKeeper
-from tests.serve.governance.audit.records.logs import MemoryLog
+from tests.serve.governance.audit.records.logs import MemoryLog, audit_of
 
 BACK = b"back"
 
@@ -187,3 +187,17 @@ async def test_one_that_always_lacks_more_is_not_used() -> None:
     with pytest.raises(LogAwayError, match="more and more"):
         await keeper.open()
     assert not keeper.is_available
+
+
+async def test_a_log_that_comes_back_with_less_is_not_used() -> None:
+    log = MemoryLog()
+    audit = await audit_of(log)
+    await audit.keeper.append([b"{}", b"{}"])
+    kept = log.entries
+    log.fails = True
+    with pytest.raises(AuditUnavailable):
+        await audit.keeper.append([b"{}"])
+    log.fails, log.entries = False, kept[:1]
+    assert not await audit.keeper.come_back()
+    log.entries = kept
+    assert await audit.keeper.come_back()
