@@ -87,9 +87,12 @@ class Hold:
         return (
             (self.tenant is None or self.tenant == tenant)
             and (self.owner is None or self.owner == owner)
-            and (self.first is None or at >= self.first)
-            and (self.last is None or at < self.last)
+            and self.covers_time(at)
         )
+
+    def covers_time(self, at: float) -> bool:
+        """Whether entries of this time, Unix seconds, are held, if they are of its subjects."""
+        return (self.first is None or at >= self.first) and (self.last is None or at < self.last)
 
     def covers_subject(self, tenant: str, owner: str | None) -> bool:
         """Whether anything of a subject may be held: a destroyed key destroys all times at once.

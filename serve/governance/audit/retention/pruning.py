@@ -16,7 +16,15 @@ from serve.governance.audit.log import segments
 from serve.governance.audit.log.folder import LogFolder
 from serve.governance.audit.log.pruning import minimum_index, prune
 from serve.governance.audit.reading.contents import FOLDER, JOURNAL
-from serve.governance.audit.reading.joined import Entry, first_since, joined, piece_notes
+from serve.governance.audit.reading.joined import (
+    BEGIN,
+    CHUNKS,
+    END,
+    Entry,
+    first_since,
+    joined,
+    piece_notes,
+)
 from serve.governance.audit.retention.holds import Hold, holding
 from serve.governance.audit.tlog.tiles import WIDTH
 
@@ -76,12 +84,13 @@ def planned(
     stop, content_at = log.size, 0
     keeper: Entry | None = None
     hold: Hold | None = None
+    callers = _Callers()
     for entry in joined(log, first, log.size):
         if entry.index % AHEAD == 0:
             progress(entry.index, log.size)
         at = entry.time_s
         if at is not None:
-            hold = holding(holds, entry.part("who", "tenant"), entry.part("who", "owner"), at)
+            hold = callers.hold_of(entry, holds, at)
         if at is None or at >= before_s or hold is not None:
             stop, keeper = entry.index, entry
             break
@@ -98,6 +107,30 @@ def planned(
         keeper=keeper,
         content_at=_least_content(log, index, content_at),
     )
+
+
+class _Callers:
+    """The callers of calls that are open, whose pieces do not name them."""
+
+    def __init__(self) -> None:
+        self._open: dict[str, tuple[str | None, str | None]] = {}
+
+    def hold_of(self, entry: Entry, holds: Sequence[Hold], at: float) -> Hold | None:
+        """The first hold that covers an entry. A call whose begin is gone may be anybody's."""
+        own = entry.part("who", "tenant"), entry.part("who", "owner")
+        if entry.kind == BEGIN:
+            self._open.update(dict.fromkeys(entry.request_ids, own))
+        if entry.kind not in (CHUNKS, END):
+            return holding(holds, *own, at)
+        found = None
+        for request_id in sorted(entry.request_ids):
+            if (caller := self._open.get(request_id)) is not None:
+                found = found or holding(holds, *caller, at)
+            else:
+                found = found or next((one for one in holds if one.covers_time(at)), None)
+            if entry.kind == END:
+                self._open.pop(request_id, None)
+        return found
 
 
 def carry_out(log: LogFolder, plan: Plan) -> int:

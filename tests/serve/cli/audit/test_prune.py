@@ -10,6 +10,7 @@ import pytest
 from serve.cli.audit import prune as command
 from serve.cli.audit import run_audit
 from serve.errors import StartupError
+from serve.governance.audit.records.canonical import encoded
 from tests.independent_tlog.notes import PublicKey
 from tests.independent_tlog.tile_folder import Folder
 from tests.serve.cli.audit.site import START, Site, call, calls, subject_of
@@ -112,3 +113,19 @@ def test_a_copy_without_tiles_of_hashes_is_damage(site, capsys):
     site.write(calls(300))
     shutil.rmtree(site.log / "tile/0")
     assert verify(site) == 1
+
+
+def test_a_hold_keeps_the_pieces_of_a_call_that_began_before_it(site, capsys):
+    """Pieces name their call alone, and that began on the evening before."""
+    at = '"at":"2026-01-0%s"'
+    begin = call(0)[0]
+    evening = begin.replace(b'"at":"2026-01-01T00:00:00.000000Z"', (at % "1T23:59:59Z").encode())
+    assert evening != begin
+    piece = encoded({"type": "chunks", "at": "2026-01-02T00:00:01Z", "of": [["req-0", 1, 3]]})
+    site.write([evening, *[piece] * 600])
+    holds = site.root / "holds.toml"
+    holds.write_text('[[hold]]\nname = "case-1"\ntenant = "legal"\nfrom = 2026-01-02\n')
+    assert run_prune(site, capsys, "--holds", str(holds), "--dry-run")["removed"] == 512
+    holds.write_text('[[hold]]\nname = "case-1"\ntenant = "research"\nfrom = 2026-01-02\n')
+    found = run_prune(site, capsys, "--holds", str(holds))
+    assert (found["removed"], found["hold"]) == (0, "case-1")
