@@ -9,13 +9,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
+from typing import Any
 
 from serve.errors import InvalidRequest, MaskingFailed, RequestError
 from serve.governance.masking.lanes import Lane, Rewritten
 from serve.governance.masking.prompts import MaskedPrompts, pseudonyms_in, texts_of
 from serve.governance.masking.pseudonyms import Pseudonyms
+from serve.governance.masking.recorded import recorded_fields, texts_beside
 from serve.governance.masking.replacing import Replacing, Told, scanner_of
 from serve.governance.masking.restoring import RestoredStream
 from serve.governance.masking.rules import Rule, Rules, RuleSet, Side
@@ -67,7 +70,8 @@ class MaskingScreen:
             own, lambda side: self._told(record, rules.version, side), digest=rules.digest
         )
         try:
-            if sum(len(text) + TEXT_CHARS for text in texts_of(generation)) <= INLINE_CHARS:
+            texts = chain(texts_of(generation), texts_beside(generation))
+            if sum(len(text) + TEXT_CHARS for text in texts) <= INLINE_CHARS:
                 return request.screened(generation)
             loop = asyncio.get_running_loop()
             return await loop.run_in_executor(_thread, request.screened, generation)
@@ -117,9 +121,11 @@ class MaskedRequest:
         if self._rules.pseudonymises:
             pseudonyms = Pseudonyms(pseudonyms_in(generation))
         is_json = generation.format is not None and generation.format.kind == "json_schema"
+        recorded: Mapping[str, Any] = {}
         if self._rules.apply_to("prompts"):
             replacing = Replacing(self._rules, pseudonyms, self._told("prompts"))
             generation = MaskedPrompts(scanner_of(self._rules), replacing).of(generation)
+            recorded = recorded_fields(generation, self._rules)
         choices = _Choices(pseudonyms)
         stages: StagesOf = no_stages
         if is_answer_masked:
@@ -133,6 +139,7 @@ class MaskedRequest:
             stages=stages,
             last_stages=last_stages,
             rules=f"masking:{self._digest}" if self._digest and not brings else None,
+            recorded=recorded,
         )
 
     def _masking(self, choices: _Choices, *, is_json: bool) -> StagesOf:
