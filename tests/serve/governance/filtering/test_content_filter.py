@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from serve.errors import ContentFilterFailed
-from serve.governance.filtering import content_filter
+from serve.governance.filtering import content_filter, matchers
 from serve.governance.filtering.content_filter import ContentFilter
 from serve.governance.filtering.rules import Rule, RuleSet
 from serve.governance.principal import ANONYMOUS, Principal
@@ -185,7 +185,7 @@ async def test_rules_are_by_tenant() -> None:
 
 
 async def test_many_words_are_made_ready_on_a_thread(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(content_filter, "INLINE_WORDS", 0)
+    monkeypatch.setattr(matchers, "INLINE_WORDS", 0)
     screen = ContentFilter(lambda: SET, Figures())
     with pytest.raises(Exception, match="blocks this request"):
         await screen.screen(ANONYMOUS, record(), generation(TextPrompt("bad")))
