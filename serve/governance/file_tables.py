@@ -97,7 +97,7 @@ def read_document(path: Path, kind: str) -> dict[str, Any]:
         return tomllib.loads(plain_file.read_text(path, MAX_FILE_BYTES, may_be_link=True))
     except FileNotFoundError:
         raise StartupError(f"{kind} {path} is not there.") from None
-    except (ValueError, RecursionError) as error:
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise StartupError(f"{kind} {path}: it is no TOML: {error}") from None
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
