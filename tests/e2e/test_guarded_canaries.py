@@ -135,7 +135,7 @@ def stored_in(store: RedisServer) -> list[bytes]:
     found = []
     with redis.Redis(unix_socket_path=str(store.socket)) as client:
         for name in client.scan_iter():
-            found += [bytes(name), bytes(client.dump(name) or b"")]  # type: ignore[arg-type]
+            found += [bytes(name), bytes(client.dump(name) or b"")]
     return found
 
 
