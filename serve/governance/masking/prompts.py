@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import chain
 from typing import Any
 
 from serve.errors import InvalidRequest, PersonalDataBlocked
 from serve.governance.masking.pseudonyms import SHAPE
+from serve.governance.masking.recorded import texts_beside
 from serve.governance.masking.scan import Scanner
 from serve.governance.masking.stream import MaskedStream, Replace
 from serve.pipeline.events import (
@@ -60,7 +62,8 @@ def texts_of(generation: Generation) -> Iterator[str]:
 
 def pseudonyms_in(generation: Generation) -> set[str]:
     """Words in the form of a pseudonym that the client wrote."""
-    return {word for text in texts_of(generation) if "<" in text for word in SHAPE.findall(text)}
+    texts = chain(texts_of(generation), texts_beside(generation))
+    return {word for text in texts if "<" in text for word in SHAPE.findall(text)}
 
 
 class MaskedPrompts:

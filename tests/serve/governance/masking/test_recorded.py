@@ -40,3 +40,8 @@ async def test_the_engine_has_them_as_they_are() -> None:
     through = await screened("x", stop=(PHONE,))
     assert through.generation.stop == (PHONE,)
     assert through.recorded == {"stop": ("[PHONE]",)}
+
+
+async def test_a_word_of_a_format_is_no_pseudonym_of_ours() -> None:
+    through = await screened(MAIL, format=Grammar(kind="choice", choices=("<EMAIL_1>",)))
+    assert through.generation.prompts == (TextPrompt("<EMAIL_2>"),)
