@@ -108,7 +108,8 @@ class ContentFilter:
         matchers = self._matchers()
         rules = matchers.rules
         matcher = await self._matcher(matchers, principal.tenant, None)
-        found = await self._looked_at([(matcher, text) for text in texts], "moderation")
+        told = [PromptText("input", text) for text in texts]
+        found = await self._looked_at(matcher, told, "moderation")
         for rule in dict.fromkeys(rule for _, hit in found for rule in hit):
             self._note(record, rule, "moderation")
         return rules.version, [
@@ -128,7 +129,7 @@ class ContentFilter:
                 param="prompt",
             )
         texts = texts_of(generation)
-        found = await self._looked_at([(matcher, text.text) for text in texts], "input")
+        found = await self._looked_at(matcher, texts, "input")
         for rule in dict.fromkeys(rule for _, counted in found for rule in counted):
             self._note(record, rule, "input")
         for text, (blocking, _) in zip(texts, found, strict=True):
@@ -137,15 +138,15 @@ class ContentFilter:
                 raise _refusal(blocking, text)
 
     async def _looked_at(
-        self, texts: Sequence[tuple[Matcher, str]], direction: str
+        self, matcher: Matcher, texts: Sequence[PromptText], direction: str
     ) -> list[tuple[Rule | None, list[Rule]]]:
         """The hits of each text. Raises ContentFilterFailed: whatever fails, nothing passes."""
 
         def look() -> list[tuple[Rule | None, list[Rule]]]:
-            return [hits_of(matcher, text) for matcher, text in texts]
+            return [hits_of(matcher, one.text, has_escapes=one.has_escapes) for one in texts]
 
         try:
-            if sum(len(text) for _, text in texts) <= INLINE_CHARS:
+            if sum(len(one.text) for one in texts) <= INLINE_CHARS:
                 return look()
             async with asyncio.timeout(self._timeout_s):
                 return await asyncio.to_thread(look)

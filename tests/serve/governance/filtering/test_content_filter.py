@@ -13,7 +13,7 @@ from serve.governance.filtering.content_filter import ContentFilter
 from serve.governance.filtering.rules import Rule, RuleSet
 from serve.governance.principal import ANONYMOUS, Principal
 from serve.observe.record import RequestRecord
-from serve.pipeline.events import Generation
+from serve.pipeline.events import ChatPrompt, Generation
 from serve.timeline import Timeline
 from tests.serve.api.house import CHAT, House, chat, events_of, house, pipeline_of, script_of
 from tests.serve.api.house import TOKENIZER as TOKENS
@@ -87,6 +87,14 @@ async def test_neither_logprobs_nor_ids_tell_what_is_held(home: House) -> None:
             assert "".join(tokens).startswith("The audit log is in")
             assert "state" not in "".join(tokens)
             assert not any(choice.get("token_ids") for choice in choices)
+
+
+async def test_escapes_in_arguments_of_the_history_hide_nothing() -> None:
+    screen = ContentFilter(lambda: SET, Figures())
+    call = {"function": {"name": "f", "arguments": r'{"a": "\u0062ad"}'}}
+    with pytest.raises(Exception, match="blocks this request"):
+        prompt = ChatPrompt(messages=({"role": "assistant", "tool_calls": [call]},))
+        await screen.screen(ANONYMOUS, record(), generation(prompt))
 
 
 async def test_ids_come_whole_where_nothing_is_cut(tmp_path: Path) -> None:
