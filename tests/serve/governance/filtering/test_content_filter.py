@@ -92,8 +92,8 @@ async def test_neither_logprobs_nor_ids_tell_what_is_held(home: House) -> None:
 async def test_escapes_in_arguments_of_the_history_hide_nothing() -> None:
     screen = ContentFilter(lambda: SET, Figures())
     call = {"function": {"name": "f", "arguments": r'{"a": "\u0062ad"}'}}
+    prompt = ChatPrompt(messages=({"role": "assistant", "tool_calls": [call]},))
     with pytest.raises(Exception, match="blocks this request"):
-        prompt = ChatPrompt(messages=({"role": "assistant", "tool_calls": [call]},))
         await screen.screen(ANONYMOUS, record(), generation(prompt))
 
 
