@@ -35,8 +35,12 @@ INLINE_CHARS = 4_096
 """Prompts up to this length are masked at once: 2 ms, and 17 ms of the worst that was found."""
 TEXT_CHARS = 32
 """Characters for which the time is that of beginning a text."""
+LARGE_CHARS = 65_536
+"""Prompts of more take up to 0.2 s, and wait for each other alone."""
 _thread = ThreadPoolExecutor(1, "masking")
-"""One for all prompts; it looks at slices, between which the event loop has its turn."""
+_large = ThreadPoolExecutor(1, "masking-large")
+"""One for all prompts and one for the large ones. They look at slices, between which the event loop
+has its turn."""
 
 OnHit = Callable[[str, str, Side], None]
 """Called with the rule, its action and the side of each hit."""
@@ -71,10 +75,12 @@ class MaskingScreen:
         )
         try:
             texts = chain(texts_of(generation), texts_beside(generation))
-            if sum(len(text) + TEXT_CHARS for text in texts) <= INLINE_CHARS:
+            num_chars = sum(len(text) + TEXT_CHARS for text in texts)
+            if num_chars <= INLINE_CHARS:
                 return request.screened(generation)
+            thread = _thread if num_chars <= LARGE_CHARS else _large
             loop = asyncio.get_running_loop()
-            return await loop.run_in_executor(_thread, request.screened, generation)
+            return await loop.run_in_executor(thread, request.screened, generation)
         except RequestError:
             raise
         except Exception as error:
