@@ -5,12 +5,16 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
+from typing import Final
 
 from serve.errors import StartupError
 from serve.governance.audit.log.folder import LogFolder
 from serve.governance.audit.log.pruning import minimum_index
 from serve.governance.audit.reading.joined import Entry, first_since, joined
 from serve.governance.audit.reading.query import AuditQuery
+
+QUERY: Final = (*("first", "last", "event", "key", "tenant", "owner", "model", "id", "outcome"),)
+"""Names of what the flags below set."""
 
 
 def add_query(command: argparse.ArgumentParser) -> None:
