@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import textwrap
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -115,25 +116,46 @@ async def _run(config: Config, arguments: argparse.Namespace, query: FeedbackQue
             else:
                 _show(counts)
         else:
-            entries = [entry async for entry in _all(book, query)]
+            pages = _pages(book, query)
             if arguments.csv:
-                print(entries_csv(entries), end="")
+                await _print_csv(pages)
             elif arguments.json:
-                told = [entry.as_json() for entry in entries]
-                print(json.dumps(told, ensure_ascii=False, indent=1))
+                await _print_json(pages)
             else:
-                _show([_line(entry) for entry in entries])
+                _show([_line(entry) async for page in pages for entry in page])
 
 
-async def _all(book: FeedbackBook, query: FeedbackQuery) -> AsyncIterator[StoredFeedback]:
-    """All pages, one after the other."""
+async def _pages(
+    book: FeedbackBook, query: FeedbackQuery
+) -> AsyncIterator[Sequence[StoredFeedback]]:
+    """All pages, one after the other; at least one, which may be empty."""
     after = None
     while True:
         entries, after = await book.page(query.chosen, limit=MAX_ROWS, after=after)
-        for entry in entries:
-            yield entry
+        yield entries
         if after is None:
             return
+
+
+async def _print_csv(pages: AsyncIterator[Sequence[StoredFeedback]]) -> None:
+    """Print pages as one table: an export may have more rows than fit in memory."""
+    has_header = False
+    async for page in pages:
+        text = entries_csv(page)
+        print(text.split("\r\n", 1)[1] if has_header else text, end="")
+        has_header = True
+
+
+async def _print_json(pages: AsyncIterator[Sequence[StoredFeedback]]) -> None:
+    """Print pages as one array."""
+    is_empty = True
+    async for page in pages:
+        for entry in page:
+            print("[" if is_empty else ",")
+            told = json.dumps(entry.as_json(), ensure_ascii=False, indent=1)
+            print(textwrap.indent(told, " ", lambda _line: True), end="")
+            is_empty = False
+    print("[]" if is_empty else "\n]")
 
 
 @asynccontextmanager

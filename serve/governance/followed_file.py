@@ -75,6 +75,9 @@ class FollowedFile(Generic[T]):
         except StartupError as error:
             self.is_in_force = False
             log.error("%s not reloaded, what is known stays in force: %s", self._kind, error)  # noqa: TRY400
+        except Exception:  # a defect of ours in reading it must not cost a request
+            self.is_in_force = False
+            log.exception("%s not reloaded, what is known stays in force", self._kind)
         else:
             self.is_in_force = True
             log.info("%s reloaded", self._kind)

@@ -11,9 +11,9 @@ its stages and its last stages: these may put back what only the caller is to se
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Protocol
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol
 
 from serve.errors import RequestError
 from serve.governance.principal import Principal
@@ -50,6 +50,7 @@ class Screened:
             they make of an answer. None where that is not known, and such answers are not kept
             for later requests (serve/service/response_cache/).
         check: of whole answers, behind the stages and before the trail; None is none.
+        recorded: fields of the generation that the audit trail has otherwise than the engine.
     """
 
     generation: Generation
@@ -57,6 +58,7 @@ class Screened:
     last_stages: StagesOf | None = None
     rules: str | None = None
     check: AnswerCheck | None = None
+    recorded: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def is_reproducible(self) -> bool:
@@ -102,6 +104,7 @@ class Screens:
                 last_stages=_joined_last(own.last_stages, passed.last_stages),
                 rules=_joined_rules(passed, own),
                 check=own.check or passed.check,
+                recorded={**passed.recorded, **own.recorded},
             )
         return passed
 

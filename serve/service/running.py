@@ -159,9 +159,9 @@ class Running:
                 yield event
 
     async def _begin(self) -> None:
-        self._trail = await self._audit.begin(
-            self._caller, self._call.record, self._screened.generation
-        )
+        screened = self._screened
+        recorded = replace(screened.generation, **screened.recorded)
+        self._trail = await self._audit.begin(self._caller, self._call.record, recorded)
         self._has_begun = True
 
     def _released(self, events: AsyncGenerator[Event, None]) -> AsyncGenerator[Event, None]:

@@ -6,6 +6,7 @@ with BEGIN IMMEDIATE, which waits for other processes, and never has to upgrade 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sqlite3
 from pathlib import Path
@@ -68,14 +69,15 @@ def _identity(path: Path) -> tuple[int, int]:
 def _make_private(path: Path) -> None:
     """Make the file before SQLite does, closed to others; its log and index get the same mode.
 
+    One that is there is not opened: closing any descriptor of a file lets go of all locks that the
+    process has on it, those of SQLite's connections too. Another process' last connection would
+    take itself for the only one then, and delete the log that ours still write.
+
     Raises:
         OSError: it cannot be made, or is open to others.
     """
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    descriptor = os.open(path, os.O_CREAT | os.O_RDONLY | os.O_CLOEXEC, 0o600)
-    try:
-        mode = os.fstat(descriptor).st_mode
-    finally:
-        os.close(descriptor)
-    if mode & 0o077:
+    with contextlib.suppress(FileExistsError):
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDONLY | os.O_CLOEXEC, 0o600))
+    if path.stat().st_mode & 0o077:
         raise OSError(0, "it is open to group or others (chmod 600)", str(path))

@@ -9,10 +9,10 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Final, Protocol
 
 from serve.errors import ContentFiltered, ContentFilterFailed
+from serve.governance.filtering.matchers import Matchers
 from serve.governance.filtering.matching import Matcher
 from serve.governance.filtering.prompt_texts import PromptText, has_tokens, texts_of
 from serve.governance.filtering.rules import Direction, Rule, RuleSet
@@ -30,8 +30,6 @@ log = logging.getLogger(__name__)
 TIMEOUT_S: Final = 30.0
 INLINE_CHARS: Final = 4096
 """Longer texts are looked at on a thread: the event loop goes on."""
-INLINE_WORDS: Final = 2000
-"""An automaton of more words is made on a thread."""
 
 
 class FilterMetrics(Protocol):
@@ -55,8 +53,7 @@ class ContentFilter:
         self._rules = rules
         self._metrics = metrics
         self._timeout_s = timeout_s
-        self._matchers: dict[tuple[str | None, Direction | None], Matcher] = {}
-        self._matched: RuleSet | None = None
+        self._last: Matchers | None = None
 
     async def screen(
         self, principal: Principal, record: RequestRecord, generation: Generation
@@ -67,9 +64,10 @@ class ContentFilter:
             ContentFiltered: a rule blocks its prompt.
             ContentFilterFailed: it cannot be looked at.
         """
-        rules = self._rules()
-        before = await self._matcher(rules, principal.tenant, "input")
-        behind = await self._matcher(rules, principal.tenant, "output")
+        matchers = self._matchers()
+        rules = matchers.rules
+        before = await self._matcher(matchers, principal.tenant, "input")
+        behind = await self._matcher(matchers, principal.tenant, "output")
         if before.rules:
             await self._check(before, record, generation)
         if not behind.rules:
@@ -107,9 +105,11 @@ class ContentFilter:
         Raises:
             ContentFilterFailed: they cannot be looked at.
         """
-        rules = self._rules()
-        matcher = await self._matcher(rules, principal.tenant, None)
-        found = await self._looked_at([(matcher, text) for text in texts], "moderation")
+        matchers = self._matchers()
+        rules = matchers.rules
+        matcher = await self._matcher(matchers, principal.tenant, None)
+        told = [PromptText("input", text) for text in texts]
+        found = await self._looked_at(matcher, told, "moderation")
         for rule in dict.fromkeys(rule for _, hit in found for rule in hit):
             self._note(record, rule, "moderation")
         return rules.version, [
@@ -129,7 +129,7 @@ class ContentFilter:
                 param="prompt",
             )
         texts = texts_of(generation)
-        found = await self._looked_at([(matcher, text.text) for text in texts], "input")
+        found = await self._looked_at(matcher, texts, "input")
         for rule in dict.fromkeys(rule for _, counted in found for rule in counted):
             self._note(record, rule, "input")
         for text, (blocking, _) in zip(texts, found, strict=True):
@@ -138,15 +138,15 @@ class ContentFilter:
                 raise _refusal(blocking, text)
 
     async def _looked_at(
-        self, texts: Sequence[tuple[Matcher, str]], direction: str
+        self, matcher: Matcher, texts: Sequence[PromptText], direction: str
     ) -> list[tuple[Rule | None, list[Rule]]]:
         """The hits of each text. Raises ContentFilterFailed: whatever fails, nothing passes."""
 
         def look() -> list[tuple[Rule | None, list[Rule]]]:
-            return [hits_of(matcher, text) for matcher, text in texts]
+            return [hits_of(matcher, one.text, has_escapes=one.has_escapes) for one in texts]
 
         try:
-            if sum(len(text) for _, text in texts) <= INLINE_CHARS:
+            if sum(len(one.text) for one in texts) <= INLINE_CHARS:
                 return look()
             async with asyncio.timeout(self._timeout_s):
                 return await asyncio.to_thread(look)
@@ -176,21 +176,20 @@ class ContentFilter:
             },
         )
 
-    async def _matcher(self, rules: RuleSet, tenant: str, direction: Direction | None) -> Matcher:
-        """The rules of a tenant and a direction, made once; None is both, and blocks nothing."""
-        if rules is not self._matched:
-            self._matched, self._matchers = rules, {}
-        matchers = self._matchers
-        key = (tenant if tenant in rules.tenants else None, direction)
-        if key not in matchers:
-            own = tuple(rules.of(tenant, direction))
-            make = partial(Matcher, own, only_counts=direction is None)
-            is_small = sum(len(rule.words) for rule in own) <= INLINE_WORDS
-            try:
-                matchers[key] = make() if is_small else await asyncio.to_thread(make)
-            except Exception as error:  # noqa: BLE001 - the same
-                raise self._failure(error, direction or "moderation") from None
-        return matchers[key]
+    def _matchers(self) -> Matchers:
+        """Those of the rules in force: a request keeps its own, whatever comes into force."""
+        rules = self._rules()
+        if self._last is None or self._last.rules is not rules:
+            self._last = Matchers(rules)
+        return self._last
+
+    async def _matcher(
+        self, matchers: Matchers, tenant: str, direction: Direction | None
+    ) -> Matcher:
+        try:
+            return await matchers.of(tenant, direction)
+        except Exception as error:  # noqa: BLE001 - the same
+            raise self._failure(error, direction or "moderation") from None
 
 
 def _refusal(rule: Rule, text: PromptText) -> ContentFiltered:

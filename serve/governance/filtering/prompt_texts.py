@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from serve.pipeline.events import ChatPrompt, FillPrompt, Generation, TextPrompt, TokensPrompt
@@ -11,10 +11,17 @@ from serve.pipeline.events import ChatPrompt, FillPrompt, Generation, TextPrompt
 
 @dataclass(frozen=True, slots=True)
 class PromptText:
-    """One text. ``param`` is the client's field: ``messages[0].content``."""
+    """One text.
+
+    Attributes:
+        param: the client's field: ``messages[0].content``.
+        has_escapes: it is JSON, which templates may parse: escapes are what they stand for. It is
+            there as it was written, too.
+    """
 
     param: str
     text: str
+    has_escapes: bool = False
 
 
 def has_tokens(generation: Generation) -> bool:
@@ -49,6 +56,11 @@ def _of_message(place: str, message: Mapping[str, Any]) -> Iterator[PromptText]:
         if name == "content" and isinstance(value, list | tuple):
             yield PromptText(f"{place}.content", "".join(_parts(value)))
             yield from _strings(f"{place}.content", [_beside_text(part) for part in value])
+        elif name in ("tool_calls", "function_call"):
+            for text in _strings(f"{place}.{name}", value):
+                yield text
+                if "\\" in text.text:
+                    yield replace(text, has_escapes=True)
         else:
             yield from _strings(f"{place}.{name}", value)
 

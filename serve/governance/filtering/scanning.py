@@ -74,9 +74,15 @@ class Scanner:
         return released
 
 
-def hits_of(matcher: Matcher, text: str) -> tuple[Rule | None, list[Rule]]:
-    """The rule that blocks a whole text, if one does, and those that count it, in their order."""
-    scanner = Scanner(matcher)
+def hits_of(
+    matcher: Matcher, text: str, *, has_escapes: bool = False
+) -> tuple[Rule | None, list[Rule]]:
+    """The rule that blocks a whole text, if one does, and those that count it, in their order.
+
+    Args:
+        has_escapes: it is JSON text.
+    """
+    scanner = Scanner(matcher, has_escapes=has_escapes)
     scanner.feed(text)
     scanner.pause()
     return scanner.blocked_by, list(scanner.counted)

@@ -65,7 +65,7 @@ def read_map(path: Path) -> Principals:
         )
     try:
         document = tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         _refuse(path, f"is no TOML ({printable(str(error))})")
     entries = document.get("client", [])
     if set(document) - {"client"} or not isinstance(entries, list):

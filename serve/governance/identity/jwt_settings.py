@@ -90,7 +90,7 @@ def read_jwt_settings(path: Path) -> JwtSettings:
         document = tomllib.loads(plain_file.read_text(path, MAX_FILE_BYTES, may_be_link=True))
     except OSError as error:
         raise StartupError(f"--jwt-file {path}: {error.strerror or error}.") from None
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise StartupError(f"--jwt-file {path} is no TOML: {error}.") from None
     try:
         check_not_writable(path)

@@ -77,7 +77,7 @@ def parse_rules(text: str, known: Known) -> Rules:
     """
     try:
         document = tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise StartupError(f"it is no TOML: {error}") from None
     allowed = ("time_zone", "currency", "prices", "tenants", "limits")
     top = Fields("the top of the file", document, allowed)

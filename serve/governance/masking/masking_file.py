@@ -97,7 +97,7 @@ def parse_rules(text: str) -> Rules:
     """
     try:
         document = tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise StartupError(f"it is no TOML: {error}") from None
     top = Fields("the top of the file", document, ("version", "default", "tenants", "patterns"))
     if "default" not in document and "tenants" not in document:

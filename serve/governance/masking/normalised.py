@@ -17,6 +17,7 @@ from functools import cache
 
 _SPACES = "\u00a0\u1680\u202f\u205f\u3000" + "".join(map(chr, range(0x2000, 0x200B)))
 _DASHES = "\u2010\u2011\u2012\u2013\u2014\u2015\u2043\u2212\u30fc\ufe58\ufe63"
+_LINE_BREAKS = "\u0085\u2028\u2029"
 _INVISIBLE = "\u034f\u115f\u1160\u17b4\u17b5\u20e3\u3164\uffa0"
 """Characters without a form of their own that are not of the category Cf."""
 _ESCAPE = re.compile(
@@ -50,6 +51,7 @@ def table() -> dict[int, str | None]:
     readings |= dict.fromkeys(range(0xD800, 0xE000), "\ufffd")  # halves, of which UTF-8 has none
     readings |= dict.fromkeys(map(ord, _SPACES), " ")
     readings |= dict.fromkeys(map(ord, _DASHES), "-")
+    readings |= dict.fromkeys(map(ord, _LINE_BREAKS), "\n")
     return readings
 
 

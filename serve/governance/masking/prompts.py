@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import chain
 from typing import Any
 
 from serve.errors import InvalidRequest, PersonalDataBlocked
 from serve.governance.masking.pseudonyms import SHAPE
+from serve.governance.masking.recorded import texts_beside
 from serve.governance.masking.scan import Scanner
 from serve.governance.masking.stream import MaskedStream, Replace
 from serve.pipeline.events import (
@@ -21,11 +24,16 @@ from serve.pipeline.events import (
 
 _NAMES = frozenset({"role", "type", "id", "tool_call_id"})
 """Fields of a message and of a call that name and join its parts."""
-_SCHEMA_WORDS = frozenset({"type", "required", "pattern", "format", "name", "strict"})
-"""Fields of a tool and of a JSON schema that are no text."""
+_SCHEMA_WORDS = frozenset({"required", "pattern", "name"})
+"""Fields of a tool and of a JSON schema that name arguments, or say what they look like."""
+_POINTERS = frozenset({"$ref", "$id", "$anchor", "$schema", "$dynamicRef", "$dynamicAnchor"})
+_KEYWORD = re.compile(r"\$?[A-Za-z]+")
+"""Fields that are keywords by their form; others may be data."""
 _SCHEMAS = frozenset({"properties", "$defs", "definitions", "patternProperties"})
 """Fields of a JSON schema whose keys are names, and whose values are schemas."""
 _DATA = frozenset({"default", "examples", "enum", "const", "example"})
+_EXACT = 2**63
+"""Floats below it are written with all of their digits, or nearly."""
 
 
 def texts_in(value: object) -> Iterator[str]:
@@ -54,7 +62,8 @@ def texts_of(generation: Generation) -> Iterator[str]:
 
 def pseudonyms_in(generation: Generation) -> set[str]:
     """Words in the form of a pseudonym that the client wrote."""
-    return {word for text in texts_of(generation) if "<" in text for word in SHAPE.findall(text)}
+    texts = chain(texts_of(generation), texts_beside(generation))
+    return {word for text in texts if "<" in text for word in SHAPE.findall(text)}
 
 
 class MaskedPrompts:
@@ -139,10 +148,12 @@ class MaskedPrompts:
                 masked[name] = {key: self._schema(each, at) for key, each in inner.items()}
             elif name in _DATA:
                 masked[name] = self._data(inner, at)
-            elif name in _SCHEMA_WORDS or name.startswith("$"):
+            elif name in _SCHEMA_WORDS or name in _POINTERS:
                 masked[name] = inner
-            else:
+            elif _KEYWORD.fullmatch(name):
                 masked[name] = self._schema(inner, at)
+            else:
+                masked |= self._data({name: inner}, at)
         return masked
 
     def _data(self, value: Any, at: str) -> Any:
@@ -159,6 +170,9 @@ class MaskedPrompts:
             return masked
         if isinstance(value, list | tuple):
             return [self._data(inner, at) for inner in value]
+        if isinstance(value, float) and value.is_integer() and abs(value) < _EXACT:
+            whole = self._data(int(value), at)
+            return value if isinstance(whole, int) else whole
         if isinstance(value, int) and not isinstance(value, bool):
             text = self._text(str(value), at)
             return value if text == str(value) else text

@@ -9,13 +9,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
+from typing import Any
 
 from serve.errors import InvalidRequest, MaskingFailed, RequestError
 from serve.governance.masking.lanes import Lane, Rewritten
 from serve.governance.masking.prompts import MaskedPrompts, pseudonyms_in, texts_of
 from serve.governance.masking.pseudonyms import Pseudonyms
+from serve.governance.masking.recorded import recorded_fields, texts_beside
 from serve.governance.masking.replacing import Replacing, Told, scanner_of
 from serve.governance.masking.restoring import RestoredStream
 from serve.governance.masking.rules import Rule, Rules, RuleSet, Side
@@ -32,8 +35,12 @@ INLINE_CHARS = 4_096
 """Prompts up to this length are masked at once: 2 ms, and 17 ms of the worst that was found."""
 TEXT_CHARS = 32
 """Characters for which the time is that of beginning a text."""
+LARGE_CHARS = 65_536
+"""Prompts of more take up to 0.2 s, and wait for each other alone."""
 _thread = ThreadPoolExecutor(1, "masking")
-"""One for all prompts; it looks at slices, between which the event loop has its turn."""
+_large = ThreadPoolExecutor(1, "masking-large")
+"""One for all prompts and one for the large ones. They look at slices, between which the event loop
+has its turn."""
 
 OnHit = Callable[[str, str, Side], None]
 """Called with the rule, its action and the side of each hit."""
@@ -67,10 +74,13 @@ class MaskingScreen:
             own, lambda side: self._told(record, rules.version, side), digest=rules.digest
         )
         try:
-            if sum(len(text) + TEXT_CHARS for text in texts_of(generation)) <= INLINE_CHARS:
+            texts = chain(texts_of(generation), texts_beside(generation))
+            num_chars = sum(len(text) + TEXT_CHARS for text in texts)
+            if num_chars <= INLINE_CHARS:
                 return request.screened(generation)
+            thread = _thread if num_chars <= LARGE_CHARS else _large
             loop = asyncio.get_running_loop()
-            return await loop.run_in_executor(_thread, request.screened, generation)
+            return await loop.run_in_executor(thread, request.screened, generation)
         except RequestError:
             raise
         except Exception as error:
@@ -117,9 +127,11 @@ class MaskedRequest:
         if self._rules.pseudonymises:
             pseudonyms = Pseudonyms(pseudonyms_in(generation))
         is_json = generation.format is not None and generation.format.kind == "json_schema"
+        recorded: Mapping[str, Any] = {}
         if self._rules.apply_to("prompts"):
             replacing = Replacing(self._rules, pseudonyms, self._told("prompts"))
             generation = MaskedPrompts(scanner_of(self._rules), replacing).of(generation)
+            recorded = recorded_fields(generation, self._rules)
         choices = _Choices(pseudonyms)
         stages: StagesOf = no_stages
         if is_answer_masked:
@@ -133,6 +145,7 @@ class MaskedRequest:
             stages=stages,
             last_stages=last_stages,
             rules=f"masking:{self._digest}" if self._digest and not brings else None,
+            recorded=recorded,
         )
 
     def _masking(self, choices: _Choices, *, is_json: bool) -> StagesOf:

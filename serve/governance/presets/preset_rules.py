@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal, Protocol
@@ -150,6 +151,11 @@ def built_in() -> PresetRules:
     return _BUILT_IN
 
 
+def _most(top_k: float) -> float:
+    """The most tokens that a top_k leaves: 0 are all."""
+    return top_k or math.inf
+
+
 def filled(generation: Generation, layers: list[Preset]) -> Generation:
     """The generation with what its presets say of fields that the client did not give."""
     sampling = generation.sampling
@@ -159,7 +165,7 @@ def filled(generation: Generation, layers: list[Preset]) -> Generation:
         if name not in generation.given:
             value = next((p.values[name] for p in layers if name in p.values), value)
         bounds = [preset.values[name] for preset in layers if name in preset.bounds]
-        value = min([value, *bounds])
+        value = min([value, *bounds], key=_most if name == "top_k" else None)
         if value != getattr(sampling, name):
             changes[name] = value
     if not changes:

@@ -83,3 +83,30 @@ def test_what_cannot_be_is_said(folder, tmp_path) -> None:
         connection.commit()
     with pytest.raises(StartupError, match=r"of revision 0001, .* storage migrate"):
         run(folder, "list")
+
+
+@pytest.mark.parametrize("form", ["--csv", "--json"])
+def test_pages_come_one_by_one_as_one_document(folder, capsys, monkeypatch, form: str) -> None:
+    """No page is kept: an export may be larger than memory."""
+    entries = []
+
+    async def page(_book, _chosen, *, limit, after):
+        entries.append(after)
+        (one,), _ = await asked(_book, _chosen, limit=limit, after=None)
+        return [one], len(entries) if len(entries) < 3 else None
+
+    asked = FeedbackBook.page
+    monkeypatch.setattr(FeedbackBook, "page", page)
+    assert run(folder, "list", form) == 0
+    told = capsys.readouterr().out
+    assert entries == [None, 1, 2]
+    assert told.count("req-") == 3
+    if form == "--json":
+        assert told == json.dumps(json.loads(told), ensure_ascii=False, indent=1) + "\n"
+    else:
+        assert told.count("created_at") == 1
+
+
+def test_no_feedback_is_an_empty_list(folder, capsys) -> None:
+    assert run(folder, "list", "--json", "--model", "none") == 0
+    assert capsys.readouterr().out == "[]\n"

@@ -73,3 +73,10 @@ def test_a_file_that_cannot_be_used_ends_the_start(path: Path) -> None:
     write(path, "bad")
     with pytest.raises(StartupError, match="it is bad"):
         FollowedFile(path, read, "rules")
+
+
+def test_a_defect_in_reading_changes_nothing_either(path: Path) -> None:
+    texts = iter(["first"])
+    file = FollowedFile(path, lambda _path: next(texts), "rules", clock=Clock())
+    file.follow(always=True)
+    assert (file.content, file.is_in_force) == ("first", False)

@@ -276,3 +276,28 @@ async def full_then_read_only(disk: Path) -> None:
     database = Database(place)
     assert kept | {"room again"} <= await database.read(names)
     await database.close()
+
+
+OTHER = """
+import sqlite3, sys
+connection = sqlite3.connect(sys.argv[1])
+print(connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] > 0)
+connection.close()
+"""
+
+
+def inode_of(path: Path) -> int:
+    return path.stat().st_ino
+
+
+async def test_another_process_that_closes_it_leaves_its_log(database, file):
+    """SQLite's last connection deletes the log: the other one must see that it is not the last."""
+    await database.read(names)  # by a connection of its own
+    log = Path(f"{file.path}-wal")
+    before = inode_of(log)
+    command = [sys.executable, "-c", OTHER, str(file.path)]
+    done = await asyncio.to_thread(
+        subprocess.run, command, capture_output=True, check=True, timeout=60
+    )
+    assert done.stdout == b"True\n"
+    assert inode_of(log) == before

@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 
 from serve.errors import ContentFilterFailed
-from serve.governance.filtering import content_filter
+from serve.governance.filtering import content_filter, matchers
 from serve.governance.filtering.content_filter import ContentFilter
 from serve.governance.filtering.rules import Rule, RuleSet
 from serve.governance.principal import ANONYMOUS, Principal
 from serve.observe.record import RequestRecord
-from serve.pipeline.events import Generation
+from serve.pipeline.events import ChatPrompt, Generation
 from serve.timeline import Timeline
 from tests.serve.api.house import CHAT, House, chat, events_of, house, pipeline_of, script_of
 from tests.serve.api.house import TOKENIZER as TOKENS
@@ -87,6 +87,14 @@ async def test_neither_logprobs_nor_ids_tell_what_is_held(home: House) -> None:
             assert "".join(tokens).startswith("The audit log is in")
             assert "state" not in "".join(tokens)
             assert not any(choice.get("token_ids") for choice in choices)
+
+
+async def test_escapes_in_arguments_of_the_history_hide_nothing() -> None:
+    screen = ContentFilter(lambda: SET, Figures())
+    call = {"function": {"name": "f", "arguments": r'{"a": "\u0062ad"}'}}
+    prompt = ChatPrompt(messages=({"role": "assistant", "tool_calls": [call]},))
+    with pytest.raises(Exception, match="blocks this request"):
+        await screen.screen(ANONYMOUS, record(), generation(prompt))
 
 
 async def test_ids_come_whole_where_nothing_is_cut(tmp_path: Path) -> None:
@@ -185,7 +193,7 @@ async def test_rules_are_by_tenant() -> None:
 
 
 async def test_many_words_are_made_ready_on_a_thread(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(content_filter, "INLINE_WORDS", 0)
+    monkeypatch.setattr(matchers, "INLINE_WORDS", 0)
     screen = ContentFilter(lambda: SET, Figures())
     with pytest.raises(Exception, match="blocks this request"):
         await screen.screen(ANONYMOUS, record(), generation(TextPrompt("bad")))

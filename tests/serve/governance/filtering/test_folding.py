@@ -19,6 +19,7 @@ from serve.governance.filtering.folding import Folder, folded, is_word_char
         ("b\u200ba\u00add", "bad"),
         ("ﬁne", "fine"),
         ("Straße", "strasse"),
+        ("İSTANBUL", "istanbul"),
         ("坏人", "坏人"),
         ("⑴", "(1)"),
         ("b\ufe0fad", "bad"),

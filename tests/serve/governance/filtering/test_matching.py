@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from serve.governance.filtering.matching import Hit, Matcher, forms_of
+from serve.governance.filtering.matching import Hit, Matcher
 from serve.governance.filtering.rules import Rule
 from tests.serve.governance.filtering.rule_texts import MATCHER, RULES
 
@@ -47,11 +47,6 @@ def test_rules_that_count() -> None:
     assert MATCHER.counted("ab yy", 0, 5, is_last=True) == {3, 4}
     assert MATCHER.counted("ab yy", 0, 4, is_last=True) == {3}
     assert Matcher(RULES, only_counts=True).counted("bad", 0, 3, is_last=True) == {0}
-
-
-def test_a_word_is_found_composed_and_decomposed() -> None:
-    assert forms_of(["é"]) == ["é", "e\u0301"]
-    assert forms_of(["坏"]) == ["坏"]
 
 
 def test_many_words_are_one_pass() -> None:

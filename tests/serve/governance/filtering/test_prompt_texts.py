@@ -41,6 +41,16 @@ def test_a_chat() -> None:
     assert "user" not in {text.text for text in found}
 
 
+def test_arguments_are_read_as_written_and_as_parsed() -> None:
+    call = {"function": {"name": "f", "arguments": r'{"a": "\u0062ad"}'}}
+    found = texts_of(generation(ChatPrompt(messages=({"tool_calls": [call]},))))
+    arguments = call["function"]["arguments"]
+    assert [text for text in found if text.text == arguments] == [
+        PromptText("messages[0].tool_calls", arguments),
+        PromptText("messages[0].tool_calls", arguments, has_escapes=True),
+    ]
+
+
 def test_texts_to_continue() -> None:
     prompts = generation(TextPrompt("a"), FillPrompt("b", "c"))
     assert [(text.param, text.text) for text in texts_of(prompts)] == [

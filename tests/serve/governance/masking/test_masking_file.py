@@ -51,6 +51,7 @@ def test_what_a_table_names_goes_over_its_groups_and_over_the_default() -> None:
     [
         ("[default", "no TOML"),
         ("", "masks nothing"),
+        ("version = " + "9" * 5000, "digits"),
         ("[defaults]", "'defaults' is no field.*default"),
         ('[default]\nmask = ["emial"]', r"\[default\]: mask names 'emial'.*email"),
         ('[default]\nmask = "email"', "a list of strings"),

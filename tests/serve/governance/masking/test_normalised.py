@@ -22,6 +22,7 @@ from serve.governance.masking.normalised import (
         ("\U0001d7cf\U0001d7d1", "13"),
         ("٣٤", "34"),
         ("a\u3000b\u2013c", "a b-c"),
+        ("1\u20282\u20293\x85", "1\n2\n3\n"),
         (r"\n138\u7535\uff11\t", "\n138电1\t"),
         (r"\ud835\udfd6 \ud835", "8 \ufffd"),
         ("①²", "①²"),

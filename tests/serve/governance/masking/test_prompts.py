@@ -140,3 +140,25 @@ def test_what_is_blocked_is_named_by_its_rule_and_place_alone() -> None:
     assert PHONE not in error.value.message
     assert error.value.param is not None
     assert error.value.param.startswith("tools[0]")
+
+
+def test_comments_and_unknown_words_of_a_schema_are_texts() -> None:
+    parameters = {
+        "type": "object",
+        "$comment": f"ask {PHONE}",
+        "format": PHONE,
+        "$ref": "#/$defs/a",
+        f"x-{PHONE}": MAIL,
+        "properties": {"n": {"const": float(PHONE), "multipleOf": 0.5}},
+    }
+    tool = {"type": "function", "function": {"name": "f", "parameters": parameters}}
+    (chat,) = masked(ChatPrompt(messages=(), tools=(tool,)))
+    assert isinstance(chat, ChatPrompt)
+    assert chat.tools[0]["function"]["parameters"] == {
+        "type": "object",
+        "$comment": "ask [PHONE]",
+        "format": "[PHONE]",
+        "$ref": "#/$defs/a",
+        "x-[PHONE]": "[EMAIL]",
+        "properties": {"n": {"const": "[PHONE]", "multipleOf": 0.5}},
+    }

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
+import threading
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -14,7 +16,7 @@ from serve.engine.protocol import SamplingParams
 from serve.errors import InvalidRequest, MaskingFailed
 from serve.governance.masking import prompts, screen
 from serve.governance.masking.masking_file import parse_rules
-from serve.governance.masking.screen import MaskingScreen
+from serve.governance.masking.screen import MaskedRequest, MaskingScreen
 from serve.governance.principal import Principal
 from serve.governance.screening import Screened
 from serve.observe.record import RequestRecord
@@ -218,6 +220,26 @@ async def test_a_long_prompt_is_masked_on_a_thread(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(screen, "INLINE_CHARS", 10)
     through = await screened(f"write to {MAIL}")
     assert through.generation.prompts == (TextPrompt("write to <EMAIL_1>"),)
+
+
+async def test_a_prompt_does_not_wait_for_a_large_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(screen, "INLINE_CHARS", 10)
+    is_over, may_end = threading.Event(), threading.Event()
+    whole = MaskedRequest.screened
+
+    def slow(self: MaskedRequest, generation: Generation) -> Screened:
+        if generation.prompts == (TextPrompt("x" * 70_000),):
+            may_end.wait(20)
+            is_over.set()
+        return whole(self, generation)
+
+    monkeypatch.setattr(MaskedRequest, "screened", slow)
+    large = asyncio.create_task(screened("x" * 70_000))
+    await asyncio.sleep(0)
+    await screened(f"write to {MAIL}")
+    assert not is_over.is_set()
+    may_end.set()
+    await large
 
 
 def serving(script: str, rules: str = RULES) -> House:

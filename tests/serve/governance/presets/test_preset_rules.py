@@ -90,3 +90,10 @@ def test_whose_rules_for_answers() -> None:
     assert RULES.answers_of("k1", "clinic", [RULES.presets["mild"]]) is SHORT
     assert RULES.answers_of("k1", "anyone", [RULES.presets["mild"]]) is LONG
     assert RULES.answers_of("k1", "anyone", []) is None
+
+
+@pytest.mark.parametrize(("asked", "held"), [({}, 40), ({"top_k": 0}, 40), ({"top_k": 9}, 9)])
+def test_all_tokens_are_more_than_a_bound_of_top_k(asked: dict[str, float], held: int) -> None:
+    preset = Preset(name="few", values={"top_k": 40}, bounds=frozenset({"top_k"}))
+    free = Preset(name="free", values={"top_k": 0}, bounds=frozenset({"top_k"}))
+    assert filled(generation(**asked), [preset, free]).sampling.top_k == held

@@ -114,7 +114,7 @@ def test_nothing_of_a_request_is_named_otherwise() -> None:
     own = {field.name for field in fields(GenerateRequest)} - {f.name for f in fields(Generation)}
     assert own == {"request_id", "tenant", "adapter", "stages", "timeline"}
     assert {field.name for field in fields(Screened)} == {
-        *("generation", "stages", "last_stages", "rules", "check"),
+        *("generation", "stages", "last_stages", "rules", "check", "recorded"),
     }
 
 
