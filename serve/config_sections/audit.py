@@ -42,7 +42,7 @@ class AuditSection(BaseModel):
     audit_key_file: Path | None = Field(
         None,
         description="File of the key that signs the log's checkpoints, made by `python -m serve "
-        "audit key`; mode 600. Default: one in the state folder, made at the first start.",
+        "audit key generate`; mode 600. Default: --audit-dir/NAME.key, made at the first start.",
     )
     audit_content_key_file: Path | None = Field(
         None,

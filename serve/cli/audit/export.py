@@ -6,13 +6,13 @@ import argparse
 import json
 import os
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TextIO
 
 from models import durable
-from models.command_line import words_of
 from serve.cli.audit.logs import LogPlace, add_place, places
 from serve.cli.audit.printing import remark
 from serve.cli.audit.queries import add_query, found, query_of
@@ -53,7 +53,7 @@ def add(commands: Any) -> None:
 def _run(arguments: argparse.Namespace) -> int:
     if arguments.csv and arguments.content_key_file:
         raise StartupError("CSV has no contents: leave out --csv, or --content-key-file.")
-    query, num = query_of(arguments), 0
+    query, num, gone = query_of(arguments), 0, Counter[str]()
     keys = arguments.content_key_file and read_content_keys(arguments.content_key_file)
     chosen = places(arguments)
     with _output(arguments.out) as out:
@@ -66,13 +66,16 @@ def _run(arguments: argparse.Namespace) -> int:
                 if arguments.csv:
                     out.write(csv_rows.row(place.name, entry))
                 else:
-                    out.write(f"{_line(place, entry, contents)}\n")
+                    out.write(f"{_line(place, entry, contents, gone)}\n")
     if arguments.out is not None:
         remark(f"{arguments.out}: {num:,} entries")
+    if gone:
+        remark(f"{gone.total():,} contents are not in it: {gone.most_common(1)[0][0]}.")
     return 0
 
 
-def _line(place: LogPlace, entry: Entry, contents: Contents | None) -> str:
+def _line(place: LogPlace, entry: Entry, contents: Contents | None, gone: Counter[str]) -> str:
+    """An entry's line; why its content is not in it is counted in ``gone``."""
     line = document(place.name, entry)
     note = entry.record.get("content")
     if contents is None or not isinstance(note, dict):
@@ -81,6 +84,7 @@ def _line(place: LogPlace, entry: Entry, contents: Contents | None) -> str:
         content = contents.document(note)
     except ContentGoneError as error:
         content = {"gone": str(error)}
+        gone[str(error)] += 1
     return f'{line[:-1]}, "content": {json.dumps(content)}}}'
 
 
@@ -103,4 +107,4 @@ def _output(path: Path | None) -> Iterator[TextIO]:
         finally:
             new.unlink(missing_ok=True)
     except OSError as error:
-        raise StartupError(f"{path}: {words_of(error)}.") from None
+        raise StartupError(f"{path} cannot be written: {error.strerror or error}.") from None

@@ -55,3 +55,11 @@ def test_a_folder_that_is_not_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(os, "access", lambda *_: False)
     found = audit(machine(tmp_path, audit_dir=tmp_path))
     assert (found.level, "cannot be written" in found.summary) == ("failure", True)
+
+
+def test_files_of_witnesses_and_holds_are_read(tmp_path: Path) -> None:
+    (tmp_path / "wrong.toml").write_text("foo = 1\n")
+    for setting in ("audit_witness_file", "audit_holds_file"):
+        found = audit(machine(tmp_path, audit_dir=tmp_path, **{setting: tmp_path / "wrong.toml"}))
+        assert (found.level, "foo: there is no such key" in found.summary) == ("failure", True)
+    assert "No witness is named" in audit(machine(tmp_path, audit_dir=tmp_path)).summary

@@ -67,6 +67,13 @@ def test_a_line_for_people_obeys_no_control_character(site, capsys):
 
 def test_nothing_found_and_a_wrong_time_are_said(filled, capsys):
     place = [str(filled.audit), "--log-key", str(filled.public)]
+    for words, told in (
+        (["--event", "bgin"], "Did you mean begin"),
+        (["--from", "2026-01-02", "--to", "2026-01-01"], "swap them"),
+    ):
+        with pytest.raises(StartupError, match=told):
+            run_audit(["search", *place, *words])
+    assert run_audit(["search", *place, "--from", "2026-01-01", "--to", "2026-01-01"]) == 0
     assert run_audit(["search", *place, "--tenant", "nobody"]) == 0
     assert "Nothing is found" in capsys.readouterr().err
     with pytest.raises(StartupError, match="--from 'yesterday' is no day"):
