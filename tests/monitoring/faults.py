@@ -23,7 +23,7 @@ from tests.certificates import Authority, Issued
 from tests.e2e.server import Server, engine_processes, free_port, wait_ready
 from tests.monitoring.callers import BODY
 from tests.monitoring.site import Site, kill, port_of, starved
-from tests.monitoring.witness import refusing_witness, witnessed
+from tests.monitoring.witness import refusing_witness, signing_witness, witnessed
 from tests.servers.postgres import running_postgres
 from tests.servers.redis import running_redis
 from tests.tiny_models import write_tiny_model
@@ -366,9 +366,29 @@ def the_disk_of_the_audit_log_is_full(site: Site, folder: Path) -> Iterator[None
 def a_witness_refuses(site: Site, folder: Path) -> Iterator[None]:
     port = free_port()
     _audited(site, folder, *witnessed(folder, port))
-    yield
+    with signing_witness(port, folder):
+        yield
     with refusing_witness(port):
         yield
+
+
+@of("IntramuralAuditNotCosigned")
+def the_witness_is_away(site: Site, folder: Path) -> Iterator[None]:
+    port = free_port()
+    _audited(site, folder, *witnessed(folder, port))
+    for is_there in (True, False, True):
+        with signing_witness(port, folder) if is_there else nullcontext():
+            yield
+
+
+@of("IntramuralRulesFileUnusable")
+def the_masking_file_is_broken(site: Site, folder: Path) -> Iterator[None]:
+    rules = folder / "masking.toml"
+    rules.write_text('[default]\nmask = ["personal"]\n', "utf-8")
+    site.fake("--masking-file", str(rules))
+    for detectors in ("personel", "personal"):
+        yield
+        rules.write_text(f'[default]\nmask = ["{detectors}"]\n', "utf-8")
 
 
 @of("IntramuralAuditUnrecorded")
