@@ -73,3 +73,11 @@ def test_a_file_that_cannot_be_used_ends_the_start(path: Path) -> None:
     write(path, "bad")
     with pytest.raises(StartupError, match="it is bad"):
         FollowedFile(path, read, "rules")
+
+
+def test_a_bad_file_is_told_where_nobody_asks(path: Path) -> None:
+    clock = Clock()
+    file = FollowedFile(path, read, "rules", clock=clock)
+    write(path, "bad")
+    clock.now += RELOAD_INTERVAL_S
+    assert not file.is_in_force
