@@ -81,9 +81,12 @@ class ServerLog:
         """
         try:
             await self.keeper.append([encoded(record)])
-        except AuditUnavailable as error:
+        except AuditUnavailable:
             if not self.passes:
-                raise StartupError(f"What is about to happen cannot be recorded: {error}") from None
+                raise StartupError(
+                    "The audit log cannot be written, so this server does not start: its log has "
+                    "the reason. --audit-when-unavailable pass starts without one."
+                ) from None
             log.warning("not recorded", extra={"type": record["type"]})
 
     async def model_loaded(self, brought: Brought) -> None:

@@ -90,8 +90,10 @@ async def _records_of(folder: Path) -> list[dict[str, Any]]:
 def test_a_disk_that_fails_leaves_no_answer_unrecorded(
     tmp_path: Path, is_proving: bool, call: str
 ) -> None:
-    """A write for each record: at least the first 200 writes of the journal are met in turn."""
-    for number in range(1, 201, 5) if is_proving else (4,):
+    """A write for each record: the first 200 writes of the journal are met in turn."""
+    if call == "write" and not is_proving:
+        pytest.skip("syncs are enough for a quick look: make prove")
+    for number in range(2, 201, 3) if is_proving else (4,):  # the first is the start's own
         for error in ("EIO", "ENOSPC") if is_proving else ("EIO",):
             num_calls = 40 if is_proving else 3
             folder = tmp_path / f"{error}-{number}"

@@ -2,7 +2,8 @@
 
     site is healthy ── yield ── fault injected ── yield ── fault ended
 
-A test advances it, and looks in between at what Prometheus says.
+A test advances it, and looks in between at what Prometheus says. The file has more than 400 lines:
+it is a table, of a few lines for each alert.
 """
 
 from __future__ import annotations

@@ -7,15 +7,16 @@ import json
 import os
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TextIO
 
 from models import durable
+from serve.cli.audit.acts import acting
 from serve.cli.audit.logs import LogPlace, add_place, places
 from serve.cli.audit.printing import remark
-from serve.cli.audit.queries import add_query, found, query_of
+from serve.cli.audit.queries import QUERY, add_query, found, query_of
 from serve.cli.audit.search import document
 from serve.errors import StartupError
 from serve.governance.audit.content.content_keys import read_content_keys
@@ -26,7 +27,8 @@ from serve.governance.audit.reading.joined import Entry
 EPILOG = """\
 A line an entry: log, index, record; of ends also begin; with --content-key-file also content, which
 is the prompt of a begin, the answer of an end, or {"gone": why} where it was erased or pruned. Who
-holds that file reads all contents: nobody else does, and root does not by being root.
+holds that file reads all contents: nobody else does, and root does not by being root. That they
+are read is recorded before, in the log `cli`.
 
 The file is made with mode 600 and is there whole, or not at all.
 """
@@ -56,7 +58,7 @@ def _run(arguments: argparse.Namespace) -> int:
     query, num, gone = query_of(arguments), 0, Counter[str]()
     keys = arguments.content_key_file and read_content_keys(arguments.content_key_file)
     chosen = places(arguments)
-    with _output(arguments.out) as out:
+    with _recorded(chosen, arguments), _output(arguments.out) as out:
         if arguments.csv:
             out.write(csv_rows.header())
         for place in chosen:
@@ -72,6 +74,18 @@ def _run(arguments: argparse.Namespace) -> int:
     if gone:
         remark(f"{gone.total():,} contents are not in it: {gone.most_common(1)[0][0]}.")
     return 0
+
+
+@contextmanager
+def _recorded(chosen: Sequence[LogPlace], arguments: argparse.Namespace) -> Iterator[None]:
+    """Record that contents are about to be read: by whom, and which. Else nothing is read."""
+    if arguments.content_key_file is None:
+        yield
+        return
+    asked = {name: getattr(arguments, name) for name in QUERY if getattr(arguments, name)}
+    details = {"logs": [place.name for place in chosen], "query": asked}
+    with acting(chosen[0].path.parent, "audit.export", details):
+        yield
 
 
 def _line(place: LogPlace, entry: Entry, contents: Contents | None, gone: Counter[str]) -> str:

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from models import durable, plain_file
 from models.command_line import words_of
-from serve.cli.audit.logs import add_place, log_keys, one_place, witness_keys
+from serve.cli.audit.acts import acting
+from serve.cli.audit.logs import LogPlace, add_place, log_keys, one_place, witness_keys
 from serve.cli.audit.printing import moment, remark
 from serve.errors import StartupError
+from serve.governance.audit.content.content_keys import read_content_keys
 from serve.governance.audit.log.folder import LogFolder
 from serve.governance.audit.log.pruning import minimum_index
+from serve.governance.audit.reading.contents import ContentGoneError, Contents
+from serve.governance.audit.reading.disclosing import MAX_BYTES, disclosed, shown
 from serve.governance.audit.reading.proving import NotCosignedError, indices_of, proven
+from serve.governance.audit.records.canonical import decoded
 from serve.governance.audit.tlog.hashing import leaf_hash
 from serve.governance.audit.tlog.keys import NoteVerifier
 from serve.governance.audit.tlog.proof_text import (
@@ -31,6 +37,9 @@ For each entry two files: PREFIX-INDEX.json, the entry's bytes as they were logg
 PREFIX-INDEX.tlog-proof (c2sp.org/tlog-proof), the path from it to a checkpoint that the log signed.
 A request has a begin and an end, and so two pairs. With --witness-key the checkpoint is one that
 these witnesses signed: without, the proof says what the log's key says, and no more.
+
+With --content-key-file a third file, PREFIX-INDEX.content, shows the prompt or the answer itself:
+sealed as the entry has its hash, and the key of that one call, which opens nothing else.
 
 To check it takes the two files and the public keys, and no log:
   python -m serve audit prove --check A-17.tlog-proof --entry A-17.json --log-key log.pub
@@ -51,6 +60,12 @@ def add(commands: Any) -> None:
     add_place(command, is_positional=False)
     command.add_argument("--out", metavar="PREFIX", help="of the files; default: the log's name")
     command.add_argument("--check", type=Path, metavar="PROOF", help="check this proof instead")
+    command.add_argument(
+        "--content-key-file", type=Path, metavar="FILE", help="also show the prompt or the answer"
+    )
+    command.add_argument(
+        "--content", type=Path, metavar="FILE", help="check that, too, and print it"
+    )
     command.add_argument("--entry", type=Path, metavar="FILE", help="the entry that it is of")
     command.add_argument(
         "--witness-key",
@@ -71,8 +86,8 @@ def _run(arguments: argparse.Namespace) -> int:
         return _check(arguments, witnesses)
     if not arguments.what:
         raise StartupError("Prove which entry? Name its index, or a request's id.")
-    if arguments.entry:
-        raise StartupError("--entry goes with --check: add that, or leave it out.")
+    if arguments.entry or arguments.content:
+        raise StartupError("--entry and --content go with --check: add that, or leave them out.")
     place = one_place(arguments)
     log = place.opened()
     indices = _indices(log, arguments.what)
@@ -86,6 +101,8 @@ def _run(arguments: argparse.Namespace) -> int:
         _write(f"{arguments.out or place.name}-{index}", log.entry(index), proof)
         for index, proof in found.items()
     ]
+    if arguments.content_key_file is not None:
+        _disclose(place, log, arguments, indices)
     if arguments.json:
         print(json.dumps([{"entry": str(entry), "proof": str(proof)} for entry, proof in files]))
         return 0
@@ -94,6 +111,26 @@ def _run(arguments: argparse.Namespace) -> int:
     if not witnesses:
         remark("The log alone vouches for it: with --witness-key a second party does, too.")
     return 0
+
+
+def _disclose(
+    place: LogPlace, log: LogFolder, arguments: argparse.Namespace, indices: Sequence[int]
+) -> None:
+    """Write what shows the documents of entries; that it is shown is recorded before."""
+    contents = Contents(place.path, read_content_keys(arguments.content_key_file))
+    details = {"log": place.name, "entries": list(indices)}
+    with acting(place.path.parent, "audit.disclose", details):
+        for index in indices:
+            note = decoded(log.entry(index)).get("content")
+            if not isinstance(note, dict):
+                continue
+            path = Path(f"{arguments.out or place.name}-{index}.content")
+            try:
+                durable.write_whole(path, disclosed(contents, note), mode=0o600)
+            except ContentGoneError as error:
+                raise StartupError(f"{place.name}, entry {index}: {error}.") from None
+            except OSError as error:
+                raise StartupError(f"{path}: {words_of(error)}.") from None
 
 
 def _indices(log: LogFolder, what: str) -> list[int]:
@@ -124,19 +161,23 @@ def _check(arguments: argparse.Namespace, witnesses: tuple[NoteVerifier, ...]) -
         )
     keys = log_keys(arguments.log_key)
     try:
-        content = plain_file.read(arguments.check, MAX_PROOF_BYTES, may_be_link=True)
+        proof_text = plain_file.read(arguments.check, MAX_PROOF_BYTES, may_be_link=True)
         entry = plain_file.read(arguments.entry, MAX_ENTRY_BYTES, may_be_link=True)
+        content = None
+        if arguments.content is not None:
+            content = plain_file.read(arguments.content, MAX_BYTES, may_be_link=True)
     except OSError as error:
         raise StartupError(f"{error.filename}: {words_of(error)}.") from None
     try:
-        proof = Proof.parse(content)
+        proof = Proof.parse(proof_text)
         verified(proof, leaf_hash(entry), keys)  # signed by the log, whoever else signed it
         checkpoint, note = verified(proof, leaf_hash(entry), [*keys, *witnesses])
         signed = {(one.name, one.key_id): one.signed_at for one in note.verified}
         missing = [key.name for key in witnesses if (key.name, key.key_id) not in signed]
         if missing:
             raise InvalidProof(f"{missing[0]} has not signed its checkpoint")
-    except InvalidProof as error:
+        document = None if content is None else shown(content, entry)
+    except (InvalidProof, ContentGoneError) as error:
         if arguments.json:
             print(json.dumps({"ok": False, "reason": str(error)}))
         else:
@@ -145,11 +186,14 @@ def _check(arguments: argparse.Namespace, witnesses: tuple[NoteVerifier, ...]) -
     times = {name: moment(at) for (name, _), at in signed.items() if at is not None}
     if arguments.json:
         found = {"ok": True, "log": checkpoint.origin, "index": proof.index}
-        print(json.dumps({**found, "size": checkpoint.size, "cosigned": times}))
+        found |= {"size": checkpoint.size, "cosigned": times}
+        print(json.dumps(found if content is None else {**found, "content": document}))
         return 0
     print(
         f"proven: entry {proof.index} of {checkpoint.origin}, which has {checkpoint.size} entries"
     )
     for name, at in times.items():
         print(f"  cosigned by {name} on {at}")
+    if content is not None:
+        print(json.dumps(document))
     return 0

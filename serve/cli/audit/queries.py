@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
+from typing import Final
 
 from serve.errors import StartupError
 from serve.governance.audit.log.folder import LogFolder
@@ -12,6 +13,9 @@ from serve.governance.audit.log.pruning import minimum_index
 from serve.governance.audit.reading.joined import Entry, first_since, joined
 from serve.governance.audit.reading.query import KINDS, AuditQuery
 from serve.suggestion import near
+
+QUERY: Final = (*("first", "last", "event", "key", "tenant", "owner", "model", "id", "outcome"),)
+"""Names of what the flags below set."""
 
 
 def add_query(command: argparse.ArgumentParser) -> None:

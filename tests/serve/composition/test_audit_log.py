@@ -67,6 +67,7 @@ async def test_a_life_of_a_server_is_in_its_log(tmp_path: Path) -> None:
     assert start["config"].startswith("sha256:")
     assert (model["digest"], model["engine"]) == ("sha256:1", "fake")
     assert model["adapters"]["bank"]["digest"].startswith("sha256:")
+    assert model["adapters"]["bank"]["digest"].startswith("sha256:")
     assert len({each["run"] for each in records}) == 1
 
 

@@ -18,7 +18,7 @@ from typing import Any, Final, Literal
 
 import orjson
 
-from serve.governance.audit.content.subject_keys import SubjectKey, name_of
+from serve.governance.audit.content.subject_keys import SubjectKey, name_of, opened_with
 
 Kind = Literal["prompt", "piece", "answer"]
 _LENGTH: Final = struct.Struct(">I")
@@ -75,6 +75,15 @@ def opened(key: SubjectKey, frame: bytes) -> bytes:
         raise ValueError("its header has no number")
     nonce = number.to_bytes(NONCE_BYTES)
     return key.opened(str(header.get("id")), nonce, secret, raw)
+
+
+def opened_by(secret: bytes, frame: bytes) -> bytes:
+    """The document of a frame by its call's key. Raises ValueError where it does not open."""
+    header, raw, sealed_document = _parts(frame)
+    number = header.get("number")
+    if not isinstance(number, int) or not 0 <= number < 1 << 63:
+        raise ValueError("its header has no number")
+    return opened_with(secret, number.to_bytes(NONCE_BYTES), sealed_document, raw)
 
 
 def digest(frame: bytes) -> str:

@@ -58,15 +58,24 @@ class SubjectKey:
 
     def cipher(self, request_id: str) -> AESGCM:
         """The cipher of one request's contents, which are numbered: the number is the nonce."""
+        return AESGCM(self.call_secret(request_id))
+
+    def call_secret(self, request_id: str) -> bytes:
+        """The key of one request's contents, which tells nothing of others: 32 bytes."""
         label = b"intramural audit 1: content of " + request_id.encode()
-        return AESGCM(hmac.digest(self._secret, label, "sha256"))
+        return hmac.digest(self._secret, label, "sha256")
 
     def opened(self, request_id: str, nonce: bytes, sealed: bytes, header: bytes) -> bytes:
         """The content. Raises ValueError where it was changed, or is of another key."""
-        try:
-            return self.cipher(request_id).decrypt(nonce, sealed, header)
-        except InvalidTag:
-            raise ValueError("it was changed, or sealed under another key") from None
+        return opened_with(self.call_secret(request_id), nonce, sealed, header)
+
+
+def opened_with(secret: bytes, nonce: bytes, sealed: bytes, header: bytes) -> bytes:
+    """The content by its call's key. Raises ValueError where it was changed, or is of another."""
+    try:
+        return AESGCM(secret).decrypt(nonce, sealed, header)
+    except InvalidTag:
+        raise ValueError("it was changed, or sealed under another key") from None
 
 
 def name_of(subject: str) -> str:

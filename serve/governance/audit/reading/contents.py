@@ -61,6 +61,19 @@ class Contents:
         except (KeyGoneError, ValueError, OSError) as error:
             raise ContentGoneError(str(error)) from None
 
+    def call_secret(self, frame: bytes) -> bytes:
+        """The key of the call that a frame is of.
+
+        Raises:
+            ContentGoneError: its subject's key is not there.
+        """
+        try:
+            header = header_of(frame)
+            key = self._keys.find_by_name(str(header.get("subject")))
+        except (KeyGoneError, ValueError, OSError) as error:
+            raise ContentGoneError(str(error)) from None
+        return key.call_secret(str(header.get("id")))
+
     def frame(self, at: int) -> bytes:
         """The sealed frame at an index.
 

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
 from serve.errors import AuditUnavailable
 from serve.governance.audit.content.sealing import Label
-from serve.governance.audit.content.store import ContentStore, Note
+from serve.governance.audit.content.store import ContentStore
 from serve.governance.audit.content.subject_keys import SubjectKey
 from serve.governance.audit.records.canonical import encoded
 from serve.governance.audit.records.forms import Stamps
@@ -21,24 +20,16 @@ from serve.governance.audit.records.keeper import LogKeeper
 
 MOST_PIECES: Final = 250
 """Of one entry: each takes some 200 bytes of its 65,535."""
+TURNS: Final = 3
+"""Turns of the event loop in which pieces gather: streams of one step of the engine come in two or
+three, and each write costs as much as 30 pieces.
+"""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Piece:
-    """An event that is about to be released.
-
-    Attributes:
-        number: of the call's pieces, from 1.
-        chars: of its text.
-        document: its bytes, where they are hashed or kept.
-        key: of the subject, for these.
-    """
-
-    request_id: str
-    number: int
-    chars: int
-    document: bytes = b""
-    key: SubjectKey | None = None
+Item = list[Any]
+"""A piece in an entry: id of its call, number within it from 1, characters; and a note."""
+Piece = tuple[Item, SubjectKey | None, bytes]
+"""An item, and what is hashed or kept: the subject's key, and the document."""
 
 
 class Chunks:
@@ -56,18 +47,25 @@ class Chunks:
         self._contents = contents
         self._waiting: list[tuple[Piece, asyncio.Future[None]]] = []
         self._writing: asyncio.Task[None] | None = None
+        self._loop = asyncio.get_running_loop()
 
-    async def write(self, piece: Piece) -> None:
-        """Wait until it is in the log. Raises AuditUnavailable."""
-        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append((piece, future))
+    def add(self, item: Item, key: SubjectKey | None, document: bytes) -> asyncio.Future[None]:
+        """Take a piece. The future is done when it is in the log, or raises AuditUnavailable.
+
+        Args:
+            document: its bytes, where they are hashed or kept; empty where it has no text.
+        """
+        future: asyncio.Future[None] = self._loop.create_future()
+        self._waiting.append(((item, key, document), future))
         if self._writing is None:
-            self._writing = asyncio.create_task(self._write())
-        await future
+            self._writing = self._loop.create_task(self._write())
+        return future
 
     async def _write(self) -> None:
         try:
             while self._waiting:
+                for _ in range(TURNS):
+                    await asyncio.sleep(0)
                 taken, self._waiting = self._waiting, []
                 failure: AuditUnavailable | None = None
                 try:
@@ -86,34 +84,27 @@ class Chunks:
 
     async def _write_all(self, pieces: Sequence[Piece]) -> None:
         """Write pieces as entries. Raises AuditUnavailable."""
-        notes = await self._noted(pieces)
-        items = [_item(piece, notes.get(number)) for number, piece in enumerate(pieces)]
+        if self._contents is not None:
+            await self._note(self._contents, pieces)
+        items = [item for item, _, _ in pieces]
         entries = [
             encoded(self._stamps.stamped("chunks", of=items[start : start + MOST_PIECES]))
             for start in range(0, len(items), MOST_PIECES)
         ]
         await self._keeper.append(entries)
 
-    async def _noted(self, pieces: Sequence[Piece]) -> dict[int, Note]:
-        """Notes of those that have a document, by their place among the pieces."""
-        if self._contents is None:
-            return {}
-        numbers, documents = [], []
-        for number, piece in enumerate(pieces):
-            if piece.key is not None and piece.document:
+    async def _note(self, contents: ContentStore, pieces: Sequence[Piece]) -> None:
+        """Add notes to the items of those that have a document. Raises AuditUnavailable."""
+        noted, documents = [], []
+        for item, key, document in pieces:
+            if key is not None and document:
                 label = Label(
-                    log=self._contents.log_name,
-                    request_id=piece.request_id,
-                    kind="piece",
-                    number=piece.number,
+                    log=contents.log_name, request_id=item[0], kind="piece", number=item[1]
                 )
-                numbers.append(number)
-                documents.append((piece.key, label, piece.document))
+                noted.append(item)
+                documents.append((key, label, document))
         if not documents:
-            return {}
-        return dict(zip(numbers, await self._contents.noted_of_many(documents), strict=True))
-
-
-def _item(piece: Piece, note: Note | None) -> list[Any]:
-    item: list[Any] = [piece.request_id, piece.number, piece.chars]
-    return item if note is None else [*item, note]
+            return
+        notes = await contents.noted_of_many(documents)
+        for item, note in zip(noted, notes, strict=True):
+            item.append(note)

@@ -14,7 +14,7 @@ from serve.errors import AuditUnavailable
 from serve.governance.audit.content.sealing import Label
 from serve.governance.audit.content.store import ContentStore, Note
 from serve.governance.audit.content.subject_keys import SubjectKey
-from serve.governance.audit.records.chunks import Chunks, Piece
+from serve.governance.audit.records.chunks import Chunks
 from serve.governance.audit.records.contents import (
     add_to,
     answer_document,
@@ -74,15 +74,10 @@ class CallTrail:
         if self._chunks is None:
             return
         self._num_pieces += 1
-        piece = Piece(
-            request_id=self._request_id,
-            number=self._num_pieces,
-            chars=num_chars(event),
-            document=b"" if self._key is None else piece_document(event),
-            key=self._key,
-        )
+        document = b"" if self._key is None else piece_document(event)
+        item = [self._request_id, self._num_pieces, num_chars(event)]
         try:
-            await self._chunks.write(piece)
+            await self._chunks.add(item, self._key, document)
         except AuditUnavailable:
             if not self._passes:
                 raise

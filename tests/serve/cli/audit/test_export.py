@@ -32,6 +32,21 @@ def test_contents_are_opened_with_their_key_alone(site, capsys):
     assert [line["content"]["text"] for line in lines] == [f"secret {n}" for n in range(8)]
 
 
+def test_who_reads_contents_is_recorded_before(site, capsys):
+    filled(site, 1)
+    words = ("--content-key-file", str(site.content_key), "--tenant", "research")
+    assert export(site, *words) == 0
+    capsys.readouterr()
+    assert run_audit(["search", str(site.audit), "--log", "cli", "--json"]) == 0
+    begin, end = (json.loads(line)["record"] for line in capsys.readouterr().out.splitlines())
+    assert (begin["act"], end["outcome"]) == ("audit.export", "done")
+    assert begin["details"] == {"logs": ["llm-0"], "query": {"tenant": "research"}}
+    (site.audit / "cli.key").write_text("no key")
+    with pytest.raises(StartupError, match="so it is not done"):
+        export(site, *words)
+    assert "secret" not in capsys.readouterr().out
+
+
 def test_another_content_key_opens_nothing(site, capsys):
     filled(site, 1)
     other = site.root / "other.key"

@@ -11,6 +11,7 @@ from serve.errors import StartupError
 from tests.independent_tlog import proofs
 from tests.independent_tlog.notes import PublicKey, Refused
 from tests.serve.cli.audit.site import Site, calls
+from tests.serve.cli.audit.test_export import filled
 from tests.serve.cli.audit.test_verdicts import cosign
 
 
@@ -76,12 +77,30 @@ def test_another_entry_and_another_key_do_not_hold(site, capsys):
     assert check(site, 7, "--witness-key", str(site.witness_public)) == 1
 
 
+def test_an_answer_itself_is_shown_and_no_other_call(site, capsys):
+    filled(site, 8)  # calls 0 and 4 are the same person's
+    assert prove(site, "0", "--content-key-file", str(site.content_key)) == 0
+    capsys.readouterr()
+    content = site.root / "A-0.content"
+    assert check(site, 0, "--content", str(content)) == 0
+    assert '{"text": "secret 0"}' in capsys.readouterr().out
+    assert prove(site, "8", "--log", "llm-0", "--content-key-file", str(site.content_key)) == 0
+    capsys.readouterr()
+    assert check(site, 8, "--content", str(content), "--json") == 1
+    assert "of another document" in json.loads(capsys.readouterr().out)["reason"]
+    mixed = json.loads(content.read_text())
+    mixed["frame"] = json.loads((site.root / "A-8.content").read_text())["frame"]
+    content.write_text(json.dumps(mixed))
+    assert check(site, 8, "--content", str(content)) == 1
+    assert "does not open" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("what", "words", "why"),
     [
         ("40", (), "no entry 40: the log has 0 to 39"),
         ("req-99", (), "no entry of a request 'req-99'"),
-        ("1", ("--entry", "x"), "--entry goes with --check"),
+        ("1", ("--entry", "x"), "--entry and --content go with --check"),
         ("1", ("--check", "x"), "--check needs no log"),
     ],
 )
