@@ -61,7 +61,8 @@ def _read_files(config: Config) -> None:
 
     if config.audit_key_file is not None:
         read_signer(config.audit_key_file)
-    if config.audit_content_key_file is not None:
+    keeps_contents = config.audit_level in ("hashed", "full")
+    if config.audit_content_key_file is not None and keeps_contents:
         read_content_keys(config.audit_content_key_file)
     if config.audit_witness_file is not None:
         witness_file.load(config.audit_witness_file)

@@ -47,6 +47,8 @@ def test_keys_that_cannot_be_used(tmp_path: Path) -> None:
         machine(tmp_path, audit_dir=tmp_path, audit_level="full", audit_content_key_file=keys)
     )
     assert (found.level, "chmod 600" in f"{found.summary} {found.advice}") == ("failure", True)
+    # A level that keeps no contents does not read it, as a server does not.
+    assert audit(machine(tmp_path, audit_dir=tmp_path, audit_content_key_file=keys)).level == "ok"
     found = audit(machine(tmp_path, audit_dir=tmp_path, audit_key_file=tmp_path / "none"))
     assert found.level == "failure"
 
