@@ -16,7 +16,7 @@ from serve.governance.audit.log.folder import LogFolder
 from serve.governance.audit.log.writer import AuditLog
 from serve.governance.audit.records.entry_log import LogAwayError
 from serve.governance.audit.tlog.key_files import read_signer, read_verifiers, write_signer
-from serve.governance.audit.tlog.keys import NoteSigner
+from serve.governance.audit.tlog.keys import NoteSigner, NoteVerifier
 
 log = logging.getLogger(__name__)
 
@@ -26,9 +26,9 @@ KEY_SUFFIX: Final = ".key"
 class DurableLog:
     """A log that is open (an EntryLog). ``open_log`` makes it."""
 
-    def __init__(self, opened: AuditLog, signer: NoteSigner) -> None:
+    def __init__(self, opened: AuditLog, verifiers: Sequence[NoteVerifier]) -> None:
         self._log = opened
-        self._signer = signer
+        self._verifiers = verifiers
         self._tail: tuple[int, dict[int, bytes]] = (-1, {})
         recovery = opened.recovery
         self.recovered = (
@@ -55,7 +55,7 @@ class DurableLog:
     def read(self, start: int, end: int) -> list[bytes]:
         """Entries of a range, out of full tiles and the journal. Raises LogAwayError."""
         try:
-            folder = LogFolder(self._log.folder, [self._signer.verifier], origin=self._log.origin)
+            folder = LogFolder(self._log.folder, self._verifiers, origin=self._log.origin)
             if self._tail[0] != self._log.size:
                 self._tail = (self._log.size, dict(folder.journal_entries()))
             tail = self._tail[1]
@@ -89,7 +89,7 @@ def _opened(folder: Path, key_file: Path) -> DurableLog:
     # `audit key rotate` leaves the keys of before there: one may have signed the checkpoint.
     old_keys = read_verifiers(public) if public.exists() else ()
     opened = AuditLog.open(folder, origin=signer.name, signer=signer, old_keys=old_keys)
-    return DurableLog(opened, signer)
+    return DurableLog(opened, [signer.verifier, *old_keys])
 
 
 def signing_key(folder: Path, name: str, key_file: Path | None) -> Path:
