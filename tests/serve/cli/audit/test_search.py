@@ -78,3 +78,16 @@ def test_nothing_found_and_a_wrong_time_are_said(filled, capsys):
     assert "Nothing is found" in capsys.readouterr().err
     with pytest.raises(StartupError, match="--from 'yesterday' is no day"):
         run_audit(["search", *place, "--from", "yesterday"])
+
+
+def test_a_line_says_what_an_act_was_about(site, capsys):
+    site.write(
+        [
+            encoded({"type": "admin", "act": "keys.revoke", "details": {"id": "k1"}}),
+            encoded({"type": "config", "event": "file_changed", "files": {"masking_file": "x"}}),
+        ]
+    )
+    assert run_audit(["search", str(site.audit), "--log-key", str(site.public)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].endswith("keys.revoke  id=k1")
+    assert lines[1].endswith("file_changed  masking_file")
