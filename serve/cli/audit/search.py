@@ -72,7 +72,7 @@ def document(log: str, entry: Entry) -> str:
 
 
 def _named(record: Mapping[str, Any]) -> list[str]:
-    """What an act was about, and which settings' files changed."""
+    """The details of an act, and the settings whose files changed."""
     details, files = record.get("details"), record.get("files")
     named = details.items() if isinstance(details, dict) else ()
     changed = files if isinstance(files, dict) and record.get("event") else ()
