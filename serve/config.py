@@ -186,6 +186,7 @@ class Config(
             if self.audit_level in ("hashed", "full") and self.audit_content_key_file is None
             else None,
             name=self.audit_name,
+            is_strict_of_nothing=self.audit_strict and self.audit_level == "none",
         )
         return self
 

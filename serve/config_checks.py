@@ -172,7 +172,12 @@ def check_tls(given: Mapping[str, bool], *, cert_reqs: int | None, is_behind_pro
 
 
 def check_audit(
-    folder: Path | None, given: Mapping[str, bool], *, needs_key: str | None, name: str | None
+    folder: Path | None,
+    given: Mapping[str, bool],
+    *,
+    needs_key: str | None,
+    name: str | None,
+    is_strict_of_nothing: bool = False,
 ) -> None:
     """Check that what is said of the audit log goes together.
 
@@ -180,7 +185,13 @@ def check_audit(
         given: flags that are heeded with the folder only, and whether they were given.
         needs_key: the level, where it needs a content key and none is given.
         name: of the replica's log.
+        is_strict_of_nothing: pieces of answers are to be recorded, and no call is.
     """
+    if is_strict_of_nothing:
+        raise ValueError(
+            "--audit-strict records pieces of answers, and --audit-level none no calls: take "
+            "another level, or leave --audit-strict out"
+        )
     if name in AUDIT_NAMES:
         raise ValueError(f"--audit-name {name} is the name of a log that commands write")
     for flag, is_given in given.items():

@@ -11,12 +11,13 @@ from collections.abc import Mapping, Sequence
 
 from models import command_line
 from serve.cli.console_commands import COMMANDS, OWN, SHELLS, Command
+from serve.cli.main import COMMANDS as SERVE_COMMANDS
 from serve.cli.spoken import SpokenStream
 from serve.errors import StartupError
 from serve.suggestion import near
 from serve.version import version_line
 
-WITHIN_SERVE = frozenset({"chat", "keys", "doctor", "run"})
+WITHIN_SERVE = frozenset(SERVE_COMMANDS)
 """Words after `serve` that are its commands and no models: as `python -m serve` has it."""
 HELP = frozenset({"-h", "--help"})
 

@@ -16,6 +16,7 @@ from rich.table import Table
 from models.cli import output
 from models.rules.names import printable
 from serve.cli.flags import Parser, parse_with
+from serve.composition.audit_acts import acting
 from serve.composition.feedback import feedback_key
 from serve.composition.usage import reading_place
 from serve.config import Config
@@ -103,8 +104,9 @@ def parser() -> Parser:
 async def _run(config: Config, arguments: argparse.Namespace, query: FeedbackQuery) -> None:
     async with _opened(config) as book:
         if arguments.do == "forget":
-            chosen = query.chosen
-            count = await book.forget(tenant=chosen.tenant or "", owner=chosen.owner or "")
+            whose = {"tenant": query.chosen.tenant or "", "owner": query.chosen.owner or ""}
+            async with acting(config, "feedback.forget", whose) as became:
+                became["deleted"] = count = await book.forget(**whose)
             print(f"deleted {count:,} pieces of feedback")
         elif arguments.do == "counts":
             found = await book.counts(query.chosen)

@@ -30,7 +30,10 @@ GROUPS = {
     "api_keys": "who may ask",
     "masking_file": "masking",
     "limits_file": "limits, budgets and usage",
+    "content_filter_file": "content filter and presets",
+    "alerts_file": "alerts and feedback",
     "response_cache": "answers that are given again",
+    "audit_dir": "audit log",
     "database_url_file": "stores that replicas share",
     "data_dir": "where it keeps and writes",
 }
@@ -55,6 +58,7 @@ def build_parser() -> Parser:
             "`python -m serve usage` reports who used how much,\n"
             "`python -m serve mask` tries rules of masking on a text,\n"
             "`python -m serve audit` verifies and searches audit logs,\n"
+            "`python -m serve evidence` writes a signed folder for auditors,\n"
             "`python -m serve feedback` lists and counts what answers were worth,\n"
             "`python -m serve storage` backs up the database, and restores it,\n"
             "`python -m serve doctor` says what is wrong, `python -m serve wait` waits for what a\n"

@@ -131,3 +131,4 @@ def _add_places(command: argparse.ArgumentParser, *, pepper: str) -> None:
         "--database-url-file", type=Path, metavar="FILE", help="default: the setting's"
     )
     command.add_argument("--key-pepper-file", type=Path, metavar="FILE", help=pepper)
+    command.add_argument("--config", type=Path, metavar="FILE", help="TOML file of settings")

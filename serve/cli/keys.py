@@ -59,7 +59,8 @@ async def _run(arguments: argparse.Namespace) -> int:
     url_file: Path | None = arguments.database_url_file
     if url_file is not None and not arguments.database:
         raise StartupError("--database-url-file goes with --database: add that.")
-    config: Config = load_config({} if url_file is None else {"database_url_file": url_file})
+    given = {} if url_file is None else {"database_url_file": url_file}
+    config: Config = load_config(given, file=arguments.config)
     if arguments.database and arguments.file is not None:
         raise StartupError("--database and --file are two places: name one.")
     in_database = arguments.database or (config.api_keys == "database" and arguments.file is None)

@@ -9,7 +9,7 @@ from typing import Any, TextIO
 
 _OURS = re.compile(
     r"(?<![\w./-])python -m(?P<space>\s+)(?P<module>serve|models|quantize|benchmarks)(?![\w.])"
-    r"(?P<command> +(?:chat|keys|doctor|run)\b)?"
+    r"(?P<command> +(?:audit|chat|doctor|evidence|feedback|keys|mask|run|storage|usage)\b)?"
 )
 
 

@@ -59,7 +59,8 @@ def run_storage(argv: Sequence[str]) -> int:
     """
     arguments = parser().parse_args(list(argv))
     given = {name: getattr(arguments, name) for name in ("database_url_file", "state_dir")}
-    config = load_config({name: path for name, path in given.items() if path is not None})
+    set_here = {name: path for name, path in given.items() if path is not None}
+    config = load_config(set_here, file=arguments.config)
     place = place_of(config)
     if arguments.command not in {"restore", "migrate"}:
         return int(arguments.run(place, arguments))
@@ -95,6 +96,7 @@ def parser() -> Parser:
     renew.set_defaults(run=_migrate)
     for command in (write, read, look, renew):
         command.add_argument("--json", action="store_true", help="print JSON")
+        command.add_argument("--config", type=Path, metavar="FILE", help="TOML file of settings")
         command.add_argument(
             "--database-url-file", type=Path, metavar="FILE", help="default: the setting's"
         )

@@ -173,7 +173,7 @@ async def open_server_log(
             lambda: {"audit_log_available": keeper.is_available, "audit_log_entries": keeper.size}
         )
         await server.write(await asyncio.to_thread(_start, config, name, stamps, files))
-        log.info("the audit log is written", extra={"log": name, "level": config.audit_level})
+        log.info("the audit log is written", extra={"log": name, "audit_level": config.audit_level})
         async with _looked_after(server):
             yield server
 

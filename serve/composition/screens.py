@@ -3,7 +3,7 @@
 ::
 
     prompt ── presets ── masking ── content filter ── engine
-    answer ◀─ content filter ◀─ masking ◀─ presets' rules ──┘
+    answer ◀─ presets' rules ◀─ masking ◀─ content filter ◀─┘
 """
 
 from __future__ import annotations

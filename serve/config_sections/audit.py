@@ -42,8 +42,8 @@ class AuditSection(BaseModel):
     audit_key_file: Path | None = Field(
         None,
         description="File of the key that signs the log's checkpoints, made by `python -m serve "
-        "audit key`; mode 600. Each log needs one of its own. Default: NAME.key in --audit-dir, "
-        "made at the first start.",
+        "audit key generate`; mode 600. Each log needs one of its own. Default: NAME.key in "
+        "--audit-dir, made at the first start.",
     )
     audit_content_key_file: Path | None = Field(
         None,

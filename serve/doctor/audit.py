@@ -6,6 +6,7 @@ import os
 import shutil
 from pathlib import Path
 
+from serve.config import Config
 from serve.doctor.finding import Finding, failure, ok, skipped, warning
 from serve.doctor.machine import Machine
 from serve.doctor.memory import gb
@@ -27,13 +28,14 @@ def audit(machine: Machine) -> Finding:
             "Give the server's user that folder, with mode 700.",
         )
     try:
-        _read_keys(config.audit_key_file, config.audit_content_key_file)
-        _read_rules(config.audit_witness_file, config.audit_holds_file)
+        _read_files(config)
     except StartupError as error:
         summary, _, advice = str(error).partition(". ")
         return failure(f"{summary.rstrip('.')}.", advice)
+    witnesses = "" if config.audit_witness_file else " No witness is named: --audit-witness-file."
     free, least = shutil.disk_usage(folder).free, config.audit_min_free_bytes
     summary = f"The audit log is written to {config.audit_dir}; {gb(free)} are free there."
+    summary += witnesses
     advice = "Make room, or lower --audit-min-free-bytes."
     if free < least:
         return failure(f"{summary} Below {gb(least)} no call begins.", advice)
@@ -47,29 +49,25 @@ def audit(machine: Machine) -> Finding:
     return ok(summary)
 
 
-def _read_keys(key_file: Path | None, content_key_file: Path | None) -> None:
-    """Read the key files that there are. Raises StartupError."""
+def _read_files(config: Config) -> None:
+    """Read the files of keys, witnesses and holds that there are. Raises StartupError."""
     # Only where it is asked for: it imports what signs and encrypts.
     from serve.governance.audit.content.content_keys import (  # noqa: PLC0415
         read_content_keys,
     )
-    from serve.governance.audit.tlog.key_files import read_signer  # noqa: PLC0415
-
-    if key_file is not None:
-        read_signer(key_file)
-    if content_key_file is not None:
-        read_content_keys(content_key_file)
-
-
-def _read_rules(witness_file: Path | None, holds_file: Path | None) -> None:
-    """Read the files of witnesses and of legal holds that there are. Raises StartupError."""
     from serve.governance.audit.retention import holds  # noqa: PLC0415
-    from serve.governance.audit.witness import witness_file as witnesses  # noqa: PLC0415
+    from serve.governance.audit.tlog.key_files import read_signer  # noqa: PLC0415
+    from serve.governance.audit.witness import witness_file  # noqa: PLC0415
 
-    if witness_file is not None:
-        witnesses.load(witness_file)
-    if holds_file is not None:
-        holds.load(holds_file)
+    if config.audit_key_file is not None:
+        read_signer(config.audit_key_file)
+    keeps_contents = config.audit_level in ("hashed", "full")
+    if config.audit_content_key_file is not None and keeps_contents:
+        read_content_keys(config.audit_content_key_file)
+    if config.audit_witness_file is not None:
+        witness_file.load(config.audit_witness_file)
+    if config.audit_holds_file is not None:
+        holds.load(config.audit_holds_file)
 
 
 def _existing(folder: Path) -> Path:

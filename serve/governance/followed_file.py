@@ -20,16 +20,13 @@ T = TypeVar("T")
 class FollowedFile(Generic[T]):
     """The content of a file as it is now.
 
-    A change is noticed by the first request after it, at most a second late. A new file that cannot
-    be used is logged as an error, and the content known so far stays.
+    A change is noticed by the first request or scrape of metrics after it, at most a second late. A
+    new file that cannot be used is logged as an error, and the content known so far stays.
 
     Args:
         read: reads the file; raises StartupError where it cannot be used.
         kind: what the file is, for the log: ``presets``.
         clock: monotonic seconds.
-
-    Attributes:
-        is_in_force: whether the file as it is now is the one in force.
 
     Raises:
         StartupError: the file cannot be used.
@@ -50,14 +47,19 @@ class FollowedFile(Generic[T]):
         self._signature = self._signed()
         self._content = read(path)
         self._checked_at = clock()
-        self.is_in_force = True
+        self._is_in_force = True
 
     @property
     def content(self) -> T:
         """The content in force."""
-        if self._clock() - self._checked_at >= RELOAD_INTERVAL_S:
-            self.follow()
+        self._follow_if_due()
         return self._content
+
+    @property
+    def is_in_force(self) -> bool:
+        """Whether the file as it is now is the one in force."""
+        self._follow_if_due()  # a server that nobody asks is to say so, too
+        return self._is_in_force
 
     def follow(self, *, always: bool = False) -> None:
         """Read the file again if it has changed since the last look.
@@ -73,14 +75,18 @@ class FollowedFile(Generic[T]):
         try:
             self._content = self._read(self._path)
         except StartupError as error:
-            self.is_in_force = False
+            self._is_in_force = False
             log.error("%s not reloaded, what is known stays in force: %s", self._kind, error)  # noqa: TRY400
         except Exception:  # a defect of ours in reading it must not cost a request
-            self.is_in_force = False
+            self._is_in_force = False
             log.exception("%s not reloaded, what is known stays in force", self._kind)
         else:
-            self.is_in_force = True
+            self._is_in_force = True
             log.info("%s reloaded", self._kind)
+
+    def _follow_if_due(self) -> None:
+        if self._clock() - self._checked_at >= RELOAD_INTERVAL_S:
+            self.follow()
 
     def _signed(self) -> tuple[int, ...] | None:
         """A value that changes when the file does; None where it is not there."""

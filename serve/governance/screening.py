@@ -84,8 +84,8 @@ class Screen(Protocol):
 class Screens:
     """Several screens as one, in order (a Screen).
 
-    Stages follow each other in the order of the screens; last stages in the opposite one, so that
-    what the first has put into a prompt is taken out of the answer last.
+    Prompts pass the screens in order, answers in the opposite one: what the first has put into a
+    prompt is taken out of the answer last, and what cuts an answer has it as others let it pass.
     """
 
     def __init__(self, screens: Sequence[Screen] = ()) -> None:
@@ -100,7 +100,7 @@ class Screens:
             own = await screen.screen(principal, record, passed.generation)
             passed = replace(
                 own,
-                stages=_joined(passed.stages, own.stages),
+                stages=_joined(own.stages, passed.stages),
                 last_stages=_joined_last(own.last_stages, passed.last_stages),
                 rules=_joined_rules(passed, own),
                 check=own.check or passed.check,

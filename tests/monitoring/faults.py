@@ -14,6 +14,7 @@ import resource
 import signal
 import time
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from datetime import timedelta
 from pathlib import Path
 
@@ -24,7 +25,7 @@ from tests.certificates import Authority, Issued
 from tests.e2e.server import Server, engine_processes, free_port, wait_ready
 from tests.monitoring.callers import BODY
 from tests.monitoring.site import Site, kill, port_of, starved
-from tests.monitoring.witness import refusing_witness, witnessed
+from tests.monitoring.witness import refusing_witness, signing_witness, witnessed
 from tests.servers.postgres import running_postgres
 from tests.servers.redis import running_redis
 from tests.tiny_models import write_tiny_model
@@ -365,10 +366,28 @@ def the_disk_of_the_audit_log_is_full(site: Site, folder: Path) -> Iterator[None
 
 @of("IntramuralAuditWitnessRefuses")
 def a_witness_refuses(site: Site, folder: Path) -> Iterator[None]:
-    port = free_port()
-    _audited(site, folder, *witnessed(folder, port))
-    yield
+    _audited(site, folder, *witnessed(folder, port := free_port()))
+    with signing_witness(port, folder):
+        yield
     with refusing_witness(port):
+        yield
+
+
+@of("IntramuralAuditNotCosigned")
+def the_witness_is_away(site: Site, folder: Path) -> Iterator[None]:
+    _audited(site, folder, *witnessed(folder, port := free_port()))
+    for is_there in (True, False, True):
+        with signing_witness(port, folder) if is_there else nullcontext():
+            yield
+
+
+@of("IntramuralRulesFileUnusable")
+def the_masking_file_is_broken(site: Site, folder: Path) -> Iterator[None]:
+    rules = folder / "masking.toml"
+    for detectors in ("personal", "personel", "personal"):
+        rules.write_text(f'[default]\nmask = ["{detectors}"]\n', "utf-8")
+        if not site.ports:
+            site.fake("--masking-file", str(rules))
         yield
 
 

@@ -6,13 +6,13 @@ import argparse
 import json
 import os
 import sys
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TextIO
 
 from models import durable
-from models.command_line import words_of
 from serve.cli.audit.acts import acting
 from serve.cli.audit.logs import LogPlace, add_place, places
 from serve.cli.audit.printing import remark
@@ -55,7 +55,7 @@ def add(commands: Any) -> None:
 def _run(arguments: argparse.Namespace) -> int:
     if arguments.csv and arguments.content_key_file:
         raise StartupError("CSV has no contents: leave out --csv, or --content-key-file.")
-    query, num = query_of(arguments), 0
+    query, num, gone = query_of(arguments), 0, Counter[str]()
     keys = arguments.content_key_file and read_content_keys(arguments.content_key_file)
     chosen = places(arguments)
     with _recorded(chosen, arguments), _output(arguments.out) as out:
@@ -68,9 +68,11 @@ def _run(arguments: argparse.Namespace) -> int:
                 if arguments.csv:
                     out.write(csv_rows.row(place.name, entry))
                 else:
-                    out.write(f"{_line(place, entry, contents)}\n")
+                    out.write(f"{_line(place, entry, contents, gone)}\n")
     if arguments.out is not None:
         remark(f"{arguments.out}: {num:,} entries")
+    if gone:
+        remark(f"{gone.total():,} contents are not in it: {gone.most_common(1)[0][0]}.")
     return 0
 
 
@@ -86,24 +88,26 @@ def _recorded(chosen: Sequence[LogPlace], arguments: argparse.Namespace) -> Iter
         yield
 
 
-def _line(place: LogPlace, entry: Entry, contents: Contents | None) -> str:
+def _line(place: LogPlace, entry: Entry, contents: Contents | None, gone: Counter[str]) -> str:
+    """An entry's line; why its content is not in it is counted in ``gone``."""
     line = document(place.name, entry)
     if contents is None:
         return line
     content: Any
     if isinstance(note := entry.record.get("content"), dict):
-        content = _content(contents, note)
+        content = _content(contents, note, gone)
     elif notes := piece_notes(entry):
-        content = [_content(contents, note) for note in notes]
+        content = [_content(contents, note, gone) for note in notes]
     else:
         return line
     return f'{line[:-1]}, "content": {json.dumps(content)}}}'
 
 
-def _content(contents: Contents, note: dict[str, Any]) -> Any:
+def _content(contents: Contents, note: dict[str, Any], gone: Counter[str]) -> Any:
     try:
         return contents.document(note)
     except ContentGoneError as error:
+        gone[str(error)] += 1
         return {"gone": str(error)}
 
 
@@ -126,4 +130,4 @@ def _output(path: Path | None) -> Iterator[TextIO]:
         finally:
             new.unlink(missing_ok=True)
     except OSError as error:
-        raise StartupError(f"{path}: {words_of(error)}.") from None
+        raise StartupError(f"{path} cannot be written: {error.strerror or error}.") from None

@@ -77,11 +77,15 @@ def _generate(arguments: argparse.Namespace) -> int:
     try:
         public = write_signer(path, signer)
     except OSError as error:
-        raise StartupError(f"{path}: {words_of(error)}. No file is overwritten.") from None
+        raise StartupError(_not_made(path, error)) from None
     _tell(path, [signer.verifier], as_json=arguments.json)
     if not arguments.json:
         remark(f"The public half is in {public}: give whoever shall verify a copy, today.")
     return 0
+
+
+def _not_made(path: Path, error: OSError) -> str:
+    return f"{path} cannot be made: {error.strerror or error}. No file is overwritten."
 
 
 def _generate_content(path: Path, *, as_json: bool) -> int:
@@ -94,7 +98,7 @@ def _generate_content(path: Path, *, as_json: bool) -> int:
             durable.sync(descriptor)
         durable.sync_folder(path.parent)
     except OSError as error:
-        raise StartupError(f"{path}: {words_of(error)}. No file is overwritten.") from None
+        raise StartupError(_not_made(path, error)) from None
     _tell_content(path, as_json=as_json)
     if not as_json:
         remark("Whoever has this file reads all contents; whoever loses it, none. Keep a copy.")

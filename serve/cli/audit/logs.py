@@ -88,7 +88,9 @@ def places(arguments: argparse.Namespace) -> list[LogPlace]:
     config = load_config({}, file=arguments.config)
     base = arguments.dir or config.audit_dir
     if base is None:
-        raise StartupError("Which logs? Name their folder, or set --audit-dir in the settings.")
+        is_flag = arguments.command == "prove"
+        where = "Name their folder by --dir" if is_flag else "Name their folder"
+        raise StartupError(f"Which logs? {where}, or set --audit-dir in the settings.")
     paths = _paths(base, arguments.log)
     given = log_keys(arguments.log_key) if arguments.log_key else ()
     return [

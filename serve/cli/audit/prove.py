@@ -150,7 +150,7 @@ def _write(prefix: str, entry: bytes, proof: Proof) -> tuple[Path, Path]:
         for path, content in zip(paths, (entry, proof.content), strict=True):
             durable.write_whole(path, content, mode=0o600)
     except OSError as error:
-        raise StartupError(f"{prefix}: {words_of(error)}.") from None
+        raise StartupError(f"{prefix} cannot be written: {error.strerror or error}.") from None
     return paths
 
 

@@ -11,7 +11,8 @@ from serve.errors import StartupError
 from serve.governance.audit.log.folder import LogFolder
 from serve.governance.audit.log.pruning import minimum_index
 from serve.governance.audit.reading.joined import Entry, first_since, joined
-from serve.governance.audit.reading.query import AuditQuery
+from serve.governance.audit.reading.query import KINDS, AuditQuery
+from serve.suggestion import near
 
 QUERY: Final = (*("first", "last", "event", "key", "tenant", "owner", "model", "id", "outcome"),)
 """Names of what the flags below set."""
@@ -37,11 +38,24 @@ def query_of(arguments: argparse.Namespace) -> AuditQuery:
     """The query.
 
     Raises:
-        StartupError: a time cannot be read.
+        StartupError: a time cannot be read, nothing lies between the two, or no record is of such
+            a type.
     """
+    first = None if arguments.first is None else time_of(arguments.first, "--from")
+    last = None if arguments.last is None else time_of(arguments.last, "--to", is_end=True)
+    if first is not None and last is not None and first >= last:
+        raise StartupError(
+            f"--from {arguments.first} is not before the end of --to {arguments.last}: swap them."
+        )
+    for kind in arguments.event or ():
+        if kind not in KINDS:
+            raise StartupError(
+                f"No record is of the type --event {kind}.{near(kind, KINDS)} There are: "
+                f"{', '.join(KINDS)}."
+            )
     return AuditQuery(
-        first=None if arguments.first is None else time_of(arguments.first, "--from"),
-        last=None if arguments.last is None else time_of(arguments.last, "--to", is_end=True),
+        first=first,
+        last=last,
         kinds=frozenset(arguments.event or ()),
         key=arguments.key,
         tenant=arguments.tenant,

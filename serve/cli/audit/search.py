@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Mapping
 from typing import Any, Final
 
 from models.command_line import words_of
@@ -70,19 +71,28 @@ def document(log: str, entry: Entry) -> str:
     return json.dumps(values)
 
 
+def _named(record: Mapping[str, Any]) -> list[str]:
+    """The details of an act, and the settings whose files changed."""
+    details, files = record.get("details"), record.get("files")
+    named = details.items() if isinstance(details, dict) else ()
+    changed = files if isinstance(files, dict) and record.get("event") else ()
+    return [*(f"{name}={value}" for name, value in named), *map(str, changed)]
+
+
 def _line(log: str, entry: Entry) -> str:
     """An entry as a line for people."""
     record = entry.record
     tokens = record.get("tokens")
     num_tokens = sum(tokens.get(name, 0) for name in ("prompt", "completion")) if tokens else None
     parts = [
-        *(entry.part("who", name) for name in ("tenant", "owner", "key")),
+        *(entry.part("who", name) for name in ("tenant", "owner", "key", "user")),
         entry.part("model", "name"),
         record.get("id"),
         record.get("outcome"),
         record.get("error"),
         record.get("act"),
         record.get("event"),
+        *_named(record),
         f"{num_tokens} tokens" if num_tokens is not None else None,
     ]
     at, kind = printable(entry.at[:23]), printable(entry.kind) or "(no record)"

@@ -125,16 +125,19 @@ def _check(arguments: argparse.Namespace) -> int:
             held = visit.check()
         except DivergedError as error:
             return _tell_diverged(error, as_json=arguments.json)
-    size = 0 if held is None else held.size
+    if held is None:
+        raise StartupError(
+            f"There is nothing to hold {visit.log.checkpoint.origin} against: --state "
+            f"{arguments.state} has cosigned no checkpoint of it. Name the state of the witness "
+            "that did, or begin with `audit witness cosign`."
+        )
     if arguments.json:
-        at = held and moment(held.time_s)
-        print(json.dumps({"ok": True, "cosigned": size, "at": at, "size": visit.log.size}))
-    elif held is None:
-        print(f"nothing of {visit.log.checkpoint.origin} was cosigned here yet")
+        at = moment(held.time_s)
+        print(json.dumps({"ok": True, "cosigned": held.size, "at": at, "size": visit.log.size}))
     else:
         print(
-            f"{visit.log.checkpoint.origin} is the log of which {size:,} entries were cosigned on "
-            f"{moment(held.time_s)}; it has {visit.log.size:,}"
+            f"{visit.log.checkpoint.origin} is the log of which {held.size:,} entries were "
+            f"cosigned on {moment(held.time_s)}; it has {visit.log.size:,}"
         )
     return 0
 

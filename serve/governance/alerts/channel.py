@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from serve.storage.alert_outbox import Outgoing
+if TYPE_CHECKING:  # an audit log's witnesses are reached by these, and need no database
+    from serve.storage.alert_outbox import Outgoing
 
 
 class DeliveryError(Exception):

@@ -9,13 +9,15 @@ import re
 import ssl
 import time
 from collections.abc import Callable
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from serve.governance.alerts.channel import DeliveryError
 from serve.governance.alerts.pinned_http import PORTS, PinnedHttp, PostFailed, Target
 from serve.governance.alerts.pinning import PinnedHost
 from serve.governance.alerts.signature import HEADER, signature
-from serve.storage.alert_outbox import Outgoing
+
+if TYPE_CHECKING:
+    from serve.storage.alert_outbox import Outgoing
 
 DELIVERY_HEADER: Final = "x-intramural-delivery"
 

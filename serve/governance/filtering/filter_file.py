@@ -148,7 +148,7 @@ def _directions(fields: Table) -> frozenset[Direction]:
     allowed: tuple[Direction, ...] = ("input", "output")
     for direction in given:
         if direction not in allowed:
-            fields.refuse(f"on has {direction!r}: input, output, or both")
+            fields.refuse(f"on has {direction!r}: it takes 'input' and 'output', one or the two")
     return frozenset(cast("tuple[Direction, ...]", given) or allowed)
 
 

@@ -19,6 +19,7 @@ from tests.house.tree import ROOT, pyproject
         (["serve", "demo", "--port", "0"], "serve", ["--model", "demo", "--port", "0"]),
         (["serve", "--model", "demo"], "serve", ["--model", "demo"]),
         (["serve", "keys", "list"], "serve", ["keys", "list"]),
+        (["serve", "audit", "verify"], "serve", ["audit", "verify"]),
         (["serve"], "serve", []),
         (["run", "demo", "Hello?"], "serve", ["run", "demo", "Hello?"]),
         (["chat"], "serve", ["chat"]),

@@ -16,6 +16,11 @@ from serve.cli.spoken import SpokenStream, spoken
         ("run python -m serve --model x", "run intramural serve --model x"),
         ("python -m serve keys create", "intramural keys create"),
         ("python -m serve chat", "intramural chat"),
+        ("python -m serve audit key generate FILE", "intramural audit key generate FILE"),
+        (
+            "python -m serve mask F; python -m serve storage x",
+            "intramural mask F; intramural storage x",
+        ),
         ("usage: python -m serve run MODEL", "usage: intramural run MODEL"),
         ("python -m benchmarks quality a b", "intramural bench quality a b"),
         ("anew: python -m quantize.", "anew: python -m quantize."),

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from serve.cli.feedback import run_feedback
 from serve.cli.keys import run_keys
 from serve.cli.storage import run_storage
 from serve.composition.audit_acts import acting, acting_in_turn
@@ -68,17 +69,30 @@ def test_commands_that_change_something_are_acts(
     monkeypatch.setenv("INTRAMURAL_AUDIT_DIR", str(tmp_path / "audit"))
     monkeypatch.setenv("INTRAMURAL_STATE_DIR", str(tmp_path))
     file = ["--file", str(tmp_path / "keys.json")]
+    whose = ["--tenant", "ward", "--owner", "ann"]
     assert run_keys(["create", "--name", "x", *file]) == 0
     secret = capsys.readouterr().out.strip()
     key_id = secret.removeprefix("sk-").partition(".")[0]
     assert run_keys(["list", *file]) == 0
     assert run_keys(["revoke", key_id, *file]) == 0
     assert run_storage(["migrate"]) == 0
+    assert run_feedback(["forget", *whose]) == 0
     records = records_of(tmp_path / "audit")
     assert [(each["act"], each["phase"]) for each in records] == [
         (act, phase)
-        for act in ("keys.create", "keys.revoke", "storage.migrate")
+        for act in ("keys.create", "keys.revoke", "storage.migrate", "feedback.forget")
         for phase in ("begin", "end")
     ]
     assert records[1]["details"] == {"key": key_id}
+    assert (records[6]["details"]["owner"], records[7]["details"]["deleted"]) == ("ann", 0)
     assert secret not in json.dumps(records)
+
+
+def test_keys_are_acts_also_where_a_file_of_settings_names_the_log(tmp_path: Path) -> None:
+    settings = tmp_path / "server.toml"
+    settings.write_text(
+        f'audit_dir = "{tmp_path}/audit"\napi_key_file = "{tmp_path}/keys.json"\n', "utf-8"
+    )
+    assert run_keys(["create", "--config", str(settings)]) == 0
+    assert (tmp_path / "keys.json").exists()
+    assert [each["act"] for each in records_of(tmp_path / "audit")] == ["keys.create"] * 2

@@ -31,6 +31,7 @@ def test_nothing_is_recorded_unless_a_folder_is_named() -> None:
         (("--audit-strict",), "--audit-strict is heeded with --audit-dir only"),
         (("--audit-dir", "a", "--audit-level", "hashed"), "add --audit-content-key-file"),
         (("--audit-dir", "a", "--audit-name", "../b"), "--audit-name"),
+        (("--audit-dir", "a", "--audit-level", "none", "--audit-strict"), "another level"),
         (("--audit-dir", " "), "--audit-dir"),
         (("--audit-dir", "a", "--audit-level", "some"), "--audit-level"),
     ],

@@ -47,6 +47,8 @@ def test_keys_that_cannot_be_used(tmp_path: Path) -> None:
         machine(tmp_path, audit_dir=tmp_path, audit_level="full", audit_content_key_file=keys)
     )
     assert (found.level, "chmod 600" in f"{found.summary} {found.advice}") == ("failure", True)
+    # A level that keeps no contents does not read it, as a server does not.
+    assert audit(machine(tmp_path, audit_dir=tmp_path, audit_content_key_file=keys)).level == "ok"
     found = audit(machine(tmp_path, audit_dir=tmp_path, audit_key_file=tmp_path / "none"))
     assert found.level == "failure"
 
@@ -57,10 +59,9 @@ def test_a_folder_that_is_not_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert (found.level, "cannot be written" in found.summary) == ("failure", True)
 
 
-@pytest.mark.parametrize("setting", ["audit_witness_file", "audit_holds_file"])
-def test_files_of_rules_that_cannot_be_used(tmp_path: Path, setting: str) -> None:
-    """Of holds only a pruning would say so, half a year later."""
-    path = tmp_path / "rules.toml"
-    path.write_text("[[witness]]\n[[hold]]\n")
-    found = audit(machine(tmp_path, audit_dir=tmp_path, **{setting: path}))
-    assert (found.level, str(path) in found.summary) == ("failure", True)
+def test_files_of_witnesses_and_holds_are_read(tmp_path: Path) -> None:
+    (tmp_path / "wrong.toml").write_text("foo = 1\n")
+    for setting in ("audit_witness_file", "audit_holds_file"):
+        found = audit(machine(tmp_path, audit_dir=tmp_path, **{setting: tmp_path / "wrong.toml"}))
+        assert (found.level, "foo: there is no such key" in found.summary) == ("failure", True)
+    assert "No witness is named" in audit(machine(tmp_path, audit_dir=tmp_path)).summary

@@ -80,3 +80,11 @@ def test_a_defect_in_reading_changes_nothing_either(path: Path) -> None:
     file = FollowedFile(path, lambda _path: next(texts), "rules", clock=Clock())
     file.follow(always=True)
     assert (file.content, file.is_in_force) == ("first", False)
+
+
+def test_a_bad_file_is_told_where_nobody_asks(path: Path) -> None:
+    clock = Clock()
+    file = FollowedFile(path, read, "rules", clock=clock)
+    write(path, "bad")
+    clock.now += RELOAD_INTERVAL_S
+    assert not file.is_in_force

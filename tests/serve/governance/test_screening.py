@@ -72,7 +72,7 @@ async def test_no_screen_changes_nothing() -> None:
 async def test_each_screen_has_what_the_one_before_made() -> None:
     passed = await Screens([Letter("b"), Letter("d")]).screen(ANONYMOUS, RECORD, ASKED)
     assert passed.generation.prompts == (TextPrompt("abd"),)
-    assert text_of(passed.stages(3)) == "b3d3"  # type: ignore[arg-type]
+    assert text_of(passed.stages(3)) == "d3b3"  # type: ignore[arg-type]
     assert passed.last_stages is not None
     assert text_of(passed.last_stages(3)) == "db"  # type: ignore[arg-type]
 

@@ -136,9 +136,7 @@ async def test_who_is_not_known_is_refused_alike(
     with pytest.raises(RequestError) as refused:
         await in_process(by_call.service, chat(), Credentials(authorization=authorization))
     assert response.json()["error"]["message"] == refused.value.message
-    facts = facts_of(by_http.records.last)
-    # HTTP cannot know the route before it knows who asks.
-    assert facts_of(by_call.records.last) | {"route": "unmatched"} == facts
+    assert facts_of(by_call.records.last) == facts_of(by_http.records.last)
 
 
 async def test_a_stranger_is_refused_alike() -> None:

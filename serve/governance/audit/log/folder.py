@@ -49,7 +49,9 @@ class LogFolder:
         """
         note = self.files.checkpoint()
         if note is None:
-            raise LogDamaged(f"{self.path} has no checkpoint: it is no log, or was one", 0)
+            raise LogDamaged(
+                f"{self.path} has no checkpoint: it is no log, or was one. A log is DIR/NAME", 0
+            )
         try:
             self.checkpoint, _ = checkpoints.opened(note, self.verifiers, origin=self._origin)
         except InvalidNote as error:

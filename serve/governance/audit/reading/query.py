@@ -3,8 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from serve.governance.audit.reading.joined import Entry
+
+KINDS: Final = (
+    *("start", "stop", "model", "begin", "chunks", "end", "refused", "login_failed", "admin"),
+    *("config", "heartbeat", "recovered", "gap"),
+)
+"""Types of records (docs/audit.md)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,7 +12,7 @@ from serve.governance.identity.private_file import explained, read_private
 
 MAX_KEY_FILE_BYTES = 4 << 10
 MAX_VERIFIERS = 100
-_ADVICE = "Make one with: python -m serve audit key"
+_ADVICE = "Make one with: python -m serve audit key generate FILE --name NAME"
 
 
 def write_signer(path: Path, signer: NoteSigner) -> Path:

@@ -121,7 +121,10 @@ class WitnessApplication:
             )
             return _plain(error.status, f"{error}\n{more}".rstrip())
         except RefusedError as error:
-            log.warning("a checkpoint was refused", extra={"reason": str(error)})
+            log.warning(
+                "a checkpoint was refused",
+                extra={"origin": _origin(submission.checkpoint), "reason": str(error)},
+            )
             return _plain(error.status, str(error))
         except OSError as error:
             log.critical("a checkpoint could not be kept", extra={"reason": str(error)})
@@ -130,6 +133,14 @@ class WitnessApplication:
             with self._lock:
                 self._mirrors.follow(origin_of(submission.checkpoint))
         return Reply(status=HTTPStatus.OK, body=signature.line.encode())
+
+
+def _origin(checkpoint: bytes) -> str:
+    """The log that a refused checkpoint says it is of; nothing where it says none."""
+    try:
+        return origin_of(checkpoint)
+    except InvalidNote:
+        return ""
 
 
 async def _body(receive: Receive) -> bytes | None:

@@ -112,7 +112,8 @@ def _client(folder: Path, table: WitnessTable, number: int) -> WitnessClient:
         network = network_of(table.address)
     if target.port != (table.port or PORTS[target.scheme]):
         raise ValueError(
-            f"{label}.url has port {target.port}: say so with port = {target.port}, too"
+            f"{label}.url has port {target.port}, and {label}.port is "
+            f"{table.port or f'{PORTS[target.scheme]} where nothing is said'}: make them the same"
         )
     context = client_context(
         target,

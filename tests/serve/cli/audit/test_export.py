@@ -63,8 +63,12 @@ def test_another_content_key_opens_nothing(site, capsys):
     assert run_audit(["key", "generate", str(other), "--content"]) == 0
     capsys.readouterr()
     assert export(site, "--content-key-file", str(other), "--event", "begin") == 0
-    (line,) = map(json.loads, capsys.readouterr().out.splitlines())
+    printed = capsys.readouterr()
+    (line,) = map(json.loads, printed.out.splitlines())
     assert "not in the key file" in line["content"]["gone"]
+    assert "1 contents are not in it" in printed.err
+    with pytest.raises(StartupError, match="none/x cannot be written: No such file"):
+        export(site, "--out", str(site.root / "none/x"))
 
 
 def test_a_content_that_was_changed_is_not_shown(site, capsys):

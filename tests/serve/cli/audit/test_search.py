@@ -67,7 +67,27 @@ def test_a_line_for_people_obeys_no_control_character(site, capsys):
 
 def test_nothing_found_and_a_wrong_time_are_said(filled, capsys):
     place = [str(filled.audit), "--log-key", str(filled.public)]
+    for words, told in (
+        (["--event", "bgin"], "Did you mean begin"),
+        (["--from", "2026-01-02", "--to", "2026-01-01"], "swap them"),
+    ):
+        with pytest.raises(StartupError, match=told):
+            run_audit(["search", *place, *words])
+    assert run_audit(["search", *place, "--from", "2026-01-01", "--to", "2026-01-01"]) == 0
     assert run_audit(["search", *place, "--tenant", "nobody"]) == 0
     assert "Nothing is found" in capsys.readouterr().err
     with pytest.raises(StartupError, match="--from 'yesterday' is no day"):
         run_audit(["search", *place, "--from", "yesterday"])
+
+
+def test_a_line_says_what_an_act_was_about(site, capsys):
+    site.write(
+        [
+            encoded({"type": "admin", "act": "keys.revoke", "details": {"id": "k1"}}),
+            encoded({"type": "config", "event": "file_changed", "files": {"masking_file": "x"}}),
+        ]
+    )
+    assert run_audit(["search", str(site.audit), "--log-key", str(site.public)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].endswith("keys.revoke  id=k1")
+    assert lines[1].endswith("file_changed  masking_file")

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from serve.__main__ import main
+from serve.cli.audit import run_audit
 from serve.errors import StartupError
 from serve.governance.audit.log.errors import LogInUse
 from serve.governance.audit.log.folder import LogFolder
@@ -98,3 +99,17 @@ async def test_a_folder_that_cannot_be_used_is_told(tmp_path: Path) -> None:
         await open_durable(tmp_path / "file" / "a", key)
     with pytest.raises(StartupError):
         await open_durable(tmp_path / "a", tmp_path / "none")
+
+
+async def test_a_rotated_key_reads_what_the_one_before_signed(tmp_path: Path) -> None:
+    key = signing_key(tmp_path, "a", None)
+    log = await open_durable(tmp_path / "a", key)
+    await log.append([b"x"])
+    await log.close()
+    assert run_audit(["key", "rotate", str(key)]) == 0
+    log = await open_durable(tmp_path / "a", key)
+    assert log.read(0, 1) == [b"x"]  # a start looks for open calls before it signs anything
+    await log.append([b"y"])
+    await log.close()
+    verifiers = read_verifiers(key.with_name("a.key.pub"))
+    assert [entry for _, entry in LogFolder(tmp_path / "a", verifiers).entries()] == [b"x", b"y"]

@@ -33,7 +33,7 @@ def test_witnesses_are_read(tmp_path):
         ("[[witness]]", "[[witnes]]", "no such key. Did you mean witness"),
         ("allow_http = true", "alow_http = true", "Did you mean allow_http"),
         ("allow_http = true", "", "not https"),
-        ("port = 8321", "", "say so with port = 8321"),
+        ("port = 8321", "", "port 8321, and witness.0.port is 80 where nothing is said"),
         ('address = "127.0.0.1"', 'address = "169.254.169.254"', "never reached"),
         ('address = "127.0.0.1"', "", "missing"),
         (WITNESS_KEY.verifier.text, LOG_KEY.verifier.text, "audit key generate --witness"),
