@@ -1,9 +1,10 @@
 """`python -m benchmarks.audit`: tokens per second with and without the audit log, side by side.
 
-A server for each way of recording runs from the beginning to the end. In each round every one of
-them answers the same load in turn, in another order each time, and is compared with the one that
-records nothing in the same round. Where others use the machine, look at the processor time for a
-token: it is the servers' own. The last line of stdout is the report as JSON.
+A server for each way of recording is started, several times: two starts of one server differ by
+more than what is looked for. In each round every one of them answers the same load in turn, in
+another order each time, and is compared with the one that records nothing in the same round. Where
+others use the machine, look at the processor time for a token: it is the servers' own. The last
+line of stdout is the report as JSON.
 """
 
 from __future__ import annotations
@@ -62,7 +63,10 @@ def main() -> None:
     parser.add_argument("--streams", type=int, default=64, help="(default: %(default)s)")
     parser.add_argument("--answers", type=int, default=4, help="of each stream, in a round")
     parser.add_argument("--max-tokens", type=int, default=128, help="of an answer")
-    parser.add_argument("--rounds", type=int, default=5, help="(default: %(default)s)")
+    parser.add_argument(
+        "--starts", type=int, default=5, help="of all servers: one differs from the next (5)"
+    )
+    parser.add_argument("--rounds", type=int, default=1, help="of each start (default: 1)")
     parser.add_argument("--ways", nargs="+", choices=tuple(WAYS), default=list(WAYS)[:3])
     parser.add_argument("--folder", type=Path, default=None, help="of the logs: another disk")
     options = parser.parse_args()
@@ -72,28 +76,39 @@ def main() -> None:
 async def _measure(options: argparse.Namespace) -> dict[str, Any]:
     ways = list(dict.fromkeys(["nothing", *options.ways]))
     rounds: dict[str, list[Measured]] = {way: [] for way in ways}
-    with tempfile.TemporaryDirectory(dir=options.folder) as name:
-        folder = Path(name)
-        token = keys.create(folder / "keys.json", name="measured")
-        (folder / "content.key").write_text(secrets.token_hex(32))
-        (folder / "content.key").chmod(0o600)
-        servers: dict[str, tuple[Child, str]] = {}
-        try:
-            for way in ways:
-                servers[way] = await _started(options, folder, way)
-                await _load(options, servers[way], token, answers=1)  # it is warm
-            for number in range(options.rounds):
-                turn = number % len(ways)
-                for way in [*ways[turn:], *ways[:turn]]:
-                    found = await _load(options, servers[way], token, answers=options.answers)
-                    rounds[way].append(found)
-                    print(f"round {number + 1}, {way}: {found.tokens_per_s:,.0f} tokens/s, "
-                          f"{found.cpu_us:,.0f} us/token", flush=True)  # fmt: skip
-        finally:
-            for server, _ in servers.values():
-                await server.close()
+    for start in range(options.starts):
+        turn = start % len(ways)
+        with tempfile.TemporaryDirectory(dir=options.folder) as name:
+            await _measure_servers(options, Path(name), [*ways[turn:], *ways[:turn]], rounds)
     settings = {name: str(value) for name, value in vars(options).items()}
     return {"settings": settings, "figures": {way: _figures(rounds, way) for way in ways}}
+
+
+async def _measure_servers(
+    options: argparse.Namespace,
+    folder: Path,
+    ways: Sequence[str],
+    rounds: Mapping[str, list[Measured]],
+) -> None:
+    """Start a server for each way, and add what each does in each round."""
+    token = keys.create(folder / "keys.json", name="measured")
+    (folder / "content.key").write_text(secrets.token_hex(32))
+    (folder / "content.key").chmod(0o600)
+    servers: dict[str, tuple[Child, str]] = {}
+    try:
+        for way in ways:
+            servers[way] = await _started(options, folder, way)
+            await _load(options, servers[way], token, answers=1)  # it is warm
+        for number in range(options.rounds):
+            turn = number % len(ways)
+            for way in [*ways[turn:], *ways[:turn]]:
+                found = await _load(options, servers[way], token, answers=options.answers)
+                rounds[way].append(found)
+                print(f"{way}: {found.tokens_per_s:,.0f} tokens/s, {found.cpu_us:,.0f} us/token",
+                      flush=True)  # fmt: skip
+    finally:
+        for server, _ in servers.values():
+            await server.close()
 
 
 def _figures(rounds: Mapping[str, Sequence[Measured]], way: str) -> dict[str, float]:
