@@ -69,7 +69,7 @@ def test_what_is_served_and_counted_is_said(server: Server) -> None:
     assert '"model":"poet"' in log
     metrics = server.get("/metrics").text
     assert 'intramural_model_requests_total{model="poet"}' in metrics
-    assert "nobody" not in metrics
+    assert 'model="nobody"' not in metrics
 
 
 def test_a_refused_adapter_ends_the_start(folder: Path, tmp_path: Path) -> None:
