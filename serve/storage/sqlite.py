@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
+import time
 from pathlib import Path
 
 from sqlalchemy import Connection, Engine, create_engine, event
@@ -17,6 +18,8 @@ from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
 from serve.storage.places import WAITS_FOR_TURN, SqliteFile
 
 _FILE = "file"
+WAL_RETRY_S = 0.01
+"""Seconds between two tries to put a file into WAL that others are opening."""
 
 
 def sqlite_engine(place: SqliteFile, *, is_reader: bool = False) -> Engine:
@@ -52,12 +55,31 @@ def _connect(place: SqliteFile, *, is_reader: bool) -> sqlite3.Connection:
         isolation_level=None,
         check_same_thread=False,  # a lane's thread uses it, and whoever closes it
     )
-    connection.execute("PRAGMA journal_mode = WAL")
+    _use_wal(connection, place.patience.turn_s)
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("PRAGMA foreign_keys = ON")
     if is_reader:
         connection.execute("PRAGMA query_only = ON")
     return connection
+
+
+def _use_wal(connection: sqlite3.Connection, patience_s: float) -> None:
+    """Put the file into WAL, which it stays in. SQLite does not wait for others in this one place.
+
+    Raises:
+        sqlite3.OperationalError: another connection holds the file for longer.
+    """
+    deadline = time.monotonic() + patience_s
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            is_busy = error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
+            if not is_busy or time.monotonic() > deadline:
+                raise
+            time.sleep(WAL_RETRY_S)
+        else:
+            return
 
 
 def _identity(path: Path) -> tuple[int, int]:

@@ -9,7 +9,9 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -21,6 +23,7 @@ from serve.storage.database import Database, open_database
 from serve.storage.engines import opened
 from serve.storage.migrating import migrate
 from serve.storage.places import SqliteFile
+from serve.storage.sqlite import sqlite_engine
 from tests.house.tree import ROOT
 from tests.serve.storage.works import inserting, names
 
@@ -301,3 +304,21 @@ async def test_another_process_that_closes_it_leaves_its_log(database, file):
     )
     assert done.stdout == b"True\n"
     assert inode_of(log) == before
+
+
+def test_many_may_be_the_first_to_open_a_file(tmp_path: Path) -> None:
+    """SQLite says at once that it is busy where two put a file into WAL together."""
+    together = threading.Barrier(8)
+
+    def opened_once(place: SqliteFile) -> str:
+        engine = sqlite_engine(place)
+        together.wait(30)
+        with engine.connect() as connection:
+            mode = connection.exec_driver_sql("PRAGMA journal_mode").scalar_one()
+        engine.dispose()
+        return str(mode)
+
+    with ThreadPoolExecutor(8) as pool:
+        for number in range(60):
+            place = SqliteFile(path=tmp_path / f"{number}.db")
+            assert set(pool.map(opened_once, [place] * 8)) == {"wal"}
