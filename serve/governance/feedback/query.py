@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -13,12 +12,12 @@ from typing import Final
 
 from models.rules.names import quoted
 from serve.errors import InvalidRequest
+from serve.governance.query_values import day_of, limit_of, shown
 from serve.storage.feedback_values import MAX_ROWS, FeedbackFilter, Position
 from serve.suggestion import near
 
 DEFAULT_LIMIT: Final = 100
 MAX_VALUE_CHARS: Final = 256
-SHOWN_CHARS: Final = 60
 FILTERS: Final[Mapping[str, str]] = {
     "from": "First day, YYYY-MM-DD in UTC, on which it was given first. Default: all there are.",
     "to": "Last day, included.",
@@ -34,9 +33,6 @@ PAGING: Final[Mapping[str, str]] = {
     "after": "The `next` of the page before.",
 }
 """Parameters of the list alone."""
-
-_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
-_NUMBER = re.compile(r"[0-9]{1,9}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,11 +61,11 @@ def parse_query(pairs: Iterable[tuple[str, str]], known: Mapping[str, str]) -> F
     given: dict[str, str] = {}
     for name, value in pairs:
         if name not in known:
-            shown = _shown(name)
+            told = shown(name)
             raise InvalidRequest(
-                f"{quoted(shown)} is no parameter of this route.{near(shown, known)} It has: "
+                f"{quoted(told)} is no parameter of this route.{near(told, known)} It has: "
                 f"{', '.join(known)}.",
-                param=shown,
+                param=told,
             )
         if name in given:
             raise InvalidRequest(f"{name} is given twice: give it once.", param=name)
@@ -82,11 +78,11 @@ def parse_query(pairs: Iterable[tuple[str, str]], known: Mapping[str, str]) -> F
         given[name] = value
     form = given.get("format", "json")
     if form not in {"json", "csv"}:
-        raise InvalidRequest(f"format is {quoted(_shown(form))}: json or csv.", param="format")
+        raise InvalidRequest(f"format is {quoted(shown(form))}: json or csv.", param="format")
     return FeedbackQuery(
         chosen=_filter(given),
         is_csv=form == "csv",
-        limit=_limit(given.get("limit")),
+        limit=limit_of(given.get("limit"), default=DEFAULT_LIMIT, most=MAX_ROWS),
         after=_position(given["after"]) if "after" in given else None,
     )
 
@@ -98,7 +94,7 @@ def cursor(position: Position) -> str:
 
 
 def _filter(given: Mapping[str, str]) -> FeedbackFilter:
-    first, last = (_day(name, given.get(name)) for name in ("from", "to"))
+    first, last = (day_of(name, given.get(name)) for name in ("from", "to"))
     if first is not None and last is not None and first > last:
         raise InvalidRequest(
             f"from is {first}, which is after to ({last}): swap them.", param="from"
@@ -118,30 +114,6 @@ def _begin_ms(day: date) -> int:
     return since // timedelta(milliseconds=1)
 
 
-def _day(name: str, text: str | None) -> date | None:
-    if text is None:
-        return None
-    try:
-        if not _DAY.fullmatch(text):
-            raise ValueError
-        return date.fromisoformat(text)
-    except ValueError:
-        raise InvalidRequest(
-            f"{name} is {quoted(_shown(text))}: a day is needed, such as 2026-11-30.", param=name
-        ) from None
-
-
-def _limit(text: str | None) -> int:
-    if text is None:
-        return DEFAULT_LIMIT
-    if not _NUMBER.fullmatch(text) or not 1 <= int(text) <= MAX_ROWS:
-        raise InvalidRequest(
-            f"limit is {quoted(_shown(text))}: a whole number from 1 to {MAX_ROWS} is needed.",
-            param="limit",
-        )
-    return int(text)
-
-
 def _position(text: str) -> Position:
     try:
         at_ms, request_id = json.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
@@ -154,7 +126,3 @@ def _position(text: str) -> Position:
             "after is not the `next` of a page: send that as it came.", param="after"
         )
     return at_ms, request_id
-
-
-def _shown(name: str) -> str:
-    return "".join(char if char.isprintable() else "?" for char in name[:SHOWN_CHARS])

@@ -7,7 +7,6 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -15,6 +14,7 @@ from typing import Final, cast
 
 from models.rules.names import quoted
 from serve.errors import InvalidRequest
+from serve.governance.query_values import day_of, limit_of, shown
 from serve.storage.usage_sums import DIMENSIONS, MAX_GROUPS, Dimension
 from serve.suggestion import near
 
@@ -39,9 +39,6 @@ ADMIN_PARAMETERS: Final[Mapping[str, str]] = {
     "owner": "Name of an owner: their usage alone.",
 }
 """Parameters that only administrators have."""
-
-_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
-_NUMBER = re.compile(r"[0-9]{1,9}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,20 +93,20 @@ def parse_query(pairs: Iterable[tuple[str, str]], *, is_admin: bool) -> tuple[Us
     given: dict[str, str] = {}
     for name, value in pairs:
         if name not in known:
-            raise InvalidRequest(_unknown(name, known, is_admin=is_admin), param=_shown(name))
+            raise InvalidRequest(_unknown(name, known, is_admin=is_admin), param=shown(name))
         if name in given:
             raise InvalidRequest(f"{name} is given twice: give it once.", param=name)
         given[name] = _text(name, value)
     group_by = _dimensions(given["group_by"]) if "group_by" in given else ("day",)
     query = UsageQuery(
-        first=_day("from", given.get("from")),
-        last=_day("to", given.get("to")),
+        first=day_of("from", given.get("from")),
+        last=day_of("to", given.get("to")),
         group_by=group_by,
         tenant=given.get("tenant"),
         owner=given.get("owner"),
         key=given.get("key"),
         model=given.get("model"),
-        limit=_limit(given.get("limit")),
+        limit=limit_of(given.get("limit"), default=DEFAULT_LIMIT, most=MAX_GROUPS),
         after=_position(given["after"], group_by) if "after" in given else None,
     )
     form = given.get("format", "")
@@ -146,12 +143,8 @@ def _position(text: str, group_by: tuple[Dimension, ...]) -> tuple[str, ...]:
 def _unknown(name: str, known: Mapping[str, str], *, is_admin: bool) -> str:
     if not is_admin and name in ADMIN_PARAMETERS:
         return f"{name} is a parameter of /admin/usage: here are the caller's own figures."
-    told = f"{quoted(_shown(name))} is no parameter of this route.{near(name[:60], known)}"
+    told = f"{quoted(shown(name))} is no parameter of this route.{near(name[:60], known)}"
     return f"{told} It has: {', '.join(known)}."
-
-
-def _shown(name: str) -> str:
-    return "".join(char if char.isprintable() else "?" for char in name[:60])
 
 
 def _text(name: str, value: str) -> str:
@@ -176,27 +169,3 @@ def _dimensions(text: str) -> tuple[Dimension, ...]:
     if len(set(names)) != len(names):
         raise InvalidRequest("group_by names something twice: name it once.", param="group_by")
     return cast("tuple[Dimension, ...]", tuple(names))
-
-
-def _day(name: str, text: str | None) -> date | None:
-    if text is None:
-        return None
-    try:
-        if not _DAY.fullmatch(text):
-            raise ValueError
-        return date.fromisoformat(text)
-    except ValueError:
-        raise InvalidRequest(
-            f"{name} is {quoted(text[:60])}: a day is needed, such as 2026-11-30.", param=name
-        ) from None
-
-
-def _limit(text: str | None) -> int:
-    if text is None:
-        return DEFAULT_LIMIT
-    if not _NUMBER.fullmatch(text) or not 1 <= int(text) <= MAX_GROUPS:
-        raise InvalidRequest(
-            f"limit is {quoted(text[:60])}: a whole number from 1 to {MAX_GROUPS} is needed.",
-            param="limit",
-        )
-    return int(text)
