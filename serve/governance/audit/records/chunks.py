@@ -1,15 +1,17 @@
 """Strict recording: pieces of answers, none of which is released before its record is durable.
 
 All pieces that are ready at once, of whichever calls, are one entry (or a few): at 64 streams that
-is one write of the log where 64 would cost more than the tokens do.
+is one write of the log where 64 would cost more than the tokens do. Nor is there more than one
+write in PAUSE_S: while it lasts pieces gather, and tokens behind them in their streams.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final
 
+from serve import timeline
 from serve.errors import AuditUnavailable
 from serve.governance.audit.content.sealing import Label
 from serve.governance.audit.content.store import ContentStore
@@ -24,7 +26,11 @@ TURNS: Final = 3
 """Turns of the event loop in which pieces gather: streams of one step of the engine come in two or
 three, and each write costs as much as 30 pieces.
 """
-
+PAUSE_S: Final = 0.020
+"""Seconds from one write to the next. A model of 100 steps a second would write as often, and each
+wakes two threads beside those that compute: 14 % of its tokens (docs/lab-notes.md). Where a step
+takes longer than this, or a stream is alone and slow, nothing waits.
+"""
 
 Item = list[Any]
 """A piece in an entry: id of its call, number within it from 1, characters; and a note."""
@@ -39,12 +45,25 @@ class Chunks:
         keeper: of the log.
         stamps: for the entries.
         contents: where pieces are hashed or kept; None notes their sizes only.
+        clock: monotonic seconds.
+        sleep: waits for so many seconds.
     """
 
-    def __init__(self, keeper: LogKeeper, stamps: Stamps, contents: ContentStore | None) -> None:
+    def __init__(
+        self,
+        keeper: LogKeeper,
+        stamps: Stamps,
+        contents: ContentStore | None,
+        *,
+        clock: Callable[[], float] = timeline.now,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
         self._keeper = keeper
         self._stamps = stamps
         self._contents = contents
+        self._clock = clock
+        self._sleep = sleep
+        self._wrote_at = -PAUSE_S
         self._waiting: list[tuple[Piece, asyncio.Future[None]]] = []
         self._writing: asyncio.Task[None] | None = None
         self._loop = asyncio.get_running_loop()
@@ -64,8 +83,7 @@ class Chunks:
     async def _write(self) -> None:
         try:
             while self._waiting:
-                for _ in range(TURNS):
-                    await asyncio.sleep(0)
+                await self._gather()
                 taken, self._waiting = self._waiting, []
                 failure: Exception | None = RuntimeError("pieces could not be written: a defect")
                 try:
@@ -77,6 +95,14 @@ class Chunks:
                     _settle([future for _, future in taken], failure)
         finally:
             self._writing = self._loop.create_task(self._write()) if self._waiting else None
+
+    async def _gather(self) -> None:
+        """Wait for other pieces that come now, and until a write is due."""
+        if (left_s := self._wrote_at + PAUSE_S - self._clock()) > 0:
+            await self._sleep(left_s)
+        for _ in range(TURNS):
+            await asyncio.sleep(0)
+        self._wrote_at = self._clock()
 
     async def _write_all(self, pieces: Sequence[Piece]) -> None:
         """Write pieces as entries. Raises AuditUnavailable."""

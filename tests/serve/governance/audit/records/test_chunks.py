@@ -10,7 +10,7 @@ import pytest
 from serve.errors import AuditUnavailable
 from serve.governance.audit.content.sealing import digest, header_of, opened
 from serve.governance.audit.content.store import ContentStore
-from serve.governance.audit.records.chunks import MOST_PIECES, Chunks
+from serve.governance.audit.records.chunks import MOST_PIECES, PAUSE_S, Chunks
 from serve.governance.audit.records.forms import Stamps
 from tests.serve.governance.audit.content.secrets_of import subject_keys
 from tests.serve.governance.audit.content.test_store import MemoryJournal
@@ -69,3 +69,30 @@ async def test_a_defect_leaves_nobody_waiting(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError, match="a defect"):
         await asyncio.wait_for(chunks.add(["req-1", "no number", 1], key, b"x"), 5)
     await chunks.add(["req-1", 1, 1], key, b"x")
+
+
+async def test_what_comes_soon_after_a_write_is_written_together() -> None:
+    log, due, slept = MemoryLog(), asyncio.Event(), list[float]()
+
+    async def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        await due.wait()
+
+    now = 5.0
+    keeper = (await audit_of(log)).keeper
+    chunks = Chunks(keeper, Stamps(), None, clock=lambda: now, sleep=sleep)
+    await chunks.add(["req-1", 1, 7], None, b"")
+    assert (log.num_appends, slept) == (1, []), "the first one waits for nothing"
+    futures = []
+    for number in range(2, 5):
+        futures.append(chunks.add(["req-1", number, 7], None, b""))
+        for _ in range(20):
+            await asyncio.sleep(0)
+    assert log.num_appends == 1
+    assert slept == [pytest.approx(PAUSE_S)]
+    due.set()
+    await asyncio.gather(*futures)
+    assert log.num_appends == 2
+    now += PAUSE_S
+    await chunks.add(["req-1", 5, 7], None, b"")
+    assert (log.num_appends, len(slept)) == (3, 1), "the pause is over"
