@@ -3,10 +3,15 @@
 ::
 
     frame   length of the header (4 bytes, big-endian) · header · AES-256-GCM of the document │ tag
-    header  JSON: log, id of the request, kind, number, names of the subject and of its key
+    header  JSON: log, id of the request, kind, number, names of the subject and of its key, and a
+            commitment to the request's key
 
 The key is the request's own, made of its subject's; the nonce is the document's number within the
 request, and the header is authenticated: a frame of another request or subject does not open.
+
+AES-GCM alone does not bind to a key: whoever seals can make one frame that two keys open to two
+documents, and choose later which to show (draft-irtf-cfrg-aead-properties: key commitment). So the
+header has the SHA-256 of the key, and the log the SHA-256 of the frame.
 """
 
 from __future__ import annotations
@@ -17,13 +22,16 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 import orjson
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from serve.governance.audit.content.subject_keys import SubjectKey, name_of, opened_with
+from serve.governance.audit.content.subject_keys import SubjectKey, name_of
 
 Kind = Literal["prompt", "piece", "answer"]
 _LENGTH: Final = struct.Struct(">I")
 MAX_HEADER_BYTES: Final = 4096
 NONCE_BYTES: Final = 12
+_COMMITTING: Final = b"intramural audit 1: commitment to the key "
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,21 +51,27 @@ class Label:
 
 def sealed(key: SubjectKey, label: Label, document: bytes) -> bytes:
     """The frame of a document."""
+    secret = key.call_secret(label.request_id)
     header = orjson.dumps(
         {
-            "v": 1,
+            "v": 2,
             "log": label.log,
             "id": label.request_id,
             "kind": label.kind,
             "number": label.number,
             "subject": name_of(key.subject),
             "key": key.key_id,
+            "commitment": commitment(secret),
         },
         option=orjson.OPT_SORT_KEYS,
     )
-    cipher = key.cipher(label.request_id)
-    secret = cipher.encrypt(label.number.to_bytes(NONCE_BYTES), document, header)
-    return _LENGTH.pack(len(header)) + header + secret
+    ciphertext = AESGCM(secret).encrypt(label.number.to_bytes(NONCE_BYTES), document, header)
+    return _LENGTH.pack(len(header)) + header + ciphertext
+
+
+def commitment(secret: bytes) -> str:
+    """A hash that one key of a request alone has, and that tells nothing of it; hexadecimal."""
+    return hashlib.sha256(_COMMITTING + secret).hexdigest()
 
 
 def header_of(frame: bytes) -> dict[str, Any]:
@@ -67,23 +81,24 @@ def header_of(frame: bytes) -> dict[str, Any]:
 
 def opened(key: SubjectKey, frame: bytes) -> bytes:
     """The document of a frame. Raises ValueError where it was changed, or is of another key."""
-    header, raw, secret = _parts(frame)
+    header = header_of(frame)
     if header.get("key") != key.key_id:
         raise ValueError("it was sealed under another key of the subject")
-    number = header.get("number")
-    if not isinstance(number, int) or not 0 <= number < 1 << 63:
-        raise ValueError("its header has no number")
-    nonce = number.to_bytes(NONCE_BYTES)
-    return key.opened(str(header.get("id")), nonce, secret, raw)
+    return opened_by(key.call_secret(str(header.get("id"))), frame)
 
 
 def opened_by(secret: bytes, frame: bytes) -> bytes:
     """The document of a frame by its call's key. Raises ValueError where it does not open."""
-    header, raw, sealed_document = _parts(frame)
+    header, raw, ciphertext = _parts(frame)
     number = header.get("number")
     if not isinstance(number, int) or not 0 <= number < 1 << 63:
         raise ValueError("its header has no number")
-    return opened_with(secret, number.to_bytes(NONCE_BYTES), sealed_document, raw)
+    if header.get("commitment") != commitment(secret):
+        raise ValueError("it was sealed under another key than the one it commits itself to")
+    try:
+        return AESGCM(secret).decrypt(number.to_bytes(NONCE_BYTES), ciphertext, raw)
+    except InvalidTag:
+        raise ValueError("it was changed, or sealed under another key") from None
 
 
 def digest(frame: bytes) -> str:

@@ -21,9 +21,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-
 from models import durable, plain_file
 from serve.errors import StartupError
 from serve.governance.audit.content.content_keys import KEY_BYTES, ContentKeys
@@ -56,26 +53,10 @@ class SubjectKey:
         key = hmac.digest(self._secret, b"intramural audit 1: hash", "sha256")
         return hmac.digest(key, content, "sha256").hex()
 
-    def cipher(self, request_id: str) -> AESGCM:
-        """The cipher of one request's contents, which are numbered: the number is the nonce."""
-        return AESGCM(self.call_secret(request_id))
-
     def call_secret(self, request_id: str) -> bytes:
         """The key of one request's contents, which tells nothing of others: 32 bytes."""
         label = b"intramural audit 1: content of " + request_id.encode()
         return hmac.digest(self._secret, label, "sha256")
-
-    def opened(self, request_id: str, nonce: bytes, sealed: bytes, header: bytes) -> bytes:
-        """The content. Raises ValueError where it was changed, or is of another key."""
-        return opened_with(self.call_secret(request_id), nonce, sealed, header)
-
-
-def opened_with(secret: bytes, nonce: bytes, sealed: bytes, header: bytes) -> bytes:
-    """The content by its call's key. Raises ValueError where it was changed, or is of another."""
-    try:
-        return AESGCM(secret).decrypt(nonce, sealed, header)
-    except InvalidTag:
-        raise ValueError("it was changed, or sealed under another key") from None
 
 
 def name_of(subject: str) -> str:
