@@ -27,7 +27,7 @@ class Entries(Protocol):
     """A log's entries (serve/governance/audit/log)."""
 
     def entries(self, start: int = 0, end: int | None = None) -> Iterator[tuple[int, bytes]]:
-        """Index and entry of a range."""
+        """Index and entry of a range; ValueError where its first one was pruned."""
         ...
 
 
@@ -147,7 +147,7 @@ def _read(log: Entries, index: int) -> Record | None:
     """One begin from the log; None where it was pruned, or is none."""
     try:
         raw = next((raw for _, raw in log.entries(index, index + 1)), b"")
-    except (OSError, StartupError):
+    except (OSError, StartupError, ValueError):  # ValueError: it was pruned
         return None
     record = decoded(raw)
     return record if record.get("type") == BEGIN else None

@@ -12,11 +12,14 @@ from serve.governance.audit.records.canonical import encoded
 class Listed:
     """Entries in memory; counts those that are read."""
 
-    def __init__(self, entries: list[bytes]) -> None:
+    def __init__(self, entries: list[bytes], least: int = 0) -> None:
         self._entries = entries
+        self._least = least
         self.num_read = 0
 
     def entries(self, start: int = 0, end: int | None = None):
+        if start < self._least:
+            raise ValueError(f"entries before {self._least} were pruned")
         for index, entry in enumerate(self._entries[start:end], start):
             self.num_read += 1
             yield index, entry
@@ -38,6 +41,11 @@ def test_an_end_has_the_caller_of_its_begin_also_from_before_the_range():
     log = Listed([begin("a"), begin("b"), end(1), end(0), end(9), b"no record", end(5)])
     assert tenants(log, 0, 7) == ["a", "b", "b", "a", None, None, None]
     assert tenants(log, 2, 4) == ["b", "a"]
+
+
+def test_an_end_whose_begin_was_pruned_has_none():
+    log = Listed([begin("a"), begin("b"), end(0), end(1)], least=1)
+    assert tenants(log, 1, 4) == ["b", None, "b"]
 
 
 def test_begins_without_an_end_are_forgotten_and_read_again(monkeypatch):
