@@ -76,7 +76,13 @@ def holds_of(arguments: argparse.Namespace) -> tuple[Hold, ...]:
         StartupError: the file cannot be used.
     """
     path = arguments.holds or load_config({}, file=arguments.config).audit_holds_file
-    return () if path is None else load(path)
+    if path is not None:
+        return load(path)
+    if arguments.config is None:
+        remark(
+            "No legal holds are known here: name them by --holds FILE, or the server's --config."
+        )
+    return ()
 
 
 def places(arguments: argparse.Namespace) -> list[LogPlace]:
@@ -164,11 +170,14 @@ def _keys_of(
     """
     own = path.with_name(f"{path.name}{KEY_SUFFIX}{PUBLIC}")
     if own.exists() and (not given or path.name == LOG_NAME):
+        beside = log_keys([own])
+        if set(beside) <= set(given):
+            return given
         remark(
             f"{path.name} is held to the key that lies beside it. An auditor names a copy of their "
             "own: --log-key FILE."
         )
-        return (*given, *log_keys([own]))
+        return (*given, *beside)
     if given:
         return given
     if config.audit_key_file is not None:

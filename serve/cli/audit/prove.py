@@ -11,8 +11,9 @@ from typing import Any
 from models import durable, plain_file
 from models.command_line import words_of
 from serve.cli.audit.acts import acting
-from serve.cli.audit.logs import LogPlace, add_place, log_keys, one_place, witness_keys
+from serve.cli.audit.logs import LogPlace, add_place, log_keys, one_place, places, witness_keys
 from serve.cli.audit.printing import moment, remark
+from serve.cli.audit.queries import request_id
 from serve.errors import StartupError
 from serve.governance.audit.content.content_keys import read_content_keys
 from serve.governance.audit.log.folder import LogFolder
@@ -56,7 +57,9 @@ def add(commands: Any) -> None:
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    command.add_argument("what", nargs="?", metavar="INDEX|REQUEST", help="an entry, or a request")
+    command.add_argument(
+        "what", nargs="?", metavar="INDEX|REQUEST", help="an entry, a request, or an answer"
+    )
     add_place(command, is_positional=False)
     command.add_argument("--out", metavar="PREFIX", help="of the files; default: the log's name")
     command.add_argument("--check", type=Path, metavar="PROOF", help="check this proof instead")
@@ -88,11 +91,7 @@ def _run(arguments: argparse.Namespace) -> int:
         raise StartupError("Prove which entry? Name its index, or a request's id.")
     if arguments.entry or arguments.content:
         raise StartupError("--entry and --content go with --check: add that, or leave them out.")
-    place = one_place(arguments)
-    log = place.opened()
-    indices = _indices(log, arguments.what)
-    if not indices:
-        raise StartupError(f"{place.name} has no entry of a request {arguments.what!r}.")
+    place, log, indices = _meant(arguments)
     try:
         found = {index: proven(log, index, witnesses) for index in indices}
     except (NotCosignedError, ValueError) as error:
@@ -133,15 +132,34 @@ def _disclose(
                 raise StartupError(f"{path}: {words_of(error)}.") from None
 
 
-def _indices(log: LogFolder, what: str) -> list[int]:
-    """The entries that are meant. Raises StartupError where there is no such index."""
+def _meant(arguments: argparse.Namespace) -> tuple[LogPlace, LogFolder, list[int]]:
+    """The log and the entries that are meant: a request's are looked for in each log.
+
+    Raises:
+        StartupError: there are none, or an index is of several logs.
+    """
+    what = arguments.what
+    if what.isascii() and what.isdigit():
+        place = one_place(arguments)
+        log = place.opened()
+        return place, log, [_index(log, int(what))]
+    chosen = places(arguments)
+    for place in chosen:
+        log = place.opened()
+        found = indices_of(log, request_id(what), minimum_index(log.path))
+        if found:
+            return place, log, sorted(found.values())
+    names = ", ".join(place.name for place in chosen)
+    raise StartupError(f"There is no entry of a request {what!r} in {names}.")
+
+
+def _index(log: LogFolder, index: int) -> int:
+    """The index. Raises StartupError where the log has no such entry."""
     first = minimum_index(log.path)
-    if not (what.isascii() and what.isdigit()):
-        return sorted(indices_of(log, what, first).values())
-    index = int(what)
-    if not first <= index < log.size:
-        raise StartupError(f"There is no entry {index}: the log has {first} to {log.size - 1}.")
-    return [index]
+    if first <= index < log.size:
+        return index
+    gone = f" (those before {first} were pruned)" if index < first else ""
+    raise StartupError(f"There is no entry {index}: the log has {first} to {log.size - 1}{gone}.")
 
 
 def _write(prefix: str, entry: bytes, proof: Proof) -> tuple[Path, Path]:

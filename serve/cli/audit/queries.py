@@ -12,6 +12,7 @@ from serve.governance.audit.log.folder import LogFolder
 from serve.governance.audit.log.pruning import minimum_index
 from serve.governance.audit.reading.joined import Entry, first_since, joined
 from serve.governance.audit.reading.query import KINDS, AuditQuery
+from serve.governance.feedback.feedback import request_id_of
 from serve.suggestion import near
 
 QUERY: Final = (*("first", "last", "event", "key", "tenant", "owner", "model", "id", "outcome"),)
@@ -30,7 +31,7 @@ def add_query(command: argparse.ArgumentParser) -> None:
     what.add_argument("--tenant", metavar="NAME", help="of this tenant")
     what.add_argument("--owner", metavar="NAME", help="of this owner")
     what.add_argument("--model", metavar="NAME", help="of this model")
-    what.add_argument("--id", metavar="REQUEST", help="of this request, as the caller got its id")
+    what.add_argument("--id", metavar="REQUEST", help="of this request, or of this answer")
     what.add_argument("--outcome", metavar="WORD", help="done, interrupted, ..., or an error code")
 
 
@@ -61,9 +62,14 @@ def query_of(arguments: argparse.Namespace) -> AuditQuery:
         tenant=arguments.tenant,
         owner=arguments.owner,
         model=arguments.model,
-        request_id=arguments.id,
+        request_id=None if arguments.id is None else request_id(arguments.id),
         outcome=arguments.outcome,
     )
+
+
+def request_id(text: str) -> str:
+    """The id of a request as entries have it, also of an answer's (``chatcmpl-...``)."""
+    return request_id_of(text) or text
 
 
 def found(log: LogFolder, query: AuditQuery) -> Iterator[Entry]:

@@ -48,6 +48,16 @@ def test_whoever_is_erased_cannot_be_read_and_the_log_verifies(site, capsys, wor
     assert verify(site, "--log", "llm-0") == 0
 
 
+def test_that_no_holds_were_looked_at_is_said(site, capsys):
+    filled(site)
+    assert erase(site, "--tenant", "legal", "--dry-run") == 0
+    assert "No legal holds are known here: name them by --holds FILE" in capsys.readouterr().err
+    holds = site.root / "holds.toml"
+    holds.write_text("")
+    assert erase(site, "--tenant", "legal", "--dry-run", "--holds", str(holds)) == 0
+    assert "No legal holds" not in capsys.readouterr().err
+
+
 def test_an_erasure_is_recorded_in_a_log_of_its_own(site, capsys):
     filled(site)
     assert erase(site, "--tenant", "legal") == 0

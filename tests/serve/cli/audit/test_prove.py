@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import pytest
 
@@ -43,6 +44,20 @@ def test_a_request_is_proven_by_its_begin_and_its_end(site, keys, capsys):
         assert (found, checkpoint.size) == (index, 600)
         with pytest.raises(Refused, match="a witness did not sign"):
             proofs.verify(proof, entry, keys[0], keys[1:])
+
+
+def test_a_request_is_found_by_its_answers_id_in_whichever_log(site, capsys):
+    digits = "0123456789abcdef" * 2
+    site.write([line.replace(b"req-3", f"req-{digits}".encode()) for line in calls(5)])
+    shutil.copytree(site.log, site.audit / "gpu-1")
+    shutil.rmtree(site.log)
+    site.write(calls(2))
+    assert prove(site, f"chatcmpl-{digits}") == 0
+    assert f"A-7.json  {site.root}/A-7.tlog-proof" in capsys.readouterr().out
+    with pytest.raises(StartupError, match=r"several logs .gpu-1, llm-0.: name one with --log"):
+        prove(site, "3")
+    with pytest.raises(StartupError, match="no entry of a request 'req-9' in gpu-1, llm-0"):
+        prove(site, "req-9")
 
 
 def test_a_proof_may_ask_for_a_witness(site, keys, capsys):

@@ -91,3 +91,10 @@ def test_a_line_says_what_an_act_was_about(site, capsys):
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].endswith("keys.revoke  id=k1")
     assert lines[1].endswith("file_changed  masking_file")
+
+
+def test_an_answer_is_found_by_the_id_that_its_caller_has(site, capsys):
+    digits = "0123456789abcdef" * 2
+    site.write([line.replace(b"req-3", f"req-{digits}".encode()) for line in calls(5)])
+    for answer in (f"chatcmpl-{digits}", f"cmpl-{digits}", f"req-{digits}"):
+        assert [found["index"] for found in search(site, capsys, "--id", answer)] == [6, 7]

@@ -115,6 +115,14 @@ def test_a_key_beside_the_log_is_said_to_be_one(site, capsys):
     assert "held to the key that lies beside it" in capsys.readouterr().err
 
 
+def test_an_auditor_may_name_the_key_of_commands_too(site, capsys):
+    site.write(calls(3))
+    shutil.copytree(site.log, site.audit / "cli")
+    shutil.copy(site.public, site.audit / "cli.key.pub")
+    assert run_audit(["verify", str(site.audit), "--log-key", str(site.public)]) == 0
+    assert "held to the key" not in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("words", "why"),
     [
