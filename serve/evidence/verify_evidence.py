@@ -275,8 +275,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     arguments = parser.parse_args(argv)
     try:
-        file = Path(arguments.key)
-        key = parse_key(file.read_text("utf-8") if file.is_file() else arguments.key)
+        file, text = Path(arguments.key), arguments.key
+        key = parse_key(text if "+" in text and not file.is_file() else file.read_text("utf-8"))
         index = check_index(arguments.folder, key)
     except Bad as error:
         say(f"FAULT: {error}")
@@ -291,7 +291,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         say(f"{part['state']:7} {part['name']}: {part['summary']}")
     for fault in faults:
         say(f"FAULT: {fault}")
-    print(f"{len(index['files'])} files" + (": all hold" if not faults else ""))
+    print(f"{len(index['files'])} files: {'all hold' if not faults else 'NOT all hold'}")
     return 1 if faults else 0
 
 

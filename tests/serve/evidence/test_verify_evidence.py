@@ -114,6 +114,7 @@ def test_a_changed_or_added_file_is_found(
     assert check(evidence) == 1
     assert f"FAULT: {name}: " in (out := capsys.readouterr().out)
     assert told in out
+    assert out.endswith("\n2 files: NOT all hold\n")
 
 
 def test_a_file_that_is_gone_or_a_link_is_found(
@@ -182,6 +183,13 @@ def test_another_key_is_refused(
 ) -> None:
     assert check(evidence, key=signer.verifier_key) == 1
     assert told in capsys.readouterr().out
+
+
+def test_a_file_of_a_key_that_is_not_there_is_no_fault_of_the_folder(
+    evidence: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert check(evidence, key=str(evidence.parent / "gone.pub")) == 2
+    assert "No such file or directory: " in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("num_leaves", [0, 1, 2, 3, 7, 8, 255, 256, 257])
