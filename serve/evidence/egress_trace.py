@@ -28,7 +28,9 @@ _ADDRESS = re.compile(
     r"sin6?_port=htons\((?P<port>\d+)\).*?"
     r"(?:inet_addr\(\"(?P<four>[^\"]+)\"\)|inet_pton\(AF_INET6, \"(?P<six>[^\"]+)\")"
 )
-_CALL = re.compile(r"^(?:\[pid +\d+\] |\d+ +)?(?:[\d:.]+ )?(?P<call>\w+)\(")
+_WRITTEN = re.compile(r"^(?:\[pid +\d+\] |\d+ +)?(?:[\d:.]+ )?(?:\w+\(|\+\+\+ \w+ |--- SIG)")
+"""Lines of strace's: calls, ends of processes (of a server that called nothing there are no other
+ones), signals."""
 
 
 def egress(trace: Path | None) -> Part:
@@ -55,7 +57,7 @@ def egress(trace: Path | None) -> Part:
         raise StartupError(f"--egress-trace {trace}: {error.strerror or error}.") from None
     lines = data.decode(errors="replace").splitlines()
     num_calls, destinations = count(lines)
-    if lines and not num_calls and not any(map(_CALL.match, lines)):
+    if not num_calls and not any(map(_WRITTEN.match, lines)):
         raise StartupError(f"--egress-trace {trace}: no line of it is one of strace's.")
     outside = {place: n for place, n in destinations.items() if not _is_loopback(place)}
     found = {

@@ -36,6 +36,13 @@ def test_loopback_alone_is_whole(tmp_path: Path) -> None:
     assert part.files["egress-trace.txt"] == LOOPBACK.encode()
 
 
+def test_a_server_that_connected_to_nothing_is_whole(tmp_path: Path) -> None:
+    trace = tmp_path / "trace"
+    trace.write_text("2046  --- SIGTERM {si_signo=SIGTERM} ---\n2046  +++ exited with 0 +++\n")
+    part = egress(trace)
+    assert (part.state, part.summary[:30]) == ("whole", "0 calls to addresses in 2 line")
+
+
 def test_what_goes_further_is_named(tmp_path: Path) -> None:
     trace = tmp_path / "trace"
     trace.write_text(LOOPBACK + OUTSIDE)
@@ -58,6 +65,9 @@ def test_no_trace_is_missing() -> None:
 def test_another_file_is_refused(tmp_path: Path) -> None:
     other = tmp_path / "notes"
     other.write_text("nothing of strace's\n")
+    with pytest.raises(StartupError, match="no line of it is one of strace's"):
+        egress(other)
+    other.write_text("")
     with pytest.raises(StartupError, match="no line of it is one of strace's"):
         egress(other)
     with pytest.raises(StartupError, match="No such file"):
