@@ -44,6 +44,7 @@ from serve.governance.audit.records.recorded_audit import RecordedAudit
 from serve.governance.audit.records.refusals import Refusals
 from serve.governance.audit.records.upkeep import AuditUpkeep
 from serve.governance.audit.records.watched_files import WatchedFiles, digest_of_folder
+from serve.governance.audit.retention import holds
 from serve.observe.metrics import Metrics
 from serve.setting_files import RULE_FILES
 from serve.version import server_commit, server_version
@@ -127,6 +128,8 @@ async def open_server_log(
     name = log_name(config)
     own = folder / name
     key_file = signing_key(folder, name, config.audit_key_file)
+    if config.audit_holds_file is not None:  # of commands: said now, not when one is to prune
+        holds.load(config.audit_holds_file)
 
     async def opened_log() -> EntryLog:
         try:

@@ -56,11 +56,11 @@ def _read_files(config: Config) -> None:
         read_content_keys,
     )
     from serve.governance.audit.retention import holds  # noqa: PLC0415
-    from serve.governance.audit.tlog.key_files import read_signer  # noqa: PLC0415
+    from serve.governance.audit.tlog.key_files import read_log_signer  # noqa: PLC0415
     from serve.governance.audit.witness import witness_file  # noqa: PLC0415
 
     if config.audit_key_file is not None:
-        read_signer(config.audit_key_file)
+        read_log_signer(config.audit_key_file)
     keeps_contents = config.audit_level in ("hashed", "full")
     if config.audit_content_key_file is not None and keeps_contents:
         read_content_keys(config.audit_content_key_file)

@@ -22,7 +22,8 @@ from serve.governance.audit.log.folder import LogFolder
 from serve.governance.audit.log.journal import Journal
 from serve.governance.audit.records.canonical import decoded, encoded
 from serve.governance.audit.records.durable_log import open_durable, signing_key
-from serve.governance.audit.tlog.key_files import read_verifiers
+from serve.governance.audit.tlog.key_files import read_verifiers, write_signer
+from serve.governance.audit.tlog.keys import COSIGNATURE, NoteSigner
 from serve.observe.metrics import Metrics
 from tests.serve.governance.audit.content.secrets_of import key_file
 from tests.serve.service.callers import in_process, service_of
@@ -119,6 +120,21 @@ async def test_a_log_that_cannot_be_written_refuses_a_start_or_passes(tmp_path: 
         (tmp_path / "audit" / "a").unlink()
         await log.upkeep.once()
         assert log.keeper.is_available
+
+
+async def test_files_that_cannot_be_meant_refuse_a_start(tmp_path: Path) -> None:
+    """Also those that commands alone read, and a key under which no log would verify."""
+    witness, holds = tmp_path / "witness.key", tmp_path / "holds.toml"
+    write_signer(witness, NoteSigner.generate("witness.example.org", COSIGNATURE))
+    for settings, told in (
+        ({"audit_key_file": witness}, "witness.example.org is a witness's key, not a log's"),
+        ({"audit_holds_file": holds}, "file of legal holds .*holds.toml cannot be read: No such"),
+        ({"audit_dir": witness}, "cannot be made in .*witness.key: that is a file"),
+    ):
+        config = config_of(tmp_path).model_copy(update=settings)
+        with pytest.raises(StartupError, match=told):
+            async with open_audit(config, Metrics()):
+                pass
 
 
 async def test_two_servers_never_write_one_log(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from serve.governance.audit.log.pruning import minimum_index
 from serve.governance.audit.log.tile_files import CHECKPOINT
 from serve.governance.audit.log.writer import AuditLog
 from serve.governance.audit.records.entry_log import LogAwayError
-from serve.governance.audit.tlog.key_files import read_signer, read_verifiers, write_signer
+from serve.governance.audit.tlog.key_files import read_log_signer, read_verifiers, write_signer
 from serve.governance.audit.tlog.keys import NoteSigner, NoteVerifier
 from serve.governance.audit.tlog.notes import MAX_NOTE_BYTES
 
@@ -95,7 +95,7 @@ async def open_durable(folder: Path, key_file: Path) -> DurableLog:
 
 
 def _opened(folder: Path, key_file: Path) -> DurableLog:
-    signer = read_signer(key_file)
+    signer = read_log_signer(key_file)
     verifiers = verifiers_of(key_file, signer)
     _check_name(folder, signer.name)
     opened = AuditLog.open(folder, origin=signer.name, signer=signer, old_keys=verifiers)
@@ -163,7 +163,7 @@ def signing_key(folder: Path, name: str, key_file: Path | None) -> Path:
             return path
         raise StartupError(
             f"The key that signs the audit log cannot be made in {folder}: "
-            f"{error.strerror or error}."
+            f"{'that is a file' if folder.is_file() else error.strerror or error}."
         ) from None
     log.info("a key for the audit log was made", extra={"file": path.name})
     return path

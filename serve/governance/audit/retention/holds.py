@@ -115,16 +115,16 @@ def load(path: Path) -> tuple[Hold, ...]:
         values = tomllib.loads(plain_file.read_text(path, MAX_FILE_BYTES, may_be_link=True))
     except OSError as error:
         reason = error.strerror or error
-        raise StartupError(f"--holds {path} cannot be read: {reason}.") from None
+        raise StartupError(f"file of legal holds {path} cannot be read: {reason}.") from None
     except (ValueError, RecursionError) as error:
-        raise StartupError(f"--holds {path} is not TOML: {error}.") from None
+        raise StartupError(f"file of legal holds {path} is not TOML: {error}.") from None
     try:
         tables = _File(**values).hold
     except ValidationError as error:
         raise StartupError(_explained(path, error)) from None
     names = [table.name for table in tables]
     if twice := [name for name in names if names.count(name) > 1]:
-        raise StartupError(f"--holds {path}: the hold {twice[0]!r} stands there twice.")
+        raise StartupError(f"file of legal holds {path}: the hold {twice[0]!r} stands there twice.")
     return tuple(_hold(table) for table in tables)
 
 
@@ -160,5 +160,5 @@ def _explained(path: Path, error: ValidationError) -> str:
             known = [field.alias or name for name, field in fields.items()]
             hint = "there is no such key." + near(str(problem["loc"][-1]), known)
         words = hint or problem["msg"].removeprefix("Value error, ")
-        lines.append(f"--holds {path}: {place}: {words}")
+        lines.append(f"file of legal holds {path}: {place}: {words}")
     return "\n".join(lines)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from models import durable, plain_file
 from serve.errors import StartupError
-from serve.governance.audit.tlog.keys import NoteSigner, NoteVerifier
+from serve.governance.audit.tlog.keys import ED25519, NoteSigner, NoteVerifier
 from serve.governance.identity.private_file import explained, read_private
 
 MAX_KEY_FILE_BYTES = 4 << 10
@@ -56,6 +56,20 @@ def read_signer(path: Path, label: str = "audit key file") -> NoteSigner:
         return NoteSigner.parse(text.strip())
     except ValueError as error:
         raise StartupError(f"{label} {path}: {error}. {_ADVICE}") from None
+
+
+def read_log_signer(path: Path) -> NoteSigner:
+    """The private key of a log.
+
+    Raises:
+        StartupError: as of `read_signer`, or it is a witness's: no log verifies under that.
+    """
+    signer = read_signer(path)
+    if signer.verifier.kind != ED25519:
+        raise StartupError(
+            f"audit key file {path}: {signer.name} is a witness's key, not a log's. {_ADVICE}"
+        )
+    return signer
 
 
 def read_verifiers(path: Path, label: str = "verifier key file") -> list[NoteVerifier]:
