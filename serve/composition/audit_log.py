@@ -173,7 +173,10 @@ async def open_server_log(
         _contents(config, own, name) as audit.contents,
     ):
         metrics.attach_audit(
-            lambda: {"audit_log_available": keeper.is_available, "audit_log_entries": keeper.size}
+            lambda: {
+                "audit_log_available": keeper.is_available and keeper.has_room,
+                "audit_log_entries": keeper.size,
+            }
         )
         await server.write(await asyncio.to_thread(_start, config, name, stamps, files))
         log.info("the audit log is written", extra={"log": name, "audit_level": config.audit_level})

@@ -473,8 +473,8 @@ FAMILIES: tuple[Family, ...] = (
         "audit_log_available",
         "gauge",
         "scrape",
-        "1 while the audit log is written (docs/audit.md), 0 while it cannot be. Absent without "
-        "one.",
+        "1 while the audit log is written (docs/audit.md), 0 while it cannot be, or has less "
+        "room than `--audit-min-free-bytes`. Absent without one.",
     ),
     _family("audit_log_entries", "gauge", "scrape", "Durable entries of this server's audit log."),
     _histogram(

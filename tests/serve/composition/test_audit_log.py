@@ -122,6 +122,15 @@ async def test_a_log_that_cannot_be_written_refuses_a_start_or_passes(tmp_path: 
         assert log.keeper.is_available
 
 
+async def test_a_log_without_room_is_told_as_one_that_is_away(tmp_path: Path) -> None:
+    metrics = Metrics()
+    config = config_of(tmp_path, audit_min_free_bytes=1 << 62)
+    async with open_server_log(config, tmp_path / "audit", metrics) as log:
+        await log.upkeep.once()
+        assert log.keeper.is_available
+        assert "intramural_audit_log_available 0.0" in metrics.render()[0].decode()
+
+
 async def test_files_that_cannot_be_meant_refuse_a_start(tmp_path: Path) -> None:
     """Also those that commands alone read, and a key under which no log would verify."""
     witness, holds = tmp_path / "witness.key", tmp_path / "holds.toml"

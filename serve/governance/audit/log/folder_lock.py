@@ -28,7 +28,7 @@ def locked(folder: Path) -> int:
         os.close(descriptor)
         raise LogInUse(
             f"the audit log {folder} is written by another process (pid {holder or 'unknown'}). "
-            "One server writes one folder: give this one a folder of its own"
+            "One server writes one log: give this one a name of its own (--audit-name)"
         ) from None
     except OSError:
         os.close(descriptor)

@@ -123,8 +123,9 @@ class AuditUpkeep:
             return  # a write will say what is wrong
         has_room = free >= self._min_free_bytes
         if has_room is not self._keeper.has_room:
-            level = logging.INFO if has_room else logging.ERROR
-            log.log(
-                level, "room for the audit log", extra={"free_bytes": free, "is_enough": has_room}
-            )
+            room = {"free_bytes": free, "min_free_bytes": self._min_free_bytes}
+            if has_room:
+                log.info("the audit log has room again", extra=room)
+            else:
+                log.error("the audit log has no room", extra=room)
         self._keeper.has_room = has_room
