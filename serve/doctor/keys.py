@@ -43,7 +43,7 @@ def keys(machine: Machine) -> Finding:
             check_limits(entries)
     except StartupError as error:
         summary, _, advice = str(error).partition(". ")
-        return failure(summary + ".", advice or CREATE_KEY)
+        return failure(f"{summary.rstrip('.')}.", advice)
     if (writable := _writable_by_others(file.resolve().parent)) is not None:
         return failure(
             f"Anyone may replace the key file: {writable} is writable for all.",

@@ -80,8 +80,10 @@ def read_sealing_key(path: Path, flag: str) -> SealingKey:
     advice = "Make one: `umask 077; openssl rand -hex 32 > FILE`."
     try:
         text = private_file.read(path, _MAX_FILE_BYTES).strip()
-    except OSError as error:
-        raise StartupError(f"{flag} {path}: {error.strerror or error}. {advice}") from None
+    except FileNotFoundError:
+        raise StartupError(f"{flag} {path} is not there. {advice}") from None
+    except OSError as error:  # another secret in its place would lose what is sealed
+        raise StartupError(f"{flag} {path}: {error.strerror or error}.") from None
     secret = _decoded(text)
     if secret is None:
         raise StartupError(

@@ -35,8 +35,9 @@ def test_a_key_is_read_from_a_private_file(tmp_path, form) -> None:
     path.chmod(0o600)
     assert read_sealing_key(path, "--some-key-file") == KEY
     path.chmod(0o644)
-    with pytest.raises(StartupError, match=r"--some-key-file .*open to group or others"):
+    with pytest.raises(StartupError, match=r"--some-key-file .*open to group or others") as told:
         read_sealing_key(path, "--some-key-file")
+    assert "Make one" not in str(told.value)  # with another one, what is sealed is lost
 
 
 @pytest.mark.parametrize("text", ["", "ab" * 31, "zz" * 32, "c2hvcnQ="])
