@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 
 from serve.config import Config
 from serve.doctor.finding import Finding, failure, ok, skipped, warning
@@ -22,6 +23,7 @@ from serve.governance.masking.masking_file import read_rules as read_masking
 from serve.governance.presets.preset_rules import BUILT_IN, PresetRules
 from serve.governance.presets.presets_file import read_presets
 from serve.governance.sealing import read_sealing_key
+from serve.suggestion import near
 
 
 def pepper(machine: Machine) -> Finding:
@@ -123,7 +125,8 @@ def content_filter(machine: Machine) -> Finding:
     except StartupError as error:
         return _failed(error)
     num_blocking = sum(rule.action == "block" for rule in rules.rules)
-    return ok(f"{len(rules.rules)} rules, {num_blocking} of them block; version {rules.version}.")
+    summary = f"{len(rules.rules)} rules, {num_blocking} of them block; version {rules.version}."
+    return _of_known_tenants(machine.config, summary, rules.tenants)
 
 
 def presets(machine: Machine) -> Finding:
@@ -143,9 +146,8 @@ def presets(machine: Machine) -> Finding:
     if config.presets_file is None:
         return skipped("The presets are those that are built in: --presets-file names a file.")
     num_own = len(rules.presets) - len(BUILT_IN)
-    return ok(
-        f"{num_own} presets beside the built-in ones, {len(rules.answers)} rules for answers."
-    )
+    summary = f"{num_own} presets beside the built-in ones, {len(rules.answers)} rules for answers."
+    return _of_known_tenants(config, summary, rules.tenants)
 
 
 def masking(machine: Machine) -> Finding:
@@ -163,6 +165,23 @@ def masking(machine: Machine) -> Finding:
     )
     if not any(own.rules for own in rules.sets):
         return warning(f"{summary} Nothing is masked.", "Name detectors in [default].")
+    return _of_known_tenants(machine.config, summary, rules.tenants)
+
+
+def _of_known_tenants(config: Config, summary: str, tenants: Iterable[str]) -> Finding:
+    """A file that loads; a warning where it is for a tenant that no key is of, perhaps misspelt.
+
+    Keys of a database are not looked up, and tenants of tokens and certificates are not known.
+    """
+    known = _known(config)
+    if config.api_key_file is None or known.users is None:
+        return ok(summary)
+    for tenant in sorted(set(tenants) - known.tenants):
+        return warning(
+            f"{summary} It names the tenant {tenant!r}, and no key is of it."
+            f"{near(tenant, known.tenants)}",
+            "A tenant that is misspelt gets the rules of everyone: `keys list` has the names.",
+        )
     return ok(summary)
 
 

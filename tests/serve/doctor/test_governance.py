@@ -52,6 +52,30 @@ def test_masking(tmp_path, text, level, told):
     assert told in f"{found.summary} {found.advice}"
 
 
+def test_rules_for_a_tenant_that_no_key_is_of_are_warned_of(tmp_path, monkeypatch):
+    monkeypatch.setattr(governance, "list_keys", lambda _path: [stored_key("k", tenant="lab")])
+    masks = '[default]\nmask = ["email"]\n[tenants.labb]\noff = ["email"]\n'
+    words = (
+        'version = "1"\n[[rules]]\nname = "a"\ncategory = "hate"\nwords = ["x"]\ntenant = "labb"\n'
+    )
+    files = {
+        "masking_file": written(tmp_path, "masking.toml", masks),
+        "content_filter_file": written(tmp_path, "filter.toml", words),
+        "presets_file": written(tmp_path, "presets.toml", '[tenants.labb]\npreset = "qa"\n'),
+    }
+    checks = (governance.masking, governance.content_filter, governance.presets)
+    for check in checks:
+        found = check(machine(tmp_path, api_key_file=tmp_path / "keys.json", **files))
+        assert found.level == "warning"
+        assert "the tenant 'labb', and no key is of it. Did you mean lab?" in found.summary
+        assert check(machine(tmp_path, **files)).level == "ok"
+    for path in files.values():
+        path.write_text(path.read_text().replace("labb", "lab"))
+    for check in checks:
+        found = check(machine(tmp_path, api_key_file=tmp_path / "keys.json", **files))
+        assert found.level == "ok"
+
+
 @pytest.mark.parametrize(("text", "level"), [("p" * 32, "ok"), ("short", "failure")])
 def test_the_pepper(tmp_path, text, level):
     pepper = written(tmp_path, "pepper", text)
