@@ -109,6 +109,7 @@ def _figures(
         "usage_spool_requests": reservations.settlements.num_waiting,
     }
     if config.limits_file is not None:
+        rules.follow()  # requests do, too: where there are none, a file that is of no use is told
         figures["limits_file_usable"] = rules.is_in_force
     if isinstance(rates, FallbackCounters):
         figures["limits_shared"] = not rates.is_shared_away

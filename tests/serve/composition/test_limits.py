@@ -93,6 +93,8 @@ async def test_keys_of_the_ring_have_limits_and_a_file_may_name_them(tmp_path: P
         assert "intramural_limits_file_usable 1.0" in shown
         assert "intramural_usage_spool_requests 0.0" in shown
         assert 'limit_refusals_total{kind="requests_per_minute",limit="x"} 0.0' in shown
+        file.write_text("x =")  # nobody asks, and the metric says so all the same
+        assert "intramural_limits_file_usable 0.0" in metrics.render()[0].decode()
 
 
 async def test_a_file_that_names_what_is_not_there_ends_the_start(tmp_path: Path) -> None:
