@@ -29,8 +29,8 @@ def no_key_limits(_key_id: str) -> None:
 class RulesInForce:
     """Rules that follow a file.
 
-    A change is noticed by the first request after it, at most a second late, or by a scrape. A new file that cannot
-    be used is logged as an error and the rules known so far stay.
+    A change is noticed by the first request after it, at most a second late, or by a scrape. A new
+    file that cannot be used is logged as an error and the rules known so far stay.
 
     Args:
         path: of the limits file; None has no rules but those of keys.
