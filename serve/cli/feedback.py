@@ -124,7 +124,8 @@ async def _run(config: Config, arguments: argparse.Namespace, query: FeedbackQue
             elif arguments.json:
                 await _print_json(pages)
             else:
-                _show([_line(entry) async for page in pages for entry in page])
+                sealed = "(under another key)" if config.feedback_key_file else "(no key named)"
+                _show([_line(entry, sealed) async for page in pages for entry in page])
 
 
 async def _pages(
@@ -183,8 +184,8 @@ async def _opened(config: Config) -> AsyncIterator[FeedbackBook]:
         await database.close()
 
 
-def _line(entry: StoredFeedback) -> dict[str, object]:
-    """The columns of an entry that fit on a terminal."""
+def _line(entry: StoredFeedback, sealed: str) -> dict[str, object]:
+    """The columns of an entry that fit on a terminal; ``sealed`` for a text that does not open."""
     return {
         "given (UTC)": iso_time(entry.created_at_ms)[:16].replace("T", " "),
         "owner": f"{entry.tenant}/{entry.owner}",
@@ -192,7 +193,7 @@ def _line(entry: StoredFeedback) -> dict[str, object]:
         "arm": entry.arm,
         "score": entry.score_milli / MILLI,
         "labels": ", ".join(entry.labels),
-        "text": "(under another key)" if entry.has_text and entry.text is None else entry.text,
+        "text": sealed if entry.has_text and entry.text is None else entry.text,
     }
 
 

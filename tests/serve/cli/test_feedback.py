@@ -57,7 +57,10 @@ def test_it_is_listed_and_counted_and_forgotten(folder, capsys) -> None:
     assert "slow, odd" in shown
     assert "\x1b" not in shown
     assert run(folder, "list") == 0
-    assert "under another" in capsys.readouterr().out
+    assert "(no key named)" in capsys.readouterr().out
+    (folder / "feedback.key").write_text("cd" * 32)
+    assert run(folder, "list", "--feedback-key-file", key) == 0
+    assert "(under another key)" in capsys.readouterr().out
     assert run(folder, "counts", "--model", "demo") == 0
     assert "-0.5" in capsys.readouterr().out
     assert run(folder, "counts", "--csv") == 0
