@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from collections.abc import AsyncIterator
 from pathlib import Path
 from unittest.mock import patch
 
@@ -49,17 +50,23 @@ async def brought_back(log: ServerLog) -> None:
     raise SystemExit("the log did not come back")
 
 
-async def main(folder: Path, num_calls: int) -> None:
+async def told(folder: Path, num_calls: int) -> AsyncIterator[str]:
+    """Start a server's parts on this folder, and yield the line of each call."""
     config = Config(port=0, audit_dir=folder, audit_name="a", audit_strict=True)
     async with open_server_log(config, folder, Metrics()) as log:
         home = house(audit=log.audit, listeners=(log.refusals,))
         async with home.client() as client:
             for number in range(num_calls):
-                print(await asked(client, is_stream=number % 2 == 1), flush=True)
+                yield await asked(client, is_stream=number % 2 == 1)
                 if not log.keeper.is_available:
                     await brought_back(log)
 
 
-if __name__ == "__main__":
+async def main(folder: Path, num_calls: int) -> None:
     with patch.object(chunks, "PAUSE_S", 0.0):  # as many writes, in less time
-        asyncio.run(main(Path(sys.argv[1]), int(sys.argv[2])))
+        async for line in told(folder, num_calls):
+            print(line, flush=True)
+
+
+if __name__ == "__main__":
+    asyncio.run(main(Path(sys.argv[1]), int(sys.argv[2])))
