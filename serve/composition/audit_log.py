@@ -76,6 +76,13 @@ class ServerLog:
     upkeep: AuditUpkeep
     passes: bool
 
+    def figures(self) -> dict[str, float]:
+        """Figures of the log for a scrape; without room it is as one that is away."""
+        return {
+            "audit_log_available": self.keeper.is_available and self.keeper.has_room,
+            "audit_log_entries": self.keeper.size,
+        }
+
     async def write(self, record: Record) -> None:
         """Write a record of the server itself.
 
@@ -172,12 +179,7 @@ async def open_server_log(
         _opened(server),
         _contents(config, own, name) as audit.contents,
     ):
-        metrics.attach_audit(
-            lambda: {
-                "audit_log_available": keeper.is_available and keeper.has_room,
-                "audit_log_entries": keeper.size,
-            }
-        )
+        metrics.attach_audit(server.figures)
         await server.write(await asyncio.to_thread(_start, config, name, stamps, files))
         log.info("the audit log is written", extra={"log": name, "audit_level": config.audit_level})
         async with _looked_after(server):
