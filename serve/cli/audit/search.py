@@ -87,13 +87,14 @@ def _line(log: str, entry: Entry) -> str:
     parts = [
         *(entry.part("who", name) for name in ("tenant", "owner", "key", "user")),
         entry.part("model", "name"),
-        record.get("id"),
+        *sorted(entry.request_ids),
         record.get("outcome"),
         record.get("error"),
         record.get("act"),
         record.get("event"),
         *_named(record),
         f"{num_tokens} tokens" if num_tokens is not None else None,
+        f"{record['calls']} calls" if entry.kind == "gap" and "calls" in record else None,
     ]
     at, kind = printable(entry.at[:23]), printable(entry.kind) or "(no record)"
     told = "  ".join(printable(str(part)) for part in parts if part)

@@ -98,3 +98,13 @@ def test_an_answer_is_found_by_the_id_that_its_caller_has(site, capsys):
     site.write([line.replace(b"req-3", f"req-{digits}".encode()) for line in calls(5)])
     for answer in (f"chatcmpl-{digits}", f"cmpl-{digits}", f"req-{digits}"):
         assert [found["index"] for found in search(site, capsys, "--id", answer)] == [6, 7]
+
+
+def test_pieces_have_their_requests_and_gaps_their_calls(site, capsys):
+    pieces = encoded({"type": "chunks", "of": [["req-2", 1, 4], ["req-1", 7, 3]]})
+    site.write([pieces, encoded({"type": "gap", "calls": 16})])
+    capsys.readouterr()
+    assert run_audit(["search", str(site.audit), "--log-key", str(site.public)]) == 0
+    first, second = capsys.readouterr().out.splitlines()
+    assert first.endswith("chunks        req-1  req-2")
+    assert second.endswith("gap           16 calls")
