@@ -31,7 +31,9 @@ def add_query(command: argparse.ArgumentParser) -> None:
     what.add_argument("--tenant", metavar="NAME", help="of this tenant")
     what.add_argument("--owner", metavar="NAME", help="of this owner")
     what.add_argument("--model", metavar="NAME", help="of this model")
-    what.add_argument("--id", metavar="REQUEST", help="of this request, or of this answer")
+    what.add_argument(
+        "--id", type=request_id, metavar="REQUEST", help="of this request, or of this answer"
+    )
     what.add_argument("--outcome", metavar="WORD", help="done, interrupted, ..., or an error code")
 
 
@@ -62,14 +64,9 @@ def query_of(arguments: argparse.Namespace) -> AuditQuery:
         tenant=arguments.tenant,
         owner=arguments.owner,
         model=arguments.model,
-        request_id=None if arguments.id is None else request_id(arguments.id),
+        request_id=arguments.id,
         outcome=arguments.outcome,
     )
-
-
-def request_id(text: str) -> str:
-    """The id of a request as entries have it, also of an answer's (``chatcmpl-...``)."""
-    return request_id_of(text) or text
 
 
 def found(log: LogFolder, query: AuditQuery) -> Iterator[Entry]:
@@ -103,3 +100,8 @@ def time_of(text: str, flag: str, *, is_end: bool = False) -> float:
             f"{flag} {text!r} is no day (2026-11-01) and no moment (2026-11-01T12:00)."
         ) from None
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+
+
+def request_id(text: str) -> str:
+    """The id of a request as entries have it, also of an answer's (``chatcmpl-...``)."""
+    return request_id_of(text) or text

@@ -58,20 +58,6 @@ def read_signer(path: Path, label: str = "audit key file") -> NoteSigner:
         raise StartupError(f"{label} {path}: {error}. {_ADVICE}") from None
 
 
-def read_log_signer(path: Path) -> NoteSigner:
-    """The private key of a log.
-
-    Raises:
-        StartupError: as of `read_signer`, or it is a witness's: no log verifies under that.
-    """
-    signer = read_signer(path)
-    if signer.verifier.kind != ED25519:
-        raise StartupError(
-            f"audit key file {path}: {signer.name} is a witness's key, not a log's. {_ADVICE}"
-        )
-    return signer
-
-
 def read_verifiers(path: Path, label: str = "verifier key file") -> list[NoteVerifier]:
     """The verifier keys of a file, one a line; lines that begin with # are comments.
 
@@ -92,3 +78,17 @@ def read_verifiers(path: Path, label: str = "verifier key file") -> list[NoteVer
     if not found:
         raise StartupError(f"{label} {path} holds no verifier key (NAME+ID+BASE64)")
     return found
+
+
+def read_log_signer(path: Path) -> NoteSigner:
+    """The private key of a log.
+
+    Raises:
+        StartupError: as of `read_signer`, or it is a witness's: no log verifies under that.
+    """
+    signer = read_signer(path)
+    if signer.verifier.kind != ED25519:
+        raise StartupError(
+            f"audit key file {path}: {signer.name} is a witness's key, not a log's. {_ADVICE}"
+        )
+    return signer
