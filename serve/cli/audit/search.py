@@ -71,12 +71,15 @@ def document(log: str, entry: Entry) -> str:
     return json.dumps(values)
 
 
-def _named(record: Mapping[str, Any]) -> list[str]:
-    """The details of an act, and the settings whose files changed."""
-    details, files = record.get("details"), record.get("files")
-    named = details.items() if isinstance(details, dict) else ()
-    changed = files if isinstance(files, dict) and record.get("event") else ()
-    return [*(f"{name}={value}" for name, value in named), *map(str, changed)]
+def _changed(record: Mapping[str, Any]) -> list[str]:
+    """The settings whose files changed."""
+    files = record.get("files")
+    return list(map(str, files)) if isinstance(files, dict) and record.get("event") else []
+
+
+def _route(entry: Entry) -> str | None:
+    """The route of a call that ran nothing: of others the rest says enough."""
+    return entry.part("call", "route") if entry.kind == "call" else None
 
 
 def _line(log: str, entry: Entry) -> str:
@@ -92,7 +95,9 @@ def _line(log: str, entry: Entry) -> str:
         record.get("error"),
         record.get("act"),
         record.get("event"),
-        *_named(record),
+        _route(entry),
+        *entry.details,
+        *_changed(record),
         f"{num_tokens} tokens" if num_tokens is not None else None,
     ]
     at, kind = printable(entry.at[:23]), printable(entry.kind) or "(no record)"

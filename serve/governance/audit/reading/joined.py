@@ -74,6 +74,13 @@ class Entry:
             found = [self.record.get("id")]
         return {request_id for request_id in found if isinstance(request_id, str)}
 
+    @property
+    def details(self) -> list[str]:
+        """The details of an act or a call, each ``name=value``."""
+        details = self.record.get("details")
+        named = details.items() if isinstance(details, dict) else ()
+        return [f"{name}={value}" for name, value in named]
+
     def part(self, table: str, name: str) -> str | None:
         """A text of a table of the record, or else of its begin: ``part("who", "tenant")``."""
         for record in (self.record, self.begin or {}):

@@ -8,8 +8,8 @@ from typing import Final
 from serve.governance.audit.reading.joined import Entry
 
 KINDS: Final = (
-    *("start", "stop", "model", "begin", "chunks", "end", "refused", "login_failed", "admin"),
-    *("config", "heartbeat", "recovered", "gap"),
+    *("start", "stop", "model", "begin", "chunks", "end", "call", "refused", "login_failed"),
+    *("admin", "config", "heartbeat", "recovered", "gap"),
 )
 """Types of records (docs/audit.md)."""
 

@@ -84,12 +84,14 @@ def test_a_content_that_was_changed_is_not_shown(site, capsys):
 def test_csv_is_a_row_an_entry_and_safe_in_a_spreadsheet(site):
     entries = calls(3)
     entries[2] = entries[2].replace(b'"owner":"lee"', b'"owner":"=cmd()"')
+    entries.append(encoded({"type": "call", "id": "req-m", "details": {"texts": 2, "chars": 9}}))
     site.write(entries)
     out = site.root / "audit.csv"
     assert export(site, "--csv", "--out", str(out)) == 0
     assert stat.S_IMODE(out.stat().st_mode) == 0o600
     rows = list(csv.DictReader(out.read_text().splitlines()))
-    assert [row["index"] for row in rows] == [str(n) for n in range(6)]
+    assert [row["index"] for row in rows] == [str(n) for n in range(7)]
+    assert (rows[5]["details"], rows[6]["details"]) == ("", "chars=9 texts=2")
     assert rows[3]["owner"] == "'=cmd()"
     assert (rows[5]["tenant"], rows[5]["completion_tokens"]) == ("legal", "2")
 
