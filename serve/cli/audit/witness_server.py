@@ -6,12 +6,13 @@ import argparse
 import asyncio
 import logging
 import re
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import socket
+from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from serve.api.http.listening import listening, url_of
+from serve.api.http.listening import CannotListenError, listening, url_of
 from serve.api.http.server import build_server
 from serve.cli.audit.logs import log_keys
 from serve.composition.signals import heed_signals
@@ -152,7 +153,7 @@ async def answering(
     Raises:
         StartupError: it cannot listen there.
     """
-    with listening(config.host, config.port) as listeners:
+    with listening_by_flag(config) as listeners:
         server = build_server(application, config, problem=_problem, tls=encryption.context)
         serving = asyncio.create_task(server.serve(sockets=listeners))
         try:
@@ -160,6 +161,21 @@ async def answering(
         finally:
             server.stop()
             await serving
+
+
+@contextmanager
+def listening_by_flag(config: Config) -> Iterator[list[socket.socket]]:
+    """The listening sockets while the block runs. Raises StartupError in words of its flag."""
+    with ExitStack() as stack:
+        try:
+            listeners = stack.enter_context(listening(config.host, config.port))
+        except CannotListenError as error:
+            if error.is_taken:
+                advice = "Stop what uses it, or choose another port with --listen HOST:PORT."
+            else:
+                advice = "Give an address of this machine with --listen HOST:PORT."
+            raise StartupError(f"{error.what} {advice}") from None
+        yield listeners
 
 
 async def follow(keys: FollowedKeys, witness: Witness, *, every_s: float = FOLLOW_S) -> None:

@@ -8,6 +8,7 @@ import json
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -16,7 +17,13 @@ import pytest
 
 from serve.cli.audit import run_audit
 from serve.cli.audit.logs import log_keys
-from serve.cli.audit.witness_server import add_server, answering, config_of, follow
+from serve.cli.audit.witness_server import (
+    add_server,
+    answering,
+    config_of,
+    follow,
+    listening_by_flag,
+)
 from serve.composition.tls import build_encryption
 from serve.errors import StartupError
 from serve.governance.audit.log.folder import LogFolder
@@ -40,6 +47,12 @@ def words(site: Site, *more: str) -> list[str]:
         *("--state", str(site.root / "state"), "--key", str(site.witness_key)),
         *("--log-key", str(site.public), *more),
     ]
+
+
+def parsed(site: Site, *more: str) -> argparse.Namespace:
+    parser = argparse.ArgumentParser()
+    add_server(parser.add_subparsers())
+    return parser.parse_args(["run", *words(site, *more)])
 
 
 def test_a_process_that_witnesses(site, is_proving):
@@ -84,6 +97,25 @@ def test_where_it_may_not_listen(site, more, why):
         run_audit(["witness", "run", *words(site, *more)])
 
 
+@pytest.mark.parametrize(
+    ("host", "why"),
+    [("127.0.0.1", "Address already in use.*another port with --listen"),
+     ("192.0.2.1", "address of this machine with --listen")],
+)  # fmt: skip
+def test_where_it_cannot_listen_its_own_flag_is_named(site, host, why):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        listen = f"{host}:{taken.getsockname()[1]}"
+        files = Authority(site.root).issue()
+        flags = ["--ssl-certfile", str(files.chain), "--ssl-keyfile", str(files.secret)]
+        config = config_of(parsed(site, "--listen", listen, *flags))
+        with pytest.raises(StartupError, match=why) as refused, listening_by_flag(config):
+            pass
+    assert f"cannot listen on {listen}: " in str(refused.value)
+    assert not re.search("--port|--host", str(refused.value))
+
+
 async def test_new_logs_are_known_while_it_runs(site, tmp_path):
     keys = tmp_path / "keys"
     keys.mkdir()
@@ -106,9 +138,7 @@ async def test_it_answers_over_https(site, tmp_path):
     authority = Authority(tmp_path)
     issued = authority.issue()
     flags = ["--ssl-certfile", str(issued.chain), "--ssl-keyfile", str(issued.secret)]
-    parser = argparse.ArgumentParser()
-    add_server(parser.add_subparsers())
-    given = parser.parse_args(["run", "--listen", "127.0.0.1:0", *words(site, *flags)])
+    given = parsed(site, "--listen", "127.0.0.1:0", *flags)
     config = config_of(given)
     kept = CosignedNotes(site.log)
     log = LogFolder(site.log, read_verifiers(site.public))
