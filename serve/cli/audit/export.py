@@ -30,6 +30,9 @@ is the prompt of a begin, the answer of an end, a list of the pieces of chunks, 
 where it was erased or pruned. Who holds that file reads all contents: nobody else does, and root
 does not by being root. That they are read is recorded before, in the log `cli`.
 
+Of an entry of pieces (--audit-strict) those are in it whose calls are looked for by caller, model
+or id; left_out counts the others. Pieces whose begin was pruned are nobody's.
+
 The file is made with mode 600 and is there whole, or not at all.
 """
 
@@ -55,7 +58,7 @@ def add(commands: Any) -> None:
 def _run(arguments: argparse.Namespace) -> int:
     if arguments.csv and arguments.content_key_file:
         raise StartupError("CSV has no contents: leave out --csv, or --content-key-file.")
-    query, num, gone = query_of(arguments), 0, Counter[str]()
+    query, num, gone = query_of(arguments, with_pieces=True), 0, Counter[str]()
     keys = arguments.content_key_file and read_content_keys(arguments.content_key_file)
     chosen = places(arguments)
     with _recorded(chosen, arguments), _output(arguments.out) as out:

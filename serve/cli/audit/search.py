@@ -19,6 +19,10 @@ DEFAULT_LIMIT: Final = 1000
 EPILOG = """\
 An end has the caller and the model of its begin. Searching proves nothing: `audit verify` does.
 
+Pieces of streams (--audit-strict) are found by caller or model with --event chunks, and by --id. An
+entry has those of many calls: of each the pieces that are looked for are shown, and left_out counts
+the others.
+
 with --json a line an entry: log, index, record, and of ends their begin
 """
 
@@ -66,6 +70,8 @@ def document(log: str, entry: Entry) -> str:
     values = {"log": log, "index": entry.index, "record": entry.record}
     if entry.begin is not None:
         values["begin"] = entry.begin
+    if entry.num_left_out:
+        values["left_out"] = entry.num_left_out
     if not entry.record:
         values["raw"] = entry.raw.decode("utf-8", "replace")
     return json.dumps(values)
