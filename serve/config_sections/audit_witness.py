@@ -18,5 +18,5 @@ class AuditWitnessSection(BaseModel):
     audit_holds_file: Path | None = Field(
         None,
         description="TOML file of legal holds: what `python -m serve audit prune` and `erase` "
-        "leave as it is, whatever its age ([audit](audit.md)).",
+        "leave as it is, whatever its age ([audit](audit.md)). A start looks at it, too.",
     )
