@@ -84,7 +84,7 @@ def digest_of(document: Mapping[str, Any]) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def read_document(path: Path, kind: str) -> dict[str, Any]:
+def read_document(path: Path, kind: str, max_bytes: int = MAX_FILE_BYTES) -> dict[str, Any]:
     """A TOML file's content.
 
     Args:
@@ -94,7 +94,7 @@ def read_document(path: Path, kind: str) -> dict[str, Any]:
         StartupError: it is not there, cannot be read, or is no TOML.
     """
     try:
-        return tomllib.loads(plain_file.read_text(path, MAX_FILE_BYTES, may_be_link=True))
+        return tomllib.loads(plain_file.read_text(path, max_bytes, may_be_link=True))
     except FileNotFoundError:
         raise StartupError(f"{kind} {path} is not there.") from None
     except (tomllib.TOMLDecodeError, RecursionError) as error:

@@ -103,6 +103,8 @@ HOMES: dict[str, tuple[str, ...]] = {
         "serve/api/",
         "serve/cli/flags.py",
         "serve/cli/usage/sources.py",
+        "serve/governance/typed_tables.py",
+        "serve/governance/alerts/pinned_table.py",
         "serve/governance/alerts/alerts_file.py",
         "serve/governance/audit/retention/holds.py",
         "serve/governance/audit/witness/witness_file.py",
