@@ -21,7 +21,7 @@ _URL: Final = re.compile(
 
 
 class PinnedTable(TypedTable):
-    """What every such table has."""
+    """Fields of every such table."""
 
     url: str
     address: str
