@@ -114,7 +114,7 @@ async def _open(config: Config, metrics: Metrics, stack: AsyncExitStack) -> Part
 async def _shared_model(
     doors: list[Parts], metrics: Metrics, environment: dict[str, str]
 ) -> Pipeline:
-    """Load the model for the first door, whose metrics these are, and let the others have it too."""
+    """Load the model for the first door, with its metrics, and let the others have it too."""
     first, *others = doors
     loaded = await assemble(
         first.state.config,
