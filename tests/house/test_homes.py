@@ -23,7 +23,7 @@ HOMES: dict[str, tuple[str, ...]] = {
     "fastapi": ("serve/api/",),
     "starlette": ("serve/api/",),
     "uvicorn": ("serve/api/http/connection.py", "serve/api/http/server.py"),
-    "h11": ("serve/api/http/connection.py",),
+    "h11": ("serve/api/http/connection.py", "serve/api/http/quick_connection.py"),
     "uvloop": ("serve/cli/serve_command.py", "benchmarks/"),
     "prometheus_client": (
         "serve/observe/audit_figures.py",
@@ -36,6 +36,7 @@ HOMES: dict[str, tuple[str, ...]] = {
         "serve/pipeline/tracing.py",
         "serve/pipeline/template_bounds.py",
         "serve/pipeline/template_code.py",
+        "serve/pipeline/template_environment.py",
         "models/rules/templates.py",
         "models/rules/template_sizes.py",
     ),
