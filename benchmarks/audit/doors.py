@@ -65,12 +65,11 @@ async def _serve(options: argparse.Namespace) -> None:
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     async with AsyncExitStack() as stack:
-        figures = {way: Metrics() for way in options.ways}
+        metrics = {way: Metrics() for way in options.ways}
         doors = {
-            way: await _open(_config(options, way), metrics, stack)
-            for way, metrics in figures.items()
+            way: await _open(_config(options, way), metrics[way], stack) for way in options.ways
         }
-        pipeline = await _shared_model(list(doors.values()), figures[options.ways[0]], environment)
+        pipeline = await _shared_model(list(doors.values()), metrics[options.ways[0]], environment)
         urls = {way: await _listen(parts, stack) for way, parts in doors.items()}
         part = options.tell.with_suffix(".part")
         part.write_text(json.dumps(urls))
@@ -114,7 +113,7 @@ async def _open(config: Config, metrics: Metrics, stack: AsyncExitStack) -> Part
 async def _shared_model(
     doors: list[Parts], metrics: Metrics, environment: dict[str, str]
 ) -> Pipeline:
-    """Load the model for the first door, with its metrics, and let the others have it too."""
+    """Load the model for the first door, and let the others have it too."""
     first, *others = doors
     loaded = await assemble(
         first.state.config,
