@@ -1,4 +1,4 @@
-"""The pipeline's input (GenerateRequest) and output (Event)."""
+"""The pipeline's input (GenerateRequest) and output (Event): values alone, for most stages name both."""
 
 from __future__ import annotations
 
