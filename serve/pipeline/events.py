@@ -1,4 +1,7 @@
-"""The pipeline's input (GenerateRequest) and output (Event): values alone, for most stages name both."""
+"""The pipeline's input (GenerateRequest) and output (Event): a table of values, one file.
+
+Whoever stands in the pipeline names both, so they are kept together; none of them does anything.
+"""
 
 from __future__ import annotations
 
