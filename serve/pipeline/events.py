@@ -1,6 +1,6 @@
 """The pipeline's input (GenerateRequest) and output (Event): a table of values, one file.
 
-Whoever stands in the pipeline names both, so they are kept together; none of them does anything.
+Both are read by the whole pipeline; none of them does anything.
 """
 
 from __future__ import annotations
