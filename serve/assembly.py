@@ -11,13 +11,11 @@ With ``bootstrap.py`` the composition root: this part runs while the server answ
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import gc
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 
-from models.refs import Artifact, Scheme
-from quantize.plan.choices import BY_QUALITY, Choice
+from models.refs import Artifact
 from serve.config import Config
 from serve.engine import registry
 from serve.engine.configured import settings_of
@@ -25,7 +23,6 @@ from serve.engine.grammars.checking import GrammarChecker
 from serve.engine.protocol import Engine, Progress
 from serve.engine.settings import FakeSettings
 from serve.engine.supervisor import Supervisor
-from serve.environment import hub_is_off
 from serve.errors import StartupError
 from serve.observe import logs
 from serve.observe.metrics import Metrics
@@ -36,8 +33,8 @@ from serve.pipeline.generate import Pipeline
 from serve.pipeline.model_dialects.loading import load_dialect
 from serve.pipeline.render import Renderer
 from serve.pipeline.tokenizer import ModelTokenizer
-from serve.provenance import fetching, quality, quantising
 from serve.provenance import proof as proving
+from serve.provenance import quality, wanted_weights
 from serve.provenance.proof import Claim, Proof
 from serve.provenance.quality import Standing
 from serve.service.directory import Directory, Weights
@@ -105,7 +102,7 @@ async def assemble(
     try:
         # Whatever is wrong with its folder or key is told before gigabytes are read.
         salts = await asyncio.to_thread(_salts, config)
-        artifact = await _weights(config, environment, progress)
+        artifact = await wanted_weights.obtain(config, environment, progress)
         claim = await asyncio.to_thread(
             proving.claim,
             artifact,
@@ -189,57 +186,6 @@ def _checker(engine: Engine, artifact: Artifact) -> GrammarChecker | None:
     )
 
 
-async def _weights(config: Config, environment: Mapping[str, str], progress: Progress) -> Artifact:
-    """The folder to serve: fetched, and quantised, where it has to be."""
-    is_offline = config.offline or hub_is_off(environment)
-    choice = config.quant_choice
-    if choice is None and config.quant_bytes is None:
-        return await fetching.obtain(
-            config.target,
-            config.data_dir,
-            environment=environment,
-            is_offline=is_offline,
-            progress=progress,
-        )
-    # Nothing is fetched or made that no engine here would run.
-    if choice is not None:
-        await asyncio.to_thread(_choose, config, choice.scheme)
-    request = quantising.QuantRequest(
-        target=config.target,
-        choice=choice,
-        num_bytes=config.quant_bytes or 0,
-        among=() if choice else await asyncio.to_thread(_runnable, config),
-        data_dir=config.data_dir,
-        num_devices=config.tensor_parallel_size,
-        must_be_signed=config.require_signature,
-        is_measured=config.measure,
-    )
-    return await quantising.obtain(
-        request, environment=environment, is_offline=is_offline, progress=progress
-    )
-
-
-def _choose(config: Config, scheme: Scheme) -> tuple[str, str]:
-    """The engine for weights of this scheme, and why. Blocks.
-
-    Raises:
-        StartupError: none here runs it.
-    """
-    return registry.choose(
-        config.engine, config.device, with_adapters=bool(config.adapters), scheme=scheme
-    )
-
-
-def _runnable(config: Config) -> tuple[Choice, ...]:
-    """Schemes that an engine here runs, the best first: a budget chooses from them. Blocks."""
-    runnable = []
-    for choice in BY_QUALITY:
-        with contextlib.suppress(StartupError):
-            _choose(config, choice.scheme)
-            runnable.append(choice)
-    return tuple(runnable)
-
-
 async def _beside(
     proving_it: Awaitable[Proof], building_it: Awaitable[tuple[Engine, str]]
 ) -> tuple[Proof, tuple[Engine, str]]:
@@ -288,7 +234,7 @@ def _salts(config: Config) -> CacheSalts:
 def _build_engine(config: Config, claim: Claim, progress: Progress) -> tuple[Engine, str]:
     """The engine, and why it was chosen. Blocks."""
     artifact = claim.artifact
-    name, reason = _choose(config, artifact.scheme)
+    name, reason = wanted_weights.choose_engine(config, artifact.scheme)
     settings = settings_of(
         config,
         model_digest=None if claim.manifest is None else claim.manifest.digest,

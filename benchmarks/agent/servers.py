@@ -18,12 +18,10 @@ import torch
 
 from benchmarks.agent.playing import Told
 from benchmarks.agent.telling import CachedInLog
-from benchmarks.compare.processes import Child
-from benchmarks.compare.servers import wait_ready
+from benchmarks.child import Child, StartError, free_port, wait_ready
 from benchmarks.compare.systems import MissingError
-from benchmarks.serving.client import free_port
 from benchmarks.trial import serving
-from benchmarks.trial.serving import ServerOptions, StartError
+from benchmarks.trial.serving import ServerOptions
 
 OURS, OURS_VLLM, VLLM, LLAMA = "intramural", "intramural-vllm", "vllm", "llama.cpp"
 NAMES = (OURS, OURS_VLLM, VLLM, LLAMA)
@@ -96,14 +94,15 @@ def started(system: System, setup: Setup, on_phase: Callable[[str], None]) -> It
     """
     if system.url is not None:
         yield Up(system.url)
-    elif system.name in (OURS, OURS_VLLM):
-        try:
+        return
+    try:
+        if system.name in (OURS, OURS_VLLM):
             with serving.started(_our_options(system, setup), on_phase) as up:
                 yield Up(up.url)
-        except StartError as error:
-            raise MissingError(str(error)) from None
-    else:
-        yield from _peer(system, setup)
+        else:
+            yield from _peer(system, setup)
+    except StartError as error:
+        raise MissingError(str(error)) from None
 
 
 def _our_options(system: System, setup: Setup) -> ServerOptions:

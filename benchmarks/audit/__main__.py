@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.audit.ways import NOTHING, WAYS
-from benchmarks.compare.processes import Child
+from benchmarks.child import Child
 from benchmarks.overload.asking import Outcome, Question, ask
 from models.memory.host_memory import read_text
 from serve.engine.vllm.processes import family

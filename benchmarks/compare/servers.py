@@ -9,20 +9,16 @@ from __future__ import annotations
 import asyncio
 import importlib.util
 import sys
-import urllib.error
-import urllib.request
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 
-from benchmarks.compare.processes import Child
+from benchmarks.child import Child, StartError, free_port, wait_ready
 from benchmarks.compare.systems import Bench, MissingError, Up
-from benchmarks.direct_http import direct
 from benchmarks.metrics.request import whole
-from benchmarks.serving.client import Endpoint, free_port, stream
+from benchmarks.serving.client import Endpoint, stream
 from benchmarks.trace import Trace
 from models.refs import QuantScheme
 
-START_TIMEOUT_S = 240
 _MODEL = "bench"
 _INSTALL = "vLLM is not installed: `make setup` has its CPU build, the GPU image the other one"
 
@@ -103,29 +99,9 @@ async def _up(bench: Bench, name: str, command: Sequence[str], port: int, ready:
     child = Child(command, log, variables=variables)
     async with AsyncExitStack() as stack:
         stack.push_async_callback(child.close)  # whatever ends the wait ends the process
-        await wait_ready(child, f"http://127.0.0.1:{port}{ready}")
+        try:
+            await wait_ready(child, f"http://127.0.0.1:{port}{ready}")
+        except StartError as error:
+            raise MissingError(str(error)) from None
         stack.pop_all()
     return Up(running=Server(child, Endpoint.parse(f"http://127.0.0.1:{port}")))
-
-
-async def wait_ready(child: Child, url: str) -> None:
-    """Wait until the address answers 200.
-
-    Raises:
-        MissingError: the process ended, or it took too long.
-    """
-    loop = asyncio.get_running_loop()
-    deadline = loop.time() + START_TIMEOUT_S
-    while child.is_running and loop.time() < deadline:
-        if await asyncio.to_thread(_answers, url):
-            return
-        await asyncio.sleep(0.2)
-    raise MissingError(f"did not start: {child.log_end()}")
-
-
-def _answers(url: str) -> bool:
-    try:
-        with direct.open(url, timeout=5):
-            return True
-    except (urllib.error.URLError, OSError):
-        return False

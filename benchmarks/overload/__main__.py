@@ -9,16 +9,12 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import socket
 import sys
 import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
-import httpx
-
-from benchmarks.compare.processes import Child
+from benchmarks.child import Child, StartError, free_port, wait_ready
 from benchmarks.overload import scenarios
 from benchmarks.overload.asking import Question
 from serve.governance.identity import keys
@@ -75,9 +71,7 @@ async def _run(options: argparse.Namespace, questions: list[Question]) -> dict[s
 
 
 async def _started(options: argparse.Namespace, folder: Path, file: Path) -> tuple[Child, str]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     arguments = ["--model", options.model or "demo", "--served-model-name", "measured"]
     if options.model is None:
         arguments += ["--engine", "fake", "--fake-tokens-per-s", str(options.pace)]
@@ -86,23 +80,14 @@ async def _started(options: argparse.Namespace, folder: Path, file: Path) -> tup
         *("--max-num-queued-reqs", str(options.queue)),
         *("--api-key-file", str(file), "--port", str(port)),
     ]
-    server = Child(
-        [sys.executable, "-m", "serve", *arguments],
-        folder / "server.log",
-    )
+    server = Child([sys.executable, "-m", "serve", *arguments], folder / "server.log")
     url = f"http://127.0.0.1:{port}"
-    until = time.monotonic() + START_S
-    async with httpx.AsyncClient() as client:
-        while time.monotonic() < until and server.is_running:
-            try:
-                if (await client.get(f"{url}/readyz")).status_code == httpx.codes.OK:
-                    return server, url
-            except httpx.TransportError:
-                pass
-            await asyncio.sleep(0.2)
-    end = server.log_end()
-    await server.close()
-    raise SystemExit(f"the server did not start:\n{end}")
+    try:
+        await wait_ready(server, f"{url}/readyz", timeout_s=START_S)
+    except StartError as error:
+        await server.close()
+        raise SystemExit(f"the server {error}") from None
+    return server, url
 
 
 if __name__ == "__main__":

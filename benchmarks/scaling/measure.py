@@ -13,17 +13,19 @@ import argparse
 import asyncio
 import json
 import signal
-import socket
 import statistics
-import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import httpx
+
+from benchmarks.child import Child, free_port, wait_ready
 
 READY_TIMEOUT_S = 1800.0
 POLL_S = 0.05
@@ -48,33 +50,20 @@ def server(arguments: Sequence[str]) -> Iterator[tuple[str, float]]:
     """A server of ours: its address, and the seconds until it was ready.
 
     Raises:
-        TimeoutError: it was not ready in half an hour.
-        ChildProcessError: it ended before that.
+        StartError: it ended, or was not ready in half an hour.
     """
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     url = f"http://127.0.0.1:{port}"
-    started_at = time.monotonic()
     command = [sys.executable, "-m", "serve", "--port", str(port), *arguments]
-    with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:  # noqa: S603 - our own
+    with tempfile.TemporaryDirectory() as folder:
+        started_at = time.monotonic()
+        child = Child(command, Path(folder) / "server.log")
         try:
-            yield url, _ready_s(url, process, started_at)
+            ready = wait_ready(child, f"{url}/readyz", timeout_s=READY_TIMEOUT_S, pause_s=POLL_S)
+            asyncio.run(ready)
+            yield url, time.monotonic() - started_at
         finally:
-            process.terminate()
-
-
-def _ready_s(url: str, process: subprocess.Popen[bytes], started_at: float) -> float:
-    while time.monotonic() - started_at < READY_TIMEOUT_S:
-        if process.poll() is not None:
-            raise ChildProcessError("the server ended before it was ready: start it by hand to see")
-        try:
-            if httpx.get(url + "/readyz", timeout=5, trust_env=False).status_code == httpx.codes.OK:
-                return time.monotonic() - started_at
-        except httpx.TransportError:
-            pass
-        time.sleep(POLL_S)
-    raise TimeoutError(f"the server was not ready after {READY_TIMEOUT_S:g} s")
+            asyncio.run(child.close())
 
 
 async def stream(client: httpx.AsyncClient, model: str, tokens: int, prompt: str) -> Stream:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import functools
 import json
-import socket
 import ssl
 import time
 from dataclasses import dataclass
@@ -222,10 +221,3 @@ async def stream(
 def trusting() -> ssl.SSLContext:
     """The one context of all connections: making it reads the system's certificates."""
     return ssl.create_default_context()
-
-
-def free_port() -> int:
-    """A port of loopback that was free a moment ago, for a server of our own."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -16,11 +16,9 @@ import argparse
 import asyncio
 import json
 import os
-import subprocess
 import sys
+import tempfile
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, replace
@@ -30,10 +28,10 @@ from pathlib import Path
 import numpy as np
 import uvloop
 
-from benchmarks.direct_http import direct
+from benchmarks.child import Child, free_port, wait_ready
 from benchmarks.metrics.load import Load
 from benchmarks.serving import load
-from benchmarks.serving.client import Endpoint, free_port
+from benchmarks.serving.client import Endpoint
 from benchmarks.serving.datasets import PlannedRequest
 from benchmarks.serving.load import Level
 from benchmarks.serving.watch import ClientLoad
@@ -72,16 +70,14 @@ def server(plan: Plan) -> Iterator[tuple[int, int]]:
     command += ["--fake-tokens-per-s", str(plan.rate), "--max-num-seqs", str(plan.streams)]
     command += ["--max-num-batched-tokens", str(plan.streams)]
     command += ["--max-model-len", str(plan.max_tokens + 64)]
-    root = Path(__file__).parents[2]
-    process = subprocess.Popen(  # noqa: S603 - our own server
-        command, cwd=root, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-    try:
-        _wait_ready(process, port)
-        yield port, process.pid
-    finally:
-        process.terminate()
-        process.wait(30)
+    with tempfile.TemporaryDirectory() as folder:
+        child = Child(command, Path(folder) / "server.log")
+        try:
+            ready = wait_ready(child, f"http://127.0.0.1:{port}/readyz", timeout_s=START_TIMEOUT_S)
+            asyncio.run(ready)
+            yield port, child.process.pid
+        finally:
+            asyncio.run(child.close())
 
 
 @contextmanager
@@ -102,17 +98,6 @@ def _pin(pid: int, cores: set[int]) -> None:
     """All threads of a process."""
     for thread in Path(f"/proc/{pid}/task").iterdir():
         os.sched_setaffinity(int(thread.name), cores)
-
-
-def _wait_ready(process: subprocess.Popen[bytes], port: int) -> None:
-    deadline = time.monotonic() + START_TIMEOUT_S
-    while time.monotonic() < deadline and process.poll() is None:
-        try:
-            with direct.open(f"http://127.0.0.1:{port}/readyz", timeout=5):
-                return
-        except (urllib.error.URLError, OSError):
-            time.sleep(0.1)
-    raise RuntimeError("the server did not become ready")
 
 
 def cpu_s(pid: int) -> float:

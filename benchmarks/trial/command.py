@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import machine, workbench
+from benchmarks.child import StartError
 from benchmarks.options import ENGINES, add_schemes
 from benchmarks.report.output import REFUSED, refusals
 from benchmarks.report.steps import Steps
 from benchmarks.trial import checks, serving, table
 from benchmarks.trial.asking import Asker
 from benchmarks.trial.findings import Check, Findings, Outcome, judged
-from benchmarks.trial.serving import ServerOptions, StartError
+from benchmarks.trial.serving import ServerOptions
 from models import store
 from models.cli import output
 from models.cli.options import Commands, command

@@ -14,15 +14,10 @@ from pathlib import Path
 
 import httpx
 
-from benchmarks.compare.processes import Child
-from benchmarks.serving.client import free_port
+from benchmarks.child import Child, StartError, free_port
 
 PAUSE_S = 0.5
 TERMINATED = 143
-
-
-class StartError(RuntimeError):
-    """The server did not become ready; the message has its last words."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

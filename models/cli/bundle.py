@@ -8,11 +8,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from models import plain_file, progress
+from models import progress
 from models.bundle.media import Media
 from models.bundle.read import Import, Imported
 from models.bundle.write import DEFAULT_SPLIT, FAT32_MAX_BYTES, Bundle, Bundled
-from models.cli.options import MAX_SECRET_BYTES, Commands, command, data_dir_flag, size_in_bytes
+from models.cli.options import Commands, command, data_dir_flag, size_in_bytes
+from models.cli.passwords import read_password
 from models.errors import (
     BundleError,
     HashMismatchError,
@@ -151,7 +152,7 @@ def plan(
         pin=LockFile(data_dir).get(own_name) if is_stored else None,
         split=split,
         private_key=private_key,
-        password=_password(password_file),
+        password=read_password(password_file, BundleError),
         stamps=Stamps(data_dir),
     )
 
@@ -268,14 +269,3 @@ def _part_size(text: str) -> int:
             f"parts have at least {MIN_SPLIT:,} bytes; {text!r} is {num_bytes:,}"
         )
     return num_bytes
-
-
-def _password(file: Path | None) -> bytes | None:
-    if file is None:
-        return None
-    try:
-        return plain_file.read(file, MAX_SECRET_BYTES, may_be_link=True, may_be_pipe=True).rstrip(
-            b"\r\n"
-        )
-    except OSError as error:
-        raise BundleError(f"{file} cannot be read: {error.strerror or error}") from None

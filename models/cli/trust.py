@@ -11,8 +11,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from models import catalog, plain_file, policy, progress
-from models.cli.options import MAX_SECRET_BYTES, Commands, command
+from models import catalog, policy, progress
+from models.cli.options import Commands, command
+from models.cli.passwords import read_password
 from models.errors import (
     ManifestError,
     ManifestMissingError,
@@ -171,7 +172,7 @@ def _sign(options: argparse.Namespace) -> int:
     from models.trust.keys import private_key_id
     from models.trust.signing import sign
 
-    password = _password(options)
+    password = read_password(options.password_file, SignatureError)
     private_key_id(options.key, password)  # before the long work, not after it
     name, path = locate(options.name, options.data_dir)
     try:
@@ -213,7 +214,8 @@ def _proven(options: argparse.Namespace, name: str, path: Path) -> Report:
 def _keygen(options: argparse.Namespace) -> int:
     from models.trust import keys
 
-    public, key_id = keys.generate(options.file, password=_password(options))
+    password = read_password(options.password_file, SignatureError)
+    public, key_id = keys.generate(options.file, password=password)
     if options.json:
         facts = {"private": str(options.file), "public": str(public), "key_id": key_id}
         print(json.dumps(facts, indent=2))
@@ -221,18 +223,6 @@ def _keygen(options: argparse.Namespace) -> int:
         print(f"private key {options.file}: keep it off the servers\npublic key  {public}")
         print(f"key id      {key_id}")
     return 0
-
-
-def _password(options: argparse.Namespace) -> bytes | None:
-    file: Path | None = options.password_file
-    if file is None:
-        return None
-    try:
-        return plain_file.read(file, MAX_SECRET_BYTES, may_be_link=True, may_be_pipe=True).rstrip(
-            b"\r\n"
-        )
-    except OSError as error:
-        raise SignatureError(f"{file} cannot be read: {error.strerror or error}") from None
 
 
 @contextmanager

@@ -10,8 +10,9 @@ import math
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 
+from models.memory.attention_shapes import AttentionLayer
 from models.memory.families import READS_EMBEDDING
-from models.memory.shapes import AttentionLayer, Linear, ModelShape
+from models.memory.shapes import Linear, ModelShape
 from models.refs import QuantScheme
 
 DTYPE_BYTES: Mapping[str, int] = MappingProxyType({"float32": 4, "bfloat16": 2, "float16": 2})

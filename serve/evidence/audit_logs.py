@@ -9,7 +9,7 @@ from models import plain_file
 from serve.config import Config
 from serve.engine.protocol import Progress
 from serve.errors import StartupError
-from serve.evidence.part import Part, json_bytes, missing
+from serve.evidence.part import Part, Several, json_bytes, missing
 from serve.governance.audit.log.tile_files import CHECKPOINT, log_folders
 from serve.governance.audit.log.verifying import Verification, verify
 from serve.governance.audit.tlog.key_files import read_verifiers
@@ -30,22 +30,14 @@ def audit_logs(config: Config, progress: Progress) -> Part:
         return missing(NAME, f"{config.audit_dir} cannot be read: {error.strerror or error}.")
     if not folders:
         return missing(NAME, f"There is no log in {config.audit_dir} yet.")
-    files: dict[str, bytes] = {}
-    lines, is_whole = [], True
+    found = Several(NAME)
     for folder in folders:
         try:
             own, line, is_fine = _one(folder, _public_key(folder, config), progress)
         except (StartupError, OSError) as error:
             own, line, is_fine = {}, f"{error}.", False
-        files |= {f"audit/{folder.name}/{name}": data for name, data in own.items()}
-        lines.append(f"{folder.name}: {line}")
-        is_whole = is_whole and is_fine
-    return Part(
-        name=NAME,
-        state="whole" if is_whole else "partly",
-        summary=" ".join(lines),
-        files=files,
-    )
+        found.add(f"audit/{folder.name}", own, f"{folder.name}: {line}", is_whole=is_fine)
+    return found.part()
 
 
 def _logs(config: Config, folder: Path) -> list[Path]:

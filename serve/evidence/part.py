@@ -27,6 +27,31 @@ class Part:
     files: Mapping[str, bytes] = field(default_factory=dict)
 
 
+class Several:
+    """A part that is put together of several things: whole where each of them is."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._files: dict[str, bytes] = {}
+        self._lines: list[str] = []
+        self._is_whole = True
+
+    def add(self, folder: str, files: Mapping[str, bytes], line: str, *, is_whole: bool) -> None:
+        """Add one thing: its files, which go below a folder, and a line on it."""
+        self._files |= {f"{folder}/{path}": data for path, data in files.items()}
+        self._lines.append(line)
+        self._is_whole = self._is_whole and is_whole
+
+    def part(self) -> Part:
+        """All that was added."""
+        return Part(
+            name=self._name,
+            state="whole" if self._is_whole else "partly",
+            summary=" ".join(self._lines),
+            files=self._files,
+        )
+
+
 def missing(name: str, summary: str) -> Part:
     """A part that is not there."""
     return Part(name=name, state="missing", summary=summary)

@@ -13,7 +13,7 @@ from models.trust.manifest import MANIFEST, SIGNATURE
 from serve.config import Config
 from serve.engine.protocol import Progress
 from serve.errors import StartupError
-from serve.evidence.part import Part, json_bytes, missing
+from serve.evidence.part import Part, Several, json_bytes, missing
 from serve.provenance import proof
 
 NAME: Final = "models"
@@ -34,19 +34,11 @@ def weights(config: Config, progress: Progress) -> Part:
         ]
     except ModelError as error:
         return missing(NAME, f"Not on this machine: {error}")
-    files: dict[str, bytes] = {}
-    lines, is_whole = [], True
+    found = Several(NAME)
     for name, artifact in artifacts:
         own, line, is_fine = _one(artifact, config, progress)
-        files |= {f"models/{name}/{path}": data for path, data in own.items()}
-        lines.append(f"{artifact.name}: {line}")
-        is_whole = is_whole and is_fine
-    return Part(
-        name=NAME,
-        state="whole" if is_whole else "partly",
-        summary=" ".join(lines),
-        files=files,
-    )
+        found.add(f"models/{name}", own, f"{artifact.name}: {line}", is_whole=is_fine)
+    return found.part()
 
 
 def _served(config: Config) -> Artifact:

@@ -84,7 +84,7 @@ def digest_of(document: Mapping[str, Any]) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def read_document(path: Path, kind: str) -> dict[str, Any]:
+def read_document(path: Path, kind: str, max_bytes: int = MAX_FILE_BYTES) -> dict[str, Any]:
     """A TOML file's content.
 
     Args:
@@ -93,12 +93,19 @@ def read_document(path: Path, kind: str) -> dict[str, Any]:
     Raises:
         StartupError: it is not there, cannot be read, or is no TOML.
     """
+    text = read_text(path, kind, max_bytes)
     try:
-        return tomllib.loads(plain_file.read_text(path, MAX_FILE_BYTES, may_be_link=True))
+        return tomllib.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise StartupError(f"{kind} {path}: it is no TOML: {error}") from None
+
+
+def read_text(path: Path, kind: str, max_bytes: int) -> str:
+    """A file's text. Raises StartupError as ``read_document`` does, with the same words."""
+    try:
+        return plain_file.read_text(path, max_bytes, may_be_link=True)
     except FileNotFoundError:
         raise StartupError(f"{kind} {path} is not there.") from None
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise StartupError(f"{kind} {path}: it is no TOML: {error}") from None
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise StartupError(f"{kind} {path} cannot be used: {reason}") from None

@@ -1,4 +1,7 @@
-"""The pipeline's input (GenerateRequest) and output (Event)."""
+"""The pipeline's input (GenerateRequest) and output (Event): a table of values, one file.
+
+Both are read by the whole pipeline; none of them does anything.
+"""
 
 from __future__ import annotations
 

@@ -1,30 +1,22 @@
-"""The model's chat template: messages and tools to the text of a prompt. The home of Jinja.
+"""The model's chat template: messages and tools to the text of a prompt.
 
-The template comes from the model folder and nowhere else, and runs in Jinja's immutable sandbox,
-within bounds (serve/pipeline/template_bounds.py): what it costs is counted, and no message is
-worth more. The environment (globals, filters, whitespace rules) is the one that templates are
-written for; it is described in transformers' documentation, "Writing a chat template".
+The template comes from the model folder and nowhere else, and runs in a sandbox
+(serve/pipeline/template_environment.py), within bounds (serve/pipeline/template_bounds.py): what it
+costs is counted, and no message is worth more.
 """
 
 from __future__ import annotations
 
-import datetime as dt
-import json
 import logging
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
-from contextvars import ContextVar
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
-from jinja2 import Template, TemplateError, meta
+from jinja2 import Template, TemplateError
 from jinja2.exceptions import SecurityError
-from jinja2.ext import Extension
-from jinja2.nodes import CallBlock, Node
-from jinja2.parser import Parser
-from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from serve.errors import InvalidRequest, StartupError
 from serve.pipeline.message_forms import (
@@ -33,58 +25,27 @@ from serve.pipeline.message_forms import (
     with_empty_contents,
     with_thoughts,
 )
-from serve.pipeline.template_bounds import bound
+from serve.pipeline.template_environment import compile_template, names_in
 from serve.pipeline.template_meter import (
     INLINE,
     Bounds,
     Meter,
     TemplateBoundError,
-    current,
     metering,
     num_chars,
 )
 from serve.pipeline.template_source import DEFAULT, TOOL_USE, special_tokens_of, templates_of
 from serve.pipeline.tool_arguments import Arguments
-from serve.pipeline.tracing import trace
 
 log = logging.getLogger(__name__)
 
 PROBE = Bounds(steps=20_000, value_chars=1 << 16, made_chars=1 << 18, seconds=1.0)
 """Bounds of what is rendered to learn about a template."""
-_TIMES: ContextVar[list[str] | None] = ContextVar("_TIMES", default=None)
-_MAX_FORMAT_CHARS = 256
-_WIDE_DIRECTIVE = re.compile(r"%[-_0^#+]*\d{3,}")
 _Messages = Sequence[Mapping[str, Any]]
-
-
-@contextmanager
-def noting_times() -> Iterator[list[str]]:
-    """Collect the formats of the times that templates ask for meanwhile."""
-    noted: list[str] = []
-    token = _TIMES.set(noted)
-    try:
-        yield noted
-    finally:
-        _TIMES.reset(token)
 
 
 class TooMuchInlineError(Exception):
     """A rendering on the event loop costs more than it may there: begin it again on a thread."""
-
-
-class _Generation(Extension):
-    """``{% generation %}`` marks text for training; for serving it is its content."""
-
-    tags = {"generation"}  # noqa: RUF012 - declared so by jinja2.ext.Extension
-
-    def parse(self, parser: Parser) -> Node | list[Node]:
-        line = next(parser.stream).lineno
-        body = parser.parse_statements(("name:endgeneration",), drop_needle=True)
-        return CallBlock(self.call_method("_body"), [], [], body).set_lineno(line)
-
-    @staticmethod
-    def _body(caller: Any) -> str:
-        return str(caller())
 
 
 class ChatTemplate:
@@ -112,10 +73,10 @@ class ChatTemplate:
         with_tools = source if tool_use is None else tool_use
         self.tools_source = with_tools or ""
         """The source of the template that is used where there are tools."""
-        self.has_tools = with_tools is not None and "tools" in _names(with_tools)
+        self.has_tools = with_tools is not None and "tools" in names_in(with_tools)
         """Whether it says anything about tools; else a model would never see them."""
         sources = [text for text in (source, tool_use) if text is not None]
-        self.variables = frozenset[str]().union(*map(_names, sources))
+        self.variables = frozenset[str]().union(*map(names_in, sources))
         """Names that it reads: what else is given changes nothing."""
         self._thoughts = [
             name for name in THOUGHTS if any(re.search(rf"\b{name}\b", text) for text in sources)
@@ -263,43 +224,6 @@ def load_template(folder: Path, tokenizer_config: Mapping[str, Any]) -> ChatTemp
     return template
 
 
-def environment() -> ImmutableSandboxedEnvironment:
-    """The environment of every template, within bounds."""
-    made = ImmutableSandboxedEnvironment(
-        trim_blocks=True,
-        lstrip_blocks=True,
-        autoescape=False,  # the output is a prompt, not HTML
-        extensions=["jinja2.ext.loopcontrols", _Generation],
-    )
-    made.filters["tojson"] = _to_json
-    made.globals["raise_exception"] = _refuse
-    made.globals["strftime_now"] = _strftime_now
-    trace(made)
-    bound(made)  # last: it stands around all other hooks
-    return made
-
-
-def compile_template(source: str) -> Template:
-    """A template, ready to render.
-
-    Raises:
-        StartupError: it does not compile.
-    """
-    try:
-        return environment().from_string(source)
-    except TemplateError as error:
-        detail = str(error)
-    except (SyntaxError, RecursionError, MemoryError, ValueError, OverflowError):
-        detail = "it is nested too deeply, or holds a number that is too large"
-    raise StartupError(f"the model's chat template does not compile: {detail[:200]}")
-
-
-def _names(source: str) -> set[str]:
-    """The variables that a template reads."""
-    made = environment()
-    return meta.find_undeclared_variables(made.parse(source))
-
-
 _CONTENTS: tuple[Any, ...] = ("Hello", [{"type": "text", "text": "Hello"}])
 
 
@@ -334,32 +258,3 @@ def _reason(error: Exception | None) -> str:
         case TypeError() | OverflowError():  # these name types and bounds, never a text
             return f"{type(error).__name__}: {error}"[:200]
     return type(error).__name__
-
-
-def _to_json(
-    x: Any,
-    ensure_ascii: bool = False,
-    indent: int | str | None = None,
-    separators: tuple[str, str] | None = None,
-    sort_keys: bool = False,
-) -> str:
-    """JSON without HTML escapes: Jinja's own filter would write < as an escape."""
-    return json.dumps(
-        x, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys
-    )
-
-
-def _refuse(message: Any) -> NoReturn:
-    current().weigh(message)
-    raise TemplateError(str(message))
-
-
-def _strftime_now(format: str) -> str:  # noqa: A002 - transformers' name
-    """The time here, without a zone, as transformers has it."""
-    if len(format) > _MAX_FORMAT_CHARS or _WIDE_DIRECTIVE.search(format):
-        raise TemplateBoundError(
-            f"asks for a time in a format of more than {_MAX_FORMAT_CHARS} characters, or too wide"
-        )
-    if (noted := _TIMES.get()) is not None:
-        noted.append(format)
-    return dt.datetime.now().astimezone().replace(tzinfo=None).strftime(format)

@@ -45,7 +45,7 @@ def test_a_chat_takes_the_way_that_is_drawn() -> None:
     assert "serve/engine/fake.py" in engine
 
 
-@pytest.mark.parametrize(("engine", "most"), [("vllm", 98), ("transformers", 125)])
+@pytest.mark.parametrize(("engine", "most"), [("vllm", 99), ("transformers", 127)])
 def test_an_engine_adds_a_few_files_of_its_own(engine: str, most: int, is_proving: bool) -> None:
     """Which of the transformers engine's kernels run depends on the processor."""
     if not is_proving:

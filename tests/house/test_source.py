@@ -87,7 +87,7 @@ READERS_ALLOWED = {
     "docs/browser.py": _WRITTEN,
     "benchmarks/compare/command.py": _PASSED,
     "benchmarks/compare/llama/write_gguf.py": _PASSED,
-    "benchmarks/compare/processes.py": _WRITTEN,
+    "benchmarks/child.py": _WRITTEN,
     "benchmarks/engine/command.py": _PASSED,
     "benchmarks/machine.py": _KERNEL,
     "benchmarks/quality/engines.py": _PASSED,

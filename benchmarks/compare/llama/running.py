@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from benchmarks.compare.processes import Child
+from benchmarks.child import Child
 from benchmarks.compare.systems import Bench, MissingError, Up
 from benchmarks.trace import Trace
 from models.refs import QuantScheme

@@ -37,6 +37,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from serve.api.http.client_certificates import of_transport, with_certificate
 from serve.api.http.framing import Framing
 from serve.api.http.problems import Problem
+from serve.api.http.quick_connection import CLOSE, QuickConnection
 from serve.api.http.turns import Turns
 from serve.errors import InvalidRequest, RequestError, RequestTimeout
 
@@ -50,34 +51,6 @@ LINGER_BYTES = 16 * 2**20
 UNTAKEN_BYTES = 65_536
 """That much of an answer may wait to be encrypted; as much waits to be sent, as without TLS."""
 _BYTES_A_UNIT = 1024  # of bytes that are thrown away
-
-_CLOSE = (b"connection", b"close")
-
-
-class QuickConnection(h11.Connection):
-    """h11, but for the pieces of a chunked body: those it frames at once (RFC 9112, section 7.1).
-
-    A stream has thousands of them, and none changes the state that h11 keeps; it takes 3.4 µs
-    for each, and this 0.9 (docs/lab-notes.md). An answer that begins before its request's body has
-    ended says that it is the last (section 9.6).
-    """
-
-    is_last = False
-    _is_chunked = False
-
-    def send(self, event: h11.Event) -> bytes | None:  # type: ignore[override]
-        if self._is_chunked:
-            if type(event) is h11.Data:
-                data = event.data
-                return b"%x\r\n%b\r\n" % (len(data), data) if data else b""
-            self._is_chunked = False
-        is_response = type(event) is h11.Response
-        if is_response and (self.is_last or self.their_state is h11.SEND_BODY):
-            event = _as_last(event)  # type: ignore[arg-type]
-        output = super().send(event)
-        if is_response and output is not None:
-            self._is_chunked = b"\r\ntransfer-encoding: chunked\r\n" in output.lower()
-        return output
 
 
 class LingeringTransport:
@@ -336,7 +309,7 @@ class BoundedProtocol(H11Protocol):
         headers = [
             (b"content-type", b"application/json"),
             (b"content-length", str(len(body)).encode()),
-            _CLOSE,
+            CLOSE,
         ]
         # An answer that has begun leaves no room for another.
         with contextlib.suppress(h11.LocalProtocolError):
@@ -348,13 +321,3 @@ class BoundedProtocol(H11Protocol):
             self.cycle.message_event.set()
         self._is_dropping = True
         self.close()
-
-
-def _as_last(response: h11.Response) -> h11.Response:
-    if _CLOSE in response.headers:
-        return response
-    return h11.Response(
-        status_code=response.status_code,
-        reason=response.reason,
-        headers=[*response.headers.raw_items(), _CLOSE],
-    )

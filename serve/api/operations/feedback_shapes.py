@@ -8,6 +8,7 @@ from typing import Any, Final, Literal
 from pydantic import BaseModel
 
 from serve.api.openai.schemas import PROBLEM, Reply
+from serve.api.operations.report_routes import described_report
 from serve.governance.feedback.query import cursor
 from serve.storage.feedback_values import MAX_ROWS
 
@@ -134,27 +135,4 @@ def of_report(
     shape: type[BaseModel], example: Mapping[str, Any], parameters: Mapping[str, str]
 ) -> dict[str, Any]:
     """The part of /openapi.json of a report's route."""
-    answer = {
-        "model": shape,
-        "content": {
-            "application/json": {"example": example},
-            "text/csv": {"schema": {"type": "string"}},
-        },
-    }
-    return {
-        "tags": ["feedback"],
-        "responses": {200: answer, "4XX": PROBLEM, "5XX": PROBLEM},
-        "parameters": [_parameter(name, meaning) for name, meaning in parameters.items()],
-    }
-
-
-def _parameter(name: str, meaning: str) -> dict[str, Any]:
-    schema: dict[str, Any] = {"type": "string"}
-    if name == "limit":
-        schema = {"type": "integer", "minimum": 1, "maximum": MAX_ROWS}
-    elif name == "format":
-        schema = {"type": "string", "enum": ["json", "csv"]}
-    elif name in {"from", "to"}:
-        schema = {"type": "string", "format": "date"}
-    found = {"name": name, "in": "query", "required": False, "schema": schema}
-    return found | {"description": meaning}
+    return described_report("feedback", shape, example, parameters, most=MAX_ROWS)

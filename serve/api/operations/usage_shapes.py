@@ -7,7 +7,8 @@ from typing import Any, Final, Literal
 
 from pydantic import Field
 
-from serve.api.openai.schemas import PROBLEM, Reply
+from serve.api.openai.schemas import Reply
+from serve.api.operations.report_routes import described_report
 from serve.governance.usage.query import cursor
 from serve.storage.usage_sums import MAX_GROUPS
 
@@ -91,28 +92,12 @@ CSV_EXAMPLE: Final = (
 
 def described_usage(parameters: Mapping[str, str]) -> dict[str, Any]:
     """The part of /openapi.json that a report's route adds."""
-    answer = {
-        "model": UsagePage,
-        "description": "The report. As CSV its next page is in the header Link.",
-        "content": {
-            "application/json": {"example": EXAMPLE},
-            "text/csv": {"schema": {"type": "string"}, "example": CSV_EXAMPLE},
-        },
-    }
-    return {
-        "tags": ["usage"],
-        "responses": {200: answer, "4XX": PROBLEM, "5XX": PROBLEM},
-        "parameters": [_parameter(name, meaning) for name, meaning in parameters.items()],
-    }
-
-
-def _parameter(name: str, meaning: str) -> dict[str, Any]:
-    schema: dict[str, Any] = {"type": "string"}
-    if name == "limit":
-        schema = {"type": "integer", "minimum": 1, "maximum": MAX_GROUPS}
-    elif name == "format":
-        schema = {"type": "string", "enum": ["json", "csv"]}
-    elif name in {"from", "to"}:
-        schema = {"type": "string", "format": "date"}
-    found = {"name": name, "in": "query", "required": False, "schema": schema}
-    return found | {"description": meaning}
+    return described_report(
+        "usage",
+        UsagePage,
+        EXAMPLE,
+        parameters,
+        most=MAX_GROUPS,
+        meaning="The report. As CSV its next page is in the header Link.",
+        csv_example=CSV_EXAMPLE,
+    )

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from models.errors import UnknownShapeError
-from models.memory import fit, shapes, sizes
+from models.memory import fit, sizes
+from models.memory.attention_shapes import attention_layers
 from models.memory.context import context_length
 from models.stored_config import stated_dtype
 from serve.engine.settings import EngineSettings
@@ -102,7 +103,7 @@ def bytes_per_token(config: Mapping[str, Any], settings: EngineSettings) -> int 
     else:
         item = sizes.DTYPE_BYTES.get(pick_dtype(config, settings), 4)
     try:
-        return sizes.kv_bytes_per_token(shapes.attention_layers(config), item_bytes=item)
+        return sizes.kv_bytes_per_token(attention_layers(config), item_bytes=item)
     except UnknownShapeError:
         return None
 

@@ -23,7 +23,6 @@ from pathlib import Path
 from typing import Any, Self
 
 from vllm import AsyncEngineArgs
-from vllm.config import SchedulerConfig
 from vllm.exceptions import VLLMClientError
 from vllm.inputs.engine import tokens_input
 from vllm.lora.request import LoRARequest
@@ -32,12 +31,10 @@ from vllm.v1.engine.async_llm import AsyncLLM
 from vllm.v1.engine.exceptions import EngineDeadError as VllmDeadError
 
 from models import temporary_folder
-from models.memory import stored_numbers
-from models.memory.context import context_length
 from serve import timeline
-from serve.engine import end_tokens, model_files
+from serve.engine import model_files
 from serve.engine.delivery import Mailbox
-from serve.engine.model_files import Checkpoint, WeightFiles
+from serve.engine.model_files import Checkpoint
 from serve.engine.protocol import (
     Capability,
     EngineInfo,
@@ -67,6 +64,7 @@ from serve.engine.vllm.outputs import RequestFailed, TokenRouter
 from serve.engine.vllm.platform import platform_arguments
 from serve.engine.vllm.reaper import Reaper
 from serve.engine.vllm.sampling_params import sampling_params
+from serve.engine.vllm.served_info import info_of
 from serve.environment import set_engine_environment, temporary_files_in
 from serve.errors import EngineDeadError, InvalidRequest, StartupError
 
@@ -139,7 +137,13 @@ class VllmEngine:
         # Grammars are checked by the server, and by the core as it compiles them; vLLM would check
         # them here, on the event loop, and wants a tokenizer for it.
         llm.input_processor.structured_outputs_config = None
-        engine = cls(llm, _info(llm, path, config, files), heartbeat, router, reaper)
+        engine = cls(
+            llm,
+            info_of(llm.vllm_config, checkpoint, current_platform.device_type),
+            heartbeat,
+            router,
+            reaper,
+        )
         engine._check_served(path, config)
         engine._check_grammars(path)
         if adapters.paths:
@@ -300,59 +304,3 @@ def _arguments(
         **adapters.arguments,
         **extra_arguments(settings, AsyncEngineArgs.__dataclass_fields__),
     }
-
-
-def _info(
-    llm: AsyncLLM,
-    path: Path,
-    config: Mapping[str, Any],
-    files: WeightFiles,
-) -> EngineInfo:
-    model, cache = llm.vllm_config.model_config, llm.vllm_config.cache_config
-    scheduler = llm.vllm_config.scheduler_config
-    _tell_sizes(config, model.max_model_len, scheduler)
-    capabilities: set[Capability] = {
-        "logprobs",
-        "prompt_logprobs",
-        "seed",
-        "min_p",
-        "logit_bias",
-        "penalties",
-        "token_rules",
-    }
-    if cache.enable_prefix_caching:
-        capabilities.add("prefix_cache")
-    vocab_size: int = model.get_vocab_size()
-    eos_token_ids = end_tokens.eos_token_ids(path, model.hf_config)
-    return EngineInfo(
-        name="vllm",
-        max_model_len=model.max_model_len,
-        max_num_seqs=scheduler.max_num_seqs,
-        kv_cache_tokens=cache.kv_cache_size_tokens or cache.num_gpu_blocks * cache.block_size,
-        vocab_size=vocab_size,
-        eos_token_ids=frozenset(token for token in eos_token_ids if token < vocab_size),
-        capabilities=frozenset(capabilities),
-        dtype=str(model.dtype).removeprefix("torch."),
-        device=current_platform.device_type,
-        num_parameters=stored_numbers.of_model(config, files.tensors),
-        weight_bytes=files.total_bytes,
-        cache_block_size=cache.block_size,
-    )
-
-
-def _tell_sizes(config: Mapping[str, Any], served_length: int, scheduler: SchedulerConfig) -> None:
-    """Log what came of sizes that were left to vLLM."""
-    log.info(
-        "vllm sizes",
-        extra={
-            "max_model_len": served_length,
-            "max_num_seqs": scheduler.max_num_seqs,
-            "max_num_batched_tokens": scheduler.max_num_batched_tokens,
-        },
-    )
-    length = context_length(config)
-    if length is not None and served_length < length:
-        log.warning(
-            "context is shorter than the model's own",
-            extra={"max_model_len": served_length, "limit": length},
-        )

@@ -19,23 +19,19 @@
 from __future__ import annotations
 
 import re
-import tomllib
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field
 
-from models import plain_file
 from serve.errors import StartupError
 from serve.governance.alerts.channel import Channel
 from serve.governance.alerts.mail import Mail
-from serve.governance.alerts.pinned_http import PORTS, client_context
+from serve.governance.alerts.pinned_table import PinnedTable
 from serve.governance.alerts.pinning import PinnedHost, network_of
-from serve.governance.alerts.webhook import Webhook, parse_url
+from serve.governance.alerts.webhook import Webhook
 from serve.governance.identity.private_file import read_private
-from serve.suggestion import near
+from serve.governance.typed_tables import TypedTable, read_typed
 
 MAX_FILE_BYTES: Final = 1 << 16
 MAX_SECRET_BYTES: Final = 4096
@@ -43,30 +39,18 @@ MIN_SECRET_BYTES: Final = 32
 _ADDRESS = re.compile(r"[A-Za-z0-9._+=-]{1,64}@[A-Za-z0-9.-]{1,253}")
 _RELAY = re.compile(r"(?:\[(?P<v6>[0-9A-Fa-f:.]+)\]|(?P<host>[A-Za-z0-9.-]+)):(?P<port>[0-9]{1,5})")
 
-_WORDS: Final = {"missing": "it is needed and missing", "extra_forbidden": "there is no such key"}
-"""Words for faults, by the validator's names for them."""
-
 Percent = Annotated[int, Field(ge=1, le=1000, strict=True)]
 Seconds = Annotated[float, Field(gt=0, le=60)]
 
 
-class _Table(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class WebhookTable(_Table):
+class WebhookTable(PinnedTable):
     """The table ``[webhook]``."""
 
-    url: str
-    address: str
-    port: int | None = Field(None, ge=1, le=65535)
     secret_file: Path
-    ca_file: Path | None = None
     timeout_s: Seconds = 5.0
-    allow_http: bool = False
 
 
-class MailTable(_Table):
+class MailTable(TypedTable):
     """The table ``[mail]``."""
 
     relay: str
@@ -76,7 +60,7 @@ class MailTable(_Table):
     timeout_s: Seconds = 10.0
 
 
-class AlertsFile(_Table):
+class AlertsFile(TypedTable):
     """The whole file. Thresholds are percent of a budget; above 100 they are for observed ones."""
 
     thresholds: list[Percent] = Field(min_length=1, max_length=16)
@@ -96,17 +80,7 @@ def load(path: Path) -> AlertsFile:
     Raises:
         StartupError: it cannot be read, or something in it is wrong; with the file and the key.
     """
-    try:
-        values = tomllib.loads(plain_file.read_text(path, MAX_FILE_BYTES, may_be_link=True))
-    except OSError as error:
-        reason = error.strerror or error
-        raise StartupError(f"--alerts-file {path} cannot be read: {reason}.") from None
-    except (ValueError, RecursionError) as error:
-        raise StartupError(f"--alerts-file {path} is not TOML: {error}.") from None
-    try:
-        found = AlertsFile(**values)
-    except ValidationError as error:
-        raise StartupError(_explained(path, error)) from None
+    found = read_typed(path, "--alerts-file", AlertsFile, MAX_FILE_BYTES)
     if not found.channels:
         raise StartupError(
             f"--alerts-file {path} has no [webhook] and no [mail]: nobody would be told."
@@ -132,31 +106,8 @@ def channels_of(path: Path, file: AlertsFile) -> dict[str, Channel]:
 
 
 def _webhook(folder: Path, table: WebhookTable) -> Webhook:
-    with _named("webhook.url"):
-        target = parse_url(table.url)
-    with _named("webhook.address"):
-        network = network_of(table.address)
-    expected = table.port or PORTS[target.scheme]
-    if target.port != expected:
-        raise ValueError(
-            f"webhook.url has port {target.port}: say so with port = {target.port}, too, or take "
-            f"{expected}"
-        )
-    context = client_context(
-        target,
-        network,
-        url=table.url,
-        ca_file=table.ca_file and folder / table.ca_file,
-        allow_http=table.allow_http,
-        table="webhook",
-    )
-    return Webhook(
-        target,
-        PinnedHost(host=target.host, port=target.port, network=network),
-        context=context,
-        secret=_secret(folder / table.secret_file),
-        timeout_s=table.timeout_s,
-    )
+    http = table.http("webhook", folder, table.timeout_s)
+    return Webhook(http, secret=_secret(folder / table.secret_file))
 
 
 def _secret(path: Path) -> bytes:
@@ -198,31 +149,3 @@ def _mail(table: MailTable) -> Mail:
         recipients=table.to,
         timeout_s=table.timeout_s,
     )
-
-
-@contextmanager
-def _named(key: str) -> Iterator[None]:
-    """A block whose ValueErrors name the key at fault."""
-    try:
-        yield
-    except ValueError as error:
-        raise ValueError(f"{key}: {error}") from None
-
-
-def _explained(path: Path, error: ValidationError) -> str:
-    """The faults of the file, a line each. Values are not repeated: they may be secrets."""
-    lines = []
-    for problem in error.errors(include_url=False, include_input=False):
-        place = ".".join(str(part) for part in problem["loc"])
-        hint = ""
-        if problem["type"] == "extra_forbidden":
-            hint = near(str(problem["loc"][-1]), _keys(problem["loc"]))
-        words = _WORDS.get(problem["type"], problem["msg"])
-        lines.append(f"--alerts-file {path}: {place}: {words}.{hint}")
-    return "\n".join(lines)
-
-
-def _keys(place: tuple[Any, ...]) -> list[str]:
-    tables: dict[Any, type[_Table]] = {"webhook": WebhookTable, "mail": MailTable}
-    table = tables.get(place[0], AlertsFile) if len(place) > 1 else AlertsFile
-    return [field.alias or name for name, field in table.model_fields.items()]

@@ -21,15 +21,14 @@ TOML::
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from models import plain_file
 from serve.errors import StartupError
+from serve.governance.file_tables import read_document
 from serve.governance.identity.jwks import ALGORITHMS
 from serve.governance.identity.key_entry import checked_scopes, checked_tenant
 from serve.governance.identity.private_file import check_not_writable
@@ -86,12 +85,7 @@ def read_jwt_settings(path: Path) -> JwtSettings:
     Raises:
         StartupError: the file cannot be used, or says what means nothing.
     """
-    try:
-        document = tomllib.loads(plain_file.read_text(path, MAX_FILE_BYTES, may_be_link=True))
-    except OSError as error:
-        raise StartupError(f"--jwt-file {path}: {error.strerror or error}.") from None
-    except (ValueError, RecursionError) as error:
-        raise StartupError(f"--jwt-file {path} is no TOML: {error}.") from None
+    document = read_document(path, "--jwt-file", MAX_FILE_BYTES)
     try:
         check_not_writable(path)
         return _settings(document, path.parent)

@@ -29,8 +29,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from models import plain_file
 from serve.errors import StartupError
+from serve.governance.file_tables import read_text
 from serve.governance.limits.existence import Known, strangers, unpriced
 from serve.governance.limits.fields import Fields
 from serve.governance.limits.periods import Calendar
@@ -56,13 +56,7 @@ def read_rules(path: Path, known: Known) -> Rules:
     Raises:
         StartupError: it cannot be read, or a line of it cannot be meant.
     """
-    try:
-        text = plain_file.read_text(path, MAX_FILE_BYTES, may_be_link=True)
-    except FileNotFoundError:
-        raise StartupError(f"Limits file {path} is not there.") from None
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise StartupError(f"Limits file {path} cannot be used: {reason}") from None
+    text = read_text(path, "Limits file", MAX_FILE_BYTES)
     try:
         return parse_rules(text, known)
     except StartupError as error:

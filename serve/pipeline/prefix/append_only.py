@@ -26,7 +26,8 @@ from serve.pipeline.chat_text import chat_text
 from serve.pipeline.events import ChatPrompt
 from serve.pipeline.message_forms import THOUGHTS
 from serve.pipeline.model_dialects.dialect import ModelDialect, ReasoningSyntax
-from serve.pipeline.template import ChatTemplate, noting_times
+from serve.pipeline.template import ChatTemplate
+from serve.pipeline.template_environment import noting_times
 from serve.pipeline.tokenizer import ModelTokenizer
 
 Kind = Literal["chat", "tools", "reasoning"]

@@ -12,9 +12,9 @@ All four expire once nothing was kept for a whole age, so nothing has to be swep
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from hashlib import sha1
 from typing import Final
+
+from serve.storage.valkey_server import Script
 
 _NOW: Final = """
 local parts = redis.call('TIME')
@@ -68,17 +68,6 @@ end
 for _, key in ipairs(KEYS) do redis.call('PEXPIRE', key, text(max_age)) end
 return {redis.call('HLEN', KEYS[1]), total, evicted}
 """
-
-
-@dataclass(frozen=True, slots=True)
-class Script:
-    """One script, and the name by which a server that has seen it knows it."""
-
-    text: str
-
-    @property
-    def sha(self) -> str:
-        return sha1(self.text.encode(), usedforsecurity=False).hexdigest()
 
 
 FIND: Final = Script(_NOW + _FIND)

@@ -14,20 +14,13 @@ import uuid
 from collections.abc import Sequence
 from typing import Any
 
-from redis.asyncio import BlockingConnectionPool, Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
-from redis.exceptions import ConnectionError as LostConnection
-from redis.exceptions import NoScriptError, RedisError
-from redis.exceptions import TimeoutError as SlowAnswer
-
 from serve.storage.circuit import Circuit
 from serve.storage.counting import account_rules as rules
 from serve.storage.counting import valkey_scripts
 from serve.storage.counting.account_rules import Level, Usage
 from serve.storage.counting.counters import Balance, Claim, Counters, Decision, StoreUnavailable
+from serve.storage.valkey_server import TIMEOUT_S, ValkeyServer
 
-TIMEOUT_S = 0.25
 QUEUE_S = 2.0
 MAX_CONNECTIONS = 32
 MAX_IDS = 200
@@ -41,8 +34,7 @@ class ValkeyCounters(Counters):
     """Counters on a server. For one event loop.
 
     Args:
-        url: redis://, rediss:// or unix://, with the password and a certificate's file where there
-            are (``rediss://:password@host:6380/0?ssl_ca_certs=/path``).
+        url: as serve/storage/valkey_server.py takes it.
         prefix: of all keys, with a hash tag.
         timeout_s: of a call that has its turn.
         queue_s: that a call waits for its turn. A server that is silent opens the circuit, and
@@ -61,23 +53,17 @@ class ValkeyCounters(Counters):
         max_connections: int = MAX_CONNECTIONS,
         circuit: Circuit | None = None,
     ) -> None:
-        pool = BlockingConnectionPool.from_url(
+        self._server = ValkeyServer(
             url,
+            "the counters' server",
             max_connections=max_connections,
-            timeout=timeout_s,
-            socket_timeout=timeout_s,
-            socket_connect_timeout=timeout_s,
-            # Once more where a connection was lost: every verb may be called again by its id.
-            retry=Retry(NoBackoff(), 1, supported_errors=(LostConnection,)),
-            protocol=2,
+            timeout_s=timeout_s,
+            circuit=circuit,
         )
-        self._client = Redis.from_pool(pool)
         self._scripts = valkey_scripts.load()
         self._prefix = prefix
         self._turns = asyncio.Semaphore(max_connections)
-        self._timeout_s = timeout_s
         self._queue_s = queue_s
-        self._circuit = circuit or Circuit()
         self._replica = uuid.uuid4().hex
         self._num_replicas = 1
 
@@ -89,7 +75,7 @@ class ValkeyCounters(Counters):
     @property
     def is_available(self) -> bool:
         """Whether the server answered of late."""
-        return self._circuit.is_closed
+        return self._server.is_available
 
     async def reserve(
         self, reservation_id: str, claims: Sequence[Claim], *, lease_ms: int
@@ -135,7 +121,7 @@ class ValkeyCounters(Counters):
         return rules.balances(claims, _usages(numbers))
 
     async def close(self) -> None:
-        await self._client.aclose(close_connection_pool=True)
+        await self._server.close()
 
     @property
     def _clock(self) -> str:
@@ -158,29 +144,9 @@ class ValkeyCounters(Counters):
         except TimeoutError:
             raise StoreUnavailable("too many calls wait for the counters' server") from None
         try:
-            return await self._guarded(verb, all_keys, arguments)
+            return await self._server.run(self._scripts[verb], all_keys, arguments)
         finally:
             self._turns.release()
-
-    async def _guarded(self, verb: str, keys: Sequence[str], arguments: Sequence[int | str]) -> Any:
-        call = self._circuit.begin()
-        if call is None:
-            raise StoreUnavailable("the counters' server did not answer of late")
-        try:
-            async with asyncio.timeout(self._timeout_s):
-                answer = await self._call(verb, keys, arguments)
-        except (RedisError, OSError) as error:  # TimeoutError is an OSError
-            self._circuit.fail(call)
-            raise StoreUnavailable(_told(error, self._timeout_s)) from error
-        self._circuit.succeed(call)
-        return answer
-
-    async def _call(self, verb: str, keys: Sequence[str], arguments: Sequence[int | str]) -> Any:
-        script = self._scripts[verb]
-        try:
-            return await self._client.evalsha(script.sha, len(keys), *keys, *arguments)
-        except NoScriptError:  # a server that was started or emptied since
-            return await self._client.eval(script.text, len(keys), *keys, *arguments)
 
 
 def _usages(numbers: Sequence[int]) -> list[Usage]:
@@ -189,10 +155,3 @@ def _usages(numbers: Sequence[int]) -> list[Usage]:
         Usage(Level(numbers[index], numbers[index + 1]), numbers[index + 2])
         for index in range(0, len(numbers), 3)
     ]
-
-
-def _told(error: Exception, timeout_s: float) -> str:
-    """The error for whoever asked, without an address."""
-    if isinstance(error, TimeoutError | SlowAnswer):
-        return f"the counters' server did not answer within {timeout_s * 1000:.0f} ms"
-    return f"the counters' server failed ({type(error).__name__})"

@@ -2,22 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from hashlib import sha1
 from importlib.resources import files
 
+from serve.storage.valkey_server import Script
+
 VERBS = ("reserve", "settle", "extend", "balances")
-
-
-@dataclass(frozen=True, slots=True)
-class Script:
-    """One script, and the name by which a server that has seen it knows it."""
-
-    text: str
-
-    @property
-    def sha(self) -> str:
-        return sha1(self.text.encode(), usedforsecurity=False).hexdigest()
 
 
 def load() -> dict[str, Script]:

@@ -11,8 +11,8 @@ import pytest
 
 from benchmarks.agent import servers
 from benchmarks.agent.servers import Setup, System, started
+from benchmarks.child import StartError
 from benchmarks.compare.systems import MissingError
-from benchmarks.trial.serving import StartError
 from benchmarks.trial.serving import Up as OurUp
 
 

@@ -7,6 +7,7 @@ import json
 import httpx
 import pytest
 
+from benchmarks.child import StartError
 from benchmarks.scaling import command, measure
 from benchmarks.scaling.replica import Costs
 
@@ -27,7 +28,7 @@ def test_a_real_server_is_measured_and_its_figures_are_taken(tmp_path, capsys):
 
 def test_a_server_that_cannot_start_is_no_measurement():
     with (
-        pytest.raises(ChildProcessError, match="ended before it was ready"),
+        pytest.raises(StartError, match=r"did not start: .*no-such-model"),
         measure.server(["--model", "no-such-model", "--offline"]),
     ):
         pass

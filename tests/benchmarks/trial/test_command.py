@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from benchmarks.__main__ import main
+from benchmarks.child import StartError
 from benchmarks.trial import checks, command, serving
-from benchmarks.trial.serving import ServerOptions, StartError
+from benchmarks.trial.serving import ServerOptions
 from serve.engine.vllm.processes import family
 from tests.e2e.server import REPOSITORY
 from tests.e2e.server import serving as served

@@ -8,8 +8,9 @@ from types import SimpleNamespace
 import httpx
 import pytest
 
+from benchmarks.child import StartError
 from benchmarks.trial import serving
-from benchmarks.trial.serving import ServerOptions, StartError
+from benchmarks.trial.serving import ServerOptions
 
 OPTIONS = ServerOptions(
     model="./m",

@@ -1,4 +1,4 @@
-"""Parameters and attention from config.json alone: equal to those of transformers' own models."""
+"""Parameters from config.json alone: equal to those of transformers' own models."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from hypothesis import strategies as st
 from models import catalog
 from models.errors import UnknownShapeError
 from models.memory import shapes, sizes
+from models.memory.attention_shapes import attention_layers
+from models.memory.families import FAMILIES
 
 SIZES = {
     "hidden_size": 96,
@@ -94,20 +96,6 @@ def test_parameters_equal_transformers_own(name):
     assert shape.is_tied == (model.get_output_embeddings().weight is embedding)
 
 
-@pytest.mark.parametrize("name", CASES)
-def test_windows_equal_transformers_own(name):
-    config = made(name)
-    kinds = getattr(config, "layer_types", None)
-    window = getattr(config, "sliding_window", None)
-    if kinds is None:
-        kinds = ["sliding_attention" if window else "full_attention"] * config.num_hidden_layers
-    expected = [window if kind == "sliding_attention" else None for kind in kinds]
-    plain = stored(config)
-    assert [layer.window for layer in shapes.attention_layers(plain)] == expected
-    plain.pop("layer_types", None)  # as configurations of before it was a key
-    assert [layer.window for layer in shapes.attention_layers(plain)] == expected
-
-
 def test_real_models_of_each_kind():
     """Published sizes, against the numbers that their makers state."""
     for alias, config in shapes.published().items():
@@ -155,12 +143,12 @@ def test_a_missing_key_is_named():
         st.sampled_from([*QWEN2, "layer_types", "sliding_window", "kv_lora_rank", "text_config"]),
         st.none() | st.integers(-3, 1 << 50) | st.text(max_size=3) | st.lists(st.integers()),
     ),
-    family=st.sampled_from(sorted(shapes.FAMILIES)),
+    family=st.sampled_from(sorted(FAMILIES)),
 )
 def test_any_configuration_is_read_or_refused(config, family):
     odd = QWEN2 | config | {"model_type": family}
     if isinstance(odd["num_hidden_layers"], int) and odd["num_hidden_layers"] > 1000:
         odd["num_hidden_layers"] = 3
-    for read in (shapes.read, shapes.attention_layers):
+    for read in (shapes.read, attention_layers):
         with contextlib.suppress(UnknownShapeError):
             read(odd)

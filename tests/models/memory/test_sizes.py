@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.memory import shapes, sizes
-from models.memory.shapes import AttentionLayer, Linear
+from models.memory.attention_shapes import AttentionLayer, attention_layers
+from models.memory.shapes import Linear
 from models.refs import QuantScheme
 
 layer_kinds = st.builds(
@@ -59,7 +60,7 @@ def test_latents_by_hand():
         "qk_rope_head_dim": 64,
         "v_head_dim": 128,
     }
-    layers = shapes.attention_layers(config)
+    layers = attention_layers(config)
     assert sizes.kv_bytes_per_token(layers, item_bytes=2) == 61 * 576 * 2
     assert sizes.kv_bytes_per_token(layers, item_bytes=2, num_gpus=8) == 61 * 576 * 2
     without = sizes.kv_bytes_per_token(layers, item_bytes=2, has_latents=False)

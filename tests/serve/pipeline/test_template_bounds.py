@@ -11,7 +11,7 @@ from jinja2 import TemplateError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from serve.errors import InvalidRequest, StartupError
-from serve.pipeline import template
+from serve.pipeline import template_environment
 from serve.pipeline.template import ChatTemplate, TooMuchInlineError
 from serve.pipeline.template_meter import Bounds, Meter, TemplateBoundError, metering
 from tests.models.chat_templates import SHAPES
@@ -27,7 +27,7 @@ TURNS = [{"role": role, "content": "Hello there"} for role in ("user", "assistan
 def cost(source: str, messages: list[dict[str, str]] = MESSAGES) -> Meter:
     """The meter after a rendering, which may have been stopped."""
     meter = Meter(FEWER)
-    made = template.compile_template(source)
+    made = template_environment.compile_template(source)
     with metering(meter), contextlib.suppress(TemplateBoundError, TemplateError):
         made.render(messages=messages, add_generation_prompt=True)
     return meter
@@ -74,13 +74,13 @@ def test_a_rendering_within_bounds_is_the_one_without(family: str) -> None:
     plain = ImmutableSandboxedEnvironment(
         trim_blocks=True,
         lstrip_blocks=True,
-        extensions=["jinja2.ext.loopcontrols", template._Generation],
+        extensions=["jinja2.ext.loopcontrols", template_environment._Generation],
     )
-    plain.filters["tojson"] = template._to_json
-    plain.globals["raise_exception"] = template._refuse
+    plain.filters["tojson"] = template_environment._to_json
+    plain.globals["raise_exception"] = template_environment._refuse
     plain.globals["strftime_now"] = lambda _format: "today"
     given = {"messages": TURNS, "tools": None, "bos_token": "<s>", "eos_token": "</s>"}
-    counted = template.environment()
+    counted = template_environment.environment()
     counted.globals["strftime_now"] = lambda _format: "today"
     results = []
     for environment in (plain, counted):
@@ -173,5 +173,5 @@ def test_what_is_harmless_stays_possible() -> None:
         "{% for a, b in {'k': 1}.items() %}{{ a }}{{ b }}{% endfor %}{{ 'abcdef'[1:3] }}"
     )
     plain = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True)
-    plain.filters["tojson"] = template._to_json
+    plain.filters["tojson"] = template_environment._to_json
     assert ChatTemplate(source, {}).render(MESSAGES, []) == plain.from_string(source).render()

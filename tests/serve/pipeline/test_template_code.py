@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from jinja2 import TemplateSyntaxError
 
-from serve.pipeline import template
+from serve.pipeline import template_environment
 from serve.pipeline.template_meter import Bounds, Meter, TemplateBoundError, metering
 
 ROOMY = Bounds(steps=10**9, value_chars=10**9, made_chars=10**12, seconds=60.0)
@@ -17,7 +17,7 @@ LONG = "x" * 4096
 def cost(source: str, bounds: Bounds = ROOMY, **given: Any) -> Meter:
     """The meter after a whole rendering."""
     meter = Meter(bounds)
-    made = template.compile_template(source)
+    made = template_environment.compile_template(source)
     with metering(meter):
         made.render(given)
     return meter
@@ -80,7 +80,7 @@ def test_texts_that_are_joined_are_asked_for_first() -> None:
 
 def test_a_prompt_is_no_html() -> None:
     with pytest.raises(TemplateSyntaxError, match="autoescape is not supported"):
-        template.environment().from_string("{% autoescape true %}x{% endautoescape %}")
+        template_environment.environment().from_string("{% autoescape true %}x{% endautoescape %}")
 
 
 @pytest.mark.parametrize(
@@ -94,4 +94,4 @@ def test_a_prompt_is_no_html() -> None:
     ],
 )
 def test_what_is_rendered_stays_the_same(source: str, text: str) -> None:
-    assert template.compile_template(source).render() == text
+    assert template_environment.compile_template(source).render() == text

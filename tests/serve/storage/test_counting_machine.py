@@ -114,7 +114,7 @@ class ValkeyStore:
         return self.loop.run_until_complete(getattr(self.counters, verb)(*args, **kwargs))
 
     def see(self, wall_ms: int, elapsed_ms: int) -> int:
-        client = self.counters._client
+        client = self.counters._server.client
         self.loop.run_until_complete(client.set(f"{PREFIX}:test-time", wall_ms))
         return wall_ms
 

@@ -17,7 +17,7 @@ BLOCK = 32
 
 BLOCK_SIZE = 32
 """Tokens of a block of the KV cache. Prompts share whole blocks, and attention's tiles have as many
-rows (layers/attention.py); fewer would be more copies for each prompt that is gathered."""
+rows (layers/span_attention.py); fewer would be more copies for each prompt that is gathered."""
 
 FloatKind = Literal["bfloat16", "float32"]
 """Type of a stored floating-point weight."""

@@ -10,6 +10,7 @@ import torch
 
 from models.errors import UnknownShapeError
 from models.memory import fit, host_memory, shapes, sizes, stored_numbers
+from models.memory.attention_shapes import attention_layers
 from serve.engine.model_files import Checkpoint, WeightFiles
 from serve.engine.settings import EngineSettings
 from serve.engine.transformers.loader import placing
@@ -98,7 +99,7 @@ def _refuse_cache(
         StartupError: --kv-cache-tokens or --max-model-len needs more than is left.
     """
     try:
-        layers = shapes.attention_layers(config)
+        layers = attention_layers(config)
     except UnknownShapeError:
         return
     per_token = sizes.kv_bytes_per_token(layers, item_bytes=dtype.itemsize, has_latents=False)

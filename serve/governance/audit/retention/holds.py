@@ -15,27 +15,25 @@ command anew: what is taken out of it is held no longer.
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
 from pathlib import Path
 from typing import Annotated, Final, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
-from models import plain_file
 from serve.errors import StartupError
-from serve.suggestion import near
+from serve.governance.typed_tables import TypedTable, read_typed
 
 MAX_FILE_BYTES: Final = 1 << 20
 _Name = Annotated[str, Field(min_length=1, max_length=256)]
 
 
-class HoldTable(BaseModel):
+class HoldTable(TypedTable):
     """One table ``[[hold]]``."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(strict=True)
 
     name: _Name
     tenant: _Name | None = None
@@ -57,9 +55,7 @@ class HoldTable(BaseModel):
         return self
 
 
-class _File(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
+class _File(TypedTable):
     hold: list[HoldTable] = Field(default_factory=list, max_length=10_000)
 
 
@@ -111,17 +107,7 @@ def load(path: Path) -> tuple[Hold, ...]:
     Raises:
         StartupError: it cannot be read, or something in it is wrong; with the file and the place.
     """
-    try:
-        values = tomllib.loads(plain_file.read_text(path, MAX_FILE_BYTES, may_be_link=True))
-    except OSError as error:
-        reason = error.strerror or error
-        raise StartupError(f"file of legal holds {path} cannot be read: {reason}.") from None
-    except (ValueError, RecursionError) as error:
-        raise StartupError(f"file of legal holds {path} is not TOML: {error}.") from None
-    try:
-        tables = _File(**values).hold
-    except ValidationError as error:
-        raise StartupError(_explained(path, error)) from None
+    tables = read_typed(path, "file of legal holds", _File, MAX_FILE_BYTES).hold
     names = [table.name for table in tables]
     if twice := [name for name in names if names.count(name) > 1]:
         raise StartupError(f"file of legal holds {path}: the hold {twice[0]!r} stands there twice.")
@@ -148,17 +134,3 @@ def _moment(value: datetime | date) -> float:
     if not isinstance(value, datetime):
         value = datetime.combine(value, time())
     return (value if value.tzinfo else value.replace(tzinfo=UTC)).timestamp()
-
-
-def _explained(path: Path, error: ValidationError) -> str:
-    lines = []
-    for problem in error.errors(include_url=False, include_input=False):
-        place = ".".join(str(part) for part in problem["loc"])
-        hint = ""
-        if problem["type"] == "extra_forbidden":
-            fields = HoldTable.model_fields if len(problem["loc"]) > 1 else _File.model_fields
-            known = [field.alias or name for name, field in fields.items()]
-            hint = "there is no such key." + near(str(problem["loc"][-1]), known)
-        words = hint or problem["msg"].removeprefix("Value error, ")
-        lines.append(f"file of legal holds {path}: {place}: {words}")
-    return "\n".join(lines)

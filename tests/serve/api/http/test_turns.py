@@ -19,8 +19,9 @@ from typing import Any
 import orjson
 import pytest
 
-from serve.api.http.connection import BoundedProtocol, QuickConnection
+from serve.api.http.connection import BoundedProtocol
 from serve.api.http.framing import Framing, Piece
+from serve.api.http.quick_connection import QuickConnection
 from serve.api.http.turns import UNITS_A_TURN, Turns
 from serve.governance.identity import keys
 from tests.e2e.server import REPOSITORY, serving

@@ -17,7 +17,14 @@ from serve.engine import registry
 from serve.engine.protocol import Engine
 from serve.engine.settings import EngineSettings
 from serve.engine.supervisor import Supervisor
-from serve.engine.transformers import draft_check, model_runner, sampler, step_loop, warm_up
+from serve.engine.transformers import (
+    draft_check,
+    drawing,
+    model_runner,
+    sampler,
+    step_loop,
+    warm_up,
+)
 from serve.engine.transformers.engine import TransformersEngine
 from serve.engine.transformers.step_loop import MOST_FAILED_STEPS
 from serve.errors import EngineDeadError, InternalError, StartupError, StepFailed, Unavailable
@@ -157,7 +164,7 @@ def places(house: House) -> dict[str, tuple[object, str]]:
         "plan": (model_runner, "make_plan"),
         "forward": (house.engine.runner, "_forward"),
         "sample": (draft_check, "sample"),
-        "draw": (sampler, "_draw"),
+        "draw": (drawing, "draw"),
         "logprobs": (sampler, "_logprobs"),
     }
 
@@ -215,14 +222,14 @@ async def test_sampling_that_fails_once_is_done_again_row_by_row(
 async def test_one_row_that_cannot_be_sampled_ends_its_stream_alone(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = sampler._draw
+    real = drawing.draw
 
     def draw(logits: torch.Tensor, params: Any, draws: Any) -> torch.Tensor:
         if any(row.top_k == 7 for row in params):
             raise RuntimeError("planted")
         return real(logits, params, draws)
 
-    monkeypatch.setattr(sampler, "_draw", draw)
+    monkeypatch.setattr(drawing, "draw", draw)
     good = [request(prompt_of(5, n), max_tokens=12, temperature=1.0) for n in range(3)]
     bad = request(max_tokens=12, temperature=1.0, top_k=7)
     ended = await asyncio.gather(

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from serve.engine.protocol import EngineRequest, SamplingParams
-from serve.engine.transformers import sampler
+from serve.engine.transformers import drawing
 from serve.engine.transformers.sampler import sample
 from serve.engine.transformers.sequence import SequenceState
 from serve.errors import InternalError
@@ -98,7 +98,7 @@ params_rows = st.fixed_dictionaries(
 @pytest.fixture(params=[4, 16, 256], ids=lambda width: f"prefix{width}")
 def _prefix(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also with a prefix so short that most rows need the full sort."""
-    monkeypatch.setattr(sampler, "_PREFIX", request.param)
+    monkeypatch.setattr(drawing, "_PREFIX", request.param)
 
 
 @pytest.mark.usefixtures("_prefix")

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 import torch
 
-from models.memory import fit, shapes, sizes
+from models.memory import fit, sizes
+from models.memory.attention_shapes import attention_layers
 from serve.engine.settings import EngineSettings
 from serve.engine.transformers import warm_up
 from serve.engine.transformers.engine import TransformersEngine
@@ -61,7 +62,7 @@ def test_fit_and_the_engine_share_their_numbers(folder: Path) -> None:
     bytes_per_token = sum(
         s.bytes_per_token(model.dtype) for s in warm_up.layer_shapes(model).values()
     )
-    layers = shapes.attention_layers(json.loads((folder / "config.json").read_text()))
+    layers = attention_layers(json.loads((folder / "config.json").read_text()))
     assert sizes.kv_bytes_per_token(layers, item_bytes=4, has_latents=False) == bytes_per_token
 
 

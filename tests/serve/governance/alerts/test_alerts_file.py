@@ -64,7 +64,7 @@ def test_both_ways(folder):
         ("thresholds = [80]\n[webhok]\nurl = 'x'", "webhok"),
         ("thresholds = [80]" + WEBHOOK + "ca_fil = 'x'", "webhook.ca_fil"),
         ("thresholds = [80]" + MAIL + "timeout_s = 61", "mail.timeout_s"),
-        ("thresholds = [80", "is not TOML"),
+        ("thresholds = [80", "is no TOML"),
     ],
 )
 def test_a_wrong_file_is_named_with_its_key(folder, text, told):
@@ -76,7 +76,7 @@ def test_a_wrong_file_is_named_with_its_key(folder, text, told):
 
 
 def test_a_file_that_is_not_there(folder):
-    with pytest.raises(StartupError, match="cannot be read"):
+    with pytest.raises(StartupError, match="is not there"):
         load(folder / "none.toml")
 
 

@@ -120,5 +120,5 @@ def test_a_file_that_others_may_write_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_file_that_is_missing_is_named(tmp_path: Path) -> None:
-    with pytest.raises(StartupError, match=r"--jwt-file .*: No such file"):
+    with pytest.raises(StartupError, match=r"--jwt-file .* is not there"):
         read_jwt_settings(tmp_path / "jwt.toml")

@@ -11,7 +11,7 @@ from typing import Any
 from jinja2 import Template
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
 
-from serve.pipeline.template import compile_template
+from serve.pipeline.template_environment import compile_template
 from serve.pipeline.template_meter import Bounds, Meter, metering
 from serve.pipeline.tokenizer import ModelTokenizer
 from serve.pipeline.tool_arguments import with_parsed_arguments

@@ -6,7 +6,8 @@ import pytest
 
 from serve.pipeline.model_dialects.dialect import NO_DIALECT
 from serve.pipeline.prefix.append_only import AppendOnly, append_only
-from serve.pipeline.template import ChatTemplate, noting_times
+from serve.pipeline.template import ChatTemplate
+from serve.pipeline.template_environment import noting_times
 from tests.serve.pipeline.forms.answers import tokenizer_of
 from tests.serve.pipeline.forms.form import Form
 from tests.serve.pipeline.model_dialects.examining import dialect_of

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 import signal
 from collections.abc import AsyncIterator
@@ -14,6 +13,7 @@ from serve.storage.answers import valkey_answers, valkey_scripts
 from serve.storage.answers.valkey_answers import PREFIX, ValkeyAnswers
 from serve.storage.circuit import Circuit
 from serve.storage.counting.counters import StoreUnavailable
+from serve.storage.valkey_server import Script
 from tests.contracts.answer_store import (
     MAX_AGE_S,
     MAX_BYTES,
@@ -49,7 +49,7 @@ class TestValkeyAnswers(AnswerStoreContract):
         for name in ("FIND", "KEEP"):
             text = getattr(valkey_scripts, name).text
             assert text.count(TIME) == 1
-            script = valkey_scripts.Script(text.replace(TIME, TEST_TIME))
+            script = Script(text.replace(TIME, TEST_TIME))
             monkeypatch.setattr(valkey_answers, name, script)
 
         async def wait(seconds: float) -> None:
@@ -123,19 +123,6 @@ async def test_a_server_that_is_away_opens_the_circuit_and_comes_back() -> None:
         assert await store.find(b"a") == b"y"
         assert store.figures()["response_cache_available"] is True
         await store.close()
-
-
-async def test_a_silent_server_is_given_up(tmp_path) -> None:
-    async def say_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.read()
-        writer.close()
-
-    server = await asyncio.start_unix_server(say_nothing, tmp_path / "s")
-    store = answers_on(f"unix://{tmp_path / 's'}", timeout_s=0.02)
-    with pytest.raises(StoreUnavailable, match="did not answer within 20 ms"):
-        await store.find(b"a")
-    await store.close()
-    server.close()
 
 
 async def test_the_rights_that_the_docs_give_suffice(redis_server: RedisServer) -> None:

@@ -9,9 +9,9 @@ import torch
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from serve.engine.transformers.layers import attention, bfloat16_linear, tiles
-from serve.engine.transformers.layers.attention import Layer
+from serve.engine.transformers.layers import bfloat16_linear, span_attention, tiles
 from serve.engine.transformers.layers.sizes import filled, rounded, rounded_columns
+from serve.engine.transformers.layers.span_attention import Layer
 
 MOST_ROWS = 512
 PRODUCTS = {"aten::mm", "aten::addmm", "aten::bmm"}
@@ -80,7 +80,7 @@ def test_attention_multiplies_in_few_shapes(shapes: Shapes, window: int | None) 
         past = 7 * num_rows % 1000
         query = torch.randn(num_rows, 2, 16).to(torch.bfloat16)
         keys = torch.randn(1, past + num_rows, 16).to(torch.bfloat16)
-        attended = attention.attend_in_tiles(query, keys, keys, layer, past=past)
+        attended = span_attention.attend_in_tiles(query, keys, keys, layer, past=past)
         assert attended.shape == query.shape
     # To 1,536 columns there are 9 sizes; in each, products with the keys and with the values.
     assert 0 < len(shapes.seen) <= 2 * 9

@@ -1,4 +1,4 @@
-"""A child ends with all that it started."""
+"""A child is waited for, and ends with all that it started."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.compare.processes import Child
+from benchmarks import child as children
+from benchmarks.child import Child, StartError, free_port, wait_ready
 from models.memory.host_memory import read_text
 
 
@@ -63,3 +64,40 @@ async def test_last_words_are_the_end_of_what_it_printed(tmp_path: Path) -> None
 def test_a_program_that_is_not_there_is_an_os_error(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         Child(["/nowhere/program"], tmp_path / "child.log")
+
+
+class Process:
+    """A process that runs for so many looks at it."""
+
+    def __init__(self, looks: int) -> None:
+        self.looks = looks
+
+    @property
+    def is_running(self) -> bool:
+        self.looks -= 1
+        return self.looks >= 0
+
+    def log_end(self) -> str:
+        return "last words"
+
+
+async def test_a_child_is_asked_until_it_answers(monkeypatch) -> None:
+    answers = [False, False, True]
+    asked: list[str] = []
+    monkeypatch.setattr(children, "_answers", lambda url: asked.append(url) or answers.pop(0))
+    await wait_ready(Process(9), "http://x/readyz", pause_s=0)
+    assert asked == ["http://x/readyz"] * 3
+
+
+async def test_a_child_that_ends_or_takes_too_long_is_told_with_its_last_words(monkeypatch) -> None:
+    monkeypatch.setattr(children, "_answers", lambda _: False)
+    with pytest.raises(StartError, match="did not start: last words"):
+        await wait_ready(Process(3), "http://x", pause_s=0)
+    with pytest.raises(StartError, match="not ready within 0 s: last words"):
+        await wait_ready(Process(9), "http://x", timeout_s=0)
+
+
+async def test_nobody_at_an_address_is_no_answer() -> None:
+    url = f"http://127.0.0.1:{free_port()}/readyz"
+    with pytest.raises(StartError):
+        await wait_ready(Process(2), url, pause_s=0)

@@ -1,17 +1,28 @@
-"""Processes of a comparison: started, waited for, and ended with everything that they started."""
+"""Processes of a measurement: started, waited for, and ended with everything that they started."""
 
 from __future__ import annotations
 
 import asyncio
 import os
 import signal
+import socket
 import subprocess
+import time
+import urllib.error
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
+from benchmarks.direct_http import direct
+
+ROOT = Path(__file__).parents[1]
+START_TIMEOUT_S = 240.0
+PAUSE_S = 0.2
 _END_S = 20
+
+
+class StartError(RuntimeError):
+    """A process did not become ready; the message has its last words."""
 
 
 class Child:
@@ -65,3 +76,38 @@ class Child:
         for pipe in (self.process.stdin, self.process.stdout):
             if pipe is not None:
                 pipe.close()
+
+
+async def wait_ready(
+    child: Child, url: str, *, timeout_s: float = START_TIMEOUT_S, pause_s: float = PAUSE_S
+) -> None:
+    """Wait until the address answers 200.
+
+    Args:
+        pause_s: between two questions.
+
+    Raises:
+        StartError: the process ended, or it took too long.
+    """
+    deadline = time.monotonic() + timeout_s
+    while child.is_running and time.monotonic() < deadline:
+        if await asyncio.to_thread(_answers, url):
+            return
+        await asyncio.sleep(pause_s)
+    why = f"was not ready within {timeout_s:g} s" if child.is_running else "did not start"
+    raise StartError(f"{why}: {child.log_end()}")
+
+
+def free_port() -> int:
+    """A port of loopback that was free a moment ago, for a server of our own."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _answers(url: str) -> bool:
+    try:
+        with direct.open(url, timeout=5):
+            return True
+    except (urllib.error.URLError, OSError):
+        return False
