@@ -39,16 +39,21 @@ class Words:
         self._parts = parts_of(rules, shared)
         self.longest = max((part.longest for part, _ in self._parts), default=0)
 
-    def hits(self, text: str, begin: int, *, is_last: bool) -> Iterator[Iterator[Hit]]:
+    def hits(
+        self, text: str, begin: int, *, is_last: bool, edge: int = 0
+    ) -> Iterator[Iterator[Hit]]:
         """All places that end behind ``begin``, or there, by their ends: part by part.
 
         Args:
             is_last: the text ends there; else a word at its end may go on.
+            edge: a place at which a word may begin, whatever stands before it.
         """
         for part, numbers in self._parts:
             yield (
                 Hit(start, end, numbers[place])
-                for start, end, place in part.hits(text, begin, is_last=is_last)
+                for start, end, place in part.hits(
+                    text, begin, is_last=is_last, edge=edge
+                )
             )
 
     def open_from(self, text: str) -> int:
@@ -117,10 +122,14 @@ class Matcher:
         parts = (self._words, self._patterns, self._counted_words, self._counted_patterns)
         self.longest = max(part.longest for part in parts)
 
-    def blocked(self, text: str, begin: int, *, is_last: bool) -> Hit | None:
-        """The first hit of a rule that blocks, among those that end behind ``begin``."""
+    def blocked(self, text: str, begin: int, *, is_last: bool, edge: int = 0) -> Hit | None:
+        """The first hit of a rule that blocks, among those that end behind ``begin``.
+
+        Args:
+            edge: a place at which a word may begin, whatever stands before it.
+        """
         first: Hit | None = None
-        for hits in self._words.hits(text, begin, is_last=is_last):
+        for hits in self._words.hits(text, begin, is_last=is_last, edge=edge):
             for hit in hits:
                 if first is not None and hit.end - self._words.longest > first.start:
                     break  # whatever ends from here on begins behind it
@@ -132,19 +141,31 @@ class Matcher:
         """The place from which on a rule that blocks may still come to hit."""
         return min(self._words.open_from(text), self._patterns.open_from(text))
 
-    def counted(self, text: str, begin: int, end: int, *, is_last: bool) -> set[int]:
+    def counted(
+        self, text: str, begin: int, end: int, *, is_last: bool, edge: int = 0
+    ) -> set[int]:
         """Numbers of the rules that count and hit the text before ``end``.
 
         Args:
             begin: what ended before it has been counted.
             is_last: nothing follows the text; what follows ``end`` is in it all the same.
+            edge: what ends there or before is not counted; a word may begin there, whatever
+                stands before it.
         """
         found: set[int] = set()
-        words = self._counted_words.hits(text[: end + 1], begin, is_last=is_last)
+        words = self._counted_words.hits(text[: end + 1], begin, is_last=is_last, edge=edge)
         for hit in chain.from_iterable(words):
-            if begin <= hit.end <= end:
+            if begin <= hit.end <= end and hit.end > edge:
                 found.add(hit.number)
                 if len(found) == self._num_counting:
                     break
         found.update(hit.number for hit in self._counted_patterns.hits(text[:end], begin))
         return found
+
+    def counted_across(self, text: str, place: int, *, is_last: bool, edge: int = 0) -> set[int]:
+        """Numbers of the rules that count and hit what begins before a place and ends behind it."""
+        words = chain.from_iterable(
+            self._counted_words.hits(text, place, is_last=is_last, edge=edge)
+        )
+        hits = chain(words, self._counted_patterns.hits(text, place))
+        return {hit.number for hit in hits if hit.start < place < hit.end}

@@ -44,15 +44,21 @@ class WordPart:
         if entries:
             self._automaton.make_automaton()
 
-    def hits(self, text: str, begin: int, *, is_last: bool) -> Iterator[tuple[int, int, int]]:
-        """Start, end and place of the rule of all that end behind ``begin``, by their ends."""
+    def hits(
+        self, text: str, begin: int, *, is_last: bool, edge: int = 0
+    ) -> Iterator[tuple[int, int, int]]:
+        """Start, end and place of the rule of all that end behind ``begin``, by their ends.
+
+        Args:
+            edge: a place at which a word may begin, whatever stands before it.
+        """
         if not self.longest:
             return
         for last, values in self._automaton.iter(text, max(0, begin - self.longest)):
             end = last + 1
             for length, place, is_whole in values:
                 start = end - length
-                if not is_whole or _is_whole(text, start, end, is_last=is_last):
+                if not is_whole or _is_whole(text, start, end, is_last=is_last, edge=edge):
                     yield start, end, place
 
     def open_from(self, text: str) -> int:
@@ -111,9 +117,9 @@ def forms_of(words: Iterable[str]) -> list[str]:
     return [form for form in forms if form]
 
 
-def _is_whole(text: str, start: int, end: int, *, is_last: bool) -> bool:
+def _is_whole(text: str, start: int, end: int, *, is_last: bool, edge: int) -> bool:
     """Whether no word goes on at either side; at the text's end that is known where it is over."""
-    if start and is_word_char(text[start - 1]) and is_word_char(text[start]):
+    if start and start != edge and is_word_char(text[start - 1]) and is_word_char(text[start]):
         return False
     if not is_word_char(text[end - 1]):
         return True
