@@ -51,9 +51,7 @@ class Words:
         for part, numbers in self._parts:
             yield (
                 Hit(start, end, numbers[place])
-                for start, end, place in part.hits(
-                    text, begin, is_last=is_last, edge=edge
-                )
+                for start, end, place in part.hits(text, begin, is_last=is_last, edge=edge)
             )
 
     def open_from(self, text: str) -> int:
@@ -141,9 +139,7 @@ class Matcher:
         """The place from which on a rule that blocks may still come to hit."""
         return min(self._words.open_from(text), self._patterns.open_from(text))
 
-    def counted(
-        self, text: str, begin: int, end: int, *, is_last: bool, edge: int = 0
-    ) -> set[int]:
+    def counted(self, text: str, begin: int, end: int, *, is_last: bool, edge: int = 0) -> set[int]:
         """Numbers of the rules that count and hit the text before ``end``.
 
         Args:

@@ -15,6 +15,8 @@ from itertools import chain
 from typing import Any
 
 from serve.errors import InvalidRequest, MaskingFailed, RequestError
+from serve.governance.around import around, candidates_of
+from serve.governance.masking.edges import NO_EDGES, ContinuedStream, edges_of
 from serve.governance.masking.lanes import Lane, Rewritten
 from serve.governance.masking.prompts import MaskedPrompts, pseudonyms_in, texts_of
 from serve.governance.masking.pseudonyms import Pseudonyms
@@ -22,7 +24,6 @@ from serve.governance.masking.recorded import recorded_fields, texts_beside
 from serve.governance.masking.replacing import Replacing, Told, scanner_of
 from serve.governance.masking.restoring import RestoredStream
 from serve.governance.masking.rules import Rule, Rules, RuleSet, Side
-from serve.governance.masking.stream import MaskedStream
 from serve.governance.principal import Principal
 from serve.governance.screening import Screened
 from serve.observe.record import RequestRecord
@@ -135,7 +136,7 @@ class MaskedRequest:
         choices = _Choices(pseudonyms)
         stages: StagesOf = no_stages
         if is_answer_masked:
-            stages = self._masking(choices, is_json=is_json)
+            stages = self._masking(choices, generation, is_json=is_json)
         restores = len(pseudonyms) > 0 or (is_answer_masked and self._rules.pseudonymises)
         last_stages = _restoring(choices, is_json=is_json) if restores else None
         # A pseudonym that an answer brings is this request's own: nobody else can restore it.
@@ -148,16 +149,21 @@ class MaskedRequest:
             recorded=recorded,
         )
 
-    def _masking(self, choices: _Choices, *, is_json: bool) -> StagesOf:
+    def _masking(self, choices: _Choices, generation: Generation, *, is_json: bool) -> StagesOf:
         told = self._told("answers")
         scanner = scanner_of(self._rules, of_answers=True)
+        per_prompt = candidates_of(generation)
+        edges = [
+            edges_of(around(prompt), scanner, is_json=is_json) for prompt in generation.prompts
+        ]
 
         def stages(index: int) -> Sequence[Stage]:
             replacing = Replacing(self._rules, choices.of(index), told)
 
-            def stream(lane: Lane) -> MaskedStream:
+            def stream(lane: Lane) -> ContinuedStream:
+                own = NO_EDGES if isinstance(lane, int) else edges[index // per_prompt]
                 has_json = _is_json(lane, is_json=is_json)
-                return MaskedStream(scanner, replacing, is_json=has_json)
+                return ContinuedStream(scanner, replacing, own, is_json=has_json)
 
             return [Rewritten(stream, hides_tokens=True)]
 

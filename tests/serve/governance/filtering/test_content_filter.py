@@ -208,3 +208,16 @@ async def test_an_answer_without_a_hit_is_whole(home: House) -> None:
     async with other.client() as client:
         answer = (await client.post(CHAT, json=chat())).json()["choices"][0]
     assert (answer["message"]["content"], answer["finish_reason"]) == ("Fine.", "stop")
+
+
+async def test_an_answer_is_filtered_with_what_it_goes_on_from(tmp_path: Path) -> None:
+    path = tmp_path / "filter.toml"
+    path.write_text(RULES.replace('"state directory"', '"Where is The audit"'), "utf-8")
+    served = house(content_filter_file=path)
+    asked: dict[str, Any] = {"model": "demo", "prompt": ["Where is ", "And "], "n": 2}
+    async with served.client() as client:
+        choices = (await client.post("/v1/completions", json=asked)).json()["choices"]
+    assert [choice["finish_reason"] == "content_filter" for choice in choices] == [
+        *(True, True), *(False, False),
+    ]  # fmt: skip
+    assert [bool(choice["text"]) for choice in choices] == [False, False, True, True]

@@ -12,7 +12,22 @@ from serve.governance.filtering.scanning import Scanner
 from tests.serve.governance.filtering import rule_texts
 from tests.serve.governance.filtering.rule_texts import MATCHER
 
-PARTS = ("so ", "bad", "ly", "ugh", "坏", "人", "12", "34z", "qab", "c ", "yy", "ab", "\u200b", "Ｂ")
+PARTS = (
+    "so ",
+    "bad",
+    "ly",
+    "ugh",
+    "坏",
+    "人",
+    "12",
+    "34z",
+    "qab",
+    "c ",
+    "yy",
+    "ab",
+    "\u200b",
+    "Ｂ",
+)
 
 
 def scanned(

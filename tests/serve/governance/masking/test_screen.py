@@ -145,7 +145,7 @@ async def test_a_word_that_the_model_made_up_is_never_given_a_meaning() -> None:
 
 
 async def test_choices_number_what_they_add_by_themselves() -> None:
-    through = await screened(f"write to {MAIL}")
+    through = await screened(f"write to {MAIL}", n=2)
     for index, mail in ((0, "x@example.com"), (1, "y@example.com")):
         events = [TextDelta(index=index, text=mail), Finished(index=index, reason="stop")]
         trail, caller = passed(through, events, index=index)
@@ -283,3 +283,23 @@ async def test_the_trail_has_pseudonyms_and_the_caller_what_they_stand_for() -> 
     assert await in_process(service, body) == f"Dear {MAIL}!"
     told = "".join(line.removeprefix("text ") for line in trail.lines if line.startswith("text"))
     assert told == "Dear <EMAIL_1>!"
+
+
+async def test_an_answer_is_masked_with_what_it_goes_on_from() -> None:
+    """Choices by their prompts: two of each."""
+    texts = (TextPrompt("call 1380013"), TextPrompt("call "))
+    asked_twice = replace(asked(""), prompts=texts, n=2)
+    rules = parse_rules(RULES)
+    through = await MaskingScreen(lambda: rules).screen(ANN, record(), asked_twice)
+    told = []
+    for index in range(4):
+        events = [TextDelta(index=index, text="8000 now"), Finished(index=index, reason="stop")]
+        told.append(text_of(passed(through, events, index=index)[1]))
+    assert told == ["[PHONE] now", "[PHONE] now", "8000 now", "8000 now"]
+
+
+async def test_a_pseudonym_across_an_edge_stands_for_its_part_alone() -> None:
+    through = await screened("write to ann@exam")
+    trail, caller = passed(through, [*deltas("ple.com, not bob@example.com"), END])
+    assert text_of(trail) == "<EMAIL_1>, not <EMAIL_2>"
+    assert text_of(caller) == "ple.com, not bob@example.com"
