@@ -110,7 +110,7 @@ class ContinuedStream:
         return passed if self._blocked else passed + self._rest.finish(self._edges.after)
 
     def _opened(self, *, is_last: bool) -> str:
-        """What is decided while data may lie across the first edge."""
+        """The text that is decided while data may lie across the first edge."""
         edges = self._edges
         written = edges.held + self._own + (edges.after if is_last else "")
         reading = normalise(
@@ -134,7 +134,7 @@ class ContinuedStream:
         return self._rest.feed(own)
 
     def _across(self, hit: Hit, reading: Normalised, text: str) -> str:
-        """What is decided where a hit lies across the first edge."""
+        """The text that is decided where a hit lies across the first edge."""
         edge, begin, found = len(self._edges.held), len(self._edges.left), hit.found
         start = max(0, reading.start(found.value_start - begin) - edge)
         stop = min(len(self._own), reading.end(found.value_end - begin) - edge)

@@ -100,7 +100,7 @@ class MaskedStream:
         return self._decided(is_last=True, after=after) if self._held else ""
 
     def rest(self) -> tuple[str, str]:
-        """What is held back, and what stands before it, as detectors read it."""
+        """The text that is held back, and that before it, as detectors read it."""
         return self._held, self._before
 
     def skip(self, text: str, left: str) -> None:
