@@ -7,6 +7,7 @@ from typing import Final
 
 from serve.governance.around import Around
 from serve.governance.filtering.folding import Folder
+from serve.governance.filtering.spaces import shortened, view
 
 _ESCAPE_CHARS: Final = 6
 
@@ -35,8 +36,8 @@ def edges_of(around: Around, num_chars: int, *, has_escapes: bool = False) -> Ed
     """The edges of a text.
 
     Args:
-        num_chars: folded characters that are needed on either side. Unseen characters are none, so
-            more of the texts may have to be read than so many: all of them at the most.
+        num_chars: folded characters that are needed on either side. Unseen characters are none, and
+            a run of white space is one: so more of the texts may be read, all of them at the most.
         has_escapes: they are read as JSON text.
     """
     if around.before or around.after:
@@ -53,8 +54,10 @@ def _tail(text: str, num_chars: int, *, has_escapes: bool) -> tuple[str, str]:
         if not (has_escapes and "\\" in text[max(0, at - _ESCAPE_CHARS) : at]):
             folder = Folder(has_escapes=has_escapes)
             folded, _ = folder.feed(text[at:])
-            if len(folded) >= num_chars or at == 0:
-                return folded[-num_chars:], text[at + folder.num_folded :]
+            seen = view(folded)
+            if len(seen.text) >= num_chars or at == 0:
+                tail = folded[seen.place(max(0, len(seen.text) - num_chars)) :]
+                return shortened(tail, num_chars), text[at + folder.num_folded :]
         size += size
 
 
@@ -63,6 +66,8 @@ def _head(text: str, num_chars: int, *, has_escapes: bool) -> tuple[str, bool]:
     while True:
         is_whole = size >= len(text)
         folded, _ = Folder(has_escapes=has_escapes).feed(text[:size], is_last=is_whole)
-        if len(folded) >= num_chars or is_whole:
-            return folded[:num_chars], is_whole and len(folded) <= num_chars
+        seen = view(folded)
+        if len(seen.text) > num_chars or is_whole:
+            head = folded[: seen.place(num_chars)] if len(seen.text) > num_chars else folded
+            return shortened(head, num_chars), head == folded and is_whole
         size += size

@@ -93,7 +93,7 @@ class Scanner:
         released = self._held[: place - self._begin]
         self._held, self._begin = self._held[place - self._begin :], place
         del self._places[:num_more]
-        kept = max(0, end - self._matcher.longest - 1)
+        kept = self._matcher.kept_from(self._window[:end])
         self._window, self._num_released = self._window[kept:], end - kept
         self._edge = max(-1, self._edge - kept)
         return released

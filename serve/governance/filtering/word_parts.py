@@ -15,6 +15,7 @@ import ahocorasick
 
 from serve.governance.filtering.folding import folded, is_word_char
 from serve.governance.filtering.rules import Rule
+from serve.governance.filtering.spaces import squeezed
 
 PART_WORDS: Final = 20_000
 """Most words of a part: 0.1 s of lists as people write them, 0.4 s of the worst."""
@@ -29,6 +30,10 @@ class WordPart:
 
     Args:
         words: by the place of their rule in ``numbers``, with whether they are whole.
+
+    Attributes:
+        longest: the most characters of a word.
+        has_spaces: whether there is a space in a word: texts have to be squeezed (spaces.py).
     """
 
     def __init__(self, words: Iterable[tuple[int, Sequence[str], bool]]) -> None:
@@ -37,6 +42,7 @@ class WordPart:
             for form in forms_of(own):
                 entries.setdefault(form, []).append((len(form), place, is_whole))
         self.longest = max(map(len, entries), default=0)
+        self.has_spaces = any(" " in form for form in entries)
         self._firsts = frozenset(form[0] for form in entries)
         self._automaton: Any = ahocorasick.Automaton()
         for form, values in entries.items():
@@ -109,11 +115,12 @@ def _joined(rules: Sequence[Numbered]) -> tuple[WordPart, list[int]]:
 
 
 def forms_of(words: Iterable[str]) -> list[str]:
-    """Folded words, each composed and decomposed where that differs."""
+    """Folded words, each composed and decomposed where that differs; with single spaces."""
     forms: dict[str, None] = {}
     for word in words:
-        forms[folded(unicodedata.normalize("NFC", word))] = None
-        forms["".join(folded(char) for char in unicodedata.normalize("NFD", word))] = None
+        forms[squeezed(folded(unicodedata.normalize("NFC", word)))] = None
+        decomposed = "".join(folded(char) for char in unicodedata.normalize("NFD", word))
+        forms[squeezed(decomposed)] = None
     return [form for form in forms if form]
 
 
