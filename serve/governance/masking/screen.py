@@ -138,6 +138,8 @@ class MaskedRequest:
         if is_answer_masked:
             stages = self._masking(choices, generation, is_json=is_json)
         restores = len(pseudonyms) > 0 or (is_answer_masked and self._rules.pseudonymises)
+        if restores:
+            _check_restored(generation)
         last_stages = _restoring(choices, is_json=is_json) if restores else None
         # A pseudonym that an answer brings is this request's own: nobody else can restore it.
         brings = is_answer_masked and self._rules.pseudonymises
@@ -216,3 +218,18 @@ def _check_answer(generation: Generation) -> None:
                 "those of the text before. Leave it out.",
                 param=name,
             )
+
+
+def _check_restored(generation: Generation) -> None:
+    """Refuse places of tokens in a text in which pseudonyms are restored: theirs are others.
+
+    Raises:
+        InvalidRequest: they were asked for.
+    """
+    if generation.sampling.num_logprobs is not None:
+        raise InvalidRequest(
+            "logprobs cannot be had for this prompt: it has data for which pseudonyms stand, and "
+            "where those are restored the tokens are not those of the text. Leave logprobs out, or "
+            "take the data out of the prompt.",
+            param="logprobs",
+        )

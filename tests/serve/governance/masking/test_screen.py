@@ -204,6 +204,36 @@ async def test_what_tells_of_tokens_is_refused(name: str, options: dict[str, Any
     await screened("hi", tenant="asks", **options)
 
 
+async def test_log_probabilities_are_refused_where_pseudonyms_are_restored() -> None:
+    """Places in the text, as echo has them, and the tokens would be those of another text."""
+    options: dict[str, Any] = {
+        "sampling": SamplingParams(max_tokens=1, num_logprobs=1),
+        "echoes": True,
+    }
+    with pytest.raises(InvalidRequest, match="pseudonyms stand") as error:
+        await screened(f"write to {MAIL}", tenant="asks", **options)
+    assert error.value.param == "logprobs"
+    assert MAIL not in error.value.message
+    await screened(f"a label alone {PHONE}", tenant="asks", **options)
+    await screened(f"write to {MAIL}", tenant="asks", echoes=True)
+
+
+async def test_an_echo_s_tokens_and_places_are_those_of_the_masked_prompt() -> None:
+    served = serving("so", RULES.replace("[default]", '[default]\nwhere = "prompts"'))
+    asked = {"model": "demo", "prompt": f"call {PHONE} now", "echo": True, "logprobs": 0}
+    async with served.client() as client:
+        choice = (await client.post("/v1/completions", json=asked)).json()["choices"][0]
+        refused = await client.post("/v1/completions", json=asked | {"prompt": MAIL})
+    assert choice["text"].startswith("call [PHONE] now")
+    told = choice["logprobs"]
+    assert "".join(told["tokens"]).startswith("call [PHONE] now")
+    *places, (at_end, _) = zip(told["text_offset"], told["tokens"], strict=True)
+    assert at_end == len(choice["text"])  # the token that ended it, which has no text
+    for offset, token in places:
+        assert choice["text"].startswith(token, offset), (token, offset)
+    assert refused.status_code == 400
+
+
 async def test_a_prompt_that_cannot_be_masked_is_refused(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
