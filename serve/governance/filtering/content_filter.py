@@ -17,7 +17,7 @@ from serve.governance.filtering.edges import Edges, edges_of
 from serve.governance.filtering.matchers import Matchers
 from serve.governance.filtering.matching import Matcher
 from serve.governance.filtering.prompt_texts import PromptText, has_tokens, texts_of
-from serve.governance.filtering.rules import Direction, Rule, RuleSet
+from serve.governance.filtering.rules import Direction, Rule
 from serve.governance.filtering.scanning import hits_of
 from serve.governance.filtering.stage import FilterStage, HeldIds
 from serve.governance.moderating import Moderation
@@ -47,17 +47,20 @@ class ContentFilter:
     """Rules for what prompts and answers may say (a Screen and a Moderator).
 
     Args:
-        rules: those in force.
+        matchers: of the rules in force; a request keeps its own, whatever comes into force.
         timeout_s: most seconds for the texts of one request.
     """
 
     def __init__(
-        self, rules: Callable[[], RuleSet], metrics: FilterMetrics, *, timeout_s: float = TIMEOUT_S
+        self,
+        matchers: Callable[[], Matchers],
+        metrics: FilterMetrics,
+        *,
+        timeout_s: float = TIMEOUT_S,
     ) -> None:
-        self._rules = rules
+        self._matchers = matchers
         self._metrics = metrics
         self._timeout_s = timeout_s
-        self._last: Matchers | None = None
 
     async def screen(
         self, principal: Principal, record: RequestRecord, generation: Generation
@@ -205,13 +208,6 @@ class ContentFilter:
                 "action": rule.action,
             },
         )
-
-    def _matchers(self) -> Matchers:
-        """Those of the rules in force: a request keeps its own, whatever comes into force."""
-        rules = self._rules()
-        if self._last is None or self._last.rules is not rules:
-            self._last = Matchers(rules)
-        return self._last
 
     async def _matcher(
         self, matchers: Matchers, tenant: str, direction: Direction | None
