@@ -122,6 +122,13 @@ class Patterns:
                     break
                 at = start + 1
 
+    def all(self, text: str) -> Iterator[Hit]:
+        """The places of each pattern, none of which overlap."""
+        for number, pattern, _ in self._patterns:
+            for found in pattern.finditer(text):
+                start, end = found.span()
+                yield Hit(start, end, number)
+
     def open_from(self, text: str) -> int:
         """The place from which on a match may still begin and not have ended."""
         return max(0, len(text) - self.longest + 1) if self._patterns else len(text)
@@ -203,3 +210,12 @@ class Matcher:
         words = self._counted_words.hits(text, place, is_last=is_last, edge=edge)
         hits = chain(words, self._counted_patterns.hits(text, place))
         return {hit.number for hit in hits if hit.start < place < hit.end}
+
+    def all_hits(self, text: str) -> list[Hit]:
+        """All places of a whole text that rules hit, in order, whatever their actions are."""
+        hits: set[Hit] = set()
+        for words in (self._words, self._counted_words):
+            hits.update(words.hits(text, 0, is_last=True))
+        for patterns in (self._patterns, self._counted_patterns):
+            hits.update(patterns.all(text))
+        return sorted(hits)

@@ -45,6 +45,8 @@ has its turn."""
 
 OnHit = Callable[[str, str, Side], None]
 """Called with the rule, its action and the side of each hit."""
+OnFailure = Callable[[Side], None]
+"""Called with the side on which masking failed."""
 
 
 class MaskingScreen:
@@ -53,15 +55,18 @@ class MaskingScreen:
     Args:
         rules: asked for each request.
         on_hit: told of each hit.
+        on_failure: told of each request that could not be masked.
     """
 
     def __init__(
         self,
         rules: Callable[[], Rules],
         on_hit: OnHit = lambda _rule, _action, _side: None,
+        on_failure: OnFailure = lambda _side: None,
     ) -> None:
         self._rules = rules
         self._on_hit = on_hit
+        self._on_failure = on_failure
 
     async def screen(
         self, principal: Principal, record: RequestRecord, generation: Generation
@@ -72,7 +77,10 @@ class MaskingScreen:
         if not (own.apply_to("prompts") or own.apply_to("answers")):
             return Screened(generation=generation)
         request = MaskedRequest(
-            own, lambda side: self._told(record, rules.version, side), digest=rules.digest
+            own,
+            lambda side: self._told(record, rules.version, side),
+            digest=rules.digest,
+            on_failure=self._on_failure,
         )
         try:
             texts = chain(texts_of(generation), texts_beside(generation))
@@ -87,6 +95,7 @@ class MaskingScreen:
         except Exception as error:
             # Types and places are logged, and no text: it may be what was to be masked.
             log.error("masking of a prompt failed", exc_info=error)  # noqa: TRY400
+            self._on_failure("prompts")
             raise MaskingFailed(
                 "The prompt could not be masked, so it is not answered. Tell the operator."
             ) from None
@@ -108,9 +117,18 @@ class MaskedRequest:
         rules: of the tenant.
         told: makes what is told of the hits on a side.
         digest: of the file that they are of.
+        on_failure: told of a side that could not be masked.
     """
 
-    def __init__(self, rules: RuleSet, told: Callable[[Side], Told], *, digest: str = "") -> None:
+    def __init__(
+        self,
+        rules: RuleSet,
+        told: Callable[[Side], Told],
+        *,
+        digest: str = "",
+        on_failure: OnFailure = lambda _side: None,
+    ) -> None:
+        self._on_failure = on_failure
         self._rules = rules
         self._told = told
         self._digest = digest
@@ -140,7 +158,7 @@ class MaskedRequest:
         restores = len(pseudonyms) > 0 or (is_answer_masked and self._rules.pseudonymises)
         if restores:
             _check_restored(generation)
-        last_stages = _restoring(choices, is_json=is_json) if restores else None
+        last_stages = self._restoring(choices, is_json=is_json) if restores else None
         # A pseudonym that an answer brings is this request's own: nobody else can restore it.
         brings = is_answer_masked and self._rules.pseudonymises
         return Screened(
@@ -167,9 +185,21 @@ class MaskedRequest:
                 has_json = _is_json(lane, is_json=is_json)
                 return ContinuedStream(scanner, replacing, own, is_json=has_json)
 
-            return [Rewritten(stream, hides_tokens=True)]
+            return [Rewritten(stream, hides_tokens=True, on_failure=self._answer_failed)]
 
         return stages
+
+    def _restoring(self, choices: _Choices, *, is_json: bool) -> StagesOf:
+        def stages(index: int) -> Sequence[Stage]:
+            def stream(lane: Lane) -> RestoredStream:
+                return RestoredStream(choices.of(index), is_json=_is_json(lane, is_json=is_json))
+
+            return [Rewritten(stream, on_failure=self._answer_failed)]
+
+        return stages
+
+    def _answer_failed(self) -> None:
+        self._on_failure("answers")
 
 
 class _Choices:
@@ -183,16 +213,6 @@ class _Choices:
         if index not in self._own:
             self._own[index] = self._all.copy()
         return self._own[index]
-
-
-def _restoring(choices: _Choices, *, is_json: bool) -> StagesOf:
-    def stages(index: int) -> Sequence[Stage]:
-        def stream(lane: Lane) -> RestoredStream:
-            return RestoredStream(choices.of(index), is_json=_is_json(lane, is_json=is_json))
-
-        return [Rewritten(stream)]
-
-    return stages
 
 
 def _is_json(lane: Lane, *, is_json: bool) -> bool:

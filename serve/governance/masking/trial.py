@@ -10,6 +10,7 @@ from serve.governance.masking.replacing import Replacing, scanner_of
 from serve.governance.masking.rules import Action, Rule, RuleSet
 from serve.governance.masking.scan import Hit
 from serve.governance.masking.stream import BlockedError, masked
+from serve.governance.text_place import line_and_column
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,12 +76,12 @@ def tried(text: str, rules: RuleSet) -> Trial:
 
 
 def _place(text: str, rule: Rule, start: int, end: int) -> Place:
-    line_start = text.rfind("\n", 0, start) + 1
+    line, column = line_and_column(text, start)
     return Place(
         rule=rule.name,
         action=rule.action,
-        line=text.count("\n", 0, start) + 1,
-        column=start - line_start + 1,
+        line=line,
+        column=column,
         size=end - start,
         value=text[start:end],
     )

@@ -15,6 +15,7 @@ import pytest
 from serve.engine.protocol import SamplingParams
 from serve.errors import InvalidRequest, MaskingFailed
 from serve.governance.masking import prompts, screen
+from serve.governance.masking.edges import ContinuedStream
 from serve.governance.masking.masking_file import parse_rules
 from serve.governance.masking.screen import MaskedRequest, MaskingScreen
 from serve.governance.principal import Principal
@@ -241,9 +242,27 @@ async def test_a_prompt_that_cannot_be_masked_is_refused(
         raise ValueError(MAIL)
 
     monkeypatch.setattr(prompts.MaskedPrompts, "_text", fails)
+    rules, failed = parse_rules(RULES), []
+    own = MaskingScreen(lambda: rules, on_failure=failed.append)
     with caplog.at_level(logging.ERROR), pytest.raises(MaskingFailed) as error:
-        await screened(MAIL)
+        await own.screen(ANN, record(), asked(MAIL))
+    assert failed == ["prompts"]
     assert MAIL not in error.value.message + caplog.records[0].getMessage()
+
+
+async def test_an_answer_that_cannot_be_masked_ends_in_an_error_that_is_counted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fails(*_: object) -> None:
+        raise ValueError(MAIL)
+
+    rules, failed = parse_rules(RULES), []
+    own = MaskingScreen(lambda: rules, on_failure=failed.append)
+    through = await own.screen(ANN, record(), asked("hi"))
+    monkeypatch.setattr(ContinuedStream, "feed", fails)
+    trail, _ = passed(through, [*deltas("a"), END][:1])
+    assert [each.reason for each in trail if isinstance(each, Finished)] == ["error"]
+    assert failed == ["answers"]
 
 
 async def test_a_long_prompt_is_masked_on_a_thread(monkeypatch: pytest.MonkeyPatch) -> None:
