@@ -23,6 +23,7 @@ import pytest
 from serve.engine.vllm.processes import family
 from tests.certificates import Authority, Issued
 from tests.e2e.server import Server, engine_processes, free_port, wait_ready
+from tests.house.tree import ROOT
 from tests.monitoring.callers import BODY
 from tests.monitoring.site import Site, kill, port_of, starved
 from tests.monitoring.witness import refusing_witness, signing_witness, witnessed
@@ -412,7 +413,7 @@ def masking_has_a_defect(site: Site, folder: Path) -> Iterator[None]:
     planted, rules = folder / "planted", folder / "masking.toml"
     rules.write_text('[default]\nmask = ["personal"]\n', "utf-8")
     (folder / "sitecustomize.py").write_text(_DEFECT.format(path=str(planted)), "utf-8")
-    server = site.fake("--masking-file", str(rules), variables={"PYTHONPATH": str(folder)})
+    server = site.fake("--masking-file", str(rules), variables={"PYTHONPATH": f"{folder}:{ROOT}"})
     site.ask(server)
     yield
     planted.touch()
