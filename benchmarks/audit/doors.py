@@ -65,8 +65,11 @@ async def _serve(options: argparse.Namespace) -> None:
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     async with AsyncExitStack() as stack:
-        doors = {way: await _open(_config(options, way), stack) for way in options.ways}
-        pipeline = await _shared_model(list(doors.values()), environment)
+        metrics = {way: Metrics() for way in options.ways}
+        doors = {
+            way: await _open(_config(options, way), metrics[way], stack) for way in options.ways
+        }
+        pipeline = await _shared_model(list(doors.values()), metrics[options.ways[0]], environment)
         urls = {way: await _listen(parts, stack) for way, parts in doors.items()}
         part = options.tell.with_suffix(".part")
         part.write_text(json.dumps(urls))
@@ -101,14 +104,15 @@ def _config(options: argparse.Namespace, way: str) -> Config:
     return load_config(settings)
 
 
-async def _open(config: Config, stack: AsyncExitStack) -> Parts:
+async def _open(config: Config, metrics: Metrics, stack: AsyncExitStack) -> Parts:
     """Open the parts of a server that has no model yet."""
-    metrics = Metrics()
     stores = await stack.enter_async_context(open_stores(config, metrics))
     return await open_parts(config, stores, metrics, stack)
 
 
-async def _shared_model(doors: list[Parts], environment: dict[str, str]) -> Pipeline:
+async def _shared_model(
+    doors: list[Parts], metrics: Metrics, environment: dict[str, str]
+) -> Pipeline:
     """Load the model for the first door, and let the others have it too."""
     first, *others = doors
     loaded = await assemble(
@@ -116,7 +120,7 @@ async def _shared_model(doors: list[Parts], environment: dict[str, str]) -> Pipe
         environment,
         directory=first.service.directory,
         startup=first.state.startup,
-        metrics=first.state.metrics,
+        metrics=metrics,
         progress=lambda *_: None,
         on_brought=first.audit.model_loaded,
     )

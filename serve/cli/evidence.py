@@ -85,7 +85,7 @@ def _add_flags(parser: argparse.ArgumentParser) -> None:
         "--key",
         type=Path,
         metavar="FILE",
-        help="private key for notes, as `serve audit key` makes one; default: the audit log's",
+        help="private key for notes (`serve audit key`); default: the log's in --audit-dir",
     )
     group.add_argument(
         "--egress-trace", type=Path, metavar="FILE", help="connections, as strace wrote them"

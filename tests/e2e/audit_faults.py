@@ -10,13 +10,16 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from collections.abc import AsyncIterator
 from pathlib import Path
+from unittest.mock import patch
 
 import httpx
 import orjson
 
 from serve.composition.audit_log import ServerLog, open_server_log
 from serve.config import Config
+from serve.governance.audit.records import chunks
 from serve.observe.metrics import Metrics
 from tests.serve.api.house import CHAT, chat, error_code_of, house
 
@@ -47,15 +50,22 @@ async def brought_back(log: ServerLog) -> None:
     raise SystemExit("the log did not come back")
 
 
-async def main(folder: Path, num_calls: int) -> None:
+async def told(folder: Path, num_calls: int) -> AsyncIterator[str]:
+    """Start a server's parts on this folder, and yield the line of each call."""
     config = Config(port=0, audit_dir=folder, audit_name="a", audit_strict=True)
     async with open_server_log(config, folder, Metrics()) as log:
         home = house(audit=log.audit, listeners=(log.refusals,))
         async with home.client() as client:
             for number in range(num_calls):
-                print(await asked(client, is_stream=number % 2 == 1), flush=True)
+                yield await asked(client, is_stream=number % 2 == 1)
                 if not log.keeper.is_available:
                     await brought_back(log)
+
+
+async def main(folder: Path, num_calls: int) -> None:
+    with patch.object(chunks, "PAUSE_S", 0.0):  # as many writes, in less time
+        async for line in told(folder, num_calls):
+            print(line, flush=True)
 
 
 if __name__ == "__main__":
