@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from models.cli import output
+from models.rules.names import quoted
 from serve.cli.flags import Parser
 from serve.cli.text_input import read_text
 from serve.config_sources import load_config
@@ -20,6 +21,8 @@ from serve.governance.filtering.filter_file import read_filter
 from serve.governance.filtering.rules import RuleSet
 from serve.governance.filtering.trial import Place, tried
 
+MAX_ROWS = 1000
+"""Most hits of the table; JSON has all of them."""
 EPILOG = """\
 All hits are listed, in order, with the rules' actions; no text is shown unless --show is given.
 A server ends an answer at its first hit of a rule that blocks, and refuses a prompt that has one.
@@ -49,7 +52,10 @@ def run_filter(argv: Sequence[str]) -> int:
         document = {"version": rules.version, "hits": rows, "blocked_by": blocked_by}
         print(json.dumps(document, ensure_ascii=False, indent=1))
     else:
-        output.console().print(_table(hits, shows=arguments.show))
+        console = output.console()
+        console.print(_table(hits, shows=arguments.show))
+        if len(hits) > MAX_ROWS:
+            console.print(f"and {len(hits) - MAX_ROWS} more: --json has all")
     return int(blocked_by is not None)
 
 
@@ -97,11 +103,12 @@ def _row(hit: Place, *, shows: bool) -> dict[str, Any]:
 
 
 def _table(hits: Sequence[Place], *, shows: bool) -> Table:
-    names = ("rule", "category", "action", "on", "line", "column", "characters")
+    names = ("rule", "action", "on", "line", "column", "characters")
     shown = (*names, "value") if shows else names
     table = Table(*shown, box=None)
-    for hit in hits:
+    for hit in hits[:MAX_ROWS]:
         row = _row(hit, shows=shows) | {"on": ", ".join(sorted(hit.rule.on))}
+        row["value"] = quoted(hit.value)
         table.add_row(*(Text(str(row[name])) for name in shown))
     if not hits:
         table.add_row(Text("nothing hit", style="dim"))

@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
+import re
+from bisect import bisect_left
 
-def line_and_column(text: str, at: int) -> tuple[int, int]:
-    """The line and the column of a character, both from 1 on."""
-    return text.count("\n", 0, at) + 1, at - text.rfind("\n", 0, at)
+
+class Lines:
+    """The lines of a text."""
+
+    def __init__(self, text: str) -> None:
+        self._ends = [found.start() for found in re.finditer("\n", text)]
+
+    def place(self, at: int) -> tuple[int, int]:
+        """The line and the column of a character, both from 1 on."""
+        before = bisect_left(self._ends, at)
+        return before + 1, at - (self._ends[before - 1] if before else -1)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from serve.governance.filtering.folding import Folder
 from serve.governance.filtering.matching import Matcher
 from serve.governance.filtering.rules import Rule
-from serve.governance.text_place import line_and_column
+from serve.governance.text_place import Lines
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,10 +31,10 @@ def tried(text: str, rules: Iterable[Rule]) -> tuple[Place, ...]:
     """The hits of all of some rules, in order; they may overlap."""
     matcher = Matcher(tuple(rules), only_counts=True)
     folded, places = Folder().feed(text, is_last=True)
-    found = []
+    lines, found = Lines(text), []
     for hit in matcher.all_hits(folded):
         start = places[hit.start]
-        line, column = line_and_column(text, start)
+        line, column = lines.place(start)
         found.append(
             Place(
                 rule=matcher.rules[hit.number],

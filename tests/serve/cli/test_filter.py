@@ -48,10 +48,16 @@ def test_all_hits_are_listed_and_no_text(tried) -> None:
     code, out, _ = tried()
     assert code == 1
     rows = [line.split() for line in out.splitlines()]
-    assert rows[1] == ["explosives", "illicit", "block", "input", "1", "9", "10"]
+    assert rows[1] == ["explosives", "block", "input", "1", "9", "10"]
     assert [row[0] for row in rows[1:]] == ["explosives", "names", "names"]
     assert "bomb" not in out.lower()
     assert "Nightjar" in tried("--show")[1]
+
+
+def test_a_table_has_an_end(tried, monkeypatch) -> None:
+    monkeypatch.setattr("serve.cli.filter.MAX_ROWS", 2)
+    assert "and 1 more" in tried()[1]
+    assert len(json.loads(tried("--json")[1])["hits"]) == 3
 
 
 def test_a_tenants_rules_for_answers_as_json(tried) -> None:
