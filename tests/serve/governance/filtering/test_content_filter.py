@@ -219,7 +219,15 @@ async def test_an_answer_is_filtered_with_what_it_goes_on_from(tmp_path: Path) -
     asked: dict[str, Any] = {"model": "demo", "prompt": ["Where is ", "And "], "n": 2}
     async with served.client() as client:
         choices = (await client.post("/v1/completions", json=asked)).json()["choices"]
+        begun = {"role": "assistant", "content": [{"type": "text", "text": "Where is "}]}
+        body = chat(messages=[{"role": "user", "content": "hi"}, begun])
+        body |= {"continue_final_message": True}
+        (continued,) = (await client.post(CHAT, json=body)).json()["choices"]
+        begun["content"] = "Where was "
+        (other,) = (await client.post(CHAT, json=body)).json()["choices"]
     assert [choice["finish_reason"] == "content_filter" for choice in choices] == [
         *(True, True), *(False, False),
     ]  # fmt: skip
     assert [bool(choice["text"]) for choice in choices] == [False, False, True, True]
+    assert (continued["message"]["content"], continued["finish_reason"]) == ("", "content_filter")
+    assert other["finish_reason"] == "stop"
