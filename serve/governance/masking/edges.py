@@ -12,6 +12,7 @@ beside that the answer is masked as a text of its own.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from typing import Final
 
 from serve.governance.around import Around
@@ -22,9 +23,10 @@ from serve.governance.masking.normalised import (
     num_finished,
     num_quotes,
     said,
+    table,
 )
 from serve.governance.masking.scan import Hit, Scanner
-from serve.governance.masking.stream import BlockedError, MaskedStream, Replace
+from serve.governance.masking.stream import SLICE_CHARS, BlockedError, MaskedStream, Replace
 
 REACH: Final = 10_000
 """Characters that a detector may look at from a place on, and a match may have, at most."""
@@ -50,22 +52,36 @@ NO_EDGES = Edges()
 
 def edges_of(around: Around, scanner: Scanner, *, is_json: bool = False) -> Edges:
     """The edges of an answer. Invisible characters do not count as far as they are read."""
-    size = _enough(around.before, is_tail=True)
     stream = MaskedStream(scanner, lambda _hit, _key, _value: None, is_json=is_json)
-    stream.feed(around.before[-size:])
+    stream.feed(_end(around.before, is_tail=True))
     held, left = stream.rest()
-    return Edges(held, left, around.after[: _enough(around.after, is_tail=False)])
+    return Edges(held, left, _end(around.after, is_tail=False))
 
 
-def _enough(text: str, *, is_tail: bool) -> int:
-    """Characters of one end of a text in which a detector can see as far as it ever does."""
-    size = REACH + LEFT
-    while size < len(text):
-        part = text[-size:] if is_tail else text[:size]
-        if len(normalise(part[: num_finished(part)]).text) >= REACH:
+def _end(text: str, *, is_tail: bool) -> str:
+    """One end of a text, in which a detector can see as far as it ever does.
+
+    Where invisible characters make that long, most of them are left out: they are in nobody's way.
+    """
+    if len(text) <= REACH + LEFT:
+        return text
+    pieces: list[str] = []
+    num_seen = 0
+    for at in range(0, len(text), SLICE_CHARS):
+        piece = text[at : at + SLICE_CHARS]
+        if is_tail:
+            piece = text[max(0, len(text) - at - SLICE_CHARS) : len(text) - at]
+        num_read = len(normalise(piece[: num_finished(piece)]).text)
+        pieces.append(piece if num_read > len(piece) // 16 else piece.translate(_unseen()))
+        num_seen += num_read
+        if num_seen >= REACH + LEFT:
             break
-        size += size
-    return size
+    return "".join(reversed(pieces) if is_tail else pieces)
+
+
+@cache
+def _unseen() -> dict[int, None]:
+    return {code: None for code, reading in table().items() if reading is None}
 
 
 class ContinuedStream:
