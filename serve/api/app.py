@@ -26,6 +26,7 @@ from serve.api.http.endpoint import endpoint
 from serve.api.http.guards import Authenticate, BoundBody, Policies
 from serve.api.http.memory import GiveMemoryBack
 from serve.api.http.middleware import AnswerErrors, BoundHeaders, HeadAsGet, RecordCall, wrapped
+from serve.api.http.recorded_calls import is_recorded_call, recorded_call
 from serve.api.openai import models, moderations
 from serve.api.openai.chat import ChatCompletions
 from serve.api.openai.completions import Completions
@@ -34,6 +35,7 @@ from serve.api.openapi import Documentation
 from serve.api.operations import feedback, health, metrics, oauth, tokenize, usage
 from serve.api.pages import site
 from serve.api.routes import RouteSpec, ServerState
+from serve.service.requests import Service
 from serve.version import server_version
 
 DIALECTS: tuple[Dialect, ...] = (ChatCompletions(), Completions())
@@ -59,18 +61,18 @@ class ProtectedApp(FastAPI):
 
 
 def routes_of(state: ServerState, dialects: Sequence[Dialect] = DIALECTS) -> list[RouteSpec]:
-    """Every route of the server."""
-    routes = [
-        *(
-            RouteSpec(
-                path=dialect.path,
-                handler=endpoint(state.service, dialect),
-                policy=dialect.policy,
-                method="POST",
-                openapi=dialect.openapi,
-            )
-            for dialect in dialects
-        ),
+    """Every route of the server, recorded in the audit log as it has to be."""
+    generating = [
+        RouteSpec(
+            path=dialect.path,
+            handler=endpoint(state.service, dialect),
+            policy=dialect.policy,
+            method="POST",
+            openapi=dialect.openapi,
+        )
+        for dialect in dialects
+    ]
+    others = [
         *models.routes(state),
         *moderations.routes(state),
         *tokenize.routes(state),
@@ -81,12 +83,18 @@ def routes_of(state: ServerState, dialects: Sequence[Dialect] = DIALECTS) -> lis
         *oauth.routes(state),
         *site.routes(state),
     ]
-    return [
-        replace(route, handler=recorded(state.service, route.path, route.handler))
-        if is_act(route.policy)
-        else route
-        for route in routes
-    ]
+    return [*generating, *(_recorded(state.service, route) for route in others)]
+
+
+def _recorded(service: Service, route: RouteSpec) -> RouteSpec:
+    """A route that does not generate, with what records it before its answer leaves."""
+    if is_act(route.policy):
+        handler = recorded(service, route.path, route.handler)
+    elif is_recorded_call(route):
+        handler = recorded_call(service, route.path, route.handler)
+    else:
+        return route
+    return replace(route, handler=handler)
 
 
 def create_protected_app(routes: Sequence[RouteSpec]) -> ProtectedApp:

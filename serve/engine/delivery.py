@@ -39,7 +39,7 @@ class Mailbox:
 
     A consumer that lags finds all that came meanwhile in one chunk, so a slow client costs neither
     memory nor wake-ups (the idea is vLLM's RequestOutputCollector). One that is merely a step or
-    two late gets pairs, so that its rhythm stays even.
+    two late gets pairs, so that its rhythm stays even; the end of an answer it gets at once.
 
     Attributes:
         cached_tokens: prompt tokens taken from a prefix cache; in every chunk.
@@ -110,7 +110,7 @@ class Mailbox:
             await self._waiter
         token_ids, logprobs = self._token_ids, self._logprobs
         self._token_ids, self._logprobs = [], []
-        if PAIR < len(token_ids) <= MAX_LAG:
+        if PAIR < len(token_ids) <= MAX_LAG and self._finish_reason is None:
             token_ids, self._token_ids = token_ids[:PAIR], token_ids[PAIR:]
             logprobs, self._logprobs = logprobs[:PAIR], logprobs[PAIR:]
         return TokenChunk(

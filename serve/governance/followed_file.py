@@ -44,6 +44,8 @@ class FollowedFile(Generic[T]):
     Args:
         read: reads the file; raises StartupError where it cannot be used.
         kind: what the file is, for the log: ``presets``.
+        sign: a value that changes when the file does; None where it is not there. Of more than one
+            file it is another than the usual one.
         clock: monotonic seconds.
         start: of later readings; the first one is done at once.
 
@@ -57,6 +59,7 @@ class FollowedFile(Generic[T]):
         read: Callable[[Path], T],
         kind: str,
         *,
+        sign: Callable[[Path], object] | None = None,
         clock: Callable[[], float] = timeline.now,
         start: Start = at_once,
     ) -> None:
@@ -64,7 +67,8 @@ class FollowedFile(Generic[T]):
         self._read = read
         self._kind = kind
         self._clock = clock
-        self._signature = self._signed()
+        self._sign = sign or signature_of
+        self._signature = self._sign(path)
         self._content = read(path)
         self._checked_at = clock()
         self._is_in_force = True
@@ -92,7 +96,7 @@ class FollowedFile(Generic[T]):
             always: read it whether it has changed or not.
         """
         self._checked_at = self._clock()
-        signature = self._signed()
+        signature = self._sign(self._path)
         if signature == self._signature and not always:
             return
         self._signature = signature
@@ -130,10 +134,11 @@ class FollowedFile(Generic[T]):
         if self._clock() - self._checked_at >= RELOAD_INTERVAL_S:
             self.follow()
 
-    def _signed(self) -> tuple[int, ...] | None:
-        """A value that changes when the file does; None where it is not there."""
-        try:
-            found = self._path.stat()
-        except OSError:
-            return None
-        return (found.st_ino, found.st_mtime_ns, found.st_size)
+
+def signature_of(path: Path) -> tuple[int, ...] | None:
+    """A value that changes when the file does; None where it is not there."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return (found.st_ino, found.st_mtime_ns, found.st_size)

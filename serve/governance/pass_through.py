@@ -107,3 +107,12 @@ class NoAudit:
         details: Mapping[str, Any],
     ) -> None:
         """Write nothing."""
+
+    async def called(
+        self,
+        principal: Principal,
+        record: RequestRecord,
+        status: int,
+        details: Mapping[str, Any],
+    ) -> None:
+        """Write nothing."""

@@ -22,6 +22,8 @@ class Call:
         is_retry: whether its client says that it was refused before.
         wants_queue_updates: whether it is told its place in the queue while it waits.
         answer_headers: names and values that its answer tells, whatever it is: room left in limits.
+        details: counts, ids and versions for its record in the audit log; no text that somebody
+            wrote. For calls that run nothing in the engine.
         cache_use: whether a kept answer will do, and its own may be kept.
     """
 
@@ -32,6 +34,7 @@ class Call:
     is_retry: bool = False
     wants_queue_updates: bool = False
     answer_headers: dict[str, str] = field(default_factory=dict)
+    details: dict[str, str | int] = field(default_factory=dict)
     cache_use: CacheUse = USUAL
 
     def failed(self, error: RequestError) -> None:

@@ -25,11 +25,9 @@ from collections.abc import (
     AsyncIterator,
     Callable,
     Iterator,
-    Mapping,
     Sequence,
 )
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
-from typing import Any
 
 from serve import timeline
 from serve.errors import (
@@ -52,6 +50,7 @@ from serve.pipeline.events import Event, Generation
 from serve.service import allowed_models
 from serve.service.call import Call
 from serve.service.directory import Directory, Served
+from serve.service.recording import Recorder
 from serve.service.response_cache.answers import ResponseCache
 from serve.service.running import Running
 from serve.timeline import Timeline
@@ -78,6 +77,7 @@ class Service:
     Attributes:
         is_leaving: the server will end; it says so to probes, and still takes work.
         is_draining: no new work; what runs may finish.
+        recorder: of what runs nothing in the engine.
     """
 
     def __init__(
@@ -99,6 +99,7 @@ class Service:
         self._authenticators = authenticators
         self._reservations = reservations or NoLimits()
         self._audit = audit or NoAudit()
+        self.recorder = Recorder(self._audit)
         self._screen = screen or Screens()
         self._answers = answers
         self._moderator = moderator
@@ -189,14 +190,6 @@ class Service:
         if self.is_draining:
             raise _draining()
         self._audit.check()
-
-    async def act(self, call: Call, name: str, details: Mapping[str, Any]) -> None:
-        """Record an act of an administrator, or one that gives rights, before it is answered.
-
-        Raises:
-            AuditUnavailable: it cannot be recorded, so it must not be answered.
-        """
-        await self._audit.act(call.principal, call.record, name, details)
 
     def served(self, call: Call, model: str | None) -> Served:
         """Find what serves the model that the caller names; its name goes into the record.

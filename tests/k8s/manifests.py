@@ -97,8 +97,9 @@ class Pod:
 
 def pods(manifests: list[Manifest]) -> Iterator[Pod]:
     for each in manifests:
-        if each["kind"] in {"Deployment", "Job"}:
-            template = each["spec"]["template"]
+        if each["kind"] in {"Deployment", "Job", "CronJob"}:
+            spec = each["spec"]
+            template = spec.get("jobTemplate", {}).get("spec", spec)["template"]
             owner = f"{each['kind']}/{each['metadata']['name']}"
             yield Pod(owner=owner, metadata=template["metadata"], spec=template["spec"])
 

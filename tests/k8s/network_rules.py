@@ -44,7 +44,7 @@ def network_faults(manifests: list[Manifest]) -> Iterator[str]:
     yield from _reach_faults(manifests, policies)
 
 
-_WORK = {"Deployment", "Job"}
+_WORK = {"Deployment", "Job", "CronJob"}
 
 
 def _denies_all(policy: Manifest, namespace: str | None) -> bool:

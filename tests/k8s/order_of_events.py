@@ -110,7 +110,9 @@ class Cluster:
         self.done.pop(owner, None)
 
     def pods(self) -> list[Pod]:
-        return list(pods(list(self.objects.values())))
+        """Those that start when they are applied; jobs that wait for their hour do not."""
+        found = pods(list(self.objects.values()))
+        return [pod for pod in found if not pod.owner.startswith("CronJob/")]
 
     def _state(self, pod: Pod) -> State:
         if not self.has_volumes:

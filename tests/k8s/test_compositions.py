@@ -102,8 +102,24 @@ def test_the_prefetch_quantises_for_as_many_devices_as_share_a_layer(tmp_path: P
 
 
 def test_openshift_goes_with_an_overlay_that_asks_for_no_name(tmp_path: Path) -> None:
-    manifests = rendered(tmp_path, "overlays/airgapped", "openshift")
-    assert all(pod.is_openshifts for pod in pods(manifests))
+    manifests = rendered(tmp_path, "overlays/airgapped", "audit", "openshift")
+    found = {pod.component: pod for pod in pods(manifests)}
+    assert found.keys() == {"server", "prefetch", "audit-prune"}
+    for pod in found.values():
+        assert pod.is_openshifts
+        assert not {"runAsUser", "runAsGroup", "fsGroup"} & set(pod.spec["securityContext"])
+
+
+def test_the_audit_is_every_arms_and_pruned_by_one_job(tmp_path: Path) -> None:
+    manifests = rendered(tmp_path, "variants/canary", "audit")
+    found = [pod for pod in pods(manifests) if pod.component == "server"]
+    (prune,) = (pod for pod in pods(manifests) if pod.component == "audit-prune")
+    assert len(found) == 2
+    for pod in found:
+        values = settings(manifests, pod.spec["containers"][0])
+        assert values["INTRAMURAL_AUDIT_HOLDS_FILE"] == "/etc/intramural/audit-holds/holds.toml"
+        assert "/etc/intramural/audit-holds" in str(pod.spec["containers"][0]["volumeMounts"])
+    assert "@sha256:" in prune.containers[0]["image"]
 
 
 def test_tls_is_every_arms(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from docs import cluster_settings
 from models import catalog
 from serve.api.http.listening import check_exposure
 from serve.cli import wait
+from serve.cli.audit import command as audit
 from serve.cli.flags import parse
 from serve.cli.flags import settings as given
 from serve.config import Config
@@ -54,10 +55,12 @@ def faults(command: list[str], values: dict[str, str]) -> Iterator[str]:
         yield f"{command} is not one of ours"
     ours = {name: value for name, value in values.items() if name.startswith("INTRAMURAL_")}
     try:
-        is_server = module == "serve" and arguments[:1] != ["wait"]
+        is_server = module == "serve" and arguments[:1] not in (["wait"], ["audit"])
         config = load_config(given(parse(arguments)) if is_server else {}, env=ours)
         if arguments[:1] == ["wait"]:
             wait._parser().parse_args(arguments[1:])
+        elif arguments[:1] == ["audit"]:
+            audit.parser().parse_args(arguments[1:])
         elif module != "serve":
             PARSERS[module]().parse_args(arguments)
     except StartupError as error:
@@ -89,6 +92,7 @@ def test_every_command_and_setting_is_taken(name):
         (["python", "-m", "serve"], {"INTRAMURAL_PORT": "80 80"}),
         (["python", "-m", "serve"], {"INTRAMURAL_MODEL": "llama9-1b"}),
         (["python", "-m", "serve", "wait", "godot"], {}),
+        (["python", "-m", "serve", "audit", "prune", "--keep", "x"], {}),
         (["python", "-m", "serve", "wait", "model", "--advise", "x"], {}),
         (["python", "-m", "models", "verify", "$INTRAMURAL_MODLE"], {}),
         (["python", "-m", "models", "fetch", "demo"], {}),

@@ -109,6 +109,32 @@ def test_only_servers_with_a_gpu_are_left_to_the_device_plugin() -> None:
     assert {row[1:] for row in gpus("overlays/cpu")} == {(False, "void")}
 
 
+def test_old_entries_are_pruned_by_day_as_the_servers_user_and_what_is_held_stays(
+    site: list[Manifest],
+) -> None:
+    found = by_component(site)
+    server, prune = found["server"], found["audit-prune"]
+    (container,) = prune.containers
+    assert container["image"] == server.spec["containers"][0]["image"]
+    values, servers = settings(site, container), settings(site, server.spec["containers"][0])
+    for name in ("AUDIT_DIR", "AUDIT_HOLDS_FILE", "AUDIT_RETENTION_DAYS"):
+        assert values.get(f"INTRAMURAL_{name}") == servers.get(f"INTRAMURAL_{name}")
+    for pod in (server, prune):
+        places = {
+            each["mountPath"]: each["name"] for each in pod.spec["containers"][0]["volumeMounts"]
+        }
+        volumes = {each["name"]: each for each in pod.spec["volumes"]}
+        claim = volumes[places[values["INTRAMURAL_AUDIT_DIR"]]]["persistentVolumeClaim"]
+        assert claim == {"claimName": "intramural-audit"}
+        folder, _, file = values["INTRAMURAL_AUDIT_HOLDS_FILE"].rpartition("/")
+        name = volumes[places[folder]]["configMap"]["name"]
+        (holds,) = (each for each in site if each["metadata"]["name"] == name)
+        assert file in holds["data"]
+        assert pod.spec["securityContext"]["runAsUser"] == 10001
+    assert get(site, "CronJob", "intramural-audit-prune")["spec"]["concurrencyPolicy"] == "Forbid"
+    assert reach("variants/site", "egress").get("audit-prune") is None
+
+
 def test_a_site_where_nothing_is_filled_waits() -> None:
     cluster = Cluster()
     cluster.apply(render("variants/site"))

@@ -27,7 +27,7 @@ def recorded(service: Service, path: str, handler: Handler) -> Handler:
     async def handle(request: Request) -> Response:
         response = await handler(request)
         details = {"query": request.url.query[:MAX_QUERY_CHARS]} if request.url.query else {}
-        await service.act(call_of(request.scope), f"{request.method} {path}", details)
+        await service.recorder.act(call_of(request.scope), f"{request.method} {path}", details)
         return response
 
     handle.__name__ = handler.__name__

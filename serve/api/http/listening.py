@@ -35,6 +35,24 @@ _NO_SUCH_ADDRESS = {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT, errno.EPROTONOSUPPO
 """Errors of a machine that does not have this address, or not its family."""
 
 
+class CannotListenError(StartupError):
+    """A socket that cannot be bound, with what to do in words of the server's flags.
+
+    Attributes:
+        what: the message without them.
+        is_taken: another port may do; else it is the address.
+    """
+
+    def __init__(self, what: str, *, is_taken: bool) -> None:
+        if is_taken:
+            advice = "Stop what uses it, or choose another with --port (0 takes a free one)."
+        else:
+            advice = "Give an address of this machine with --host."
+        super().__init__(f"{what} {advice}")
+        self.what = what
+        self.is_taken = is_taken
+
+
 def check_exposure(config: Config) -> None:
     """Refuse to listen beyond loopback without keys or in plain HTTP, and to let any web page ask.
 
@@ -82,7 +100,8 @@ def listen(host: str, port: int) -> list[socket.socket]:
         port: 0 takes one that is free on all of them.
 
     Raises:
-        StartupError: with what to do, where the port is taken on any of them.
+        CannotListenError: with what to do, where the port is taken on any of them.
+        StartupError: the host is empty.
     """
     addresses = _addresses(_plain(host), port)
     for _ in range(MAX_PORTS_TRIED):
@@ -204,14 +223,11 @@ def _bound(address: str, port: int) -> socket.socket:
     return listener
 
 
-def _cannot_listen(address: str, port: int, error: Exception) -> StartupError:
+def _cannot_listen(address: str, port: int, error: Exception) -> CannotListenError:
     where = f"{in_url(address)}:{port}"
     reason = getattr(error, "strerror", None) or "it is no name of a host"
-    if getattr(error, "errno", None) in {errno.EADDRINUSE, errno.EACCES}:
-        advice = "Stop what uses it, or choose another with --port (0 takes a free one)."
-    else:
-        advice = "Give an address of this machine with --host."
-    return StartupError(f"cannot listen on {where}: {reason}. {advice}")
+    is_taken = getattr(error, "errno", None) in {errno.EADDRINUSE, errno.EACCES}
+    return CannotListenError(f"cannot listen on {where}: {reason}.", is_taken=is_taken)
 
 
 def _plain(host: str) -> str:

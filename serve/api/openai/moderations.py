@@ -108,7 +108,14 @@ def routes(state: ServerState) -> tuple[RouteSpec, ...]:
                 len(raw), lambda: parse_body(ModerationRequest, parse_object(raw), PROMPT_FIELDS)
             )
             call = call_of(request.scope)
-            version, found = await state.service.moderate(call, body.texts())
+            texts = body.texts()
+            version, found = await state.service.moderate(call, texts)
+        call.details |= {
+            "rules": version,
+            "texts": len(texts),
+            "chars": sum(map(len, texts)),
+            "flagged": sum(bool(moderation.flagged) for moderation in found),
+        }
         return JsonReply(
             {
                 "id": "modr-" + call.record.request_id.removeprefix("req-"),

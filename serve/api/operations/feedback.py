@@ -29,7 +29,7 @@ from serve.api.routes import RouteSpec, ServerState
 from serve.errors import FeedbackUnavailable, InternalError, NoLedger
 from serve.governance.feedback.book import FeedbackBook
 from serve.governance.feedback.csv_form import counts_csv, counts_json, entries_csv
-from serve.governance.feedback.feedback import MILLI, StoredFeedback
+from serve.governance.feedback.feedback import MILLI, StoredFeedback, request_id_of
 from serve.governance.feedback.query import FILTERS, PAGING, cursor, parse_query
 from serve.governance.principal import Principal
 from serve.governance.usage.csv_form import MEDIA_TYPE
@@ -68,6 +68,12 @@ def _own(state: ServerState, turnstile: Turnstile) -> tuple[RouteSpec, ...]:
         given, book = body.feedback(), _book(state)
         async with turnstile.passed():
             stored, _is_first = await _done(book.give(_caller(request), body.id, given))
+        call_of(request.scope).details |= {
+            "answer": request_id_of(body.id) or "",
+            "score_milli": stored.score_milli,
+            "labels": len(stored.labels),
+            "chars": len(given.text or ""),
+        }
         return JsonReply(_told(body.id, stored))
 
     async def delete_feedback(request: Request) -> Response:
@@ -79,6 +85,7 @@ def _own(state: ServerState, turnstile: Turnstile) -> tuple[RouteSpec, ...]:
         answer_id, book = request.path_params["answer_id"], _book(state)
         async with turnstile.passed():
             await _done(book.take_back(_caller(request), answer_id))
+        call_of(request.scope).details["answer"] = request_id_of(answer_id) or ""
         return JsonReply({"object": "feedback.deleted", "id": answer_id, "deleted": True})
 
     giving = {"tags": ["feedback"], "responses": described(FeedbackReply)}

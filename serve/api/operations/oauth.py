@@ -95,7 +95,7 @@ def routes(state: ServerState) -> tuple[RouteSpec, ...]:
             raise _refused_client(authorization) from None
         call = call_of(request.scope)
         call.record.key_id = client_id
-        await state.service.act(call, "token.issue", {"scopes": list(made.scopes)})
+        await state.service.recorder.act(call, "token.issue", {"scopes": list(made.scopes)})
         answer = {
             "access_token": made.text,
             "token_type": "Bearer",

@@ -62,6 +62,7 @@ def routes(state: ServerState) -> tuple[RouteSpec, ...]:
             pipeline = _pipeline(state, request, body.model)
             token_ids = await pipeline.encode(body.to_prompt())
             lists = await _token_lists(pipeline, token_ids, has_texts=bool(body.return_token_strs))
+        call_of(request.scope).details |= body.counts() | {"tokens": len(token_ids)}
         return PiecewiseReply(in_pieces(lists.pieces()))
 
     async def detokenize(request: Request) -> Response:
@@ -79,6 +80,7 @@ def routes(state: ServerState) -> tuple[RouteSpec, ...]:
                 text = pipeline.decode(body.tokens)
             else:
                 text = await asyncio.to_thread(pipeline.decode, body.tokens)
+        call_of(request.scope).details |= {"tokens": len(body.tokens), "chars": len(text)}
         return JsonReply({"prompt": text})
 
     tags = ["tokens"]

@@ -64,6 +64,12 @@ class TokenizeRequest(TemplateFields):
                 )
         return TextPrompt(self.prompt, add_special_tokens=self.add_special_tokens is not False)
 
+    def counts(self) -> dict[str, int]:
+        """The sizes of what is to be tokenised: messages, or characters of a prompt."""
+        if self.messages is not None:
+            return {"messages": len(self.messages)}
+        return {"chars": len(self.prompt or "")}
+
 
 class DetokenizeRequest(Body):
     elsewhere: ClassVar = {

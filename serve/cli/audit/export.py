@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from models import durable
-from serve.cli.audit.acts import acting
+from serve.cli.audit.acts import add_record_dir, reading
 from serve.cli.audit.logs import LogPlace, add_place, places
 from serve.cli.audit.printing import remark
 from serve.cli.audit.queries import QUERY, add_query, found, query_of
@@ -28,7 +28,11 @@ EPILOG = """\
 A line an entry: log, index, record; of ends also begin; with --content-key-file also content, which
 is the prompt of a begin, the answer of an end, a list of the pieces of chunks, or {"gone": why}
 where it was erased or pruned. Who holds that file reads all contents: nobody else does, and root
-does not by being root. That they are read is recorded before, in the log `cli`.
+does not by being root. That they are read is recorded before, in the log `cli`; of a copy that
+cannot be written it is recorded in the log of --record-dir.
+
+Of an entry of pieces (--audit-strict) those are in it whose calls are looked for by caller, model
+or id; left_out counts the others. Pieces whose begin was pruned are nobody's.
 
 The file is made with mode 600 and is there whole, or not at all.
 """
@@ -49,13 +53,16 @@ def add(commands: Any) -> None:
     command.add_argument(
         "--content-key-file", type=Path, metavar="FILE", help="the file of --audit-content-key-file"
     )
+    add_record_dir(command)
     command.set_defaults(run=_run)
 
 
 def _run(arguments: argparse.Namespace) -> int:
+    if arguments.record_dir and not arguments.content_key_file:
+        raise StartupError("--record-dir goes with --content-key-file: else nothing is recorded.")
     if arguments.csv and arguments.content_key_file:
         raise StartupError("CSV has no contents: leave out --csv, or --content-key-file.")
-    query, num, gone = query_of(arguments), 0, Counter[str]()
+    query, num, gone = query_of(arguments, with_pieces=True), 0, Counter[str]()
     keys = arguments.content_key_file and read_content_keys(arguments.content_key_file)
     chosen = places(arguments)
     with _recorded(chosen, arguments), _output(arguments.out) as out:
@@ -84,7 +91,7 @@ def _recorded(chosen: Sequence[LogPlace], arguments: argparse.Namespace) -> Iter
         return
     asked = {name: getattr(arguments, name) for name in QUERY if getattr(arguments, name)}
     details = {"logs": [place.name for place in chosen], "query": asked}
-    with acting(chosen[0].path.parent, "audit.export", details):
+    with reading(chosen[0].path.parent, arguments.record_dir, "audit.export", details):
         yield
 
 

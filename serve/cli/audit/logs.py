@@ -15,7 +15,7 @@ from serve.errors import StartupError
 from serve.governance.audit.log.folder import LogFolder
 from serve.governance.audit.log.tile_files import is_log, log_folders
 from serve.governance.audit.retention.holds import Hold, load
-from serve.governance.audit.tlog.key_files import read_verifiers
+from serve.governance.audit.tlog.key_files import read_verifiers, verifier_files
 from serve.governance.audit.tlog.keys import COSIGNATURE, ED25519, NoteVerifier
 
 PUBLIC, KEY_SUFFIX = ".pub", ".key"
@@ -54,7 +54,8 @@ def add_place(command: argparse.ArgumentParser, *, is_positional: bool = True) -
         action="append",
         type=Path,
         metavar="FILE",
-        help="public keys of the logs, a line each; default: those of the settings",
+        help="public keys of the logs, a line each, or a folder of such files, *.pub; default: "
+        "those of the settings",
     )
     command.add_argument("--config", type=Path, metavar="FILE", help="TOML file of settings")
 
@@ -113,7 +114,7 @@ def one_place(arguments: argparse.Namespace) -> LogPlace:
 
 
 def log_keys(paths: Sequence[Path]) -> tuple[NoteVerifier, ...]:
-    """Public keys of logs, out of files.
+    """Public keys of logs, out of files and folders of them.
 
     Raises:
         StartupError: one holds none, or a witness's.
@@ -131,7 +132,8 @@ def witness_keys(paths: Sequence[Path]) -> tuple[NoteVerifier, ...]:
 
 
 def _keys(paths: Sequence[Path], kind: int, flag: str, other: str) -> tuple[NoteVerifier, ...]:
-    found = [key for path in paths for key in read_verifiers(path, flag)]
+    files = [file for path in paths for file in verifier_files(path, flag)]
+    found = [key for file in files for key in read_verifiers(file, flag)]
     for key in found:
         if key.kind != kind:
             raise StartupError(f"{flag}: {key.name} ({key.key_id:08x}) is {other}.")

@@ -10,7 +10,7 @@ from typing import Any
 
 from models import durable, plain_file
 from models.command_line import words_of
-from serve.cli.audit.acts import acting
+from serve.cli.audit.acts import add_record_dir, reading
 from serve.cli.audit.logs import LogPlace, add_place, log_keys, one_place, witness_keys
 from serve.cli.audit.printing import moment, remark
 from serve.errors import StartupError
@@ -39,7 +39,8 @@ A request has a begin and an end, and so two pairs. With --witness-key the check
 these witnesses signed: without, the proof says what the log's key says, and no more.
 
 With --content-key-file a third file, PREFIX-INDEX.content, shows the prompt or the answer itself:
-sealed as the entry has its hash, and the key of that one call, which opens nothing else.
+sealed as the entry has its hash, and the key of that one call, which opens nothing else. That is
+recorded before, as `audit export --help` says.
 
 To check it takes the two files and the public keys, and no log:
   python -m serve audit prove --check A-17.tlog-proof --entry A-17.json --log-key log.pub
@@ -63,6 +64,7 @@ def add(commands: Any) -> None:
     command.add_argument(
         "--content-key-file", type=Path, metavar="FILE", help="also show the prompt or the answer"
     )
+    add_record_dir(command)
     command.add_argument(
         "--content", type=Path, metavar="FILE", help="check that, too, and print it"
     )
@@ -80,6 +82,8 @@ def add(commands: Any) -> None:
 
 def _run(arguments: argparse.Namespace) -> int:
     witnesses = witness_keys(arguments.witness_key or ())
+    if arguments.record_dir and not arguments.content_key_file:
+        raise StartupError("--record-dir goes with --content-key-file: else nothing is recorded.")
     if arguments.check is not None:
         if arguments.what or arguments.dir or arguments.out:
             raise StartupError("--check needs no log: leave out the index, --dir and --out.")
@@ -119,7 +123,7 @@ def _disclose(
     """Write what shows the documents of entries; that it is shown is recorded before."""
     contents = Contents(place.path, read_content_keys(arguments.content_key_file))
     details = {"log": place.name, "entries": list(indices)}
-    with acting(place.path.parent, "audit.disclose", details):
+    with reading(place.path.parent, arguments.record_dir, "audit.disclose", details):
         for index in indices:
             note = decoded(log.entry(index)).get("content")
             if not isinstance(note, dict):

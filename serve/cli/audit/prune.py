@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
+from collections.abc import Sequence
 from typing import Any, Final
 
 from models.command_line import words_of
@@ -13,6 +14,8 @@ from serve.cli.audit.logs import LogPlace, add_holds, add_place, holds_of, place
 from serve.cli.audit.printing import moment, progress, remark
 from serve.config_sources import load_config
 from serve.errors import StartupError
+from serve.governance.audit.log.errors import LogDamaged
+from serve.governance.audit.retention.holds import Hold
 from serve.governance.audit.retention.pruning import (
     DAY_S,
     Plan,
@@ -34,7 +37,11 @@ The file of holds is TOML, and each hold says what it covers (docs/audit.md):
   from = 2026-03-01
   to = 2026-04-01
 
-It may run while a server writes, by cron or a CronJob. A record of it goes into the log `cli`.
+It may run while a server writes, by cron or a CronJob. A record of it goes into the log `cli`. What
+goes is held against what the log signed before: a log that is damaged keeps all that it has.
+
+exit codes: 0 pruned, or nothing was old enough; 1 a log could not be pruned: it is named, and the
+others were; 2 nothing was done, as the settings or the file of holds cannot be used
 """
 
 
@@ -70,22 +77,46 @@ def _run(arguments: argparse.Namespace) -> int:
         )
     before_s = time.time() - days * DAY_S
     holds = holds_of(arguments)
-    for place in places(arguments):
+    results = [_prune(place, before_s, holds, days, arguments) for place in places(arguments)]
+    return 0 if all(results) else 1
+
+
+def _prune(
+    place: LogPlace,
+    before_s: float,
+    holds: Sequence[Hold],
+    days: int,
+    arguments: argparse.Namespace,
+) -> bool:
+    """Prune one log, and print what became of it. Whether it could be done."""
+    try:
         log = place.opened()
-        try:
-            with progress(f"reading {place.name}") as told:
-                plan = planned(log, before_s, holds, progress=told)
-            num_files = 0
-            if not arguments.dry_run and (plan.num_entries or has_old_contents(log, plan)):
-                with acting(place.path.parent, "audit.prune", _details(place, plan, days)) as told:
-                    num_files = told["content_files"] = carry_out(log, plan)
-        except OSError as error:
-            raise StartupError(f"{place.name}: {words_of(error)}. Run it again.") from None
-        if arguments.json:
-            print(json.dumps(_document(place, plan, num_files, is_dry=arguments.dry_run)))
-        else:
-            _print(place, plan, is_dry=arguments.dry_run)
-    return 0
+        with progress(f"reading {place.name}") as told:
+            plan = planned(log, before_s, holds, progress=told)
+        num_files = 0
+        if not arguments.dry_run and (plan.num_entries or has_old_contents(log, plan)):
+            with acting(place.path.parent, "audit.prune", _details(place, plan, days)) as done:
+                num_files = done["content_files"] = carry_out(log, plan)
+    except (OSError, StartupError) as error:
+        _print_failure(place, error, as_json=arguments.json)
+        return False
+    if arguments.json:
+        print(json.dumps(_document(place, plan, num_files, is_dry=arguments.dry_run)))
+    else:
+        _print(place, plan, is_dry=arguments.dry_run)
+    return True
+
+
+def _print_failure(place: LogPlace, error: OSError | StartupError, *, as_json: bool) -> None:
+    reason = words_of(error).rstrip(".")
+    if as_json:
+        print(json.dumps({"log": place.name, "error": reason}))
+        return
+    print(f"{place.name}: NOT PRUNED: {reason}")
+    if isinstance(error, LogDamaged):
+        remark("Nothing of it was removed: it is evidence. `audit verify` says more.")
+    else:
+        remark("Run it again.")
 
 
 def _print(place: LogPlace, plan: Plan, *, is_dry: bool) -> None:

@@ -10,8 +10,9 @@ from typing import Final
 from serve.errors import StartupError
 from serve.governance.audit.log.folder import LogFolder
 from serve.governance.audit.log.pruning import minimum_index
-from serve.governance.audit.reading.joined import Entry, first_since, joined
+from serve.governance.audit.reading.joined import CHUNKS, Entry, first_since, joined
 from serve.governance.audit.reading.query import KINDS, AuditQuery
+from serve.governance.audit.records.open_calls import first_to_read
 from serve.suggestion import near
 
 QUERY: Final = (*("first", "last", "event", "key", "tenant", "owner", "model", "id", "outcome"),)
@@ -34,8 +35,11 @@ def add_query(command: argparse.ArgumentParser) -> None:
     what.add_argument("--outcome", metavar="WORD", help="done, interrupted, ..., or an error code")
 
 
-def query_of(arguments: argparse.Namespace) -> AuditQuery:
+def query_of(arguments: argparse.Namespace, *, with_pieces: bool = False) -> AuditQuery:
     """The query.
+
+    Args:
+        with_pieces: pieces of streams are found by their callers also where nobody asks for them.
 
     Raises:
         StartupError: a time cannot be read, nothing lies between the two, or no record is of such
@@ -47,6 +51,7 @@ def query_of(arguments: argparse.Namespace) -> AuditQuery:
         raise StartupError(
             f"--from {arguments.first} is not before the end of --to {arguments.last}: swap them."
         )
+    kinds = frozenset(arguments.event or ())
     for kind in arguments.event or ():
         if kind not in KINDS:
             raise StartupError(
@@ -56,22 +61,32 @@ def query_of(arguments: argparse.Namespace) -> AuditQuery:
     return AuditQuery(
         first=first,
         last=last,
-        kinds=frozenset(arguments.event or ()),
+        kinds=kinds,
         key=arguments.key,
         tenant=arguments.tenant,
         owner=arguments.owner,
         model=arguments.model,
         request_id=arguments.id,
         outcome=arguments.outcome,
+        with_pieces=with_pieces or CHUNKS in kinds or arguments.id is not None,
     )
 
 
 def found(log: LogFolder, query: AuditQuery) -> Iterator[Entry]:
     """Records of a log that are looked for, in order; entries before the time are passed over."""
-    start = minimum_index(log.path)
+    first = start = minimum_index(log.path)
     if query.first is not None:
-        start = first_since(log, start, log.size, query.first)
-    return (entry for entry in joined(log, start, log.size) if query.matches(entry))
+        start = first_since(log, first, log.size, query.first)
+    begins_at = start
+    if query.names_calls and query.with_pieces:  # which say whose they are by their begins alone
+        begins_at = first_to_read(lambda *part: _read(log, *part), start, first)
+    for entry in joined(log, begins_at, log.size):
+        if entry.index >= start and query.matches(entry):
+            yield query.narrowed(entry)
+
+
+def _read(log: LogFolder, start: int, end: int) -> list[bytes]:
+    return [raw for _, raw in log.entries(start, end)]
 
 
 def time_of(text: str, flag: str, *, is_end: bool = False) -> float:

@@ -19,6 +19,10 @@ DEFAULT_LIMIT: Final = 1000
 EPILOG = """\
 An end has the caller and the model of its begin. Searching proves nothing: `audit verify` does.
 
+Pieces of streams (--audit-strict) are found by caller or model with --event chunks, and by --id. An
+entry has those of many calls: of each the pieces that are looked for are shown, and left_out counts
+the others.
+
 with --json a line an entry: log, index, record, and of ends their begin
 """
 
@@ -66,17 +70,22 @@ def document(log: str, entry: Entry) -> str:
     values = {"log": log, "index": entry.index, "record": entry.record}
     if entry.begin is not None:
         values["begin"] = entry.begin
+    if entry.num_left_out:
+        values["left_out"] = entry.num_left_out
     if not entry.record:
         values["raw"] = entry.raw.decode("utf-8", "replace")
     return json.dumps(values)
 
 
-def _named(record: Mapping[str, Any]) -> list[str]:
-    """The details of an act, and the settings whose files changed."""
-    details, files = record.get("details"), record.get("files")
-    named = details.items() if isinstance(details, dict) else ()
-    changed = files if isinstance(files, dict) and record.get("event") else ()
-    return [*(f"{name}={value}" for name, value in named), *map(str, changed)]
+def _changed(record: Mapping[str, Any]) -> list[str]:
+    """The settings whose files changed."""
+    files = record.get("files")
+    return list(map(str, files)) if isinstance(files, dict) and record.get("event") else []
+
+
+def _route(entry: Entry) -> str | None:
+    """The route of a call that ran nothing: of others the rest says enough."""
+    return entry.part("call", "route") if entry.kind == "call" else None
 
 
 def _line(log: str, entry: Entry) -> str:
@@ -92,7 +101,9 @@ def _line(log: str, entry: Entry) -> str:
         record.get("error"),
         record.get("act"),
         record.get("event"),
-        *_named(record),
+        _route(entry),
+        *entry.details,
+        *_changed(record),
         f"{num_tokens} tokens" if num_tokens is not None else None,
     ]
     at, kind = printable(entry.at[:23]), printable(entry.kind) or "(no record)"

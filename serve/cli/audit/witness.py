@@ -93,7 +93,7 @@ def add_identity(command: argparse.ArgumentParser) -> None:
         required=True,
         action="append",
         metavar="FILE",
-        help="public keys of the logs that it knows",
+        help="public keys of the logs that it knows, or a folder of such files, *.pub",
     )
 
 

@@ -6,20 +6,24 @@ import argparse
 import asyncio
 import logging
 import re
+import socket
+from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-from serve.api.http.listening import listening, url_of
+from serve.api.http.listening import CannotListenError, listening, url_of
 from serve.api.http.server import build_server
 from serve.cli.audit.logs import log_keys
 from serve.composition.signals import heed_signals
-from serve.composition.tls import build_encryption
+from serve.composition.tls import Encryption, build_encryption
 from serve.config import Config
 from serve.config_sources import load_config
 from serve.errors import RequestError, StartupError
 from serve.governance.audit.tlog.key_files import read_signer
 from serve.governance.audit.witness.application import WitnessApplication
 from serve.governance.audit.witness.cosigning import Witness
+from serve.governance.audit.witness.followed_keys import FollowedKeys
 from serve.governance.audit.witness.mirrors import Mirrors
 from serve.governance.audit.witness.state import WitnessState
 from serve.governance.loopback import is_loopback_address, is_loopback_name
@@ -28,6 +32,8 @@ from serve.observe.metrics import Metrics
 
 log = logging.getLogger(__name__)
 
+FOLLOW_S: Final = 1.0
+"""Seconds between two looks at the files of the logs' keys."""
 _LISTEN = re.compile(r"(?:\[(?P<v6>[0-9A-Fa-f:.]+)\]|(?P<host>[^:]+)):(?P<port>[0-9]{1,5})")
 
 
@@ -51,7 +57,8 @@ def add_server(commands: Any) -> None:
         required=True,
         action="append",
         metavar="FILE",
-        help="public keys of the logs that it knows",
+        help="public keys of the logs that it knows, or a folder of such files, *.pub; read again "
+        "when they change, and by SIGHUP",
     )
     command.add_argument(
         "--log-dir",
@@ -66,22 +73,22 @@ def add_server(commands: Any) -> None:
 
 def _run(arguments: argparse.Namespace) -> int:
     """Answer until a signal ends it."""
-    config = _config(arguments)
-    keys = log_keys(arguments.log_key)
+    config = config_of(arguments)
+    keys = FollowedKeys(arguments.log_key, lambda path: log_keys([path]))
     signer = read_signer(arguments.key, "--key")
     logs.configure("info", form="auto")
     with WitnessState(arguments.state) as state:
         try:
-            witness = Witness(signer, keys, state)
+            witness = Witness(signer, keys.keys, state)
         except ValueError as error:
             raise StartupError(f"--key {arguments.key}: {error}.") from None
-        mirrors = Mirrors(witness, arguments.log_dir, keys) if arguments.log_dir else None
+        mirrors = Mirrors(witness, arguments.log_dir) if arguments.log_dir else None
         application = WitnessApplication(witness, mirrors)
-        asyncio.run(_serve(application, witness, config))
+        asyncio.run(_serve(application, witness, keys, config))
     return 0
 
 
-def _config(arguments: argparse.Namespace) -> Config:
+def config_of(arguments: argparse.Namespace) -> Config:
     """Settings of the HTTP server: where it listens, its certificate, and the defaults of all else.
 
     Raises:
@@ -111,25 +118,76 @@ def _config(arguments: argparse.Namespace) -> Config:
     return load_config({name: value for name, value in given.items() if value is not None}, env={})
 
 
-async def _serve(application: WitnessApplication, witness: Witness, config: Config) -> None:
+async def _serve(
+    application: WitnessApplication, witness: Witness, keys: FollowedKeys, config: Config
+) -> None:
+    """Answer until a signal ends it."""
     encryption = build_encryption(config, Metrics())
-    with listening(config.host, config.port) as listeners:
-        server = build_server(application, config, problem=_problem, tls=encryption.context)
-        stop = heed_signals(encryption.reload)
-        serving = asyncio.create_task(server.serve(sockets=listeners))
+
+    def reload() -> None:
+        encryption.reload()
+        keys.reload()
+
+    async with answering(application, encryption, config) as (url, serving):
+        stop = heed_signals(reload)
         stopping = asyncio.create_task(stop.wait())
+        following = asyncio.create_task(follow(keys, witness))
         log.info(
             "witnessing",
-            extra={
-                "url": url_of(config.host, listeners, encryption.names),
-                "witness": witness.verifier.name,
-                "logs": ", ".join(witness.origins),
-            },
+            extra={"url": url, "witness": witness.verifier.name, "logs": _names(witness)},
         )
-        await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        tasks = {serving, stopping, following}
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         stopping.cancel()
-        server.stop()
-        await serving
+        following.cancel()
+        if following in done:  # never, but for a defect: it is not to go on with old keys
+            await following
+
+
+@asynccontextmanager
+async def answering(
+    application: WitnessApplication, encryption: Encryption, config: Config
+) -> AsyncIterator[tuple[str, asyncio.Task[None]]]:
+    """A server of the application while the block runs: its URL, and the task that answers.
+
+    Raises:
+        StartupError: it cannot listen there.
+    """
+    with listening_by_flag(config) as listeners:
+        server = build_server(application, config, problem=_problem, tls=encryption.context)
+        serving = asyncio.create_task(server.serve(sockets=listeners))
+        try:
+            yield url_of(config.host, listeners, encryption.names), serving
+        finally:
+            server.stop()
+            await serving
+
+
+@contextmanager
+def listening_by_flag(config: Config) -> Iterator[list[socket.socket]]:
+    """The listening sockets while the block runs. Raises StartupError in words of its flag."""
+    with ExitStack() as stack:
+        try:
+            listeners = stack.enter_context(listening(config.host, config.port))
+        except CannotListenError as error:
+            if error.is_taken:
+                advice = "Stop what uses it, or choose another port with --listen HOST:PORT."
+            else:
+                advice = "Give an address of this machine with --listen HOST:PORT."
+            raise StartupError(f"{error.what} {advice}") from None
+        yield listeners
+
+
+async def follow(keys: FollowedKeys, witness: Witness, *, every_s: float = FOLLOW_S) -> None:
+    """Have the witness know the logs whose keys are there, until this is cancelled."""
+    while True:
+        if witness.know(await asyncio.to_thread(lambda: keys.keys)):
+            log.info("logs are known anew", extra={"logs": _names(witness)})
+        await asyncio.sleep(every_s)
+
+
+def _names(witness: Witness) -> str:
+    return ", ".join(witness.origins)
 
 
 def _problem(error: RequestError) -> bytes:

@@ -83,3 +83,21 @@ class Audit(Protocol):
             RequestError: it cannot be written, so it must not be answered.
         """
         ...
+
+    async def called(
+        self,
+        principal: Principal,
+        record: RequestRecord,
+        status: int,
+        details: Mapping[str, Any],
+    ) -> None:
+        """Write a call that ran nothing in the engine, and is done, before it is answered.
+
+        Args:
+            status: of the answer.
+            details: counts, ids and versions; no text that somebody wrote.
+
+        Raises:
+            RequestError: it cannot be written, so it must not be answered.
+        """
+        ...

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -16,9 +17,10 @@ from starlette.types import Message
 
 from serve.api.app import DIALECTS, routes_of
 from serve.api.dialect import Dialect
+from serve.api.http import acts, recorded_calls
 from serve.errors import RequestError
 from tests.contracts.audit import AuditContract, Given, StreamedAuditContract, Watched, watched
-from tests.serve.api.house import MODEL, Caller, chat, error_code_of, events_of
+from tests.serve.api.house import MODEL, Caller, chat, error_code_of, events_of, house
 from tests.serve.governance.audit.records.logs import ends_of
 from tests.serve.service.callers import in_process
 
@@ -109,6 +111,42 @@ class TestWithin(AuditContract):
 
 def test_every_dialect_is_held_to_it() -> None:
     assert {dialect.path for dialect in DIALECTS} == BODIES.keys(), "give the new dialect a body"
+
+
+RECORDS_ITSELF = {"/oauth/token": "the act token.issue (http/test_acts.py)"}
+NOT_RECORDED = {
+    "/v1/models": "it names what this key may ask for",
+    "/v1/models/{model:path}": "it describes what this key may ask for",
+    "/v1/usage": "sums of one's own calls, each of which is recorded",
+    "/version": "the server's version",
+    "/openapi.json": "a description of the routes",
+    "/metrics": "figures for a machine that asks every few seconds",
+}
+"""Routes behind a key that are in no log, and why. They take no text and change nothing."""
+
+
+def test_every_route_is_recorded_or_there_is_a_reason() -> None:
+    """A new route is recorded as a call, or named above, or it fails here."""
+    state, seen = house().state, set[str]()
+    for route in routes_of(state):
+        kinds = [
+            route.path in BODIES,
+            route.handler.__module__ == acts.__name__,
+            route.handler.__module__ == recorded_calls.__name__,
+            route.path in RECORDS_ITSELF,
+            route.path in NOT_RECORDED,
+            route.policy.is_public and route.method == "GET",  # probes and the pages' own files
+        ]
+        assert kinds.count(True) == 1, f"{route.method} {route.path}: record it, or say why not"
+        seen.add(route.path)
+    assert seen > RECORDS_ITSELF.keys() | NOT_RECORDED.keys()
+
+
+def test_the_page_names_what_is_not_recorded() -> None:
+    page = (Path(__file__).parents[3] / "docs/audit.md").read_text()
+    told = page[page.index("\nNot recorded:") :].split("\n## ")[0]
+    for path in NOT_RECORDED:
+        assert f"`{path.partition('/{')[0]}`" in told, path
 
 
 async def test_no_route_reaches_the_engine_unrecorded() -> None:

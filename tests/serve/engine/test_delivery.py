@@ -173,14 +173,15 @@ def mailbox() -> Mailbox:
     return Mailbox(asyncio.get_running_loop())
 
 
-async def test_one_that_is_a_little_late_gets_pairs_and_the_reason_last() -> None:
+async def test_one_that_is_a_little_late_gets_pairs_and_the_end_at_once() -> None:
     box = mailbox()
-    logprobs = [TokenLogprob(token_id, -0.5) for token_id in range(5)]
+    logprobs = [TokenLogprob(token_id, -0.5) for token_id in range(8)]
     box.put([0, 1, 2], logprobs[:3], None)
-    box.put([3, 4], logprobs[3:], "length")
-    chunks = [await box.take() for _ in range(3)]
-    assert [list(chunk.token_ids) for chunk in chunks] == [[0, 1], [2, 3], [4]]
-    assert [chunk.finish_reason for chunk in chunks] == [None, None, "length"]
+    chunks = [await box.take()]
+    box.put([3, 4, 5, 6, 7], logprobs[3:], "length")
+    chunks.append(await box.take())
+    assert [list(chunk.token_ids) for chunk in chunks] == [[0, 1], [2, 3, 4, 5, 6, 7]]
+    assert [chunk.finish_reason for chunk in chunks] == [None, "length"]
     assert [one for chunk in chunks for one in chunk.logprobs or ()] == logprobs
 
 

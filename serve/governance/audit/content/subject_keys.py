@@ -24,6 +24,7 @@ from typing import Final
 from models import durable, plain_file
 from serve.errors import StartupError
 from serve.governance.audit.content.content_keys import KEY_BYTES, ContentKeys
+from serve.governance.audit.content.keys_lock import keys_lock
 
 log = logging.getLogger(__name__)
 
@@ -99,9 +100,7 @@ class SubjectKeys:
     def _of(self, subject: str) -> SubjectKey:
         path = self._path(subject)
         if _is_gone(path):
-            self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            made = SubjectKey(subject, secrets.token_hex(8), secrets.token_bytes(KEY_BYTES))
-            _write(path, made, made._secret, self._keys)  # noqa: SLF001 - its own module
+            self._make(path, subject)
         key = self._read(path)
         if key.subject != subject:
             raise KeyGoneError(f"{path.name} is of another subject")
@@ -109,6 +108,13 @@ class SubjectKeys:
         if len(self._known) > MAX_KNOWN:
             self._known.popitem(last=False)
         return key
+
+    def _make(self, path: Path, subject: str) -> None:
+        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with keys_lock(self._folder):
+            if _is_gone(path):
+                made = SubjectKey(subject, secrets.token_hex(8), secrets.token_bytes(KEY_BYTES))
+                _write(path, made, made._secret, self._keys)  # noqa: SLF001 - its own module
 
     def find(self, subject: str) -> SubjectKey:
         """The key of a subject that has one.
@@ -156,22 +162,18 @@ class SubjectKeys:
         first, and what was wrapped is of no use without the operator's key.
 
         Raises:
+            TimeoutError: another process changes keys for too long.
             OSError: it is not destroyed.
         """
         path = self._path(subject)
         self._known.pop(subject, None)
-        try:
-            descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
-        except FileNotFoundError:
+        if not self._folder.is_dir():
             return False
-        try:
-            os.pwrite(descriptor, bytes(os.fstat(descriptor).st_size), 0)
-            durable.sync(descriptor)
-        finally:
-            os.close(descriptor)
-        path.unlink()
-        durable.sync_folder(self._folder)
-        return True
+        with keys_lock(self._folder):
+            _shred(durable.new_name(path))  # of a write that was cut short: the same key
+            was_there = _shred(path)
+            durable.sync_folder(self._folder)
+        return was_there
 
     def rewrap(self) -> int:
         """Wrap all keys by the operator's current one. How many were wrapped by another.
@@ -182,22 +184,27 @@ class SubjectKeys:
         """
         num = 0
         for path in sorted(self._folder.glob(f"*{SUFFIX}")):
-            if _is_gone(path):  # of an erasure that was cut short
-                path.unlink(missing_ok=True)
-                continue
-            wrapped_by = str(_document(path).get("wrapped_by"))
-            if wrapped_by == self._keys.current.key_id:
-                continue
-            try:
-                key = self._read(path)
-            except KeyGoneError as error:
-                raise StartupError(
-                    f"The content key file lacks the key {wrapped_by}, under which subjects' keys "
-                    f"in {self._folder} were kept ({error}). Add it below the new one."
-                ) from None
-            _write(path, key, key._secret, self._keys)  # noqa: SLF001 - its own module
-            num += 1
+            with keys_lock(self._folder):  # for each: an erasure need not wait for all
+                num += self._rewrap(path)
         return num
+
+    def _rewrap(self, path: Path) -> bool:
+        """Wrap one key anew. Whether that was necessary. Raises as ``rewrap``."""
+        if _is_gone(path):  # erased meanwhile, or by an erasure that was cut short
+            path.unlink(missing_ok=True)
+            return False
+        wrapped_by = str(_document(path).get("wrapped_by"))
+        if wrapped_by == self._keys.current.key_id:
+            return False
+        try:
+            key = self._read(path)
+        except KeyGoneError as error:
+            raise StartupError(
+                f"The content key file lacks the key {wrapped_by}, under which subjects' keys "
+                f"in {self._folder} were kept ({error}). Add it below the new one."
+            ) from None
+        _write(path, key, key._secret, self._keys)  # noqa: SLF001 - its own module
+        return True
 
     def _path(self, subject: str) -> Path:
         return self._folder / f"{name_of(subject)}{SUFFIX}"
@@ -223,6 +230,21 @@ def _write(path: Path, key: SubjectKey, secret: bytes, keys: ContentKeys) -> Non
         "wrapped": base64.b64encode(keys.current.wrapped(secret)).decode(),
     }
     durable.write_whole(path, json.dumps(document).encode(), mode=0o600)
+
+
+def _shred(path: Path) -> bool:
+    """Overwrite a file and remove it. Whether it was there. Raises OSError."""
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except FileNotFoundError:
+        return False
+    try:
+        os.pwrite(descriptor, bytes(os.fstat(descriptor).st_size), 0)
+        durable.sync(descriptor)
+    finally:
+        os.close(descriptor)
+    path.unlink()
+    return True
 
 
 def _document(path: Path) -> dict[str, object]:

@@ -13,6 +13,7 @@ from serve.governance.usage.csv_form import safe_text
 COLUMNS: Final = (
     *("log", "index", "at", "type", "id", "tenant", "owner", "key", "client", "model", "route"),
     *("outcome", "finish", "error", "status", "prompt_tokens", "completion_tokens", "verdicts"),
+    "details",
 )
 
 
@@ -36,6 +37,7 @@ def row(log: str, entry: Entry) -> str:
         *(record.get(name) for name in ("outcome", "finish", "error", "status")),
         *(tokens.get(name) for name in ("prompt", "completion")),
         " ".join(map(str, verdicts)) if isinstance(verdicts, list) else None,
+        " ".join(entry.details),
     )
     return _row(values)
 

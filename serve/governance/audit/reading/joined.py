@@ -1,13 +1,13 @@
-"""Entries as records, each end joined with the begin that it belongs to.
+"""Entries as records, each end and each piece joined with the begin that it belongs to.
 
-An ``end`` names its ``begin`` by index. Begins are kept in memory until their end was read, so a
-log of any length takes as much memory as it had calls at once.
+An ``end`` names its ``begin`` by index, and pieces the ids of their calls. Begins are kept in
+memory until their end was read, so a log of any length takes as much as it had calls at once.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Final, Protocol
 
@@ -40,12 +40,16 @@ class Entry:
         raw: the entry's bytes.
         record: of them; empty where they are no record.
         begin: of the call that it is of; None where it is of none, or that was not found.
+        begins: of the calls whose pieces it has, by their ids, as far as they were found.
+        num_left_out: pieces that it has and ``record`` does not: somebody else's.
     """
 
     index: int
     raw: bytes
     record: Record
     begin: Record | None = None
+    begins: Mapping[str, Record] = field(default_factory=dict)
+    num_left_out: int = 0
 
     @property
     def kind(self) -> str:
@@ -73,6 +77,13 @@ class Entry:
         else:
             found = [self.record.get("id")]
         return {request_id for request_id in found if isinstance(request_id, str)}
+
+    @property
+    def details(self) -> list[str]:
+        """The details of an act or a call, each ``name=value``."""
+        details = self.record.get("details")
+        named = details.items() if isinstance(details, dict) else ()
+        return [f"{name}={value}" for name, value in named]
 
     def part(self, table: str, name: str) -> str | None:
         """A text of a table of the record, or else of its begin: ``part("who", "tenant")``."""
@@ -102,19 +113,26 @@ def seconds_of(at: str) -> float | None:
 
 
 def joined(log: Entries, start: int, end: int) -> Iterator[Entry]:
-    """Entries of a range with their begins, also where those are before the range."""
+    """Entries of a range with their begins: of ends, also where those are before the range."""
     opened: dict[int, Record] = {}
+    by_id: dict[str, Record] = {}
     for index, raw in log.entries(start, end):
         record = decoded(raw)
         kind, begin = record.get("type"), record.get("begin")
         found: Record | None = None
         if kind == END and isinstance(begin, int) and 0 <= begin < index:
             found = opened.pop(begin, None) or _read(log, begin)
+            by_id.pop(str(record.get("id")), None)
         elif kind == BEGIN:
-            opened[index] = record
+            opened[index] = by_id[str(record.get("id"))] = record
             if len(opened) > MAX_OPEN:
-                del opened[next(iter(opened))]
-        yield Entry(index=index, raw=raw, record=record, begin=found)
+                forgotten = opened.pop(next(iter(opened)))
+                by_id.pop(str(forgotten.get("id")), None)
+        entry = Entry(index=index, raw=raw, record=record, begin=found)
+        if kind == CHUNKS:
+            begins = {name: by_id[name] for name in entry.request_ids & by_id.keys()}
+            entry = replace(entry, begins=begins)
+        yield entry
 
 
 def first_since(log: Entries, start: int, end: int, time_s: float, *, slack: int = SLACK) -> int:

@@ -220,6 +220,34 @@ def acted(
     )
 
 
+def called(
+    stamps: Stamps,
+    principal: Principal,
+    record: RequestRecord,
+    status: int,
+    details: Mapping[str, Any],
+    *,
+    digest: str | None,
+) -> Record:
+    """A call that ran nothing in the engine, before it is answered.
+
+    Args:
+        digest: of the files of its model, where it has one.
+    """
+    model = {"name": record.model} | ({"digest": digest} if digest else {})
+    return stamps.stamped(
+        "call",
+        id=record.request_id,
+        who=who(principal),
+        client=record.client,
+        call={"method": record.method, "route": record.route},
+        model=None if record.model is None else model,
+        status=status,
+        details=dict(details) or None,
+        verdicts=shortened(record.verdicts) or None,
+    )
+
+
 def params(generation: Generation) -> Record:
     """Sampling as it was asked for, where it is not the default; fractions as texts."""
     told: Record = {"n": generation.n}

@@ -30,7 +30,7 @@ class Gap:
         self._counts: Counter[str] = Counter()
 
     def call_passed(self) -> None:
-        """Count a call that ran and has no ``begin``."""
+        """Count a call that ran, or was answered, and has no record."""
         self._count("calls")
 
     def act_passed(self) -> None:

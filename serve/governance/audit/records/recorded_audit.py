@@ -137,14 +137,22 @@ class RecordedAudit:
         details: Mapping[str, Any],
     ) -> None:
         """Write an administrator's act before it is answered. Raises AuditUnavailable."""
-        try:
-            self._check()
-            acted = forms.acted(self._stamps, principal, record, act, details)
-            await self.keeper.append([encoded(acted)])
-        except AuditUnavailable:
-            if not self._passes:
-                raise
-            self._gap.act_passed()
+        acted = forms.acted(self._stamps, principal, record, act, details)
+        await self._write(acted, self._gap.act_passed)
+
+    async def called(
+        self,
+        principal: Principal,
+        record: RequestRecord,
+        status: int,
+        details: Mapping[str, Any],
+    ) -> None:
+        """Write a call that ran nothing in the engine. Raises AuditUnavailable."""
+        if not self._records_calls:
+            return
+        digest = None if record.model is None else self.digest_of(record.model)
+        done = forms.called(self._stamps, principal, record, status, details, digest=digest)
+        await self._write(done, self._gap.call_passed)
 
     async def on_open(self, opened: EntryLog, number: int) -> Sequence[bytes]:
         """Say what a log lacks before it is in use (an OnOpen); nothing, once it has it."""
@@ -177,6 +185,16 @@ class RecordedAudit:
         if not entries:
             self.open.forget_settled()
         return entries
+
+    async def _write(self, record: Record, passed: Callable[[], None]) -> None:
+        """Write a record that stands alone. Raises AuditUnavailable, or counts what passes."""
+        try:
+            self._check()
+            await self.keeper.append([encoded(record)])
+        except AuditUnavailable:
+            if not self._passes:
+                raise
+            passed()
 
     def _check(self) -> None:
         """Check that something can be recorded. Raises AuditUnavailable.

@@ -25,6 +25,7 @@ from serve.governance.audit.reading.joined import (
     joined,
     piece_notes,
 )
+from serve.governance.audit.retention.checking import check
 from serve.governance.audit.retention.holds import Hold, holding
 from serve.governance.audit.tlog.tiles import WIDTH
 
@@ -137,10 +138,11 @@ def carry_out(log: LogFolder, plan: Plan) -> int:
     """Remove what a plan says. The files of contents that were removed.
 
     Raises:
-        LogDamaged: what was pruned before cannot be read.
+        LogDamaged: what was pruned before cannot be read, or what goes is not what was signed.
         OSError: a file cannot be written or removed.
     """
     if plan.num_entries > 0:
+        check(log, plan.first, plan.index)
         prune(log.files, plan.index, log.size)
     going = _old_contents(log, plan)
     for path in going:

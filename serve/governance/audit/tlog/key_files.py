@@ -12,6 +12,9 @@ from serve.governance.identity.private_file import explained, read_private
 
 MAX_KEY_FILE_BYTES = 4 << 10
 MAX_VERIFIERS = 100
+MAX_FILES = 1000
+"""Files of a folder of public keys."""
+PUBLIC_SUFFIX = ".pub"
 _ADVICE = "Make one with: python -m serve audit key generate FILE --name NAME"
 
 
@@ -24,7 +27,7 @@ def write_signer(path: Path, signer: NoteSigner) -> Path:
     Raises:
         OSError: one is there already, or cannot be written; then neither is left.
     """
-    public = path.with_name(f"{path.name}.pub")
+    public = path.with_name(f"{path.name}{PUBLIC_SUFFIX}")
     texts = ((path, signer.private_text, 0o600), (public, signer.verifier.text, 0o644))
     made: list[Path] = []
     try:
@@ -56,6 +59,25 @@ def read_signer(path: Path, label: str = "audit key file") -> NoteSigner:
         return NoteSigner.parse(text.strip())
     except ValueError as error:
         raise StartupError(f"{label} {path}: {error}. {_ADVICE}") from None
+
+
+def verifier_files(path: Path, label: str = "verifier key file") -> list[Path]:
+    """The files of verifier keys: the file, or those of a folder whose names end in .pub, sorted.
+
+    Raises:
+        StartupError: the folder has none, or too many.
+    """
+    if not path.is_dir():
+        return [path]
+    found = sorted(path.glob(f"*{PUBLIC_SUFFIX}"))
+    if not found:
+        raise StartupError(
+            f"{label} {path} is a folder without public keys: files whose names end in "
+            f"{PUBLIC_SUFFIX}, as a log's server makes one beside its key."
+        )
+    if len(found) > MAX_FILES:
+        raise StartupError(f"{label} {path} has {len(found)} public keys: at most {MAX_FILES}.")
+    return found
 
 
 def read_verifiers(path: Path, label: str = "verifier key file") -> list[NoteVerifier]:

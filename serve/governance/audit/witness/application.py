@@ -61,7 +61,6 @@ class WitnessApplication:
         self._witness = witness
         self._mirrors = mirrors
         self._lock = threading.Lock()
-        self._paths = {origin_hash(origin): origin for origin in witness.origins}
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -92,7 +91,8 @@ class WitnessApplication:
         if path == "/healthz":
             return _plain(HTTPStatus.OK, "ok")
         match = _MONITORED.fullmatch(path)
-        origin = self._paths.get(match[1]) if match else None
+        known = {origin_hash(origin): origin for origin in self._witness.origins} if match else {}
+        origin = known.get(match[1]) if match else None
         kept: bytes | None = None
         if origin is not None:
             kept = await asyncio.to_thread(self._witness.state.checkpoint, origin)

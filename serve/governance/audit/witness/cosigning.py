@@ -86,7 +86,8 @@ class Witness:
         self.verifier = signer.verifier
         self.state = state
         self._signer = signer
-        self._keys = _by_origin(log_keys)
+        self._keys: Mapping[str, Sequence[NoteVerifier]] = {}
+        self.know(log_keys)
         self._clock = clock
         self._lock = threading.Lock()
 
@@ -94,6 +95,21 @@ class Witness:
     def origins(self) -> tuple[str, ...]:
         """The logs that are known."""
         return tuple(self._keys)
+
+    @property
+    def log_keys(self) -> tuple[NoteVerifier, ...]:
+        """The keys of the logs that are known."""
+        return tuple(key for keys in self._keys.values() for key in keys)
+
+    def know(self, log_keys: Sequence[NoteVerifier]) -> bool:
+        """Know these logs from now on, and no others. Whether that is a change.
+
+        What was cosigned of a log stays, also of one that is not known any more.
+        """
+        keys = _by_origin(log_keys)
+        is_change = keys != self._keys
+        self._keys = keys
+        return is_change
 
     def held(self, origin: str) -> Held | None:
         """The last tree that was cosigned; None before the first.

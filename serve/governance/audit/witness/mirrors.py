@@ -13,7 +13,6 @@ from pathlib import Path
 from serve.errors import StartupError
 from serve.governance.audit.log.folder import LogFolder
 from serve.governance.audit.tlog.hashing import EMPTY_ROOT
-from serve.governance.audit.tlog.keys import NoteVerifier
 from serve.governance.audit.tlog.notes import InvalidNote
 from serve.governance.audit.witness.cosigning import InconsistentError, Witness
 from serve.governance.audit.witness.folder_witness import FolderWitness, new_leaves
@@ -27,15 +26,11 @@ class Mirrors:
 
     Args:
         folders: of logs, or copies of them that are refreshed.
-        log_keys: that the witness knows.
     """
 
-    def __init__(
-        self, witness: Witness, folders: Sequence[Path], log_keys: Sequence[NoteVerifier]
-    ) -> None:
+    def __init__(self, witness: Witness, folders: Sequence[Path]) -> None:
         self._witness = witness
         self._folders = folders
-        self._log_keys = log_keys
         self._copies: dict[str, LeafCopy] = {}
 
     def follow(self, origin: str) -> bool:
@@ -78,7 +73,7 @@ class Mirrors:
     def _opened(self, origin: str) -> LogFolder | None:
         for folder in self._folders:
             try:
-                return LogFolder(folder, self._log_keys, origin=origin)
+                return LogFolder(folder, self._witness.log_keys, origin=origin)
             except (StartupError, InvalidNote, OSError):
                 continue
         return None

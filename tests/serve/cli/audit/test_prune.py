@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import shutil
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from serve.cli.audit import prune as command
 from serve.cli.audit import run_audit
 from serve.errors import StartupError
+from serve.governance.audit.log.writer import AuditLog
 from serve.governance.audit.records.canonical import encoded
+from serve.governance.audit.tlog.key_files import read_signer
 from tests.independent_tlog.notes import PublicKey
 from tests.independent_tlog.tile_folder import Folder
 from tests.serve.cli.audit.site import START, Site, call, calls, subject_of
@@ -113,6 +118,67 @@ def test_a_copy_without_tiles_of_hashes_is_damage(site, capsys):
     site.write(calls(300))
     shutil.rmtree(site.log / "tile/0")
     assert verify(site) == 1
+
+
+def changed(path: Path) -> None:
+    path.write_bytes(path.read_bytes().replace(b'"id":"req-7"', b'"id":"req-8"', 1))
+
+
+@pytest.mark.parametrize(
+    ("damage", "why"),
+    [
+        (lambda log: changed(log / "tile/entries/000"), "entry 14 is another than was signed"),
+        (lambda log: (log / "tile/entries/001").unlink(), "the bundle of entry 256 is missing"),
+        (lambda log: (log / "tile/0/001").write_bytes(bytes(8192)), "hashes of entry 256"),
+        (lambda log: (log / "checkpoint").unlink(), "has no checkpoint"),
+        (lambda log: (log / "minimum-index").write_text("512"), "does not say what was pruned"),
+    ],
+)
+def test_what_is_damaged_stays_and_the_other_logs_are_pruned(site, capsys, damage, why):
+    site.write(calls(310, per_day=10))
+    shutil.copytree(site.log, site.audit / "llm-1")
+    damage(site.log)
+    before = tree_of(site.log)
+    place = [str(site.audit), "--log-key", str(site.public)]
+    assert run_audit(["prune", *place]) == 1
+    out = capsys.readouterr().out.splitlines()
+    assert out[0].startswith("llm-0: NOT PRUNED: ")
+    assert why in out[0]
+    assert out[1] == "llm-1: entries 0 to 511 removed"
+    assert tree_of(site.log) == before
+    assert run_audit(["prune", *place, "--json"]) == 1
+    lines = map(json.loads, capsys.readouterr().out.splitlines())
+    assert [each["log"] for each in lines if "error" in each] == ["llm-0"]
+
+
+def tree_of(folder: Path) -> dict[str, bytes]:
+    return {str(path): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_it_may_run_while_a_server_writes(site, capsys, monkeypatch):
+    """Between its reading and its removing a log grows, and goes on growing behind it."""
+    site.write(calls(310, per_day=10))
+    signer = read_signer(site.key)
+    plan = command.planned
+
+    async def beside() -> None:
+        log = AuditLog.open(site.log, origin=signer.name, signer=signer)
+
+        def growing(*arguments: Any, **more: Any) -> Any:
+            found = plan(*arguments, **more)
+            asyncio.run_coroutine_threadsafe(log.append(calls(300, 310)), loop).result(20)
+            return found
+
+        loop = asyncio.get_running_loop()
+        monkeypatch.setattr(command, "planned", growing)
+        found = await asyncio.to_thread(run_prune, site, capsys)
+        assert found["removed"] == 512
+        await log.append(calls(300, 610))
+        await log.close()
+
+    asyncio.run(beside())
+    assert verify(site, "--log", "llm-0") == 0
+    assert "1,820 entries verified, entries before 512 pruned" in capsys.readouterr().out
 
 
 def test_a_hold_keeps_the_pieces_of_a_call_that_began_before_it(site, capsys):

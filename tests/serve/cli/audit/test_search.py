@@ -56,6 +56,23 @@ def test_pieces_are_found_by_their_request(filled, capsys):
     assert [found["index"] for found in search(filled, capsys, "--id", "req-b")] == [80]
 
 
+CALL = {
+    "type": "call", "id": "req-m", "at": "2026-01-09T00:00:00.000000Z",
+    "who": {"key": "k9", "tenant": "legal"}, "call": {"method": "POST", "route": "/v1/moderations"},
+    "status": 200, "details": {"rules": "1", "texts": 2}, "verdicts": ["filter:word@1"],
+}  # fmt: skip
+
+
+def test_a_call_that_generated_nothing_is_found_and_told_with_its_counts(filled, capsys):
+    filled.write([encoded(CALL)])
+    (found,) = search(filled, capsys, "--tenant", "legal", "--event", "call")
+    assert found["record"] == CALL
+    place = [str(filled.audit), "--log-key", str(filled.public)]
+    assert run_audit(["search", *place, "--key", "k9"]) == 0
+    line = capsys.readouterr().out
+    assert line.split()[-6:] == ["legal", "k9", "req-m", "/v1/moderations", "rules=1", "texts=2"]
+
+
 def test_a_line_for_people_obeys_no_control_character(site, capsys):
     site.write([encoded({"type": "refused", "id": "x", "error": "no\x1b[2J", "at": "\x07"})])
     place = [str(site.audit), "--log-key", str(site.public)]

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import json
 import stat
+import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from models import durable
 from serve.errors import StartupError
+from serve.governance.audit.content import keys_lock
+from serve.governance.audit.content import subject_keys as module
 from serve.governance.audit.content.content_keys import read_content_keys
 from serve.governance.audit.content.subject_keys import KeyGoneError, SubjectKeys, name_of
 from tests.serve.governance.audit.content.secrets_of import key_file, subject_keys
@@ -73,6 +78,68 @@ def test_a_new_secret_wraps_all_keys_anew_and_the_old_one_can_go(tmp_path: Path)
     assert renewed.of(SUBJECT) == key
     with pytest.raises(StartupError, match="Add it below the new one"):
         subject_keys(tmp_path, "c").rewrap()
+
+
+class Interrupted:
+    """A write of a key during which an erasure of it begins, as another process would.
+
+    The write goes on when the erasure is over, or is seen to wait for it.
+    """
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, erase: Callable[[], bool]) -> None:
+        self._write = module._write
+        self._moved = threading.Event()
+        self._erasing = threading.Thread(target=self._erase, args=(erase,))
+        self.was_there = False
+        monkeypatch.setattr(module, "_write", self.write)
+        monkeypatch.setattr(keys_lock.time, "sleep", lambda _seconds: self._moved.set())
+
+    def write(self, *arguments: object) -> None:
+        self._erasing.start()
+        assert self._moved.wait(20)
+        self._write(*arguments)  # type: ignore[arg-type]
+
+    def _erase(self, erase: Callable[[], bool]) -> None:
+        self.was_there = erase()
+        self._moved.set()
+
+    def finish(self) -> None:
+        self._erasing.join(20)
+        assert not self._erasing.is_alive()
+
+
+def test_a_key_that_is_erased_while_it_is_wrapped_anew_does_not_come_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    subject_keys(tmp_path, "a").of(SUBJECT)
+    server, command = subject_keys(tmp_path, "b", "a"), subject_keys(tmp_path, "b", "a")
+    write = Interrupted(monkeypatch, lambda: command.destroy(SUBJECT))
+    assert server.rewrap() == 1
+    write.finish()
+    assert write.was_there
+    with pytest.raises(KeyGoneError, match="erased"):
+        command.find(SUBJECT)
+
+
+def test_a_key_that_is_made_while_its_subject_is_erased_is_erased_or_not_there_yet(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server, command = subject_keys(tmp_path), subject_keys(tmp_path)
+    server.of("clinic/other")  # makes the folder
+    write = Interrupted(monkeypatch, lambda: command.destroy(SUBJECT))
+    server._make(server._path(SUBJECT), SUBJECT)
+    write.finish()
+    assert write.was_there
+    assert set(command.subjects()) == {"clinic/other"}
+
+
+def test_an_erasure_also_takes_what_a_write_that_was_cut_short_left(tmp_path: Path) -> None:
+    keys = subject_keys(tmp_path)
+    keys.of(SUBJECT)
+    path = tmp_path / "keys" / f"{name_of(SUBJECT)}.json"
+    durable.new_name(path).write_bytes(path.read_bytes())
+    assert keys.destroy(SUBJECT)
+    assert [each.name for each in path.parent.iterdir()] == [keys_lock.LOCK]
 
 
 def test_keys_cannot_be_exchanged(tmp_path: Path) -> None:

@@ -134,3 +134,11 @@ def test_an_act_is_somebodys() -> None:
         "key": "k1"
     }
     orjson.dumps(acted)
+
+
+def test_a_call_that_ran_nothing_has_counts_and_no_model_where_it_has_none() -> None:
+    told = forms.called(stamps(), ANONYMOUS, record(), 200, {"texts": 2}, digest="d")
+    assert (told["status"], told["details"]) == (200, {"texts": 2})
+    assert told["model"] == {"name": "demo", "digest": "d"}
+    bare = forms.called(stamps(), ANONYMOUS, record(model=None), 200, {}, digest=None)
+    assert not {"model", "details", "verdicts"} & bare.keys()

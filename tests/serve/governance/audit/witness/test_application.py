@@ -87,7 +87,7 @@ async def test_where_the_folder_can_be_read_the_answer_names_the_entry(tmp_path,
 
     def application(state) -> WitnessApplication:
         witness = Witness(WITNESS_KEY, [LOG_KEY.verifier], state)
-        return WitnessApplication(witness, Mirrors(witness, [folder], [LOG_KEY.verifier]))
+        return WitnessApplication(witness, Mirrors(witness, [folder]))
 
     entries = tree(300).entries
     with WitnessState(tmp_path / "state") as state:
