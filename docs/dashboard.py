@@ -346,6 +346,13 @@ ROWS: dict[str, tuple[Panel, ...]] = {
             ),
         ),
         Panel(
+            "Masking: failures",
+            "reqps",
+            "Prompts and answers that could not be masked, and that nobody has. Anything but 0 is "
+            "a defect.",
+            ((_rate("masking_failures_total", by="side"), "{{side}}"),),
+        ),
+        Panel(
             "Masking file in force",
             "bool_yes_no",
             "No: the newest masking file cannot be used, and the rules before it stay.",

@@ -61,6 +61,9 @@ COMMANDS = {
         commands=("create", "list", "show", "rotate", "revoke", "limits", "preset"),
         group="operate",
     ),
+    "filter": Command(
+        "serve", "try rules of the content filter on a text", ("filter",), group="operate"
+    ),
     "mask": Command("serve", "try rules of masking on a text", ("mask",), group="operate"),
     "audit": Command(
         "serve",

@@ -21,6 +21,7 @@ COMMANDS: Final = {
     "doctor": ("serve.cli.doctor", "run_doctor"),
     "evidence": ("serve.cli.evidence", "run_evidence"),
     "feedback": ("serve.cli.feedback", "run_feedback"),
+    "filter": ("serve.cli.filter", "run_filter"),
     "keys": ("serve.cli.keys", "run_keys"),
     "mask": ("serve.cli.mask", "run_mask"),
     "run": ("serve.cli.run", "run_model"),

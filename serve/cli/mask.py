@@ -13,9 +13,9 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from models import plain_file
 from models.cli import output
 from serve.cli.flags import Parser
+from serve.cli.text_input import read_text
 from serve.config_sources import load_config
 from serve.errors import StartupError
 from serve.governance.masking.detectors.catalogue import DETECTORS
@@ -27,7 +27,6 @@ from serve.governance.masking.rules import Rule, RuleSet
 from serve.governance.masking.stream import BlockedError, masked
 from serve.governance.masking.trial import Place, Trial, tried
 
-MAX_BYTES = 64 << 20
 BENCH_BYTES = 4 << 20
 EPILOG = """\
 The masked text goes to stdout and the table of hits to stderr; no value is shown unless --show is
@@ -47,7 +46,7 @@ def run_mask(argv: Sequence[str]) -> int:
     """Try the rules, print what they make of the text, and return the exit code."""
     arguments = _parser().parse_args(list(argv))
     rules = _rules(arguments.masking_file, arguments.tenant)
-    text = _text(arguments.file)
+    text = read_text(arguments.file)
     if arguments.bench:
         return _bench(text, rules)
     trial = tried(text, rules)
@@ -90,20 +89,6 @@ def _rules(path: Path | None, tenant: str | None) -> RuleSet:
         raise StartupError("--tenant needs a masking file: name one with --masking-file.")
     every = [Rule(name=name, action="mask", detectors=own) for name, own in DETECTORS.items()]
     return RuleSet(rules=tuple(every))
-
-
-def _text(name: str) -> str:
-    try:
-        if name != "-":
-            return plain_file.read_text(Path(name), MAX_BYTES, may_be_link=True, may_be_pipe=True)
-        raw = sys.stdin.buffer.read(MAX_BYTES + 1)
-        if len(raw) > MAX_BYTES:
-            raise StartupError(f"stdin has more than {MAX_BYTES} bytes: give a part of it.")
-        return raw.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise StartupError(f"stdin is not UTF-8, from byte {error.start} on.") from None
-    except OSError as error:
-        raise StartupError(f"{name} cannot be read: {error.strerror or error}") from None
 
 
 def _document(trial: Trial, *, shows: bool) -> dict[str, Any]:

@@ -35,4 +35,4 @@ def open_masking(path: Path, metrics: Metrics, reloads: list[Callable[[], None]]
     metrics.attach_rules_file("masking_file_usable", lambda: file.is_in_force)
     reloads.append(lambda: file.follow(always=True))
     logs.set_masking(masked_line)
-    return MaskingScreen(lambda: file.content, metrics.masking_hit)
+    return MaskingScreen(lambda: file.content, metrics.masking_hit, metrics.masking_failed)

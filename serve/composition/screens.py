@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from serve.config import Config
-from serve.governance.followed_file import FollowedFile
+from serve.governance.followed_file import FollowedFile, on_a_thread
 from serve.governance.moderating import Moderator
 from serve.governance.presets.preset_rules import PresetRules, built_in
 from serve.governance.presets.presets import Presets
@@ -87,15 +87,18 @@ def _content_filter(
 ) -> ContentFilter:
     from serve.governance.filtering.content_filter import ContentFilter  # noqa: PLC0415
     from serve.governance.filtering.filter_file import read_filter  # noqa: PLC0415
-    from serve.governance.filtering.rules import RuleSet  # noqa: PLC0415
+    from serve.governance.filtering.matchers import Matchers  # noqa: PLC0415
 
-    def read(path: Path) -> RuleSet:
+    def read(path: Path) -> Matchers:
         rules = read_filter(path)
+        matchers = Matchers(rules)
+        matchers.prepare()
         for rule in rules.rules:
             metrics.content_filter_known(rule.name, sorted(rule.on), rule.action)
-        return rules
+        return matchers
 
-    file = FollowedFile(path, read, "content filter")
+    # A long list of words takes a second: the rules before it are in force meanwhile.
+    file = FollowedFile(path, read, "content filter", start=on_a_thread)
     metrics.attach_rules_file("content_filter_file_usable", lambda: file.is_in_force)
     reloads.append(lambda: file.follow(always=True))
     return ContentFilter(lambda: file.content, metrics)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Generic, TypeVar
 
@@ -16,12 +18,28 @@ RELOAD_INTERVAL_S = 1.0
 
 T = TypeVar("T")
 
+Start = Callable[[Callable[[], None]], object]
+"""Starts some work, which tells nobody of its end."""
+
+_thread = ThreadPoolExecutor(1, "rules-files")
+
+
+def at_once(work: Callable[[], None]) -> None:
+    """Do work before anything else (a Start)."""
+    work()
+
+
+def on_a_thread(work: Callable[[], None]) -> None:
+    """Do work on a thread of its own, one after the other (a Start)."""
+    _thread.submit(work)
+
 
 class FollowedFile(Generic[T]):
     """The content of a file as it is now.
 
     A change is noticed by the first request or scrape of metrics after it, at most a second late. A
-    new file that cannot be used is logged as an error, and the content known so far stays.
+    new file that cannot be used is logged as an error, and the content known so far stays. It stays
+    also while a file is read, which comes into force whole.
 
     Args:
         read: reads the file; raises StartupError where it cannot be used.
@@ -29,6 +47,7 @@ class FollowedFile(Generic[T]):
         sign: a value that changes when the file does; None where it is not there. Of more than one
             file it is another than the usual one.
         clock: monotonic seconds.
+        start: of later readings; the first one is done at once.
 
     Raises:
         StartupError: the file cannot be used.
@@ -42,6 +61,7 @@ class FollowedFile(Generic[T]):
         *,
         sign: Callable[[Path], object] | None = None,
         clock: Callable[[], float] = timeline.now,
+        start: Start = at_once,
     ) -> None:
         self._path = path
         self._read = read
@@ -52,6 +72,10 @@ class FollowedFile(Generic[T]):
         self._content = read(path)
         self._checked_at = clock()
         self._is_in_force = True
+        self._start = start
+        self._lock = threading.Lock()  # of the two that follow
+        self._is_reading = False
+        self._is_due = False  # whether it is to be read (once more)
 
     @property
     def content(self) -> T:
@@ -76,6 +100,24 @@ class FollowedFile(Generic[T]):
         if signature == self._signature and not always:
             return
         self._signature = signature
+        with self._lock:
+            self._is_due = True
+            if self._is_reading:
+                return
+            self._is_reading = True
+        self._start(self._read_while_due)
+
+    def _read_while_due(self) -> None:
+        """Read the file, and once more where it changed meanwhile."""
+        while True:
+            with self._lock:
+                self._is_reading = self._is_due
+                if not self._is_due:
+                    return
+                self._is_due = False
+            self._read_again()
+
+    def _read_again(self) -> None:
         try:
             self._content = self._read(self._path)
         except StartupError as error:

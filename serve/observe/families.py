@@ -269,6 +269,14 @@ FAMILIES: tuple[Family, ...] = (
         *("rule", "action", "side"),
     ),
     _family(
+        "masking_failures_total",
+        "counter",
+        "screens",
+        "Texts that masking could not look at, for a defect, and that it let nobody have, by "
+        "`side`: `prompts` or `answers`.",
+        "side",
+    ),
+    _family(
         "masking_file_usable",
         "gauge",
         "scrape",

@@ -47,7 +47,12 @@ class ScreenCounts:
         """Begin to count for a rule of masking, from 0 on."""
         for side in ("prompts", "answers"):
             self._counters["masking_hits_total"].labels(rule=rule, action=action, side=side)
+            self._counters["masking_failures_total"].labels(side=side)
 
     def masking_hit(self, rule: str, action: str, side: str) -> None:
         """Count a hit of masking. The name is one of ours or of its file's, not a client's."""
         self._counters["masking_hits_total"].labels(rule=rule, action=action, side=side).inc()
+
+    def masking_failed(self, side: str) -> None:
+        """Count what masking could not look at."""
+        self._counters["masking_failures_total"].labels(side=side).inc()

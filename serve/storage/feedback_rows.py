@@ -14,9 +14,11 @@ from sqlalchemy import update as sql_update
 
 from serve.storage.clock import now_ms
 from serve.storage.feedback_values import (
+    ANSWERED,
     MAX_GROUPS,
     MAX_ROWS,
     Asker,
+    FailedCall,
     FeedbackCounts,
     FeedbackFilter,
     FeedbackRow,
@@ -34,19 +36,21 @@ def put(
     score_milli: int,
     labels: str,
     sealed_text: str,
-) -> tuple[FeedbackRow, bool] | None:
+) -> tuple[FeedbackRow, bool] | FailedCall | None:
     """Write feedback on an answer, in the place of what was written on it before.
 
     Returns:
-        The row, and whether it is the first one; None where no such answer is the asker's.
+        The row, and whether it is the first one; None where no such call is the asker's.
     """
     answer = connection.execute(
-        select(ledger.c.model, ledger.c.arm).where(
+        select(ledger.c.model, ledger.c.arm, ledger.c.outcome).where(
             ledger.c.request_id == request_id, *_is_of(asker)
         )
     ).first()
     if answer is None:
         return None
+    if answer.outcome not in ANSWERED:
+        return FailedCall(answer.outcome)
     before = connection.execute(
         select(feedback.c.created_at_ms).where(feedback.c.request_id == request_id)
     ).first()

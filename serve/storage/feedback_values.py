@@ -32,6 +32,23 @@ class FeedbackRow:
     changed_at_ms: int
 
 
+ANSWERED: Final = frozenset(
+    ("stop", "length", "tool_calls", "content_filter", "cached", "disconnected", "unfinished")
+)
+"""Outcomes of calls that gave an answer, whole or in part; others are an error's code."""
+
+
+@dataclass(frozen=True, slots=True)
+class FailedCall:
+    """A call of the asker's that ended in an error, so that there is no answer of it.
+
+    Attributes:
+        outcome: the error's code.
+    """
+
+    outcome: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asker:
     """The caller whose answers are meant.

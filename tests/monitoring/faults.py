@@ -23,6 +23,7 @@ import pytest
 from serve.engine.vllm.processes import family
 from tests.certificates import Authority, Issued
 from tests.e2e.server import Server, engine_processes, free_port, wait_ready
+from tests.house.tree import ROOT
 from tests.monitoring.callers import BODY
 from tests.monitoring.site import Site, kill, port_of, starved
 from tests.monitoring.witness import refusing_witness, signing_witness, witnessed
@@ -389,6 +390,50 @@ def the_masking_file_is_broken(site: Site, folder: Path) -> Iterator[None]:
         if not site.ports:
             site.fake("--masking-file", str(rules))
         yield
+
+
+_DEFECT = """
+from pathlib import Path
+from serve.governance.masking.prompts import MaskedPrompts
+
+text = MaskedPrompts._text
+
+def failing(self, *told, **more):
+    if Path({path!r}).exists():
+        raise ValueError
+    return text(self, *told, **more)
+
+MaskedPrompts._text = failing
+"""
+
+
+@of("IntramuralScreenFails")
+def masking_has_a_defect(site: Site, folder: Path) -> Iterator[None]:
+    """A module that Python imports at its start plants it."""
+    planted, rules = folder / "planted", folder / "masking.toml"
+    rules.write_text('[default]\nmask = ["personal"]\n', "utf-8")
+    (folder / "sitecustomize.py").write_text(_DEFECT.format(path=str(planted)), "utf-8")
+    server = site.fake("--masking-file", str(rules), variables={"PYTHONPATH": f"{folder}:{ROOT}"})
+    site.ask(server)
+    yield
+    planted.touch()
+    yield
+    planted.unlink()
+
+
+@of("IntramuralRuleHitsRise")
+def somebody_asks_for_what_a_rule_blocks(site: Site, folder: Path) -> Iterator[None]:
+    rules = folder / "filter.toml"
+    rules.write_text(
+        'version = "1"\n[[rules]]\nname = "r"\ncategory = "hate"\nwords = ["bad"]\n', "utf-8"
+    )
+    server = site.fake("--content-filter-file", str(rules))
+    site.ask(server)
+    yield
+    blocked = {**BODY, "messages": [{"role": "user", "content": "it is bad"}]}
+    callers = site.ask(server, 2, body=blocked)
+    yield
+    callers.stop()
 
 
 @of("IntramuralAuditUnrecorded")

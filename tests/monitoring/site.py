@@ -33,10 +33,17 @@ class Site:
         self.is_tls = False
         self._num_started = 0
 
-    def start(self, *arguments: str, port: int | None = None, is_ready: bool = True) -> Server:
+    def start(
+        self,
+        *arguments: str,
+        port: int | None = None,
+        is_ready: bool = True,
+        variables: Mapping[str, str] | None = None,
+    ) -> Server:
         """A server, which is ended with the test at the latest.
 
         Args:
+            variables: of its environment, beside those of the tests'.
             port: of one that has ended; a free one unless given.
             is_ready: False not to wait until it is.
         """
@@ -47,12 +54,19 @@ class Site:
         folder = self._folder / f"server-{self._num_started}"
         folder.mkdir()
         given = [*arguments, "--api-key-file", str(self.key_file)]
-        return self._ending.enter_context(serving(folder, given, port=port, is_ready=is_ready))
+        return self._ending.enter_context(
+            serving(folder, given, port=port, is_ready=is_ready, variables=variables)
+        )
 
-    def fake(self, *arguments: str, port: int | None = None) -> Server:
+    def fake(
+        self,
+        *arguments: str,
+        port: int | None = None,
+        variables: Mapping[str, str] | None = None,
+    ) -> Server:
         """One with the fake engine, of 200 tokens a second unless told otherwise."""
         pace = () if "--fake-tokens-per-s" in arguments else ("--fake-tokens-per-s", "200")
-        return self.start(*FAKE, *pace, *arguments, port=port)
+        return self.start(*FAKE, *pace, *arguments, port=port, variables=variables)
 
     def ask(
         self,

@@ -20,6 +20,7 @@ from serve.governance.principal import Principal
 from serve.governance.sealing import SealingKey, UnsealableError
 from serve.storage.feedback_values import (
     Asker,
+    FailedCall,
     FeedbackCounts,
     FeedbackFilter,
     FeedbackRow,
@@ -60,7 +61,7 @@ class FeedbackBook:
             The feedback, and whether it is the first on its answer.
 
         Raises:
-            AnswerNotFound: there is no such answer of the principal's.
+            AnswerNotFound: there is no such answer of the principal's, or the call failed.
             UnsupportedField: there is a text, and no key to keep it under.
             StoreUnavailable: whether it was written is not known; it may be given again.
         """
@@ -81,6 +82,13 @@ class FeedbackBook:
         )
         if found is None:
             raise _not_found(answer_id)
+        if isinstance(found, FailedCall):
+            raise AnswerNotFound(
+                f"The call {quoted(answer_id[:SHOWN_CHARS])} of yours ended in an error, "
+                f"{found.outcome}: it has no answer to give feedback on. Send it again, and the id "
+                "of that answer.",
+                param="id",
+            )
         row, is_first = found
         if is_first and self._on_feedback is not None:
             self._on_feedback(row.model, row.arm, row.score_milli)

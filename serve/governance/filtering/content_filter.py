@@ -9,13 +9,15 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeVar
 
 from serve.errors import ContentFiltered, ContentFilterFailed
+from serve.governance.around import around, candidates_of
+from serve.governance.filtering.edges import Edges, edges_of
 from serve.governance.filtering.matchers import Matchers
 from serve.governance.filtering.matching import Matcher
 from serve.governance.filtering.prompt_texts import PromptText, has_tokens, texts_of
-from serve.governance.filtering.rules import Direction, Rule, RuleSet
+from serve.governance.filtering.rules import Direction, Rule
 from serve.governance.filtering.scanning import hits_of
 from serve.governance.filtering.stage import FilterStage, HeldIds
 from serve.governance.moderating import Moderation
@@ -26,6 +28,8 @@ from serve.pipeline.events import Generation
 from serve.pipeline.stages import Stage
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 TIMEOUT_S: Final = 30.0
 INLINE_CHARS: Final = 4096
@@ -43,17 +47,20 @@ class ContentFilter:
     """Rules for what prompts and answers may say (a Screen and a Moderator).
 
     Args:
-        rules: those in force.
+        matchers: of the rules in force; a request keeps its own, whatever comes into force.
         timeout_s: most seconds for the texts of one request.
     """
 
     def __init__(
-        self, rules: Callable[[], RuleSet], metrics: FilterMetrics, *, timeout_s: float = TIMEOUT_S
+        self,
+        matchers: Callable[[], Matchers],
+        metrics: FilterMetrics,
+        *,
+        timeout_s: float = TIMEOUT_S,
     ) -> None:
-        self._rules = rules
+        self._matchers = matchers
         self._metrics = metrics
         self._timeout_s = timeout_s
-        self._last: Matchers | None = None
 
     async def screen(
         self, principal: Principal, record: RequestRecord, generation: Generation
@@ -75,12 +82,16 @@ class ContentFilter:
 
         is_json = generation.format is not None and generation.format.kind == "json_schema"
 
+        edges = await self._edges(behind, generation, is_json=is_json)
+        per_prompt = candidates_of(generation)
+
         def stages(index: int) -> Sequence[Stage]:
             return [
                 FilterStage(
                     index,
                     behind,
                     has_json=is_json,
+                    edges=edges[index // per_prompt],
                     on_hit=lambda rule: self._note(record, rule, "output"),
                     on_failure=lambda: self._metrics.content_filter_failed("output"),
                 )
@@ -145,8 +156,30 @@ class ContentFilter:
         def look() -> list[tuple[Rule | None, list[Rule]]]:
             return [hits_of(matcher, one.text, has_escapes=one.has_escapes) for one in texts]
 
+        num_chars = sum(len(one.text) for one in texts)
+        return await self._done(look, num_chars, direction)
+
+    async def _edges(
+        self, matcher: Matcher, generation: Generation, *, is_json: bool
+    ) -> list[Edges]:
+        """The edges of each prompt's answers. Raises ContentFilterFailed."""
+        texts = [around(prompt) for prompt in generation.prompts]
+
+        def look() -> list[Edges]:
+            num_chars = matcher.longest + 1
+            return [edges_of(text, num_chars, has_escapes=is_json) for text in texts]
+
+        num_chars = sum(len(text.before) + len(text.after) for text in texts)
+        return await self._done(look, num_chars, "output")
+
+    async def _done(self, look: Callable[[], T], num_chars: int, direction: str) -> T:
+        """Look at texts of so many characters: whatever fails, nothing passes.
+
+        Raises:
+            ContentFilterFailed: it failed, or took too long.
+        """
         try:
-            if sum(len(one.text) for one in texts) <= INLINE_CHARS:
+            if num_chars <= INLINE_CHARS:
                 return look()
             async with asyncio.timeout(self._timeout_s):
                 return await asyncio.to_thread(look)
@@ -175,13 +208,6 @@ class ContentFilter:
                 "action": rule.action,
             },
         )
-
-    def _matchers(self) -> Matchers:
-        """Those of the rules in force: a request keeps its own, whatever comes into force."""
-        rules = self._rules()
-        if self._last is None or self._last.rules is not rules:
-            self._last = Matchers(rules)
-        return self._last
 
     async def _matcher(
         self, matchers: Matchers, tenant: str, direction: Direction | None

@@ -69,15 +69,16 @@ class Folder:
 
     Args:
         has_escapes: it is JSON text, in which ``\u0061`` and ``a`` are the same.
+        opened: the beginning of an escape that stands before it, at places below 0.
 
     Attributes:
         num_folded: characters of the text that were folded so far: an escape is so as a whole.
     """
 
-    def __init__(self, *, has_escapes: bool = False) -> None:
+    def __init__(self, *, has_escapes: bool = False, opened: str = "") -> None:
         self._has_escapes = has_escapes
-        self._open = ""  # the beginning of an escape
-        self.num_folded = 0
+        self._open = opened  # the beginning of an escape
+        self.num_folded = -len(opened)
 
     def feed(self, text: str, *, is_last: bool = False) -> tuple[str, list[int]]:
         """Fold more of the text.

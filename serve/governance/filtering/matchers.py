@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from functools import partial
-from typing import Final
+from typing import Final, get_args
 
 from serve.governance.filtering.matching import Matcher
 from serve.governance.filtering.rules import Direction, RuleSet
@@ -26,6 +26,14 @@ class Matchers:
         self._shared = SharedParts()
         self._made: dict[tuple[bool, tuple[int, ...]], Matcher] = {}
         self._coming: dict[tuple[bool, tuple[int, ...]], asyncio.Task[Matcher]] = {}
+
+    def prepare(self) -> None:
+        """Make those of tenants without rules of their own: nobody waits for them then."""
+        for direction in get_args(Direction):
+            own = tuple(self.rules.of("", direction))
+            key = False, tuple(map(id, own))
+            if key not in self._made:
+                self._made[key] = Matcher(own, shared=self._shared)
 
     async def of(self, tenant: str, direction: Direction | None) -> Matcher:
         """The rules of a tenant and a direction; None is both, and blocks nothing.

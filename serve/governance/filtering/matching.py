@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from itertools import chain
 
 from serve.governance.filtering.rules import Rule
+from serve.governance.filtering.spaces import View, plain, view
 from serve.governance.filtering.widths import any_of, compiled
 from serve.governance.filtering.word_parts import SharedParts, parts_of
 
@@ -37,23 +38,65 @@ class Words:
 
     def __init__(self, rules: Iterable[tuple[int, Rule]], shared: SharedParts) -> None:
         self._parts = parts_of(rules, shared)
+        self._view = view if any(part.has_spaces for part, _ in self._parts) else plain
         self.longest = max((part.longest for part, _ in self._parts), default=0)
 
-    def hits(self, text: str, begin: int, *, is_last: bool) -> Iterator[Iterator[Hit]]:
-        """All places that end behind ``begin``, or there, by their ends: part by part.
+    def first(self, text: str, begin: int, *, is_last: bool, edge: int = 0) -> Hit | None:
+        """The first hit among those that end behind ``begin``.
 
         Args:
             is_last: the text ends there; else a word at its end may go on.
+            edge: a place at which a word may begin, whatever stands before it.
         """
+        if not self._parts:
+            return None
+        seen = self._view(text)
+        first: Hit | None = None
+        for hits in self._hits(seen, begin, is_last=is_last, edge=edge):
+            for hit in hits:
+                if first is not None and hit.end - self.longest > first.start:
+                    break  # whatever ends from here on begins behind it
+                if seen.end(hit.end) > begin and (first is None or hit < first):
+                    first = hit
+        return None if first is None else _placed(first, seen)
+
+    def hits(self, text: str, begin: int, *, is_last: bool, edge: int = 0) -> Iterator[Hit]:
+        """All hits that end behind ``begin``, or there."""
+        if not self._parts:
+            return
+        seen = self._view(text)
+        for hit in chain.from_iterable(self._hits(seen, begin, is_last=is_last, edge=edge)):
+            yield _placed(hit, seen)
+
+    def _hits(self, seen: View, begin: int, *, is_last: bool, edge: int) -> Iterator[Iterator[Hit]]:
+        """The hits in a view, by their ends: part by part."""
+        edge_at = seen.at(edge)
+        own_edge = edge_at if seen.place(edge_at) == edge else -1
         for part, numbers in self._parts:
             yield (
                 Hit(start, end, numbers[place])
-                for start, end, place in part.hits(text, begin, is_last=is_last)
+                for start, end, place in part.hits(
+                    seen.text, seen.at(begin), is_last=is_last, edge=own_edge
+                )
             )
 
     def open_from(self, text: str) -> int:
         """The place of the earliest word that the text's end may have begun, or may have ended."""
-        return min((part.open_from(text) for part, _ in self._parts), default=len(text))
+        if not self._parts:
+            return len(text)
+        seen = self._view(text)
+        return seen.place(min(part.open_from(seen.text) for part, _ in self._parts))
+
+    def kept_from(self, text: str, num_chars: int) -> int:
+        """The place from which on a text has so many characters, as words see it, or 0."""
+        if not self._parts:
+            return max(0, len(text) - num_chars)
+        seen = self._view(text)
+        return seen.place(max(0, len(seen.text) - num_chars))
+
+
+def _placed(hit: Hit, seen: View) -> Hit:
+    return Hit(seen.place(hit.start), seen.end(hit.end), hit.number)
 
 
 class Patterns:
@@ -78,6 +121,13 @@ class Patterns:
                     yield Hit(start, end, number)
                     break
                 at = start + 1
+
+    def all(self, text: str) -> Iterator[Hit]:
+        """The places of each pattern, none of which overlap."""
+        for number, pattern, _ in self._patterns:
+            for found in pattern.finditer(text):
+                start, end = found.span()
+                yield Hit(start, end, number)
 
     def open_from(self, text: str) -> int:
         """The place from which on a match may still begin and not have ended."""
@@ -117,34 +167,55 @@ class Matcher:
         parts = (self._words, self._patterns, self._counted_words, self._counted_patterns)
         self.longest = max(part.longest for part in parts)
 
-    def blocked(self, text: str, begin: int, *, is_last: bool) -> Hit | None:
-        """The first hit of a rule that blocks, among those that end behind ``begin``."""
-        first: Hit | None = None
-        for hits in self._words.hits(text, begin, is_last=is_last):
-            for hit in hits:
-                if first is not None and hit.end - self._words.longest > first.start:
-                    break  # whatever ends from here on begins behind it
-                if hit.end > begin and (first is None or hit < first):
-                    first = hit
+    def blocked(self, text: str, begin: int, *, is_last: bool, edge: int = 0) -> Hit | None:
+        """The first hit of a rule that blocks, among those that end behind ``begin``.
+
+        Args:
+            edge: a place at which a word may begin, whatever stands before it.
+        """
+        first = self._words.first(text, begin, is_last=is_last, edge=edge)
         return min(filter(None, (first, *self._patterns.hits(text, begin))), default=None)
+
+    def kept_from(self, text: str) -> int:
+        """The place from which on a text's end has all that what follows may be matched with."""
+        words = (self._words, self._counted_words)
+        kept = min(own.kept_from(text, self.longest + 1) for own in words)
+        return min(kept, max(0, len(text) - self.longest - 1))
 
     def open_from(self, text: str) -> int:
         """The place from which on a rule that blocks may still come to hit."""
         return min(self._words.open_from(text), self._patterns.open_from(text))
 
-    def counted(self, text: str, begin: int, end: int, *, is_last: bool) -> set[int]:
+    def counted(self, text: str, begin: int, end: int, *, is_last: bool, edge: int = 0) -> set[int]:
         """Numbers of the rules that count and hit the text before ``end``.
 
         Args:
             begin: what ended before it has been counted.
             is_last: nothing follows the text; what follows ``end`` is in it all the same.
+            edge: what ends there or before is not counted; a word may begin there, whatever
+                stands before it.
         """
         found: set[int] = set()
-        words = self._counted_words.hits(text[: end + 1], begin, is_last=is_last)
-        for hit in chain.from_iterable(words):
-            if begin <= hit.end <= end:
+        words = self._counted_words.hits(text[: end + 1], begin, is_last=is_last, edge=edge)
+        for hit in words:
+            if begin <= hit.end <= end and hit.end > edge:
                 found.add(hit.number)
                 if len(found) == self._num_counting:
                     break
         found.update(hit.number for hit in self._counted_patterns.hits(text[:end], begin))
         return found
+
+    def counted_across(self, text: str, place: int, *, is_last: bool, edge: int = 0) -> set[int]:
+        """Numbers of the rules that count and hit what begins before a place and ends behind it."""
+        words = self._counted_words.hits(text, place, is_last=is_last, edge=edge)
+        hits = chain(words, self._counted_patterns.hits(text, place))
+        return {hit.number for hit in hits if hit.start < place < hit.end}
+
+    def all_hits(self, text: str) -> list[Hit]:
+        """All places of a whole text that rules hit, in order, whatever their actions are."""
+        hits: set[Hit] = set()
+        for words in (self._words, self._counted_words):
+            hits.update(words.hits(text, 0, is_last=True))
+        for patterns in (self._patterns, self._counted_patterns):
+            hits.update(patterns.all(text))
+        return sorted(hits)

@@ -6,8 +6,9 @@ pieces were: what is held back is what a rule could still come to hit, by its lo
 
 from __future__ import annotations
 
+from serve.governance.filtering.edges import NO_EDGES, Edges
 from serve.governance.filtering.folding import Folder
-from serve.governance.filtering.matching import Matcher
+from serve.governance.filtering.matching import Hit, Matcher
 from serve.governance.filtering.rules import Rule
 
 
@@ -16,19 +17,25 @@ class Scanner:
 
     Args:
         has_escapes: it is JSON text: escapes are read as what they stand for.
+        edges: of texts that are read as one with it. A hit that lies across an edge ends the text
+            where the hit begins in it; a hit has to have a character of the text.
 
     Attributes:
         counted: rules that count and that hit the released text.
         blocked_by: the rule whose hit ended the text; None while there was none.
     """
 
-    def __init__(self, matcher: Matcher, *, has_escapes: bool = False) -> None:
+    def __init__(
+        self, matcher: Matcher, *, has_escapes: bool = False, edges: Edges = NO_EDGES
+    ) -> None:
         self._matcher = matcher
-        self._folder = Folder(has_escapes=has_escapes)
+        self._edges = edges
+        self._folder = Folder(has_escapes=has_escapes, opened=edges.opened)
         self._held = ""
         self._begin = 0  # the place of what is held, in characters of the text
-        self._window = ""  # folded: what was released last, and what is held
-        self._num_released = 0  # of the window
+        self._window = edges.before  # folded: what was released last, and what is held
+        self._num_released = len(self._window)
+        self._edge = len(self._window)  # where the text begins in the window
         self._places: list[int] = []  # of the folded characters that are held
         self.counted: dict[Rule, None] = {}
         self.blocked_by: Rule | None = None
@@ -45,7 +52,11 @@ class Scanner:
         """
         return self._taken("", is_last=True)
 
-    def _taken(self, text: str, *, is_last: bool) -> str:
+    def finish(self) -> str:
+        """Release the rest: the text is over, and followed by what stands behind it."""
+        return self._taken("", is_last=True, is_end=True)
+
+    def _taken(self, text: str, *, is_last: bool, is_end: bool = False) -> str:
         if self.blocked_by is not None:
             return ""
         self._held += text
@@ -53,24 +64,38 @@ class Scanner:
         self._window += folded
         self._places += places
         matcher, window, begin = self._matcher, self._window, self._num_released
-        hit = matcher.blocked(window, begin, is_last=is_last)
+        edge = self._edge
+        hit = matcher.blocked(window, begin, is_last=is_last, edge=edge)
+        if is_end and self._edges.after and len(window) > edge:
+            hit = min(filter(None, (hit, self._across())), default=None)
         end = len(window) if is_last else max(begin, matcher.open_from(window))
         if hit is not None and hit.start <= end:
             end = max(begin, hit.start)
             self.blocked_by = matcher.rules[hit.number]
-        for number in sorted(matcher.counted(window, begin, end, is_last=is_last)):
+        for number in sorted(matcher.counted(window, begin, end, is_last=is_last, edge=edge)):
             self.counted[matcher.rules[number]] = None
         return self._released(end)
+
+    def _across(self) -> Hit | None:
+        """The hit that begins before the text's end and ends behind it; notes those that count."""
+        matcher, end, edge, edges = self._matcher, len(self._window), self._edge, self._edges
+        window, is_last = self._window + edges.after, edges.is_whole
+        for number in sorted(matcher.counted_across(window, end, is_last=is_last, edge=edge)):
+            self.counted[matcher.rules[number]] = None
+        hit = matcher.blocked(window, end, is_last=is_last, edge=edge)
+        return hit if hit is not None and hit.start < end else None
 
     def _released(self, end: int) -> str:
         """The text up to a place of the window."""
         num_more = end - self._num_released
         place = self._places[num_more] if num_more < len(self._places) else self._folder.num_folded
+        place = max(place, self._begin)  # an escape may have begun before the text
         released = self._held[: place - self._begin]
         self._held, self._begin = self._held[place - self._begin :], place
         del self._places[:num_more]
-        kept = max(0, end - self._matcher.longest - 1)
+        kept = self._matcher.kept_from(self._window[:end])
         self._window, self._num_released = self._window[kept:], end - kept
+        self._edge = max(-1, self._edge - kept)
         return released
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from serve.errors import ContentFilterFailed
+from serve.governance.filtering.edges import NO_EDGES, Edges
 from serve.governance.filtering.matching import Matcher
 from serve.governance.filtering.rules import Rule
 from serve.governance.filtering.scanning import Scanner
@@ -26,6 +27,8 @@ class FilterStage:
 
     Args:
         has_json: the content is JSON, in which escapes are read as what they stand for.
+        edges: of content and reasoning: which of the two goes on from what stands before is not
+            known.
         on_hit: told of each rule that hits; of one that counts, once for each choice.
         on_failure: told where the filter fails; the choice ends by an error then.
     """
@@ -36,12 +39,14 @@ class FilterStage:
         matcher: Matcher,
         *,
         has_json: bool = False,
+        edges: Edges = NO_EDGES,
         on_hit: Callable[[Rule], None],
         on_failure: Callable[[], None],
     ) -> None:
         self._index = index
         self._matcher = matcher
         self._has_json = has_json
+        self._edges = edges
         self._on_hit = on_hit
         self._on_failure = on_failure
         self._scanners: dict[str | int, Scanner] = {}
@@ -78,7 +83,7 @@ class FilterStage:
             return None
         key = _key(event)
         if self._last is not None and _key(self._last) != key:
-            rule = self._paused()
+            rule = self._paused(is_end=isinstance(event, Finished))
             if rule is not None:
                 return rule
         if isinstance(event, TextDelta):
@@ -99,13 +104,13 @@ class FilterStage:
         self._count(scanner)
         return scanner.blocked_by
 
-    def _paused(self) -> Rule | None:
+    def _paused(self, *, is_end: bool) -> Rule | None:
         """Release what is held of the text that ends."""
         last, self._last = self._last, None
         if last is None:
             return None
         scanner = self._scanner(last)
-        self._tell_text(last, scanner.pause())
+        self._tell_text(last, scanner.finish() if is_end else scanner.pause())
         self._count(scanner)
         return scanner.blocked_by
 
@@ -125,7 +130,8 @@ class FilterStage:
         key = _key(event)
         if key not in self._scanners:
             has_escapes = isinstance(key, int) or (self._has_json and key == "content")
-            self._scanners[key] = Scanner(self._matcher, has_escapes=has_escapes)
+            edges = NO_EDGES if isinstance(key, int) else self._edges
+            self._scanners[key] = Scanner(self._matcher, has_escapes=has_escapes, edges=edges)
         return self._scanners[key]
 
     def _count(self, scanner: Scanner) -> None:

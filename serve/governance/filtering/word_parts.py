@@ -15,6 +15,7 @@ import ahocorasick
 
 from serve.governance.filtering.folding import folded, is_word_char
 from serve.governance.filtering.rules import Rule
+from serve.governance.filtering.spaces import squeezed
 
 PART_WORDS: Final = 20_000
 """Most words of a part: 0.1 s of lists as people write them, 0.4 s of the worst."""
@@ -29,6 +30,10 @@ class WordPart:
 
     Args:
         words: by the place of their rule in ``numbers``, with whether they are whole.
+
+    Attributes:
+        longest: the most characters of a word.
+        has_spaces: whether there is a space in a word: texts have to be squeezed (spaces.py).
     """
 
     def __init__(self, words: Iterable[tuple[int, Sequence[str], bool]]) -> None:
@@ -37,6 +42,7 @@ class WordPart:
             for form in forms_of(own):
                 entries.setdefault(form, []).append((len(form), place, is_whole))
         self.longest = max(map(len, entries), default=0)
+        self.has_spaces = any(" " in form for form in entries)
         self._firsts = frozenset(form[0] for form in entries)
         self._automaton: Any = ahocorasick.Automaton()
         for form, values in entries.items():
@@ -44,15 +50,21 @@ class WordPart:
         if entries:
             self._automaton.make_automaton()
 
-    def hits(self, text: str, begin: int, *, is_last: bool) -> Iterator[tuple[int, int, int]]:
-        """Start, end and place of the rule of all that end behind ``begin``, by their ends."""
+    def hits(
+        self, text: str, begin: int, *, is_last: bool, edge: int = 0
+    ) -> Iterator[tuple[int, int, int]]:
+        """Start, end and place of the rule of all that end behind ``begin``, by their ends.
+
+        Args:
+            edge: a place at which a word may begin, whatever stands before it.
+        """
         if not self.longest:
             return
         for last, values in self._automaton.iter(text, max(0, begin - self.longest)):
             end = last + 1
             for length, place, is_whole in values:
                 start = end - length
-                if not is_whole or _is_whole(text, start, end, is_last=is_last):
+                if not is_whole or _is_whole(text, start, end, is_last=is_last, edge=edge):
                     yield start, end, place
 
     def open_from(self, text: str) -> int:
@@ -103,17 +115,18 @@ def _joined(rules: Sequence[Numbered]) -> tuple[WordPart, list[int]]:
 
 
 def forms_of(words: Iterable[str]) -> list[str]:
-    """Folded words, each composed and decomposed where that differs."""
+    """Folded words, each composed and decomposed where that differs; with single spaces."""
     forms: dict[str, None] = {}
     for word in words:
-        forms[folded(unicodedata.normalize("NFC", word))] = None
-        forms["".join(folded(char) for char in unicodedata.normalize("NFD", word))] = None
+        forms[squeezed(folded(unicodedata.normalize("NFC", word)))] = None
+        decomposed = "".join(folded(char) for char in unicodedata.normalize("NFD", word))
+        forms[squeezed(decomposed)] = None
     return [form for form in forms if form]
 
 
-def _is_whole(text: str, start: int, end: int, *, is_last: bool) -> bool:
+def _is_whole(text: str, start: int, end: int, *, is_last: bool, edge: int) -> bool:
     """Whether no word goes on at either side; at the text's end that is known where it is over."""
-    if start and is_word_char(text[start - 1]) and is_word_char(text[start]):
+    if start and start != edge and is_word_char(text[start - 1]) and is_word_char(text[start]):
         return False
     if not is_word_char(text[end - 1]):
         return True

@@ -33,6 +33,11 @@ class Found:
     value_start: int
     value_end: int
 
+    def moved(self, num_chars: int) -> Found:
+        """The match in a text that has so many characters more before it."""
+        places = (self.start, self.end, self.value_start, self.value_end)
+        return Found(*(place + num_chars for place in places))
+
 
 _GATED_CHARS = 1024
 

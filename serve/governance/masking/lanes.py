@@ -48,10 +48,18 @@ class Rewritten:
         stream: makes the stream of a lane.
         hides_tokens: ids of tokens are those of the text before: zeros stand for them, so that
             they can be counted and not read.
+        on_failure: told where a stream fails.
     """
 
-    def __init__(self, stream: Callable[[Lane], TextStream], *, hides_tokens: bool = False) -> None:
+    def __init__(
+        self,
+        stream: Callable[[Lane], TextStream],
+        *,
+        hides_tokens: bool = False,
+        on_failure: Callable[[], None] = lambda: None,
+    ) -> None:
         self._make = stream
+        self._on_failure = on_failure
         self._hides_tokens = hides_tokens
         self._streams: dict[Lane, TextStream] = {}
         self._lane: Lane | None = None
@@ -67,6 +75,7 @@ class Rewritten:
         except Exception as error:
             # Types and places are logged, and no text: it may be what was to be masked.
             log.error("masking of an answer failed", exc_info=error)  # noqa: TRY400
+            self._on_failure()
             failed = MaskingFailed("The answer could not be masked, so the rest of it is not sent.")
             passed.append(Finished(index=index, reason="error", error=failed))
         return passed

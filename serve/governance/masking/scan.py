@@ -48,17 +48,23 @@ class Scanner:
                 self._tails.append((max(each.reach for each in near), re.compile(tail)))
             least = most
 
-    def scan(self, text: str, begin: int, *, is_last: bool) -> tuple[Sequence[Hit], int]:
+    def scan(
+        self, text: str, begin: int, *, is_last: bool, edge: int = 0
+    ) -> tuple[Sequence[Hit], int]:
         """The matches from ``begin`` on that no more text can change.
 
         Args:
             text: with at least LEFT characters before ``begin``, or all that there are.
             is_last: no more text comes.
+            edge: a place up to ``begin`` behind which all is looked at also as if the text began
+                there.
 
         Returns:
             The matches in order, and the place up to which all is decided.
         """
         limit = len(text) if is_last else self._pending(text, begin)
+        if edge and not is_last:
+            limit = min(limit, edge + self._pending(text[edge:], begin - edge))
         if limit == begin:
             return (), limit
         has_digit = _DIGIT.search(text, begin) is not None
@@ -68,6 +74,12 @@ class Scanner:
             if has_digit or not detector.has_digit
             for found in detector.found(text, begin, limit)
         ]
+        if edge:
+            candidates += [
+                (each.start + edge, rank, each.moved(edge))
+                for rank, detector in enumerate(self._detectors)
+                for each in detector.found(text[edge:], begin - edge, limit - edge)
+            ]
         if not candidates:
             return (), limit
         candidates.sort(key=lambda candidate: candidate[:2])

@@ -15,6 +15,8 @@ from itertools import chain
 from typing import Any
 
 from serve.errors import InvalidRequest, MaskingFailed, RequestError
+from serve.governance.around import around, candidates_of
+from serve.governance.masking.edges import NO_EDGES, ContinuedStream, edges_of
 from serve.governance.masking.lanes import Lane, Rewritten
 from serve.governance.masking.prompts import MaskedPrompts, pseudonyms_in, texts_of
 from serve.governance.masking.pseudonyms import Pseudonyms
@@ -22,7 +24,6 @@ from serve.governance.masking.recorded import recorded_fields, texts_beside
 from serve.governance.masking.replacing import Replacing, Told, scanner_of
 from serve.governance.masking.restoring import RestoredStream
 from serve.governance.masking.rules import Rule, Rules, RuleSet, Side
-from serve.governance.masking.stream import MaskedStream
 from serve.governance.principal import Principal
 from serve.governance.screening import Screened
 from serve.observe.record import RequestRecord
@@ -44,6 +45,8 @@ has its turn."""
 
 OnHit = Callable[[str, str, Side], None]
 """Called with the rule, its action and the side of each hit."""
+OnFailure = Callable[[Side], None]
+"""Called with the side on which masking failed."""
 
 
 class MaskingScreen:
@@ -52,15 +55,18 @@ class MaskingScreen:
     Args:
         rules: asked for each request.
         on_hit: told of each hit.
+        on_failure: told of each request that could not be masked.
     """
 
     def __init__(
         self,
         rules: Callable[[], Rules],
         on_hit: OnHit = lambda _rule, _action, _side: None,
+        on_failure: OnFailure = lambda _side: None,
     ) -> None:
         self._rules = rules
         self._on_hit = on_hit
+        self._on_failure = on_failure
 
     async def screen(
         self, principal: Principal, record: RequestRecord, generation: Generation
@@ -71,7 +77,10 @@ class MaskingScreen:
         if not (own.apply_to("prompts") or own.apply_to("answers")):
             return Screened(generation=generation)
         request = MaskedRequest(
-            own, lambda side: self._told(record, rules.version, side), digest=rules.digest
+            own,
+            lambda side: self._told(record, rules.version, side),
+            digest=rules.digest,
+            on_failure=self._on_failure,
         )
         try:
             texts = chain(texts_of(generation), texts_beside(generation))
@@ -86,6 +95,7 @@ class MaskingScreen:
         except Exception as error:
             # Types and places are logged, and no text: it may be what was to be masked.
             log.error("masking of a prompt failed", exc_info=error)  # noqa: TRY400
+            self._on_failure("prompts")
             raise MaskingFailed(
                 "The prompt could not be masked, so it is not answered. Tell the operator."
             ) from None
@@ -107,9 +117,18 @@ class MaskedRequest:
         rules: of the tenant.
         told: makes what is told of the hits on a side.
         digest: of the file that they are of.
+        on_failure: told of a side that could not be masked.
     """
 
-    def __init__(self, rules: RuleSet, told: Callable[[Side], Told], *, digest: str = "") -> None:
+    def __init__(
+        self,
+        rules: RuleSet,
+        told: Callable[[Side], Told],
+        *,
+        digest: str = "",
+        on_failure: OnFailure = lambda _side: None,
+    ) -> None:
+        self._on_failure = on_failure
         self._rules = rules
         self._told = told
         self._digest = digest
@@ -135,9 +154,11 @@ class MaskedRequest:
         choices = _Choices(pseudonyms)
         stages: StagesOf = no_stages
         if is_answer_masked:
-            stages = self._masking(choices, is_json=is_json)
+            stages = self._masking(choices, generation, is_json=is_json)
         restores = len(pseudonyms) > 0 or (is_answer_masked and self._rules.pseudonymises)
-        last_stages = _restoring(choices, is_json=is_json) if restores else None
+        if restores:
+            _check_restored(generation)
+        last_stages = self._restoring(choices, is_json=is_json) if restores else None
         # A pseudonym that an answer brings is this request's own: nobody else can restore it.
         brings = is_answer_masked and self._rules.pseudonymises
         return Screened(
@@ -148,20 +169,37 @@ class MaskedRequest:
             recorded=recorded,
         )
 
-    def _masking(self, choices: _Choices, *, is_json: bool) -> StagesOf:
+    def _masking(self, choices: _Choices, generation: Generation, *, is_json: bool) -> StagesOf:
         told = self._told("answers")
         scanner = scanner_of(self._rules, of_answers=True)
+        per_prompt = candidates_of(generation)
+        edges = [
+            edges_of(around(prompt), scanner, is_json=is_json) for prompt in generation.prompts
+        ]
 
         def stages(index: int) -> Sequence[Stage]:
             replacing = Replacing(self._rules, choices.of(index), told)
 
-            def stream(lane: Lane) -> MaskedStream:
+            def stream(lane: Lane) -> ContinuedStream:
+                own = NO_EDGES if isinstance(lane, int) else edges[index // per_prompt]
                 has_json = _is_json(lane, is_json=is_json)
-                return MaskedStream(scanner, replacing, is_json=has_json)
+                return ContinuedStream(scanner, replacing, own, is_json=has_json)
 
-            return [Rewritten(stream, hides_tokens=True)]
+            return [Rewritten(stream, hides_tokens=True, on_failure=self._answer_failed)]
 
         return stages
+
+    def _restoring(self, choices: _Choices, *, is_json: bool) -> StagesOf:
+        def stages(index: int) -> Sequence[Stage]:
+            def stream(lane: Lane) -> RestoredStream:
+                return RestoredStream(choices.of(index), is_json=_is_json(lane, is_json=is_json))
+
+            return [Rewritten(stream, on_failure=self._answer_failed)]
+
+        return stages
+
+    def _answer_failed(self) -> None:
+        self._on_failure("answers")
 
 
 class _Choices:
@@ -175,16 +213,6 @@ class _Choices:
         if index not in self._own:
             self._own[index] = self._all.copy()
         return self._own[index]
-
-
-def _restoring(choices: _Choices, *, is_json: bool) -> StagesOf:
-    def stages(index: int) -> Sequence[Stage]:
-        def stream(lane: Lane) -> RestoredStream:
-            return RestoredStream(choices.of(index), is_json=_is_json(lane, is_json=is_json))
-
-        return [Rewritten(stream)]
-
-    return stages
 
 
 def _is_json(lane: Lane, *, is_json: bool) -> bool:
@@ -210,3 +238,18 @@ def _check_answer(generation: Generation) -> None:
                 "those of the text before. Leave it out.",
                 param=name,
             )
+
+
+def _check_restored(generation: Generation) -> None:
+    """Refuse places of tokens in a text in which pseudonyms are restored: theirs are others.
+
+    Raises:
+        InvalidRequest: they were asked for.
+    """
+    if generation.sampling.num_logprobs is not None:
+        raise InvalidRequest(
+            "logprobs cannot be had for this prompt: it has data for which pseudonyms stand, and "
+            "where those are restored the tokens are not those of the text. Leave logprobs out, or "
+            "take the data out of the prompt.",
+            param="logprobs",
+        )

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from serve.governance.masking.detector import LEFT
+from serve.governance.masking.detector import LEFT, Found
 from serve.governance.masking.normalised import (
     Normalised,
     normalise,
@@ -56,6 +56,8 @@ class MaskedStream:
         replace: asked for each hit, in order.
         is_json: the text is JSON: data is found through its escapes, and what stands in its place
             keeps it JSON.
+        left: a text before it, as detectors read it: LEFT characters are enough. Data that is found
+            behind it, and data that is found without it, are replaced alike.
 
     Attributes:
         blocked: the rule whose data ended the text; nothing comes after it.
@@ -67,12 +69,14 @@ class MaskedStream:
         replace: Replace,
         *,
         is_json: bool = False,
+        left: str = "",
     ) -> None:
         self._scanner = scanner
         self._replace = replace
         self._is_json = is_json
         self._held = ""
-        self._before = ""  # as it is read, LEFT characters at most
+        self._before = left  # as it is read, LEFT characters at most
+        self._edge = len(left)  # of that, what is not of this text
         self._wanted = 1
         self._in_string = False
         self.blocked: str | None = None
@@ -86,11 +90,30 @@ class MaskedStream:
                 passed.append(self._decided(is_last=False))
         return "".join(passed)
 
-    def finish(self) -> str:
-        """The rest. A piece that comes later begins anew, behind what has passed."""
-        return self._decided(is_last=True) if self._held else ""
+    def finish(self, after: str = "") -> str:
+        """The rest. A piece that comes later begins anew, behind what has passed.
 
-    def _decided(self, *, is_last: bool) -> str:
+        Args:
+            after: a text that follows, and is not this one's: of data that goes on in it what is
+                here is replaced.
+        """
+        return self._decided(is_last=True, after=after) if self._held else ""
+
+    def rest(self) -> tuple[str, str]:
+        """The text that is held back, and that before it, as detectors read it."""
+        return self._held, self._before
+
+    def skip(self, text: str, left: str) -> None:
+        """Take the beginning of the text as decided by somebody else.
+
+        Args:
+            left: what stands before all that comes, as detectors read it.
+        """
+        self._held, self._before, self._edge = text, left, 0
+        self._note_strings(0, len(text))
+        self._held = ""
+
+    def _decided(self, *, is_last: bool, after: str = "") -> str:
         if self.blocked is not None:
             self._held = ""
             return ""
@@ -98,16 +121,40 @@ class MaskedStream:
         reading = normalise(self._held[:size], is_json=self._is_json)
         text = self._before + reading.text
         begin = len(self._before)
-        hits, until = self._scanner.scan(text, begin, is_last=is_last)
+        hits, until = self._scanner.scan(text, begin, is_last=is_last, edge=self._edge)
+        if after:
+            hits = self._across(hits, len(text), after)
         # What is left out, such as an invisible character, belongs to what stands before it.
         end = size if until == len(text) else reading.start(until - begin)
         passed = self._replaced(reading, begin, hits, end)
-        self._before = text[max(0, until - LEFT) : until]
+        num_left = max(0, until - LEFT)
+        self._before, self._edge = text[num_left:until], max(0, self._edge - num_left)
         self._held = self._held[end:]
         held = len(self._held)
         # Looking again at a long text for each character would cost the square of it.
         self._wanted = 1 if held <= _EAGER_CHARS else held + held // 16
         return passed
+
+    def _across(self, hits: Sequence[Hit], end: int, after: str) -> Sequence[Hit]:
+        """The hits in the text, with the one that goes on in the text behind it.
+
+        Args:
+            end: of the text as it is read.
+        """
+        begin, size = len(self._before), len(self._held)
+        reading = normalise(self._held + after, is_json=self._is_json)
+        text = self._before + reading.text
+        joined, _ = self._scanner.scan(text, begin, is_last=True, edge=self._edge)
+        for hit in joined:
+            found = hit.found
+            if found.value_start < end and reading.end(found.end - begin) > size:
+                before = [each for each in hits if each.found.start < found.start]
+                start = max([found.value_start, *(each.found.value_end for each in before)])
+                stop = min(end, found.value_end)
+                if start >= stop:
+                    return hits
+                return [*before, Hit(hit.detector, Found(start, end, start, stop))]
+        return hits
 
     def _replaced(self, reading: Normalised, begin: int, hits: Sequence[Hit], end: int) -> str:
         """The decided text, with what stands in the place of the hits."""

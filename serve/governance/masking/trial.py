@@ -10,6 +10,7 @@ from serve.governance.masking.replacing import Replacing, scanner_of
 from serve.governance.masking.rules import Action, Rule, RuleSet
 from serve.governance.masking.scan import Hit
 from serve.governance.masking.stream import BlockedError, masked
+from serve.governance.text_place import Lines
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,9 +63,11 @@ def tried(text: str, rules: RuleSet) -> Trial:
     reading = normalise(text)
     hits, _ = scanner.scan(reading.text, 0, is_last=True)
     rule_of = {detector.name: rule for rule in rules.rules for detector in rule.detectors}
+    lines = Lines(text)
     places = tuple(
         _place(
             text,
+            lines,
             rule_of[hit.detector.name],
             reading.start(hit.found.value_start),
             reading.end(hit.found.value_end),
@@ -74,13 +77,13 @@ def tried(text: str, rules: RuleSet) -> Trial:
     return Trial(text=masked(text, scanner, replaced), hits=places)
 
 
-def _place(text: str, rule: Rule, start: int, end: int) -> Place:
-    line_start = text.rfind("\n", 0, start) + 1
+def _place(text: str, lines: Lines, rule: Rule, start: int, end: int) -> Place:
+    line, column = lines.place(start)
     return Place(
         rule=rule.name,
         action=rule.action,
-        line=text.count("\n", 0, start) + 1,
-        column=start - line_start + 1,
+        line=line,
+        column=column,
         size=end - start,
         value=text[start:end],
     )

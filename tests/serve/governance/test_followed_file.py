@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from serve.errors import StartupError
-from serve.governance.followed_file import RELOAD_INTERVAL_S, FollowedFile
+from serve.governance.followed_file import RELOAD_INTERVAL_S, FollowedFile, on_a_thread
 
 
 class Clock:
@@ -88,3 +90,60 @@ def test_a_bad_file_is_told_where_nobody_asks(path: Path) -> None:
     write(path, "bad")
     clock.now += RELOAD_INTERVAL_S
     assert not file.is_in_force
+
+
+def test_what_is_known_stays_in_force_while_a_file_is_read(path: Path) -> None:
+    started: list[Callable[[], None]] = []
+    file = FollowedFile(path, read, "rules", clock=Clock(), start=started.append)
+    write(path, "two")
+    file.follow()
+    assert (file.content, file.is_in_force) == ("one", True)
+    write(path, "threee")
+    file.follow()  # while it is being read
+    assert len(started) == 1
+    started.pop()()
+    assert file.content == "threee"
+    file.follow(always=True)
+    assert len(started) == 1
+
+
+def test_what_changes_while_a_file_is_read_is_read_then(path: Path) -> None:
+    reads: list[str] = []
+
+    def changing(path: Path) -> str:
+        reads.append(read(path))
+        if len(reads) == 2:
+            write(path, "three")
+            file.follow()
+        return reads[-1]
+
+    file = FollowedFile(path, changing, "rules", clock=Clock())
+    write(path, "bigger")
+    file.follow()
+    assert reads == ["one", "bigger", "three"]
+    assert file.content == "three"
+
+
+def test_a_bad_file_that_is_read_on_a_thread_changes_nothing(path: Path) -> None:
+    threads: list[threading.Thread] = []
+    is_read = threading.Semaphore(0)
+
+    def noted(path: Path) -> str:
+        threads.append(threading.current_thread())
+        try:
+            return read(path)
+        finally:
+            is_read.release()
+
+    file = FollowedFile(path, noted, "rules", clock=Clock(), start=on_a_thread)
+    assert is_read.acquire(timeout=20)
+    for text, told in (("bad", ("one", False)), ("three", ("three", True))):
+        write(path, text)
+        file.follow()
+        assert is_read.acquire(timeout=20)
+        done = threading.Event()
+        on_a_thread(done.set)  # behind the reading
+        assert done.wait(20)
+        assert (file.content, file.is_in_force) == told
+    assert threads[0] is threading.current_thread()
+    assert threading.current_thread() not in threads[1:]

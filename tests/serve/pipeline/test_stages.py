@@ -16,16 +16,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from serve.engine.protocol import TokenChunk, TokenLogprob
+from serve.governance.around import Around
+from serve.governance.filtering.edges import Edges
 from serve.governance.filtering.matching import Matcher
 from serve.governance.filtering.rules import Rule
 from serve.governance.filtering.stage import FilterStage
 from serve.governance.masking import rules as masking_rules
 from serve.governance.masking.custom import CustomDetector, compiled
-from serve.governance.masking.lanes import Rewritten
+from serve.governance.masking.edges import NO_EDGES, ContinuedStream, edges_of
+from serve.governance.masking.lanes import Lane, Rewritten
 from serve.governance.masking.pseudonyms import Pseudonyms
 from serve.governance.masking.replacing import Replacing, scanner_of
 from serve.governance.masking.restoring import RestoredStream
-from serve.governance.masking.stream import MaskedStream
 from serve.governance.presets.shaping import Cut, StripFence, StripWhitespace
 from serve.governance.presets.shaping_stage import ContentStage
 from serve.pipeline.choice import Choice
@@ -148,7 +150,8 @@ ENDING = {"a content filter", "a cut"}
 
 
 def content_filter() -> FilterStage:
-    return FilterStage(3, FILTER, on_hit=lambda _rule: None, on_failure=lambda: None)
+    edges = Edges("!b", after="🙂!")
+    return FilterStage(3, FILTER, edges=edges, on_hit=lambda _rule: None, on_failure=lambda: None)
 
 
 SHORT = CustomDetector(name="short", label="AB", regexp=compiled(r"a.?b|é{1,3}"), max_chars=3)
@@ -160,7 +163,13 @@ MASKING = masking_rules.RuleSet(
 def masking() -> Rewritten:
     replacing = Replacing(MASKING, Pseudonyms(), lambda _rule: None)
     scanner = scanner_of(MASKING, of_answers=True)
-    return Rewritten(lambda lane: MaskedStream(scanner, replacing, is_json=isinstance(lane, int)))
+    edges = edges_of(Around("! a", "b"), scanner)
+
+    def stream(lane: Lane) -> ContinuedStream:
+        is_call = isinstance(lane, int)
+        return ContinuedStream(scanner, replacing, NO_EDGES if is_call else edges, is_json=is_call)
+
+    return Rewritten(stream)
 
 
 def restoring() -> Rewritten:

@@ -8,7 +8,7 @@ import pytest
 
 from serve.storage import feedback_rows
 from serve.storage.database import Database
-from serve.storage.feedback_values import Asker, FeedbackFilter
+from serve.storage.feedback_values import Asker, FailedCall, FeedbackFilter
 from tests.serve.storage.ledgers import entry, filling
 
 ANN = Asker(tenant="ward", owner="ann")
@@ -58,6 +58,20 @@ async def test_others_answers_are_not_there(database: Database, asker: Asker) ->
     for _ in range(2):
         assert await database.write(lambda c: feedback_rows.take_back(c, mine, "r1"))
     assert await all_rows(database) == []
+
+
+async def test_a_call_that_failed_has_no_answer(database: Database) -> None:
+    outcomes = ("answer_rejected", "content_filter", "disconnected", "masking_failed")
+    entries = [entry(request_id=f"r-{outcome}", outcome=outcome) for outcome in outcomes]
+    await database.write(filling(*entries))
+    found = [await put(database, f"r-{outcome}") for outcome in outcomes]
+    assert [one for one in found if isinstance(one, FailedCall)] == [
+        FailedCall("answer_rejected"),
+        FailedCall("masking_failed"),
+    ]
+    assert len(await all_rows(database)) == 2
+    others = Asker(tenant="lab", owner="ann")
+    assert await put(database, "r-answer_rejected", others) is None
 
 
 async def test_pages_and_counts(database: Database) -> None:

@@ -223,3 +223,15 @@ async def test_without_a_ledger_and_with_one_that_is_away() -> None:
 def test_examples_are_of_their_shapes() -> None:
     FeedbackPage.model_validate(PAGE_EXAMPLE)
     FeedbackCountList.model_validate(COUNTS_EXAMPLE)
+
+
+async def test_a_call_that_failed_has_no_answer(home, counted, database) -> None:
+    failed = entry(request_id=f"req-{'c' * 32}", owner="ann", outcome="answer_rejected")
+    await database.write(filling(failed))
+    refused = await give(home, id=f"chatcmpl-{'c' * 32}", score=1)
+    error = refused.json()["error"]
+    assert (refused.status_code, error["code"], error["param"]) == (404, "answer_not_found", "id")
+    assert "answer_rejected" in error["message"]
+    others = (await give(home, "bob", id=f"chatcmpl-{'c' * 32}", score=1)).json()["error"]
+    assert "answer_rejected" not in others["message"]
+    assert counted == []

@@ -10,6 +10,7 @@ import pytest
 from serve.errors import ContentFilterFailed
 from serve.governance.filtering import content_filter, matchers
 from serve.governance.filtering.content_filter import ContentFilter
+from serve.governance.filtering.matchers import Matchers
 from serve.governance.filtering.rules import Rule, RuleSet
 from serve.governance.principal import ANONYMOUS, Principal
 from serve.observe.record import RequestRecord
@@ -90,7 +91,7 @@ async def test_neither_logprobs_nor_ids_tell_what_is_held(home: House) -> None:
 
 
 async def test_escapes_in_arguments_of_the_history_hide_nothing() -> None:
-    screen = ContentFilter(lambda: SET, Figures())
+    screen = ContentFilter(lambda: MATCHERS, Figures())
     call = {"function": {"name": "f", "arguments": r'{"a": "\u0062ad"}'}}
     prompt = ChatPrompt(messages=({"role": "assistant", "tool_calls": [call]},))
     with pytest.raises(Exception, match="blocks this request"):
@@ -153,7 +154,7 @@ def record() -> RequestRecord:
 
 
 RULE = Rule(name="r", version="1", category="hate", words=("bad",))
-SET = RuleSet(version="1", rules=(RULE,))
+MATCHERS = Matchers(RuleSet(version="1", rules=(RULE,)))
 
 
 def long_prompt() -> Generation:
@@ -166,7 +167,7 @@ async def test_a_defect_refuses_the_prompt(monkeypatch: pytest.MonkeyPatch) -> N
 
     monkeypatch.setattr(content_filter, "hits_of", broken)
     figures = Figures()
-    screen = ContentFilter(lambda: SET, figures)
+    screen = ContentFilter(lambda: MATCHERS, figures)
     with pytest.raises(ContentFilterFailed, match="failed on this request"):
         await screen.screen(ANONYMOUS, record(), generation(TextPrompt("a")))
     assert figures.failed == ["input"]
@@ -174,7 +175,7 @@ async def test_a_defect_refuses_the_prompt(monkeypatch: pytest.MonkeyPatch) -> N
 
 async def test_a_text_that_takes_too_long_is_refused() -> None:
     figures = Figures()
-    screen = ContentFilter(lambda: SET, figures, timeout_s=0)
+    screen = ContentFilter(lambda: MATCHERS, figures, timeout_s=0)
     with pytest.raises(ContentFilterFailed, match="took too long"):
         await screen.screen(ANONYMOUS, record(), long_prompt())
     assert figures.failed == ["input"]
@@ -183,7 +184,7 @@ async def test_a_text_that_takes_too_long_is_refused() -> None:
 async def test_rules_are_by_tenant() -> None:
     own = Rule(name="own", version="1", category="hate", words=("good",), tenant="lab")
     rules = RuleSet(version="1", rules=(RULE, own), without_default=frozenset({"lab"}))
-    screen = ContentFilter(lambda: rules, Figures())
+    screen = ContentFilter(lambda: Matchers(rules), Figures())
     lab = Principal(key_id="k", name="", tenant="lab")
     await screen.screen(lab, record(), generation(TextPrompt("bad")))
     await screen.screen(ANONYMOUS, record(), generation(TextPrompt("good")))
@@ -194,7 +195,8 @@ async def test_rules_are_by_tenant() -> None:
 
 async def test_many_words_are_made_ready_on_a_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(matchers, "INLINE_WORDS", 0)
-    screen = ContentFilter(lambda: SET, Figures())
+    own = Matchers(MATCHERS.rules)
+    screen = ContentFilter(lambda: own, Figures())
     with pytest.raises(Exception, match="blocks this request"):
         await screen.screen(ANONYMOUS, record(), generation(TextPrompt("bad")))
 
@@ -208,3 +210,24 @@ async def test_an_answer_without_a_hit_is_whole(home: House) -> None:
     async with other.client() as client:
         answer = (await client.post(CHAT, json=chat())).json()["choices"][0]
     assert (answer["message"]["content"], answer["finish_reason"]) == ("Fine.", "stop")
+
+
+async def test_an_answer_is_filtered_with_what_it_goes_on_from(tmp_path: Path) -> None:
+    path = tmp_path / "filter.toml"
+    path.write_text(RULES.replace('"state directory"', '"Where is The audit"'), "utf-8")
+    served = house(content_filter_file=path)
+    asked: dict[str, Any] = {"model": "demo", "prompt": ["Where is ", "And "], "n": 2}
+    async with served.client() as client:
+        choices = (await client.post("/v1/completions", json=asked)).json()["choices"]
+        begun = {"role": "assistant", "content": [{"type": "text", "text": "Where is "}]}
+        body = chat(messages=[{"role": "user", "content": "hi"}, begun])
+        body |= {"continue_final_message": True}
+        (continued,) = (await client.post(CHAT, json=body)).json()["choices"]
+        begun["content"] = "Where was "
+        (other,) = (await client.post(CHAT, json=body)).json()["choices"]
+    assert [choice["finish_reason"] == "content_filter" for choice in choices] == [
+        *(True, True), *(False, False),
+    ]  # fmt: skip
+    assert [bool(choice["text"]) for choice in choices] == [False, False, True, True]
+    assert (continued["message"]["content"], continued["finish_reason"]) == ("", "content_filter")
+    assert other["finish_reason"] == "stop"

@@ -47,3 +47,13 @@ async def test_those_who_ask_meanwhile_wait_for_the_same_one(
     found = await asyncio.gather(*asked, return_exceptions=True)
     assert made == [1]
     assert all(isinstance(one, MemoryError if fails else Matcher) for one in found)
+
+
+async def test_prepared_matchers_are_those_that_requests_get(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    own = Matchers(RULES)
+    own.prepare()
+    monkeypatch.setattr(matchers, "Matcher", None)  # nothing is made any more
+    assert [rule.name for rule in (await own.of("a", "input")).rules] == ["all"]
+    assert (await own.of("a", "output")).blocks

@@ -15,6 +15,7 @@ import pytest
 from serve.engine.protocol import SamplingParams
 from serve.errors import InvalidRequest, MaskingFailed
 from serve.governance.masking import prompts, screen
+from serve.governance.masking.edges import ContinuedStream
 from serve.governance.masking.masking_file import parse_rules
 from serve.governance.masking.screen import MaskedRequest, MaskingScreen
 from serve.governance.principal import Principal
@@ -145,7 +146,7 @@ async def test_a_word_that_the_model_made_up_is_never_given_a_meaning() -> None:
 
 
 async def test_choices_number_what_they_add_by_themselves() -> None:
-    through = await screened(f"write to {MAIL}")
+    through = await screened(f"write to {MAIL}", n=2)
     for index, mail in ((0, "x@example.com"), (1, "y@example.com")):
         events = [TextDelta(index=index, text=mail), Finished(index=index, reason="stop")]
         trail, caller = passed(through, events, index=index)
@@ -204,6 +205,36 @@ async def test_what_tells_of_tokens_is_refused(name: str, options: dict[str, Any
     await screened("hi", tenant="asks", **options)
 
 
+async def test_log_probabilities_are_refused_where_pseudonyms_are_restored() -> None:
+    """Places in the text, as echo has them, and the tokens would be those of another text."""
+    options: dict[str, Any] = {
+        "sampling": SamplingParams(max_tokens=1, num_logprobs=1),
+        "echoes": True,
+    }
+    with pytest.raises(InvalidRequest, match="pseudonyms stand") as error:
+        await screened(f"write to {MAIL}", tenant="asks", **options)
+    assert error.value.param == "logprobs"
+    assert MAIL not in error.value.message
+    await screened(f"a label alone {PHONE}", tenant="asks", **options)
+    await screened(f"write to {MAIL}", tenant="asks", echoes=True)
+
+
+async def test_an_echo_s_tokens_and_places_are_those_of_the_masked_prompt() -> None:
+    served = serving("so", RULES.replace("[default]", '[default]\nwhere = "prompts"'))
+    asked = {"model": "demo", "prompt": f"call {PHONE} now", "echo": True, "logprobs": 0}
+    async with served.client() as client:
+        choice = (await client.post("/v1/completions", json=asked)).json()["choices"][0]
+        refused = await client.post("/v1/completions", json=asked | {"prompt": MAIL})
+    assert choice["text"].startswith("call [PHONE] now")
+    told = choice["logprobs"]
+    assert "".join(told["tokens"]).startswith("call [PHONE] now")
+    *places, (at_end, _) = zip(told["text_offset"], told["tokens"], strict=True)
+    assert at_end == len(choice["text"])  # the token that ended it, which has no text
+    for offset, token in places:
+        assert choice["text"].startswith(token, offset), (token, offset)
+    assert refused.status_code == 400
+
+
 async def test_a_prompt_that_cannot_be_masked_is_refused(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -211,9 +242,27 @@ async def test_a_prompt_that_cannot_be_masked_is_refused(
         raise ValueError(MAIL)
 
     monkeypatch.setattr(prompts.MaskedPrompts, "_text", fails)
+    rules, failed = parse_rules(RULES), []
+    own = MaskingScreen(lambda: rules, on_failure=failed.append)
     with caplog.at_level(logging.ERROR), pytest.raises(MaskingFailed) as error:
-        await screened(MAIL)
+        await own.screen(ANN, record(), asked(MAIL))
+    assert failed == ["prompts"]
     assert MAIL not in error.value.message + caplog.records[0].getMessage()
+
+
+async def test_an_answer_that_cannot_be_masked_ends_in_an_error_that_is_counted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fails(*_: object) -> None:
+        raise ValueError(MAIL)
+
+    rules, failed = parse_rules(RULES), []
+    own = MaskingScreen(lambda: rules, on_failure=failed.append)
+    through = await own.screen(ANN, record(), asked("hi"))
+    monkeypatch.setattr(ContinuedStream, "feed", fails)
+    trail, _ = passed(through, [*deltas("a"), END][:1])
+    assert [each.reason for each in trail if isinstance(each, Finished)] == ["error"]
+    assert failed == ["answers"]
 
 
 async def test_a_long_prompt_is_masked_on_a_thread(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -283,3 +332,23 @@ async def test_the_trail_has_pseudonyms_and_the_caller_what_they_stand_for() -> 
     assert await in_process(service, body) == f"Dear {MAIL}!"
     told = "".join(line.removeprefix("text ") for line in trail.lines if line.startswith("text"))
     assert told == "Dear <EMAIL_1>!"
+
+
+async def test_an_answer_is_masked_with_what_it_goes_on_from() -> None:
+    """Choices by their prompts: two of each."""
+    texts = (TextPrompt("call 1380013"), TextPrompt("call "))
+    asked_twice = replace(asked(""), prompts=texts, n=2)
+    rules = parse_rules(RULES)
+    through = await MaskingScreen(lambda: rules).screen(ANN, record(), asked_twice)
+    told = []
+    for index in range(4):
+        events = [TextDelta(index=index, text="8000 now"), Finished(index=index, reason="stop")]
+        told.append(text_of(passed(through, events, index=index)[1]))
+    assert told == ["[PHONE] now", "[PHONE] now", "8000 now", "8000 now"]
+
+
+async def test_a_pseudonym_across_an_edge_stands_for_its_part_alone() -> None:
+    through = await screened("write to ann@exam")
+    trail, caller = passed(through, [*deltas("ple.com, not bob@example.com"), END])
+    assert text_of(trail) == "<EMAIL_1>, not <EMAIL_2>"
+    assert text_of(caller) == "ple.com, not bob@example.com"

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from serve.governance.filtering.content_filter import ContentFilter
+from serve.governance.filtering.matchers import Matchers
 from serve.governance.filtering.rules import Rule, RuleSet
 from serve.governance.masking.masking_file import parse_rules
 from serve.governance.masking.screen import MaskingScreen
@@ -34,7 +35,8 @@ async def rules_of(screen: Screen) -> str | None:
 
 def a_filter(word: str) -> ContentFilter:
     rule = Rule(name="r", version="1", category="hate", words=(word,))
-    return ContentFilter(lambda: RuleSet(version="1", rules=(rule,), digest=word), Silent())  # type: ignore[arg-type]
+    own = Matchers(RuleSet(version="1", rules=(rule,), digest=word))
+    return ContentFilter(lambda: own, Silent())  # type: ignore[arg-type]
 
 
 def masking(action: str) -> MaskingScreen:
