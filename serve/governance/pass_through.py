@@ -72,7 +72,7 @@ class NoLimitsOfKeys(NoLimits):
 class NoTrail:
     """The trail of a request without entries (a Trail)."""
 
-    wants_events = False
+    wants_events = waits = False
 
     async def tell(self, event: Event) -> None:
         """Write nothing."""

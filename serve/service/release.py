@@ -3,11 +3,17 @@
 ::
 
     pipeline ── trail ── last stages ── caller
+
+Where the trail takes its time, and a request has several choices or tells of its tokens besides,
+its events are recorded side by side: else each of them waits for all that came before it.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
 from typing import get_args
 
 from serve.governance.audit.trail import Trail
@@ -18,16 +24,21 @@ _OF_CHOICES = get_args(ChoiceEvent)
 
 
 def released(
-    events: AsyncGenerator[Event, None], trail: Trail, last_stages: StagesOf | None
+    events: AsyncGenerator[Event, None],
+    trail: Trail,
+    last_stages: StagesOf | None,
+    *,
+    is_wide: bool = False,
 ) -> AsyncGenerator[Event, None]:
-    """The events that the caller gets. Closing them leaves ``events`` to whoever opened those.
+    """The events that the caller gets. ``events`` are for whoever opened them to close, behind it.
 
     Args:
         trail: of the request; no event is released before it took it.
         last_stages: that each choice's events pass behind it.
+        is_wide: several events may be ready at once, of several choices or kinds.
     """
     if trail.wants_events:
-        events = _recorded(events, trail)
+        events = (_recorded_ahead if is_wide and trail.waits else _recorded)(events, trail)
     return events if last_stages is None else _passed(events, last_stages)
 
 
@@ -39,7 +50,67 @@ async def _recorded(
         yield event
 
 
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """An event that is being recorded; ``taken`` is done when it is about to be released."""
+
+    event: Event
+    recording: asyncio.Task[None]
+    taken: asyncio.Future[None]
+
+
+async def _recorded_ahead(
+    events: AsyncGenerator[Event, None], trail: Trail
+) -> AsyncGenerator[Event, None]:
+    """Events in their order, each behind its record, recorded while earlier ones still are.
+
+    Of each kind and choice one at a time, so no more are ahead than are ready together.
+    """
+    told: asyncio.Queue[_Told | None] = asyncio.Queue()
+    waiting: set[asyncio.Task[None]] = set()
+
+    async def read() -> None:
+        last: dict[object, asyncio.Future[None]] = {}
+        try:
+            async for event in events:
+                place = type(event), getattr(event, "index", None), getattr(event, "prompt", None)
+                if place in last:
+                    await last[place]
+                last[place] = asyncio.get_running_loop().create_future()
+                recording = asyncio.create_task(trail.tell(event))
+                waiting.add(recording)
+                told.put_nowait(_Told(event, recording, last[place]))
+        finally:
+            told.put_nowait(None)
+
+    reading = asyncio.create_task(read())
+    try:
+        while (each := await told.get()) is not None:
+            await each.recording
+            waiting.discard(each.recording)
+            each.taken.set_result(None)
+            yield each.event
+        await reading  # raises what ended the events, if something did
+    finally:
+        reading.cancel()
+        for recording in waiting:
+            recording.cancel()
+        # Not gather: it raises another CancelledError than the one that this was sent (merge.py).
+        await asyncio.wait({reading, *waiting})
+        for task in (reading, *waiting):
+            if not task.cancelled():
+                task.exception()  # told already, or of an event that nobody takes
+
+
 async def _passed(
+    events: AsyncGenerator[Event, None], last_stages: StagesOf
+) -> AsyncGenerator[Event, None]:
+    async with aclosing(events):  # what reads ahead has ended before whoever opened those does
+        async for event in _staged(events, last_stages):
+            yield event
+
+
+async def _staged(
     events: AsyncGenerator[Event, None], last_stages: StagesOf
 ) -> AsyncGenerator[Event, None]:
     stages: dict[int, Sequence[Stage]] = {}

@@ -166,11 +166,12 @@ class Running:
 
     def _released(self, events: AsyncGenerator[Event, None]) -> AsyncGenerator[Event, None]:
         """Its events, kept, recorded, and as its caller may see them."""
+        generation = self._screened.generation
+        num_choices = len(generation.prompts) * generation.n
         if self._lookup.cache is not None:
-            generation = self._screened.generation
-            num_choices = len(generation.prompts) * generation.n
             events = self._lookup.watched(events, self._call.record, num_choices)
-        return released(events, self._trail, self._screened.last_stages)
+        is_wide = num_choices > 1 or generation.wants_token_ids
+        return released(events, self._trail, self._screened.last_stages, is_wide=is_wide)
 
     async def _started(self) -> tuple[AsyncGenerator[Event, None], Started]:
         """Its events, and their beginning. Raises its refusal, if there is one.

@@ -19,9 +19,11 @@ class Trail(Protocol):
 
     Attributes:
         wants_events: whether ``tell`` is to be called; else nobody waits for it.
+        waits: whether telling takes until something is written, so that several are told at once.
     """
 
     wants_events: bool
+    waits: bool
 
     async def tell(self, event: Event) -> None:
         """Write an event that is about to be released to the caller.

@@ -88,6 +88,7 @@ class Trail:
 
     refuses: bool = False
     wants_events: bool = False
+    waits: bool = False
     lines: list[str] = field(default_factory=list)
 
     def check(self) -> None:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import replace
 
+import pytest
+
+from serve.errors import QueueFull
 from serve.pipeline.events import ChoiceEvent, Event, Finished, PromptTokens, TextDelta
 from serve.service.release import released
 from tests.serve.service.callers import Trail
@@ -58,3 +62,71 @@ async def test_the_trail_sees_what_the_last_stages_get() -> None:
         replace(EVENTS[2], text="X"),
         EVENTS[5],
     ]
+
+
+class SlowTrail(Trail):
+    """A trail whose events are written when it is told to."""
+
+    def __init__(self) -> None:
+        super().__init__(wants_events=True, waits=True)
+        self.is_written = asyncio.Event()
+        self.told: list[Event] = []
+        self.failure: Exception | None = None
+
+    async def tell(self, event: Event) -> None:
+        self.told.append(event)
+        await self.is_written.wait()
+        if self.failure is not None:
+            raise self.failure
+
+
+async def _turns() -> None:
+    for _ in range(20):
+        await asyncio.sleep(0)
+
+
+async def test_events_of_several_choices_are_recorded_side_by_side() -> None:
+    trail, got = SlowTrail(), list[Event]()
+    told = released(events(), trail, None, is_wide=True)
+
+    async def take() -> None:
+        async for event in told:
+            got.append(event)
+
+    taking = asyncio.create_task(take())
+    await _turns()
+    assert trail.told == list(EVENTS[:3]), "of each choice one at a time"
+    assert not got, "none before it is written"
+    trail.is_written.set()
+    await taking
+    assert got == trail.told == list(EVENTS)
+
+
+async def test_who_leaves_while_events_are_recorded_leaves_nothing_running() -> None:
+    trail, source = SlowTrail(), events()
+    before = asyncio.all_tasks()
+    told = released(source, trail, lambda _index: [Upper()], is_wide=True)
+    taking = asyncio.create_task(anext(told))
+    await _turns()
+    taking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await taking
+    await told.aclose()
+    await source.aclose()
+    assert asyncio.all_tasks() == before
+
+
+async def test_what_ends_events_comes_behind_those_before_it() -> None:
+    async def breaking() -> AsyncGenerator[Event, None]:
+        yield EVENTS[1]
+        raise ValueError("the engine died")
+
+    trail = SlowTrail()
+    trail.is_written.set()
+    told = released(breaking(), trail, None, is_wide=True)
+    assert await anext(told) == EVENTS[1]
+    with pytest.raises(ValueError, match="the engine died"):
+        await anext(told)
+    trail.failure = QueueFull("The trail cannot be written.")
+    with pytest.raises(QueueFull):
+        await anext(released(events(), trail, None, is_wide=True))

@@ -64,7 +64,7 @@ class Chunks:
         self._clock = clock
         self._sleep = sleep
         self._wrote_at = -PAUSE_S
-        self._waiting: list[tuple[Piece, asyncio.Future[None]]] = []
+        self._waiting: list[tuple[Piece | None, asyncio.Future[None]]] = []
         self._writing: asyncio.Task[None] | None = None
         self._loop = asyncio.get_running_loop()
 
@@ -74,8 +74,17 @@ class Chunks:
         Args:
             document: its bytes, where they are hashed or kept; empty where it has no text.
         """
+        return self._queued((item, key, document))
+
+    async def settled(self) -> None:
+        """Wait until all pieces taken so far are in the log, or are known not to be."""
+        future = self._queued(None)
+        await asyncio.wait({future})
+        future.exception()  # of those pieces, and told to whoever waits for them
+
+    def _queued(self, piece: Piece | None) -> asyncio.Future[None]:
         future: asyncio.Future[None] = self._loop.create_future()
-        self._waiting.append(((item, key, document), future))
+        self._waiting.append((piece, future))
         if self._writing is None:
             self._writing = self._loop.create_task(self._write())
         return future
@@ -87,7 +96,7 @@ class Chunks:
                 taken, self._waiting = self._waiting, []
                 failure: Exception | None = RuntimeError("pieces could not be written: a defect")
                 try:
-                    await self._write_all([piece for piece, _ in taken])
+                    await self._write_all([piece for piece, _ in taken if piece is not None])
                     failure = None
                 except AuditUnavailable as error:
                     failure = error
@@ -113,7 +122,8 @@ class Chunks:
             encoded(self._stamps.stamped("chunks", of=items[start : start + MOST_PIECES]))
             for start in range(0, len(items), MOST_PIECES)
         ]
-        await self._keeper.append(entries)
+        if entries:
+            await self._keeper.append(entries)
 
     async def _note(self, contents: ContentStore, pieces: Sequence[Piece]) -> None:
         """Add notes to the items of those that have a document. Raises AuditUnavailable."""

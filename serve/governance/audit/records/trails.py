@@ -6,6 +6,7 @@ counted from 1, and the answer comes behind the last of them.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from typing import Final
@@ -63,6 +64,8 @@ class CallTrail:
         self._passes = passes
         self._answer = Answer()
         self._num_pieces = 0
+        self._is_cut_short = False
+        self.waits = chunks is not None
         self.wants_events = chunks is not None or contents is not None
 
     async def tell(self, event: Event) -> None:
@@ -81,11 +84,16 @@ class CallTrail:
         except AuditUnavailable:
             if not self._passes:
                 raise
+        except asyncio.CancelledError:
+            self._is_cut_short = True
+            raise
 
     async def end(self, record: RequestRecord) -> None:
         """Write how it ended. Raises AuditUnavailable."""
         note: Note | None = None
         failure: AuditUnavailable | None = None
+        if self._chunks is not None and self._is_cut_short:
+            await self._chunks.settled()  # its end is behind its pieces, or they are nobody's
         if self._contents is not None and self._key is not None:
             try:
                 note = await self._note(self._contents, self._key)

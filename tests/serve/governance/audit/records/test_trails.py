@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 from serve.errors import AuditUnavailable
 from serve.governance.audit.content.sealing import header_of, opened
 from serve.governance.audit.content.store import ContentStore, Note
+from serve.governance.audit.records.canonical import encoded
 from serve.governance.audit.records.chunks import Chunks
 from serve.governance.audit.records.forms import Stamps
 from serve.governance.audit.records.trails import LOST, CallTrail
@@ -90,3 +92,30 @@ async def test_an_answer_that_cannot_be_kept_is_told_as_lost(tmp_path: Path, pas
         with pytest.raises(AuditUnavailable):
             await trail.end(RECORD)
     assert ends.told == [(None, LOST)]
+
+
+async def test_who_leaves_while_a_piece_waits_has_an_end_behind_it() -> None:
+    log = MemoryLog()
+    keeper = (await audit_of(log)).keeper
+
+    async def write_end(_: RequestRecord, chunks: int | None, __: Note | None) -> None:
+        await keeper.append([encoded({"type": "end", "chunks": chunks})])
+
+    due = asyncio.Event()
+
+    async def sleep(_: float) -> None:
+        await due.wait()
+
+    chunks = Chunks(keeper, Stamps(), None, clock=lambda: 5.0, sleep=sleep)
+    trail = CallTrail("req-1", write_end, chunks=chunks)
+    await trail.tell(TextDelta(index=0, text="x"))
+    telling = asyncio.create_task(trail.tell(TextDelta(index=0, text="y")))
+    await asyncio.sleep(0)
+    telling.cancel()
+    ending = asyncio.create_task(trail.end(RECORD))
+    for _ in range(20):
+        await asyncio.sleep(0)
+    due.set()
+    await ending
+    assert log.types == ["chunks", "chunks", "end"], "a piece behind its end is nobody's"
+    assert log.records[-1]["chunks"] == 2
