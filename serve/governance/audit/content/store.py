@@ -1,7 +1,7 @@
 """The store of a log's contents: sealed frames in a journal of their own, found by their index.
 
 A frame is durable before the log's entry that refers to it is written. Where the journal fails,
-or a key cannot be used, nothing that needs it may run.
+nothing may run, and where a subject's key cannot be used nothing of that subject: others do.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, Protocol
 
 from serve import timeline
@@ -60,6 +61,8 @@ class ContentStore:
         self._deadline_s = deadline_s
         self._clock = clock
         self._failed_at: float | None = None
+        self._no_keys_at: float | None = None
+        self._of_keys = ThreadPoolExecutor(1, "subjects-keys")  # their lock is waited for: no other
 
     @property
     def log_name(self) -> str:
@@ -69,12 +72,16 @@ class ContentStore:
         """The subject's key; one is made for who has none. Raises AuditUnavailable."""
         if (known := self._keys.known(subject)) is not None:
             return known
-        self._check()
+        self._check(self._no_keys_at)
+        loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(self._deadline_s):
-                return await asyncio.to_thread(self._keys.of, subject)
-        except (OSError, KeyGoneError) as error:  # TimeoutError is one of the former
-            raise self._failed(str(error) or "its disk does not answer") from None
+                return await loop.run_in_executor(self._of_keys, self._keys.of, subject)
+        except KeyGoneError as error:
+            raise _failed(str(error)) from None
+        except OSError as error:  # TimeoutError is one
+            self._no_keys_at = self._clock()
+            raise _failed(str(error) or "the disk of subjects' keys does not answer") from None
 
     async def noted(self, key: SubjectKey, documents: Sequence[tuple[Label, bytes]]) -> list[Note]:
         """Notes for the log of documents of one subject; they are durable on return.
@@ -90,30 +97,32 @@ class ContentStore:
         """The same for documents of any subjects, written together. Raises AuditUnavailable."""
         if self._journal is None:
             return [{"hmac": key.mac(document)} for key, _, document in documents]
-        self._check()
+        self._check(self._failed_at)
         frames = [sealed(key, label, document) for key, label, document in documents]
         writing = asyncio.ensure_future(self._journal.append(frames))
         if not (await asyncio.wait({writing}, timeout=self._deadline_s))[0]:
             writing.add_done_callback(_look_at)
-            raise self._failed(f"a write took more than {self._deadline_s:g} s")
+            self._failed_at = self._clock()
+            raise _failed(f"a write took more than {self._deadline_s:g} s")
         try:
             first = writing.result()
         except self._failures as error:
-            raise self._failed(str(error)) from None
+            self._failed_at = self._clock()
+            raise _failed(str(error)) from None
         self._failed_at = None
         return [
             {"at": at, "bytes": len(frame), "sha256": digest(frame)}
             for at, frame in enumerate(frames, start=first)
         ]
 
-    def _check(self) -> None:
-        if self._failed_at is not None and self._clock() - self._failed_at < PAUSE_S:
+    def _check(self, failed_at: float | None) -> None:
+        if failed_at is not None and self._clock() - failed_at < PAUSE_S:
             raise _unavailable()
 
-    def _failed(self, reason: str) -> AuditUnavailable:
-        self._failed_at = self._clock()
-        log.error("contents cannot be kept for the audit log", extra={"reason": reason})
-        return _unavailable()
+
+def _failed(reason: str) -> AuditUnavailable:
+    log.error("contents cannot be kept for the audit log", extra={"reason": reason})
+    return _unavailable()
 
 
 def _look_at(writing: asyncio.Future[int]) -> None:

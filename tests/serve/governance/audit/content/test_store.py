@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from serve.errors import AuditUnavailable
+from serve.governance.audit.content.keys_lock import keys_lock
 from serve.governance.audit.content.sealing import Label, digest, opened
 from serve.governance.audit.content.store import ContentStore
 from serve.governance.audit.content.subject_keys import name_of
@@ -102,3 +103,20 @@ async def test_a_subject_whose_calls_come_together_gets_one_key(tmp_path: Path) 
     found = await asyncio.gather(*(store.key_of(f"a/{n % 3}") for n in range(30)))
     assert len({key.key_id for key in found}) == 3
     assert {key.key_id for key in found} == {key.key_id for key in subject_keys(tmp_path).all()}
+
+
+async def test_a_subject_whose_key_cannot_be_used_holds_up_no_other(tmp_path: Path) -> None:
+    keys, journal = subject_keys(tmp_path), MemoryJournal()
+    store = ContentStore(keys, journal, log_name="a", deadline_s=0.05)
+    key = await store.key_of("clinic/dr-x")
+    (tmp_path / "keys" / f"{name_of('clinic/dr-y')}.json").write_text("{}")
+    with pytest.raises(AuditUnavailable):
+        await store.key_of("clinic/dr-y")
+    assert (await store.key_of("clinic/dr-z")).subject == "clinic/dr-z"
+    with keys_lock(tmp_path / "keys"):  # an erasure that was stopped
+        with pytest.raises(AuditUnavailable):
+            await store.key_of("clinic/dr-new")
+        with pytest.raises(AuditUnavailable):
+            await store.key_of("clinic/dr-newer")
+        assert await store.key_of("clinic/dr-x") == key
+        assert len(await store.noted(key, [(labels("prompt")[0], b"hello")])) == 1
