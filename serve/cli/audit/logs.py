@@ -98,6 +98,8 @@ def places(arguments: argparse.Namespace) -> list[LogPlace]:
         is_flag = arguments.command == "prove"
         where = "Name their folder by --dir" if is_flag else "Name their folder"
         raise StartupError(f"Which logs? {where}, or set --audit-dir in the settings.")
+    if base.name in ("", ".."):
+        base = base.resolve()  # a log is known by its folder's name
     paths = _paths(base, arguments.log)
     given = log_keys(arguments.log_key) if arguments.log_key else ()
     return [

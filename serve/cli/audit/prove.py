@@ -36,8 +36,8 @@ from serve.governance.audit.tlog.tiles import MAX_ENTRY_BYTES
 EPILOG = """\
 For each entry two files: PREFIX-INDEX.json, the entry's bytes as they were logged, and
 PREFIX-INDEX.tlog-proof (c2sp.org/tlog-proof), the path from it to a checkpoint that the log signed.
-A request has a begin and an end, and so two pairs. With --witness-key the checkpoint is one that
-these witnesses signed: without, the proof says what the log's key says, and no more.
+A request that ran has a begin and an end, and so two pairs. With --witness-key the checkpoint is
+one that these witnesses signed: without, the proof says what the log's key says, and no more.
 
 With --content-key-file a third file, PREFIX-INDEX.content, shows the prompt or the answer itself:
 sealed as the entry has its hash, and the key of that one call, which opens nothing else. That is

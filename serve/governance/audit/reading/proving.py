@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from serve.governance.audit.log.folder import LogFolder
-from serve.governance.audit.reading.joined import joined
+from serve.governance.audit.reading.joined import BEGIN, CHUNKS, joined
 from serve.governance.audit.tlog import proofs
 from serve.governance.audit.tlog.keys import NoteVerifier
 from serve.governance.audit.tlog.notes import InvalidNote
@@ -51,11 +51,11 @@ def proven(log: LogFolder, index: int, witnesses: Sequence[NoteVerifier] = ()) -
 
 
 def indices_of(log: LogFolder, request_id: str, start: int = 0) -> dict[str, int]:
-    """The begin and the end of a request, by their type."""
+    """The begin and the end of a request, or the one record that it has, by their type."""
     found: dict[str, int] = {}
     for entry in joined(log, start, log.size):
-        if entry.kind in {"begin", "end", "refused"} and request_id in entry.request_ids:
+        if entry.kind != CHUNKS and request_id in entry.request_ids:
             found[entry.kind] = entry.index
-            if entry.kind != "begin":
+            if entry.kind != BEGIN:
                 break
     return found

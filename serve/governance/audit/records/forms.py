@@ -23,7 +23,9 @@ from serve.pipeline.events import UNBOUNDED_TOKENS, Generation
 
 VERSION: Final = 1
 Outcome = Literal["done", "error", "disconnected", "interrupted", "not_run", "unknown"]
-"""Ends of a call. ``interrupted``: its server died. ``not_run``: it was given up before it ran."""
+"""Ends of a call. ``interrupted``: its server died. ``not_run``: it was given up before it ran.
+``unknown``: it ran, and the log was away.
+"""
 
 _TOLD: Final = frozenset({"stop_token_ids", "allowed_token_ids", "bad_words", "logit_bias"})
 """Parameters whose size is told only: they may be long, or name words."""

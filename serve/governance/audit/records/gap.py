@@ -41,6 +41,10 @@ class Gap:
         """Count a call that was answered before its end was recorded; that comes late."""
         self._count("late_ends")
 
+    def piece_passed(self) -> None:
+        """Count a piece of a stream that was released and has no record; its call has one."""
+        self._note("pieces")
+
     def take(self) -> Record | None:
         """The record of all that passed, to be written now; None where nothing did."""
         if not self._since:
@@ -50,8 +54,11 @@ class Gap:
         self._counts.clear()
         return told
 
-    def _count(self, name: str) -> None:
+    def _note(self, name: str) -> None:
         self._since = self._since or str(self._stamps.stamped("gap")["at"])
         self._counts[name] += 1
+
+    def _count(self, name: str) -> None:
+        self._note(name)
         if self._listener is not None:
             self._listener.audit_passed()

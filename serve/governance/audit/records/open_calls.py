@@ -24,12 +24,13 @@ class OpenCall:
 
     Attributes:
         least_index: its ``begin`` lies there, or behind it.
-        state: ``running``, or ``given_up`` where its caller was refused and nobody will end it.
+        state: ``running``; or nobody will end it: ``given_up`` where its caller was refused,
+            ``passed`` where it ran nevertheless.
         end: makes its end, once that is known and could not be written.
     """
 
     least_index: int
-    state: Literal["running", "given_up"] = "running"
+    state: Literal["running", "given_up", "passed"] = "running"
     end: Callable[[int], bytes] | None = None
 
 
@@ -64,7 +65,7 @@ class OpenCalls:
         over = [
             request_id
             for request_id, call in self._calls.items()
-            if call.end is not None or call.state == "given_up"
+            if call.end is not None or call.state != "running"
         ]
         for request_id in over:
             del self._calls[request_id]

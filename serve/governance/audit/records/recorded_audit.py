@@ -10,6 +10,7 @@ yes                 runs                        when it is over
 yes                 was over while it was away  written then, marked ``late``
 yes                 was refused, for the write  ``not_run``
                     took too long
+yes                 passed, for the same        ``unknown``
 yes                 of a server that died       ``interrupted``
 no                  was refused                 none
 ==================  ==========================  =============================
@@ -127,6 +128,7 @@ class RecordedAudit:
             contents=self.contents,
             key=key,
             passes=self._passes,
+            lost=self._gap.piece_passed,
         )
 
     async def act(
@@ -211,9 +213,10 @@ class RecordedAudit:
             return encoded(forms.ended_without(self._stamps, request_id, at, "interrupted"))
         if call.end is not None:
             return call.end(at)
-        if call.state == "given_up":
-            return encoded(forms.ended_without(self._stamps, request_id, at, "not_run"))
-        return None
+        if call.state == "running":
+            return None
+        outcome: forms.Outcome = "unknown" if call.state == "passed" else "not_run"
+        return encoded(forms.ended_without(self._stamps, request_id, at, outcome))
 
     async def _noted_prompt(
         self, principal: Principal, record: RequestRecord, generation: Generation
@@ -242,7 +245,7 @@ class RecordedAudit:
             self._do_later(self._give_up(record.request_id, writing))
             raise
         except AuditUnavailable:
-            call.state = "given_up"  # the log itself will say whether it has it
+            call.state = "passed" if self._passes else "given_up"  # the log will say if it has it
             raise
 
     async def _give_up(self, request_id: str, writing: asyncio.Future[int]) -> None:

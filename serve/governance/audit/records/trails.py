@@ -44,6 +44,7 @@ class CallTrail:
         chunks: where each event is recorded before it is released; None where none is.
         contents: where its answer is hashed or kept; with the subject's key.
         passes: whether what cannot be recorded is released nevertheless.
+        lost: told of each piece of which that is true.
     """
 
     def __init__(
@@ -55,6 +56,7 @@ class CallTrail:
         contents: ContentStore | None = None,
         key: SubjectKey | None = None,
         passes: bool = False,
+        lost: Callable[[], None] = lambda: None,
     ) -> None:
         self._request_id = request_id
         self._write_end = write_end
@@ -62,6 +64,7 @@ class CallTrail:
         self._contents = contents
         self._key = key
         self._passes = passes
+        self._lost = lost
         self._answer = Answer()
         self._num_pieces = 0
         self._is_cut_short = False
@@ -84,6 +87,7 @@ class CallTrail:
         except AuditUnavailable:
             if not self._passes:
                 raise
+            self._lost()
         except asyncio.CancelledError:
             self._is_cut_short = True
             raise

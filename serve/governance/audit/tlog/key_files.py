@@ -65,11 +65,14 @@ def verifier_files(path: Path, label: str = "verifier key file") -> list[Path]:
     """The files of verifier keys: the file, or those of a folder whose names end in .pub, sorted.
 
     Raises:
-        StartupError: the folder has none, or too many.
+        StartupError: the folder has none, or too many, or cannot be read.
     """
-    if not path.is_dir():
-        return [path]
-    found = sorted(path.glob(f"*{PUBLIC_SUFFIX}"))
+    try:
+        if not path.is_dir():
+            return [path]
+        found = sorted(path.glob(f"*{PUBLIC_SUFFIX}"))
+    except OSError as error:
+        raise StartupError(f"{label} {path}: {error.strerror or error}.") from None
     if not found:
         raise StartupError(
             f"{label} {path} is a folder without public keys: files whose names end in "

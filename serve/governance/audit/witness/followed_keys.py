@@ -50,8 +50,11 @@ class FollowedKeys:
 
 
 def _signature(path: Path) -> object:
-    """A value that changes when the file does, or one of the folder's."""
-    if not path.is_dir():
-        return signature_of(path)
-    files = sorted(path.glob(f"*{PUBLIC_SUFFIX}"))
+    """A value that changes when the file does, or one of the folder's; None where it is away."""
+    try:
+        if not path.is_dir():
+            return signature_of(path)
+        files = sorted(path.glob(f"*{PUBLIC_SUFFIX}"))
+    except OSError:  # of a network's disk, say: reading it says what is wrong
+        return None
     return tuple((file.name, signature_of(file)) for file in files)

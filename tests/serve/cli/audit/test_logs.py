@@ -48,6 +48,16 @@ def test_a_log_is_found_by_its_folder_or_the_one_above(filled: Site) -> None:
     assert place.opened().size == 2
 
 
+def test_a_log_is_known_by_its_name_from_within(
+    filled: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(filled.log)
+    assert held(filled, ".") == held(filled, filled.log)
+    (filled.log / "deeper").mkdir()
+    monkeypatch.chdir(filled.log / "deeper")
+    assert held(filled, "..") == held(filled, filled.log)
+
+
 def test_of_several_one_is_named(filled: Site) -> None:
     add_log(filled, "llm-1")
     with pytest.raises(StartupError, match=r"several logs \(llm-0, llm-1\): name one with --log"):

@@ -60,6 +60,12 @@ def test_a_request_is_found_by_its_answers_id_in_whichever_log(site, capsys):
         prove(site, "req-9")
 
 
+def test_a_call_that_generates_nothing_is_proven_by_its_one_record(site, capsys):
+    site.write([b'{"id":"req-7","type":"call"}', *calls(2)])
+    assert prove(site, "req-7") == 0
+    assert capsys.readouterr().out == f"{site.root}/A-0.json  {site.root}/A-0.tlog-proof\n"
+
+
 def test_a_proof_may_ask_for_a_witness(site, keys, capsys):
     site.write(calls(20))
     assert cosign(site) == 0

@@ -89,6 +89,18 @@ async def test_a_begin_that_became_durable_after_its_refusal_gets_an_end() -> No
     assert log.records[2]["outcome"] == "not_run"
 
 
+async def test_a_call_that_passed_is_not_told_as_one_that_did_not_run() -> None:
+    log = MemoryLog(keeps_what_fails=True)
+    audit = await audit_of(log, passes=True)
+    log.fails = True
+    assert await begun(audit, record()) is NO_TRAIL
+    log.fails = False
+    assert await audit.keeper.come_back()
+    assert [end["outcome"] for end in log.of_type("end")] == ["unknown"]
+    assert [gap["calls"] for gap in log.of_type("gap")] == [1]
+    assert len(audit.open) == 0
+
+
 async def test_an_end_that_fails_is_written_later_and_once() -> None:
     for is_kept in (False, True):
         log = MemoryLog(keeps_what_fails=is_kept)
@@ -230,6 +242,9 @@ async def test_strictly_what_cannot_be_recorded_is_not_released() -> None:
         log.fails = True
         if passes:
             await trail.tell(TextDelta(index=0, text="x"))
+            log.fails = False
+            assert await audit.keeper.come_back()
+            assert [gap["pieces"] for gap in log.of_type("gap")] == [1], "they are counted"
         else:
             with pytest.raises(AuditUnavailable):
                 await trail.tell(TextDelta(index=0, text="x"))

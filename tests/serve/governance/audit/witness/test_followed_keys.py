@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import logging
+import os
 from pathlib import Path
 
 import pytest
@@ -66,6 +68,23 @@ def test_a_bad_file_is_told_and_what_is_known_stays(
     assert f"log keys {tmp_path} not reloaded" in caplog.text
     put(tmp_path / "llm-1.key.pub", OTHER)
     assert keys.keys == (LOG_KEY.verifier, OTHER.verifier)
+
+
+def test_a_folder_that_is_away_is_told_and_what_is_known_stays(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(tmp_path / "llm-0.key.pub", LOG_KEY)
+    keys = followed(tmp_path)
+
+    def is_dir(path: Path) -> bool:
+        raise OSError(errno.ESTALE, os.strerror(errno.ESTALE), str(path))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "is_dir", is_dir)
+        assert keys.keys == (LOG_KEY.verifier,)
+    assert f"log keys {tmp_path} not reloaded" in caplog.text
+    put(tmp_path / "llm-1.key.pub", OTHER)
+    assert set(keys.keys) == {LOG_KEY.verifier, OTHER.verifier}
 
 
 def test_a_folder_without_keys_is_refused_at_the_start(tmp_path: Path) -> None:
