@@ -115,6 +115,9 @@ def test_old_entries_are_pruned_by_day_as_the_servers_user_and_what_is_held_stay
     found = by_component(site)
     server, prune = found["server"], found["audit-prune"]
     (container,) = prune.containers
+    holds = "/etc/intramural/audit-holds"  # whatever the settings lost
+    assert container["command"][-2:] == ["--holds", f"{holds}/holds.toml"]
+    assert any(mount["mountPath"] == holds for mount in container["volumeMounts"])
     assert container["image"] == server.spec["containers"][0]["image"]
     values, servers = settings(site, container), settings(site, server.spec["containers"][0])
     for name in ("AUDIT_DIR", "AUDIT_HOLDS_FILE", "AUDIT_RETENTION_DAYS"):

@@ -101,7 +101,13 @@ class SubjectKeys:
         path = self._path(subject)
         if _is_gone(path):
             self._make(path, subject)
-        key = self._read(path)
+        try:
+            key = self._read(path)
+        except (FileNotFoundError, KeyGoneError):
+            if not _is_gone(path):
+                raise
+            self._make(path, subject)  # erased just now
+            key = self._read(path)
         if key.subject != subject:
             raise KeyGoneError(f"{path.name} is of another subject")
         self._known[subject] = (_signature(path) or (0, 0), key)

@@ -165,3 +165,18 @@ def test_a_damaged_key_is_no_key(tmp_path: Path, damage: str) -> None:
     with pytest.raises(KeyGoneError):
         others.of(SUBJECT)
     assert list(others.all()) == []
+
+
+def test_a_key_that_is_erased_while_it_is_looked_up_is_made_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = subject_keys(tmp_path).of(SUBJECT)
+    keys, read = subject_keys(tmp_path), SubjectKeys._read
+
+    def erased(self: SubjectKeys, path: Path) -> module.SubjectKey:
+        monkeypatch.setattr(SubjectKeys, "_read", read)
+        subject_keys(tmp_path).destroy(SUBJECT)
+        return read(self, path)
+
+    monkeypatch.setattr(SubjectKeys, "_read", erased)
+    assert keys.of(SUBJECT) != first
