@@ -4,13 +4,14 @@
 
     pipeline ── trail ── last stages ── caller
 
-Where the trail takes its time, and a request has several choices or tells of its tokens besides,
-its events are recorded side by side: else each of them waits for all that came before it.
+Where the trail takes its time, and a request has several choices, tells of its tokens besides or is
+answered by what was kept, its events are recorded side by side: else each waits for all before it.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -28,17 +29,18 @@ def released(
     trail: Trail,
     last_stages: StagesOf | None,
     *,
-    is_wide: bool = False,
+    most_ahead: int = 0,
 ) -> AsyncGenerator[Event, None]:
     """The events that the caller gets. ``events`` are for whoever opened them to close, behind it.
 
     Args:
         trail: of the request; no event is released before it took it.
         last_stages: that each choice's events pass behind it.
-        is_wide: several events may be ready at once, of several choices or kinds.
+        most_ahead: so many events of each choice and kind are recorded at once.
     """
     if trail.wants_events:
-        events = (_recorded_ahead if is_wide and trail.waits else _recorded)(events, trail)
+        is_ahead = most_ahead > 0 and trail.waits
+        events = _ahead(events, trail, most_ahead) if is_ahead else _recorded(events, trail)
     return events if last_stages is None else _passed(events, last_stages)
 
 
@@ -59,27 +61,25 @@ class _Told:
     taken: asyncio.Future[None]
 
 
-async def _recorded_ahead(
-    events: AsyncGenerator[Event, None], trail: Trail
+async def _ahead(
+    events: AsyncGenerator[Event, None], trail: Trail, most: int
 ) -> AsyncGenerator[Event, None]:
-    """Events in their order, each behind its record, recorded while earlier ones still are.
-
-    Of each kind and choice one at a time, so no more are ahead than are ready together.
-    """
+    """Events in their order, each behind its record, recorded while earlier ones still are."""
     told: asyncio.Queue[_Told | None] = asyncio.Queue()
     waiting: set[asyncio.Task[None]] = set()
 
     async def read() -> None:
-        last: dict[object, asyncio.Future[None]] = {}
+        taken: dict[object, deque[asyncio.Future[None]]] = {}
         try:
             async for event in events:
                 place = type(event), getattr(event, "index", None), getattr(event, "prompt", None)
-                if place in last:
-                    await last[place]
-                last[place] = asyncio.get_running_loop().create_future()
+                of_place = taken.setdefault(place, deque())
+                if len(of_place) == most:
+                    await of_place.popleft()
+                of_place.append(asyncio.get_running_loop().create_future())
                 recording = asyncio.create_task(trail.tell(event))
                 waiting.add(recording)
-                told.put_nowait(_Told(event, recording, last[place]))
+                told.put_nowait(_Told(event, recording, of_place[-1]))
         finally:
             told.put_nowait(None)
 

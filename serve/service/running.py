@@ -13,7 +13,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import AsyncExitStack, aclosing
 from dataclasses import fields, replace
-from typing import Any
+from typing import Any, Final
 
 from serve.errors import InternalError, QueueFull
 from serve.governance.audit.trail import Audit, Trail
@@ -32,6 +32,9 @@ from serve.service.place import Place
 from serve.service.release import released
 from serve.service.response_cache.answers import NO_LOOKUP, Lookup, ResponseCache
 from serve.service.second_try import TRIES, checked, second_request
+
+MOST_READY: Final = 256
+"""Events of a choice that are recorded at once where all of them are there, and not being made."""
 
 
 class Running:
@@ -170,8 +173,10 @@ class Running:
         num_choices = len(generation.prompts) * generation.n
         if self._lookup.cache is not None:
             events = self._lookup.watched(events, self._call.record, num_choices)
-        is_wide = num_choices > 1 or generation.wants_token_ids
-        return released(events, self._trail, self._screened.last_stages, is_wide=is_wide)
+        most_ahead = int(num_choices > 1 or generation.wants_token_ids)
+        if self._lookup.hit is not None or self._screened.check is not None:
+            most_ahead = MOST_READY
+        return released(events, self._trail, self._screened.last_stages, most_ahead=most_ahead)
 
     async def _started(self) -> tuple[AsyncGenerator[Event, None], Started]:
         """Its events, and their beginning. Raises its refusal, if there is one.

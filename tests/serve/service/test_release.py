@@ -87,7 +87,7 @@ async def _turns() -> None:
 
 async def test_events_of_several_choices_are_recorded_side_by_side() -> None:
     trail, got = SlowTrail(), list[Event]()
-    told = released(events(), trail, None, is_wide=True)
+    told = released(events(), trail, None, most_ahead=1)
 
     async def take() -> None:
         async for event in told:
@@ -102,10 +102,26 @@ async def test_events_of_several_choices_are_recorded_side_by_side() -> None:
     assert got == trail.told == list(EVENTS)
 
 
+async def test_events_that_are_all_there_are_recorded_together_as_far_as_is_said() -> None:
+    async def kept() -> AsyncGenerator[Event, None]:
+        for number in range(9):
+            yield TextDelta(index=0, text=str(number))
+
+    trail = SlowTrail()
+    told = released(kept(), trail, None, most_ahead=4)
+    taking = asyncio.create_task(anext(told))
+    await _turns()
+    assert len(trail.told) == 4
+    trail.is_written.set()
+    got = [await taking, *[event async for event in told]]
+    assert got == trail.told
+    assert len(got) == 9
+
+
 async def test_who_leaves_while_events_are_recorded_leaves_nothing_running() -> None:
     trail, source = SlowTrail(), events()
     before = asyncio.all_tasks()
-    told = released(source, trail, lambda _index: [Upper()], is_wide=True)
+    told = released(source, trail, lambda _index: [Upper()], most_ahead=1)
     taking = asyncio.create_task(anext(told))
     await _turns()
     taking.cancel()
@@ -123,10 +139,10 @@ async def test_what_ends_events_comes_behind_those_before_it() -> None:
 
     trail = SlowTrail()
     trail.is_written.set()
-    told = released(breaking(), trail, None, is_wide=True)
+    told = released(breaking(), trail, None, most_ahead=1)
     assert await anext(told) == EVENTS[1]
     with pytest.raises(ValueError, match="the engine died"):
         await anext(told)
     trail.failure = QueueFull("The trail cannot be written.")
     with pytest.raises(QueueFull):
-        await anext(released(events(), trail, None, is_wide=True))
+        await anext(released(events(), trail, None, most_ahead=1))
