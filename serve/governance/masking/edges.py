@@ -24,6 +24,7 @@ from serve.governance.masking.normalised import (
     num_quotes,
     said,
     table,
+    within_string,
 )
 from serve.governance.masking.scan import Hit, Scanner
 from serve.governance.masking.stream import SLICE_CHARS, BlockedError, MaskedStream, Replace
@@ -154,6 +155,8 @@ class ContinuedStream:
         edge, begin, found = len(self._edges.held), len(self._edges.left), hit.found
         start = max(0, reading.start(found.value_start - begin) - edge)
         stop = min(len(self._own), reading.end(found.value_end - begin) - edge)
+        if self._is_json:
+            start, stop = within_string(self._own, start, stop)
         before, part, rest = self._own[:start], self._own[start:stop], self._own[stop:]
         if not part:  # all of the data stands behind the text
             return self._closed(self._own)

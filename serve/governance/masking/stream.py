@@ -151,10 +151,16 @@ class MaskedStream:
                 before = [each for each in hits if each.found.start < found.start]
                 start = max([found.value_start, *(each.found.value_end for each in before)])
                 stop = min(end, found.value_end)
+                while self._is_json and stop > start and self._is_quote(reading, stop - 1 - begin):
+                    stop -= 1  # it ends a string, and stays
                 if start >= stop:
                     return hits
                 return [*before, Hit(hit.detector, Found(start, end, start, stop))]
         return hits
+
+    def _is_quote(self, reading: Normalised, at: int) -> bool:
+        """Whether a character of JSON text begins or ends a string."""
+        return self._held[reading.start(at) : reading.end(at + 1)] == '"'
 
     def _replaced(self, reading: Normalised, begin: int, hits: Sequence[Hit], end: int) -> str:
         """The decided text, with what stands in the place of the hits."""

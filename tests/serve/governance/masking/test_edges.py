@@ -127,3 +127,17 @@ def test_a_long_text_before_is_read_no_further_than_detectors_see() -> None:
     unseen = "\u200b" * (50 * REACH)
     edges = edges_of(Around(f"1380013{unseen}", f"{unseen}8000"), SCANNER)
     assert len(edges.held) + len(edges.after) < 4 * REACH
+
+
+@pytest.mark.parametrize(
+    ("answer", "around", "wanted"),
+    [
+        ('"8000"', Around("call 1380013"), '"[PHONE]"'),
+        ('"1380013"', Around("", "8000"), '"[PHONE]"'),
+        ('"0013"', Around("138", "8000"), '"[PHONE]"'),
+        ('{"tel": "1380013"', Around("", "8000"), '{"tel": "[PHONE]"'),
+    ],
+)
+def test_quotes_at_an_edge_stay(answer: str, around: Around, wanted: str) -> None:
+    for pieces in ([answer], list(answer)):
+        assert masked(pieces, around, is_json=True) == wanted
