@@ -116,6 +116,8 @@ class ContinuedStream:
 
     def feed(self, piece: str) -> str:
         """The masked text that is decided with this piece."""
+        if self._blocked:
+            return ""
         if not self._is_open:
             return self._rest.feed(piece)
         self._own += piece
@@ -165,6 +167,7 @@ class ContinuedStream:
             instead = self._replace(hit, key, said(part) if self._is_json else part)
         except BlockedError as error:
             self._blocked = error.rule
+            self._own = ""
             return before
         if instead is None:
             return self._closed(self._own)

@@ -100,6 +100,7 @@ def test_data_across_an_edge_ends_an_answer_where_it_is_blocked() -> None:
 
     assert masked(list("45-6789 is it"), Around("it is 123-"), replace=blocks) == ""
     assert masked(list("it is 123-4"), Around("", "5-6789"), replace=blocks) == "it is "
+    assert masked(list("ord: hunter22, and"), Around("passw"), replace=blocks) == "ord: "
 
 
 def test_data_that_is_only_counted_hides_no_other() -> None:
