@@ -7,7 +7,7 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
-_SPACE: Final = re.compile(r"\s+")
+_RUN: Final = re.compile(r"\s{2,}")
 _NOT_SINGLE: Final = re.compile(r"\s{2,}|[^\S ]")
 _LONG: Final = 8
 """A text of so many times the longest match is looked through for long runs."""
@@ -15,7 +15,7 @@ _LONG: Final = 8
 
 def squeezed(text: str) -> str:
     """A folded text with one space for each run of white space."""
-    return _SPACE.sub(" ", text)
+    return _NOT_SINGLE.sub(" ", text)
 
 
 class View(NamedTuple):
@@ -49,15 +49,16 @@ class View(NamedTuple):
 
 def view(text: str) -> View:
     """A folded text as words see it."""
-    if _NOT_SINGLE.search(text) is None:  # most often
-        return View(text, None, len(text))
+    seen = squeezed(text)
+    if len(seen) == len(text):  # most often
+        return View(seen, None, len(text))
     starts: list[int] = []
     at = 0
-    for run in _SPACE.finditer(text):
+    for run in _RUN.finditer(text):
         starts += range(at, run.start() + 1)
         at = run.end()
     starts += range(at, len(text))
-    return View(squeezed(text), starts, len(text))
+    return View(seen, starts, len(text))
 
 
 def plain(text: str) -> View:
