@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from serve.governance.around import Around
+from serve.governance.masking.custom import CustomDetector, compiled
 from serve.governance.masking.detectors.catalogue import DETECTORS
 from serve.governance.masking.edges import REACH, ContinuedStream, edges_of
 from serve.governance.masking.scan import Hit, Scanner
@@ -109,6 +110,26 @@ def test_data_that_is_only_counted_hides_no_other() -> None:
 
     text = "ann1@example.com, 13800138000"
     assert masked([text], Around("password: "), replace=counts) == "ann1@example.com, [PHONE]"
+
+    custom = CustomDetector(name="x", label="X", regexp=compiled("X.{0,30}Y"), max_chars=40)
+    scanner = Scanner([custom, *SCANNER._detectors])
+
+    def counts_x(hit: Hit, _key: str, _value: str) -> str | None:
+        return None if hit.detector is custom else f"[{hit.detector.label}]"
+
+    told = masked(list("X 13800138000,"), Around("", "Y"), scanner=scanner, replace=counts_x)
+    assert told == "X [PHONE],"
+
+
+def test_data_across_an_edge_hides_none_of_the_answer_s_own() -> None:
+    for before, answer, wanted in (
+        ("passport E3", "6222629\r\n997524254531.", "[PASSPORT][BANK_CARD]."),
+        ("ann@example.de", "bob_667@example.com is", "[EMAIL][EMAIL] is"),
+        ("浙F·F5", "227-74-5308", "[PLATE][SSN]"),
+    ):
+        for pieces in ([answer], list(answer)):
+            assert masked(pieces, Around(before)) == wanted
+    assert masked(list("227-74"), Around("浙F·F5", "-5308")) == "[PLATE][SSN]"
 
 
 def test_json_stays_json_behind_an_edge() -> None:
