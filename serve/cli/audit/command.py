@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Callable, Sequence
 
 from models.cli import output
-from serve.cli.audit import erase, export, key, prove, prune, search, verdicts, witness
+from serve.cli.audit import compare, erase, export, key, prove, prune, search, verdicts, witness
 from serve.cli.flags import Parser
 from serve.errors import StartupError
 from serve.suggestion import near
@@ -14,7 +14,7 @@ from serve.suggestion import near
 Run = Callable[[argparse.Namespace], int]
 
 COMMANDS = (
-    *("verify", "search", "export", "prove", "witness"),
+    *("verify", "search", "export", "prove", "compare", "witness"),
     *("erase", "prune", "key"),
 )
 EPILOG = """\
@@ -57,12 +57,12 @@ def parser() -> Parser:
     """The parser of these commands."""
     root = Parser(
         prog="python -m serve audit",
-        description="Verify, search, export, prove, witness and prune audit logs.",
+        description="Verify, search, export, prove, compare, witness and prune audit logs.",
         epilog=EPILOG,
         allow_abbrev=False,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = root.add_subparsers(dest="command", required=True, metavar="|".join(COMMANDS))
-    for module in (verdicts, search, export, prove, witness, erase, prune, key):
+    for module in (verdicts, search, export, prove, compare, witness, erase, prune, key):
         module.add(commands)
     return root

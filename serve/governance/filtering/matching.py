@@ -34,11 +34,16 @@ class Words:
 
     Args:
         shared: has the automatons of large rules.
+
+    Attributes:
+        longest: the most characters of a word, as words see it.
+        has_spaces: whether there is a space in a word.
     """
 
     def __init__(self, rules: Iterable[tuple[int, Rule]], shared: SharedParts) -> None:
         self._parts = parts_of(rules, shared)
-        self._view = view if any(part.has_spaces for part, _ in self._parts) else plain
+        self.has_spaces = any(part.has_spaces for part, _ in self._parts)
+        self._view = view if self.has_spaces else plain
         self.longest = max((part.longest for part, _ in self._parts), default=0)
 
     def first(self, text: str, begin: int, *, is_last: bool, edge: int = 0) -> Hit | None:
@@ -89,8 +94,6 @@ class Words:
 
     def kept_from(self, text: str, num_chars: int) -> int:
         """The place from which on a text has so many characters, as words see it, or 0."""
-        if not self._parts:
-            return max(0, len(text) - num_chars)
         seen = self._view(text)
         return seen.place(max(0, len(seen.text) - num_chars))
 
@@ -164,6 +167,7 @@ class Matcher:
         self._counted_patterns = Patterns(counting)
         self.blocks = bool(blocking)
         self._num_counting = len(counting)
+        self._spaced = [own for own in (self._words, self._counted_words) if own.has_spaces]
         parts = (self._words, self._patterns, self._counted_words, self._counted_patterns)
         self.longest = max(part.longest for part in parts)
 
@@ -178,9 +182,11 @@ class Matcher:
 
     def kept_from(self, text: str) -> int:
         """The place from which on a text's end has all that what follows may be matched with."""
-        words = (self._words, self._counted_words)
-        kept = min(own.kept_from(text, self.longest + 1) for own in words)
-        return min(kept, max(0, len(text) - self.longest - 1))
+        num_chars = self.longest + 1
+        if len(text) <= num_chars:
+            return 0
+        kept = (own.kept_from(text, num_chars) for own in self._spaced)
+        return min(kept, default=len(text) - num_chars)
 
     def open_from(self, text: str) -> int:
         """The place from which on a rule that blocks may still come to hit."""
@@ -196,6 +202,8 @@ class Matcher:
                 stands before it.
         """
         found: set[int] = set()
+        if not self._num_counting:
+            return found
         words = self._counted_words.hits(text[: end + 1], begin, is_last=is_last, edge=edge)
         for hit in words:
             if begin <= hit.end <= end and hit.end > edge:

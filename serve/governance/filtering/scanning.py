@@ -10,6 +10,7 @@ from serve.governance.filtering.edges import NO_EDGES, Edges
 from serve.governance.filtering.folding import Folder
 from serve.governance.filtering.matching import Hit, Matcher
 from serve.governance.filtering.rules import Rule
+from serve.governance.filtering.spaces import long_runs
 
 
 class Scanner:
@@ -96,7 +97,33 @@ class Scanner:
         kept = self._matcher.kept_from(self._window[:end])
         self._window, self._num_released = self._window[kept:], end - kept
         self._edge = max(-1, self._edge - kept)
+        self._shorten()
         return released
+
+    def _shorten(self) -> None:
+        """Leave the middle of long runs of white space out of the window.
+
+        What follows is matched with their ends alone. Each piece would cost their length else.
+        """
+        for start, end in long_runs(self._window, self._matcher.longest + 1):
+            first = max(start, self._num_released + 1)  # the first one that is held says its place
+            self._leave_out(first, end)
+            self._leave_out(start, min(end, self._num_released))
+
+    def _leave_out(self, start: int, end: int) -> None:
+        """Leave a part of the window out that is held as a whole, or not at all."""
+        if start >= end:
+            return
+        self._window = self._window[:start] + self._window[end:]
+        begin = self._num_released
+        del self._places[max(0, start - begin) : max(0, end - begin)]
+        self._num_released -= _overlap(start, end, begin)
+        self._edge -= _overlap(start, end, self._edge)
+
+
+def _overlap(start: int, end: int, place: int) -> int:
+    """Characters between start and end that stand before a place."""
+    return max(0, min(end, place) - start)
 
 
 def hits_of(

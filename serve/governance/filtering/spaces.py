@@ -5,20 +5,20 @@ from __future__ import annotations
 import re
 from bisect import bisect_left
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
-_SPACE: Final = re.compile(r"\s+")
+_RUN: Final = re.compile(r"\s{2,}")
 _NOT_SINGLE: Final = re.compile(r"\s{2,}|[^\S ]")
+_LONG: Final = 8
+"""A text of so many times the longest match is looked through for long runs."""
 
 
 def squeezed(text: str) -> str:
     """A folded text with one space for each run of white space."""
-    return _SPACE.sub(" ", text)
+    return _NOT_SINGLE.sub(" ", text)
 
 
-@dataclass(frozen=True, slots=True)
-class View:
+class View(NamedTuple):
     """A folded text as words see it.
 
     Attributes:
@@ -49,20 +49,32 @@ class View:
 
 def view(text: str) -> View:
     """A folded text as words see it."""
-    if _NOT_SINGLE.search(text) is None:  # most often
-        return View(text, None, len(text))
+    seen = squeezed(text)
+    if len(seen) == len(text):  # most often
+        return View(seen, None, len(text))
     starts: list[int] = []
     at = 0
-    for run in _SPACE.finditer(text):
+    for run in _RUN.finditer(text):
         starts += range(at, run.start() + 1)
         at = run.end()
     starts += range(at, len(text))
-    return View(squeezed(text), starts, len(text))
+    return View(seen, starts, len(text))
 
 
 def plain(text: str) -> View:
     """A folded text as words without spaces see it."""
     return View(text, None, len(text))
+
+
+def long_runs(text: str, num_chars: int) -> list[tuple[int, int]]:
+    """The middles of a folded text's long runs of white space, the last one first.
+
+    Of each run so many characters stay at either end: see ``shortened``.
+    """
+    if len(text) <= _LONG * num_chars:  # most often
+        return []
+    runs = re.finditer(rf"\s{{{2 * num_chars + 1},}}", text)
+    return [(run.start() + num_chars, run.end() - num_chars) for run in runs][::-1]
 
 
 def shortened(text: str, num_chars: int) -> str:

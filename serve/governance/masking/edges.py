@@ -24,6 +24,7 @@ from serve.governance.masking.normalised import (
     num_quotes,
     said,
     table,
+    within_string,
 )
 from serve.governance.masking.scan import Hit, Scanner
 from serve.governance.masking.stream import SLICE_CHARS, BlockedError, MaskedStream, Replace
@@ -115,6 +116,8 @@ class ContinuedStream:
 
     def feed(self, piece: str) -> str:
         """The masked text that is decided with this piece."""
+        if self._blocked:
+            return ""
         if not self._is_open:
             return self._rest.feed(piece)
         self._own += piece
@@ -137,35 +140,100 @@ class ContinuedStream:
         for hit in hits:
             is_before = reading.start(hit.found.start - begin) < edge
             if is_before and reading.end(hit.found.value_end - begin) > edge:
-                return self._across(hit, reading, text)
+                return self._across(hit, reading, begin, is_last=is_last)
         is_all = until == len(text)
         decided = num_finished(written) if is_all else reading.start(until - begin)
         if decided < edge and not is_last:
-            self._wanted = len(self._own) + 1 + len(self._own) // 16
-            return ""
+            return self._awaited()
         return self._closed(self._own)
+
+    def _awaited(self) -> str:
+        self._wanted = len(self._own) + 1 + len(self._own) // 16
+        return ""
 
     def _closed(self, own: str) -> str:
         self._is_open, self._own = False, ""
         return self._rest.feed(own)
 
-    def _across(self, hit: Hit, reading: Normalised, text: str) -> str:
+    def _across(self, hit: Hit, reading: Normalised, begin: int, *, is_last: bool) -> str:
         """The text that is decided where a hit lies across the first edge."""
-        edge, begin, found = len(self._edges.held), len(self._edges.left), hit.found
+        own, edge, found = self._own, len(self._edges.held), hit.found
         start = max(0, reading.start(found.value_start - begin) - edge)
-        stop = min(len(self._own), reading.end(found.value_end - begin) - edge)
-        before, part, rest = self._own[:start], self._own[start:stop], self._own[stop:]
-        if not part:  # all of the data stands behind the text
-            return self._closed(self._own)
-        key = normalise(part, is_json=self._is_json).text
+        stop = min(len(own), reading.end(found.value_end - begin) - edge)
+        if self._is_json:
+            start, stop = within_string(own, start, stop)
+        if start == stop:  # all of the data stands behind the text
+            return self._closed(own)
+        if not is_last and self._num_decided() < stop:
+            return self._awaited()
+        passed = own[:start]
         try:
-            instead = self._replace(hit, key, said(part) if self._is_json else part)
+            instead = self._instead(hit, start, stop)
+            if instead is None:
+                return self._closed(own)
+            over = self._over(stop, is_last=is_last)
+            if over is not None and (more := self._instead(*over)) is not None:
+                _, start_more, stop_more = over
+                if start_more == stop:
+                    instead += more
+                else:
+                    passed += self._quoted(instead, start) + own[stop:start_more]
+                    start, instead = start_more, more
+                stop = stop_more
         except BlockedError as error:
-            self._blocked = error.rule
-            return before
-        if instead is None:
-            return self._closed(self._own)
-        if self._is_json and num_quotes(before) % 2 == 0:
-            instead = f'"{instead}"'
-        self._rest.skip(before + part, text[max(0, found.value_end - LEFT) : found.value_end])
-        return before + instead + self._closed(rest)
+            self._blocked, self._own = error.rule, ""
+            return passed
+        self._skip(stop)
+        return passed + self._quoted(instead, start) + self._closed(own[stop:])
+
+    def _instead(self, hit: Hit, start: int, stop: int) -> str | None:
+        """The text in the place of a part of this one."""
+        part = self._own[start:stop]
+        key = normalise(part, is_json=self._is_json).text
+        return self._replace(hit, key, said(part) if self._is_json else part)
+
+    def _quoted(self, instead: str, start: int) -> str:
+        is_bare = self._is_json and num_quotes(self._own[:start]) % 2 == 0
+        return f'"{instead}"' if is_bare else instead
+
+    def _skip(self, stop: int) -> None:
+        """Go on behind a place of the text."""
+        read = normalise(self._own[:stop], is_json=self._is_json).text
+        held = normalise(self._edges.held, is_json=self._is_json).text
+        left = (self._edges.left + held + read)[-LEFT:]
+        self._rest.skip(self._own[:stop], left, max(0, len(left) - len(read)))
+
+    def _num_decided(self) -> int:
+        """Characters in which data of the text alone is known."""
+        size = num_finished(self._own)
+        reading = normalise(self._own[:size], is_json=self._is_json)
+        _, until = self._scanner.scan(reading.text, 0, is_last=False)
+        return size if until == len(reading.text) else reading.start(until)
+
+    def _alone(self, *, is_last: bool) -> tuple[str, ...]:
+        """The text as far as it is known, and with what stands behind it."""
+        if not is_last:
+            return (self._own[: num_finished(self._own)],)
+        return (self._own, self._own + self._edges.after) if self._edges.after else (self._own,)
+
+    def _over(self, stop: int, *, is_last: bool) -> tuple[Hit, int, int] | None:
+        """The data of the text alone that begins before a place and ends behind it.
+
+        Returns:
+            With the part of it behind that place.
+        """
+        own = self._own
+        over: tuple[Hit, int, int] | None = None
+        for written in self._alone(is_last=is_last):
+            reading = normalise(written, is_json=self._is_json)
+            hits, _ = self._scanner.scan(reading.text, 0, is_last=is_last)
+            for hit in hits:
+                found = hit.found
+                start = max(stop, reading.start(found.value_start))
+                end = min(len(own), reading.end(found.value_end))
+                if self._is_json:
+                    start, end = within_string(own, start, end)
+                is_over = reading.start(found.start) < stop and start < end
+                if is_over and (over is None or end > over[2]):
+                    over = hit, start, end
+        return over

@@ -153,6 +153,15 @@ def num_quotes(text: str) -> int:
     return sum(token[0] == '"' for token in _TOKEN.finditer(text))
 
 
+def within_string(text: str, start: int, stop: int) -> tuple[int, int]:
+    """A part of JSON text without the quotes at its ends that begin or end strings."""
+    while start < stop and text[start] == '"':
+        start += 1
+    while start < stop and text[stop - 1] == '"' and num_quotes(text[start:stop]):
+        stop -= 1
+    return start, stop
+
+
 def said(text: str) -> str:
     """The text that a part of a JSON string says; the part itself where it says nothing."""
     if "\\" not in text:

@@ -103,13 +103,14 @@ class MaskedStream:
         """The text that is held back, and that before it, as detectors read it."""
         return self._held, self._before
 
-    def skip(self, text: str, left: str) -> None:
+    def skip(self, text: str, left: str, edge: int) -> None:
         """Take the beginning of the text as decided by somebody else.
 
         Args:
             left: what stands before all that comes, as detectors read it.
+            edge: characters of that before this text.
         """
-        self._held, self._before, self._edge = text, left, 0
+        self._held, self._before, self._edge = text, left, edge
         self._note_strings(0, len(text))
         self._held = ""
 
@@ -138,6 +139,8 @@ class MaskedStream:
     def _across(self, hits: Sequence[Hit], end: int, after: str) -> Sequence[Hit]:
         """The hits in the text, with the one that goes on in the text behind it.
 
+        Those behind that one are under it, for the case that it stays as it is.
+
         Args:
             end: of the text as it is read.
         """
@@ -151,10 +154,17 @@ class MaskedStream:
                 before = [each for each in hits if each.found.start < found.start]
                 start = max([found.value_start, *(each.found.value_end for each in before)])
                 stop = min(end, found.value_end)
+                while self._is_json and stop > start and self._is_quote(reading, stop - 1 - begin):
+                    stop -= 1  # it ends a string, and stays
                 if start >= stop:
                     return hits
-                return [*before, Hit(hit.detector, Found(start, end, start, stop))]
+                across = Hit(hit.detector, Found(start, end, start, stop))
+                return [*before, across, *(each for each in hits if each not in before)]
         return hits
+
+    def _is_quote(self, reading: Normalised, at: int) -> bool:
+        """Whether a character of JSON text begins or ends a string."""
+        return self._held[reading.start(at) : reading.end(at + 1)] == '"'
 
     def _replaced(self, reading: Normalised, begin: int, hits: Sequence[Hit], end: int) -> str:
         """The decided text, with what stands in the place of the hits."""
@@ -164,6 +174,8 @@ class MaskedStream:
             found = hit.found
             start = reading.start(found.value_start - begin)
             stop = reading.end(found.value_end - begin)
+            if start < at:
+                continue  # under the one before
             self._note_strings(at, start)
             written = self._held[start:stop]
             key = reading.text[found.value_start - begin : found.value_end - begin]
@@ -173,8 +185,11 @@ class MaskedStream:
                 self.blocked = error.rule
                 return "".join([*passed, self._held[at:start]])
             passed.append(self._held[at:start])
+            at = start
+            if text is None:
+                continue
             is_bare = self._is_json and not self._in_string
-            passed.append(written if text is None else f'"{text}"' if is_bare else text)
+            passed.append(f'"{text}"' if is_bare else text)
             self._note_strings(start, stop)
             at = stop
         self._note_strings(at, end)

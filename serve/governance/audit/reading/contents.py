@@ -15,7 +15,7 @@ import orjson
 from serve.errors import StartupError
 from serve.governance.audit.content.content_keys import ContentKeys
 from serve.governance.audit.content.sealing import digest, header_of, opened
-from serve.governance.audit.content.subject_keys import KeyGoneError, SubjectKeys
+from serve.governance.audit.content.subject_keys import KeyGoneError, SubjectKey, SubjectKeys
 from serve.governance.audit.log import segments
 
 FOLDER: Final = "content"
@@ -73,6 +73,20 @@ class Contents:
         except (KeyGoneError, ValueError, OSError) as error:
             raise ContentGoneError(str(error)) from None
         return key.call_secret(str(header.get("id")))
+
+    def key_of(self, subject: str, key_id: str) -> SubjectKey:
+        """The subject's key of that name.
+
+        Raises:
+            ContentGoneError: it is not there, or the subject has another one since.
+        """
+        try:
+            key = self._keys.find(subject)
+        except (KeyGoneError, OSError) as error:
+            raise ContentGoneError(str(error)) from None
+        if key.key_id != key_id:
+            raise ContentGoneError("its subject's key was erased, and the one of now is another")
+        return key
 
     def frame(self, at: int) -> bytes:
         """The sealed frame at an index.

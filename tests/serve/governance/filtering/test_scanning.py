@@ -11,6 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from serve.governance.filtering.matching import Hit, Matcher
+from serve.governance.filtering.rules import Rule
 from serve.governance.filtering.scanning import Scanner, hits_of
 from tests.serve.governance.filtering.rule_texts import MATCHER, TEXTS, Read, read
 
@@ -116,3 +118,23 @@ def test_a_whole_text_names_the_rules() -> None:
     blocked_by, counted = hits_of(MATCHER, "ab yy ugh")
     assert blocked_by is not None
     assert (blocked_by.name, [rule.name for rule in counted]) == ("anywhere", ["seen", "runs"])
+
+
+def test_a_stream_of_white_space_is_matched_by_its_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes = []
+    blocked = Matcher.blocked
+
+    def counted(self: Matcher, text: str, begin: int, *, is_last: bool, edge: int) -> Hit | None:
+        sizes.append(len(text))
+        return blocked(self, text, begin, is_last=is_last, edge=edge)
+
+    monkeypatch.setattr(Matcher, "blocked", counted)
+    words = ("pipe bomb", " nail")
+    matcher = Matcher([Rule(name="spaced", version="1", category="own", words=words)])
+    for lead, end in (("so", "bomb"), ("pipe", " mix"), ("pipe", "bomb"), ("so", "nail")):
+        scanner = Scanner(matcher)
+        pieces = [lead, *("\n" * 1000), end]
+        released = "".join([scanner.feed(piece) for piece in pieces]) + scanner.finish()
+        hit = {"pipebomb": 0, "sonail": 2}.get(lead + end)
+        assert released == "".join(pieces)[:hit]
+    assert max(sizes) < 10 * matcher.longest

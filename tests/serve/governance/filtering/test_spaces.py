@@ -12,7 +12,7 @@ from serve.governance.filtering.edges import edges_of
 from serve.governance.filtering.matching import Matcher
 from serve.governance.filtering.rules import Rule
 from serve.governance.filtering.scanning import Scanner, hits_of
-from serve.governance.filtering.spaces import shortened, view
+from serve.governance.filtering.spaces import long_runs, shortened, view
 
 RULES = (
     Rule(name="words", version="1", category="hate", words=("pipe  bomb", "b c\td"), is_whole=True),
@@ -84,3 +84,9 @@ def test_a_view_knows_its_places() -> None:
     assert [seen.at(place) for place in (1, 2, 4, 7)] == [1, 2, 2, 5]
     assert view("a b").starts is None
     assert shortened("a" + " " * 9 + "b", 3) == "a" + " " * 6 + "b"
+
+
+def test_long_runs_leave_their_ends() -> None:
+    text = "a" + " " * 50 + "b" + "\n" * 9 + "c"
+    assert long_runs(text, 3) == [(55, 58), (4, 48)]
+    assert long_runs(text, 20) == []

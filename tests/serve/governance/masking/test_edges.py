@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from serve.governance.around import Around
+from serve.governance.masking.custom import CustomDetector, compiled
 from serve.governance.masking.detectors.catalogue import DETECTORS
 from serve.governance.masking.edges import REACH, ContinuedStream, edges_of
 from serve.governance.masking.scan import Hit, Scanner
@@ -100,6 +101,7 @@ def test_data_across_an_edge_ends_an_answer_where_it_is_blocked() -> None:
 
     assert masked(list("45-6789 is it"), Around("it is 123-"), replace=blocks) == ""
     assert masked(list("it is 123-4"), Around("", "5-6789"), replace=blocks) == "it is "
+    assert masked(list("ord: hunter22, and"), Around("passw"), replace=blocks) == "ord: "
 
 
 def test_data_that_is_only_counted_hides_no_other() -> None:
@@ -108,6 +110,26 @@ def test_data_that_is_only_counted_hides_no_other() -> None:
 
     text = "ann1@example.com, 13800138000"
     assert masked([text], Around("password: "), replace=counts) == "ann1@example.com, [PHONE]"
+
+    custom = CustomDetector(name="x", label="X", regexp=compiled("X.{0,30}Y"), max_chars=40)
+    scanner = Scanner([custom, *SCANNER._detectors])
+
+    def counts_x(hit: Hit, _key: str, _value: str) -> str | None:
+        return None if hit.detector is custom else f"[{hit.detector.label}]"
+
+    told = masked(list("X 13800138000,"), Around("", "Y"), scanner=scanner, replace=counts_x)
+    assert told == "X [PHONE],"
+
+
+def test_data_across_an_edge_hides_none_of_the_answer_s_own() -> None:
+    for before, answer, wanted in (
+        ("passport E3", "6222629\r\n997524254531.", "[PASSPORT][BANK_CARD]."),
+        ("ann@example.de", "bob_667@example.com is", "[EMAIL][EMAIL] is"),
+        ("浙F·F5", "227-74-5308", "[PLATE][SSN]"),
+    ):
+        for pieces in ([answer], list(answer)):
+            assert masked(pieces, Around(before)) == wanted
+    assert masked(list("227-74"), Around("浙F·F5", "-5308")) == "[PLATE][SSN]"
 
 
 def test_json_stays_json_behind_an_edge() -> None:
@@ -127,3 +149,17 @@ def test_a_long_text_before_is_read_no_further_than_detectors_see() -> None:
     unseen = "\u200b" * (50 * REACH)
     edges = edges_of(Around(f"1380013{unseen}", f"{unseen}8000"), SCANNER)
     assert len(edges.held) + len(edges.after) < 4 * REACH
+
+
+@pytest.mark.parametrize(
+    ("answer", "around", "wanted"),
+    [
+        ('"8000"', Around("call 1380013"), '"[PHONE]"'),
+        ('"1380013"', Around("", "8000"), '"[PHONE]"'),
+        ('"0013"', Around("138", "8000"), '"[PHONE]"'),
+        ('{"tel": "1380013"', Around("", "8000"), '{"tel": "[PHONE]"'),
+    ],
+)
+def test_quotes_at_an_edge_stay(answer: str, around: Around, wanted: str) -> None:
+    for pieces in ([answer], list(answer)):
+        assert masked(pieces, around, is_json=True) == wanted
