@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final, get_args
 
@@ -29,7 +29,9 @@ from serve.pipeline.answer import CollectedChoice
 from serve.timeline import FinishReason
 
 MAX_BYTES: Final = 64 << 20
-DIALECTS: Final[tuple[Dialect, ...]] = (ChatCompletions(), Completions())
+DIALECTS: Final[Mapping[str, Dialect]] = {
+    dialect.path: dialect for dialect in (ChatCompletions(), Completions())
+}
 EPILOG = """\
 BODY is the request's body, as the client sent it, of /v1/chat/completions or /v1/completions. TEXT
 is the text of an answer with one choice and no calls; one line break at its end is passed over.
@@ -107,10 +109,7 @@ def _documents(arguments: argparse.Namespace, begin: Record) -> dict[str, tuple[
 
 def _prompt(path: Path, route: str) -> bytes:
     """The document of a request's body. Raises StartupError."""
-    for dialect in DIALECTS:
-        if dialect.path == route:
-            break
-    else:
+    if (dialect := DIALECTS.get(route)) is None:
         raise StartupError(f"A request of {route} cannot be compared.")
     try:
         generation = dialect.parse(parse_object(_read(path))).generation()
